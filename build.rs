@@ -1,0 +1,13 @@
+//! How the shared library is linked, and nothing else.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=SEATMETER_ROOT_KEY");
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        return;
+    }
+    let major = std::env::var("CARGO_PKG_VERSION_MAJOR").unwrap_or_default();
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libseatmeter.so.{major}");
+    // The keeper thread and thread-local destructors run code of the library: it may never be unmapped.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+}

@@ -1,0 +1,1 @@
+//! seatmeter: a licensing runtime that lives inside somebody else's process.
