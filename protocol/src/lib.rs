@@ -1,1 +1,17 @@
-//! x
+//! What the seatmeter library and its license server say to each other, and compute alike.
+//!
+//! No input or output, and no clock of its own: both ends and the tests can run it anywhere. Whatever two
+//! programs must agree on stands here once: wire types, signatures, error codes, slots, charge ways.
+
+#![forbid(unsafe_code)]
+
+pub mod charge_way;
+pub mod error_code;
+pub mod license;
+pub mod message;
+pub mod signature;
+pub mod slot;
+pub mod symbology;
+
+/// The version of the wire format that this crate speaks.
+pub const PROTOCOL_VERSION: u32 = 1;

@@ -1,0 +1,243 @@
+//! Requests and answers, as JSON over HTTP.
+//!
+//! A request carries a fresh nonce in the header `Seatmeter-Nonce`. Every answer, refusals too, carries
+//! `Seatmeter-Time`, `Seatmeter-Key-Id` and `Seatmeter-Signature` (see [`crate::signature::AnswerFacts`]).
+//! Unknown fields are ignored by both sides, so that either may be newer; known fields are checked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::charge_way::{ChargeWay, DeploymentType};
+use crate::error_code::ErrorCode;
+use crate::signature::{PublicKey, Signed};
+
+/// Path of [`AuthorizationRequest`].
+pub const AUTHORIZATIONS_PATH: &str = "/v1/authorizations";
+/// Path of [`UsageReport`].
+pub const USAGE_PATH: &str = "/v1/usage";
+
+/// Request header with a fresh random nonce, 32 hexadecimal digits.
+pub const NONCE_HEADER: &str = "seatmeter-nonce";
+/// Answer header with the server's clock, Unix seconds.
+pub const TIME_HEADER: &str = "seatmeter-time";
+/// Answer header with the id of the server's key.
+pub const KEY_ID_HEADER: &str = "seatmeter-key-id";
+/// Answer header with the signature, 128 hexadecimal digits.
+pub const SIGNATURE_HEADER: &str = "seatmeter-signature";
+
+/// Most bytes of a request's or an answer's body.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of any one text that a client sends.
+pub const TEXT_BYTES_MAX: usize = 512;
+/// Most segments in one report; more go into the next.
+pub const SEGMENTS_MAX: usize = 256;
+/// Most totals in one report; more go into the next.
+pub const TOTALS_MAX: usize = 4_096;
+
+/// "May this device use the product?"
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizationRequest {
+    /// [`crate::PROTOCOL_VERSION`].
+    pub protocol: u32,
+    /// The handshake code, or empty.
+    #[serde(default)]
+    pub handshake_code: String,
+    /// The organization, or empty.
+    #[serde(default)]
+    pub organization_id: String,
+    /// The session password, or empty.
+    #[serde(default)]
+    pub session_password: String,
+    /// Who asks.
+    pub device: DeviceFacts,
+    /// Where the software runs.
+    pub deployment_type: DeploymentType,
+    /// The charge way asked for; absent when the server may choose.
+    #[serde(default)]
+    pub charge_way: Option<ChargeWay>,
+    /// Bits of the products asked for.
+    pub products: u32,
+    /// Seats asked for; matters under a concurrent-instance item.
+    pub seats: u32,
+    /// Days for which the caller wants to work without contact.
+    pub buffer_days: u32,
+}
+
+/// What a device says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceFacts {
+    /// The client UUID, 32 hexadecimal digits.
+    pub uuid: String,
+    /// A name for people, or empty.
+    #[serde(default)]
+    pub friendly_name: String,
+    /// Version of the library.
+    #[serde(default)]
+    pub library_version: String,
+}
+
+/// The answer to [`AuthorizationRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizationAnswer {
+    /// The vendor's root key; a client that has one compiled in or stored does not believe this.
+    pub root_key: PublicKey,
+    /// The licence file that names this server's key and the item, signed by the vendor.
+    pub license_file: Signed,
+    /// The grant, signed by the server.
+    pub local_license: Signed,
+}
+
+/// "This is what has been used": totals, never differences.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageReport {
+    /// [`crate::PROTOCOL_VERSION`].
+    pub protocol: u32,
+    /// Who reports.
+    pub device: DeviceFacts,
+    /// Segments with what was counted in each.
+    pub segments: Vec<SegmentReport>,
+}
+
+/// What one segment has counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentReport {
+    /// Random id of the segment, 32 hexadecimal digits.
+    pub segment_id: String,
+    /// The local licence under which it was counted.
+    pub license_id: String,
+    /// The totals.
+    pub totals: Vec<UsageTotal>,
+}
+
+/// One counter: how much of what was used in which slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UsageTotal {
+    /// The slot in which the work was done.
+    pub slot: u32,
+    /// What kind of work.
+    pub kind: UsageKind,
+    /// Symbology of a scan or module of a page.
+    pub what: u32,
+    /// How much, since the segment began; only ever grows.
+    pub total: u64,
+}
+
+/// Kinds of work that are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageKind {
+    /// Unique barcodes.
+    Scan,
+    /// Pages.
+    Page,
+    /// Images and frames that were decoded, whether or not they held a barcode: what makes a device active.
+    Image,
+}
+
+impl UsageKind {
+    /// The number under which the kind is stored.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Scan => 1,
+            Self::Page => 2,
+            Self::Image => 3,
+        }
+    }
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Scan, Self::Page, Self::Image].into_iter().find(|kind| kind.number() == number)
+    }
+}
+
+/// The answer to [`UsageReport`]: what is now durable on the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageAnswer {
+    /// Segments whose totals of this report are recorded. A repeated report gets the same answer.
+    pub recorded: Vec<String>,
+    /// Segments that the server cannot book, each with the reason.
+    #[serde(default)]
+    pub refused: Vec<SegmentRefusal>,
+}
+
+/// A segment that was not recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRefusal {
+    /// Id of the segment.
+    pub segment_id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A refusal, as RFC 9457 problem details.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// URI reference of the kind of problem: `/problems/<name of the code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem, for people.
+    pub title: String,
+    /// HTTP status, repeated.
+    pub status: u16,
+    /// This occurrence, for people: what was asked, what stands in the way, what to do.
+    pub detail: String,
+    /// Our error number.
+    pub code: ErrorCode,
+    /// The numbers behind the decision, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<ProblemNumbers>,
+}
+
+/// The numbers behind a refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemNumbers {
+    /// What was asked for.
+    pub requested: u64,
+    /// N of the item.
+    pub quota: u64,
+}
+
+impl Problem {
+    /// A refusal with this code.
+    #[must_use]
+    pub fn new(status: u16, code: ErrorCode, detail: impl Into<String>) -> Self {
+        let title = code.entry().map_or("", |entry| entry.message.to_str().unwrap_or("")).to_owned();
+        let kind = format!("/problems/{}", code.name().to_lowercase().replace('_', "-"));
+        Self { kind, title, status, detail: detail.into(), code, numbers: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_ignored_and_known_ones_are_strict() {
+        let good = r#"{"slot":1,"kind":"scan","what":4,"total":9,"from_the_future":true}"#;
+        let total: UsageTotal = serde_json::from_str(good).unwrap();
+        assert_eq!(total, UsageTotal { slot: 1, kind: UsageKind::Scan, what: 4, total: 9 });
+        for bad in [
+            r#"{"slot":-1,"kind":"scan","what":4,"total":9}"#,
+            r#"{"slot":1,"kind":"scam","what":4,"total":9}"#,
+            r#"{"slot":1,"kind":"scan","what":4}"#,
+        ] {
+            assert!(serde_json::from_str::<UsageTotal>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_problem_names_its_kind() {
+        let problem = Problem::new(403, ErrorCode::INSTANCE_COUNT_OVER_LIMIT, "5 of 4");
+        assert_eq!(problem.kind, "/problems/instance-count-over-limit");
+        assert!(problem.title.contains("seats"));
+    }
+
+    #[test]
+    fn kinds_have_distinct_numbers() {
+        for kind in [UsageKind::Scan, UsageKind::Page, UsageKind::Image] {
+            assert_eq!(UsageKind::from_number(kind.number()), Some(kind));
+        }
+        assert_eq!(UsageKind::from_number(0), None);
+    }
+}

@@ -1,0 +1,365 @@
+//! Signatures: who vouches for what.
+//!
+//! ```text
+//! vendor's root key ──signs──▶ licence file   (names the server's key and the items)
+//! server's key      ──signs──▶ local licence  (names device, item, seats, validity)
+//! server's key      ──signs──▶ every answer   (request digest, nonce, status, time, key id, body)
+//! ```
+//!
+//! A document is signed as the exact text that was sent, kept as a string inside its envelope: there is no
+//! second way to write it, so nothing has to be brought into a canonical form. Each kind of document has
+//! its own context in front of the signed bytes; a signature for one kind is worthless for another.
+//! Ed25519 (RFC 8032), digests by SHA-256 (FIPS 180-4).
+
+use std::fmt;
+
+use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Why a signed thing is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignatureError {
+    /// A key or signature is not written as the hexadecimal digits of the right number of bytes.
+    Malformed(&'static str),
+    /// It is signed by a key that is not the one expected.
+    OtherKey {
+        /// Id of the key that was expected.
+        expected: String,
+        /// Id of the key that is named.
+        found: String,
+    },
+    /// The signature does not belong to this content.
+    Wrong(&'static str),
+    /// The signature is right, but the content is not what it should be.
+    Content(String),
+}
+
+impl fmt::Display for SignatureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(what) => write!(f, "{what} is malformed"),
+            Self::OtherKey { expected, found } => {
+                write!(f, "signed by key {found}, expected key {expected}")
+            }
+            Self::Wrong(what) => write!(f, "the signature of the {what} is wrong: it was changed or forged"),
+            Self::Content(why) => write!(f, "the signed content cannot be used: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SignatureError {}
+
+/// A public key: 32 bytes, written as 64 hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublicKey([u8; 32]);
+
+impl PublicKey {
+    /// A short name of the key: the first 16 digits of its digest.
+    #[must_use]
+    pub fn id(&self) -> String {
+        hex::encode(&digest(&SHA256, &self.0).as_ref()[..8])
+    }
+
+    fn verify(
+        &self,
+        context: &'static str,
+        message: &[u8],
+        signature_hex: &str,
+    ) -> Result<(), SignatureError> {
+        let signature = hex::decode(signature_hex).map_err(|_| SignatureError::Malformed("a signature"))?;
+        UnparsedPublicKey::new(&ED25519, &self.0)
+            .verify(&with_context(context, message), &signature)
+            .map_err(|_| SignatureError::Wrong(context))
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.id())
+    }
+}
+
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> Self {
+        key.to_string()
+    }
+}
+
+impl TryFrom<String> for PublicKey {
+    type Error = SignatureError;
+
+    fn try_from(text: String) -> Result<Self, SignatureError> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for PublicKey {
+    type Err = SignatureError;
+
+    fn from_str(text: &str) -> Result<Self, SignatureError> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut bytes)
+            .map_err(|_| SignatureError::Malformed("a public key"))?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A secret key with its public key.
+pub struct SigningKey {
+    pair: Ed25519KeyPair,
+    public: PublicKey,
+}
+
+impl SigningKey {
+    /// Makes a new key; the second value is its seed, 64 hexadecimal digits, to be kept secret.
+    ///
+    /// # Errors
+    /// When the operating system gives no random numbers.
+    pub fn generate() -> Result<(Self, String), SignatureError> {
+        let seed = random_bytes::<32>().ok_or(SignatureError::Malformed("the system's random source"))?;
+        let text = hex::encode(seed);
+        Ok((Self::from_seed(&text)?, text))
+    }
+
+    /// The key with this seed.
+    ///
+    /// # Errors
+    /// When the text is not 64 hexadecimal digits.
+    pub fn from_seed(text: &str) -> Result<Self, SignatureError> {
+        let mut seed = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut seed)
+            .map_err(|_| SignatureError::Malformed("a secret key"))?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed)
+            .map_err(|_| SignatureError::Malformed("a secret key"))?;
+        let mut public = [0; 32];
+        public.copy_from_slice(pair.public_key().as_ref());
+        Ok(Self { pair, public: PublicKey(public) })
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn sign(&self, context: &str, message: &[u8]) -> String {
+        hex::encode(self.pair.sign(&with_context(context, message)))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.public.id())
+    }
+}
+
+/// A kind of document that is signed.
+pub trait Document: Serialize + DeserializeOwned {
+    /// What stands in front of the signed bytes, and names the kind for people.
+    const CONTEXT: &'static str;
+}
+
+/// A document in its envelope: the exact signed text, who signed it, and the signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// The document, as JSON text.
+    pub payload: String,
+    /// Id of the key that signed.
+    pub key_id: String,
+    /// Ed25519 over context and payload, 128 hexadecimal digits.
+    pub signature: String,
+}
+
+impl Signed {
+    /// Signs a document.
+    ///
+    /// # Errors
+    /// When the document has no JSON form.
+    pub fn seal<D: Document>(document: &D, key: &SigningKey) -> Result<Self, SignatureError> {
+        let payload = serde_json::to_string(document).map_err(|e| SignatureError::Content(e.to_string()))?;
+        let signature = key.sign(D::CONTEXT, payload.as_bytes());
+        Ok(Self { payload, key_id: key.public.id(), signature })
+    }
+
+    /// Checks the signature against this key, and reads the document.
+    ///
+    /// # Errors
+    /// When another key signed, the signature is wrong, or the content is not a document of this kind.
+    pub fn open<D: Document>(&self, key: &PublicKey) -> Result<D, SignatureError> {
+        if self.key_id != key.id() {
+            return Err(SignatureError::OtherKey { expected: key.id(), found: self.key_id.clone() });
+        }
+        key.verify(D::CONTEXT, self.payload.as_bytes(), &self.signature)?;
+        serde_json::from_str(&self.payload).map_err(|e| SignatureError::Content(e.to_string()))
+    }
+
+    /// Reads the document without any check: only for showing it to a person, or to find out which key to
+    /// check it against.
+    ///
+    /// # Errors
+    /// When the content is not a document of this kind.
+    pub fn peek<D: Document>(&self) -> Result<D, SignatureError> {
+        serde_json::from_str(&self.payload).map_err(|e| SignatureError::Content(e.to_string()))
+    }
+}
+
+/// What an answer's signature covers, beside its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerFacts<'a> {
+    /// The request's body, byte for byte.
+    pub request_body: &'a [u8],
+    /// The request's nonce.
+    pub nonce: &'a str,
+    /// HTTP status.
+    pub status: u16,
+    /// The server's clock, Unix seconds.
+    pub server_time: u64,
+    /// Id of the key that signs.
+    pub key_id: &'a str,
+}
+
+const ANSWER_CONTEXT: &str = "answer";
+
+impl AnswerFacts<'_> {
+    fn signed_bytes(&self, body: &[u8]) -> Vec<u8> {
+        let digest_hex = hex::encode(digest(&SHA256, self.request_body));
+        let mut bytes =
+            format!("{digest_hex}\n{}\n{}\n{}\n{}\n", self.nonce, self.status, self.server_time, self.key_id)
+                .into_bytes();
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// Signs an answer with these facts and this body.
+    #[must_use]
+    pub fn sign(&self, body: &[u8], key: &SigningKey) -> String {
+        key.sign(ANSWER_CONTEXT, &self.signed_bytes(body))
+    }
+
+    /// Checks an answer's signature.
+    ///
+    /// # Errors
+    /// When the signature is malformed, or does not belong to this request, these facts and this body.
+    pub fn verify(&self, body: &[u8], signature_hex: &str, key: &PublicKey) -> Result<(), SignatureError> {
+        if self.key_id != key.id() {
+            return Err(SignatureError::OtherKey { expected: key.id(), found: self.key_id.to_owned() });
+        }
+        key.verify(ANSWER_CONTEXT, &self.signed_bytes(body), signature_hex)
+    }
+}
+
+/// SHA-256 of these bytes, 64 hexadecimal digits.
+#[must_use]
+pub fn digest_hex(bytes: &[u8]) -> String {
+    hex::encode(digest(&SHA256, bytes))
+}
+
+/// Random bytes from the operating system; `None` when it has none to give.
+#[must_use]
+pub fn random_bytes<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    ring::rand::SecureRandom::fill(&SystemRandom::new(), &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A fresh random id or nonce: 32 hexadecimal digits; `None` when the system has no random numbers.
+#[must_use]
+pub fn random_id() -> Option<String> {
+    random_bytes::<16>().map(hex::encode)
+}
+
+fn with_context(context: &str, message: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("seatmeter/{} {context}\n", crate::PROTOCOL_VERSION).into_bytes();
+    bytes.extend_from_slice(message);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Note {
+        text: String,
+    }
+
+    impl Document for Note {
+        const CONTEXT: &'static str = "note";
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct OtherKind {
+        text: String,
+    }
+
+    impl Document for OtherKind {
+        const CONTEXT: &'static str = "other kind";
+    }
+
+    fn key(n: u8) -> SigningKey {
+        SigningKey::from_seed(&hex::encode([n; 32])).unwrap()
+    }
+
+    #[test]
+    fn what_was_sealed_opens() {
+        let note = Note { text: "häl\"lo\n".into() };
+        let signed = Signed::seal(&note, &key(1)).unwrap();
+        let sent: Signed = serde_json::from_str(&serde_json::to_string(&signed).unwrap()).unwrap();
+        assert_eq!(sent.open::<Note>(key(1).public()).unwrap(), note);
+    }
+
+    #[test]
+    fn a_changed_byte_anywhere_is_refused() {
+        let signed = Signed::seal(&Note { text: "four seats".into() }, &key(1)).unwrap();
+        for i in 0..signed.payload.len() {
+            let mut forged = signed.clone().payload.into_bytes();
+            forged[i] ^= 1;
+            let Ok(payload) = String::from_utf8(forged) else { continue };
+            let forged = Signed { payload, ..signed.clone() };
+            assert!(forged.open::<Note>(key(1).public()).is_err());
+        }
+    }
+
+    #[test]
+    fn another_key_or_another_kind_of_document_is_refused() {
+        let signed = Signed::seal(&Note { text: "x".into() }, &key(1)).unwrap();
+        assert!(matches!(signed.open::<Note>(key(2).public()), Err(SignatureError::OtherKey { .. })));
+        let renamed = Signed { key_id: key(2).public().id(), ..signed.clone() };
+        assert!(matches!(renamed.open::<Note>(key(2).public()), Err(SignatureError::Wrong(_))));
+        assert!(matches!(signed.open::<OtherKind>(key(1).public()), Err(SignatureError::Wrong(_))));
+    }
+
+    #[test]
+    fn an_answer_is_bound_to_its_request_status_time_and_body() {
+        let key_id = key(1).public().id();
+        let facts =
+            AnswerFacts { request_body: b"{}", nonce: "ab", status: 200, server_time: 7, key_id: &key_id };
+        let signature = facts.sign(b"body", &key(1));
+        let check = |facts: &AnswerFacts<'_>, body: &[u8]| facts.verify(body, &signature, key(1).public());
+        assert_eq!(check(&facts, b"body"), Ok(()));
+        assert!(check(&facts, b"bodY").is_err());
+        assert!(check(&AnswerFacts { request_body: b"[]", ..facts.clone() }, b"body").is_err());
+        assert!(check(&AnswerFacts { nonce: "ac", ..facts.clone() }, b"body").is_err());
+        assert!(check(&AnswerFacts { status: 403, ..facts.clone() }, b"body").is_err());
+        assert!(check(&AnswerFacts { server_time: 8, ..facts.clone() }, b"body").is_err());
+    }
+
+    #[test]
+    fn malformed_keys_and_signatures_are_named() {
+        assert_eq!("xyz".parse::<PublicKey>(), Err(SignatureError::Malformed("a public key")));
+        assert!(matches!(SigningKey::from_seed("12"), Err(SignatureError::Malformed("a secret key"))));
+        let mut signed = Signed::seal(&Note { text: "x".into() }, &key(1)).unwrap();
+        signed.signature = "no hex".into();
+        assert_eq!(signed.open::<Note>(key(1).public()), Err(SignatureError::Malformed("a signature")));
+    }
+}
