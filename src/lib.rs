@@ -1,1 +1,33 @@
 //! seatmeter: a licensing runtime that lives inside somebody else's process.
+//!
+//! Programs link the shared library and see its C functions (`include/seatmeter.h`); the Rust items here
+//! are the parts behind them, public for the project's own tests and not a stable interface.
+//!
+//! ```text
+//! capi/ ──▶ runtime ──▶ session ─┬─▶ license/  what this device may do: verified, stored
+//!                                ├─▶ seats/    who holds how many readers, device-wide
+//!                                ├─▶ usage/    what was counted, in mapped files
+//!                                ├─▶ sync/     talking to the license server
+//!                                └─▶ state/    files and their damage
+//!           reader/  decoding, and the counting of what was decoded
+//! ```
+
+#![doc(hidden)]
+
+pub mod capi;
+pub mod clock;
+pub mod device;
+pub mod environment;
+pub mod error;
+pub mod keeper;
+pub mod license;
+pub mod licensed;
+pub mod memory;
+pub mod parameters;
+pub mod reader;
+pub mod runtime;
+pub mod seats;
+pub mod session;
+pub mod state;
+pub mod sync;
+pub mod usage;

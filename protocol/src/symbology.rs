@@ -3,8 +3,10 @@
 //! Counters carry the number; people read the name. A vendor with a decoder of his own may count under
 //! any number: one that is not in the table is shown as `FORMAT_<number>`.
 
-/// Name and number of every single symbology of the C API's first format word.
-pub const SYMBOLOGIES: [(&str, u32); 28] = [
+/// Name and number of every single symbology of the C API's first format word; 0 stands for all that have no
+/// bit in it.
+pub const SYMBOLOGIES: [(&str, u32); 29] = [
+    ("NON_STANDARD", 0),
     ("CODE_39", 0x1),
     ("CODE_128", 0x2),
     ("CODE_93", 0x4),
@@ -41,5 +43,16 @@ pub fn symbology_name(number: u32) -> String {
     match SYMBOLOGIES.iter().find(|(_, n)| *n == number) {
         Some((name, _)) => (*name).to_owned(),
         None => format!("FORMAT_{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_names_and_foreign_numbers_stay_numbers() {
+        assert_eq!(symbology_name(0x400_0000), "QR_CODE");
+        assert_eq!(symbology_name(3), "FORMAT_3");
     }
 }

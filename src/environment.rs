@@ -1,0 +1,39 @@
+//! The environment variables that the library looks at, read once per initialisation and only here.
+//!
+//! An explicit parameter wins over each of them. The proxy variables are read by the HTTP client.
+
+#![allow(clippy::disallowed_methods, reason = "this file is the one home of the environment")]
+
+use std::env;
+use std::path::PathBuf;
+
+/// What the environment says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `SEATMETER_SERVER`: the main server's URL.
+    pub server: Option<String>,
+    /// `SEATMETER_STANDBY_SERVER`: the standby server's URL.
+    pub standby_server: Option<String>,
+    /// `SEATMETER_STATE_DIR`: where the device's state is kept.
+    pub state_directory: Option<PathBuf>,
+    /// `XDG_STATE_HOME`: the user's place for state, by the XDG base directory specification.
+    pub xdg_state_home: Option<PathBuf>,
+    /// `HOME`.
+    pub home: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Reads the variables. Empty ones count as unset.
+    pub fn read() -> Self {
+        let text = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            server: text("SEATMETER_SERVER"),
+            standby_server: text("SEATMETER_STANDBY_SERVER"),
+            state_directory: path("SEATMETER_STATE_DIR"),
+            // Relative paths are to be ignored, says the specification.
+            xdg_state_home: path("XDG_STATE_HOME").filter(|p| p.is_absolute()),
+            home: path("HOME").filter(|p| p.is_absolute()),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The keeper: the one background thread of a process.
+//!
+//! It renews and reports while the host works. All signals are blocked in it, so that the host's handlers
+//! run in the host's threads; it starts with the first licence and ends, within a bound, at `SM_Shutdown`.
+//!
+//! | state | running | stop | |
+//! |---|---|---|---|
+//! | none | no | no | before the first licence, or after a stop |
+//! | asleep or at work | yes | no | |
+//! | ending | yes | yes | finishes the request that is under way |
+
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::memory::block_all_signals;
+
+/// Stack of the thread: TLS and JSON need some; the default of 8 MiB would count against small limits.
+const STACK_BYTES: usize = 512 << 10;
+
+/// The thread's control.
+#[derive(Debug, Default)]
+pub struct Keeper {
+    control: Mutex<Control>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Control {
+    running: bool,
+    stop: bool,
+    wake: bool,
+}
+
+impl Keeper {
+    /// Starts the thread unless it runs; then wakes it. `work` does what is due and says when it is due
+    /// again. When the system has no thread to give, the work is left to the next initialisation and to
+    /// `SM_Shutdown`.
+    pub fn ensure_running(&'static self, work: impl FnMut() -> Duration + Send + 'static) {
+        let mut control = self.control.lock();
+        if control.running {
+            control.wake = true;
+            self.changed.notify_all();
+            return;
+        }
+        control.running = true;
+        control.stop = false;
+        let builder = std::thread::Builder::new().name("seatmeter".into()).stack_size(STACK_BYTES);
+        if builder.spawn(move || self.run(work)).is_err() {
+            control.running = false;
+        }
+    }
+
+    /// Ends the thread; says whether it ended within the bound. One that did not ends as soon as its
+    /// request does.
+    pub fn stop(&self, bound: Duration) -> bool {
+        let end = Instant::now() + bound;
+        let mut control = self.control.lock();
+        control.stop = true;
+        self.changed.notify_all();
+        while control.running {
+            if self.changed.wait_until(&mut control, end).timed_out() {
+                break;
+            }
+        }
+        !control.running
+    }
+
+    fn run(&self, mut work: impl FnMut() -> Duration) {
+        block_all_signals();
+        loop {
+            // The thread must not die of a fault in one round: the next may do better.
+            let due = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut work))
+                .unwrap_or(PAUSE_AFTER_FAULT);
+            let end = Instant::now() + due;
+            let mut control = self.control.lock();
+            while !control.stop && !control.wake {
+                if self.changed.wait_until(&mut control, end).timed_out() {
+                    break;
+                }
+            }
+            control.wake = false;
+            if control.stop {
+                control.running = false;
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+}
+
+/// Pause after a round that failed by a fault of ours.
+const PAUSE_AFTER_FAULT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn it_works_once_sleeps_and_wakes_when_called() {
+        let keeper: &'static Keeper = Box::leak(Box::default());
+        let (sender, rounds) = mpsc::channel();
+        keeper.ensure_running(move || {
+            sender.send(()).ok();
+            LONG
+        });
+        rounds.recv().unwrap();
+        keeper.ensure_running(|| unreachable!("there is a thread already"));
+        rounds.recv().unwrap();
+        assert!(keeper.stop(LONG));
+    }
+
+    #[test]
+    fn it_survives_a_fault_in_its_work_and_can_be_started_again() {
+        let keeper: &'static Keeper = Box::leak(Box::default());
+        let (sender, rounds) = mpsc::channel();
+        keeper.ensure_running(move || {
+            sender.send(()).ok();
+            panic!("a fault")
+        });
+        rounds.recv().unwrap();
+        assert!(keeper.stop(LONG));
+        let (sender, rounds) = mpsc::channel();
+        keeper.ensure_running(move || {
+            sender.send(()).ok();
+            LONG
+        });
+        rounds.recv().unwrap();
+        assert!(keeper.stop(LONG));
+    }
+
+    #[test]
+    fn stopping_is_bounded_even_when_the_work_hangs() {
+        let keeper: &'static Keeper = Box::leak(Box::default());
+        let (release, held) = mpsc::channel::<()>();
+        let (sender, started) = mpsc::channel();
+        keeper.ensure_running(move || {
+            sender.send(()).ok();
+            held.recv().ok();
+            LONG
+        });
+        started.recv().unwrap();
+        assert!(!keeper.stop(Duration::from_millis(1)));
+        drop(release);
+        assert!(keeper.stop(LONG));
+    }
+}

@@ -1,0 +1,242 @@
+//! A grant: the server's answer, believed only as far as the vendor's root key vouches for it.
+//!
+//! ```text
+//! root key ─▶ licence file ─▶ server's key ─▶ local licence
+//!                └▶ item   ◀── must fit ──────────┘
+//! ```
+//!
+//! A server in the hands of its licensee can sign what it likes with its own key; so the local licence is
+//! checked against the item that the vendor signed: it may narrow it, never widen it.
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::message::AuthorizationAnswer;
+use seatmeter_protocol::signature::PublicKey;
+
+use crate::error::{Error, Result};
+
+/// The version of the two signed documents that this library knows.
+const DOCUMENT_VERSION: u32 = 1;
+
+/// The vendor's key, when this library was built with one (`SEATMETER_ROOT_KEY`).
+///
+/// # Errors
+/// When it was built with something that is not a key.
+pub fn compiled_root_key() -> Result<Option<PublicKey>> {
+    match option_env!("SEATMETER_ROOT_KEY") {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|e| {
+            Error::new(
+                ErrorCode::LICENSE_SYNC_FAILED,
+                format!("this library was built with a SEATMETER_ROOT_KEY that is no key: {e}"),
+            )
+        }),
+    }
+}
+
+/// A grant whose signatures are right.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// What the device may do.
+    pub local: LocalLicense,
+    /// The item that it comes from.
+    pub item: LicenseItem,
+    /// The key of the server that granted, as the vendor names it.
+    pub server_key: PublicKey,
+}
+
+/// How good a grant is at an instant.
+///
+/// | from | to | |
+/// |---|---|---|
+/// | – | item's expiry | `Good` |
+/// | item's expiry | seven days later | `Grace` |
+/// | `valid_until` | – | `Stale`, wins over the two above |
+/// | seven days after expiry | – | `Expired`, wins over all |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// In use.
+    Good,
+    /// In use, but the item has expired: only the grace is left.
+    Grace,
+    /// Not renewed for too long.
+    Stale,
+    /// The item has expired, with its grace.
+    Expired,
+}
+
+impl Grant {
+    /// Checks every signature and every limit of an answer.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify(answer: &AuthorizationAnswer, root: &PublicKey, device_uuid: &str) -> Result<Self> {
+        let untrusted = |what: String| Error::new(ErrorCode::LICENSE_SYNC_FAILED, what);
+        let file: LicenseFile = answer.license_file.open(root).map_err(|e| {
+            untrusted(format!("the licence file is not from the vendor of this software: {e}"))
+        })?;
+        let local: LocalLicense = answer.local_license.open(&file.server_key).map_err(|e| {
+            untrusted(format!("the licence is not from the server that the vendor named: {e}"))
+        })?;
+        if file.version != DOCUMENT_VERSION || local.version != DOCUMENT_VERSION {
+            return Err(untrusted(
+                "the licence is in a format that this library does not know: update it".into(),
+            ));
+        }
+        if local.device_uuid != device_uuid {
+            return Err(ErrorCode::DEVICE_NOT_MATCH.into());
+        }
+        let item = file.items.into_iter().find(|item| item.item_id == local.item_id).ok_or_else(|| {
+            untrusted(format!("the licence names item {}, which the vendor did not issue", local.item_id))
+        })?;
+        within(&local, &item).map_err(untrusted)?;
+        Ok(Self { local, item, server_key: file.server_key })
+    }
+
+    /// How good it is at this instant (Unix seconds).
+    pub fn validity(&self, now: u64) -> Validity {
+        if now >= self.item.grace_ends_at() {
+            Validity::Expired
+        } else if now >= self.local.valid_until {
+            Validity::Stale
+        } else if now >= self.item.expires_at {
+            Validity::Grace
+        } else {
+            Validity::Good
+        }
+    }
+}
+
+/// Whether a local licence stays within its item.
+fn within(local: &LocalLicense, item: &LicenseItem) -> std::result::Result<(), String> {
+    if local.charge_way != item.charge_way {
+        return Err("the licence has another charge way than its item".into());
+    }
+    if u64::from(local.seats) > item.quota {
+        return Err(format!("the licence grants {} seats, its item has {}", local.seats, item.quota));
+    }
+    if local.valid_until > item.grace_ends_at() {
+        return Err("the licence outlives its item".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+    use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, LocalLicense};
+    use seatmeter_protocol::message::AuthorizationAnswer;
+    use seatmeter_protocol::signature::{Signed, SigningKey};
+
+    pub(crate) const NOW: u64 = 1_800_000_000;
+
+    pub(crate) fn key(n: u8) -> SigningKey {
+        SigningKey::from_seed(&hex::encode([n; 32])).unwrap()
+    }
+
+    pub(crate) fn item() -> LicenseItem {
+        LicenseItem {
+            item_id: "item-1".into(),
+            charge_way: ChargeWay::ConcurrentInstance,
+            quota: 4,
+            deployment_types: vec![DeploymentType::Server],
+            products: 0xffff,
+            starts_at: NOW,
+            expires_at: NOW + 10 * DAY_SECONDS,
+            offline_days: 30,
+        }
+    }
+
+    pub(crate) fn local() -> LocalLicense {
+        LocalLicense {
+            version: 1,
+            license_id: "l".repeat(32),
+            serial: 1,
+            item_id: "item-1".into(),
+            handshake_code: "DEMO".into(),
+            device_uuid: "d".repeat(32),
+            charge_way: ChargeWay::ConcurrentInstance,
+            seats: 4,
+            issued_at: NOW,
+            valid_until: NOW + 7 * DAY_SECONDS,
+            item_expires_at: NOW + 10 * DAY_SECONDS,
+        }
+    }
+
+    /// An answer with these contents, signed by root key 1 and server key 2.
+    pub(crate) fn answer(item: LicenseItem, local: &LocalLicense) -> AuthorizationAnswer {
+        let file = LicenseFile {
+            version: 1,
+            file_id: "file-1".into(),
+            organization_id: "demo".into(),
+            organization_name: "Demo".into(),
+            server_key: key(2).public().clone(),
+            issued_at: NOW,
+            items: vec![item],
+        };
+        AuthorizationAnswer {
+            root_key: key(1).public().clone(),
+            license_file: Signed::seal(&file, &key(1)).unwrap(),
+            local_license: Signed::seal(local, &key(2)).unwrap(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::test_support::{NOW, answer, item, key, local};
+    use super::*;
+    use seatmeter_protocol::license::DAY_SECONDS;
+    use seatmeter_protocol::signature::Signed;
+
+    fn verify(answer: &AuthorizationAnswer) -> Result<Grant> {
+        Grant::verify(answer, key(1).public(), &"d".repeat(32))
+    }
+
+    #[test]
+    fn a_right_answer_is_accepted() {
+        assert_eq!(verify(&answer(item(), &local())).unwrap().local, local());
+    }
+
+    #[test]
+    fn a_server_cannot_grant_more_than_the_vendor_sold() {
+        for wider in [
+            LocalLicense { seats: 5, ..local() },
+            LocalLicense { valid_until: NOW + 18 * DAY_SECONDS, ..local() },
+            LocalLicense { item_id: "item-2".into(), ..local() },
+            LocalLicense { charge_way: seatmeter_protocol::charge_way::ChargeWay::Domain, ..local() },
+        ] {
+            let error = verify(&answer(item(), &wider)).unwrap_err();
+            assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED, "{error}");
+        }
+    }
+
+    #[test]
+    fn another_vendor_another_server_or_another_device_is_refused() {
+        let good = answer(item(), &local());
+        assert!(Grant::verify(&good, key(3).public(), &"d".repeat(32)).is_err());
+        let other_server =
+            AuthorizationAnswer { local_license: Signed::seal(&local(), &key(3)).unwrap(), ..good.clone() };
+        assert!(verify(&other_server).is_err());
+        let error = Grant::verify(&good, key(1).public(), &"e".repeat(32)).unwrap_err();
+        assert_eq!(error.code, ErrorCode::DEVICE_NOT_MATCH);
+    }
+
+    #[test]
+    fn validity_changes_on_the_second() {
+        let grant = verify(&answer(item(), &local())).unwrap();
+        let stale = NOW + 7 * DAY_SECONDS;
+        assert_eq!(grant.validity(stale - 1), Validity::Good);
+        assert_eq!(grant.validity(stale), Validity::Stale);
+        let expired = NOW + 17 * DAY_SECONDS;
+        assert_eq!(grant.validity(expired - 1), Validity::Stale);
+        assert_eq!(grant.validity(expired), Validity::Expired);
+
+        let renewed = LocalLicense { valid_until: expired, ..local() };
+        let grant = verify(&answer(item(), &renewed)).unwrap();
+        let expiry = NOW + 10 * DAY_SECONDS;
+        assert_eq!(grant.validity(expiry - 1), Validity::Good);
+        assert_eq!(grant.validity(expiry), Validity::Grace);
+        assert_eq!(grant.validity(expired - 1), Validity::Grace);
+    }
+}

@@ -1,0 +1,130 @@
+//! Grants on disk, and which vendor's key they are checked against.
+//!
+//! A library with a compiled-in root key believes nothing else. One without trusts the key of the first
+//! answer under each grant name, stores it, and from then on believes nothing else for that name; so two
+//! vendors' products can share a device.
+
+use std::sync::Arc;
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::AuthorizationAnswer;
+use seatmeter_protocol::signature::PublicKey;
+
+use super::grant::{Grant, compiled_root_key};
+use crate::error::{Error, Result};
+use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
+
+/// The stored grant of one name.
+#[derive(Debug)]
+pub struct GrantStore {
+    grant: FramedFile,
+    root_key: FramedFile,
+}
+
+impl GrantStore {
+    /// The grant of this name (see [`crate::parameters::Parameters::grant_name`]).
+    pub fn new(state: &StateDirectory, name: &str) -> Self {
+        let file =
+            |ending: &str, kind| FramedFile::new(state.licenses().join(format!("{name}.{ending}")), kind);
+        Self { grant: file("grant", Kind::Grant), root_key: file("root-key", Kind::RootKey) }
+    }
+
+    /// The stored grant, if there is one and it is to be believed. One that is not is set aside.
+    ///
+    /// # Errors
+    /// When files cannot be read or set aside.
+    pub fn load(&self, device_uuid: &str) -> Result<Option<Arc<Grant>>> {
+        let Loaded::Content(answer) = self.grant.load::<AuthorizationAnswer>()? else { return Ok(None) };
+        let Some(root) = self.known_root()? else { return Ok(None) };
+        match Grant::verify(&answer, &root, device_uuid) {
+            Ok(grant) => Ok(Some(Arc::new(grant))),
+            Err(_) => {
+                self.grant.set_aside()?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Checks an answer and keeps it.
+    ///
+    /// # Errors
+    /// When it is not to be believed, or cannot be written.
+    pub fn accept(&self, answer: &AuthorizationAnswer, device_uuid: &str) -> Result<Arc<Grant>> {
+        let known = self.known_root()?;
+        let grant = Grant::verify(answer, known.as_ref().unwrap_or(&answer.root_key), device_uuid)?;
+        if known.is_none() && !self.root_key.store_new(&answer.root_key)? {
+            // Another process was first: its key is the one to believe.
+            let root = self.known_root()?.ok_or_else(|| {
+                Error::new(
+                    ErrorCode::LICENSE_BUFFER_FAILED,
+                    format!("{} disappeared while it was read", self.root_key.path().display()),
+                )
+            })?;
+            Grant::verify(answer, &root, device_uuid)?;
+        }
+        self.grant.store(answer)?;
+        Ok(Arc::new(grant))
+    }
+
+    fn known_root(&self) -> Result<Option<PublicKey>> {
+        if let Some(key) = compiled_root_key()? {
+            return Ok(Some(key));
+        }
+        Ok(match self.root_key.load()? {
+            Loaded::Content(key) => Some(key),
+            Loaded::Absent | Loaded::SetAside { .. } => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grant::test_support::{answer, item, key, local};
+    use super::*;
+    use seatmeter_protocol::license::LicenseFile;
+    use seatmeter_protocol::signature::Signed;
+
+    fn device() -> String {
+        "d".repeat(32)
+    }
+
+    #[test]
+    fn an_accepted_grant_is_there_again_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        assert!(GrantStore::new(&state, "a").load(&device()).unwrap().is_none());
+        GrantStore::new(&state, "a").accept(&answer(item(), &local()), &device()).unwrap();
+        let grant = GrantStore::new(&state, "a").load(&device()).unwrap().unwrap();
+        assert_eq!(grant.local, local());
+        assert!(GrantStore::new(&state, "b").load(&device()).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_first_vendor_key_is_the_only_one_believed_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let store = GrantStore::new(&state, "a");
+        let good = answer(item(), &local());
+        store.accept(&good, &device()).unwrap();
+        let file: LicenseFile = good.license_file.peek().unwrap();
+        let forged = AuthorizationAnswer {
+            root_key: key(9).public().clone(),
+            license_file: Signed::seal(&file, &key(9)).unwrap(),
+            ..good
+        };
+        let error = store.accept(&forged, &device()).unwrap_err();
+        assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED);
+        assert!(GrantStore::new(&state, "other").accept(&forged, &device()).is_ok());
+    }
+
+    #[test]
+    fn a_grant_of_another_device_is_set_aside_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let store = GrantStore::new(&state, "a");
+        store.accept(&answer(item(), &local()), &device()).unwrap();
+        assert!(store.load("another").unwrap().is_none());
+        let kept = std::fs::read_dir(state.licenses()).unwrap();
+        assert!(kept.flatten().any(|e| e.file_name().to_string_lossy().contains("damaged")));
+    }
+}

@@ -1,0 +1,170 @@
+//! What a licensed device works with: its grant, its seats, its counter.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::signature::PublicKey;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::license::{Grant, Validity};
+use crate::seats::{Seat, SeatError, SeatPool};
+use crate::usage::{Barcode, Counter, count_unique};
+
+/// A grant in use. Lives as long as the process: readers refer to it.
+pub struct Licensed {
+    grant: RwLock<Arc<Grant>>,
+    /// Where the charge way has seats.
+    pool: Option<SeatPool>,
+    counter: Counter,
+    clock: &'static dyn Clock,
+    /// Set when the grant was found to be no longer good, so that the hot path need not ask the clock.
+    ended: AtomicBool,
+}
+
+impl Licensed {
+    /// Puts a grant into use.
+    ///
+    /// # Errors
+    /// When the seat pool cannot be opened.
+    pub fn new(
+        grant: Arc<Grant>,
+        seats_folder: &Path,
+        usage_folder: PathBuf,
+        clock: &'static dyn Clock,
+    ) -> Result<Self> {
+        let local = &grant.local;
+        let pool = match local.charge_way {
+            ChargeWay::ConcurrentInstance => {
+                let pool = SeatPool::open(seats_folder, &pool_name(&local.item_id)).map_err(seat_error)?;
+                pool.grant(local.seats, local.serial);
+                Some(pool)
+            }
+            _ => None,
+        };
+        let counter = Counter::new(usage_folder, local.license_id.clone(), local.device_uuid.clone());
+        Ok(Self { grant: RwLock::new(grant), pool, counter, clock, ended: AtomicBool::new(false) })
+    }
+
+    /// Takes over a newer grant from the same item; `false` when it is from another.
+    pub fn renew(&self, grant: &Arc<Grant>) -> bool {
+        let mut mine = self.grant.write();
+        let same =
+            mine.local.item_id == grant.local.item_id && mine.local.charge_way == grant.local.charge_way;
+        if same {
+            if let Some(pool) = &self.pool {
+                pool.grant(grant.local.seats, grant.local.serial);
+            }
+            *mine = grant.clone();
+            self.ended.store(false, Ordering::Relaxed);
+        }
+        same
+    }
+
+    /// Whether the grant has this many seats, or needs none.
+    pub fn has_seats(&self, seats: u32) -> bool {
+        self.pool.is_none() || self.grant.read().local.seats >= seats
+    }
+
+    /// The key of the server that granted.
+    pub fn server_key(&self) -> PublicKey {
+        self.grant.read().server_key.clone()
+    }
+
+    /// Until when the grant is good without renewal, Unix seconds.
+    pub fn valid_until(&self) -> u64 {
+        self.grant.read().local.valid_until
+    }
+
+    /// Whether the grant is good now.
+    ///
+    /// # Errors
+    /// -20111 when the item has expired, -20003 when the grant was not renewed for too long.
+    pub fn check(&self) -> Result<()> {
+        let validity = self.grant.read().validity(self.clock.unix_seconds());
+        let ended = matches!(validity, Validity::Stale | Validity::Expired);
+        self.ended.store(ended, Ordering::Relaxed);
+        match validity {
+            Validity::Good | Validity::Grace => Ok(()),
+            Validity::Expired => Err(ErrorCode::EXPIRED.into()),
+            Validity::Stale => Err(Error::new(
+                ErrorCode::LICENSE_SYNC_FAILED,
+                "the licence on this device was not renewed in time: connect to the license server and call \
+                 InitLicenseFromDLS again",
+            )),
+        }
+    }
+
+    /// Takes a seat. `None` where the charge way has no seats.
+    ///
+    /// # Errors
+    /// -20008 when all are taken; what [`Self::check`] says when the grant is no longer good.
+    pub fn take_seat(&self) -> Result<Option<Seat>> {
+        if self.ended.load(Ordering::Relaxed) {
+            self.check()?;
+        }
+        self.pool.as_ref().map(SeatPool::take).transpose().map_err(seat_error)
+    }
+
+    /// Gives a seat back.
+    pub fn give_seat(&self, seat: Seat) {
+        if let Some(pool) = &self.pool {
+            pool.give(seat);
+        }
+    }
+
+    /// Free seats on this device; -1 when the grant has to be refreshed; INT_MAX where there are no seats.
+    pub fn idle_seats(&self) -> i32 {
+        if self.ended.load(Ordering::Relaxed) && self.check().is_err() {
+            return -1;
+        }
+        match &self.pool {
+            Some(pool) => i32::try_from(pool.idle()).unwrap_or(i32::MAX),
+            None => i32::MAX,
+        }
+    }
+
+    /// Counts one image: its different barcodes as scans, and itself. Gives the number of scans.
+    ///
+    /// # Errors
+    /// When the grant is no longer good, or the count cannot be kept: then nothing was counted.
+    pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
+        self.check()?;
+        let mut work = vec![(UsageKind::Image, 0, 1)];
+        let mut counted = 0;
+        count_unique(barcodes, |format| {
+            counted += 1;
+            match work.iter_mut().find(|(kind, what, _)| *kind == UsageKind::Scan && *what == format) {
+                Some((_, _, n)) => *n += 1,
+                None => work.push((UsageKind::Scan, format, 1)),
+            }
+        });
+        self.counter.count(self.clock.unix_seconds(), &work)?;
+        Ok(counted)
+    }
+
+    /// Gives up seats and segments, for the end of a session.
+    pub fn close(&self) {
+        self.counter.close();
+        if let Some(pool) = &self.pool {
+            pool.detach();
+        }
+    }
+}
+
+/// A file name for an item: its id comes from outside.
+fn pool_name(item_id: &str) -> String {
+    seatmeter_protocol::signature::digest_hex(item_id.as_bytes())[..32].to_owned()
+}
+
+fn seat_error(error: SeatError) -> Error {
+    let code = match error {
+        SeatError::Full { .. } => ErrorCode::INSTANCE_COUNT_OVER_LIMIT,
+    };
+    Error::new(code, error.to_string())
+}

@@ -1,0 +1,157 @@
+//! One object per process, made anew in a forked child.
+//!
+//! A child gets copies of its parent's locks in whatever state they were, of threads that do not exist in
+//! it, and of connections that belong to the parent. So it must not use the parent's object at all. The
+//! pointer to the object lives in a page that the kernel empties at fork (MADV_WIPEONFORK): the child
+//! reads NULL, as a process does that has not made its object yet, and makes one. That is one load on every
+//! call, where asking for the process id would be a system call.
+//!
+//! | page | pointer in it | who reads it | what happens |
+//! |---|---|---|---|
+//! | none yet | – | first caller | a page is mapped, the winner's is kept |
+//! | mapped | NULL | first caller, or first in a child | an object is made, the winner's is kept |
+//! | mapped | object | everybody | used |
+//!
+//! An object is never freed: another thread may be using it, and a child must not run its parent's
+//! destructors.
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// A place for one `T` per process. Meant for statics.
+#[derive(Debug)]
+pub struct PerProcess<T> {
+    /// The page: wiped in a child.
+    cell: AtomicPtr<AtomicPtr<T>>,
+    /// The latest object made in this process or one of its ancestors: not wiped.
+    latest: AtomicPtr<T>,
+}
+
+impl<T: Send + Sync + 'static> PerProcess<T> {
+    /// An empty place.
+    pub const fn new() -> Self {
+        Self { cell: AtomicPtr::new(ptr::null_mut()), latest: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// This process's object. `make` is called when there is none, with the parent's object in a forked
+    /// child; it must do nothing that cannot be thrown away, for two threads may call it at once.
+    pub fn get(&'static self, make: impl FnOnce(Option<&'static T>) -> T) -> &'static T {
+        let cell = self.cell.load(Ordering::Acquire);
+        if !cell.is_null() {
+            // SAFETY: a non-NULL cell points to a live mapping that is never unmapped, and zero bytes are
+            // a valid AtomicPtr (NULL).
+            let object = unsafe { (*cell).load(Ordering::Acquire) };
+            if !object.is_null() {
+                // SAFETY: objects are leaked boxes, valid for ever in the process that made them.
+                return unsafe { &*object };
+            }
+        }
+        self.get_slow(make)
+    }
+
+    #[cold]
+    fn get_slow(&'static self, make: impl FnOnce(Option<&'static T>) -> T) -> &'static T {
+        let cell = self.cell_or_map();
+        // SAFETY: `latest` is NULL or a leaked box of this process or an ancestor, whose memory the child
+        // has a copy of.
+        let parent = unsafe { self.latest.load(Ordering::Acquire).as_ref() };
+        let made = Box::into_raw(Box::new(make(parent)));
+        match cell.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                self.latest.store(made, Ordering::Release);
+                // SAFETY: just leaked.
+                unsafe { &*made }
+            }
+            Err(winner) => {
+                // SAFETY: `made` lost the race, nobody else has seen it.
+                drop(unsafe { Box::from_raw(made) });
+                // SAFETY: the winner's box is leaked, see above.
+                unsafe { &*winner }
+            }
+        }
+    }
+
+    fn cell_or_map(&'static self) -> &'static AtomicPtr<T> {
+        let known = self.cell.load(Ordering::Acquire);
+        let cell = if known.is_null() {
+            let new = map_wiped_page().cast::<AtomicPtr<T>>();
+            match self.cell.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => new,
+                // The loser's page stays mapped: it is one page, once.
+                Err(winner) => winner,
+            }
+        } else {
+            known
+        };
+        // SAFETY: as in `get`.
+        unsafe { &*cell }
+    }
+}
+
+impl<T: Send + Sync + 'static> Default for PerProcess<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Maps a page of zeros that a forked child finds zeroed again. Where the kernel cannot wipe (before
+/// Linux 4.14, some emulators), or has no page, an ordinary leaked word serves: then a child after fork
+/// shares its parent's object, as it would in a library without this care.
+fn map_wiped_page() -> *mut AtomicPtr<()> {
+    let page = usize::try_from(
+        // SAFETY: asks for a number.
+        unsafe { libc::sysconf(libc::_SC_PAGESIZE) },
+    )
+    .unwrap_or(4096);
+    // SAFETY: a fresh private anonymous mapping touches no existing memory.
+    let address = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            page,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return Box::into_raw(Box::new(AtomicPtr::new(ptr::null_mut())));
+    }
+    // SAFETY: the range is exactly the mapping made above.
+    unsafe { libc::madvise(address, page, libc::MADV_WIPEONFORK) };
+    address.cast()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_makes_its_object_once() {
+        static PLACE: PerProcess<u32> = PerProcess::new();
+        let first: *const u32 = PLACE.get(|parent| {
+            assert!(parent.is_none());
+            7
+        });
+        let second: *const u32 = PLACE.get(|_| unreachable!("there is one already"));
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn a_forked_child_makes_its_own_and_sees_its_parents() {
+        static PLACE: PerProcess<u32> = PerProcess::new();
+        assert_eq!(*PLACE.get(|_| 7), 7);
+        // SAFETY: the child calls only what is safe after fork: atomics, malloc of glibc, _exit.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let mine = *PLACE.get(|parent| parent.map_or(0, |p| p + 1));
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(mine.try_into().unwrap_or(99)) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child made above.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(libc::WEXITSTATUS(status), 8);
+        assert_eq!(*PLACE.get(|_| unreachable!("the parent keeps its own")), 7);
+    }
+}

@@ -1,0 +1,37 @@
+//! The few things that only the kernel can give: mapped files, locks that die with their owner, the page
+//! that is wiped in a forked child, the clocks. Everything unsafe outside the C layer and the seat pool is
+//! in this folder, behind safe types.
+
+mod fork;
+mod lock;
+mod mapped;
+mod published;
+
+pub use fork::PerProcess;
+pub use lock::FileLock;
+pub use mapped::MappedFile;
+pub use published::Published;
+
+/// The given clock's (seconds, nanoseconds); (0, 0) for a clock that the system does not have.
+pub fn clock_gettime(clock: libc::clockid_t) -> (i64, i64) {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the answer; an unknown clock leaves it as it is.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    (time.tv_sec, time.tv_nsec)
+}
+
+/// Whether the process acts as root.
+pub fn is_root() -> bool {
+    // SAFETY: asks for a number; cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Blocks every signal in the calling thread: handlers of the host run in the host's threads.
+pub fn block_all_signals() {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset makes `all` a full, valid set; pthread_sigmask reads it and changes this thread only.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,260 @@
+//! What a program asks for: the connection parameters, copied and checked.
+
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::SEATS_MAX;
+use seatmeter_protocol::message::TEXT_BYTES_MAX;
+use seatmeter_protocol::signature::digest_hex;
+
+use crate::device::UuidMethod;
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+
+/// Fewest days without contact that a program can ask for; less is raised to this.
+pub const BUFFER_DAYS_MIN: u32 = 7;
+
+/// The connection parameters as the caller gave them, with integers not yet understood.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawParameters {
+    /// URL of the main server, or empty.
+    pub main_server: String,
+    /// URL of the standby server, or empty.
+    pub standby_server: String,
+    /// The handshake code, or empty.
+    pub handshake_code: String,
+    /// The session password, or empty.
+    pub session_password: String,
+    /// The organization, or empty.
+    pub organization_id: String,
+    /// Number of the deployment type.
+    pub deployment_type: i32,
+    /// Number of the charge way.
+    pub charge_way: i32,
+    /// 1 random, 2 hardware.
+    pub uuid_generation_method: i32,
+    /// Days without contact.
+    pub max_buffer_days: i32,
+    /// Seats asked for.
+    pub max_concurrent_instance_count: i32,
+    /// Bits of products.
+    pub products: i32,
+}
+
+/// Parameters that make sense.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Parameters {
+    /// URLs of the servers, main first.
+    pub servers: Vec<String>,
+    /// The handshake code, or empty.
+    pub handshake_code: String,
+    /// The session password, or empty.
+    pub session_password: String,
+    /// The organization, or empty.
+    pub organization_id: String,
+    /// Where the software runs.
+    pub deployment_type: DeploymentType,
+    /// The charge way, if the caller insists on one.
+    pub charge_way: Option<ChargeWay>,
+    /// How a new device gets its UUID.
+    pub uuid_method: UuidMethod,
+    /// Days without contact.
+    pub buffer_days: u32,
+    /// Seats asked for.
+    pub seats: u32,
+    /// Bits of products.
+    pub products: u32,
+}
+
+impl Parameters {
+    /// Understands the caller's parameters, with the environment's help where he left something open.
+    ///
+    /// # Errors
+    /// The first parameter that is out of its range.
+    pub fn understand(raw: &RawParameters, environment: &Environment) -> Result<Self> {
+        for (name, text) in [
+            ("mainServerURL", &raw.main_server),
+            ("standbyServerURL", &raw.standby_server),
+            ("handshakeCode", &raw.handshake_code),
+            ("sessionPassword", &raw.session_password),
+            ("organizationID", &raw.organization_id),
+        ] {
+            if text.len() > TEXT_BYTES_MAX {
+                return Err(invalid(format!("{name} has {} bytes, at most {TEXT_BYTES_MAX}", text.len())));
+            }
+        }
+        if raw.handshake_code.is_empty() && raw.organization_id.is_empty() {
+            return Err(ErrorCode::NO_HANDSHAKE_CODE.into());
+        }
+        if !raw.handshake_code.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(ErrorCode::HANDSHAKE_CODE_INVALID.into());
+        }
+        Ok(Self {
+            servers: servers(raw, environment)?,
+            handshake_code: raw.handshake_code.clone(),
+            session_password: raw.session_password.clone(),
+            organization_id: raw.organization_id.clone(),
+            deployment_type: DeploymentType::from_number(raw.deployment_type)
+                .map_err(|n| invalid(format!("deploymentType {n} is not one of DM_DeploymentType")))?,
+            charge_way: ChargeWay::from_number(raw.charge_way)
+                .map_err(|n| invalid(format!("chargeWay {n} is not one of DM_ChargeWay")))?,
+            uuid_method: match raw.uuid_generation_method {
+                1 => UuidMethod::Random,
+                2 => UuidMethod::Hardware,
+                n => {
+                    return Err(invalid(format!(
+                        "UUIDGenerationMethod {n} is not 1 (random) or 2 (hardware)"
+                    )));
+                }
+            },
+            buffer_days: u32::try_from(raw.max_buffer_days).unwrap_or(0).max(BUFFER_DAYS_MIN),
+            seats: seats(raw.max_concurrent_instance_count)?,
+            // The bits are a mask; a negative number is one with the highest bit set.
+            products: raw.products.cast_unsigned(),
+        })
+    }
+
+    /// Names the grant that these parameters lead to: two programs that ask for the same thing, with
+    /// whatever number of seats and from whichever server, share one.
+    pub fn grant_name(&self) -> String {
+        let mut text = format!("{:?} {:?} {}", self.deployment_type, self.charge_way, self.products);
+        for part in [&self.handshake_code, &self.organization_id] {
+            text.push_str(&format!(" {}:{part}", part.len()));
+        }
+        let mut name = digest_hex(text.as_bytes());
+        name.truncate(32);
+        name
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
+}
+
+fn seats(asked: i32) -> Result<u32> {
+    u32::try_from(asked).ok().filter(|seats| (1..=SEATS_MAX).contains(seats)).ok_or_else(|| {
+        Error::new(
+            ErrorCode::INSTANCE_COUNT_OVER_LIMIT,
+            format!("maxConcurrentInstanceCount is {asked}; ask for 1 to {SEATS_MAX} seats"),
+        )
+    })
+}
+
+fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>> {
+    let choose = |given: &str, from_environment: &Option<String>| {
+        if given.is_empty() { from_environment.clone() } else { Some(given.to_owned()) }
+    };
+    let mut servers: Vec<String> = [
+        choose(&raw.main_server, &environment.server),
+        choose(&raw.standby_server, &environment.standby_server),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|url| url.trim().trim_end_matches('/').to_owned())
+    .collect();
+    servers.dedup();
+    if servers.is_empty() {
+        return Err(invalid(
+            "no license server: set mainServerURL, or SEATMETER_SERVER in the environment".into(),
+        ));
+    }
+    // Programs written for other servers give a host name alone.
+    for url in &mut servers {
+        if !url.contains("://") {
+            url.insert_str(0, "https://");
+        }
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            return Err(invalid(format!(
+                "{url} is not the URL of a license server: it must begin with http:// or https://"
+            )));
+        }
+    }
+    Ok(servers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw() -> RawParameters {
+        RawParameters {
+            main_server: "http://127.0.0.1:48080/".into(),
+            handshake_code: "DEMO".into(),
+            deployment_type: 1,
+            uuid_generation_method: 1,
+            max_buffer_days: 7,
+            max_concurrent_instance_count: 4,
+            products: 0xffff,
+            ..RawParameters::default()
+        }
+    }
+
+    fn understand(raw: &RawParameters) -> Result<Parameters> {
+        Parameters::understand(raw, &Environment::default())
+    }
+
+    #[test]
+    fn good_parameters_are_understood() {
+        let parameters = understand(&raw()).unwrap();
+        assert_eq!(parameters.servers, ["http://127.0.0.1:48080"]);
+        assert_eq!(parameters.seats, 4);
+        assert_eq!(parameters.charge_way, None);
+    }
+
+    #[test]
+    fn each_bad_parameter_has_its_code_and_is_named() {
+        let check = |change: &dyn Fn(&mut RawParameters), code: ErrorCode, names: &str| {
+            let mut raw = raw();
+            change(&mut raw);
+            let error = understand(&raw).unwrap_err();
+            assert_eq!(error.code, code, "{error}");
+            assert!(error.message.contains(names), "{error}");
+        };
+        let invalid = ErrorCode::PARAMETER_VALUE_INVALID;
+        check(&|raw| raw.handshake_code.clear(), ErrorCode::NO_HANDSHAKE_CODE, "handshakeCode");
+        check(&|raw| raw.handshake_code = "a b".into(), ErrorCode::HANDSHAKE_CODE_INVALID, "characters");
+        check(&|raw| raw.handshake_code = "x".repeat(513), invalid, "handshakeCode");
+        check(&|raw| raw.deployment_type = 3, invalid, "deploymentType");
+        check(&|raw| raw.charge_way = 7, invalid, "chargeWay");
+        check(&|raw| raw.uuid_generation_method = 0, invalid, "UUIDGenerationMethod");
+        check(&|raw| raw.main_server.clear(), invalid, "mainServerURL");
+        check(&|raw| raw.main_server = "ftp://x".into(), invalid, "http://");
+        for seats in [0, -1, 65_537] {
+            check(
+                &|raw| raw.max_concurrent_instance_count = seats,
+                ErrorCode::INSTANCE_COUNT_OVER_LIMIT,
+                "maxConcurrentInstanceCount",
+            );
+        }
+    }
+
+    #[test]
+    fn the_environment_fills_in_but_does_not_override() {
+        let environment = Environment {
+            server: Some("http://main".into()),
+            standby_server: Some("http://standby".into()),
+            ..Environment::default()
+        };
+        let given = Parameters::understand(&raw(), &environment).unwrap();
+        assert_eq!(given.servers, ["http://127.0.0.1:48080", "http://standby"]);
+        let open = RawParameters { main_server: String::new(), ..raw() };
+        let filled = Parameters::understand(&open, &environment).unwrap();
+        assert_eq!(filled.servers, ["http://main", "http://standby"]);
+    }
+
+    #[test]
+    fn a_bare_host_name_means_https_and_few_buffer_days_are_raised() {
+        let raw = RawParameters { main_server: "license.example".into(), max_buffer_days: -3, ..raw() };
+        let parameters = understand(&raw).unwrap();
+        assert_eq!(parameters.servers, ["https://license.example"]);
+        assert_eq!(parameters.buffer_days, BUFFER_DAYS_MIN);
+    }
+
+    #[test]
+    fn the_number_of_seats_and_the_server_do_not_make_another_grant() {
+        let other =
+            RawParameters { max_concurrent_instance_count: 9, main_server: "http://b".into(), ..raw() };
+        assert_eq!(understand(&raw()).unwrap().grant_name(), understand(&other).unwrap().grant_name());
+        let code = RawParameters { handshake_code: "OTHER".into(), ..raw() };
+        assert_ne!(understand(&raw()).unwrap().grant_name(), understand(&code).unwrap().grant_name());
+    }
+}

@@ -1,0 +1,118 @@
+//! Readers: what a program creates, decodes with, and destroys; each holds one seat while it lives.
+
+#[cfg(feature = "decode")]
+mod decoding;
+mod engine;
+#[cfg(feature = "decode")]
+mod image_file;
+#[cfg(feature = "decode")]
+mod zxing;
+
+#[cfg(feature = "decode")]
+pub use decoding::{Decoding, Outcome};
+pub use engine::{DecodeEngine, Decoded, GrayImage};
+#[cfg(feature = "decode")]
+pub use image_file::load_gray;
+#[cfg(feature = "decode")]
+pub use zxing::ZxingEngine;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::licensed::Licensed;
+use crate::runtime::{Runtime, runtime};
+use crate::seats::Seat;
+use crate::usage::Barcode;
+
+/// A reader object.
+///
+/// Kept small: what decoding needs is made by the first decode.
+///
+/// | hold | seat | |
+/// |---|---|---|
+/// | none | – | made without a licence; the next use tries again |
+/// | this process's | some | licensed by seats |
+/// | this process's | none | licensed otherwise |
+/// | another process's | any | inherited by fork: counts as none, and is never given back here |
+pub struct Reader {
+    hold: Mutex<Option<Hold>>,
+    #[cfg(feature = "decode")]
+    decoding: Mutex<Option<Box<Decoding>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Hold {
+    runtime: &'static Runtime,
+    licensed: &'static Licensed,
+    seat: Option<Seat>,
+}
+
+impl Hold {
+    fn take() -> Result<Self> {
+        let runtime = runtime();
+        let licensed = runtime.licensed()?;
+        Ok(Self { runtime, licensed, seat: licensed.take_seat()? })
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        std::ptr::eq(self.runtime, runtime())
+    }
+}
+
+impl Reader {
+    /// A reader with its seat.
+    ///
+    /// # Errors
+    /// -20000 without a licence, -20008 without a free seat.
+    pub fn create() -> Result<Self> {
+        Ok(Self::with(Some(Hold::take()?)))
+    }
+
+    /// A reader that takes its seat now if it can, and else when it is used.
+    pub fn create_in_any_case() -> Self {
+        Self::with(Hold::take().ok())
+    }
+
+    fn with(hold: Option<Hold>) -> Self {
+        Self {
+            hold: Mutex::new(hold),
+            #[cfg(feature = "decode")]
+            decoding: Mutex::default(),
+        }
+    }
+
+    /// The licence under which it works, with a seat where one is needed.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn licensed(&self) -> Result<&'static Licensed> {
+        let mut hold = self.hold.lock();
+        match *hold {
+            Some(held) if held.is_of_this_process() => Ok(held.licensed),
+            _ => {
+                let taken = Hold::take()?;
+                *hold = Some(taken);
+                Ok(taken.licensed)
+            }
+        }
+    }
+
+    /// Counts the barcodes of one image; gives the number of different ones.
+    ///
+    /// # Errors
+    /// When there is no licence or seat, or the count cannot be kept: then nothing was counted.
+    pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> std::result::Result<u64, Error> {
+        self.licensed()?.count_image(barcodes)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(hold) = self.hold.get_mut().take()
+            && let Some(seat) = hold.seat
+            && hold.is_of_this_process()
+        {
+            hold.licensed.give_seat(seat);
+        }
+    }
+}

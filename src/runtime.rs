@@ -1,0 +1,180 @@
+//! The runtime: the one object of a process, made at the first call and made anew in a forked child.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use seatmeter_protocol::error_code::ErrorCode;
+
+use crate::clock::{Clock, Deadline, SystemClock};
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use crate::keeper::Keeper;
+use crate::licensed::Licensed;
+use crate::memory::{PerProcess, Published, is_root};
+use crate::parameters::{Parameters, RawParameters};
+use crate::session::{FIRST_CONTACT_BOUND, Session, World};
+use crate::state::StateDirectory;
+use crate::sync::HttpTransport;
+
+static RUNTIME: PerProcess<Runtime> = PerProcess::new();
+static CLOCK: SystemClock = SystemClock;
+
+/// Everything that a process has of this library.
+pub struct Runtime {
+    /// What was set before initialising. Survives a fork.
+    state_directory: Published<PathBuf>,
+    /// The session in use.
+    current: Published<Session>,
+    /// Every session of this process; also the lock under which they are made.
+    sessions: Mutex<Vec<&'static Session>>,
+    /// Why there is no session, once initialising has failed.
+    failure: Mutex<Option<Error>>,
+    transport: Published<HttpTransport>,
+    keeper: Keeper,
+    /// The session of the process that this one was forked from.
+    inherited: Option<&'static Session>,
+    resumed: AtomicBool,
+}
+
+/// This process's runtime.
+pub fn runtime() -> &'static Runtime {
+    RUNTIME.get(Runtime::new)
+}
+
+impl Runtime {
+    fn new(parent: Option<&'static Self>) -> Self {
+        let runtime = Self {
+            state_directory: Published::absent(),
+            current: Published::absent(),
+            sessions: Mutex::default(),
+            failure: Mutex::default(),
+            transport: Published::absent(),
+            keeper: Keeper::default(),
+            // Of the parent's objects only what can be read without a lock: it may have been held at fork.
+            inherited: parent.and_then(|parent| parent.current.get()),
+            resumed: AtomicBool::new(false),
+        };
+        if let Some(directory) = parent.and_then(|parent| parent.state_directory.get()) {
+            runtime.state_directory.publish(directory);
+        }
+        runtime
+    }
+
+    /// Says where the state is to be, before initialising.
+    ///
+    /// # Errors
+    /// -20009 when a session is open already.
+    pub fn set_state_directory(&self, path: &Path) -> Result<()> {
+        if self.current.get().is_some() {
+            return Err(Error::new(
+                ErrorCode::LICENSE_INIT_SEQUENCE_FAILED,
+                "SM_SetStateDirectory must be called before InitLicenseFromDLS, or after SM_Shutdown",
+            ));
+        }
+        let path = std::path::absolute(path).map_err(|e| Error::state(path, "find", &e))?;
+        self.state_directory.publish_new(path);
+        Ok(())
+    }
+
+    /// Gets this process licensed.
+    ///
+    /// # Errors
+    /// See [`Session::initialize`]. A session that was in use before stays in use.
+    pub fn initialize(&'static self, raw: &RawParameters) -> Result<()> {
+        let outcome = self.try_initialize(raw);
+        *self.failure.lock() = outcome.as_ref().err().cloned();
+        let session = outcome?;
+        self.current.publish(session);
+        self.keeper.ensure_running(move || self.keep());
+        Ok(())
+    }
+
+    fn try_initialize(&'static self, raw: &RawParameters) -> Result<&'static Session> {
+        let environment = Environment::read();
+        let parameters = Parameters::understand(raw, &environment)?;
+        let explicit = self.state_directory.get().map(PathBuf::as_path);
+        let path = StateDirectory::locate(explicit, &environment, is_root())?;
+        let session = self.session_for(&parameters, path)?;
+        session.initialize(parameters, FIRST_CONTACT_BOUND)?;
+        Ok(session)
+    }
+
+    fn session_for(&'static self, parameters: &Parameters, path: PathBuf) -> Result<&'static Session> {
+        let mut sessions = self.sessions.lock();
+        if let Some(known) = sessions.iter().find(|session| session.is_for(parameters, &path)) {
+            return Ok(known);
+        }
+        let session: &'static Session =
+            Box::leak(Box::new(Session::open(parameters.clone(), path, self.world(&sessions))?));
+        sessions.push(session);
+        Ok(session)
+    }
+
+    /// The real world. The sessions' lock is held by the caller, so there is one transport.
+    fn world(&self, _sessions: &[&'static Session]) -> World {
+        let transport =
+            self.transport.get().unwrap_or_else(|| self.transport.publish_new(HttpTransport::default()));
+        World { clock: &CLOCK, transport }
+    }
+
+    /// The licence in use.
+    ///
+    /// # Errors
+    /// Why there is none: that of the last attempt, or -20000 when there was no attempt.
+    pub fn licensed(&'static self) -> Result<&'static Licensed> {
+        match self.current.get().and_then(Session::licensed) {
+            Some(licensed) => Ok(licensed),
+            None => self.licensed_slow(),
+        }
+    }
+
+    #[cold]
+    fn licensed_slow(&'static self) -> Result<&'static Licensed> {
+        if let Some(licensed) = self.resume() {
+            return Ok(licensed);
+        }
+        Err(self.failure.lock().clone().unwrap_or_else(|| ErrorCode::NO_LICENSE.into()))
+    }
+
+    /// A forked child goes on under its parent's licence, with seats and counters of its own.
+    fn resume(&'static self) -> Option<&'static Licensed> {
+        let (parameters, path) = self.inherited?.origin()?;
+        if self.resumed.swap(true, Ordering::AcqRel) {
+            return self.current.get()?.licensed();
+        }
+        let session = self.session_for(parameters, path.to_owned()).ok()?;
+        let licensed = session.use_stored_grant().ok()??;
+        self.current.publish(session);
+        self.keeper.ensure_running(move || self.keep());
+        Some(licensed)
+    }
+
+    fn keep(&self) -> Duration {
+        let sessions = self.sessions.lock().clone();
+        sessions.iter().map(|session| session.keep()).min().unwrap_or(Duration::from_secs(60))
+    }
+
+    /// The last report of this process, and the end of its sessions. It can be initialised again.
+    ///
+    /// # Errors
+    /// When not everything could be reported in time: the next process of this device will do it.
+    pub fn shut_down(&self, bound: Duration) -> Result<()> {
+        let deadline = Deadline::after(&CLOCK, bound);
+        self.current.withdraw();
+        self.resumed.store(true, Ordering::Release);
+        self.keeper.stop(deadline.remaining(&CLOCK) / 2);
+        let sessions = self.sessions.lock().clone();
+        let mut outcome = Ok(());
+        for session in sessions {
+            outcome = outcome.and(session.close(deadline).map(|_| ()));
+        }
+        outcome
+    }
+
+    /// The clock of this process.
+    pub fn clock(&self) -> &'static dyn Clock {
+        &CLOCK
+    }
+}

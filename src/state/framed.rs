@@ -1,0 +1,299 @@
+//! Small files that tell damage from content.
+//!
+//! ```text
+//! offset  bytes
+//!  0      8   magic "SMSTATE\0"
+//!  8      4   version of the frame, little endian: 1
+//! 12      4   kind of content
+//! 16      8   length of the content
+//! 24      32  SHA-256 of kind and content
+//! 56      …   content: JSON
+//! ```
+//!
+//! A file is replaced by writing a new one beside it, making that durable, and renaming it: a reader sees
+//! the old content or the new, never a mixture. A file that is torn, empty, foreign or from a newer version
+//! is renamed out of the way, never deleted, and counts as absent.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ring::digest::{Context, SHA256};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::private_file;
+use crate::error::{Error, Result};
+
+const MAGIC: &[u8; 8] = b"SMSTATE\0";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 56;
+
+/// No content comes near this; a longer file is not one of ours.
+const CONTENT_BYTES_MAX: usize = 4 << 20;
+
+/// What a file holds; a file of one kind is not taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Who the device is.
+    Device = 1,
+    /// The vendor's key.
+    RootKey = 2,
+    /// A grant.
+    Grant = 3,
+}
+
+/// What reading a file gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Loaded<T> {
+    /// Its content.
+    Content(T),
+    /// There is no such file.
+    Absent,
+    /// It was damaged, and now lies here for whoever wants to look at it.
+    SetAside {
+        /// Its new name.
+        path: PathBuf,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+/// A file with one JSON document in a frame.
+#[derive(Clone, Debug)]
+pub struct FramedFile {
+    path: PathBuf,
+    kind: Kind,
+}
+
+impl FramedFile {
+    /// The file at this path; nothing is opened yet.
+    pub fn new(path: PathBuf, kind: Kind) -> Self {
+        Self { path, kind }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, or is damaged and cannot be set aside.
+    pub fn load<T: DeserializeOwned>(&self) -> Result<Loaded<T>> {
+        let mut bytes = Vec::new();
+        let opened = private_file(&self.path, OpenOptions::new().read(true));
+        let limit = (HEADER_BYTES + CONTENT_BYTES_MAX + 1) as u64;
+        match opened.and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
+            Err(e) => return Err(Error::state(&self.path, "read", &e)),
+        }
+        let read = unframe(&bytes, self.kind)
+            .and_then(|content| serde_json::from_slice(content).map_err(|e| e.to_string()));
+        match read {
+            Ok(content) => Ok(Loaded::Content(content)),
+            Err(reason) => Ok(Loaded::SetAside { path: self.set_aside()?, reason }),
+        }
+    }
+
+    /// Replaces it, durably.
+    ///
+    /// # Errors
+    /// When it cannot be written; then the old content is still there.
+    pub fn store<T: Serialize>(&self, content: &T) -> Result<()> {
+        let temporary = self.write_beside(content)?;
+        fs::rename(&temporary, &self.path)
+            .and_then(|()| sync_folder(&self.path))
+            .map_err(|e| Error::state(&self.path, "write", &e))
+    }
+
+    /// Writes it unless it exists; says whether it was written. Of racing processes one wins, and the
+    /// others read what it wrote.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn store_new<T: Serialize>(&self, content: &T) -> Result<bool> {
+        let temporary = self.write_beside(content)?;
+        let linked = fs::hard_link(&temporary, &self.path);
+        let _ = fs::remove_file(&temporary);
+        match linked {
+            Ok(()) => {
+                sync_folder(&self.path).map(|()| true).map_err(|e| Error::state(&self.path, "write", &e))
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(Error::state(&self.path, "write", &e)),
+        }
+    }
+
+    /// Renames it out of the way, for content that is whole but not to be used.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn set_aside(&self) -> Result<PathBuf> {
+        set_aside(&self.path).map_err(|e| Error::state(&self.path, "set aside", &e))
+    }
+
+    fn write_beside<T: Serialize>(&self, content: &T) -> Result<PathBuf> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.path.with_extension(format!("new-{}-{number}", std::process::id()));
+        let bytes = serde_json::to_vec(content).map_err(io::Error::from).map(|json| frame(&json, self.kind));
+        bytes
+            .and_then(|bytes| {
+                let options = &mut OpenOptions::new();
+                let mut file = private_file(&temporary, options.create(true).write(true).truncate(true))?;
+                file.write_all(&bytes)?;
+                file.sync_data()
+            })
+            .map_err(|e| {
+                let _ = fs::remove_file(&temporary);
+                Error::state(&self.path, "write", &e)
+            })?;
+        Ok(temporary)
+    }
+}
+
+/// Renames a damaged file so that it is out of the way but not lost; gives its new name.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    for number in 1..=SET_ASIDE_MAX {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".damaged-{number}"));
+        let target = PathBuf::from(name);
+        if !target.exists() {
+            fs::rename(path, &target)?;
+            return Ok(target);
+        }
+    }
+    // So many damaged copies tell nothing more than the first ones do.
+    fs::remove_file(path)?;
+    Ok(path.to_owned())
+}
+
+/// Damaged copies kept of one file.
+const SET_ASIDE_MAX: u32 = 100;
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn frame(content: &[u8], kind: Kind) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + content.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&(kind as u32).to_le_bytes());
+    bytes.extend_from_slice(&(content.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(checksum(content, kind as u32).as_ref());
+    bytes.extend_from_slice(content);
+    bytes
+}
+
+fn unframe(bytes: &[u8], kind: Kind) -> std::result::Result<&[u8], String> {
+    let Some((header, content)) = bytes.split_at_checked(HEADER_BYTES) else {
+        return Err(format!("it has {} bytes, less than its header", bytes.len()));
+    };
+    let word = |at: usize| {
+        let mut four = [0; 4];
+        four.copy_from_slice(&header[at..at + 4]);
+        u32::from_le_bytes(four)
+    };
+    if &header[..8] != MAGIC {
+        return Err("it is not a file of this library".into());
+    }
+    if word(8) != VERSION {
+        return Err(format!("its version is {}, this library knows {VERSION}", word(8)));
+    }
+    if word(12) != kind as u32 {
+        return Err(format!("it holds content of kind {}, not {}", word(12), kind as u32));
+    }
+    if (u64::from(word(16)) | u64::from(word(20)) << 32) != content.len() as u64 {
+        return Err("it is cut short, or longer than it says".into());
+    }
+    if header[24..] != *checksum(content, kind as u32).as_ref() {
+        return Err("its checksum is wrong".into());
+    }
+    Ok(content)
+}
+
+fn checksum(content: &[u8], kind: u32) -> ring::digest::Digest {
+    let mut context = Context::new(&SHA256);
+    context.update(&kind.to_le_bytes());
+    context.update(content);
+    context.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &Path) -> FramedFile {
+        FramedFile::new(folder.join("device"), Kind::Device)
+    }
+
+    #[test]
+    fn what_was_stored_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        assert_eq!(file.load::<String>().unwrap(), Loaded::Absent);
+        file.store(&"one").unwrap();
+        file.store(&"two").unwrap();
+        assert_eq!(file.load::<String>().unwrap(), Loaded::Content("two".into()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn of_two_first_writers_one_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        assert!(file.store_new(&"first").unwrap());
+        assert!(!file.store_new(&"second").unwrap());
+        assert_eq!(file.load::<String>().unwrap(), Loaded::Content("first".into()));
+    }
+
+    #[test]
+    fn every_truncation_and_every_changed_byte_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        file.store(&"content").unwrap();
+        let good = fs::read(file.path()).unwrap();
+        let mut bad: Vec<Vec<u8>> = (0..good.len()).map(|n| good[..n].to_vec()).collect();
+        bad.extend((0..good.len()).map(|n| {
+            let mut changed = good.clone();
+            changed[n] ^= 0x40;
+            changed
+        }));
+        for bytes in bad {
+            fs::write(file.path(), &bytes).unwrap();
+            let Loaded::SetAside { path, .. } = file.load::<String>().unwrap() else {
+                panic!("damage was not noticed")
+            };
+            assert_ne!(path, file.path());
+            fs::remove_file(path).ok();
+            assert!(!file.path().exists());
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_kind_or_a_newer_version_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        FramedFile::new(file.path().to_owned(), Kind::Grant).store(&"x").unwrap();
+        assert!(matches!(file.load::<String>().unwrap(), Loaded::SetAside { .. }));
+        file.store(&"x").unwrap();
+        let mut bytes = fs::read(file.path()).unwrap();
+        bytes[8] = 2;
+        fs::write(file.path(), bytes).unwrap();
+        let Loaded::SetAside { reason, path } = file.load::<String>().unwrap() else { panic!() };
+        assert!(reason.contains("version is 2"), "{reason}");
+        assert!(path.exists(), "set aside, never deleted");
+    }
+}

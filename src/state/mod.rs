@@ -1,0 +1,170 @@
+//! The state directory: everything that the device remembers.
+//!
+//! ```text
+//! <state>/device              who this device is
+//! <state>/root-key            the vendor's key, stored at first contact (unless compiled in)
+//! <state>/licenses/<name>     one grant per way of asking for it
+//! <state>/seats/<item>.pool   who holds how many seats
+//! <state>/usage/<id>.segment  what was counted
+//! <state>/sync.lock           held by the process that talks to the server
+//! ```
+
+mod framed;
+
+pub use framed::{FramedFile, Kind, Loaded, set_aside};
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use seatmeter_protocol::error_code::ErrorCode;
+
+/// The device's state directory, made and found writable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDirectory {
+    path: PathBuf,
+}
+
+impl StateDirectory {
+    /// Where the state is: what the caller says, else what the environment says, else the usual place.
+    ///
+    /// # Errors
+    /// When a user without a home says nothing.
+    pub fn locate(explicit: Option<&Path>, environment: &Environment, is_root: bool) -> Result<PathBuf> {
+        if let Some(path) = explicit.or(environment.state_directory.as_deref()) {
+            return std::path::absolute(path).map_err(|e| Error::state(path, "find", &e));
+        }
+        if is_root {
+            return Ok(PathBuf::from("/var/lib/seatmeter"));
+        }
+        let state_home = environment
+            .xdg_state_home
+            .clone()
+            .or_else(|| environment.home.as_ref().map(|home| home.join(".local/state")))
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorCode::LICENSE_BUFFER_FAILED,
+                    "no place for the state directory: HOME is not set. Set SEATMETER_STATE_DIR, or call \
+                     SM_SetStateDirectory before InitLicenseFromDLS",
+                )
+            })?;
+        Ok(state_home.join("seatmeter"))
+    }
+
+    /// Makes the directory where it is missing, and finds out whether it can be used.
+    ///
+    /// # Errors
+    /// When it cannot be made or written; the sentence says what to set.
+    pub fn open(path: PathBuf) -> Result<Self> {
+        let directory = Self { path };
+        for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .map_err(|e| unusable(&folder, &e))?;
+        }
+        let probe = directory.path.join(format!(".probe-{}", std::process::id()));
+        private_file(&probe, OpenOptions::new().create(true).write(true).truncate(true))
+            .and_then(|_| fs::remove_file(&probe))
+            .map_err(|e| unusable(&directory.path, &e))?;
+        Ok(directory)
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where grants are stored.
+    pub fn licenses(&self) -> PathBuf {
+        self.path.join("licenses")
+    }
+
+    /// Where seat pools are.
+    pub fn seats(&self) -> PathBuf {
+        self.path.join("seats")
+    }
+
+    /// Where usage segments are.
+    pub fn usage(&self) -> PathBuf {
+        self.path.join("usage")
+    }
+
+    /// A framed file directly in the directory.
+    pub fn file(&self, name: &str, kind: Kind) -> FramedFile {
+        FramedFile::new(self.path.join(name), kind)
+    }
+}
+
+fn unusable(path: &Path, cause: &io::Error) -> Error {
+    Error::new(
+        ErrorCode::LICENSE_BUFFER_FAILED,
+        format!(
+            "the state directory {} cannot be used: {cause}. Make it writable for this user, or choose another \
+             with SM_SetStateDirectory or SEATMETER_STATE_DIR",
+            path.display()
+        ),
+    )
+}
+
+/// Opens a file that only its owner may read, never through a symbolic link.
+///
+/// # Errors
+/// What the file system says.
+pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // std opens with O_CLOEXEC already.
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_caller_wins_over_the_environment_and_that_over_the_usual_place() {
+        let environment = Environment {
+            state_directory: Some("/from/environment".into()),
+            home: Some("/home/ada".into()),
+            ..Environment::default()
+        };
+        let locate = |explicit: Option<&str>, environment: &Environment, is_root| {
+            StateDirectory::locate(explicit.map(Path::new), environment, is_root).unwrap()
+        };
+        assert_eq!(locate(Some("/explicit"), &environment, true), Path::new("/explicit"));
+        assert_eq!(locate(None, &environment, true), Path::new("/from/environment"));
+        let bare = Environment { state_directory: None, ..environment };
+        assert_eq!(locate(None, &bare, true), Path::new("/var/lib/seatmeter"));
+        assert_eq!(locate(None, &bare, false), Path::new("/home/ada/.local/state/seatmeter"));
+        let xdg = Environment { xdg_state_home: Some("/xdg".into()), ..bare };
+        assert_eq!(locate(None, &xdg, false), Path::new("/xdg/seatmeter"));
+    }
+
+    #[test]
+    fn a_user_without_home_is_told_what_to_set() {
+        let error = StateDirectory::locate(None, &Environment::default(), false).unwrap_err();
+        assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
+        assert!(error.message.contains("SEATMETER_STATE_DIR"));
+    }
+
+    #[test]
+    fn the_directory_is_made_private() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(parent.path().join("a/b")).unwrap();
+        let mode = fs::metadata(directory.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_a_directory_is_refused_with_advice() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = StateDirectory::open(file.path().join("state")).unwrap_err();
+        assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
+        assert!(error.message.contains("SM_SetStateDirectory"), "{error}");
+    }
+}

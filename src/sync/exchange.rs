@@ -1,0 +1,217 @@
+//! One question to one server after the other, and the check of the answer's signature.
+
+use std::time::Duration;
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::Problem;
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
+use crate::clock::{Clock, Deadline};
+use crate::error::{Error, Result};
+
+/// The servers, and what is needed to ask them.
+pub struct Servers<'a> {
+    /// Carries the requests.
+    pub transport: &'a dyn Transport,
+    /// For the bounds.
+    pub clock: &'a dyn Clock,
+    /// Base URLs, main server first.
+    pub urls: &'a [String],
+}
+
+/// An answer with what its signature covers.
+#[derive(Debug)]
+pub(super) struct Answer {
+    raw: RawAnswer,
+    request_body: Vec<u8>,
+    nonce: String,
+    url: String,
+}
+
+impl Servers<'_> {
+    /// Asks the main server and, when that is silent or says that it is not its turn, the next. `read` makes
+    /// sense of an answer. Each server gets an equal share of the time that is left.
+    pub(super) fn ask<T>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+        deadline: Deadline,
+        mut read: impl FnMut(&Answer) -> Result<T>,
+    ) -> Result<T> {
+        let body = serde_json::to_vec(request)
+            .map_err(|e| Error::new(ErrorCode::UNKNOWN, format!("a request has no JSON form: {e}")))?;
+        let mut failures: Vec<Error> = Vec::new();
+        for (i, url) in self.urls.iter().enumerate() {
+            let left = u32::try_from(self.urls.len() - i).unwrap_or(1);
+            let share = deadline.remaining(self.clock) / left;
+            match self.ask_one(&format!("{url}{path}"), &body, share).and_then(|answer| read(&answer)) {
+                Err(e) if is_elsewhere(e.code) => failures.push(e),
+                decided => return decided,
+            }
+        }
+        Err(joined(failures))
+    }
+
+    fn ask_one(&self, url: &str, body: &[u8], timeout: Duration) -> Result<Answer> {
+        let nonce = random_id().ok_or_else(|| {
+            Error::new(ErrorCode::LICENSE_SYNC_FAILED, "the system gives no random numbers")
+        })?;
+        if timeout.is_zero() {
+            return Err(Error::new(
+                ErrorCode::FAILED_TO_REACH_SERVER,
+                format!("no time was left to ask {url}"),
+            ));
+        }
+        let request = RawRequest { url: url.to_owned(), nonce: &nonce, body, timeout };
+        match self.transport.post(&request) {
+            Ok(raw) => Ok(Answer { raw, request_body: body.to_vec(), nonce, url: url.to_owned() }),
+            Err(Unreachable { stage, detail }) => Err(Error::new(
+                ErrorCode::FAILED_TO_REACH_SERVER,
+                format!("no answer from {url} ({stage}): {detail}"),
+            )),
+        }
+    }
+}
+
+/// Whether an error of one server leaves hope in another.
+fn is_elsewhere(code: ErrorCode) -> bool {
+    code == ErrorCode::FAILED_TO_REACH_SERVER || code == ErrorCode::STANDBY_NOT_READY
+}
+
+fn joined(failures: Vec<Error>) -> Error {
+    let sentences: Vec<String> = failures.iter().map(|e| e.message.clone()).collect();
+    let code = failures.first().map_or(ErrorCode::FAILED_TO_REACH_SERVER, |e| e.code);
+    Error::new(code, sentences.join("; and "))
+}
+
+impl Answer {
+    /// Whether the server did what it was asked.
+    pub(super) fn is_success(&self) -> bool {
+        self.raw.status == 200
+    }
+
+    /// Checks that the answer is from the holder of this key, to this very request.
+    pub(super) fn verify(&self, key: &PublicKey) -> Result<()> {
+        let (Some(server_time), Some(key_id), Some(signature)) =
+            (self.raw.server_time, self.raw.key_id.as_deref(), self.raw.signature.as_deref())
+        else {
+            return Err(self.untrusted("it is not signed"));
+        };
+        AnswerFacts {
+            request_body: &self.request_body,
+            nonce: &self.nonce,
+            status: self.raw.status,
+            server_time,
+            key_id,
+        }
+        .verify(&self.raw.body, signature, key)
+        .map_err(|e| self.untrusted(&e.to_string()))
+    }
+
+    /// Reads the body of a success.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.raw.body).map_err(|e| self.untrusted(&format!("it makes no sense: {e}")))
+    }
+
+    /// The refusal in the answer. Anything that is not one of our server's refusals (a proxy's page, a
+    /// captive portal) counts as no answer, so that it cannot end a licence.
+    pub(super) fn refusal(&self, known_key: Option<&PublicKey>) -> Error {
+        let Ok(problem) = serde_json::from_slice::<Problem>(&self.raw.body) else {
+            return Error::new(
+                ErrorCode::FAILED_TO_REACH_SERVER,
+                format!(
+                    "{} answers with HTTP status {}, and not as a license server does: check the URL, and what \
+                     stands between",
+                    self.url, self.raw.status
+                ),
+            );
+        };
+        match known_key.map(|key| self.verify(key)) {
+            Some(Err(untrusted)) => untrusted,
+            _ => Error::new(problem.code, problem.detail),
+        }
+    }
+
+    pub(super) fn untrusted(&self, why: &str) -> Error {
+        Error::new(
+            ErrorCode::LICENSE_SYNC_FAILED,
+            format!("the answer of {} cannot be trusted: {why}", self.url),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Scripted, Step};
+    use super::*;
+    use crate::clock::test_support::HandClock;
+    use seatmeter_protocol::signature::SigningKey;
+
+    fn key(n: u8) -> SigningKey {
+        SigningKey::from_seed(&hex::encode([n; 32])).unwrap()
+    }
+
+    /// What asking two servers with this script gives: the body's first value, or the error.
+    fn ask(steps: impl IntoIterator<Item = Step>) -> (Result<u32>, usize) {
+        let transport = Scripted::new(key(1), steps);
+        let clock = HandClock::at(100);
+        let urls = ["http://main".to_owned(), "http://standby".to_owned()];
+        let servers = Servers { transport: &transport, clock: &clock, urls: &urls };
+        let deadline = Deadline::after(&clock, Duration::from_secs(10));
+        let outcome = servers.ask("/x", &"question", deadline, |answer| {
+            if !answer.is_success() {
+                return Err(answer.refusal(Some(key(1).public())));
+            }
+            answer.verify(key(1).public())?;
+            answer.read()
+        });
+        let asked = transport.asked.lock().len();
+        (outcome, asked)
+    }
+
+    fn problem(code: ErrorCode) -> String {
+        serde_json::to_string(&Problem::new(403, code, "because")).unwrap()
+    }
+
+    #[test]
+    fn the_main_server_is_asked_first_and_alone_if_it_answers() {
+        assert_eq!(ask([Step::Answer(200, "5".into())]), (Ok(5), 1));
+    }
+
+    #[test]
+    fn the_standby_is_asked_when_the_main_server_is_silent_or_not_in_charge_or_not_itself() {
+        for first in [
+            Step::Silence,
+            Step::Answer(503, problem(ErrorCode::STANDBY_NOT_READY)),
+            Step::Unsigned(502, "<html>Bad Gateway</html>".into()),
+        ] {
+            assert_eq!(ask([first, Step::Answer(200, "5".into())]), (Ok(5), 2));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_final_and_explained() {
+        let (outcome, asked) = ask([Step::Answer(403, problem(ErrorCode::EXPIRED))]);
+        let error = outcome.unwrap_err();
+        assert_eq!((error.code, error.message.as_str(), asked), (ErrorCode::EXPIRED, "because", 1));
+    }
+
+    #[test]
+    fn when_all_are_silent_each_is_named_with_its_stage() {
+        let error = ask([Step::Silence, Step::Silence]).0.unwrap_err();
+        assert_eq!(error.code, ErrorCode::FAILED_TO_REACH_SERVER);
+        assert!(error.message.contains("http://main/x (connect)"), "{error}");
+        assert!(error.message.contains("http://standby/x (connect)"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_signed_by_the_known_server_is_not_believed() {
+        for step in [Step::Unsigned(200, "5".into()), Step::Unsigned(403, problem(ErrorCode::REVOKED))] {
+            let (outcome, asked) = ask([step]);
+            assert_eq!((outcome.unwrap_err().code, asked), (ErrorCode::LICENSE_SYNC_FAILED, 1));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The transport of the field: blocking HTTP by reqwest, TLS by rustls with the platform's trusted roots.
+//!
+//! One client a process, made at the first request, for it brings a thread of its own. Redirects are
+//! refused: a license server has no reason to send its clients elsewhere, a captive portal has.
+
+use std::error::Error as _;
+use std::io::Read;
+use std::time::Duration;
+
+use once_cell::sync::OnceCell;
+use reqwest::blocking::{Client, Response};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::redirect::Policy;
+use seatmeter_protocol::message::{
+    BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
+};
+
+use super::transport::{RawAnswer, RawRequest, Stage, Transport, Unreachable};
+
+/// Bound for getting a connection, within that of the whole exchange.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Sends requests over the network.
+#[derive(Debug, Default)]
+pub struct HttpTransport {
+    client: OnceCell<Client>,
+}
+
+impl HttpTransport {
+    fn client(&self) -> Result<&Client, Unreachable> {
+        self.client.get_or_try_init(|| {
+            // An error means that the process has one installed already, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            Client::builder()
+                .user_agent(concat!("seatmeter/", env!("CARGO_PKG_VERSION")))
+                .redirect(Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                // The keeper speaks once a slot: a connection kept for longer than that is a waste of both ends.
+                .pool_max_idle_per_host(1)
+                .build()
+                .map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
+        })
+    }
+}
+
+impl Transport for HttpTransport {
+    fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
+        let response = self
+            .client()?
+            .post(&request.url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(NONCE_HEADER, request.nonce)
+            .timeout(request.timeout)
+            .body(request.body.to_vec())
+            .send()
+            .map_err(|e| classify(&e, request.timeout))?;
+        read(response, request.timeout)
+    }
+}
+
+fn read(response: Response, timeout: Duration) -> Result<RawAnswer, Unreachable> {
+    let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let mut answer = RawAnswer {
+        status: response.status().as_u16(),
+        server_time: header(TIME_HEADER).and_then(|text| text.parse().ok()),
+        key_id: header(KEY_ID_HEADER),
+        signature: header(SIGNATURE_HEADER),
+        body: Vec::new(),
+    };
+    response.take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut answer.body).map_err(|e| Unreachable {
+        stage: Stage::Answer,
+        detail: format!("the answer broke off after {} bytes, within {timeout:?}: {e}", answer.body.len()),
+    })?;
+    if answer.body.len() > BODY_BYTES_MAX {
+        let detail =
+            format!("the answer is larger than {BODY_BYTES_MAX} bytes: this is not a license server");
+        return Err(Unreachable { stage: Stage::Answer, detail });
+    }
+    Ok(answer)
+}
+
+/// Finds out how far a request came. The stages are told apart by the errors underneath: the library above
+/// them has one kind for all that happens before there is a connection.
+fn classify(error: &reqwest::Error, timeout: Duration) -> Unreachable {
+    let detail = chain(error);
+    let mut stage = if error.is_connect() { Stage::Connect } else { Stage::Answer };
+    if error.is_builder() {
+        stage = Stage::Setup;
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.is::<rustls::Error>() {
+            stage = Stage::Tls;
+        }
+        // rustls hides inside an io::Error, which shows it by get_ref and not by source.
+        let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if io.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            stage = Stage::Tls;
+        }
+        if inner.to_string().contains("dns error") {
+            stage = Stage::Lookup;
+        }
+        cause = inner.source();
+    }
+    let detail = if error.is_timeout() { format!("nothing within {timeout:?} ({detail})") } else { detail };
+    Unreachable { stage, detail }
+}
+
+/// The error with all its causes, outermost first, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let next = inner.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = inner.source();
+    }
+    text
+}

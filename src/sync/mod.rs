@@ -1,0 +1,16 @@
+//! Talking to the license server: when, what, and how far its answers are believed.
+
+mod authorize;
+mod exchange;
+mod http;
+mod report;
+mod transport;
+
+pub use authorize::authorize;
+pub use exchange::Servers;
+pub use http::HttpTransport;
+pub use report::{Reported, report};
+pub use transport::{RawAnswer, RawRequest, Stage, Transport, Unreachable};
+
+#[cfg(test)]
+pub(crate) mod scripted;

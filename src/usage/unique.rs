@@ -1,0 +1,70 @@
+//! How many different barcodes an image holds.
+//!
+//! Two barcodes are the same when symbology and content are: compared byte for byte, for a count that is
+//! billed must not depend on a hash. The content is looked at and forgotten.
+
+use std::collections::HashSet;
+
+/// A barcode as the decoder read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Barcode<'a> {
+    /// Number of the symbology.
+    pub format: u32,
+    /// Content.
+    pub bytes: &'a [u8],
+}
+
+/// Images rarely hold more barcodes than this; up to here comparing each with each needs no memory and is
+/// faster than hashing.
+const FEW: usize = 16;
+
+/// Calls `count` with the symbology of each barcode that is the first of its kind in the image.
+pub fn count_unique(barcodes: &[Barcode<'_>], mut count: impl FnMut(u32)) {
+    if barcodes.len() <= FEW {
+        for (i, barcode) in barcodes.iter().enumerate() {
+            if !barcodes[..i].contains(barcode) {
+                count(barcode.format);
+            }
+        }
+        return;
+    }
+    let mut seen = HashSet::with_capacity(barcodes.len());
+    for barcode in barcodes {
+        if seen.insert(barcode) {
+            count(barcode.format);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(barcodes: &[Barcode<'_>]) -> usize {
+        let mut n = 0;
+        count_unique(barcodes, |_| n += 1);
+        n
+    }
+
+    #[test]
+    fn the_same_twice_is_one_and_two_different_are_two() {
+        let a = Barcode { format: 1, bytes: b"A" };
+        let b = Barcode { format: 1, bytes: b"B" };
+        let other_symbology = Barcode { format: 2, bytes: b"A" };
+        assert_eq!(counted(&[]), 0);
+        assert_eq!(counted(&[a, a]), 1);
+        assert_eq!(counted(&[a, b]), 2);
+        assert_eq!(counted(&[a, other_symbology]), 2);
+        assert_eq!(counted(&[a, b, other_symbology, Barcode { format: 2, bytes: b"" }]), 4);
+    }
+
+    #[test]
+    fn many_barcodes_are_counted_like_few() {
+        let texts: Vec<String> = (0..500).map(|n| (n % 100).to_string()).collect();
+        for length in [0, 1, FEW, FEW + 1, 99, 100, 101, 500] {
+            let barcodes: Vec<Barcode<'_>> =
+                texts[..length].iter().map(|t| Barcode { format: 4, bytes: t.as_bytes() }).collect();
+            assert_eq!(counted(&barcodes), length.min(100));
+        }
+    }
+}
