@@ -1,0 +1,342 @@
+/*
+ * seatmeter: seats, scans, pages and devices, counted without loss.
+ *
+ * Conventions, from which the whole header can be guessed:
+ *   - A function that returns int returns 0 for success and a negative number otherwise; SM_GetErrorString
+ *     says what it means, and most functions give a more exact sentence into a buffer of the caller's.
+ *   - Strings and arrays are copied before a call returns, and never written. NULL is checked.
+ *   - "Threads: any" means that any number of threads may call it at one time.
+ *   - Nothing here ends, prints, handles signals, or starts a thread before the first licence.
+ */
+
+#ifndef SEATMETER_H
+#define SEATMETER_H
+
+/* Made from src/capi by cbindgen: change the source, then run UPDATE_HEADER=1 cargo test --test header. */
+
+#include <stddef.h>
+#if defined(__GNUC__)
+#define SM_PACKED __attribute__((packed))
+#else
+#error "seatmeter needs a compiler with GNU attributes: GCC or Clang"
+#endif
+
+/** Success. */
+#define DBR_OK 0
+/** An internal error; the detail message says more. Please report it. */
+#define SM_ERR_UNKNOWN (-10000)
+/** Not enough memory for this image or result. */
+#define SM_ERR_NO_MEMORY (-10001)
+/** A required pointer is NULL. */
+#define SM_ERR_NULL_POINTER (-10002)
+/** The file does not exist, or may not be read. Check path and permissions. */
+#define SM_ERR_FILE_NOT_FOUND (-10005)
+/** The file is not in an image format that this library reads. */
+#define SM_ERR_FILETYPE_NOT_SUPPORTED (-10006)
+/** The image is damaged, empty or too large to be read. */
+#define SM_ERR_IMAGE_READ_FAILED (-10012)
+/** A parameter is outside its range; the detail message names it. */
+#define SM_ERR_PARAMETER_VALUE_INVALID (-10038)
+/** There is no licence yet. Call InitLicenseFromDLS first. */
+#define SM_ERR_NO_LICENSE (-20000)
+/** The handshake code has characters or a length that no code has. Check it for typing errors. */
+#define SM_ERR_HANDSHAKE_CODE_INVALID (-20001)
+/** The state directory cannot be read or written. Check its path, permissions and free space. */
+#define SM_ERR_LICENSE_BUFFER_FAILED (-20002)
+/** The license server's answer cannot be used or trusted; the detail message says why. */
+#define SM_ERR_LICENSE_SYNC_FAILED (-20003)
+/** The stored licence belongs to another device. Connect to the license server to get one for this device. */
+#define SM_ERR_DEVICE_NOT_MATCH (-20004)
+/** The license server could not register this device. */
+#define SM_ERR_BIND_DEVICE_FAILED (-20005)
+/** Two ways of licensing are used in one process. Use InitLicenseFromDLS alone. */
+#define SM_ERR_LICENSE_INTERFACE_CONFLICT (-20006)
+/** A part of the licensing library is missing. Install it again. */
+#define SM_ERR_LICENSE_CLIENT_DLL_MISSING (-20007)
+/** All seats of this licence are in use, or more seats are asked for than it has. Destroy a reader, or ask for fewer seats. */
+#define SM_ERR_INSTANCE_COUNT_OVER_LIMIT (-20008)
+/** This function must be called in another order; the detail message says which. */
+#define SM_ERR_LICENSE_INIT_SEQUENCE_FAILED (-20009)
+/** This is a trial licence. */
+#define SM_ERR_TRIAL_LICENSE (-20010)
+/** The license server cannot be reached; the licence stored on this device is in use. */
+#define SM_ERR_LICENSE_CACHE_USED (-20012)
+/** This license server is a standby while its main server is up, or is not ready. Use the main server. */
+#define SM_ERR_STANDBY_NOT_READY (-20100)
+/** The license server has no such handshake code. Check the code and the server's address. */
+#define SM_ERR_HANDSHAKE_CODE_UNKNOWN (-20101)
+/** The session password is missing or wrong. */
+#define SM_ERR_SESSION_PASSWORD_WRONG (-20102)
+/** This handshake code is not valid for this website. */
+#define SM_ERR_DOMAIN_MISMATCH (-20103)
+/** The handshake code has no licence item that fits this request. */
+#define SM_ERR_NO_ITEM_FITS (-20104)
+/** The licence does not cover this product. */
+#define SM_ERR_PRODUCT_MISMATCH (-20106)
+/** The licence does not cover this version. */
+#define SM_ERR_VERSION_MISMATCH (-20107)
+/** The licence does not cover this deployment type. */
+#define SM_ERR_DEPLOYMENT_TYPE_MISMATCH (-20108)
+/** The licence does not cover this edition. */
+#define SM_ERR_EDITION_MISMATCH (-20109)
+/** The licence has expired. Ask your vendor to renew it. */
+#define SM_ERR_EXPIRED (-20111)
+/** The licence is not in effect yet. */
+#define SM_ERR_NOT_YET_IN_EFFECT (-20112)
+/** The licence has been revoked. Ask your vendor. */
+#define SM_ERR_REVOKED (-20113)
+/** This application is not one that the handshake code was made for. */
+#define SM_ERR_VALIDATION_FIELD_MISMATCH (-20114)
+/** The handshake code has no licence item with this charge way. */
+#define SM_ERR_CHARGE_WAY_MISMATCH (-20115)
+/** The licence is used up, with its grace. */
+#define SM_ERR_USED_UP (-20120)
+/** The organization is unknown, or has no default handshake code. */
+#define SM_ERR_ORGANIZATION_UNKNOWN (-20121)
+/** The handshake code belongs to another organization. */
+#define SM_ERR_HANDSHAKE_CODE_OF_OTHER_ORGANIZATION (-20122)
+/** Neither handshakeCode nor organizationID is set. Set one of them. */
+#define SM_ERR_NO_HANDSHAKE_CODE (-20123)
+/** A licence item that this one depends on is missing. */
+#define SM_ERR_REQUIRED_ITEM_MISSING (-20124)
+/** The licence has no room for another authorisation now. */
+#define SM_ERR_QUOTA_EXCEEDED (-20130)
+/** Another installation uses this device's identity. A new one will be made. */
+#define SM_ERR_DEVICE_CLONED (-20151)
+/** The license server cannot be reached; the detail message names the stage that failed. */
+#define SM_ERR_FAILED_TO_REACH_SERVER (-20200)
+
+
+/**
+ * A reader: under a licence by concurrent instances it holds a seat as long as it exists.
+ */
+typedef struct SM_Reader SM_Reader;
+
+#if !defined(DM_DLS_PARAMETERS_DECLARED)
+/**
+ * How to reach the license server, and what to ask it for.
+ *
+ * Strings may be NULL, which means the same as "". They are read during the call only, and never written.
+ * Call InitDLSConnectionParameters first: it sets every field to its default.
+ */
+typedef struct SM_PACKED tagDM_DLSConnectionParameters {
+  /**
+   * URL of the main license server, such as "http://license.example:48080". Default "": the environment
+   * variable SEATMETER_SERVER.
+   */
+  char *mainServerURL;
+  /**
+   * URL of the server to ask when the main one is silent. Default "": SEATMETER_STANDBY_SERVER, or none.
+   */
+  char *standbyServerURL;
+  /**
+   * The handshake code, 512 bytes at most. Either this or organizationID must be set.
+   */
+  char *handshakeCode;
+  /**
+   * The password of the handshake code, if it has one.
+   */
+  char *sessionPassword;
+  /**
+   * 1 server, 2 desktop (default), 6 embedded, 7 OEM, 9 mobile.
+   */
+  int deploymentType;
+  /**
+   * 0 the server chooses (default), 1 client device, 2 barcode scans, 3 concurrent devices, 6 domain,
+   * 8 active devices, 9 server, 10 concurrent instances, 20 pages.
+   */
+  int chargeWay;
+  /**
+   * How a device that is new gets its UUID: 1 at random (default), 2 derived from the machine id.
+   */
+  int UUIDGenerationMethod;
+  /**
+   * Days for which to work without contact to a server. 7 (default) or more; less counts as 7.
+   */
+  int maxBufferDays;
+  /**
+   * Number of entries in limitedLicenseModules. Default 0.
+   */
+  int limitedLicenseModulesCount;
+  /**
+   * Modules to ask for. Default NULL: all.
+   */
+  int *limitedLicenseModules;
+  /**
+   * Seats to ask for: readers that may exist at one time on this device, in all its processes together.
+   * 1 (default) to 65536.
+   */
+  int maxConcurrentInstanceCount;
+  /**
+   * The organization; its default handshake code is used when handshakeCode is empty.
+   */
+  char *organizationID;
+  /**
+   * Products to be licensed for, as bits. Default 0xffff: all.
+   */
+  int products;
+  /**
+   * Not used; 0.
+   */
+  char reserved[52];
+} tagDM_DLSConnectionParameters;
+#endif
+
+#if !defined(DM_DLS_PARAMETERS_DECLARED)
+/**
+ * How to reach the license server, and what to ask it for.
+ */
+typedef struct tagDM_DLSConnectionParameters DM_DLSConnectionParameters;
+#endif
+
+/**
+ * A barcode that a decoder has read.
+ */
+typedef struct SM_Barcode {
+  /**
+   * Symbology: a BF_ number of the DBR API, or any number of your own.
+   */
+  int format;
+  /**
+   * Content. May be NULL when length is 0.
+   */
+  const unsigned char *bytes;
+  /**
+   * Bytes of content.
+   */
+  size_t length;
+} SM_Barcode;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Set every field to its default.
+ *
+ * The strings become "", in static memory: point them at your own, do not write into them.
+ *
+ * Threads: any. Blocks: never. Returns 0, or -10002 when `parameters` is NULL.
+ *
+ * Pointers: `parameters` is NULL or good for writes.
+ */
+int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
+
+/**
+ * Get this process licensed: from the licence stored on this device if that is still good, else from the
+ * main license server, else from the standby.
+ *
+ * With a stored licence it answers at once and renews in the background. `errorMsg`, if not NULL, gets a
+ * sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always NUL-terminated. What was
+ * in use before a failed call stays in use. The first success starts the library's one background thread.
+ *
+ * Threads: any. Blocks: never with a stored licence; else up to 10 s for the network. Returns 0; -10002
+ * parameters is NULL; -10038 a parameter is out of its range; -20002 the state directory cannot be used;
+ * -20003 the server's answer cannot be trusted; -20008 more seats are asked for than there are; -20123
+ * neither handshakeCode nor organizationID is set; -20200 no server can be reached; or the server's refusal,
+ * -20100 to -20151.
+ *
+ * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated; `errorMsg` is NULL
+ * or good for writes of `errorMsgLen` bytes.
+ */
+int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters, char *errorMsg, int errorMsgLen);
+
+/**
+ * Count the seats of this device that are free: for all programs on it together.
+ *
+ * Threads: any. Blocks: never. Returns the number of free seats; 0 when all are taken; -1 when there is no
+ * licence, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the licence is not one by
+ * concurrent instances, and so has no seats.
+ */
+int GetIdleInstancesCount(void);
+
+/**
+ * Choose where this device's state is kept: the licence, the seats, what is counted and not yet reported.
+ *
+ * Programs share seats when they share this directory. It is made with mode 0700 where it does not exist,
+ * when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR; else
+ * /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for others (XDG
+ * base directory specification).
+ *
+ * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after
+ * InitLicenseFromDLS.
+ *
+ * Pointers: `path` is NULL or NUL-terminated.
+ */
+int SM_SetStateDirectory(const char *path);
+
+/**
+ * Report what is counted and not yet reported, give the seats of this process back, and end the background
+ * thread.
+ *
+ * What cannot be reported in time is kept on this device and reported by the next program that initialises
+ * here. Readers that still exist may be destroyed afterwards. InitLicenseFromDLS may be called again.
+ *
+ * Threads: any; one at a time. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range
+ * counts as the nearest). Returns 0; -20200 or -20003 when something is left to report.
+ */
+int SM_Shutdown(int timeoutMs);
+
+/**
+ * Create a reader, and take a seat for it where the licence has seats.
+ *
+ * `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`, if not
+ * NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
+ *
+ * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -20000 without a licence; -20008 when
+ * all seats of this device are taken; -20111 when the licence has expired.
+ *
+ * Pointers: `out` is NULL or good for writes; `detail` is NULL or good for writes of `detailLen` bytes.
+ */
+int SM_CreateReader(struct SM_Reader **out, char *detail, size_t detailLen);
+
+/**
+ * Give the seat back and free the reader. NULL is allowed and does nothing.
+ *
+ * Threads: any, also another than that which created it. Blocks: never.
+ */
+void SM_DestroyReader(struct SM_Reader *reader);
+
+/**
+ * Count the barcodes of one still image against the licence: each different one (by symbology and content)
+ * once.
+ *
+ * The count is in shared memory when this returns: a killed process loses nothing. Content is compared, and
+ * neither kept nor sent. `counted`, if not NULL, gets the number of different barcodes, 0 on failure. On
+ * failure nothing was counted. An image without barcodes (n = 0) counts no scan, but marks the device as
+ * active.
+ *
+ * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL, or
+ * `barcodes` with n > 0, or a content with length > 0; -10038 when n is larger than 1048576; -20002 when
+ * the disk is full; -20111 when the licence has expired.
+ *
+ * Pointers: `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted` is NULL or
+ * good for writes.
+ */
+int SM_CountImage(const struct SM_Reader *reader,
+                  const struct SM_Barcode *barcodes,
+                  size_t n,
+                  size_t *counted);
+
+/**
+ * What an error number means and what to do about it, in a sentence.
+ *
+ * The string is static: it needs no free and is valid for ever. A number that no function of this library
+ * returns has a sentence of its own, so the answer is never NULL.
+ *
+ * Threads: any. Blocks: never. Returns a NUL-terminated string.
+ */
+const char *SM_GetErrorString(int code);
+
+/**
+ * The version of the library, such as "0.1.0".
+ *
+ * Threads: any. Blocks: never. Returns a static NUL-terminated string.
+ */
+const char *SM_GetVersion(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SEATMETER_H */

@@ -1,0 +1,128 @@
+/*
+ * seatmeter for C++17: seatmeter.h with owners and exceptions, and nothing that C cannot do.
+ *
+ * Header only. Objects move and do not copy. What fails throws seatmeter::Error; what cannot fail is noexcept.
+ */
+#ifndef SEATMETER_HPP
+#define SEATMETER_HPP
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "seatmeter.h"
+
+namespace seatmeter {
+
+/** An error of the library: its number, and a sentence that says what to do. */
+class Error : public std::runtime_error {
+ public:
+  Error(int code, const std::string &message)
+      : std::runtime_error(message.empty() ? SM_GetErrorString(code) : message), code_(code) {}
+
+  /** The negative number, such as SM_ERR_INSTANCE_COUNT_OVER_LIMIT. */
+  int code() const noexcept { return code_; }
+
+ private:
+  int code_;
+};
+
+namespace detail {
+/** Bytes of a message buffer: longer messages are cut. */
+constexpr int kMessageBytes = 1024;
+
+inline void check(int code, const char *message = "") {
+  if (code != DBR_OK) throw Error(code, message);
+}
+}  // namespace detail
+
+/** How to reach the license server, and what to ask it for. Defaults are set. */
+struct Parameters {
+  std::string main_server;
+  std::string standby_server;
+  std::string handshake_code;
+  std::string session_password;
+  std::string organization_id;
+  /** 1 server, 2 desktop, 6 embedded, 7 OEM, 9 mobile. */
+  int deployment_type = 2;
+  /** 0: the server chooses; 10: concurrent instances. */
+  int charge_way = 0;
+  /** Days for which to work without contact. */
+  int max_buffer_days = 7;
+  /** Seats to ask for, 1 to 65536. */
+  int seats = 1;
+};
+
+/** Choose where this device's state is kept, before initialize(). */
+inline void set_state_directory(const std::string &path) { detail::check(SM_SetStateDirectory(path.c_str())); }
+
+/** Get this process licensed. Blocks up to 10 s when there is no stored licence. */
+inline void initialize(const Parameters &parameters) {
+  DM_DLSConnectionParameters raw;
+  detail::check(InitDLSConnectionParameters(&raw));
+  raw.mainServerURL = const_cast<char *>(parameters.main_server.c_str());
+  raw.standbyServerURL = const_cast<char *>(parameters.standby_server.c_str());
+  raw.handshakeCode = const_cast<char *>(parameters.handshake_code.c_str());
+  raw.sessionPassword = const_cast<char *>(parameters.session_password.c_str());
+  raw.organizationID = const_cast<char *>(parameters.organization_id.c_str());
+  raw.deploymentType = static_cast<decltype(raw.deploymentType)>(parameters.deployment_type);
+  raw.chargeWay = static_cast<decltype(raw.chargeWay)>(parameters.charge_way);
+  raw.maxBufferDays = parameters.max_buffer_days;
+  raw.maxConcurrentInstanceCount = parameters.seats;
+  char message[detail::kMessageBytes];
+  detail::check(InitLicenseFromDLS(&raw, message, detail::kMessageBytes), message);
+}
+
+/** Free seats of this device; -1 when the licence has to be refreshed; INT_MAX without a seat limit. */
+inline int idle_count() noexcept { return GetIdleInstancesCount(); }
+
+/** Report the rest and give everything back, within the bound. */
+inline void shutdown(int timeout_ms) { detail::check(SM_Shutdown(timeout_ms)); }
+
+/** A barcode that a decoder of yours has read. */
+struct Barcode {
+  int format;
+  std::string_view bytes;
+};
+
+/** A reader: holds a seat while it lives. */
+class Reader {
+ public:
+  Reader() : reader_(create()) {}
+
+  /** Count the barcodes of one still image; returns the number of different ones. */
+  std::size_t count_image(const std::vector<Barcode> &barcodes) {
+    std::vector<SM_Barcode> raw;
+    raw.reserve(barcodes.size());
+    for (const Barcode &barcode : barcodes) {
+      raw.push_back({barcode.format, reinterpret_cast<const unsigned char *>(barcode.bytes.data()),
+                     barcode.bytes.size()});
+    }
+    std::size_t counted = 0;
+    detail::check(SM_CountImage(reader_.get(), raw.data(), raw.size(), &counted));
+    return counted;
+  }
+
+  /** The reader of the C API; it stays owned by this object. */
+  SM_Reader *get() const noexcept { return reader_.get(); }
+
+ private:
+  struct Destroy {
+    void operator()(SM_Reader *reader) const noexcept { SM_DestroyReader(reader); }
+  };
+
+  static SM_Reader *create() {
+    SM_Reader *reader = nullptr;
+    char message[detail::kMessageBytes];
+    detail::check(SM_CreateReader(&reader, message, sizeof message), message);
+    return reader;
+  }
+
+  std::unique_ptr<SM_Reader, Destroy> reader_;
+};
+
+}  // namespace seatmeter
+
+#endif
