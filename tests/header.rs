@@ -1,5 +1,7 @@
 //! `include/seatmeter.h` is what cbindgen makes of `src/capi`, with the error numbers of the protocol.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+
 use std::path::Path;
 
 #[test]

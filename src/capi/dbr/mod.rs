@@ -2,7 +2,7 @@
 //!
 //! The headers of that API are written by hand; a test compares names and layouts.
 
-mod layout;
+pub mod layout;
 mod results;
 
 use std::ffi::{c_char, c_int, c_void};

@@ -1,0 +1,131 @@
+//! C and C++ programs that use the library as a customer's would: compiled without warnings, linked, run.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// Warnings are errors in everything that is compiled here.
+const FLAGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
+
+/// A compiled program with a state directory of its own.
+pub struct Program {
+    folder: TempDir,
+    binary: PathBuf,
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Program {
+    /// Compiles a source file of the project: C99 or, by its ending, C++11 or (`_17.cpp`) C++17.
+    ///
+    /// # Panics
+    /// When it does not compile without a warning.
+    #[must_use]
+    pub fn compile(source: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let binary = folder.path().join("program");
+        let library = link_library(folder.path());
+        let root = crate::root();
+        let mut command = match source {
+            _ if source.ends_with("_17.cpp") => compiler("c++", "-std=c++17"),
+            _ if source.ends_with(".cpp") => compiler("c++", "-std=c++11"),
+            _ => compiler("cc", "-std=c99"),
+        };
+        let output = command
+            .args(FLAGS)
+            .arg("-I")
+            .arg(root.join("include"))
+            .arg("-I")
+            .arg(root.join("include/dbr"))
+            .arg(root.join(source))
+            .arg("-o")
+            .arg(&binary)
+            .arg("-L")
+            .arg(&library)
+            .args(["-lseatmeter", "-lpthread"])
+            .arg(format!("-Wl,-rpath,{}", library.display()))
+            .output()
+            .expect("a C compiler is installed");
+        assert!(output.status.success(), "{source}: {}", String::from_utf8_lossy(&output.stderr));
+        Self { folder, binary }
+    }
+
+    /// The program's state directory.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// A command that runs it with its own state directory, the given server, and nothing else from outside.
+    #[must_use]
+    pub fn command(&self, server: &str) -> Command {
+        self.prepare(Command::new(&self.binary), server)
+    }
+
+    /// The same under valgrind, which ends it with 99 where it finds an error or a leak.
+    #[must_use]
+    pub fn command_under_valgrind(&self, server: &str) -> Command {
+        let mut command = Command::new("valgrind");
+        command
+            .args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite"])
+            .args(["--errors-for-leak-kinds=definite", "--child-silent-after-fork=yes"])
+            .arg(&self.binary);
+        self.prepare(command, server)
+    }
+
+    fn prepare(&self, mut command: Command, server: &str) -> Command {
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("SEATMETER_STATE_DIR", self.state())
+            .env("SEATMETER_SERVER", server)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// When it cannot be started.
+#[must_use]
+pub fn run(command: &mut Command) -> Run {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Run { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// A picture of the examples.
+#[must_use]
+pub fn image(name: &str) -> PathBuf {
+    crate::root().join("c_examples/images").join(name)
+}
+
+fn compiler(name: &str, standard: &str) -> Command {
+    let mut command = Command::new(name);
+    command.arg(standard);
+    command
+}
+
+/// A folder with the library under all the names by which programs look for it.
+fn link_library(folder: &Path) -> PathBuf {
+    let library = folder.join("lib");
+    std::fs::create_dir_all(&library).expect("a fresh folder");
+    let built = crate::build_folder().join("libseatmeter.so");
+    assert!(built.exists(), "{} is missing: run the tests with cargo", built.display());
+    for name in ["libseatmeter.so", "libseatmeter.so.0", "libDynamsoftBarcodeReader.so"] {
+        std::os::unix::fs::symlink(&built, library.join(name)).expect("a fresh folder");
+    }
+    library
+}

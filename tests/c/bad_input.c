@@ -1,0 +1,89 @@
+/* Bad input of every kind, without a server: each has its code and a sentence, and nothing crashes. */
+#include "common.h"
+
+static void null_everywhere(void) {
+  CHECK_INT(-10002, InitDLSConnectionParameters(NULL));
+  CHECK_INT(-10002, InitLicenseFromDLS(NULL, NULL, 0));
+  CHECK_INT(-10002, SM_CreateReader(NULL, NULL, 0));
+  CHECK_INT(-10002, SM_SetStateDirectory(NULL));
+  CHECK_INT(-10002, SM_CountImage(NULL, NULL, 0, NULL));
+  size_t counted = 99;
+  CHECK_INT(-10002, SM_CountImage(NULL, NULL, 5, &counted));
+  CHECK_INT(0, counted);
+  SM_DestroyReader(NULL);
+}
+
+static void buffers_of_every_length(void) {
+  char buffer[64];
+  int length;
+  DM_DLSConnectionParameters parameters = demo_parameters();
+  parameters.handshakeCode = NULL;
+  for (length = -1; length < 40; length++) {
+    memset(buffer, '#', sizeof buffer);
+    CHECK_INT(-20123, InitLicenseFromDLS(&parameters, buffer, length));
+    if (length > 0) CHECK_INT(length - 1, strlen(buffer));
+    CHECK(buffer[length > 0 ? length : 0] == '#');
+  }
+  CHECK_INT(-20123, InitLicenseFromDLS(&parameters, NULL, 100));
+}
+
+static void parameters_out_of_range(void) {
+  char message[512];
+  DM_DLSConnectionParameters parameters = demo_parameters();
+  parameters.maxConcurrentInstanceCount = 0;
+  CHECK_INT(-20008, InitLicenseFromDLS(&parameters, message, sizeof message));
+  CHECK_CONTAINS(message, "maxConcurrentInstanceCount");
+  parameters = demo_parameters();
+  parameters.chargeWay = 77;
+  CHECK_INT(-10038, InitLicenseFromDLS(&parameters, message, sizeof message));
+  CHECK_CONTAINS(message, "chargeWay 77");
+  parameters = demo_parameters();
+  parameters.mainServerURL = "ftp://license.example";
+  CHECK_INT(-10038, InitLicenseFromDLS(&parameters, message, sizeof message));
+  CHECK_CONTAINS(message, "ftp://license.example");
+}
+
+static void no_server(void) {
+  char message[512];
+  SM_Reader *reader = (SM_Reader *)message;
+  DM_DLSConnectionParameters parameters = demo_parameters();
+  /* Port 1 of this machine: nobody listens there. */
+  parameters.mainServerURL = "http://127.0.0.1:1";
+  parameters.standbyServerURL = "http://name.that.does.not.exist.invalid";
+  CHECK_INT(-20200, InitLicenseFromDLS(&parameters, message, sizeof message));
+  CHECK_CONTAINS(message, "http://127.0.0.1:1/v1/authorizations (connect)");
+  CHECK_CONTAINS(message, "invalid/v1/authorizations (name lookup)");
+  CHECK_INT(-1, GetIdleInstancesCount());
+  CHECK_INT(-20200, SM_CreateReader(&reader, message, sizeof message));
+  CHECK(reader == NULL);
+  CHECK_INT(0, SM_Shutdown(-1));
+}
+
+static void state_directory(const char *program) {
+  char message[1024];
+  char path[1024];
+  DM_DLSConnectionParameters parameters = demo_parameters();
+  CHECK_INT(-10038, SM_SetStateDirectory(""));
+  /* A file cannot be a directory: refused for root as well. */
+  snprintf(path, sizeof path, "%s/state", program);
+  CHECK_INT(0, SM_SetStateDirectory(path));
+  CHECK_INT(-20002, InitLicenseFromDLS(&parameters, message, sizeof message));
+  CHECK_CONTAINS(message, path);
+  CHECK_CONTAINS(message, "SEATMETER_STATE_DIR");
+}
+
+int main(int argc, char **argv) {
+  (void)argc;
+  CHECK_INT(-1, GetIdleInstancesCount());
+  SM_Reader *reader = NULL;
+  CHECK_INT(-20000, SM_CreateReader(&reader, NULL, 0));
+  CHECK_CONTAINS(SM_GetErrorString(-20000), "InitLicenseFromDLS");
+  CHECK_CONTAINS(SM_GetErrorString(12345), "Unknown");
+  CHECK_CONTAINS(SM_GetVersion(), ".");
+  null_everywhere();
+  buffers_of_every_length();
+  parameters_out_of_range();
+  no_server();
+  state_directory(argv[0]);
+  return 0;
+}

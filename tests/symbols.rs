@@ -1,0 +1,43 @@
+//! The library exports what its headers declare, and nothing else.
+#![cfg(feature = "decode")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+fn library() -> std::path::PathBuf {
+    seatmeter_e2e::build_folder().join("libseatmeter.so")
+}
+
+fn exported() -> BTreeSet<String> {
+    let output = Command::new("nm").args(["-D", "--defined-only", "-P"]).arg(library()).output().unwrap();
+    let names = String::from_utf8(output.stdout).unwrap();
+    names.lines().filter_map(|line| line.split(['@', ' ']).next()).map(str::to_owned).collect()
+}
+
+/// Names of functions at the start of a declaration: what stands before the first bracket.
+fn declared(header: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(seatmeter_e2e::root().join("include").join(header)).unwrap();
+    let declarations = text.lines().filter(|line| {
+        ["int ", "void ", "void *", "const char *"].iter().any(|start| line.starts_with(start))
+    });
+    declarations
+        .filter_map(|line| line.split('(').next()?.rsplit([' ', '*']).next().map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn exported_symbols_are_the_declared_names() {
+    let mut names = declared("seatmeter.h");
+    assert!(names.contains("InitLicenseFromDLS") && names.contains("SM_DestroyReader"));
+    names.extend(declared("dbr/DynamsoftBarcodeReader.h"));
+    assert_eq!(exported(), names);
+}
+
+#[test]
+fn the_library_has_a_soname_and_is_never_unloaded() {
+    let output = Command::new("readelf").args(["-d", "-W"]).arg(library()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Library soname: [libseatmeter.so.0]"), "{text}");
+    assert!(text.contains("NODELETE"), "{text}");
+}
