@@ -1,0 +1,59 @@
+# seatmeter: every target is a few lines; `make help` names them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PREFIX ?= /usr/local
+LIBRARY := $(TARGET)/release/libseatmeter.so
+SERVER := $(TARGET)/release/seatmeterd
+SONAME := libseatmeter.so.$(firstword $(subst ., ,$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)))
+
+.PHONY: help
+help: ## Name every target
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: tools
+tools: ## Find the C and C++ compiler, cmake and valgrind, or install them
+	@scripts/tools.sh
+
+.PHONY: build
+build: tools ## Build the library and the server, optimised
+	@cargo build --release --quiet -p seatmeter
+	@cargo build --release --quiet -p seatmeter-server
+
+.PHONY: examples
+examples: build ## Compile the C and C++ examples into target/examples
+	@scripts/examples.sh $(LIBRARY) $(TARGET)/examples
+
+.PHONY: run
+run: examples ## The main job on real input: server, demo licence, a picture read, what was recorded (KEEP=1: server stays)
+	@scripts/run.sh $(SERVER) $(TARGET)/examples
+
+.PHONY: test
+test: tools ## Run every test
+	@cargo test --quiet --workspace --no-fail-fast
+
+.PHONY: bench
+bench: tools ## Measure, beside peers, in one run
+	@cargo bench --quiet -p seatmeter --bench through_c
+
+.PHONY: check
+check: tools ## Formatting and lints
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@cargo clippy --quiet -p seatmeter --no-default-features --all-targets -- -D warnings
+
+.PHONY: images
+images: ## Make the pictures of the examples anew
+	@cargo run --quiet --example make_images
+
+.PHONY: install
+install: build ## Install library, headers and server (PREFIX=/usr/local, DESTDIR=)
+	install -d $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/dbr
+	install -m 755 $(LIBRARY) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libseatmeter.so
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libDynamsoftBarcodeReader.so
+	install -m 755 $(SERVER) $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 include/seatmeter.h include/seatmeter.hpp $(DESTDIR)$(PREFIX)/include/
+	install -m 644 include/dbr/*.h $(DESTDIR)$(PREFIX)/include/dbr/

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The main job, as a newcomer would do it by hand: run.sh SERVER EXAMPLES
+# KEEP=1 leaves the server running and says how to use and stop it.
+set -euo pipefail
+server=$1
+examples=$2
+work=$(mktemp -d)
+pid=
+finish() {
+  if [ -n "$pid" ]; then kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; fi
+  rm -rf "$work"
+}
+trap finish EXIT
+step() { printf '\n== %s\n' "$*"; }
+
+step "a license server with a demo licence: four concurrent instances"
+"$server" init --demo --data "$work/server"
+
+"$server" serve --data "$work/server" --listen 127.0.0.1:0 >"$work/listening" 2>"$work/server.log" &
+pid=$!
+for _ in $(seq 100); do
+  url=$(sed -n 's/^seatmeterd listening on //p' "$work/listening")
+  [ -n "$url" ] && break
+  kill -0 "$pid" 2>/dev/null || { echo "the server did not start:" >&2; cat "$work/server.log" >&2; exit 1; }
+  sleep 0.1
+done
+[ -n "$url" ] || { echo "the server did not say within 10 s where it listens:" >&2; cat "$work/server.log" >&2; exit 1; }
+echo "listening on $url"
+
+export SEATMETER_SERVER=$url SEATMETER_STATE_DIR=$work/device
+step "the documented snippet reads a picture with four barcodes, and ends without a word"
+"$examples/documented_snippet" c_examples/images/four_barcodes.png
+
+step "another program on the same device reports what the first left behind"
+"$examples/report_leftovers"
+
+step "what the license server has recorded"
+"$server" usage show --data "$work/server"
+
+if [ -n "${KEEP:-}" ]; then
+  step "the server stays"
+  echo "SEATMETER_SERVER=$url SEATMETER_STATE_DIR=$work/device $examples/documented_snippet c_examples/images/four_barcodes.png"
+  echo "$server usage show --data $work/server"
+  echo "to stop it: kill $pid; rm -r $work"
+  trap - EXIT
+  disown "$pid"
+fi

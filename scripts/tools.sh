@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Finds the tools that cargo does not bring, and installs missing ones where apt-get can.
+set -euo pipefail
+
+declare -A package=([cc]=gcc [c++]=g++ [cmake]=cmake [valgrind]=valgrind [nm]=binutils [cargo]="")
+missing=()
+for tool in cargo cc c++ cmake valgrind nm; do
+  command -v "$tool" >/dev/null 2>&1 && continue
+  if [ -z "${package[$tool]}" ]; then
+    echo "$tool is missing: install Rust (1.89 or newer) from your distribution or with rustup, then try again." >&2
+    exit 1
+  fi
+  missing+=("${package[$tool]}")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then as_root=(sudo -n); else as_root=(false); fi
+fi
+if ! command -v apt-get >/dev/null 2>&1 || [ "${as_root[*]}" = false ]; then
+  echo "these packages are missing: ${missing[*]}. Install them (Debian, Ubuntu: sudo apt-get install ${missing[*]}), then try again." >&2
+  exit 1
+fi
+echo "installing: ${missing[*]}" >&2
+if ! { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"; } >&2; then
+  echo "apt-get could not install ${missing[*]}: install them by hand, then try again." >&2
+  exit 1
+fi
