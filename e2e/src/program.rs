@@ -79,6 +79,7 @@ impl Program {
         command
             .args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite"])
             .args(["--errors-for-leak-kinds=definite", "--child-silent-after-fork=yes"])
+            .arg(format!("--suppressions={}", crate::root().join("tests/c/valgrind.supp").display()))
             .arg(&self.binary);
         self.prepare(command, server)
     }

@@ -5,7 +5,7 @@
 #include "check.h"
 #include "seatmeter.h"
 
-static DM_DLSConnectionParameters demo_parameters(void) {
+static inline DM_DLSConnectionParameters demo_parameters(void) {
   static char code[] = "DEMO-4-SEATS";
   DM_DLSConnectionParameters parameters;
   CHECK_INT(0, InitDLSConnectionParameters(&parameters));
@@ -16,7 +16,7 @@ static DM_DLSConnectionParameters demo_parameters(void) {
   return parameters;
 }
 
-static void get_licensed(void) {
+static inline void get_licensed(void) {
   char message[512];
   DM_DLSConnectionParameters parameters = demo_parameters();
   int code = InitLicenseFromDLS(&parameters, message, sizeof message);
