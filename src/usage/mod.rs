@@ -1,9 +1,11 @@
 //! What was used: counted once, in memory that outlives the process, until the server has recorded it.
 
 mod counter;
+mod repeats;
 mod segment;
 mod unique;
 
 pub use counter::Counter;
+pub use repeats::Repeats;
 pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total};
 pub use unique::{Barcode, count_unique};
