@@ -15,6 +15,7 @@
 /* Made from src/capi by cbindgen: change the source, then run UPDATE_HEADER=1 cargo test --test header. */
 
 #include <stddef.h>
+#include <stdint.h>
 #if defined(__GNUC__)
 #define SM_PACKED __attribute__((packed))
 #else
@@ -106,6 +107,26 @@
 /** The license server cannot be reached; the detail message names the stage that failed. */
 #define SM_ERR_FAILED_TO_REACH_SERVER (-20200)
 
+
+/**
+ * Pages acquired from a scanner or imported.
+ */
+#define SM_PAGE_CORE 1
+
+/**
+ * Frames captured from a camera.
+ */
+#define SM_PAGE_WEBCAM 2
+
+/**
+ * Pages rasterised from PDF.
+ */
+#define SM_PAGE_PDFR 3
+
+/**
+ * Pages recognised as text.
+ */
+#define SM_PAGE_OCR 4
 
 /**
  * A reader: under a licence by concurrent instances it holds a seat as long as it exists.
@@ -317,6 +338,57 @@ int SM_CountImage(const struct SM_Reader *reader,
                   const struct SM_Barcode *barcodes,
                   size_t n,
                   size_t *counted);
+
+/**
+ * Count the barcodes of one frame of a sequence (video): each different one once, and not again until the
+ * reader's forget time has passed since it was counted.
+ *
+ * Otherwise as SM_CountImage. `counted`, if not NULL, gets the number of barcodes that counted now. Of what was
+ * counted the reader keeps hashes under a random key of its own, 1 MiB at most, and nothing else. The time is
+ * exact to the kernel's tick, 1 to 10 ms.
+ *
+ * Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage.
+ *
+ * Pointers: As for SM_CountImage.
+ */
+int SM_CountFrame(const struct SM_Reader *reader,
+                  const struct SM_Barcode *barcodes,
+                  size_t n,
+                  size_t *counted);
+
+/**
+ * Count `n` scans of one symbology that the caller has made unique himself.
+ *
+ * The count is in shared memory when this returns: a killed process loses nothing.
+ *
+ * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL; -20002 when
+ * the disk is full; -20111 when the licence has expired.
+ */
+int SM_CountScans(const struct SM_Reader *reader,
+                  int format,
+                  uint64_t n);
+
+/**
+ * Count `n` pages of `module` (SM_PAGE_CORE, SM_PAGE_WEBCAM, SM_PAGE_PDFR or SM_PAGE_OCR).
+ *
+ * The count is in shared memory when this returns: a killed process loses nothing. Barcodes on pages are scans,
+ * and not counted by this.
+ *
+ * Threads: any. Blocks: never. Returns 0; -10038 when there is no such module; -20000 without a licence; -20002
+ * when the disk is full; -20111 when the licence has expired.
+ */
+int SM_CountPages(int module,
+                  uint64_t n);
+
+/**
+ * Set for how long a barcode of a frame sequence that was counted does not count again, from the next frame on.
+ *
+ * `ms` is in milliseconds, 0 to 600000; 0 switches the memory across frames off. A new reader has 3000.
+ *
+ * Threads: any. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when `ms` is out of range.
+ */
+int SM_SetDuplicateForgetTime(const struct SM_Reader *reader,
+                              int ms);
 
 /**
  * What an error number means and what to do about it, in a sentence.

@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::PublicKey;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment, SlotClock};
 use crate::error::{Error, Result};
 use crate::license::{Grant, Validity};
 use crate::seats::{Seat, SeatError, SeatPool};
-use crate::usage::{Barcode, Counter, count_unique};
+use crate::usage::{Counter, SlotEntries, Work};
 
 /// A grant in use. Lives as long as the process: readers refer to it.
 pub struct Licensed {
@@ -22,7 +21,10 @@ pub struct Licensed {
     /// Where the charge way has seats.
     pool: Option<SeatPool>,
     counter: Counter,
+    /// For counts without a reader.
+    entries: Mutex<SlotEntries>,
     clock: &'static dyn Clock,
+    slots: SlotClock,
     /// Set when the grant was found to be no longer good, so that the hot path need not ask the clock.
     ended: AtomicBool,
 }
@@ -48,7 +50,15 @@ impl Licensed {
             _ => None,
         };
         let counter = Counter::new(usage_folder, local.license_id.clone(), local.device_uuid.clone());
-        Ok(Self { grant: RwLock::new(grant), pool, counter, clock, ended: AtomicBool::new(false) })
+        Ok(Self {
+            grant: RwLock::new(grant),
+            pool,
+            counter,
+            entries: Mutex::default(),
+            clock,
+            slots: SlotClock::default(),
+            ended: AtomicBool::new(false),
+        })
     }
 
     /// Takes over a newer grant from the same item; `false` when it is from another.
@@ -62,6 +72,7 @@ impl Licensed {
             }
             *mine = grant.clone();
             self.ended.store(false, Ordering::Relaxed);
+            self.slots.forget();
         }
         same
     }
@@ -86,7 +97,11 @@ impl Licensed {
     /// # Errors
     /// -20111 when the item has expired, -20003 when the grant was not renewed for too long.
     pub fn check(&self) -> Result<()> {
-        let validity = self.grant.read().validity(self.clock.unix_seconds());
+        self.check_at(self.clock.unix_seconds())
+    }
+
+    fn check_at(&self, now: u64) -> Result<()> {
+        let validity = self.grant.read().validity(now);
         let ended = matches!(validity, Validity::Stale | Validity::Expired);
         self.ended.store(ended, Ordering::Relaxed);
         match validity {
@@ -129,28 +144,35 @@ impl Licensed {
         }
     }
 
-    /// Counts one image: its different barcodes as scans, and itself. Gives the number of scans.
+    /// This moment, if the grant is good in it: checked about once a second.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn moment(&self) -> Result<Moment> {
+        self.slots.now(self.clock, |now| self.check_at(now))
+    }
+
+    /// Counts work into a slot. `mine` are the caller's own entries.
+    ///
+    /// # Errors
+    /// When the count cannot be kept: then nothing was counted.
+    pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
+        self.counter.count(mine, slot, work)
+    }
+
+    /// Counts work that no reader has done.
     ///
     /// # Errors
     /// When the grant is no longer good, or the count cannot be kept: then nothing was counted.
-    pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
-        self.check()?;
-        let mut work = vec![(UsageKind::Image, 0, 1)];
-        let mut counted = 0;
-        count_unique(barcodes, |format| {
-            counted += 1;
-            match work.iter_mut().find(|(kind, what, _)| *kind == UsageKind::Scan && *what == format) {
-                Some((_, _, n)) => *n += 1,
-                None => work.push((UsageKind::Scan, format, 1)),
-            }
-        });
-        self.counter.count(self.clock.unix_seconds(), &work)?;
-        Ok(counted)
+    pub fn count_without_reader(&self, work: &[Work]) -> Result<()> {
+        let slot = self.moment()?.slot;
+        self.count(&mut self.entries.lock(), slot, work)
     }
 
     /// Gives up seats and segments, for the end of a session.
     pub fn close(&self) {
         self.counter.close();
+        *self.entries.lock() = SlotEntries::default();
         if let Some(pool) = &self.pool {
             pool.detach();
         }

@@ -3,14 +3,21 @@
 use std::ffi::{c_int, c_uchar};
 use std::slice;
 
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::UsageKind;
+use smallvec::SmallVec;
+
 use super::reader::SM_Reader;
 use super::{enter, null_pointer};
 use crate::error::Error;
+use crate::runtime::runtime;
 use crate::usage::Barcode;
-use seatmeter_protocol::error_code::ErrorCode;
 
 /// Most barcodes of one image.
 const BARCODES_MAX: usize = 1 << 20;
+
+/// Views of the barcodes of an image: on the stack as long as they are few.
+type Barcodes<'a> = SmallVec<[Barcode<'a>; 8]>;
 
 /// A barcode that a decoder has read.
 #[repr(C)]
@@ -46,12 +53,97 @@ pub unsafe extern "C" fn SM_CountImage(
     n: usize,
     counted: Option<&mut usize>,
 ) -> c_int {
+    count_with(reader, counted, |reader| {
+        // SAFETY: the caller's promise.
+        reader.0.count_image(&unsafe { barcodes_from_c(barcodes, n) }?)
+    })
+}
+
+/// Count the barcodes of one frame of a sequence (video): each different one once, and not again until the
+/// reader's forget time has passed since it was counted.
+///
+/// Otherwise as SM_CountImage. `counted`, if not NULL, gets the number of barcodes that counted now. Of what was
+/// counted the reader keeps hashes under a random key of its own, 1 MiB at most, and nothing else. The time is
+/// exact to the kernel's tick, 1 to 10 ms.
+///
+/// Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage.
+///
+/// # Safety
+/// As for SM_CountImage.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_CountFrame(
+    reader: Option<&SM_Reader>,
+    barcodes: *const SM_Barcode,
+    n: usize,
+    counted: Option<&mut usize>,
+) -> c_int {
+    count_with(reader, counted, |reader| {
+        // SAFETY: the caller's promise.
+        reader.0.count_frame(&unsafe { barcodes_from_c(barcodes, n) }?)
+    })
+}
+
+/// Count `n` scans of one symbology that the caller has made unique himself.
+///
+/// The count is in shared memory when this returns: a killed process loses nothing.
+///
+/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL; -20002 when
+/// the disk is full; -20111 when the licence has expired.
+#[unsafe(no_mangle)]
+pub extern "C" fn SM_CountScans(reader: Option<&SM_Reader>, format: c_int, n: u64) -> c_int {
+    enter(|| reader.ok_or_else(|| null_pointer("reader"))?.0.count_scans(format.cast_unsigned(), n))
+}
+
+/// Pages acquired from a scanner or imported.
+pub const SM_PAGE_CORE: c_int = 1;
+/// Frames captured from a camera.
+pub const SM_PAGE_WEBCAM: c_int = 2;
+/// Pages rasterised from PDF.
+pub const SM_PAGE_PDFR: c_int = 3;
+/// Pages recognised as text.
+pub const SM_PAGE_OCR: c_int = 4;
+
+/// Count `n` pages of `module` (SM_PAGE_CORE, SM_PAGE_WEBCAM, SM_PAGE_PDFR or SM_PAGE_OCR).
+///
+/// The count is in shared memory when this returns: a killed process loses nothing. Barcodes on pages are scans,
+/// and not counted by this.
+///
+/// Threads: any. Blocks: never. Returns 0; -10038 when there is no such module; -20000 without a licence; -20002
+/// when the disk is full; -20111 when the licence has expired.
+#[unsafe(no_mangle)]
+pub extern "C" fn SM_CountPages(module: c_int, n: u64) -> c_int {
+    enter(|| {
+        let what = u32::try_from(module).ok().filter(|_| (SM_PAGE_CORE..=SM_PAGE_OCR).contains(&module));
+        let what = what.ok_or_else(|| {
+            Error::new(
+                ErrorCode::PARAMETER_VALUE_INVALID,
+                format!("{module} is not one of the SM_PAGE_ modules"),
+            )
+        })?;
+        runtime().licensed()?.count_without_reader(&[(UsageKind::Page, what, n)])
+    })
+}
+
+/// Set for how long a barcode of a frame sequence that was counted does not count again, from the next frame on.
+///
+/// `ms` is in milliseconds, 0 to 600000; 0 switches the memory across frames off. A new reader has 3000.
+///
+/// Threads: any. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when `ms` is out of range.
+#[unsafe(no_mangle)]
+pub extern "C" fn SM_SetDuplicateForgetTime(reader: Option<&SM_Reader>, ms: c_int) -> c_int {
+    enter(|| reader.ok_or_else(|| null_pointer("reader"))?.0.forget_time().set(ms))
+}
+
+/// Runs a counting function, and tells the caller how much it counted.
+fn count_with(
+    reader: Option<&SM_Reader>,
+    counted: Option<&mut usize>,
+    count: impl FnOnce(&SM_Reader) -> Result<u64, Error>,
+) -> c_int {
     let mut outcome = 0;
     let code = enter(|| {
-        let reader = reader.ok_or_else(|| null_pointer("reader"))?;
-        // SAFETY: the caller's promise.
-        let barcodes = unsafe { barcodes_from_c(barcodes, n) }?;
-        outcome = usize::try_from(reader.0.count_image(&barcodes)?).unwrap_or(usize::MAX);
+        outcome =
+            usize::try_from(count(reader.ok_or_else(|| null_pointer("reader"))?)?).unwrap_or(usize::MAX);
         Ok(())
     });
     if let Some(counted) = counted {
@@ -64,9 +156,9 @@ pub unsafe extern "C" fn SM_CountImage(
 ///
 /// # Safety
 /// As `SM_CountImage`.
-unsafe fn barcodes_from_c<'a>(barcodes: *const SM_Barcode, n: usize) -> Result<Vec<Barcode<'a>>, Error> {
+unsafe fn barcodes_from_c<'a>(barcodes: *const SM_Barcode, n: usize) -> Result<Barcodes<'a>, Error> {
     if n == 0 {
-        return Ok(Vec::new());
+        return Ok(Barcodes::new());
     }
     if barcodes.is_null() {
         return Err(null_pointer("barcodes"));

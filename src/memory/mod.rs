@@ -12,12 +12,13 @@ pub use lock::FileLock;
 pub use mapped::MappedFile;
 pub use published::Published;
 
-/// The given clock's (seconds, nanoseconds); (0, 0) for a clock that the system does not have.
-pub fn clock_gettime(clock: libc::clockid_t) -> (i64, i64) {
+/// The given clock in milliseconds; 0 for a clock that the system does not have.
+pub fn clock_ms(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place for the answer; an unknown clock leaves it as it is.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
-    (time.tv_sec, time.tv_nsec)
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
 /// Whether the process acts as root.

@@ -49,10 +49,10 @@ impl Reader {
                 Outcome { barcodes: masked(decoded.unwrap_or_default()), failure: Some(failure) }
             }
             (Ok(_), Err(failure)) => Outcome { barcodes: Vec::new(), failure: Some(failure) },
-            (Ok(licensed), Ok(barcodes)) => {
+            (Ok(_), Ok(barcodes)) => {
                 let found: Vec<Barcode<'_>> =
                     barcodes.iter().map(|b| Barcode { format: b.format, bytes: &b.bytes }).collect();
-                match licensed.count_image(&found) {
+                match self.count_image(&found) {
                     Ok(_) => Outcome { barcodes, failure: None },
                     Err(failure) => Outcome { barcodes: masked(barcodes), failure: Some(failure) },
                 }

@@ -5,6 +5,7 @@ mod decoding;
 mod engine;
 #[cfg(feature = "decode")]
 mod image_file;
+mod tally;
 #[cfg(feature = "decode")]
 mod zxing;
 
@@ -13,12 +14,13 @@ pub use decoding::{Decoding, Outcome};
 pub use engine::{DecodeEngine, Decoded, GrayImage};
 #[cfg(feature = "decode")]
 pub use image_file::load_gray;
+pub use tally::{FORGET_MS_DEFAULT, FORGET_MS_MAX, ForgetTime, Tally};
 #[cfg(feature = "decode")]
 pub use zxing::ZxingEngine;
 
 use parking_lot::Mutex;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::licensed::Licensed;
 use crate::runtime::{Runtime, runtime};
 use crate::seats::Seat;
@@ -35,9 +37,17 @@ use crate::usage::Barcode;
 /// | this process's | none | licensed otherwise |
 /// | another process's | any | inherited by fork: counts as none, and is never given back here |
 pub struct Reader {
-    hold: Mutex<Option<Hold>>,
+    use_of: Mutex<Use>,
+    forget: ForgetTime,
     #[cfg(feature = "decode")]
     decoding: Mutex<Option<Box<Decoding>>>,
+}
+
+/// What a reader holds, and what it counts under that.
+#[derive(Default)]
+struct Use {
+    hold: Option<Hold>,
+    tally: Tally,
 }
 
 #[derive(Clone, Copy)]
@@ -75,7 +85,8 @@ impl Reader {
 
     fn with(hold: Option<Hold>) -> Self {
         Self {
-            hold: Mutex::new(hold),
+            use_of: Mutex::new(Use { hold, tally: Tally::default() }),
+            forget: ForgetTime::default(),
             #[cfg(feature = "decode")]
             decoding: Mutex::default(),
         }
@@ -86,29 +97,62 @@ impl Reader {
     /// # Errors
     /// As [`Self::create`].
     pub fn licensed(&self) -> Result<&'static Licensed> {
-        let mut hold = self.hold.lock();
-        match *hold {
-            Some(held) if held.is_of_this_process() => Ok(held.licensed),
-            _ => {
-                let taken = Hold::take()?;
-                *hold = Some(taken);
-                Ok(taken.licensed)
-            }
-        }
+        self.use_of.lock().licensed()
     }
 
-    /// Counts the barcodes of one image; gives the number of different ones.
+    /// Counts the barcodes of one still image; gives the number of different ones.
     ///
     /// # Errors
     /// When there is no licence or seat, or the count cannot be kept: then nothing was counted.
-    pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> std::result::Result<u64, Error> {
-        self.licensed()?.count_image(barcodes)
+    pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
+        let mut use_of = self.use_of.lock();
+        let licensed = use_of.licensed()?;
+        use_of.tally.image(licensed, barcodes)
+    }
+
+    /// Counts the barcodes of one frame of a sequence; gives the number of those that counted.
+    ///
+    /// # Errors
+    /// As [`Self::count_image`].
+    pub fn count_frame(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
+        let mut use_of = self.use_of.lock();
+        let licensed = use_of.licensed()?;
+        use_of.tally.frame(licensed, barcodes, &self.forget)
+    }
+
+    /// Counts scans that the caller has made unique.
+    ///
+    /// # Errors
+    /// As [`Self::count_image`].
+    pub fn count_scans(&self, format: u32, n: u64) -> Result<()> {
+        let mut use_of = self.use_of.lock();
+        let licensed = use_of.licensed()?;
+        use_of.tally.scans(licensed, format, n)
+    }
+
+    /// For how long a counted barcode of a frame sequence does not count again.
+    pub fn forget_time(&self) -> &ForgetTime {
+        &self.forget
+    }
+}
+
+impl Use {
+    fn licensed(&mut self) -> Result<&'static Licensed> {
+        match self.hold {
+            Some(held) if held.is_of_this_process() => Ok(held.licensed),
+            _ => {
+                let taken = Hold::take()?;
+                // What the tally knows are entries of another licence, or of the parent.
+                *self = Self { hold: Some(taken), tally: Tally::default() };
+                Ok(taken.licensed)
+            }
+        }
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if let Some(hold) = self.hold.get_mut().take()
+        if let Some(hold) = self.use_of.get_mut().hold.take()
             && let Some(seat) = hold.seat
             && hold.is_of_this_process()
         {

@@ -144,7 +144,7 @@ mod tests {
     use super::super::scripted::{Scripted, Step};
     use super::*;
     use crate::clock::test_support::HandClock;
-    use crate::usage::Counter;
+    use crate::usage::{Counter, SlotEntries};
     use seatmeter_protocol::message::UsageKind;
     use seatmeter_protocol::signature::SigningKey;
     use std::time::Duration;
@@ -199,7 +199,7 @@ mod tests {
     fn what_a_dead_process_left_behind_is_reported_and_removed() {
         let bench = Bench::new([Step::RecordAll]);
         let counter = bench.counter();
-        counter.count(0, &[(UsageKind::Scan, 4, 3)]).unwrap();
+        counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
         drop(counter);
         assert_eq!(bench.report().unwrap(), Reported { totals: 1, removed: 1, refused: 0 });
         assert_eq!((bench.sent(0), bench.files()), (vec![3], 0));
@@ -210,7 +210,7 @@ mod tests {
         let bench = Bench::new([Step::RecordAll, Step::RecordAll]);
         let counter = bench.counter();
         for _ in 0..2 {
-            counter.count(0, &[(UsageKind::Scan, 4, 3)]).unwrap();
+            counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
             assert_eq!(bench.report().unwrap().totals, 1);
             assert_eq!(bench.report().unwrap().totals, 0, "quiet when nothing has changed");
         }
@@ -222,7 +222,7 @@ mod tests {
         let bench = Bench::new([Step::RecordAllAndLoseAnswer, Step::RecordAll]);
         drop({
             let counter = bench.counter();
-            counter.count(0, &[(UsageKind::Scan, 4, 3)]).unwrap();
+            counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
             counter
         });
         assert_eq!(
@@ -239,7 +239,7 @@ mod tests {
         let bench = Bench::new([Step::RecordAll]);
         std::fs::write(bench.folder.path().join("torn.segment"), b"SMSE").unwrap();
         let counter = bench.counter();
-        counter.count(0, &[(UsageKind::Scan, 4, 1)]).unwrap();
+        counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
         assert_eq!(bench.report().unwrap().totals, 1);
         assert!(bench.folder.path().join("torn.segment.damaged-1").exists());
     }
@@ -250,7 +250,7 @@ mod tests {
         let counter = bench.counter();
         let count = u32::try_from(TOTALS_MAX * 2 + 10).unwrap();
         for slot in 0..count {
-            counter.count(u64::from(slot) * 180, &[(UsageKind::Scan, 4, 1)]).unwrap();
+            counter.count(&mut SlotEntries::default(), slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
         }
         drop(counter);
         let reported = bench.report().unwrap();

@@ -1,4 +1,7 @@
 //! The counting of one process under one local licence: finds the right entry of the right segment.
+//!
+//! Whoever counts often keeps the entries of the current slot to himself ([`SlotEntries`]): then a count is one
+//! atomic addition, and the process-wide lock is taken only for an entry that he has not used in this slot.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,9 +9,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::slot::slot_start;
 
 use super::segment::Segment;
 use crate::error::{Error, Result};
+
+/// One piece of work: what kind, of which symbology or module, how much.
+pub type Work = (UsageKind, u32, u64);
 
 /// Where a process counts. Segments are begun at the first count, and when one is full.
 #[derive(Debug)]
@@ -22,12 +29,18 @@ pub struct Counter {
 #[derive(Debug, Default)]
 struct Current {
     segments: Vec<Arc<Segment>>,
+    entries: SlotEntries,
+}
+
+/// Entries of one slot, kept by one who counts.
+#[derive(Debug, Default)]
+pub struct SlotEntries {
     slot: u32,
-    /// The entries of the current slot: few, so searched from the front.
+    /// Few, so searched from the front.
     entries: Vec<Entry>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     kind: UsageKind,
     what: u32,
@@ -35,9 +48,16 @@ struct Entry {
     number: u32,
 }
 
-impl Current {
+impl SlotEntries {
     fn find(&self, kind: UsageKind, what: u32) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.kind == kind && entry.what == what)
+    }
+
+    fn begin_slot(&mut self, slot: u32) {
+        if self.slot != slot {
+            self.slot = slot;
+            self.entries.clear();
+        }
     }
 }
 
@@ -47,26 +67,21 @@ impl Counter {
         Self { folder, license_id, device_uuid, current: Mutex::default() }
     }
 
-    /// Counts all of `work` or, on an error, nothing of it. It is in shared memory when this returns.
+    /// Counts all of `work` in this slot or, on an error, nothing of it. It is in shared memory when this
+    /// returns. `mine` are the caller's own entries.
     ///
     /// # Errors
     /// When a segment has to be begun and cannot: disk full, no permission.
-    pub fn count(&self, now: u64, work: &[(UsageKind, u32, u64)]) -> Result<()> {
-        let slot = seatmeter_protocol::slot::slot_of(now);
-        let mut current = self.current.lock();
-        if current.slot != slot {
-            current.slot = slot;
-            current.entries.clear();
-        }
+    pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
+        mine.begin_slot(slot);
         // All entries first: counting into an entry that is there cannot fail.
         for (kind, what, _) in work {
-            if current.find(*kind, *what).is_none() {
-                let entry = self.new_entry(&mut current, slot, *kind, *what, now)?;
-                current.entries.push(entry);
+            if mine.find(*kind, *what).is_none() {
+                mine.entries.push(self.entry(slot, *kind, *what)?);
             }
         }
         for (kind, what, n) in work {
-            if let Some(entry) = current.find(*kind, *what) {
+            if let Some(entry) = mine.find(*kind, *what) {
                 entry.segment.count(entry.number, *n);
             }
         }
@@ -78,22 +93,34 @@ impl Counter {
         *self.current.lock() = Current::default();
     }
 
+    #[cold]
+    fn entry(&self, slot: u32, kind: UsageKind, what: u32) -> Result<Entry> {
+        let mut current = self.current.lock();
+        current.entries.begin_slot(slot);
+        if let Some(known) = current.entries.find(kind, what) {
+            return Ok(known.clone());
+        }
+        let entry = self.new_entry(&mut current.segments, slot, kind, what)?;
+        current.entries.entries.push(entry.clone());
+        Ok(entry)
+    }
+
     fn new_entry(
         &self,
-        current: &mut Current,
+        segments: &mut Vec<Arc<Segment>>,
         slot: u32,
         kind: UsageKind,
         what: u32,
-        now: u64,
     ) -> Result<Entry> {
         for _ in 0..2 {
-            if let Some(segment) = current.segments.last()
+            if let Some(segment) = segments.last()
                 && let Some(number) = segment.add_entry(slot, kind, what)
             {
                 return Ok(Entry { kind, what, segment: segment.clone(), number });
             }
-            let segment = Segment::create(&self.folder, &self.license_id, &self.device_uuid, now)?;
-            current.segments.push(Arc::new(segment));
+            let begun_at = slot_start(slot);
+            let segment = Segment::create(&self.folder, &self.license_id, &self.device_uuid, begun_at)?;
+            segments.push(Arc::new(segment));
         }
         Err(Error::new(ErrorCode::UNKNOWN, "a new usage segment has no room"))
     }
@@ -127,26 +154,30 @@ mod tests {
     }
 
     #[test]
-    fn counts_go_into_the_slot_of_the_work() {
+    fn counts_go_into_the_slot_of_the_work_whoever_counts() {
         let folder = tempfile::tempdir().unwrap();
         let counter = counter(folder.path());
-        for now in [359, 360, 361, 359] {
-            counter.count(now, &[(UsageKind::Scan, 4, 1), (UsageKind::Image, 0, 1)]).unwrap();
+        let mut counting = [SlotEntries::default(), SlotEntries::default()];
+        for slot in [1, 2, 2, 1] {
+            for mine in &mut counting {
+                counter.count(mine, slot, &[(UsageKind::Scan, 4, 1), (UsageKind::Image, 0, 1)]).unwrap();
+            }
         }
         let sums = sums(&counter);
-        assert_eq!(sums[&(1, UsageKind::Scan, 4)], 2);
-        assert_eq!(sums[&(2, UsageKind::Scan, 4)], 2);
-        assert_eq!(sums[&(2, UsageKind::Image, 0)], 2);
+        assert_eq!(sums[&(1, UsageKind::Scan, 4)], 4);
+        assert_eq!(sums[&(2, UsageKind::Scan, 4)], 4);
+        assert_eq!(sums[&(2, UsageKind::Image, 0)], 4);
     }
 
     #[test]
     fn many_counters_fill_many_segments_and_lose_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
         let mut expected: HashMap<(u32, UsageKind, u32), u64> = HashMap::new();
         for step in 0..9_000_u32 {
             let (slot, what) = (step / 9, step % 9);
-            counter.count(u64::from(slot) * 180, &[(UsageKind::Scan, what, 2)]).unwrap();
+            counter.count(&mut mine, slot, &[(UsageKind::Scan, what, 2)]).unwrap();
             *expected.entry((slot, UsageKind::Scan, what)).or_default() += 2;
         }
         assert!(counter.segments().len() > 4);
@@ -158,7 +189,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let counter = counter(&folder.path().join("gone"));
         assert!(counter.segments().is_empty());
-        let error = counter.count(0, &[(UsageKind::Scan, 1, 1)]).unwrap_err();
+        let error = counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 1, 1)]).unwrap_err();
         assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
+    }
+
+    #[test]
+    fn threads_that_count_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let counter = &counter;
+                scope.spawn(move || {
+                    let mut mine = SlotEntries::default();
+                    for step in 0..2_000 {
+                        let work = [(UsageKind::Scan, thread % 2, 1), (UsageKind::Image, 0, 1)];
+                        counter.count(&mut mine, step / 100, &work).unwrap();
+                    }
+                });
+            }
+        });
+        let sums = sums(&counter);
+        let total = |kind| sums.iter().filter(|((_, k, _), _)| *k == kind).map(|(_, n)| n).sum::<u64>();
+        assert_eq!((total(UsageKind::Scan), total(UsageKind::Image)), (8_000, 8_000));
     }
 }

@@ -5,7 +5,7 @@ mod repeats;
 mod segment;
 mod unique;
 
-pub use counter::Counter;
+pub use counter::{Counter, SlotEntries, Work};
 pub use repeats::Repeats;
 pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total};
-pub use unique::{Barcode, count_unique};
+pub use unique::{Barcode, for_each_unique};

@@ -18,12 +18,12 @@ pub struct Barcode<'a> {
 /// faster than hashing.
 const FEW: usize = 16;
 
-/// Calls `count` with the symbology of each barcode that is the first of its kind in the image.
-pub fn count_unique(barcodes: &[Barcode<'_>], mut count: impl FnMut(u32)) {
+/// Calls `found` with each barcode that is the first of its kind in the image.
+pub fn for_each_unique<'b>(barcodes: &'b [Barcode<'b>], mut found: impl FnMut(&'b Barcode<'b>)) {
     if barcodes.len() <= FEW {
         for (i, barcode) in barcodes.iter().enumerate() {
             if !barcodes[..i].contains(barcode) {
-                count(barcode.format);
+                found(barcode);
             }
         }
         return;
@@ -31,7 +31,7 @@ pub fn count_unique(barcodes: &[Barcode<'_>], mut count: impl FnMut(u32)) {
     let mut seen = HashSet::with_capacity(barcodes.len());
     for barcode in barcodes {
         if seen.insert(barcode) {
-            count(barcode.format);
+            found(barcode);
         }
     }
 }
@@ -42,7 +42,7 @@ mod tests {
 
     fn counted(barcodes: &[Barcode<'_>]) -> usize {
         let mut n = 0;
-        count_unique(barcodes, |_| n += 1);
+        for_each_unique(barcodes, |_| n += 1);
         n
     }
 
