@@ -131,7 +131,8 @@ pub fn fresh_id() -> Result<String, Error> {
     random_id().ok_or_else(|| Error::Internal("the system has no random numbers".to_owned()))
 }
 
-fn require_protocol(protocol: u32) -> Result<(), Error> {
+/// Refuses another version of the protocol than ours.
+pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
     if protocol == PROTOCOL_VERSION {
         return Ok(());
     }

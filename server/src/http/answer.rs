@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -20,9 +20,9 @@ use seatmeter_protocol::message::{
 };
 use seatmeter_protocol::signature::AnswerFacts;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::body;
 use crate::error::Error;
 use crate::licensing::Licensing;
 
@@ -35,7 +35,7 @@ const NONCE_DIGITS: usize = 32;
 /// When a client that met a full queue may come back.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const PROBLEM_JSON: &str = "application/problem+json";
 
 impl IntoResponse for Error {
@@ -74,33 +74,16 @@ fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Resp
     }
 }
 
-/// Reads the JSON of a request.
-pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Error> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let media_type = content_type.split(';').next().unwrap_or("").trim();
-    if !media_type.eq_ignore_ascii_case(JSON) {
-        return Err(Error::BadRequest {
-            status: 415,
-            detail: format!("the content type is \"{media_type}\"; it must be {JSON}"),
-        });
-    }
-    serde_json::from_slice(body)
-        .map_err(|e| Error::bad_request(format!("the request is not what this server understands: {e}")))
-}
-
 /// Reads the body, lets the handler answer within its time, and signs.
 pub(super) async fn sign(State(licensing): State<Arc<Licensing>>, request: Request, next: Next) -> Response {
     let nonce = nonce(request.headers());
     let (parts, body) = request.into_parts();
-    let body = Request::from_parts(parts.clone(), body);
-    let started = tokio::time::Instant::now();
-    let deadline = started + REQUEST_TIME_MAX;
-    let read = tokio::time::timeout_at(deadline, Bytes::from_request(body, &())).await;
+    let deadline = tokio::time::Instant::now() + REQUEST_TIME_MAX;
+    let read = tokio::time::timeout_at(deadline, body::read(body)).await.unwrap_or_else(|_| Err(timed_out()));
     let (body, response) = match (read, &nonce) {
-        (Err(_), _) => (Bytes::new(), timed_out().into_response()),
-        (Ok(Err(rejection)), _) => (Bytes::new(), unreadable(rejection.status()).into_response()),
-        (Ok(Ok(body)), Err(error)) => (body, error.clone().into_response()),
-        (Ok(Ok(body)), Ok(_)) => {
+        (Err(error), _) => (Bytes::new(), error.into_response()),
+        (Ok(body), Err(error)) => (body, error.clone().into_response()),
+        (Ok(body), Ok(_)) => {
             let request = Request::from_parts(parts, Body::from(body.clone()));
             let response = tokio::time::timeout_at(deadline, next.run(request)).await;
             (body, response.unwrap_or_else(|_| timed_out().into_response()))
@@ -141,21 +124,13 @@ fn nonce(headers: &HeaderMap) -> Result<String, Error> {
     Err(Error::bad_request(format!("header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits")))
 }
 
-fn unreadable(status: StatusCode) -> Error {
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        let detail = format!("the body has more than {BODY_BYTES_MAX} bytes; send less at a time");
-        return Error::BadRequest { status: 413, detail };
-    }
-    Error::bad_request("the body broke off before its end")
-}
-
 fn timed_out() -> Error {
     Error::Store(format!("a request was not answered within {} s", REQUEST_TIME_MAX.as_secs()))
 }
 
 /// Turns a panic of a handler into a problem.
 pub(super) fn catch_panics()
--> CatchPanicLayer<impl tower_http::catch_panic::ResponseForPanic<ResponseBody = Body> + Clone> {
+-> CatchPanicLayer<impl tower_http::catch_panic::ResponseForPanic<ResponseBody = Body>> {
     CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
         let what = panic
             .downcast_ref::<String>()

@@ -10,7 +10,8 @@ use axum::response::Response;
 use axum::routing::post;
 use seatmeter_protocol::message::AUTHORIZATIONS_PATH;
 
-use super::answer::{answer, parse};
+use super::answer::answer;
+use super::body::parse;
 use crate::licensing::Licensing;
 
 pub(super) fn router() -> Router<Arc<Licensing>> {

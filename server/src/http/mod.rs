@@ -9,16 +9,15 @@
 
 pub mod answer;
 mod authorizations;
+mod body;
 mod health;
 mod usage;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
-use seatmeter_protocol::message::BODY_BYTES_MAX;
 use tokio::net::TcpListener;
 
 use crate::error::Error;
@@ -29,9 +28,7 @@ pub fn router(licensing: Arc<Licensing>) -> Router {
     let client_api = authorizations::router()
         .merge(usage::router())
         .layer(answer::catch_panics())
-        .layer(axum::middleware::from_fn_with_state(licensing.clone(), answer::sign))
-        // Outside of `sign`, because that is where the body is read.
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        .layer(axum::middleware::from_fn_with_state(licensing.clone(), answer::sign));
     client_api
         .merge(health::router())
         .fallback(not_found)

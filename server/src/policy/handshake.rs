@@ -53,7 +53,7 @@ pub fn resolve(asked: Asked<'_>, known: &Known) -> Result<String, Refusal> {
     let Some(owner) = &known.code_owner else {
         return Err(Refusal::new(
             ErrorCode::HANDSHAKE_CODE_UNKNOWN,
-            format!("there is no handshake code \"{code}\" on this server; check it for typing errors"),
+            format!("there is no handshake code {code:?} on this server; check it for typing errors"),
         ));
     };
     if organization.is_empty() || organization == owner {
@@ -65,7 +65,7 @@ pub fn resolve(asked: Asked<'_>, known: &Known) -> Result<String, Refusal> {
     Err(Refusal::new(
         ErrorCode::HANDSHAKE_CODE_OF_OTHER_ORGANIZATION,
         format!(
-            "handshake code \"{code}\" does not belong to organization \"{organization}\"; leave the \
+            "handshake code {code:?} does not belong to organization {organization:?}; leave the \
              organization out, or use one of its own codes"
         ),
     ))
@@ -73,9 +73,9 @@ pub fn resolve(asked: Asked<'_>, known: &Known) -> Result<String, Refusal> {
 
 fn organization_refusal(organization: &str, known: &Known) -> Refusal {
     let why = if known.organization {
-        format!("organization \"{organization}\" has no default handshake code; name a handshake code")
+        format!("organization {organization:?} has no default handshake code; name a handshake code")
     } else {
-        format!("there is no organization \"{organization}\" on this server")
+        format!("there is no organization {organization:?} on this server")
     };
     Refusal::new(ErrorCode::ORGANIZATION_UNKNOWN, why)
 }

@@ -117,7 +117,7 @@ fn covers_deployment_type(claim: &Claim, item: &LicenseItem) -> Result<(), Refus
     if item.deployment_types.contains(&claim.deployment_type) {
         return Ok(());
     }
-    let listed: Vec<_> = item.deployment_types.iter().map(|kind| name(kind)).collect();
+    let listed: Vec<_> = item.deployment_types.iter().map(name).collect();
     Err(Refusal::new(
         ErrorCode::DEPLOYMENT_TYPE_MISMATCH,
         format!(

@@ -52,10 +52,10 @@ fn record_segment(
         totals.push((counter, total));
     }
     let Some(account) = account(connection, &segment.license_id)? else {
-        return Ok(Some(format!("there is no local licence \"{}\" on this server", segment.license_id)));
+        return Ok(Some(format!("there is no local licence {:?} on this server", segment.license_id)));
     };
     if account.device_uuid != device_uuid {
-        return Ok(Some(format!("local licence \"{}\" belongs to another device", segment.license_id)));
+        return Ok(Some(format!("local licence {:?} belongs to another device", segment.license_id)));
     }
     if !belongs(connection, segment, &account, now)? {
         return Ok(Some("the segment is known under another local licence".to_owned()));
