@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! `seatmeterd`: the process around the library. Everything is in [`seatmeter_server::cli`].
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    seatmeter_server::cli::main()
+}

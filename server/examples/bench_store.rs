@@ -1,0 +1,169 @@
+//! Durable usage reports per second: group commit against one transaction per report, in the same run.
+//!
+//! `cargo run --release -p seatmeter-server --example bench_store [seconds per round] [directory]`
+//!
+//! 64 clients wait for one report each at a time, as 64 devices would; a report carries two counters. The
+//! rounds alternate, so that a disk that gets slower or faster does so for both. Clients sit at the
+//! store's trait: HTTP and signatures are not part of the figure.
+
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::license::{LicenseFile, LicenseItem};
+use seatmeter_protocol::message::{DeviceFacts, SegmentReport, UsageKind, UsageReport, UsageTotal};
+use seatmeter_protocol::signature::{Signed, SigningKey, random_id};
+use seatmeter_protocol::slot::SLOT_SECONDS;
+use seatmeter_server::policy::Claim;
+use seatmeter_server::store::sqlite::{GROUP_MAX, SqliteStore};
+use seatmeter_server::store::{Authorization, Import, Store};
+
+const CLIENTS: usize = 64;
+const ROUNDS: usize = 3;
+const NOW: u64 = 1_800_000_000;
+
+struct Figures {
+    per_second: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let seconds = arguments.next().map_or(3.0, |text| text.parse().unwrap());
+    let directory = arguments.next().unwrap_or_else(|| ".".to_owned());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut ratios = Vec::new();
+    for round in 1..=ROUNDS {
+        let measure = |name: &str, group_max| {
+            let folder = tempfile::tempdir_in(&directory).unwrap();
+            let figures = runtime.block_on(run(folder.path(), group_max, Duration::from_secs_f64(seconds)));
+            say(&format!(
+                "round {round}  {name:<22} {:>8.0} reports/s   p50 {:>7.2} ms   p99 {:>7.2} ms",
+                figures.per_second,
+                figures.p50.as_secs_f64() * 1e3,
+                figures.p99.as_secs_f64() * 1e3
+            ));
+            figures.per_second
+        };
+        let single = measure("one per transaction", 1);
+        let group = measure("group commit", GROUP_MAX);
+        say(&format!("round {round}  ratio {:.1}", group / single));
+        say(&format!(
+            "round {round}  at one report per device and slot: {:.1} million devices",
+            group * SLOT_SECONDS as f64 / 1e6
+        ));
+        ratios.push(group / single);
+    }
+    ratios.sort_by(f64::total_cmp);
+    say(&format!("median ratio {:.1}", ratios[ROUNDS / 2]));
+}
+
+async fn run(folder: &Path, group_max: usize, time: Duration) -> Figures {
+    let store = Arc::new(SqliteStore::open_with_group(&folder.join("bench.db"), group_max).unwrap());
+    store.import(import()).await.unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let (device, license_id) = (random_id().unwrap(), random_id().unwrap());
+        store.authorize(authorization(&device, &license_id)).await.unwrap();
+        clients.push((device, license_id));
+    }
+    let started = Instant::now();
+    let tasks: Vec<_> = clients
+        .into_iter()
+        .map(|(device, license_id)| tokio::spawn(client(store.clone(), device, license_id, started + time)))
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.unwrap());
+    }
+    let elapsed = started.elapsed();
+    latencies.sort_unstable();
+    Figures {
+        per_second: latencies.len() as f64 / elapsed.as_secs_f64(),
+        p50: latencies[latencies.len() / 2],
+        p99: latencies[latencies.len() * 99 / 100],
+    }
+}
+
+/// One device: a new slot with every report, one report in flight.
+async fn client(
+    store: Arc<SqliteStore>,
+    device: String,
+    license_id: String,
+    until: Instant,
+) -> Vec<Duration> {
+    let segment_id = random_id().unwrap();
+    let mut latencies = Vec::new();
+    for slot in 10_000_000.. {
+        let begun = Instant::now();
+        if begun >= until {
+            break;
+        }
+        let total = |kind, what| UsageTotal { slot, kind, what, total: 7 };
+        let segment = SegmentReport {
+            segment_id: segment_id.clone(),
+            license_id: license_id.clone(),
+            totals: vec![total(UsageKind::Scan, 0x20), total(UsageKind::Image, 0)],
+        };
+        let report = UsageReport { protocol: 1, device: facts(&device), segments: vec![segment] };
+        let answer = store.record(report, NOW).await.unwrap();
+        assert!(answer.refused.is_empty());
+        latencies.push(begun.elapsed());
+    }
+    latencies
+}
+
+fn facts(uuid: &str) -> DeviceFacts {
+    DeviceFacts { uuid: uuid.to_owned(), friendly_name: String::new(), library_version: String::new() }
+}
+
+fn import() -> Import {
+    let (key, _) = SigningKey::generate().unwrap();
+    let file = LicenseFile {
+        version: 1,
+        file_id: "bench".into(),
+        organization_id: "bench".into(),
+        organization_name: "bench".into(),
+        server_key: key.public().clone(),
+        issued_at: NOW,
+        items: vec![LicenseItem {
+            item_id: "bench-item".into(),
+            charge_way: ChargeWay::ConcurrentInstance,
+            quota: 4,
+            deployment_types: vec![DeploymentType::Server],
+            products: 0xffff,
+            starts_at: NOW,
+            expires_at: NOW + 86_400,
+            offline_days: 30,
+        }],
+    };
+    let envelope = Signed::seal(&file, &key).unwrap();
+    Import { file, envelope, root_key: key.public().clone(), handshake_code: Some("BENCH".into()), now: NOW }
+}
+
+fn authorization(device: &str, license_id: &str) -> Authorization {
+    Authorization {
+        handshake_code: "BENCH".into(),
+        organization_id: String::new(),
+        device: facts(device),
+        claim: Claim {
+            deployment_type: DeploymentType::Server,
+            charge_way: None,
+            products: 1,
+            seats: 1,
+            buffer_days: 7,
+            now: NOW,
+        },
+        license_id: license_id.to_owned(),
+    }
+}
+
+fn say(line: &str) {
+    // Nobody reads on: the measurement goes on all the same.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

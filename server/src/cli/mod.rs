@@ -1,0 +1,117 @@
+//! The command line: one file per command.
+//!
+//! Exit code 0 is success, 1 a failure that one sentence on standard error explains, 2 a command line that
+//! makes no sense. What a command is asked for goes to standard output, everything else to standard error.
+
+mod init;
+mod serve;
+mod usage_export;
+mod usage_show;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::symbology::symbology_name;
+
+use crate::data_dir::DataDir;
+use crate::error::Error;
+
+/// The self-hosted license server of seatmeter.
+///
+/// To try it out: "seatmeterd init --demo", then "seatmeterd serve".
+#[derive(Debug, Parser)]
+#[command(name = "seatmeterd", version, propagate_version = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Arguments),
+    Serve(serve::Arguments),
+    /// Show or export what has been used
+    #[command(subcommand)]
+    Usage(Usage),
+}
+
+#[derive(Debug, Subcommand)]
+enum Usage {
+    Show(usage_show::Arguments),
+    Export(usage_export::Arguments),
+}
+
+/// Where the server keeps its key and database.
+#[derive(Args, Debug)]
+struct DataOption {
+    /// The data directory
+    #[arg(long = "data", value_name = "DIR", env = "SEATMETERD_DATA", default_value = "seatmeterd-data")]
+    path: PathBuf,
+}
+
+impl DataOption {
+    fn dir(&self) -> DataDir {
+        DataDir::new(&self.path)
+    }
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    let output = &mut std::io::stdout();
+    let outcome = match command_line.command {
+        Command::Init(arguments) => init::run(&arguments, output),
+        Command::Serve(arguments) => serve::run(&arguments, output),
+        Command::Usage(Usage::Show(arguments)) => usage_show::run(&arguments, output),
+        Command::Usage(Usage::Export(arguments)) => usage_export::run(&arguments, output),
+    };
+    match outcome {
+        // Whoever reads the output has seen enough, as in `seatmeterd usage export | head`.
+        Ok(()) | Err(Error::Output(std::io::ErrorKind::BrokenPipe)) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without standard error there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "seatmeterd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard output; use with `?`.
+fn output_error(error: std::io::Error) -> Error {
+    Error::Output(error.kind())
+}
+
+/// The word for a kind of work, in the number that goes with it.
+fn kind_noun(kind: UsageKind, count: u128) -> &'static str {
+    match (kind, count) {
+        (UsageKind::Scan, 1) => "scan",
+        (UsageKind::Scan, _) => "scans",
+        (UsageKind::Page, 1) => "page",
+        (UsageKind::Page, _) => "pages",
+        (UsageKind::Image, 1) => "image",
+        (UsageKind::Image, _) => "images",
+    }
+}
+
+/// The name of a symbology or module; images have neither.
+fn what_name(kind: UsageKind, what: u32) -> String {
+    match kind {
+        UsageKind::Scan => symbology_name(what),
+        UsageKind::Page => format!("MODULE_{what}"),
+        UsageKind::Image => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+}

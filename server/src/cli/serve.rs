@@ -1,0 +1,111 @@
+//! `seatmeterd serve`: runs until it is told to stop.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use super::{DataOption, output_error};
+use crate::clock::SystemClock;
+use crate::data_dir;
+use crate::error::Error;
+use crate::http;
+use crate::licensing::Licensing;
+use crate::store::sqlite::SqliteStore;
+
+/// How long running requests may take to end after the signal to stop. A client that sends its request
+/// slowly must not keep the server alive.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Serve devices until SIGTERM or SIGINT
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    data: DataOption,
+
+    /// Address and port to listen on; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", env = "SEATMETERD_LISTEN", default_value = "127.0.0.1:48080")]
+    listen: SocketAddr,
+
+    /// What to log to standard error: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", env = "SEATMETERD_LOG", default_value = "info")]
+    log: String,
+}
+
+pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(&arguments.log).map_err(|e| {
+        Error::Setup(format!("\"{}\" is not a log level: {e}. Use info, for example.", arguments.log))
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let dir = arguments.data.dir();
+    dir.require_initialised()?;
+    let _lock = dir.lock()?;
+    let key = data_dir::read_key(&dir.server_key_path())?;
+    let store = Arc::new(SqliteStore::open(&dir.database_path())?);
+    let licensing = Arc::new(Licensing { store: store.clone(), key, clock: Arc::new(SystemClock) });
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::Setup(format!("the system gives no threads for the server: {e}")))?;
+    let outcome = runtime.block_on(listen(arguments.listen, licensing, output));
+    // Requests that did not end in time are dropped here; what they had queued is still recorded below.
+    runtime.shutdown_background();
+    drop(store);
+    tracing::info!("stopped");
+    outcome
+}
+
+async fn listen(address: SocketAddr, licensing: Arc<Licensing>, output: &mut dyn Write) -> Result<(), Error> {
+    // Before anybody can know the address, so that a stop right after the start is an orderly one, too.
+    let mut signals = [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
+    let listener = TcpListener::bind(address).await.map_err(|e| {
+        Error::Setup(format!(
+            "cannot listen on {address}: {e}. Stop whoever uses the port, or choose another with --listen."
+        ))
+    })?;
+    let local =
+        listener.local_addr().map_err(|e| Error::Setup(format!("cannot listen on {address}: {e}")))?;
+    tracing::info!(key_id = licensing.key.public().id(), "listening on http://{local}");
+    writeln!(output, "seatmeterd listening on http://{local}")
+        .and_then(|()| output.flush())
+        .map_err(output_error)?;
+
+    let (stop, stopped) = watch::channel(false);
+    let mut server = tokio::spawn(http::serve(listener, licensing, until_set(stopped)));
+    let [terminate, interrupt] = &mut signals;
+    tokio::select! {
+        outcome = &mut server => return ended(outcome),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: no new requests");
+    stop.send_replace(true);
+    match tokio::time::timeout(DRAIN_TIME_MAX, server).await {
+        Ok(outcome) => ended(outcome),
+        Err(_) => {
+            tracing::warn!("some requests did not end within {} s", DRAIN_TIME_MAX.as_secs());
+            Ok(())
+        }
+    }
+}
+
+fn stop_signal(kind: SignalKind) -> Result<Signal, Error> {
+    signal(kind).map_err(|e| Error::Setup(format!("the system gives no signal handler: {e}")))
+}
+
+async fn until_set(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the reason to go on.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+fn ended(outcome: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+    outcome.unwrap_or_else(|e| Err(Error::Internal(format!("the server ended unexpectedly: {e}"))))
+}

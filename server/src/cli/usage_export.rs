@@ -1,0 +1,162 @@
+//! `seatmeterd usage export`: every counter as a row, for spreadsheets and programs. Row by row, so that
+//! years of usage need no more memory than a day.
+
+use std::borrow::Cow;
+use std::io::{BufWriter, Write};
+
+use clap::{Args, ValueEnum};
+use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::slot::slot_start;
+use serde::Serialize;
+
+use super::{DataOption, output_error, what_name};
+use crate::error::Error;
+use crate::store::sqlite::UsageReader;
+use crate::store::{UsageFilter, UsageRow};
+use crate::utc;
+
+/// Export what has been used: one row per handshake code, item, device, slot, kind and symbology or module
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    data: DataOption,
+
+    /// How to write it
+    #[arg(long, value_enum)]
+    format: Format,
+
+    /// Slots that begin at or after this time: 2026-11-25 or 2026-11-25T06:00:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+
+    /// Slots that begin before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Comma-separated values with a heading (RFC 4180)
+    Csv,
+    /// A JSON array of objects
+    Json,
+}
+
+/// A row of the export; the names are those of the CSV heading.
+#[derive(Serialize)]
+struct ExportRow {
+    handshake_code: String,
+    item_id: String,
+    device_uuid: String,
+    kind: UsageKind,
+    what: u32,
+    what_name: String,
+    slot: u32,
+    slot_start: String,
+    total: u128,
+}
+
+const CSV_HEADING: &str = "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
+
+pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
+    let dir = arguments.data.dir();
+    dir.require_initialised()?;
+    let filter = UsageFilter {
+        from_slot: arguments.from.as_deref().map_or(Ok(0), utc::slot_at_or_after)?,
+        until_slot: arguments.to.as_deref().map(utc::slot_at_or_after).transpose()?,
+    };
+    let reader = UsageReader::open(&dir.database_path())?;
+    let mut output = BufWriter::new(output);
+    match arguments.format {
+        Format::Csv => write_csv(&reader, filter, &mut output)?,
+        Format::Json => write_json(&reader, filter, &mut output)?,
+    }
+    output.flush().map_err(output_error)
+}
+
+fn write_csv(reader: &UsageReader, filter: UsageFilter, output: &mut impl Write) -> Result<(), Error> {
+    write!(output, "{CSV_HEADING}\r\n").map_err(output_error)?;
+    reader.for_each(filter, |row| {
+        let row = ExportRow::from(row);
+        let kind = super::kind_noun(row.kind, 1);
+        write!(
+            output,
+            "{},{},{},{kind},{},{},{},{},{}\r\n",
+            csv_field(&row.handshake_code),
+            csv_field(&row.item_id),
+            row.device_uuid,
+            row.what,
+            row.what_name,
+            row.slot,
+            row.slot_start,
+            row.total
+        )
+        .map_err(output_error)
+    })
+}
+
+fn write_json(reader: &UsageReader, filter: UsageFilter, output: &mut impl Write) -> Result<(), Error> {
+    let mut before = "[\n";
+    reader.for_each(filter, |row| {
+        let row = serde_json::to_string(&ExportRow::from(row))
+            .map_err(|e| Error::Internal(format!("a row has no JSON form: {e}")))?;
+        write!(output, "{before}{row}").map_err(output_error)?;
+        before = ",\n";
+        Ok(())
+    })?;
+    let end = if before == "[\n" { "[]\n" } else { "\n]\n" };
+    output.write_all(end.as_bytes()).map_err(output_error)
+}
+
+fn csv_field(text: &str) -> Cow<'_, str> {
+    if text.contains([',', '"', '\r', '\n']) {
+        return Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")));
+    }
+    Cow::Borrowed(text)
+}
+
+impl From<UsageRow> for ExportRow {
+    fn from(row: UsageRow) -> Self {
+        Self {
+            handshake_code: row.handshake_code,
+            item_id: row.item_id,
+            device_uuid: row.device_uuid,
+            kind: row.kind,
+            what: row.what,
+            what_name: what_name(row.kind, row.what),
+            slot: row.slot,
+            slot_start: utc::text(slot_start(row.slot)),
+            total: row.total,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_fields_are_quoted_where_they_must_be() {
+        assert_eq!(csv_field("PLAIN-1"), "PLAIN-1");
+        assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
+    }
+
+    #[test]
+    fn the_heading_has_the_names_of_the_json_fields() {
+        let row = ExportRow::from(UsageRow {
+            handshake_code: String::new(),
+            item_id: String::new(),
+            device_uuid: String::new(),
+            friendly_name: String::new(),
+            slot: 0,
+            kind: UsageKind::Scan,
+            what: 0,
+            total: u128::MAX,
+        });
+        let json = serde_json::to_string(&row).unwrap();
+        let mut from = 0;
+        for name in CSV_HEADING.split(',') {
+            from += json[from..].find(&format!("\"{name}\":")).expect(name);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The data directory: where the server's key, its database and the demo vendor's key are.
+//!
+//! ```text
+//! DIR/                    0700
+//!   server.key            0600  seed of the server's signing key; licence files are bound to this key
+//!   seatmeter.db (-wal…)  0600  the database
+//!   seatmeterd.lock       0600  held by the one server that serves from here
+//!   demo-vendor.key       0600  only after `init --demo`
+//! ```
+//!
+//! `init` makes the key before the database. A database without a key has therefore lost it, and a new key
+//! would be worthless for the licence files in it: that is an error, never repaired by making another one.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use seatmeter_protocol::signature::{SigningKey, random_id};
+
+use crate::error::Error;
+
+/// Longest a key file may be: far above the 65 bytes that it has.
+const KEY_FILE_BYTES_MAX: u64 = 1_024;
+
+/// A data directory; nothing is read or written until asked for.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+/// Says that this process is the only server on the directory, for as long as it lives.
+#[derive(Debug)]
+pub struct ServerLock {
+    _file: File,
+}
+
+impl DataDir {
+    /// The directory at this path, which need not exist.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the server's key is.
+    #[must_use]
+    pub fn server_key_path(&self) -> PathBuf {
+        self.path.join("server.key")
+    }
+
+    /// Where the demo vendor's root key is.
+    #[must_use]
+    pub fn demo_vendor_key_path(&self) -> PathBuf {
+        self.path.join("demo-vendor.key")
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn database_path(&self) -> PathBuf {
+        self.path.join("seatmeter.db")
+    }
+
+    /// Makes the directory, readable by its owner only. One that exists stays as it is.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(&self) -> Result<(), Error> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&self.path).map_err(|e| cannot("make the directory", &self.path, &e))
+    }
+
+    /// Refuses a directory that `init` has not finished.
+    ///
+    /// # Errors
+    /// When key or database is missing; the sentence says which command to run.
+    pub fn require_initialised(&self) -> Result<(), Error> {
+        let key = exists(&self.server_key_path())?;
+        let database = exists(&self.database_path())?;
+        match (key, database) {
+            (true, true) => Ok(()),
+            (false, true) => Err(self.lost_key()),
+            _ => Err(Error::Setup(format!(
+                "{0} is not an initialised data directory. Run \"seatmeterd init --data {0}\" first (add --demo \
+                 for a licence to try out).",
+                self.path.display()
+            ))),
+        }
+    }
+
+    /// The error for a database whose server key is gone.
+    #[must_use]
+    pub fn lost_key(&self) -> Error {
+        Error::Setup(format!(
+            "{} is missing, but there is a database beside it whose licence files are bound to that key. \
+             Restore the key from a backup.",
+            self.server_key_path().display()
+        ))
+    }
+
+    /// Takes the directory for this server.
+    ///
+    /// # Errors
+    /// When another server has it, or it cannot be locked.
+    pub fn lock(&self) -> Result<ServerLock, Error> {
+        let path = self.path.join("seatmeterd.lock");
+        let file = private_file(OpenOptions::new().create(true).truncate(false).write(true))
+            .open(&path)
+            .map_err(|e| cannot("open", &path, &e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(ServerLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Setup(format!(
+                "another seatmeterd serves from {} already. Stop it first, or give this one another --data \
+                 directory.",
+                self.path.display()
+            ))),
+            Err(TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
+        }
+    }
+}
+
+/// Reads the secret key in this file.
+///
+/// # Errors
+/// When it cannot be read, is not a key, or others may read it.
+pub fn read_key(path: &Path) -> Result<SigningKey, Error> {
+    let file = File::open(path).map_err(|e| cannot("read", path, &e))?;
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &file.metadata().map_err(|e| cannot("read", path, &e))?.permissions(),
+        );
+        if mode & 0o077 != 0 {
+            return Err(Error::Setup(format!(
+                "{0} is a secret key that other users can read. Run \"chmod 600 {0}\".",
+                path.display()
+            )));
+        }
+    }
+    let mut seed = String::new();
+    std::io::Read::read_to_string(&mut std::io::Read::take(file, KEY_FILE_BYTES_MAX), &mut seed)
+        .map_err(|e| cannot("read", path, &e))?;
+    SigningKey::from_seed(&seed).map_err(|_| {
+        Error::Setup(format!(
+            "{} does not hold a secret key (64 hexadecimal digits). Restore it from a backup.",
+            path.display()
+        ))
+    })
+}
+
+/// Reads the secret key in this file, or makes one. The second value says whether it is new.
+///
+/// # Errors
+/// When it can be neither read nor made.
+pub fn read_or_make_key(path: &Path) -> Result<(SigningKey, bool), Error> {
+    if exists(path)? {
+        return Ok((read_key(path)?, false));
+    }
+    let (_, seed) = SigningKey::generate().map_err(|e| Error::Setup(e.to_string()))?;
+    let new = publish(path, &format!("{seed}\n"))?;
+    // Two commands may race: whoever came first has made the key, and both use that one.
+    Ok((read_key(path)?, new))
+}
+
+/// Writes a file that is either whole and durable or not there; `false` when one was there already.
+fn publish(path: &Path, content: &str) -> Result<bool, Error> {
+    let suffix = random_id().ok_or_else(|| Error::Setup("the system has no random numbers".to_owned()))?;
+    let draft = path.with_extension(format!("draft-{suffix}"));
+    let write = || -> std::io::Result<()> {
+        let mut file = private_file(OpenOptions::new().create_new(true).write(true)).open(&draft)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()
+    };
+    let linked = write().and_then(|()| std::fs::hard_link(&draft, path));
+    let _ = std::fs::remove_file(&draft);
+    match linked {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        Err(e) => return Err(cannot("write", path, &e)),
+    }
+    // The name is durable once the directory is.
+    if let Some(parent) = path.parent() {
+        File::open(parent)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|e| cannot("sync", parent, &e))?;
+    }
+    Ok(true)
+}
+
+/// Makes an empty file that only its owner may read, if there is none.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn touch_private(path: &Path) -> Result<(), Error> {
+    private_file(OpenOptions::new().create(true).append(true))
+        .open(path)
+        .map(|_| ())
+        .map_err(|e| cannot("write", path, &e))
+}
+
+/// Whether there is something at this path.
+///
+/// # Errors
+/// When that cannot be found out.
+pub fn exists(path: &Path) -> Result<bool, Error> {
+    path.try_exists().map_err(|e| cannot("look for", path, &e))
+}
+
+fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Error {
+    Error::Setup(format!(
+        "cannot {what} {}: {error}. Check path, permissions and free space.",
+        path.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_read_ever_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.key");
+        let (first, new) = read_or_make_key(&path).unwrap();
+        assert!(new);
+        let (second, new) = read_or_make_key(&path).unwrap();
+        assert!(!new);
+        assert_eq!(first.public(), second.public());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a draft was left behind");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn keys_are_for_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(folder.path().join("data"));
+        dir.create().unwrap();
+        let path = dir.server_key_path();
+        read_or_make_key(&path).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(dir.path()), 0o700);
+        assert_eq!(mode(&path), 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(read_key(&path).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_lost_key_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(folder.path());
+        assert!(dir.require_initialised().unwrap_err().to_string().contains("seatmeterd init"));
+        touch_private(&dir.database_path()).unwrap();
+        assert!(dir.require_initialised().unwrap_err().to_string().contains("from a backup"));
+    }
+
+    #[test]
+    fn one_directory_has_one_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(folder.path());
+        let lock = dir.lock().unwrap();
+        assert!(dir.lock().unwrap_err().to_string().contains("another seatmeterd"));
+        drop(lock);
+        dir.lock().unwrap();
+    }
+
+    #[test]
+    fn a_torn_key_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.key");
+        touch_private(&path).unwrap();
+        assert!(read_key(&path).unwrap_err().to_string().contains("server.key"));
+    }
+}

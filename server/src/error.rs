@@ -1,0 +1,145 @@
+//! The one error type of the server, and how each kind is told to a client.
+//!
+//! | kind | who is at fault | HTTP status |
+//! | --- | --- | --- |
+//! | `Refused` | nobody: the licence rules say no | 403; 404 for an unknown handshake code |
+//! | `BadRequest` | the client | the one it carries: 400, 404, 405, 413, 415 |
+//! | `Busy` | the load | 503 with Retry-After |
+//! | `Store` | disk or database | 503: another server, or a later attempt, may succeed |
+//! | `Internal` | this program | 500 |
+//! | `Setup`, `Output` | the operator's side of the command line | never sent |
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::{Problem, ProblemNumbers};
+
+/// A request that the licence rules do not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which rule.
+    pub code: ErrorCode,
+    /// What was asked, what stands in the way, what to do.
+    pub detail: String,
+    /// The numbers behind it, where there are any.
+    pub numbers: Option<ProblemNumbers>,
+}
+
+impl Refusal {
+    /// A refusal without numbers.
+    #[must_use]
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), numbers: None }
+    }
+}
+
+/// Whatever can go wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The licence rules say no.
+    Refused(Refusal),
+    /// The request is not one that this server understands.
+    BadRequest {
+        /// HTTP status.
+        status: u16,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Too much is waiting already.
+    Busy,
+    /// The database cannot be read or written.
+    Store(String),
+    /// A fault of this program.
+    Internal(String),
+    /// Something on the machine is not as it must be; the sentence says what to do.
+    Setup(String),
+    /// Standard output cannot be written.
+    Output(std::io::ErrorKind),
+}
+
+/// HTTP status of a request that is not understood, when nothing more exact fits.
+pub const BAD_REQUEST: u16 = 400;
+
+impl Error {
+    /// A request that is not understood, with status 400.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::BadRequest { status: BAD_REQUEST, detail: detail.into() }
+    }
+
+    /// What a client is told.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Refused(refusal) => {
+                let status = if refusal.code == ErrorCode::HANDSHAKE_CODE_UNKNOWN { 404 } else { 403 };
+                let mut problem = Problem::new(status, refusal.code, refusal.detail.clone());
+                problem.numbers.clone_from(&refusal.numbers);
+                problem
+            }
+            Self::BadRequest { status, detail } => {
+                Problem::new(*status, ErrorCode::LICENSE_SYNC_FAILED, detail.clone())
+            }
+            Self::Busy => Problem::new(
+                503,
+                ErrorCode::STANDBY_NOT_READY,
+                "more requests are waiting than this server can hold; try again in a second",
+            ),
+            // What exactly failed is the operator's business and stands in the log.
+            Self::Store(_) | Self::Setup(_) | Self::Output(_) => Problem::new(
+                503,
+                ErrorCode::STANDBY_NOT_READY,
+                "the license server cannot read or write its database now; its log says why",
+            ),
+            Self::Internal(_) => Problem::new(
+                500,
+                ErrorCode::UNKNOWN,
+                "the license server has met a fault of its own; its log says more",
+            ),
+        }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "{} ({})", refusal.detail, refusal.code),
+            Self::BadRequest { detail, .. } => f.write_str(detail),
+            Self::Busy => f.write_str("too many requests are waiting"),
+            Self::Store(detail) => write!(f, "the database cannot be used: {detail}"),
+            Self::Internal(detail) | Self::Setup(detail) => f.write_str(detail),
+            Self::Output(kind) => write!(f, "standard output cannot be written: {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_handshake_code_is_not_found_and_other_refusals_are_forbidden() {
+        let status = |code| Error::from(Refusal::new(code, "")).problem().status;
+        assert_eq!(status(ErrorCode::HANDSHAKE_CODE_UNKNOWN), 404);
+        assert_eq!(status(ErrorCode::EXPIRED), 403);
+    }
+
+    #[test]
+    fn what_failed_inside_is_not_told_to_clients() {
+        let problem = Error::Store("disk I/O error on /secret/path".into()).problem();
+        assert_eq!(problem.status, 503);
+        assert!(!problem.detail.contains("secret"));
+    }
+}

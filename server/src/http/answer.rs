@@ -1,0 +1,142 @@
+//! How answers leave the server: as JSON, problems as RFC 9457 says, signed.
+//!
+//! [`sign`] stands around the handlers of the client API. It reads the body, because the signature covers
+//! its digest; whatever then happens inside — a grant, a refusal, a panic, a timeout — leaves signed over
+//! that body and the request's nonce. What cannot be bound to a request is signed over what there is: no
+//! nonce when it was missing or malformed, no body when it was not read to its end. A client will not take
+//! such an answer for the one to its request, but can show it to a person.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use seatmeter_protocol::message::{
+    BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
+};
+use seatmeter_protocol::signature::AnswerFacts;
+use serde::Serialize;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::body;
+use crate::error::Error;
+use crate::licensing::Licensing;
+
+/// Longest that a request may take, from its head to its answer.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Digits of a nonce.
+const NONCE_DIGITS: usize = 32;
+
+/// When a client that met a full queue may come back.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+pub(super) const JSON: &str = "application/json";
+const PROBLEM_JSON: &str = "application/problem+json";
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match &self {
+            Self::Refused(refusal) => tracing::info!(code = refusal.code.0, "{}", refusal.detail),
+            Self::BadRequest { status, detail } => tracing::info!(status, "{detail}"),
+            Self::Busy => tracing::warn!("{self}"),
+            _ => tracing::error!("{self}"),
+        }
+        let problem = self.problem();
+        let mut response = json(problem.status, PROBLEM_JSON, &problem);
+        if self == Self::Busy {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        response
+    }
+}
+
+/// What a handler has come to, as a response.
+pub(super) fn answer<T: Serialize>(outcome: Result<T, Error>) -> Response {
+    match outcome {
+        Ok(value) => json(200, JSON, &value),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match serde_json::to_vec(value) {
+        Ok(body) => (status, [(CONTENT_TYPE, content_type)], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer has no JSON form");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Reads the body, lets the handler answer within its time, and signs.
+pub(super) async fn sign(State(licensing): State<Arc<Licensing>>, request: Request, next: Next) -> Response {
+    let nonce = nonce(request.headers());
+    let (parts, body) = request.into_parts();
+    let deadline = tokio::time::Instant::now() + REQUEST_TIME_MAX;
+    let read = tokio::time::timeout_at(deadline, body::read(body)).await.unwrap_or_else(|_| Err(timed_out()));
+    let (body, response) = match (read, &nonce) {
+        (Err(error), _) => (Bytes::new(), error.into_response()),
+        (Ok(body), Err(error)) => (body, error.clone().into_response()),
+        (Ok(body), Ok(_)) => {
+            let request = Request::from_parts(parts, Body::from(body.clone()));
+            let response = tokio::time::timeout_at(deadline, next.run(request)).await;
+            (body, response.unwrap_or_else(|_| timed_out().into_response()))
+        }
+    };
+    signed(&licensing, &body, nonce.as_deref().unwrap_or(""), response).await
+}
+
+async fn signed(licensing: &Licensing, request_body: &[u8], nonce: &str, response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    // Our own answers are whole in memory already; the bound is there because there is always one.
+    let Ok(body) = axum::body::to_bytes(body, 2 * BODY_BYTES_MAX).await else {
+        tracing::error!("an answer could not be read back for signing");
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let server_time = licensing.clock.unix_seconds();
+    let key_id = licensing.key.public().id();
+    let facts =
+        AnswerFacts { request_body, nonce, status: parts.status.as_u16(), server_time, key_id: &key_id };
+    let signature = facts.sign(&body, &licensing.key);
+    parts.headers.insert(TIME_HEADER, HeaderValue::from(server_time));
+    for (name, value) in [(KEY_ID_HEADER, &key_id), (SIGNATURE_HEADER, &signature)] {
+        match HeaderValue::from_str(value) {
+            Ok(value) => {
+                parts.headers.insert(name, value);
+            }
+            Err(error) => tracing::error!(%error, name, "a header cannot be written"),
+        }
+    }
+    Response::from_parts(parts, Body::from(body))
+}
+
+fn nonce(headers: &HeaderMap) -> Result<String, Error> {
+    let text = headers.get(NONCE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if text.len() == NONCE_DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Ok(text.to_owned());
+    }
+    Err(Error::bad_request(format!("header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits")))
+}
+
+fn timed_out() -> Error {
+    Error::Store(format!("a request was not answered within {} s", REQUEST_TIME_MAX.as_secs()))
+}
+
+/// Turns a panic of a handler into a problem.
+pub(super) fn catch_panics()
+-> CatchPanicLayer<impl tower_http::catch_panic::ResponseForPanic<ResponseBody = Body>> {
+    CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without text");
+        Error::Internal(format!("a handler panicked: {what}")).into_response()
+    })
+}

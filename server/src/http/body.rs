@@ -1,0 +1,68 @@
+//! Requests' bodies: read within a bound, and understood as JSON.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use seatmeter_protocol::PROTOCOL_VERSION;
+use seatmeter_protocol::message::BODY_BYTES_MAX;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::answer::JSON;
+use crate::error::Error;
+use crate::licensing;
+
+/// How much of a body that is too long is read and thrown away. A client that is still sending when the
+/// connection is closed never sees the answer that says why; beyond this it has to do without.
+const DISCARD_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
+
+/// Reads a body to its end.
+pub(super) async fn read(mut body: Body) -> Result<Bytes, Error> {
+    let mut bytes = Vec::new();
+    let mut discarded = 0;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Error::bad_request("the body broke off before its end"))?;
+        // A frame without data holds trailers, which mean nothing here.
+        let Ok(data) = frame.into_data() else { continue };
+        if discarded == 0 && bytes.len() + data.len() <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&data);
+            continue;
+        }
+        discarded += data.len();
+        if discarded > DISCARD_BYTES_MAX {
+            break;
+        }
+    }
+    if discarded == 0 {
+        return Ok(bytes.into());
+    }
+    let detail = format!("the body has more than {BODY_BYTES_MAX} bytes; send less at a time");
+    Err(Error::BadRequest { status: 413, detail })
+}
+
+/// What every version of a request has.
+#[derive(Deserialize)]
+struct Version {
+    protocol: u32,
+}
+
+/// Reads the JSON of a request. One of another version may look quite different, and is refused for that.
+pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Error> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = content_type.split(';').next().unwrap_or("").trim();
+    if !media_type.eq_ignore_ascii_case(JSON) {
+        return Err(Error::BadRequest {
+            status: 415,
+            detail: format!("the content type is {media_type:?}; it must be {JSON}"),
+        });
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let version = serde_json::from_slice::<Version>(body).map_or(PROTOCOL_VERSION, |v| v.protocol);
+        let not_understood =
+            || Error::bad_request(format!("the request is not what this server understands: {error}"));
+        licensing::require_protocol(version).err().unwrap_or_else(not_understood)
+    })
+}

@@ -1,0 +1,222 @@
+//! From a request to a signed grant: checks what came over the wire, asks the store, signs.
+//!
+//! A request is checked in full before the store sees it: whatever is refused here is malformed, whatever
+//! the store refuses is a matter of the licence rules.
+
+use std::sync::Arc;
+
+use seatmeter_protocol::PROTOCOL_VERSION;
+use seatmeter_protocol::license::{LicenseFile, LocalLicense};
+use seatmeter_protocol::message::{
+    AuthorizationAnswer, AuthorizationRequest, DeviceFacts, SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX,
+    UsageAnswer, UsageReport,
+};
+use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey, random_id};
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::policy::Claim;
+use crate::store::{Authorization, Import, Store};
+
+/// Version of the documents that this server makes.
+const DOCUMENT_VERSION: u32 = 1;
+
+/// Digits of a client UUID and of a segment id.
+const ID_DIGITS: usize = 32;
+
+/// Most items of one licence file.
+const ITEMS_MAX: usize = 1_024;
+
+/// Most days that an item may allow a device to work without contact.
+const OFFLINE_DAYS_MAX: u32 = 365;
+
+/// The server's side of the protocol.
+pub struct Licensing {
+    /// What the server remembers.
+    pub store: Arc<dyn Store>,
+    /// The key that licence files name, and that signs local licences and answers.
+    pub key: SigningKey,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Licensing {
+    /// Decides one authorisation.
+    ///
+    /// # Errors
+    /// When the request is malformed, the rules refuse it, or it cannot be remembered.
+    pub async fn authorize(&self, request: AuthorizationRequest) -> Result<AuthorizationAnswer, Error> {
+        require_protocol(request.protocol)?;
+        require_device(&request.device)?;
+        require_text("handshake_code", &request.handshake_code)?;
+        require_text("organization_id", &request.organization_id)?;
+        require_text("session_password", &request.session_password)?;
+        let now = self.clock.unix_seconds();
+        let license_id = fresh_id()?;
+        let claim = Claim {
+            deployment_type: request.deployment_type,
+            charge_way: request.charge_way,
+            products: request.products,
+            seats: request.seats,
+            buffer_days: request.buffer_days,
+            now,
+        };
+        let device_uuid = request.device.uuid.clone();
+        let authorization = Authorization {
+            handshake_code: request.handshake_code,
+            organization_id: request.organization_id,
+            device: request.device,
+            claim,
+            license_id: license_id.clone(),
+        };
+        let granted = self.store.authorize(authorization).await?;
+        let local_license = LocalLicense {
+            version: DOCUMENT_VERSION,
+            license_id,
+            serial: granted.serial,
+            item_id: granted.item.item_id,
+            handshake_code: granted.handshake_code,
+            device_uuid,
+            charge_way: granted.item.charge_way,
+            seats: granted.seats,
+            issued_at: now,
+            valid_until: granted.valid_until,
+            item_expires_at: granted.item.expires_at,
+        };
+        let local_license =
+            Signed::seal(&local_license, &self.key).map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(AuthorizationAnswer {
+            root_key: granted.root_key,
+            license_file: granted.license_file,
+            local_license,
+        })
+    }
+
+    /// Records one usage report.
+    ///
+    /// # Errors
+    /// When the report is malformed, or cannot be recorded; it can then be repeated as it stands.
+    pub async fn record(&self, report: UsageReport) -> Result<UsageAnswer, Error> {
+        require_protocol(report.protocol)?;
+        require_device(&report.device)?;
+        require_segments(&report)?;
+        self.store.record(report, self.clock.unix_seconds()).await
+    }
+
+    /// Takes in a licence file that a vendor has signed.
+    ///
+    /// # Errors
+    /// When the signature is wrong, the file is for another server, an item makes no sense, or it is there
+    /// already.
+    pub async fn import(
+        &self,
+        envelope: Signed,
+        root_key: PublicKey,
+        handshake_code: Option<String>,
+    ) -> Result<(), Error> {
+        let file: LicenseFile = envelope
+            .open(&root_key)
+            .map_err(|e| Error::Setup(format!("the licence file cannot be imported: {e}.")))?;
+        require_usable(&file, self.key.public())?;
+        let now = self.clock.unix_seconds();
+        self.store.import(Import { file, envelope, root_key, handshake_code, now }).await
+    }
+}
+
+/// A fresh random id.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn fresh_id() -> Result<String, Error> {
+    random_id().ok_or_else(|| Error::Internal("the system has no random numbers".to_owned()))
+}
+
+/// Refuses another version of the protocol than ours.
+pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
+    if protocol == PROTOCOL_VERSION {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!(
+        "the request speaks protocol {protocol}, this server speaks {PROTOCOL_VERSION}; update the older side"
+    )))
+}
+
+fn require_text(name: &str, text: &str) -> Result<(), Error> {
+    if text.len() <= TEXT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!("{name} has {} bytes, at most {TEXT_BYTES_MAX} are allowed", text.len())))
+}
+
+fn require_id(name: &str, id: &str) -> Result<(), Error> {
+    if id.len() == ID_DIGITS && id.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!("{name} must be {ID_DIGITS} hexadecimal digits in lower case")))
+}
+
+fn require_device(device: &DeviceFacts) -> Result<(), Error> {
+    require_id("device.uuid", &device.uuid)?;
+    require_text("device.friendly_name", &device.friendly_name)?;
+    require_text("device.library_version", &device.library_version)
+}
+
+fn require_segments(report: &UsageReport) -> Result<(), Error> {
+    let segments = report.segments.len();
+    let totals: usize = report.segments.iter().map(|segment| segment.totals.len()).sum();
+    for (what, count, max) in [("segments", segments, SEGMENTS_MAX), ("totals", totals, TOTALS_MAX)] {
+        if count > max {
+            return Err(Error::bad_request(format!(
+                "the report has {count} {what}, at most {max} are allowed; send the rest in another report"
+            )));
+        }
+    }
+    for segment in &report.segments {
+        require_id("segment_id", &segment.segment_id)?;
+        require_text("license_id", &segment.license_id)?;
+    }
+    Ok(())
+}
+
+/// What a licence file must be, beside correctly signed.
+fn require_usable(file: &LicenseFile, server_key: &PublicKey) -> Result<(), Error> {
+    let no = |why: String| {
+        Err(Error::Setup(format!("licence file \"{}\" cannot be imported: {why}.", file.file_id)))
+    };
+    if file.version != DOCUMENT_VERSION {
+        return no(format!("it is of version {}, this server reads {DOCUMENT_VERSION}", file.version));
+    }
+    if file.server_key != *server_key {
+        return no(format!(
+            "it was issued for the server with key {}, this server's key is {}",
+            file.server_key.id(),
+            server_key.id()
+        ));
+    }
+    if file.items.is_empty() || file.items.len() > ITEMS_MAX {
+        return no(format!("it has {} items; 1 to {ITEMS_MAX} are allowed", file.items.len()));
+    }
+    for item in &file.items {
+        let id = &item.item_id;
+        if item.quota == 0 || item.deployment_types.is_empty() || item.products == 0 {
+            return no(format!(
+                "item \"{id}\" permits nothing: quota, deployment types or products are empty"
+            ));
+        }
+        if item.starts_at >= item.expires_at {
+            return no(format!("item \"{id}\" expires before it starts"));
+        }
+        if item.offline_days > OFFLINE_DAYS_MAX {
+            return no(format!("item \"{id}\" has more than {OFFLINE_DAYS_MAX} offline days"));
+        }
+        if file.items.iter().filter(|other| other.item_id == *id).count() > 1 {
+            return no(format!("item \"{id}\" stands in it twice"));
+        }
+    }
+    let texts = [&file.file_id, &file.organization_id, &file.organization_name];
+    let item_ids = file.items.iter().map(|item| &item.item_id);
+    if texts.into_iter().chain(item_ids).any(|text| text.is_empty() || text.len() > TEXT_BYTES_MAX) {
+        return no(format!("an id or name in it is empty or has more than {TEXT_BYTES_MAX} bytes"));
+    }
+    Ok(())
+}

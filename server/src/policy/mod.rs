@@ -1,0 +1,110 @@
+//! The licence rules as pure functions: state and request in, decision out.
+//!
+//! Nothing here reads a clock, a disk or a network. The store runs [`decide`] inside the transaction that
+//! has read its input and will write its outcome, so racing requests cannot both get the last seat; a
+//! simulation or a planner can run the same code without any store.
+
+pub mod handshake;
+pub mod item_choice;
+pub mod per_concurrent_instance;
+pub mod validity;
+
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::license::LicenseItem;
+
+use crate::error::Refusal;
+
+/// What a device asks for, at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Where the software runs.
+    pub deployment_type: DeploymentType,
+    /// The charge way asked for; `None` when the server may choose.
+    pub charge_way: Option<ChargeWay>,
+    /// Bits of the products asked for.
+    pub products: u32,
+    /// x: seats asked for.
+    pub seats: u32,
+    /// Days for which the caller wants to work without contact.
+    pub buffer_days: u32,
+    /// The instant, Unix seconds.
+    pub now: u64,
+}
+
+/// An item of the handshake code, with what the device has under it already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The item.
+    pub item: LicenseItem,
+    /// The highest x among the device's running authorisations under it; 0 when it has none.
+    pub running_seats: u32,
+    /// Serial of the newest local licence of the device under it; 0 when it has none.
+    pub newest_serial: u32,
+}
+
+/// What a device gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Which of the candidates.
+    pub candidate: usize,
+    /// Seats of the device.
+    pub seats: u32,
+    /// Serial of the new local licence.
+    pub serial: u32,
+    /// First instant at which it is no longer good without renewal, Unix seconds.
+    pub valid_until: u64,
+}
+
+/// Decides one authorisation.
+///
+/// # Errors
+/// The rule that stands in the way.
+pub fn decide(claim: &Claim, candidates: &[Candidate]) -> Result<Grant, Refusal> {
+    let (candidate, seats) = item_choice::choose(claim, candidates)?;
+    let chosen = &candidates[candidate];
+    Ok(Grant {
+        candidate,
+        seats,
+        serial: validity::next_serial(chosen.newest_serial, claim.now),
+        valid_until: validity::valid_until(&chosen.item, claim.buffer_days, claim.now),
+    })
+}
+
+/// What the tests of the policies start from.
+#[cfg(test)]
+pub(crate) mod fixture {
+    use super::*;
+
+    /// When the tests' item starts.
+    pub(crate) const START: u64 = 1_800_000_000;
+    /// When it expires.
+    pub(crate) const EXPIRY: u64 = START + 365 * 86_400;
+
+    pub(crate) fn item(quota: u64) -> LicenseItem {
+        LicenseItem {
+            item_id: format!("item-{quota}"),
+            charge_way: ChargeWay::ConcurrentInstance,
+            quota,
+            deployment_types: vec![DeploymentType::Server],
+            products: 0xffff,
+            starts_at: START,
+            expires_at: EXPIRY,
+            offline_days: 30,
+        }
+    }
+
+    pub(crate) fn candidate(quota: u64) -> Candidate {
+        Candidate { item: item(quota), running_seats: 0, newest_serial: 0 }
+    }
+
+    pub(crate) fn claim(seats: u32) -> Claim {
+        Claim {
+            deployment_type: DeploymentType::Server,
+            charge_way: None,
+            products: 0xffff,
+            seats,
+            buffer_days: 7,
+            now: START,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the server remembers, behind one trait.
+//!
+//! Each method is one transaction: it reads what a decision needs, lets [`crate::policy`] decide, and writes
+//! the outcome. An answer comes only once the transaction is durable. The methods give futures, so that no
+//! caller blocks a thread while it waits; a store that has too much waiting answers [`Error::Busy`].
+
+pub mod sqlite;
+
+use std::pin::Pin;
+
+use seatmeter_protocol::license::{LicenseFile, LicenseItem};
+use seatmeter_protocol::message::{DeviceFacts, UsageAnswer, UsageKind, UsageReport};
+use seatmeter_protocol::signature::{PublicKey, Signed};
+
+use crate::error::Error;
+use crate::policy::Claim;
+
+/// The store's answer, once it is durable.
+pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// What the server remembers.
+pub trait Store: Send + Sync + 'static {
+    /// Decides an authorisation, and remembers it when it is granted.
+    fn authorize(&self, request: Authorization) -> Reply<Granted>;
+
+    /// Raises the recorded totals to those of the report.
+    fn record(&self, report: UsageReport, now: u64) -> Reply<UsageAnswer>;
+
+    /// Takes in a licence file; refuses one that is there already. With a handshake code, makes that too:
+    /// over all items of the file, in their order, as default of the organization.
+    fn import(&self, import: Import) -> Reply<()>;
+
+    /// What is known of an organization; `None` when there is no such one.
+    fn organization(&self, organization_id: String) -> Reply<Option<Organization>>;
+
+    /// Answers once the store can write.
+    fn ready(&self) -> Reply<()>;
+}
+
+/// A request for an authorisation, in the words of the rules.
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    /// The handshake code that is named, or empty.
+    pub handshake_code: String,
+    /// The organization that is named, or empty.
+    pub organization_id: String,
+    /// Who asks.
+    pub device: DeviceFacts,
+    /// What is asked for.
+    pub claim: Claim,
+    /// Id of the local licence, if it is granted.
+    pub license_id: String,
+}
+
+/// A granted authorisation.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// The handshake code that was used.
+    pub handshake_code: String,
+    /// The item that it is granted from.
+    pub item: LicenseItem,
+    /// The licence file that the item stands in.
+    pub license_file: Signed,
+    /// The key that has signed the licence file.
+    pub root_key: PublicKey,
+    /// Seats of the device.
+    pub seats: u32,
+    /// Serial of the local licence.
+    pub serial: u32,
+    /// First instant at which it is no longer good without renewal.
+    pub valid_until: u64,
+}
+
+/// A licence file whose signature was checked.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// What it says.
+    pub file: LicenseFile,
+    /// As it was signed.
+    pub envelope: Signed,
+    /// The key that has signed it.
+    pub root_key: PublicKey,
+    /// The handshake code to make with it.
+    pub handshake_code: Option<String>,
+    /// When, Unix seconds.
+    pub now: u64,
+}
+
+/// A licensee.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Its name.
+    pub name: String,
+    /// Its default handshake code.
+    pub default_handshake_code: Option<String>,
+}
+
+/// Which usage is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageFilter {
+    /// First slot.
+    pub from_slot: u32,
+    /// First slot that is not asked for any more.
+    pub until_slot: Option<u32>,
+}
+
+impl UsageFilter {
+    /// All there is.
+    pub const ALL: Self = Self { from_slot: 0, until_slot: None };
+}
+
+/// What one device did under one handshake code and item in one slot: one counter, over all segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRow {
+    /// The handshake code.
+    pub handshake_code: String,
+    /// The item.
+    pub item_id: String,
+    /// The device.
+    pub device_uuid: String,
+    /// The device's name for people, or empty.
+    pub friendly_name: String,
+    /// The slot.
+    pub slot: u32,
+    /// Kind of work.
+    pub kind: UsageKind,
+    /// Symbology or module.
+    pub what: u32,
+    /// How much. Wider than one counter: it is a sum.
+    pub total: u128,
+}

@@ -1,0 +1,116 @@
+//! The embedded store: one SQLite file, one thread that writes it.
+//!
+//! ```text
+//! handler ─┐
+//! handler ─┼─▶ bounded queue ─▶ writer thread ─▶ one transaction for all that wait ─▶ fsync ─▶ answers
+//! handler ─┘
+//! ```
+//!
+//! A durable transaction costs a sync of the disk whether it holds one request or five hundred; sharing it
+//! is what makes thousands of durable reports a second possible. The database is in WAL mode, so commands
+//! such as `usage show` read while the server writes.
+
+mod authorization;
+mod import;
+mod migration;
+mod reader;
+mod usage;
+mod writer;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use seatmeter_protocol::message::{UsageAnswer, UsageReport};
+
+use crate::error::Error;
+use crate::store::{Authorization, Granted, Import, Organization, Reply, Store};
+
+pub use reader::UsageReader;
+use writer::Writer;
+
+/// How long a connection waits for another process's lock: `init` and the server may both write.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// Statements that are kept prepared: all that the server uses.
+const STATEMENTS_KEPT: usize = 64;
+
+/// Most requests that share a transaction: enough that the sync no longer matters, few enough that the
+/// first of them does not wait long for the last.
+pub const GROUP_MAX: usize = 512;
+
+/// The embedded store. Dropping it finishes what waits, and closes the database.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+}
+
+impl SqliteStore {
+    /// Opens the database, makes it if it is not there, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is not a database, or was written by a newer version.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with_group(path, GROUP_MAX)
+    }
+
+    /// The same, with another bound on how many requests share a transaction. For measurements.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_with_group(path: &Path, group_max: usize) -> Result<Self, Error> {
+        crate::data_dir::touch_private(path)?;
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .and_then(|connection| {
+                connection.pragma_update(None, "journal_mode", "WAL")?;
+                // FULL: a commit is on the disk when it returns, also when the power is cut.
+                connection.pragma_update(None, "synchronous", "FULL")?;
+                connection.pragma_update(None, "foreign_keys", true)?;
+                Ok(connection)
+            })
+            .map_err(|e| unusable(path, &e))?;
+        migration::migrate(&mut connection)?;
+        Ok(Self { writer: Writer::start(connection, group_max)? })
+    }
+}
+
+impl Store for SqliteStore {
+    fn authorize(&self, request: Authorization) -> Reply<Granted> {
+        self.writer.submit(move |connection| authorization::authorize(connection, &request))
+    }
+
+    fn record(&self, report: UsageReport, now: u64) -> Reply<UsageAnswer> {
+        self.writer.submit(move |connection| usage::record(connection, &report, now))
+    }
+
+    fn import(&self, import: Import) -> Reply<()> {
+        self.writer.submit(move |connection| import::import(connection, &import))
+    }
+
+    fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
+        self.writer.submit(move |connection| import::organization(connection, &organization_id))
+    }
+
+    fn ready(&self) -> Reply<()> {
+        self.writer.submit(|_| Ok(()))
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(LOCK_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
+    Error::Setup(format!(
+        "the database {} cannot be opened: {error}. Check that it is a seatmeter database and writable.",
+        path.display()
+    ))
+}
+
+/// A number of the wire as SQLite keeps it. Instants beyond the year 292 277 026 596 are all the same.
+fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

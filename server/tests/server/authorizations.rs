@@ -1,0 +1,227 @@
+//! Authorisations over HTTP: grants, and every refusal that there is.
+
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::message::*;
+use seatmeter_protocol::signature::Signed;
+
+use crate::support::*;
+
+const DAY: u64 = 86_400;
+
+#[test]
+fn a_grant_carries_what_the_device_needs_to_trust_it() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let device = id();
+    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &request(&device, 4)).unwrap();
+    assert_eq!(&answer.root_key, vendor().public());
+    let file: LicenseFile = answer.license_file.open(&answer.root_key).unwrap();
+    assert_eq!(file.items, [item("instances", 4)]);
+    let license: LocalLicense = answer.local_license.open(&file.server_key).unwrap();
+    assert_eq!(
+        license,
+        LocalLicense {
+            version: 1,
+            license_id: license.license_id.clone(),
+            serial: u32::try_from(START - 1_577_836_800).unwrap(),
+            item_id: "instances".into(),
+            handshake_code: CODE.into(),
+            device_uuid: device,
+            charge_way: ChargeWay::ConcurrentInstance,
+            seats: 4,
+            issued_at: START,
+            valid_until: START + 7 * DAY,
+            item_expires_at: EXPIRY,
+        }
+    );
+    assert_eq!(license.license_id.len(), 32);
+}
+
+#[test]
+fn a_request_names_code_or_organization_or_both() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    server.import(&license_file("other", vec![item("others", 4)]), Some("OTHER-CODE")).unwrap();
+    server.import(&license_file("codeless", vec![item("unused", 4)]), None).unwrap();
+    let ask = |code: &str, organization: &str| {
+        let mut asked = request(&id(), 1);
+        asked.handshake_code = code.into();
+        asked.organization_id = organization.into();
+        server.authorize(&asked).map(|license| license.handshake_code).map_err(|p| (p.status, p.code))
+    };
+    assert_eq!(ask(CODE, ""), Ok(CODE.into()));
+    assert_eq!(ask("", "acme"), Ok(CODE.into()));
+    assert_eq!(ask(CODE, "acme"), Ok(CODE.into()));
+    assert_eq!(ask("", "other"), Ok("OTHER-CODE".into()));
+    assert_eq!(ask("", ""), Err((403, ErrorCode::NO_HANDSHAKE_CODE)));
+    assert_eq!(ask("TYPO", ""), Err((404, ErrorCode::HANDSHAKE_CODE_UNKNOWN)));
+    assert_eq!(ask("", "nobody"), Err((403, ErrorCode::ORGANIZATION_UNKNOWN)));
+    assert_eq!(ask("", "codeless"), Err((403, ErrorCode::ORGANIZATION_UNKNOWN)));
+    assert_eq!(ask(CODE, "other"), Err((403, ErrorCode::HANDSHAKE_CODE_OF_OTHER_ORGANIZATION)));
+}
+
+#[test]
+fn seats_are_asked_for_from_one_to_n() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let over = (403, ErrorCode::INSTANCE_COUNT_OVER_LIMIT);
+    assert_eq!(server.refusal(&request(&id(), 0)), over);
+    assert_eq!(server.refusal(&request(&id(), 5)), over);
+    assert_eq!(server.refusal(&request(&id(), u32::MAX)), over);
+    assert_eq!(server.authorize(&request(&id(), 1)).unwrap().seats, 1);
+    assert_eq!(server.authorize(&request(&id(), 4)).unwrap().seats, 4);
+    let problem = server.authorize(&request(&id(), 5)).unwrap_err();
+    assert_eq!(problem.numbers, Some(ProblemNumbers { requested: 5, quota: 4 }));
+}
+
+#[test]
+fn what_an_item_does_not_cover_is_refused_by_name() {
+    let server = TestServer::with_items(vec![LicenseItem { products: 0x1, ..item("instances", 4) }]);
+    let ask = |change: &dyn Fn(&mut AuthorizationRequest)| {
+        let mut asked = AuthorizationRequest { products: 0x1, ..request(&id(), 1) };
+        change(&mut asked);
+        server.authorize(&asked).map(|_| ()).map_err(|problem| problem.code)
+    };
+    assert_eq!(ask(&|_| {}), Ok(()));
+    assert_eq!(ask(&|asked| asked.charge_way = Some(ChargeWay::ConcurrentInstance)), Ok(()));
+    assert_eq!(ask(&|asked| asked.products = 0x3), Err(ErrorCode::PRODUCT_MISMATCH));
+    for (way, _) in ChargeWay::ALL {
+        if way != ChargeWay::ConcurrentInstance {
+            assert_eq!(ask(&|asked| asked.charge_way = Some(way)), Err(ErrorCode::CHARGE_WAY_MISMATCH));
+        }
+    }
+    for (kind, _) in DeploymentType::ALL {
+        if kind != DeploymentType::Server {
+            let outcome = ask(&|asked| asked.deployment_type = kind);
+            assert_eq!(outcome, Err(ErrorCode::DEPLOYMENT_TYPE_MISMATCH));
+        }
+    }
+}
+
+#[test]
+fn other_charge_ways_are_refused_plainly() {
+    let scans = LicenseItem { charge_way: ChargeWay::BarcodeScan, ..item("scans", 1_000) };
+    let server = TestServer::with_items(vec![scans]);
+    let problem = server.authorize(&request(&id(), 1)).unwrap_err();
+    assert_eq!((problem.status, problem.code), (403, ErrorCode::CHARGE_WAY_MISMATCH));
+    assert!(problem.detail.contains("barcode_scan"), "{}", problem.detail);
+}
+
+#[test]
+fn a_code_without_items_has_nothing_that_fits() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let database = server.database();
+    database.execute("INSERT INTO handshake_code VALUES ('EMPTY', 'acme', 0)", []).unwrap();
+    let asked = AuthorizationRequest { handshake_code: "EMPTY".into(), ..request(&id(), 1) };
+    assert_eq!(server.refusal(&asked), (403, ErrorCode::NO_ITEM_FITS));
+}
+
+#[test]
+fn an_item_works_from_its_start_to_the_end_of_its_grace() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let device = id();
+    for (now, expected) in [
+        (START - 1, Err(ErrorCode::NOT_YET_IN_EFFECT)),
+        (START, Ok(START + 7 * DAY)),
+        (EXPIRY - 1, Ok(EXPIRY - 1 + 7 * DAY)),
+        (EXPIRY, Ok(EXPIRY + 7 * DAY)),
+        (EXPIRY + 1, Ok(EXPIRY + 7 * DAY)),
+        (EXPIRY + 7 * DAY - 1, Ok(EXPIRY + 7 * DAY)),
+        (EXPIRY + 7 * DAY, Err(ErrorCode::EXPIRED)),
+    ] {
+        server.clock.set(now);
+        let outcome = server.authorize(&request(&device, 1));
+        let got = outcome.map(|license| license.valid_until).map_err(|problem| problem.code);
+        assert_eq!(got, expected, "at {now}");
+    }
+}
+
+#[test]
+fn a_device_has_the_highest_of_its_running_authorisations() {
+    let server = TestServer::with_items(vec![item("instances", 8)]);
+    let device = id();
+    let seats = |now, asked| {
+        server.clock.set(now);
+        server.authorize(&request(&device, asked)).unwrap().seats
+    };
+    assert_eq!(seats(START, 5), 5);
+    assert_eq!(seats(START + 1, 2), 5);
+    assert_eq!(seats(START + 2, 8), 8);
+    // The request for 8 runs for 7 days from START + 2; what was granted because of it does not extend it.
+    assert_eq!(seats(START + 6 * DAY, 2), 8);
+    assert_eq!(seats(START + 7 * DAY + 1, 2), 8);
+    assert_eq!(seats(START + 7 * DAY + 2, 2), 2);
+    assert_eq!(server.authorize(&request(&id(), 1)).unwrap().seats, 1, "another device is not concerned");
+}
+
+#[test]
+fn serials_grow_even_when_the_clock_goes_back() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let device = id();
+    server.clock.set(START + 1_000);
+    let first = server.authorize(&request(&device, 1)).unwrap();
+    server.clock.set(START);
+    let second = server.authorize(&request(&device, 1)).unwrap();
+    assert_eq!(second.serial, first.serial + 1);
+    assert_ne!(second.license_id, first.license_id);
+}
+
+#[test]
+fn racing_authorisations_of_one_device_make_one_device() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let device = id();
+    let mut serials: Vec<u32> = std::thread::scope(|scope| {
+        let ask = || server.authorize(&request(&device, 2)).unwrap().serial;
+        let racers: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+    });
+    serials.sort_unstable();
+    serials.dedup();
+    assert_eq!(serials.len(), 16, "every grant has its own serial");
+    let (devices, newest): (u32, u32) = server
+        .database()
+        .query_row("SELECT count(*), max(newest_serial) FROM device", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    assert_eq!((devices, Some(&newest)), (1, serials.last()));
+}
+
+#[test]
+fn a_refused_request_leaves_no_trace() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    server.refusal(&request(&id(), 5));
+    let devices: u32 =
+        server.database().query_row("SELECT count(*) FROM device", [], |row| row.get(0)).unwrap();
+    assert_eq!(devices, 0);
+}
+
+#[test]
+fn a_license_file_is_imported_once_and_only_when_it_is_right() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let error = |file: &LicenseFile| server.import(file, None).unwrap_err().to_string();
+    let good = || license_file("other", vec![item("others", 4)]);
+    assert!(error(&license_file("acme", vec![item("more", 4)])).contains("already"));
+    assert!(error(&license_file("other", vec![item("instances", 4)])).contains("already"));
+    assert!(error(&LicenseFile { server_key: key(9).public().clone(), ..good() }).contains("server"));
+    assert!(error(&license_file("other", vec![])).contains("0 items"));
+    assert!(error(&license_file("other", vec![item("a", 4), item("a", 4)])).contains("twice"));
+    assert!(error(&license_file("other", vec![item("a", 0)])).contains("permits nothing"));
+    let ends_first = LicenseItem { expires_at: START, ..item("a", 4) };
+    assert!(error(&license_file("other", vec![ends_first])).contains("before it starts"));
+    let long_offline = LicenseItem { offline_days: 366, ..item("a", 4) };
+    assert!(error(&license_file("other", vec![long_offline])).contains("offline"));
+    assert!(server.import(&good(), Some(CODE)).unwrap_err().to_string().contains(CODE));
+    // None of the failures left anything behind.
+    server.import(&good(), Some("OTHER-CODE")).unwrap();
+}
+
+#[test]
+fn a_forged_license_file_is_not_imported() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let file = license_file("other", vec![item("others", 4)]);
+    let mut envelope = Signed::seal(&file, &vendor()).unwrap();
+    envelope.payload = envelope.payload.replace("\"quota\":4", "\"quota\":9");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let outcome = runtime.block_on(server.licensing.import(envelope, vendor().public().clone(), None));
+    assert!(outcome.unwrap_err().to_string().contains("changed or forged"));
+}

@@ -1,0 +1,97 @@
+//! The real server is killed in the middle of its work: whatever it acknowledged is there afterwards.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use seatmeter_protocol::message::*;
+use seatmeter_server::store::UsageFilter;
+use seatmeter_server::store::sqlite::UsageReader;
+
+use crate::cli::{Served, authorize_demo, stdout};
+use crate::support::*;
+
+const CLIENTS: usize = 8;
+const KILLS: usize = 5;
+/// Acknowledged reports after which the server is killed: all clients are well under way by then.
+const REPORTS_BEFORE_KILL: usize = 100;
+
+/// What one client saw acknowledged last, and what it had sent by then.
+struct Seen {
+    device: String,
+    acknowledged: u64,
+    sent: u64,
+}
+
+#[test]
+fn a_killed_server_has_every_report_that_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    stdout(folder.path(), &["init", "--demo"]);
+    for _ in 0..KILLS {
+        let server = Served::start(folder.path());
+        let address = server.address;
+        let killed = AtomicBool::new(false);
+        let (acknowledge, acknowledged) = mpsc::channel();
+        let seen: Vec<Seen> = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|_| {
+                    let (acknowledge, killed) = (acknowledge.clone(), &killed);
+                    scope.spawn(move || count_until_killed(address, &acknowledge, killed))
+                })
+                .collect();
+            for _ in 0..REPORTS_BEFORE_KILL {
+                acknowledged.recv().unwrap();
+            }
+            server.kill();
+            killed.store(true, Ordering::SeqCst);
+            clients.into_iter().map(|client| client.join().unwrap()).collect()
+        });
+        for Seen { device, acknowledged, sent } in seen {
+            let billed = billed(folder.path(), &device);
+            assert!(acknowledged <= billed && billed <= sent, "{acknowledged} ≤ {billed} ≤ {sent}");
+        }
+    }
+}
+
+/// Reports one scan more each time, until the server does not answer any more.
+fn count_until_killed(
+    address: std::net::SocketAddr,
+    acknowledge: &mpsc::Sender<()>,
+    killed: &AtomicBool,
+) -> Seen {
+    let device = id();
+    let (_, license) = authorize_demo(address, &device);
+    let segment_id = id();
+    let mut seen = Seen { device: device.clone(), acknowledged: 0, sent: 0 };
+    for total in 1.. {
+        seen.sent = total;
+        let counted = vec![scans(10_000_000, 0x20, total)];
+        let sent = report(&device, vec![segment(&segment_id, &license.license_id, counted)]);
+        let body = serde_json::to_vec(&sent).unwrap();
+        let Some(answer) = Request::post(USAGE_PATH, &body).header(NONCE_HEADER, &id()).try_send(address)
+        else {
+            break;
+        };
+        assert_eq!(answer.status, 200);
+        seen.acknowledged = total;
+        let _ = acknowledge.send(());
+        if killed.load(Ordering::SeqCst) {
+            break;
+        }
+    }
+    seen
+}
+
+fn billed(data: &Path, device: &str) -> u64 {
+    let mut billed = 0;
+    UsageReader::open(&data.join("seatmeter.db"))
+        .unwrap()
+        .for_each(UsageFilter::ALL, |row| {
+            if row.device_uuid == device {
+                billed += u64::try_from(row.total).unwrap();
+            }
+            Ok(())
+        })
+        .unwrap();
+    billed
+}

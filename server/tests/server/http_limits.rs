@@ -1,0 +1,209 @@
+//! What is no good request, and what an answer's signature is worth.
+
+use std::sync::Arc;
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::*;
+use seatmeter_server::error::Error;
+use seatmeter_server::store::{Authorization, Granted, Import, Organization, Reply, Store};
+
+use crate::support::*;
+
+fn server() -> TestServer {
+    TestServer::with_items(vec![item("instances", 4)])
+}
+
+/// Sends with a good nonce; checks that the problem is signed over this body.
+fn signed_problem(server: &TestServer, request: Request, body: &[u8]) -> Problem {
+    let nonce = id();
+    let answer = request.header(NONCE_HEADER, &nonce).send(server.address);
+    answer.verify(body, &nonce, server_key().public()).unwrap();
+    answer.problem()
+}
+
+#[test]
+fn malformed_bodies_are_refused_with_a_reason_and_signed() {
+    let server = server();
+    for (body, word) in [
+        (&b""[..], "EOF"),
+        (b"{", "EOF"),
+        (b"[]", "expected struct"),
+        (b"{\"protocol\":1}", "`device`"),
+        (b"\xff\xfe", "expected value"),
+        (b"{\"protocol\":-1}", "-1"),
+    ] {
+        for path in [AUTHORIZATIONS_PATH, USAGE_PATH] {
+            let problem = signed_problem(&server, Request::post(path, body), body);
+            assert_eq!((problem.status, problem.code), (400, ErrorCode::LICENSE_SYNC_FAILED));
+            assert!(problem.detail.contains(word), "{}", problem.detail);
+        }
+    }
+}
+
+#[test]
+fn unknown_fields_are_ignored_and_known_ones_are_strict() {
+    let server = server();
+    let mut body = serde_json::to_value(request(&id(), 1)).unwrap();
+    body["from_the_future"] = true.into();
+    server.post::<AuthorizationAnswer>(AUTHORIZATIONS_PATH, &body).unwrap();
+    body["seats"] = (-1).into();
+    let problem = server.post::<AuthorizationAnswer>(AUTHORIZATIONS_PATH, &body).unwrap_err();
+    assert_eq!(problem.status, 400);
+}
+
+#[test]
+fn another_protocol_version_is_refused_clearly() {
+    let server = server();
+    let problem = server.authorize(&AuthorizationRequest { protocol: 2, ..request(&id(), 1) }).unwrap_err();
+    assert_eq!(problem.status, 400);
+    assert!(problem.detail.contains("protocol 2"), "{}", problem.detail);
+    let usage = UsageReport { protocol: 0, ..report(&id(), vec![]) };
+    assert_eq!(server.post::<UsageAnswer>(USAGE_PATH, &usage).unwrap_err().status, 400);
+    // A later version may look quite different; what it is can still be read.
+    let later = serde_json::json!({ "protocol": 7, "who": "device" });
+    let problem = server.post::<UsageAnswer>(USAGE_PATH, &later).unwrap_err();
+    assert!(problem.detail.contains("protocol 7"), "{}", problem.detail);
+}
+
+#[test]
+fn a_body_that_is_too_long_is_not_read() {
+    let server = server();
+    let body = vec![b' '; BODY_BYTES_MAX + 1];
+    let nonce = id();
+    let answer = Request::post(USAGE_PATH, &body).header(NONCE_HEADER, &nonce).send(server.address);
+    assert_eq!(answer.problem().status, 413);
+    answer.verify(b"", &nonce, server_key().public()).unwrap();
+    let longest = vec![b' '; BODY_BYTES_MAX];
+    assert_eq!(signed_problem(&server, Request::post(USAGE_PATH, &longest), &longest).status, 400);
+}
+
+#[test]
+fn a_nonce_is_32_hexadecimal_digits() {
+    let server = server();
+    let body = serde_json::to_vec(&request(&id(), 1)).unwrap();
+    let post = || Request::post(AUTHORIZATIONS_PATH, &body);
+    let mut answers = vec![post().send(server.address)];
+    for bad in ["", "abc", &"g".repeat(32), &"a".repeat(33), &"é".repeat(16)] {
+        answers.push(post().header(NONCE_HEADER, bad).send(server.address));
+    }
+    for answer in answers {
+        let problem = answer.problem();
+        assert_eq!((problem.status, problem.code), (400, ErrorCode::LICENSE_SYNC_FAILED));
+        assert!(problem.detail.contains(NONCE_HEADER));
+        answer.verify(&body, "", server_key().public()).unwrap();
+    }
+}
+
+#[test]
+fn an_answer_is_good_for_its_own_request_only() {
+    let server = server();
+    let body = serde_json::to_vec(&request(&id(), 1)).unwrap();
+    let nonce = id();
+    let answer = Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &nonce).send(server.address);
+    answer.verify(&body, &nonce, server_key().public()).unwrap();
+    assert!(answer.verify(&body, &id(), server_key().public()).is_err(), "replayed to another nonce");
+    assert!(answer.verify(b"{}", &nonce, server_key().public()).is_err(), "swapped to another request");
+    assert!(answer.verify(&body, &nonce, key(9).public()).is_err(), "signed by somebody else");
+    let mut forged = answer;
+    let last = forged.body.len() - 2;
+    forged.body[last] ^= 1;
+    assert!(forged.verify(&body, &nonce, server_key().public()).is_err(), "changed on the way");
+}
+
+#[test]
+fn unknown_paths_and_methods_and_content_types_are_problems() {
+    let server = server();
+    let status = |request: Request| request.send(server.address).problem().status;
+    assert_eq!(status(Request::new("GET", "/")), 404);
+    assert_eq!(status(Request::new("POST", "/v1/usage/")), 404);
+    assert_eq!(status(Request::new("GET", AUTHORIZATIONS_PATH)), 405);
+    assert_eq!(status(Request::new("DELETE", USAGE_PATH)), 405);
+    let text = Request::post(USAGE_PATH, b"{}").header("content-type", "text/plain");
+    assert_eq!(signed_problem(&server, text, b"{}").status, 415);
+    let body = serde_json::to_vec(&report(&id(), vec![])).unwrap();
+    let with_charset = Request::post(USAGE_PATH, &body)
+        .header("content-type", "Application/JSON; charset=utf-8")
+        .header(NONCE_HEADER, &id());
+    assert_eq!(with_charset.send(server.address).status, 200);
+}
+
+#[test]
+fn texts_ids_segments_and_totals_are_bounded() {
+    let server = server();
+    let long = "x".repeat(TEXT_BYTES_MAX + 1);
+    let bad_requests: [&dyn Fn(&mut AuthorizationRequest); 8] = [
+        &|asked| asked.handshake_code.clone_from(&long),
+        &|asked| asked.organization_id.clone_from(&long),
+        &|asked| asked.session_password.clone_from(&long),
+        &|asked| asked.device.friendly_name.clone_from(&long),
+        &|asked| asked.device.library_version.clone_from(&long),
+        &|asked| asked.device.uuid.clear(),
+        &|asked| asked.device.uuid = "A".repeat(32),
+        &|asked| asked.device.uuid = "a".repeat(33),
+    ];
+    for change in bad_requests {
+        let mut asked = request(&id(), 1);
+        change(&mut asked);
+        assert_eq!(server.refusal(&asked), (400, ErrorCode::LICENSE_SYNC_FAILED));
+    }
+    let status = |segments| {
+        server.post::<UsageAnswer>(USAGE_PATH, &report(&id(), segments)).map_or_else(|p| p.status, |_| 200)
+    };
+    let of_totals = |count: usize| vec![segment(&id(), "none", vec![scans(1, 2, 3); count])];
+    assert_eq!(status(vec![segment(&id(), "none", vec![]); SEGMENTS_MAX]), 200);
+    assert_eq!(status(vec![segment(&id(), "none", vec![]); SEGMENTS_MAX + 1]), 400);
+    assert_eq!(status(of_totals(TOTALS_MAX)), 200);
+    assert_eq!(status(of_totals(TOTALS_MAX + 1)), 400);
+    assert_eq!(status(vec![segment("short", "none", vec![])]), 400);
+    assert_eq!(status(vec![segment(&id(), &long, vec![])]), 400);
+}
+
+#[test]
+fn health_and_readiness_are_there_for_load_balancers() {
+    let server = server();
+    for path in ["/healthz", "/readyz"] {
+        let answer = Request::new("GET", path).send(server.address);
+        assert_eq!(answer.status, 200, "{path}");
+    }
+}
+
+/// A store that cannot: it panics at authorisations, is full for reports, and is never ready.
+struct BrokenStore;
+
+impl Store for BrokenStore {
+    fn authorize(&self, _: Authorization) -> Reply<Granted> {
+        panic!("on purpose")
+    }
+
+    fn record(&self, _: UsageReport, _: u64) -> Reply<UsageAnswer> {
+        Box::pin(async { Err(Error::Busy) })
+    }
+
+    fn import(&self, _: Import) -> Reply<()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn organization(&self, _: String) -> Reply<Option<Organization>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn ready(&self) -> Reply<()> {
+        Box::pin(async { Err(Error::Store("disk on fire".into())) })
+    }
+}
+
+#[test]
+fn a_panic_a_full_queue_and_a_broken_database_are_problems_too() {
+    let server = TestServer::on_store(tempfile::tempdir().unwrap(), Arc::new(BrokenStore));
+    let problem = server.authorize(&request(&id(), 1)).unwrap_err();
+    assert_eq!((problem.status, problem.code), (500, ErrorCode::UNKNOWN));
+
+    let body = serde_json::to_vec(&report(&id(), vec![])).unwrap();
+    let answer = Request::post(USAGE_PATH, &body).header(NONCE_HEADER, &id()).send(server.address);
+    assert_eq!(answer.problem().status, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+
+    let ready = Request::new("GET", "/readyz").send(server.address).problem();
+    assert_eq!((ready.status, ready.code), (503, ErrorCode::STANDBY_NOT_READY));
+    assert_eq!(Request::new("GET", "/healthz").send(server.address).status, 200);
+}

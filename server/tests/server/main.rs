@@ -1,0 +1,12 @@
+//! Tests of the license server from outside: over HTTP in this process, as the real program, and at the
+//! store's trait.
+
+#![allow(clippy::unwrap_used, reason = "everything here is a test")]
+
+mod authorizations;
+mod cli;
+mod crash;
+mod http_limits;
+mod store;
+mod support;
+mod usage;

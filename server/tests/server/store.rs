@@ -1,0 +1,141 @@
+//! The store by itself: what it keeps over reopening, and that order does not matter to totals.
+
+use std::path::Path;
+
+use seatmeter_protocol::charge_way::DeploymentType;
+use seatmeter_protocol::message::{UsageKind, UsageTotal};
+use seatmeter_protocol::signature::Signed;
+use seatmeter_server::error::Error;
+use seatmeter_server::policy::Claim;
+use seatmeter_server::store::sqlite::{SqliteStore, UsageReader};
+use seatmeter_server::store::{Authorization, Import, Reply, Store, UsageFilter};
+
+use crate::support::*;
+
+fn wait<T>(reply: Reply<T>) -> Result<T, Error> {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(reply)
+}
+
+/// A store with one item and one authorised device; gives the device and its local licence.
+fn store_with_device(path: &Path) -> (SqliteStore, String, String) {
+    let store = SqliteStore::open(path).unwrap();
+    let file = license_file("acme", vec![item("instances", 4)]);
+    let envelope = Signed::seal(&file, &vendor()).unwrap();
+    let root_key = vendor().public().clone();
+    wait(store.import(Import { file, envelope, root_key, handshake_code: Some(CODE.into()), now: START }))
+        .unwrap();
+    let (uuid, license_id) = (id(), id());
+    wait(store.authorize(authorization(&uuid, &license_id))).unwrap();
+    (store, uuid, license_id)
+}
+
+fn authorization(uuid: &str, license_id: &str) -> Authorization {
+    Authorization {
+        handshake_code: CODE.into(),
+        organization_id: String::new(),
+        device: device(uuid),
+        claim: Claim {
+            deployment_type: DeploymentType::Server,
+            charge_way: None,
+            products: 1,
+            seats: 1,
+            buffer_days: 7,
+            now: START,
+        },
+        license_id: license_id.into(),
+    }
+}
+
+fn totals(path: &Path, filter: UsageFilter) -> Vec<UsageTotal> {
+    let mut totals = Vec::new();
+    UsageReader::open(path)
+        .unwrap()
+        .for_each(filter, |row| {
+            let total = u64::try_from(row.total).unwrap();
+            totals.push(UsageTotal { slot: row.slot, kind: row.kind, what: row.what, total });
+            Ok(())
+        })
+        .unwrap();
+    totals
+}
+
+#[test]
+fn what_was_recorded_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let (store, uuid, license_id) = store_with_device(&path);
+    let sent = report(&uuid, vec![segment(&id(), &license_id, vec![scans(1, 2, 3)])]);
+    wait(store.record(sent.clone(), START)).unwrap();
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    wait(store.record(sent, START)).unwrap();
+    assert_eq!(totals(&path, UsageFilter::ALL), [scans(1, 2, 3)]);
+    let again = wait(store.authorize(authorization(&uuid, &id()))).unwrap();
+    let first_serial = u32::try_from(START - 1_577_836_800).unwrap();
+    assert_eq!(again.serial, first_serial + 1);
+}
+
+#[test]
+fn any_order_of_reports_comes_to_the_same_totals() {
+    let history: Vec<Vec<UsageTotal>> = vec![
+        vec![scans(1, 2, 1)],
+        vec![scans(1, 2, 4), scans(2, 2, 1)],
+        vec![
+            scans(1, 2, 4),
+            scans(2, 2, 6),
+            UsageTotal { slot: 2, kind: UsageKind::Page, what: 2, total: 9 },
+        ],
+        vec![scans(2, 2, 6)],
+    ];
+    let expected =
+        [scans(1, 2, 4), scans(2, 2, 6), UsageTotal { slot: 2, kind: UsageKind::Page, what: 2, total: 9 }];
+    let folder = tempfile::tempdir().unwrap();
+    for order in permutations(history.len()) {
+        let path = folder.path().join(format!("{order:?}"));
+        let (store, uuid, license_id) = store_with_device(&path);
+        let segment_id = id();
+        for index in order.iter().chain(&order) {
+            let sent = segment(&segment_id, &license_id, history[*index].clone());
+            wait(store.record(report(&uuid, vec![sent]), START)).unwrap();
+        }
+        assert_eq!(totals(&path, UsageFilter::ALL), expected, "order {order:?}");
+    }
+}
+
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    (0..count).fold(vec![vec![]], |shorter, next| {
+        let insert = |order: &Vec<usize>, place| {
+            let mut order = order.clone();
+            order.insert(place, next);
+            order
+        };
+        shorter.iter().flat_map(|order| (0..=order.len()).map(move |place| insert(order, place))).collect()
+    })
+}
+
+#[test]
+fn a_filter_keeps_the_slots_from_and_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let (store, uuid, license_id) = store_with_device(&path);
+    let counted = vec![scans(1, 2, 1), scans(2, 2, 1), scans(3, 2, 1)];
+    wait(store.record(report(&uuid, vec![segment(&id(), &license_id, counted)]), START)).unwrap();
+    let slots = |from_slot, until_slot| {
+        let filter = UsageFilter { from_slot, until_slot };
+        totals(&path, filter).iter().map(|total| total.slot).collect::<Vec<_>>()
+    };
+    assert_eq!(slots(2, None), [2, 3]);
+    assert_eq!(slots(0, Some(2)), [1]);
+    assert_eq!(slots(2, Some(3)), [2]);
+    assert_eq!(slots(3, Some(3)), [0_u32; 0]);
+}
+
+#[test]
+fn what_is_no_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let letter = "Dear Sir or Madam, this is not a database. ".repeat(100);
+    std::fs::write(&path, &letter).unwrap();
+    assert!(SqliteStore::open(&path).unwrap_err().to_string().contains("cannot be opened"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), letter);
+}

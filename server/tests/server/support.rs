@@ -1,0 +1,307 @@
+//! What the tests start from: a server in this process on a free port, a clock that is set by hand, and a
+//! client that speaks just enough HTTP.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::message::*;
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey, random_id};
+use seatmeter_server::clock::Clock;
+use seatmeter_server::http;
+use seatmeter_server::licensing::Licensing;
+use seatmeter_server::store::Store;
+use seatmeter_server::store::sqlite::SqliteStore;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// When the tests' items start, and the tests begin.
+pub(crate) const START: u64 = 1_800_000_000;
+/// When they expire.
+pub(crate) const EXPIRY: u64 = START + 365 * 86_400;
+/// The handshake code over all items of [`TestServer::with_items`]; default of organization `acme`.
+pub(crate) const CODE: &str = "ACME-CODE";
+
+/// Bound on every wait of a test.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(crate) struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    pub(crate) fn at(now: u64) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(now)))
+    }
+
+    pub(crate) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn unix_seconds(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+pub(crate) fn key(n: u8) -> SigningKey {
+    SigningKey::from_seed(&format!("{n:02x}").repeat(32)).unwrap()
+}
+
+pub(crate) fn vendor() -> SigningKey {
+    key(1)
+}
+
+pub(crate) fn server_key() -> SigningKey {
+    key(2)
+}
+
+pub(crate) fn id() -> String {
+    random_id().unwrap()
+}
+
+pub(crate) fn item(item_id: &str, quota: u64) -> LicenseItem {
+    LicenseItem {
+        item_id: item_id.into(),
+        charge_way: ChargeWay::ConcurrentInstance,
+        quota,
+        deployment_types: vec![DeploymentType::Server],
+        products: 0xffff,
+        starts_at: START,
+        expires_at: EXPIRY,
+        offline_days: 30,
+    }
+}
+
+pub(crate) fn license_file(organization_id: &str, items: Vec<LicenseItem>) -> LicenseFile {
+    LicenseFile {
+        version: 1,
+        file_id: format!("file-of-{organization_id}"),
+        organization_id: organization_id.into(),
+        organization_name: format!("{organization_id} incorporated"),
+        server_key: server_key().public().clone(),
+        issued_at: START,
+        items,
+    }
+}
+
+/// A server in this process; it stops when it is dropped.
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) licensing: Arc<Licensing>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl TestServer {
+    /// With organization `acme`, these items and [`CODE`].
+    pub(crate) fn with_items(items: Vec<LicenseItem>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("seatmeter.db")).unwrap();
+        let server = Self::on_store(folder, Arc::new(store));
+        server.import(&license_file("acme", items), Some(CODE)).unwrap();
+        server
+    }
+
+    pub(crate) fn on_store(folder: tempfile::TempDir, store: Arc<dyn Store>) -> Self {
+        let clock = ManualClock::at(START);
+        let licensing = Arc::new(Licensing { store, key: server_key(), clock: clock.clone() });
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(http::serve(listener, licensing.clone(), std::future::pending()));
+        Self { address, clock, folder, licensing, runtime }
+    }
+
+    pub(crate) fn import(
+        &self,
+        file: &LicenseFile,
+        code: Option<&str>,
+    ) -> Result<(), seatmeter_server::error::Error> {
+        let envelope = Signed::seal(file, &vendor()).unwrap();
+        let code = code.map(str::to_owned);
+        self.runtime.block_on(self.licensing.import(envelope, vendor().public().clone(), code))
+    }
+
+    pub(crate) fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.folder.path().join("seatmeter.db")).unwrap()
+    }
+
+    /// Posts, checks the answer's signature, and reads it.
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Problem> {
+        post(self.address, server_key().public(), path, body)
+    }
+
+    pub(crate) fn authorize(&self, request: &AuthorizationRequest) -> Result<LocalLicense, Problem> {
+        let answer: AuthorizationAnswer = self.post(AUTHORIZATIONS_PATH, request)?;
+        Ok(answer.local_license.open(server_key().public()).unwrap())
+    }
+
+    pub(crate) fn refusal(&self, request: &AuthorizationRequest) -> (u16, ErrorCode) {
+        let problem = self.authorize(request).unwrap_err();
+        (problem.status, problem.code)
+    }
+
+    pub(crate) fn report(&self, report: &UsageReport) -> UsageAnswer {
+        self.post(USAGE_PATH, report).unwrap()
+    }
+}
+
+/// Posts with a fresh nonce, checks the signature against this key, and reads the answer or the problem.
+pub(crate) fn post<T: DeserializeOwned>(
+    address: SocketAddr,
+    key: &PublicKey,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<T, Problem> {
+    let body = serde_json::to_vec(body).unwrap();
+    let nonce = id();
+    let answer = Request::post(path, &body).header(NONCE_HEADER, &nonce).send(address);
+    answer.verify(&body, &nonce, key).unwrap();
+    match answer.status {
+        200 => Ok(answer.json()),
+        _ => Err(answer.problem()),
+    }
+}
+
+pub(crate) fn device(uuid: &str) -> DeviceFacts {
+    DeviceFacts { uuid: uuid.into(), friendly_name: "till 7".into(), library_version: "0.1.0".into() }
+}
+
+pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
+    AuthorizationRequest {
+        protocol: 1,
+        handshake_code: CODE.into(),
+        organization_id: String::new(),
+        session_password: String::new(),
+        device: device(uuid),
+        deployment_type: DeploymentType::Server,
+        charge_way: None,
+        products: 0xffff,
+        seats,
+        buffer_days: 7,
+    }
+}
+
+pub(crate) fn scans(slot: u32, what: u32, total: u64) -> UsageTotal {
+    UsageTotal { slot, kind: UsageKind::Scan, what, total }
+}
+
+pub(crate) fn segment(segment_id: &str, license_id: &str, totals: Vec<UsageTotal>) -> SegmentReport {
+    SegmentReport { segment_id: segment_id.into(), license_id: license_id.into(), totals }
+}
+
+pub(crate) fn report(uuid: &str, segments: Vec<SegmentReport>) -> UsageReport {
+    UsageReport { protocol: 1, device: device(uuid), segments }
+}
+
+/// A request, written out by hand so that it can be a wrong one.
+pub(crate) struct Request {
+    method: &'static str,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    pub(crate) fn new(method: &'static str, path: &str) -> Self {
+        Self { method, path: path.into(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// A post of JSON, as yet without a nonce.
+    pub(crate) fn post(path: &str, body: &[u8]) -> Self {
+        let mut request = Self::new("POST", path).header("content-type", "application/json");
+        request.body = body.to_vec();
+        request
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn send(self, address: SocketAddr) -> Answer {
+        self.try_send(address).unwrap()
+    }
+
+    /// `None` when the connection broke.
+    pub(crate) fn try_send(self, address: SocketAddr) -> Option<Answer> {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_write_timeout(Some(PATIENCE)).ok()?;
+        let mut head =
+            format!("{} {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n", self.method, self.path);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
+        stream.write_all(head.as_bytes()).ok()?;
+        // A server that refuses a body need not read it: then writing fails, and the answer is there.
+        let _ = stream.write_all(&self.body);
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok()?;
+        Answer::parse(&bytes)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let head = std::str::from_utf8(&bytes[..end]).ok()?;
+        let mut lines = head.split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let headers: Vec<_> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let body = bytes[end + 4..].to_vec();
+        let answer = Self { status, headers, body };
+        let length: usize = answer.header("content-length")?.parse().ok()?;
+        (answer.body.len() == length).then_some(answer)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn verify(&self, request_body: &[u8], nonce: &str, key: &PublicKey) -> Result<(), String> {
+        let header = |name| self.header(name).ok_or(format!("no header {name}"));
+        let facts = AnswerFacts {
+            request_body,
+            nonce,
+            status: self.status,
+            server_time: header(TIME_HEADER)?.parse().map_err(|_| "time")?,
+            key_id: header(KEY_ID_HEADER)?,
+        };
+        facts.verify(&self.body, header(SIGNATURE_HEADER)?, key).map_err(|e| e.to_string())
+    }
+
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> T {
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Reads a problem, and checks that it is told as RFC 9457 wants it.
+    pub(crate) fn problem(&self) -> Problem {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.status, self.status);
+        assert!(!problem.detail.is_empty() && !problem.title.is_empty());
+        problem
+    }
+}

@@ -1,0 +1,135 @@
+//! Usage reports over HTTP: what is booked, what is refused, and that repeats change nothing.
+
+use seatmeter_protocol::message::*;
+use seatmeter_server::store::sqlite::UsageReader;
+use seatmeter_server::store::{UsageFilter, UsageRow};
+
+use crate::support::*;
+
+fn server() -> TestServer {
+    TestServer::with_items(vec![item("instances", 4)])
+}
+
+fn rows(server: &TestServer) -> Vec<UsageRow> {
+    let mut rows = Vec::new();
+    let reader = UsageReader::open(&server.folder.path().join("seatmeter.db")).unwrap();
+    reader
+        .for_each(UsageFilter::ALL, |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .unwrap();
+    rows
+}
+
+fn totals(server: &TestServer) -> Vec<(u32, UsageKind, u32, u128)> {
+    rows(server).into_iter().map(|row| (row.slot, row.kind, row.what, row.total)).collect()
+}
+
+#[test]
+fn a_report_is_booked_to_device_code_item_and_slot() {
+    let server = server();
+    let device = id();
+    let license = server.authorize(&request(&device, 1)).unwrap();
+    let segment_id = id();
+    let counted = vec![
+        scans(10_000_000, 0x20, 3),
+        UsageTotal { slot: 10_000_000, kind: UsageKind::Image, what: 0, total: 1 },
+    ];
+    let answer = server.report(&report(&device, vec![segment(&segment_id, &license.license_id, counted)]));
+    assert_eq!(answer, UsageAnswer { recorded: vec![segment_id], refused: vec![] });
+    let rows = rows(&server);
+    assert_eq!(rows.len(), 2);
+    assert_eq!(
+        rows[0],
+        UsageRow {
+            handshake_code: CODE.into(),
+            item_id: "instances".into(),
+            device_uuid: device,
+            friendly_name: "till 7".into(),
+            slot: 10_000_000,
+            kind: UsageKind::Scan,
+            what: 0x20,
+            total: 3,
+        }
+    );
+}
+
+#[test]
+fn repeated_and_overtaken_reports_change_nothing() {
+    let server = server();
+    let device = id();
+    let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let segment_id = id();
+    let send = |total| {
+        let counted = vec![scans(5, 0x20, total)];
+        let answer = server.report(&report(&device, vec![segment(&segment_id, &license_id, counted)]));
+        assert_eq!(answer.recorded, std::slice::from_ref(&segment_id));
+    };
+    send(7);
+    send(7);
+    send(3);
+    assert_eq!(totals(&server), [(5, UsageKind::Scan, 0x20, 7)]);
+    send(8);
+    assert_eq!(totals(&server), [(5, UsageKind::Scan, 0x20, 8)]);
+}
+
+#[test]
+fn an_old_local_license_still_takes_late_reports() {
+    let server = server();
+    let device = id();
+    let old = server.authorize(&request(&device, 1)).unwrap();
+    server.clock.set(EXPIRY + 365 * 86_400);
+    let segments = vec![segment(&id(), &old.license_id, vec![scans(1, 0x20, 2)])];
+    assert_eq!(server.report(&report(&device, segments)).recorded.len(), 1);
+    assert_eq!(totals(&server), [(1, UsageKind::Scan, 0x20, 2)]);
+}
+
+#[test]
+fn what_cannot_be_booked_does_not_hold_up_the_rest() {
+    let server = server();
+    let (device, other_device) = (id(), id());
+    let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let second_license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let foreign_license_id = server.authorize(&request(&other_device, 1)).unwrap().license_id;
+    let known = id();
+    server.report(&report(&device, vec![segment(&known, &license_id, vec![scans(1, 2, 1)])]));
+    let [good, stranger, foreign, too_much, last] = [id(), id(), id(), id(), id()];
+    let answer = server.report(&report(
+        &device,
+        vec![
+            segment(&good, &license_id, vec![scans(1, 2, 10)]),
+            segment(&stranger, &id(), vec![scans(1, 2, 100)]),
+            segment(&foreign, &foreign_license_id, vec![scans(1, 2, 1_000)]),
+            segment(&known, &second_license_id, vec![scans(1, 2, 10_000)]),
+            segment(&too_much, &license_id, vec![scans(1, 2, 5), scans(2, 2, 1 << 63)]),
+            segment(&last, &license_id, vec![scans(1, 2, 20)]),
+        ],
+    ));
+    assert_eq!(answer.recorded, [good, last]);
+    let refused: Vec<_> = answer.refused.iter().map(|refusal| refusal.segment_id.clone()).collect();
+    assert_eq!(refused, [stranger, foreign, known, too_much]);
+    let words = ["no local licence", "another device", "another local licence", "more than can be recorded"];
+    for (refusal, word) in answer.refused.iter().zip(words) {
+        assert!(refusal.reason.contains(word), "{}", refusal.reason);
+    }
+    assert_eq!(totals(&server), [(1, UsageKind::Scan, 2, 31)]);
+}
+
+#[test]
+fn the_greatest_totals_are_added_without_overflow() {
+    let server = server();
+    let device = id();
+    let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let greatest = i64::MAX as u64;
+    let segments = (0..3).map(|_| segment(&id(), &license_id, vec![scans(u32::MAX, u32::MAX, greatest)]));
+    assert_eq!(server.report(&report(&device, segments.collect())).recorded.len(), 3);
+    let expected = (u32::MAX, UsageKind::Scan, u32::MAX, 3 * u128::from(greatest));
+    assert_eq!(totals(&server), [expected]);
+}
+
+#[test]
+fn an_empty_report_is_answered_with_nothing() {
+    let answer = server().report(&report(&id(), vec![]));
+    assert_eq!(answer, UsageAnswer { recorded: vec![], refused: vec![] });
+}
