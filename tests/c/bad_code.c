@@ -22,7 +22,7 @@ int main(void) {
 
   parameters = demo_parameters();
   parameters.organizationID = "nobody";
-  refused(parameters, -20122, "");
+  refused(parameters, -20121, "nobody");
 
   /* What failed does no harm to what follows. */
   get_licensed();
