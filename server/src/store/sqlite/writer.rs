@@ -274,6 +274,29 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_comes_when_others_can_see_the_work() {
+        let (writer, folder) = writer(512);
+        let other = Connection::open(folder.path().join("db")).unwrap();
+        for n in 0..200 {
+            wait(writer.submit(insert(n))).unwrap();
+            let seen = other.query_row("SELECT max(n) FROM note", [], |row| row.get::<_, i64>(0));
+            assert_eq!(seen.unwrap(), n);
+        }
+    }
+
+    #[test]
+    fn without_a_transaction_nothing_is_acknowledged() {
+        let (writer, folder) = writer(512);
+        wait(writer.submit(|connection| Ok(connection.busy_timeout(Duration::ZERO)?))).unwrap();
+        let other = Connection::open(folder.path().join("db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(matches!(wait(writer.submit(insert(1))), Err(Error::Store(_))));
+        other.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(wait(writer.submit(insert(2))), Ok(()));
+        assert_eq!(notes(&writer), [2]);
+    }
+
+    #[test]
     fn a_full_queue_says_busy_and_loses_nothing() {
         let (writer, _folder) = writer(512);
         let (release, held) = hold(&writer);
