@@ -3,7 +3,7 @@
 //! | kind | who is at fault | HTTP status |
 //! | --- | --- | --- |
 //! | `Refused` | nobody: the licence rules say no | 403; 404 for an unknown handshake code |
-//! | `BadRequest` | the client | the one it carries: 400, 404, 405, 413, 415 |
+//! | `BadRequest` | the client | the one it carries: 400, 404, 405, 408, 413, 415 |
 //! | `Busy` | the load | 503 with Retry-After |
 //! | `Store` | disk or database | 503: another server, or a later attempt, may succeed |
 //! | `Internal` | this program | 500 |

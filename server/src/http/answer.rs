@@ -79,7 +79,8 @@ pub(super) async fn sign(State(licensing): State<Arc<Licensing>>, request: Reque
     let nonce = nonce(request.headers());
     let (parts, body) = request.into_parts();
     let deadline = tokio::time::Instant::now() + REQUEST_TIME_MAX;
-    let read = tokio::time::timeout_at(deadline, body::read(body)).await.unwrap_or_else(|_| Err(timed_out()));
+    let read =
+        tokio::time::timeout_at(deadline, body::read(body)).await.unwrap_or_else(|_| Err(body_timed_out()));
     let (body, response) = match (read, &nonce) {
         (Err(error), _) => (Bytes::new(), error.into_response()),
         (Ok(body), Err(error)) => (body, error.clone().into_response()),
@@ -122,6 +123,11 @@ fn nonce(headers: &HeaderMap) -> Result<String, Error> {
         return Ok(text.to_owned());
     }
     Err(Error::bad_request(format!("header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits")))
+}
+
+fn body_timed_out() -> Error {
+    let detail = format!("the body did not arrive within {} s", REQUEST_TIME_MAX.as_secs());
+    Error::BadRequest { status: 408, detail }
 }
 
 fn timed_out() -> Error {

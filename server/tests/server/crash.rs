@@ -12,7 +12,7 @@ use crate::cli::{Served, authorize_demo, stdout};
 use crate::support::*;
 
 const CLIENTS: usize = 8;
-const KILLS: usize = 5;
+const KILLS: usize = 20;
 /// Acknowledged reports after which the server is killed: all clients are well under way by then.
 const REPORTS_BEFORE_KILL: usize = 100;
 

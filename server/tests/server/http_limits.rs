@@ -5,6 +5,7 @@ use std::sync::Arc;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::*;
 use seatmeter_server::error::Error;
+use seatmeter_server::licensing::Licensing;
 use seatmeter_server::store::{Authorization, Granted, Import, Organization, Reply, Store};
 
 use crate::support::*;
@@ -164,6 +165,63 @@ fn health_and_readiness_are_there_for_load_balancers() {
     for path in ["/healthz", "/readyz"] {
         let answer = Request::new("GET", path).send(server.address);
         assert_eq!(answer.status, 200, "{path}");
+    }
+}
+
+#[test]
+fn nothing_takes_longer_than_its_time() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let store = Arc::new(SilentStore);
+    let licensing = Licensing { store, key: server_key(), clock: ManualClock::at(START) };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // On a paused clock time passes as soon as there is nothing else to do.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let stop = async { stopped.await.unwrap_or(()) };
+                seatmeter_server::http::serve(listener, Arc::new(licensing), stop).await.unwrap();
+            });
+        });
+        let body = serde_json::to_vec(&report(&id(), vec![])).unwrap();
+        let post = || Request::post(USAGE_PATH, &body).header(NONCE_HEADER, &id());
+        assert_eq!(post().send(address).problem().status, 503, "the store does not answer");
+        assert_eq!(post().withhold(1).send(address).problem().status, 408, "the body does not end");
+        let ready = Request::new("GET", "/readyz").send(address);
+        assert_eq!(ready.problem().status, 503);
+        stop.send(()).unwrap();
+    });
+}
+
+/// A store that never answers.
+struct SilentStore;
+
+impl Store for SilentStore {
+    fn authorize(&self, _: Authorization) -> Reply<Granted> {
+        Box::pin(std::future::pending())
+    }
+
+    fn record(&self, _: UsageReport, _: u64) -> Reply<UsageAnswer> {
+        Box::pin(std::future::pending())
+    }
+
+    fn import(&self, _: Import) -> Reply<()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn organization(&self, _: String) -> Reply<Option<Organization>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn ready(&self) -> Reply<()> {
+        Box::pin(std::future::pending())
     }
 }
 

@@ -208,11 +208,12 @@ pub(crate) struct Request {
     path: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    bytes_withheld: usize,
 }
 
 impl Request {
     pub(crate) fn new(method: &'static str, path: &str) -> Self {
-        Self { method, path: path.into(), headers: Vec::new(), body: Vec::new() }
+        Self { method, path: path.into(), headers: Vec::new(), body: Vec::new(), bytes_withheld: 0 }
     }
 
     /// A post of JSON, as yet without a nonce.
@@ -225,6 +226,12 @@ impl Request {
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(known, _)| known != name);
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Promises this many bytes more than are sent.
+    pub(crate) fn withhold(mut self, bytes: usize) -> Self {
+        self.bytes_withheld = bytes;
         self
     }
 
@@ -242,10 +249,12 @@ impl Request {
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
-        stream.write_all(head.as_bytes()).ok()?;
+        let length = self.body.len() + self.bytes_withheld;
+        head.push_str(&format!("content-length: {length}\r\n\r\n"));
+        let mut sent = head.into_bytes();
+        sent.extend_from_slice(&self.body);
         // A server that refuses a body need not read it: then writing fails, and the answer is there.
-        let _ = stream.write_all(&self.body);
+        let _ = stream.write_all(&sent);
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).ok()?;
         Answer::parse(&bytes)
