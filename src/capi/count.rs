@@ -5,7 +5,6 @@ use std::slice;
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
-use smallvec::SmallVec;
 
 use super::reader::SM_Reader;
 use super::{enter, null_pointer};
@@ -16,8 +15,8 @@ use crate::usage::Barcode;
 /// Most barcodes of one image.
 const BARCODES_MAX: usize = 1 << 20;
 
-/// Views of the barcodes of an image: on the stack as long as they are few.
-type Barcodes<'a> = SmallVec<[Barcode<'a>; 8]>;
+/// Up to so many barcodes are looked at without taking memory.
+const FEW: usize = 8;
 
 /// A barcode that a decoder has read.
 #[repr(C)]
@@ -55,7 +54,7 @@ pub unsafe extern "C" fn SM_CountImage(
 ) -> c_int {
     count_with(reader, counted, |reader| {
         // SAFETY: the caller's promise.
-        reader.0.count_image(&unsafe { barcodes_from_c(barcodes, n) }?)
+        unsafe { with_barcodes(barcodes, n, |barcodes| reader.0.count_image(barcodes)) }
     })
 }
 
@@ -79,7 +78,7 @@ pub unsafe extern "C" fn SM_CountFrame(
 ) -> c_int {
     count_with(reader, counted, |reader| {
         // SAFETY: the caller's promise.
-        reader.0.count_frame(&unsafe { barcodes_from_c(barcodes, n) }?)
+        unsafe { with_barcodes(barcodes, n, |barcodes| reader.0.count_frame(barcodes)) }
     })
 }
 
@@ -152,13 +151,17 @@ fn count_with(
     code
 }
 
-/// Views of the caller's barcodes, good for the length of the call.
+/// Calls `body` with views of the caller's barcodes.
 ///
 /// # Safety
 /// As `SM_CountImage`.
-unsafe fn barcodes_from_c<'a>(barcodes: *const SM_Barcode, n: usize) -> Result<Barcodes<'a>, Error> {
+unsafe fn with_barcodes<T>(
+    barcodes: *const SM_Barcode,
+    n: usize,
+    body: impl FnOnce(&[Barcode<'_>]) -> Result<T, Error>,
+) -> Result<T, Error> {
     if n == 0 {
-        return Ok(Barcodes::new());
+        return body(&[]);
     }
     if barcodes.is_null() {
         return Err(null_pointer("barcodes"));
@@ -168,16 +171,34 @@ unsafe fn barcodes_from_c<'a>(barcodes: *const SM_Barcode, n: usize) -> Result<B
         return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
     }
     // SAFETY: not NULL, and `n` barcodes by the caller's promise.
-    unsafe { slice::from_raw_parts(barcodes, n) }
-        .iter()
-        .map(|barcode| {
-            let bytes = match (barcode.bytes.is_null(), barcode.length) {
-                (_, 0) => &[],
-                (true, _) => return Err(null_pointer("the content of a barcode")),
-                // SAFETY: not NULL, and `length` bytes by the caller's promise.
-                (false, length) => unsafe { slice::from_raw_parts(barcode.bytes, length) },
-            };
-            Ok(Barcode { format: barcode.format.cast_unsigned(), bytes })
-        })
-        .collect()
+    let barcodes = unsafe { slice::from_raw_parts(barcodes, n) };
+    match barcodes {
+        // SAFETY: each content is as long as it says, by the caller's promise.
+        [one] => body(&[unsafe { barcode_from_c(one) }?]),
+        few if n <= FEW => {
+            let mut views = [Barcode { format: 0, bytes: &[] }; FEW];
+            for (view, barcode) in views.iter_mut().zip(few) {
+                // SAFETY: as above.
+                *view = unsafe { barcode_from_c(barcode) }?;
+            }
+            body(&views[..n])
+        }
+        // SAFETY: as above.
+        many => body(&many.iter().map(|b| unsafe { barcode_from_c(b) }).collect::<Result<Vec<_>, _>>()?),
+    }
+}
+
+/// A view of a barcode of the caller's.
+///
+/// # Safety
+/// `bytes` is NULL or points to `length` bytes, for as long as the view is used.
+#[inline]
+unsafe fn barcode_from_c<'a>(barcode: &SM_Barcode) -> Result<Barcode<'a>, Error> {
+    let bytes: &[u8] = match (barcode.bytes.is_null(), barcode.length) {
+        (_, 0) => &[],
+        (true, _) => return Err(null_pointer("the content of a barcode")),
+        // SAFETY: not NULL, and `length` bytes by the caller's promise.
+        (false, length) => unsafe { slice::from_raw_parts(barcode.bytes, length) },
+    };
+    Ok(Barcode { format: barcode.format.cast_unsigned(), bytes })
 }

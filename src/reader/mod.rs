@@ -43,11 +43,10 @@ pub struct Reader {
     decoding: Mutex<Option<Box<Decoding>>>,
 }
 
-/// What a reader holds, and what it counts under that.
-#[derive(Default)]
+/// What a reader holds, and what it counts under that: made by the first count.
 struct Use {
     hold: Option<Hold>,
-    tally: Tally,
+    tally: Option<Box<Tally>>,
 }
 
 #[derive(Clone, Copy)]
@@ -85,7 +84,7 @@ impl Reader {
 
     fn with(hold: Option<Hold>) -> Self {
         Self {
-            use_of: Mutex::new(Use { hold, tally: Tally::default() }),
+            use_of: Mutex::new(Use { hold, tally: None }),
             forget: ForgetTime::default(),
             #[cfg(feature = "decode")]
             decoding: Mutex::default(),
@@ -106,8 +105,8 @@ impl Reader {
     /// When there is no licence or seat, or the count cannot be kept: then nothing was counted.
     pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let mut use_of = self.use_of.lock();
-        let licensed = use_of.licensed()?;
-        use_of.tally.image(licensed, barcodes)
+        let (licensed, tally) = use_of.licensed_tally()?;
+        tally.image(licensed, barcodes)
     }
 
     /// Counts the barcodes of one frame of a sequence; gives the number of those that counted.
@@ -116,8 +115,8 @@ impl Reader {
     /// As [`Self::count_image`].
     pub fn count_frame(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let mut use_of = self.use_of.lock();
-        let licensed = use_of.licensed()?;
-        use_of.tally.frame(licensed, barcodes, &self.forget)
+        let (licensed, tally) = use_of.licensed_tally()?;
+        tally.frame(licensed, barcodes, &self.forget)
     }
 
     /// Counts scans that the caller has made unique.
@@ -126,8 +125,8 @@ impl Reader {
     /// As [`Self::count_image`].
     pub fn count_scans(&self, format: u32, n: u64) -> Result<()> {
         let mut use_of = self.use_of.lock();
-        let licensed = use_of.licensed()?;
-        use_of.tally.scans(licensed, format, n)
+        let (licensed, tally) = use_of.licensed_tally()?;
+        tally.scans(licensed, format, n)
     }
 
     /// For how long a counted barcode of a frame sequence does not count again.
@@ -143,10 +142,14 @@ impl Use {
             _ => {
                 let taken = Hold::take()?;
                 // What the tally knows are entries of another licence, or of the parent.
-                *self = Self { hold: Some(taken), tally: Tally::default() };
+                *self = Self { hold: Some(taken), tally: None };
                 Ok(taken.licensed)
             }
         }
+    }
+
+    fn licensed_tally(&mut self) -> Result<(&'static Licensed, &mut Tally)> {
+        Ok((self.licensed()?, self.tally.get_or_insert_default()))
     }
 }
 
