@@ -1,1 +1,3 @@
 //! seatmeter: a licensing runtime that lives inside somebody else's process.
+
+pub mod seats;
