@@ -211,6 +211,28 @@ typedef struct tagDM_DLSConnectionParameters DM_DLSConnectionParameters;
 #endif
 
 /**
+ * A process that holds seats of this device. For people: nothing is decided by it.
+ */
+typedef struct SM_Holder {
+  /**
+   * Seats that it holds.
+   */
+  unsigned int seats;
+  /**
+   * Its process id, as it sees itself: in a container that is not what the host sees.
+   */
+  int pid;
+  /**
+   * When it took its first seat, Unix seconds.
+   */
+  uint64_t since;
+  /**
+   * Its name, NUL-terminated; what is not printable is replaced.
+   */
+  char name[64];
+} SM_Holder;
+
+/**
  * A barcode that a decoder has read.
  */
 typedef struct SM_Barcode {
@@ -312,11 +334,42 @@ int SM_Shutdown(int timeoutMs);
 int SM_CreateReader(struct SM_Reader **out, char *detail, size_t detailLen);
 
 /**
+ * Create a reader as SM_CreateReader does, waiting for a seat while all are taken.
+ *
+ * A waiting thread sleeps. A seat that is given back wakes it, and so does the death of a process that held one.
+ * Nobody is served in order: who is awake first has the seat.
+ *
+ * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
+ * Returns as SM_CreateReader; -20008 when no seat became free in time.
+ *
+ * Pointers: As for SM_CreateReader.
+ */
+int SM_CreateReaderWithin(struct SM_Reader **out,
+                          int timeoutMs,
+                          char *detail,
+                          size_t detailLen);
+
+/**
  * Give the seat back and free the reader. NULL is allowed and does nothing.
  *
  * Threads: any, also another than that which created it. Blocks: never.
  */
 void SM_DestroyReader(struct SM_Reader *reader);
+
+/**
+ * List the processes that hold seats of this device, of all programs under the same licence item.
+ *
+ * `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is more. What is
+ * behind the last one is not touched. Processes that have died are not listed: their seats are free.
+ *
+ * Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity > 0; -20000
+ * without a licence.
+ *
+ * Pointers: `holders` is NULL or good for writes of `capacity` holders; `count` is NULL or good for writes.
+ */
+int SM_ListHolders(struct SM_Holder *holders,
+                   size_t capacity,
+                   size_t *count);
 
 /**
  * Count the barcodes of one still image against the licence: each different one (by symbology and content)

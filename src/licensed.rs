@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use seatmeter_protocol::charge_way::ChargeWay;
@@ -12,7 +13,7 @@ use seatmeter_protocol::signature::PublicKey;
 use crate::clock::{Clock, Moment, SlotClock};
 use crate::error::{Error, Result};
 use crate::license::{Grant, Validity};
-use crate::seats::{Seat, SeatError, SeatPool};
+use crate::seats::{Holder, Seat, SeatError, SeatPool};
 use crate::usage::{Counter, SlotEntries, Work};
 
 /// A grant in use. Lives as long as the process: readers refer to it.
@@ -126,6 +127,20 @@ impl Licensed {
         self.pool.as_ref().map(SeatPool::take).transpose().map_err(seat_error)
     }
 
+    /// Takes a seat, waiting for one up to `wait`.
+    ///
+    /// # Errors
+    /// As [`Self::take_seat`].
+    pub fn take_seat_within(&self, wait: Duration) -> Result<Option<Seat>> {
+        self.check()?;
+        self.pool.as_ref().map(|pool| pool.take_within(wait)).transpose().map_err(seat_error)
+    }
+
+    /// Who holds the seats of this device; nobody where there are no seats.
+    pub fn holders(&self) -> Vec<Holder> {
+        self.pool.as_ref().map(SeatPool::holders).unwrap_or_default()
+    }
+
     /// Gives a seat back.
     pub fn give_seat(&self, seat: Seat) {
         if let Some(pool) = &self.pool {
@@ -187,6 +202,7 @@ fn pool_name(item_id: &str) -> String {
 fn seat_error(error: SeatError) -> Error {
     let code = match error {
         SeatError::Full { .. } => ErrorCode::INSTANCE_COUNT_OVER_LIMIT,
+        _ => ErrorCode::LICENSE_BUFFER_FAILED,
     };
     Error::new(code, error.to_string())
 }

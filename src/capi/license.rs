@@ -2,12 +2,11 @@
 
 use std::ffi::{c_char, c_int};
 use std::path::Path;
-use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::text::{MessageBuffer, text_from_c};
-use super::{enter, enter_or, enter_with, null_pointer};
+use super::{bounded_wait, enter, enter_or, enter_with, null_pointer};
 use crate::error::Error;
 use crate::parameters::RawParameters;
 use crate::runtime::runtime;
@@ -209,6 +208,5 @@ pub unsafe extern "C" fn SM_SetStateDirectory(path: *const c_char) -> c_int {
 /// counts as the nearest). Returns 0; -20200 or -20003 when something is left to report.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_Shutdown(timeoutMs: c_int) -> c_int {
-    let milliseconds = u64::try_from(timeoutMs).unwrap_or(0).min(600_000);
-    enter(|| runtime().shut_down(Duration::from_millis(milliseconds)))
+    enter(|| runtime().shut_down(bounded_wait(timeoutMs)))
 }

@@ -16,6 +16,7 @@ mod text;
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -57,6 +58,14 @@ fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
         Err(Error::new(ErrorCode::UNKNOWN, format!("a fault in the library, please report it: {what}")))
     })
 }
+
+/// A time that a caller is ready to wait; out of range counts as the nearest.
+fn bounded_wait(milliseconds: c_int) -> Duration {
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0).min(WAIT_MS_MAX))
+}
+
+/// The longest time that a caller can be ready to wait.
+const WAIT_MS_MAX: u64 = 600_000;
 
 fn null_pointer(name: &str) -> Error {
     Error::new(ErrorCode::NULL_POINTER, format!("{name} is NULL"))

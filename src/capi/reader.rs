@@ -1,11 +1,14 @@
 //! Readers.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_uint};
 use std::mem::MaybeUninit;
 
 use super::text::MessageBuffer;
-use super::{enter_or, enter_with, null_pointer};
+use super::{bounded_wait, enter, enter_or, enter_with, null_pointer};
+use crate::error::Result;
 use crate::reader::Reader;
+use crate::runtime::runtime;
+use crate::seats::Holder;
 
 /// A reader: under a licence by concurrent instances it holds a seat as long as it exists.
 pub struct SM_Reader(pub(super) Reader);
@@ -28,14 +31,43 @@ pub unsafe extern "C" fn SM_CreateReader(
 ) -> c_int {
     // SAFETY: the caller's promise.
     let buffer = unsafe { MessageBuffer::new(detail, detailLen) };
-    let body = || {
-        let out = out.ok_or_else(|| null_pointer("out"))?;
-        out.write(std::ptr::null_mut());
-        let reader = Box::new(SM_Reader(Reader::create()?));
-        out.write(Box::into_raw(reader));
-        Ok(())
-    };
-    enter_with(body, |message| buffer.write(message))
+    enter_with(|| hand_out(out, Reader::create), |message| buffer.write(message))
+}
+
+/// Create a reader as SM_CreateReader does, waiting for a seat while all are taken.
+///
+/// A waiting thread sleeps. A seat that is given back wakes it, and so does the death of a process that held one.
+/// Nobody is served in order: who is awake first has the seat.
+///
+/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
+/// Returns as SM_CreateReader; -20008 when no seat became free in time.
+///
+/// # Safety
+/// As for SM_CreateReader.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_CreateReaderWithin(
+    out: Option<&mut MaybeUninit<*mut SM_Reader>>,
+    timeoutMs: c_int,
+    detail: *mut c_char,
+    detailLen: usize,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let buffer = unsafe { MessageBuffer::new(detail, detailLen) };
+    enter_with(
+        || hand_out(out, || Reader::create_within(bounded_wait(timeoutMs))),
+        |message| buffer.write(message),
+    )
+}
+
+#[inline]
+fn hand_out(
+    out: Option<&mut MaybeUninit<*mut SM_Reader>>,
+    create: impl FnOnce() -> Result<Reader>,
+) -> Result<()> {
+    let out = out.ok_or_else(|| null_pointer("out"))?;
+    out.write(std::ptr::null_mut());
+    out.write(Box::into_raw(Box::new(SM_Reader(create()?))));
+    Ok(())
 }
 
 /// Give the seat back and free the reader. NULL is allowed and does nothing.
@@ -47,4 +79,60 @@ pub extern "C" fn SM_DestroyReader(reader: Option<Box<SM_Reader>>) {
         drop(reader);
         Ok(())
     });
+}
+
+/// A process that holds seats of this device. For people: nothing is decided by it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SM_Holder {
+    /// Seats that it holds.
+    pub seats: c_uint,
+    /// Its process id, as it sees itself: in a container that is not what the host sees.
+    pub pid: c_int,
+    /// When it took its first seat, Unix seconds.
+    pub since: u64,
+    /// Its name, NUL-terminated; what is not printable is replaced.
+    pub name: [c_char; 64],
+}
+
+impl SM_Holder {
+    fn new(holder: &Holder) -> Self {
+        let mut name: [c_char; 64] = [0; 64];
+        for (place, byte) in name[..63].iter_mut().zip(holder.name.bytes()) {
+            *place = c_char::from_ne_bytes([byte]);
+        }
+        Self { seats: holder.seats, pid: holder.pid.cast_signed(), since: holder.since, name }
+    }
+}
+
+/// List the processes that hold seats of this device, of all programs under the same licence item.
+///
+/// `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is more. What is
+/// behind the last one is not touched. Processes that have died are not listed: their seats are free.
+///
+/// Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity > 0; -20000
+/// without a licence.
+///
+/// # Safety
+/// `holders` is NULL or good for writes of `capacity` holders; `count` is NULL or good for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_ListHolders(
+    holders: *mut SM_Holder,
+    capacity: usize,
+    count: Option<&mut usize>,
+) -> c_int {
+    enter(|| {
+        let count = count.ok_or_else(|| null_pointer("count"))?;
+        *count = 0;
+        if holders.is_null() && capacity > 0 {
+            return Err(null_pointer("holders"));
+        }
+        let found = runtime().licensed()?.holders();
+        *count = found.len();
+        for (i, holder) in found.iter().take(capacity).enumerate() {
+            // SAFETY: not NULL, for `capacity` is not 0, and `i` < `capacity`.
+            unsafe { holders.add(i).write(SM_Holder::new(holder)) };
+        }
+        Ok(())
+    })
 }

@@ -18,6 +18,8 @@ pub use tally::{FORGET_MS_DEFAULT, FORGET_MS_MAX, ForgetTime, Tally};
 #[cfg(feature = "decode")]
 pub use zxing::ZxingEngine;
 
+use std::time::Duration;
+
 use parking_lot::Mutex;
 
 use crate::error::Result;
@@ -58,9 +60,13 @@ struct Hold {
 
 impl Hold {
     fn take() -> Result<Self> {
+        Self::by(Licensed::take_seat)
+    }
+
+    fn by(take: impl FnOnce(&Licensed) -> Result<Option<Seat>>) -> Result<Self> {
         let runtime = runtime();
         let licensed = runtime.licensed()?;
-        Ok(Self { runtime, licensed, seat: licensed.take_seat()? })
+        Ok(Self { runtime, licensed, seat: take(licensed)? })
     }
 
     fn is_of_this_process(&self) -> bool {
@@ -75,6 +81,14 @@ impl Reader {
     /// -20000 without a licence, -20008 without a free seat.
     pub fn create() -> Result<Self> {
         Ok(Self::with(Some(Hold::take()?)))
+    }
+
+    /// A reader with its seat, for which it waits up to `wait`.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_within(wait: Duration) -> Result<Self> {
+        Ok(Self::with(Some(Hold::by(|licensed| licensed.take_seat_within(wait))?)))
     }
 
     /// A reader that takes its seat now if it can, and else when it is used.

@@ -1,85 +1,233 @@
-//! Seats of this process, until the device-wide pool takes this place.
+//! The device's seats: a pool that every process shares and that no death costs anything.
+//!
+//! `word`s and their exchange are in `pool`, over the accesses of `memory`; `mapping` is the mapped file, `file`
+//! finds and makes it; `liveness` and `guardian` tell who lives; `attachment` joins and leaves; `wiped` makes a
+//! forked child begin anew. docs/seats.md has the layout, the states and the hazards.
+
+mod attachment;
+mod error;
+mod file;
+mod filesystem;
+mod forks;
+mod guardian;
+mod holders;
+pub mod kill_points;
+mod liveness;
+mod log;
+mod mapping;
+mod memory;
+mod pool;
+mod system;
+mod view;
+mod waiting;
+mod wide;
+mod wiped;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// A seat that was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seat(());
+use seatmeter_protocol::seat_layout::{Grant, SEATS_MAX};
 
-/// Why there is no seat.
+use attachment::{CLOSED, Place, Shared};
+pub use error::{Repair, SeatError};
+pub use holders::Holder;
+use pool::Outcome;
+use view::sure;
+
+/// A take that loses its place, its file or a freed seat to others this often in a row gives up.
+const TRIES_MAX: u32 = 64;
+
+/// The seats of one local license on this device.
+///
+/// Threads: any. A forked child may go on using the object: it holds nothing, and attaches for itself.
 #[derive(Debug)]
-pub enum SeatError {
-    /// All are taken.
-    Full {
-        /// Seats of the device.
-        capacity: u32,
-        /// Seats in use.
-        used: u32,
-    },
-}
-
-impl std::fmt::Display for SeatError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Full { capacity, used } => {
-                write!(f, "{used} of {capacity} seats are in use: destroy a reader, or ask for more seats")
-            }
-        }
-    }
-}
-
-/// The seats.
-#[derive(Debug, Default)]
 pub struct SeatPool {
-    capacity: AtomicU64,
-    used: AtomicU32,
+    shared: Arc<Shared>,
+}
+
+/// The right to one seat, to be given back to the pool that it came from. Dropping it gives nothing back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "a seat that is not given back stays taken until the process ends"]
+pub struct Seat {
+    lineage: u32,
 }
 
 impl SeatPool {
-    /// Opens the pool of this name.
+    /// Map or create `<directory>/<name>.pool`.
+    ///
+    /// Starts no thread and takes no place in the pool: the first `take` does. Creates the directory (mode 0700)
+    /// if it is missing.
+    ///
+    /// Blocks: for file operations; up to 1.5 s after a damaged file was replaced while in use.
     ///
     /// # Errors
-    /// Never yet.
-    pub fn open(_directory: &Path, _name: &str) -> Result<Self, SeatError> {
-        Ok(Self::default())
+    /// The file cannot be had, or its file system cannot carry a pool.
+    pub fn open(directory: &Path, name: &str) -> Result<Self, SeatError> {
+        Ok(Self { shared: Arc::new(Shared::open(directory, name)?) })
     }
 
-    /// Sets the number of seats; the newest grant wins.
+    /// Let the device have `seats` seats (at most 65 536), by grant number `grant_seq`.
+    ///
+    /// The newest number wins, and of two grants with one number the greater. Answers whether this grant holds
+    /// now. Seats that are held beyond a smaller grant stay held; the pool shrinks as they come back.
     pub fn grant(&self, seats: u32, grant_seq: u32) -> bool {
-        let new = u64::from(grant_seq) << 32 | u64::from(seats);
-        self.capacity
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| (old >> 32 <= new >> 32).then_some(new))
-            .is_ok()
+        // A move that fails is tried again by the next look.
+        let _ = self.shared.look(true);
+        let view = self.shared.view();
+        let grant = Grant { seats: seats.min(SEATS_MAX), number: grant_seq };
+        let holds = grant_seq != CLOSED && view.grant(grant);
+        waiting::ring_all(view);
+        holds
     }
 
-    /// Seats of the device.
+    /// Seats that the device may use.
+    #[must_use]
     pub fn capacity(&self) -> u32 {
-        (self.capacity.load(Ordering::Relaxed) & 0xffff_ffff) as u32
+        use std::sync::atomic::Ordering;
+        Grant::unpack(self.shared.view().mapping.grant().load(Ordering::Acquire)).seats
     }
 
-    /// Takes a seat.
+    /// Take a seat.
+    ///
+    /// Blocks: never for a seat; the first call of a process attaches it (some 0.1 ms).
     ///
     /// # Errors
-    /// When all are taken.
+    /// `Full` with the numbers, or why this process cannot attach.
+    #[inline]
     pub fn take(&self) -> Result<Seat, SeatError> {
-        let capacity = self.capacity();
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < capacity).then_some(used + 1))
-            .map(|_| Seat(()))
-            .map_err(|used| SeatError::Full { capacity, used })
+        let view = self.shared.view();
+        if let Some(who) = view.local.identified()
+            && sure(pool::take(&view.mapping, who.me)) == Outcome::Done
+        {
+            return Ok(Seat { lineage: who.lineage });
+        }
+        self.take_slowly()
     }
 
-    /// Gives it back.
-    pub fn give(&self, _seat: Seat) {
-        self.used.fetch_sub(1, Ordering::Relaxed);
+    #[cold]
+    fn take_slowly(&self) -> Result<Seat, SeatError> {
+        let mut numbers = (0, 0);
+        for _ in 0..TRIES_MAX {
+            let view = self.shared.view();
+            let Some(who) = view.local.identified() else {
+                self.shared.attach()?;
+                continue;
+            };
+            match sure(pool::take(&view.mapping, who.me)) {
+                Outcome::Done => return Ok(Seat { lineage: who.lineage }),
+                Outcome::Lost => self.shared.lost(who),
+                Outcome::Full { used, capacity } => {
+                    numbers = (capacity, used);
+                    if self.reclaim_dead() == 0 && !matches!(self.shared.look(false), Ok(Place::New)) {
+                        break;
+                    }
+                }
+                Outcome::Nothing | Outcome::Scribbled => {
+                    return Err(SeatError::Scribbled { path: self.shared.path().to_owned() });
+                }
+            }
+        }
+        Err(SeatError::Full { capacity: numbers.0, used: numbers.1 })
     }
 
-    /// Free seats.
+    /// Take a seat, waiting for one up to `timeout`. Nobody is served before another: whoever comes first.
+    ///
+    /// Blocks: up to `timeout`, asleep. A seat that a death frees wakes a waiter at once, and in any case within
+    /// 250 ms.
+    ///
+    /// # Errors
+    /// As `take`.
+    pub fn take_within(&self, timeout: Duration) -> Result<Seat, SeatError> {
+        match self.take() {
+            Err(SeatError::Full { .. }) if !timeout.is_zero() => {}
+            answer => return answer,
+        }
+        let answer = waiting::wait(
+            timeout,
+            || self.shared.view(),
+            |is_last| match self.take() {
+                Err(SeatError::Full { .. }) if !is_last => None,
+                answer => Some(answer),
+            },
+        );
+        // One wake may have stood for many seats: a death wakes one sleeper only. Pass it on.
+        if answer.is_ok() && sure(pool::free_seats(&self.shared.view().mapping)) > 0 {
+            waiting::ring(self.shared.view());
+        }
+        answer
+    }
+
+    /// Give a seat back. A seat of another process (the parent of a forked child), of another pool, or from
+    /// before `detach` is ignored.
+    ///
+    /// Threads: any. Blocks: never.
+    #[inline]
+    pub fn give(&self, seat: Seat) {
+        let view = self.shared.view();
+        if let Some(who) = view.local.identified()
+            && who.lineage == seat.lineage
+            && sure(pool::give(&view.mapping, who.me)) == Outcome::Done
+        {
+            return waiting::ring(view);
+        }
+        self.give_slowly(seat);
+    }
+
+    #[cold]
+    fn give_slowly(&self, seat: Seat) {
+        for _ in 0..TRIES_MAX {
+            let view = self.shared.settled_view();
+            let Some(who) = view.local.identified().filter(|who| who.lineage == seat.lineage) else { return };
+            match sure(pool::give(&view.mapping, who.me)) {
+                Outcome::Done => return waiting::ring(view),
+                Outcome::Lost => self.shared.lost(who),
+                _ => return,
+            }
+        }
+    }
+
+    /// Seats that are free on this device now.
+    #[must_use]
+    #[inline]
     pub fn idle(&self) -> u32 {
-        self.capacity().saturating_sub(self.used.load(Ordering::Relaxed))
+        self.reclaim_dead();
+        sure(pool::free_seats(&self.shared.view().mapping))
     }
 
-    /// Gives everything back.
-    pub fn detach(&self) {}
+    #[inline]
+    fn reclaim_dead(&self) -> u32 {
+        let view = self.shared.view();
+        let freed = view.reclaim_dead(view.local.identified());
+        if freed > 0 {
+            waiting::ring(view);
+        }
+        freed
+    }
+
+    /// The processes that hold seats.
+    #[must_use]
+    pub fn holders(&self) -> Vec<Holder> {
+        self.reclaim_dead();
+        holders::list(self.shared.view())
+    }
+
+    /// Give back every seat of this process and its place in the pool. The next `take` attaches again.
+    ///
+    /// Blocks: until the guardian thread has left, some 0.05 ms; 2 s at the very most.
+    pub fn detach(&self) {
+        self.shared.detach();
+    }
+
+    /// What had to be put right, the newest first.
+    #[must_use]
+    pub fn repairs(&self) -> Vec<Repair> {
+        self.shared.repairs.iter().cloned().collect()
+    }
+}
+
+impl Drop for SeatPool {
+    fn drop(&mut self) {
+        self.detach();
+    }
 }

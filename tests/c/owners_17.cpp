@@ -35,7 +35,7 @@ int main() {
       CHECK(!"five readers on four seats");
     } catch (const seatmeter::Error &error) {
       CHECK_INT(SM_ERR_INSTANCE_COUNT_OVER_LIMIT, error.code());
-      CHECK_CONTAINS(error.what(), "4 of 4");
+      CHECK_CONTAINS(error.what(), "all 4 seats");
     }
   }
   CHECK_INT(4, seatmeter::idle_count());

@@ -23,7 +23,7 @@ int main(void) {
   CHECK_INT(0, GetIdleInstancesCount());
   CHECK_INT(-20008, SM_CreateReader(&fifth, message, sizeof message));
   CHECK(fifth == NULL);
-  CHECK_CONTAINS(message, "4 of 4");
+  CHECK_CONTAINS(message, "all 4 seats");
 
   CHECK_INT(0, pthread_create(&thread, NULL, destroy, readers[0]));
   CHECK_INT(0, pthread_join(thread, NULL));

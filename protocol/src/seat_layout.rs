@@ -1,0 +1,480 @@
+//! The bytes of a seat pool file, and a read-only look at them.
+//!
+//! The library maps the file and changes it; the license server's doctor only reads it. Both take offsets and
+//! bit positions from here, so that they cannot disagree. Nothing here touches a file or shared memory.
+//!
+//! ```text
+//! 0x000 u64  magic        0x008 u32 version      0x00c u32 slots       0x010 u128 file id
+//! 0x020 u64  settled at (monotonic ms; openers wait for it)
+//! 0x040 u64  grant        seats:32 | number:32
+//! 0x048 u32  mark         0x04c u32 waiters      0x050 u32 bell (futex)
+//! 0x080 u128 pool word    low: used:20 | held:20 | life:24        high: slot:16 | seq:48
+//! 0x1000 + 128·s          slot s
+//!       0x00 u128 slot word    low: 0:20 | held:20 | life:24      high: 0:16 | seq:48
+//!       0x40 u32  flag         0 | thread id of the guardian | OWNER_DIED
+//!       0x44 u32  pid   0x48 u64 since   0x50 [u8; 32] name   0x70 u64 pid namespace      diagnostics only
+//! ```
+//!
+//! | life | flag | lock of the slot | the slot is |
+//! | --- | --- | --- | --- |
+//! | even | any | free | free |
+//! | even | any | held | being attached or detached |
+//! | odd | 0 | held | attached, no guardian (yet) |
+//! | odd | thread id | held | attached and guarded |
+//! | odd | OWNER_DIED | held or free | dead: its seats may be reclaimed |
+//! | odd | any | free | dead |
+
+use std::fmt;
+
+/// First eight bytes of the file.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"SMseats\n");
+/// Version of this layout.
+pub const VERSION: u32 = 1;
+/// Processes that can be attached at one time. A power of two, so that an index from shared memory can be
+/// masked instead of trusted.
+pub const SLOTS: u32 = 4096;
+/// More seats than this are not granted; it leaves the counters three bits of room.
+pub const SEATS_MAX: u32 = 65_536;
+
+/// Bytes before the first slot.
+pub const HEADER_BYTES: usize = 4096;
+/// Bytes of one slot: the word and the guardian's flag each have a cache line.
+pub const SLOT_BYTES: usize = 128;
+/// Length of the file. It never changes: a mapped file that shrinks kills who maps it.
+pub const FILE_BYTES: usize = HEADER_BYTES + SLOTS as usize * SLOT_BYTES;
+/// Byte of the file whose lock says that slot 0 lives; slot s has the s-th after it. Far beyond the end: the
+/// lock is a name, not a range of data.
+pub const LOCK_BASE: i64 = 1 << 40;
+
+/// Offset of the magic.
+pub const AT_MAGIC: usize = 0x00;
+/// Offset of the version.
+pub const AT_VERSION: usize = 0x08;
+/// Offset of the number of slots.
+pub const AT_SLOTS: usize = 0x0c;
+/// Offset of the random file id.
+pub const AT_FILE_ID: usize = 0x10;
+/// Offset of the instant before which openers wait.
+pub const AT_SETTLED: usize = 0x20;
+/// Offset of the grant.
+pub const AT_GRANT: usize = 0x40;
+/// Offset of the high-water mark: slots at and above it were never attached.
+pub const AT_MARK: usize = 0x48;
+/// Offset of the word that says whether somebody may be asleep on the bell.
+pub const AT_WAITERS: usize = 0x4c;
+/// Offset of the futex that waiters sleep on.
+pub const AT_BELL: usize = 0x50;
+/// Offset of the pool word.
+pub const AT_POOL: usize = 0x80;
+/// Offset of the guardian's flag within a slot.
+pub const IN_SLOT_FLAG: usize = 0x40;
+/// Offset of the owner's process id within a slot.
+pub const IN_SLOT_PID: usize = 0x44;
+/// Offset of the instant of attachment (Unix seconds) within a slot.
+pub const IN_SLOT_SINCE: usize = 0x48;
+/// Offset of the owner's name within a slot.
+pub const IN_SLOT_NAME: usize = 0x50;
+/// Bytes of the owner's name.
+pub const NAME_BYTES: usize = 32;
+/// Offset of the owner's pid namespace within a slot.
+pub const IN_SLOT_NAMESPACE: usize = 0x70;
+
+/// The kernel sets this bit in the flag when the guardian's thread ends while the flag carries its id.
+pub const OWNER_DIED: u32 = 0x4000_0000;
+/// What the bell counts in. The kernel rings a dead process' bell only while the 30 low bits, the place of a
+/// thread id, are zero; so the bell counts in the two high ones.
+pub const BELL_STEP: u32 = 0x4000_0000;
+
+const COUNT_BITS: u32 = 20;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+const LIFE_MASK: u64 = (1 << 24) - 1;
+const SEQ_BITS: u32 = 48;
+const SEQ_MASK: u64 = (1 << SEQ_BITS) - 1;
+
+/// Offset of slot `slot`; an index beyond the last wraps round.
+#[must_use]
+#[inline(always)]
+pub const fn slot_offset(slot: u16) -> usize {
+    HEADER_BYTES + (slot as u32 & (SLOTS - 1)) as usize * SLOT_BYTES
+}
+
+/// Is somebody attached in this life of a slot? Lives count 0, 1, 2, …: odd is attached, even is free.
+#[must_use]
+#[inline(always)]
+pub const fn is_attached(life: u32) -> bool {
+    life & 1 == 1
+}
+
+/// The attached life that follows `life`.
+#[must_use]
+pub const fn next_attached(life: u32) -> u32 {
+    (if is_attached(life) { life + 2 } else { life + 1 }) & LIFE_MASK as u32
+}
+
+/// The free life that follows the attached `life`.
+#[must_use]
+pub const fn next_free(life: u32) -> u32 {
+    (life + 1) & LIFE_MASK as u32
+}
+
+/// The pool word: how many seats are used, and the count of the slot that acted last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PoolWord {
+    /// Seats held by all slots together.
+    pub used: u32,
+    /// Seats held by `slot`.
+    pub held: u32,
+    /// Life of `slot`.
+    pub life: u32,
+    /// The slot that acted last.
+    pub slot: u16,
+    /// Number of this write of the word.
+    pub seq: u64,
+}
+
+impl PoolWord {
+    /// From the low and high half, as they stand in memory.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unpack([low, high]: [u64; 2]) -> Self {
+        Self {
+            used: (low & COUNT_MASK) as u32,
+            held: (low >> COUNT_BITS & COUNT_MASK) as u32,
+            life: (low >> (2 * COUNT_BITS)) as u32,
+            slot: (high & 0xffff) as u16,
+            seq: high >> 16,
+        }
+    }
+
+    /// The low and high half.
+    #[must_use]
+    #[inline(always)]
+    pub const fn pack(self) -> [u64; 2] {
+        let counts = self.used as u64 & COUNT_MASK | (self.held as u64 & COUNT_MASK) << COUNT_BITS;
+        [counts | (self.life as u64 & LIFE_MASK) << (2 * COUNT_BITS), self.high()]
+    }
+
+    /// The high half: no two writes of the pool word share it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn high(self) -> u64 {
+        self.slot as u64 | (self.seq & SEQ_MASK) << 16
+    }
+
+    /// The word that follows this one when `slot` acts.
+    #[must_use]
+    #[inline(always)]
+    pub const fn followed_by(self, used: u32, slot: u16, held: u32, life: u32) -> Self {
+        Self { used, held, life, slot, seq: (self.seq + 1) & SEQ_MASK }
+    }
+
+    /// What belongs into the word of `self.slot`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn as_slot(self) -> SlotWord {
+        SlotWord { held: self.held, life: self.life, seq: self.seq }
+    }
+}
+
+/// The word of a slot: its count as of write `seq` of the pool word. It holds while another slot is in there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SlotWord {
+    /// Seats held by the slot.
+    pub held: u32,
+    /// Life of the slot.
+    pub life: u32,
+    /// The write of the pool word that this came from.
+    pub seq: u64,
+}
+
+impl SlotWord {
+    /// From the low and high half, as they stand in memory.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unpack([low, high]: [u64; 2]) -> Self {
+        let word = PoolWord::unpack([low, high]);
+        Self { held: word.held, life: word.life, seq: word.seq }
+    }
+
+    /// The low and high half.
+    #[must_use]
+    #[inline(always)]
+    pub const fn pack(self) -> [u64; 2] {
+        PoolWord { used: 0, held: self.held, life: self.life, slot: 0, seq: self.seq }.pack()
+    }
+}
+
+/// How many seats the device may use, and the number of the grant that said so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Grant {
+    /// Seats of the device.
+    pub seats: u32,
+    /// Grants are numbered; the highest number is the newest.
+    pub number: u32,
+}
+
+impl Grant {
+    /// From the word in memory. More than `SEATS_MAX` seats are taken for `SEATS_MAX`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unpack(word: u64) -> Self {
+        let seats = word as u32;
+        Self { seats: if seats > SEATS_MAX { SEATS_MAX } else { seats }, number: (word >> 32) as u32 }
+    }
+
+    /// The word in memory.
+    #[must_use]
+    pub const fn pack(self) -> u64 {
+        self.seats as u64 | (self.number as u64) << 32
+    }
+}
+
+/// The first 64 bytes of a new file.
+#[must_use]
+pub fn new_header(file_id: [u8; 16], settled_at_ms: u64) -> [u8; 64] {
+    let mut header = [0; 64];
+    header[AT_MAGIC..][..8].copy_from_slice(&MAGIC.to_le_bytes());
+    header[AT_VERSION..][..4].copy_from_slice(&VERSION.to_le_bytes());
+    header[AT_SLOTS..][..4].copy_from_slice(&SLOTS.to_le_bytes());
+    header[AT_FILE_ID..][..16].copy_from_slice(&file_id);
+    header[AT_SETTLED..][..8].copy_from_slice(&settled_at_ms.to_le_bytes());
+    header
+}
+
+/// Why a file is not a pool of this version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unfit {
+    /// No bytes at all: what a power cut leaves.
+    Empty,
+    /// Ours, but not of the length that it must have.
+    Torn,
+    /// Not ours.
+    Foreign,
+    /// Ours, of an older version.
+    Older(u32),
+    /// Ours, of a newer version.
+    Newer(u32),
+    /// Ours, but its counts contradict one another.
+    Inconsistent,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "it is empty"),
+            Self::Torn => write!(f, "its length is wrong (a pool has {FILE_BYTES} bytes)"),
+            Self::Foreign => write!(f, "it is not a seat pool"),
+            Self::Older(version) => write!(f, "it has the older version {version} (this is {VERSION})"),
+            Self::Newer(version) => write!(f, "it has the newer version {version} (this is {VERSION})"),
+            Self::Inconsistent => write!(f, "its counts contradict one another"),
+        }
+    }
+}
+
+/// Is a file of `length` bytes that begins with `start` a pool of this version?
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(start: &[u8], length: u64) -> Result<(), Unfit> {
+    if length == 0 {
+        return Err(Unfit::Empty);
+    }
+    if u64_at(start, AT_MAGIC) != Some(MAGIC) {
+        return Err(Unfit::Foreign);
+    }
+    match u32_at(start, AT_VERSION) {
+        Some(version) if version < VERSION => return Err(Unfit::Older(version)),
+        Some(version) if version > VERSION => return Err(Unfit::Newer(version)),
+        Some(_) => {}
+        None => return Err(Unfit::Torn),
+    }
+    if u32_at(start, AT_SLOTS) != Some(SLOTS) || length != FILE_BYTES as u64 {
+        return Err(Unfit::Torn);
+    }
+    Ok(())
+}
+
+/// What a pool file says at the moment it was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PoolReport {
+    /// Version of the layout.
+    pub version: u32,
+    /// Random id of the file.
+    pub file_id: [u8; 16],
+    /// Seats granted, and the grant's number.
+    pub grant: Grant,
+    /// Seats used.
+    pub used: u32,
+    /// Slots that were attached at some time.
+    pub mark: u32,
+    /// May somebody be waiting for a seat?
+    pub waiters: bool,
+    /// The attached slots, with their seats.
+    pub slots: Vec<SlotReport>,
+}
+
+/// An attached slot of a pool.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlotReport {
+    /// Number of the slot: byte `LOCK_BASE + slot` is locked while its owner lives.
+    pub slot: u16,
+    /// Seats that it holds.
+    pub held: u32,
+    /// Which life of the slot this is.
+    pub life: u32,
+    /// Is it known to be dead? If not, its lock decides.
+    pub died: bool,
+    /// Thread id of its guardian; 0 if it has none.
+    pub guardian: u32,
+    /// Process id, as the process sees itself.
+    pub pid: u32,
+    /// Inode of the pid namespace in which `pid` is meant.
+    pub pid_namespace: u64,
+    /// Attached since, Unix seconds.
+    pub since: u64,
+    /// Name of the process.
+    pub name: String,
+}
+
+/// Read a whole pool file.
+///
+/// A file that is in use may change while it is read: the report is then of no one instant.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn parse(bytes: &[u8]) -> Result<PoolReport, Unfit> {
+    check(bytes, bytes.len() as u64)?;
+    let word = |at| u64_at(bytes, at).ok_or(Unfit::Torn);
+    let half = |at| u32_at(bytes, at).ok_or(Unfit::Torn);
+    let pool = PoolWord::unpack([word(AT_POOL)?, word(AT_POOL + 8)?]);
+    let mark = half(AT_MARK)?.min(SLOTS);
+    let mut file_id = [0; 16];
+    file_id.copy_from_slice(&bytes[AT_FILE_ID..][..16]);
+    let mut slots = Vec::new();
+    for slot in 0..mark as u16 {
+        let at = slot_offset(slot);
+        let own = SlotWord::unpack([word(at)?, word(at + 8)?]);
+        let (held, life) = if pool.slot == slot { (pool.held, pool.life) } else { (own.held, own.life) };
+        if !is_attached(life) {
+            continue;
+        }
+        let flag = half(at + IN_SLOT_FLAG)?;
+        slots.push(SlotReport {
+            slot,
+            held,
+            life,
+            died: flag & OWNER_DIED != 0,
+            guardian: if flag & OWNER_DIED == 0 { flag } else { 0 },
+            pid: half(at + IN_SLOT_PID)?,
+            pid_namespace: word(at + IN_SLOT_NAMESPACE)?,
+            since: word(at + IN_SLOT_SINCE)?,
+            name: name_from(&bytes[at + IN_SLOT_NAME..][..NAME_BYTES]),
+        });
+    }
+    Ok(PoolReport {
+        version: VERSION,
+        file_id,
+        grant: Grant::unpack(word(AT_GRANT)?),
+        used: pool.used,
+        mark,
+        waiters: half(AT_WAITERS)? != 0,
+        slots,
+    })
+}
+
+/// A process name as it stands in a slot: up to the first zero, and nothing in it that could steer a terminal.
+#[must_use]
+pub fn name_from(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_file() -> Vec<u8> {
+        let mut bytes = vec![0; FILE_BYTES];
+        bytes[..64].copy_from_slice(&new_header([7; 16], 0));
+        bytes
+    }
+
+    #[test]
+    fn words_come_back_as_they_were_packed() {
+        let word = PoolWord { used: 65_536, held: 3, life: 0xab_cdef, slot: 4095, seq: SEQ_MASK };
+        assert_eq!(PoolWord::unpack(word.pack()), word);
+        assert_eq!(SlotWord::unpack(word.as_slot().pack()), word.as_slot());
+        let grant = Grant { seats: 65_536, number: u32::MAX };
+        assert_eq!(Grant::unpack(grant.pack()), grant);
+    }
+
+    #[test]
+    fn lives_keep_their_parity_when_the_counter_wraps() {
+        let last = LIFE_MASK as u32;
+        assert_eq!((next_free(last), next_attached(last), next_attached(0)), (0, 1, 1));
+        assert_eq!(next_attached(last - 1), last);
+    }
+
+    #[test]
+    fn a_new_file_reads_as_an_empty_pool() {
+        let report = parse(&new_file()).unwrap();
+        assert_eq!((report.used, report.mark, report.slots.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_slot_in_the_pool_word_is_read_from_there() {
+        let mut bytes = new_file();
+        let pool = PoolWord { used: 5, held: 2, life: 1, slot: 1, seq: 9 }.pack();
+        bytes[AT_POOL..][..8].copy_from_slice(&pool[0].to_le_bytes());
+        bytes[AT_POOL + 8..][..8].copy_from_slice(&pool[1].to_le_bytes());
+        bytes[AT_MARK] = 2;
+        let other = SlotWord { held: 3, life: 5, seq: 8 }.pack();
+        bytes[slot_offset(0)..][..8].copy_from_slice(&other[0].to_le_bytes());
+        bytes[slot_offset(1) + IN_SLOT_NAME..][..3].copy_from_slice(b"a\x1bb");
+        let report = parse(&bytes).unwrap();
+        let held: Vec<_> = report.slots.iter().map(|slot| (slot.slot, slot.held, slot.life)).collect();
+        assert_eq!(held, [(0, 3, 5), (1, 2, 1)]);
+        assert_eq!(report.slots[1].name, "a?b");
+    }
+
+    #[test]
+    fn every_unfit_file_is_named() {
+        let mut newer = new_file();
+        newer[AT_VERSION] = 9;
+        let mut older = new_file();
+        older[AT_VERSION] = 0;
+        for (bytes, unfit) in [
+            (vec![], Unfit::Empty),
+            (new_file()[..FILE_BYTES / 2].to_vec(), Unfit::Torn),
+            (new_file()[..9].to_vec(), Unfit::Torn),
+            (vec![0x5a; FILE_BYTES], Unfit::Foreign),
+            (vec![0; FILE_BYTES], Unfit::Foreign),
+            (older, Unfit::Older(0)),
+            (newer, Unfit::Newer(9)),
+        ] {
+            assert_eq!(parse(&bytes), Err(unfit));
+        }
+    }
+
+    #[test]
+    fn scribbled_bytes_are_read_without_a_panic() {
+        let mut state = 1_u64;
+        for _ in 0..20 {
+            let mut bytes = new_file();
+            for byte in &mut bytes[64..] {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                *byte = (state >> 56) as u8;
+            }
+            let report = parse(&bytes).unwrap();
+            assert!(report.mark <= SLOTS && report.grant.seats <= SEATS_MAX);
+        }
+    }
+}

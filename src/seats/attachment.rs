@@ -1,0 +1,282 @@
+//! Becoming and ceasing to be an owner, and moving when the pool file was replaced.
+//!
+//! | this process is | identity word | lock | guardian |
+//! | --- | --- | --- | --- |
+//! | not attached (also: a fresh child) | 0 | none | none |
+//! | attached | slot, life, lineage | held | starting or on duty |
+//!
+//! Each change is made by one thread at a time, inside the gate of the newest view. A move ends with a newer
+//! view, so whoever comes through a gate looks whether its view still is the newest.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use seatmeter_protocol::seat_layout::{Grant, Unfit};
+
+use super::error::{Repair, SeatError};
+use super::file::Home;
+use super::guardian::{self, Guarded};
+use super::holders;
+use super::kill_points::kill_point;
+use super::log::Log;
+use super::pool::{self, Me};
+use super::system::{self, Identity};
+use super::view::{Candidate, View, sure};
+use super::waiting;
+use super::wide;
+use super::wiped::{Identified, LINEAGE_MASK, Passage};
+
+/// A file that comes out inconsistent again and again is being scribbled on.
+const OPEN_TRIES_MAX: u32 = 4;
+/// The number of the grant that closes a file which is no longer the pool.
+pub(super) const CLOSED: u32 = u32::MAX;
+/// On slow paths the file is looked for at most this often.
+const LOOK_EVERY_MS: u64 = 20;
+
+/// Attachments of this process to any pool, ever. Forked children go on counting.
+static LINEAGES: AtomicU32 = AtomicU32::new(0);
+
+/// What the public face, the guardian and the waiters share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    home: Home,
+    views: Log<View>,
+    pub(super) repairs: Log<Repair>,
+}
+
+/// Did the file prove to be another one?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    Same,
+    New,
+}
+
+impl Shared {
+    pub(super) fn open(directory: &Path, name: &str) -> Result<Self, SeatError> {
+        if !wide::is_available() {
+            return Err(SeatError::Processor);
+        }
+        let shared = Self { home: Home::new(directory, name)?, views: Log::new(), repairs: Log::new() };
+        let view = shared.open_view()?;
+        view.wait_until_settled();
+        shared.views.push(view);
+        Ok(shared)
+    }
+
+    fn open_view(&self) -> Result<View, SeatError> {
+        let path = &self.home.path;
+        let mut repairs = Vec::new();
+        for _ in 0..OPEN_TRIES_MAX {
+            let file = self.home.open_or_create(&mut repairs);
+            for repair in repairs.drain(..) {
+                self.repairs.push(repair);
+            }
+            let file = file?;
+            let copy = file.try_clone().map_err(|error| SeatError::io(path, "open", error))?;
+            let view = View::new(file, path).map_err(|error| SeatError::io(path, "map", error))?;
+            if view.is_consistent() {
+                return Ok(view);
+            }
+            self.home.set_aside(&copy, Unfit::Inconsistent, &mut repairs)?;
+        }
+        Err(SeatError::Scribbled { path: path.clone() })
+    }
+
+    /// The file that is the pool as far as we know.
+    #[inline(always)]
+    pub(super) fn view(&self) -> &View {
+        // `open` pushed one.
+        self.views.newest().expect("a pool has a view from its opening on")
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.home.path
+    }
+
+    /// The newest view, with its gate shut behind us.
+    fn enter(&self) -> (&View, Passage<'_>) {
+        loop {
+            let view = self.view();
+            let passage = view.local.gate.enter();
+            // A loop that ends: each round needs another replaced file.
+            if std::ptr::eq(view, self.view()) {
+                return (view, passage);
+            }
+        }
+    }
+
+    /// The newest view, after whoever was attaching, detaching or moving has finished.
+    pub(super) fn settled_view(&self) -> &View {
+        self.enter().0
+    }
+
+    /// Attach, unless another thread was faster.
+    pub(super) fn attach(self: &Arc<Self>) -> Result<(), SeatError> {
+        self.look(true)?;
+        let (view, _passage) = self.enter();
+        if view.local.identified().is_some() {
+            return Ok(());
+        }
+        let lineage = LINEAGES.fetch_add(1, Ordering::Relaxed) & LINEAGE_MASK;
+        let me = take_slot(view)?;
+        view.local.identify(Some(Identified { me, lineage }));
+        self.post_guardian(view, me);
+        Ok(())
+    }
+
+    fn post_guardian(self: &Arc<Self>, view: &View, me: Me) {
+        let post = Post { shared: Arc::clone(self), view, slot: me.slot };
+        guardian::start(Arc::new(post));
+    }
+
+    /// Give everything back.
+    pub(super) fn detach(&self) {
+        let (view, _passage) = self.enter();
+        let Some(who) = view.local.identified() else { return };
+        view.local.identify(None);
+        sure(pool::reclaim(&view.mapping, who.me));
+        kill_point("detach: seats given back");
+        release_slot(view);
+        waiting::ring(view);
+    }
+
+    /// `who` was found to be attached no longer, although we live. Attach anew.
+    pub(super) fn lost(&self, who: Identified) {
+        let (view, _passage) = self.enter();
+        if view.local.identified() != Some(who) {
+            return;
+        }
+        view.local.identify(None);
+        release_slot(view);
+        self.repairs.push(Repair::Lost { path: self.home.path.clone() });
+    }
+
+    /// Is the file still the one with the name? If not, move to the one that is.
+    pub(super) fn look(self: &Arc<Self>, now: bool) -> Result<Place, SeatError> {
+        let view = self.view();
+        let ms = system::coarse_ms();
+        if !now && ms.wrapping_sub(view.local.looked_at_ms.load(Ordering::Relaxed)) < LOOK_EVERY_MS {
+            return Ok(Place::Same);
+        }
+        view.local.looked_at_ms.store(ms, Ordering::Relaxed);
+        if !is_replaced(view) {
+            return Ok(Place::Same);
+        }
+        let (view, _passage) = self.enter();
+        self.move_from(view, true)
+    }
+
+    /// Move to the file that has the name now, with the seats that we hold. Inside the gate.
+    ///
+    /// First everything that can fail; then the old life ends, which tells how many seats there are to take
+    /// along and stops threads that are taking or giving: they find the life gone, come to the gate and wait.
+    fn move_from(self: &Arc<Self>, view: &View, send_guardian_away: bool) -> Result<Place, SeatError> {
+        if !is_replaced(view) {
+            return Ok(Place::New);
+        }
+        let new = self.open_view()?;
+        let who = view.local.identified();
+        let me = who.map(|_| take_slot(&new)).transpose()?;
+        kill_point("move: attached to the new file");
+        // What the first mover closed says nothing about seats; who closed it has brought the grant along.
+        let grant = Grant::unpack(view.mapping.grant().load(Ordering::SeqCst));
+        if grant.number != CLOSED {
+            new.grant(grant);
+        }
+        view.mapping.grant().store(Grant { seats: 0, number: CLOSED }.pack(), Ordering::SeqCst);
+        let mut seats = 0;
+        if let (Some(who), Some(me)) = (who, me) {
+            seats = sure(pool::leave(&view.mapping, who.me));
+            kill_point("move: left the old file");
+            sure(pool::adopt(&new.mapping, me, seats));
+            new.local.identify(Some(Identified { me, lineage: who.lineage }));
+        }
+        self.repairs.push(Repair::Moved { path: self.home.path.clone(), seats });
+        let new = self.views.push(new);
+        view.local.identify(None);
+        if let Some(me) = me {
+            self.post_guardian(new, me);
+            if send_guardian_away {
+                release_slot(view);
+            } else if let Some(keeper) = view.kept() {
+                // The guardian itself is moving and leaves by itself. Should another process get the slot of
+                // the old file before, its flag may be cleared: then its lock is asked.
+                view.keep(None);
+                view.probe.unlock(keeper);
+            }
+        }
+        waiting::ring_all(view);
+        Ok(Place::New)
+    }
+}
+
+fn is_replaced(view: &View) -> bool {
+    // Who may no longer look at the directory stays with the file that it has.
+    Identity::of_name(&view.path).is_ok_and(|named| named != Some(view.probe.identity()))
+}
+
+fn take_slot(view: &View) -> Result<Me, SeatError> {
+    let (me, keeper) = Candidate::new(view).attach()?;
+    view.keep(Some(keeper));
+    holders::introduce(&view.mapping, me.slot);
+    Ok(me)
+}
+
+/// The life is over; now the guardian and the lock go. Were the guardian still there when the slot is another's,
+/// its end would mark that one as dead: so without its word the lock stays, and the slot with it.
+fn release_slot(view: &View) {
+    if !guardian::dismiss(&view.local.guardian) {
+        return;
+    }
+    kill_point("detach: guardian gone");
+    if let Some(keeper) = view.kept() {
+        view.keep(None);
+        view.probe.unlock(keeper);
+    }
+}
+
+/// The slot that a guardian guards.
+struct Post {
+    shared: Arc<Shared>,
+    /// One of `shared.views`, which live as long as `shared`.
+    view: *const View,
+    slot: u16,
+}
+
+// SAFETY: the pointer is to a view that `shared` owns, and views are `Sync`.
+unsafe impl Send for Post {}
+// SAFETY: as above.
+unsafe impl Sync for Post {}
+
+impl Post {
+    fn view(&self) -> &View {
+        // SAFETY: views live as long as `shared`, of which this holds a share.
+        unsafe { &*self.view }
+    }
+}
+
+impl Guarded for Post {
+    fn state(&self) -> &AtomicU32 {
+        &self.view().local.guardian
+    }
+
+    fn flag_and_bell(&self) -> (&AtomicU32, &AtomicU32) {
+        let mapping = &self.view().mapping;
+        (mapping.flag(self.slot), mapping.bell())
+    }
+
+    fn look(&self) -> bool {
+        let view = self.view();
+        if !is_replaced(view) {
+            return true;
+        }
+        // Who is inside may be waiting for this thread to leave.
+        let Some(_passage) = view.local.gate.try_enter() else { return true };
+        if !std::ptr::eq(view, self.shared.view()) {
+            return false;
+        }
+        // If it cannot be done now, the next look may do it.
+        !matches!(self.shared.move_from(view, false), Ok(Place::New))
+    }
+}

@@ -1,0 +1,168 @@
+//! What can go wrong with the pool, in words that say what to do.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use seatmeter_protocol::seat_layout::{SLOTS, Unfit};
+
+/// Why there is no seat, or no pool.
+#[derive(Debug)]
+pub enum SeatError {
+    /// Every seat is taken by living processes.
+    Full {
+        /// Seats granted to the device.
+        capacity: u32,
+        /// Seats in use; more than `capacity` after the grant shrank.
+        used: u32,
+    },
+    /// As many processes as there are slots are attached.
+    NoSlot,
+    /// The state directory is on a file system that cannot carry the pool.
+    FileSystem {
+        /// The state directory.
+        path: PathBuf,
+        /// What is known of the file system, and what it lacks.
+        kind: String,
+    },
+    /// The pool file belongs to a version of the library that is in use right now.
+    OtherVersion {
+        /// The pool file.
+        path: PathBuf,
+        /// How it differs.
+        unfit: Unfit,
+    },
+    /// Something that is not a regular file stands where the pool file belongs.
+    NotAFile {
+        /// Where it stands.
+        path: PathBuf,
+    },
+    /// This cannot be the name of a pool.
+    Name {
+        /// What was asked for.
+        name: String,
+    },
+    /// The processor lacks the 128-bit compare-exchange.
+    Processor,
+    /// The shared words changed faster than they could be read: another program writes to the file.
+    Scribbled {
+        /// The pool file.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl SeatError {
+    pub(super) fn io(path: &Path, what: &'static str, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), what, source }
+    }
+}
+
+impl fmt::Display for SeatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { capacity: 0, .. } => {
+                write!(f, "no seats are granted to this device: initialise the license first")
+            }
+            Self::Full { capacity, used } => write!(
+                f,
+                "all {capacity} seats of this device are in use ({used} held): close a reader in one of the \
+                 processes that hold them, or wait for one"
+            ),
+            Self::NoSlot => write!(
+                f,
+                "{SLOTS} processes of this device hold a place in the seat pool, which is all it has: end some"
+            ),
+            Self::FileSystem { path, kind } => write!(
+                f,
+                "the state directory {} is on {kind}: choose a directory on a local disk or tmpfs",
+                path.display()
+            ),
+            Self::OtherVersion { path, unfit } => write!(
+                f,
+                "{} is in use by another version of the library ({unfit}): end the programs that use it, or \
+                 update them",
+                path.display()
+            ),
+            Self::NotAFile { path } => {
+                write!(f, "{} is not a regular file: move it out of the way", path.display())
+            }
+            Self::Name { name } => {
+                write!(f, "{name:?} cannot name a seat pool: use 1 to 200 letters, digits, '-', '_' or '.'")
+            }
+            Self::Processor => {
+                write!(f, "this processor has no 128-bit compare-exchange, which the seat pool needs")
+            }
+            Self::Scribbled { path } => {
+                write!(f, "another program keeps writing to {}: find it and end it", path.display())
+            }
+            Self::Io { path, what, source } => write!(f, "cannot {what} {}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for SeatError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Something that was put right, for the log of the host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Repair {
+    /// A file was not a usable pool; it was renamed, and a new one made.
+    SetAside {
+        /// Where it is now.
+        path: PathBuf,
+        /// What was wrong with it.
+        unfit: Unfit,
+    },
+    /// The pool file was deleted or replaced while it was in use; this process moved to the new one.
+    Moved {
+        /// The pool file.
+        path: PathBuf,
+        /// Seats that were taken along.
+        seats: u32,
+    },
+    /// This process' place in the pool was given to another, although the process lives: something wrote to the
+    /// file or broke its locks. Its seats are no longer counted.
+    Lost {
+        /// The pool file.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetAside { path, unfit } => {
+                write!(
+                    f,
+                    "a seat pool was rebuilt because {unfit}; what it was is kept as {}",
+                    path.display()
+                )
+            }
+            Self::Moved { path, seats } => write!(
+                f,
+                "{} was deleted or replaced while in use; {seats} seats moved to the new one",
+                path.display()
+            ),
+            Self::Lost { path } => write!(
+                f,
+                "{} no longer knew this living process; something wrote to it or broke its locks",
+                path.display()
+            ),
+        }
+    }
+}

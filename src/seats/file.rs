@@ -1,0 +1,216 @@
+//! The pool file: found, made, checked, set aside.
+//!
+//! A pool is made whole before it gets its name: an unnamed file, its blocks allocated, its header written, then
+//! linked. If the name exists by then, the other's file is the pool. So a file with the name is never half made,
+//! and one that is not fit was damaged later, by a power cut or by another program; it is renamed, never deleted.
+//!
+//! Who may rename: only who holds the `flock` of the very file to be renamed and has looked under that lock
+//! whether the file still has the name. Otherwise, of two processes that see a damaged file, the slower would
+//! rename the good one that the faster has just made.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use seatmeter_protocol::seat_layout::{self, FILE_BYTES, LOCK_BASE, SLOTS, Unfit};
+
+use super::error::{Repair, SeatError};
+use super::filesystem;
+use super::kill_points::kill_point;
+use super::system::{self, Identity};
+
+/// Longest name of a pool; with what is added to it when it is set aside it stays below the usual 255.
+const NAME_BYTES_MAX: usize = 200;
+/// Found damaged, found gone, lost a race: so often, and then it is somebody else's fault.
+const TRIES_MAX: u32 = 16;
+/// Processes that use a file which was replaced notice within a second. Who replaced it lets them move first,
+/// so that the limit holds; the half second is for their work.
+pub(super) const SETTLE_MS: u64 = 1_500;
+const NAP: Duration = Duration::from_millis(5);
+
+/// Where a pool lives.
+#[derive(Clone, Debug)]
+pub(super) struct Home {
+    directory: PathBuf,
+    pub(super) path: PathBuf,
+    name: String,
+}
+
+impl Home {
+    pub(super) fn new(directory: &Path, name: &str) -> Result<Self, SeatError> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty()
+            || name.len() > NAME_BYTES_MAX
+            || name.starts_with('.')
+            || !name.chars().all(is_plain)
+        {
+            return Err(SeatError::Name { name: name.to_owned() });
+        }
+        let path = directory.join(format!("{name}.pool"));
+        Ok(Self { directory: directory.to_owned(), path, name: name.to_owned() })
+    }
+
+    /// The pool file, found or made, and what was set aside for it.
+    pub(super) fn open_or_create(&self, repairs: &mut Vec<Repair>) -> Result<File, SeatError> {
+        let io = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| SeatError::Io { path, what, source }
+        };
+        if !self.directory.is_dir() {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
+            made.map_err(io("create the state directory", &self.directory))?;
+        }
+        let directory = system::open(&self.directory, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+            .map_err(io("open the state directory", &self.directory))?;
+        let refusal =
+            filesystem::refusal(&directory).map_err(io("look at the file system of", &self.directory))?;
+        if let Some(kind) = refusal {
+            return Err(SeatError::FileSystem { path: self.directory.clone(), kind });
+        }
+        let mut settle = false;
+        for _ in 0..TRIES_MAX {
+            let Some(file) = self.open_existing()? else {
+                self.create(&directory, settle)?;
+                continue;
+            };
+            match check(&file).map_err(io("read", &self.path))? {
+                Ok(()) => return Ok(file),
+                Err(unfit) => settle |= self.set_aside(&file, unfit, repairs)?,
+            }
+        }
+        Err(SeatError::Scribbled { path: self.path.clone() })
+    }
+
+    fn open_existing(&self) -> Result<Option<File>, SeatError> {
+        // Without O_CREAT: with it, the kernel refuses files of other users in sticky directories
+        // (fs.protected_regular). O_NONBLOCK: a pipe in this place must not stop us.
+        match system::open(&self.path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0) {
+            Ok(file) => match file.metadata() {
+                Ok(data) if data.is_file() => Ok(Some(file)),
+                Ok(_) => Err(SeatError::NotAFile { path: self.path.clone() }),
+                Err(error) => Err(SeatError::io(&self.path, "look at", error)),
+            },
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOENT) => Ok(None),
+                Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
+                    Err(SeatError::NotAFile { path: self.path.clone() })
+                }
+                _ => Err(SeatError::io(&self.path, "open for reading and writing", error)),
+            },
+        }
+    }
+
+    /// Make a pool and give it the name, unless something has it by then.
+    fn create(&self, directory: &File, settle: bool) -> Result<(), SeatError> {
+        let failed = |what| move |error| SeatError::io(&self.path, what, error);
+        let unnamed = system::open(&self.directory, libc::O_TMPFILE | libc::O_RDWR, 0o600);
+        let (file, temporary) = match unnamed {
+            Ok(file) => (file, None),
+            Err(error) if has_no_unnamed_files(&error) => self.temporary_file()?,
+            Err(error) => return Err(SeatError::io(&self.path, "create", error)),
+        };
+        let made = fill(&file, directory, settle).and_then(|()| {
+            kill_point("create: before the link");
+            match &temporary {
+                Some(path) => fs::hard_link(path, &self.path),
+                None => system::link_unnamed(&file, &self.path),
+            }
+        });
+        kill_point("create: linked");
+        if let Some(path) = temporary {
+            // If it stays, it is a file that nobody looks at.
+            let _ = fs::remove_file(path);
+        }
+        match made {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("create")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn temporary_file(&self) -> Result<(File, Option<PathBuf>), SeatError> {
+        let path = self.directory.join(format!(".{}.{}.new", self.name, hex::encode(system::random_bytes())));
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        let file =
+            system::open(&path, flags, 0o600).map_err(|error| SeatError::io(&path, "create", error))?;
+        Ok((file, Some(path)))
+    }
+
+    /// Rename `file`, which is not fit to be the pool. Answers whether somebody may still be using it.
+    pub(super) fn set_aside(
+        &self,
+        file: &File,
+        unfit: Unfit,
+        repairs: &mut Vec<Repair>,
+    ) -> Result<bool, SeatError> {
+        let failed = |what| move |error| SeatError::io(&self.path, what, error);
+        let in_use = has_users(file);
+        if in_use && matches!(unfit, Unfit::Older(_) | Unfit::Newer(_)) {
+            return Err(SeatError::OtherVersion { path: self.path.clone(), unfit });
+        }
+        // Whoever is renaming it is done in microseconds.
+        for _ in 0..TRIES_MAX {
+            // SAFETY: only the descriptor is used.
+            if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+                break;
+            }
+            thread::sleep(NAP);
+        }
+        let named = Identity::of_name(&self.path).map_err(failed("look at"))?;
+        if named != Some(Identity::of(file).map_err(failed("look at"))?) {
+            return Ok(in_use);
+        }
+        let aside = format!(
+            "{}.pool.aside-{}-{}",
+            self.name,
+            system::unix_seconds(),
+            hex::encode(&system::random_bytes()[..4])
+        );
+        let aside = self.directory.join(aside);
+        fs::rename(&self.path, &aside).map_err(failed("set aside (rename) the unusable"))?;
+        kill_point("set aside: renamed");
+        repairs.push(Repair::SetAside { path: aside, unfit });
+        Ok(in_use)
+    }
+}
+
+/// Is the file fit to be the pool? Its counts are checked once it is mapped.
+fn check(file: &File) -> io::Result<Result<(), Unfit>> {
+    let mut start = [0; 64];
+    let mut got = 0;
+    while got < start.len() {
+        match file.read_at(&mut start[got..], got as u64)? {
+            0 => break,
+            more => got += more,
+        }
+    }
+    Ok(seat_layout::check(&start[..got], file.metadata()?.len()))
+}
+
+/// Does a living process hold a slot of this file?
+fn has_users(file: &File) -> bool {
+    system::is_range_locked(file.as_raw_fd(), LOCK_BASE, i64::from(SLOTS)).unwrap_or(false)
+}
+
+fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
+    if let Err(error) = system::allocate(file, FILE_BYTES) {
+        if error.raw_os_error() != Some(libc::EOPNOTSUPP) {
+            return Err(error);
+        }
+        file.write_all_at(&vec![0; FILE_BYTES], 0)?;
+    }
+    let settled_at_ms = if settle { system::coarse_ms() + SETTLE_MS } else { 0 };
+    file.write_all_at(&seat_layout::new_header(system::random_bytes(), settled_at_ms), 0)?;
+    // The file is as widely shared as its directory, whatever the umask of the first user says: seats are
+    // shared by those who share the directory.
+    let shared = directory.metadata()?.mode() & 0o022;
+    file.set_permissions(fs::Permissions::from_mode(0o600 | shared | shared << 1))
+}
+
+fn has_no_unnamed_files(error: &io::Error) -> bool {
+    // EISDIR: what kernels say that do not know the flag.
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL | libc::ENOENT))
+}

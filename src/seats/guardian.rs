@@ -1,0 +1,187 @@
+//! The thread whose end tells the others at once that its process died.
+//!
+//! The kernel drops a file lock of a dying process only after it has freed its memory: 55 to 190 ms per GiB. But
+//! before that it walks the robust list of each thread and marks the futex words found there. So a thread that
+//! does nothing else keeps one entry, the flag of the slot: the flag shows the death within some 50 µs at any
+//! size, and asking a flag is one load where asking for a lock is a system call. The lock stays the authority,
+//! for slots whose flag was never set.
+//!
+//! The list has a second word, "operation pending", meant for a mutex that was being unlocked: if the low bits
+//! of the word that it points to are zero, the kernel wakes one sleeper there. It points to the bell, so that a
+//! death wakes who waits for a seat.
+//!
+//! A thread has one robust list, and glibc keeps its own there for robust mutexes: so this must be a thread of
+//! ours, on which nobody locks such a mutex.
+//!
+//! | state | who moves it on |
+//! | --- | --- |
+//! | NONE → STARTING | who attaches, before the thread is made |
+//! | STARTING → ON_DUTY | the thread: flag set, list registered |
+//! | STARTING, ON_DUTY → LEAVING | who detaches |
+//! | STARTING, ON_DUTY, LEAVING → NONE | the thread, after it took its list away: from then on its end marks nothing |
+
+use std::io;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use seatmeter_protocol::seat_layout::OWNER_DIED;
+
+use super::kill_points::kill_point;
+use super::system::{self, futex_wait, futex_wake};
+
+pub(super) const NONE: u32 = 0;
+const STARTING: u32 = 1;
+const ON_DUTY: u32 = 2;
+const LEAVING: u32 = 3;
+
+/// Enough for a look at the file and for moving to another one; the kernel gives what is touched.
+const STACK_BYTES: usize = 64 * 1024;
+/// How often the guardian looks whether the pool file still is the one with the name.
+const LOOK_EVERY: Duration = Duration::from_millis(1000);
+/// How long a detaching thread waits for the guardian. It has nothing to do but to see the word; only a process
+/// whose threads get no time at all misses this.
+const LEAVE_WITHIN_MS: u64 = 2_000;
+
+/// What the kernel reads of a thread that ends (`struct robust_list_head`).
+#[repr(C)]
+struct Head {
+    first: *const Entry,
+    offset: libc::c_long,
+    pending: usize,
+}
+
+/// An entry of the list; `next` of the last is the head.
+#[repr(C)]
+struct Entry {
+    next: *const Head,
+}
+
+/// The calling thread's promise: while this lives, the end of the thread marks the flag and rings the bell.
+pub(super) struct Registration<'a> {
+    flag: &'a AtomicU32,
+    /// The list that was there before, glibc's.
+    previous: (*const libc::c_void, usize),
+    /// The kernel knows its address.
+    _list: Box<(Head, Entry)>,
+}
+
+impl<'a> Registration<'a> {
+    /// Register the calling thread, which must be one of ours. `flag` and `bell` must outlive the thread or this.
+    pub(super) fn of_current_thread(flag: &'a AtomicU32, bell: &AtomicU32) -> io::Result<Self> {
+        // SAFETY: no arguments.
+        let thread = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
+        let mut list =
+            Box::new((Head { first: ptr::null(), offset: 0, pending: 0 }, Entry { next: ptr::null() }));
+        // The kernel finds a word at the address of its entry plus the offset, the same for all entries. The
+        // pending "entry" is never read, so an address is enough.
+        let entry = &raw const list.1;
+        let offset = flag.as_ptr().addr().wrapping_sub(entry.addr());
+        list.0.offset = offset as libc::c_long;
+        list.0.pending = bell.as_ptr().addr().wrapping_sub(offset);
+        list.0.first = entry;
+        list.1.next = &raw const list.0;
+
+        let mut previous = (ptr::null::<libc::c_void>(), 0_usize);
+        // SAFETY: the kernel fills the pointer and the size.
+        let known =
+            unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut previous.0, &raw mut previous.1) };
+        if known != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the list is on the heap and lives as long as the registration, which puts the previous one back.
+        let set = unsafe { libc::syscall(libc::SYS_set_robust_list, &raw const list.0, size_of::<Head>()) };
+        if set != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        flag.store(thread, Ordering::SeqCst);
+        Ok(Self { flag, previous, _list: list })
+    }
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        // SAFETY: what was set before by whoever made the thread; still there, because the thread is.
+        unsafe { libc::syscall(libc::SYS_set_robust_list, self.previous.0, self.previous.1) };
+        let flag = self.flag.load(Ordering::SeqCst);
+        if flag & OWNER_DIED == 0 {
+            self.flag.store(0, Ordering::SeqCst);
+        }
+    }
+}
+
+/// What a guardian guards.
+pub(super) trait Guarded: Send + Sync + 'static {
+    /// State of the guardian, one of this file's constants.
+    fn state(&self) -> &AtomicU32;
+    /// Flag of the slot, and the bell.
+    fn flag_and_bell(&self) -> (&AtomicU32, &AtomicU32);
+    /// Once a second. False if the guardian is no longer needed.
+    fn look(&self) -> bool;
+}
+
+/// Start the guardian. Where there can be none, the lock alone tells of the death: later, but as surely.
+pub(super) fn start<G: Guarded>(guarded: Arc<G>) {
+    guarded.state().store(STARTING, Ordering::SeqCst);
+    let copy = Arc::clone(&guarded);
+    if with_signals_blocked(|| spawn(move || stand_guard(&*copy))).is_err() {
+        guarded.state().store(NONE, Ordering::SeqCst);
+    }
+}
+
+fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    // The handle is dropped: the thread says through its state that it is done.
+    thread::Builder::new().name("seatmeter".to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
+}
+
+fn stand_guard<G: Guarded>(guarded: &G) {
+    let state = guarded.state();
+    let (flag, bell) = guarded.flag_and_bell();
+    let registration = Registration::of_current_thread(flag, bell);
+    kill_point("guardian: registered");
+    let _ = state.compare_exchange(STARTING, ON_DUTY, Ordering::SeqCst, Ordering::Relaxed);
+    while state.load(Ordering::SeqCst) != LEAVING {
+        futex_wait(state, ON_DUTY, LOOK_EVERY, false);
+        if state.load(Ordering::SeqCst) != LEAVING && !guarded.look() {
+            break;
+        }
+    }
+    drop(registration);
+    state.store(NONE, Ordering::SeqCst);
+    futex_wake(state, i32::MAX, false);
+}
+
+/// Send the guardian away and wait until its end would mark nothing. False if it did not come to it in time: then
+/// the slot must not be given up.
+pub(super) fn dismiss(state: &AtomicU32) -> bool {
+    let until = system::coarse_ms() + LEAVE_WITHIN_MS;
+    let _ = state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| (now != NONE).then_some(LEAVING));
+    futex_wake(state, i32::MAX, false);
+    while state.load(Ordering::SeqCst) != NONE {
+        if system::coarse_ms() > until {
+            return false;
+        }
+        futex_wait(state, LEAVING, Duration::from_millis(100), false);
+    }
+    true
+}
+
+/// A thread inherits the signal mask of who makes it: so no signal of the host ever arrives on it, not even
+/// before its first instruction.
+fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the first call fills `all`, the second reads it and fills `before`.
+    let is_blocked = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0
+    };
+    let answer = body();
+    if is_blocked {
+        // SAFETY: the call above succeeded and filled `before`.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    }
+    answer
+}

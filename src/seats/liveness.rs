@@ -1,0 +1,184 @@
+//! The proof that a process lives: a lock of the kernel on its slot's byte.
+//!
+//! The lock must live exactly as long as the process. A lock kept by a descriptor does not: a daemon closes all
+//! descriptors, and a forked child keeps the description open after its parent died. So the lock is taken
+//! through an open description of its own, which a mapped page keeps alive: `close` cannot drop it, the page is
+//! not inherited (`MADV_DONTFORK`), and the kernel drops it with the process' memory, whatever the death.
+//! POSIX record locks would not do: they vanish when any descriptor of the file is closed.
+//!
+//! On overlayfs the page refers to the file below and the lock goes with `close`. Each lock is therefore looked
+//! at from outside, and where it is gone the descriptor is kept, and closed in forked children.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::path::Path;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use seatmeter_protocol::seat_layout::LOCK_BASE;
+
+use super::forks;
+use super::kill_points::kill_point;
+use super::system::{self, Identity};
+
+/// Bytes that the lock's page takes; only its being mapped matters, it is never touched.
+const PAGE_BYTES: usize = 4096;
+
+/// What keeps the lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Keeper {
+    /// The page at this address.
+    Page(usize),
+    /// This descriptor.
+    Descriptor(RawFd),
+}
+
+/// The descriptor through which locks are asked for. The host may close it, and open something else in its place.
+#[derive(Debug)]
+pub(super) struct Probe {
+    /// Descriptor in the low half, a count of its changes in the high one.
+    descriptor: AtomicU64,
+    identity: Identity,
+}
+
+impl Probe {
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let identity = Identity::of(&file)?;
+        Ok(Self { descriptor: AtomicU64::new(file.into_raw_fd() as u32 as u64), identity })
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The descriptor, if it still is the pool file; else the file of that name, if that still is.
+    fn descriptor(&self, path: &Path) -> Option<RawFd> {
+        let kept = self.descriptor.load(Ordering::Acquire);
+        if self.identity.is_of_descriptor(kept as u32 as RawFd) {
+            return Some(kept as u32 as RawFd);
+        }
+        let file = system::open(path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).ok()?;
+        if Identity::of(&file).ok()? != self.identity {
+            return None;
+        }
+        let new = u64::from(file.as_raw_fd() as u32) | ((kept >> 32) + 1) << 32;
+        match self.descriptor.compare_exchange(kept, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Some(file.into_raw_fd()),
+            Err(others) => Some(others as u32 as RawFd).filter(|&fd| self.identity.is_of_descriptor(fd)),
+        }
+    }
+
+    /// Is the lock of `slot` held? "Yes" if that cannot be found out: a living process taken for dead would cost
+    /// the limit, a dead one taken for living costs a moment.
+    pub(super) fn is_locked(&self, path: &Path, slot: u16) -> bool {
+        let Some(descriptor) = self.descriptor(path) else { return true };
+        match system::is_range_locked(descriptor, LOCK_BASE + i64::from(slot), 1) {
+            // Did we ask the right file? Another thread of the host may have closed the descriptor meanwhile.
+            Ok(false) => !self.identity.is_of_descriptor(descriptor),
+            _ => true,
+        }
+    }
+
+    /// Another description of the very same file.
+    fn reopen(&self, path: &Path) -> io::Result<File> {
+        let file = match self.descriptor(path) {
+            Some(descriptor) => {
+                let name = format!("/proc/self/fd/{descriptor}");
+                // Where /proc is not mounted, or another user's file may not be opened anew, the name may do.
+                system::open(Path::new(&name), libc::O_RDWR, 0)
+                    .or_else(|_| system::open(path, libc::O_RDWR | libc::O_NOFOLLOW, 0))?
+            }
+            None => return Err(io::Error::from_raw_os_error(libc::ESTALE)),
+        };
+        if Identity::of(&file)? == self.identity {
+            Ok(file)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ESTALE))
+        }
+    }
+
+    /// Take the lock of `slot` for the life of this process; `None` if it is taken.
+    pub(super) fn lock(&self, path: &Path, slot: u16) -> io::Result<Option<Keeper>> {
+        let Some((page, began)) = self.lock_by_page(path, slot)? else { return Ok(None) };
+        kill_point("attach: lock mapped");
+        if !forks::none_since(began) {
+            // A child of this moment has a copy of the description and will outlive us. This slot's lock says
+            // nothing until the child ends; take another slot.
+            unmap(page);
+            return Ok(None);
+        }
+        if self.is_locked(path, slot) {
+            return Ok(Some(Keeper::Page(page)));
+        }
+        unmap(page);
+        self.lock_by_descriptor(path, slot)
+    }
+
+    fn lock_by_page(&self, path: &Path, slot: u16) -> io::Result<Option<(usize, forks::Moment)>> {
+        let began = forks::quiet_moment();
+        let file = self.reopen(path)?;
+        if !system::try_lock_byte(&file, LOCK_BASE + i64::from(slot))? {
+            return Ok(None);
+        }
+        kill_point("attach: lock taken");
+        // PROT_NONE: the page is there to be mapped, not to be read.
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+        let page = unsafe {
+            libc::mmap(ptr::null_mut(), PAGE_BYTES, libc::PROT_NONE, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the range is the mapping made above.
+        if unsafe { libc::madvise(page, PAGE_BYTES, libc::MADV_DONTFORK) } != 0 {
+            let error = io::Error::last_os_error();
+            unmap(page as usize);
+            return Err(error);
+        }
+        Ok(Some((page as usize, began)))
+    }
+
+    fn lock_by_descriptor(&self, path: &Path, slot: u16) -> io::Result<Option<Keeper>> {
+        let began = forks::quiet_moment();
+        let file = self.reopen(path)?;
+        if !system::try_lock_byte(&file, LOCK_BASE + i64::from(slot))? {
+            return Ok(None);
+        }
+        let is_closed_in_children = forks::close_in_children(file.as_raw_fd(), self.identity);
+        let is_ours_alone = is_closed_in_children && forks::none_since(began);
+        if is_ours_alone && self.is_locked(path, slot) {
+            return Ok(Some(Keeper::Descriptor(file.into_raw_fd())));
+        }
+        forks::forget(file.as_raw_fd());
+        // If it is ours alone, then the kernel said yes to a lock that it does not keep.
+        if is_ours_alone { Err(io::Error::from_raw_os_error(libc::ENOLCK)) } else { Ok(None) }
+    }
+
+    /// Let the lock go.
+    pub(super) fn unlock(&self, keeper: Keeper) {
+        match keeper {
+            Keeper::Page(page) => unmap(page),
+            Keeper::Descriptor(descriptor) => {
+                forks::forget(descriptor);
+                if self.identity.is_of_descriptor(descriptor) {
+                    system::close(descriptor);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let descriptor = *self.descriptor.get_mut() as u32 as RawFd;
+        if self.identity.is_of_descriptor(descriptor) {
+            system::close(descriptor);
+        }
+    }
+}
+
+fn unmap(page: usize) {
+    // SAFETY: callers pass the address of a page that `lock_by_page` mapped and that nothing refers to.
+    unsafe { libc::munmap(page as *mut libc::c_void, PAGE_BYTES) };
+}

@@ -1,0 +1,156 @@
+//! The mapped pool file: the production `Memory`.
+//!
+//! What stands in it was written by other processes and is not trusted: slot numbers are masked to the number of
+//! slots, counts are masked to their bits, and nothing in the file is ever used as an address or a length.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use seatmeter_protocol::seat_layout::{
+    AT_BELL, AT_GRANT, AT_MARK, AT_POOL, AT_SETTLED, AT_WAITERS, FILE_BYTES, IN_SLOT_FLAG, SLOTS, slot_offset,
+};
+
+use super::memory::{Cell, Memory};
+use super::wide;
+
+/// Pauses after a lost exchange start with four and double this often: with two processes, waiting makes each
+/// three times faster than trying again at once, because the cache line travels less.
+const PAUSE_DOUBLINGS_MAX: u32 = 6;
+
+/// A pool file, mapped shared for reading and writing.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    base: NonNull<u8>,
+}
+
+// SAFETY: all access to the mapped bytes goes through atomics and the atomic 128-bit exchange.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Map a file whose length was checked.
+    pub(super) fn new(file: &File) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+        let base = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                FILE_BYTES,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        match NonNull::new(base) {
+            Some(start) if base != libc::MAP_FAILED => Ok(Self { base: start.cast() }),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    #[inline(always)]
+    fn place<T>(&self, offset: usize) -> *mut T {
+        debug_assert!(offset + size_of::<T>() <= FILE_BYTES && offset.is_multiple_of(align_of::<T>()));
+        self.base.as_ptr().wrapping_add(offset).cast()
+    }
+
+    /// The eight bytes at `offset`, one of the layout's constants.
+    #[inline(always)]
+    pub(super) fn word(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: the layout's offsets are aligned and end before FILE_BYTES, which `new` mapped; the mapping
+        // lives as long as `self`.
+        unsafe { &*self.place(offset) }
+    }
+
+    /// The four bytes at `offset`, one of the layout's constants.
+    #[inline(always)]
+    pub(super) fn half(&self, offset: usize) -> &AtomicU32 {
+        // SAFETY: as in `word`.
+        unsafe { &*self.place(offset) }
+    }
+
+    pub(super) fn grant(&self) -> &AtomicU64 {
+        self.word(AT_GRANT)
+    }
+
+    pub(super) fn settled_at_ms(&self) -> &AtomicU64 {
+        self.word(AT_SETTLED)
+    }
+
+    #[inline(always)]
+    pub(super) fn waiters(&self) -> &AtomicU32 {
+        self.half(AT_WAITERS)
+    }
+
+    pub(super) fn bell(&self) -> &AtomicU32 {
+        self.half(AT_BELL)
+    }
+
+    pub(super) fn flag(&self, slot: u16) -> &AtomicU32 {
+        self.half(slot_offset(slot) + IN_SLOT_FLAG)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `new` mapped exactly these bytes, and the borrow checker knows of no reference into them.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), FILE_BYTES) };
+    }
+}
+
+impl Memory for Mapping {
+    type Halt = Infallible;
+
+    #[inline(always)]
+    fn load(&self, cell: Cell) -> Result<u64, Infallible> {
+        // Acquire: what a writer did before the exchange that is seen here must be seen too; an attaching
+        // process clears its flag before its life can be read.
+        Ok(match cell {
+            Cell::PoolLow => self.word(AT_POOL).load(Ordering::Acquire),
+            Cell::PoolHigh => self.word(AT_POOL + 8).load(Ordering::Acquire),
+            Cell::SlotLow(slot) => self.word(slot_offset(slot)).load(Ordering::Acquire),
+            Cell::SlotHigh(slot) => self.word(slot_offset(slot) + 8).load(Ordering::Acquire),
+            Cell::Flag(slot) => u64::from(self.flag(slot).load(Ordering::Acquire)),
+            Cell::Grant => self.grant().load(Ordering::Acquire),
+            Cell::Mark => u64::from(self.half(AT_MARK).load(Ordering::Acquire)),
+        })
+    }
+
+    #[inline(always)]
+    fn replace_pool(&self, old: [u64; 2], new: [u64; 2]) -> Result<bool, Infallible> {
+        // SAFETY: AT_POOL is a multiple of 16 inside the mapping; `open` asked for the instruction.
+        Ok(unsafe { wide::compare_exchange(self.place(AT_POOL), old, new) })
+    }
+
+    #[inline(always)]
+    fn replace_slot(&self, slot: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Infallible> {
+        // SAFETY: slots are 128 bytes apart from a page's start, and `slot_offset` stays inside the mapping.
+        Ok(unsafe { wide::compare_exchange(self.place(slot_offset(slot)), old, new) })
+    }
+
+    fn clear_flag(&self, slot: u16) -> Result<(), Infallible> {
+        self.flag(slot).store(0, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn raise_mark(&self, slot: u16) -> Result<(), Infallible> {
+        self.half(AT_MARK).fetch_max(u32::from(slot) + 1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn slot_count(&self) -> u16 {
+        SLOTS as u16
+    }
+
+    #[inline]
+    fn pause(&self, round: u32) {
+        for _ in 0..4_u32 << round.min(PAUSE_DOUBLINGS_MAX) {
+            std::hint::spin_loop();
+        }
+    }
+}

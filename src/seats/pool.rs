@@ -1,0 +1,300 @@
+//! The algorithm: taking, giving, reclaiming, attaching, over single accesses to the shared words.
+//!
+//! Seats need no identity, so two numbers must change together: the seats used, and the seats held by this
+//! process. The pool word holds both for the slot that acted last, like a cache with one line; the counts of the
+//! other slots rest in words of their own. The invariant that every write keeps:
+//!
+//! > `used` is the sum of the counts of all slots, where the count of the slot in the pool word is the one in
+//! > the pool word.
+//!
+//! A process may be killed between any two accesses: each write of the pool word is one 128-bit exchange from a
+//! true state to a true state. A write of a slot word repeats what the pool word said and changes no truth.
+//!
+//! Every loop here starts over only because somebody else got further; `ROUNDS_MAX` ends it if the memory is
+//! being scribbled on.
+
+use seatmeter_protocol::seat_layout::{
+    Grant, OWNER_DIED, PoolWord, SlotWord, is_attached, next_attached, next_free,
+};
+
+use super::kill_points::kill_point;
+use super::memory::{Cell, Locksmith, Memory, Witness};
+
+/// A loop that lost this often in a row, with pauses in between, is not contended: the words are being scribbled
+/// on. Some seconds of work.
+const ROUNDS_MAX: u32 = 1 << 22;
+
+/// A process as the shared words know it: a slot, in one of its lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Me {
+    pub(crate) slot: u16,
+    pub(crate) life: u32,
+}
+
+/// What became of a take or a give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// Done.
+    Done,
+    /// No seat is free.
+    Full { used: u32, capacity: u32 },
+    /// This life of the slot is over: the process has to attach again.
+    Lost,
+    /// There is nothing to give back.
+    Nothing,
+    /// `ROUNDS_MAX` was reached.
+    Scribbled,
+}
+
+/// Take one seat.
+#[inline]
+pub(crate) fn take<M: Memory>(m: &M, me: Me) -> Result<Outcome, M::Halt> {
+    change(m, me, |used, held, capacity| {
+        if used >= capacity { Err(Outcome::Full { used, capacity }) } else { Ok((used + 1, held + 1)) }
+    })
+}
+
+/// Give one seat back.
+#[inline]
+pub(crate) fn give<M: Memory>(m: &M, me: Me) -> Result<Outcome, M::Halt> {
+    change(
+        m,
+        me,
+        |used, held, _| {
+            if held == 0 { Err(Outcome::Nothing) } else { Ok((used.saturating_sub(1), held - 1)) }
+        },
+    )
+}
+
+/// Count `seats` that this process already holds, whatever the capacity says: they come from a file that this
+/// one replaces.
+pub(crate) fn adopt<M: Memory>(m: &M, me: Me, seats: u32) -> Result<Outcome, M::Halt> {
+    change(m, me, |used, held, _| Ok((used + seats, held + seats)))
+}
+
+#[inline(always)]
+fn change<M: Memory>(
+    m: &M,
+    me: Me,
+    next: impl Fn(u32, u32, u32) -> Result<(u32, u32), Outcome>,
+) -> Result<Outcome, M::Halt> {
+    let begin = m.begin();
+    for round in 0..ROUNDS_MAX {
+        m.again(begin);
+        let capacity = Grant::unpack(m.load(Cell::Grant)?).seats;
+        // The halves may be of two different writes. Then the exchange fails, because the high half of no
+        // other write is the same.
+        let mut seen = PoolWord::unpack([m.load(Cell::PoolLow)?, m.load(Cell::PoolHigh)?]);
+        let mut held = seen.held;
+        if seen.slot != me.slot || seen.life != me.life {
+            let Some(word) = read_pool(m)? else { continue };
+            seen = word;
+            let Some(own) = truth(m, seen, me.slot)? else { continue };
+            if own.life != me.life {
+                return Ok(Outcome::Lost);
+            }
+            held = own.held;
+        }
+        let (used, held) = match next(seen.used, held, capacity) {
+            Ok(counts) => counts,
+            // A refusal has no exchange that would prove the halves to be of one write.
+            Err(refusal) if m.is_still(seen)? => return Ok(refusal),
+            Err(_) => continue,
+        };
+        if m.replace_pool(seen.pack(), seen.followed_by(used, me.slot, held, me.life).pack())? {
+            kill_point("change: exchanged");
+            return Ok(Outcome::Done);
+        }
+        m.pause(round);
+    }
+    Ok(Outcome::Scribbled)
+}
+
+/// Both halves of the pool word, of one write.
+pub(crate) fn read_pool<M: Memory>(m: &M) -> Result<Option<PoolWord>, M::Halt> {
+    let high = m.load(Cell::PoolHigh)?;
+    let low = m.load(Cell::PoolLow)?;
+    Ok((m.load(Cell::PoolHigh)? == high).then(|| PoolWord::unpack([low, high])))
+}
+
+/// Make the word of the slot in `seen` carry what `seen` says, before another slot moves into the pool word.
+fn flush<M: Memory>(m: &M, seen: PoolWord) -> Result<(), M::Halt> {
+    let begin = m.begin();
+    for _ in 0..ROUNDS_MAX {
+        m.again(begin);
+        let high = m.load(Cell::SlotHigh(seen.slot))?;
+        let low = m.load(Cell::SlotLow(seen.slot))?;
+        if SlotWord::unpack([low, high]).seq == seen.seq {
+            return Ok(());
+        }
+        // Once another write stands in the pool word, the slot's word may carry something newer than `seen`,
+        // which must not be overwritten; and the exchange that this was for will fail anyway.
+        if !m.is_still(seen)? {
+            return Ok(());
+        }
+        kill_point("flush: before the exchange");
+        if m.replace_slot(seen.slot, [low, high], seen.as_slot().pack())? {
+            kill_point("flush: exchanged");
+            return Ok(());
+        }
+        // A failed exchange is not a success: it may have been a late flush of an older write. Look again.
+    }
+    Ok(())
+}
+
+/// Count and life of `slot` while the pool word is `seen`; `None` if it no longer is.
+fn truth<M: Memory>(m: &M, seen: PoolWord, slot: u16) -> Result<Option<SlotWord>, M::Halt> {
+    if seen.slot == slot {
+        return Ok(Some(seen.as_slot()));
+    }
+    flush(m, seen)?;
+    let own = SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0]);
+    Ok(m.is_still(seen)?.then_some(own))
+}
+
+/// End the life `dead`: what it held is free. Returns the seats that came back, 0 if another was faster.
+pub(crate) fn reclaim<M: Memory>(m: &M, dead: Me) -> Result<u32, M::Halt> {
+    end_life(m, dead, |used, held| (used.saturating_sub(held), 0))
+}
+
+/// End the life `me` but let its seats stay counted for ever: the file is no longer the pool, and nobody may
+/// take here what the process takes along. Returns the seats.
+pub(crate) fn leave<M: Memory>(m: &M, me: Me) -> Result<u32, M::Halt> {
+    end_life(m, me, |used, held| (used, held))
+}
+
+fn end_life<M: Memory>(m: &M, dead: Me, next: impl Fn(u32, u32) -> (u32, u32)) -> Result<u32, M::Halt> {
+    let begin = m.begin();
+    for round in 0..ROUNDS_MAX {
+        m.again(begin);
+        let Some(seen) = read_pool(m)? else { continue };
+        let Some(own) = truth(m, seen, dead.slot)? else { continue };
+        if !m.is_same_life(own.life, dead.life) {
+            return Ok(0);
+        }
+        let (used, held) = next(seen.used, own.held);
+        let new = seen.followed_by(used, dead.slot, held, next_free(own.life));
+        if m.replace_pool(seen.pack(), new.pack())? {
+            kill_point("end of life: exchanged");
+            return Ok(own.held);
+        }
+        m.pause(round);
+    }
+    Ok(0)
+}
+
+/// Give back what dead processes hold. Returns the seats that came back.
+///
+/// Dead is final: a life takes its lock before it can be seen and keeps it to its end. So a lock found free
+/// *after* the life was read proves that this life is over, and `reclaim` does nothing if another has begun.
+/// Only slots without a guardian are asked for by the kernel, unless `ask_all`.
+#[inline]
+pub(crate) fn reclaim_dead<M: Memory>(
+    m: &M,
+    witness: &impl Witness<Halt = M::Halt>,
+    but: Option<u16>,
+    ask_all: bool,
+) -> Result<u32, M::Halt> {
+    let mark = m.load(Cell::Mark)?.min(u64::from(m.slot_count())) as u16;
+    let Some(seen) = read_pool(m)? else { return Ok(0) };
+    let mut freed = 0;
+    for slot in 0..mark {
+        if Some(slot) == but {
+            continue;
+        }
+        let own = if seen.slot == slot {
+            seen.as_slot()
+        } else {
+            SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0])
+        };
+        if own.held > 0 && is_dead(m, witness, slot, own.life, ask_all)? {
+            freed += reclaim(m, Me { slot, life: own.life })?;
+        }
+    }
+    Ok(freed)
+}
+
+fn is_dead<M: Memory>(
+    m: &M,
+    witness: &impl Witness<Halt = M::Halt>,
+    slot: u16,
+    life: u32,
+    ask: bool,
+) -> Result<bool, M::Halt> {
+    if !is_attached(life) {
+        return Ok(false);
+    }
+    let flag = m.load(Cell::Flag(slot))? as u32;
+    Ok(flag & OWNER_DIED != 0 || ((flag == 0 || ask) && !witness.is_locked(slot)?))
+}
+
+/// Become the owner of a slot. `None` if all are taken.
+pub(crate) fn attach<M: Memory>(
+    m: &M,
+    locksmith: &impl Locksmith<Halt = M::Halt>,
+) -> Result<Option<Me>, M::Halt> {
+    // First without asking the kernel about guarded slots: it takes half a microsecond for each.
+    for ask_all in [false, true] {
+        for slot in 0..m.slot_count() {
+            if let Some(me) = attach_to(m, locksmith, slot, ask_all)? {
+                return Ok(Some(me));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Become the owner of `slot` if nobody living is.
+fn attach_to<M: Memory>(
+    m: &M,
+    locksmith: &impl Locksmith<Halt = M::Halt>,
+    slot: u16,
+    ask: bool,
+) -> Result<Option<Me>, M::Halt> {
+    let Some(seen) = read_pool(m)? else { return Ok(None) };
+    let own =
+        if seen.slot == slot { seen.as_slot() } else { SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0]) };
+    if is_attached(own.life) {
+        if !is_dead(m, locksmith, slot, own.life, ask)? {
+            return Ok(None);
+        }
+        // Before the lock is taken: were this process stopped with the lock in hand, nobody could tell that
+        // the seats of the dead owner are free.
+        if own.held > 0 {
+            reclaim(m, Me { slot, life: own.life })?;
+        }
+    }
+    if !locksmith.try_lock(slot)? {
+        return Ok(None);
+    }
+    kill_point("attach: locked");
+    // The flag may still say that an earlier owner died.
+    m.clear_flag(slot)?;
+    m.raise_mark(slot)?;
+    kill_point("attach: before the exchange");
+    begin_life(m, slot)
+}
+
+fn begin_life<M: Memory>(m: &M, slot: u16) -> Result<Option<Me>, M::Halt> {
+    let begin = m.begin();
+    for round in 0..ROUNDS_MAX {
+        m.again(begin);
+        let Some(seen) = read_pool(m)? else { continue };
+        let Some(own) = truth(m, seen, slot)? else { continue };
+        let life = next_attached(own.life);
+        let used = seen.used.saturating_sub(own.held);
+        if m.replace_pool(seen.pack(), seen.followed_by(used, slot, 0, life).pack())? {
+            kill_point("attach: exchanged");
+            return Ok(Some(Me { slot, life }));
+        }
+        m.pause(round);
+    }
+    Ok(None)
+}
+
+/// Seats that are free by the counts, after dead processes gave theirs back.
+#[inline]
+pub(crate) fn free_seats<M: Memory>(m: &M) -> Result<u32, M::Halt> {
+    let used = PoolWord::unpack([m.load(Cell::PoolLow)?, 0]).used;
+    Ok(Grant::unpack(m.load(Cell::Grant)?).seats.saturating_sub(used))
+}

@@ -1,0 +1,176 @@
+//! The few system calls that the standard library has no words for.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+/// Which file a name or a descriptor means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Identity {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+impl Identity {
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        file.metadata().map(|data| Self { device: data.dev(), inode: data.ino() })
+    }
+
+    /// Of whatever has this name now; `None` if nothing has.
+    pub(super) fn of_name(path: &Path) -> io::Result<Option<Self>> {
+        match path.symlink_metadata() {
+            Ok(data) => Ok(Some(Self { device: data.dev(), inode: data.ino() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Does this descriptor, which may have been closed behind our back and used anew, still mean this file?
+    pub(super) fn is_of_descriptor(self, descriptor: RawFd) -> bool {
+        let mut answer = MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: the kernel fills `answer`, and refuses a descriptor that is closed.
+        if unsafe { libc::fstat(descriptor, answer.as_mut_ptr()) } != 0 {
+            return false;
+        }
+        // SAFETY: the call succeeded, so the kernel has filled it.
+        let answer = unsafe { answer.assume_init() };
+        (answer.st_dev, answer.st_ino) == (self.device, self.inode)
+    }
+}
+
+/// Open without following a link at the end of the path, and not to be inherited through exec.
+pub(super) fn open(path: &Path, flags: i32, mode: u32) -> io::Result<File> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let flags = flags | libc::O_CLOEXEC;
+    // SAFETY: `path` is a string that ends with a zero and outlives the call.
+    let descriptor = unsafe { libc::open(path.as_ptr(), flags, libc::c_uint::from(mode)) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
+    Ok(unsafe { File::from_raw_fd(descriptor) })
+}
+
+/// Give an unnamed file, opened as `file`, a name that nothing has yet.
+pub(super) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
+    let from = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let to = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: both are strings that end with a zero and outlive the call.
+    let answer = unsafe {
+        libc::linkat(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), libc::AT_SYMLINK_FOLLOW)
+    };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Give the file its blocks now: a hole in a full file system would kill whoever touches its page.
+pub(super) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
+    // SAFETY: only the descriptor is used.
+    match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as i64) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Take or ask for an exclusive lock that belongs to the open description, on one byte.
+pub(super) fn try_lock_byte(file: &File, byte: i64) -> io::Result<bool> {
+    let mut range = byte_range(byte, 1, libc::F_WRLCK);
+    // SAFETY: `range` is what the command expects and outlives the call.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw mut range) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        error => Err(error),
+    }
+}
+
+/// Does another open description hold a lock in this range?
+pub(super) fn is_range_locked(descriptor: RawFd, first: i64, length: i64) -> io::Result<bool> {
+    let mut range = byte_range(first, length, libc::F_WRLCK);
+    // SAFETY: `range` is what the command expects and outlives the call.
+    if unsafe { libc::fcntl(descriptor, libc::F_OFD_GETLK, &raw mut range) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(i32::from(range.l_type) != libc::F_UNLCK)
+}
+
+fn byte_range(first: i64, length: i64, kind: i32) -> libc::flock {
+    // SAFETY: `flock` is plain numbers, for which zero is a value; its pid must be zero for these commands.
+    let mut range: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
+    range.l_type = kind as libc::c_short;
+    range.l_whence = libc::SEEK_SET as libc::c_short;
+    range.l_start = first;
+    range.l_len = length;
+    range
+}
+
+/// Milliseconds of the monotonic clock, to the tick of the kernel: three times cheaper than exact.
+pub(super) fn coarse_ms() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills `now`, which has the type that it expects.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// Seconds since 1970 by the device's clock, for people to read; nothing is decided by it.
+pub(super) fn unix_seconds() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: as in `coarse_ms`.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
+    now.tv_sec as u64
+}
+
+/// Random bytes from the kernel; from the address of a local and the clock if it has none yet.
+pub(super) fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0_u8; 16];
+    // SAFETY: the buffer has the length that is passed.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    if got != bytes.len() as isize {
+        let place = bytes.as_ptr() as u64;
+        bytes[..8].copy_from_slice(&(unix_seconds() ^ place.rotate_left(32)).to_le_bytes());
+        bytes[8..].copy_from_slice(&(coarse_ms() ^ u64::from(std::process::id()) << 32).to_le_bytes());
+    }
+    bytes
+}
+
+/// Sleep while `word` is `expected`, until somebody wakes it or `timeout` is over. Early returns are possible.
+pub(super) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration, shared: bool) {
+    let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
+    let limit = libc::timespec {
+        tv_sec: timeout.as_secs() as libc::time_t,
+        tv_nsec: timeout.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: `word` and `limit` outlive the call; the kernel only reads them.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | private,
+            expected,
+            &raw const limit,
+            0_usize,
+            0_u32,
+        )
+    };
+}
+
+/// Wake up to `count` sleepers; returns how many there were.
+pub(super) fn futex_wake(word: &AtomicU32, count: i32, shared: bool) -> u32 {
+    let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
+    // SAFETY: the kernel uses the address as a name only.
+    let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | private, count) };
+    u32::try_from(woken).unwrap_or(0)
+}
+
+/// Close a descriptor that was kept as a number.
+pub(super) fn close(descriptor: RawFd) {
+    // SAFETY: callers have checked that the descriptor still is the file that they opened.
+    unsafe { libc::close(descriptor) };
+}

@@ -1,0 +1,206 @@
+//! One pool file as this process sees it: mapped, with its probe and our state in it.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use seatmeter_protocol::seat_layout::{AT_MARK, Grant, SLOTS, SlotWord};
+
+use super::attachment::CLOSED;
+use super::error::SeatError;
+use super::file::SETTLE_MS;
+use super::liveness::{Keeper, Probe};
+use super::mapping::Mapping;
+use super::memory::{Cell as Word, Locksmith, Memory, Witness};
+use super::pool;
+use super::system;
+use super::wiped::{Identified, Wiped};
+
+/// The kernel is asked about guarded slots at most this often, and less often when there are many: a lock is
+/// freed late anyway, and the flags have told before.
+const ASK_EVERY_MS: u64 = 4;
+const ASK_EVERY_MS_IF_MANY: u64 = 100;
+const MANY_SLOTS: u32 = 256;
+/// How often the counts are added up before a busy pool is taken to be sound.
+const AUDITS_MAX: u32 = 8;
+
+/// A pool file, mapped.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) mapping: Mapping,
+    pub(super) probe: Probe,
+    pub(super) local: Wiped,
+    pub(super) path: PathBuf,
+}
+
+/// What a function that cannot be halted answers.
+#[inline(always)]
+pub(super) fn sure<T>(answer: Result<T, Infallible>) -> T {
+    let Ok(value) = answer;
+    value
+}
+
+impl View {
+    pub(super) fn new(file: File, path: &Path) -> io::Result<Self> {
+        let mapping = Mapping::new(&file)?;
+        Ok(Self { mapping, probe: Probe::new(file)?, local: Wiped::new()?, path: path.to_owned() })
+    }
+
+    /// Is the sum of the counts what the pool word says? Only a sum that no write disturbed counts.
+    pub(super) fn is_consistent(&self) -> bool {
+        // Closed by who moved away from it, so it cannot be the file with the name.
+        if Grant::unpack(self.mapping.grant().load(Ordering::Acquire)).number == CLOSED {
+            return false;
+        }
+        for _ in 0..AUDITS_MAX {
+            let Some(seen) = sure(pool::read_pool(&self.mapping)) else { continue };
+            if u32::from(seen.slot) >= SLOTS {
+                return false;
+            }
+            let mark = self.mapping.half(AT_MARK).load(Ordering::Acquire);
+            if mark > SLOTS {
+                return false;
+            }
+            let rests = (0..mark as u16)
+                .filter(|&slot| slot != seen.slot)
+                .map(|slot| SlotWord::unpack([sure(self.mapping.load(Word::SlotLow(slot))), 0]).held);
+            let sum = rests.sum::<u32>() + seen.held;
+            if sure(self.mapping.is_still(seen)) {
+                return sum == seen.used;
+            }
+        }
+        true
+    }
+
+    /// Let the processes of a file that this one replaced move here first.
+    pub(super) fn wait_until_settled(&self) {
+        let at = self.mapping.settled_at_ms().load(Ordering::Acquire);
+        while at > system::coarse_ms() && at - system::coarse_ms() <= SETTLE_MS {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Let the pool have as many seats as `grant` says, unless a newer one was heard. Of two with one number,
+    /// the greater counts.
+    pub(super) fn grant(&self, grant: Grant) -> bool {
+        let newer = |word| {
+            let now = Grant::unpack(word);
+            ((grant.number, grant.seats) > (now.number, now.seats)).then(|| grant.pack())
+        };
+        let word = self.mapping.grant();
+        word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, newer).is_ok()
+            || Grant::unpack(word.load(Ordering::SeqCst)) == grant
+    }
+
+    /// Give back what the dead hold.
+    #[inline]
+    pub(super) fn reclaim_dead(&self, who: Option<Identified>) -> u32 {
+        let mark = self.mapping.half(AT_MARK).load(Ordering::Relaxed);
+        // Alone, there is nobody to ask for, and no need to know the time.
+        let ask_all = mark > 1 && self.is_time_to_ask(mark);
+        sure(pool::reclaim_dead(&self.mapping, self, who.map(|who| who.me.slot), ask_all))
+    }
+
+    fn is_time_to_ask(&self, mark: u32) -> bool {
+        let period = if mark < MANY_SLOTS { ASK_EVERY_MS } else { ASK_EVERY_MS_IF_MANY };
+        let now = system::coarse_ms();
+        let last = self.local.asked_at_ms.load(Ordering::Relaxed);
+        let due = now.wrapping_sub(last) >= period;
+        if due {
+            self.local.asked_at_ms.store(now, Ordering::Relaxed);
+        }
+        due
+    }
+
+    pub(super) fn keep(&self, keeper: Option<Keeper>) {
+        let (page, descriptor) = match keeper {
+            None => (0, 0),
+            Some(Keeper::Page(page)) => (page, 0),
+            Some(Keeper::Descriptor(descriptor)) => (0, descriptor + 1),
+        };
+        self.local.lock_page.store(page, Ordering::Release);
+        self.local.lock_descriptor.store(descriptor, Ordering::Release);
+    }
+
+    pub(super) fn kept(&self) -> Option<Keeper> {
+        match (
+            self.local.lock_page.load(Ordering::Acquire),
+            self.local.lock_descriptor.load(Ordering::Acquire),
+        ) {
+            (0, 0) => None,
+            (0, descriptor) => Some(Keeper::Descriptor(descriptor - 1)),
+            (page, _) => Some(Keeper::Page(page)),
+        }
+    }
+}
+
+impl Witness for View {
+    type Halt = Infallible;
+
+    fn is_locked(&self, slot: u16) -> Result<bool, Infallible> {
+        Ok(self.probe.is_locked(&self.path, slot))
+    }
+}
+
+/// A view whose process is about to attach.
+pub(super) struct Candidate<'a> {
+    view: &'a View,
+    keeper: Cell<Option<Keeper>>,
+    failure: RefCell<Option<SeatError>>,
+}
+
+impl<'a> Candidate<'a> {
+    pub(super) fn new(view: &'a View) -> Self {
+        Self { view, keeper: Cell::new(None), failure: RefCell::new(None) }
+    }
+
+    /// Find a slot. The lock belongs to the caller.
+    pub(super) fn attach(self) -> Result<(pool::Me, Keeper), SeatError> {
+        let me = sure(pool::attach(&self.view.mapping, &self));
+        match (me, self.keeper.take(), self.failure.into_inner()) {
+            (Some(me), Some(keeper), _) => Ok((me, keeper)),
+            (_, keeper, failure) => {
+                if let Some(keeper) = keeper {
+                    self.view.probe.unlock(keeper);
+                }
+                Err(failure.unwrap_or(SeatError::NoSlot))
+            }
+        }
+    }
+}
+
+impl Witness for Candidate<'_> {
+    type Halt = Infallible;
+
+    fn is_locked(&self, slot: u16) -> Result<bool, Infallible> {
+        self.view.is_locked(slot)
+    }
+}
+
+impl Locksmith for Candidate<'_> {
+    fn try_lock(&self, slot: u16) -> Result<bool, Infallible> {
+        if let Some(keeper) = self.keeper.take() {
+            self.view.probe.unlock(keeper);
+        }
+        if self.failure.borrow().is_some() {
+            return Ok(false);
+        }
+        match self.view.probe.lock(&self.view.path, slot) {
+            Ok(keeper) => {
+                self.keeper.set(keeper);
+                Ok(keeper.is_some())
+            }
+            Err(error) => {
+                let failure =
+                    SeatError::io(&self.view.path, "hold a lock that ends with the process on", error);
+                self.failure.replace(Some(failure));
+                Ok(false)
+            }
+        }
+    }
+}

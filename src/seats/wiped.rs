@@ -1,0 +1,185 @@
+//! What a forked child must not inherit.
+//!
+//! All state that changes after `open` stands on a page that the kernel fills with zeros in a child
+//! (`MADV_WIPEONFORK`), and zero means "not attached, nobody works here" for each word of it. So the child begins
+//! anew without being told, at no cost: the word that says who we are is loaded on every take anyway, where
+//! asking for the process id would cost 140 ns. A lock that the parent held at the fork is free in the child.
+
+use std::io;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::pool::Me;
+use super::system::{futex_wait, futex_wake};
+
+/// The kernel wipes whole pages; no page is larger than this on the targets that we build for.
+pub(super) const PAGE_BYTES: usize = 65_536;
+
+/// State of this process in one pool file. Zero is its beginning.
+#[derive(Default, Debug)]
+#[repr(C)]
+pub(super) struct Local {
+    identity: AtomicU64,
+    /// For how the pool is worked on: attach, detach, move.
+    pub(super) gate: Gate,
+    /// State of the guardian thread, see there.
+    pub(super) guardian: AtomicU32,
+    /// Address of the page that keeps the slot's lock, 0 if none.
+    pub(super) lock_page: AtomicUsize,
+    /// Descriptor that keeps the slot's lock where a page cannot, plus one.
+    pub(super) lock_descriptor: AtomicI32,
+    /// When the kernel was last asked about all slots, and when the file was last looked for.
+    pub(super) asked_at_ms: AtomicU64,
+    pub(super) looked_at_ms: AtomicU64,
+}
+
+/// Who this process is in the pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Identified {
+    pub(super) me: Me,
+    /// Number of this attachment within the process: a seat carries it. It stays when the pool moves to a new
+    /// file, and a forked child goes on counting, so that no seat of the parent is one of the child.
+    pub(super) lineage: u32,
+}
+
+pub(super) const LINEAGE_MASK: u32 = (1 << 24) - 1;
+
+impl Local {
+    /// `None` if the process is not attached. The life of an attached process is odd, so its word is not zero.
+    #[inline(always)]
+    pub(super) fn identified(&self) -> Option<Identified> {
+        let word = self.identity.load(Ordering::Acquire);
+        let me = Me { slot: word as u16, life: (word >> 40) as u32 };
+        (word != 0).then_some(Identified { me, lineage: (word >> 16) as u32 & LINEAGE_MASK })
+    }
+
+    pub(super) fn identify(&self, who: Option<Identified>) {
+        let word = who.map_or(0, |who| {
+            u64::from(who.me.slot)
+                | u64::from(who.lineage & LINEAGE_MASK) << 16
+                | u64::from(who.me.life) << 40
+        });
+        self.identity.store(word, Ordering::Release);
+    }
+}
+
+/// A `Local` on a page of its own.
+#[derive(Debug)]
+pub(super) struct Wiped {
+    page: NonNull<Local>,
+}
+
+// SAFETY: `Local` is atomics only, and the page belongs to this object alone.
+unsafe impl Send for Wiped {}
+// SAFETY: as above.
+unsafe impl Sync for Wiped {}
+
+impl Wiped {
+    pub(super) fn new() -> io::Result<Self> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+        let page = unsafe { libc::mmap(ptr::null_mut(), PAGE_BYTES, access, kind, -1, 0) };
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let wiped = Self { page: NonNull::new(page.cast()).ok_or_else(io::Error::last_os_error)? };
+        // SAFETY: the range is the mapping made above.
+        if unsafe { libc::madvise(page, PAGE_BYTES, libc::MADV_WIPEONFORK) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(wiped)
+    }
+}
+
+impl Deref for Wiped {
+    type Target = Local;
+
+    #[inline(always)]
+    fn deref(&self) -> &Local {
+        // SAFETY: the page is mapped while `self` lives and holds zeros or what was stored: both a `Local`.
+        unsafe { self.page.as_ref() }
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        // SAFETY: `new` mapped exactly this range, and no reference into it outlives `self`.
+        unsafe { libc::munmap(self.page.as_ptr().cast(), PAGE_BYTES) };
+    }
+}
+
+const OPEN: u32 = 0;
+const SHUT: u32 = 1;
+const SHUT_AND_AWAITED: u32 = 2;
+/// A sleeper looks for itself this often, should a wake be lost.
+const NAP: Duration = Duration::from_millis(100);
+
+/// A mutex whose unlocked state is zero.
+#[derive(Default, Debug)]
+pub(super) struct Gate(AtomicU32);
+
+/// The gate is shut for others while this lives.
+pub(super) struct Passage<'a>(&'a Gate);
+
+impl Gate {
+    /// Go through, if nobody is inside.
+    pub(super) fn try_enter(&self) -> Option<Passage<'_>> {
+        self.0.compare_exchange(OPEN, SHUT, Ordering::Acquire, Ordering::Relaxed).ok().map(|_| Passage(self))
+    }
+
+    /// Go through; waits for who is inside, whose work is bounded.
+    pub(super) fn enter(&self) -> Passage<'_> {
+        if let Some(passage) = self.try_enter() {
+            return passage;
+        }
+        while self.0.swap(SHUT_AND_AWAITED, Ordering::Acquire) != OPEN {
+            futex_wait(&self.0, SHUT_AND_AWAITED, NAP, false);
+        }
+        Passage(self)
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        if self.0.0.swap(OPEN, Ordering::Release) == SHUT_AND_AWAITED {
+            futex_wake(&self.0.0, 1, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_comes_back_as_it_was_stored() {
+        let local = Wiped::new().unwrap();
+        assert_eq!(local.identified(), None);
+        let who = Identified { me: Me { slot: 4095, life: 0xff_ffff }, lineage: LINEAGE_MASK };
+        local.identify(Some(who));
+        assert_eq!(local.identified(), Some(who));
+        local.identify(None);
+        assert_eq!(local.identified(), None);
+    }
+
+    #[test]
+    fn the_gate_lets_one_in_at_a_time() {
+        let (gate, mut inside) = (Gate::default(), 0_u32);
+        let count = &raw mut inside as usize;
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let _passage = gate.enter();
+                        // SAFETY: whoever is inside the gate is alone with the counter, which outlives the scope.
+                        unsafe { *(count as *mut u32) += 1 };
+                    }
+                });
+            }
+        });
+        assert_eq!(inside, 40_000);
+    }
+}
