@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment where things are")]
 
+pub mod dialogue;
 pub mod program;
 pub mod server;
 
