@@ -132,6 +132,19 @@ fn who_holds_the_seats_is_known() {
 }
 
 #[test]
+fn the_doctor_shows_who_holds_the_seats_and_who_has_died() {
+    let device = Device::new();
+    let mut a = device.process(4);
+    assert_eq!((a.ask("take"), a.ask("take")), ("0".into(), "0".into()));
+    let told = device.server.doctor_seats(&device.tool.state());
+    assert!(told.contains("2 of 4 seats in use, 2 free"), "{told}");
+    assert!(told.contains(&format!("2 seats  program (pid {})", a.pid())), "{told}");
+    a.kill();
+    let told = device.server.doctor_seats(&device.tool.state());
+    assert!(told.contains("0 of 4 seats in use, 4 free") && told.contains("has died"), "{told}");
+}
+
+#[test]
 fn shutting_down_gives_the_seats_back_and_the_next_start_finds_all_free() {
     let device = Device::new();
     let (mut a, mut b) = (device.process(4), device.process(4));

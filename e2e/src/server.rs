@@ -97,6 +97,21 @@ impl Server {
     }
 }
 
+impl Server {
+    /// What `seatmeterd doctor seats` prints for a device.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn doctor_seats(&self, state: &Path) -> String {
+        let mut command = Command::new(binary());
+        let output =
+            command.args(["doctor", "seats", "--state-dir"]).arg(state).output().expect("seatmeterd runs");
+        assert!(output.status.success(), "doctor failed: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // Both fail only when it has ended already.

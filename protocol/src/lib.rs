@@ -9,6 +9,7 @@ pub mod charge_way;
 pub mod error_code;
 pub mod license;
 pub mod message;
+pub mod page_module;
 pub mod seat_layout;
 pub mod signature;
 pub mod slot;

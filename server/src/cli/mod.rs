@@ -3,6 +3,7 @@
 //! Exit code 0 is success, 1 a failure that one sentence on standard error explains, 2 a command line that
 //! makes no sense. What a command is asked for goes to standard output, everything else to standard error.
 
+mod doctor;
 mod init;
 mod serve;
 mod usage_export;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::page_module::page_module_name;
 use seatmeter_protocol::symbology::symbology_name;
 
 use crate::data_dir::DataDir;
@@ -36,6 +38,14 @@ enum Command {
     /// Show or export what has been used
     #[command(subcommand)]
     Usage(Usage),
+    /// Look at a device's state and say what is wrong with it
+    #[command(subcommand)]
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Subcommand)]
+enum Doctor {
+    Seats(doctor::SeatsArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments, output),
         Command::Usage(Usage::Show(arguments)) => usage_show::run(&arguments, output),
         Command::Usage(Usage::Export(arguments)) => usage_export::run(&arguments, output),
+        Command::Doctor(Doctor::Seats(arguments)) => doctor::seats(&arguments, output),
     };
     match outcome {
         // Whoever reads the output has seen enough, as in `seatmeterd usage export | head`.
@@ -101,7 +112,7 @@ fn kind_noun(kind: UsageKind, count: u128) -> &'static str {
 fn what_name(kind: UsageKind, what: u32) -> String {
     match kind {
         UsageKind::Scan => symbology_name(what),
-        UsageKind::Page => format!("MODULE_{what}"),
+        UsageKind::Page => page_module_name(what),
         UsageKind::Image => String::new(),
     }
 }

@@ -1,0 +1,98 @@
+//! `seatmeterd doctor seats`: who has the seats of a device.
+//!
+//! Reads the pool files of a state directory and asks the kernel, by the lock of each slot, who lives. Changes
+//! nothing, and works while the pools are in use and when no server runs.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use seatmeter_protocol::seat_layout::{LOCK_BASE, PoolReport, SlotReport, parse};
+
+use super::output_error;
+use crate::error::Error;
+use crate::utc;
+
+/// Show who holds the seats of this device
+#[derive(Args, Debug)]
+pub(super) struct SeatsArguments {
+    /// The state directory of the device, as its programs use it
+    #[arg(long, value_name = "DIR", env = "SEATMETER_STATE_DIR", default_value = "/var/lib/seatmeter")]
+    state_dir: PathBuf,
+}
+
+pub(super) fn seats(arguments: &SeatsArguments, output: &mut dyn Write) -> Result<(), Error> {
+    let folder = arguments.state_dir.join("seats");
+    let entries = std::fs::read_dir(&folder).map_err(|e| {
+        Error::Setup(format!(
+            "{} cannot be read: {e}. Name the state directory of the programs with --state-dir",
+            folder.display()
+        ))
+    })?;
+    let mut pools: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    pools.retain(|path| path.extension().is_some_and(|ending| ending == "pool"));
+    pools.sort();
+    if pools.is_empty() {
+        writeln!(output, "no program of this device has had a seat yet").map_err(output_error)?;
+    }
+    for path in pools {
+        show(&path, output).map_err(output_error)?;
+    }
+    Ok(())
+}
+
+fn show(path: &Path, output: &mut dyn Write) -> std::io::Result<()> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let file = File::open(path)?;
+    let report = match std::fs::read(path).map(|bytes| parse(&bytes))? {
+        Ok(report) => report,
+        Err(unfit) => return writeln!(output, "{name}: not a seat pool of this version: {unfit}"),
+    };
+    let holders: Vec<(&SlotReport, bool)> =
+        report.slots.iter().filter(|slot| slot.held > 0).map(|slot| (slot, lives(&file, slot))).collect();
+    write_pool(&name, &report, &holders, output)
+}
+
+fn write_pool(
+    name: &str,
+    report: &PoolReport,
+    holders: &[(&SlotReport, bool)],
+    output: &mut dyn Write,
+) -> std::io::Result<()> {
+    let dead: u32 = holders.iter().filter(|(_, lives)| !lives).map(|(slot, _)| slot.held).sum();
+    let used = report.used.saturating_sub(dead);
+    writeln!(
+        output,
+        "{name}: {used} of {} seats in use, {} free",
+        report.grant.seats,
+        report.grant.seats.saturating_sub(used)
+    )?;
+    for (slot, lives) in holders {
+        let seats = if slot.held == 1 { "seat" } else { "seats" };
+        let (held, who, pid) = (slot.held, &slot.name, slot.pid);
+        let since = utc::text(slot.since);
+        if *lives {
+            writeln!(output, "  {held} {seats}  {who} (pid {pid}), since {since}")?;
+        } else {
+            writeln!(output, "  {held} {seats}  {who} (pid {pid}) has died: free for whoever asks next")?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the owner of a slot lives: the kernel keeps its lock exactly as long.
+fn lives(file: &File, slot: &SlotReport) -> bool {
+    let mut request = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: LOCK_BASE + i64::from(slot.slot),
+        l_len: 1,
+        l_pid: 0,
+    };
+    let asked = fcntl(file, FcntlArg::F_OFD_GETLK(&mut request));
+    // If the kernel does not say, the mark of its guardian is the next best witness.
+    if asked.is_err() { !slot.died } else { request.l_type != libc::F_UNLCK as libc::c_short }
+}
