@@ -1,4 +1,5 @@
 //! The seat pool within one process: counting, growing, shrinking, waiting, threads.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -221,5 +222,83 @@ fn names_that_could_leave_the_directory_are_refused() {
     let device = Device::new();
     for name in ["", ".", "../x", "a/b", ".hidden", "a\0b", &"x".repeat(201)] {
         assert!(matches!(SeatPool::open(device.directory.path(), name), Err(SeatError::Name { .. })));
+    }
+}
+
+/// Numbers from a seed (the constants are Knuth's).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// What a pool is, without any cleverness.
+#[derive(Default)]
+struct Model {
+    capacity: u32,
+    number: u32,
+    seats: [Vec<Seat>; 4],
+}
+
+impl Model {
+    fn used(&self) -> u32 {
+        self.seats.iter().map(|seats| seats.len() as u32).sum()
+    }
+
+    fn idle(&self) -> u32 {
+        self.capacity.saturating_sub(self.used())
+    }
+}
+
+#[test]
+fn whatever_four_owners_do_the_pool_agrees_with_a_naive_model() {
+    for seed in 0..60 {
+        let (device, mut dice, mut model) = (Device::new(), Dice(seed), Model::default());
+        let mut pools = [(); 4].map(|()| device.pool());
+        for step in 0..400 {
+            let owner = dice.below(4) as usize;
+            let (pool, seats) = (&pools[owner], &mut model.seats[owner]);
+            match dice.below(20) {
+                0..8 => match pool.take() {
+                    Ok(seat) => seats.push(seat),
+                    Err(SeatError::Full { capacity, used }) => {
+                        assert_eq!(
+                            (capacity, used),
+                            (model.capacity, model.used()),
+                            "seed {seed} step {step}"
+                        );
+                        assert_eq!(model.idle(), 0, "seed {seed} step {step}");
+                    }
+                    Err(other) => panic!("{other}"),
+                },
+                8..15 if !seats.is_empty() => {
+                    let seat = seats.swap_remove(dice.below(seats.len() as u64) as usize);
+                    pool.give(seat);
+                }
+                15 => {
+                    pool.detach();
+                    seats.drain(..).for_each(|stale| pool.give(stale));
+                }
+                16 => {
+                    pools[owner] = device.pool();
+                    seats.clear();
+                }
+                17 => {
+                    let (seats, number) = (dice.below(12) as u32, dice.below(30) as u32);
+                    let holds = (number, seats) >= (model.number, model.capacity);
+                    assert_eq!(pool.grant(seats, number), holds, "seed {seed} step {step}");
+                    if holds {
+                        (model.capacity, model.number) = (seats, number);
+                    }
+                }
+                _ => {}
+            }
+            assert_eq!(pools[dice.below(4) as usize].idle(), model.idle(), "seed {seed} step {step}");
+        }
+        let held: u32 = pools[0].holders().iter().map(|holder| holder.seats).sum();
+        assert_eq!(held, model.used(), "seed {seed}");
     }
 }

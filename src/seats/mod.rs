@@ -5,6 +5,8 @@
 //! forked child begin anew. docs/seats.md has the layout, the states and the hazards.
 
 mod attachment;
+#[cfg(test)]
+mod checker;
 mod error;
 mod file;
 mod filesystem;

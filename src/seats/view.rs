@@ -70,7 +70,7 @@ impl View {
                 .filter(|&slot| slot != seen.slot)
                 .map(|slot| SlotWord::unpack([sure(self.mapping.load(Word::SlotLow(slot))), 0]).held);
             let sum = rests.sum::<u32>() + seen.held;
-            if sure(self.mapping.is_still(seen)) {
+            if sure(pool::is_unchanged(&self.mapping, seen)) {
                 return sum == seen.used;
             }
         }
