@@ -4,32 +4,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+mod common;
+
+use common::{Device, Dice, take_all};
 use seatmeter::seats::{Seat, SeatError, SeatPool};
-
-/// A pool in a directory that goes with it.
-struct Device {
-    directory: tempfile::TempDir,
-}
-
-impl Device {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
-    }
-
-    fn pool(&self) -> SeatPool {
-        SeatPool::open(self.directory.path(), "licence").unwrap()
-    }
-
-    fn pool_of(&self, seats: u32) -> SeatPool {
-        let pool = self.pool();
-        assert!(pool.grant(seats, 1));
-        pool
-    }
-}
-
-fn take_all(pool: &SeatPool) -> Vec<Seat> {
-    std::iter::from_fn(|| pool.take().ok()).collect()
-}
 
 #[test]
 fn as_many_seats_as_granted_can_be_taken_and_no_more() {
@@ -56,7 +34,7 @@ fn every_handle_of_the_device_shares_the_seats_and_other_licences_do_not() {
     let (one, other) = (device.pool_of(2), device.pool());
     let _seat = one.take().unwrap();
     assert_eq!(other.idle(), 1);
-    let unrelated = SeatPool::open(device.directory.path(), "another").unwrap();
+    let unrelated = SeatPool::open(device.path(), "another").unwrap();
     assert!(unrelated.grant(2, 1));
     assert_eq!(unrelated.idle(), 2);
 }
@@ -221,17 +199,7 @@ fn many_waiters_all_get_their_turn() {
 fn names_that_could_leave_the_directory_are_refused() {
     let device = Device::new();
     for name in ["", ".", "../x", "a/b", ".hidden", "a\0b", &"x".repeat(201)] {
-        assert!(matches!(SeatPool::open(device.directory.path(), name), Err(SeatError::Name { .. })));
-    }
-}
-
-/// Numbers from a seed (the constants are Knuth's).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
+        assert!(matches!(SeatPool::open(device.path(), name), Err(SeatError::Name { .. })));
     }
 }
 
