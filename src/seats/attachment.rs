@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::seat_layout::{Grant, Unfit};
 
+use super::anchor;
 use super::error::{Repair, SeatError};
 use super::file::Home;
 use super::guardian::{self, Guarded};
@@ -199,11 +200,10 @@ impl Shared {
             self.post_guardian(new, me);
             if send_guardian_away {
                 release_slot(view);
-            } else if let Some(keeper) = view.kept() {
+            } else {
                 // The guardian itself is moving and leaves by itself. Should another process get the slot of
                 // the old file before, its flag may be cleared: then its lock is asked.
-                view.keep(None);
-                view.probe.unlock(keeper);
+                release_lock(view);
             }
         }
         waiting::ring_all(view);
@@ -219,6 +219,7 @@ fn is_replaced(view: &View) -> bool {
 fn take_slot(view: &View) -> Result<Me, SeatError> {
     let (me, keeper) = Candidate::new(view).attach()?;
     view.keep(Some(keeper));
+    view.local.anchor.store(anchor::drop_at(&view.path).map_or(0, |anchor| anchor + 1), Ordering::Release);
     holders::introduce(&view.mapping, me.slot);
     Ok(me)
 }
@@ -230,9 +231,17 @@ fn release_slot(view: &View) {
         return;
     }
     kill_point("detach: guardian gone");
+    release_lock(view);
+}
+
+fn release_lock(view: &View) {
     if let Some(keeper) = view.kept() {
         view.keep(None);
         view.probe.unlock(keeper);
+    }
+    let anchor = view.local.anchor.swap(0, Ordering::AcqRel);
+    if anchor != 0 {
+        anchor::raise(&view.path, anchor - 1);
     }
 }
 

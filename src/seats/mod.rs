@@ -4,6 +4,7 @@
 //! finds and makes it; `liveness` and `guardian` tell who lives; `attachment` joins and leaves; `wiped` makes a
 //! forked child begin anew. docs/seats.md has the layout, the states and the hazards.
 
+mod anchor;
 mod attachment;
 #[cfg(test)]
 mod checker;
