@@ -142,10 +142,12 @@ impl Shared {
         waiting::ring(view);
     }
 
-    /// `who` was found to be attached no longer, although we live. Attach anew.
-    pub(super) fn lost(&self, who: Identified) {
+    /// In `seen`, `who` was found to be attached no longer. If that is not because another thread has detached
+    /// or moved meanwhile, then the place is lost although we live.
+    pub(super) fn lost(&self, seen: &View, who: Identified) {
         let (view, _passage) = self.enter();
-        if view.local.identified() != Some(who) {
+        // In another file we may well have the same slot and life.
+        if !std::ptr::eq(view, seen) || view.local.identified() != Some(who) {
             return;
         }
         view.local.identify(None);

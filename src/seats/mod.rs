@@ -119,7 +119,7 @@ impl SeatPool {
             };
             match sure(pool::take(&view.mapping, who.me)) {
                 Outcome::Done => return Ok(Seat { lineage: who.lineage }),
-                Outcome::Lost => self.shared.lost(who),
+                Outcome::Lost => self.shared.lost(view, who),
                 Outcome::Full { used, capacity } => {
                     numbers = (capacity, used);
                     if self.reclaim_dead() == 0 && !matches!(self.shared.look(false), Ok(Place::New)) {
@@ -184,7 +184,7 @@ impl SeatPool {
             let Some(who) = view.local.identified().filter(|who| who.lineage == seat.lineage) else { return };
             match sure(pool::give(&view.mapping, who.me)) {
                 Outcome::Done => return waiting::ring(view),
-                Outcome::Lost => self.shared.lost(who),
+                Outcome::Lost => self.shared.lost(view, who),
                 _ => return,
             }
         }
