@@ -1,34 +1,13 @@
 //! The seat pool within one process: counting, growing, shrinking, waiting, threads.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+mod common;
+
+use common::{Device, Dice, take_all};
 use seatmeter::seats::{Seat, SeatError, SeatPool};
-
-/// A pool in a directory that goes with it.
-struct Device {
-    directory: tempfile::TempDir,
-}
-
-impl Device {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
-    }
-
-    fn pool(&self) -> SeatPool {
-        SeatPool::open(self.directory.path(), "licence").unwrap()
-    }
-
-    fn pool_of(&self, seats: u32) -> SeatPool {
-        let pool = self.pool();
-        assert!(pool.grant(seats, 1));
-        pool
-    }
-}
-
-fn take_all(pool: &SeatPool) -> Vec<Seat> {
-    std::iter::from_fn(|| pool.take().ok()).collect()
-}
 
 #[test]
 fn as_many_seats_as_granted_can_be_taken_and_no_more() {
@@ -55,7 +34,7 @@ fn every_handle_of_the_device_shares_the_seats_and_other_licences_do_not() {
     let (one, other) = (device.pool_of(2), device.pool());
     let _seat = one.take().unwrap();
     assert_eq!(other.idle(), 1);
-    let unrelated = SeatPool::open(device.directory.path(), "another").unwrap();
+    let unrelated = SeatPool::open(device.path(), "another").unwrap();
     assert!(unrelated.grant(2, 1));
     assert_eq!(unrelated.idle(), 2);
 }
@@ -220,6 +199,74 @@ fn many_waiters_all_get_their_turn() {
 fn names_that_could_leave_the_directory_are_refused() {
     let device = Device::new();
     for name in ["", ".", "../x", "a/b", ".hidden", "a\0b", &"x".repeat(201)] {
-        assert!(matches!(SeatPool::open(device.directory.path(), name), Err(SeatError::Name { .. })));
+        assert!(matches!(SeatPool::open(device.path(), name), Err(SeatError::Name { .. })));
+    }
+}
+
+/// What a pool is, without any cleverness.
+#[derive(Default)]
+struct Model {
+    capacity: u32,
+    number: u32,
+    seats: [Vec<Seat>; 4],
+}
+
+impl Model {
+    fn used(&self) -> u32 {
+        self.seats.iter().map(|seats| seats.len() as u32).sum()
+    }
+
+    fn idle(&self) -> u32 {
+        self.capacity.saturating_sub(self.used())
+    }
+}
+
+#[test]
+fn whatever_four_owners_do_the_pool_agrees_with_a_naive_model() {
+    for seed in 0..60 {
+        let (device, mut dice, mut model) = (Device::new(), Dice(seed), Model::default());
+        let mut pools = [(); 4].map(|()| device.pool());
+        for step in 0..400 {
+            let owner = dice.below(4) as usize;
+            let (pool, seats) = (&pools[owner], &mut model.seats[owner]);
+            match dice.below(20) {
+                0..8 => match pool.take() {
+                    Ok(seat) => seats.push(seat),
+                    Err(SeatError::Full { capacity, used }) => {
+                        assert_eq!(
+                            (capacity, used),
+                            (model.capacity, model.used()),
+                            "seed {seed} step {step}"
+                        );
+                        assert_eq!(model.idle(), 0, "seed {seed} step {step}");
+                    }
+                    Err(other) => panic!("{other}"),
+                },
+                8..15 if !seats.is_empty() => {
+                    let seat = seats.swap_remove(dice.below(seats.len() as u64) as usize);
+                    pool.give(seat);
+                }
+                15 => {
+                    pool.detach();
+                    seats.drain(..).for_each(|stale| pool.give(stale));
+                }
+                16 => {
+                    pools[owner] = device.pool();
+                    seats.clear();
+                }
+                17 => {
+                    let (seats, number) = (dice.below(12) as u32, dice.below(30) as u32);
+                    let holds = (number, seats) >= (model.number, model.capacity);
+                    assert_eq!(pool.grant(seats, number), holds, "seed {seed} step {step}");
+                    if holds {
+                        (model.capacity, model.number) = (seats, number);
+                    }
+                }
+                _ => {}
+            }
+            assert_eq!(pools[dice.below(4) as usize].idle(), model.idle(), "seed {seed} step {step}");
+        }
+        let held: u32 = pools[0].holders().iter().map(|holder| holder.seats).sum();
+        assert_eq!(held, model.used(), "seed {seed}");
     }
 }

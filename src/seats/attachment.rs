@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::seat_layout::{Grant, Unfit};
 
+use super::anchor;
 use super::error::{Repair, SeatError};
 use super::file::Home;
 use super::guardian::{self, Guarded};
@@ -141,10 +142,12 @@ impl Shared {
         waiting::ring(view);
     }
 
-    /// `who` was found to be attached no longer, although we live. Attach anew.
-    pub(super) fn lost(&self, who: Identified) {
+    /// In `seen`, `who` was found to be attached no longer. If that is not because another thread has detached
+    /// or moved meanwhile, then the place is lost although we live.
+    pub(super) fn lost(&self, seen: &View, who: Identified) {
         let (view, _passage) = self.enter();
-        if view.local.identified() != Some(who) {
+        // In another file we may well have the same slot and life.
+        if !std::ptr::eq(view, seen) || view.local.identified() != Some(who) {
             return;
         }
         view.local.identify(None);
@@ -199,11 +202,10 @@ impl Shared {
             self.post_guardian(new, me);
             if send_guardian_away {
                 release_slot(view);
-            } else if let Some(keeper) = view.kept() {
+            } else {
                 // The guardian itself is moving and leaves by itself. Should another process get the slot of
                 // the old file before, its flag may be cleared: then its lock is asked.
-                view.keep(None);
-                view.probe.unlock(keeper);
+                release_lock(view);
             }
         }
         waiting::ring_all(view);
@@ -219,6 +221,7 @@ fn is_replaced(view: &View) -> bool {
 fn take_slot(view: &View) -> Result<Me, SeatError> {
     let (me, keeper) = Candidate::new(view).attach()?;
     view.keep(Some(keeper));
+    view.local.anchor.store(anchor::drop_at(&view.path).map_or(0, |anchor| anchor + 1), Ordering::Release);
     holders::introduce(&view.mapping, me.slot);
     Ok(me)
 }
@@ -230,9 +233,17 @@ fn release_slot(view: &View) {
         return;
     }
     kill_point("detach: guardian gone");
+    release_lock(view);
+}
+
+fn release_lock(view: &View) {
     if let Some(keeper) = view.kept() {
         view.keep(None);
         view.probe.unlock(keeper);
+    }
+    let anchor = view.local.anchor.swap(0, Ordering::AcqRel);
+    if anchor != 0 {
+        anchor::raise(&view.path, anchor - 1);
     }
 }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use seatmeter_protocol::seat_layout::{self, FILE_BYTES, LOCK_BASE, SLOTS, Unfit};
 
+use super::anchor;
 use super::error::{Repair, SeatError};
 use super::filesystem;
 use super::kill_points::kill_point;
@@ -113,6 +114,7 @@ impl Home {
             Err(error) if has_no_unnamed_files(&error) => self.temporary_file()?,
             Err(error) => return Err(SeatError::io(&self.path, "create", error)),
         };
+        let settle = settle || anchor::is_at(directory, &self.path);
         let made = fill(&file, directory, settle).and_then(|()| {
             kill_point("create: before the link");
             match &temporary {

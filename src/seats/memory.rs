@@ -50,13 +50,14 @@ pub(crate) trait Memory {
     /// Slots that there are.
     fn slot_count(&self) -> u16;
 
-    /// Does the pool word still carry the write `seen`? No two writes share their high half.
+    /// Does the pool word still carry the write `seen`? No two writes share their high half. `flush` asks so; a
+    /// method only so that a test can seed the fault of not asking.
     #[inline(always)]
     fn is_still(&self, seen: PoolWord) -> Result<bool, Self::Halt> {
         Ok(self.load(Cell::PoolHigh)? == seen.high())
     }
 
-    /// Is `found` the life that was judged? A method only so that a test can seed the fault of not asking.
+    /// Is `found` the life that was judged? `reclaim` asks so; a method for the same reason.
     #[inline(always)]
     fn is_same_life(&self, found: u32, judged: u32) -> bool {
         found == judged

@@ -4,7 +4,10 @@
 //! finds and makes it; `liveness` and `guardian` tell who lives; `attachment` joins and leaves; `wiped` makes a
 //! forked child begin anew. docs/seats.md has the layout, the states and the hazards.
 
+mod anchor;
 mod attachment;
+#[cfg(test)]
+mod checker;
 mod error;
 mod file;
 mod filesystem;
@@ -116,7 +119,7 @@ impl SeatPool {
             };
             match sure(pool::take(&view.mapping, who.me)) {
                 Outcome::Done => return Ok(Seat { lineage: who.lineage }),
-                Outcome::Lost => self.shared.lost(who),
+                Outcome::Lost => self.shared.lost(view, who),
                 Outcome::Full { used, capacity } => {
                     numbers = (capacity, used);
                     if self.reclaim_dead() == 0 && !matches!(self.shared.look(false), Ok(Place::New)) {
@@ -181,7 +184,7 @@ impl SeatPool {
             let Some(who) = view.local.identified().filter(|who| who.lineage == seat.lineage) else { return };
             match sure(pool::give(&view.mapping, who.me)) {
                 Outcome::Done => return waiting::ring(view),
-                Outcome::Lost => self.shared.lost(who),
+                Outcome::Lost => self.shared.lost(view, who),
                 _ => return,
             }
         }

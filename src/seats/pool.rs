@@ -98,7 +98,7 @@ fn change<M: Memory>(
         let (used, held) = match next(seen.used, held, capacity) {
             Ok(counts) => counts,
             // A refusal has no exchange that would prove the halves to be of one write.
-            Err(refusal) if m.is_still(seen)? => return Ok(refusal),
+            Err(refusal) if is_unchanged(m, seen)? => return Ok(refusal),
             Err(_) => continue,
         };
         if m.replace_pool(seen.pack(), seen.followed_by(used, me.slot, held, me.life).pack())? {
@@ -115,6 +115,11 @@ pub(crate) fn read_pool<M: Memory>(m: &M) -> Result<Option<PoolWord>, M::Halt> {
     let high = m.load(Cell::PoolHigh)?;
     let low = m.load(Cell::PoolLow)?;
     Ok((m.load(Cell::PoolHigh)? == high).then(|| PoolWord::unpack([low, high])))
+}
+
+/// Is the pool word still of the write `seen`?
+pub(crate) fn is_unchanged<M: Memory>(m: &M, seen: PoolWord) -> Result<bool, M::Halt> {
+    Ok(m.load(Cell::PoolHigh)? == seen.high())
 }
 
 /// Make the word of the slot in `seen` carry what `seen` says, before another slot moves into the pool word.
@@ -149,7 +154,7 @@ fn truth<M: Memory>(m: &M, seen: PoolWord, slot: u16) -> Result<Option<SlotWord>
     }
     flush(m, seen)?;
     let own = SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0]);
-    Ok(m.is_still(seen)?.then_some(own))
+    Ok(is_unchanged(m, seen)?.then_some(own))
 }
 
 /// End the life `dead`: what it held is free. Returns the seats that came back, 0 if another was faster.

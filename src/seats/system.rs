@@ -91,6 +91,16 @@ pub(super) fn try_lock_byte(file: &File, byte: i64) -> io::Result<bool> {
     }
 }
 
+/// Take a lock that others may share, on one byte.
+pub(super) fn lock_byte_shared(file: &File, byte: i64) -> io::Result<()> {
+    let range = byte_range(byte, 1, libc::F_RDLCK);
+    // SAFETY: `range` is what the command expects and outlives the call.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Does another open description hold a lock in this range?
 pub(super) fn is_range_locked(descriptor: RawFd, first: i64, length: i64) -> io::Result<bool> {
     let mut range = byte_range(first, length, libc::F_WRLCK);

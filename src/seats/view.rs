@@ -70,7 +70,7 @@ impl View {
                 .filter(|&slot| slot != seen.slot)
                 .map(|slot| SlotWord::unpack([sure(self.mapping.load(Word::SlotLow(slot))), 0]).held);
             let sum = rests.sum::<u32>() + seen.held;
-            if sure(self.mapping.is_still(seen)) {
+            if sure(pool::is_unchanged(&self.mapping, seen)) {
                 return sum == seen.used;
             }
         }
@@ -101,9 +101,11 @@ impl View {
     #[inline]
     pub(super) fn reclaim_dead(&self, who: Option<Identified>) -> u32 {
         let mark = self.mapping.half(AT_MARK).load(Ordering::Relaxed);
+        let own = who.map(|who| who.me.slot);
         // Alone, there is nobody to ask for, and no need to know the time.
-        let ask_all = mark > 1 && self.is_time_to_ask(mark);
-        sure(pool::reclaim_dead(&self.mapping, self, who.map(|who| who.me.slot), ask_all))
+        let is_alone = mark == 0 || mark == 1 && own == Some(0);
+        let ask_all = !is_alone && self.is_time_to_ask(mark);
+        sure(pool::reclaim_dead(&self.mapping, self, own, ask_all))
     }
 
     fn is_time_to_ask(&self, mark: u32) -> bool {

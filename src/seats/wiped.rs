@@ -30,6 +30,8 @@ pub(super) struct Local {
     pub(super) lock_page: AtomicUsize,
     /// Descriptor that keeps the slot's lock where a page cannot, plus one.
     pub(super) lock_descriptor: AtomicI32,
+    /// Descriptor of the directory that says "in use", plus one.
+    pub(super) anchor: AtomicI32,
     /// When the kernel was last asked about all slots, and when the file was last looked for.
     pub(super) asked_at_ms: AtomicU64,
     pub(super) looked_at_ms: AtomicU64,

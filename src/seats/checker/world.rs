@@ -1,0 +1,455 @@
+//! The state of a small device: the shared words, the kernel's locks, and a few processes.
+
+use std::cell::{Cell as Shown, RefCell};
+
+use seatmeter_protocol::seat_layout::{Grant, OWNER_DIED, PoolWord, SlotWord, is_attached};
+
+use crate::seats::memory::{Cell, Locksmith, Memory, Witness};
+use crate::seats::pool::{self, Me, Outcome};
+
+/// Slots of the small device.
+pub(super) const SLOTS: usize = 3;
+
+/// A fault to be seeded by letting the memory lie, so that the code that runs is always the real one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    None,
+    /// The pool word changes hands and the count of the slot that was in there is not kept.
+    OwnerChangeWithoutFlush,
+    /// A flush does not look whether its write still is the last one.
+    FlushWithoutRecheck,
+    /// The exchange of a slot word compares the count only.
+    SlotWordWithoutSeq,
+    /// Whoever reclaims does not look whether the life is the one that was judged.
+    ReclaimWithoutLife,
+    /// The kernel says of living processes that they hold no lock.
+    LiveTakenForDead,
+    /// An attaching process leaves the flag of its dead predecessor.
+    StaleFlagAtAttach,
+    /// A flush whose exchange failed is taken for done.
+    FailedFlushTakenForDone,
+    /// The kernel gives one lock to two.
+    LockGivenTwice,
+}
+
+/// What a process does, one after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Act {
+    Attach,
+    /// Its guardian sets the flag.
+    Guard,
+    Take,
+    Give,
+    Detach,
+    /// Reclaim, asking the kernel about every slot.
+    AskAll,
+    /// Reclaim by the flags; the kernel is asked about unguarded slots only.
+    AskFlags,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Breath {
+    Alive,
+    /// The kernel has marked the flag, and not yet dropped the lock.
+    Marked,
+    Dead,
+}
+
+/// A process.
+#[derive(Clone, Debug)]
+pub(super) struct Actor {
+    pub(super) script: &'static [Act],
+    pub(super) done: usize,
+    /// What its accesses of the current act have answered: with them, the act can be run again up to here.
+    log: Vec<u64>,
+    pub(super) breath: Breath,
+    pub(super) me: Option<Me>,
+    pub(super) held: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words {
+    pub(super) pool: [u64; 2],
+    pub(super) slots: [[u64; 2]; SLOTS],
+    pub(super) flags: [u32; SLOTS],
+    mark: u64,
+    grant: u64,
+    /// Who holds the lock, plus one.
+    locks: [u8; SLOTS],
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) words: Words,
+    pub(super) actors: Vec<Actor>,
+    pub(super) kills_left: u32,
+}
+
+/// The process goes no further for now.
+pub(super) struct Halted;
+
+/// The memory as one process sees it during one step: answers that it got before, then one new access, then
+/// no more.
+struct Stage<'a> {
+    words: RefCell<&'a mut Words>,
+    log: RefCell<&'a mut Vec<u64>>,
+    next: Shown<usize>,
+    is_spent: Shown<bool>,
+    actor: u8,
+    fault: Fault,
+}
+
+impl Stage<'_> {
+    fn access(&self, access: impl FnOnce(&mut Words) -> u64) -> Result<u64, Halted> {
+        let mut log = self.log.borrow_mut();
+        let next = self.next.get();
+        if next == log.len() {
+            if self.is_spent.replace(true) {
+                return Err(Halted);
+            }
+            log.push(access(&mut self.words.borrow_mut()));
+        }
+        self.next.set(next + 1);
+        Ok(log[next])
+    }
+}
+
+impl Memory for Stage<'_> {
+    type Halt = Halted;
+
+    fn load(&self, cell: Cell) -> Result<u64, Halted> {
+        self.access(|words| match cell {
+            Cell::PoolLow => words.pool[0],
+            Cell::PoolHigh => words.pool[1],
+            Cell::SlotLow(slot) => words.slots[slot as usize][0],
+            Cell::SlotHigh(slot) => words.slots[slot as usize][1],
+            Cell::Flag(slot) => u64::from(words.flags[slot as usize]),
+            Cell::Grant => words.grant,
+            Cell::Mark => words.mark,
+        })
+    }
+
+    fn replace_pool(&self, old: [u64; 2], new: [u64; 2]) -> Result<bool, Halted> {
+        let answer = self.access(|words| {
+            let same = words.pool == old;
+            if same {
+                words.pool = new;
+            }
+            u64::from(same)
+        })?;
+        Ok(answer != 0)
+    }
+
+    fn replace_slot(&self, slot: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Halted> {
+        let answer = self.access(|words| {
+            let word = &mut words.slots[slot as usize];
+            if self.fault == Fault::OwnerChangeWithoutFlush {
+                return 1;
+            }
+            let same = *word == old || self.fault == Fault::SlotWordWithoutSeq && word[0] == old[0];
+            if same {
+                *word = new;
+            }
+            u64::from(same || self.fault == Fault::FailedFlushTakenForDone)
+        })?;
+        Ok(answer != 0)
+    }
+
+    fn clear_flag(&self, slot: u16) -> Result<(), Halted> {
+        let is_left = self.fault == Fault::StaleFlagAtAttach;
+        self.access(|words| {
+            if !is_left {
+                words.flags[slot as usize] = 0;
+            }
+            0
+        })?;
+        Ok(())
+    }
+
+    fn raise_mark(&self, slot: u16) -> Result<(), Halted> {
+        self.access(|words| {
+            words.mark = words.mark.max(u64::from(slot) + 1);
+            0
+        })?;
+        Ok(())
+    }
+
+    fn slot_count(&self) -> u16 {
+        SLOTS as u16
+    }
+
+    fn is_still(&self, seen: PoolWord) -> Result<bool, Halted> {
+        if self.fault == Fault::FlushWithoutRecheck {
+            return Ok(true);
+        }
+        pool::is_unchanged(self, seen)
+    }
+
+    fn is_same_life(&self, found: u32, judged: u32) -> bool {
+        found == judged || self.fault == Fault::ReclaimWithoutLife
+    }
+
+    fn begin(&self) -> usize {
+        self.next.get()
+    }
+
+    fn again(&self, begin: usize) {
+        self.log.borrow_mut().drain(begin..self.next.get());
+        self.next.set(begin);
+    }
+}
+
+impl Witness for Stage<'_> {
+    type Halt = Halted;
+
+    fn is_locked(&self, slot: u16) -> Result<bool, Halted> {
+        let lies = self.fault == Fault::LiveTakenForDead;
+        Ok(self.access(|words| u64::from(words.locks[slot as usize] != 0 && !lies))? != 0)
+    }
+}
+
+impl Locksmith for Stage<'_> {
+    fn try_lock(&self, slot: u16) -> Result<bool, Halted> {
+        let answer = self.access(|words| {
+            let lock = &mut words.locks[slot as usize];
+            let is_free = *lock == 0 || self.fault == Fault::LockGivenTwice;
+            if is_free {
+                *lock = self.actor + 1;
+            }
+            u64::from(is_free)
+        })?;
+        Ok(answer != 0)
+    }
+}
+
+impl Stage<'_> {
+    /// Run one act from its beginning, as far as the stage lets it.
+    fn run(&self, act: Act, actor: &mut Actor) -> Result<Result<(), String>, Halted> {
+        let me = actor.me;
+        Ok(match (act, me) {
+            (Act::Attach, _) => match pool::attach(self, self)? {
+                Some(me) => {
+                    actor.me = Some(me);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
+            (Act::AskAll | Act::AskFlags, _) => {
+                pool::reclaim_dead(self, self, me.map(|me| me.slot), act == Act::AskAll)?;
+                Ok(())
+            }
+            (_, None) => Ok(()),
+            (Act::Guard, Some(me)) => {
+                self.access(|words| {
+                    words.flags[me.slot as usize] = u32::from(self.actor) + 1;
+                    0
+                })?;
+                Ok(())
+            }
+            (Act::Take, Some(me)) => match pool::take(self, me)? {
+                Outcome::Done => {
+                    actor.held += 1;
+                    Ok(())
+                }
+                Outcome::Full { .. } => Ok(()),
+                other => Err(format!("take answered {other:?}")),
+            },
+            (Act::Give, Some(_)) if actor.held == 0 => Ok(()),
+            (Act::Give, Some(me)) => match pool::give(self, me)? {
+                Outcome::Done => {
+                    actor.held -= 1;
+                    Ok(())
+                }
+                other => Err(format!("give answered {other:?}")),
+            },
+            (Act::Detach, Some(me)) => {
+                // From here on it holds nothing that anybody may rely on.
+                actor.held = 0;
+                pool::reclaim(self, me)?;
+                self.clear_flag(me.slot)?;
+                self.access(|words| {
+                    words.locks[me.slot as usize] = 0;
+                    0
+                })?;
+                actor.me = None;
+                Ok(())
+            }
+        })
+    }
+}
+
+impl World {
+    /// A device with `seats` seats, and one process for each script. A script that does not begin with `Attach`
+    /// belongs to a process that is attached.
+    pub(super) fn new(seats: u32, kills: u32, scripts: &[&'static [Act]]) -> Self {
+        let grant = Grant { seats, number: 1 }.pack();
+        let words = Words {
+            pool: [0; 2],
+            slots: [[0; 2]; SLOTS],
+            flags: [0; SLOTS],
+            mark: 0,
+            grant,
+            locks: [0; SLOTS],
+        };
+        let actors = scripts.iter().map(|&script| Actor {
+            script,
+            done: 0,
+            log: Vec::new(),
+            breath: Breath::Alive,
+            me: None,
+            held: 0,
+        });
+        let mut world = Self { words, actors: actors.collect(), kills_left: kills };
+        for actor in 0..scripts.len() {
+            let script = scripts[actor];
+            if script.first() != Some(&Act::Attach) {
+                world.actors[actor].script = &[Act::Attach];
+                while world.can_step(actor) {
+                    world.step(actor, Fault::None).expect("attaching to an empty pool works");
+                }
+                world.actors[actor].script = script;
+                world.actors[actor].done = 0;
+            }
+        }
+        world
+    }
+
+    pub(super) fn can_step(&self, actor: usize) -> bool {
+        let actor = &self.actors[actor];
+        actor.breath == Breath::Alive && actor.done < actor.script.len()
+    }
+
+    /// Let a process make its next access, and what follows up to the one after it.
+    pub(super) fn step(&mut self, number: usize, fault: Fault) -> Result<(), String> {
+        let actor = &mut self.actors[number];
+        let mut log = std::mem::take(&mut actor.log);
+        let act = actor.script[actor.done];
+        let stage = Stage {
+            words: RefCell::new(&mut self.words),
+            log: RefCell::new(&mut log),
+            next: Shown::new(0),
+            is_spent: Shown::new(false),
+            actor: number as u8,
+            fault,
+        };
+        match stage.run(act, actor) {
+            Ok(answer) => {
+                actor.done += 1;
+                answer
+            }
+            Err(Halted) => {
+                actor.log = log;
+                Ok(())
+            }
+        }
+    }
+
+    /// Let a process die a little more: first its flag is marked, then its locks go.
+    pub(super) fn die(&mut self, number: usize) {
+        let actor = &mut self.actors[number];
+        let tag = number as u8 + 1;
+        if actor.breath == Breath::Alive {
+            actor.breath = Breath::Marked;
+            actor.log = Vec::new();
+            for flag in &mut self.words.flags {
+                if *flag == u32::from(tag) {
+                    *flag = OWNER_DIED;
+                }
+            }
+        } else {
+            actor.breath = Breath::Dead;
+            for lock in &mut self.words.locks {
+                if *lock == tag {
+                    *lock = 0;
+                }
+            }
+        }
+    }
+
+    fn truth(&self, slot: usize) -> SlotWord {
+        let pool = PoolWord::unpack(self.words.pool);
+        if usize::from(pool.slot) == slot { pool.as_slot() } else { SlotWord::unpack(self.words.slots[slot]) }
+    }
+
+    /// What must hold in every state.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let pool = PoolWord::unpack(self.words.pool);
+        let sum: u32 = (0..SLOTS).map(|slot| self.truth(slot).held).sum();
+        if pool.used != sum {
+            return Err(format!("used is {} and the slots hold {sum}", pool.used));
+        }
+        let mut living = 0;
+        for (number, actor) in self.actors.iter().enumerate() {
+            let Some(me) = actor.me else { continue };
+            let is_detaching = actor.script.get(actor.done) == Some(&Act::Detach);
+            if actor.breath != Breath::Alive || is_detaching {
+                continue;
+            }
+            living += actor.held;
+            let own = self.truth(me.slot.into());
+            if (own.life, own.held) != (me.life, actor.held) {
+                return Err(format!(
+                    "process {number} is {me:?} with {} and the pool says {own:?}",
+                    actor.held
+                ));
+            }
+        }
+        let seats = Grant::unpack(self.words.grant).seats;
+        if living > seats { Err(format!("{living} of {seats} seats are held")) } else { Ok(()) }
+    }
+
+    /// What must hold when nothing moves any more: one look, and only the living hold seats.
+    pub(super) fn check_end(&mut self) -> Result<(), String> {
+        self.actors.push(Actor {
+            script: &[Act::AskAll],
+            done: 0,
+            log: Vec::new(),
+            breath: Breath::Alive,
+            me: None,
+            held: 0,
+        });
+        let observer = self.actors.len() - 1;
+        while self.can_step(observer) {
+            self.step(observer, Fault::None)?;
+        }
+        self.check()?;
+        let living: u32 =
+            self.actors.iter().filter(|actor| actor.breath == Breath::Alive).map(|actor| actor.held).sum();
+        let used = PoolWord::unpack(self.words.pool).used;
+        if used != living {
+            return Err(format!("in the end {used} seats are used, and the living hold {living}"));
+        }
+        for slot in (0..SLOTS).filter(|&slot| is_attached(self.truth(slot).life)) {
+            if self.words.locks[slot] == 0 && self.truth(slot).held > 0 {
+                return Err(format!("slot {slot} is dead and holds seats"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A number for the state: two states share it by accident once in 2^128 / (number of states)².
+    pub(super) fn fingerprint(&self) -> u128 {
+        let mut print = Fingerprint(0x243f_6a88_85a3_08d3_1319_8a2e_0370_7344);
+        let Words { pool, slots, flags, mark, grant: _, locks } = &self.words;
+        pool.iter().chain(slots.iter().flatten()).for_each(|&word| print.add(word));
+        flags.iter().for_each(|&flag| print.add(flag.into()));
+        locks.iter().for_each(|&lock| print.add(lock.into()));
+        print.add(mark | u64::from(self.kills_left) << 32);
+        for actor in &self.actors {
+            let me = actor.me.map_or(0, |me| u64::from(me.slot) | u64::from(me.life) << 16 | 1 << 40);
+            print.add(me | (actor.breath as u64) << 48 | (actor.done as u64) << 56);
+            print.add(u64::from(actor.held) | (actor.log.len() as u64) << 32);
+            actor.log.iter().for_each(|&answer| print.add(answer));
+        }
+        print.0
+    }
+}
+
+struct Fingerprint(u128);
+
+impl Fingerprint {
+    fn add(&mut self, word: u64) {
+        let mixed = (self.0 ^ u128::from(word)).wrapping_mul(0xda94_2042_e4dd_58b5_2d99_2ddf_a232_49d7);
+        self.0 = mixed ^ mixed >> 64;
+    }
+}
