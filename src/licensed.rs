@@ -120,6 +120,7 @@ impl Licensed {
     ///
     /// # Errors
     /// -20008 when all are taken; what [`Self::check`] says when the grant is no longer good.
+    #[inline(always)]
     pub fn take_seat(&self) -> Result<Option<Seat>> {
         if self.ended.load(Ordering::Relaxed) {
             self.check()?;
@@ -142,6 +143,7 @@ impl Licensed {
     }
 
     /// Gives a seat back.
+    #[inline(always)]
     pub fn give_seat(&self, seat: Seat) {
         if let Some(pool) = &self.pool {
             pool.give(seat);
@@ -149,6 +151,7 @@ impl Licensed {
     }
 
     /// Free seats on this device; -1 when the grant has to be refreshed; INT_MAX where there are no seats.
+    #[inline]
     pub fn idle_seats(&self) -> i32 {
         if self.ended.load(Ordering::Relaxed) && self.check().is_err() {
             return -1;

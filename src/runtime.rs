@@ -39,6 +39,7 @@ pub struct Runtime {
 }
 
 /// This process's runtime.
+#[inline(always)]
 pub fn runtime() -> &'static Runtime {
     RUNTIME.get(Runtime::new)
 }
@@ -123,6 +124,7 @@ impl Runtime {
     ///
     /// # Errors
     /// Why there is none: that of the last attempt, or -20000 when there was no attempt.
+    #[inline(always)]
     pub fn licensed(&'static self) -> Result<&'static Licensed> {
         match self.current.get().and_then(Session::licensed) {
             Some(licensed) => Ok(licensed),

@@ -12,6 +12,7 @@ pub mod dbr;
 pub mod information;
 pub mod license;
 pub mod reader;
+mod spare;
 mod text;
 
 use std::ffi::c_int;
@@ -23,11 +24,13 @@ use seatmeter_protocol::error_code::ErrorCode;
 use crate::error::{Error, Result};
 
 /// Runs the body of a C function that answers with a number.
+#[inline(always)]
 fn enter(body: impl FnOnce() -> Result<()>) -> c_int {
     enter_with(body, |_| {})
 }
 
 /// As [`enter`]; `tell` gets the error before its number is returned.
+#[inline(always)]
 fn enter_with(body: impl FnOnce() -> Result<()>, tell: impl FnOnce(&str)) -> c_int {
     match guarded(body) {
         Ok(()) => {
@@ -43,10 +46,12 @@ fn enter_with(body: impl FnOnce() -> Result<()>, tell: impl FnOnce(&str)) -> c_i
 
 /// Runs the body of a C function that answers with something else than a number; `fallback` is the answer
 /// when it fails.
+#[inline(always)]
 fn enter_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
     guarded(body).unwrap_or(fallback)
 }
 
+#[inline(always)]
 fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     // What the body was changing is behind locks that do not poison, and atomics: whole at every step.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {

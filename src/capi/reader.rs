@@ -3,10 +3,11 @@
 use std::ffi::{c_char, c_int, c_uint};
 use std::mem::MaybeUninit;
 
+use super::spare;
 use super::text::MessageBuffer;
 use super::{bounded_wait, enter, enter_or, enter_with, null_pointer};
 use crate::error::Result;
-use crate::reader::Reader;
+use crate::reader::{Hold, Reader};
 use crate::runtime::runtime;
 use crate::seats::Holder;
 
@@ -31,7 +32,7 @@ pub unsafe extern "C" fn SM_CreateReader(
 ) -> c_int {
     // SAFETY: the caller's promise.
     let buffer = unsafe { MessageBuffer::new(detail, detailLen) };
-    enter_with(|| hand_out(out, Reader::create), |message| buffer.write(message))
+    enter_with(|| hand_out(out, Hold::take), |message| buffer.write(message))
 }
 
 /// Create a reader as SM_CreateReader does, waiting for a seat while all are taken.
@@ -54,19 +55,20 @@ pub unsafe extern "C" fn SM_CreateReaderWithin(
     // SAFETY: the caller's promise.
     let buffer = unsafe { MessageBuffer::new(detail, detailLen) };
     enter_with(
-        || hand_out(out, || Reader::create_within(bounded_wait(timeoutMs))),
+        || hand_out(out, || Hold::take_within(bounded_wait(timeoutMs))),
         |message| buffer.write(message),
     )
 }
 
-#[inline]
+#[inline(always)]
 fn hand_out(
     out: Option<&mut MaybeUninit<*mut SM_Reader>>,
-    create: impl FnOnce() -> Result<Reader>,
+    take: impl FnOnce() -> Result<Hold>,
 ) -> Result<()> {
     let out = out.ok_or_else(|| null_pointer("out"))?;
     out.write(std::ptr::null_mut());
-    out.write(Box::into_raw(Box::new(SM_Reader(create()?))));
+    let hold = take()?;
+    out.write(Box::into_raw(spare::place(|| SM_Reader(Reader::new(Some(hold))))));
     Ok(())
 }
 
@@ -76,7 +78,9 @@ fn hand_out(
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_DestroyReader(reader: Option<Box<SM_Reader>>) {
     enter_or((), || {
-        drop(reader);
+        if let Some(reader) = reader {
+            spare::end(reader);
+        }
         Ok(())
     });
 }

@@ -35,6 +35,7 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
 
     /// This process's object. `make` is called when there is none, with the parent's object in a forked
     /// child; it must do nothing that cannot be thrown away, for two threads may call it at once.
+    #[inline(always)]
     pub fn get(&'static self, make: impl FnOnce(Option<&'static T>) -> T) -> &'static T {
         let cell = self.cell.load(Ordering::Acquire);
         if !cell.is_null() {

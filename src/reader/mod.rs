@@ -34,7 +34,7 @@ use crate::usage::Barcode;
 ///
 /// | hold | seat | |
 /// |---|---|---|
-/// | none | – | made without a licence; the next use tries again |
+/// | none | – | made without a licence or seat; the next use tries again |
 /// | this process's | some | licensed by seats |
 /// | this process's | none | licensed otherwise |
 /// | another process's | any | inherited by fork: counts as none, and is never given back here |
@@ -51,64 +51,61 @@ struct Use {
     tally: Option<Box<Tally>>,
 }
 
+/// The right to have a reader: a seat, where the licence has seats.
 #[derive(Clone, Copy)]
-struct Hold {
+pub struct Hold {
     runtime: &'static Runtime,
     licensed: &'static Licensed,
     seat: Option<Seat>,
 }
 
 impl Hold {
-    fn take() -> Result<Self> {
+    /// Takes a seat.
+    ///
+    /// # Errors
+    /// -20000 without a licence, -20008 without a free seat.
+    #[inline(always)]
+    pub fn take() -> Result<Self> {
         Self::by(Licensed::take_seat)
     }
 
+    /// Takes a seat, for which it waits up to `wait`.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_within(wait: Duration) -> Result<Self> {
+        Self::by(|licensed| licensed.take_seat_within(wait))
+    }
+
+    #[inline(always)]
     fn by(take: impl FnOnce(&Licensed) -> Result<Option<Seat>>) -> Result<Self> {
         let runtime = runtime();
         let licensed = runtime.licensed()?;
         Ok(Self { runtime, licensed, seat: take(licensed)? })
     }
 
+    #[inline(always)]
     fn is_of_this_process(&self) -> bool {
         std::ptr::eq(self.runtime, runtime())
     }
 }
 
 impl Reader {
-    /// A reader with its seat.
-    ///
-    /// # Errors
-    /// -20000 without a licence, -20008 without a free seat.
-    pub fn create() -> Result<Self> {
-        Ok(Self::with(Some(Hold::take()?)))
-    }
-
-    /// A reader with its seat, for which it waits up to `wait`.
-    ///
-    /// # Errors
-    /// As [`Self::create`].
-    pub fn create_within(wait: Duration) -> Result<Self> {
-        Ok(Self::with(Some(Hold::by(|licensed| licensed.take_seat_within(wait))?)))
-    }
-
-    /// A reader that takes its seat now if it can, and else when it is used.
-    pub fn create_in_any_case() -> Self {
-        Self::with(Hold::take().ok())
-    }
-
-    fn with(hold: Option<Hold>) -> Self {
+    /// A reader with what it holds; without, it takes a seat when it is used.
+    #[inline]
+    pub fn new(hold: Option<Hold>) -> Self {
         Self {
             use_of: Mutex::new(Use { hold, tally: None }),
             forget: ForgetTime::default(),
             #[cfg(feature = "decode")]
-            decoding: Mutex::default(),
+            decoding: Mutex::new(None),
         }
     }
 
     /// The licence under which it works, with a seat where one is needed.
     ///
     /// # Errors
-    /// As [`Self::create`].
+    /// As [`Hold::take`].
     pub fn licensed(&self) -> Result<&'static Licensed> {
         self.use_of.lock().licensed()
     }
@@ -168,6 +165,7 @@ impl Use {
 }
 
 impl Drop for Reader {
+    #[inline(always)]
     fn drop(&mut self) {
         if let Some(hold) = self.use_of.get_mut().hold.take()
             && let Some(seat) = hold.seat

@@ -11,9 +11,10 @@ use super::license::{
     DM_DLSConnectionParameters, GetIdleInstancesCount, InitDLSConnectionParameters, InitLicenseFromDLS,
 };
 use super::reader::SM_Reader;
+use super::spare;
 use super::text::path_from_c;
 use super::{enter, enter_or, null_pointer};
-use crate::reader::Reader;
+use crate::reader::{Hold, Reader};
 use layout::TextResultArray;
 
 /// As `InitDLSConnectionParameters`.
@@ -64,7 +65,7 @@ pub extern "C" fn DBR_GetVersion() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
     enter_or(std::ptr::null_mut(), || {
-        Ok(Box::into_raw(Box::new(SM_Reader(Reader::create_in_any_case()))).cast())
+        Ok(Box::into_raw(spare::place(|| SM_Reader(Reader::new(Hold::take().ok())))).cast())
     })
 }
 
@@ -77,7 +78,7 @@ pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
     enter_or((), || {
         if !barcodeReader.is_null() {
             // SAFETY: made by `Box::into_raw` in `DBR_CreateInstance`, and given up by the caller.
-            drop(unsafe { Box::from_raw(barcodeReader.cast::<SM_Reader>()) });
+            spare::end(unsafe { Box::from_raw(barcodeReader.cast::<SM_Reader>()) });
         }
         Ok(())
     });
