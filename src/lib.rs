@@ -20,6 +20,7 @@ pub mod device;
 pub mod environment;
 pub mod error;
 pub mod keeper;
+pub mod kill_points;
 pub mod license;
 pub mod licensed;
 pub mod memory;

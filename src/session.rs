@@ -197,7 +197,7 @@ impl Session {
         let Some(licensed) = self.licensed() else { return Ok(Reported::default()) };
         let _lead = self.lead(deadline)?;
         let folder = self.usage_folder()?;
-        report(&self.servers(parameters), &folder, &self.device, &licensed.server_key(), deadline)
+        report(&self.servers(parameters), &folder, &licensed.server_key(), deadline)
     }
 
     /// The last report, and the end of this process's part: its seats and segments are given up.

@@ -12,6 +12,7 @@ use seatmeter_protocol::signature::PublicKey;
 
 use super::grant::{Grant, compiled_root_key};
 use crate::error::{Error, Result};
+use crate::kill_points::kill_point;
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
 /// The stored grant of one name.
@@ -62,7 +63,9 @@ impl GrantStore {
             })?;
             Grant::verify(answer, &root, device_uuid)?;
         }
+        kill_point("grant: root key stored");
         self.grant.store(answer)?;
+        kill_point("grant: stored");
         Ok(Arc::new(grant))
     }
 

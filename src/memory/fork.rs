@@ -95,6 +95,13 @@ impl<T: Send + Sync + 'static> Default for PerProcess<T> {
     }
 }
 
+/// A number that a process and its forked child do not share: what carries another one than this was made by
+/// the parent.
+pub fn process_generation() -> u64 {
+    static GENERATION: PerProcess<u64> = PerProcess::new();
+    *GENERATION.get(|parent| parent.map_or(0, |generation| generation + 1))
+}
+
 /// Maps a page of zeros that a forked child finds zeroed again. Where the kernel cannot wipe (before
 /// Linux 4.14, some emulators), or has no page, an ordinary leaked word serves: then a child after fork
 /// shares its parent's object, as it would in a library without this care.

@@ -1,55 +1,132 @@
-//! A lock on a file that the kernel drops when its holder dies, whatever the death.
+//! A lock on a file that lives exactly as long as its holder, whatever the holder does and however it dies.
 //!
-//! Open-file-description locks (Linux 3.15): unlike POSIX record locks they are not lost when some other
-//! part of the process opens and closes the same file.
+//! A lock that hangs on a descriptor does not: a daemon that closes all descriptors loses it while it lives, and a
+//! forked child that has inherited the descriptor keeps it after its parent's death. So the lock is taken
+//! through an open description of its own (Linux 3.15: such locks are not lost when some other part of the
+//! process opens and closes the same file), one page of that description is mapped, and the descriptor is
+//! closed: the page keeps the lock, no `close` can reach it, and a child does not inherit it (`MADV_DONTFORK`).
+//!
+//! On some file systems (overlayfs) the page refers to a file underneath, and the lock goes with the descriptor.
+//! So each lock is looked at from outside once it is taken, and where it is gone the descriptor is kept.
+//!
+//! | keeper | all descriptors closed | child outlives the holder |
+//! |---|---|---|
+//! | page | stays | goes with the holder |
+//! | descriptor | is lost | stays until the child's end |
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 
-/// An exclusive lock on the first byte of a file, held until dropped.
+use super::mapped::Mapping;
+use super::process_generation;
+
+/// Bytes of the page; that it is mapped is all that matters.
+const PAGE_BYTES: usize = 4096;
+
+/// An exclusive lock on the first byte of a file, held until dropped, by this process alone.
 #[derive(Debug)]
 pub struct FileLock {
-    file: File,
+    _keeper: Keeper,
+}
+
+#[derive(Debug)]
+enum Keeper {
+    Page(#[expect(dead_code, reason = "that it is there keeps the lock")] Mapping),
+    Descriptor(#[expect(dead_code, reason = "as above")] Descriptor),
 }
 
 impl FileLock {
-    /// Locks the file, or gives `None` when another holder has it. Never waits.
+    /// Locks the file, or gives `None` when another holder has it. Never waits. The file must be an open
+    /// description of its own, opened for reading and writing.
     ///
     /// # Errors
     /// When the file system has no such locks.
     pub fn try_lock(file: File) -> io::Result<Option<Self>> {
-        match set_lock(&file, libc::F_WRLCK) {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(None),
-            Err(e) => Err(e),
+        if !set_lock(&file, libc::F_WRLCK)? {
+            return Ok(None);
+        }
+        match keep_by_page(file)? {
+            Ok(page) => Ok(Some(Self { _keeper: Keeper::Page(page) })),
+            // Between the two another may have taken it.
+            Err(file) if !set_lock(&file, libc::F_WRLCK)? => Ok(None),
+            Err(file) => Ok(Some(Self { _keeper: Keeper::Descriptor(Descriptor::new(file)?) })),
         }
     }
+}
 
-    /// The locked file.
-    pub fn file(&self) -> &File {
-        &self.file
+/// The mapped page that keeps the lock of this description from now on, or a descriptor to lock with where a
+/// page does not keep it.
+fn keep_by_page(file: File) -> io::Result<Result<Mapping, File>> {
+    let own_name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let Ok(other) = File::options().read(true).write(true).open(own_name) else { return Ok(Err(file)) };
+    let Ok(page) = Mapping::new(&file, PAGE_BYTES) else { return Ok(Err(file)) };
+    if !page.is_hidden_from_children() {
+        return Ok(Err(file));
+    }
+    drop(file);
+    Ok(if is_locked_by_others(&other)? { Ok(page) } else { Err(other) })
+}
+
+/// A descriptor that is closed only while it still is what it was: the host may have closed it, and opened
+/// something else under its number.
+#[derive(Debug)]
+struct Descriptor {
+    file: Option<File>,
+    identity: (u64, u64),
+    generation: u64,
+}
+
+impl Descriptor {
+    fn new(file: File) -> io::Result<Self> {
+        let identity = identity(&file)?;
+        Ok(Self { file: Some(file), identity, generation: process_generation() })
     }
 }
 
-impl Drop for FileLock {
+impl Drop for Descriptor {
     fn drop(&mut self) {
-        // A failure leaves the lock to the close that follows.
-        let _ = set_lock(&self.file, libc::F_UNLCK);
+        let Some(file) = self.file.take() else { return };
+        if identity(&file).ok() != Some(self.identity) {
+            std::mem::forget(file);
+        } else if self.generation == process_generation() {
+            // A forked child may have a copy of the descriptor: closing ours would not be enough. And in that
+            // child nothing may be unlocked, for the lock is its parent's.
+            let _ = set_lock(&file, libc::F_UNLCK);
+        }
     }
 }
 
-fn set_lock(file: &File, kind: libc::c_int) -> io::Result<()> {
-    let request = libc::flock {
+fn identity(file: &File) -> io::Result<(u64, u64)> {
+    file.metadata().map(|of| (of.dev(), of.ino()))
+}
+
+/// Says whether it was done: not when another description has the lock.
+fn set_lock(file: &File, kind: libc::c_int) -> io::Result<bool> {
+    match lock_call(file, libc::F_OFD_SETLK, kind) {
+        Ok(_) => Ok(true),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_locked_by_others(file: &File) -> io::Result<bool> {
+    Ok(i32::from(lock_call(file, libc::F_OFD_GETLK, libc::F_WRLCK)?.l_type) != libc::F_UNLCK)
+}
+
+fn lock_call(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
+    let mut request = libc::flock {
         l_type: libc::c_short::try_from(kind).unwrap_or(libc::c_short::MAX),
         l_whence: 0, // SEEK_SET
         l_start: 0,
         l_len: 1,
         l_pid: 0,
     };
-    // SAFETY: `request` is a valid description that the call only reads; the descriptor is open.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const request) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // SAFETY: `request` is a valid description that the call reads, and fills for a question; the descriptor
+    // is open.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut request) };
+    if result == 0 { Ok(request) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

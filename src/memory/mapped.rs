@@ -9,18 +9,14 @@ use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-/// A whole file, mapped shared and writable. Unmapped when dropped.
+use super::process_generation;
+
+/// A whole file, mapped shared and writable. Unmapped when dropped. Needs no descriptor: a host that closes all
+/// of them takes nothing away.
 #[derive(Debug)]
 pub struct MappedFile {
-    base: NonNull<u8>,
-    length: usize,
-    file: File,
+    mapping: Mapping,
 }
-
-// SAFETY: the mapping is plain memory that any thread may read and write; access goes through atomics only.
-unsafe impl Send for MappedFile {}
-// SAFETY: as above.
-unsafe impl Sync for MappedFile {}
 
 impl MappedFile {
     /// Gives the file its length in blocks of the disk, so that a full disk shows here and not as a fatal
@@ -28,11 +24,11 @@ impl MappedFile {
     ///
     /// # Errors
     /// No space, or a file system that cannot reserve or share.
-    pub fn create(file: File, length: usize) -> io::Result<Self> {
+    pub fn create(file: &File, length: usize) -> io::Result<Self> {
         let end = libc::off_t::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: the descriptor is open; the call changes the file only.
         match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, end) } {
-            0 => Self::map(file, length),
+            0 => Ok(Self { mapping: Mapping::new(file, length)? }),
             error => Err(io::Error::from_raw_os_error(error)),
         }
     }
@@ -41,14 +37,74 @@ impl MappedFile {
     ///
     /// # Errors
     /// A file that is shorter, or that cannot be mapped.
-    pub fn open(file: File, length: usize) -> io::Result<Self> {
+    pub fn open(file: &File, length: usize) -> io::Result<Self> {
         if file.metadata()?.len() < length as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it says"));
         }
-        Self::map(file, length)
+        Ok(Self { mapping: Mapping::new(file, length)? })
     }
 
-    fn map(file: File, length: usize) -> io::Result<Self> {
+    /// Bytes mapped.
+    pub fn len(&self) -> usize {
+        self.mapping.length
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.mapping.length == 0
+    }
+
+    /// The 64-bit word at this offset.
+    ///
+    /// # Panics
+    /// When the word is not aligned or not inside: offsets are computed by our code from checked headers.
+    pub fn word64(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.len(), "a word outside its file");
+        // SAFETY: inside the mapping and aligned (the mapping is page-aligned), both just checked; shared
+        // memory is only ever touched through atomics.
+        unsafe { self.mapping.base.add(offset).cast::<AtomicU64>().as_ref() }
+    }
+
+    /// The 32-bit word at this offset.
+    ///
+    /// # Panics
+    /// As [`Self::word64`].
+    pub fn word32(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset + 4 <= self.len(), "a word outside its file");
+        // SAFETY: as in `word64`.
+        unsafe { self.mapping.base.add(offset).cast::<AtomicU32>().as_ref() }
+    }
+
+    /// Blocks until all that was stored is on the disk.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn make_durable(&self) -> io::Result<()> {
+        let mapping = &self.mapping;
+        // Does what fdatasync does, for whatever process has dirtied the pages, and needs no descriptor.
+        // SAFETY: exactly the range that was mapped.
+        let result = unsafe { libc::msync(mapping.base.as_ptr().cast(), mapping.length, libc::MS_SYNC) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+/// Mapped pages of a file, shared and writable, that a forked child does not have: it has no use for them, and
+/// without them cannot be taken for their owner.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    base: NonNull<u8>,
+    length: usize,
+    generation: u64,
+    hidden: bool,
+}
+
+// SAFETY: the mapping is plain memory that any thread may read and write; access goes through atomics only.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    pub(super) fn new(file: &File, length: usize) -> io::Result<Self> {
         // SAFETY: a fresh shared mapping of an open file touches no existing memory.
         let base = unsafe {
             libc::mmap(
@@ -63,63 +119,25 @@ impl MappedFile {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the range is exactly the mapping made above. A child has no use for it, and without it
-        // cannot be taken for its owner.
-        unsafe { libc::madvise(base, length, libc::MADV_DONTFORK) };
+        // SAFETY: the range is exactly the mapping made above.
+        let hidden = unsafe { libc::madvise(base, length, libc::MADV_DONTFORK) } == 0;
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Self { base, length, file })
+        Ok(Self { base, length, generation: process_generation(), hidden })
     }
 
-    /// Bytes mapped.
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
-    /// Whether nothing is mapped.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// The 64-bit word at this offset.
-    ///
-    /// # Panics
-    /// When the word is not aligned or not inside: offsets are computed by our code from checked headers.
-    pub fn word64(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset.is_multiple_of(8) && offset + 8 <= self.length, "a word outside its file");
-        // SAFETY: inside the mapping and aligned (the mapping is page-aligned), both just checked; shared
-        // memory is only ever touched through atomics.
-        unsafe { self.base.add(offset).cast::<AtomicU64>().as_ref() }
-    }
-
-    /// The 32-bit word at this offset.
-    ///
-    /// # Panics
-    /// As [`Self::word64`].
-    pub fn word32(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset.is_multiple_of(4) && offset + 4 <= self.length, "a word outside its file");
-        // SAFETY: as in `word64`.
-        unsafe { self.base.add(offset).cast::<AtomicU32>().as_ref() }
-    }
-
-    /// Blocks until all that was stored is on the disk.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn make_durable(&self) -> io::Result<()> {
-        // fdatasync writes the pages that were dirtied through the mapping, too.
-        self.file.sync_data()
-    }
-
-    /// The file behind the mapping.
-    pub fn file(&self) -> &File {
-        &self.file
+    pub(super) fn is_hidden_from_children(&self) -> bool {
+        self.hidden
     }
 }
 
-impl Drop for MappedFile {
+impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly the range that `map` made; references into it borrow from self.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
+        // In a forked child there may be something else at this address by now.
+        if self.generation == process_generation() || !self.hidden {
+            // SAFETY: exactly the range that `new` mapped, in a process that has it; references into it borrow
+            // from self.
+            unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
+        }
     }
 }
 
@@ -132,7 +150,7 @@ mod tests {
     #[test]
     fn what_is_stored_is_in_the_file() {
         let mut file = tempfile::tempfile().unwrap();
-        let mapped = MappedFile::create(file.try_clone().unwrap(), 8192).unwrap();
+        let mapped = MappedFile::create(&file, 8192).unwrap();
         mapped.word64(4096).store(0x1122_3344, Ordering::Relaxed);
         let mut bytes = Vec::new();
         io::Read::read_to_end(&mut file, &mut bytes).unwrap();
@@ -142,6 +160,6 @@ mod tests {
 
     #[test]
     fn a_file_that_is_too_short_is_refused() {
-        assert!(MappedFile::open(tempfile::tempfile().unwrap(), 8192).is_err());
+        assert!(MappedFile::open(&tempfile::tempfile().unwrap(), 8192).is_err());
     }
 }

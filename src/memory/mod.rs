@@ -7,7 +7,7 @@ mod lock;
 mod mapped;
 mod published;
 
-pub use fork::PerProcess;
+pub use fork::{PerProcess, process_generation};
 pub use lock::FileLock;
 pub use mapped::MappedFile;
 pub use published::Published;
@@ -34,5 +34,16 @@ pub fn block_all_signals() {
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// Ends this process as an unforeseen death does: nothing runs after it.
+#[cfg(feature = "kill-points")]
+pub(crate) fn kill_own_process() -> ! {
+    // SAFETY: sends a signal to this very process; no memory is involved.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    // The signal is on its way; nothing more may happen in this process.
+    loop {
+        std::hint::spin_loop();
     }
 }

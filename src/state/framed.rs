@@ -179,7 +179,11 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
 /// Damaged copies kept of one file.
 const SET_ASIDE_MAX: u32 = 100;
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Makes durable that a file is in its folder under this name.
+///
+/// # Errors
+/// What the disk says.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),

@@ -11,7 +11,7 @@
 
 mod framed;
 
-pub use framed::{FramedFile, Kind, Loaded, set_aside};
+pub use framed::{FramedFile, Kind, Loaded, set_aside, sync_folder};
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;

@@ -1,6 +1,6 @@
 //! A transport that answers from a script, with a server's signature, and notes what it was asked.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use parking_lot::Mutex;
 use seatmeter_protocol::signature::{AnswerFacts, SigningKey};
@@ -19,7 +19,18 @@ pub(crate) enum Step {
     RecordAll,
     /// The server records, but its answer is lost.
     RecordAllAndLoseAnswer,
+    /// The request arrives twice; the second answer comes.
+    RecordAllTwice,
+    /// Everything is recorded but the nth segment, which is refused.
+    RecordAllBut(usize),
+    /// This happens while the request is under way; then everything is recorded.
+    During(Box<dyn FnOnce() + Send>),
+    /// The answer to the nth request comes now.
+    Replay(usize),
 }
+
+/// A counter of a segment: (segment, slot, kind, what).
+type CounterName = (String, u64, String, u64);
 
 /// The transport.
 pub(crate) struct Scripted {
@@ -27,11 +38,60 @@ pub(crate) struct Scripted {
     steps: Mutex<VecDeque<Step>>,
     /// URL and body of every request so far.
     pub(crate) asked: Mutex<Vec<(String, serde_json::Value)>>,
+    /// What the server would have answered to each report.
+    answers: Mutex<Vec<RawAnswer>>,
+    /// What the server has recorded: the largest total of each counter.
+    recorded: Mutex<HashMap<CounterName, u64>>,
 }
 
 impl Scripted {
     pub(crate) fn new(key: SigningKey, steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { key, steps: Mutex::new(steps.into_iter().collect()), asked: Mutex::default() }
+        Self {
+            key,
+            steps: Mutex::new(steps.into_iter().collect()),
+            asked: Mutex::default(),
+            answers: Mutex::default(),
+            recorded: Mutex::default(),
+        }
+    }
+
+    /// One more step.
+    pub(crate) fn then(&self, step: Step) {
+        self.steps.lock().push_back(step);
+    }
+
+    /// Sum of all that the server has recorded.
+    pub(crate) fn billed(&self) -> u64 {
+        self.recorded.lock().values().sum()
+    }
+
+    /// The server's state is restored from a copy of its first day.
+    pub(crate) fn restore_to_nothing(&self) {
+        self.recorded.lock().clear();
+    }
+
+    fn record(&self, request: &RawRequest<'_>, body: &serde_json::Value, but: Option<usize>) -> RawAnswer {
+        let segments = body["segments"].as_array().expect("a report");
+        let (mut ids, mut refused) = (Vec::new(), Vec::new());
+        for (number, segment) in segments.iter().enumerate() {
+            let id = segment["segment_id"].as_str().expect("an id");
+            if Some(number) == but {
+                refused.push(serde_json::json!({ "segment_id": id, "reason": "because" }));
+                continue;
+            }
+            ids.push(id);
+            for total in segment["totals"].as_array().expect("totals") {
+                let number = |name: &str| total[name].as_u64().expect("a number");
+                let name = (id.to_owned(), number("slot"), total["kind"].to_string(), number("what"));
+                let mut recorded = self.recorded.lock();
+                let known = recorded.entry(name).or_default();
+                *known = number("total").max(*known);
+            }
+        }
+        let answer = serde_json::json!({ "recorded": ids, "refused": refused });
+        let answer = self.signed(request, 200, answer.to_string());
+        self.answers.lock().push(answer.clone());
+        answer
     }
 
     fn signed(&self, request: &RawRequest<'_>, status: u16, body: String) -> RawAnswer {
@@ -59,21 +119,28 @@ impl Transport for Scripted {
         let body: serde_json::Value = serde_json::from_slice(request.body).expect("requests are JSON");
         self.asked.lock().push((request.url.clone(), body.clone()));
         let silence = Unreachable { stage: Stage::Connect, detail: "silence".into() };
-        match self.steps.lock().pop_front().expect("the script has a step for every request") {
+        let step = self.steps.lock().pop_front().expect("the script has a step for every request");
+        match step {
             Step::Answer(status, body) => Ok(self.signed(request, status, body)),
             Step::Unsigned(status, body) => {
                 Ok(RawAnswer { status, body: body.into_bytes(), ..RawAnswer::default() })
             }
-            Step::Silence | Step::RecordAllAndLoseAnswer => Err(silence),
-            Step::RecordAll => {
-                let ids: Vec<&str> = body["segments"]
-                    .as_array()
-                    .expect("a report")
-                    .iter()
-                    .filter_map(|segment| segment["segment_id"].as_str())
-                    .collect();
-                Ok(self.signed(request, 200, serde_json::json!({ "recorded": ids }).to_string()))
+            Step::Silence => Err(silence),
+            Step::RecordAll => Ok(self.record(request, &body, None)),
+            Step::RecordAllAndLoseAnswer => {
+                self.record(request, &body, None);
+                Err(silence)
             }
+            Step::RecordAllTwice => {
+                self.record(request, &body, None);
+                Ok(self.record(request, &body, None))
+            }
+            Step::RecordAllBut(number) => Ok(self.record(request, &body, Some(number))),
+            Step::During(happen) => {
+                happen();
+                Ok(self.record(request, &body, None))
+            }
+            Step::Replay(number) => Ok(self.answers.lock()[number].clone()),
         }
     }
 }

@@ -13,6 +13,7 @@ use seatmeter_protocol::slot::slot_start;
 
 use super::segment::Segment;
 use crate::error::{Error, Result};
+use crate::kill_points::kill_point;
 
 /// One piece of work: what kind, of which symbology or module, how much.
 pub type Work = (UsageKind, u32, u64);
@@ -28,9 +29,14 @@ pub struct Counter {
 
 #[derive(Debug, Default)]
 struct Current {
-    segments: Vec<Arc<Segment>>,
+    /// The one with room. Full ones live as long as somebody counts into them, and are then reported and removed
+    /// like a dead process's: so a program that runs for years does not gather files.
+    segment: Option<Arc<Segment>>,
     entries: SlotEntries,
 }
+
+/// Most that one call may count of anything: a total can then not run over.
+const WORK_MAX: u64 = u32::MAX as u64;
 
 /// Entries of one slot, kept by one who counts.
 #[derive(Debug, Default)]
@@ -71,8 +77,12 @@ impl Counter {
     /// returns. `mine` are the caller's own entries.
     ///
     /// # Errors
-    /// When a segment has to be begun and cannot: disk full, no permission.
+    /// When a segment has to be begun and cannot: disk full, no permission. When `work` is more than 4 294 967 295.
     pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
+        if let Some((_, _, n)) = work.iter().find(|(_, _, n)| *n > WORK_MAX) {
+            let message = format!("{n} at once cannot be counted; at most {WORK_MAX} can");
+            return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
+        }
         mine.begin_slot(slot);
         // All entries first: counting into an entry that is there cannot fail.
         for (kind, what, _) in work {
@@ -80,11 +90,14 @@ impl Counter {
                 mine.entries.push(self.entry(slot, *kind, *what)?);
             }
         }
+        kill_point("count: before");
         for (kind, what, n) in work {
             if let Some(entry) = mine.find(*kind, *what) {
                 entry.segment.count(entry.number, *n);
+                kill_point("count: between two counters");
             }
         }
+        kill_point("count: after");
         Ok(())
     }
 
@@ -100,55 +113,62 @@ impl Counter {
         if let Some(known) = current.entries.find(kind, what) {
             return Ok(known.clone());
         }
-        let entry = self.new_entry(&mut current.segments, slot, kind, what)?;
+        let entry = self.new_entry(&mut current.segment, slot, kind, what)?;
         current.entries.entries.push(entry.clone());
         Ok(entry)
     }
 
     fn new_entry(
         &self,
-        segments: &mut Vec<Arc<Segment>>,
+        current: &mut Option<Arc<Segment>>,
         slot: u32,
         kind: UsageKind,
         what: u32,
     ) -> Result<Entry> {
         for _ in 0..2 {
-            if let Some(segment) = segments.last()
-                && let Some(number) = segment.add_entry(slot, kind, what)
+            if let Some(segment) = current
+                && let Some(number) = segment.entry(slot, kind, what)
             {
                 return Ok(Entry { kind, what, segment: segment.clone(), number });
             }
             let begun_at = slot_start(slot);
             let segment = Segment::create(&self.folder, &self.license_id, &self.device_uuid, begun_at)?;
-            segments.push(Arc::new(segment));
+            *current = Some(Arc::new(segment));
         }
         Err(Error::new(ErrorCode::UNKNOWN, "a new usage segment has no room"))
-    }
-
-    #[cfg(test)]
-    fn segments(&self) -> Vec<Arc<Segment>> {
-        self.current.lock().segments.clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::Total;
     use std::collections::HashMap;
+    use std::path::Path;
 
     const LICENSE: &str = "00112233445566778899aabbccddeeff";
 
-    fn counter(folder: &std::path::Path) -> Counter {
+    fn counter(folder: &Path) -> Counter {
         Counter::new(folder.to_owned(), LICENSE.into(), LICENSE.into())
     }
 
-    fn sums(counter: &Counter) -> HashMap<(u32, UsageKind, u32), u64> {
-        let mut sums = HashMap::new();
-        for segment in counter.segments() {
-            for total in segment.totals() {
-                *sums.entry((total.usage.slot, total.usage.kind, total.usage.what)).or_default() +=
-                    total.usage.total;
+    fn segments(folder: &Path) -> Vec<Segment> {
+        let files = std::fs::read_dir(folder).unwrap().flatten();
+        files.map(|file| Segment::open(&file.path()).unwrap()).collect()
+    }
+
+    /// What a server would have recorded in the end: of each segment's counter the largest total.
+    fn billed(folder: &Path) -> HashMap<(u32, UsageKind, u32), u64> {
+        let mut recorded: HashMap<_, u64> = HashMap::new();
+        for (number, segment) in segments(folder).iter().enumerate() {
+            for Total { usage, .. } in segment.totals() {
+                let total = recorded.entry((number, usage.slot, usage.kind, usage.what)).or_default();
+                *total = usage.total.max(*total);
             }
+        }
+        let mut sums = HashMap::new();
+        for ((_, slot, kind, what), total) in recorded {
+            *sums.entry((slot, kind, what)).or_default() += total;
         }
         sums
     }
@@ -163,7 +183,7 @@ mod tests {
                 counter.count(mine, slot, &[(UsageKind::Scan, 4, 1), (UsageKind::Image, 0, 1)]).unwrap();
             }
         }
-        let sums = sums(&counter);
+        let sums = billed(folder.path());
         assert_eq!(sums[&(1, UsageKind::Scan, 4)], 4);
         assert_eq!(sums[&(2, UsageKind::Scan, 4)], 4);
         assert_eq!(sums[&(2, UsageKind::Image, 0)], 4);
@@ -180,15 +200,14 @@ mod tests {
             counter.count(&mut mine, slot, &[(UsageKind::Scan, what, 2)]).unwrap();
             *expected.entry((slot, UsageKind::Scan, what)).or_default() += 2;
         }
-        assert!(counter.segments().len() > 4);
-        assert_eq!(sums(&counter), expected);
+        assert!(segments(folder.path()).len() > 4);
+        assert_eq!(billed(folder.path()), expected);
     }
 
     #[test]
     fn nothing_is_made_before_the_first_count_and_an_unwritable_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let counter = counter(&folder.path().join("gone"));
-        assert!(counter.segments().is_empty());
         let error = counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 1, 1)]).unwrap_err();
         assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
     }
@@ -209,8 +228,49 @@ mod tests {
                 });
             }
         });
-        let sums = sums(&counter);
+        let sums = billed(folder.path());
         let total = |kind| sums.iter().filter(|((_, k, _), _)| *k == kind).map(|(_, n)| n).sum::<u64>();
         assert_eq!((total(UsageKind::Scan), total(UsageKind::Image)), (8_000, 8_000));
+    }
+
+    #[test]
+    fn whoever_comes_late_to_a_slot_counts_into_the_counter_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let work = [(UsageKind::Scan, 4, 1)];
+        // Two threads at the edge of a slot, or a clock that was set back a little.
+        for slot in [1, 2, 1, 2, 1] {
+            counter.count(&mut SlotEntries::default(), slot, &work).unwrap();
+        }
+        let billed = billed(folder.path());
+        assert_eq!(billed[&(1, UsageKind::Scan, 4)], 3);
+        assert_eq!(billed[&(2, UsageKind::Scan, 4)], 2);
+    }
+
+    #[test]
+    fn a_full_segment_is_let_go_while_the_process_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        for slot in 0..10_000 {
+            counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
+        }
+        let segments = segments(folder.path());
+        assert_eq!(segments.iter().filter(|segment| !segment.is_held()).count(), 1, "the one in use");
+        assert!(segments.len() > 4);
+    }
+
+    #[test]
+    fn a_number_that_would_run_a_total_over_is_refused_and_counts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        counter.count(&mut mine, 1, &[(UsageKind::Scan, 4, WORK_MAX)]).unwrap();
+        for n in [WORK_MAX + 1, u64::MAX] {
+            let work = [(UsageKind::Image, 0, 1), (UsageKind::Scan, 4, n)];
+            let error = counter.count(&mut mine, 1, &work).unwrap_err();
+            assert_eq!(error.code, ErrorCode::PARAMETER_VALUE_INVALID);
+        }
+        assert_eq!(billed(folder.path()), HashMap::from([((1, UsageKind::Scan, 4), WORK_MAX)]));
     }
 }

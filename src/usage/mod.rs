@@ -7,5 +7,5 @@ mod unique;
 
 pub use counter::{Counter, SlotEntries, Work};
 pub use repeats::Repeats;
-pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total};
+pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING};
 pub use unique::{Barcode, for_each_unique};

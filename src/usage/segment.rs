@@ -21,14 +21,21 @@
 //!
 //! The owner holds a lock on the file as long as it lives; who gets the lock has proof that the owner is
 //! dead, and may remove the file once everything in it is acknowledged. Anybody may read totals and raise
-//! acknowledgements. Entries are filled from the front and never moved.
+//! acknowledgements. Entries are filled from the front and never moved, and no two have the same counter: the
+//! server keeps one total for each.
 //!
 //! | entry | kind | check | total | acknowledged |
 //! |---|---|---|---|---|
 //! | free | 0 | any | 0 | 0 |
 //! | counting | set | right | t | < t |
 //! | all recorded | set | right | t | = t |
-//! | damaged | set | wrong | ignored | ignored |
+//! | damaged | 0, unknown or set | any, or wrong where kind is set | more than 0 | any |
+//!
+//! A damaged entry is not reported, and its file is set aside instead of removed. So is a total that no server
+//! could record, and one below what is acknowledged.
+//!
+//! A file is made under another name, `….new`, and gets its own when it is whole. One that a killed process left
+//! unfinished is swept away by the next report: who gets its lock knows that nobody is finishing it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -39,8 +46,9 @@ use seatmeter_protocol::message::{UsageKind, UsageTotal};
 use seatmeter_protocol::signature::random_id;
 
 use crate::error::{Error, Result};
+use crate::kill_points::kill_point;
 use crate::memory::{FileLock, MappedFile};
-use crate::state::private_file;
+use crate::state::{private_file, set_aside};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
 const VERSION: u32 = 1;
@@ -52,6 +60,15 @@ const ENTRIES: u32 = 2048;
 
 /// What a file may claim; one that claims more is not believed.
 const ENTRIES_MAX: u32 = 1 << 20;
+
+/// What a server can record. An entry that claims more is damaged: it must not hold up the others.
+const TOTAL_MAX: u64 = i64::MAX as u64;
+
+/// How often a file is begun anew that a report has swept away while it was made.
+const CREATE_ATTEMPTS: u32 = 5;
+
+/// The ending of files that are still being made.
+pub const UNFINISHED_ENDING: &str = "new";
 
 /// The ending of segment files.
 pub const ENDING: &str = "segment";
@@ -97,30 +114,66 @@ impl Segment {
     /// # Errors
     /// When the disk is full, or the file cannot be made: then nothing was counted.
     pub fn create(folder: &Path, license_id: &str, device_uuid: &str, begun_at: u64) -> Result<Self> {
-        let segment_id = random_id()
-            .ok_or_else(|| Error::state(folder, "name a file in", &io::ErrorKind::Other.into()))?;
-        let path = folder.join(format!("{segment_id}.{ENDING}"));
-        let header = SegmentHeader {
-            segment_id,
-            license_id: license_id.to_owned(),
-            device_uuid: device_uuid.to_owned(),
-            begun_at,
-        };
-        let temporary = path.with_extension("new");
-        let made =
-            make_file(&temporary, &header).and_then(|made| fs::rename(&temporary, &path).map(|()| made));
-        let (mapped, lock) = made.map_err(|e| {
-            let _ = fs::remove_file(&temporary);
-            Error::state(&path, "count into", &e)
-        })?;
-        Ok(Self { path, header, entries: ENTRIES, mapped, lock: Some(lock) })
+        let mut attempt = 1;
+        loop {
+            let segment_id = random_id()
+                .ok_or_else(|| Error::state(folder, "name a file in", &io::ErrorKind::Other.into()))?;
+            let path = folder.join(format!("{segment_id}.{ENDING}"));
+            let header = SegmentHeader {
+                segment_id,
+                license_id: license_id.to_owned(),
+                device_uuid: device_uuid.to_owned(),
+                begun_at,
+            };
+            match make_file(&path, &header) {
+                Ok((mapped, lock)) => {
+                    return Ok(Self { path, header, entries: ENTRIES, mapped, lock: Some(lock) });
+                }
+                // A report has swept it away before it was locked.
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound)
+                        && attempt < CREATE_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                Err(e) => return Err(Error::state(&path, "count into", &e)),
+            }
+        }
+    }
+
+    /// Removes a file that was to become a segment, if nobody is at it any more.
+    ///
+    /// # Errors
+    /// When it cannot be opened or removed.
+    pub fn sweep_unfinished(path: &Path) -> io::Result<()> {
+        let file = private_file(path, OpenOptions::new().read(true).write(true))?;
+        if let Some(_lock) = FileLock::try_lock(file)? {
+            kill_point("sweep: locked");
+            // If it was finished just before, then it has its own name by now, and this one is gone.
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// Renames a file that is not a whole segment out of the way, unless its owner lives and counts into it.
+    ///
+    /// # Errors
+    /// When it cannot be opened or renamed.
+    pub fn set_aside_damaged(path: &Path) -> io::Result<()> {
+        let file = private_file(path, OpenOptions::new().read(true).write(true))?;
+        if let Some(_lock) = FileLock::try_lock(file)? {
+            kill_point("set aside: before");
+            set_aside(path)?;
+            kill_point("set aside: renamed");
+        }
+        Ok(())
     }
 
     /// Opens a segment of any process. Takes its lock if the owner is dead.
     ///
     /// # Errors
-    /// A file that cannot be opened (kept as `io::Error`), or that is not a whole segment
-    /// (`InvalidData`, with the reason).
+    /// A file that cannot be opened (kept as `io::Error`), that is not a whole segment (`InvalidData`, with the
+    /// reason), or that is of a newer version (`Unsupported`).
     pub fn open(path: &Path) -> io::Result<Self> {
         let open = || private_file(path, OpenOptions::new().read(true).write(true));
         let file = open()?;
@@ -128,13 +181,12 @@ impl Segment {
         if length < HEADER_BYTES as u64 {
             return Err(damaged("it is shorter than its header"));
         }
-        let head = MappedFile::open(file, HEADER_BYTES)?;
-        let (header, entries) = read_header(&head)?;
+        let (header, entries) = read_header(&MappedFile::open(&file, HEADER_BYTES)?)?;
         let whole = HEADER_BYTES + entries as usize * ENTRY_BYTES;
         if length < whole as u64 {
             return Err(damaged("it is cut short"));
         }
-        let mapped = MappedFile::open(open()?, whole)?;
+        let mapped = MappedFile::open(&file, whole)?;
         Ok(Self { path: path.to_owned(), header, entries, mapped, lock: FileLock::try_lock(open()?)? })
     }
 
@@ -148,16 +200,30 @@ impl Segment {
         self.lock.is_some()
     }
 
-    /// Takes the next free entry for this counter, starting at 0. For the owner only, one at a time.
-    /// `None` when the segment is full.
-    pub fn add_entry(&self, slot: u32, kind: UsageKind, what: u32) -> Option<u32> {
-        let entry = (0..self.entries).find(|entry| self.word32(*entry, 0x04).load(Ordering::Relaxed) == 0)?;
+    /// The entry of this counter: the one that it has, or the next free one, starting at 0. For the owner only,
+    /// one at a time. `None` when the segment is full.
+    pub fn entry(&self, slot: u32, kind: UsageKind, what: u32) -> Option<u32> {
+        for entry in 0..self.entries {
+            match self.state_of(entry) {
+                State::Free => {
+                    self.fill(entry, slot, kind, what);
+                    return Some(entry);
+                }
+                State::Counting(of) if of == (slot, kind, what) => return Some(entry),
+                State::Counting(_) | State::Damaged => {}
+            }
+        }
+        None
+    }
+
+    fn fill(&self, entry: u32, slot: u32, kind: UsageKind, what: u32) {
         self.word32(entry, 0x00).store(slot, Ordering::Relaxed);
         self.word32(entry, 0x08).store(what, Ordering::Relaxed);
         self.word32(entry, 0x0c).store(entry_check(slot, kind.number(), what), Ordering::Relaxed);
+        kill_point("entry: before the kind");
         // Last, so that a process killed before this leaves a free entry.
         self.word32(entry, 0x04).store(u32::from(kind.number()), Ordering::Release);
-        Some(entry)
+        kill_point("entry: filled");
     }
 
     /// Counts `n` more into an entry. It is in shared memory when this returns.
@@ -167,30 +233,45 @@ impl Segment {
 
     /// All counters with something in them.
     pub fn totals(&self) -> Vec<Total> {
-        (0..self.entries).map_while(|entry| self.read_entry(entry)).flatten().collect()
+        (0..self.entries).filter_map(|entry| self.read_entry(entry)).collect()
     }
 
-    /// `None`: free, and so are all behind it. `Some(None)`: damaged or still 0.
-    fn read_entry(&self, entry: u32) -> Option<Option<Total>> {
+    /// `None`: free, damaged, or still 0.
+    fn read_entry(&self, entry: u32) -> Option<Total> {
+        let State::Counting((slot, kind, what)) = self.state_of(entry) else { return None };
+        // In this order: what is acknowledged was counted before.
+        let acknowledged = self.acknowledged(entry).load(Ordering::Acquire);
+        let total = self.total(entry).load(Ordering::Relaxed);
+        (total > 0).then_some(Total { entry, usage: UsageTotal { slot, kind, what, total }, acknowledged })
+    }
+
+    fn state_of(&self, entry: u32) -> State {
         let kind_number = self.word32(entry, 0x04).load(Ordering::Acquire);
-        if kind_number == 0 {
-            return None;
-        }
         let slot = self.word32(entry, 0x00).load(Ordering::Relaxed);
         let what = self.word32(entry, 0x08).load(Ordering::Relaxed);
         let check = self.word32(entry, 0x0c).load(Ordering::Relaxed);
+        let acknowledged = self.acknowledged(entry).load(Ordering::Acquire);
         let total = self.total(entry).load(Ordering::Relaxed);
-        let acknowledged = self.acknowledged(entry).load(Ordering::Relaxed);
+        if kind_number == 0 && total == 0 && acknowledged == 0 {
+            return State::Free;
+        }
         let kind = u8::try_from(kind_number).ok().and_then(UsageKind::from_number);
-        Some(
-            kind.filter(|kind| check == entry_check(slot, kind.number(), what) && total > 0)
-                .map(|kind| Total { entry, usage: UsageTotal { slot, kind, what, total }, acknowledged }),
-        )
+        match kind {
+            Some(kind)
+                if check == entry_check(slot, kind.number(), what)
+                    && acknowledged <= total
+                    && total <= TOTAL_MAX =>
+            {
+                State::Counting((slot, kind, what))
+            }
+            _ => State::Damaged,
+        }
     }
 
     /// Notes that the server has recorded this much. Never lowers what was noted before.
     pub fn acknowledge(&self, entry: u32, total: u64) {
-        self.acknowledged(entry).fetch_max(total, Ordering::Relaxed);
+        self.acknowledged(entry).fetch_max(total, Ordering::Release);
+        kill_point("report: one counter acknowledged");
     }
 
     /// Blocks until all that was counted is on the disk.
@@ -201,21 +282,30 @@ impl Segment {
         self.mapped.make_durable()
     }
 
-    /// Removes a segment whose owner is dead or is the caller, once all of it is acknowledged; says whether
-    /// it did.
+    /// Takes a segment whose owner is dead, or is the caller, out of the way once all of it is acknowledged;
+    /// says whether it did. What is damaged cannot be acknowledged: such a file is kept, under another name.
     ///
     /// # Errors
-    /// When the file cannot be removed.
+    /// When the file cannot be removed or renamed.
     pub fn remove_if_done(&self) -> io::Result<bool> {
         let done = self.is_held() && self.totals().iter().all(|t| t.acknowledged >= t.usage.total);
-        if done {
-            match fs::remove_file(&self.path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                // Gone already: another process adopted it just before.
-                _ => {}
-            }
+        if !done {
+            return Ok(false);
         }
-        Ok(done)
+        kill_point("remove: before");
+        let is_damaged = |entry| matches!(self.state_of(entry), State::Damaged);
+        let gone = if (0..self.entries).any(is_damaged) {
+            set_aside(&self.path).map(|_| ())
+        } else {
+            fs::remove_file(&self.path)
+        };
+        match gone {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            // Gone already: another process adopted it just before.
+            _ => {}
+        }
+        kill_point("remove: removed");
+        Ok(true)
     }
 
     fn word32(&self, entry: u32, offset: usize) -> &std::sync::atomic::AtomicU32 {
@@ -231,10 +321,33 @@ impl Segment {
     }
 }
 
+/// What an entry is, as in the table above.
+enum State {
+    Free,
+    Counting((u32, UsageKind, u32)),
+    Damaged,
+}
+
 fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
+    let unfinished = path.with_extension(UNFINISHED_ENDING);
+    let made = fill_file(&unfinished, header).and_then(|made| {
+        fs::rename(&unfinished, path)?;
+        kill_point("create: renamed");
+        Ok(made)
+    });
+    if made.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    made
+}
+
+fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
     let file = private_file(path, OpenOptions::new().create_new(true).read(true).write(true))?;
-    let mapped = MappedFile::create(file.try_clone()?, HEADER_BYTES + ENTRIES as usize * ENTRY_BYTES)?;
-    let lock = FileLock::try_lock(file)?.ok_or(io::ErrorKind::ResourceBusy)?;
+    kill_point("create: made");
+    let own = private_file(path, OpenOptions::new().read(true).write(true))?;
+    let lock = FileLock::try_lock(own)?.ok_or(io::ErrorKind::ResourceBusy)?;
+    kill_point("create: locked");
+    let mapped = MappedFile::create(&file, HEADER_BYTES + ENTRIES as usize * ENTRY_BYTES)?;
     mapped.word64(0x00).store(MAGIC, Ordering::Relaxed);
     mapped.word32(0x08).store(VERSION, Ordering::Relaxed);
     mapped.word32(0x0c).store(ENTRIES, Ordering::Relaxed);
@@ -246,6 +359,7 @@ fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, Fil
     }
     mapped.word64(0x40).store(header.begun_at, Ordering::Relaxed);
     mapped.word64(0x48).store(header_check(&mapped), Ordering::Relaxed);
+    kill_point("create: header written");
     Ok((mapped, lock))
 }
 
@@ -255,8 +369,10 @@ fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32)> {
         return Err(damaged("it is not a segment"));
     }
     let version = mapped.word32(0x08).load(Ordering::Relaxed);
-    if version != VERSION {
-        return Err(damaged(&format!("its version is {version}, this library knows {VERSION}")));
+    if version > VERSION {
+        // A newer library's, which will report it. Who is older must not judge it.
+        let reason = format!("its version is {version}, this library knows {VERSION}");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
     }
     let entries = mapped.word32(0x0c).load(Ordering::Relaxed);
     if word(0x48) != header_check(mapped) || entries > ENTRIES_MAX {
@@ -317,6 +433,7 @@ fn damaged(reason: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     const LICENSE: &str = "00112233445566778899aabbccddeeff";
     const DEVICE: &str = "ffeeddccbbaa99887766554433221100";
@@ -329,7 +446,7 @@ mod tests {
     fn what_one_counts_another_reads() {
         let folder = tempfile::tempdir().unwrap();
         let mine = new_segment(folder.path());
-        let entry = mine.add_entry(10, UsageKind::Scan, 4).unwrap();
+        let entry = mine.entry(10, UsageKind::Scan, 4).unwrap();
         mine.count(entry, 3);
         mine.count(entry, 2);
         let seen = Segment::open(&mine.path).unwrap();
@@ -343,7 +460,7 @@ mod tests {
     fn a_segment_goes_when_its_owner_is_gone_and_all_is_acknowledged() {
         let folder = tempfile::tempdir().unwrap();
         let mine = new_segment(folder.path());
-        let entry = mine.add_entry(10, UsageKind::Scan, 4).unwrap();
+        let entry = mine.entry(10, UsageKind::Scan, 4).unwrap();
         mine.count(entry, 3);
         let path = mine.path.clone();
         let seen = Segment::open(&path).unwrap();
@@ -363,7 +480,7 @@ mod tests {
     fn acknowledgements_never_go_back() {
         let folder = tempfile::tempdir().unwrap();
         let mine = new_segment(folder.path());
-        let entry = mine.add_entry(1, UsageKind::Image, 0).unwrap();
+        let entry = mine.entry(1, UsageKind::Image, 0).unwrap();
         mine.count(entry, 9);
         mine.acknowledge(entry, 9);
         mine.acknowledge(entry, 4);
@@ -375,10 +492,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mine = new_segment(folder.path());
         for slot in 0..ENTRIES {
-            let entry = mine.add_entry(slot, UsageKind::Scan, 1).unwrap();
+            let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
             mine.count(entry, 1);
         }
-        assert_eq!(mine.add_entry(ENTRIES, UsageKind::Scan, 1), None);
+        assert_eq!(mine.entry(ENTRIES, UsageKind::Scan, 1), None);
         assert_eq!(mine.totals().len(), ENTRIES as usize);
     }
 
@@ -387,7 +504,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mine = new_segment(folder.path());
         for slot in 0..3 {
-            let entry = mine.add_entry(slot, UsageKind::Scan, 1).unwrap();
+            let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
             mine.count(entry, 1);
         }
         let path = mine.path.clone();
@@ -397,6 +514,7 @@ mod tests {
             fs::write(&path, &good[..length]).unwrap();
             assert!(Segment::open(&path).is_err(), "cut to {length}");
         }
+        // 0x48 bytes of header, its check, and nothing between.
         for offset in 0..0x50 {
             let mut bytes = good.clone();
             bytes[offset] ^= 1;
@@ -408,5 +526,92 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         let slots: Vec<u32> = Segment::open(&path).unwrap().totals().iter().map(|t| t.usage.slot).collect();
         assert_eq!(slots, [0, 2]);
+    }
+
+    /// The bytes of a segment with an acknowledged counter in each of three slots, changed by `damage`.
+    fn damaged_segment(folder: &Path, damage: impl FnOnce(&mut [u8])) -> PathBuf {
+        let mine = new_segment(folder);
+        for slot in 0..3 {
+            let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
+            mine.count(entry, 7);
+            mine.acknowledge(entry, 7);
+        }
+        let path = mine.path.clone();
+        drop(mine);
+        let mut bytes = fs::read(&path).unwrap();
+        damage(&mut bytes[HEADER_BYTES + ENTRY_BYTES..]);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_counter_has_one_entry_however_often_it_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mine = new_segment(folder.path());
+        let first = mine.entry(1, UsageKind::Scan, 4).unwrap();
+        assert_ne!(mine.entry(2, UsageKind::Scan, 4).unwrap(), first);
+        assert_eq!(mine.entry(1, UsageKind::Scan, 4).unwrap(), first);
+    }
+
+    #[test]
+    fn a_segment_with_damage_is_kept_under_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for (offset, byte) in [(0x00, 9), (0x04, 0), (0x04, 77), (0x0c, 1), (0x10, 6), (0x17, 0xff)] {
+            let path = damaged_segment(folder.path(), |entry| entry[offset] = byte);
+            let adopted = Segment::open(&path).unwrap();
+            let slots: Vec<u32> = adopted.totals().iter().map(|t| t.usage.slot).collect();
+            assert_eq!(slots, [0, 2], "the others count, byte {offset:#x}");
+            assert!(adopted.remove_if_done().unwrap());
+            assert!(!path.exists());
+            let aside = PathBuf::from(format!("{}.damaged-1", path.display()));
+            assert!(aside.exists(), "byte {offset:#x}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_entry_is_not_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = damaged_segment(folder.path(), |entry| entry[0x04] = 0);
+        let adopted = Segment::open(&path).unwrap();
+        let entry = adopted.entry(9, UsageKind::Page, 1).unwrap();
+        adopted.count(entry, 1);
+        let total = adopted.totals().into_iter().find(|total| total.usage.slot == 9);
+        assert_eq!(total.unwrap().usage.total, 1, "not with what the damaged one had counted");
+    }
+
+    #[test]
+    fn a_newer_librarys_segment_is_not_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = damaged_segment(folder.path(), |_| {});
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[0x08] = 2;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(Segment::open(&path).unwrap_err().kind(), io::ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn an_unfinished_file_is_swept_away_and_one_in_the_making_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join("left.new");
+        fs::write(&left, b"").unwrap();
+        Segment::sweep_unfinished(&left).unwrap();
+        assert!(!left.exists());
+        fs::write(&left, b"").unwrap();
+        let made = File::options().read(true).write(true).open(&left).unwrap();
+        let _lock = FileLock::try_lock(made).unwrap().unwrap();
+        Segment::sweep_unfinished(&left).unwrap();
+        assert!(left.exists());
+    }
+
+    #[test]
+    fn a_file_whose_owner_counts_into_it_is_not_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let mine = new_segment(folder.path());
+        let path = mine.path.clone();
+        Segment::set_aside_damaged(&path).unwrap();
+        assert!(path.exists());
+        drop(mine);
+        Segment::set_aside_damaged(&path).unwrap();
+        assert!(!path.exists());
     }
 }
