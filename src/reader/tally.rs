@@ -63,7 +63,7 @@ impl Tally {
     /// When the licence is no longer good, or the count cannot be kept: then nothing was counted.
     pub fn image(&mut self, licensed: &Licensed, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let moment = licensed.moment()?;
-        let counted = self.begin(barcodes, |_| true);
+        let counted = list_work(&mut self.work, barcodes, |_| true);
         licensed.count(&mut self.entries, moment.slot, &self.work)?;
         Ok(counted)
     }
@@ -80,13 +80,13 @@ impl Tally {
     ) -> Result<u64> {
         let moment = licensed.moment()?;
         let forget_ms = forget.ms();
-        let mut repeats = match self.repeats.take() {
+        let Self { entries, repeats, work, fresh } = self;
+        let repeats = match repeats {
             Some(repeats) => repeats,
-            None => Box::new(Repeats::new().ok_or(ErrorCode::UNKNOWN)?),
+            None => repeats.insert(Box::new(Repeats::new().ok_or(ErrorCode::UNKNOWN)?)),
         };
-        let mut fresh = std::mem::take(&mut self.fresh);
         fresh.clear();
-        let counted = self.begin(barcodes, |barcode| {
+        let counted = list_work(work, barcodes, |barcode| {
             let hash = repeats.hash(barcode);
             let counts = repeats.is_fresh(hash, moment.monotonic_ms, forget_ms);
             if counts {
@@ -94,16 +94,12 @@ impl Tally {
             }
             counts
         });
-        let outcome = licensed.count(&mut self.entries, moment.slot, &self.work);
-        if outcome.is_ok() {
-            // After the count: a barcode that could not be counted has to count the next time.
-            for hash in &fresh {
-                repeats.note(*hash, moment.monotonic_ms, forget_ms);
-            }
+        licensed.count(entries, moment.slot, work)?;
+        // After the count: a barcode that could not be counted has to count the next time.
+        for hash in fresh {
+            repeats.note(*hash, moment.monotonic_ms, forget_ms);
         }
-        self.repeats = Some(repeats);
-        self.fresh = fresh;
-        outcome.map(|()| counted)
+        Ok(counted)
     }
 
     /// Counts scans that the caller has made unique himself.
@@ -114,24 +110,27 @@ impl Tally {
         let slot = licensed.moment()?.slot;
         licensed.count(&mut self.entries, slot, &[(UsageKind::Scan, format, n)])
     }
+}
 
-    /// Lists the work of one image: itself, and its different barcodes that count.
-    fn begin(&mut self, barcodes: &[Barcode<'_>], mut counts: impl FnMut(&Barcode<'_>) -> bool) -> u64 {
-        let work = &mut self.work;
-        work.clear();
-        work.push((UsageKind::Image, 0, 1));
-        let mut counted = 0;
-        for_each_unique(barcodes, |barcode| {
-            if !counts(barcode) {
-                return;
-            }
-            counted += 1;
-            match work.iter_mut().find(|(kind, what, _)| *kind == UsageKind::Scan && *what == barcode.format)
-            {
-                Some((_, _, n)) => *n += 1,
-                None => work.push((UsageKind::Scan, barcode.format, 1)),
-            }
-        });
-        counted
-    }
+/// Lists the work of one image: itself, and its different barcodes that count; gives their number.
+#[inline]
+fn list_work(
+    work: &mut Vec<Work>,
+    barcodes: &[Barcode<'_>],
+    mut counts: impl FnMut(&Barcode<'_>) -> bool,
+) -> u64 {
+    work.clear();
+    work.push((UsageKind::Image, 0, 1));
+    let mut counted = 0;
+    for_each_unique(barcodes, |barcode| {
+        if !counts(barcode) {
+            return;
+        }
+        counted += 1;
+        match work.iter_mut().find(|(kind, what, _)| *kind == UsageKind::Scan && *what == barcode.format) {
+            Some((_, _, n)) => *n += 1,
+            None => work.push((UsageKind::Scan, barcode.format, 1)),
+        }
+    });
+    counted
 }

@@ -58,6 +58,7 @@ impl Repeats {
     }
 
     /// The hash under which a barcode is known here.
+    #[inline]
     pub fn hash(&self, barcode: &Barcode<'_>) -> u64 {
         let content = xxh3_64_with_secret(barcode.bytes, self.key.as_slice());
         // An odd multiplier spreads the symbology over all bits, one to one.
@@ -66,6 +67,7 @@ impl Repeats {
     }
 
     /// Whether a barcode counts now: it was not counted within the forget time.
+    #[inline]
     pub fn is_fresh(&self, hash: u64, now_ms: u64, forget_ms: u32) -> bool {
         let remembered = |line: usize| {
             self.lines[line]

@@ -19,6 +19,7 @@ pub struct Barcode<'a> {
 const FEW: usize = 16;
 
 /// Calls `found` with each barcode that is the first of its kind in the image.
+#[inline]
 pub fn for_each_unique<'b>(barcodes: &'b [Barcode<'b>], mut found: impl FnMut(&'b Barcode<'b>)) {
     if barcodes.len() <= FEW {
         for (i, barcode) in barcodes.iter().enumerate() {
