@@ -11,8 +11,8 @@
 //! 0x080 u128 pool word    low: used:20 | held:20 | life:24        high: slot:16 | seq:48
 //! 0x1000 + 128·s          slot s
 //!       0x00 u128 slot word    low: 0:20 | held:20 | life:24      high: 0:16 | seq:48
-//!       0x40 u32  flag         0 | thread id of the guardian | OWNER_DIED
-//!       0x44 u32  pid   0x48 u64 since   0x50 [u8; 32] name   0x70 u64 pid namespace      diagnostics only
+//!       0x10 u32  flag         0 | thread id of the guardian | OWNER_DIED
+//!       0x40 u32  pid   0x48 u64 since   0x50 [u8; 32] name   0x70 u64 pid namespace      diagnostics only
 //! ```
 //!
 //! | life | flag | lock of the slot | the slot is |
@@ -38,7 +38,7 @@ pub const SEATS_MAX: u32 = 65_536;
 
 /// Bytes before the first slot.
 pub const HEADER_BYTES: usize = 4096;
-/// Bytes of one slot: the word and the guardian's flag each have a cache line.
+/// Bytes of one slot. What is read when looking for dead owners is in one cache line.
 pub const SLOT_BYTES: usize = 128;
 /// Length of the file. It never changes: a mapped file that shrinks kills who maps it.
 pub const FILE_BYTES: usize = HEADER_BYTES + SLOTS as usize * SLOT_BYTES;
@@ -67,9 +67,9 @@ pub const AT_BELL: usize = 0x50;
 /// Offset of the pool word.
 pub const AT_POOL: usize = 0x80;
 /// Offset of the guardian's flag within a slot.
-pub const IN_SLOT_FLAG: usize = 0x40;
+pub const IN_SLOT_FLAG: usize = 0x10;
 /// Offset of the owner's process id within a slot.
-pub const IN_SLOT_PID: usize = 0x44;
+pub const IN_SLOT_PID: usize = 0x40;
 /// Offset of the instant of attachment (Unix seconds) within a slot.
 pub const IN_SLOT_SINCE: usize = 0x48;
 /// Offset of the owner's name within a slot.
@@ -166,6 +166,20 @@ impl PoolWord {
     #[inline(always)]
     pub const fn followed_by(self, used: u32, slot: u16, held: u32, life: u32) -> Self {
         Self { used, held, life, slot, seq: (self.seq + 1) & SEQ_MASK }
+    }
+
+    /// The words that follow `words` when the slot in them takes one seat.
+    #[must_use]
+    #[inline(always)]
+    pub const fn one_taken([low, high]: [u64; 2]) -> [u64; 2] {
+        [low.wrapping_add(1 | 1 << COUNT_BITS), high.wrapping_add(1 << 16)]
+    }
+
+    /// The words that follow `words` when the slot in them, which has one, gives one seat back.
+    #[must_use]
+    #[inline(always)]
+    pub const fn one_given([low, high]: [u64; 2]) -> [u64; 2] {
+        [low.wrapping_sub(1 | 1 << COUNT_BITS), high.wrapping_add(1 << 16)]
     }
 
     /// What belongs into the word of `self.slot`.
@@ -414,6 +428,14 @@ mod tests {
         assert_eq!(SlotWord::unpack(word.as_slot().pack()), word.as_slot());
         let grant = Grant { seats: 65_536, number: u32::MAX };
         assert_eq!(Grant::unpack(grant.pack()), grant);
+    }
+
+    #[test]
+    fn one_taken_and_one_given_are_the_arithmetic_of_the_fields() {
+        let word = PoolWord { used: 7, held: 3, life: 5, slot: 9, seq: SEQ_MASK };
+        let taken = word.followed_by(8, 9, 4, 5);
+        assert_eq!(PoolWord::one_taken(word.pack()), taken.pack());
+        assert_eq!(PoolWord::one_given(taken.pack()), taken.followed_by(7, 9, 3, 5).pack());
     }
 
     #[test]

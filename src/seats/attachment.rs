@@ -208,6 +208,7 @@ impl Shared {
                 release_lock(view);
             }
         }
+        view.probe.retire();
         waiting::ring_all(view);
         Ok(Place::New)
     }

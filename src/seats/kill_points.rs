@@ -18,6 +18,7 @@ mod armed {
 
     /// Every place.
     pub const NAMES: &[&str] = &[
+        "at once: exchanged",
         "change: exchanged",
         "flush: before the exchange",
         "flush: exchanged",

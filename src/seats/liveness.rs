@@ -22,6 +22,8 @@ use super::forks;
 use super::kill_points::kill_point;
 use super::system::{self, Identity};
 
+/// What -1 looks like in the half of a word.
+const NO_DESCRIPTOR: u32 = u32::MAX;
 /// Bytes that the lock's page takes; only its being mapped matters, it is never touched.
 const PAGE_BYTES: usize = 4096;
 
@@ -169,12 +171,20 @@ impl Probe {
     }
 }
 
-impl Drop for Probe {
-    fn drop(&mut self) {
-        let descriptor = *self.descriptor.get_mut() as u32 as RawFd;
+impl Probe {
+    /// The file is no longer the pool. A thread that still asks through it finds neither the descriptor nor the
+    /// name to be the file, and takes everybody for living.
+    pub(super) fn retire(&self) {
+        let descriptor = self.descriptor.swap(u64::from(NO_DESCRIPTOR), Ordering::AcqRel) as u32 as RawFd;
         if self.identity.is_of_descriptor(descriptor) {
             system::close(descriptor);
         }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.retire();
     }
 }
 

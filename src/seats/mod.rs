@@ -101,7 +101,7 @@ impl SeatPool {
     pub fn take(&self) -> Result<Seat, SeatError> {
         let view = self.shared.view();
         if let Some(who) = view.local.identified()
-            && sure(pool::take(&view.mapping, who.me)) == Outcome::Done
+            && sure(pool::take_at_once(&view.mapping, who.me))
         {
             return Ok(Seat { lineage: who.lineage });
         }
@@ -170,7 +170,7 @@ impl SeatPool {
         let view = self.shared.view();
         if let Some(who) = view.local.identified()
             && who.lineage == seat.lineage
-            && sure(pool::give(&view.mapping, who.me)) == Outcome::Done
+            && sure(pool::give_at_once(&view.mapping, who.me))
         {
             return waiting::ring(view);
         }

@@ -31,6 +31,13 @@ pub(crate) struct Me {
     pub(crate) life: u32,
 }
 
+impl Me {
+    #[inline(always)]
+    fn is_in(self, seen: PoolWord) -> bool {
+        seen.slot == self.slot && seen.life == self.life
+    }
+}
+
 /// What became of a take or a give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
@@ -46,8 +53,35 @@ pub(crate) enum Outcome {
     Scribbled,
 }
 
+/// Take one seat if one exchange does it: this slot acted last, and a seat is free. The usual case by far, so it
+/// adds to the words as they are instead of taking them apart.
+#[inline(always)]
+pub(crate) fn take_at_once<M: Memory>(m: &M, me: Me) -> Result<bool, M::Halt> {
+    let words = [m.load(Cell::PoolLow)?, m.load(Cell::PoolHigh)?];
+    let seen = PoolWord::unpack(words);
+    let is_free = seen.used < Grant::unpack(m.load(Cell::Grant)?).seats;
+    // As in `change`: if the halves are of two writes, the exchange fails.
+    let is_done = is_free && me.is_in(seen) && m.replace_pool(words, PoolWord::one_taken(words))?;
+    if is_done {
+        kill_point("at once: exchanged");
+    }
+    Ok(is_done)
+}
+
+/// Give one seat back if one exchange does it.
+#[inline(always)]
+pub(crate) fn give_at_once<M: Memory>(m: &M, me: Me) -> Result<bool, M::Halt> {
+    let words = [m.load(Cell::PoolLow)?, m.load(Cell::PoolHigh)?];
+    let seen = PoolWord::unpack(words);
+    let is_held = seen.held > 0 && seen.used > 0;
+    let is_done = is_held && me.is_in(seen) && m.replace_pool(words, PoolWord::one_given(words))?;
+    if is_done {
+        kill_point("at once: exchanged");
+    }
+    Ok(is_done)
+}
+
 /// Take one seat.
-#[inline]
 pub(crate) fn take<M: Memory>(m: &M, me: Me) -> Result<Outcome, M::Halt> {
     change(m, me, |used, held, capacity| {
         if used >= capacity { Err(Outcome::Full { used, capacity }) } else { Ok((used + 1, held + 1)) }
@@ -55,7 +89,6 @@ pub(crate) fn take<M: Memory>(m: &M, me: Me) -> Result<Outcome, M::Halt> {
 }
 
 /// Give one seat back.
-#[inline]
 pub(crate) fn give<M: Memory>(m: &M, me: Me) -> Result<Outcome, M::Halt> {
     change(
         m,
@@ -72,7 +105,6 @@ pub(crate) fn adopt<M: Memory>(m: &M, me: Me, seats: u32) -> Result<Outcome, M::
     change(m, me, |used, held, _| Ok((used + seats, held + seats)))
 }
 
-#[inline(always)]
 fn change<M: Memory>(
     m: &M,
     me: Me,
@@ -86,7 +118,7 @@ fn change<M: Memory>(
         // other write is the same.
         let mut seen = PoolWord::unpack([m.load(Cell::PoolLow)?, m.load(Cell::PoolHigh)?]);
         let mut held = seen.held;
-        if seen.slot != me.slot || seen.life != me.life {
+        if !me.is_in(seen) {
             let Some(word) = read_pool(m)? else { continue };
             seen = word;
             let Some(own) = truth(m, seen, me.slot)? else { continue };
@@ -219,6 +251,7 @@ pub(crate) fn reclaim_dead<M: Memory>(
     Ok(freed)
 }
 
+#[inline(always)]
 fn is_dead<M: Memory>(
     m: &M,
     witness: &impl Witness<Halt = M::Halt>,

@@ -32,15 +32,16 @@ pub(crate) fn is_available() -> bool {
 #[inline(always)]
 pub(crate) unsafe fn compare_exchange(place: *mut [u64; 2], old: [u64; 2], new: [u64; 2]) -> bool {
     let mut high = new[1];
-    // SAFETY: the caller vouches for `place` and the instruction. The compiler keeps rbx for itself, so the low
-    // half is exchanged into it, and rbx is put back before the block ends.
+    // SAFETY: the caller vouches for `place` and the instruction. rbx may not be named as an operand, so the
+    // low half is exchanged into it and rbx is put back before the block ends. `low` may happen to be rbx, which
+    // does no harm; the address may not, so it has a register of its own.
     unsafe {
         std::arch::asm!(
             "xchg {low}, rbx",
-            "lock cmpxchg16b [{place}]",
+            "lock cmpxchg16b [rdi]",
             "sete cl",
             "mov rbx, {low}",
-            place = in(reg) place,
+            in("rdi") place,
             low = inout(reg) new[0] => _,
             inout("rcx") high,
             inout("rax") old[0] => _,

@@ -65,6 +65,8 @@ pub(super) struct Actor {
     pub(super) breath: Breath,
     pub(super) me: Option<Me>,
     pub(super) held: u32,
+    /// The act was tried with one exchange, in vain; what was read then is forgotten.
+    is_tried: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +225,34 @@ impl Locksmith for Stage<'_> {
 }
 
 impl Stage<'_> {
+    /// First the one exchange, then, if that did not do it, the whole; as `SeatPool` does.
+    fn twice(
+        &self,
+        is_tried: &mut bool,
+        at_once: impl Fn() -> Result<bool, Halted>,
+        whole: impl Fn() -> Result<Outcome, Halted>,
+    ) -> Result<Outcome, Halted> {
+        if !*is_tried {
+            if at_once()? {
+                return Ok(Outcome::Done);
+            }
+            *is_tried = true;
+            self.log.borrow_mut().clear();
+            return Err(Halted);
+        }
+        let outcome = whole()?;
+        *is_tried = false;
+        Ok(outcome)
+    }
+
+    fn take(&self, me: Me, is_tried: &mut bool) -> Result<Outcome, Halted> {
+        self.twice(is_tried, || pool::take_at_once(self, me), || pool::take(self, me))
+    }
+
+    fn give(&self, me: Me, is_tried: &mut bool) -> Result<Outcome, Halted> {
+        self.twice(is_tried, || pool::give_at_once(self, me), || pool::give(self, me))
+    }
+
     /// Run one act from its beginning, as far as the stage lets it.
     fn run(&self, act: Act, actor: &mut Actor) -> Result<Result<(), String>, Halted> {
         let me = actor.me;
@@ -246,7 +276,7 @@ impl Stage<'_> {
                 })?;
                 Ok(())
             }
-            (Act::Take, Some(me)) => match pool::take(self, me)? {
+            (Act::Take, Some(me)) => match self.take(me, &mut actor.is_tried)? {
                 Outcome::Done => {
                     actor.held += 1;
                     Ok(())
@@ -255,7 +285,7 @@ impl Stage<'_> {
                 other => Err(format!("take answered {other:?}")),
             },
             (Act::Give, Some(_)) if actor.held == 0 => Ok(()),
-            (Act::Give, Some(me)) => match pool::give(self, me)? {
+            (Act::Give, Some(me)) => match self.give(me, &mut actor.is_tried)? {
                 Outcome::Done => {
                     actor.held -= 1;
                     Ok(())
@@ -298,10 +328,10 @@ impl World {
             breath: Breath::Alive,
             me: None,
             held: 0,
+            is_tried: false,
         });
         let mut world = Self { words, actors: actors.collect(), kills_left: kills };
-        for actor in 0..scripts.len() {
-            let script = scripts[actor];
+        for (actor, &script) in scripts.iter().enumerate() {
             if script.first() != Some(&Act::Attach) {
                 world.actors[actor].script = &[Act::Attach];
                 while world.can_step(actor) {
@@ -407,6 +437,7 @@ impl World {
             breath: Breath::Alive,
             me: None,
             held: 0,
+            is_tried: false,
         });
         let observer = self.actors.len() - 1;
         while self.can_step(observer) {
@@ -438,7 +469,9 @@ impl World {
         for actor in &self.actors {
             let me = actor.me.map_or(0, |me| u64::from(me.slot) | u64::from(me.life) << 16 | 1 << 40);
             print.add(me | (actor.breath as u64) << 48 | (actor.done as u64) << 56);
-            print.add(u64::from(actor.held) | (actor.log.len() as u64) << 32);
+            print.add(
+                u64::from(actor.held) | u64::from(actor.is_tried) << 16 | (actor.log.len() as u64) << 32,
+            );
             actor.log.iter().for_each(|&answer| print.add(answer));
         }
         print.0

@@ -1,0 +1,314 @@
+//! What the seat pool costs, beside what else could count seats between processes, in one run.
+//!
+//! `cargo run --release --no-default-features --example bench_seats [pairs] [idle] [attach] [deaths]`
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops at the first surprise"
+)]
+
+use std::ffi::CString;
+use std::fs::File;
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use seatmeter::seats::SeatPool;
+
+const ROUNDS: usize = 15;
+const PAIRS: u32 = 200_000;
+const CROWDS: [usize; 5] = [1, 2, 8, 64, 512];
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Nanoseconds of one `act`, the median of the rounds.
+fn nanoseconds(count: u32, mut act: impl FnMut()) -> f64 {
+    let round = |_| {
+        let begun = Instant::now();
+        (0..count).for_each(|_| act());
+        begun.elapsed().as_secs_f64() * 1e9 / f64::from(count)
+    };
+    median((0..ROUNDS).map(round).collect())
+}
+
+fn fork(body: impl FnOnce()) -> i32 {
+    // SAFETY: this program has one thread besides guardians; the child ends by `_exit`.
+    match unsafe { libc::fork() } {
+        0 => {
+            body();
+            // SAFETY: ends the child without what belongs to the parent.
+            unsafe { libc::_exit(0) }
+        }
+        pid => pid,
+    }
+}
+
+fn end(pid: i32) {
+    // SAFETY: a child of ours that was not waited for.
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+        libc::waitpid(pid, std::ptr::null_mut(), 0);
+    }
+}
+
+fn sleep() -> ! {
+    loop {
+        // SAFETY: no memory is involved.
+        unsafe { libc::pause() };
+    }
+}
+
+fn pair(pool: &SeatPool) {
+    let seat = black_box(pool).take().unwrap();
+    pool.give(seat);
+}
+
+fn pool_of(directory: &Path, seats: u32) -> SeatPool {
+    let pool = SeatPool::open(directory, &format!("n{seats}")).unwrap();
+    assert!(pool.grant(seats, 1));
+    pool
+}
+
+fn posix_semaphore() -> f64 {
+    let name = CString::new(format!("/seatmeter-bench-{}", std::process::id())).unwrap();
+    // SAFETY: a name that ends with a zero; the semaphore is unlinked at the end.
+    unsafe {
+        let semaphore = libc::sem_open(name.as_ptr(), libc::O_CREAT, 0o600_u32, 64_u32);
+        assert!(semaphore != libc::SEM_FAILED);
+        let cost = nanoseconds(PAIRS, || {
+            libc::sem_trywait(semaphore);
+            libc::sem_post(semaphore);
+        });
+        libc::sem_unlink(name.as_ptr());
+        cost
+    }
+}
+
+fn sysv_semaphore() -> f64 {
+    // SAFETY: a private semaphore, removed at the end; `operation` is what the calls expect.
+    unsafe {
+        let semaphore = libc::semget(libc::IPC_PRIVATE, 1, 0o600);
+        libc::semctl(semaphore, 0, libc::SETVAL, 64);
+        let mut operation = libc::sembuf {
+            sem_num: 0,
+            sem_op: 0,
+            sem_flg: (libc::SEM_UNDO | libc::IPC_NOWAIT) as libc::c_short,
+        };
+        let cost = nanoseconds(PAIRS / 10, || {
+            operation.sem_op = -1;
+            assert_eq!(libc::semop(semaphore, &raw mut operation, 1), 0);
+            operation.sem_op = 1;
+            assert_eq!(libc::semop(semaphore, &raw mut operation, 1), 0);
+        });
+        libc::semctl(semaphore, 0, libc::IPC_RMID);
+        cost
+    }
+}
+
+fn lock_of_one_seat(directory: &Path) -> f64 {
+    let file = File::create(directory.join("locks")).unwrap();
+    // SAFETY: `flock` is plain numbers.
+    let mut range: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
+    range.l_len = 1;
+    nanoseconds(PAIRS / 10, || {
+        for kind in [libc::F_WRLCK, libc::F_UNLCK] {
+            range.l_type = kind as libc::c_short;
+            // SAFETY: `range` is what the command expects.
+            assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }, 0);
+        }
+    })
+}
+
+fn flock_of_one_seat(directory: &Path) -> f64 {
+    let file = File::create(directory.join("flock")).unwrap();
+    nanoseconds(PAIRS / 10, || {
+        for kind in [libc::LOCK_EX | libc::LOCK_NB, libc::LOCK_UN] {
+            // SAFETY: only the descriptor is used.
+            assert_eq!(unsafe { libc::flock(file.as_raw_fd(), kind) }, 0);
+        }
+    })
+}
+
+fn robust_mutex() -> f64 {
+    let mut mutex = Box::new(MaybeUninit::<libc::pthread_mutex_t>::zeroed());
+    // SAFETY: the mutex is initialised before its use and stays in its box.
+    unsafe {
+        let mut kind = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
+        libc::pthread_mutexattr_init(kind.as_mut_ptr());
+        libc::pthread_mutexattr_setpshared(kind.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED);
+        libc::pthread_mutexattr_setrobust(kind.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST);
+        libc::pthread_mutex_init(mutex.as_mut_ptr(), kind.as_ptr());
+        nanoseconds(PAIRS, || {
+            libc::pthread_mutex_trylock(mutex.as_mut_ptr());
+            libc::pthread_mutex_unlock(mutex.as_mut_ptr());
+        })
+    }
+}
+
+fn pairs(directory: &Path) {
+    println!("take + give, one process (ns)");
+    let peers = [
+        ("POSIX semaphore (not crash-safe)", posix_semaphore()),
+        ("SysV semaphore, SEM_UNDO", sysv_semaphore()),
+        ("OFD lock per seat, one seat", lock_of_one_seat(directory)),
+        ("flock per seat, one seat", flock_of_one_seat(directory)),
+        ("robust mutex per seat, one seat", robust_mutex()),
+    ];
+    let pool = pool_of(directory, 64);
+    let own = nanoseconds(PAIRS, || pair(&pool));
+    println!("  seat pool                        {own:9.1}");
+    for (name, cost) in peers {
+        println!("  {name:32} {cost:9.1}   pool costs {:6.3} of it", own / cost);
+    }
+    for seats in [4, 64, 1_024, 65_536] {
+        let pool = pool_of(directory, seats);
+        let empty = nanoseconds(PAIRS, || pair(&pool));
+        let _held: Vec<_> = (1..seats).map(|_| pool.take().unwrap()).collect();
+        let full = nanoseconds(PAIRS, || pair(&pool));
+        println!("  seat pool, N = {seats:6}: nearly empty {empty:6.1}, nearly full {full:6.1}");
+    }
+}
+
+fn contended(directory: &Path) {
+    let pool = pool_of(directory, 8);
+    let threads = median(
+        (0..ROUNDS)
+            .map(|_| {
+                let begun = Instant::now();
+                std::thread::scope(|scope| {
+                    for _ in 0..2 {
+                        scope.spawn(|| (0..PAIRS).for_each(|_| pair(&pool)));
+                    }
+                });
+                begun.elapsed().as_secs_f64() * 1e9 / f64::from(PAIRS)
+            })
+            .collect(),
+    );
+    let busy = fork(|| {
+        let pool = pool_of(directory, 8);
+        loop {
+            pair(&pool);
+        }
+    });
+    let processes = nanoseconds(PAIRS, || pair(&pool));
+    end(busy);
+    println!("take + give, each of two threads {threads:.1} ns, each of two processes {processes:.1} ns");
+}
+
+/// Processes that hold a seat each.
+fn crowd(directory: &Path, name: &str, size: usize) -> Vec<i32> {
+    let pool = SeatPool::open(directory, name).unwrap();
+    let before = pool.idle();
+    let pids = (0..size)
+        .map(|_| {
+            fork(|| {
+                let pool = SeatPool::open(directory, name).unwrap();
+                let _seat = pool.take().unwrap();
+                sleep()
+            })
+        })
+        .collect();
+    while (pool.idle() as usize) + size > before as usize {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Let the guardians come to their place.
+    std::thread::sleep(Duration::from_millis(300));
+    pids
+}
+
+fn idle_counts(directory: &Path) {
+    print!("idle count with");
+    for size in CROWDS {
+        let name = format!("idle{size}");
+        let pool = SeatPool::open(directory, &name).unwrap();
+        assert!(pool.grant(2_000, 1));
+        let _seat = pool.take().unwrap();
+        let pids = crowd(directory, &name, size - 1);
+        let cost = nanoseconds(20_000, || {
+            black_box(pool.idle());
+        });
+        print!("  {size}: {cost:.1} ns");
+        pids.into_iter().for_each(end);
+    }
+    println!();
+}
+
+fn attaching(directory: &Path) {
+    let pool = pool_of(directory, 9);
+    let cost = nanoseconds(500, || {
+        pair(&pool);
+        pool.detach();
+    });
+    println!("attach + detach {:.1} µs", cost / 1000.0);
+}
+
+/// From SIGKILL of the holder to its seat in our hands, microseconds.
+fn deaths(directory: &Path, bystanders: usize, megabytes: usize) {
+    let name = format!("death{bystanders}-{megabytes}");
+    let pool = SeatPool::open(directory, &name).unwrap();
+    assert!(pool.grant(bystanders as u32 + 1, 1));
+    let crowd_pids = crowd(directory, &name, bystanders);
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..60 {
+        let pid = fork(|| {
+            let pool = SeatPool::open(directory, &name).unwrap();
+            let memory = vec![1_u8; megabytes << 20];
+            black_box(&memory);
+            let _seat = pool.take().unwrap();
+            sleep()
+        });
+        while pool.idle() > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        let begun = Instant::now();
+        // SAFETY: a child of ours that was not waited for.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+        let seat = if round % 2 == 0 {
+            pool.take_within(Duration::from_secs(10)).unwrap()
+        } else {
+            loop {
+                if let Ok(seat) = pool.take() {
+                    break seat;
+                }
+            }
+        };
+        times[round % 2].push(begun.elapsed().as_secs_f64() * 1e6);
+        pool.give(seat);
+        end(pid);
+    }
+    let [asleep, awake] = times.map(median);
+    println!(
+        "SIGKILL to the seat in other hands, {bystanders} other processes, {megabytes} MiB: waiting asleep \
+         {asleep:.0} µs, trying {awake:.0} µs"
+    );
+    crowd_pids.into_iter().for_each(end);
+}
+
+fn main() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    if is_wanted("pairs") {
+        pairs(directory);
+        contended(directory);
+    }
+    if is_wanted("idle") {
+        idle_counts(directory);
+    }
+    if is_wanted("attach") {
+        attaching(directory);
+    }
+    if is_wanted("deaths") {
+        deaths(directory, 0, 0);
+        deaths(directory, 0, 100);
+        deaths(directory, 0, 1_000);
+        deaths(directory, 1_000, 0);
+    }
+}
