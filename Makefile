@@ -32,7 +32,12 @@ run: examples ## The main job on real input: server, demo licence, a picture rea
 
 .PHONY: test
 test: tools ## Run every test
-	@cargo test --quiet --workspace --no-fail-fast
+	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
+	@cargo test --quiet --workspace --features seatmeter/kill-points --test crash
+
+.PHONY: soak
+soak: tools ## Kill holders of seats 100 000 times (KILLS=100000), and say what was lost
+	@SEATMETER_SOAK_KILLS=$(or $(KILLS),100000) cargo test --quiet --workspace --features seatmeter/kill-points --test crash -- --nocapture
 
 .PHONY: bench
 bench: tools ## Measure, beside peers, in one run
