@@ -19,6 +19,7 @@ pub mod clock;
 pub mod device;
 pub mod environment;
 pub mod error;
+pub mod instances;
 pub mod keeper;
 pub mod kill_points;
 pub mod license;

@@ -10,6 +10,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use crate::clock::{Clock, Deadline, SystemClock};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::instances::Instances;
 use crate::keeper::Keeper;
 use crate::licensed::Licensed;
 use crate::memory::{PerProcess, Published, is_root};
@@ -33,6 +34,7 @@ pub struct Runtime {
     failure: Mutex<Option<Error>>,
     transport: Published<HttpTransport>,
     keeper: Keeper,
+    instances: Instances,
     /// The session of the process that this one was forked from.
     inherited: Option<&'static Session>,
     resumed: AtomicBool,
@@ -53,6 +55,7 @@ impl Runtime {
             failure: Mutex::default(),
             transport: Published::absent(),
             keeper: Keeper::default(),
+            instances: Instances::default(),
             // Of the parent's objects only what can be read without a lock: it may have been held at fork.
             inherited: parent.and_then(|parent| parent.current.get()),
             resumed: AtomicBool::new(false),
@@ -94,7 +97,9 @@ impl Runtime {
 
     fn try_initialize(&'static self, raw: &RawParameters) -> Result<&'static Session> {
         let environment = Environment::read();
-        let parameters = Parameters::understand(raw, &environment)?;
+        let seats = self.instances.seats(raw.max_concurrent_instance_count);
+        let raw = RawParameters { max_concurrent_instance_count: seats, ..raw.clone() };
+        let parameters = Parameters::understand(&raw, &environment)?;
         let explicit = self.state_directory.get().map(PathBuf::as_path);
         let path = StateDirectory::locate(explicit, &environment, is_root())?;
         let session = self.session_for(&parameters, path)?;
@@ -173,6 +178,11 @@ impl Runtime {
             outcome = outcome.and(session.close(deadline).map(|_| ()));
         }
         outcome
+    }
+
+    /// The instance pool of the DBR API.
+    pub fn instances(&self) -> &Instances {
+        &self.instances
     }
 
     /// The clock of this process.

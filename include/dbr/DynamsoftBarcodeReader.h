@@ -211,6 +211,27 @@ void *DBR_CreateInstance(void);
 /** Give the seat back and free the reader. NULL does nothing. Any thread. */
 void DBR_DestroyInstance(void *barcodeReader);
 
+/**
+ * Get a reader from the instance pool, with its seat; give it back with DBR_RecycleInstance.
+ *
+ * Threads: any. Blocks: as long as DBR_SetMaxConcurrentInstanceCount says; not at all unless it was called.
+ * Returns NULL when no instance or seat became free in that time, or without a licence.
+ */
+void *DBR_GetInstance(void);
+
+/** Give a reader back to the instance pool. NULL does nothing. Any thread. */
+void DBR_RecycleInstance(void *barcodeReader);
+
+/**
+ * Set up the instance pool.
+ *
+ * countForThisDevice: seats to ask for at the next DBR_InitLicenseFromDLS, if that is more than
+ * maxConcurrentInstanceCount; 0 to 65536. countForThisProcess: instances that this process has at one time; 0 for
+ * no limit of its own. timeOut: milliseconds for which DBR_GetInstance waits, 0 to 600000. Returns 0, or -10038
+ * when one is out of range; then none is changed.
+ */
+int DBR_SetMaxConcurrentInstanceCount(int countForThisDevice, int countForThisProcess, int timeOut);
+
 /** Set every field to its default. Returns 0, or -10002 for NULL. */
 int DBR_InitDLSConnectionParameters(DM_DLSConnectionParameters *pDLSConnectionParameters);
 

@@ -41,6 +41,8 @@ use crate::usage::Barcode;
 pub struct Reader {
     use_of: Mutex<Use>,
     forget: ForgetTime,
+    /// Counted by the instance pool of the DBR API.
+    is_instance: bool,
     #[cfg(feature = "decode")]
     decoding: Mutex<Option<Box<Decoding>>>,
 }
@@ -97,8 +99,29 @@ impl Reader {
         Self {
             use_of: Mutex::new(Use { hold, tally: None }),
             forget: ForgetTime::default(),
+            is_instance: false,
             #[cfg(feature = "decode")]
             decoding: Mutex::new(None),
+        }
+    }
+
+    /// A reader of the instance pool: waits for a seat as long as the pool's settings say.
+    ///
+    /// # Errors
+    /// As [`Hold::take`].
+    pub fn of_instance_pool() -> Result<Self> {
+        let instances = runtime().instances();
+        let rest = instances.begin()?;
+        match Hold::take_within(rest) {
+            Ok(hold) => {
+                let mut reader = Self::new(Some(hold));
+                reader.is_instance = true;
+                Ok(reader)
+            }
+            Err(error) => {
+                instances.end();
+                Err(error)
+            }
         }
     }
 
@@ -168,10 +191,14 @@ impl Drop for Reader {
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(hold) = self.use_of.get_mut().hold.take()
-            && let Some(seat) = hold.seat
             && hold.is_of_this_process()
         {
-            hold.licensed.give_seat(seat);
+            if let Some(seat) = hold.seat {
+                hold.licensed.give_seat(seat);
+            }
+            if self.is_instance {
+                hold.runtime.instances().end();
+            }
         }
     }
 }

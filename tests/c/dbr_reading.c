@@ -114,6 +114,23 @@ static void without_a_seat(void) {
   CHECK_INT(4, DBR_GetIdleInstancesCount());
 }
 
+static void by_the_instance_pool(void) {
+  void *instances[4];
+  int i;
+  CHECK_INT(-10038, DBR_SetMaxConcurrentInstanceCount(0, 0, -1));
+  CHECK_INT(0, DBR_SetMaxConcurrentInstanceCount(0, 3, 20));
+  for (i = 0; i < 3; i++) CHECK((instances[i] = DBR_GetInstance()) != NULL);
+  CHECK_INT(1, DBR_GetIdleInstancesCount());
+  CHECK(DBR_GetInstance() == NULL);
+  CHECK_INT(0, DBR_SetMaxConcurrentInstanceCount(0, 0, 20));
+  CHECK((instances[3] = DBR_GetInstance()) != NULL);
+  CHECK(DBR_GetInstance() == NULL);
+  CHECK_INT(0, decode(instances[3], "no_barcode.png"));
+  for (i = 0; i < 4; i++) DBR_RecycleInstance(instances[i]);
+  DBR_RecycleInstance(NULL);
+  CHECK_INT(4, DBR_GetIdleInstancesCount());
+}
+
 int main(int argc, char **argv) {
   CHECK_INT(2, argc);
   snprintf(folder, sizeof folder, "%s", argv[1]);
@@ -122,6 +139,7 @@ int main(int argc, char **argv) {
   under_a_licence();
   bad_pictures(argv[0]);
   without_a_seat();
+  by_the_instance_pool();
   CHECK_INT(0, SM_Shutdown(10000));
   return 0;
 }

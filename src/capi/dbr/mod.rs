@@ -15,6 +15,7 @@ use super::spare;
 use super::text::path_from_c;
 use super::{enter, enter_or, null_pointer};
 use crate::reader::{Hold, Reader};
+use crate::runtime::runtime;
 use layout::TextResultArray;
 
 /// As `InitDLSConnectionParameters`.
@@ -82,6 +83,37 @@ pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
         }
         Ok(())
     });
+}
+
+/// A reader from the instance pool, with its seat, to be given back with `DBR_RecycleInstance`. Waits as long as
+/// `DBR_SetMaxConcurrentInstanceCount` said; NULL when there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn DBR_GetInstance() -> *mut c_void {
+    enter_or(std::ptr::null_mut(), || {
+        let reader = Reader::of_instance_pool()?;
+        Ok(Box::into_raw(spare::place(|| SM_Reader(reader))).cast())
+    })
+}
+
+/// Gives a reader back to the instance pool.
+///
+/// # Safety
+/// As `DBR_DestroyInstance`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_RecycleInstance(barcodeReader: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { DBR_DestroyInstance(barcodeReader) }
+}
+
+/// Settings of the instance pool: seats of the device, asked for at the next initialisation; instances of this
+/// process, 0 for no limit of its own; milliseconds to wait for one.
+#[unsafe(no_mangle)]
+pub extern "C" fn DBR_SetMaxConcurrentInstanceCount(
+    countForThisDevice: c_int,
+    countForThisProcess: c_int,
+    timeOut: c_int,
+) -> c_int {
+    enter(|| runtime().instances().set(countForThisDevice, countForThisProcess, timeOut))
 }
 
 /// Decodes an image file and counts its barcodes.

@@ -1,0 +1,133 @@
+//! The instance pool of the DBR API: readers that are got and recycled, with a limit of this process's own beside
+//! that of the device, and a time for which to wait.
+//!
+//! | setting | 0 means | |
+//! |---|---|---|
+//! | of the device | what the connection parameters say | the higher one of both is asked for at the next initialisation |
+//! | of this process | no limit of its own | counts instances that are got and not recycled |
+//! | time-out | do not wait | for both limits together |
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::SEATS_MAX;
+
+use crate::error::{Error, Result};
+
+/// The longest time-out in milliseconds.
+pub const TIMEOUT_MS_MAX: u32 = 600_000;
+
+/// Settings and count of this process.
+#[derive(Debug, Default)]
+pub struct Instances {
+    device_max: AtomicU32,
+    process_max: AtomicU32,
+    timeout_ms: AtomicU32,
+    used: Mutex<u32>,
+    recycled: Condvar,
+}
+
+impl Instances {
+    /// Changes the settings.
+    ///
+    /// # Errors
+    /// -10038 when one is out of range; then none is changed.
+    pub fn set(&self, device: i32, process: i32, timeout_ms: i32) -> Result<()> {
+        let device = in_range("the number for this device", device, SEATS_MAX)?;
+        let process = in_range("the number for this process", process, SEATS_MAX)?;
+        let timeout_ms = in_range("the time-out in milliseconds", timeout_ms, TIMEOUT_MS_MAX)?;
+        self.device_max.store(device, Ordering::Relaxed);
+        self.process_max.store(process, Ordering::Relaxed);
+        self.timeout_ms.store(timeout_ms, Ordering::Relaxed);
+        // A higher limit lets those go on who wait.
+        let _used = self.used.lock();
+        self.recycled.notify_all();
+        Ok(())
+    }
+
+    /// The number of seats to ask for, when the parameters say `asked`.
+    pub fn seats(&self, asked: i32) -> i32 {
+        asked.max(i32::try_from(self.device_max.load(Ordering::Relaxed)).unwrap_or(i32::MAX))
+    }
+
+    /// Counts an instance, waiting while this process has all that it may have; gives the rest of the time.
+    ///
+    /// # Errors
+    /// -20008 when none was recycled in time.
+    pub fn begin(&self) -> Result<Duration> {
+        let timeout = Duration::from_millis(u64::from(self.timeout_ms.load(Ordering::Relaxed)));
+        let end = Instant::now() + timeout;
+        let mut used = self.used.lock();
+        loop {
+            let max = self.process_max.load(Ordering::Relaxed);
+            if max == 0 || *used < max {
+                *used += 1;
+                return Ok(end.saturating_duration_since(Instant::now()));
+            }
+            if self.recycled.wait_until(&mut used, end).timed_out() {
+                let message =
+                    format!("this process has {max} instances, which is all it allows itself: recycle one");
+                return Err(Error::new(ErrorCode::INSTANCE_COUNT_OVER_LIMIT, message));
+            }
+        }
+    }
+
+    /// Counts an instance no more.
+    pub fn end(&self) {
+        let mut used = self.used.lock();
+        *used = used.saturating_sub(1);
+        self.recycled.notify_one();
+    }
+}
+
+fn in_range(what: &str, value: i32, max: u32) -> Result<u32> {
+    u32::try_from(value).ok().filter(|value| *value <= max).ok_or_else(|| {
+        Error::new(ErrorCode::PARAMETER_VALUE_INVALID, format!("{what} is {value}; it can be 0 to {max}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_limit_of_its_own_a_process_never_waits_here() {
+        let instances = Instances::default();
+        for _ in 0..100 {
+            assert!(instances.begin().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_process_keeps_to_its_limit_and_a_recycled_instance_lets_the_next_in() {
+        let instances = Instances::default();
+        instances.set(0, 1, 60_000).unwrap();
+        assert!(instances.begin().is_ok());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| instances.begin());
+            instances.end();
+            assert!(waiting.join().unwrap().is_ok());
+        });
+        instances.set(0, 1, 1).unwrap();
+        assert_eq!(instances.begin().unwrap_err().code, ErrorCode::INSTANCE_COUNT_OVER_LIMIT);
+    }
+
+    #[test]
+    fn the_higher_number_of_seats_is_asked_for() {
+        let instances = Instances::default();
+        assert_eq!(instances.seats(4), 4);
+        instances.set(8, 0, 0).unwrap();
+        assert_eq!((instances.seats(4), instances.seats(9)), (8, 9));
+        for (device, process, timeout) in
+            [(-1, 0, 0), (0, -1, 0), (0, 0, -1), (65_537, 0, 0), (0, 0, 600_001)]
+        {
+            assert_eq!(
+                instances.set(device, process, timeout).unwrap_err().code,
+                ErrorCode::PARAMETER_VALUE_INVALID
+            );
+        }
+        assert_eq!(instances.seats(4), 8, "a bad setting changes nothing");
+    }
+}
