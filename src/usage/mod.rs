@@ -1,6 +1,8 @@
 //! What was used: counted once, in memory that outlives the process, until the server has recorded it.
 
 mod counter;
+#[cfg(test)]
+mod history;
 mod repeats;
 mod segment;
 mod unique;
