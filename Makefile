@@ -34,6 +34,11 @@ run: examples ## The main job on real input: server, demo licence, a picture rea
 test: tools ## Run every test
 	@cargo test --quiet --workspace --no-fail-fast
 
+.PHONY: soak-counts
+soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and compare what was performed and billed
+	@SEATMETER_SOAK_KILLS=$(or $(KILLS),10000) timeout 3600 cargo test --quiet -p seatmeter --no-default-features \
+		--features kill-points --test counts -- --nocapture
+
 .PHONY: bench
 bench: tools ## Measure, beside peers, in one run
 	@cargo bench --quiet -p seatmeter --bench through_c

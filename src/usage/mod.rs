@@ -11,3 +11,6 @@ pub use counter::{Counter, SlotEntries, Work};
 pub use repeats::Repeats;
 pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING};
 pub use unique::{Barcode, for_each_unique};
+
+#[cfg(test)]
+pub(crate) use segment::power_cut;
