@@ -39,6 +39,11 @@ test: tools ## Run every test
 soak: tools ## Kill holders of seats 100 000 times (KILLS=100000), and say what was lost
 	@SEATMETER_SOAK_KILLS=$(or $(KILLS),100000) cargo test --quiet --workspace --features seatmeter/kill-points --test crash -- --nocapture
 
+.PHONY: soak-counts
+soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and compare what was performed and billed
+	@SEATMETER_SOAK_KILLS=$(or $(KILLS),10000) timeout 3600 cargo test --quiet -p seatmeter --no-default-features \
+		--features kill-points --test counts -- --nocapture
+
 .PHONY: bench
 bench: tools ## Measure, beside peers, in one run
 	@cargo bench --quiet -p seatmeter --bench through_c

@@ -5,3 +5,6 @@ mod store;
 
 pub use grant::{Grant, Validity, compiled_root_key};
 pub use store::GrantStore;
+
+#[cfg(test)]
+pub(crate) use grant::test_support;

@@ -134,3 +134,147 @@ fn list_work(
     });
     counted
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of};
+
+    use super::*;
+    use crate::clock::test_support::HandClock;
+    use crate::license::Grant;
+    use crate::license::test_support::{NOW, answer, item, key, local};
+    use crate::usage::Segment;
+
+    const A: Barcode<'static> = Barcode { format: 0x20, bytes: b"A" };
+    const B: Barcode<'static> = Barcode { format: 0x20, bytes: b"B" };
+    const OTHER_A: Barcode<'static> = Barcode { format: 1, bytes: b"A" };
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        clock: &'static HandClock,
+        licensed: Licensed,
+        tally: Tally,
+        forget: ForgetTime,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let clock: &'static HandClock = Box::leak(Box::new(HandClock::at(NOW)));
+            let mut local = local();
+            (local.license_id, local.device_uuid) = ("1".repeat(32), "2".repeat(32));
+            let answer = answer(item(), &local);
+            let grant = Grant::verify(&answer, key(1).public(), &local.device_uuid).unwrap();
+            let usage = folder.path().join("usage");
+            std::fs::create_dir(&usage).unwrap();
+            let licensed = Licensed::new(grant.into(), folder.path(), usage, clock).unwrap();
+            Self { folder, clock, licensed, tally: Tally::default(), forget: ForgetTime::default() }
+        }
+
+        fn usage(&self) -> PathBuf {
+            self.folder.path().join("usage")
+        }
+
+        /// Milliseconds after the start.
+        fn at_ms(&self, ms: u64) {
+            self.clock.set_ms(NOW * 1000 + ms);
+        }
+
+        fn image(&mut self, barcodes: &[Barcode<'_>]) -> u64 {
+            self.tally.image(&self.licensed, barcodes).unwrap()
+        }
+
+        fn frame(&mut self, barcodes: &[Barcode<'_>]) -> u64 {
+            self.tally.frame(&self.licensed, barcodes, &self.forget).unwrap()
+        }
+
+        fn counted(&self, kind: UsageKind) -> u64 {
+            self.counted_by_slot(kind).iter().map(|(_, total)| total).sum()
+        }
+
+        fn counted_by_slot(&self, kind: UsageKind) -> Vec<(u32, u64)> {
+            let files = |folder: &Path| std::fs::read_dir(folder).unwrap().flatten();
+            let totals = files(&self.usage()).flat_map(|file| Segment::open(&file.path()).unwrap().totals());
+            totals.filter(|t| t.usage.kind == kind).map(|t| (t.usage.slot, t.usage.total)).collect()
+        }
+    }
+
+    #[test]
+    fn one_scan_is_one_unique_barcode_of_an_image() {
+        let mut bench = Bench::new();
+        for (barcodes, counted) in
+            [(&[A, A][..], 1), (&[A, B], 2), (&[A, OTHER_A], 2), (&[A, B, OTHER_A, A], 3), (&[], 0)]
+        {
+            assert_eq!(bench.image(barcodes), counted);
+            assert_eq!(bench.frame(&[]), 0);
+        }
+        assert_eq!(bench.counted(UsageKind::Scan), 8);
+        assert_eq!(bench.counted(UsageKind::Image), 10, "images without a barcode are images");
+    }
+
+    #[test]
+    fn two_images_are_two_jobs() {
+        let mut bench = Bench::new();
+        assert_eq!((bench.image(&[A]), bench.image(&[A])), (1, 1));
+        assert_eq!(bench.frame(&[A]), 1, "nor does an image make a frame forget to count");
+        assert_eq!(bench.image(&[A]), 1);
+        assert_eq!(bench.counted(UsageKind::Scan), 4);
+    }
+
+    #[test]
+    fn a_barcode_of_a_sequence_counts_again_when_the_forget_time_has_passed_since_it_was_counted() {
+        for (seen_at, counted) in [(2_999, 0), (3_000, 1), (3_001, 1)] {
+            let mut bench = Bench::new();
+            assert_eq!(bench.frame(&[A, A]), 1);
+            bench.at_ms(1_500);
+            assert_eq!(bench.frame(&[A, B]), 1, "being seen does not make it younger, and B is new");
+            bench.at_ms(seen_at);
+            assert_eq!(bench.frame(&[A]), counted, "at {seen_at} ms");
+        }
+    }
+
+    #[test]
+    fn a_forget_time_of_0_switches_the_memory_across_frames_off() {
+        let mut bench = Bench::new();
+        bench.forget.set(0).unwrap();
+        for _ in 0..3 {
+            assert_eq!(bench.frame(&[A, A]), 1, "within a frame it is one all the same");
+        }
+        bench.forget.set(600_000).unwrap();
+        assert_eq!(bench.frame(&[A]), 0, "it was counted a moment ago");
+        bench.at_ms(599_999);
+        assert_eq!(bench.frame(&[A]), 0);
+        bench.at_ms(600_000);
+        assert_eq!(bench.frame(&[A]), 1);
+        for ms in [-1, 600_001, i32::MAX] {
+            assert_eq!(bench.forget.set(ms).unwrap_err().code, ErrorCode::PARAMETER_VALUE_INVALID);
+        }
+    }
+
+    #[test]
+    fn work_counts_in_the_slot_in_which_it_is_done() {
+        let mut bench = Bench::new();
+        assert_eq!(NOW % SLOT_SECONDS, 0, "the start is a slot's");
+        for ms in [0, 179_999, 180_000, 359_999, 360_000] {
+            bench.at_ms(ms);
+            bench.image(&[A]);
+        }
+        let first = slot_of(NOW);
+        assert_eq!(bench.counted_by_slot(UsageKind::Scan), [(first, 2), (first + 1, 2), (first + 2, 1)]);
+    }
+
+    #[test]
+    fn a_barcode_that_could_not_be_counted_counts_the_next_time_and_once() {
+        let mut bench = Bench::new();
+        std::fs::remove_dir(bench.usage()).unwrap();
+        for _ in 0..2 {
+            let error = bench.tally.frame(&bench.licensed, &[A], &bench.forget).unwrap_err();
+            assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
+        }
+        std::fs::create_dir(bench.usage()).unwrap();
+        assert_eq!((bench.frame(&[A]), bench.frame(&[A])), (1, 0));
+        assert_eq!(bench.counted(UsageKind::Scan), 1);
+    }
+}

@@ -32,6 +32,13 @@ pub(super) fn raise(path: &Path, descriptor: RawFd) {
     }
 }
 
+/// As `is_at`, of the directory that has the name now.
+pub(super) fn is_at_path(path: &Path) -> bool {
+    let directory =
+        path.parent().map(|directory| system::open(directory, libc::O_RDONLY | libc::O_DIRECTORY, 0));
+    directory.is_some_and(|directory| directory.is_ok_and(|directory| is_at(&directory, path)))
+}
+
 /// Is a file that was at `path` still in use?
 pub(super) fn is_at(directory: &File, path: &Path) -> bool {
     system::is_range_locked(directory.as_raw_fd(), byte_of(path), 1).unwrap_or(false)

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use seatmeter_protocol::seat_layout::{AT_MARK, Grant, SLOTS, SlotWord};
 
+use super::anchor;
 use super::attachment::CLOSED;
 use super::error::SeatError;
 use super::file::SETTLE_MS;
@@ -77,10 +78,12 @@ impl View {
         true
     }
 
-    /// Let the processes of a file that this one replaced move here first.
+    /// Let the processes of a file that this one replaced move here first, if there are any.
     pub(super) fn wait_until_settled(&self) {
         let at = self.mapping.settled_at_ms().load(Ordering::Acquire);
-        while at > system::coarse_ms() && at - system::coarse_ms() <= SETTLE_MS {
+        let is_early =
+            || at.checked_sub(system::coarse_ms()).is_some_and(|left| (1..=SETTLE_MS).contains(&left));
+        while is_early() && anchor::is_at_path(&self.path) {
             thread::sleep(Duration::from_millis(10));
         }
     }

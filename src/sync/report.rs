@@ -455,4 +455,34 @@ mod tests {
             "slot 1 whole; slot 0 not, until devices hear of the restore"
         );
     }
+
+    #[test]
+    fn after_a_power_cut_the_device_is_never_behind_the_server() {
+        let bench = Bench::new([]);
+        let disk = tempfile::tempdir().unwrap();
+        crate::usage::power_cut::keep_copies_in(disk.path());
+        let counter = bench.counter();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut mine = SlotEntries::default();
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    counter.count(&mut mine, 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
+                }
+            });
+            for _ in 0..200 {
+                bench.transport.then(Step::RecordAll);
+                bench.report().unwrap();
+                // The power is cut now: this is what the device finds.
+                let segments = std::fs::read_dir(disk.path()).unwrap().flatten();
+                let left: u64 = segments
+                    .flat_map(|file| Segment::open(&file.path()).unwrap().totals())
+                    .map(|total| total.usage.total)
+                    .sum();
+                let billed = bench.transport.billed();
+                assert!(billed <= left, "billed {billed}, left on the disk {left}");
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
 }

@@ -1,6 +1,8 @@
 //! What was used: counted once, in memory that outlives the process, until the server has recorded it.
 
 mod counter;
+#[cfg(test)]
+mod history;
 mod repeats;
 mod segment;
 mod unique;
@@ -9,3 +11,6 @@ pub use counter::{Counter, SlotEntries, Work};
 pub use repeats::Repeats;
 pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING};
 pub use unique::{Barcode, for_each_unique};
+
+#[cfg(test)]
+pub(crate) use segment::power_cut;

@@ -204,13 +204,19 @@ impl Segment {
     /// one at a time. `None` when the segment is full.
     pub fn entry(&self, slot: u32, kind: UsageKind, what: u32) -> Option<u32> {
         for entry in 0..self.entries {
-            match self.state_of(entry) {
-                State::Free => {
+            let kind_number = self.word32(entry, 0x04).load(Ordering::Relaxed);
+            // Looked at closer only where it may be the one: this runs over all that the segment has counted.
+            let is_candidate = kind_number == 0
+                || kind_number == u32::from(kind.number())
+                    && self.word32(entry, 0x00).load(Ordering::Relaxed) == slot
+                    && self.word32(entry, 0x08).load(Ordering::Relaxed) == what;
+            match is_candidate.then(|| self.state_of(entry)) {
+                Some(State::Free) => {
                     self.fill(entry, slot, kind, what);
                     return Some(entry);
                 }
-                State::Counting(of) if of == (slot, kind, what) => return Some(entry),
-                State::Counting(_) | State::Damaged => {}
+                Some(State::Counting(_)) => return Some(entry),
+                Some(State::Damaged) | None => {}
             }
         }
         None
@@ -279,6 +285,8 @@ impl Segment {
     /// # Errors
     /// What the disk says; then nothing may be reported yet.
     pub fn make_durable(&self) -> io::Result<()> {
+        #[cfg(test)]
+        power_cut::keep_copy(&self.path);
         self.mapped.make_durable()
     }
 
@@ -428,6 +436,30 @@ fn mix(mut bits: u64) -> u64 {
 
 fn damaged(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
+}
+
+/// A disk as a power cut would leave it: of each segment what was in it when it was last made durable.
+#[cfg(test)]
+pub(crate) mod power_cut {
+    use std::cell::RefCell;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    thread_local! {
+        static DISK: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+    }
+
+    /// From now on this thread keeps copies here.
+    pub(crate) fn keep_copies_in(folder: &Path) {
+        DISK.set(Some(folder.to_owned()));
+    }
+
+    pub(super) fn keep_copy(path: &Path) {
+        if let Some(disk) = DISK.with_borrow(Clone::clone) {
+            // What is there now is on the disk when the call that follows returns; what comes later may not be.
+            fs::copy(path, disk.join(path.file_name().unwrap())).unwrap();
+        }
+    }
 }
 
 #[cfg(test)]
