@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::signature::random_bytes;
+use seatmeter_protocol::signature::{PublicKey, random_bytes};
 use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
 
 use crate::clock::{Clock, Deadline};
@@ -23,7 +23,7 @@ use crate::license::{GrantStore, Validity};
 use crate::licensed::Licensed;
 use crate::memory::{FileLock, Published};
 use crate::parameters::Parameters;
-use crate::state::{StateDirectory, private_file};
+use crate::state::{StateDirectory, private_file, sync_folder};
 use crate::sync::{Reported, Servers, Transport, authorize, report};
 
 /// Bound for a first contact: all servers together.
@@ -113,7 +113,17 @@ impl Session {
             _ => self.parameters.publish_new(parameters),
         };
         let enough = self.use_stored_grant()?.is_some_and(|licensed| licensed.has_seats(parameters.seats));
-        if enough { Ok(()) } else { self.renew(Deadline::after(self.world.clock, bound)) }
+        if enough {
+            return Ok(());
+        }
+        let deadline = Deadline::after(self.world.clock, bound);
+        let outcome = self.renew(deadline);
+        if outcome.as_ref().is_err_and(|e| e.code != ErrorCode::FAILED_TO_REACH_SERVER) {
+            // Whatever the server thinks of going on, what was counted so far is its. If that fails, too, then the
+            // refusal is what the caller has to hear of.
+            let _ = self.report(deadline);
+        }
+        outcome
     }
 
     /// Uses the grant on disk, if it is good now.
@@ -187,17 +197,38 @@ impl Session {
         Duration::from_secs(next.saturating_sub(now).clamp(1, SLOT_SECONDS)) + jitter(JITTER_SECONDS)
     }
 
-    /// Reports what this device has counted under this session's grant. When another process of the device
-    /// is at it, waits for that, within the bound.
+    /// Reports what this device has counted under grants of this session's server: its own, and those that
+    /// programs have asked for in other ways and may never ask for again. When another process of the device is
+    /// at it, waits for that, within the bound.
     ///
     /// # Errors
     /// When the server cannot be reached or trusted, or the disk fails: nothing is lost by it.
     pub fn report(&self, deadline: Deadline) -> Result<Reported> {
         let parameters = self.known_parameters()?;
-        let Some(licensed) = self.licensed() else { return Ok(Reported::default()) };
+        let known_key = self.licensed().map(|licensed| licensed.server_key());
+        let Some(key) = known_key.or_else(|| self.store.server_key(&self.device.uuid)) else {
+            return Ok(Reported::default());
+        };
         let _lead = self.lead(deadline)?;
-        let folder = self.usage_folder()?;
-        report(&self.servers(parameters), &folder, &licensed.server_key(), deadline)
+        let servers = self.servers(parameters);
+        let mut all = Reported::default();
+        for folder in self.usage_folders_of(&key)? {
+            all += report(&servers, &folder, &key, deadline)?;
+        }
+        Ok(all)
+    }
+
+    /// Folders of usage under grants of this server: another server could not book it, and it is none of its
+    /// business.
+    fn usage_folders_of(&self, key: &PublicKey) -> Result<Vec<PathBuf>> {
+        let usage = self.state.usage();
+        let entries = std::fs::read_dir(&usage).map_err(|e| Error::state(&usage, "list", &e))?;
+        let is_ours = |name: &std::ffi::OsString| {
+            let store = name.to_str().map(|name| GrantStore::new(&self.state, name));
+            name.to_str() == Some(&self.name)
+                || store.and_then(|store| store.server_key(&self.device.uuid)).as_ref() == Some(key)
+        };
+        Ok(entries.flatten().filter(|entry| is_ours(&entry.file_name())).map(|entry| entry.path()).collect())
     }
 
     /// The last report, and the end of this process's part: its seats and segments are given up.
@@ -205,8 +236,9 @@ impl Session {
     /// # Errors
     /// As [`Self::report`]; seats and segments are given up in any case.
     pub fn close(&self, deadline: Deadline) -> Result<Reported> {
-        let Some(licensed) = self.licensed() else { return Ok(Reported::default()) };
-        licensed.close();
+        if let Some(licensed) = self.licensed() {
+            licensed.close();
+        }
         self.report(deadline)
     }
 
@@ -241,7 +273,11 @@ impl Session {
 
     fn usage_folder(&self) -> Result<PathBuf> {
         let folder = self.state.usage().join(&self.name);
-        std::fs::create_dir_all(&folder).map_err(|e| Error::state(&folder, "make", &e))?;
+        if !folder.is_dir() {
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| sync_folder(&folder))
+                .map_err(|e| Error::state(&folder, "make", &e))?;
+        }
         Ok(folder)
     }
 }
@@ -253,4 +289,119 @@ const LEAD_POLL: Duration = Duration::from_millis(10);
 fn jitter(seconds: u64) -> Duration {
     let random = random_bytes::<8>().map_or(0, u64::from_le_bytes);
     Duration::from_millis(random % (seconds * 1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile};
+    use seatmeter_protocol::message::{AuthorizationAnswer, Problem, UsageKind};
+    use seatmeter_protocol::signature::Signed;
+
+    use super::*;
+    use crate::clock::test_support::HandClock;
+    use crate::environment::Environment;
+    use crate::license::test_support::{NOW, answer, item, key, local};
+    use crate::parameters::RawParameters;
+    use crate::sync::scripted::{Scripted, Step};
+
+    /// One device, and one server that does what the script says.
+    struct Bench {
+        state: tempfile::TempDir,
+        clock: &'static HandClock,
+        transport: &'static Scripted,
+        server: u8,
+    }
+
+    impl Bench {
+        fn new(server: u8) -> Self {
+            let transport = Box::leak(Box::new(Scripted::new(key(server), [])));
+            let clock = Box::leak(Box::new(HandClock::at(NOW)));
+            Self { state: tempfile::tempdir().unwrap(), clock, transport, server }
+        }
+
+        fn parameters(handshake_code: &str) -> Parameters {
+            let raw = RawParameters {
+                main_server: "http://main".into(),
+                handshake_code: handshake_code.into(),
+                deployment_type: 1,
+                charge_way: 10,
+                uuid_generation_method: 1,
+                max_buffer_days: 7,
+                max_concurrent_instance_count: 1,
+                products: 0xffff,
+                ..RawParameters::default()
+            };
+            Parameters::understand(&raw, &Environment::default()).unwrap()
+        }
+
+        fn session(&self, handshake_code: &str) -> Session {
+            let world = World { clock: self.clock, transport: self.transport };
+            Session::open(Self::parameters(handshake_code), self.state.path().to_owned(), world).unwrap()
+        }
+
+        /// A session whose server grants.
+        fn licensed_session(&self, handshake_code: &str) -> Session {
+            let session = self.session(handshake_code);
+            let mut local = local();
+            (local.license_id, local.device_uuid) = ("1".repeat(32), session.device.uuid.clone());
+            let mut answer = answer(item(), &local);
+            let file: LicenseFile = answer.license_file.peek().unwrap();
+            let file = LicenseFile { server_key: key(self.server).public().clone(), ..file };
+            answer.license_file = Signed::seal(&file, &key(1)).unwrap();
+            answer.local_license = Signed::seal(&local, &key(self.server)).unwrap();
+            self.then_answers(&answer);
+            session.initialize(Self::parameters(handshake_code), FIRST_CONTACT_BOUND).unwrap();
+            session
+        }
+
+        fn then_answers(&self, answer: &AuthorizationAnswer) {
+            self.transport.then(Step::Answer(200, serde_json::to_string(answer).unwrap()));
+        }
+
+        fn report(&self, session: &Session) -> Result<Reported> {
+            session.report(Deadline::after(self.clock, Duration::from_secs(5)))
+        }
+    }
+
+    fn count(session: &Session, pages: u64) {
+        let licensed = session.licensed().unwrap();
+        licensed.count_without_reader(&[(UsageKind::Page, 1, pages)]).unwrap();
+    }
+
+    #[test]
+    fn what_was_counted_before_a_licence_expired_is_reported_after_it() {
+        let bench = Bench::new(2);
+        count(&bench.licensed_session("CODE"), 3);
+        bench.clock.set_ms((NOW + 30 * DAY_SECONDS) * 1000);
+        let refusal = serde_json::to_string(&Problem::new(403, ErrorCode::EXPIRED, "because")).unwrap();
+        bench.transport.then(Step::Answer(403, refusal));
+        bench.transport.then(Step::RecordAll);
+        let error = bench.session("CODE").initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND);
+        assert_eq!(error.unwrap_err().code, ErrorCode::EXPIRED);
+        assert_eq!(bench.transport.billed(), 3);
+    }
+
+    #[test]
+    fn what_was_counted_under_another_code_of_the_same_server_is_reported() {
+        let bench = Bench::new(2);
+        count(&bench.licensed_session("OLD"), 3);
+        let session = bench.licensed_session("NEW");
+        count(&session, 1);
+        bench.transport.then(Step::RecordAll);
+        bench.transport.then(Step::RecordAll);
+        bench.report(&session).unwrap();
+        assert_eq!(bench.transport.billed(), 4);
+    }
+
+    #[test]
+    fn what_was_counted_for_another_server_is_none_of_this_ones_business() {
+        let one = Bench::new(2);
+        count(&one.licensed_session("THEIRS"), 3);
+        let other = Bench { state: one.state, ..Bench::new(5) };
+        let session = other.licensed_session("OURS");
+        count(&session, 1);
+        other.transport.then(Step::RecordAll);
+        other.report(&session).unwrap();
+        assert_eq!(other.transport.billed(), 1);
+    }
 }

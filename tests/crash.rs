@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 mod common;
@@ -18,8 +20,8 @@ const KILLS: u64 = 1_500;
 /// Processes that take and give while others are killed.
 const WORKERS: usize = 6;
 const SEATS: u32 = 4;
-/// How a worker ends that got a seat for which there was no witness.
-const OVER_ISSUED: i32 = 77;
+/// Longer than the kernel ever takes to end a process.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_killed_process_gives_its_seats_back_at_once() {
@@ -127,11 +129,11 @@ impl Witness {
         unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) == 0 }
     }
 
-    /// A free one; patient, because the kernel drops a dying process' locks a while after it has marked its
-    /// flag, and because a look at all of them is not one step.
+    /// A free one. Nobody gives a seat back meanwhile, and nobody is killed (see `Board`); but the kernel drops
+    /// the locks of those who are dying a while after it has marked their flags.
     fn find(&self) -> Option<i64> {
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(5) {
+        while begun.elapsed() < PATIENCE {
             if let Some(byte) = (0..i64::from(SEATS)).find(|&byte| self.lock(libc::F_WRLCK, byte)) {
                 return Some(byte);
             }
@@ -141,8 +143,36 @@ impl Witness {
     }
 }
 
+/// Memory that the workers share with who kills them.
+///
+/// While somebody looks for a witness, everybody else keeps what he has. So a seat too many does not go unnoticed
+/// because another came back in time: its owner looks in vain for as long as he likes.
+struct Board {
+    looking: [AtomicU32; WORKERS],
+    issued_twice: AtomicU32,
+}
+
+impl Board {
+    fn new() -> &'static Self {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping of zeros, which are a `Board`; it stays for the life of the process.
+        unsafe {
+            let page = libc::mmap(std::ptr::null_mut(), size_of::<Self>(), access, kind, -1, 0);
+            assert!(page != libc::MAP_FAILED);
+            &*page.cast()
+        }
+    }
+
+    fn wait_while_somebody_looks(&self) {
+        let begun = Instant::now();
+        while self.looking.iter().any(|looking| looking.load(SeqCst) != 0) && begun.elapsed() < 2 * PATIENCE {
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// Take, hold, give, wait, detach, look, until killed.
-fn work(device: &Device, seed: u64) -> i32 {
+fn work(device: &Device, board: &Board, number: usize, seed: u64) -> i32 {
     let mut dice = Dice(seed);
     dice.below(1);
     #[cfg(feature = "kill-points")]
@@ -161,12 +191,17 @@ fn work(device: &Device, seed: u64) -> i32 {
                 };
                 if let Ok(seat) = seat {
                     let witness = Witness::open(device.path());
-                    let Some(byte) = witness.find() else { return OVER_ISSUED };
-                    held.push((seat, witness, byte));
+                    board.looking[number].store(1, SeqCst);
+                    match witness.find() {
+                        Some(byte) => held.push((seat, witness, byte)),
+                        None => _ = board.issued_twice.fetch_add(1, SeqCst),
+                    }
+                    board.looking[number].store(0, SeqCst);
                 }
             }
             6..10 if !held.is_empty() => {
                 let (seat, witness, byte) = held.swap_remove(dice.below(held.len() as u64) as usize);
+                board.wait_while_somebody_looks();
                 // First the witness, then the seat: never the other way round.
                 assert!(witness.lock(libc::F_UNLCK, byte));
                 pool.give(seat);
@@ -175,6 +210,7 @@ fn work(device: &Device, seed: u64) -> i32 {
                 let _ = pool.idle();
             }
             11 if dice.below(20) == 0 => {
+                board.wait_while_somebody_looks();
                 held.clear();
                 pool.detach();
             }
@@ -191,11 +227,14 @@ fn kills_at_any_moment_lose_no_seat_and_issue_none_twice() {
     let pool = device.pool_of(SEATS);
     let mut dice = Dice(kills);
     let begun = Instant::now();
-    let start = |dice: &mut Dice| {
+    let board = Board::new();
+    let start = |number: usize, dice: &mut Dice| {
         let seed = dice.below(u64::MAX);
-        Process::fork(|| work(&device, seed))
+        board.looking[number].store(0, SeqCst);
+        Process::fork(|| work(&device, board, number, seed))
     };
-    let mut workers: Vec<Process> = (0..WORKERS).map(|_| start(&mut dice)).collect();
+    let start_all = |dice: &mut Dice| (0..WORKERS).map(|number| start(number, dice)).collect::<Vec<_>>();
+    let mut workers = start_all(&mut dice);
     let mut done = 0;
     while done < kills {
         let victim = dice.below(WORKERS as u64) as usize;
@@ -203,16 +242,18 @@ fn kills_at_any_moment_lose_no_seat_and_issue_none_twice() {
         while Instant::now() < moment {
             std::thread::yield_now();
         }
+        board.wait_while_somebody_looks();
         assert_eq!(workers[victim].kill(), KILLED, "after {done} kills");
+        assert_eq!(board.issued_twice.load(SeqCst), 0, "after {done} kills");
         done += 1;
-        workers[victim] = start(&mut dice);
+        workers[victim] = start(victim, &mut dice);
         if done % 500 == 0 {
             workers.iter_mut().for_each(|worker| assert_eq!(worker.kill(), KILLED));
             done += WORKERS as u64;
             let seats = take_all(&pool);
             assert_eq!(seats.len(), SEATS as usize, "after {done} kills");
             pool.detach();
-            workers = (0..WORKERS).map(|_| start(&mut dice)).collect();
+            workers = start_all(&mut dice);
         }
     }
     workers.iter_mut().for_each(|worker| assert_eq!(worker.kill(), KILLED));

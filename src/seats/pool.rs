@@ -24,6 +24,9 @@ use super::memory::{Cell, Locksmith, Memory, Witness};
 /// on. Some seconds of work.
 const ROUNDS_MAX: u32 = 1 << 22;
 
+/// The two halves are read within a few nanoseconds; that another writes in between so often does not happen.
+const READS_MAX: u32 = 10_000;
+
 /// A process as the shared words know it: a slot, in one of its lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Me {
@@ -149,6 +152,19 @@ pub(crate) fn read_pool<M: Memory>(m: &M) -> Result<Option<PoolWord>, M::Halt> {
     Ok((m.load(Cell::PoolHigh)? == high).then(|| PoolWord::unpack([low, high])))
 }
 
+/// As `read_pool`, again and again while others write.
+#[inline(always)]
+fn read_pool_patiently<M: Memory>(m: &M) -> Result<Option<PoolWord>, M::Halt> {
+    let begin = m.begin();
+    for _ in 0..READS_MAX {
+        m.again(begin);
+        if let Some(seen) = read_pool(m)? {
+            return Ok(Some(seen));
+        }
+    }
+    Ok(None)
+}
+
 /// Is the pool word still of the write `seen`?
 pub(crate) fn is_unchanged<M: Memory>(m: &M, seen: PoolWord) -> Result<bool, M::Halt> {
     Ok(m.load(Cell::PoolHigh)? == seen.high())
@@ -190,6 +206,8 @@ fn truth<M: Memory>(m: &M, seen: PoolWord, slot: u16) -> Result<Option<SlotWord>
 }
 
 /// End the life `dead`: what it held is free. Returns the seats that came back, 0 if another was faster.
+#[cold]
+#[inline(never)]
 pub(crate) fn reclaim<M: Memory>(m: &M, dead: Me) -> Result<u32, M::Halt> {
     end_life(m, dead, |used, held| (used.saturating_sub(held), 0))
 }
@@ -233,18 +251,15 @@ pub(crate) fn reclaim_dead<M: Memory>(
     ask_all: bool,
 ) -> Result<u32, M::Halt> {
     let mark = m.load(Cell::Mark)?.min(u64::from(m.slot_count())) as u16;
-    let Some(seen) = read_pool(m)? else { return Ok(0) };
+    let Some(seen) = read_pool_patiently(m)? else { return Ok(0) };
     let mut freed = 0;
     for slot in 0..mark {
-        if Some(slot) == but {
-            continue;
-        }
         let own = if seen.slot == slot {
             seen.as_slot()
         } else {
             SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0])
         };
-        if own.held > 0 && is_dead(m, witness, slot, own.life, ask_all)? {
+        if own.held > 0 && Some(slot) != but && is_dead(m, witness, slot, own.life, ask_all)? {
             freed += reclaim(m, Me { slot, life: own.life })?;
         }
     }
@@ -289,7 +304,7 @@ fn attach_to<M: Memory>(
     slot: u16,
     ask: bool,
 ) -> Result<Option<Me>, M::Halt> {
-    let Some(seen) = read_pool(m)? else { return Ok(None) };
+    let Some(seen) = read_pool_patiently(m)? else { return Ok(None) };
     let own =
         if seen.slot == slot { seen.as_slot() } else { SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0]) };
     if is_attached(own.life) {

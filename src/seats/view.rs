@@ -147,6 +147,8 @@ impl View {
 impl Witness for View {
     type Halt = Infallible;
 
+    #[cold]
+    #[inline(never)]
     fn is_locked(&self, slot: u16) -> Result<bool, Infallible> {
         Ok(self.probe.is_locked(&self.path, slot))
     }

@@ -84,20 +84,32 @@ impl FramedFile {
     /// # Errors
     /// When the file is there and cannot be read, or is damaged and cannot be set aside.
     pub fn load<T: DeserializeOwned>(&self) -> Result<Loaded<T>> {
-        let mut bytes = Vec::new();
-        let opened = private_file(&self.path, OpenOptions::new().read(true));
-        let limit = (HEADER_BYTES + CONTENT_BYTES_MAX + 1) as u64;
-        match opened.and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
-            Ok(_) => {}
+        let bytes = match self.read() {
+            Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
             Err(e) => return Err(Error::state(&self.path, "read", &e)),
-        }
-        let read = unframe(&bytes, self.kind)
-            .and_then(|content| serde_json::from_slice(content).map_err(|e| e.to_string()));
-        match read {
+        };
+        match self.parse(&bytes) {
             Ok(content) => Ok(Loaded::Content(content)),
             Err(reason) => Ok(Loaded::SetAside { path: self.set_aside()?, reason }),
         }
+    }
+
+    /// Reads it if it is whole, and leaves it alone if not: for who has no say in it.
+    pub fn peek<T: DeserializeOwned>(&self) -> Option<T> {
+        self.parse(&self.read().ok()?).ok()
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let limit = (HEADER_BYTES + CONTENT_BYTES_MAX + 1) as u64;
+        private_file(&self.path, OpenOptions::new().read(true))?.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> std::result::Result<T, String> {
+        let content = unframe(bytes, self.kind)?;
+        serde_json::from_slice(content).map_err(|e| e.to_string())
     }
 
     /// Replaces it, durably.

@@ -37,6 +37,14 @@ pub struct Reported {
     pub refused: usize,
 }
 
+impl std::ops::AddAssign for Reported {
+    fn add_assign(&mut self, more: Self) {
+        self.totals += more.totals;
+        self.removed += more.removed;
+        self.refused += more.refused;
+    }
+}
+
 /// Reports every segment in the folder that has something new to say.
 ///
 /// One segment is open at a time: a device that was offline for months has thousands, and the descriptors are
