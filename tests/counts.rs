@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use seatmeter::parameters::RawParameters;
-use seatmeter::reader::Reader;
+use seatmeter::reader::{Hold, Reader};
 use seatmeter::runtime::runtime;
 use seatmeter::usage::{Barcode, SEGMENT_ENDING, Segment};
 use seatmeter_e2e::server::{DEMO_CODE, Server};
@@ -145,7 +145,7 @@ fn count_until_killed(witness: &Witness, random: &mut Random) {
     loop {
         // From the second time on this wakes the keeper, which reports while we count.
         get_licensed();
-        let reader = Reader::create().unwrap();
+        let reader = Reader::new(Some(Hold::take().unwrap()));
         for _ in 0..random.below(300) {
             if random.below(4) == 0 {
                 witness.begin(UsageKind::Page, 1);
