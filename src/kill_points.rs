@@ -29,6 +29,7 @@ mod armed {
         "count: after",
         "report: totals read",
         "report: durable",
+        "report: names durable",
         "report: before the request",
         "report: answered",
         "report: one counter acknowledged",

@@ -126,8 +126,7 @@ impl Round<'_> {
             return Ok(Ok(()));
         }
         kill_point("report: totals read");
-        // With its name: a file that a power cut takes away had better not be known to the server.
-        if let Err(e) = segment.make_durable().and_then(|()| sync_folder(path)) {
+        if let Err(e) = segment.make_durable() {
             return Ok(Err(Error::state(path, "make durable what was counted in", &e)));
         }
         kill_point("report: durable");
@@ -149,6 +148,9 @@ impl Round<'_> {
         let batch = std::mem::take(&mut self.batch);
         self.batched = 0;
         let Some(first) = batch.first() else { return Ok(()) };
+        // Their names, too, once for all: a file that a power cut takes away had better not be known to the server.
+        sync_folder(&first.path).map_err(|e| Error::state(&first.path, "make durable", &e))?;
+        kill_point("report: names durable");
         // Who has counted, which is not who reports when the device has had to take another UUID since.
         let device = Device { uuid: first.header.device_uuid.clone() };
         let request = UsageReport {
