@@ -414,8 +414,8 @@ int SM_CountFrame(const struct SM_Reader *reader,
  *
  * The count is in shared memory when this returns: a killed process loses nothing.
  *
- * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL; -20002 when
- * the disk is full; -20111 when the licence has expired.
+ * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when
+ * `n` is above 4294967295; -20002 when the disk is full; -20111 when the licence has expired.
  */
 int SM_CountScans(const struct SM_Reader *reader,
                   int format,
@@ -427,7 +427,7 @@ int SM_CountScans(const struct SM_Reader *reader,
  * The count is in shared memory when this returns: a killed process loses nothing. Barcodes on pages are scans,
  * and not counted by this.
  *
- * Threads: any. Blocks: never. Returns 0; -10038 when there is no such module; -20000 without a licence; -20002
+ * Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above 4294967295; -20000 without a licence; -20002
  * when the disk is full; -20111 when the licence has expired.
  */
 int SM_CountPages(int module,

@@ -1,6 +1,6 @@
 //! Where time comes in. Everything else asks this trait, so that a test can hold the clock.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use seatmeter_protocol::slot::{slot_of, slot_start};
@@ -56,12 +56,22 @@ impl Deadline {
 
 /// The slot of the moment, for hot paths: asks the wall clock only when the slot may have changed, or a second
 /// has passed.
+///
+/// Slot and end of knowledge are one word, so that no two threads can mix theirs:
+///
+/// ```text
+/// until: 34 bits, monotonic milliseconds | slot: 30 bits
+/// ```
+///
+/// The end of knowledge is never more than a second away, so that its wrapping after 198 days is seen.
 #[derive(Debug, Default)]
 pub struct SlotClock {
-    /// Up to here, by the monotonic clock, the slot is known.
-    known_until_ms: AtomicU64,
-    slot: AtomicU32,
+    known: AtomicU64,
 }
+
+const SLOT_BITS: u32 = 30;
+const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
+const UNTIL_MASK: u64 = u64::MAX >> SLOT_BITS;
 
 /// For so long the wall clock is not asked again.
 const SLOT_KNOWN_MS_MAX: u64 = 1000;
@@ -83,22 +93,28 @@ impl SlotClock {
     /// What `check` says.
     pub fn now<E>(&self, clock: &dyn Clock, check: impl FnOnce(u64) -> Result<(), E>) -> Result<Moment, E> {
         let monotonic_ms = clock.monotonic_ms();
-        if monotonic_ms < self.known_until_ms.load(Ordering::Acquire) {
-            return Ok(Moment { monotonic_ms, slot: self.slot.load(Ordering::Relaxed) });
+        let known = self.known.load(Ordering::Relaxed);
+        let left_ms = (known >> SLOT_BITS).wrapping_sub(monotonic_ms) & UNTIL_MASK;
+        if (1..=SLOT_KNOWN_MS_MAX).contains(&left_ms) {
+            return Ok(Moment { monotonic_ms, slot: (known & SLOT_MASK) as u32 });
         }
         let unix_ms = clock.unix_ms();
         check(unix_ms / 1000)?;
         let slot = slot_of(unix_ms / 1000);
         let edge_ms = slot_start(slot.saturating_add(1)) * 1000;
         let known_ms = edge_ms.saturating_sub(unix_ms).min(SLOT_KNOWN_MS_MAX);
-        self.slot.store(slot, Ordering::Relaxed);
-        self.known_until_ms.store(monotonic_ms + known_ms, Ordering::Release);
+        // A slot beyond 30 bits (after the year 8000) is not remembered, only used.
+        if u64::from(slot) <= SLOT_MASK {
+            let until_ms = monotonic_ms.wrapping_add(known_ms) & UNTIL_MASK;
+            self.known.store(until_ms << SLOT_BITS | u64::from(slot), Ordering::Relaxed);
+        }
         Ok(Moment { monotonic_ms, slot })
     }
 
-    /// Asks the wall clock, and `check`, the next time in any case.
+    /// Asks the wall clock, and `check`, the next time in any case, or within a second if another thread is just
+    /// doing so.
     pub fn forget(&self) {
-        self.known_until_ms.store(0, Ordering::Release);
+        self.known.store(0, Ordering::Relaxed);
     }
 }
 

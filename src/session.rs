@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::signature::{PublicKey, random_bytes};
 use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
@@ -56,6 +57,8 @@ pub struct Session {
     store: GrantStore,
     world: World,
     parameters: Published<Parameters>,
+    /// All that it was ever initialised with: one that comes again is not kept twice.
+    all_parameters: Mutex<Vec<&'static Parameters>>,
     licensed: Published<Licensed>,
     /// Rounds of the keeper that failed one after the other.
     failures: AtomicU32,
@@ -80,11 +83,12 @@ impl Session {
             store,
             world,
             parameters: Published::absent(),
+            all_parameters: Mutex::default(),
             licensed: Published::absent(),
             failures: AtomicU32::new(0),
             renewed_at: AtomicU64::new(0),
         };
-        session.parameters.publish_new(parameters);
+        session.use_parameters(parameters);
         Ok(session)
     }
 
@@ -103,15 +107,23 @@ impl Session {
         self.licensed.get()
     }
 
+    fn use_parameters(&self, parameters: Parameters) -> &'static Parameters {
+        let mut all = self.all_parameters.lock();
+        let known = all.iter().copied().find(|known| **known == parameters).unwrap_or_else(|| {
+            let new: &'static Parameters = Box::leak(Box::new(parameters));
+            all.push(new);
+            new
+        });
+        self.parameters.publish(known);
+        known
+    }
+
     /// Gets licensed: at once from a grant on disk that is good for these parameters, else from a server.
     ///
     /// # Errors
     /// The server's refusal, or that none could be reached.
     pub fn initialize(&self, parameters: Parameters, bound: Duration) -> Result<()> {
-        let parameters = match self.parameters.get() {
-            Some(known) if *known == parameters => known,
-            _ => self.parameters.publish_new(parameters),
-        };
+        let parameters = self.use_parameters(parameters);
         let enough = self.use_stored_grant()?.is_some_and(|licensed| licensed.has_seats(parameters.seats));
         if enough {
             return Ok(());

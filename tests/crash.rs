@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 mod common;
 
-use common::{Device, Dice, End, KILLED, Pipe, Process, holder, take_all};
+#[cfg(feature = "kill-points")]
+use common::End;
+use common::{Device, Dice, KILLED, Pipe, Process, holder, take_all};
 use seatmeter::seats::Seat;
 
 /// Kills of the short run.

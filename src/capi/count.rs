@@ -86,8 +86,8 @@ pub unsafe extern "C" fn SM_CountFrame(
 ///
 /// The count is in shared memory when this returns: a killed process loses nothing.
 ///
-/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL; -20002 when
-/// the disk is full; -20111 when the licence has expired.
+/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when
+/// `n` is above 4294967295; -20002 when the disk is full; -20111 when the licence has expired.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_CountScans(reader: Option<&SM_Reader>, format: c_int, n: u64) -> c_int {
     enter(|| reader.ok_or_else(|| null_pointer("reader"))?.0.count_scans(format.cast_unsigned(), n))
@@ -107,7 +107,7 @@ pub const SM_PAGE_OCR: c_int = 4;
 /// The count is in shared memory when this returns: a killed process loses nothing. Barcodes on pages are scans,
 /// and not counted by this.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10038 when there is no such module; -20000 without a licence; -20002
+/// Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above 4294967295; -20000 without a licence; -20002
 /// when the disk is full; -20111 when the licence has expired.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_CountPages(module: c_int, n: u64) -> c_int {

@@ -251,9 +251,9 @@ device aa "till \u{1b}[31m7"
 handshake code CODE, item item
 device bb "till \u{1b}[31m7"
   1 scan (CODE_128 1)
-  1 page (MODULE_2 1)
+  1 page (WEBCAM 1)
   by slot (UTC):
-    1970-01-01T00:03:00Z  slot 1  1 scan (CODE_128 1), 1 page (MODULE_2 1)
+    1970-01-01T00:03:00Z  slot 1  1 scan (CODE_128 1), 1 page (WEBCAM 1)
 "#;
         assert_eq!(shown, expected);
     }
