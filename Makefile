@@ -33,7 +33,8 @@ run: examples ## The main job on real input: server, demo licence, a picture rea
 .PHONY: test
 test: tools ## Run every test
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
-	@cargo test --quiet --workspace --features seatmeter/kill-points --test crash
+	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace \
+		--features seatmeter/kill-points --test crash --test counts
 
 .PHONY: soak
 soak: tools ## Kill holders of seats 100 000 times (KILLS=100000), and say what was lost
@@ -46,7 +47,9 @@ soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and 
 
 .PHONY: bench
 bench: tools ## Measure, beside peers, in one run
-	@cargo bench --quiet -p seatmeter --bench through_c
+	@cargo build --quiet --release -p seatmeter-server
+	@SEATMETERD=$(abspath $(SERVER)) cargo bench --quiet -p seatmeter --bench through_c
+	@cargo run --quiet --release -p seatmeter --example bench_seats
 
 .PHONY: check
 check: tools ## Formatting and lints
