@@ -53,6 +53,9 @@ struct Use {
     tally: Option<Box<Tally>>,
 }
 
+// A program may have tens of thousands of readers.
+const _: () = assert!(size_of::<Reader>() <= 128);
+
 /// The right to have a reader: a seat, where the licence has seats.
 #[derive(Clone, Copy)]
 pub struct Hold {
