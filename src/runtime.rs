@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 
-use crate::clock::{Clock, Deadline, SystemClock};
+use crate::clock::{Deadline, SystemClock};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::instances::Instances;
@@ -183,10 +183,5 @@ impl Runtime {
     /// The instance pool of the DBR API.
     pub fn instances(&self) -> &Instances {
         &self.instances
-    }
-
-    /// The clock of this process.
-    pub fn clock(&self) -> &'static dyn Clock {
-        &CLOCK
     }
 }

@@ -5,8 +5,6 @@
 
 use std::path::Path;
 
-use seatmeter_protocol::error_code::ErrorCode;
-
 use super::engine::{DecodeEngine, Decoded};
 use super::zxing::ZxingEngine;
 use super::{Reader, load_gray};
@@ -64,11 +62,6 @@ impl Reader {
     /// What the last decode call gave.
     pub fn outcome(&self) -> Outcome {
         self.decoding.lock().as_ref().map(|decoding| decoding.outcome.clone()).unwrap_or_default()
-    }
-
-    /// The number of the last decode call's failure, 0 when there was none.
-    pub fn last_code(&self) -> ErrorCode {
-        self.outcome().failure.map_or(ErrorCode::OK, |failure| failure.code)
     }
 }
 
