@@ -37,6 +37,12 @@
 //! A file is made under another name, `….new`, and gets its own when it is whole. One that a killed process left
 //! unfinished is swept away by the next report: who gets its lock knows that nobody is finishing it.
 
+mod file;
+#[cfg(test)]
+pub(crate) mod power_cut;
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,21 +51,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use seatmeter_protocol::message::{UsageKind, UsageTotal};
 use seatmeter_protocol::signature::random_id;
 
+use self::file::{ENTRIES, damaged, make_file, mix, read_header};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::memory::{FileLock, MappedFile};
 use crate::state::{private_file, set_aside};
 
-const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
-const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 0x1000;
 const ENTRY_BYTES: usize = 32;
-
-/// Entries of a new segment: 68 KiB of file. A full segment is followed by another, so this bounds nothing.
-const ENTRIES: u32 = 2048;
-
-/// What a file may claim; one that claims more is not believed.
-const ENTRIES_MAX: u32 = 1 << 20;
 
 /// What a server can record. An entry that claims more is damaged: it must not hold up the others.
 const TOTAL_MAX: u64 = i64::MAX as u64;
@@ -336,314 +335,9 @@ enum State {
     Damaged,
 }
 
-fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
-    let unfinished = path.with_extension(UNFINISHED_ENDING);
-    let made = fill_file(&unfinished, header).and_then(|made| {
-        fs::rename(&unfinished, path)?;
-        kill_point("create: renamed");
-        Ok(made)
-    });
-    if made.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    made
-}
-
-fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
-    let file = private_file(path, OpenOptions::new().create_new(true).read(true).write(true))?;
-    kill_point("create: made");
-    let own = private_file(path, OpenOptions::new().read(true).write(true))?;
-    let lock = FileLock::try_lock(own)?.ok_or(io::ErrorKind::ResourceBusy)?;
-    kill_point("create: locked");
-    let mapped = MappedFile::create(&file, HEADER_BYTES + ENTRIES as usize * ENTRY_BYTES)?;
-    mapped.word64(0x00).store(MAGIC, Ordering::Relaxed);
-    mapped.word32(0x08).store(VERSION, Ordering::Relaxed);
-    mapped.word32(0x0c).store(ENTRIES, Ordering::Relaxed);
-    for (offset, id) in [(0x10, &header.segment_id), (0x20, &header.license_id), (0x30, &header.device_uuid)]
-    {
-        let (low, high) = id_words(id)?;
-        mapped.word64(offset).store(low, Ordering::Relaxed);
-        mapped.word64(offset + 8).store(high, Ordering::Relaxed);
-    }
-    mapped.word64(0x40).store(header.begun_at, Ordering::Relaxed);
-    mapped.word64(0x48).store(header_check(&mapped), Ordering::Relaxed);
-    kill_point("create: header written");
-    Ok((mapped, lock))
-}
-
-fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32)> {
-    let word = |offset| mapped.word64(offset).load(Ordering::Relaxed);
-    if word(0x00) != MAGIC {
-        return Err(damaged("it is not a segment"));
-    }
-    let version = mapped.word32(0x08).load(Ordering::Relaxed);
-    if version > VERSION {
-        // A newer library's, which will report it. Who is older must not judge it.
-        let reason = format!("its version is {version}, this library knows {VERSION}");
-        return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
-    }
-    let entries = mapped.word32(0x0c).load(Ordering::Relaxed);
-    if word(0x48) != header_check(mapped) || entries > ENTRIES_MAX {
-        return Err(damaged("its header is damaged"));
-    }
-    let id = |offset| {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&word(offset).to_le_bytes());
-        bytes[8..].copy_from_slice(&word(offset + 8).to_le_bytes());
-        hex::encode(bytes)
-    };
-    let header = SegmentHeader {
-        segment_id: id(0x10),
-        license_id: id(0x20),
-        device_uuid: id(0x30),
-        begun_at: word(0x40),
-    };
-    Ok((header, entries))
-}
-
-fn id_words(id: &str) -> io::Result<(u64, u64)> {
-    let mut bytes = [0; 16];
-    hex::decode_to_slice(id, &mut bytes).map_err(|_| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("{id} is not 32 hexadecimal digits"))
-    })?;
-    let bits = u128::from_le_bytes(bytes);
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves, on purpose")]
-    Ok((bits as u64, (bits >> 64) as u64))
-}
-
-fn header_check(mapped: &MappedFile) -> u64 {
-    (0..0x48)
-        .step_by(8)
-        .fold(0x5ea7_3e7e, |check, offset| mix(check ^ mapped.word64(offset).load(Ordering::Relaxed)))
-}
-
 fn entry_check(slot: u32, kind: u8, what: u32) -> u32 {
     let mixed = mix(mix(u64::from(slot) << 32 | u64::from(what)) ^ u64::from(kind));
     #[expect(clippy::cast_possible_truncation, reason = "a check of 32 bits is enough for damage")]
     let check = mixed as u32;
     check
-}
-
-/// Spreads every bit over the whole word: the finaliser of MurmurHash3 (public domain). Against damage, not
-/// against forgers: whoever can write the file can write the check.
-fn mix(mut bits: u64) -> u64 {
-    bits ^= bits >> 33;
-    bits = bits.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    bits ^= bits >> 33;
-    bits = bits.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    bits ^ bits >> 33
-}
-
-fn damaged(reason: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
-}
-
-/// A disk as a power cut would leave it: of each segment what was in it when it was last made durable.
-#[cfg(test)]
-pub(crate) mod power_cut {
-    use std::cell::RefCell;
-    use std::fs;
-    use std::path::{Path, PathBuf};
-
-    thread_local! {
-        static DISK: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
-    }
-
-    /// From now on this thread keeps copies here.
-    pub(crate) fn keep_copies_in(folder: &Path) {
-        DISK.set(Some(folder.to_owned()));
-    }
-
-    pub(super) fn keep_copy(path: &Path) {
-        if let Some(disk) = DISK.with_borrow(Clone::clone) {
-            // What is there now is on the disk when the call that follows returns; what comes later may not be.
-            fs::copy(path, disk.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::File;
-
-    const LICENSE: &str = "00112233445566778899aabbccddeeff";
-    const DEVICE: &str = "ffeeddccbbaa99887766554433221100";
-
-    fn new_segment(folder: &Path) -> Segment {
-        Segment::create(folder, LICENSE, DEVICE, 7).unwrap()
-    }
-
-    #[test]
-    fn what_one_counts_another_reads() {
-        let folder = tempfile::tempdir().unwrap();
-        let mine = new_segment(folder.path());
-        let entry = mine.entry(10, UsageKind::Scan, 4).unwrap();
-        mine.count(entry, 3);
-        mine.count(entry, 2);
-        let seen = Segment::open(&mine.path).unwrap();
-        assert_eq!(seen.header(), mine.header());
-        assert!(!seen.is_held(), "the owner lives");
-        let usage = UsageTotal { slot: 10, kind: UsageKind::Scan, what: 4, total: 5 };
-        assert_eq!(seen.totals(), [Total { entry, usage, acknowledged: 0 }]);
-    }
-
-    #[test]
-    fn a_segment_goes_when_its_owner_is_gone_and_all_is_acknowledged() {
-        let folder = tempfile::tempdir().unwrap();
-        let mine = new_segment(folder.path());
-        let entry = mine.entry(10, UsageKind::Scan, 4).unwrap();
-        mine.count(entry, 3);
-        let path = mine.path.clone();
-        let seen = Segment::open(&path).unwrap();
-        seen.acknowledge(entry, 3);
-        assert!(!seen.remove_if_done().unwrap(), "the owner may count more");
-        drop(mine);
-        let adopted = Segment::open(&path).unwrap();
-        assert!(adopted.is_held());
-        adopted.count(entry, 1);
-        assert!(!adopted.remove_if_done().unwrap(), "something is not acknowledged");
-        adopted.acknowledge(entry, 4);
-        assert!(adopted.remove_if_done().unwrap());
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn acknowledgements_never_go_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let mine = new_segment(folder.path());
-        let entry = mine.entry(1, UsageKind::Image, 0).unwrap();
-        mine.count(entry, 9);
-        mine.acknowledge(entry, 9);
-        mine.acknowledge(entry, 4);
-        assert_eq!(mine.totals()[0].acknowledged, 9);
-    }
-
-    #[test]
-    fn a_full_segment_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let mine = new_segment(folder.path());
-        for slot in 0..ENTRIES {
-            let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
-            mine.count(entry, 1);
-        }
-        assert_eq!(mine.entry(ENTRIES, UsageKind::Scan, 1), None);
-        assert_eq!(mine.totals().len(), ENTRIES as usize);
-    }
-
-    #[test]
-    fn damage_is_refused_or_skipped_and_never_believed() {
-        let folder = tempfile::tempdir().unwrap();
-        let mine = new_segment(folder.path());
-        for slot in 0..3 {
-            let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
-            mine.count(entry, 1);
-        }
-        let path = mine.path.clone();
-        drop(mine);
-        let good = fs::read(&path).unwrap();
-        for length in [0, 1, 0x48, HEADER_BYTES - 1, HEADER_BYTES, good.len() - 1] {
-            fs::write(&path, &good[..length]).unwrap();
-            assert!(Segment::open(&path).is_err(), "cut to {length}");
-        }
-        // 0x48 bytes of header, its check, and nothing between.
-        for offset in 0..0x50 {
-            let mut bytes = good.clone();
-            bytes[offset] ^= 1;
-            fs::write(&path, bytes).unwrap();
-            assert!(Segment::open(&path).is_err(), "byte {offset}");
-        }
-        let mut bytes = good;
-        bytes[HEADER_BYTES + ENTRY_BYTES] ^= 1; // the slot of the second entry
-        fs::write(&path, bytes).unwrap();
-        let slots: Vec<u32> = Segment::open(&path).unwrap().totals().iter().map(|t| t.usage.slot).collect();
-        assert_eq!(slots, [0, 2]);
-    }
-
-    /// The bytes of a segment with an acknowledged counter in each of three slots, changed by `damage`.
-    fn damaged_segment(folder: &Path, damage: impl FnOnce(&mut [u8])) -> PathBuf {
-        let mine = new_segment(folder);
-        for slot in 0..3 {
-            let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
-            mine.count(entry, 7);
-            mine.acknowledge(entry, 7);
-        }
-        let path = mine.path.clone();
-        drop(mine);
-        let mut bytes = fs::read(&path).unwrap();
-        damage(&mut bytes[HEADER_BYTES + ENTRY_BYTES..]);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    #[test]
-    fn a_counter_has_one_entry_however_often_it_is_asked_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let mine = new_segment(folder.path());
-        let first = mine.entry(1, UsageKind::Scan, 4).unwrap();
-        assert_ne!(mine.entry(2, UsageKind::Scan, 4).unwrap(), first);
-        assert_eq!(mine.entry(1, UsageKind::Scan, 4).unwrap(), first);
-    }
-
-    #[test]
-    fn a_segment_with_damage_is_kept_under_another_name() {
-        let folder = tempfile::tempdir().unwrap();
-        for (offset, byte) in [(0x00, 9), (0x04, 0), (0x04, 77), (0x0c, 1), (0x10, 6), (0x17, 0xff)] {
-            let path = damaged_segment(folder.path(), |entry| entry[offset] = byte);
-            let adopted = Segment::open(&path).unwrap();
-            let slots: Vec<u32> = adopted.totals().iter().map(|t| t.usage.slot).collect();
-            assert_eq!(slots, [0, 2], "the others count, byte {offset:#x}");
-            assert!(adopted.remove_if_done().unwrap());
-            assert!(!path.exists());
-            let aside = PathBuf::from(format!("{}.damaged-1", path.display()));
-            assert!(aside.exists(), "byte {offset:#x}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_entry_is_not_used_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = damaged_segment(folder.path(), |entry| entry[0x04] = 0);
-        let adopted = Segment::open(&path).unwrap();
-        let entry = adopted.entry(9, UsageKind::Page, 1).unwrap();
-        adopted.count(entry, 1);
-        let total = adopted.totals().into_iter().find(|total| total.usage.slot == 9);
-        assert_eq!(total.unwrap().usage.total, 1, "not with what the damaged one had counted");
-    }
-
-    #[test]
-    fn a_newer_librarys_segment_is_not_judged() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = damaged_segment(folder.path(), |_| {});
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[0x08] = 2;
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(Segment::open(&path).unwrap_err().kind(), io::ErrorKind::Unsupported);
-    }
-
-    #[test]
-    fn an_unfinished_file_is_swept_away_and_one_in_the_making_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let left = folder.path().join("left.new");
-        fs::write(&left, b"").unwrap();
-        Segment::sweep_unfinished(&left).unwrap();
-        assert!(!left.exists());
-        fs::write(&left, b"").unwrap();
-        let made = File::options().read(true).write(true).open(&left).unwrap();
-        let _lock = FileLock::try_lock(made).unwrap().unwrap();
-        Segment::sweep_unfinished(&left).unwrap();
-        assert!(left.exists());
-    }
-
-    #[test]
-    fn a_file_whose_owner_counts_into_it_is_not_set_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let mine = new_segment(folder.path());
-        let path = mine.path.clone();
-        Segment::set_aside_damaged(&path).unwrap();
-        assert!(path.exists());
-        drop(mine);
-        Segment::set_aside_damaged(&path).unwrap();
-        assert!(!path.exists());
-    }
 }

@@ -1,0 +1,117 @@
+//! The file of a segment: how it is made whole under its name, and what its header says.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use super::{ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING};
+use crate::kill_points::kill_point;
+use crate::memory::{FileLock, MappedFile};
+use crate::state::private_file;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
+const VERSION: u32 = 1;
+
+/// Entries of a new segment: 68 KiB of file. A full segment is followed by another, so this bounds nothing.
+pub(super) const ENTRIES: u32 = 2048;
+
+/// What a file may claim; one that claims more is not believed.
+const ENTRIES_MAX: u32 = 1 << 20;
+
+/// Makes a new file with this header, locked, and gives it its name when it is whole.
+pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
+    let unfinished = path.with_extension(UNFINISHED_ENDING);
+    let made = fill_file(&unfinished, header).and_then(|made| {
+        fs::rename(&unfinished, path)?;
+        kill_point("create: renamed");
+        Ok(made)
+    });
+    if made.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    made
+}
+
+fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
+    let file = private_file(path, OpenOptions::new().create_new(true).read(true).write(true))?;
+    kill_point("create: made");
+    let own = private_file(path, OpenOptions::new().read(true).write(true))?;
+    let lock = FileLock::try_lock(own)?.ok_or(io::ErrorKind::ResourceBusy)?;
+    kill_point("create: locked");
+    let mapped = MappedFile::create(&file, HEADER_BYTES + ENTRIES as usize * ENTRY_BYTES)?;
+    mapped.word64(0x00).store(MAGIC, Ordering::Relaxed);
+    mapped.word32(0x08).store(VERSION, Ordering::Relaxed);
+    mapped.word32(0x0c).store(ENTRIES, Ordering::Relaxed);
+    for (offset, id) in [(0x10, &header.segment_id), (0x20, &header.license_id), (0x30, &header.device_uuid)]
+    {
+        let (low, high) = id_words(id)?;
+        mapped.word64(offset).store(low, Ordering::Relaxed);
+        mapped.word64(offset + 8).store(high, Ordering::Relaxed);
+    }
+    mapped.word64(0x40).store(header.begun_at, Ordering::Relaxed);
+    mapped.word64(0x48).store(header_check(&mapped), Ordering::Relaxed);
+    kill_point("create: header written");
+    Ok((mapped, lock))
+}
+
+/// Who counted, and how many entries the file has.
+pub(super) fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32)> {
+    let word = |offset| mapped.word64(offset).load(Ordering::Relaxed);
+    if word(0x00) != MAGIC {
+        return Err(damaged("it is not a segment"));
+    }
+    let version = mapped.word32(0x08).load(Ordering::Relaxed);
+    if version > VERSION {
+        // A newer library's, which will report it. Who is older must not judge it.
+        let reason = format!("its version is {version}, this library knows {VERSION}");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+    }
+    let entries = mapped.word32(0x0c).load(Ordering::Relaxed);
+    if word(0x48) != header_check(mapped) || entries > ENTRIES_MAX {
+        return Err(damaged("its header is damaged"));
+    }
+    let id = |offset| {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&word(offset).to_le_bytes());
+        bytes[8..].copy_from_slice(&word(offset + 8).to_le_bytes());
+        hex::encode(bytes)
+    };
+    let header = SegmentHeader {
+        segment_id: id(0x10),
+        license_id: id(0x20),
+        device_uuid: id(0x30),
+        begun_at: word(0x40),
+    };
+    Ok((header, entries))
+}
+
+fn id_words(id: &str) -> io::Result<(u64, u64)> {
+    let mut bytes = [0; 16];
+    hex::decode_to_slice(id, &mut bytes).map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{id} is not 32 hexadecimal digits"))
+    })?;
+    let bits = u128::from_le_bytes(bytes);
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves, on purpose")]
+    Ok((bits as u64, (bits >> 64) as u64))
+}
+
+fn header_check(mapped: &MappedFile) -> u64 {
+    (0..0x48)
+        .step_by(8)
+        .fold(0x5ea7_3e7e, |check, offset| mix(check ^ mapped.word64(offset).load(Ordering::Relaxed)))
+}
+
+/// Spreads every bit over the whole word: the finaliser of MurmurHash3 (public domain). Against damage, not
+/// against forgers: whoever can write the file can write the check.
+pub(super) fn mix(mut bits: u64) -> u64 {
+    bits ^= bits >> 33;
+    bits = bits.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    bits ^= bits >> 33;
+    bits = bits.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    bits ^ bits >> 33
+}
+
+pub(super) fn damaged(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
+}

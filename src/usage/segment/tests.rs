@@ -1,0 +1,184 @@
+use std::fs::File;
+
+use super::file::ENTRIES;
+use super::*;
+
+const LICENSE: &str = "00112233445566778899aabbccddeeff";
+const DEVICE: &str = "ffeeddccbbaa99887766554433221100";
+
+fn new_segment(folder: &Path) -> Segment {
+    Segment::create(folder, LICENSE, DEVICE, 7).unwrap()
+}
+
+#[test]
+fn what_one_counts_another_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = new_segment(folder.path());
+    let entry = mine.entry(10, UsageKind::Scan, 4).unwrap();
+    mine.count(entry, 3);
+    mine.count(entry, 2);
+    let seen = Segment::open(&mine.path).unwrap();
+    assert_eq!(seen.header(), mine.header());
+    assert!(!seen.is_held(), "the owner lives");
+    let usage = UsageTotal { slot: 10, kind: UsageKind::Scan, what: 4, total: 5 };
+    assert_eq!(seen.totals(), [Total { entry, usage, acknowledged: 0 }]);
+}
+
+#[test]
+fn a_segment_goes_when_its_owner_is_gone_and_all_is_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = new_segment(folder.path());
+    let entry = mine.entry(10, UsageKind::Scan, 4).unwrap();
+    mine.count(entry, 3);
+    let path = mine.path.clone();
+    let seen = Segment::open(&path).unwrap();
+    seen.acknowledge(entry, 3);
+    assert!(!seen.remove_if_done().unwrap(), "the owner may count more");
+    drop(mine);
+    let adopted = Segment::open(&path).unwrap();
+    assert!(adopted.is_held());
+    adopted.count(entry, 1);
+    assert!(!adopted.remove_if_done().unwrap(), "something is not acknowledged");
+    adopted.acknowledge(entry, 4);
+    assert!(adopted.remove_if_done().unwrap());
+    assert!(!path.exists());
+}
+
+#[test]
+fn acknowledgements_never_go_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = new_segment(folder.path());
+    let entry = mine.entry(1, UsageKind::Image, 0).unwrap();
+    mine.count(entry, 9);
+    mine.acknowledge(entry, 9);
+    mine.acknowledge(entry, 4);
+    assert_eq!(mine.totals()[0].acknowledged, 9);
+}
+
+#[test]
+fn a_full_segment_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = new_segment(folder.path());
+    for slot in 0..ENTRIES {
+        let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
+        mine.count(entry, 1);
+    }
+    assert_eq!(mine.entry(ENTRIES, UsageKind::Scan, 1), None);
+    assert_eq!(mine.totals().len(), ENTRIES as usize);
+}
+
+#[test]
+fn damage_is_refused_or_skipped_and_never_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = new_segment(folder.path());
+    for slot in 0..3 {
+        let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
+        mine.count(entry, 1);
+    }
+    let path = mine.path.clone();
+    drop(mine);
+    let good = fs::read(&path).unwrap();
+    for length in [0, 1, 0x48, HEADER_BYTES - 1, HEADER_BYTES, good.len() - 1] {
+        fs::write(&path, &good[..length]).unwrap();
+        assert!(Segment::open(&path).is_err(), "cut to {length}");
+    }
+    // 0x48 bytes of header, its check, and nothing between.
+    for offset in 0..0x50 {
+        let mut bytes = good.clone();
+        bytes[offset] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(Segment::open(&path).is_err(), "byte {offset}");
+    }
+    let mut bytes = good;
+    bytes[HEADER_BYTES + ENTRY_BYTES] ^= 1; // the slot of the second entry
+    fs::write(&path, bytes).unwrap();
+    let slots: Vec<u32> = Segment::open(&path).unwrap().totals().iter().map(|t| t.usage.slot).collect();
+    assert_eq!(slots, [0, 2]);
+}
+
+/// The bytes of a segment with an acknowledged counter in each of three slots, changed by `damage`.
+fn damaged_segment(folder: &Path, damage: impl FnOnce(&mut [u8])) -> PathBuf {
+    let mine = new_segment(folder);
+    for slot in 0..3 {
+        let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
+        mine.count(entry, 7);
+        mine.acknowledge(entry, 7);
+    }
+    let path = mine.path.clone();
+    drop(mine);
+    let mut bytes = fs::read(&path).unwrap();
+    damage(&mut bytes[HEADER_BYTES + ENTRY_BYTES..]);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn a_counter_has_one_entry_however_often_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = new_segment(folder.path());
+    let first = mine.entry(1, UsageKind::Scan, 4).unwrap();
+    assert_ne!(mine.entry(2, UsageKind::Scan, 4).unwrap(), first);
+    assert_eq!(mine.entry(1, UsageKind::Scan, 4).unwrap(), first);
+}
+
+#[test]
+fn a_segment_with_damage_is_kept_under_another_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for (offset, byte) in [(0x00, 9), (0x04, 0), (0x04, 77), (0x0c, 1), (0x10, 6), (0x17, 0xff)] {
+        let path = damaged_segment(folder.path(), |entry| entry[offset] = byte);
+        let adopted = Segment::open(&path).unwrap();
+        let slots: Vec<u32> = adopted.totals().iter().map(|t| t.usage.slot).collect();
+        assert_eq!(slots, [0, 2], "the others count, byte {offset:#x}");
+        assert!(adopted.remove_if_done().unwrap());
+        assert!(!path.exists());
+        let aside = PathBuf::from(format!("{}.damaged-1", path.display()));
+        assert!(aside.exists(), "byte {offset:#x}");
+    }
+}
+
+#[test]
+fn a_damaged_entry_is_not_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged_segment(folder.path(), |entry| entry[0x04] = 0);
+    let adopted = Segment::open(&path).unwrap();
+    let entry = adopted.entry(9, UsageKind::Page, 1).unwrap();
+    adopted.count(entry, 1);
+    let total = adopted.totals().into_iter().find(|total| total.usage.slot == 9);
+    assert_eq!(total.unwrap().usage.total, 1, "not with what the damaged one had counted");
+}
+
+#[test]
+fn a_newer_librarys_segment_is_not_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged_segment(folder.path(), |_| {});
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[0x08] = 2;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(Segment::open(&path).unwrap_err().kind(), io::ErrorKind::Unsupported);
+}
+
+#[test]
+fn an_unfinished_file_is_swept_away_and_one_in_the_making_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join("left.new");
+    fs::write(&left, b"").unwrap();
+    Segment::sweep_unfinished(&left).unwrap();
+    assert!(!left.exists());
+    fs::write(&left, b"").unwrap();
+    let made = File::options().read(true).write(true).open(&left).unwrap();
+    let _lock = FileLock::try_lock(made).unwrap().unwrap();
+    Segment::sweep_unfinished(&left).unwrap();
+    assert!(left.exists());
+}
+
+#[test]
+fn a_file_whose_owner_counts_into_it_is_not_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = new_segment(folder.path());
+    let path = mine.path.clone();
+    Segment::set_aside_damaged(&path).unwrap();
+    assert!(path.exists());
+    drop(mine);
+    Segment::set_aside_damaged(&path).unwrap();
+    assert!(!path.exists());
+}
