@@ -91,6 +91,7 @@ impl SlotClock {
     ///
     /// # Errors
     /// What `check` says.
+    #[inline]
     pub fn now<E>(&self, clock: &dyn Clock, check: impl FnOnce(u64) -> Result<(), E>) -> Result<Moment, E> {
         let monotonic_ms = clock.monotonic_ms();
         let known = self.known.load(Ordering::Relaxed);

@@ -166,6 +166,7 @@ impl Licensed {
     ///
     /// # Errors
     /// As [`Self::check`].
+    #[inline(always)]
     pub fn moment(&self) -> Result<Moment> {
         self.slots.now(self.clock, |now| self.check_at(now))
     }
@@ -174,6 +175,7 @@ impl Licensed {
     ///
     /// # Errors
     /// When the count cannot be kept: then nothing was counted.
+    #[inline(always)]
     pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
         self.counter.count(mine, slot, work)
     }

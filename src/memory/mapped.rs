@@ -5,8 +5,10 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::process_generation;
@@ -88,6 +90,42 @@ impl MappedFile {
     }
 }
 
+/// A word of a mapped file, found once by who counts into it again and again. Keeps the owner of the file, and so
+/// the mapping.
+#[derive(Debug)]
+pub struct FoundWord<T> {
+    word: NonNull<AtomicU64>,
+    owner: Arc<T>,
+}
+
+impl<T> FoundWord<T> {
+    /// The word that `find` finds in what `owner` owns.
+    pub fn new(owner: Arc<T>, find: impl FnOnce(&T) -> &AtomicU64) -> Self {
+        Self { word: NonNull::from(find(&owner)), owner }
+    }
+}
+
+impl<T> Clone for FoundWord<T> {
+    fn clone(&self) -> Self {
+        Self { word: self.word, owner: self.owner.clone() }
+    }
+}
+
+impl<T> Deref for FoundWord<T> {
+    type Target = AtomicU64;
+
+    #[inline(always)]
+    fn deref(&self) -> &AtomicU64 {
+        // SAFETY: borrowed from the owner, which `self` keeps, and which nobody can change as long as it does.
+        unsafe { self.word.as_ref() }
+    }
+}
+
+// SAFETY: an atomic may be used by any thread, and its owner goes along.
+unsafe impl<T: Send + Sync> Send for FoundWord<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for FoundWord<T> {}
+
 /// Mapped pages of a file, shared and writable, that a forked child does not have: it has no use for them, and
 /// without them cannot be taken for their owner.
 #[derive(Debug)]
@@ -156,6 +194,17 @@ mod tests {
         io::Read::read_to_end(&mut file, &mut bytes).unwrap();
         assert_eq!(bytes.len(), 8192);
         assert_eq!(&bytes[4096..4100], &[0x44, 0x33, 0x22, 0x11]);
+    }
+
+    #[test]
+    fn a_found_word_keeps_its_file_mapped() {
+        let file = tempfile::tempfile().unwrap();
+        let word = {
+            let owner = Arc::new(MappedFile::create(&file, 4096).unwrap());
+            FoundWord::new(owner, |file| file.word64(8))
+        };
+        word.clone().store(7, Ordering::Relaxed);
+        assert_eq!(MappedFile::open(&file, 4096).unwrap().word64(8).load(Ordering::Relaxed), 7);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod published;
 
 pub use fork::{PerProcess, process_generation};
 pub use lock::FileLock;
-pub use mapped::MappedFile;
+pub use mapped::{FoundWord, MappedFile};
 pub use published::Published;
 
 /// The given clock in milliseconds; 0 for a clock that the system does not have.

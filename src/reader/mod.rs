@@ -140,6 +140,7 @@ impl Reader {
     ///
     /// # Errors
     /// When there is no licence or seat, or the count cannot be kept: then nothing was counted.
+    #[inline]
     pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let mut use_of = self.use_of.lock();
         let (licensed, tally) = use_of.licensed_tally()?;
@@ -150,6 +151,7 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Self::count_image`].
+    #[inline]
     pub fn count_frame(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let mut use_of = self.use_of.lock();
         let (licensed, tally) = use_of.licensed_tally()?;
@@ -173,6 +175,7 @@ impl Reader {
 }
 
 impl Use {
+    #[inline(always)]
     fn licensed(&mut self) -> Result<&'static Licensed> {
         match self.hold {
             Some(held) if held.is_of_this_process() => Ok(held.licensed),
@@ -185,6 +188,7 @@ impl Use {
         }
     }
 
+    #[inline(always)]
     fn licensed_tally(&mut self) -> Result<(&'static Licensed, &mut Tally)> {
         Ok((self.licensed()?, self.tally.get_or_insert_default()))
     }

@@ -63,6 +63,10 @@ impl Tally {
     /// When the licence is no longer good, or the count cannot be kept: then nothing was counted.
     pub fn image(&mut self, licensed: &Licensed, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let moment = licensed.moment()?;
+        if let [barcode] = barcodes {
+            licensed.count(&mut self.entries, moment.slot, &[IMAGE, scan_of(barcode)])?;
+            return Ok(1);
+        }
         let counted = list_work(&mut self.work, barcodes, |_| true);
         licensed.count(&mut self.entries, moment.slot, &self.work)?;
         Ok(counted)
@@ -85,21 +89,32 @@ impl Tally {
             Some(repeats) => repeats,
             None => repeats.insert(Box::new(Repeats::new().ok_or(ErrorCode::UNKNOWN)?)),
         };
+        if let [barcode] = barcodes {
+            // The usual frame, without a list.
+            let hash = repeats.hash(barcode);
+            if !repeats.counts(hash, moment.monotonic_ms, forget_ms) {
+                return licensed.count(entries, moment.slot, &[IMAGE]).map(|()| 0);
+            }
+            let outcome = licensed.count(entries, moment.slot, &[IMAGE, scan_of(barcode)]);
+            if outcome.is_err() {
+                repeats.take_back(hash);
+            }
+            return outcome.map(|()| 1);
+        }
         fresh.clear();
         let counted = list_work(work, barcodes, |barcode| {
             let hash = repeats.hash(barcode);
-            let counts = repeats.is_fresh(hash, moment.monotonic_ms, forget_ms);
+            let counts = repeats.counts(hash, moment.monotonic_ms, forget_ms);
             if counts {
                 fresh.push(hash);
             }
             counts
         });
-        licensed.count(entries, moment.slot, work)?;
-        // After the count: a barcode that could not be counted has to count the next time.
-        for hash in fresh {
-            repeats.note(*hash, moment.monotonic_ms, forget_ms);
+        let outcome = licensed.count(entries, moment.slot, work);
+        if outcome.is_err() {
+            fresh.iter().for_each(|hash| repeats.take_back(*hash));
         }
-        Ok(counted)
+        outcome.map(|()| counted)
     }
 
     /// Counts scans that the caller has made unique himself.
@@ -112,6 +127,13 @@ impl Tally {
     }
 }
 
+/// The work that an image is, whatever it shows.
+const IMAGE: Work = (UsageKind::Image, 0, 1);
+
+fn scan_of(barcode: &Barcode<'_>) -> Work {
+    (UsageKind::Scan, barcode.format, 1)
+}
+
 /// Lists the work of one image: itself, and its different barcodes that count; gives their number.
 #[inline]
 fn list_work(
@@ -120,7 +142,7 @@ fn list_work(
     mut counts: impl FnMut(&Barcode<'_>) -> bool,
 ) -> u64 {
     work.clear();
-    work.push((UsageKind::Image, 0, 1));
+    work.push(IMAGE);
     let mut counted = 0;
     for_each_unique(barcodes, |barcode| {
         if !counts(barcode) {
@@ -129,7 +151,7 @@ fn list_work(
         counted += 1;
         match work.iter_mut().find(|(kind, what, _)| *kind == UsageKind::Scan && *what == barcode.format) {
             Some((_, _, n)) => *n += 1,
-            None => work.push((UsageKind::Scan, barcode.format, 1)),
+            None => work.push(scan_of(barcode)),
         }
     });
     counted

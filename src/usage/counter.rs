@@ -1,10 +1,15 @@
 //! The counting of one process under one local licence: finds the right entry of the right segment.
 //!
 //! Whoever counts often keeps the entries of the current slot to himself ([`SlotEntries`]): then a count is one
-//! atomic addition, and the process-wide lock is taken only for an entry that he has not used in this slot.
+//! atomic addition, and a lock is taken only for an entry that he has not used in this slot.
+//!
+//! Two who count at once into one word of memory slow each other down several times over, for the processors hand
+//! the word to and fro. So there are several lanes, each with a segment of its own, and who begins to count takes
+//! the lane that the fewest others use. One reader after the other, or one at a time, all use the first.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -14,6 +19,7 @@ use seatmeter_protocol::slot::slot_start;
 use super::segment::Segment;
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
+use crate::memory::FoundWord;
 
 /// One piece of work: what kind, of which symbology or module, how much.
 pub type Work = (UsageKind, u32, u64);
@@ -24,9 +30,16 @@ pub struct Counter {
     folder: PathBuf,
     license_id: String,
     device_uuid: String,
-    current: Mutex<Current>,
+    lanes: [Arc<Lane>; LANES],
 }
 
+/// More threads than this at once share lanes. Each in use costs a file.
+const LANES: usize = 4;
+
+/// What some of those who count share. Its references are the counter's, and one of each of them.
+type Lane = Mutex<Current>;
+
+/// Where a lane counts at the moment.
 #[derive(Debug, Default)]
 struct Current {
     /// The one with room. Full ones live as long as somebody counts into them, and are then reported and removed
@@ -41,6 +54,7 @@ const WORK_MAX: u64 = u32::MAX as u64;
 /// Entries of one slot, kept by one who counts.
 #[derive(Debug, Default)]
 pub struct SlotEntries {
+    lane: Option<Arc<Lane>>,
     slot: u32,
     /// Few, so searched from the front.
     entries: Vec<Entry>,
@@ -50,15 +64,16 @@ pub struct SlotEntries {
 struct Entry {
     kind: UsageKind,
     what: u32,
-    segment: Arc<Segment>,
-    number: u32,
+    total: FoundWord<Segment>,
 }
 
 impl SlotEntries {
+    #[inline]
     fn find(&self, kind: UsageKind, what: u32) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.kind == kind && entry.what == what)
     }
 
+    #[inline]
     fn begin_slot(&mut self, slot: u32) {
         if self.slot != slot {
             self.slot = slot;
@@ -70,7 +85,7 @@ impl SlotEntries {
 impl Counter {
     /// Counts into segments in this folder.
     pub fn new(folder: PathBuf, license_id: String, device_uuid: String) -> Self {
-        Self { folder, license_id, device_uuid, current: Mutex::default() }
+        Self { folder, license_id, device_uuid, lanes: Default::default() }
     }
 
     /// Counts all of `work` in this slot or, on an error, nothing of it. It is in shared memory when this
@@ -78,22 +93,23 @@ impl Counter {
     ///
     /// # Errors
     /// When a segment has to be begun and cannot: disk full, no permission. When `work` is more than 4 294 967 295.
+    #[inline(always)]
     pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
         if let Some((_, _, n)) = work.iter().find(|(_, _, n)| *n > WORK_MAX) {
-            let message = format!("{n} at once cannot be counted; at most {WORK_MAX} can");
-            return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
+            return Err(too_much(*n));
         }
         mine.begin_slot(slot);
         // All entries first: counting into an entry that is there cannot fail.
         for (kind, what, _) in work {
             if mine.find(*kind, *what).is_none() {
-                mine.entries.push(self.entry(slot, *kind, *what)?);
+                let lane = mine.lane.get_or_insert_with(|| self.emptiest_lane());
+                mine.entries.push(self.entry(lane, slot, *kind, *what)?);
             }
         }
         kill_point("count: before");
         for (kind, what, n) in work {
             if let Some(entry) = mine.find(*kind, *what) {
-                entry.segment.count(entry.number, *n);
+                entry.total.fetch_add(*n, Ordering::Relaxed);
                 kill_point("count: between two counters");
             }
         }
@@ -103,12 +119,17 @@ impl Counter {
 
     /// Lets go of all segments: from now on they are a dead process's. For the end of a session.
     pub fn close(&self) {
-        *self.current.lock() = Current::default();
+        self.lanes.iter().for_each(|lane| *lane.lock() = Current::default());
+    }
+
+    fn emptiest_lane(&self) -> Arc<Lane> {
+        let emptiest = self.lanes.iter().min_by_key(|lane| Arc::strong_count(lane));
+        emptiest.unwrap_or(&self.lanes[0]).clone()
     }
 
     #[cold]
-    fn entry(&self, slot: u32, kind: UsageKind, what: u32) -> Result<Entry> {
-        let mut current = self.current.lock();
+    fn entry(&self, lane: &Lane, slot: u32, kind: UsageKind, what: u32) -> Result<Entry> {
+        let mut current = lane.lock();
         current.entries.begin_slot(slot);
         if let Some(known) = current.entries.find(kind, what) {
             return Ok(known.clone());
@@ -129,7 +150,7 @@ impl Counter {
             if let Some(segment) = current
                 && let Some(number) = segment.entry(slot, kind, what)
             {
-                return Ok(Entry { kind, what, segment: segment.clone(), number });
+                return Ok(Entry { kind, what, total: segment.counting(number) });
             }
             let begun_at = slot_start(slot);
             let segment = Segment::create(&self.folder, &self.license_id, &self.device_uuid, begun_at)?;
@@ -137,6 +158,12 @@ impl Counter {
         }
         Err(Error::new(ErrorCode::UNKNOWN, "a new usage segment has no room"))
     }
+}
+
+#[cold]
+fn too_much(n: u64) -> Error {
+    let message = format!("{n} at once cannot be counted; at most {WORK_MAX} can");
+    Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
 }
 
 #[cfg(test)]
@@ -231,6 +258,21 @@ mod tests {
         let sums = billed(folder.path());
         let total = |kind| sums.iter().filter(|((_, k, _), _)| *k == kind).map(|(_, n)| n).sum::<u64>();
         assert_eq!((total(UsageKind::Scan), total(UsageKind::Image)), (8_000, 8_000));
+    }
+
+    #[test]
+    fn who_counts_beside_others_has_a_segment_of_his_own_and_who_comes_after_them_has_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let work = [(UsageKind::Scan, 4, 1)];
+        for _ in 0..10 {
+            counter.count(&mut SlotEntries::default(), 1, &work).unwrap();
+        }
+        assert_eq!(segments(folder.path()).len(), 1);
+        let mut at_once: Vec<SlotEntries> = (0..10).map(|_| SlotEntries::default()).collect();
+        at_once.iter_mut().for_each(|mine| counter.count(mine, 1, &work).unwrap());
+        assert_eq!(segments(folder.path()).len(), LANES);
+        assert_eq!(billed(folder.path())[&(1, UsageKind::Scan, 4)], 20);
     }
 
     #[test]

@@ -9,8 +9,7 @@
 //! a count that is exact byte for byte would need the contents themselves, without a bound.
 //!
 //! ```text
-//! line      8 entries
-//! entry     hash: u64 (0: empty) | counted at: u64, milliseconds
+//! line      8 entries: their hashes (u64, 0: empty), then when each was counted (u64, milliseconds)
 //! table     1 line at first, doubled when there is no room, up to 8 192 lines (1 MiB)
 //! ```
 //!
@@ -28,21 +27,66 @@ use xxhash_rust::xxh3::xxh3_64_with_secret;
 
 use super::Barcode;
 
-const ENTRIES: usize = 8;
+const ENTRIES: usize = 1 << ENTRY_BITS;
+const ENTRY_BITS: u32 = 3;
 const LINES_MAX: usize = 8192;
+
+/// Added to all times, so that an empty entry, counted at 0, is older than any forget time, also right after the
+/// machine has started.
+const LONG_AGO_MS: u64 = 1 << 32;
 
 /// Bytes of the hash's key; the function needs 136 or more.
 const KEY_BYTES: usize = 192;
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Entry {
-    hash: u64,
-    counted_at_ms: u64,
+#[repr(align(128))]
+struct Line {
+    hashes: [u64; ENTRIES],
+    counted_at_ms: [u64; ENTRIES],
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(align(128))]
-struct Line([Entry; ENTRIES]);
+impl Line {
+    #[inline]
+    fn find(&self, hash: u64) -> Option<usize> {
+        self.hashes.iter().position(|known| *known == hash)
+    }
+
+    /// What is in it at this time, in one pass without a branch.
+    #[inline]
+    fn survey(&self, now_ms: u64, forget_ms: u32) -> Survey {
+        let mut survey = Survey { room: 0, oldest: u64::MAX };
+        for (entry, counted_at_ms) in self.counted_at_ms.into_iter().enumerate() {
+            survey.room += u32::from(!is_younger(counted_at_ms, now_ms, forget_ms));
+            survey.oldest = survey.oldest.min(counted_at_ms << ENTRY_BITS | entry as u64);
+        }
+        survey
+    }
+
+    fn put(&mut self, entry: usize, hash: u64, counted_at_ms: u64) {
+        self.hashes[entry] = hash;
+        self.counted_at_ms[entry] = counted_at_ms;
+    }
+}
+
+/// What a line holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Survey {
+    /// Entries in which nothing is remembered. If there are any, the oldest is one.
+    room: u32,
+    /// When the oldest entry was counted, and in the lowest bits its number.
+    oldest: u64,
+}
+
+impl Survey {
+    fn oldest_entry(self) -> usize {
+        usize::try_from(self.oldest).unwrap_or(0) % ENTRIES
+    }
+
+    /// Whether a new entry had better go here than there: where more room is, else where the oldest gives way.
+    fn is_better_than(self, other: Self) -> bool {
+        self.room > other.room || self.room == other.room && self.oldest < other.oldest
+    }
+}
 
 /// The memory of one reader.
 #[derive(Debug)]
@@ -66,53 +110,55 @@ impl Repeats {
         hash.max(1)
     }
 
-    /// Whether a barcode counts now: it was not counted within the forget time.
-    #[inline]
-    pub fn is_fresh(&self, hash: u64, now_ms: u64, forget_ms: u32) -> bool {
-        let remembered = |line: usize| {
-            self.lines[line]
-                .0
-                .iter()
-                .any(|entry| entry.hash == hash && is_remembered(entry, now_ms, forget_ms))
-        };
-        let [first, second] = self.lines_of(hash);
-        !(remembered(first) || remembered(second))
+    /// Whether a barcode counts now: it was not counted within the forget time. Then it is noted as counted.
+    #[inline(always)]
+    pub fn counts(&mut self, hash: u64, now_ms: u64, forget_ms: u32) -> bool {
+        let now_ms = now_ms + LONG_AGO_MS;
+        for line in self.lines_of(hash) {
+            let line = &mut self.lines[line];
+            if let Some(entry) = line.find(hash) {
+                let counts = !is_younger(line.counted_at_ms[entry], now_ms, forget_ms);
+                if counts {
+                    line.counted_at_ms[entry] = now_ms;
+                }
+                return counts;
+            }
+        }
+        self.note(hash, now_ms, forget_ms);
+        true
     }
 
-    /// Notes that a barcode was counted.
-    pub fn note(&mut self, hash: u64, now_ms: u64, forget_ms: u32) {
-        let new = Entry { hash, counted_at_ms: now_ms };
-        while !self.place(new, now_ms, forget_ms) {
-            if self.lines.len() == LINES_MAX {
-                let [first, second] = self.lines_of(hash);
-                let oldest = if self.oldest_in(first) <= self.oldest_in(second) { first } else { second };
-                if let Some(entry) = self.lines[oldest].0.iter_mut().min_by_key(|entry| entry.counted_at_ms) {
-                    *entry = new;
-                }
-                return;
+    /// Takes back that a barcode was noted: it could not be counted, and has to count the next time.
+    #[cold]
+    pub fn take_back(&mut self, hash: u64) {
+        for line in self.lines_of(hash) {
+            if let Some(entry) = self.lines[line].find(hash) {
+                self.lines[line].put(entry, 0, 0);
             }
+        }
+    }
+
+    /// Notes a barcode that is not in the table.
+    #[inline(never)]
+    fn note(&mut self, hash: u64, now_ms: u64, forget_ms: u32) {
+        while !self.place(hash, now_ms, now_ms, forget_ms) {
             self.grow(now_ms, forget_ms);
         }
     }
 
-    /// Puts an entry where it was, or else where nothing is remembered; says whether there was such a place.
-    fn place(&mut self, new: Entry, now_ms: u64, forget_ms: u32) -> bool {
-        let lines = self.lines_of(new.hash);
-        for line in lines {
-            if let Some(known) = self.lines[line].0.iter_mut().find(|entry| entry.hash == new.hash) {
-                *known = new;
-                return true;
-            }
+    /// Puts an entry where nothing is remembered, in the largest table also where the oldest is; says whether
+    /// there was such a place.
+    #[inline]
+    fn place(&mut self, hash: u64, counted_at_ms: u64, now_ms: u64, forget_ms: u32) -> bool {
+        let [first, second] = self.lines_of(hash);
+        let surveys = [first, second].map(|line| self.lines[line].survey(now_ms, forget_ms));
+        let (survey, line) =
+            if surveys[1].is_better_than(surveys[0]) { (surveys[1], second) } else { (surveys[0], first) };
+        let placed = survey.room > 0 || self.lines.len() == LINES_MAX;
+        if placed {
+            self.lines[line].put(survey.oldest_entry(), hash, counted_at_ms);
         }
-        let room =
-            |line: usize| self.lines[line].0.iter().filter(|e| !is_remembered(e, now_ms, forget_ms)).count();
-        let line = if room(lines[0]) >= room(lines[1]) { lines[0] } else { lines[1] };
-        let free = self.lines[line].0.iter_mut().find(|entry| !is_remembered(entry, now_ms, forget_ms));
-        free.map(|entry| *entry = new).is_some()
-    }
-
-    fn oldest_in(&self, line: usize) -> u64 {
-        self.lines[line].0.iter().map(|entry| entry.counted_at_ms).min().unwrap_or(0)
+        placed
     }
 
     /// Bytes of memory that it takes.
@@ -134,17 +180,23 @@ impl Repeats {
         loop {
             size *= 2;
             self.lines = vec![Line::default(); size];
-            let mut remembered =
-                old.iter().flat_map(|line| line.0).filter(|entry| is_remembered(entry, now_ms, forget_ms));
-            if remembered.all(|entry| self.place(entry, now_ms, forget_ms)) || size >= LINES_MAX {
+            let all_found_room = old.iter().all(|line| {
+                let mut entries = line.hashes.into_iter().zip(line.counted_at_ms);
+                entries.all(|(hash, counted_at_ms)| {
+                    !is_younger(counted_at_ms, now_ms, forget_ms)
+                        || self.place(hash, counted_at_ms, now_ms, forget_ms)
+                })
+            });
+            if all_found_room {
                 return;
             }
         }
     }
 }
 
-fn is_remembered(entry: &Entry, now_ms: u64, forget_ms: u32) -> bool {
-    entry.hash != 0 && now_ms.saturating_sub(entry.counted_at_ms) < u64::from(forget_ms)
+#[inline]
+fn is_younger(counted_at_ms: u64, now_ms: u64, forget_ms: u32) -> bool {
+    now_ms.wrapping_sub(counted_at_ms) < u64::from(forget_ms)
 }
 
 #[cfg(test)]
@@ -152,32 +204,23 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// Sees a barcode once; whether it counts.
-    fn see(repeats: &mut Repeats, hash: u64, now_ms: u64, forget_ms: u32) -> bool {
-        let fresh = repeats.is_fresh(hash, now_ms, forget_ms);
-        if fresh {
-            repeats.note(hash, now_ms, forget_ms);
-        }
-        fresh
-    }
-
     #[test]
     fn the_forget_time_runs_from_the_count_and_ends_on_the_millisecond() {
         let mut repeats = Repeats::new().unwrap();
-        assert!(see(&mut repeats, 7, 10_000, 3000));
+        assert!(repeats.counts(7, 10_000, 3000));
         for seen_at in [10_001, 11_500, 12_998, 12_999] {
-            assert!(!see(&mut repeats, 7, seen_at, 3000), "{seen_at}");
+            assert!(!repeats.counts(7, seen_at, 3000), "{seen_at}");
         }
-        assert!(see(&mut repeats, 7, 13_000, 3000), "3 000 ms after the count, however often it was seen");
-        assert!(!see(&mut repeats, 7, 15_999, 3000));
-        assert!(see(&mut repeats, 7, 16_001, 3000));
+        assert!(repeats.counts(7, 13_000, 3000), "3 000 ms after the count, however often it was seen");
+        assert!(!repeats.counts(7, 15_999, 3000));
+        assert!(repeats.counts(7, 16_001, 3000));
     }
 
     #[test]
     fn a_forget_time_of_0_counts_every_time() {
         let mut repeats = Repeats::new().unwrap();
-        assert!(see(&mut repeats, 7, 5, 0));
-        assert!(see(&mut repeats, 7, 5, 0));
+        assert!(repeats.counts(7, 5, 0));
+        assert!(repeats.counts(7, 5, 0));
     }
 
     #[test]
@@ -214,7 +257,7 @@ mod tests {
             if expected {
                 model.insert(hash, now_ms);
             }
-            assert_eq!(see(&mut repeats, hash, now_ms, 3000), expected);
+            assert_eq!(repeats.counts(hash, now_ms, 3000), expected);
         }
     }
 
@@ -223,18 +266,18 @@ mod tests {
         let mut repeats = Repeats::new().unwrap();
         assert!(repeats.memory_bytes() < 512);
         for n in 0..1_000_000 {
-            see(&mut repeats, spread(n), 0, 3000);
+            repeats.counts(spread(n), 0, 3000);
         }
         assert_eq!(repeats.memory_bytes(), LINES_MAX * 128 + KEY_BYTES);
         // When all that is forgotten the table goes on as before.
-        assert!(see(&mut repeats, 42, 10_000, 3000));
-        assert!(!see(&mut repeats, 42, 10_001, 3000));
+        assert!(repeats.counts(42, 10_000, 3000));
+        assert!(!repeats.counts(42, 10_001, 3000));
     }
 
     #[test]
     fn forty_thousand_codes_within_the_forget_time_are_each_counted_once() {
         let mut repeats = Repeats::new().unwrap();
-        let counted = (0..80_000).filter(|n| see(&mut repeats, spread(n % 40_000), 0, 3000)).count();
+        let counted = (0..80_000).filter(|n| repeats.counts(spread(n % 40_000), 0, 3000)).count();
         assert_eq!(counted, 40_000);
     }
 

@@ -46,6 +46,7 @@ mod tests;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seatmeter_protocol::message::{UsageKind, UsageTotal};
@@ -54,7 +55,7 @@ use seatmeter_protocol::signature::random_id;
 use self::file::{ENTRIES, damaged, make_file, mix, read_header};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
-use crate::memory::{FileLock, MappedFile};
+use crate::memory::{FileLock, FoundWord, MappedFile};
 use crate::state::{private_file, set_aside};
 
 const HEADER_BYTES: usize = 0x1000;
@@ -232,8 +233,14 @@ impl Segment {
     }
 
     /// Counts `n` more into an entry. It is in shared memory when this returns.
+    #[cfg(test)]
     pub fn count(&self, entry: u32, n: u64) {
         self.total(entry).fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The total of an entry, for who counts into it: what is added is in shared memory at once.
+    pub fn counting(self: &Arc<Self>, entry: u32) -> FoundWord<Self> {
+        FoundWord::new(self.clone(), |segment| segment.total(entry))
     }
 
     /// All counters with something in them.
