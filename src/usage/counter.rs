@@ -102,8 +102,7 @@ impl Counter {
         // All entries first: counting into an entry that is there cannot fail.
         for (kind, what, _) in work {
             if mine.find(*kind, *what).is_none() {
-                let lane = mine.lane.get_or_insert_with(|| self.emptiest_lane());
-                mine.entries.push(self.entry(lane, slot, *kind, *what)?);
+                self.find_entry(mine, slot, *kind, *what)?;
             }
         }
         kill_point("count: before");
@@ -128,6 +127,21 @@ impl Counter {
     }
 
     #[cold]
+    fn find_entry(&self, mine: &mut SlotEntries, slot: u32, kind: UsageKind, what: u32) -> Result<()> {
+        let lane = mine.lane.get_or_insert_with(|| self.emptiest_lane());
+        let entry = self.entry(lane, slot, kind, what).or_else(|error| {
+            // The disk may be full, and another lane may have room in what it has.
+            let elsewhere = self.lanes.iter().find_map(|other| {
+                let entry = self.entry(other, slot, kind, what).ok()?;
+                lane.clone_from(other);
+                Some(entry)
+            });
+            elsewhere.ok_or(error)
+        })?;
+        mine.entries.push(entry);
+        Ok(())
+    }
+
     fn entry(&self, lane: &Lane, slot: u32, kind: UsageKind, what: u32) -> Result<Entry> {
         let mut current = lane.lock();
         current.entries.begin_slot(slot);
