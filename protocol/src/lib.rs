@@ -7,6 +7,7 @@
 
 pub mod charge_way;
 pub mod error_code;
+pub mod item_check;
 pub mod license;
 pub mod message;
 pub mod page_module;
@@ -14,6 +15,7 @@ pub mod seat_layout;
 pub mod signature;
 pub mod slot;
 pub mod symbology;
+pub mod version;
 
 /// The version of the wire format that this crate speaks.
 pub const PROTOCOL_VERSION: u32 = 1;

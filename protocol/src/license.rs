@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::signature::{Document, PublicKey};
+use crate::version::Version;
 
 /// Seconds of a day.
 pub const DAY_SECONDS: u64 = 86_400;
@@ -13,6 +14,9 @@ pub const EXPIRY_GRACE_DAYS: u64 = 7;
 
 /// Most seats that a device may ask for, and most that a concurrent-instance item may grant one device.
 pub const SEATS_MAX: u32 = 65_536;
+
+/// All products, as bits of the C API.
+pub const PRODUCTS_ALL: u32 = 0xffff;
 
 /// What a vendor issues and signs: licence items for one organization, bound to one server's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,13 +42,18 @@ impl Document for LicenseFile {
 }
 
 /// One permit of a licence file.
+///
+/// Every setting that has a default may be absent from a licence file. [`crate::item_check`] says which belong
+/// to which charge way, and their ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LicenseItem {
     /// Id of the item, unique for the server.
     pub item_id: String,
     /// By what it is charged.
     pub charge_way: ChargeWay,
-    /// N: scans, pages, devices, servers or instances.
+    /// N: scans, devices, servers or instances. 0 for pages, whose modules have quotas of their own, and for
+    /// domains, whose use is unlimited.
+    #[serde(default)]
     pub quota: u64,
     /// Where it may be used.
     pub deployment_types: Vec<DeploymentType>,
@@ -54,20 +63,153 @@ pub struct LicenseItem {
     pub starts_at: u64,
     /// First instant at which it is no longer good, Unix seconds; the grace comes after it.
     pub expires_at: u64,
-    /// Days for which a device may work without contact, at most.
+    /// Days for which a device may work without contact, at most. 0 means one slot.
     #[serde(default = "default_offline_days")]
     pub offline_days: u32,
+    /// Client devices, active devices and servers: days for which a device keeps its seat. See
+    /// [`LicenseItem::window_days`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_days: Option<u32>,
+    /// Pages: the quota of each module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_quotas: Option<PageQuotas>,
+    /// Domain: the domains under which it may be used, as `company.com` or `*.company.com`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
+    /// Concurrent devices and instances: device- or instance-slots above N in a licence year. See
+    /// [`LicenseItem::overuse_budget`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overuse_budget: Option<u64>,
+    /// Concurrent devices and instances: by how much the budget grows each day.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overuse_growth_per_day: u64,
+    /// Scans and pages: devices count only within allowances that the server has set aside for them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strict: bool,
+    /// Names of the modules that it covers; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
+    /// Versions of the product that it covers.
+    #[serde(default, skip_serializing_if = "VersionRange::is_unbounded")]
+    pub versions: VersionRange,
+    /// The edition of the product that it covers; absent means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<String>,
+    /// Items without which it is worth nothing: they must stand under the same handshake code, and be in effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
+    /// Whether it is a trial; the application can see that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub trial: bool,
+}
+
+/// How many pages each module may count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PageQuotas {
+    /// Pages acquired from a scanner or imported.
+    pub core: u64,
+    /// Frames captured.
+    pub webcam: u64,
+    /// Pages rasterised from PDF.
+    pub pdfr: u64,
+    /// Pages recognised.
+    pub ocr: u64,
+}
+
+/// Versions from one to another, both included where they are given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VersionRange {
+    /// The first version that is covered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Version>,
+    /// The last version that is covered, with all that begin like it: `9` covers 9.6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Version>,
 }
 
 fn default_offline_days() -> u32 {
     30
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl VersionRange {
+    /// Whether it covers all versions.
+    #[must_use]
+    pub fn is_unbounded(&self) -> bool {
+        self.from.is_none() && self.to.is_none()
+    }
+
+    /// Whether it covers this version.
+    #[must_use]
+    pub fn covers(&self, version: &Version) -> bool {
+        self.from.as_ref().is_none_or(|from| version >= from)
+            && self.to.as_ref().is_none_or(|to| version <= to || version.begins_with(to))
+    }
+}
+
 impl LicenseItem {
+    /// Window of a client device or an active device that the item does not state.
+    pub const WINDOW_DAYS_DEFAULT: u32 = 90;
+    /// Window of a server that the item does not state.
+    pub const SERVER_WINDOW_DAYS_DEFAULT: u32 = 1;
+    /// Overuse budget of an item that states none, for each of N.
+    pub const OVERUSE_BUDGET_PER_QUOTA: u64 = 1_000;
+
+    /// An item for deployment type server and all products, with every setting at its default.
+    #[must_use]
+    pub fn new(item_id: &str, charge_way: ChargeWay, quota: u64, starts_at: u64, expires_at: u64) -> Self {
+        Self {
+            item_id: item_id.to_owned(),
+            charge_way,
+            quota,
+            deployment_types: vec![DeploymentType::Server],
+            products: PRODUCTS_ALL,
+            starts_at,
+            expires_at,
+            offline_days: default_offline_days(),
+            window_days: None,
+            page_quotas: None,
+            domains: Vec::new(),
+            overuse_budget: None,
+            overuse_growth_per_day: 0,
+            strict: false,
+            modules: Vec::new(),
+            versions: VersionRange::default(),
+            edition: None,
+            requires: Vec::new(),
+            trial: false,
+        }
+    }
+
     /// First instant at which the grace after expiry is over, too.
     #[must_use]
     pub fn grace_ends_at(&self) -> u64 {
         self.expires_at.saturating_add(EXPIRY_GRACE_DAYS * DAY_SECONDS)
+    }
+
+    /// Days for which a device keeps its seat: as stated, else 90, for servers 1.
+    #[must_use]
+    pub fn window_days(&self) -> u32 {
+        let default = match self.charge_way {
+            ChargeWay::Server => Self::SERVER_WINDOW_DAYS_DEFAULT,
+            _ => Self::WINDOW_DAYS_DEFAULT,
+        };
+        self.window_days.unwrap_or(default)
+    }
+
+    /// Device- or instance-slots above N in a licence year: as stated, else 1000·N.
+    #[must_use]
+    pub fn overuse_budget(&self) -> u64 {
+        self.overuse_budget.unwrap_or(self.quota.saturating_mul(Self::OVERUSE_BUDGET_PER_QUOTA))
     }
 }
 

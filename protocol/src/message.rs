@@ -84,6 +84,10 @@ pub struct AuthorizationAnswer {
     pub license_file: Signed,
     /// The grant, signed by the server.
     pub local_license: Signed,
+    /// Which life of the server's data this is, 32 hexadecimal digits; a restored backup is another. See
+    /// [`UsageAnswer::epoch`].
+    #[serde(default)]
+    pub epoch: String,
 }
 
 /// "This is what has been used": totals, never differences.
@@ -104,6 +108,10 @@ pub struct SegmentReport {
     pub segment_id: String,
     /// The local licence under which it was counted.
     pub license_id: String,
+    /// That local licence itself, for a server that was restored from a backup older than the grant: it believes
+    /// its own signature. May be absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_license: Option<Signed>,
     /// The totals.
     pub totals: Vec<UsageTotal>,
 }
@@ -152,13 +160,18 @@ impl UsageKind {
 }
 
 /// The answer to [`UsageReport`]: what is now durable on the server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageAnswer {
     /// Segments whose totals of this report are recorded. A repeated report gets the same answer.
     pub recorded: Vec<String>,
     /// Segments that the server cannot book, each with the reason.
     #[serde(default)]
     pub refused: Vec<SegmentRefusal>,
+    /// Which life of the server's data this is, 32 hexadecimal digits. A client that sees another one than
+    /// before sends all its totals again: the server may have forgotten what it had acknowledged. Empty from
+    /// servers that have none.
+    #[serde(default)]
+    pub epoch: String,
 }
 
 /// A segment that was not recorded.

@@ -108,6 +108,7 @@ async fn client(
         let segment = SegmentReport {
             segment_id: segment_id.clone(),
             license_id: license_id.clone(),
+            local_license: None,
             totals: vec![total(UsageKind::Scan, 0x20), total(UsageKind::Image, 0)],
         };
         let report = UsageReport { protocol: 1, device: facts(&device), segments: vec![segment] };
@@ -131,16 +132,7 @@ fn import() -> Import {
         organization_name: "bench".into(),
         server_key: key.public().clone(),
         issued_at: NOW,
-        items: vec![LicenseItem {
-            item_id: "bench-item".into(),
-            charge_way: ChargeWay::ConcurrentInstance,
-            quota: 4,
-            deployment_types: vec![DeploymentType::Server],
-            products: 0xffff,
-            starts_at: NOW,
-            expires_at: NOW + 86_400,
-            offline_days: 30,
-        }],
+        items: vec![LicenseItem::new("bench-item", ChargeWay::ConcurrentInstance, 4, NOW, NOW + 86_400)],
     };
     let envelope = Signed::seal(&file, &key).unwrap();
     Import { file, envelope, root_key: key.public().clone(), handshake_code: Some("BENCH".into()), now: NOW }

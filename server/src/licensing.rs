@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
+use seatmeter_protocol::item_check::{DOCUMENT_VERSION, check_file};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AuthorizationAnswer, AuthorizationRequest, DeviceFacts, SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX,
@@ -18,17 +19,8 @@ use crate::error::Error;
 use crate::policy::Claim;
 use crate::store::{Authorization, Import, Store};
 
-/// Version of the documents that this server makes.
-const DOCUMENT_VERSION: u32 = 1;
-
 /// Digits of a client UUID and of a segment id.
 const ID_DIGITS: usize = 32;
-
-/// Most items of one licence file.
-const ITEMS_MAX: usize = 1_024;
-
-/// Most days that an item may allow a device to work without contact.
-const OFFLINE_DAYS_MAX: u32 = 365;
 
 /// The server's side of the protocol.
 pub struct Licensing {
@@ -89,6 +81,7 @@ impl Licensing {
             root_key: granted.root_key,
             license_file: granted.license_file,
             local_license,
+            epoch: granted.epoch,
         })
     }
 
@@ -183,9 +176,6 @@ fn require_usable(file: &LicenseFile, server_key: &PublicKey) -> Result<(), Erro
     let no = |why: String| {
         Err(Error::Setup(format!("licence file \"{}\" cannot be imported: {why}.", file.file_id)))
     };
-    if file.version != DOCUMENT_VERSION {
-        return no(format!("it is of version {}, this server reads {DOCUMENT_VERSION}", file.version));
-    }
     if file.server_key != *server_key {
         return no(format!(
             "it was issued for the server with key {}, this server's key is {}",
@@ -193,30 +183,5 @@ fn require_usable(file: &LicenseFile, server_key: &PublicKey) -> Result<(), Erro
             server_key.id()
         ));
     }
-    if file.items.is_empty() || file.items.len() > ITEMS_MAX {
-        return no(format!("it has {} items; 1 to {ITEMS_MAX} are allowed", file.items.len()));
-    }
-    for item in &file.items {
-        let id = &item.item_id;
-        if item.quota == 0 || item.deployment_types.is_empty() || item.products == 0 {
-            return no(format!(
-                "item \"{id}\" permits nothing: quota, deployment types or products are empty"
-            ));
-        }
-        if item.starts_at >= item.expires_at {
-            return no(format!("item \"{id}\" expires before it starts"));
-        }
-        if item.offline_days > OFFLINE_DAYS_MAX {
-            return no(format!("item \"{id}\" has more than {OFFLINE_DAYS_MAX} offline days"));
-        }
-        if file.items.iter().filter(|other| other.item_id == *id).count() > 1 {
-            return no(format!("item \"{id}\" stands in it twice"));
-        }
-    }
-    let texts = [&file.file_id, &file.organization_id, &file.organization_name];
-    let item_ids = file.items.iter().map(|item| &item.item_id);
-    if texts.into_iter().chain(item_ids).any(|text| text.is_empty() || text.len() > TEXT_BYTES_MAX) {
-        return no(format!("an id or name in it is empty or has more than {TEXT_BYTES_MAX} bytes"));
-    }
-    Ok(())
+    check_file(file).or_else(no)
 }

@@ -9,14 +9,12 @@
 //! checked against the item that the vendor signed: it may narrow it, never widen it.
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::AuthorizationAnswer;
 use seatmeter_protocol::signature::PublicKey;
 
 use crate::error::{Error, Result};
-
-/// The version of the two signed documents that this library knows.
-const DOCUMENT_VERSION: u32 = 1;
 
 /// The vendor's key, when this library was built with one (`SEATMETER_ROOT_KEY`).
 ///
@@ -123,7 +121,7 @@ fn within(local: &LocalLicense, item: &LicenseItem) -> std::result::Result<(), S
 
 #[cfg(test)]
 pub(crate) mod test_support {
-    use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+    use seatmeter_protocol::charge_way::ChargeWay;
     use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, LocalLicense};
     use seatmeter_protocol::message::AuthorizationAnswer;
     use seatmeter_protocol::signature::{Signed, SigningKey};
@@ -135,16 +133,7 @@ pub(crate) mod test_support {
     }
 
     pub(crate) fn item() -> LicenseItem {
-        LicenseItem {
-            item_id: "item-1".into(),
-            charge_way: ChargeWay::ConcurrentInstance,
-            quota: 4,
-            deployment_types: vec![DeploymentType::Server],
-            products: 0xffff,
-            starts_at: NOW,
-            expires_at: NOW + 10 * DAY_SECONDS,
-            offline_days: 30,
-        }
+        LicenseItem::new("item-1", ChargeWay::ConcurrentInstance, 4, NOW, NOW + 10 * DAY_SECONDS)
     }
 
     pub(crate) fn local() -> LocalLicense {
@@ -178,6 +167,7 @@ pub(crate) mod test_support {
             root_key: key(1).public().clone(),
             license_file: Signed::seal(&file, &key(1)).unwrap(),
             local_license: Signed::seal(local, &key(2)).unwrap(),
+            epoch: String::new(),
         }
     }
 }

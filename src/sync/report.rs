@@ -161,6 +161,7 @@ impl Round<'_> {
                 .map(|news| SegmentReport {
                     segment_id: news.header.segment_id.clone(),
                     license_id: news.header.license_id.clone(),
+                    local_license: None,
                     totals: news.totals.iter().map(|total| total.usage).collect(),
                 })
                 .collect(),

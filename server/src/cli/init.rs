@@ -7,7 +7,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use clap::Args;
-use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, SEATS_MAX};
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use seatmeter_protocol::signature::{Signed, SigningKey};
@@ -23,8 +24,6 @@ use crate::utc;
 const DEMO_ORGANIZATION_ID: &str = "demo";
 const DEMO_ORGANIZATION_NAME: &str = "Demo organization";
 const DEMO_DAYS: u64 = 365;
-const DEMO_OFFLINE_DAYS: u32 = 30;
-const ALL_PRODUCTS: u32 = 0xffff;
 
 /// Make the server's key and database
 ///
@@ -133,21 +132,18 @@ fn seal(
 fn demo_file(quota: u64, licensing: &Licensing) -> Result<LicenseFile, Error> {
     let now = licensing.clock.unix_seconds();
     Ok(LicenseFile {
-        version: 1,
+        version: DOCUMENT_VERSION,
         file_id: format!("demo-{}", fresh_id()?),
         organization_id: DEMO_ORGANIZATION_ID.to_owned(),
         organization_name: DEMO_ORGANIZATION_NAME.to_owned(),
         server_key: licensing.key.public().clone(),
         issued_at: now,
-        items: vec![LicenseItem {
-            item_id: format!("demo-instances-{}", fresh_id()?),
-            charge_way: ChargeWay::ConcurrentInstance,
+        items: vec![LicenseItem::new(
+            &format!("demo-instances-{}", fresh_id()?),
+            ChargeWay::ConcurrentInstance,
             quota,
-            deployment_types: vec![DeploymentType::Server],
-            products: ALL_PRODUCTS,
-            starts_at: now,
-            expires_at: now + DEMO_DAYS * DAY_SECONDS,
-            offline_days: DEMO_OFFLINE_DAYS,
-        }],
+            now,
+            now + DEMO_DAYS * DAY_SECONDS,
+        )],
     })
 }

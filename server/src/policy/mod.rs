@@ -81,16 +81,7 @@ pub(crate) mod fixture {
     pub(crate) const EXPIRY: u64 = START + 365 * 86_400;
 
     pub(crate) fn item(quota: u64) -> LicenseItem {
-        LicenseItem {
-            item_id: format!("item-{quota}"),
-            charge_way: ChargeWay::ConcurrentInstance,
-            quota,
-            deployment_types: vec![DeploymentType::Server],
-            products: 0xffff,
-            starts_at: START,
-            expires_at: EXPIRY,
-            offline_days: 30,
-        }
+        LicenseItem::new(&format!("item-{quota}"), ChargeWay::ConcurrentInstance, quota, START, EXPIRY)
     }
 
     pub(crate) fn candidate(quota: u64) -> Candidate {

@@ -69,6 +69,8 @@ pub struct Granted {
     pub serial: u32,
     /// First instant at which it is no longer good without renewal.
     pub valid_until: u64,
+    /// Which life of the store this is.
+    pub epoch: String,
 }
 
 /// A licence file whose signature was checked.

@@ -66,16 +66,7 @@ pub(crate) fn id() -> String {
 }
 
 pub(crate) fn item(item_id: &str, quota: u64) -> LicenseItem {
-    LicenseItem {
-        item_id: item_id.into(),
-        charge_way: ChargeWay::ConcurrentInstance,
-        quota,
-        deployment_types: vec![DeploymentType::Server],
-        products: 0xffff,
-        starts_at: START,
-        expires_at: EXPIRY,
-        offline_days: 30,
-    }
+    LicenseItem::new(item_id, ChargeWay::ConcurrentInstance, quota, START, EXPIRY)
 }
 
 pub(crate) fn license_file(organization_id: &str, items: Vec<LicenseItem>) -> LicenseFile {
@@ -195,7 +186,12 @@ pub(crate) fn scans(slot: u32, what: u32, total: u64) -> UsageTotal {
 }
 
 pub(crate) fn segment(segment_id: &str, license_id: &str, totals: Vec<UsageTotal>) -> SegmentReport {
-    SegmentReport { segment_id: segment_id.into(), license_id: license_id.into(), totals }
+    SegmentReport {
+        segment_id: segment_id.into(),
+        license_id: license_id.into(),
+        local_license: None,
+        totals,
+    }
 }
 
 pub(crate) fn report(uuid: &str, segments: Vec<SegmentReport>) -> UsageReport {

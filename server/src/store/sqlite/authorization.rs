@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
+use super::epoch::epoch;
 use super::stored;
 use crate::error::Error;
 use crate::policy::handshake::{self, Asked, Known};
@@ -26,6 +27,7 @@ pub(super) fn authorize(connection: &Connection, request: &Authorization) -> Res
         seats: grant.seats,
         serial: grant.serial,
         valid_until: grant.valid_until,
+        epoch: epoch(connection)?,
     })
 }
 

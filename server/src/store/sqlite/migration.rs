@@ -9,7 +9,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::Error;
 
 /// Every script; its number is its place, from 1.
-const SCRIPTS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_items_devices_usage.sql")];
+const SCRIPTS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/0001_items_devices_usage.sql"),
+    include_str!("../../../migrations/sqlite/0002_operation.sql"),
+];
 
 /// Runs the scripts that this database has not seen.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {

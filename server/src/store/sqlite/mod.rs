@@ -11,6 +11,7 @@
 //! such as `usage show` read while the server writes.
 
 mod authorization;
+mod epoch;
 mod import;
 mod migration;
 mod reader;

@@ -8,6 +8,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use seatmeter_protocol::message::{SegmentRefusal, SegmentReport, UsageAnswer, UsageReport};
 
+use super::epoch::epoch;
 use super::stored;
 use crate::error::Error;
 
@@ -19,7 +20,7 @@ struct Account {
 }
 
 pub(super) fn record(connection: &Connection, report: &UsageReport, now: u64) -> Result<UsageAnswer, Error> {
-    let mut answer = UsageAnswer { recorded: Vec::new(), refused: Vec::new() };
+    let mut answer = UsageAnswer { epoch: epoch(connection)?, ..UsageAnswer::default() };
     for segment in &report.segments {
         match record_segment(connection, &report.device.uuid, segment, now)? {
             None => answer.recorded.push(segment.segment_id.clone()),
