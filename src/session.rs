@@ -8,6 +8,7 @@
 //!     └─────────────────────────────────▶ licensed ◀──▶ renewed and reported by the keeper
 //! ```
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::licensed::Licensed;
 use crate::memory::{FileLock, Published};
 use crate::parameters::Parameters;
 use crate::state::{StateDirectory, private_file, sync_folder};
-use crate::sync::{Reported, Servers, Transport, authorize, report};
+use crate::sync::{Reported, Reporting, Servers, Transport, authorize, report};
 
 /// Bound for a first contact: all servers together.
 pub const FIRST_CONTACT_BOUND: Duration = Duration::from_secs(10);
@@ -64,6 +65,8 @@ pub struct Session {
     failures: AtomicU32,
     /// When the grant was last renewed by this process, Unix seconds.
     renewed_at: AtomicU64,
+    /// The epoch that the server has named then, until a report has taken notice.
+    granted_epoch: Mutex<String>,
 }
 
 impl Session {
@@ -87,6 +90,7 @@ impl Session {
             licensed: Published::absent(),
             failures: AtomicU32::new(0),
             renewed_at: AtomicU64::new(0),
+            granted_epoch: Mutex::default(),
         };
         session.use_parameters(parameters);
         Ok(session)
@@ -163,6 +167,7 @@ impl Session {
         )?;
         self.adopt(grant)?;
         self.renewed_at.store(self.world.clock.unix_seconds(), Ordering::Relaxed);
+        *self.granted_epoch.lock() = self.store.answer().map(|answer| answer.epoch).unwrap_or_default();
         Ok(())
     }
 
@@ -223,10 +228,21 @@ impl Session {
         };
         let _lead = self.lead(deadline)?;
         let servers = self.servers(parameters);
+        let epoch = self.granted_epoch.lock().clone();
         let mut all = Reported::default();
         for folder in self.usage_folders_of(&key)? {
-            all += report(&servers, &folder, &key, deadline)?;
+            let store =
+                folder.file_name().and_then(OsStr::to_str).map(|name| GrantStore::new(&self.state, name));
+            all += report(&Reporting {
+                servers: &servers,
+                folder: &folder,
+                key: &key,
+                epoch: &epoch,
+                local_license: store.and_then(|store| store.answer()).map(|answer| answer.local_license),
+                deadline,
+            })?;
         }
+        self.granted_epoch.lock().clear();
         Ok(all)
     }
 
@@ -235,7 +251,7 @@ impl Session {
     fn usage_folders_of(&self, key: &PublicKey) -> Result<Vec<PathBuf>> {
         let usage = self.state.usage();
         let entries = std::fs::read_dir(&usage).map_err(|e| Error::state(&usage, "list", &e))?;
-        let is_ours = |name: &std::ffi::OsString| {
+        let is_ours = |name: &OsString| {
             let store = name.to_str().map(|name| GrantStore::new(&self.state, name));
             name.to_str() == Some(&self.name)
                 || store.and_then(|store| store.server_key(&self.device.uuid)).as_ref() == Some(key)

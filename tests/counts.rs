@@ -344,7 +344,10 @@ impl Fire {
         self.devices.iter().for_each(last);
         let export = self.server.usage();
         for (number, device) in self.devices.iter().enumerate() {
-            let is_left = |path: &&PathBuf| !path.to_string_lossy().contains(".damaged-");
+            let is_left = |path: &&PathBuf| {
+                let kept = [".damaged-", ".acknowledged", "/epoch"];
+                !kept.iter().any(|part| path.to_string_lossy().contains(part))
+            };
             let files = device.files();
             assert_eq!(files.iter().find(is_left), None, "all is acknowledged, and so removed");
             for kind in KINDS {

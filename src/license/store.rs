@@ -54,6 +54,11 @@ impl GrantStore {
         Grant::verify(&answer, &root, device_uuid).ok().map(|grant| grant.server_key)
     }
 
+    /// The answer that the stored grant came with, believed or not. Changes nothing.
+    pub fn answer(&self) -> Option<AuthorizationAnswer> {
+        self.grant.peek()
+    }
+
     /// Checks an answer and keeps it.
     ///
     /// # Errors

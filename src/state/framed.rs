@@ -43,6 +43,8 @@ pub enum Kind {
     RootKey = 2,
     /// A grant.
     Grant = 3,
+    /// Which life of a server's data its acknowledgements are from.
+    Epoch = 4,
 }
 
 /// What reading a file gave.

@@ -5,7 +5,10 @@
 //! <state>/root-key            the vendor's key, stored at first contact (unless compiled in)
 //! <state>/licenses/<name>     one grant per way of asking for it
 //! <state>/seats/<item>.pool   who holds how many seats
-//! <state>/usage/<id>.segment  what was counted
+//! <state>/usage/<name>/       what was counted under that grant
+//!     <id>.segment            totals that the server may not have
+//!     <day>.acknowledged      what it has acknowledged, of segments that are gone
+//!     epoch                   which life of the server's data that was
 //! <state>/sync.lock           held by the process that talks to the server
 //! ```
 

@@ -9,7 +9,7 @@ mod transport;
 pub use authorize::authorize;
 pub use exchange::Servers;
 pub use http::HttpTransport;
-pub use report::{Reported, report};
+pub use report::{Reported, Reporting, report};
 pub use transport::{RawAnswer, RawRequest, Stage, Transport, Unreachable};
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::message::{
     SEGMENTS_MAX, SegmentReport, TOTALS_MAX, USAGE_PATH, UsageAnswer, UsageReport,
 };
-use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::authorize::device_facts;
 use super::exchange::Servers;
@@ -23,8 +23,8 @@ use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
-use crate::state::sync_folder;
-use crate::usage::{SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING};
+use crate::state::{FramedFile, Kind, Loaded, sync_folder};
+use crate::usage::{Acknowledged, Archive, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING};
 
 /// What a round of reporting did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,24 @@ impl std::ops::AddAssign for Reported {
     }
 }
 
-/// Reports every segment in the folder that has something new to say.
+/// What a round of reporting works with.
+pub struct Reporting<'a> {
+    /// Whom to tell.
+    pub servers: &'a Servers<'a>,
+    /// Where the segments are.
+    pub folder: &'a Path,
+    /// The key of the server under whose grants they were counted.
+    pub key: &'a PublicKey,
+    /// The epoch that the server has named with its latest grant, or empty.
+    pub epoch: &'a str,
+    /// What the device holds from the server, for one that was restored from before it gave that.
+    pub local_license: Option<Signed>,
+    /// When it must be done.
+    pub deadline: Deadline,
+}
+
+/// Reports every segment in the folder that has something new to say; and everything that the device remembers to
+/// a server that may have forgotten it, which names another epoch than before.
 ///
 /// One segment is open at a time: a device that was offline for months has thousands, and the descriptors are
 /// the host's.
@@ -53,22 +70,30 @@ impl std::ops::AddAssign for Reported {
 /// # Errors
 /// When a segment cannot be read or made durable (the others are reported nevertheless), or the server cannot be
 /// reached or trusted: what is not acknowledged stays for the next time.
-pub fn report(servers: &Servers<'_>, folder: &Path, key: &PublicKey, deadline: Deadline) -> Result<Reported> {
-    let mut round =
-        Round { servers, key, deadline, batch: Vec::new(), batched: 0, reported: Reported::default() };
-    let mut outcome = Ok(());
-    for path in files(folder)? {
-        match path.extension().and_then(OsStr::to_str) {
-            Some(SEGMENT_ENDING) => match Segment::open(&path) {
-                Ok(segment) => outcome = outcome.and(round.add(&path, &segment)?),
-                Err(e) => outcome = outcome.and(cannot_open(&path, &e)),
-            },
-            // Tried again by the next round, as everything that only takes up room.
-            Some(UNFINISHED_ENDING) => drop(Segment::sweep_unfinished(&path)),
-            _ => {}
+pub fn report(with: &Reporting<'_>) -> Result<Reported> {
+    let mut round = Round {
+        with,
+        archive: Archive::new(with.folder),
+        heard: with.epoch.to_owned(),
+        is_again: false,
+        batch: Vec::new(),
+        batched: 0,
+        reported: Reported::default(),
+    };
+    let mut outcome = round.report_segments()?;
+    let known = FramedFile::new(with.folder.join("epoch"), Kind::Epoch);
+    let heard = round.heard.clone();
+    if heard.is_empty() {
+        return outcome.map(|()| round.reported);
+    }
+    match known.load::<String>()? {
+        Loaded::Content(epoch) if epoch == heard => {}
+        Loaded::Absent => known.store(&heard)?,
+        Loaded::Content(_) | Loaded::SetAside { .. } => {
+            outcome = round.report_again()?;
+            known.store(&heard)?;
         }
     }
-    round.send()?;
     outcome.map(|()| round.reported)
 }
 
@@ -98,16 +123,21 @@ fn cannot_open(path: &Path, cause: &io::Error) -> Result<()> {
 
 /// What one segment has to say.
 struct News {
-    path: PathBuf,
-    header: SegmentHeader,
-    totals: Vec<Total>,
+    /// Who has counted, which is not who reports when the device has had to take another UUID since.
+    device_uuid: String,
+    segment: SegmentReport,
+    /// The segment and its totals; `None` when it is gone, and this is from the archive.
+    source: Option<(PathBuf, Vec<Total>)>,
 }
 
 /// One round of reporting.
 struct Round<'a> {
-    servers: &'a Servers<'a>,
-    key: &'a PublicKey,
-    deadline: Deadline,
+    with: &'a Reporting<'a>,
+    archive: Archive,
+    /// The epoch that the server has named last.
+    heard: String,
+    /// Whether everything is told once more.
+    is_again: bool,
     /// Segments of one device, at most as much as a report may hold.
     batch: Vec<News>,
     /// Totals in it.
@@ -116,6 +146,38 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
+    /// Reports what is new. The outer error ends the round, the inner one is of some segments alone.
+    fn report_segments(&mut self) -> Result<Result<()>> {
+        let mut outcome = Ok(());
+        for path in files(self.with.folder)? {
+            match path.extension().and_then(OsStr::to_str) {
+                Some(SEGMENT_ENDING) => match Segment::open(&path) {
+                    Ok(segment) => outcome = outcome.and(self.add(&path, &segment)?),
+                    Err(e) => outcome = outcome.and(cannot_open(&path, &e)),
+                },
+                // Tried again by the next round, as everything that only takes up room.
+                Some(UNFINISHED_ENDING) => drop(Segment::sweep_unfinished(&path)),
+                _ => {}
+            }
+        }
+        self.send()?;
+        Ok(outcome)
+    }
+
+    /// Reports everything that the device remembers.
+    fn report_again(&mut self) -> Result<Result<()>> {
+        self.is_again = true;
+        let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
+        let segments = files(self.with.folder)?.into_iter().filter(is_segment);
+        segments.flat_map(|path| Segment::open(&path)).for_each(|segment| segment.forget_acknowledgements());
+        kill_point("report: acknowledgements forgotten");
+        let archived = self.archive.read().map_err(|e| Error::state(self.with.folder, "list", &e))?;
+        for Acknowledged { device_uuid, segment } in archived {
+            self.take_up(News { device_uuid, segment, source: None })?;
+        }
+        self.report_segments()
+    }
+
     /// Takes up what a segment has to say. The outer error ends the round, the inner one is of this segment
     /// alone.
     fn add(&mut self, path: &Path, segment: &Segment) -> Result<Result<()>> {
@@ -131,16 +193,25 @@ impl Round<'_> {
         }
         kill_point("report: durable");
         for piece in totals.chunks(TOTALS_MAX) {
-            let is_full = self.batched + piece.len() > TOTALS_MAX || self.batch.len() == SEGMENTS_MAX;
-            let device_uuid = &segment.header().device_uuid;
-            if is_full || self.batch.last().is_some_and(|last| last.header.device_uuid != *device_uuid) {
-                self.send()?;
-            }
-            self.batched += piece.len();
-            let header = segment.header().clone();
-            self.batch.push(News { path: path.to_owned(), header, totals: piece.to_vec() });
+            self.take_up(News {
+                device_uuid: segment.header().device_uuid.clone(),
+                segment: segment.header().report(piece.iter().map(|total| total.usage).collect()),
+                source: Some((path.to_owned(), piece.to_vec())),
+            })?;
         }
         Ok(Ok(()))
+    }
+
+    /// Puts news into the batch; sends it first when they do not fit.
+    fn take_up(&mut self, news: News) -> Result<()> {
+        let totals = news.segment.totals.len();
+        let is_full = self.batched + totals > TOTALS_MAX || self.batch.len() == SEGMENTS_MAX;
+        if is_full || self.batch.last().is_some_and(|last| last.device_uuid != news.device_uuid) {
+            self.send()?;
+        }
+        self.batched += totals;
+        self.batch.push(news);
+        Ok(())
     }
 
     /// Sends what was taken up, and notes what the server has recorded of it.
@@ -148,48 +219,47 @@ impl Round<'_> {
         let batch = std::mem::take(&mut self.batch);
         self.batched = 0;
         let Some(first) = batch.first() else { return Ok(()) };
+        let device = Device { uuid: first.device_uuid.clone() };
         // Their names, too, once for all: a file that a power cut takes away had better not be known to the server.
-        sync_folder(&first.path).map_err(|e| Error::state(&first.path, "make durable", &e))?;
+        sync_folder(&self.with.folder.join("any"))
+            .map_err(|e| Error::state(self.with.folder, "make durable", &e))?;
         kill_point("report: names durable");
-        // Who has counted, which is not who reports when the device has had to take another UUID since.
-        let device = Device { uuid: first.header.device_uuid.clone() };
-        let request = UsageReport {
-            protocol: PROTOCOL_VERSION,
-            device: device_facts(&device),
-            segments: batch
-                .iter()
-                .map(|news| SegmentReport {
-                    segment_id: news.header.segment_id.clone(),
-                    license_id: news.header.license_id.clone(),
-                    local_license: None,
-                    totals: news.totals.iter().map(|total| total.usage).collect(),
-                })
-                .collect(),
-        };
+        let mut segments: Vec<SegmentReport> = batch.iter().map(|news| news.segment.clone()).collect();
+        if self.is_again
+            && let Some(first) = segments.first_mut()
+        {
+            first.local_license.clone_from(&self.with.local_license);
+        }
+        let request = UsageReport { protocol: PROTOCOL_VERSION, device: device_facts(&device), segments };
         kill_point("report: before the request");
-        let answer: UsageAnswer = self.servers.ask(USAGE_PATH, &request, self.deadline, |answer| {
+        let with = self.with;
+        let answer: UsageAnswer = with.servers.ask(USAGE_PATH, &request, with.deadline, |answer| {
             if !answer.is_success() {
-                return Err(answer.refusal(Some(self.key)));
+                return Err(answer.refusal(Some(with.key)));
             }
-            answer.verify(self.key)?;
+            answer.verify(with.key)?;
             answer.read()
         })?;
         kill_point("report: answered");
         for news in &batch {
-            if answer.recorded.contains(&news.header.segment_id) {
+            if answer.recorded.contains(&news.segment.segment_id) {
                 self.acknowledge(news);
             } else {
                 self.reported.refused += 1;
             }
+        }
+        if !answer.epoch.is_empty() {
+            self.heard = answer.epoch;
         }
         Ok(())
     }
 
     /// Notes what is recorded of a segment. One that cannot be opened any more says it all again next time.
     fn acknowledge(&mut self, news: &News) {
-        self.reported.totals += news.totals.len();
-        let Ok(segment) = Segment::open(&news.path) else { return };
-        for total in &news.totals {
+        self.reported.totals += news.segment.totals.len();
+        let Some((path, totals)) = &news.source else { return };
+        let Ok(segment) = Segment::open(path) else { return };
+        for total in totals {
             segment.acknowledge(total.entry, total.usage.total);
         }
         kill_point("report: acknowledged");
@@ -198,7 +268,7 @@ impl Round<'_> {
 
     /// A segment that cannot be removed now is tried again by the next round.
     fn remove_if_done(&mut self, segment: &Segment) {
-        self.reported.removed += usize::from(segment.remove_if_done().unwrap_or(false));
+        self.reported.removed += usize::from(segment.remove_if_done(&self.archive).unwrap_or(false));
     }
 }
 
@@ -233,15 +303,28 @@ mod tests {
         }
 
         fn report(&self) -> Result<Reported> {
+            self.report_after_grant("")
+        }
+
+        fn report_after_grant(&self, epoch: &str) -> Result<Reported> {
             let clock = HandClock::at(0);
             let urls = ["http://main".to_owned()];
             let servers = Servers { transport: &self.transport, clock: &clock, urls: &urls };
             let deadline = Deadline::after(&clock, Duration::from_secs(10));
-            report(&servers, self.folder.path(), self.key.public(), deadline)
+            report(&Reporting {
+                servers: &servers,
+                folder: self.folder.path(),
+                key: self.key.public(),
+                epoch,
+                local_license: None,
+                deadline,
+            })
         }
 
+        /// Files that are still to be reported, or swept away.
         fn files(&self) -> usize {
-            std::fs::read_dir(self.folder.path()).unwrap().count()
+            let is_kept = |path: &PathBuf| path.extension().is_none_or(|e| e == "acknowledged");
+            files(self.folder.path()).unwrap().iter().filter(|path| !is_kept(path)).count()
         }
 
         /// The totals of the nth request.
@@ -446,25 +529,49 @@ mod tests {
         assert_eq!(bench.transport.billed(), 300);
     }
 
-    /// A server that was restored knows less than it has acknowledged. What still grows is told to it whole; of
-    /// what does not, the device believes it recorded.
     #[test]
-    fn a_restored_server_learns_again_what_still_grows() {
-        let bench = Bench::new([Step::RecordAll, Step::RecordAll]);
+    fn a_restored_server_is_told_everything_again() {
+        let bench = Bench::new([]);
+        bench.transport.begin_epoch("first");
+        count_and_die(&bench, 3);
         let counter = bench.counter();
-        for (slot, n) in [(0, 3), (1, 5)] {
+        for (slot, n) in [(0, 5), (1, 7)] {
             counter.count(&mut SlotEntries::default(), slot, &[(UsageKind::Scan, 4, n)]).unwrap();
         }
-        bench.report().unwrap();
-        assert_eq!(bench.transport.billed(), 8);
-        bench.transport.restore_to_nothing();
+        bench.transport.then(Step::RecordAll);
+        assert_eq!(bench.report().unwrap(), Reported { totals: 3, removed: 1, refused: 0 });
+        assert_eq!(bench.transport.billed(), 15);
+
+        bench.transport.begin_epoch("second");
+        assert_eq!(bench.transport.billed(), 0);
         counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 4, 1)]).unwrap();
+        // The answer to what is new tells that the server may have forgotten; an answer that is lost then does not
+        // make the device forget to tell.
+        for step in [Step::RecordAll, Step::Silence] {
+            bench.transport.then(step);
+        }
+        assert!(bench.report().is_err());
+        for _ in 0..3 {
+            bench.transport.then(Step::RecordAll);
+        }
         bench.report().unwrap();
-        assert_eq!(
-            bench.transport.billed(),
-            6,
-            "slot 1 whole; slot 0 not, until devices hear of the restore"
-        );
+        assert_eq!(bench.transport.billed(), 16, "those that are gone, those that rest, those that grow");
+        assert_eq!(bench.report().unwrap(), Reported::default(), "and quiet again");
+    }
+
+    #[test]
+    fn a_device_with_nothing_new_hears_of_the_restore_with_its_next_grant() {
+        let bench = Bench::new([Step::RecordAll]);
+        bench.transport.begin_epoch("first");
+        count_and_die(&bench, 3);
+        bench.report().unwrap();
+        bench.transport.begin_epoch("second");
+        for _ in 0..2 {
+            bench.transport.then(Step::RecordAll);
+            bench.report_after_grant("second").unwrap();
+            assert_eq!(bench.transport.billed(), 3);
+            assert_eq!(bench.transport.asked.lock().len(), 2, "once");
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) struct Scripted {
     pub(crate) asked: Mutex<Vec<(String, serde_json::Value)>>,
     /// What the server would have answered to each report.
     answers: Mutex<Vec<RawAnswer>>,
+    /// The epoch that it names; empty for none.
+    epoch: Mutex<String>,
     /// What the server has recorded: the largest total of each counter.
     recorded: Mutex<HashMap<CounterName, u64>>,
 }
@@ -51,6 +53,7 @@ impl Scripted {
             steps: Mutex::new(steps.into_iter().collect()),
             asked: Mutex::default(),
             answers: Mutex::default(),
+            epoch: Mutex::default(),
             recorded: Mutex::default(),
         }
     }
@@ -65,9 +68,10 @@ impl Scripted {
         self.recorded.lock().values().sum()
     }
 
-    /// The server's state is restored from a copy of its first day.
-    pub(crate) fn restore_to_nothing(&self) {
+    /// The server's state is restored from a copy of its first day, and has another epoch from now on.
+    pub(crate) fn begin_epoch(&self, epoch: &str) {
         self.recorded.lock().clear();
+        epoch.clone_into(&mut self.epoch.lock());
     }
 
     fn record(&self, request: &RawRequest<'_>, body: &serde_json::Value, but: Option<usize>) -> RawAnswer {
@@ -88,7 +92,7 @@ impl Scripted {
                 *known = number("total").max(*known);
             }
         }
-        let answer = serde_json::json!({ "recorded": ids, "refused": refused });
+        let answer = serde_json::json!({ "recorded": ids, "refused": refused, "epoch": *self.epoch.lock() });
         let answer = self.signed(request, 200, answer.to_string());
         self.answers.lock().push(answer.clone());
         answer

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::message::UsageKind;
 
-use super::{Counter, Segment, SlotEntries, Total};
+use super::{Archive, Counter, Segment, SlotEntries, Total};
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 const SEEDS: u64 = 40;
@@ -118,7 +118,7 @@ impl History {
         for total in totals.iter().take(acknowledged) {
             segment.acknowledge(total.entry, total.usage.total);
         }
-        segment.remove_if_done().unwrap();
+        segment.remove_if_done(&Archive::new(self.folder.path())).unwrap();
     }
 
     /// Damages a counter of a dead process. What the server knows of it stays billed; the rest is lost, and
@@ -170,7 +170,7 @@ impl History {
                 *known = total.usage.total.max(*known);
                 segment.acknowledge(total.entry, total.usage.total);
             }
-            assert!(segment.remove_if_done().unwrap());
+            assert!(segment.remove_if_done(&Archive::new(self.folder.path())).unwrap());
         }
         assert_eq!(self.files(), Vec::<PathBuf>::new());
         let mut sums: HashMap<Key, u64> = HashMap::new();

@@ -1,5 +1,6 @@
 //! What was used: counted once, in memory that outlives the process, until the server has recorded it.
 
+mod archive;
 mod counter;
 #[cfg(test)]
 mod history;
@@ -7,6 +8,7 @@ mod repeats;
 mod segment;
 mod unique;
 
+pub use archive::{Acknowledged, Archive};
 pub use counter::{Counter, SlotEntries, Work};
 pub use repeats::Repeats;
 pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING};

@@ -49,10 +49,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seatmeter_protocol::message::{UsageKind, UsageTotal};
+use seatmeter_protocol::message::{SegmentReport, UsageKind, UsageTotal};
 use seatmeter_protocol::signature::random_id;
 
 use self::file::{ENTRIES, damaged, make_file, mix, read_header};
+use super::archive::{Acknowledged, Archive};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::memory::{FileLock, FoundWord, MappedFile};
@@ -84,6 +85,18 @@ pub struct SegmentHeader {
     pub device_uuid: String,
     /// When it was begun, Unix seconds.
     pub begun_at: u64,
+}
+
+impl SegmentHeader {
+    /// A report of these totals.
+    pub fn report(&self, totals: Vec<UsageTotal>) -> SegmentReport {
+        SegmentReport {
+            segment_id: self.segment_id.clone(),
+            license_id: self.license_id.clone(),
+            local_license: None,
+            totals,
+        }
+    }
 }
 
 /// A total with what of it is acknowledged.
@@ -296,16 +309,27 @@ impl Segment {
         self.mapped.make_durable()
     }
 
-    /// Takes a segment whose owner is dead, or is the caller, out of the way once all of it is acknowledged;
-    /// says whether it did. What is damaged cannot be acknowledged: such a file is kept, under another name.
+    /// Takes back all acknowledgements: the server has forgotten. For the process that reports.
+    pub fn forget_acknowledgements(&self) {
+        (0..self.entries).for_each(|entry| self.acknowledged(entry).store(0, Ordering::Release));
+    }
+
+    /// Takes a segment whose owner is dead, or is the caller, out of the way once all of it is acknowledged, and
+    /// notes in the archive what it had counted; says whether it did. What is damaged cannot be acknowledged:
+    /// such a file is kept, under another name.
     ///
     /// # Errors
-    /// When the file cannot be removed or renamed.
-    pub fn remove_if_done(&self) -> io::Result<bool> {
-        let done = self.is_held() && self.totals().iter().all(|t| t.acknowledged >= t.usage.total);
+    /// When the archive cannot be written, or the file cannot be removed or renamed.
+    pub fn remove_if_done(&self, archive: &Archive) -> io::Result<bool> {
+        let totals = self.totals();
+        let done = self.is_held() && totals.iter().all(|t| t.acknowledged >= t.usage.total);
         if !done {
             return Ok(false);
         }
+        archive.add(&Acknowledged {
+            device_uuid: self.header.device_uuid.clone(),
+            segment: self.header.report(totals.iter().map(|total| total.usage).collect()),
+        })?;
         kill_point("remove: before");
         let is_damaged = |entry| matches!(self.state_of(entry), State::Damaged);
         let gone = if (0..self.entries).any(is_damaged) {

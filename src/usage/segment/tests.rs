@@ -33,14 +33,14 @@ fn a_segment_goes_when_its_owner_is_gone_and_all_is_acknowledged() {
     let path = mine.path.clone();
     let seen = Segment::open(&path).unwrap();
     seen.acknowledge(entry, 3);
-    assert!(!seen.remove_if_done().unwrap(), "the owner may count more");
+    assert!(!seen.remove_if_done(&Archive::new(folder.path())).unwrap(), "the owner may count more");
     drop(mine);
     let adopted = Segment::open(&path).unwrap();
     assert!(adopted.is_held());
     adopted.count(entry, 1);
-    assert!(!adopted.remove_if_done().unwrap(), "something is not acknowledged");
+    assert!(!adopted.remove_if_done(&Archive::new(folder.path())).unwrap(), "something is not acknowledged");
     adopted.acknowledge(entry, 4);
-    assert!(adopted.remove_if_done().unwrap());
+    assert!(adopted.remove_if_done(&Archive::new(folder.path())).unwrap());
     assert!(!path.exists());
 }
 
@@ -129,7 +129,7 @@ fn a_segment_with_damage_is_kept_under_another_name() {
         let adopted = Segment::open(&path).unwrap();
         let slots: Vec<u32> = adopted.totals().iter().map(|t| t.usage.slot).collect();
         assert_eq!(slots, [0, 2], "the others count, byte {offset:#x}");
-        assert!(adopted.remove_if_done().unwrap());
+        assert!(adopted.remove_if_done(&Archive::new(folder.path())).unwrap());
         assert!(!path.exists());
         let aside = PathBuf::from(format!("{}.damaged-1", path.display()));
         assert!(aside.exists(), "byte {offset:#x}");

@@ -1,0 +1,174 @@
+//! What a server has acknowledged and no segment holds any more, for a server that forgets.
+//!
+//! A server that is restored from a backup does not know what it has acknowledged since. So whoever removes a
+//! segment first writes down here what it had counted: one line of JSON for each segment, in a file for each day
+//! of work.
+//!
+//! ```text
+//! <day>.acknowledged      day: slot of the latest work / 480, of the newest 31 days
+//! {"device_uuid":"…","segment":{"segment_id":"…","license_id":"…","totals":[…]}}
+//! ```
+//!
+//! A line that is torn or damaged is passed over. Only the process that reports for the device comes here.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use seatmeter_protocol::message::SegmentReport;
+use seatmeter_protocol::slot::SLOTS_PER_DAY;
+use serde::{Deserialize, Serialize};
+
+use crate::state::private_file;
+
+/// The ending of the files.
+pub(super) const ENDING: &str = "acknowledged";
+
+/// Days of work that are kept: a backup that is older cannot be made good from here. Counted by the files that
+/// there are and not by the clock, so that a clock that was wrong for a while costs one day at most.
+const DAYS_MAX: usize = 31;
+
+/// Most bytes of all files together; beyond that the oldest day goes.
+const BYTES_MAX: u64 = 8 << 20;
+
+/// A segment that is done with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// The device that had counted.
+    pub device_uuid: String,
+    /// What it had counted.
+    pub segment: SegmentReport,
+}
+
+/// The archive in one folder of usage.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    folder: PathBuf,
+}
+
+impl Archive {
+    /// The archive in this folder; nothing is opened yet.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// Writes down a segment before it goes. A segment that comes twice does no harm.
+    ///
+    /// # Errors
+    /// What the disk says; then the segment has to stay.
+    pub fn add(&self, acknowledged: &Acknowledged) -> io::Result<()> {
+        let Some(day) =
+            acknowledged.segment.totals.iter().map(|total| u64::from(total.slot) / SLOTS_PER_DAY).max()
+        else {
+            return Ok(());
+        };
+        // Ten digits, so that names sort as days do.
+        let path = self.folder.join(format!("{day:010}.{ENDING}"));
+        let is_new = !path.exists();
+        let mut file = private_file(&path, OpenOptions::new().create(true).append(true))?;
+        let mut line = serde_json::to_vec(acknowledged)?;
+        line.push(b'\n');
+        // A line that was torn by a kill must not take the next one with it.
+        line.insert(0, b'\n');
+        file.write_all(&line)?;
+        if is_new {
+            self.prune()?;
+        }
+        Ok(())
+    }
+
+    /// Everything in it, the oldest day first.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn read(&self) -> io::Result<impl Iterator<Item = Acknowledged> + use<>> {
+        let files = self.days()?.into_iter().filter_map(|path| File::open(path).ok());
+        let lines = files.flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
+        Ok(lines.filter_map(|line| serde_json::from_slice(&line).ok()))
+    }
+
+    fn days(&self) -> io::Result<Vec<PathBuf>> {
+        let files = fs::read_dir(&self.folder)?.flatten().map(|entry| entry.path());
+        let mut days: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|ending| ending == ENDING)).collect();
+        days.sort();
+        Ok(days)
+    }
+
+    fn prune(&self) -> io::Result<()> {
+        let days = self.days()?;
+        let mut bytes = 0;
+        for (newer, day) in days.iter().rev().enumerate() {
+            bytes += fs::metadata(day)?.len();
+            if newer >= DAYS_MAX || newer > 0 && bytes > BYTES_MAX {
+                fs::remove_file(day)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seatmeter_protocol::message::{UsageKind, UsageTotal};
+
+    use super::*;
+
+    const DAY: u32 = SLOTS_PER_DAY as u32;
+
+    fn acknowledged(slot: u32, total: u64) -> Acknowledged {
+        let segment = SegmentReport {
+            segment_id: "1".repeat(32),
+            license_id: "2".repeat(32),
+            local_license: None,
+            totals: vec![UsageTotal { slot, kind: UsageKind::Scan, what: 4, total }],
+        };
+        Acknowledged { device_uuid: "3".repeat(32), segment }
+    }
+
+    fn all(archive: &Archive) -> Vec<Acknowledged> {
+        archive.read().unwrap().collect()
+    }
+
+    #[test]
+    fn what_is_written_down_is_there_with_the_oldest_day_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::new(folder.path());
+        let (old, new) = (acknowledged(3 * DAY, 1), acknowledged(20 * DAY, 2));
+        archive.add(&new).unwrap();
+        archive.add(&old).unwrap();
+        archive.add(&new).unwrap();
+        assert_eq!(all(&archive), [old, new.clone(), new]);
+    }
+
+    #[test]
+    fn a_torn_line_costs_itself_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::new(folder.path());
+        archive.add(&acknowledged(0, 1)).unwrap();
+        let path = &archive.days().unwrap()[0];
+        let whole = fs::read(path).unwrap();
+        for length in 0..whole.len() {
+            fs::write(path, &whole[..length]).unwrap();
+            archive.add(&acknowledged(1, 2)).unwrap();
+            assert!(all(&archive).contains(&acknowledged(1, 2)), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn thirty_one_days_are_kept_and_no_more_than_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::new(folder.path());
+        for day in 0..40 {
+            archive.add(&acknowledged(day * DAY, 1)).unwrap();
+        }
+        assert_eq!(all(&archive).len(), DAYS_MAX);
+        assert_eq!(all(&archive)[0], acknowledged(9 * DAY, 1));
+        for day in archive.days().unwrap() {
+            let half = usize::try_from(BYTES_MAX / 2).unwrap();
+            fs::write(day, vec![b' '; half]).unwrap();
+        }
+        archive.add(&acknowledged(50 * DAY, 1)).unwrap();
+        assert_eq!(archive.days().unwrap().len(), 2, "the newest, and one of half the size");
+    }
+}
