@@ -77,6 +77,18 @@ impl DataDir {
         builder.create(&self.path).map_err(|e| cannot("make the directory", &self.path, &e))
     }
 
+    /// Whether there is nothing in it, or no such directory: a first start.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        match std::fs::read_dir(&self.path) {
+            Ok(mut entries) => Ok(entries.next().is_none()),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+            Err(e) => Err(cannot("list", &self.path, &e)),
+        }
+    }
+
     /// Refuses a directory that `init` has not finished.
     ///
     /// # Errors
@@ -131,6 +143,23 @@ impl DataDir {
 /// # Errors
 /// When it cannot be read, is not a key, or others may read it.
 pub fn read_key(path: &Path) -> Result<SigningKey, Error> {
+    key_of(&read_secret(path)?, path)
+}
+
+fn key_of(seed: &str, path: &Path) -> Result<SigningKey, Error> {
+    SigningKey::from_seed(seed).map_err(|_| {
+        Error::Setup(format!(
+            "{} does not hold a secret key (64 hexadecimal digits). Restore it from a backup.",
+            path.display()
+        ))
+    })
+}
+
+/// Reads the text of a secret key.
+///
+/// # Errors
+/// When it cannot be read, or others may read it.
+pub fn read_secret(path: &Path) -> Result<String, Error> {
     let file = File::open(path).map_err(|e| cannot("read", path, &e))?;
     #[cfg(unix)]
     {
@@ -147,12 +176,19 @@ pub fn read_key(path: &Path) -> Result<SigningKey, Error> {
     let mut seed = String::new();
     std::io::Read::read_to_string(&mut std::io::Read::take(file, KEY_FILE_BYTES_MAX), &mut seed)
         .map_err(|e| cannot("read", path, &e))?;
-    SigningKey::from_seed(&seed).map_err(|_| {
-        Error::Setup(format!(
-            "{} does not hold a secret key (64 hexadecimal digits). Restore it from a backup.",
-            path.display()
-        ))
-    })
+    Ok(seed)
+}
+
+/// Writes the text of a secret key where there is none.
+///
+/// # Errors
+/// When it is no key, there is one already, or it cannot be written.
+pub fn write_new_secret(path: &Path, seed: &str) -> Result<(), Error> {
+    key_of(seed, path)?;
+    if publish(path, seed)? {
+        return Ok(());
+    }
+    Err(Error::Setup(format!("{} is there already.", path.display())))
 }
 
 /// Reads the secret key in this file, or makes one. The second value says whether it is new.
@@ -181,17 +217,36 @@ fn publish(path: &Path, content: &str) -> Result<bool, Error> {
     let linked = write().and_then(|()| std::fs::hard_link(&draft, path));
     let _ = std::fs::remove_file(&draft);
     match linked {
-        Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
-        Err(e) => return Err(cannot("write", path, &e)),
+        Ok(()) => sync_name(path).map(|()| true),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(cannot("write", path, &e)),
     }
-    // The name is durable once the directory is.
-    if let Some(parent) = path.parent() {
-        File::open(parent)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|e| cannot("sync", parent, &e))?;
+}
+
+/// Gives a finished file its name, durably, unless that is taken.
+///
+/// # Errors
+/// When the name is taken, or cannot be given.
+pub fn publish_file(draft: &Path, path: &Path) -> Result<(), Error> {
+    std::fs::hard_link(draft, path).map_err(|e| cannot("write", path, &e))?;
+    sync_name(path)
+}
+
+/// Makes the content of a file durable.
+///
+/// # Errors
+/// When the disk fails.
+pub fn sync_file(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|e| cannot("sync", path, &e))
+}
+
+/// A name is durable once its directory is.
+fn sync_name(path: &Path) -> Result<(), Error> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => sync_file(Path::new(".")),
+        Some(parent) => sync_file(parent),
+        None => Ok(()),
     }
-    Ok(true)
 }
 
 /// Makes an empty file that only its owner may read, if there is none.

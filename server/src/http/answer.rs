@@ -6,11 +6,12 @@
 //! nonce when it was missing or malformed, no body when it was not read to its end. A client will not take
 //! such an answer for the one to its request, but can show it to a person.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -22,7 +23,7 @@ use seatmeter_protocol::signature::AnswerFacts;
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::body;
+use super::{Web, body};
 use crate::error::Error;
 use crate::licensing::Licensing;
 
@@ -33,7 +34,7 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 const NONCE_DIGITS: usize = 32;
 
 /// When a client that met a full queue may come back.
-const RETRY_AFTER_SECONDS: &str = "1";
+const BUSY_SECONDS: u64 = 1;
 
 pub(super) const JSON: &str = "application/json";
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -43,13 +44,18 @@ impl IntoResponse for Error {
         match &self {
             Self::Refused(refusal) => tracing::info!(code = refusal.code.0, "{}", refusal.detail),
             Self::BadRequest { status, detail } => tracing::info!(status, "{detail}"),
-            Self::Busy => tracing::warn!("{self}"),
+            Self::Busy | Self::TooMany { .. } => tracing::warn!("{self}"),
             _ => tracing::error!("{self}"),
         }
         let problem = self.problem();
         let mut response = json(problem.status, PROBLEM_JSON, &problem);
-        if self == Self::Busy {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        let retry_after_seconds = match self {
+            Self::Busy => Some(BUSY_SECONDS),
+            Self::TooMany { retry_after_seconds, .. } => Some(retry_after_seconds),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after_seconds {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -75,8 +81,13 @@ fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Resp
 }
 
 /// Reads the body, lets the handler answer within its time, and signs.
-pub(super) async fn sign(State(licensing): State<Arc<Licensing>>, request: Request, next: Next) -> Response {
+pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let nonce = nonce(request.headers());
+    let source = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    if let Some(Err(error)) = source.map(|address| web.limits.source(address)) {
+        // The body stays unread: reading it is part of what is limited.
+        return signed(&web.licensing, b"", nonce.as_deref().unwrap_or(""), error.into_response()).await;
+    }
     let (parts, body) = request.into_parts();
     let deadline = tokio::time::Instant::now() + REQUEST_TIME_MAX;
     let read =
@@ -90,7 +101,7 @@ pub(super) async fn sign(State(licensing): State<Arc<Licensing>>, request: Reque
             (body, response.unwrap_or_else(|_| timed_out().into_response()))
         }
     };
-    signed(&licensing, &body, nonce.as_deref().unwrap_or(""), response).await
+    signed(&web.licensing, &body, nonce.as_deref().unwrap_or(""), response).await
 }
 
 async fn signed(licensing: &Licensing, request_body: &[u8], nonce: &str, response: Response) -> Response {

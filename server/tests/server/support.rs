@@ -13,7 +13,7 @@ use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey, random_id};
 use seatmeter_server::clock::Clock;
-use seatmeter_server::http;
+use seatmeter_server::http::{self, Web};
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::store::Store;
 use seatmeter_server::store::sqlite::SqliteStore;
@@ -107,7 +107,8 @@ impl TestServer {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(http::serve(listener, licensing.clone(), std::future::pending()));
+        let web = Arc::new(Web::new(licensing.clone()));
+        runtime.spawn(http::serve(listener, web, std::future::pending()));
         Self { address, clock, folder, licensing, runtime }
     }
 
@@ -118,7 +119,12 @@ impl TestServer {
     ) -> Result<(), seatmeter_server::error::Error> {
         let envelope = Signed::seal(file, &vendor()).unwrap();
         let code = code.map(str::to_owned);
-        self.runtime.block_on(self.licensing.import(envelope, vendor().public().clone(), code))
+        self.runtime.block_on(self.licensing.import(envelope, vendor().public().clone(), code, "test"))
+    }
+
+    /// Waits for what the server does on its own side.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     pub(crate) fn database(&self) -> rusqlite::Connection {
@@ -178,6 +184,12 @@ pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
         products: 0xffff,
         seats,
         buffer_days: 7,
+        modules: Vec::new(),
+        product_version: None,
+        product_edition: None,
+        validation: ValidationFacts::default(),
+        held_license: None,
+        scope: String::new(),
     }
 }
 
