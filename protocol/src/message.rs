@@ -231,7 +231,7 @@ pub struct Problem {
     pub code: ErrorCode,
     /// The numbers behind the decision, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub numbers: Option<ProblemNumbers>,
+    pub numbers: Option<Box<ProblemNumbers>>,
 }
 
 /// The numbers behind a refusal.

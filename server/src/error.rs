@@ -92,7 +92,7 @@ impl Error {
             Self::Refused(refusal) => {
                 let status = if refusal.code == ErrorCode::HANDSHAKE_CODE_UNKNOWN { 404 } else { 403 };
                 let mut problem = Problem::new(status, refusal.code, refusal.detail.clone());
-                problem.numbers.clone_from(&refusal.numbers);
+                problem.numbers = refusal.numbers.clone().map(Box::new);
                 problem
             }
             Self::BadRequest { status, detail } => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::AuthorizationAnswer;
-use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::grant::{Grant, compiled_root_key};
 use crate::error::{Error, Result};
@@ -54,6 +54,11 @@ impl GrantStore {
         Grant::verify(&answer, &root, device_uuid).ok().map(|grant| grant.server_key)
     }
 
+    /// The local licence as the server has signed it, to show it that server again. It checks it itself.
+    pub fn held(&self) -> Option<Signed> {
+        self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)
+    }
+
     /// Checks an answer and keeps it.
     ///
     /// # Errors
@@ -93,7 +98,6 @@ mod tests {
     use super::super::grant::test_support::{answer, item, key, local};
     use super::*;
     use seatmeter_protocol::license::LicenseFile;
-    use seatmeter_protocol::signature::Signed;
 
     fn device() -> String {
         "d".repeat(32)

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use seatmeter_protocol::error_code::ErrorCode;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::error::{Error, Refusal};
@@ -91,10 +92,10 @@ impl Peer {
             .header("connection", "close")
             .body(axum::body::Body::empty())
             .ok()?;
-        tokio::select! {
-            answer = sender.send_request(request) => Some(answer.ok()?.status() == 200),
-            _ = connection => None,
-        }
+        // Ended with this function, however that ends.
+        let mut carrier = JoinSet::new();
+        carrier.spawn(connection);
+        Some(sender.send_request(request).await.ok()?.status() == 200)
     }
 }
 

@@ -71,7 +71,7 @@ fn seats_are_asked_for_from_one_to_n() {
     assert_eq!(server.authorize(&request(&id(), 4)).unwrap().seats, 4);
     let problem = server.authorize(&request(&id(), 5)).unwrap_err();
     let expected = ProblemNumbers { requested: 5, quota: 4, ..ProblemNumbers::default() };
-    assert_eq!(problem.numbers, Some(expected));
+    assert_eq!(problem.numbers, Some(Box::new(expected)));
 }
 
 #[test]

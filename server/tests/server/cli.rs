@@ -140,11 +140,12 @@ fn init_does_not_replace_a_lost_key() {
 #[test]
 fn a_directory_without_init_is_refused_and_left_alone() {
     let folder = folder();
-    for arguments in [&["serve"][..], &["usage", "show"], &["usage", "export", "--format", "csv"]] {
+    std::fs::write(folder.path().join("diary.txt"), "Dear diary").unwrap();
+    for arguments in [&["serve"][..], &["usage", "show"], &["item", "list"], &["key"]] {
         let sentence = failure(folder.path(), arguments);
         assert!(sentence.contains("seatmeterd init --data"), "{sentence}");
     }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]

@@ -93,21 +93,35 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// With organization `acme`, these items and [`CODE`].
     pub(crate) fn with_items(items: Vec<LicenseItem>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("seatmeter.db")).unwrap();
-        let server = Self::on_store(folder, Arc::new(store));
+        let server = Self::empty();
         server.import(&license_file("acme", items), Some(CODE)).unwrap();
         server
     }
 
+    /// Without any licence.
+    pub(crate) fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("seatmeter.db")).unwrap();
+        Self::on_store(folder, Arc::new(store))
+    }
+
     pub(crate) fn on_store(folder: tempfile::TempDir, store: Arc<dyn Store>) -> Self {
+        Self::with_web(folder, store, |web| Web { open_to_loopback: true, ..web })
+    }
+
+    /// With other limits or another role than usual.
+    pub(crate) fn with_web(
+        folder: tempfile::TempDir,
+        store: Arc<dyn Store>,
+        change: impl FnOnce(Web) -> Web,
+    ) -> Self {
         let clock = ManualClock::at(START);
         let licensing = Arc::new(Licensing { store, key: server_key(), clock: clock.clone() });
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let web = Arc::new(Web::new(licensing.clone()));
+        let web = Arc::new(change(Web::new(licensing.clone())));
         runtime.spawn(http::serve(listener, web, std::future::pending()));
         Self { address, clock, folder, licensing, runtime }
     }
@@ -212,7 +226,7 @@ pub(crate) fn report(uuid: &str, segments: Vec<SegmentReport>) -> UsageReport {
 
 /// A request, written out by hand so that it can be a wrong one.
 pub(crate) struct Request {
-    method: &'static str,
+    method: String,
     path: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
@@ -220,8 +234,14 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(method: &'static str, path: &str) -> Self {
-        Self { method, path: path.into(), headers: Vec::new(), body: Vec::new(), bytes_withheld: 0 }
+    pub(crate) fn new(method: &str, path: &str) -> Self {
+        Self {
+            method: method.into(),
+            path: path.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            bytes_withheld: 0,
+        }
     }
 
     /// A post of JSON, as yet without a nonce.
@@ -229,6 +249,11 @@ impl Request {
         let mut request = Self::new("POST", path).header("content-type", "application/json");
         request.body = body.to_vec();
         request
+    }
+
+    /// A request of the admin API.
+    pub(crate) fn json(method: &str, path: &str, body: &str) -> Self {
+        Self { method: method.into(), ..Self::post(path, body.as_bytes()) }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
