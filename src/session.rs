@@ -276,7 +276,16 @@ impl Session {
     }
 
     fn servers(&self, parameters: &'static Parameters) -> Servers<'_> {
-        Servers { transport: self.world.transport, clock: self.world.clock, urls: &parameters.servers }
+        let known_key = self
+            .licensed()
+            .map(|licensed| licensed.server_key())
+            .or_else(|| self.store.server_key(&self.device.uuid));
+        Servers {
+            transport: self.world.transport,
+            clock: self.world.clock,
+            urls: &parameters.servers,
+            known_key,
+        }
     }
 
     fn known_parameters(&self) -> Result<&'static Parameters> {

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/                    0700
 //!   server.key            0600  seed of the server's signing key; licence files are bound to this key
+//!   server-ID.key         0600  a key that was replaced, and still signs what belongs to its licence files
 //!   seatmeter.db (-wal…)  0600  the database
 //!   seatmeterd.lock       0600  held by the one server that serves from here
 //!   demo-vendor.key       0600  only after `init --demo`
@@ -15,12 +16,23 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use seatmeter_protocol::signature::{SigningKey, random_id};
+use seatmeter_protocol::signature::{PublicKey, SigningKey, random_id};
 
 use crate::error::Error;
+use crate::keyring::Keyring;
 
 /// Longest a key file may be: far above the 65 bytes that it has.
 const KEY_FILE_BYTES_MAX: u64 = 1_024;
+
+/// File of the key in use.
+const SERVER_KEY: &str = "server.key";
+
+/// Whether a file of this name in the data directory is one of the server's keys.
+#[must_use]
+pub fn is_key_name(name: &str) -> bool {
+    let id = name.strip_prefix("server-").and_then(|rest| rest.strip_suffix(".key"));
+    name == SERVER_KEY || id.is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+}
 
 /// A data directory; nothing is read or written until asked for.
 #[derive(Clone, Debug)]
@@ -50,7 +62,58 @@ impl DataDir {
     /// Where the server's key is.
     #[must_use]
     pub fn server_key_path(&self) -> PathBuf {
-        self.path.join("server.key")
+        self.path.join(SERVER_KEY)
+    }
+
+    /// Where a key is kept that was replaced.
+    fn replaced_key_path(&self, id: &str) -> PathBuf {
+        self.path.join(format!("server-{id}.key"))
+    }
+
+    /// Files of keys that were replaced.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn replaced_key_paths(&self) -> Result<Vec<PathBuf>, Error> {
+        let entries = std::fs::read_dir(&self.path).map_err(|e| cannot("list", &self.path, &e))?;
+        let is_key = |name: &str| name != SERVER_KEY && is_key_name(name);
+        let mut paths: Vec<_> = entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_str().is_some_and(is_key))
+            .map(|entry| entry.path())
+            .collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// All of the server's keys.
+    ///
+    /// # Errors
+    /// When one cannot be read, is not a key, or others may read it.
+    pub fn keyring(&self) -> Result<Keyring, Error> {
+        let current = read_key(&self.server_key_path())?;
+        let replaced =
+            self.replaced_key_paths()?.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?;
+        Ok(Keyring::new(current, replaced))
+    }
+
+    /// Puts a new key into use, and keeps the old one.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written; the old key is then still in use.
+    pub fn rotate_key(&self) -> Result<PublicKey, Error> {
+        let path = self.server_key_path();
+        let old = read_key(&path)?;
+        let kept = self.replaced_key_path(&old.public().id());
+        if !exists(&kept)? {
+            write_new_secret(&kept, &read_secret(&path)?)?;
+        }
+        let (new, seed) = SigningKey::generate().map_err(|e| Error::Setup(e.to_string()))?;
+        let next = self.path.join(format!("next-{}", new.public().id()));
+        write_new_secret(&next, &format!("{seed}\n"))?;
+        std::fs::rename(&next, &path).map_err(|e| cannot("write", &path, &e))?;
+        sync_name(&path)?;
+        Ok(new.public().clone())
     }
 
     /// Where the demo vendor's root key is.
@@ -320,6 +383,19 @@ mod tests {
         assert!(dir.require_initialised().unwrap_err().to_string().contains("seatmeterd init"));
         touch_private(&dir.database_path()).unwrap();
         assert!(dir.require_initialised().unwrap_err().to_string().contains("from a backup"));
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(folder.path());
+        let (first, _) = read_or_make_key(&dir.server_key_path()).unwrap();
+        let second = dir.rotate_key().unwrap();
+        let third = dir.rotate_key().unwrap();
+        let keys = dir.keyring().unwrap();
+        assert_eq!(keys.current().public(), &third);
+        assert!(keys.holds(first.public()) && keys.holds(&second));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left behind");
     }
 
     #[test]

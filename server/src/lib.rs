@@ -13,6 +13,7 @@ pub mod clock;
 pub mod data_dir;
 pub mod error;
 pub mod http;
+pub mod keyring;
 pub mod licensing;
 pub mod operate;
 pub mod operation;

@@ -13,10 +13,11 @@ use seatmeter_protocol::message::{
     AuthorizationAnswer, AuthorizationRequest, DeviceFacts, SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX,
     UsageAnswer, UsageReport,
 };
-use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey, random_id};
+use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
 
 use crate::clock::Clock;
 use crate::error::{Error, Refusal};
+use crate::keyring::Keyring;
 use crate::operate;
 use crate::operation::{Actor, Change};
 use crate::password;
@@ -30,15 +31,15 @@ const ID_DIGITS: usize = 32;
 pub struct Licensing {
     /// What the server remembers.
     pub store: Arc<dyn Store>,
-    /// The key that licence files name, and that signs local licences and answers.
-    pub key: SigningKey,
+    /// The keys that licence files name, and that sign local licences and answers.
+    pub keys: Keyring,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Licensing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Licensing").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Licensing").field("keys", &self.keys).finish_non_exhaustive()
     }
 }
 
@@ -87,8 +88,8 @@ impl Licensing {
             valid_until: granted.valid_until,
             item_expires_at: granted.item.expires_at,
         };
-        let local_license =
-            Signed::seal(&local_license, &self.key).map_err(|e| Error::Internal(e.to_string()))?;
+        let key = self.keys.with_id(&granted.server_key_id).unwrap_or(self.keys.current());
+        let local_license = Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
         Ok(AuthorizationAnswer {
             root_key: granted.root_key,
             license_file: granted.license_file,
@@ -120,7 +121,7 @@ impl Licensing {
 
     /// The local licence in this envelope, if this server has signed it for this device.
     fn own(&self, signed: &Signed, device_uuid: &str) -> Option<LocalLicense> {
-        let license: LocalLicense = signed.open(self.key.public()).ok()?;
+        let license: LocalLicense = signed.open(self.keys.with_id(&signed.key_id)?.public()).ok()?;
         (license.device_uuid == device_uuid).then_some(license)
     }
 
@@ -154,7 +155,7 @@ impl Licensing {
         let file: LicenseFile = envelope
             .open(&root_key)
             .map_err(|e| Error::bad_request(format!("the licence file cannot be imported: {e}")))?;
-        require_usable(&file, self.key.public())?;
+        require_usable(&file, &self.keys)?;
         if let Some(code) = &handshake_code {
             operate::require_code(code)?;
         }
@@ -247,15 +248,15 @@ fn require_segments(report: &UsageReport) -> Result<(), Error> {
 }
 
 /// What a licence file must be, beside correctly signed.
-fn require_usable(file: &LicenseFile, server_key: &PublicKey) -> Result<(), Error> {
+fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
     let no = |why: String| {
         Err(Error::bad_request(format!("licence file \"{}\" cannot be imported: {why}", file.file_id)))
     };
-    if file.server_key != *server_key {
+    if !keys.holds(&file.server_key) {
         return no(format!(
             "it was issued for the server with key {}, this server's key is {}",
             file.server_key.id(),
-            server_key.id()
+            keys.current().public().id()
         ));
     }
     check_file(file).or_else(no)

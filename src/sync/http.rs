@@ -75,11 +75,15 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
-        let response = self
+        let mut sent = self
             .client()?
             .post(&request.url)
             .header(CONTENT_TYPE, "application/json")
-            .header(NONCE_HEADER, request.nonce)
+            .header(NONCE_HEADER, request.nonce);
+        if let Some(key_id) = request.key_id {
+            sent = sent.header(KEY_ID_HEADER, key_id);
+        }
+        let response = sent
             .timeout(request.timeout)
             .body(request.body.to_vec())
             .send()
@@ -156,8 +160,13 @@ mod tests {
     use super::*;
 
     fn refusal(ca_file: PathBuf) -> Unreachable {
-        let request =
-            RawRequest { url: "http://127.0.0.1:9".into(), nonce: "", body: b"", timeout: CONNECT_TIMEOUT };
+        let request = RawRequest {
+            url: "http://127.0.0.1:9".into(),
+            nonce: "",
+            key_id: None,
+            body: b"",
+            timeout: CONNECT_TIMEOUT,
+        };
         HttpTransport::trusting(Some(ca_file)).post(&request).unwrap_err()
     }
 

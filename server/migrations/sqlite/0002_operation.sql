@@ -15,6 +15,9 @@ ALTER TABLE handshake_code ADD COLUMN password_hash TEXT;
 ALTER TABLE handshake_code ADD COLUMN validation TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE handshake_code ADD COLUMN own_order INTEGER NOT NULL DEFAULT 0;
 
+-- Id of the server's key that the file names; '' for files from before there could be several.
+ALTER TABLE license_file ADD COLUMN server_key_id TEXT NOT NULL DEFAULT '';
+
 ALTER TABLE license_item ADD COLUMN revoked_at INTEGER;
 
 -- The operator's name for a device wins over the device's own.

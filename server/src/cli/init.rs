@@ -157,7 +157,7 @@ fn demo_file(quota: u64, licensing: &Licensing) -> Result<LicenseFile, Error> {
         file_id: format!("demo-{}", fresh_id()?),
         organization_id: DEMO_ORGANIZATION_ID.to_owned(),
         organization_name: DEMO_ORGANIZATION_NAME.to_owned(),
-        server_key: licensing.key.public().clone(),
+        server_key: licensing.keys.current().public().clone(),
         issued_at: now,
         items: vec![LicenseItem::new(
             &format!("demo-instances-{}", fresh_id()?),

@@ -51,7 +51,9 @@ enum Command {
     /// For vendors: make and sign licence files. For operators: take them in
     #[command(subcommand, name = "licence-file", alias = "license-file")]
     LicenceFile(vendor::LicenceFile),
-    Key(key::Arguments),
+    /// The server's key
+    #[command(subcommand)]
+    Key(key::Key),
     /// Licensees
     #[command(subcommand)]
     Organization(operator::Organization),

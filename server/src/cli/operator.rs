@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 
 use super::{DataOption, output_error};
 use crate::clock::SystemClock;
-use crate::data_dir;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operate::{Access, IssuedFile};
@@ -31,12 +30,12 @@ impl Operator {
     pub(super) fn open(data: &DataOption) -> Result<Self, Error> {
         let dir = data.dir();
         dir.require_initialised()?;
-        let key = data_dir::read_key(&dir.server_key_path())?;
+        let keys = dir.keyring()?;
         let store = Arc::new(SqliteStore::open(&dir.database_path())?);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::Setup(format!("the system gives no runtime: {e}")))?;
-        Ok(Self { licensing: Licensing { store, key, clock: Arc::new(SystemClock) }, runtime })
+        Ok(Self { licensing: Licensing { store, keys, clock: Arc::new(SystemClock) }, runtime })
     }
 
     pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -13,7 +13,6 @@ use tracing_subscriber::EnvFilter;
 
 use super::{DataOption, init, output_error};
 use crate::clock::SystemClock;
-use crate::data_dir;
 use crate::error::Error;
 use crate::http::limit::{Rate, RateLimits};
 use crate::http::standby::Peer;
@@ -72,9 +71,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let dir = arguments.data.dir();
     init::prepare(&dir, output)?;
     let _lock = dir.lock()?;
-    let key = data_dir::read_key(&dir.server_key_path())?;
+    let keys = dir.keyring()?;
     let store = Arc::new(SqliteStore::open(&dir.database_path())?);
-    let licensing = Arc::new(Licensing { store: store.clone(), key, clock: Arc::new(SystemClock) });
+    let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: Arc::new(SystemClock) });
     let limits = RateLimits::new(
         Rate::per_second(arguments.rate_per_source),
         Rate::per_second(arguments.rate_per_code),
@@ -104,7 +103,7 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
     })?;
     let local =
         listener.local_addr().map_err(|e| Error::Setup(format!("cannot listen on {address}: {e}")))?;
-    tracing::info!(key_id = web.licensing.key.public().id(), "listening on http://{local}");
+    tracing::info!(key_id = web.licensing.keys.current().public().id(), "listening on http://{local}");
     writeln!(output, "seatmeterd listening on http://{local}")
         .and_then(|()| output.flush())
         .map_err(output_error)?;

@@ -55,7 +55,7 @@ pub(super) struct NewArguments {
     /// Name of the licensee
     #[arg(long, value_name = "NAME")]
     organization_name: Option<String>,
-    /// Public key of the license server, as "seatmeterd key" shows it
+    /// Public key of the license server, as "seatmeterd key show" shows it
     #[arg(long, value_name = "HEX")]
     server_key: PublicKey,
     /// By what it is charged

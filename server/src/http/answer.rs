@@ -83,10 +83,11 @@ fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Resp
 /// Reads the body, lets the handler answer within its time, and signs.
 pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let nonce = nonce(request.headers());
+    let asked = Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
     let source = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     if let Some(Err(error)) = source.map(|address| web.limits.source(address)) {
         // The body stays unread: reading it is part of what is limited.
-        return signed(&web.licensing, b"", nonce.as_deref().unwrap_or(""), error.into_response()).await;
+        return signed(&web.licensing, b"", &asked, error.into_response()).await;
     }
     let (parts, body) = request.into_parts();
     let deadline = tokio::time::Instant::now() + REQUEST_TIME_MAX;
@@ -101,10 +102,10 @@ pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Ne
             (body, response.unwrap_or_else(|_| timed_out().into_response()))
         }
     };
-    signed(&web.licensing, &body, nonce.as_deref().unwrap_or(""), response).await
+    signed(&web.licensing, &body, &asked, response).await
 }
 
-async fn signed(licensing: &Licensing, request_body: &[u8], nonce: &str, response: Response) -> Response {
+async fn signed(licensing: &Licensing, request_body: &[u8], asked: &Asked, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     // Our own answers are whole in memory already; the bound is there because there is always one.
     let Ok(body) = axum::body::to_bytes(body, 2 * BODY_BYTES_MAX).await else {
@@ -112,10 +113,13 @@ async fn signed(licensing: &Licensing, request_body: &[u8], nonce: &str, respons
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let server_time = licensing.clock.unix_seconds();
-    let key_id = licensing.key.public().id();
+    let named = parts.extensions.get::<SignWith>().map(|key| &key.0).or(asked.known_key.as_ref());
+    let key = named.and_then(|id| licensing.keys.with_id(id)).unwrap_or(licensing.keys.current());
+    let key_id = key.public().id();
+    let nonce = &asked.nonce;
     let facts =
         AnswerFacts { request_body, nonce, status: parts.status.as_u16(), server_time, key_id: &key_id };
-    let signature = facts.sign(&body, &licensing.key);
+    let signature = facts.sign(&body, key);
     parts.headers.insert(TIME_HEADER, HeaderValue::from(server_time));
     for (name, value) in [(KEY_ID_HEADER, &key_id), (SIGNATURE_HEADER, &signature)] {
         match HeaderValue::from_str(value) {
@@ -126,6 +130,21 @@ async fn signed(licensing: &Licensing, request_body: &[u8], nonce: &str, respons
         }
     }
     Response::from_parts(parts, Body::from(body))
+}
+
+/// Id of the key with which an answer is to be signed, when that is not the requester's to say.
+#[derive(Clone, Debug)]
+pub(super) struct SignWith(pub(super) String);
+
+/// What a request says of the answer's signature.
+struct Asked {
+    nonce: String,
+    /// Id of the server's key that the requester knows.
+    known_key: Option<String>,
+}
+
+fn known_key(headers: &HeaderMap) -> Option<String> {
+    headers.get(KEY_ID_HEADER)?.to_str().ok().map(str::to_owned)
 }
 
 fn nonce(headers: &HeaderMap) -> Result<String, Error> {

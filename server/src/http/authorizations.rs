@@ -11,7 +11,7 @@ use axum::routing::post;
 use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest};
 
 use super::Web;
-use super::answer::answer;
+use super::answer::{SignWith, answer};
 use super::body::parse;
 use crate::error::Error;
 
@@ -20,7 +20,14 @@ pub(super) fn router() -> Router<Arc<Web>> {
 }
 
 async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(decide(&web, &headers, &body).await)
+    let outcome = decide(&web, &headers, &body).await;
+    // A device cannot believe a grant by another key than the one that its licence file names.
+    let key = outcome.as_ref().ok().map(|granted| SignWith(granted.local_license.key_id.clone()));
+    let mut response = answer(outcome);
+    if let Some(key) = key {
+        response.extensions_mut().insert(key);
+    }
+    response
 }
 
 async fn decide(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<AuthorizationAnswer, Error> {

@@ -87,6 +87,8 @@ pub struct Granted {
     pub license_file: Signed,
     /// The key that has signed the licence file.
     pub root_key: PublicKey,
+    /// Id of the server's key that the licence file names.
+    pub server_key_id: String,
     /// Seats of the device.
     pub seats: u32,
     /// Serial of the local licence.

@@ -141,7 +141,7 @@ fn init_does_not_replace_a_lost_key() {
 fn a_directory_without_init_is_refused_and_left_alone() {
     let folder = folder();
     std::fs::write(folder.path().join("diary.txt"), "Dear diary").unwrap();
-    for arguments in [&["serve"][..], &["usage", "show"], &["item", "list"], &["key"]] {
+    for arguments in [&["serve"][..], &["usage", "show"], &["item", "list"], &["key", "show"]] {
         let sentence = failure(folder.path(), arguments);
         assert!(sentence.contains("seatmeterd init --data"), "{sentence}");
     }

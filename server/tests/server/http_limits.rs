@@ -8,6 +8,7 @@ use seatmeter_protocol::message::*;
 use seatmeter_server::error::Error;
 use seatmeter_server::http::Web;
 use seatmeter_server::http::listen::ConnectionLimits;
+use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::operation::{Actor, Change, Listing, View};
 use seatmeter_server::store::{Authorization, Decision, Organization, Reply, Store};
@@ -178,7 +179,8 @@ fn nothing_takes_longer_than_its_time() {
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let store = Arc::new(SilentStore);
-    let licensing = Licensing { store, key: server_key(), clock: ManualClock::at(START) };
+    let licensing =
+        Licensing { store, keys: Keyring::new(server_key(), vec![]), clock: ManualClock::at(START) };
     let connections = ConnectionLimits { head_time_max: None, ..ConnectionLimits::default() };
     let web = Web { connections, ..Web::new(Arc::new(licensing)) };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

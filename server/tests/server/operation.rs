@@ -5,12 +5,14 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_server::http::Web;
 use seatmeter_server::http::admin;
 use seatmeter_server::http::limit::{Rate, RateLimits};
 use seatmeter_server::http::listen::ConnectionLimits;
 use seatmeter_server::http::standby::Peer;
+use seatmeter_server::keyring::Keyring;
 use seatmeter_server::operation::{Listing, View};
 use seatmeter_server::store::sqlite::SqliteStore;
 use serde_json::Value;
@@ -174,4 +176,50 @@ fn a_standby_serves_only_while_the_main_server_is_down() {
     let peer = Peer::new(&format!("http://{gone}")).unwrap();
     let standby = server_with(|web| Web { main_server: Some(peer), ..web });
     assert_eq!(standby.authorize(&request(&id(), 1)).unwrap().seats, 1);
+}
+
+#[test]
+fn after_a_rotation_old_and_new_key_each_sign_for_those_who_know_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("seatmeter.db")).unwrap();
+    let (old, new) = (server_key(), key(7));
+    let keys = Keyring::new(key(7), vec![server_key()]);
+    let server = TestServer::with_keys(folder, Arc::new(store), keys, |web| web);
+    let file = license_file("acme", vec![item("instances", 4)]);
+    server.import(&file, Some(CODE)).unwrap();
+    let granted = |key| {
+        post::<AuthorizationAnswer>(server.address, key, AUTHORIZATIONS_PATH, &request(&id(), 1)).unwrap()
+    };
+    assert_eq!(granted(old.public()).local_license.key_id, old.public().id(), "the file names the old key");
+    let held = granted(old.public()).local_license;
+
+    let body = serde_json::to_vec(&request(&id(), 5)).unwrap();
+    let refused_for = |known: &str| {
+        let nonce = id();
+        let request = Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &nonce);
+        let answer = request.header(KEY_ID_HEADER, known).send(server.address);
+        assert_eq!(answer.status, 403);
+        [&old, &new].map(|key| answer.verify(&body, &nonce, key.public()).is_ok())
+    };
+    assert_eq!(refused_for(&old.public().id()), [true, false]);
+    assert_eq!(refused_for(&new.public().id()), [false, true]);
+    assert_eq!(refused_for("somebody else's"), [false, true]);
+
+    // The vendor issues the file anew for the new key; who holds a licence by the old one goes on.
+    let anew = LicenseFile { server_key: new.public().clone(), issued_at: START + 1, ..file.clone() };
+    server.import(&anew, None).unwrap();
+    assert_eq!(granted(new.public()).local_license.key_id, new.public().id());
+    let asked = AuthorizationRequest { held_license: Some(held), scope: "s".into(), ..request(&id(), 1) };
+    post::<AuthorizationAnswer>(server.address, new.public(), AUTHORIZATIONS_PATH, &asked).unwrap();
+    let error = |file: &LicenseFile| server.import(file, None).unwrap_err().to_string();
+    assert!(error(&anew).contains("already"));
+    assert!(error(&file).contains("already"), "the older issue does not come back");
+    let without = LicenseFile { issued_at: START + 2, items: vec![item("other", 1)], ..anew.clone() };
+    assert!(error(&without).contains("which this issue does not have"));
+    let renewed = LicenseItem { expires_at: EXPIRY + 1, ..item("instances", 4) };
+    let renewed = LicenseFile { issued_at: START + 3, items: vec![renewed, item("more", 1)], ..anew };
+    server.import(&renewed, None).unwrap();
+    let answer = granted(new.public());
+    let license: LocalLicense = answer.local_license.open(new.public()).unwrap();
+    assert_eq!(license.item_expires_at, EXPIRY + 1, "an issue renews its items");
 }

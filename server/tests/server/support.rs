@@ -14,6 +14,7 @@ use seatmeter_protocol::message::*;
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey, random_id};
 use seatmeter_server::clock::Clock;
 use seatmeter_server::http::{self, Web};
+use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::store::Store;
 use seatmeter_server::store::sqlite::SqliteStore;
@@ -115,8 +116,18 @@ impl TestServer {
         store: Arc<dyn Store>,
         change: impl FnOnce(Web) -> Web,
     ) -> Self {
+        Self::with_keys(folder, store, Keyring::new(server_key(), vec![]), change)
+    }
+
+    /// With other keys, too.
+    pub(crate) fn with_keys(
+        folder: tempfile::TempDir,
+        store: Arc<dyn Store>,
+        keys: Keyring,
+        change: impl FnOnce(Web) -> Web,
+    ) -> Self {
         let clock = ManualClock::at(START);
-        let licensing = Arc::new(Licensing { store, key: server_key(), clock: clock.clone() });
+        let licensing = Arc::new(Licensing { store, keys, clock: clock.clone() });
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();

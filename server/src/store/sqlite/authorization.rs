@@ -44,12 +44,13 @@ pub(super) fn authorize(connection: &Connection, request: &Authorization) -> Res
     let item = candidates.swap_remove(grant.candidate).item;
     let account = Account { handshake_code: &code.name, item_id: &item.item_id, parent: &parent };
     remember(connection, request, &account, &grant)?;
-    let (license_file, root_key) = license_file(connection, &item.item_id)?;
+    let File { envelope, root_key, server_key_id } = license_file(connection, &item.item_id)?;
     Ok(Decision::Granted(Box::new(Granted {
         handshake_code: code.name,
         item,
-        license_file,
+        license_file: envelope,
         root_key,
+        server_key_id,
         seats: grant.seats,
         serial: grant.serial,
         valid_until: grant.valid_until,
@@ -170,17 +171,24 @@ fn remember(
     Ok(())
 }
 
-fn license_file(connection: &Connection, item_id: &str) -> Result<(Signed, PublicKey), Error> {
-    let (signed, root_key) = connection
+/// A licence file as it was imported.
+struct File {
+    envelope: Signed,
+    root_key: PublicKey,
+    server_key_id: String,
+}
+
+fn license_file(connection: &Connection, item_id: &str) -> Result<File, Error> {
+    let (envelope, root_key, server_key_id) = connection
         .prepare_cached(
-            "SELECT payload, key_id, signature, root_key FROM license_file
+            "SELECT payload, key_id, signature, root_key, server_key_id FROM license_file
               WHERE file_id = (SELECT file_id FROM license_item WHERE item_id = ?1)",
         )?
         .query_row([item_id], |row| {
-            let signed = Signed { payload: row.get(0)?, key_id: row.get(1)?, signature: row.get(2)? };
-            Ok((signed, row.get::<_, String>(3)?))
+            let envelope = Signed { payload: row.get(0)?, key_id: row.get(1)?, signature: row.get(2)? };
+            Ok((envelope, row.get::<_, String>(3)?, row.get(4)?))
         })?;
     let root_key =
         root_key.parse().map_err(|e| Error::Store(format!("the root key of item \"{item_id}\": {e}")))?;
-    Ok((signed, root_key))
+    Ok(File { envelope, root_key, server_key_id })
 }

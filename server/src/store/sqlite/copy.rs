@@ -2,40 +2,41 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::{connect, epoch, migration, unusable};
 use crate::data_dir;
 use crate::error::Error;
 
-/// Copies the database as it is in one instant, and puts the key beside it.
+/// Copies the database as it is in one instant, and puts the keys beside it: names and contents of their files.
 ///
 /// # Errors
 /// When either cannot be read or written.
-pub fn copy_with_key(database: &Path, copy: &Path, key: &str) -> Result<(), Error> {
+pub fn copy_with_keys(database: &Path, copy: &Path, keys: &[(String, String)]) -> Result<(), Error> {
     let source = connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(database, &e))?;
     migration::require_current(&source)?;
     source.execute("VACUUM INTO ?1", params![text(copy)?])?;
     let connection = open(copy)?;
-    connection.execute_batch("CREATE TABLE backup_key (seed TEXT NOT NULL) STRICT")?;
-    connection.execute("INSERT INTO backup_key VALUES (?1)", [key])?;
+    connection.execute_batch("CREATE TABLE backup_key (name TEXT NOT NULL, seed TEXT NOT NULL) STRICT")?;
+    for (name, seed) in keys {
+        connection.execute("INSERT INTO backup_key VALUES (?1, ?2)", [name, seed])?;
+    }
     close(connection)?;
     data_dir::sync_file(copy)
 }
 
-/// Copies a backup to a database of its own, with a new epoch; gives the key that was in it.
+/// Copies a backup to a database of its own, with a new epoch; gives the keys that were in it.
 ///
 /// # Errors
 /// When it is no backup, or cannot be read or written.
-pub fn restore_copy(backup: &Path, database: &Path, now: u64) -> Result<String, Error> {
+pub fn restore_copy(backup: &Path, database: &Path, now: u64) -> Result<Vec<(String, String)>, Error> {
     let no_backup =
         |why: &str| Error::Setup(format!("{} is not a backup of seatmeterd: {why}.", backup.display()));
     let source = connect(backup, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(backup, &e))?;
-    let key: String = source
-        .query_row("SELECT seed FROM backup_key", [], |row| row.get(0))
-        .optional()
-        .map_err(|e| no_backup(&e.to_string()))?
-        .ok_or_else(|| no_backup("it has no key"))?;
+    let keys = read_keys(&source).map_err(|e| no_backup(&e.to_string()))?;
+    if keys.is_empty() {
+        return Err(no_backup("it has no key"));
+    }
     let sound: String = source.query_row("PRAGMA quick_check", [], |row| row.get(0))?;
     if sound != "ok" {
         return Err(no_backup(&format!("it is damaged, {sound}")));
@@ -48,7 +49,13 @@ pub fn restore_copy(backup: &Path, database: &Path, now: u64) -> Result<String, 
     epoch::renew(&connection, now)?;
     close(connection)?;
     data_dir::sync_file(database)?;
-    Ok(key)
+    Ok(keys)
+}
+
+fn read_keys(backup: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = backup.prepare("SELECT name, seed FROM backup_key")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
 }
 
 /// Without WAL, so that the file is whole by itself when it is closed.

@@ -32,10 +32,12 @@ pub(super) fn import(connection: &Connection, import: &Import) -> Result<String,
         params![file.organization_id, file.organization_name],
     )?;
     connection.execute(
-        "INSERT INTO license_file (file_id, organization_id, root_key, payload, key_id, signature, imported_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO license_file (file_id, organization_id, root_key, payload, key_id, signature, imported_at,
+                                   server_key_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (file_id) DO UPDATE
-            SET payload = excluded.payload, signature = excluded.signature, imported_at = excluded.imported_at",
+            SET payload = excluded.payload, signature = excluded.signature, imported_at = excluded.imported_at,
+                server_key_id = excluded.server_key_id",
         params![
             file.file_id,
             file.organization_id,
@@ -43,7 +45,8 @@ pub(super) fn import(connection: &Connection, import: &Import) -> Result<String,
             import.envelope.payload,
             import.envelope.key_id,
             import.envelope.signature,
-            stored(import.now)
+            stored(import.now),
+            file.server_key.id()
         ],
     )?;
     for item in &file.items {

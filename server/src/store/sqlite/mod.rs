@@ -33,7 +33,7 @@ use crate::error::Error;
 use crate::operation::{Actor, Change, Listing, View};
 use crate::store::{Authorization, Decision, Organization, Reply, Store};
 
-pub use copy::{copy_with_key, restore_copy};
+pub use copy::{copy_with_keys, restore_copy};
 pub use reader::UsageReader;
 use writer::Writer;
 
