@@ -14,7 +14,7 @@ help: ## Name every target
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 .PHONY: tools
-tools: ## Find the C and C++ compiler, cmake and valgrind, or install them
+tools: ## Find the C and C++ compiler, cmake, valgrind and curl, or install them
 	@scripts/tools.sh
 
 .PHONY: build
@@ -29,6 +29,7 @@ examples: build ## Compile the C and C++ examples into target/examples
 .PHONY: run
 run: examples ## The main job on real input: server, demo licence, a picture read, what was recorded (KEEP=1: server stays)
 	@scripts/run.sh $(SERVER) $(TARGET)/examples
+	@scripts/roles.sh $(SERVER) $(TARGET)/examples
 
 .PHONY: test
 test: tools ## Run every test

@@ -2,9 +2,9 @@
 # Finds the tools that cargo does not bring, and installs missing ones where apt-get can.
 set -euo pipefail
 
-declare -A package=([cc]=gcc [c++]=g++ [cmake]=cmake [valgrind]=valgrind [nm]=binutils [cargo]="")
+declare -A package=([cc]=gcc [c++]=g++ [cmake]=cmake [valgrind]=valgrind [nm]=binutils [curl]=curl [cargo]="")
 missing=()
-for tool in cargo cc c++ cmake valgrind nm; do
+for tool in cargo cc c++ cmake valgrind nm curl; do
   command -v "$tool" >/dev/null 2>&1 && continue
   if [ -z "${package[$tool]}" ]; then
     echo "$tool is missing: install Rust (1.89 or newer) from your distribution or with rustup, then try again." >&2

@@ -16,6 +16,8 @@ pub struct Environment {
     pub standby_server: Option<String>,
     /// `SEATMETER_STATE_DIR`: where the device's state is kept.
     pub state_directory: Option<PathBuf>,
+    /// `SEATMETER_CA_FILE`: certificates of a company's own authority.
+    pub ca_file: Option<PathBuf>,
     /// `XDG_STATE_HOME`: the user's place for state, by the XDG base directory specification.
     pub xdg_state_home: Option<PathBuf>,
     /// `HOME`.
@@ -31,6 +33,7 @@ impl Environment {
             server: text("SEATMETER_SERVER"),
             standby_server: text("SEATMETER_STANDBY_SERVER"),
             state_directory: path("SEATMETER_STATE_DIR"),
+            ca_file: path("SEATMETER_CA_FILE"),
             // Relative paths are to be ignored, says the specification.
             xdg_state_home: path("XDG_STATE_HOME").filter(|p| p.is_absolute()),
             home: path("HOME").filter(|p| p.is_absolute()),

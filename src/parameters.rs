@@ -1,8 +1,11 @@
 //! What a program asks for: the connection parameters, copied and checked.
 
+use std::path::PathBuf;
+
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::SEATS_MAX;
+use seatmeter_protocol::license_module::license_module_name;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use seatmeter_protocol::signature::digest_hex;
 
@@ -38,6 +41,51 @@ pub struct RawParameters {
     pub max_concurrent_instance_count: i32,
     /// Bits of products.
     pub products: i32,
+    /// Numbers of modules asked for.
+    pub modules: Vec<i32>,
+    /// What was set before.
+    pub settings: Settings,
+}
+
+/// What a program sets before it initialises.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// Host of the website, or empty.
+    pub website_domain: String,
+    /// Id of the application, or empty.
+    pub application_id: String,
+    /// Name of the device for people, or empty.
+    pub friendly_name: String,
+    /// File with the certificates of a company's own authority.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A fact of the application that a program can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValidationField {
+    /// 0: the website's domain.
+    WebsiteDomain,
+    /// 1: the application's id.
+    ApplicationId,
+}
+
+impl ValidationField {
+    /// The field with this number.
+    ///
+    /// # Errors
+    /// -10038 when there is none, or the library finds the fact out by itself.
+    pub fn from_number(number: i32) -> Result<Self> {
+        match number {
+            0 => Ok(Self::WebsiteDomain),
+            1 => Ok(Self::ApplicationId),
+            2 => Err(invalid(
+                "the process name is taken from the operating system, and cannot be set".to_owned(),
+            )),
+            _ => Err(invalid(format!(
+                "validation field {number} is not 0 (the website's domain) or 1 (the application's id)"
+            ))),
+        }
+    }
 }
 
 /// Parameters that make sense.
@@ -63,6 +111,10 @@ pub struct Parameters {
     pub seats: u32,
     /// Bits of products.
     pub products: u32,
+    /// Names of modules asked for.
+    pub modules: Vec<String>,
+    /// What was set before.
+    pub settings: Settings,
 }
 
 impl Parameters {
@@ -110,6 +162,8 @@ impl Parameters {
             seats: seats(raw.max_concurrent_instance_count)?,
             // The bits are a mask; a negative number is one with the highest bit set.
             products: raw.products.cast_unsigned(),
+            modules: modules(&raw.modules)?,
+            settings: raw.settings.clone(),
         })
     }
 
@@ -117,7 +171,7 @@ impl Parameters {
     /// whatever number of seats and from whichever server, share one.
     pub fn grant_name(&self) -> String {
         let mut text = format!("{:?} {:?} {}", self.deployment_type, self.charge_way, self.products);
-        for part in [&self.handshake_code, &self.organization_id] {
+        for part in [&self.handshake_code, &self.organization_id].into_iter().chain(&self.modules) {
             text.push_str(&format!(" {}:{part}", part.len()));
         }
         let mut name = digest_hex(text.as_bytes());
@@ -128,6 +182,15 @@ impl Parameters {
 
 fn invalid(message: String) -> Error {
     Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
+}
+
+fn modules(asked: &[i32]) -> Result<Vec<String>> {
+    let name = |number: &i32| {
+        license_module_name(*number).map(str::to_owned).ok_or_else(|| {
+            invalid(format!("limitedLicenseModules has {number}, which is not one of DM_LicenseModule"))
+        })
+    };
+    asked.iter().map(name).collect()
 }
 
 fn seats(asked: i32) -> Result<u32> {
@@ -215,6 +278,7 @@ mod tests {
         check(&|raw| raw.handshake_code = "x".repeat(513), invalid, "handshakeCode");
         check(&|raw| raw.deployment_type = 3, invalid, "deploymentType");
         check(&|raw| raw.charge_way = 7, invalid, "chargeWay");
+        check(&|raw| raw.modules = vec![1, 14], invalid, "limitedLicenseModules has 14");
         check(&|raw| raw.uuid_generation_method = 0, invalid, "UUIDGenerationMethod");
         check(&|raw| raw.main_server.clear(), invalid, "mainServerURL");
         check(&|raw| raw.main_server = "ftp://x".into(), invalid, "http://");
@@ -225,6 +289,13 @@ mod tests {
                 "maxConcurrentInstanceCount",
             );
         }
+    }
+
+    #[test]
+    fn the_process_name_is_no_field_to_be_set() {
+        assert_eq!(ValidationField::from_number(1).unwrap(), ValidationField::ApplicationId);
+        assert!(ValidationField::from_number(2).unwrap_err().message.contains("operating system"));
+        assert!(ValidationField::from_number(-1).is_err());
     }
 
     #[test]
@@ -256,5 +327,7 @@ mod tests {
         assert_eq!(understand(&raw()).unwrap().grant_name(), understand(&other).unwrap().grant_name());
         let code = RawParameters { handshake_code: "OTHER".into(), ..raw() };
         assert_ne!(understand(&raw()).unwrap().grant_name(), understand(&code).unwrap().grant_name());
+        let modules = RawParameters { modules: vec![1], ..raw() };
+        assert_ne!(understand(&raw()).unwrap().grant_name(), understand(&modules).unwrap().grant_name());
     }
 }

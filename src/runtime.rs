@@ -8,13 +8,14 @@ use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::clock::{Deadline, SystemClock};
+use crate::device::{Device, UuidMethod};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::instances::Instances;
 use crate::keeper::Keeper;
 use crate::licensed::Licensed;
 use crate::memory::{PerProcess, Published, is_root};
-use crate::parameters::{Parameters, RawParameters};
+use crate::parameters::{Parameters, RawParameters, Settings};
 use crate::session::{FIRST_CONTACT_BOUND, Session, World};
 use crate::state::StateDirectory;
 use crate::sync::HttpTransport;
@@ -26,6 +27,7 @@ static CLOCK: SystemClock = SystemClock;
 pub struct Runtime {
     /// What was set before initialising. Survives a fork.
     state_directory: Published<PathBuf>,
+    settings: Published<Settings>,
     /// The session in use.
     current: Published<Session>,
     /// Every session of this process; also the lock under which they are made.
@@ -50,6 +52,7 @@ impl Runtime {
     fn new(parent: Option<&'static Self>) -> Self {
         let runtime = Self {
             state_directory: Published::absent(),
+            settings: Published::absent(),
             current: Published::absent(),
             sessions: Mutex::default(),
             failure: Mutex::default(),
@@ -63,6 +66,9 @@ impl Runtime {
         if let Some(directory) = parent.and_then(|parent| parent.state_directory.get()) {
             runtime.state_directory.publish(directory);
         }
+        if let Some(settings) = parent.and_then(|parent| parent.settings.get()) {
+            runtime.settings.publish(settings);
+        }
         runtime
     }
 
@@ -71,15 +77,68 @@ impl Runtime {
     /// # Errors
     /// -20009 when a session is open already.
     pub fn set_state_directory(&self, path: &Path) -> Result<()> {
-        if self.current.get().is_some() {
-            return Err(Error::new(
-                ErrorCode::LICENSE_INIT_SEQUENCE_FAILED,
-                "SM_SetStateDirectory must be called before InitLicenseFromDLS, or after SM_Shutdown",
-            ));
-        }
+        self.require_no_session("SM_SetStateDirectory")?;
         let path = std::path::absolute(path).map_err(|e| Error::state(path, "find", &e))?;
         self.state_directory.publish_new(path);
         Ok(())
+    }
+
+    fn require_no_session(&self, function: &str) -> Result<()> {
+        if self.current.get().is_none() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::LICENSE_INIT_SEQUENCE_FAILED,
+            format!("{function} must be called before InitLicenseFromDLS, or after SM_Shutdown"),
+        ))
+    }
+
+    /// Changes what the next initialisation starts from.
+    ///
+    /// # Errors
+    /// -20009 when a session is open already.
+    pub fn set(&self, function: &str, change: impl FnOnce(&mut Settings)) -> Result<()> {
+        // Held so that two changes do not lose one another.
+        let _sessions = self.sessions.lock();
+        self.require_no_session(function)?;
+        let mut settings = self.settings.get().cloned().unwrap_or_default();
+        change(&mut settings);
+        self.settings.publish_new(settings);
+        Ok(())
+    }
+
+    /// Says whose certificates to trust beside the system's.
+    ///
+    /// # Errors
+    /// -20009 once this process has talked to a server: the connections are made.
+    pub fn set_ca_file(&self, path: &Path) -> Result<()> {
+        if self.transport.get().is_some() {
+            return Err(Error::new(
+                ErrorCode::LICENSE_INIT_SEQUENCE_FAILED,
+                "SM_SetCaFile must be called before the first InitLicenseFromDLS of the process",
+            ));
+        }
+        let path = std::path::absolute(path).map_err(|e| Error::state(path, "find", &e))?;
+        self.set("SM_SetCaFile", |settings| settings.ca_file = Some(path))
+    }
+
+    /// The client UUID of this device; one that is new gets it now, at random.
+    ///
+    /// # Errors
+    /// When the state directory cannot be used.
+    pub fn device_uuid(&self) -> Result<String> {
+        let environment = Environment::read();
+        let path = match self.current.get().and_then(Session::origin) {
+            Some((_, path)) => path.to_owned(),
+            None => self.state_path(&environment)?,
+        };
+        let state = StateDirectory::open(path)?;
+        Ok(Device::load_or_create(&state, UuidMethod::Random)?.uuid)
+    }
+
+    fn state_path(&self, environment: &Environment) -> Result<PathBuf> {
+        let explicit = self.state_directory.get().map(PathBuf::as_path);
+        StateDirectory::locate(explicit, environment, is_root())
     }
 
     /// Gets this process licensed.
@@ -98,10 +157,10 @@ impl Runtime {
     fn try_initialize(&'static self, raw: &RawParameters) -> Result<&'static Session> {
         let environment = Environment::read();
         let seats = self.instances.seats(raw.max_concurrent_instance_count);
-        let raw = RawParameters { max_concurrent_instance_count: seats, ..raw.clone() };
+        let settings = self.settings.get().cloned().unwrap_or_default();
+        let raw = RawParameters { max_concurrent_instance_count: seats, settings, ..raw.clone() };
         let parameters = Parameters::understand(&raw, &environment)?;
-        let explicit = self.state_directory.get().map(PathBuf::as_path);
-        let path = StateDirectory::locate(explicit, &environment, is_root())?;
+        let path = self.state_path(&environment)?;
         let session = self.session_for(&parameters, path)?;
         session.initialize(parameters, FIRST_CONTACT_BOUND)?;
         Ok(session)
@@ -120,8 +179,11 @@ impl Runtime {
 
     /// The real world. The sessions' lock is held by the caller, so there is one transport.
     fn world(&self, _sessions: &[&'static Session]) -> World {
-        let transport =
-            self.transport.get().unwrap_or_else(|| self.transport.publish_new(HttpTransport::default()));
+        let transport = self.transport.get().unwrap_or_else(|| {
+            let explicit = self.settings.get().and_then(|settings| settings.ca_file.clone());
+            let ca_file = explicit.or_else(|| Environment::read().ca_file);
+            self.transport.publish_new(HttpTransport::trusting(ca_file))
+        });
         World { clock: &CLOCK, transport }
     }
 

@@ -167,7 +167,7 @@ impl Session {
         )?;
         self.adopt(grant)?;
         self.renewed_at.store(self.world.clock.unix_seconds(), Ordering::Relaxed);
-        *self.granted_epoch.lock() = self.store.answer().map(|answer| answer.epoch).unwrap_or_default();
+        *self.granted_epoch.lock() = self.store.epoch();
         Ok(())
     }
 
@@ -238,7 +238,7 @@ impl Session {
                 folder: &folder,
                 key: &key,
                 epoch: &epoch,
-                local_license: store.and_then(|store| store.answer()).map(|answer| answer.local_license),
+                local_license: store.and_then(|store| store.held()),
                 deadline,
             })?;
         }
@@ -292,7 +292,16 @@ impl Session {
     }
 
     fn servers(&self, parameters: &'static Parameters) -> Servers<'_> {
-        Servers { transport: self.world.transport, clock: self.world.clock, urls: &parameters.servers }
+        let known_key = self
+            .licensed()
+            .map(|licensed| licensed.server_key())
+            .or_else(|| self.store.server_key(&self.device.uuid));
+        Servers {
+            transport: self.world.transport,
+            clock: self.world.clock,
+            urls: &parameters.servers,
+            known_key,
+        }
     }
 
     fn known_parameters(&self) -> Result<&'static Parameters> {

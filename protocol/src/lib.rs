@@ -9,6 +9,7 @@ pub mod charge_way;
 pub mod error_code;
 pub mod item_check;
 pub mod license;
+pub mod license_module;
 pub mod message;
 pub mod page_module;
 pub mod seat_layout;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::error_code::ErrorCode;
 use crate::signature::{PublicKey, Signed};
+use crate::version::Version;
 
 /// Path of [`AuthorizationRequest`].
 pub const AUTHORIZATIONS_PATH: &str = "/v1/authorizations";
@@ -60,6 +61,37 @@ pub struct AuthorizationRequest {
     pub seats: u32,
     /// Days for which the caller wants to work without contact.
     pub buffer_days: u32,
+    /// Names of the modules asked for; empty when the item's own are enough.
+    #[serde(default)]
+    pub modules: Vec<String>,
+    /// Version of the licensed product; absent when its vendor has not built one in.
+    #[serde(default)]
+    pub product_version: Option<Version>,
+    /// Edition of the licensed product; absent when its vendor has not built one in.
+    #[serde(default)]
+    pub product_edition: Option<String>,
+    /// What the handshake code's owner may want to match.
+    #[serde(default)]
+    pub validation: ValidationFacts,
+    /// The local licence that the device holds, if it has one.
+    #[serde(default)]
+    pub held_license: Option<Signed>,
+    /// Which of the device's ways of asking this is: licences of one way form one history, by which a copied
+    /// installation is told apart. Empty when the device keeps no histories.
+    #[serde(default)]
+    pub scope: String,
+}
+
+/// Facts of the application that the handshake code's owner may want to match; empty where unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ValidationFacts {
+    /// Host of the website.
+    pub website_domain: String,
+    /// Id of the application.
+    pub application_id: String,
+    /// Name of the executable file, as the operating system says it.
+    pub process_name: String,
 }
 
 /// What a device says of itself.
@@ -108,8 +140,8 @@ pub struct SegmentReport {
     pub segment_id: String,
     /// The local licence under which it was counted.
     pub license_id: String,
-    /// That local licence itself, for a server that was restored from a backup older than the grant: it believes
-    /// its own signature. May be absent.
+    /// That local licence itself, for a server that was restored from a backup older than the grant: it
+    /// believes its own signature. May be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_license: Option<Signed>,
     /// The totals.
@@ -199,16 +231,44 @@ pub struct Problem {
     pub code: ErrorCode,
     /// The numbers behind the decision, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub numbers: Option<ProblemNumbers>,
+    pub numbers: Option<Box<ProblemNumbers>>,
 }
 
 /// The numbers behind a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProblemNumbers {
     /// What was asked for.
     pub requested: u64,
     /// N of the item.
     pub quota: u64,
+    /// What is in use, or used up.
+    pub used: u64,
+    /// How much beyond N is granted all the same.
+    pub grace: u64,
+    /// When the next seat becomes free, Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_free_at: Option<u64>,
+    /// Who holds the seats, where that is the reason; not all of them when there are many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<Holder>,
+}
+
+/// Most holders that a refusal names.
+pub const HOLDERS_MAX: usize = 20;
+
+/// A device that holds seats.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Holder {
+    /// Its UUID.
+    pub device_uuid: String,
+    /// Its name for people, or empty.
+    pub name: String,
+    /// Seats that it holds.
+    pub seats: u64,
+    /// Until when, unless it renews, Unix seconds.
+    pub until: u64,
 }
 
 impl Problem {

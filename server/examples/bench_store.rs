@@ -15,9 +15,12 @@ use std::time::{Duration, Instant};
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
-use seatmeter_protocol::message::{DeviceFacts, SegmentReport, UsageKind, UsageReport, UsageTotal};
+use seatmeter_protocol::message::{
+    DeviceFacts, SegmentReport, UsageKind, UsageReport, UsageTotal, ValidationFacts,
+};
 use seatmeter_protocol::signature::{Signed, SigningKey, random_id};
 use seatmeter_protocol::slot::SLOT_SECONDS;
+use seatmeter_server::operation::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::store::sqlite::{GROUP_MAX, SqliteStore};
 use seatmeter_server::store::{Authorization, Import, Store};
@@ -65,7 +68,8 @@ fn main() {
 
 async fn run(folder: &Path, group_max: usize, time: Duration) -> Figures {
     let store = Arc::new(SqliteStore::open_with_group(&folder.join("bench.db"), group_max).unwrap());
-    store.import(import()).await.unwrap();
+    let by = Actor { name: "bench".into(), now: NOW };
+    store.change(Change::Import(Box::new(import())), by).await.unwrap();
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let (device, license_id) = (random_id().unwrap(), random_id().unwrap());
@@ -112,7 +116,7 @@ async fn client(
             totals: vec![total(UsageKind::Scan, 0x20), total(UsageKind::Image, 0)],
         };
         let report = UsageReport { protocol: 1, device: facts(&device), segments: vec![segment] };
-        let answer = store.record(report, NOW).await.unwrap();
+        let answer = store.record(report, Vec::new(), NOW).await.unwrap();
         assert!(answer.refused.is_empty());
         latencies.push(begun.elapsed());
     }
@@ -148,9 +152,16 @@ fn authorization(device: &str, license_id: &str) -> Authorization {
             charge_way: None,
             products: 1,
             seats: 1,
+            modules: Vec::new(),
+            product_version: None,
+            product_edition: None,
             buffer_days: 7,
             now: NOW,
         },
+        proven_hash: None,
+        validation: ValidationFacts::default(),
+        held: None,
+        scope: String::new(),
         license_id: license_id.to_owned(),
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/                    0700
 //!   server.key            0600  seed of the server's signing key; licence files are bound to this key
+//!   server-ID.key         0600  a key that was replaced, and still signs what belongs to its licence files
 //!   seatmeter.db (-wal…)  0600  the database
 //!   seatmeterd.lock       0600  held by the one server that serves from here
 //!   demo-vendor.key       0600  only after `init --demo`
@@ -15,12 +16,23 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use seatmeter_protocol::signature::{SigningKey, random_id};
+use seatmeter_protocol::signature::{PublicKey, SigningKey, random_id};
 
 use crate::error::Error;
+use crate::keyring::Keyring;
 
 /// Longest a key file may be: far above the 65 bytes that it has.
 const KEY_FILE_BYTES_MAX: u64 = 1_024;
+
+/// File of the key in use.
+const SERVER_KEY: &str = "server.key";
+
+/// Whether a file of this name in the data directory is one of the server's keys.
+#[must_use]
+pub fn is_key_name(name: &str) -> bool {
+    let id = name.strip_prefix("server-").and_then(|rest| rest.strip_suffix(".key"));
+    name == SERVER_KEY || id.is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+}
 
 /// A data directory; nothing is read or written until asked for.
 #[derive(Clone, Debug)]
@@ -50,7 +62,58 @@ impl DataDir {
     /// Where the server's key is.
     #[must_use]
     pub fn server_key_path(&self) -> PathBuf {
-        self.path.join("server.key")
+        self.path.join(SERVER_KEY)
+    }
+
+    /// Where a key is kept that was replaced.
+    fn replaced_key_path(&self, id: &str) -> PathBuf {
+        self.path.join(format!("server-{id}.key"))
+    }
+
+    /// Files of keys that were replaced.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn replaced_key_paths(&self) -> Result<Vec<PathBuf>, Error> {
+        let entries = std::fs::read_dir(&self.path).map_err(|e| cannot("list", &self.path, &e))?;
+        let is_key = |name: &str| name != SERVER_KEY && is_key_name(name);
+        let mut paths: Vec<_> = entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_str().is_some_and(is_key))
+            .map(|entry| entry.path())
+            .collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// All of the server's keys.
+    ///
+    /// # Errors
+    /// When one cannot be read, is not a key, or others may read it.
+    pub fn keyring(&self) -> Result<Keyring, Error> {
+        let current = read_key(&self.server_key_path())?;
+        let replaced =
+            self.replaced_key_paths()?.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?;
+        Ok(Keyring::new(current, replaced))
+    }
+
+    /// Puts a new key into use, and keeps the old one.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written; the old key is then still in use.
+    pub fn rotate_key(&self) -> Result<PublicKey, Error> {
+        let path = self.server_key_path();
+        let old = read_key(&path)?;
+        let kept = self.replaced_key_path(&old.public().id());
+        if !exists(&kept)? {
+            write_new_secret(&kept, &read_secret(&path)?)?;
+        }
+        let (new, seed) = SigningKey::generate().map_err(|e| Error::Setup(e.to_string()))?;
+        let next = self.path.join(format!("next-{}", new.public().id()));
+        write_new_secret(&next, &format!("{seed}\n"))?;
+        std::fs::rename(&next, &path).map_err(|e| cannot("write", &path, &e))?;
+        sync_name(&path)?;
+        Ok(new.public().clone())
     }
 
     /// Where the demo vendor's root key is.
@@ -75,6 +138,18 @@ impl DataDir {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&self.path).map_err(|e| cannot("make the directory", &self.path, &e))
+    }
+
+    /// Whether there is nothing in it, or no such directory: a first start.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        match std::fs::read_dir(&self.path) {
+            Ok(mut entries) => Ok(entries.next().is_none()),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+            Err(e) => Err(cannot("list", &self.path, &e)),
+        }
     }
 
     /// Refuses a directory that `init` has not finished.
@@ -131,6 +206,23 @@ impl DataDir {
 /// # Errors
 /// When it cannot be read, is not a key, or others may read it.
 pub fn read_key(path: &Path) -> Result<SigningKey, Error> {
+    key_of(&read_secret(path)?, path)
+}
+
+fn key_of(seed: &str, path: &Path) -> Result<SigningKey, Error> {
+    SigningKey::from_seed(seed).map_err(|_| {
+        Error::Setup(format!(
+            "{} does not hold a secret key (64 hexadecimal digits). Restore it from a backup.",
+            path.display()
+        ))
+    })
+}
+
+/// Reads the text of a secret key.
+///
+/// # Errors
+/// When it cannot be read, or others may read it.
+pub fn read_secret(path: &Path) -> Result<String, Error> {
     let file = File::open(path).map_err(|e| cannot("read", path, &e))?;
     #[cfg(unix)]
     {
@@ -147,12 +239,19 @@ pub fn read_key(path: &Path) -> Result<SigningKey, Error> {
     let mut seed = String::new();
     std::io::Read::read_to_string(&mut std::io::Read::take(file, KEY_FILE_BYTES_MAX), &mut seed)
         .map_err(|e| cannot("read", path, &e))?;
-    SigningKey::from_seed(&seed).map_err(|_| {
-        Error::Setup(format!(
-            "{} does not hold a secret key (64 hexadecimal digits). Restore it from a backup.",
-            path.display()
-        ))
-    })
+    Ok(seed)
+}
+
+/// Writes the text of a secret key where there is none.
+///
+/// # Errors
+/// When it is no key, there is one already, or it cannot be written.
+pub fn write_new_secret(path: &Path, seed: &str) -> Result<(), Error> {
+    key_of(seed, path)?;
+    if publish(path, seed)? {
+        return Ok(());
+    }
+    Err(Error::Setup(format!("{} is there already.", path.display())))
 }
 
 /// Reads the secret key in this file, or makes one. The second value says whether it is new.
@@ -181,17 +280,36 @@ fn publish(path: &Path, content: &str) -> Result<bool, Error> {
     let linked = write().and_then(|()| std::fs::hard_link(&draft, path));
     let _ = std::fs::remove_file(&draft);
     match linked {
-        Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
-        Err(e) => return Err(cannot("write", path, &e)),
+        Ok(()) => sync_name(path).map(|()| true),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(cannot("write", path, &e)),
     }
-    // The name is durable once the directory is.
-    if let Some(parent) = path.parent() {
-        File::open(parent)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|e| cannot("sync", parent, &e))?;
+}
+
+/// Gives a finished file its name, durably, unless that is taken.
+///
+/// # Errors
+/// When the name is taken, or cannot be given.
+pub fn publish_file(draft: &Path, path: &Path) -> Result<(), Error> {
+    std::fs::hard_link(draft, path).map_err(|e| cannot("write", path, &e))?;
+    sync_name(path)
+}
+
+/// Makes the content of a file durable.
+///
+/// # Errors
+/// When the disk fails.
+pub fn sync_file(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|e| cannot("sync", path, &e))
+}
+
+/// A name is durable once its directory is.
+fn sync_name(path: &Path) -> Result<(), Error> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => sync_file(Path::new(".")),
+        Some(parent) => sync_file(parent),
+        None => Ok(()),
     }
-    Ok(true)
 }
 
 /// Makes an empty file that only its owner may read, if there is none.
@@ -265,6 +383,19 @@ mod tests {
         assert!(dir.require_initialised().unwrap_err().to_string().contains("seatmeterd init"));
         touch_private(&dir.database_path()).unwrap();
         assert!(dir.require_initialised().unwrap_err().to_string().contains("from a backup"));
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(folder.path());
+        let (first, _) = read_or_make_key(&dir.server_key_path()).unwrap();
+        let second = dir.rotate_key().unwrap();
+        let third = dir.rotate_key().unwrap();
+        let keys = dir.keyring().unwrap();
+        assert_eq!(keys.current().public(), &third);
+        assert!(keys.holds(first.public()) && keys.holds(&second));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left behind");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! | kind | who is at fault | HTTP status |
 //! | --- | --- | --- |
 //! | `Refused` | nobody: the licence rules say no | 403; 404 for an unknown handshake code |
-//! | `BadRequest` | the client | the one it carries: 400, 404, 405, 408, 413, 415 |
+//! | `BadRequest` | the client | the one it carries: 400, 401, 403, 404, 405, 408, 409, 413, 415 |
 //! | `Busy` | the load | 503 with Retry-After |
+//! | `TooMany` | the client: it asks too often | 429 with Retry-After |
 //! | `Store` | disk or database | 503: another server, or a later attempt, may succeed |
 //! | `Internal` | this program | 500 |
 //! | `Setup`, `Output` | the operator's side of the command line | never sent |
@@ -45,6 +46,13 @@ pub enum Error {
     },
     /// Too much is waiting already.
     Busy,
+    /// Somebody asks more often than he may.
+    TooMany {
+        /// Who: a source address or a handshake code.
+        who: String,
+        /// Seconds after which he may ask again.
+        retry_after_seconds: u64,
+    },
     /// The database cannot be read or written.
     Store(String),
     /// A fault of this program.
@@ -65,6 +73,18 @@ impl Error {
         Self::BadRequest { status: BAD_REQUEST, detail: detail.into() }
     }
 
+    /// Something that is named does not exist.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::BadRequest { status: 404, detail: detail.into() }
+    }
+
+    /// What is there already stands in the way.
+    #[must_use]
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::BadRequest { status: 409, detail: detail.into() }
+    }
+
     /// What a client is told.
     #[must_use]
     pub fn problem(&self) -> Problem {
@@ -72,7 +92,7 @@ impl Error {
             Self::Refused(refusal) => {
                 let status = if refusal.code == ErrorCode::HANDSHAKE_CODE_UNKNOWN { 404 } else { 403 };
                 let mut problem = Problem::new(status, refusal.code, refusal.detail.clone());
-                problem.numbers.clone_from(&refusal.numbers);
+                problem.numbers = refusal.numbers.clone().map(Box::new);
                 problem
             }
             Self::BadRequest { status, detail } => {
@@ -82,6 +102,11 @@ impl Error {
                 503,
                 ErrorCode::STANDBY_NOT_READY,
                 "more requests are waiting than this server can hold; try again in a second",
+            ),
+            Self::TooMany { who, retry_after_seconds } => Problem::new(
+                429,
+                ErrorCode::STANDBY_NOT_READY,
+                format!("too many requests from {who}; try again in {retry_after_seconds} s"),
             ),
             // What exactly failed is the operator's business and stands in the log.
             Self::Store(_) | Self::Setup(_) | Self::Output(_) => Problem::new(
@@ -104,6 +129,7 @@ impl std::fmt::Display for Error {
             Self::Refused(refusal) => write!(f, "{} ({})", refusal.detail, refusal.code),
             Self::BadRequest { detail, .. } => f.write_str(detail),
             Self::Busy => f.write_str("too many requests are waiting"),
+            Self::TooMany { who, .. } => write!(f, "too many requests from {who}"),
             Self::Store(detail) => write!(f, "the database cannot be used: {detail}"),
             Self::Internal(detail) | Self::Setup(detail) => f.write_str(detail),
             Self::Output(kind) => write!(f, "standard output cannot be written: {kind}"),

@@ -7,12 +7,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod data_dir;
 pub mod error;
 pub mod http;
+pub mod keyring;
 pub mod licensing;
+pub mod operate;
+pub mod operation;
+pub mod password;
 pub mod policy;
 pub mod store;
 pub mod utc;

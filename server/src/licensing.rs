@@ -6,18 +6,23 @@
 use std::sync::Arc;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
-use seatmeter_protocol::item_check::{DOCUMENT_VERSION, check_file};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AuthorizationAnswer, AuthorizationRequest, DeviceFacts, SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX,
     UsageAnswer, UsageReport,
 };
-use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey, random_id};
+use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
 
 use crate::clock::Clock;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
+use crate::keyring::Keyring;
+use crate::operate;
+use crate::operation::{Actor, Change};
+use crate::password;
 use crate::policy::Claim;
-use crate::store::{Authorization, Import, Store};
+use crate::store::{Authorization, Decision, Granted, Import, Store};
 
 /// Digits of a client UUID and of a segment id.
 const ID_DIGITS: usize = 32;
@@ -26,10 +31,16 @@ const ID_DIGITS: usize = 32;
 pub struct Licensing {
     /// What the server remembers.
     pub store: Arc<dyn Store>,
-    /// The key that licence files name, and that signs local licences and answers.
-    pub key: SigningKey,
+    /// The keys that licence files name, and that sign local licences and answers.
+    pub keys: Keyring,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Licensing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Licensing").field("keys", &self.keys).finish_non_exhaustive()
+    }
 }
 
 impl Licensing {
@@ -38,51 +49,81 @@ impl Licensing {
     /// # Errors
     /// When the request is malformed, the rules refuse it, or it cannot be remembered.
     pub async fn authorize(&self, request: AuthorizationRequest) -> Result<AuthorizationAnswer, Error> {
-        require_protocol(request.protocol)?;
-        require_device(&request.device)?;
-        require_text("handshake_code", &request.handshake_code)?;
-        require_text("organization_id", &request.organization_id)?;
-        require_text("session_password", &request.session_password)?;
+        require_authorization(&request)?;
         let now = self.clock.unix_seconds();
         let license_id = fresh_id()?;
-        let claim = Claim {
-            deployment_type: request.deployment_type,
-            charge_way: request.charge_way,
-            products: request.products,
-            seats: request.seats,
-            buffer_days: request.buffer_days,
-            now,
-        };
-        let device_uuid = request.device.uuid.clone();
+        let held = request.held_license.as_ref().and_then(|held| self.own(held, &request.device.uuid));
         let authorization = Authorization {
             handshake_code: request.handshake_code,
             organization_id: request.organization_id,
-            device: request.device,
-            claim,
+            device: request.device.clone(),
+            claim: Claim {
+                deployment_type: request.deployment_type,
+                charge_way: request.charge_way,
+                products: request.products,
+                seats: request.seats,
+                modules: request.modules,
+                product_version: request.product_version,
+                product_edition: request.product_edition,
+                buffer_days: request.buffer_days,
+                now,
+            },
+            proven_hash: None,
+            validation: request.validation,
+            held,
+            scope: request.scope,
             license_id: license_id.clone(),
         };
-        let granted = self.store.authorize(authorization).await?;
+        let granted = self.decide(authorization, request.session_password).await?;
         let local_license = LocalLicense {
             version: DOCUMENT_VERSION,
             license_id,
             serial: granted.serial,
             item_id: granted.item.item_id,
             handshake_code: granted.handshake_code,
-            device_uuid,
+            device_uuid: request.device.uuid,
             charge_way: granted.item.charge_way,
             seats: granted.seats,
             issued_at: now,
             valid_until: granted.valid_until,
             item_expires_at: granted.item.expires_at,
         };
-        let local_license =
-            Signed::seal(&local_license, &self.key).map_err(|e| Error::Internal(e.to_string()))?;
+        let key = self.keys.with_id(&granted.server_key_id).unwrap_or(self.keys.current());
+        let local_license = Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
         Ok(AuthorizationAnswer {
             root_key: granted.root_key,
             license_file: granted.license_file,
             local_license,
             epoch: granted.epoch,
         })
+    }
+
+    /// Lets the store decide. A session password is checked outside the store, because that takes long on
+    /// purpose.
+    async fn decide(&self, mut authorization: Authorization, password: String) -> Result<Granted, Error> {
+        let hash = match self.store.authorize(authorization.clone()).await? {
+            Decision::Granted(granted) => return Ok(*granted),
+            Decision::ProvePassword(hash) => hash,
+        };
+        let wrong = || {
+            let detail = "this handshake code has a session password, and the request does not know it";
+            Refusal::new(ErrorCode::SESSION_PASSWORD_WRONG, detail)
+        };
+        if !password::is_right(password, hash.clone()).await {
+            return Err(wrong().into());
+        }
+        authorization.proven_hash = Some(hash);
+        match self.store.authorize(authorization).await? {
+            Decision::Granted(granted) => Ok(*granted),
+            // The password was changed in between.
+            Decision::ProvePassword(_) => Err(wrong().into()),
+        }
+    }
+
+    /// The local licence in this envelope, if this server has signed it for this device.
+    fn own(&self, signed: &Signed, device_uuid: &str) -> Option<LocalLicense> {
+        let license: LocalLicense = signed.open(self.keys.with_id(&signed.key_id)?.public()).ok()?;
+        (license.device_uuid == device_uuid).then_some(license)
     }
 
     /// Records one usage report.
@@ -93,7 +134,11 @@ impl Licensing {
         require_protocol(report.protocol)?;
         require_device(&report.device)?;
         require_segments(&report)?;
-        self.store.record(report, self.clock.unix_seconds()).await
+        let mut envelopes: Vec<&Signed> =
+            report.segments.iter().filter_map(|segment| segment.local_license.as_ref()).collect();
+        envelopes.dedup();
+        let vouched = envelopes.into_iter().filter_map(|held| self.own(held, &report.device.uuid)).collect();
+        self.store.record(report, vouched, self.clock.unix_seconds()).await
     }
 
     /// Takes in a licence file that a vendor has signed.
@@ -106,14 +151,46 @@ impl Licensing {
         envelope: Signed,
         root_key: PublicKey,
         handshake_code: Option<String>,
+        actor: &str,
     ) -> Result<(), Error> {
         let file: LicenseFile = envelope
             .open(&root_key)
-            .map_err(|e| Error::Setup(format!("the licence file cannot be imported: {e}.")))?;
-        require_usable(&file, self.key.public())?;
-        let now = self.clock.unix_seconds();
-        self.store.import(Import { file, envelope, root_key, handshake_code, now }).await
+            .map_err(|e| Error::bad_request(format!("the licence file cannot be imported: {e}")))?;
+        require_usable(&file, &self.keys)?;
+        if let Some(code) = &handshake_code {
+            operate::require_code(code)?;
+        }
+        let by = self.actor(actor);
+        let import = Import { file, envelope, root_key, handshake_code, now: by.now };
+        self.store.change(Change::Import(Box::new(import)), by).await
     }
+
+    /// Somebody who changes something now.
+    #[must_use]
+    pub fn actor(&self, name: &str) -> Actor {
+        Actor { name: name.to_owned(), now: self.clock.unix_seconds() }
+    }
+}
+
+fn require_authorization(request: &AuthorizationRequest) -> Result<(), Error> {
+    require_protocol(request.protocol)?;
+    require_device(&request.device)?;
+    for (name, text) in [
+        ("handshake_code", &request.handshake_code),
+        ("organization_id", &request.organization_id),
+        ("session_password", &request.session_password),
+        ("validation.website_domain", &request.validation.website_domain),
+        ("validation.application_id", &request.validation.application_id),
+        ("validation.process_name", &request.validation.process_name),
+        ("scope", &request.scope),
+    ] {
+        require_text(name, text)?;
+    }
+    if request.modules.len() > LIST_MAX {
+        return Err(Error::bad_request(format!("more than {LIST_MAX} modules are asked for")));
+    }
+    request.modules.iter().try_for_each(|module| require_text("a module", module))?;
+    request.product_edition.iter().try_for_each(|edition| require_text("product_edition", edition))
 }
 
 /// A fresh random id.
@@ -172,15 +249,15 @@ fn require_segments(report: &UsageReport) -> Result<(), Error> {
 }
 
 /// What a licence file must be, beside correctly signed.
-fn require_usable(file: &LicenseFile, server_key: &PublicKey) -> Result<(), Error> {
+fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
     let no = |why: String| {
-        Err(Error::Setup(format!("licence file \"{}\" cannot be imported: {why}.", file.file_id)))
+        Err(Error::bad_request(format!("licence file \"{}\" cannot be imported: {why}", file.file_id)))
     };
-    if file.server_key != *server_key {
+    if !keys.holds(&file.server_key) {
         return no(format!(
             "it was issued for the server with key {}, this server's key is {}",
             file.server_key.id(),
-            server_key.id()
+            keys.current().public().id()
         ));
     }
     check_file(file).or_else(no)

@@ -1,14 +1,16 @@
 //! Getting licensed, and the end of it.
 
 use std::ffi::{c_char, c_int};
-use std::path::Path;
+use std::path::PathBuf;
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::item_check::LIST_MAX;
+use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
-use super::text::{MessageBuffer, text_from_c};
+use super::text::{MessageBuffer, path_from_c, text_from_c};
 use super::{bounded_wait, enter, enter_or, enter_with, null_pointer};
-use crate::error::Error;
-use crate::parameters::RawParameters;
+use crate::error::{Error, Result};
+use crate::parameters::{RawParameters, Settings, ValidationField};
 use crate::runtime::runtime;
 
 /// How to reach the license server, and what to ask it for.
@@ -82,11 +84,12 @@ impl tagDM_DLSConnectionParameters {
     /// Copies what the caller's pointers refer to.
     ///
     /// # Safety
-    /// Every string is NULL or NUL-terminated.
-    unsafe fn copy(&self) -> RawParameters {
+    /// Every string is NULL or NUL-terminated; limitedLicenseModules is NULL or has as many entries as it
+    /// says.
+    unsafe fn copy(&self) -> Result<RawParameters> {
         // SAFETY: the caller's promise; fields of a packed struct are copied out, not referred to.
         unsafe {
-            RawParameters {
+            Ok(RawParameters {
                 main_server: text_from_c(self.mainServerURL),
                 standby_server: text_from_c(self.standbyServerURL),
                 handshake_code: text_from_c(self.handshakeCode),
@@ -98,9 +101,29 @@ impl tagDM_DLSConnectionParameters {
                 max_buffer_days: self.maxBufferDays,
                 max_concurrent_instance_count: self.maxConcurrentInstanceCount,
                 products: self.products,
-            }
+                modules: modules_from_c(self.limitedLicenseModules, self.limitedLicenseModulesCount)?,
+                settings: Settings::default(),
+            })
         }
     }
+}
+
+/// Copies numbers of modules. NULL, or no number, means all.
+///
+/// # Safety
+/// `modules` is NULL or good for reads of `count` numbers.
+unsafe fn modules_from_c(modules: *const c_int, count: c_int) -> Result<Vec<c_int>> {
+    let count = usize::try_from(count).ok().filter(|count| *count <= LIST_MAX).ok_or_else(|| {
+        Error::new(
+            ErrorCode::PARAMETER_VALUE_INVALID,
+            format!("limitedLicenseModulesCount is {count}; 0 to {LIST_MAX} are possible"),
+        )
+    })?;
+    if modules.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the caller's promise; the field of a packed struct may point anywhere, so reads are unaligned.
+    Ok((0..count).map(|i| unsafe { modules.add(i).read_unaligned() }).collect())
 }
 
 /// Set every field to its default.
@@ -152,7 +175,7 @@ pub unsafe extern "C" fn InitLicenseFromDLS(
             return Err(null_pointer("the pointer to the parameters"));
         }
         // SAFETY: not NULL, and good by the caller's promise.
-        let raw = unsafe { parameters.read_unaligned().copy() };
+        let raw = unsafe { parameters.read_unaligned().copy() }?;
         runtime().initialize(&raw)
     };
     enter_with(body, |message| buffer.write(message))
@@ -183,19 +206,131 @@ pub extern "C" fn GetIdleInstancesCount() -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_SetStateDirectory(path: *const c_char) -> c_int {
     enter(|| {
-        if path.is_null() {
-            return Err(null_pointer("path"));
-        }
-        // SAFETY: not NULL, and NUL-terminated by the caller's promise.
-        let path = unsafe { super::text::path_from_c(path) };
-        if path.as_os_str().is_empty() {
-            return Err(Error::new(
-                ErrorCode::PARAMETER_VALUE_INVALID,
-                "the path of the state directory is empty",
-            ));
-        }
-        runtime().set_state_directory(Path::new(&path))
+        // SAFETY: the caller's promise.
+        let path = unsafe { path_setting_from_c("state directory", path) }?;
+        runtime().set_state_directory(&path)
     })
+}
+
+/// Tell the server a fact about this application that the handshake code may ask for.
+///
+/// `field` 0: the website's domain; 1: the application's id. The name of the executable file is taken from
+/// the operating system and cannot be set. `value` is copied; "" takes the fact back.
+///
+/// Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another
+/// number, or
+/// `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
+///
+/// # Safety
+/// `value` is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_SetValidationField(field: c_int, value: *const c_char) -> c_int {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let value = unsafe { setting_from_c("value", value) }?;
+        let field = ValidationField::from_number(field)?;
+        runtime().set("SM_SetValidationField", |settings| match field {
+            ValidationField::WebsiteDomain => settings.website_domain = value,
+            ValidationField::ApplicationId => settings.application_id = value,
+        })
+    })
+}
+
+/// Give this device a name by which people know it on the server. `name` is copied.
+///
+/// Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than 512
+/// bytes; -20009 after InitLicenseFromDLS.
+///
+/// # Safety
+/// `name` is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_SetDeviceFriendlyName(name: *const c_char) -> c_int {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let name = unsafe { setting_from_c("name", name) }?;
+        runtime().set("SM_SetDeviceFriendlyName", |settings| settings.friendly_name = name)
+    })
+}
+
+/// Trust the certificates in this file (PEM), beside those that the system trusts, when connecting to a
+/// license server.
+///
+/// Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is sent; if
+/// it cannot be used then, InitLicenseFromDLS says so, with -20200.
+///
+/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after
+/// the first InitLicenseFromDLS of the process.
+///
+/// # Safety
+/// `path` is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_SetCaFile(path: *const c_char) -> c_int {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let path = unsafe { path_setting_from_c("CA file", path) }?;
+        runtime().set_ca_file(&path)
+    })
+}
+
+/// Get the client UUID by which the server knows this device: 32 hexadecimal digits.
+///
+/// A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
+/// UUIDGenerationMethod is to matter. `out` is untouched on failure.
+///
+/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002
+/// when the state directory cannot be used.
+///
+/// # Safety
+/// `out` is NULL or good for writes of `len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_GetDeviceUUID(out: *mut c_char, len: usize) -> c_int {
+    enter(|| {
+        if out.is_null() {
+            return Err(null_pointer("out"));
+        }
+        let uuid = runtime().device_uuid()?;
+        if len <= uuid.len() {
+            let message = format!("len is {len}; a UUID needs {} bytes", uuid.len() + 1);
+            return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
+        }
+        // SAFETY: the caller's promise.
+        unsafe { MessageBuffer::new(out, len) }.write(&uuid);
+        Ok(())
+    })
+}
+
+/// A text that a program sets.
+///
+/// # Safety
+/// `text` is NULL or NUL-terminated.
+unsafe fn setting_from_c(name: &str, text: *const c_char) -> Result<String> {
+    if text.is_null() {
+        return Err(null_pointer(name));
+    }
+    // SAFETY: the caller's promise.
+    let text = unsafe { text_from_c(text) };
+    if text.len() <= TEXT_BYTES_MAX {
+        return Ok(text);
+    }
+    let message = format!("{name} has {} bytes, at most {TEXT_BYTES_MAX} are possible", text.len());
+    Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message))
+}
+
+/// A path that a program sets.
+///
+/// # Safety
+/// `path` is NULL or NUL-terminated.
+unsafe fn path_setting_from_c(name: &str, path: *const c_char) -> Result<PathBuf> {
+    if path.is_null() {
+        return Err(null_pointer("path"));
+    }
+    // SAFETY: not NULL, and NUL-terminated by the caller's promise.
+    let path = unsafe { path_from_c(path) };
+    if path.as_os_str().is_empty() {
+        let message = format!("the path of the {name} is empty");
+        return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
+    }
+    Ok(path)
 }
 
 /// Report what is counted and not yet reported, give the seats of this process back, and end the background

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::AuthorizationAnswer;
-use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::grant::{Grant, compiled_root_key};
 use crate::error::{Error, Result};
@@ -46,17 +46,22 @@ impl GrantStore {
         }
     }
 
-    /// The key of the server that has granted under this name, good or not any more. Changes nothing, for it may
-    /// be asked by a library of another vendor.
+    /// The key of the server that has granted under this name, good or not any more. Changes nothing, for it
+    /// may be asked by a library of another vendor.
     pub fn server_key(&self, device_uuid: &str) -> Option<PublicKey> {
         let answer: AuthorizationAnswer = self.grant.peek()?;
         let root = compiled_root_key().ok()?.or_else(|| self.root_key.peek())?;
         Grant::verify(&answer, &root, device_uuid).ok().map(|grant| grant.server_key)
     }
 
-    /// The answer that the stored grant came with, believed or not. Changes nothing.
-    pub fn answer(&self) -> Option<AuthorizationAnswer> {
-        self.grant.peek()
+    /// The epoch that the server has named with the stored grant, or empty.
+    pub fn epoch(&self) -> String {
+        self.grant.peek().map(|answer: AuthorizationAnswer| answer.epoch).unwrap_or_default()
+    }
+
+    /// The local licence as the server has signed it, to show it that server again. It checks it itself.
+    pub fn held(&self) -> Option<Signed> {
+        self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)
     }
 
     /// Checks an answer and keeps it.
@@ -98,7 +103,6 @@ mod tests {
     use super::super::grant::test_support::{answer, item, key, local};
     use super::*;
     use seatmeter_protocol::license::LicenseFile;
-    use seatmeter_protocol::signature::Signed;
 
     fn device() -> String {
         "d".repeat(32)

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseFile;
 use seatmeter_protocol::message::{
-    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts,
+    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, TEXT_BYTES_MAX,
+    ValidationFacts,
 };
 use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::version::Version;
 
 use super::exchange::Servers;
 use crate::clock::Deadline;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::license::{Grant, GrantStore};
 use crate::parameters::Parameters;
 
@@ -29,17 +32,29 @@ pub fn authorize(
     known_key: Option<&PublicKey>,
     deadline: Deadline,
 ) -> Result<Arc<Grant>> {
+    let settings = &parameters.settings;
     let request = AuthorizationRequest {
         protocol: PROTOCOL_VERSION,
         handshake_code: parameters.handshake_code.clone(),
         organization_id: parameters.organization_id.clone(),
         session_password: parameters.session_password.clone(),
-        device: device_facts(device),
+        device: DeviceFacts { friendly_name: settings.friendly_name.clone(), ..device_facts(device) },
         deployment_type: parameters.deployment_type,
         charge_way: parameters.charge_way,
         products: parameters.products,
         seats: parameters.seats,
         buffer_days: parameters.buffer_days,
+        modules: parameters.modules.clone(),
+        product_version: product_version()?,
+        product_edition: option_env!("SEATMETER_PRODUCT_EDITION").map(str::to_owned),
+        validation: ValidationFacts {
+            website_domain: settings.website_domain.clone(),
+            application_id: settings.application_id.clone(),
+            process_name: process_name(),
+        },
+        held_license: store.held(),
+        // Copied installations are not told apart yet: that needs a device that can change its UUID.
+        scope: String::new(),
     };
     servers.ask(AUTHORIZATIONS_PATH, &request, deadline, |answer| {
         if !answer.is_success() {
@@ -51,6 +66,25 @@ pub fn authorize(
         answer.verify(&file.server_key)?;
         store.accept(&content, &device.uuid)
     })
+}
+
+/// The version of the product, when its vendor has built one in (`SEATMETER_PRODUCT_VERSION`).
+fn product_version() -> Result<Option<Version>> {
+    option_env!("SEATMETER_PRODUCT_VERSION").map(str::parse).transpose().map_err(|why: String| {
+        let message = format!("this library was built with a wrong SEATMETER_PRODUCT_VERSION: {why}");
+        Error::new(ErrorCode::LICENSE_SYNC_FAILED, message)
+    })
+}
+
+/// The name of this process's executable file. The system says it: a caller could say anything.
+fn process_name() -> String {
+    let path = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    let mut name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // Linux's own bound on a name is 255 bytes; replaced bytes may make it longer.
+    while name.len() > TEXT_BYTES_MAX {
+        name.pop();
+    }
+    name
 }
 
 pub(super) fn device_facts(device: &Device) -> DeviceFacts {

@@ -20,6 +20,8 @@ pub struct Servers<'a> {
     pub clock: &'a dyn Clock,
     /// Base URLs, main server first.
     pub urls: &'a [String],
+    /// The server's key that is known already, which the server is asked to go on with.
+    pub known_key: Option<PublicKey>,
 }
 
 /// An answer with what its signature covers.
@@ -65,7 +67,9 @@ impl Servers<'_> {
                 format!("no time was left to ask {url}"),
             ));
         }
-        let request = RawRequest { url: url.to_owned(), nonce: &nonce, body, timeout };
+        let key_id = self.known_key.as_ref().map(PublicKey::id);
+        let request =
+            RawRequest { url: url.to_owned(), nonce: &nonce, key_id: key_id.as_deref(), body, timeout };
         match self.transport.post(&request) {
             Ok(raw) => Ok(Answer { raw, request_body: body.to_vec(), nonce, url: url.to_owned() }),
             Err(Unreachable { stage, detail }) => Err(Error::new(
@@ -159,7 +163,7 @@ mod tests {
         let transport = Scripted::new(key(1), steps);
         let clock = HandClock::at(100);
         let urls = ["http://main".to_owned(), "http://standby".to_owned()];
-        let servers = Servers { transport: &transport, clock: &clock, urls: &urls };
+        let servers = Servers { transport: &transport, clock: &clock, urls: &urls, known_key: None };
         let deadline = Deadline::after(&clock, Duration::from_secs(10));
         let outcome = servers.ask("/x", &"question", deadline, |answer| {
             if !answer.is_success() {

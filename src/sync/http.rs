@@ -4,10 +4,13 @@
 //! refused: a license server has no reason to send its clients elsewhere, a captive portal has.
 
 use std::error::Error as _;
+use std::fs::File;
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
+use reqwest::Certificate;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
@@ -20,13 +23,39 @@ use super::transport::{RawAnswer, RawRequest, Stage, Transport, Unreachable};
 /// Bound for getting a connection, within that of the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// Longest CA file: all authorities of a common system are below half of it.
+const CA_FILE_BYTES_MAX: u64 = 1 << 20;
+
 /// Sends requests over the network.
 #[derive(Debug, Default)]
 pub struct HttpTransport {
     client: OnceCell<Client>,
+    ca_file: Option<PathBuf>,
 }
 
 impl HttpTransport {
+    /// A transport that also trusts the certificates in this file (PEM), if one is named.
+    pub fn trusting(ca_file: Option<PathBuf>) -> Self {
+        Self { client: OnceCell::new(), ca_file }
+    }
+
+    fn certificates(&self) -> Result<Vec<Certificate>, Unreachable> {
+        let Some(path) = &self.ca_file else { return Ok(Vec::new()) };
+        let unfit = |why: String| Unreachable {
+            stage: Stage::Setup,
+            detail: format!("the CA file {} cannot be used: {why}", path.display()),
+        };
+        let mut pem = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(CA_FILE_BYTES_MAX).read_to_end(&mut pem))
+            .map_err(|e| unfit(e.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| unfit(chain(&e)))?;
+        if certificates.is_empty() {
+            return Err(unfit("it holds no certificate in PEM form".into()));
+        }
+        Ok(certificates)
+    }
+
     fn client(&self) -> Result<&Client, Unreachable> {
         self.client.get_or_try_init(|| {
             // An error means that the process has one installed already, which is as good.
@@ -35,8 +64,10 @@ impl HttpTransport {
                 .user_agent(concat!("seatmeter/", env!("CARGO_PKG_VERSION")))
                 .redirect(Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
-                // The keeper speaks once a slot: a connection kept for longer than that is a waste of both ends.
+                // The keeper speaks once a slot: a connection kept for longer than that is a waste of both
+                // ends.
                 .pool_max_idle_per_host(1)
+                .tls_certs_merge(self.certificates()?)
                 .build()
                 .map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
         })
@@ -45,11 +76,15 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
-        let response = self
+        let mut sent = self
             .client()?
             .post(&request.url)
             .header(CONTENT_TYPE, "application/json")
-            .header(NONCE_HEADER, request.nonce)
+            .header(NONCE_HEADER, request.nonce);
+        if let Some(key_id) = request.key_id {
+            sent = sent.header(KEY_ID_HEADER, key_id);
+        }
+        let response = sent
             .timeout(request.timeout)
             .body(request.body.to_vec())
             .send()
@@ -119,4 +154,35 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(ca_file: PathBuf) -> Unreachable {
+        let request = RawRequest {
+            url: "http://127.0.0.1:9".into(),
+            nonce: "",
+            key_id: None,
+            body: b"",
+            timeout: CONNECT_TIMEOUT,
+        };
+        HttpTransport::trusting(Some(ca_file)).post(&request).unwrap_err()
+    }
+
+    #[test]
+    fn a_ca_file_that_cannot_be_used_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in [("missing", None), ("empty", Some("")), ("letter", Some("Dear Sir or Madam"))]
+        {
+            let path = folder.path().join(name);
+            if let Some(content) = content {
+                std::fs::write(&path, content).unwrap();
+            }
+            let Unreachable { stage, detail } = refusal(path);
+            assert_eq!(stage, Stage::Setup);
+            assert!(detail.contains("the CA file") && detail.contains(name), "{detail}");
+        }
+    }
 }

@@ -309,7 +309,7 @@ mod tests {
         fn report_after_grant(&self, epoch: &str) -> Result<Reported> {
             let clock = HandClock::at(0);
             let urls = ["http://main".to_owned()];
-            let servers = Servers { transport: &self.transport, clock: &clock, urls: &urls };
+            let servers = Servers { transport: &self.transport, clock: &clock, urls: &urls, known_key: None };
             let deadline = Deadline::after(&clock, Duration::from_secs(10));
             report(&Reporting {
                 servers: &servers,

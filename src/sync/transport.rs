@@ -10,6 +10,8 @@ pub struct RawRequest<'a> {
     pub url: String,
     /// Value of the nonce header.
     pub nonce: &'a str,
+    /// Value of the header with the id of the key that is known, if one is.
+    pub key_id: Option<&'a str>,
     /// JSON.
     pub body: &'a [u8],
     /// Bound for the whole exchange.

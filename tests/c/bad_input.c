@@ -6,6 +6,16 @@ static void null_everywhere(void) {
   CHECK_INT(-10002, InitLicenseFromDLS(NULL, NULL, 0));
   CHECK_INT(-10002, SM_CreateReader(NULL, NULL, 0));
   CHECK_INT(-10002, SM_SetStateDirectory(NULL));
+  CHECK_INT(-10002, SM_SetValidationField(0, NULL));
+  CHECK_INT(-10038, SM_SetValidationField(2, "bash"));
+  CHECK_INT(-10038, SM_SetValidationField(-1, "x"));
+  CHECK_INT(0, SM_SetValidationField(0, "shop.example"));
+  CHECK_INT(0, SM_SetValidationField(1, "app"));
+  CHECK_INT(-10002, SM_SetDeviceFriendlyName(NULL));
+  CHECK_INT(0, SM_SetDeviceFriendlyName("till 7"));
+  CHECK_INT(-10002, SM_SetCaFile(NULL));
+  CHECK_INT(-10038, SM_SetCaFile(""));
+  CHECK_INT(-10002, SM_GetDeviceUUID(NULL, 33));
   CHECK_INT(-10002, SM_CountImage(NULL, NULL, 0, NULL));
   size_t counted = 99;
   CHECK_INT(-10002, SM_CountImage(NULL, NULL, 5, &counted));

@@ -16,6 +16,12 @@ int main(void) {
 
   get_licensed();
   CHECK_INT(-20009, SM_SetStateDirectory("/tmp"));
+  CHECK_INT(-20009, SM_SetValidationField(0, "x"));
+  CHECK_INT(-20009, SM_SetDeviceFriendlyName("x"));
+  CHECK_INT(-20009, SM_SetCaFile("/tmp/x"));
+  CHECK_INT(-10038, SM_GetDeviceUUID(message, 32));
+  CHECK_INT(0, SM_GetDeviceUUID(message, 33));
+  CHECK_INT(32, (int)strlen(message));
   for (i = 0; i < 4; i++) {
     CHECK_INT(4 - i, GetIdleInstancesCount());
     CHECK_INT(0, SM_CreateReader(&readers[i], message, sizeof message));

@@ -4,20 +4,19 @@
 //! the command can be run again at any time, also beside a running server.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use clap::Args;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, SEATS_MAX};
-use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use seatmeter_protocol::signature::{Signed, SigningKey};
 
+use super::operator::Operator;
 use super::{DataOption, output_error};
-use crate::clock::SystemClock;
 use crate::data_dir::{self, DataDir};
 use crate::error::Error;
 use crate::licensing::{Licensing, fresh_id};
+use crate::operate;
 use crate::store::sqlite::SqliteStore;
 use crate::utc;
 
@@ -49,14 +48,44 @@ pub(super) struct Arguments {
 }
 
 fn handshake_code(text: &str) -> Result<String, String> {
-    if !text.is_empty() && text.len() <= TEXT_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("a handshake code has 1 to {TEXT_BYTES_MAX} visible ASCII characters and no spaces"))
+    operate::require_code(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     let dir = arguments.data.dir();
+    let keys = make(&dir)?;
+    tell(&keys, &dir, output)?;
+    if arguments.demo {
+        let operator = Operator::open(&arguments.data)?;
+        operator.wait(make_demo(arguments, &dir, &operator.licensing, output))?;
+    }
+    writeln!(output, "\nNext: seatmeterd serve --data {}", dir.path().display()).map_err(output_error)
+}
+
+/// What there is now, and what of it is new.
+struct Made {
+    key_id: String,
+    key_is_new: bool,
+    database_is_new: bool,
+}
+
+/// Makes key and database where there are none, for a first start without `init`; then says what comes next.
+pub(super) fn prepare(dir: &DataDir, output: &mut dyn Write) -> Result<(), Error> {
+    if !dir.is_empty()? {
+        return dir.require_initialised();
+    }
+    let made = make(dir)?;
+    tell(&made, dir, output)?;
+    writeln!(
+        output,
+        "\nNext: ask your vendor for a licence file for server key id {}; \"seatmeterd license-file import\" takes \
+         it in, \"seatmeterd init --demo\" makes one to try out.",
+        made.key_id
+    )
+    .map_err(output_error)
+}
+
+fn make(dir: &DataDir) -> Result<Made, Error> {
     dir.create()?;
     let database = dir.database_path();
     let database_is_new = !data_dir::exists(&database)?;
@@ -64,22 +93,14 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         return Err(dir.lost_key());
     }
     let (key, key_is_new) = data_dir::read_or_make_key(&dir.server_key_path())?;
-    let store = Arc::new(SqliteStore::open(&database)?);
-    let server_key = key.public().clone();
-    say(
-        output,
-        key_is_new,
-        &format!("server key {}, id {}", dir.server_key_path().display(), server_key.id()),
-    )?;
-    say(output, database_is_new, &format!("database   {}", database.display()))?;
-    if arguments.demo {
-        let licensing = Licensing { store, key, clock: Arc::new(SystemClock) };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .map_err(|e| Error::Setup(format!("the system gives no runtime: {e}")))?;
-        runtime.block_on(make_demo(arguments, &dir, &licensing, output))?;
-    }
-    writeln!(output, "\nNext: seatmeterd serve --data {}", dir.path().display()).map_err(output_error)
+    SqliteStore::open(&database)?;
+    Ok(Made { key_id: key.public().id(), key_is_new, database_is_new })
+}
+
+fn tell(made: &Made, dir: &DataDir, output: &mut dyn Write) -> Result<(), Error> {
+    let key = format!("server key {}, id {}", dir.server_key_path().display(), made.key_id);
+    say(output, made.key_is_new, &key)?;
+    say(output, made.database_is_new, &format!("database   {}", dir.database_path().display()))
 }
 
 fn say(output: &mut dyn Write, new: bool, what: &str) -> Result<(), Error> {
@@ -107,7 +128,7 @@ async fn make_demo(
     let file = demo_file(arguments.demo_quota, licensing)?;
     let expires_at = file.items.iter().map(|item| item.expires_at).max().unwrap_or_default();
     let (envelope, root_key) = seal(&file, &vendor)?;
-    licensing.import(envelope, root_key, Some(arguments.handshake_code.clone())).await?;
+    licensing.import(envelope, root_key, Some(arguments.handshake_code.clone()), "cli: init --demo").await?;
     say(output, true, &format!("organization \"{DEMO_ORGANIZATION_ID}\" ({DEMO_ORGANIZATION_NAME})"))?;
     say(
         output,
@@ -136,7 +157,7 @@ fn demo_file(quota: u64, licensing: &Licensing) -> Result<LicenseFile, Error> {
         file_id: format!("demo-{}", fresh_id()?),
         organization_id: DEMO_ORGANIZATION_ID.to_owned(),
         organization_name: DEMO_ORGANIZATION_NAME.to_owned(),
-        server_key: licensing.key.public().clone(),
+        server_key: licensing.keys.current().public().clone(),
         issued_at: now,
         items: vec![LicenseItem::new(
             &format!("demo-instances-{}", fresh_id()?),

@@ -3,11 +3,15 @@
 //! Exit code 0 is success, 1 a failure that one sentence on standard error explains, 2 a command line that
 //! makes no sense. What a command is asked for goes to standard output, everything else to standard error.
 
+mod backup;
 mod doctor;
 mod init;
+mod key;
+mod operator;
 mod serve;
 mod usage_export;
 mod usage_show;
+mod vendor;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -41,6 +45,34 @@ enum Command {
     /// Look at a device's state and say what is wrong with it
     #[command(subcommand)]
     Doctor(Doctor),
+    /// For vendors: the root key
+    #[command(subcommand)]
+    Vendor(vendor::Vendor),
+    /// For vendors: make and sign licence files. For operators: take them in
+    #[command(subcommand, name = "licence-file", alias = "license-file")]
+    LicenceFile(vendor::LicenceFile),
+    /// The server's key
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Licensees
+    #[command(subcommand)]
+    Organization(operator::Organization),
+    /// Licence items
+    #[command(subcommand)]
+    Item(operator::Item),
+    /// Handshake codes
+    #[command(subcommand)]
+    Handshake(operator::Handshake),
+    /// Devices
+    #[command(subcommand)]
+    Device(operator::Device),
+    /// Tokens of the admin API
+    #[command(subcommand)]
+    Token(operator::Token),
+    /// Show who changed what, newest first
+    Audit(DataOption),
+    Backup(backup::BackupArguments),
+    Restore(backup::RestoreArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,6 +111,17 @@ pub fn main() -> ExitCode {
         Command::Usage(Usage::Show(arguments)) => usage_show::run(&arguments, output),
         Command::Usage(Usage::Export(arguments)) => usage_export::run(&arguments, output),
         Command::Doctor(Doctor::Seats(arguments)) => doctor::seats(&arguments, output),
+        Command::Vendor(command) => vendor::vendor(&command, output),
+        Command::LicenceFile(command) => vendor::licence_file(&command, output),
+        Command::Key(arguments) => key::run(&arguments, output),
+        Command::Organization(command) => operator::organization(&command, output),
+        Command::Item(command) => operator::item(&command, output),
+        Command::Handshake(command) => operator::handshake(&command, output),
+        Command::Device(command) => operator::device(&command, output),
+        Command::Token(command) => operator::token(&command, output),
+        Command::Backup(arguments) => backup::backup(&arguments, output),
+        Command::Restore(arguments) => backup::restore(&arguments, output),
+        Command::Audit(data) => operator::audit(&data, output),
     };
     match outcome {
         // Whoever reads the output has seen enough, as in `seatmeterd usage export | head`.

@@ -11,11 +11,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use super::{DataOption, output_error};
+use super::{DataOption, init, output_error};
 use crate::clock::SystemClock;
-use crate::data_dir;
 use crate::error::Error;
-use crate::http;
+use crate::http::limit::{Rate, RateLimits};
+use crate::http::standby::Peer;
+use crate::http::{self, Web};
 use crate::licensing::Licensing;
 use crate::store::sqlite::SqliteStore;
 
@@ -36,6 +37,28 @@ pub(super) struct Arguments {
     /// What to log to standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "SEATMETERD_LOG", default_value = "info")]
     log: String,
+
+    /// Let the admin API be used from this machine without a token
+    #[arg(long, env = "SEATMETERD_ADMIN_LOOPBACK")]
+    admin_loopback: bool,
+
+    /// Requests a second that one source address may send
+    #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_SOURCE", default_value_t = http::RATE_PER_SOURCE,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    rate_per_source: u32,
+
+    /// Authorisations a second for one handshake code
+    #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_CODE", default_value_t = http::RATE_PER_CODE,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    rate_per_code: u32,
+
+    /// Serve devices only while the server at --peer is down
+    #[arg(long, requires = "peer")]
+    standby: bool,
+
+    /// URL of the main server, http://HOST:PORT
+    #[arg(long, value_name = "URL", requires = "standby")]
+    peer: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
@@ -44,18 +67,25 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
+    let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
     let dir = arguments.data.dir();
-    dir.require_initialised()?;
+    init::prepare(&dir, output)?;
     let _lock = dir.lock()?;
-    let key = data_dir::read_key(&dir.server_key_path())?;
+    let keys = dir.keyring()?;
     let store = Arc::new(SqliteStore::open(&dir.database_path())?);
-    let licensing = Arc::new(Licensing { store: store.clone(), key, clock: Arc::new(SystemClock) });
+    let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: Arc::new(SystemClock) });
+    let limits = RateLimits::new(
+        Rate::per_second(arguments.rate_per_source),
+        Rate::per_second(arguments.rate_per_code),
+    );
+    let open_to_loopback = arguments.admin_loopback;
+    let web = Arc::new(Web { limits, open_to_loopback, main_server, ..Web::new(licensing) });
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::Setup(format!("the system gives no threads for the server: {e}")))?;
-    let outcome = runtime.block_on(listen(arguments.listen, licensing, output));
+    let outcome = runtime.block_on(listen(arguments.listen, web, output));
     // Requests that did not end in time are dropped here; what they had queued is still recorded below.
     runtime.shutdown_background();
     drop(store);
@@ -63,7 +93,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     outcome
 }
 
-async fn listen(address: SocketAddr, licensing: Arc<Licensing>, output: &mut dyn Write) -> Result<(), Error> {
+async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> Result<(), Error> {
     // Before anybody can know the address, so that a stop right after the start is an orderly one, too.
     let mut signals = [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
     let listener = TcpListener::bind(address).await.map_err(|e| {
@@ -73,13 +103,13 @@ async fn listen(address: SocketAddr, licensing: Arc<Licensing>, output: &mut dyn
     })?;
     let local =
         listener.local_addr().map_err(|e| Error::Setup(format!("cannot listen on {address}: {e}")))?;
-    tracing::info!(key_id = licensing.key.public().id(), "listening on http://{local}");
+    tracing::info!(key_id = web.licensing.keys.current().public().id(), "listening on http://{local}");
     writeln!(output, "seatmeterd listening on http://{local}")
         .and_then(|()| output.flush())
         .map_err(output_error)?;
 
     let (stop, stopped) = watch::channel(false);
-    let mut server = tokio::spawn(http::serve(listener, licensing, until_set(stopped)));
+    let mut server = tokio::spawn(http::serve(listener, web, until_set(stopped)));
     let [terminate, interrupt] = &mut signals;
     tokio::select! {
         outcome = &mut server => return ended(outcome),

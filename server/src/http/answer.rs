@@ -6,11 +6,12 @@
 //! nonce when it was missing or malformed, no body when it was not read to its end. A client will not take
 //! such an answer for the one to its request, but can show it to a person.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -22,7 +23,7 @@ use seatmeter_protocol::signature::AnswerFacts;
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::body;
+use super::{Web, body};
 use crate::error::Error;
 use crate::licensing::Licensing;
 
@@ -33,7 +34,7 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 const NONCE_DIGITS: usize = 32;
 
 /// When a client that met a full queue may come back.
-const RETRY_AFTER_SECONDS: &str = "1";
+const BUSY_SECONDS: u64 = 1;
 
 pub(super) const JSON: &str = "application/json";
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -43,13 +44,18 @@ impl IntoResponse for Error {
         match &self {
             Self::Refused(refusal) => tracing::info!(code = refusal.code.0, "{}", refusal.detail),
             Self::BadRequest { status, detail } => tracing::info!(status, "{detail}"),
-            Self::Busy => tracing::warn!("{self}"),
+            Self::Busy | Self::TooMany { .. } => tracing::warn!("{self}"),
             _ => tracing::error!("{self}"),
         }
         let problem = self.problem();
         let mut response = json(problem.status, PROBLEM_JSON, &problem);
-        if self == Self::Busy {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        let retry_after_seconds = match self {
+            Self::Busy => Some(BUSY_SECONDS),
+            Self::TooMany { retry_after_seconds, .. } => Some(retry_after_seconds),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after_seconds {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -75,25 +81,38 @@ fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Resp
 }
 
 /// Reads the body, lets the handler answer within its time, and signs.
-pub(super) async fn sign(State(licensing): State<Arc<Licensing>>, request: Request, next: Next) -> Response {
+pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let nonce = nonce(request.headers());
+    let asked = Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
+    // The body is read in any case: an answer that is not bound to it would not be believed.
+    let admitted = web.admit(source(&request)).and(nonce.map(|_| ()));
+    let (body, response) = bounded(request, next, admitted).await;
+    signed(&web.licensing, &body, &asked, response).await
+}
+
+/// Where a request comes from; unknown only in a test without a network.
+pub(super) fn source(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+}
+
+/// Reads the body within its bounds and, if the request is admitted, lets the handler answer within its time.
+pub(super) async fn bounded(request: Request, next: Next, admitted: Result<(), Error>) -> (Bytes, Response) {
     let (parts, body) = request.into_parts();
     let deadline = tokio::time::Instant::now() + REQUEST_TIME_MAX;
     let read =
         tokio::time::timeout_at(deadline, body::read(body)).await.unwrap_or_else(|_| Err(body_timed_out()));
-    let (body, response) = match (read, &nonce) {
+    match (read, admitted) {
         (Err(error), _) => (Bytes::new(), error.into_response()),
-        (Ok(body), Err(error)) => (body, error.clone().into_response()),
-        (Ok(body), Ok(_)) => {
+        (Ok(body), Err(error)) => (body, error.into_response()),
+        (Ok(body), Ok(())) => {
             let request = Request::from_parts(parts, Body::from(body.clone()));
             let response = tokio::time::timeout_at(deadline, next.run(request)).await;
             (body, response.unwrap_or_else(|_| timed_out().into_response()))
         }
-    };
-    signed(&licensing, &body, nonce.as_deref().unwrap_or(""), response).await
+    }
 }
 
-async fn signed(licensing: &Licensing, request_body: &[u8], nonce: &str, response: Response) -> Response {
+async fn signed(licensing: &Licensing, request_body: &[u8], asked: &Asked, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     // Our own answers are whole in memory already; the bound is there because there is always one.
     let Ok(body) = axum::body::to_bytes(body, 2 * BODY_BYTES_MAX).await else {
@@ -101,10 +120,13 @@ async fn signed(licensing: &Licensing, request_body: &[u8], nonce: &str, respons
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let server_time = licensing.clock.unix_seconds();
-    let key_id = licensing.key.public().id();
+    let named = parts.extensions.get::<SignWith>().map(|key| &key.0).or(asked.known_key.as_ref());
+    let key = named.and_then(|id| licensing.keys.with_id(id)).unwrap_or(licensing.keys.current());
+    let key_id = key.public().id();
+    let nonce = &asked.nonce;
     let facts =
         AnswerFacts { request_body, nonce, status: parts.status.as_u16(), server_time, key_id: &key_id };
-    let signature = facts.sign(&body, &licensing.key);
+    let signature = facts.sign(&body, key);
     parts.headers.insert(TIME_HEADER, HeaderValue::from(server_time));
     for (name, value) in [(KEY_ID_HEADER, &key_id), (SIGNATURE_HEADER, &signature)] {
         match HeaderValue::from_str(value) {
@@ -115,6 +137,21 @@ async fn signed(licensing: &Licensing, request_body: &[u8], nonce: &str, respons
         }
     }
     Response::from_parts(parts, Body::from(body))
+}
+
+/// Id of the key with which an answer is to be signed, when that is not the requester's to say.
+#[derive(Clone, Debug)]
+pub(super) struct SignWith(pub(super) String);
+
+/// What a request says of the answer's signature.
+struct Asked {
+    nonce: String,
+    /// Id of the server's key that the requester knows.
+    known_key: Option<String>,
+}
+
+fn known_key(headers: &HeaderMap) -> Option<String> {
+    headers.get(KEY_ID_HEADER)?.to_str().ok().map(str::to_owned)
 }
 
 fn nonce(headers: &HeaderMap) -> Result<String, Error> {

@@ -8,19 +8,33 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
-use seatmeter_protocol::message::AUTHORIZATIONS_PATH;
+use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest};
 
-use super::answer::answer;
+use super::Web;
+use super::answer::{SignWith, answer};
 use super::body::parse;
-use crate::licensing::Licensing;
+use crate::error::Error;
 
-pub(super) fn router() -> Router<Arc<Licensing>> {
+pub(super) fn router() -> Router<Arc<Web>> {
     Router::new().route(AUTHORIZATIONS_PATH, post(authorize))
 }
 
-async fn authorize(State(licensing): State<Arc<Licensing>>, headers: HeaderMap, body: Bytes) -> Response {
-    match parse(&headers, &body) {
-        Ok(request) => answer(licensing.authorize(request).await),
-        Err(error) => answer::<()>(Err(error)),
+async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
+    let outcome = decide(&web, &headers, &body).await;
+    // A device cannot believe a grant by another key than the one that its licence file names.
+    let key = outcome.as_ref().ok().map(|granted| SignWith(granted.local_license.key_id.clone()));
+    let mut response = answer(outcome);
+    if let Some(key) = key {
+        response.extensions_mut().insert(key);
     }
+    response
+}
+
+async fn decide(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<AuthorizationAnswer, Error> {
+    let request: AuthorizationRequest = parse(headers, body)?;
+    let code =
+        if request.handshake_code.is_empty() { &request.organization_id } else { &request.handshake_code };
+    web.limits.code(code)?;
+    web.require_in_charge().await?;
+    web.licensing.authorize(request).await
 }

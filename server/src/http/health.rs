@@ -9,9 +9,9 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 
+use super::Web;
 use super::answer::answer;
 use crate::error::Error;
-use crate::licensing::Licensing;
 
 /// How long the store may take before the server counts as not ready.
 const READY_TIME_MAX: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ struct Health {
     status: &'static str,
 }
 
-pub(super) fn router() -> Router<Arc<Licensing>> {
+pub(super) fn router() -> Router<Arc<Web>> {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
 
@@ -29,8 +29,8 @@ async fn healthz() -> Response {
     answer(Ok(Health { status: "up" }))
 }
 
-async fn readyz(State(licensing): State<Arc<Licensing>>) -> Response {
-    let store = tokio::time::timeout(READY_TIME_MAX, licensing.store.ready()).await;
+async fn readyz(State(web): State<Arc<Web>>) -> Response {
+    let store = tokio::time::timeout(READY_TIME_MAX, web.licensing.store.ready()).await;
     let outcome = store.unwrap_or_else(|_| {
         Err(Error::Store(format!("no answer from the database within {} s", READY_TIME_MAX.as_secs())))
     });

@@ -1,18 +1,24 @@
 //! The server on the wire: which path leads where, and the bounds that hold for every request.
 //!
 //! ```text
-//! POST /v1/authorizations  authorizations.rs ┐ inside `answer`: body read and bounded, time limit,
-//! POST /v1/usage           usage.rs          ┘ panics caught, answer signed
-//! GET  /healthz /readyz    health.rs           unsigned: for load balancers
-//! anything else                                problem 404 or 405
+//! POST /v1/authorizations  authorizations.rs ┐ inside `answer`: rate limit, body read and bounded, time
+//! limit, POST /v1/usage           usage.rs          ┘ panics caught, answer signed /admin/v1/…
+//! admin.rs            token or loopback; described by /admin/v1/openapi.json GET  /healthz /readyz
+//! health.rs           unsigned: for load balancers anything else                                problem 404
+//! or 405
 //! ```
 
+pub mod admin;
 pub mod answer;
 mod authorizations;
 mod body;
 mod health;
+pub mod limit;
+pub mod listen;
+pub mod standby;
 mod usage;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,18 +28,72 @@ use tokio::net::TcpListener;
 
 use crate::error::Error;
 use crate::licensing::Licensing;
+use limit::{Rate, RateLimits};
+use listen::ConnectionLimits;
+use standby::Peer;
+
+/// Requests a second that one source address may send, unless the operator says otherwise. A site behind one
+/// address may have thousands of devices, which speak once in three minutes.
+pub const RATE_PER_SOURCE: u32 = 2_000;
+
+/// Authorisations a second for one handshake code, unless the operator says otherwise.
+pub const RATE_PER_CODE: u32 = 1_000;
+
+/// The server, and how it meets the network.
+#[derive(Debug)]
+pub struct Web {
+    /// The server's side of the protocol.
+    pub licensing: Arc<Licensing>,
+    /// How often clients may ask.
+    pub limits: RateLimits,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
+    /// Whether the admin API lets requests from this machine pass without a token.
+    pub open_to_loopback: bool,
+    /// The main server, when this is its standby.
+    pub main_server: Option<Peer>,
+}
+
+impl Web {
+    /// A main server with the usual limits, whose admin API asks everybody for a token.
+    #[must_use]
+    pub fn new(licensing: Arc<Licensing>) -> Self {
+        let limits = RateLimits::new(Rate::per_second(RATE_PER_SOURCE), Rate::per_second(RATE_PER_CODE));
+        Self {
+            licensing,
+            limits,
+            connections: ConnectionLimits::default(),
+            open_to_loopback: false,
+            main_server: None,
+        }
+    }
+
+    /// Lets a request from this address pass, if it does not ask too often.
+    fn admit(&self, source: Option<IpAddr>) -> Result<(), Error> {
+        source.map_or(Ok(()), |address| self.limits.source(address))
+    }
+
+    /// Refuses a client while another server is in charge.
+    async fn require_in_charge(&self) -> Result<(), Error> {
+        match &self.main_server {
+            Some(main) => main.require_down().await,
+            None => Ok(()),
+        }
+    }
+}
 
 /// The whole server as one service.
-pub fn router(licensing: Arc<Licensing>) -> Router {
+pub fn router(web: Arc<Web>) -> Router {
     let client_api = authorizations::router()
         .merge(usage::router())
         .layer(answer::catch_panics())
-        .layer(axum::middleware::from_fn_with_state(licensing.clone(), answer::sign));
+        .layer(axum::middleware::from_fn_with_state(web.clone(), answer::sign));
     client_api
         .merge(health::router())
+        .merge(admin::router(&web))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(licensing)
+        .with_state(web)
 }
 
 /// Serves until `stop` is ready, then lets the requests that run come to their end.
@@ -42,17 +102,15 @@ pub fn router(licensing: Arc<Licensing>) -> Router {
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    licensing: Arc<Licensing>,
+    web: Arc<Web>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    axum::serve(listener, router(licensing))
-        .with_graceful_shutdown(stop)
-        .await
-        .map_err(|e| Error::Setup(format!("the server cannot go on: {e}")))
+    let connections = web.connections;
+    listen::serve(listener, router(web), connections, stop).await
 }
 
 async fn not_found(uri: Uri) -> Response {
-    Error::BadRequest { status: 404, detail: format!("there is nothing at {}", uri.path()) }.into_response()
+    Error::not_found(format!("there is nothing at {}", uri.path())).into_response()
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {

@@ -8,19 +8,23 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
-use seatmeter_protocol::message::USAGE_PATH;
+use seatmeter_protocol::message::{USAGE_PATH, UsageAnswer, UsageReport};
 
+use super::Web;
 use super::answer::answer;
 use super::body::parse;
-use crate::licensing::Licensing;
+use crate::error::Error;
 
-pub(super) fn router() -> Router<Arc<Licensing>> {
+pub(super) fn router() -> Router<Arc<Web>> {
     Router::new().route(USAGE_PATH, post(record))
 }
 
-async fn record(State(licensing): State<Arc<Licensing>>, headers: HeaderMap, body: Bytes) -> Response {
-    match parse(&headers, &body) {
-        Ok(report) => answer(licensing.record(report).await),
-        Err(error) => answer::<()>(Err(error)),
-    }
+async fn record(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(book(&web, &headers, &body).await)
+}
+
+async fn book(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<UsageAnswer, Error> {
+    let report: UsageReport = parse(headers, body)?;
+    web.require_in_charge().await?;
+    web.licensing.record(report).await
 }

@@ -2,7 +2,7 @@
 //!
 //! An item fits when it passes every check of [`Check`], in that order. Of those that fit, the first by
 //! soonest expiry; then the most specific: fewest deployment types, then fewest products; then the least
-//! restrictive quota; then the order of the handshake code.
+//! restrictive quota; then the order of the handshake code. The operator may have fixed that order instead.
 //!
 //! When none fits, the refusal is that of the item that came furthest, because that is the one that the
 //! caller most likely means: with a scan item and an expired instance item, a request for instances hears
@@ -14,9 +14,10 @@ use std::collections::HashSet;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
-use crate::policy::{Candidate, Claim, per_concurrent_instance, validity};
+use crate::policy::{Candidate, Claim, Order, per_concurrent_instance, validity};
 
 /// The checks that an item has to pass, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +30,18 @@ enum Check {
     DeploymentType,
     /// It covers all products that are asked for.
     Products,
+    /// It covers all modules that are asked for.
+    Modules,
+    /// It covers the product's version.
+    Version,
+    /// It covers the product's edition.
+    Edition,
+    /// The operator has not revoked it.
+    NotRevoked,
     /// It has started, and its grace after expiry is not over.
     InEffect,
+    /// The items that it depends on are there and in effect.
+    Required,
     /// The rule of its charge way grants what is asked for.
     Room,
 }
@@ -39,11 +50,11 @@ enum Check {
 ///
 /// # Errors
 /// -20104 without any item; otherwise the refusal of the item that came furthest.
-pub fn choose(claim: &Claim, candidates: &[Candidate]) -> Result<(usize, u32), Refusal> {
+pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(usize, u32), Refusal> {
     let mut fitting = Vec::new();
     let mut nearest: Option<(Check, Refusal)> = None;
     for (index, candidate) in candidates.iter().enumerate() {
-        match fit(claim, candidate) {
+        match fit(claim, candidate, candidates) {
             Ok(seats) => fitting.push((index, seats)),
             Err((check, refusal)) => {
                 if nearest.as_ref().is_none_or(|(furthest, _)| check > *furthest) {
@@ -52,7 +63,10 @@ pub fn choose(claim: &Claim, candidates: &[Candidate]) -> Result<(usize, u32), R
             }
         }
     }
-    let best = fitting.into_iter().min_by_key(|(index, _)| preference(&candidates[*index].item));
+    let best = match order {
+        Order::ByRule => fitting.into_iter().min_by_key(|(index, _)| preference(&candidates[*index].item)),
+        Order::AsListed => fitting.into_iter().next(),
+    };
     best.ok_or_else(|| {
         nearest.map_or_else(
             || {
@@ -73,14 +87,19 @@ fn preference(item: &LicenseItem) -> (u64, usize, u32, Reverse<u64>) {
 }
 
 /// The seats that this item grants, or the check that it fails.
-fn fit(claim: &Claim, candidate: &Candidate) -> Result<u32, (Check, Refusal)> {
+fn fit(claim: &Claim, candidate: &Candidate, all: &[Candidate]) -> Result<u32, (Check, Refusal)> {
     let item = &candidate.item;
     has_charge_way(claim, item).map_err(|refusal| (Check::ChargeWay, refusal))?;
     is_grantable(item).map_err(|refusal| (Check::Grantable, refusal))?;
     covers_deployment_type(claim, item).map_err(|refusal| (Check::DeploymentType, refusal))?;
     covers_products(claim, item).map_err(|refusal| (Check::Products, refusal))?;
+    covers_modules(claim, item).map_err(|refusal| (Check::Modules, refusal))?;
+    covers_version(claim, item).map_err(|refusal| (Check::Version, refusal))?;
+    covers_edition(claim, item).map_err(|refusal| (Check::Edition, refusal))?;
+    not_revoked(candidate).map_err(|refusal| (Check::NotRevoked, refusal))?;
     validity::in_effect(item, claim.now).map_err(|refusal| (Check::InEffect, refusal))?;
-    per_concurrent_instance::seats(claim, item, candidate.running_seats)
+    has_required(claim, item, all).map_err(|refusal| (Check::Required, refusal))?;
+    per_concurrent_instance::seats(claim, item, candidate.state.running_seats)
         .map_err(|refusal| (Check::Room, refusal))
 }
 
@@ -143,6 +162,79 @@ fn covers_products(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
     ))
 }
 
+fn covers_modules(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
+    let missing = claim.modules.iter().find(|module| !item.modules.contains(module));
+    match missing {
+        Some(module) if !item.modules.is_empty() => Err(Refusal::new(
+            ErrorCode::NO_ITEM_FITS,
+            format!(
+                "module {module} was asked for; item \"{}\" covers {}",
+                item.item_id,
+                item.modules.join(", ")
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn covers_version(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
+    let range = &item.versions;
+    if claim.product_version.as_ref().map_or(range.is_unbounded(), |version| range.covers(version)) {
+        return Ok(());
+    }
+    let text = |end: &Option<Version>, open: &str| end.as_ref().map_or(open.to_owned(), Version::to_string);
+    let asked = claim.product_version.as_ref().map_or("none".to_owned(), Version::to_string);
+    Err(Refusal::new(
+        ErrorCode::VERSION_MISMATCH,
+        format!(
+            "the product's version is {asked}; item \"{}\" covers versions from {} to {}",
+            item.item_id,
+            text(&range.from, "the first"),
+            text(&range.to, "the last")
+        ),
+    ))
+}
+
+fn covers_edition(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
+    match &item.edition {
+        Some(edition) if claim.product_edition.as_ref() != Some(edition) => Err(Refusal::new(
+            ErrorCode::EDITION_MISMATCH,
+            format!(
+                "the product's edition is {:?}; item \"{}\" covers {edition:?}",
+                claim.product_edition.as_deref().unwrap_or("none"),
+                item.item_id
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn not_revoked(candidate: &Candidate) -> Result<(), Refusal> {
+    if !candidate.revoked {
+        return Ok(());
+    }
+    let detail = format!("item \"{}\" has been revoked; ask your vendor", candidate.item.item_id);
+    Err(Refusal::new(ErrorCode::REVOKED, detail))
+}
+
+fn has_required(claim: &Claim, item: &LicenseItem, all: &[Candidate]) -> Result<(), Refusal> {
+    let is_there = |id: &String| {
+        all.iter().any(|other| {
+            other.item.item_id == *id && !other.revoked && validity::in_effect(&other.item, claim.now).is_ok()
+        })
+    };
+    match item.requires.iter().find(|id| !is_there(id)) {
+        None => Ok(()),
+        Some(id) => Err(Refusal::new(
+            ErrorCode::REQUIRED_ITEM_MISSING,
+            format!(
+                "item \"{}\" depends on item \"{id}\", which is not under this handshake code, or not in effect",
+                item.item_id
+            ),
+        )),
+    }
+}
+
 /// The name by which the wire knows a charge way or deployment type.
 fn name(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default()
@@ -161,7 +253,7 @@ mod tests {
     }
 
     fn index(claim: &Claim, candidates: &[Candidate]) -> Result<usize, ErrorCode> {
-        choose(claim, candidates).map(|(index, _)| index).map_err(|refusal| refusal.code)
+        choose(claim, candidates, Order::ByRule).map(|(index, _)| index).map_err(|refusal| refusal.code)
     }
 
     #[test]
@@ -202,7 +294,7 @@ mod tests {
     fn a_charge_way_that_cannot_be_granted_is_called_that() {
         for (way, _) in ChargeWay::ALL {
             let item = [changed(4, |item| item.charge_way = way)];
-            let outcome = choose(&Claim { charge_way: Some(way), ..claim(1) }, &item);
+            let outcome = choose(&Claim { charge_way: Some(way), ..claim(1) }, &item, Order::ByRule);
             if way == ChargeWay::ConcurrentInstance {
                 assert_eq!(outcome, Ok((0, 1)));
             } else {
@@ -255,5 +347,54 @@ mod tests {
         assert_eq!(index(&claim(2), &candidates), Ok(0));
         assert_eq!(index(&claim(3), &candidates), Ok(1));
         assert_eq!(index(&claim(5), &candidates), Err(ErrorCode::INSTANCE_COUNT_OVER_LIMIT));
+    }
+
+    #[test]
+    fn the_operators_order_wins_over_the_rule() {
+        let late = changed(4, |item| item.expires_at = EXPIRY + 1);
+        let listed = [late, candidate(4)];
+        assert_eq!(choose(&claim(1), &listed, Order::ByRule), Ok((1, 1)));
+        assert_eq!(choose(&claim(1), &listed, Order::AsListed), Ok((0, 1)));
+    }
+
+    #[test]
+    fn modules_version_and_edition_must_be_covered_where_the_item_names_them() {
+        let covers = |item: &dyn Fn(&mut LicenseItem), asked: &dyn Fn(&mut Claim)| {
+            let mut claim = claim(1);
+            asked(&mut claim);
+            index(&claim, &[changed(4, item)]).err()
+        };
+        let ocr = |item: &mut LicenseItem| item.modules = vec!["OCR".into()];
+        assert_eq!(covers(&ocr, &|_| {}), None);
+        assert_eq!(covers(&ocr, &|claim| claim.modules = vec!["OCR".into()]), None);
+        let pdf = |claim: &mut Claim| claim.modules = vec!["OCR".into(), "PDFR".into()];
+        assert_eq!(covers(&ocr, &pdf), Some(ErrorCode::NO_ITEM_FITS));
+        assert_eq!(covers(&|_| {}, &pdf), None);
+
+        let nine = |item: &mut LicenseItem| item.versions.to = Some("9".parse().unwrap());
+        assert_eq!(covers(&nine, &|claim| claim.product_version = Some("9.6".parse().unwrap())), None);
+        let ten = |claim: &mut Claim| claim.product_version = Some("10.0".parse().unwrap());
+        assert_eq!(covers(&nine, &ten), Some(ErrorCode::VERSION_MISMATCH));
+        assert_eq!(covers(&nine, &|_| {}), Some(ErrorCode::VERSION_MISMATCH));
+        assert_eq!(covers(&|_| {}, &ten), None);
+
+        let pro = |item: &mut LicenseItem| item.edition = Some("pro".into());
+        assert_eq!(covers(&pro, &|claim| claim.product_edition = Some("pro".into())), None);
+        assert_eq!(covers(&pro, &|_| {}), Some(ErrorCode::EDITION_MISMATCH));
+        assert_eq!(covers(&|_| {}, &|claim| claim.product_edition = Some("pro".into())), None);
+    }
+
+    #[test]
+    fn a_revoked_item_and_one_that_lacks_what_it_depends_on_are_refused() {
+        let mut revoked = candidate(4);
+        revoked.revoked = true;
+        assert_eq!(index(&claim(1), &[revoked.clone()]), Err(ErrorCode::REVOKED));
+        let addon = changed(5, |item| item.requires = vec!["item-4".into()]);
+        let missing = Err(ErrorCode::REQUIRED_ITEM_MISSING);
+        assert_eq!(index(&claim(5), std::slice::from_ref(&addon)), missing);
+        assert_eq!(index(&claim(5), &[addon.clone(), revoked]), missing);
+        let expired = changed(4, |item| item.expires_at = START - 8 * 86_400);
+        assert_eq!(index(&claim(5), &[addon.clone(), expired]), missing);
+        assert_eq!(index(&claim(5), &[addon, candidate(4)]), Ok(0));
     }
 }

@@ -4,6 +4,8 @@
 //! has read its input and will write its outcome, so racing requests cannot both get the last seat; a
 //! simulation or a planner can run the same code without any store.
 
+pub mod access;
+pub mod clone;
 pub mod handshake;
 pub mod item_choice;
 pub mod per_concurrent_instance;
@@ -11,11 +13,12 @@ pub mod validity;
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
 
 /// What a device asks for, at one instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Where the software runs.
     pub deployment_type: DeploymentType,
@@ -25,21 +28,46 @@ pub struct Claim {
     pub products: u32,
     /// x: seats asked for.
     pub seats: u32,
+    /// Names of the modules asked for.
+    pub modules: Vec<String>,
+    /// Version of the product, if it is known.
+    pub product_version: Option<Version>,
+    /// Edition of the product, if it is known.
+    pub product_edition: Option<String>,
     /// Days for which the caller wants to work without contact.
     pub buffer_days: u32,
     /// The instant, Unix seconds.
     pub now: u64,
 }
 
-/// An item of the handshake code, with what the device has under it already.
+/// An item of the handshake code, with what the rules need to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The item.
     pub item: LicenseItem,
+    /// Whether the operator has revoked it.
+    pub revoked: bool,
+    /// How it stands, for this device.
+    pub state: ItemState,
+}
+
+/// How an item stands at the instant of a request, for the device that asks. The store reads it in the
+/// transaction of the decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ItemState {
     /// The highest x among the device's running authorisations under it; 0 when it has none.
     pub running_seats: u32,
     /// Serial of the newest local licence of the device under it; 0 when it has none.
     pub newest_serial: u32,
+}
+
+/// In which order items are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By the rule: soonest expiry, then the most specific, then the least restrictive.
+    ByRule,
+    /// As the operator has listed them.
+    AsListed,
 }
 
 /// What a device gets.
@@ -59,13 +87,13 @@ pub struct Grant {
 ///
 /// # Errors
 /// The rule that stands in the way.
-pub fn decide(claim: &Claim, candidates: &[Candidate]) -> Result<Grant, Refusal> {
-    let (candidate, seats) = item_choice::choose(claim, candidates)?;
+pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<Grant, Refusal> {
+    let (candidate, seats) = item_choice::choose(claim, candidates, order)?;
     let chosen = &candidates[candidate];
     Ok(Grant {
         candidate,
         seats,
-        serial: validity::next_serial(chosen.newest_serial, claim.now),
+        serial: validity::next_serial(chosen.state.newest_serial, claim.now),
         valid_until: validity::valid_until(&chosen.item, claim.buffer_days, claim.now),
     })
 }
@@ -85,7 +113,7 @@ pub(crate) mod fixture {
     }
 
     pub(crate) fn candidate(quota: u64) -> Candidate {
-        Candidate { item: item(quota), running_seats: 0, newest_serial: 0 }
+        Candidate { item: item(quota), revoked: false, state: ItemState::default() }
     }
 
     pub(crate) fn claim(seats: u32) -> Claim {
@@ -94,6 +122,9 @@ pub(crate) mod fixture {
             charge_way: None,
             products: 0xffff,
             seats,
+            modules: Vec::new(),
+            product_version: None,
+            product_edition: None,
             buffer_days: 7,
             now: START,
         }

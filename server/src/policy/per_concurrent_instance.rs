@@ -47,7 +47,11 @@ fn over_limit(requested: u32, item: &LicenseItem) -> Refusal {
             "{requested} seats were asked for, item \"{}\" has {}; ask for a number from 1 to {}",
             item.item_id, item.quota, item.quota
         ),
-        numbers: Some(ProblemNumbers { requested: u64::from(requested), quota: item.quota }),
+        numbers: Some(ProblemNumbers {
+            requested: u64::from(requested),
+            quota: item.quota,
+            ..ProblemNumbers::default()
+        }),
     }
 }
 
@@ -82,7 +86,8 @@ mod tests {
     #[test]
     fn a_refusal_carries_its_numbers() {
         let refusal = seats(&claim(5), &item(4), 0).unwrap_err();
-        assert_eq!(refusal.numbers, Some(ProblemNumbers { requested: 5, quota: 4 }));
+        let expected = ProblemNumbers { requested: 5, quota: 4, ..ProblemNumbers::default() };
+        assert_eq!(refusal.numbers, Some(expected));
         assert!(refusal.detail.contains("from 1 to 4"), "{}", refusal.detail);
     }
 

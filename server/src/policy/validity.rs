@@ -11,6 +11,7 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{DAY_SECONDS, EXPIRY_GRACE_DAYS, LicenseItem};
+use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use crate::error::Refusal;
 use crate::utc;
@@ -44,11 +45,13 @@ pub fn in_effect(item: &LicenseItem, now: u64) -> Result<(), Refusal> {
 }
 
 /// Until when a device may go on without contact: as long as it asks for, but 7 days at least; no longer
-/// than the item's offline days; and never beyond the grace after the item's expiry.
+/// than the item's offline days, of which 0 means one slot; and never beyond the grace after the item's
+/// expiry.
 #[must_use]
 pub fn valid_until(item: &LicenseItem, buffer_days: u32, now: u64) -> u64 {
     let days = buffer_days.max(BUFFER_DAYS_MIN).min(item.offline_days);
-    now.saturating_add(u64::from(days) * DAY_SECONDS).min(item.grace_ends_at())
+    let seconds = if days == 0 { SLOT_SECONDS } else { u64::from(days) * DAY_SECONDS };
+    now.saturating_add(seconds).min(item.grace_ends_at())
 }
 
 /// Serial of the next local licence for a device and item: greater than the last one, and at least the
@@ -95,7 +98,7 @@ mod tests {
             (30, 31, START, START + 30 * day),
             (30, u32::MAX, START, START + 30 * day),
             (1, 7, START, START + day),
-            (0, 7, START, START),
+            (0, 7, START, START + SLOT_SECONDS),
             (30, 7, EXPIRY - 1, EXPIRY - 1 + 7 * day),
             (30, 7, EXPIRY, EXPIRY + 7 * day),
             (30, 7, EXPIRY + 1, EXPIRY + 7 * day),

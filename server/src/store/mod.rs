@@ -8,11 +8,12 @@ pub mod sqlite;
 
 use std::pin::Pin;
 
-use seatmeter_protocol::license::{LicenseFile, LicenseItem};
-use seatmeter_protocol::message::{DeviceFacts, UsageAnswer, UsageKind, UsageReport};
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::message::{DeviceFacts, UsageAnswer, UsageKind, UsageReport, ValidationFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::error::Error;
+use crate::operation::{Actor, Change, Listing, View};
 use crate::policy::Claim;
 
 /// The store's answer, once it is durable.
@@ -21,14 +22,20 @@ pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 /// What the server remembers.
 pub trait Store: Send + Sync + 'static {
     /// Decides an authorisation, and remembers it when it is granted.
-    fn authorize(&self, request: Authorization) -> Reply<Granted>;
+    fn authorize(&self, request: Authorization) -> Reply<Decision>;
 
-    /// Raises the recorded totals to those of the report.
-    fn record(&self, report: UsageReport, now: u64) -> Reply<UsageAnswer>;
+    /// Raises the recorded totals to those of the report. `vouched` are local licences that came with it and
+    /// that this server has signed.
+    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer>;
 
-    /// Takes in a licence file; refuses one that is there already. With a handshake code, makes that too:
-    /// over all items of the file, in their order, as default of the organization.
-    fn import(&self, import: Import) -> Reply<()>;
+    /// Carries out what an operator wants, with a line in the audit log.
+    fn change(&self, change: Change, by: Actor) -> Reply<()>;
+
+    /// Reads a list.
+    fn look(&self, view: View, now: u64) -> Reply<Listing>;
+
+    /// Name and hash of every token of the admin API that is not revoked.
+    fn token_hashes(&self) -> Reply<Vec<(String, String)>>;
 
     /// What is known of an organization; `None` when there is no such one.
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>>;
@@ -48,8 +55,25 @@ pub struct Authorization {
     pub device: DeviceFacts,
     /// What is asked for.
     pub claim: Claim,
+    /// The hash of the session password that the request was found to know.
+    pub proven_hash: Option<String>,
+    /// Facts of the application.
+    pub validation: ValidationFacts,
+    /// The local licence that the device holds, when this server has signed it for this device.
+    pub held: Option<LocalLicense>,
+    /// Which of the device's ways of asking this is, or empty.
+    pub scope: String,
     /// Id of the local licence, if it is granted.
     pub license_id: String,
+}
+
+/// What an authorisation came to, when it was not refused.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// It is granted.
+    Granted(Box<Granted>),
+    /// The handshake code has a session password with this hash: prove first that the request knows it.
+    ProvePassword(String),
 }
 
 /// A granted authorisation.
@@ -63,6 +87,8 @@ pub struct Granted {
     pub license_file: Signed,
     /// The key that has signed the licence file.
     pub root_key: PublicKey,
+    /// Id of the server's key that the licence file names.
+    pub server_key_id: String,
     /// Seats of the device.
     pub seats: u32,
     /// Serial of the local licence.

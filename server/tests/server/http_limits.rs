@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::*;
 use seatmeter_server::error::Error;
+use seatmeter_server::http::Web;
+use seatmeter_server::http::listen::ConnectionLimits;
+use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
-use seatmeter_server::store::{Authorization, Granted, Import, Organization, Reply, Store};
+use seatmeter_server::operation::{Actor, Change, Listing, View};
+use seatmeter_server::store::{Authorization, Decision, Organization, Reply, Store};
 
 use crate::support::*;
 
@@ -174,7 +179,10 @@ fn nothing_takes_longer_than_its_time() {
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let store = Arc::new(SilentStore);
-    let licensing = Licensing { store, key: server_key(), clock: ManualClock::at(START) };
+    let licensing =
+        Licensing { store, keys: Keyring::new(server_key(), vec![]), clock: ManualClock::at(START) };
+    let connections = ConnectionLimits { head_time_max: None, ..ConnectionLimits::default() };
+    let web = Web { connections, ..Web::new(Arc::new(licensing)) };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -187,7 +195,7 @@ fn nothing_takes_longer_than_its_time() {
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let stop = async { stopped.await.unwrap_or(()) };
-                seatmeter_server::http::serve(listener, Arc::new(licensing), stop).await.unwrap();
+                seatmeter_server::http::serve(listener, Arc::new(web), stop).await.unwrap();
             });
         });
         let body = serde_json::to_vec(&report(&id(), vec![])).unwrap();
@@ -204,15 +212,23 @@ fn nothing_takes_longer_than_its_time() {
 struct SilentStore;
 
 impl Store for SilentStore {
-    fn authorize(&self, _: Authorization) -> Reply<Granted> {
+    fn authorize(&self, _: Authorization) -> Reply<Decision> {
         Box::pin(std::future::pending())
     }
 
-    fn record(&self, _: UsageReport, _: u64) -> Reply<UsageAnswer> {
+    fn record(&self, _: UsageReport, _: Vec<LocalLicense>, _: u64) -> Reply<UsageAnswer> {
         Box::pin(std::future::pending())
     }
 
-    fn import(&self, _: Import) -> Reply<()> {
+    fn change(&self, _: Change, _: Actor) -> Reply<()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn look(&self, _: View, _: u64) -> Reply<Listing> {
+        Box::pin(std::future::pending())
+    }
+
+    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
         Box::pin(std::future::pending())
     }
 
@@ -229,16 +245,24 @@ impl Store for SilentStore {
 struct BrokenStore;
 
 impl Store for BrokenStore {
-    fn authorize(&self, _: Authorization) -> Reply<Granted> {
+    fn authorize(&self, _: Authorization) -> Reply<Decision> {
         panic!("on purpose")
     }
 
-    fn record(&self, _: UsageReport, _: u64) -> Reply<UsageAnswer> {
+    fn record(&self, _: UsageReport, _: Vec<LocalLicense>, _: u64) -> Reply<UsageAnswer> {
         Box::pin(async { Err(Error::Busy) })
     }
 
-    fn import(&self, _: Import) -> Reply<()> {
+    fn change(&self, _: Change, _: Actor) -> Reply<()> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn look(&self, _: View, _: u64) -> Reply<Listing> {
+        Box::pin(async { Ok(Listing::Tokens(Vec::new())) })
+    }
+
+    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn organization(&self, _: String) -> Reply<Option<Organization>> {

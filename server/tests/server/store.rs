@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use seatmeter_protocol::charge_way::DeploymentType;
-use seatmeter_protocol::message::{UsageKind, UsageTotal};
+use seatmeter_protocol::message::{UsageKind, UsageTotal, ValidationFacts};
 use seatmeter_protocol::signature::Signed;
 use seatmeter_server::error::Error;
+use seatmeter_server::operation::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::store::sqlite::{SqliteStore, UsageReader};
-use seatmeter_server::store::{Authorization, Import, Reply, Store, UsageFilter};
+use seatmeter_server::store::{Authorization, Decision, Import, Reply, Store, UsageFilter};
 
 use crate::support::*;
 
@@ -22,8 +23,9 @@ fn store_with_device(path: &Path) -> (SqliteStore, String, String) {
     let file = license_file("acme", vec![item("instances", 4)]);
     let envelope = Signed::seal(&file, &vendor()).unwrap();
     let root_key = vendor().public().clone();
-    wait(store.import(Import { file, envelope, root_key, handshake_code: Some(CODE.into()), now: START }))
-        .unwrap();
+    let import = Import { file, envelope, root_key, handshake_code: Some(CODE.into()), now: START };
+    let by = Actor { name: "test".into(), now: START };
+    wait(store.change(Change::Import(Box::new(import)), by)).unwrap();
     let (uuid, license_id) = (id(), id());
     wait(store.authorize(authorization(&uuid, &license_id))).unwrap();
     (store, uuid, license_id)
@@ -39,9 +41,16 @@ fn authorization(uuid: &str, license_id: &str) -> Authorization {
             charge_way: None,
             products: 1,
             seats: 1,
+            modules: Vec::new(),
+            product_version: None,
+            product_edition: None,
             buffer_days: 7,
             now: START,
         },
+        proven_hash: None,
+        validation: ValidationFacts::default(),
+        held: None,
+        scope: String::new(),
         license_id: license_id.into(),
     }
 }
@@ -65,12 +74,14 @@ fn what_was_recorded_is_there_after_reopening() {
     let path = folder.path().join("db");
     let (store, uuid, license_id) = store_with_device(&path);
     let sent = report(&uuid, vec![segment(&id(), &license_id, vec![scans(1, 2, 3)])]);
-    wait(store.record(sent.clone(), START)).unwrap();
+    wait(store.record(sent.clone(), Vec::new(), START)).unwrap();
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
-    wait(store.record(sent, START)).unwrap();
+    wait(store.record(sent, Vec::new(), START)).unwrap();
     assert_eq!(totals(&path, UsageFilter::ALL), [scans(1, 2, 3)]);
-    let again = wait(store.authorize(authorization(&uuid, &id()))).unwrap();
+    let Decision::Granted(again) = wait(store.authorize(authorization(&uuid, &id()))).unwrap() else {
+        panic!("there is no password");
+    };
     let first_serial = u32::try_from(START - 1_577_836_800).unwrap();
     assert_eq!(again.serial, first_serial + 1);
 }
@@ -96,7 +107,7 @@ fn any_order_of_reports_comes_to_the_same_totals() {
         let segment_id = id();
         for index in order.iter().chain(&order) {
             let sent = segment(&segment_id, &license_id, history[*index].clone());
-            wait(store.record(report(&uuid, vec![sent]), START)).unwrap();
+            wait(store.record(report(&uuid, vec![sent]), Vec::new(), START)).unwrap();
         }
         assert_eq!(totals(&path, UsageFilter::ALL), expected, "order {order:?}");
     }
@@ -119,7 +130,7 @@ fn a_filter_keeps_the_slots_from_and_before() {
     let path = folder.path().join("db");
     let (store, uuid, license_id) = store_with_device(&path);
     let counted = vec![scans(1, 2, 1), scans(2, 2, 1), scans(3, 2, 1)];
-    wait(store.record(report(&uuid, vec![segment(&id(), &license_id, counted)]), START)).unwrap();
+    wait(store.record(report(&uuid, vec![segment(&id(), &license_id, counted)]), Vec::new(), START)).unwrap();
     let slots = |from_slot, until_slot| {
         let filter = UsageFilter { from_slot, until_slot };
         totals(&path, filter).iter().map(|total| total.slot).collect::<Vec<_>>()

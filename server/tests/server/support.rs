@@ -13,7 +13,8 @@ use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey, random_id};
 use seatmeter_server::clock::Clock;
-use seatmeter_server::http;
+use seatmeter_server::http::{self, Web};
+use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::store::Store;
 use seatmeter_server::store::sqlite::SqliteStore;
@@ -93,21 +94,46 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// With organization `acme`, these items and [`CODE`].
     pub(crate) fn with_items(items: Vec<LicenseItem>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("seatmeter.db")).unwrap();
-        let server = Self::on_store(folder, Arc::new(store));
+        let server = Self::empty();
         server.import(&license_file("acme", items), Some(CODE)).unwrap();
         server
     }
 
+    /// Without any licence.
+    pub(crate) fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("seatmeter.db")).unwrap();
+        Self::on_store(folder, Arc::new(store))
+    }
+
     pub(crate) fn on_store(folder: tempfile::TempDir, store: Arc<dyn Store>) -> Self {
+        Self::with_web(folder, store, |web| Web { open_to_loopback: true, ..web })
+    }
+
+    /// With other limits or another role than usual.
+    pub(crate) fn with_web(
+        folder: tempfile::TempDir,
+        store: Arc<dyn Store>,
+        change: impl FnOnce(Web) -> Web,
+    ) -> Self {
+        Self::with_keys(folder, store, Keyring::new(server_key(), vec![]), change)
+    }
+
+    /// With other keys, too.
+    pub(crate) fn with_keys(
+        folder: tempfile::TempDir,
+        store: Arc<dyn Store>,
+        keys: Keyring,
+        change: impl FnOnce(Web) -> Web,
+    ) -> Self {
         let clock = ManualClock::at(START);
-        let licensing = Arc::new(Licensing { store, key: server_key(), clock: clock.clone() });
+        let licensing = Arc::new(Licensing { store, keys, clock: clock.clone() });
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(http::serve(listener, licensing.clone(), std::future::pending()));
+        let web = Arc::new(change(Web::new(licensing.clone())));
+        runtime.spawn(http::serve(listener, web, std::future::pending()));
         Self { address, clock, folder, licensing, runtime }
     }
 
@@ -118,7 +144,12 @@ impl TestServer {
     ) -> Result<(), seatmeter_server::error::Error> {
         let envelope = Signed::seal(file, &vendor()).unwrap();
         let code = code.map(str::to_owned);
-        self.runtime.block_on(self.licensing.import(envelope, vendor().public().clone(), code))
+        self.runtime.block_on(self.licensing.import(envelope, vendor().public().clone(), code, "test"))
+    }
+
+    /// Waits for what the server does on its own side.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     pub(crate) fn database(&self) -> rusqlite::Connection {
@@ -178,6 +209,12 @@ pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
         products: 0xffff,
         seats,
         buffer_days: 7,
+        modules: Vec::new(),
+        product_version: None,
+        product_edition: None,
+        validation: ValidationFacts::default(),
+        held_license: None,
+        scope: String::new(),
     }
 }
 
@@ -200,7 +237,7 @@ pub(crate) fn report(uuid: &str, segments: Vec<SegmentReport>) -> UsageReport {
 
 /// A request, written out by hand so that it can be a wrong one.
 pub(crate) struct Request {
-    method: &'static str,
+    method: String,
     path: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
@@ -208,8 +245,14 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(method: &'static str, path: &str) -> Self {
-        Self { method, path: path.into(), headers: Vec::new(), body: Vec::new(), bytes_withheld: 0 }
+    pub(crate) fn new(method: &str, path: &str) -> Self {
+        Self {
+            method: method.into(),
+            path: path.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            bytes_withheld: 0,
+        }
     }
 
     /// A post of JSON, as yet without a nonce.
@@ -217,6 +260,11 @@ impl Request {
         let mut request = Self::new("POST", path).header("content-type", "application/json");
         request.body = body.to_vec();
         request
+    }
+
+    /// A request of the admin API.
+    pub(crate) fn json(method: &str, path: &str, body: &str) -> Self {
+        Self { method: method.into(), ..Self::post(path, body.as_bytes()) }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {

@@ -1,22 +1,43 @@
-//! Organizations, licence files and handshake codes.
+//! Licence files: taken in once, or issued anew.
+//!
+//! | there is | the file | outcome |
+//! | --- | --- | --- |
+//! | no file of this id | – | taken in |
+//! | one | same root key and organization, issued later, with all items that the old one has | takes its place |
+//! | one | anything else | refused |
+//!
+//! A file that is issued anew renews or extends items, or names a new key of this server. The organization's
+//! first file says whose root key it trusts.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 
+use super::operation::{make_code, set_items};
 use super::stored;
 use crate::error::Error;
+use crate::operation::CodeItems;
 use crate::store::{Import, Organization};
 
-pub(super) fn import(connection: &Connection, import: &Import) -> Result<(), Error> {
+/// Takes the file in, and tells the audit log about it.
+pub(super) fn import(connection: &Connection, import: &Import) -> Result<String, Error> {
     let file = &import.file;
-    refuse_what_is_there(connection, import)?;
+    require_known_root(connection, import)?;
+    let old = old_issue(connection, &file.file_id)?;
+    if let Some(old) = &old {
+        require_newer(old, file)?;
+    }
     connection.execute(
         "INSERT INTO organization (organization_id, name) VALUES (?1, ?2)
          ON CONFLICT (organization_id) DO UPDATE SET name = excluded.name",
         params![file.organization_id, file.organization_name],
     )?;
     connection.execute(
-        "INSERT INTO license_file (file_id, organization_id, root_key, payload, key_id, signature, imported_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO license_file (file_id, organization_id, root_key, payload, key_id, signature, imported_at,
+                                   server_key_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (file_id) DO UPDATE
+            SET payload = excluded.payload, signature = excluded.signature, imported_at = excluded.imported_at,
+                server_key_id = excluded.server_key_id",
         params![
             file.file_id,
             file.organization_id,
@@ -24,57 +45,90 @@ pub(super) fn import(connection: &Connection, import: &Import) -> Result<(), Err
             import.envelope.payload,
             import.envelope.key_id,
             import.envelope.signature,
-            stored(import.now)
+            stored(import.now),
+            file.server_key.id()
         ],
     )?;
     for item in &file.items {
-        let definition = serde_json::to_string(item)
-            .map_err(|e| Error::Internal(format!("item \"{}\" has no JSON form: {e}", item.item_id)))?;
-        connection.execute(
-            "INSERT INTO license_item (item_id, file_id, definition) VALUES (?1, ?2, ?3)",
-            params![item.item_id, file.file_id, definition],
-        )?;
+        put_item(connection, file, item)?;
     }
-    match &import.handshake_code {
-        Some(code) => make_default_code(connection, import, code),
-        None => Ok(()),
+    if let Some(code) = &import.handshake_code {
+        make_default_code(connection, import, code)?;
     }
+    let how = if old.is_some() { "issued anew" } else { "new" };
+    Ok(format!("{how}, organization {}, {} items", file.organization_id, file.items.len()))
 }
 
-fn refuse_what_is_there(connection: &Connection, import: &Import) -> Result<(), Error> {
-    let there = |query: &str, id: &str| connection.prepare_cached(query)?.exists([id]);
-    let file = &import.file;
-    if there("SELECT 1 FROM license_file WHERE file_id = ?1", &file.file_id)? {
-        return Err(Error::Setup(format!("licence file \"{}\" was imported already.", file.file_id)));
-    }
-    for item in &file.items {
-        if there("SELECT 1 FROM license_item WHERE item_id = ?1", &item.item_id)? {
-            return Err(Error::Setup(format!(
-                "licence file \"{}\" has item \"{}\", which is here already from another file.",
-                file.file_id, item.item_id
-            )));
-        }
-    }
-    match &import.handshake_code {
-        Some(code) if there("SELECT 1 FROM handshake_code WHERE handshake_code = ?1", code)? => {
-            Err(Error::Setup(format!("there is a handshake code \"{code}\" already. Choose another one.")))
-        }
+fn require_known_root(connection: &Connection, import: &Import) -> Result<(), Error> {
+    let known: Option<String> = connection
+        .prepare_cached("SELECT root_key FROM license_file WHERE organization_id = ?1 LIMIT 1")?
+        .query_row([&import.file.organization_id], |row| row.get(0))
+        .optional()?;
+    match known {
+        Some(known) if known != import.root_key.to_string() => Err(Error::conflict(format!(
+            "licence file \"{}\" is signed by root key {}, but organization \"{}\" has files of another vendor's \
+             root key. Ask your vendor which is his",
+            import.file.file_id,
+            import.root_key.id(),
+            import.file.organization_id
+        ))),
         _ => Ok(()),
     }
 }
 
+fn old_issue(connection: &Connection, file_id: &str) -> Result<Option<LicenseFile>, Error> {
+    let payload: Option<String> = connection
+        .prepare_cached("SELECT payload FROM license_file WHERE file_id = ?1")?
+        .query_row([file_id], |row| row.get(0))
+        .optional()?;
+    payload
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|e| Error::Store(format!("licence file \"{file_id}\" is damaged: {e}")))
+}
+
+fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
+    let no = |why: String| Err(Error::conflict(format!("licence file \"{}\" {why}", file.file_id)));
+    if file.issued_at <= old.issued_at {
+        return no("was imported already, as this issue or a later one".into());
+    }
+    if file.organization_id != old.organization_id {
+        return no(format!("is here already, for organization \"{}\"", old.organization_id));
+    }
+    let gone = old.items.iter().find(|item| !file.items.iter().any(|new| new.item_id == item.item_id));
+    match gone {
+        Some(item) => no(format!(
+            "is here already with item \"{}\", which this issue does not have. Ask your vendor for one with \
+             all items",
+            item.item_id
+        )),
+        None => Ok(()),
+    }
+}
+
+fn put_item(connection: &Connection, file: &LicenseFile, item: &LicenseItem) -> Result<(), Error> {
+    let definition = serde_json::to_string(item)
+        .map_err(|e| Error::Internal(format!("item \"{}\" has no JSON form: {e}", item.item_id)))?;
+    let rows = connection.execute(
+        "INSERT INTO license_item (item_id, file_id, definition) VALUES (?1, ?2, ?3)
+         ON CONFLICT (item_id) DO UPDATE SET definition = excluded.definition
+          WHERE license_item.file_id = excluded.file_id",
+        params![item.item_id, file.file_id, definition],
+    )?;
+    if rows == 0 {
+        return Err(Error::conflict(format!(
+            "licence file \"{}\" has item \"{}\", which is here already from another file",
+            file.file_id, item.item_id
+        )));
+    }
+    Ok(())
+}
+
 fn make_default_code(connection: &Connection, import: &Import, code: &str) -> Result<(), Error> {
     let organization_id = &import.file.organization_id;
-    connection.execute(
-        "INSERT INTO handshake_code (handshake_code, organization_id, made_at) VALUES (?1, ?2, ?3)",
-        params![code, organization_id, stored(import.now)],
-    )?;
-    for (position, item) in (1_i64..).zip(&import.file.items) {
-        connection.execute(
-            "INSERT INTO handshake_item (handshake_code, position, item_id) VALUES (?1, ?2, ?3)",
-            params![code, position, item.item_id],
-        )?;
-    }
+    make_code(connection, code, organization_id, import.now)?;
+    let item_ids = import.file.items.iter().map(|item| item.item_id.clone()).collect();
+    set_items(connection, code, &CodeItems { item_ids, own_order: false })?;
     connection.execute(
         "UPDATE organization SET default_handshake_code = ?2 WHERE organization_id = ?1",
         params![organization_id, code],

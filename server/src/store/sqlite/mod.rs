@@ -11,9 +11,13 @@
 //! such as `usage show` read while the server writes.
 
 mod authorization;
+mod copy;
 mod epoch;
+mod held;
 mod import;
+mod item_state;
 mod migration;
+mod operation;
 mod reader;
 mod usage;
 mod writer;
@@ -22,11 +26,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 
 use crate::error::Error;
-use crate::store::{Authorization, Granted, Import, Organization, Reply, Store};
+use crate::operation::{Actor, Change, Listing, View};
+use crate::store::{Authorization, Decision, Organization, Reply, Store};
 
+pub use copy::{copy_with_keys, restore_copy};
 pub use reader::UsageReader;
 use writer::Writer;
 
@@ -76,16 +83,24 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn authorize(&self, request: Authorization) -> Reply<Granted> {
+    fn authorize(&self, request: Authorization) -> Reply<Decision> {
         self.writer.submit(move |connection| authorization::authorize(connection, &request))
     }
 
-    fn record(&self, report: UsageReport, now: u64) -> Reply<UsageAnswer> {
-        self.writer.submit(move |connection| usage::record(connection, &report, now))
+    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer> {
+        self.writer.submit(move |connection| usage::record(connection, &report, &vouched, now))
     }
 
-    fn import(&self, import: Import) -> Reply<()> {
-        self.writer.submit(move |connection| import::import(connection, &import))
+    fn change(&self, change: Change, by: Actor) -> Reply<()> {
+        self.writer.submit(move |connection| operation::change(connection, &change, &by))
+    }
+
+    fn look(&self, view: View, now: u64) -> Reply<Listing> {
+        self.writer.submit(move |connection| operation::look(connection, &view, now))
+    }
+
+    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
+        self.writer.submit(operation::token_hashes)
     }
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {

@@ -19,7 +19,8 @@ pub struct UsageReader {
 // A sum of counters may be greater than SQLite's integers, which would be an error: the two halves cannot.
 const ROWS: &str = "
     SELECT segment.handshake_code, segment.item_id, segment.device_uuid,
-           coalesce((SELECT friendly_name FROM device
+           coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = segment.device_uuid),
+                    (SELECT friendly_name FROM device
                       WHERE device.item_id = segment.item_id AND device.device_uuid = segment.device_uuid), ''),
            usage.slot, usage.kind, usage.what, sum(usage.total >> 32), sum(usage.total & 0xffffffff)
       FROM usage JOIN segment USING (item_id, segment_id)

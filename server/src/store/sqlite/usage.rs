@@ -6,10 +6,11 @@
 //! A segment is booked whole or not at all; one that cannot be booked does not hold up the others.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{SegmentRefusal, SegmentReport, UsageAnswer, UsageReport};
 
 use super::epoch::epoch;
-use super::stored;
+use super::{held, stored};
 use crate::error::Error;
 
 /// Whom a segment is booked to.
@@ -19,8 +20,16 @@ struct Account {
     handshake_code: String,
 }
 
-pub(super) fn record(connection: &Connection, report: &UsageReport, now: u64) -> Result<UsageAnswer, Error> {
+pub(super) fn record(
+    connection: &Connection,
+    report: &UsageReport,
+    vouched: &[LocalLicense],
+    now: u64,
+) -> Result<UsageAnswer, Error> {
     let mut answer = UsageAnswer { epoch: epoch(connection)?, ..UsageAnswer::default() };
+    for license in vouched {
+        held::remember(connection, license, &report.device)?;
+    }
     for segment in &report.segments {
         match record_segment(connection, &report.device.uuid, segment, now)? {
             None => answer.recorded.push(segment.segment_id.clone()),

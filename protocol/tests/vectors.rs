@@ -1,0 +1,164 @@
+//! The test vectors of `docs/wire.md`: committed JSON that any other implementation can check itself against.
+//!
+//! `UPDATE_VECTORS=1 cargo test -p seatmeter-protocol --test vectors` writes them anew.
+
+#![allow(clippy::unwrap_used, reason = "everything here is a test")]
+#![allow(clippy::disallowed_methods, reason = "the test run is asked to write files by its environment")]
+
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::message::*;
+use seatmeter_protocol::signature::{AnswerFacts, Document, Signed, SigningKey, digest_hex};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+const NOW: u64 = 1_800_000_000;
+
+fn key(byte: &str) -> SigningKey {
+    SigningKey::from_seed(&byte.repeat(32)).unwrap()
+}
+
+fn vector(name: &str, content: &Value) {
+    let path = format!("{}/tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = serde_json::to_string_pretty(content).unwrap() + "\n";
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(committed, text, "{name}: run with UPDATE_VECTORS=1 if the wire format is meant to change");
+}
+
+fn seeds() -> Value {
+    json!({ "vendor_seed": "01".repeat(32), "vendor_public": key("01").public(),
+            "server_seed": "02".repeat(32), "server_public": key("02").public(),
+            "server_key_id": key("02").public().id() })
+}
+
+fn file() -> LicenseFile {
+    let scans = LicenseItem {
+        deployment_types: vec![DeploymentType::Desktop],
+        trial: true,
+        ..LicenseItem::new("scans", ChargeWay::BarcodeScan, 1_000, NOW, NOW + 86_400)
+    };
+    LicenseFile {
+        version: 1,
+        file_id: "file-1".into(),
+        organization_id: "acme".into(),
+        organization_name: "Acme & Söhne".into(),
+        server_key: key("02").public().clone(),
+        issued_at: NOW,
+        items: vec![LicenseItem::new("seats", ChargeWay::ConcurrentInstance, 4, NOW, NOW + 86_400), scans],
+    }
+}
+
+fn local() -> LocalLicense {
+    LocalLicense {
+        version: 1,
+        license_id: "33".repeat(16),
+        serial: 7,
+        item_id: "seats".into(),
+        handshake_code: "CODE".into(),
+        device_uuid: "44".repeat(16),
+        charge_way: ChargeWay::ConcurrentInstance,
+        seats: 4,
+        issued_at: NOW,
+        valid_until: NOW + 86_400,
+        item_expires_at: NOW + 86_400,
+    }
+}
+
+#[test]
+fn signed_documents_are_as_committed_and_open() {
+    let license_file = Signed::seal(&file(), &key("01")).unwrap();
+    let local_license = Signed::seal(&local(), &key("02")).unwrap();
+    assert_eq!(license_file.open::<LicenseFile>(key("01").public()).unwrap(), file());
+    assert_eq!(local_license.open::<LocalLicense>(key("02").public()).unwrap(), local());
+    let contexts = [LicenseFile::CONTEXT, LocalLicense::CONTEXT];
+    vector(
+        "documents",
+        &json!({ "keys": seeds(), "contexts": contexts,
+                 "license_file": license_file, "local_license": local_license }),
+    );
+}
+
+#[test]
+fn a_signed_answer_is_as_committed_and_verifies() {
+    let device =
+        DeviceFacts { uuid: "44".repeat(16), friendly_name: "till".into(), library_version: "0.1.0".into() };
+    let total = UsageTotal { slot: 10_000_000, kind: UsageKind::Scan, what: 0x20, total: 3 };
+    let segment = SegmentReport {
+        segment_id: "55".repeat(16),
+        license_id: "33".repeat(16),
+        local_license: None,
+        totals: vec![total],
+    };
+    let request =
+        serde_json::to_string(&UsageReport { protocol: 1, device, segments: vec![segment] }).unwrap();
+    let answer = UsageAnswer { recorded: vec!["55".repeat(16)], refused: vec![], epoch: "66".repeat(16) };
+    let body = serde_json::to_string(&answer).unwrap();
+    let nonce = "77".repeat(16);
+    let key_id = key("02").public().id();
+    let facts = AnswerFacts {
+        request_body: request.as_bytes(),
+        nonce: &nonce,
+        status: 200,
+        server_time: NOW,
+        key_id: &key_id,
+    };
+    let signature = facts.sign(body.as_bytes(), &key("02"));
+    facts.verify(body.as_bytes(), &signature, key("02").public()).unwrap();
+    vector(
+        "answer",
+        &json!({ "keys": seeds(), "request_body": request, "request_digest": digest_hex(request.as_bytes()),
+                 "nonce": nonce, "status": 200, "server_time": NOW, "answer_body": body, "signature": signature }),
+    );
+}
+
+fn comes_back<T: serde::Serialize + DeserializeOwned>(value: &T) -> Value {
+    let json = serde_json::to_value(value).unwrap();
+    let again: T = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(again).unwrap(), json);
+    json
+}
+
+#[test]
+fn requests_and_problems_are_as_committed() {
+    let request = AuthorizationRequest {
+        protocol: 1,
+        handshake_code: "CODE".into(),
+        organization_id: "acme".into(),
+        session_password: "secret".into(),
+        device: DeviceFacts {
+            uuid: "44".repeat(16),
+            friendly_name: "till".into(),
+            library_version: "0.1.0".into(),
+        },
+        deployment_type: DeploymentType::Server,
+        charge_way: Some(ChargeWay::ConcurrentInstance),
+        products: 1,
+        seats: 4,
+        buffer_days: 7,
+        modules: vec!["PDF417".into()],
+        product_version: Some("9.6".parse().unwrap()),
+        product_edition: Some("pro".into()),
+        validation: ValidationFacts { website_domain: "company.com".into(), ..ValidationFacts::default() },
+        held_license: Some(Signed::seal(&local(), &key("02")).unwrap()),
+        scope: "88".repeat(16),
+    };
+    let holder = Holder { device_uuid: "44".repeat(16), name: "till".into(), seats: 4, until: NOW + 180 };
+    let numbers = ProblemNumbers {
+        requested: 5,
+        quota: 4,
+        used: 4,
+        grace: 0,
+        next_free_at: Some(NOW + 180),
+        holders: vec![holder],
+    };
+    let mut problem = Problem::new(403, ErrorCode::QUOTA_EXCEEDED, "all seats are in use");
+    problem.numbers = Some(Box::new(numbers));
+    vector(
+        "messages",
+        &json!({ "authorization_request": comes_back(&request), "problem": comes_back(&problem) }),
+    );
+}

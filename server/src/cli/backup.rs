@@ -1,0 +1,47 @@
+//! `seatmeterd backup` and `seatmeterd restore`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{DataOption, output_error};
+use crate::backup;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+
+/// Write database and key into one file, also while the server runs
+#[derive(Args, Debug)]
+pub(super) struct BackupArguments {
+    /// The file to be made. It holds the server's key: keep it secret
+    file: PathBuf,
+    #[command(flatten)]
+    data: DataOption,
+}
+
+/// Make a data directory from a backup
+#[derive(Args, Debug)]
+pub(super) struct RestoreArguments {
+    /// The backup
+    file: PathBuf,
+    #[command(flatten)]
+    data: DataOption,
+}
+
+pub(super) fn backup(arguments: &BackupArguments, output: &mut dyn Write) -> Result<(), Error> {
+    backup::backup(&arguments.data.dir(), &arguments.file)?;
+    writeln!(output, "made {}: it holds the server's key, keep it secret", arguments.file.display())
+        .map_err(output_error)
+}
+
+pub(super) fn restore(arguments: &RestoreArguments, output: &mut dyn Write) -> Result<(), Error> {
+    let dir = arguments.data.dir();
+    backup::restore(&arguments.file, &dir, SystemClock.unix_seconds())?;
+    writeln!(
+        output,
+        "restored into {0}\n\nThe server that the backup was taken from must not serve any more.\nNext: seatmeterd \
+         serve --data {0}",
+        dir.path().display()
+    )
+    .map_err(output_error)
+}

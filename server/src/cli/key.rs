@@ -1,0 +1,41 @@
+//! `seatmeterd key`: the server's key, whose public half the vendor writes into licence files.
+
+use std::io::Write;
+
+use clap::Subcommand;
+
+use super::{DataOption, operator, output_error};
+use crate::data_dir;
+use crate::error::Error;
+use crate::operation::Change;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Key {
+    /// Show the public key that is in use, for the vendor
+    Show(DataOption),
+    /// Put a new key into use. The old one stays, for devices and licence files that know it
+    Rotate(DataOption),
+}
+
+pub(super) fn run(command: &Key, output: &mut dyn Write) -> Result<(), Error> {
+    match command {
+        Key::Show(data) => {
+            let dir = data.dir();
+            dir.require_initialised()?;
+            let key = data_dir::read_key(&dir.server_key_path())?;
+            writeln!(output, "{}", key.public()).map_err(output_error)
+        }
+        Key::Rotate(data) => {
+            let dir = data.dir();
+            dir.require_initialised()?;
+            let key = dir.rotate_key()?;
+            operator::change(data, Change::NoteKey { key_id: key.id() })?;
+            writeln!(
+                output,
+                "{key}\n\nNext: start the server again; ask your vendor to issue the licence files anew for this key, \
+                 and import them. Devices follow when they renew."
+            )
+            .map_err(output_error)
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The operator's commands. They work on the data directory, also beside a running server: SQLite's locks
+//! keep the two apart, and each command is one transaction with its line in the audit log.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{DataOption, output_error};
+use crate::clock::SystemClock;
+use crate::error::Error;
+use crate::licensing::Licensing;
+use crate::operate::{Access, IssuedFile};
+use crate::operation::{Change, CodeItems, Validation, View};
+use crate::store::sqlite::SqliteStore;
+
+/// Longest file or standard input that is read: a licence file with the most items stays far below.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// A data directory in an operator's hands.
+pub(super) struct Operator {
+    pub(super) licensing: Licensing,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Operator {
+    pub(super) fn open(data: &DataOption) -> Result<Self, Error> {
+        let dir = data.dir();
+        dir.require_initialised()?;
+        let keys = dir.keyring()?;
+        let store = Arc::new(SqliteStore::open(&dir.database_path())?);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|e| Error::Setup(format!("the system gives no runtime: {e}")))?;
+        Ok(Self { licensing: Licensing { store, keys, clock: Arc::new(SystemClock) }, runtime })
+    }
+
+    pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.runtime.block_on(work)
+    }
+}
+
+/// Who gives the commands, for the audit log.
+fn actor() -> String {
+    match nix::unistd::User::from_uid(nix::unistd::Uid::current()) {
+        Ok(Some(user)) => format!("cli: {}", user.name),
+        _ => format!("cli: uid {}", nix::unistd::Uid::current()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Organization {
+    /// List licensees
+    List(DataOption),
+    /// Say which handshake code an organization uses when it names none
+    DefaultCode {
+        /// The organization
+        organization_id: String,
+        /// One of its codes
+        handshake_code: String,
+        #[command(flatten)]
+        data: DataOption,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Item {
+    /// List licence items
+    List(DataOption),
+    /// Grant nothing more from an item
+    Revoke {
+        /// The item
+        item_id: String,
+        #[command(flatten)]
+        data: DataOption,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Handshake {
+    /// List handshake codes
+    List(DataOption),
+    /// Make a handshake code
+    New(NewCode),
+    /// Say to which items a code leads
+    Items(Items),
+    /// Say who may use a code; what is not named is taken away
+    Access(AccessArguments),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct NewCode {
+    /// The code: what an application is given
+    handshake_code: String,
+    /// Who owns it
+    #[arg(long, value_name = "ID")]
+    organization: String,
+    #[command(flatten)]
+    data: DataOption,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Items {
+    /// The code
+    handshake_code: String,
+    /// Ids of the items
+    #[arg(required = true)]
+    item_ids: Vec<String>,
+    /// Use them in this order, instead of the one that expires soonest first
+    #[arg(long)]
+    own_order: bool,
+    #[command(flatten)]
+    data: DataOption,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct AccessArguments {
+    /// The code
+    handshake_code: String,
+    /// Ask for a session password, and read it from standard input
+    #[arg(long)]
+    password: bool,
+    /// A website's domain that may use the code; repeat for more
+    #[arg(long, value_name = "DOMAIN")]
+    website_domain: Vec<String>,
+    /// An application's id that may use the code; repeat for more
+    #[arg(long, value_name = "ID")]
+    application_id: Vec<String>,
+    /// Name of an executable file that may use the code; repeat for more
+    #[arg(long, value_name = "NAME")]
+    process_name: Vec<String>,
+    #[command(flatten)]
+    data: DataOption,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Device {
+    /// List devices
+    List {
+        /// Only those under this item
+        #[arg(long, value_name = "ID")]
+        item: Option<String>,
+        #[command(flatten)]
+        data: DataOption,
+    },
+    /// End what a device was granted from an item: its seats are free
+    Release {
+        /// The device
+        device_uuid: String,
+        /// The item
+        #[arg(long, value_name = "ID")]
+        item: String,
+        #[command(flatten)]
+        data: DataOption,
+    },
+    /// Give a device another name
+    Rename {
+        /// The device
+        device_uuid: String,
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        data: DataOption,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Make a token for the admin API; it is shown once
+    New {
+        /// A name for it, for the audit log
+        name: String,
+        #[command(flatten)]
+        data: DataOption,
+    },
+    /// List tokens, without their secrets
+    List(DataOption),
+    /// Revoke a token
+    Revoke {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        data: DataOption,
+    },
+}
+
+/// Take in a licence file that the vendor has signed
+#[derive(Args, Debug)]
+pub(super) struct ImportArguments {
+    /// The file; "-" for standard input
+    file: PathBuf,
+    /// A handshake code to make over all its items, as default of the organization
+    #[arg(long, value_name = "CODE")]
+    handshake_code: Option<String>,
+    #[command(flatten)]
+    data: DataOption,
+}
+
+pub(super) fn organization(command: &Organization, output: &mut dyn Write) -> Result<(), Error> {
+    match command {
+        Organization::List(data) => list(data, View::Organizations, output),
+        Organization::DefaultCode { organization_id, handshake_code, data } => {
+            let (organization_id, handshake_code) = (organization_id.clone(), handshake_code.clone());
+            change(data, Change::SetDefaultCode { organization_id, handshake_code })
+                .and_then(|()| done(output))
+        }
+    }
+}
+
+pub(super) fn item(command: &Item, output: &mut dyn Write) -> Result<(), Error> {
+    match command {
+        Item::List(data) => list(data, View::Items, output),
+        Item::Revoke { item_id, data } => {
+            carry_out(data, Change::RevokeItem { item_id: item_id.clone() }, output)
+        }
+    }
+}
+
+pub(super) fn handshake(command: &Handshake, output: &mut dyn Write) -> Result<(), Error> {
+    match command {
+        Handshake::List(data) => list(data, View::Codes, output),
+        Handshake::New(NewCode { handshake_code, organization, data }) => {
+            let operator = Operator::open(data)?;
+            let (code, owner) = (handshake_code.clone(), organization.clone());
+            operator.wait(operator.licensing.make_code(code, owner, &actor()))?;
+            done(output)
+        }
+        Handshake::Items(Items { handshake_code, item_ids, own_order, data }) => {
+            let operator = Operator::open(data)?;
+            let items = CodeItems { item_ids: item_ids.clone(), own_order: *own_order };
+            operator.wait(operator.licensing.set_items(handshake_code.clone(), items, &actor()))?;
+            done(output)
+        }
+        Handshake::Access(arguments) => access(arguments, output),
+    }
+}
+
+fn access(arguments: &AccessArguments, output: &mut dyn Write) -> Result<(), Error> {
+    let operator = Operator::open(&arguments.data)?;
+    let session_password = match arguments.password {
+        true => Some(read_text(Path::new("-"))?.trim_end_matches(['\r', '\n']).to_owned()),
+        false => None,
+    };
+    let validation = Validation {
+        website_domains: arguments.website_domain.clone(),
+        application_ids: arguments.application_id.clone(),
+        process_names: arguments.process_name.clone(),
+    };
+    let access = Access { session_password, validation };
+    operator.wait(operator.licensing.set_access(arguments.handshake_code.clone(), access, &actor()))?;
+    done(output)
+}
+
+pub(super) fn device(command: &Device, output: &mut dyn Write) -> Result<(), Error> {
+    match command {
+        Device::List { item, data } => list(data, View::Devices { item_id: item.clone() }, output),
+        Device::Release { device_uuid, item, data } => {
+            let (item_id, device_uuid) = (item.clone(), device_uuid.clone());
+            carry_out(data, Change::ReleaseDevice { item_id, device_uuid }, output)
+        }
+        Device::Rename { device_uuid, name, data } => {
+            let operator = Operator::open(data)?;
+            let (device_uuid, name) = (device_uuid.clone(), name.clone());
+            operator.wait(operator.licensing.rename_device(device_uuid, name, &actor()))?;
+            done(output)
+        }
+    }
+}
+
+pub(super) fn token(command: &Token, output: &mut dyn Write) -> Result<(), Error> {
+    match command {
+        Token::New { name, data } => {
+            let operator = Operator::open(data)?;
+            let token = operator.wait(operator.licensing.make_token(name.clone(), &actor()))?;
+            writeln!(output, "{token}").map_err(output_error)
+        }
+        Token::List(data) => list(data, View::Tokens, output),
+        Token::Revoke { name, data } => carry_out(data, Change::RevokeToken { name: name.clone() }, output),
+    }
+}
+
+pub(super) fn audit(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
+    list(data, View::Audit, output)
+}
+
+pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Result<(), Error> {
+    let IssuedFile { root_key, license_file } = read_json(&arguments.file)?;
+    let operator = Operator::open(&arguments.data)?;
+    let code = arguments.handshake_code.clone();
+    operator.wait(operator.licensing.import(license_file, root_key, code, &actor()))?;
+    done(output)
+}
+
+/// Carries out a change that needs no check of its own.
+pub(super) fn change(data: &DataOption, change: Change) -> Result<(), Error> {
+    let operator = Operator::open(data)?;
+    operator.wait(operator.licensing.change(change, &actor()))
+}
+
+fn carry_out(data: &DataOption, wanted: Change, output: &mut dyn Write) -> Result<(), Error> {
+    change(data, wanted)?;
+    done(output)
+}
+
+fn list(data: &DataOption, view: View, output: &mut dyn Write) -> Result<(), Error> {
+    let operator = Operator::open(data)?;
+    let listing = operator.wait(operator.licensing.look(view))?;
+    write_json(&listing, output)
+}
+
+fn done(output: &mut dyn Write) -> Result<(), Error> {
+    writeln!(output, "done").map_err(output_error)
+}
+
+/// Writes JSON that people can read, too.
+pub(super) fn write_json(value: &impl Serialize, output: &mut dyn Write) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::Internal(format!("something has no JSON form: {e}")))?;
+    writeln!(output, "{text}").map_err(output_error)
+}
+
+/// Reads JSON from a file, or from standard input when it is "-".
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    serde_json::from_str(&read_text(path)?)
+        .map_err(|e| Error::Setup(format!("{} is not what is expected here: {e}.", path.display())))
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    let cannot = |e: std::io::Error| Error::Setup(format!("cannot read {}: {e}.", path.display()));
+    let source: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(cannot)?)
+    };
+    let mut text = String::new();
+    source.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;
+    Ok(text)
+}

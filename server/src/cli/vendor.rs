@@ -1,0 +1,217 @@
+//! The vendor's commands: his root key, and licence files signed with it. They need no server and no data
+//! directory.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::item_check::{DOCUMENT_VERSION, check_file};
+use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas};
+use seatmeter_protocol::signature::{PublicKey, SignatureError, Signed};
+
+use super::operator::{ImportArguments, read_json, write_json};
+use super::output_error;
+use crate::clock::{Clock, SystemClock};
+use crate::data_dir;
+use crate::error::Error;
+use crate::licensing::fresh_id;
+use crate::operate::IssuedFile;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Vendor {
+    /// Make a root key, or show the public half of the one that is there
+    Keygen {
+        /// File of the secret key
+        #[arg(long, value_name = "FILE", default_value = "vendor.key")]
+        key: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LicenceFile {
+    New(Box<NewArguments>),
+    /// Sign a draft
+    Sign {
+        /// The draft; "-" for standard input
+        draft: PathBuf,
+        /// File of the vendor's secret key
+        #[arg(long, value_name = "FILE", default_value = "vendor.key")]
+        key: PathBuf,
+    },
+    /// Show what a signed file says, and whether its signature is right
+    Show {
+        /// The file; "-" for standard input
+        file: PathBuf,
+    },
+    Import(ImportArguments),
+}
+
+/// Write a draft with one item to standard output. Edit it to taste, add items, and sign it
+#[derive(Args, Debug)]
+pub(super) struct NewArguments {
+    /// Id of the licensee
+    #[arg(long, value_name = "ID")]
+    organization: String,
+    /// Name of the licensee
+    #[arg(long, value_name = "NAME")]
+    organization_name: Option<String>,
+    /// Public key of the license server, as "seatmeterd key show" shows it
+    #[arg(long, value_name = "HEX")]
+    server_key: PublicKey,
+    /// By what it is charged
+    #[arg(long, value_enum)]
+    charge_way: Way,
+    /// N: scans, devices, servers or instances
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    quota: u64,
+    /// Pages of module core, webcam, pdfr or ocr, as ocr=1000; repeat for more
+    #[arg(long, value_name = "MODULE=N", value_parser = page_quota)]
+    pages: Vec<(String, u64)>,
+    /// A domain under which it may be used; repeat for more
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Vec<String>,
+    /// Where it may be used; repeat for more
+    #[arg(long, value_enum, default_value = "server")]
+    deployment: Vec<Deployment>,
+    /// Days for which it is good, from now on
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    days: u64,
+    /// Whether it is a trial
+    #[arg(long)]
+    trial: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Way {
+    ClientDevice,
+    BarcodeScan,
+    ConcurrentDevice,
+    Domain,
+    ActiveDevice,
+    Server,
+    ConcurrentInstance,
+    Page,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Deployment {
+    Server,
+    Desktop,
+    Embedded,
+    Oem,
+    Mobile,
+    Browser,
+}
+
+impl From<Way> for ChargeWay {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::ClientDevice => Self::ClientDevice,
+            Way::BarcodeScan => Self::BarcodeScan,
+            Way::ConcurrentDevice => Self::ConcurrentDevice,
+            Way::Domain => Self::Domain,
+            Way::ActiveDevice => Self::ActiveDevice,
+            Way::Server => Self::Server,
+            Way::ConcurrentInstance => Self::ConcurrentInstance,
+            Way::Page => Self::Page,
+        }
+    }
+}
+
+impl From<Deployment> for DeploymentType {
+    fn from(deployment: Deployment) -> Self {
+        match deployment {
+            Deployment::Server => Self::Server,
+            Deployment::Desktop => Self::Desktop,
+            Deployment::Embedded => Self::Embedded,
+            Deployment::Oem => Self::Oem,
+            Deployment::Mobile => Self::Mobile,
+            Deployment::Browser => Self::Browser,
+        }
+    }
+}
+
+fn page_quota(text: &str) -> Result<(String, u64), String> {
+    let parsed = text.split_once('=').and_then(|(module, n)| Some((module.to_owned(), n.parse().ok()?)));
+    parsed
+        .filter(|(module, _)| ["core", "webcam", "pdfr", "ocr"].contains(&module.as_str()))
+        .ok_or_else(|| "write core=N, webcam=N, pdfr=N or ocr=N".to_owned())
+}
+
+pub(super) fn vendor(command: &Vendor, output: &mut dyn Write) -> Result<(), Error> {
+    let Vendor::Keygen { key: path } = command;
+    let (key, new) = data_dir::read_or_make_key(path)?;
+    let how = if new { "made  " } else { "exists" };
+    writeln!(
+        output,
+        "{how} {}: keep it secret, and a copy of it safe\nroot key {}",
+        path.display(),
+        key.public()
+    )
+    .map_err(output_error)
+}
+
+pub(super) fn licence_file(command: &LicenceFile, output: &mut dyn Write) -> Result<(), Error> {
+    match command {
+        LicenceFile::New(arguments) => write_json(&draft(arguments)?, output),
+        LicenceFile::Sign { draft, key } => {
+            let file: LicenseFile = read_json(draft)?;
+            check_file(&file)
+                .map_err(|why| Error::Setup(format!("{} cannot be signed: {why}.", draft.display())))?;
+            let key = data_dir::read_key(key)?;
+            let license_file = Signed::seal(&file, &key).map_err(|e| Error::Internal(e.to_string()))?;
+            write_json(&IssuedFile { root_key: key.public().clone(), license_file }, output)
+        }
+        LicenceFile::Show { file } => show(&read_json(file)?, output),
+        LicenceFile::Import(arguments) => super::operator::import(arguments, output),
+    }
+}
+
+fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
+    let now = SystemClock.unix_seconds();
+    let item_id = format!("item-{}", fresh_id()?);
+    let until = now + arguments.days * DAY_SECONDS;
+    let mut item = LicenseItem::new(&item_id, arguments.charge_way.into(), arguments.quota, now, until);
+    item.deployment_types = arguments.deployment.iter().map(|kind| (*kind).into()).collect();
+    item.products = PRODUCTS_ALL;
+    item.domains.clone_from(&arguments.domain);
+    item.trial = arguments.trial;
+    for (module, quota) in &arguments.pages {
+        let quotas = item.page_quotas.get_or_insert_with(PageQuotas::default);
+        match module.as_str() {
+            "core" => quotas.core = *quota,
+            "webcam" => quotas.webcam = *quota,
+            "pdfr" => quotas.pdfr = *quota,
+            _ => quotas.ocr = *quota,
+        }
+    }
+    let name = arguments.organization_name.as_ref().unwrap_or(&arguments.organization);
+    let file = LicenseFile {
+        version: DOCUMENT_VERSION,
+        file_id: format!("file-{}", fresh_id()?),
+        organization_id: arguments.organization.clone(),
+        organization_name: name.clone(),
+        server_key: arguments.server_key.clone(),
+        issued_at: now,
+        items: vec![item],
+    };
+    check_file(&file).map_err(|why| Error::Setup(format!("such a licence file makes no sense: {why}.")))?;
+    Ok(file)
+}
+
+fn show(issued: &IssuedFile, output: &mut dyn Write) -> Result<(), Error> {
+    let unreadable = |e: SignatureError| {
+        Error::Setup(format!("the file cannot be trusted: {e}. Ask your vendor for it again."))
+    };
+    let file: LicenseFile = issued.license_file.open(&issued.root_key).map_err(unreadable)?;
+    write_json(&file, output)?;
+    writeln!(
+        output,
+        "signed by root key {} (id {}), for the server with key id {}",
+        issued.root_key,
+        issued.root_key.id(),
+        file.server_key.id()
+    )
+    .map_err(output_error)
+}

@@ -1,0 +1,370 @@
+//! The operator's API under `/admin/v1`: who may use it, and which path leads to which method of
+//! [`crate::operate`].
+//!
+//! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from this machine where the server
+//! was told that this is enough. The OpenAPI document is made from the handlers, and served at
+//! `/admin/v1/openapi.json`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Web;
+use super::answer::{answer, bounded, catch_panics, source};
+use super::body::parse;
+use crate::error::Error;
+use crate::licensing::Licensing;
+use crate::operate::{Access, IssuedFile};
+use crate::operation::{
+    AuditRow, Change, CodeItems, CodeRow, DeviceRow, ItemRow, OrganizationRow, TokenRow, View,
+};
+
+/// Where the API begins.
+pub const ADMIN_PATH: &str = "/admin/v1";
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "seatmeterd admin API",
+    description = "What an operator can do and see. Errors are problem details (RFC 9457)."
+))]
+struct Document;
+
+/// Who uses the API, for the audit log.
+#[derive(Clone)]
+struct Operator(String);
+
+/// An answer without content.
+#[derive(Serialize, ToSchema)]
+struct Done {
+    /// Always true.
+    done: bool,
+}
+
+/// A licence file with the code to make for it.
+#[derive(Deserialize, ToSchema)]
+struct ImportRequest {
+    /// The file, as `seatmeterd licence-file sign` writes it.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    file: IssuedFile,
+    /// A handshake code to make over all its items, as default of the organization.
+    #[serde(default)]
+    handshake_code: Option<String>,
+}
+
+/// A handshake code to be made.
+#[derive(Deserialize, ToSchema)]
+struct NewCode {
+    /// The code.
+    handshake_code: String,
+    /// Who owns it.
+    organization_id: String,
+}
+
+/// Which of an organization's codes is its default.
+#[derive(Deserialize, ToSchema)]
+struct DefaultCode {
+    /// The code.
+    handshake_code: String,
+}
+
+/// The device that is to be released.
+#[derive(Deserialize, ToSchema)]
+struct Release {
+    /// The item whose seats it gives back.
+    item_id: String,
+}
+
+/// A name for a device or token.
+#[derive(Deserialize, ToSchema)]
+struct Name {
+    /// The name.
+    name: String,
+}
+
+/// A new token.
+#[derive(Serialize, ToSchema)]
+struct NewToken {
+    /// The secret. It is not kept, and cannot be shown again.
+    token: String,
+}
+
+/// Which devices.
+#[derive(Deserialize, utoipa::IntoParams)]
+struct DeviceQuery {
+    /// Only those under this item.
+    item_id: Option<String>,
+}
+
+type Server = State<Arc<Web>>;
+type By = Extension<Operator>;
+
+/// The routes with their document.
+fn routes() -> OpenApiRouter<Arc<Web>> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(organizations))
+        .routes(routes!(set_default_code))
+        .routes(routes!(import))
+        .routes(routes!(items))
+        .routes(routes!(revoke_item))
+        .routes(routes!(codes, make_code))
+        .routes(routes!(set_items))
+        .routes(routes!(set_access))
+        .routes(routes!(devices))
+        .routes(routes!(release_device))
+        .routes(routes!(rename_device))
+        .routes(routes!(audit))
+        .routes(routes!(tokens, make_token))
+        .routes(routes!(revoke_token));
+    OpenApiRouter::with_openapi(Document::openapi()).nest(ADMIN_PATH, api)
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
+    let (router, document) = routes().split_for_parts();
+    let document = Arc::new(document);
+    router
+        .route(
+            &format!("{ADMIN_PATH}/openapi.json"),
+            axum::routing::get(move || async move { Json(document.as_ref().clone()) }),
+        )
+        .layer(catch_panics())
+        .layer(axum::middleware::from_fn_with_state(web.clone(), admit))
+}
+
+/// Lets a request pass that shows a token, or comes from this machine where that is enough.
+async fn admit(State(web): Server, mut request: Request, next: Next) -> Response {
+    let address = source(&request);
+    let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = shown.and_then(|text| text.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
+    let admitted = operator(&web, address, token).await.map(|operator| {
+        request.extensions_mut().insert(operator);
+    });
+    let (_, mut response) = bounded(request, next, admitted).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    as_problem(response)
+}
+
+/// What axum refuses by itself, such as a path that is no UTF-8, is told like everything else.
+fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_ours = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let detail = "the path or query of the request cannot be understood".to_owned();
+    Error::BadRequest { status: status.as_u16(), detail }.into_response()
+}
+
+async fn operator(web: &Web, address: Option<IpAddr>, token: Option<String>) -> Result<Operator, Error> {
+    web.admit(address)?;
+    let Some(token) = token else {
+        if web.open_to_loopback && address.is_some_and(|address| address.is_loopback()) {
+            return Ok(Operator("loopback".to_owned()));
+        }
+        return Err(unauthorized("show a token of \"seatmeterd token new\" as Authorization: Bearer TOKEN"));
+    };
+    match web.licensing.token_owner(&token).await? {
+        Some(name) => Ok(Operator(format!("token: {name}"))),
+        None => Err(unauthorized("the token is unknown or revoked; make one with \"seatmeterd token new\"")),
+    }
+}
+
+fn unauthorized(detail: &str) -> Error {
+    Error::BadRequest { status: 401, detail: detail.to_owned() }
+}
+
+async fn list(licensing: &Licensing, view: View) -> Response {
+    answer(licensing.look(view).await)
+}
+
+fn done(outcome: Result<(), Error>) -> Response {
+    answer(outcome.map(|()| Done { done: true }))
+}
+
+/// Reads the body, and lets the method do its work with it.
+async fn with<T: serde::de::DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &Bytes,
+    work: impl AsyncFnOnce(T) -> Result<(), Error>,
+) -> Response {
+    match parse(headers, body) {
+        Ok(content) => done(work(content).await),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// List licensees
+#[utoipa::path(get, path = "/organizations", responses((status = 200, body = Vec<OrganizationRow>)))]
+async fn organizations(State(web): Server) -> Response {
+    list(&web.licensing, View::Organizations).await
+}
+
+/// Say which handshake code an organization uses when it names none
+#[utoipa::path(put, path = "/organizations/{organization_id}/default-handshake-code",
+    params(("organization_id" = String, Path)), request_body = DefaultCode,
+    responses((status = 200, body = Done)))]
+async fn set_default_code(
+    State(web): Server,
+    Extension(by): By,
+    Path(organization_id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    with(&headers, &body, async |DefaultCode { handshake_code }| {
+        web.licensing.change(Change::SetDefaultCode { organization_id, handshake_code }, &by.0).await
+    })
+    .await
+}
+
+/// Take in a licence file
+#[utoipa::path(post, path = "/license-files", request_body = ImportRequest,
+    responses((status = 200, body = Done)))]
+async fn import(State(web): Server, Extension(by): By, headers: HeaderMap, body: Bytes) -> Response {
+    with(&headers, &body, async |ImportRequest { file, handshake_code }| {
+        web.licensing.import(file.license_file, file.root_key, handshake_code, &by.0).await
+    })
+    .await
+}
+
+/// List licence items
+#[utoipa::path(get, path = "/items", responses((status = 200, body = Vec<ItemRow>)))]
+async fn items(State(web): Server) -> Response {
+    list(&web.licensing, View::Items).await
+}
+
+/// Grant nothing more from an item
+#[utoipa::path(post, path = "/items/{item_id}/revoke", params(("item_id" = String, Path)),
+    responses((status = 200, body = Done)))]
+async fn revoke_item(State(web): Server, Extension(by): By, Path(item_id): Path<String>) -> Response {
+    done(web.licensing.change(Change::RevokeItem { item_id }, &by.0).await)
+}
+
+/// List handshake codes
+#[utoipa::path(get, path = "/handshake-codes", responses((status = 200, body = Vec<CodeRow>)))]
+async fn codes(State(web): Server) -> Response {
+    list(&web.licensing, View::Codes).await
+}
+
+/// Make a handshake code, as yet without items
+#[utoipa::path(post, path = "/handshake-codes", request_body = NewCode,
+    responses((status = 200, body = Done)))]
+async fn make_code(State(web): Server, Extension(by): By, headers: HeaderMap, body: Bytes) -> Response {
+    with(&headers, &body, async |NewCode { handshake_code, organization_id }| {
+        web.licensing.make_code(handshake_code, organization_id, &by.0).await
+    })
+    .await
+}
+
+/// Say to which items a handshake code leads, and in which order
+#[utoipa::path(put, path = "/handshake-codes/{handshake_code}/items",
+    params(("handshake_code" = String, Path)), request_body = CodeItems,
+    responses((status = 200, body = Done)))]
+async fn set_items(
+    State(web): Server,
+    Extension(by): By,
+    Path(handshake_code): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    with(&headers, &body, async |items| web.licensing.set_items(handshake_code, items, &by.0).await).await
+}
+
+/// Say who may use a handshake code: session password and validation fields
+#[utoipa::path(put, path = "/handshake-codes/{handshake_code}/access",
+    params(("handshake_code" = String, Path)), request_body = Access,
+    responses((status = 200, body = Done)))]
+async fn set_access(
+    State(web): Server,
+    Extension(by): By,
+    Path(handshake_code): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    with(&headers, &body, async |access| web.licensing.set_access(handshake_code, access, &by.0).await).await
+}
+
+/// List devices
+#[utoipa::path(get, path = "/devices", params(DeviceQuery), responses((status = 200, body = Vec<DeviceRow>)))]
+async fn devices(State(web): Server, Query(query): Query<DeviceQuery>) -> Response {
+    list(&web.licensing, View::Devices { item_id: query.item_id }).await
+}
+
+/// End what a device was granted from an item
+#[utoipa::path(post, path = "/devices/{device_uuid}/release", params(("device_uuid" = String, Path)),
+    request_body = Release, responses((status = 200, body = Done)))]
+async fn release_device(
+    State(web): Server,
+    Extension(by): By,
+    Path(device_uuid): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    with(&headers, &body, async |Release { item_id }| {
+        web.licensing.change(Change::ReleaseDevice { item_id, device_uuid }, &by.0).await
+    })
+    .await
+}
+
+/// Give a device another name
+#[utoipa::path(put, path = "/devices/{device_uuid}/name", params(("device_uuid" = String, Path)),
+    request_body = Name, responses((status = 200, body = Done)))]
+async fn rename_device(
+    State(web): Server,
+    Extension(by): By,
+    Path(device_uuid): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    with(&headers, &body, async |Name { name }| web.licensing.rename_device(device_uuid, name, &by.0).await)
+        .await
+}
+
+/// List who changed what, newest first
+#[utoipa::path(get, path = "/audit", responses((status = 200, body = Vec<AuditRow>)))]
+async fn audit(State(web): Server) -> Response {
+    list(&web.licensing, View::Audit).await
+}
+
+/// List tokens
+#[utoipa::path(get, path = "/tokens", responses((status = 200, body = Vec<TokenRow>)))]
+async fn tokens(State(web): Server) -> Response {
+    list(&web.licensing, View::Tokens).await
+}
+
+/// Make a token
+#[utoipa::path(post, path = "/tokens", request_body = Name, responses((status = 200, body = NewToken)))]
+async fn make_token(State(web): Server, Extension(by): By, headers: HeaderMap, body: Bytes) -> Response {
+    match parse::<Name>(&headers, &body) {
+        Ok(Name { name }) => {
+            answer(web.licensing.make_token(name, &by.0).await.map(|token| NewToken { token }))
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Revoke a token
+#[utoipa::path(delete, path = "/tokens/{name}", params(("name" = String, Path)),
+    responses((status = 200, body = Done)))]
+async fn revoke_token(State(web): Server, Extension(by): By, Path(name): Path<String>) -> Response {
+    done(web.licensing.change(Change::RevokeToken { name }, &by.0).await)
+}

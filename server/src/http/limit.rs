@@ -1,0 +1,141 @@
+//! How often a source address and a handshake code may ask.
+//!
+//! A bucket of tokens each: it holds a burst, and fills at a rate. Memory is bounded: when there are too many
+//! buckets, the full ones are dropped first, because a full bucket is the same as none; when that is not
+//! enough, all are.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::error::Error;
+
+/// Most buckets of one kind: some 10 MiB.
+const BUCKETS_MAX: usize = 100_000;
+
+/// Requests a second, and how many may come at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Requests a second in the long run.
+    pub per_second: f64,
+    /// Requests at once.
+    pub burst: f64,
+}
+
+impl Rate {
+    /// A burst lasts for two seconds of the rate.
+    #[must_use]
+    pub fn per_second(rate: u32) -> Self {
+        Self { per_second: f64::from(rate), burst: 2.0 * f64::from(rate) }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f64,
+    filled_at: Instant,
+}
+
+/// Buckets of one kind.
+#[derive(Debug)]
+struct Buckets<K> {
+    rate: Rate,
+    all: Mutex<HashMap<K, Bucket>>,
+}
+
+impl<K: Hash + Eq> Buckets<K> {
+    fn new(rate: Rate) -> Self {
+        Self { rate, all: Mutex::default() }
+    }
+
+    /// Takes a token; without one, gives the seconds until there is one.
+    fn take(&self, key: K, now: Instant) -> Result<(), u64> {
+        let Rate { per_second, burst } = self.rate;
+        let filled = |bucket: &Bucket| {
+            let since = now.saturating_duration_since(bucket.filled_at).as_secs_f64();
+            (bucket.tokens + since * per_second).min(burst)
+        };
+        // A bucket is whole at every step, so a panic elsewhere does not make it wrong.
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= BUCKETS_MAX && !all.contains_key(&key) {
+            all.retain(|_, bucket| filled(bucket) < burst);
+            if all.len() >= BUCKETS_MAX {
+                all.clear();
+            }
+        }
+        let bucket = all.entry(key).or_insert(Bucket { tokens: burst, filled_at: now });
+        *bucket = Bucket { tokens: filled(bucket), filled_at: now };
+        if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(((1.0 - bucket.tokens) / per_second).ceil().max(1.0) as u64)
+    }
+}
+
+/// The limits of the client API.
+#[derive(Debug)]
+pub struct RateLimits {
+    sources: Buckets<IpAddr>,
+    codes: Buckets<String>,
+}
+
+impl RateLimits {
+    /// Limits for each source address, and for each handshake code.
+    #[must_use]
+    pub fn new(per_source: Rate, per_code: Rate) -> Self {
+        Self { sources: Buckets::new(per_source), codes: Buckets::new(per_code) }
+    }
+
+    /// Lets a request of this address pass.
+    ///
+    /// # Errors
+    /// When too many have come.
+    pub fn source(&self, address: IpAddr) -> Result<(), Error> {
+        self.sources.take(address, Instant::now()).map_err(|retry_after_seconds| Error::TooMany {
+            who: format!("address {address}"),
+            retry_after_seconds,
+        })
+    }
+
+    /// Lets a request with this handshake code, or of this organization, pass.
+    ///
+    /// # Errors
+    /// When too many have come.
+    pub fn code(&self, code: &str) -> Result<(), Error> {
+        self.codes.take(code.to_owned(), Instant::now()).map_err(|retry_after_seconds| Error::TooMany {
+            who: format!("programs with handshake code or organization {code:?}"),
+            retry_after_seconds,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_fills_at_its_rate() {
+        let buckets = Buckets::new(Rate { per_second: 2.0, burst: 3.0 });
+        let start = Instant::now();
+        let taken = |ms: u64| buckets.take("a", start + Duration::from_millis(ms));
+        assert_eq!([taken(0), taken(0), taken(0), taken(0)], [Ok(()), Ok(()), Ok(()), Err(1)]);
+        assert_eq!([taken(499), taken(500), taken(500)], [Err(1), Ok(()), Err(1)]);
+        assert_eq!(buckets.take("b", start), Ok(()), "each has its own");
+        let slow = Buckets::new(Rate { per_second: 0.1, burst: 1.0 });
+        assert_eq!([slow.take("a", start), slow.take("a", start)], [Ok(()), Err(10)]);
+    }
+
+    #[test]
+    fn the_number_of_buckets_is_bounded() {
+        let buckets = Buckets::new(Rate { per_second: 1.0, burst: 1.0 });
+        let start = Instant::now();
+        for key in 0..BUCKETS_MAX + 1 {
+            buckets.take(key, start).unwrap();
+        }
+        assert!(buckets.all.lock().unwrap().len() <= BUCKETS_MAX);
+    }
+}

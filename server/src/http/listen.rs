@@ -1,0 +1,119 @@
+//! Connections: how many, and how long a client may take over the head of a request.
+//!
+//! A client that is slow, or opens many connections and says nothing, must not starve the others: the head of
+//! a request has a time limit, idle connections end with it, and when all connections are taken the next
+//! waits in the system's queue.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::connect_info::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt;
+
+use crate::error::Error;
+
+/// Bounds on connections.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Most connections at one time.
+    pub count_max: usize,
+    /// Longest that the head of a request may take, and that a connection may be idle; `None` for no bound,
+    /// which is for tests that stop the time.
+    pub head_time_max: Option<Duration>,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { count_max: 4_096, head_time_max: Some(Duration::from_secs(15)) }
+    }
+}
+
+/// How long to wait after the system gave no connection, for example because all file descriptors are in use.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` is ready, then lets the requests that run come to their end.
+///
+/// # Errors
+/// None yet; the caller's bound ends what does not end by itself.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let places = Arc::new(Semaphore::new(limits.count_max));
+    // Every connection keeps a receiver; the sender learns when the last is gone.
+    let (stopping, stopped) = watch::channel(false);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = async {
+            // The semaphore is never closed.
+            let place = places.clone().acquire_owned().await.ok()?;
+            Some((listener.accept().await, place))
+        };
+        let (stream, place) = tokio::select! {
+            () = &mut stop => break,
+            accepted = accepted => match accepted {
+                Some((Ok(stream), place)) => (stream, place),
+                Some((Err(error), _)) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+                None => break,
+            },
+        };
+        let (router, stopped) = (router.clone(), stopped.clone());
+        tokio::spawn(async move {
+            connection(stream, router, limits, stopped).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    stopping.send_replace(true);
+    drop(stopped);
+    stopping.closed().await;
+    Ok(())
+}
+
+async fn until_set(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the reason to go on.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn connection(
+    (stream, address): (TcpStream, SocketAddr),
+    router: Router,
+    limits: ConnectionLimits,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(address));
+        request.map(axum::body::Body::new)
+    });
+    let mut builder = http1::Builder::new();
+    if let Some(time) = limits.head_time_max {
+        builder.timer(TokioTimer::new()).header_read_timeout(time);
+    } else {
+        builder.header_read_timeout(None);
+    }
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = until_set(&mut stopped) => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %address, "a connection broke off");
+    }
+}

@@ -1,0 +1,114 @@
+//! Two servers that know each other: the standby leaves the devices to the main server while that is healthy.
+//!
+//! | main's `/healthz` | the standby |
+//! | --- | --- |
+//! | answers 200 in time | refuses with -20100: devices go to the main server |
+//! | anything else | takes over |
+//!
+//! What was found is good for a moment, so that a crowd of devices does not become a crowd of questions.
+
+use std::time::Duration;
+
+use axum::http::Uri;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use seatmeter_protocol::error_code::ErrorCode;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::error::{Error, Refusal};
+
+/// Longest that the main server may take to answer.
+const HEALTH_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long an answer, or its absence, is good.
+const GOOD_FOR: Duration = Duration::from_secs(2);
+
+/// The main server, as its standby sees it.
+#[derive(Debug)]
+pub struct Peer {
+    host: String,
+    port: u16,
+    seen: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Peer {
+    /// The server at this URL.
+    ///
+    /// # Errors
+    /// When the URL is not one of plain HTTP with a host.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let bad = || {
+            Error::Setup(format!(
+                "\"{url}\" is not the URL of a peer: write http://HOST:PORT. Between the two servers no TLS is \
+                 spoken; use a private network or a tunnel."
+            ))
+        };
+        let uri: Uri = url.parse().map_err(|_| bad())?;
+        if uri.scheme_str() != Some("http") || uri.path().len() > 1 {
+            return Err(bad());
+        }
+        let host = uri.host().ok_or_else(bad)?.trim_matches(['[', ']']).to_owned();
+        Ok(Self { host, port: uri.port_u16().unwrap_or(80), seen: Mutex::new(None) })
+    }
+
+    /// Refuses while the main server is healthy.
+    ///
+    /// # Errors
+    /// -20100.
+    pub async fn require_down(&self) -> Result<(), Error> {
+        if !self.is_up().await {
+            return Ok(());
+        }
+        let detail = format!(
+            "this is the standby, and the main license server {}:{} is up: use that one",
+            self.host, self.port
+        );
+        Err(Refusal::new(ErrorCode::STANDBY_NOT_READY, detail).into())
+    }
+
+    async fn is_up(&self) -> bool {
+        let mut seen = self.seen.lock().await;
+        if let Some((at, up)) = *seen
+            && at.elapsed() < GOOD_FOR
+        {
+            return up;
+        }
+        let up = matches!(tokio::time::timeout(HEALTH_TIME_MAX, self.ask()).await, Ok(Some(true)));
+        if seen.is_none_or(|(_, before)| before != up) {
+            tracing::warn!(main = self.host, port = self.port, up, "the main server's health has changed");
+        }
+        *seen = Some((Instant::now(), up));
+        up
+    }
+
+    async fn ask(&self) -> Option<bool> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.ok()?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let request = hyper::Request::get("/healthz")
+            .header("host", &self.host)
+            .header("connection", "close")
+            .body(axum::body::Body::empty())
+            .ok()?;
+        // Ended with this function, however that ends.
+        let mut carrier = JoinSet::new();
+        carrier.spawn(connection);
+        Some(sender.send_request(request).await.ok()?.status() == 200)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_named_by_a_plain_url() {
+        assert!(Peer::new("http://127.0.0.1:48080").is_ok());
+        assert!(Peer::new("http://main.example/").is_ok());
+        for bad in ["", "main.example", "https://main.example", "http://", "http://a/b"] {
+            assert!(Peer::new(bad).is_err(), "{bad}");
+        }
+    }
+}

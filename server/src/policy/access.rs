@@ -1,0 +1,102 @@
+//! Who may use a handshake code: the validation fields.
+//!
+//! A field for which the code lists nothing lets everything pass. Website domain: the listed domain itself,
+//! or a host under it; upper and lower case, a port and a dot at the end do not matter. Application id and
+//! process name: exactly.
+//!
+//! | field | mismatch |
+//! | --- | --- |
+//! | website domain | -20103 |
+//! | application id, process name | -20114 |
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::ValidationFacts;
+
+use crate::error::Refusal;
+use crate::operation::Validation;
+
+/// Whether an application with these facts may use a code that asks for these.
+///
+/// # Errors
+/// -20103 or -20114, by the table above.
+pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusal> {
+    let is_listed = asked.website_domains.iter().any(|domain| lies_under(&facts.website_domain, domain));
+    if !asked.website_domains.is_empty() && !is_listed {
+        return Err(Refusal::new(
+            ErrorCode::DOMAIN_MISMATCH,
+            format!(
+                "website domain {:?} is not one for which this handshake code was made; set it with \
+                 SM_SetValidationField, or ask the code's owner to add it",
+                facts.website_domain
+            ),
+        ));
+    }
+    for (name, fact, listed) in [
+        ("application id", &facts.application_id, &asked.application_ids),
+        ("process name", &facts.process_name, &asked.process_names),
+    ] {
+        if !listed.is_empty() && !listed.contains(fact) {
+            return Err(Refusal::new(
+                ErrorCode::VALIDATION_FIELD_MISMATCH,
+                format!("{name} {fact:?} is not one for which this handshake code was made; ask its owner"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn lies_under(host: &str, domain: &str) -> bool {
+    let plain = |text: &str| {
+        let host = text.rsplit_once(':').map_or(text, |(host, _port)| host);
+        host.trim_end_matches('.').to_ascii_lowercase()
+    };
+    let (host, domain) = (plain(host), plain(domain));
+    let domain = domain.trim_start_matches("*.");
+    host.strip_suffix(domain)
+        .is_some_and(|rest| !domain.is_empty() && (rest.is_empty() || rest.ends_with('.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_lies_under_its_domain_only() {
+        for (host, domain, expected) in [
+            ("company.com", "company.com", true),
+            ("Shop.Company.com.:8443", "company.com", true),
+            ("a.company.com", "*.company.com", true),
+            ("company.com.evil.org", "company.com", false),
+            ("mycompany.com", "company.com", false),
+            ("company.com", "shop.company.com", false),
+            ("", "company.com", false),
+            ("company.com", "", false),
+        ] {
+            assert_eq!(lies_under(host, domain), expected, "{host} under {domain}");
+        }
+    }
+
+    #[test]
+    fn each_field_has_its_code_and_an_empty_list_lets_pass() {
+        let facts = ValidationFacts {
+            website_domain: "a.example".into(),
+            application_id: "app".into(),
+            process_name: "till".into(),
+        };
+        let code = |asked: Validation| may_use(&facts, &asked).err().map(|refusal| refusal.code);
+        let one = |text: &str| vec![text.to_owned()];
+        assert_eq!(code(Validation::default()), None);
+        let all = Validation {
+            website_domains: one("a.example"),
+            application_ids: one("app"),
+            process_names: one("till"),
+        };
+        assert_eq!(code(all.clone()), None);
+        let domain = Validation { website_domains: one("b.example"), ..all.clone() };
+        assert_eq!(code(domain), Some(ErrorCode::DOMAIN_MISMATCH));
+        let application = Validation { application_ids: one("APP"), ..all.clone() };
+        assert_eq!(code(application), Some(ErrorCode::VALIDATION_FIELD_MISMATCH));
+        let process = Validation { process_names: one("till2"), ..all };
+        assert_eq!(code(process), Some(ErrorCode::VALIDATION_FIELD_MISMATCH));
+    }
+}

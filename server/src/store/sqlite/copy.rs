@@ -1,0 +1,75 @@
+//! A consistent copy of a database that is in use, and the way back.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::{connect, epoch, migration, unusable};
+use crate::data_dir;
+use crate::error::Error;
+
+/// Copies the database as it is in one instant, and puts the keys beside it: names and contents of their
+/// files.
+///
+/// # Errors
+/// When either cannot be read or written.
+pub fn copy_with_keys(database: &Path, copy: &Path, keys: &[(String, String)]) -> Result<(), Error> {
+    let source = connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(database, &e))?;
+    migration::require_current(&source)?;
+    source.execute("VACUUM INTO ?1", params![text(copy)?])?;
+    let connection = open(copy)?;
+    connection.execute_batch("CREATE TABLE backup_key (name TEXT NOT NULL, seed TEXT NOT NULL) STRICT")?;
+    for (name, seed) in keys {
+        connection.execute("INSERT INTO backup_key VALUES (?1, ?2)", [name, seed])?;
+    }
+    close(connection)?;
+    data_dir::sync_file(copy)
+}
+
+/// Copies a backup to a database of its own, with a new epoch; gives the keys that were in it.
+///
+/// # Errors
+/// When it is no backup, or cannot be read or written.
+pub fn restore_copy(backup: &Path, database: &Path, now: u64) -> Result<Vec<(String, String)>, Error> {
+    let no_backup =
+        |why: &str| Error::Setup(format!("{} is not a backup of seatmeterd: {why}.", backup.display()));
+    let source = connect(backup, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(backup, &e))?;
+    let keys = read_keys(&source).map_err(|e| no_backup(&e.to_string()))?;
+    if keys.is_empty() {
+        return Err(no_backup("it has no key"));
+    }
+    let sound: String = source.query_row("PRAGMA quick_check", [], |row| row.get(0))?;
+    if sound != "ok" {
+        return Err(no_backup(&format!("it is damaged, {sound}")));
+    }
+    data_dir::touch_private(database)?;
+    source.execute("VACUUM INTO ?1", params![text(database)?])?;
+    let mut connection = open(database)?;
+    connection.execute_batch("DROP TABLE backup_key")?;
+    migration::migrate(&mut connection)?;
+    epoch::renew(&connection, now)?;
+    close(connection)?;
+    data_dir::sync_file(database)?;
+    Ok(keys)
+}
+
+fn read_keys(backup: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = backup.prepare("SELECT name, seed FROM backup_key")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// Without WAL, so that the file is whole by itself when it is closed.
+fn open(path: &Path) -> Result<Connection, Error> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| unusable(path, &e))?;
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    Ok(connection)
+}
+
+fn close(connection: Connection) -> Result<(), Error> {
+    connection.close().map_err(|(_, e)| e.into())
+}
+
+fn text(path: &Path) -> Result<&str, Error> {
+    path.to_str().ok_or_else(|| Error::Setup(format!("the path {} is no UTF-8.", path.display())))
+}

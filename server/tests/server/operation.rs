@@ -1,0 +1,241 @@
+//! The admin API and the limits of the client API: who gets in, what the document says, and what races come
+//! to.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::message::*;
+use seatmeter_server::http::Web;
+use seatmeter_server::http::admin;
+use seatmeter_server::http::limit::{Rate, RateLimits};
+use seatmeter_server::http::listen::ConnectionLimits;
+use seatmeter_server::http::standby::Peer;
+use seatmeter_server::keyring::Keyring;
+use seatmeter_server::operation::{Listing, View};
+use seatmeter_server::store::sqlite::SqliteStore;
+use serde_json::Value;
+
+use crate::support::*;
+
+fn server_with(change: impl FnOnce(Web) -> Web) -> TestServer {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("seatmeter.db")).unwrap();
+    let server = TestServer::with_web(folder, Arc::new(store), change);
+    server.import(&license_file("acme", vec![item("instances", 4)]), Some(CODE)).unwrap();
+    server
+}
+
+fn admin(server: &TestServer, method: &str, path: &str, body: &str, token: Option<&str>) -> Answer {
+    let request = Request::json(method, &format!("/admin/v1{path}"), body);
+    let request = match token {
+        Some(token) => request.header("authorization", &format!("Bearer {token}")),
+        None => request,
+    };
+    request.send(server.address)
+}
+
+#[test]
+fn the_admin_api_asks_for_a_token_that_can_be_revoked() {
+    let server = server_with(|web| web);
+    let refused = admin(&server, "GET", "/items", "", None);
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    assert_eq!(refused.problem().status, 401);
+    let token = server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
+    assert_eq!(admin(&server, "GET", "/items", "", Some(&token)).status, 200);
+    for wrong in ["", "seatmeter_00", &token[..token.len() - 1], &format!("{token}0"), &"x".repeat(9_000)] {
+        assert_eq!(admin(&server, "GET", "/items", "", Some(wrong)).status, 401);
+    }
+    let second = admin(&server, "POST", "/tokens", r#"{"name":"bob"}"#, Some(&token)).json::<Value>();
+    let second = second["token"].as_str().unwrap();
+    assert_eq!(admin(&server, "DELETE", "/tokens/ann", "", Some(second)).status, 200);
+    assert_eq!(admin(&server, "GET", "/items", "", Some(&token)).status, 401, "revoked");
+    let listed = admin(&server, "GET", "/tokens", "", Some(second));
+    let listed = String::from_utf8(listed.body).unwrap();
+    assert!(listed.contains("ann") && !listed.contains("argon2") && !listed.contains(second), "{listed}");
+    let database = std::fs::read(server.folder.path().join("seatmeter.db-wal")).unwrap();
+    assert!(
+        !database.windows(second.len()).any(|window| window == second.as_bytes()),
+        "only its hash is kept"
+    );
+}
+
+#[test]
+fn what_was_changed_stands_in_the_audit_log_with_who_did_it() {
+    let server = server_with(|web| web);
+    let token = server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
+    admin(&server, "POST", "/items/instances/revoke", "", Some(&token));
+    admin(&server, "POST", "/items/none/revoke", "", Some(&token));
+    let Listing::Audit(rows) = server.wait(server.licensing.look(View::Audit)).unwrap() else {
+        panic!("another list")
+    };
+    let lines: Vec<_> = rows.iter().map(|row| (row.actor.as_str(), row.action.as_str())).collect();
+    let expected = [("token: ann", "revoke item"), ("test", "make token"), ("test", "import licence file")];
+    assert_eq!(lines, expected, "what failed has no line");
+}
+
+#[test]
+fn two_racing_operators_cannot_both_have_their_way() {
+    let server = server_with(|web| Web { open_to_loopback: true, ..web });
+    let body = r#"{"handshake_code":"RACE","organization_id":"acme"}"#;
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let ask = || admin(&server, "POST", "/handshake-codes", body, None).status;
+        let racers: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 7, "{statuses:?}");
+    let Listing::Audit(rows) = server.wait(server.licensing.look(View::Audit)).unwrap() else {
+        panic!("another list")
+    };
+    assert_eq!(rows.iter().filter(|row| row.subject == "RACE").count(), 1);
+}
+
+#[test]
+fn the_document_names_exactly_the_routes_that_there_are() {
+    let server = server_with(|web| Web { open_to_loopback: true, ..web });
+    let served: Value = admin(&server, "GET", "/openapi.json", "", None).json();
+    assert_eq!(served, serde_json::to_value(admin::document()).unwrap());
+    let mut operations = 0;
+    for (path, methods) in served["paths"].as_object().unwrap() {
+        let concrete = path.replace(['{', '}'], "");
+        let documented: BTreeSet<String> =
+            methods.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
+            let status = Request::json(method, &concrete, "").send(server.address).status;
+            assert_eq!(status != 405, documented.contains(method), "{method} {path}: {status}");
+        }
+        operations += documented.len();
+    }
+    assert_eq!(operations, 16);
+    let source = include_str!("../../src/http/admin.rs");
+    assert_eq!(source.matches("#[utoipa::path(").count(), operations, "every handler is routed");
+}
+
+#[test]
+fn what_cannot_be_understood_is_a_problem_here_too() {
+    let server = server_with(|web| Web { open_to_loopback: true, ..web });
+    for (method, path, body, status) in [
+        ("GET", "/devices?item_id=%FF", String::new(), 400),
+        ("POST", "/items/%FF/revoke", String::new(), 400),
+        ("POST", "/handshake-codes", "{".to_owned(), 400),
+        ("POST", "/handshake-codes", " ".repeat(BODY_BYTES_MAX + 1), 413),
+        ("POST", "/tokens", r#"{"name":"a\nb"}"#.to_owned(), 400),
+        ("GET", "/nothing", String::new(), 404),
+    ] {
+        assert_eq!(admin(&server, method, path, &body, None).problem().status, status, "{method} {path}");
+    }
+}
+
+#[test]
+fn who_asks_too_often_is_told_when_to_come_back() {
+    let slow = Rate { per_second: 0.001, burst: 2.0 };
+    let fast = Rate::per_second(1_000);
+    let server = server_with(|web| Web { limits: RateLimits::new(slow, fast), ..web });
+    let body = serde_json::to_vec(&request(&id(), 1)).unwrap();
+    let post = |nonce: &str| {
+        Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, nonce).send(server.address)
+    };
+    assert_eq!([post(&id()).status, post(&id()).status], [200, 200]);
+    let nonce = id();
+    let refused = post(&nonce);
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((900..=1_000).contains(&seconds), "{seconds}");
+    refused.verify(&body, &nonce, server_key().public()).unwrap();
+    assert_eq!((refused.status, refused.problem().code), (429, ErrorCode::STANDBY_NOT_READY));
+    assert_eq!(Request::new("GET", "/healthz").send(server.address).status, 200, "health is not limited");
+
+    let server = server_with(|web| Web { limits: RateLimits::new(fast, slow), ..web });
+    let ask = |code: &str| {
+        let asked = AuthorizationRequest { handshake_code: code.into(), ..request(&id(), 1) };
+        server.authorize(&asked).map(|_| ()).map_err(|problem| problem.status)
+    };
+    assert_eq!([ask(CODE), ask(CODE), ask(CODE)], [Ok(()), Ok(()), Err(429)]);
+    assert_eq!(ask("OTHER"), Err(404), "another code is not concerned");
+}
+
+#[test]
+fn a_slow_client_is_let_go_and_does_not_starve_the_others() {
+    use std::io::{Read, Write};
+    let connections =
+        ConnectionLimits { count_max: 2, head_time_max: Some(std::time::Duration::from_millis(50)) };
+    let server = server_with(|web| Web { connections, ..web });
+    let mut slow: Vec<_> = (0..2).map(|_| std::net::TcpStream::connect(server.address).unwrap()).collect();
+    for stream in &mut slow {
+        stream.write_all(b"POST /v1/usage HTTP/1.1\r\n").unwrap();
+    }
+    assert_eq!(Request::new("GET", "/healthz").send(server.address).status, 200);
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        // Told so, or simply closed: either way it ends.
+        let _ = stream.read_to_end(&mut rest);
+    }
+}
+
+#[test]
+fn a_standby_serves_only_while_the_main_server_is_down() {
+    let main = server_with(|web| web);
+    let url = format!("http://{}", main.address);
+    let peer = Peer::new(&url).unwrap();
+    let standby = server_with(|web| Web { main_server: Some(peer), ..web });
+    let problem = standby.authorize(&request(&id(), 1)).unwrap_err();
+    assert_eq!((problem.status, problem.code), (403, ErrorCode::STANDBY_NOT_READY));
+    assert!(problem.detail.contains("main license server"), "{}", problem.detail);
+    let report = report(&id(), vec![]);
+    let problem = standby.post::<UsageAnswer>(USAGE_PATH, &report).unwrap_err();
+    assert_eq!(problem.code, ErrorCode::STANDBY_NOT_READY);
+
+    // Nobody listens at a port that was just given back.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let peer = Peer::new(&format!("http://{gone}")).unwrap();
+    let standby = server_with(|web| Web { main_server: Some(peer), ..web });
+    assert_eq!(standby.authorize(&request(&id(), 1)).unwrap().seats, 1);
+}
+
+#[test]
+fn after_a_rotation_old_and_new_key_each_sign_for_those_who_know_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("seatmeter.db")).unwrap();
+    let (old, new) = (server_key(), key(7));
+    let keys = Keyring::new(key(7), vec![server_key()]);
+    let server = TestServer::with_keys(folder, Arc::new(store), keys, |web| web);
+    let file = license_file("acme", vec![item("instances", 4)]);
+    server.import(&file, Some(CODE)).unwrap();
+    let granted = |key| {
+        post::<AuthorizationAnswer>(server.address, key, AUTHORIZATIONS_PATH, &request(&id(), 1)).unwrap()
+    };
+    assert_eq!(granted(old.public()).local_license.key_id, old.public().id(), "the file names the old key");
+    let held = granted(old.public()).local_license;
+
+    let body = serde_json::to_vec(&request(&id(), 5)).unwrap();
+    let refused_for = |known: &str| {
+        let nonce = id();
+        let request = Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &nonce);
+        let answer = request.header(KEY_ID_HEADER, known).send(server.address);
+        assert_eq!(answer.status, 403);
+        [&old, &new].map(|key| answer.verify(&body, &nonce, key.public()).is_ok())
+    };
+    assert_eq!(refused_for(&old.public().id()), [true, false]);
+    assert_eq!(refused_for(&new.public().id()), [false, true]);
+    assert_eq!(refused_for("somebody else's"), [false, true]);
+
+    // The vendor issues the file anew for the new key; who holds a licence by the old one goes on.
+    let anew = LicenseFile { server_key: new.public().clone(), issued_at: START + 1, ..file.clone() };
+    server.import(&anew, None).unwrap();
+    assert_eq!(granted(new.public()).local_license.key_id, new.public().id());
+    let asked = AuthorizationRequest { held_license: Some(held), scope: "s".into(), ..request(&id(), 1) };
+    post::<AuthorizationAnswer>(server.address, new.public(), AUTHORIZATIONS_PATH, &asked).unwrap();
+    let error = |file: &LicenseFile| server.import(file, None).unwrap_err().to_string();
+    assert!(error(&anew).contains("already"));
+    assert!(error(&file).contains("already"), "the older issue does not come back");
+    let without = LicenseFile { issued_at: START + 2, items: vec![item("other", 1)], ..anew.clone() };
+    assert!(error(&without).contains("which this issue does not have"));
+    let renewed = LicenseItem { expires_at: EXPIRY + 1, ..item("instances", 4) };
+    let renewed = LicenseFile { issued_at: START + 3, items: vec![renewed, item("more", 1)], ..anew };
+    server.import(&renewed, None).unwrap();
+    let answer = granted(new.public());
+    let license: LocalLicense = answer.local_license.open(new.public()).unwrap();
+    assert_eq!(license.item_expires_at, EXPIRY + 1, "an issue renews its items");
+}

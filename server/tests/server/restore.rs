@@ -1,0 +1,177 @@
+//! Backup under load, and restore elsewhere: old clients go on, and what was spent stays spent.
+
+use std::path::Path;
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::message::*;
+use seatmeter_server::backup;
+use seatmeter_server::data_dir::DataDir;
+use seatmeter_server::store::UsageFilter;
+use seatmeter_server::store::sqlite::{SqliteStore, UsageReader};
+
+use crate::cli::{Served, authorize_demo, seatmeterd, stdout};
+use crate::support::*;
+
+fn billed(data: &Path) -> u64 {
+    let mut billed = 0;
+    UsageReader::open(&data.join("seatmeter.db"))
+        .unwrap()
+        .for_each(UsageFilter::ALL, |row| {
+            billed += u64::try_from(row.total).unwrap();
+            Ok(())
+        })
+        .unwrap();
+    billed
+}
+
+#[test]
+fn a_backup_under_load_is_restored_elsewhere_and_spent_usage_stays_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new, file) =
+        (folder.path().join("old"), folder.path().join("new"), folder.path().join("backup"));
+    stdout(&old, &["init", "--demo"]);
+    let server = Served::start(&old);
+    let device = id();
+    let (key, license) = authorize_demo(server.address, &device);
+    let segment_id = id();
+    let send = |address, total| {
+        let counted = vec![scans(10_000_000, 0x20, total)];
+        let sent = report(&device, vec![segment(&segment_id, &license.license_id, counted)]);
+        post::<UsageAnswer>(address, &key, USAGE_PATH, &sent).unwrap()
+    };
+    let epoch = send(server.address, 1).epoch;
+
+    let (done, acknowledged) = (AtomicBool::new(false), AtomicU64::new(1));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for total in 2.. {
+                send(server.address, total);
+                acknowledged.store(total, Ordering::SeqCst);
+                if done.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+        });
+        let before = acknowledged.load(Ordering::SeqCst);
+        stdout(&old, &["backup", file.to_str().unwrap()]);
+        done.store(true, Ordering::SeqCst);
+        stdout(&new, &["restore", file.to_str().unwrap()]);
+        assert!(billed(&new) >= before, "what was acknowledged before the backup is in it");
+    });
+    let spent = acknowledged.load(Ordering::SeqCst);
+    server.kill();
+
+    let server = Served::start(&new);
+    // The client sees another epoch with its next report, and sends its totals again.
+    let answer = send(server.address, spent);
+    assert_ne!(answer.epoch, epoch);
+    assert_eq!(answer.recorded, std::slice::from_ref(&segment_id));
+    assert_eq!(billed(&new), spent);
+}
+
+fn mode(path: &Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+}
+
+#[test]
+fn a_backup_is_private_replaces_nothing_and_is_restored_into_an_empty_directory_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("backup"));
+    let name = file.to_str().unwrap();
+    let fails = |arguments: &[&str], data: &Path| {
+        let Output { status, stderr, .. } = seatmeterd(data, arguments).output().unwrap();
+        assert_eq!(status.code(), Some(1));
+        String::from_utf8(stderr).unwrap()
+    };
+    assert!(fails(&["backup", name], &data).contains("init"));
+    stdout(&data, &["init", "--demo"]);
+    assert!(fails(&["restore", name], &data).contains("not empty"));
+    stdout(&data, &["backup", name]);
+    assert_eq!(mode(&file), 0o600);
+    assert!(fails(&["backup", name], &data).contains("there already"));
+    let (restored, letter) = (folder.path().join("restored"), folder.path().join("letter"));
+    stdout(&restored, &["restore", name]);
+    assert_eq!(mode(&restored.join("server.key")), 0o600);
+    assert_eq!(mode(&restored.join("seatmeter.db")), 0o600);
+    let key = |data: &Path| std::fs::read(data.join("server.key")).unwrap();
+    assert_eq!(key(&restored), key(&data));
+    std::fs::write(&letter, "Dear Sir or Madam").unwrap();
+    let other = folder.path().join("other");
+    assert!(fails(&["restore", letter.to_str().unwrap()], &other).contains("not a backup"));
+    assert!(!other.join("server.key").exists());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("draft")), "{left:?}");
+}
+
+/// A server that was restored from a backup of `server`, at its time.
+fn restored(server: &TestServer, now: u64) -> TestServer {
+    let folder = tempfile::tempdir().unwrap();
+    // The backup takes the key file with it.
+    std::fs::write(server.folder.path().join("server.key"), "02".repeat(32)).unwrap();
+    std::fs::set_permissions(
+        server.folder.path().join("server.key"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
+    let file = folder.path().join("backup");
+    backup::backup(&DataDir::new(server.folder.path()), &file).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    backup::restore(&file, &DataDir::new(data.path()), now).unwrap();
+    let store = SqliteStore::open(&data.path().join("seatmeter.db")).unwrap();
+    let restored = TestServer::on_store(data, std::sync::Arc::new(store));
+    restored.clock.set(now);
+    restored
+}
+
+#[test]
+fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let later = restored(&server, START);
+    // Granted after the backup: the restored server does not know it.
+    let device = id();
+    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &request(&device, 3)).unwrap();
+    let held: LocalLicense = answer.local_license.open(server_key().public()).unwrap();
+    let with = |seats, held: Option<&AuthorizationAnswer>| AuthorizationRequest {
+        held_license: held.map(|answer| answer.local_license.clone()),
+        ..request(&device, seats)
+    };
+    let refusal = |asked: &AuthorizationRequest| later.authorize(asked).unwrap_err();
+    let problem = refusal(&with(3, None));
+    assert_eq!(problem.code, ErrorCode::STANDBY_NOT_READY);
+    assert!(problem.detail.contains("2027-01-15T08:03:00Z"), "{}", problem.detail);
+    assert_eq!(refusal(&with(4, Some(&answer))).code, ErrorCode::STANDBY_NOT_READY, "more than it holds");
+    let other_device =
+        AuthorizationRequest { held_license: Some(answer.local_license.clone()), ..request(&id(), 1) };
+    assert_eq!(refusal(&other_device).code, ErrorCode::STANDBY_NOT_READY, "what another holds");
+    let renewed = later.authorize(&with(3, Some(&answer))).unwrap();
+    assert_eq!(renewed.seats, 3);
+    assert!(renewed.serial > held.serial);
+    later.clock.set(START + 179);
+    assert_eq!(refusal(&with(3, None)).code, ErrorCode::STANDBY_NOT_READY);
+    later.clock.set(START + 180);
+    assert_eq!(later.authorize(&request(&id(), 4)).unwrap().seats, 4);
+}
+
+#[test]
+fn usage_under_a_grant_that_a_restored_server_has_forgotten_is_booked_by_its_own_signature() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let later = restored(&server, START);
+    let device = id();
+    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &request(&device, 3)).unwrap();
+    let license: LocalLicense = answer.local_license.open(server_key().public()).unwrap();
+    let send = |held: Option<seatmeter_protocol::signature::Signed>| {
+        let mut segment = segment(&id(), &license.license_id, vec![scans(1, 2, 5)]);
+        segment.local_license = held;
+        later.report(&report(&device, vec![segment]))
+    };
+    assert!(send(None).refused[0].reason.contains("no local licence"));
+    let mut forged = answer.local_license.clone();
+    forged.payload = forged.payload.replace("\"seats\":3", "\"seats\":4");
+    assert_eq!(send(Some(forged)).refused.len(), 1);
+    assert_eq!(send(Some(answer.local_license.clone())).recorded.len(), 1);
+    assert_eq!(send(None).recorded.len(), 1, "it is remembered");
+    assert_eq!(billed(later.folder.path()), 10);
+}

@@ -1,0 +1,226 @@
+//! Runs the scenarios in `tests/scenarios`: what is asked of a server, and what must come of it, as readable
+//! text.
+//!
+//! ```text
+//! item ID CHARGE_WAY KEY=VALUE…       an item for the next import; values are JSON, or texts as they stand
+//! import ORGANIZATION CODE            a licence file with these items, and a handshake code over them
+//! at +SECONDS | expiry+SECONDS        sets the clock; 3d is three days
+//! ask KEY=VALUE… -> granted KEY=VALUE…   fields of the request, and of the local licence that comes
+//! ask KEY=VALUE… -> CODE KEY=VALUE… "text"   … of the problem that comes; its detail holds the text
+//! admin METHOD PATH [JSON] -> STATUS "text"  the admin API; the answer holds the text
+//! ```
+//! `device=NAME` stands for a UUID; `held=NAME` for the local licence that `as=NAME` has kept.
+
+use std::collections::HashMap;
+
+use seatmeter_protocol::license::{LicenseItem, LocalLicense};
+use seatmeter_protocol::message::*;
+use seatmeter_protocol::signature::Signed;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+#[test]
+fn every_scenario_goes_as_it_is_written() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 10, "the scenarios are there");
+    for path in paths {
+        let mut scenario = Scenario::new();
+        for (number, line) in (1..).zip(std::fs::read_to_string(&path).unwrap().lines()) {
+            if let Err(why) = scenario.step(line) {
+                panic!("{}:{number}: {line}\n{why}", path.display());
+            }
+        }
+        assert!(scenario.expectations > 0, "{} expects nothing", path.display());
+    }
+}
+
+#[test]
+fn a_scenario_that_expects_something_else_fails() {
+    let mut scenario = Scenario::new();
+    scenario.step("item a concurrent_instance quota=4").unwrap();
+    scenario.step("import acme CODE").unwrap();
+    scenario.step("ask seats=4 -> granted seats=4").unwrap();
+    for wrong in [
+        "ask seats=4 -> granted seats=3",
+        "ask seats=4 -> -20008",
+        "ask seats=5 -> granted",
+        "ask seats=5 -> -20104",
+        "ask seats=5 -> -20008 \"no such words\"",
+        "ask seats=5 -> -20008 numbers.quota=5",
+        "admin GET /items -> 404",
+        "frobnicate",
+    ] {
+        assert!(scenario.step(wrong).is_err(), "{wrong}");
+    }
+}
+
+struct Scenario {
+    server: TestServer,
+    items: Vec<LicenseItem>,
+    imports: u32,
+    code: String,
+    devices: HashMap<String, String>,
+    kept: HashMap<String, Signed>,
+    expectations: u32,
+}
+
+type Outcome = Result<(), String>;
+
+impl Scenario {
+    fn new() -> Self {
+        Self {
+            server: TestServer::empty(),
+            items: Vec::new(),
+            imports: 0,
+            code: String::new(),
+            devices: HashMap::new(),
+            kept: HashMap::new(),
+            expectations: 0,
+        }
+    }
+
+    fn step(&mut self, line: &str) -> Outcome {
+        let line = line.split_once('#').map_or(line, |(before, _)| before).trim();
+        if line.is_empty() {
+            return Ok(());
+        }
+        let (asked, expected) = line.split_once(" -> ").unwrap_or((line, ""));
+        let words: Vec<&str> = asked.split_whitespace().collect();
+        if !expected.is_empty() {
+            self.expectations += 1;
+        }
+        match words.as_slice() {
+            ["item", id, way, settings @ ..] => self.item(id, way, settings),
+            ["import", organization, code] => self.import(organization, code),
+            ["at", when] => self.at(when),
+            ["ask", fields @ ..] => self.ask(fields, expected),
+            ["admin", method, path, ..] => {
+                let body = asked.split_once(path).map_or("", |(_, rest)| rest.trim());
+                self.admin(method, path, body, expected)
+            }
+            _ => Err("there is no such step".into()),
+        }
+    }
+
+    fn item(&mut self, id: &str, way: &str, settings: &[&str]) -> Outcome {
+        let plain = LicenseItem::new(id, serde_json::from_value(json!(way)).map_err(text)?, 0, START, EXPIRY);
+        let mut item = serde_json::to_value(plain).map_err(text)?;
+        for setting in settings {
+            let (key, value) = pair(setting)?;
+            set(&mut item, key, value);
+        }
+        self.items.push(serde_json::from_value(item).map_err(text)?);
+        Ok(())
+    }
+
+    fn import(&mut self, organization: &str, code: &str) -> Outcome {
+        self.imports += 1;
+        self.code = code.to_owned();
+        let mut file = license_file(organization, std::mem::take(&mut self.items));
+        file.file_id = format!("file-{}", self.imports);
+        self.server.import(&file, Some(code)).map_err(text)
+    }
+
+    fn at(&mut self, when: &str) -> Outcome {
+        let (from, plus) = match when.strip_prefix("expiry") {
+            Some(plus) => (EXPIRY, plus),
+            None => (START, when),
+        };
+        let (plus, unit) = plus.strip_suffix('d').map_or((plus, 1), |days| (days, 86_400));
+        let seconds: i64 = plus.parse().map_err(text)?;
+        self.server.clock.set(from.checked_add_signed(seconds * unit).ok_or("out of range")?);
+        Ok(())
+    }
+
+    fn ask(&mut self, fields: &[&str], expected: &str) -> Outcome {
+        let mut asked = serde_json::to_value(request(&self.device("default"), 1)).map_err(text)?;
+        asked["handshake_code"] = json!(self.code);
+        let mut keep = None;
+        for field in fields {
+            match pair(field)? {
+                ("device", name) => asked["device"]["uuid"] = json!(self.device(&words(&name))),
+                ("as", name) => keep = Some(words(&name)),
+                ("held", name) => {
+                    let held = self.kept.get(&words(&name)).ok_or("nothing was kept under this name")?;
+                    asked["held_license"] = serde_json::to_value(held).map_err(text)?;
+                }
+                (key, value) => set(&mut asked, key, value),
+            }
+        }
+        let outcome: Result<AuthorizationAnswer, Problem> = self.server.post(AUTHORIZATIONS_PATH, &asked);
+        match outcome {
+            Ok(answer) => {
+                let license: LocalLicense = answer.local_license.open(server_key().public()).map_err(text)?;
+                if let Some(name) = keep {
+                    self.kept.insert(name, answer.local_license);
+                }
+                let rest = expected.strip_prefix("granted").ok_or(format!("it was granted: {license:?}"))?;
+                compare(&serde_json::to_value(license).map_err(text)?, "", rest)
+            }
+            Err(problem) => {
+                let told = format!("it was refused: {problem:?}");
+                let rest = expected.strip_prefix(&problem.code.to_string()).ok_or(told)?;
+                let detail = problem.detail.clone();
+                compare(&serde_json::to_value(problem).map_err(text)?, &detail, rest)
+            }
+        }
+    }
+
+    fn admin(&mut self, method: &str, path: &str, body: &str, expected: &str) -> Outcome {
+        let mut path = path.to_owned();
+        for (name, uuid) in &self.devices {
+            path = path.replace(&format!("{{{name}}}"), uuid);
+        }
+        let answer = Request::json(method, &format!("/admin/v1{path}"), body).send(self.server.address);
+        let told = String::from_utf8_lossy(&answer.body).into_owned();
+        let (status, rest) = expected.split_once(' ').unwrap_or((expected, ""));
+        if status != answer.status.to_string() {
+            return Err(format!("{}: {told}", answer.status));
+        }
+        compare(&serde_json::from_str(&told).map_err(text)?, &told, rest)
+    }
+
+    fn device(&mut self, name: &str) -> String {
+        self.devices.entry(name.to_owned()).or_insert_with(id).clone()
+    }
+}
+
+/// Compares fields, and looks for the text in quotation marks.
+fn compare(found: &Value, sentence: &str, expected: &str) -> Outcome {
+    let (fields, quoted) = expected.split_once('"').map_or((expected, None), |(a, b)| (a, Some(b)));
+    for field in fields.split_whitespace() {
+        let (key, value) = pair(field)?;
+        let pointer = format!("/{}", key.replace('.', "/"));
+        if found.pointer(&pointer) != Some(&value) {
+            return Err(format!("{key} is {:?} in {found}", found.pointer(&pointer)));
+        }
+    }
+    match quoted.map(|text| text.trim_end_matches('"')) {
+        Some(wanted) if !sentence.contains(wanted) => Err(format!("it says: {sentence}")),
+        _ => Ok(()),
+    }
+}
+
+fn pair(text: &str) -> Result<(&str, Value), String> {
+    let (key, value) = text.split_once('=').ok_or(format!("{text:?} is not KEY=VALUE"))?;
+    Ok((key, serde_json::from_str(value).unwrap_or_else(|_| json!(value))))
+}
+
+fn set(target: &mut Value, key: &str, value: Value) {
+    let mut place = target;
+    for part in key.split('.') {
+        place = &mut place[part];
+    }
+    *place = value;
+}
+
+fn words(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
