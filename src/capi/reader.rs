@@ -68,7 +68,9 @@ fn hand_out(
     let out = out.ok_or_else(|| null_pointer("out"))?;
     out.write(std::ptr::null_mut());
     let hold = take()?;
-    out.write(Box::into_raw(spare::place(|| SM_Reader(Reader::new(Some(hold))))));
+    let mut reader = spare::vacant();
+    reader.0.occupy(hold);
+    out.write(Box::into_raw(reader));
     Ok(())
 }
 

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use seatmeter_protocol::seat_layout::OWNER_DIED;
 
-use super::kill_points::kill_point;
+use crate::kill_points::kill_point;
 use super::system::{self, futex_wait, futex_wake};
 
 pub(super) const NONE: u32 = 0;

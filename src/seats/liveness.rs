@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use seatmeter_protocol::seat_layout::LOCK_BASE;
 
 use super::forks;
-use super::kill_points::kill_point;
+use crate::kill_points::kill_point;
 use super::system::{self, Identity};
 
 /// What -1 looks like in the half of a word.

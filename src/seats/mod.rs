@@ -14,7 +14,6 @@ mod filesystem;
 mod forks;
 mod guardian;
 mod holders;
-pub mod kill_points;
 mod liveness;
 mod log;
 mod mapping;
@@ -99,13 +98,15 @@ impl SeatPool {
     /// `Full` with the numbers, or why this process cannot attach.
     #[inline]
     pub fn take(&self) -> Result<Seat, SeatError> {
-        let view = self.shared.view();
-        if let Some(who) = view.local.identified()
-            && sure(pool::take_at_once(&view.mapping, who.me))
-        {
-            return Ok(Seat { lineage: who.lineage });
-        }
-        self.take_slowly()
+        self.take_at_once().map_or_else(|| self.take_slowly(), Ok)
+    }
+
+    /// Take a seat if one exchange does it: this process acted last, and a seat is free. Cannot panic.
+    #[inline(always)]
+    pub fn take_at_once(&self) -> Option<Seat> {
+        let view = self.shared.newest_view()?;
+        let who = view.local.identified()?;
+        sure(pool::take_at_once(&view.mapping, who.me)).then_some(Seat { lineage: who.lineage })
     }
 
     #[cold]
@@ -167,8 +168,8 @@ impl SeatPool {
     /// Threads: any. Blocks: never.
     #[inline]
     pub fn give(&self, seat: Seat) {
-        let view = self.shared.view();
-        if let Some(who) = view.local.identified()
+        if let Some(view) = self.shared.newest_view()
+            && let Some(who) = view.local.identified()
             && who.lineage == seat.lineage
             && sure(pool::give_at_once(&view.mapping, who.me))
         {
@@ -201,13 +202,15 @@ impl SeatPool {
 
     /// Seats that are free on this device now.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn idle(&self) -> u32 {
-        self.reclaim_dead();
+        let view = self.shared.view();
+        if !view.is_alone(view.local.identified()) {
+            self.reclaim_dead();
+        }
         sure(pool::free_seats(&self.shared.view().mapping))
     }
 
-    #[inline]
     fn reclaim_dead(&self) -> u32 {
         let view = self.shared.view();
         let freed = view.reclaim_dead(view.local.identified());

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use seatmeter_protocol::seat_layout::BELL_STEP;
 
-use super::kill_points::kill_point;
+use crate::kill_points::kill_point;
 use super::system::{futex_wait, futex_wake};
 use super::view::View;
 
