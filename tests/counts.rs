@@ -120,7 +120,10 @@ fn worker() {
     let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
     #[cfg(feature = "kill-points")]
     if let Ok(place) = std::env::var("COUNTS_PLACE") {
-        seatmeter::kill_points::arm(NAMES[place.parse::<usize>().unwrap()], number("COUNTS_VISIT").try_into().unwrap());
+        seatmeter::kill_points::arm(
+            NAMES[place.parse::<usize>().unwrap()],
+            number("COUNTS_VISIT").try_into().unwrap(),
+        );
     }
     let witness = Witness::open(Path::new(&std::env::var_os("COUNTS_WITNESS").unwrap()));
     count_until_killed(&witness, &mut Random(number("COUNTS_SEED")));

@@ -10,18 +10,18 @@ use std::path::Path;
 use super::Library;
 
 /// Seats of each candidate: more than takers, so that a taker that finds one taken finds the next free.
-pub const SEATS: u32 = 4;
+pub(crate) const SEATS: u32 = 4;
 
 /// Takes a seat and gives it back, so many times.
-pub type Taker = Box<dyn FnMut(u32)>;
+pub(crate) type Taker = Box<dyn FnMut(u32)>;
 
 /// A candidate.
-pub struct Peer {
-    pub name: &'static str,
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
     /// Its pairs are so many times fewer: it is about as much slower.
-    pub fewer: u32,
+    pub(crate) fewer: u32,
     /// Makes what one thread or process takes with. Called there.
-    pub taker: Box<dyn Fn() -> Taker + Sync>,
+    pub(crate) taker: Box<dyn Fn() -> Taker + Sync>,
 }
 
 fn peer(name: &'static str, fewer: u32, taker: impl Fn() -> Taker + Sync + 'static) -> Peer {
@@ -29,7 +29,7 @@ fn peer(name: &'static str, fewer: u32, taker: impl Fn() -> Taker + Sync + 'stat
 }
 
 /// All candidates, the library first.
-pub fn all(library: &'static Library, folder: &Path) -> Vec<Peer> {
+pub(crate) fn all(library: &'static Library, folder: &Path) -> Vec<Peer> {
     vec![
         peer("SM_CreateReader, SM_DestroyReader", 1, move || readers(library)),
         peer("named POSIX semaphore (a kill loses the seat)", 1, posix_semaphore()),
@@ -69,7 +69,7 @@ impl<T> Shared<T> {
 }
 
 /// A named semaphore of `SEATS`, whose name is gone again.
-pub fn open_semaphore() -> *mut libc::sem_t {
+pub(crate) fn open_semaphore() -> *mut libc::sem_t {
     let name = CString::new(format!("/seatmeter-bench-{}", std::process::id())).unwrap();
     // SAFETY: makes a semaphore of our own name; it lives until the process ends.
     unsafe {

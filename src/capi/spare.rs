@@ -33,8 +33,14 @@ pub(super) fn vacant() -> Box<SM_Reader> {
 /// Ends a reader: gives back what it holds, and keeps its memory.
 #[inline(always)]
 pub(super) fn end(mut reader: Box<SM_Reader>) {
+    let thread = thread_number();
+    // Before the seat is given back: what is loaded after its exchange has to wait for it.
+    let berth = SPARES.free_berth(thread);
     reader.0.vacate();
-    SPARES.keep(thread_number(), reader);
+    match berth {
+        Some(berth) => berth.keep(reader),
+        None => SPARES.claim_for(thread, reader),
+    }
 }
 
 struct Spares([Berth; BERTHS]);
@@ -67,32 +73,36 @@ impl Spares {
             let spare = berth.spare.load(Ordering::Acquire);
             if !spare.is_null() {
                 berth.spare.store(ptr::null_mut(), Ordering::Relaxed);
-                // SAFETY: from `Box::into_raw` in `keep`. Only this thread reads and writes the spare of its berth,
-                // and it was there no more before anybody else could have its number.
+                // SAFETY: from `Box::into_raw` in `keep`. Only this thread reads and writes the spare of its berth, and
+                // it has ended before another can have its number.
                 return unsafe { Box::from_raw(spare) };
             }
         }
         new()
     }
 
+    /// The thread's own berth, if nothing is in it.
     #[inline(always)]
-    fn keep(&self, thread: usize, vacant: Box<SM_Reader>) {
+    fn free_berth(&self, thread: usize) -> Option<&Berth> {
         let berth = self.berth(thread);
-        let is_kept = berth.thread.load(Ordering::Relaxed) == thread && berth.spare.load(Ordering::Relaxed).is_null();
-        if is_kept {
-            berth.spare.store(Box::into_raw(vacant), Ordering::Release);
-        } else {
-            berth.claim_for(thread, vacant);
+        let is_own = berth.thread.load(Ordering::Relaxed) == thread;
+        (is_own && berth.spare.load(Ordering::Relaxed).is_null()).then_some(berth)
+    }
+
+    /// Keeps a reader in the berth where the thread's number leads, if that is free; else ends it.
+    #[cold]
+    fn claim_for(&self, thread: usize, vacant: Box<SM_Reader>) {
+        let berth = self.berth(thread);
+        if berth.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            berth.keep(vacant);
         }
     }
 }
 
 impl Berth {
-    #[cold]
-    fn claim_for(&self, thread: usize, vacant: Box<SM_Reader>) {
-        if self.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.spare.store(Box::into_raw(vacant), Ordering::Release);
-        }
+    #[inline(always)]
+    fn keep(&self, vacant: Box<SM_Reader>) {
+        self.spare.store(Box::into_raw(vacant), Ordering::Release);
     }
 }
 
@@ -105,13 +115,20 @@ fn new() -> Box<SM_Reader> {
 mod tests {
     use super::*;
 
+    fn keep(spares: &Spares, thread: usize, vacant: Box<SM_Reader>) {
+        match spares.free_berth(thread) {
+            Some(berth) => berth.keep(vacant),
+            None => spares.claim_for(thread, vacant),
+        }
+    }
+
     #[test]
     fn the_next_reader_of_a_thread_gets_the_memory_of_the_last() {
         let spares = Spares::new();
         let address = |reader: &Box<SM_Reader>| &raw const **reader;
         let first = spares.vacant(1);
         let first_address = address(&first);
-        spares.keep(1, first);
+        keep(&spares, 1, first);
         // Of another thread's berth nothing is taken, wherever its number leads.
         for thread in 2..1000 {
             assert_ne!(address(&spares.vacant(thread)), first_address);
@@ -120,8 +137,8 @@ mod tests {
         assert_eq!(address(&second), first_address);
         let third = spares.vacant(1);
         assert_ne!(address(&third), first_address);
-        spares.keep(1, second);
-        spares.keep(1, third);
+        keep(&spares, 1, second);
+        keep(&spares, 1, third);
         drop(spares.vacant(1));
     }
 
@@ -129,9 +146,9 @@ mod tests {
     fn a_thread_does_not_keep_a_spare_in_anothers_berth() {
         let spares = Spares::new();
         let of_one = spares.vacant(1);
-        spares.keep(1, of_one);
+        keep(&spares, 1, of_one);
         let other = (2..).find(|&other| ptr::eq(spares.berth(other), spares.berth(1))).unwrap();
-        spares.keep(other, spares.vacant(other));
+        keep(&spares, other, spares.vacant(other));
         assert_eq!(spares.berth(1).thread.load(Ordering::Relaxed), 1);
         drop(spares.vacant(1));
     }

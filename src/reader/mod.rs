@@ -131,8 +131,9 @@ impl Reader {
     /// Gives back what the reader holds, and lets it be as it was when it was made.
     #[inline(always)]
     pub fn vacate(&mut self) {
+        let is_as_made = self.is_as_made();
         self.give_back();
-        if !self.is_as_made() {
+        if !is_as_made {
             self.make_anew();
         }
     }

@@ -25,6 +25,7 @@ mod waiting;
 mod wide;
 mod wiped;
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub use error::{Repair, SeatError};
 pub use holders::Holder;
 use pool::Outcome;
 use view::sure;
+use wiped::Identified;
 
 /// A take that loses its place, its file or a freed seat to others this often in a row gives up.
 const TRIES_MAX: u32 = 64;
@@ -52,7 +54,15 @@ pub struct SeatPool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "a seat that is not given back stays taken until the process ends"]
 pub struct Seat {
-    lineage: u32,
+    /// The lineage, and a bit below it that is always set: so that an `Option<Seat>` is one word.
+    mark: NonZeroU32,
+}
+
+impl Seat {
+    #[inline(always)]
+    fn of(who: Identified) -> Self {
+        Self { mark: NonZeroU32::MIN | who.lineage << 1 }
+    }
 }
 
 impl SeatPool {
@@ -106,7 +116,7 @@ impl SeatPool {
     pub fn take_at_once(&self) -> Option<Seat> {
         let view = self.shared.newest_view()?;
         let who = view.local.identified()?;
-        sure(pool::take_at_once(&view.mapping, who.me)).then_some(Seat { lineage: who.lineage })
+        sure(pool::take_at_once(&view.mapping, who.me)).then_some(Seat::of(who))
     }
 
     #[cold]
@@ -119,7 +129,7 @@ impl SeatPool {
                 continue;
             };
             match sure(pool::take(&view.mapping, who.me)) {
-                Outcome::Done => return Ok(Seat { lineage: who.lineage }),
+                Outcome::Done => return Ok(Seat::of(who)),
                 Outcome::Lost => self.shared.lost(view, who),
                 Outcome::Full { used, capacity } => {
                     numbers = (capacity, used);
@@ -170,7 +180,7 @@ impl SeatPool {
     pub fn give(&self, seat: Seat) {
         if let Some(view) = self.shared.newest_view()
             && let Some(who) = view.local.identified()
-            && who.lineage == seat.lineage
+            && Seat::of(who) == seat
             && sure(pool::give_at_once(&view.mapping, who.me))
         {
             return waiting::ring(view);
@@ -189,7 +199,7 @@ impl SeatPool {
                 }
                 continue;
             };
-            if who.lineage != seat.lineage {
+            if Seat::of(who) != seat {
                 return;
             }
             match sure(pool::give(&view.mapping, who.me)) {

@@ -17,8 +17,8 @@ use seatmeter_protocol::seat_layout::{
     Grant, OWNER_DIED, PoolWord, SlotWord, is_attached, next_attached, next_free,
 };
 
-use crate::kill_points::kill_point;
 use super::memory::{Cell, Locksmith, Memory, Witness};
+use crate::kill_points::kill_point;
 
 /// A loop that lost this often in a row, with pauses in between, is not contended: the words are being scribbled
 /// on. Some seconds of work.
@@ -267,7 +267,7 @@ fn is_guarded(flag: u32) -> bool {
     flag != 0 && flag & OWNER_DIED == 0
 }
 
-#[cold]
+#[inline]
 fn reclaim_if_dead<M: Memory>(
     m: &M,
     witness: &impl Witness<Halt = M::Halt>,
