@@ -120,11 +120,12 @@ fn main() {
     license(library, server.url(), state.path());
     let wanted: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with("--")).collect();
     let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
-    if is_wanted("seats") {
-        seats(library, state.path());
-    }
+    // First: the seats' other processes leave a place in the pool, and then the library is not alone in it.
     if is_wanted("free") {
         free_seats(library);
+    }
+    if is_wanted("seats") {
+        seats(library, state.path());
     }
     if is_wanted("counting") {
         counting(library);
