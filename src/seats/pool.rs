@@ -251,13 +251,21 @@ pub(crate) fn reclaim_dead<M: Memory>(
     ask_all: bool,
 ) -> Result<u32, M::Halt> {
     let mark = m.load(Cell::Mark)?.min(u64::from(m.slot_count())) as u16;
+    let Some(seen) = read_pool_patiently(m)? else { return Ok(0) };
     let mut freed = 0;
     for slot in 0..mark {
         // Nearly all are guarded and live: one load tells. Whoever is passed over here is found by the next look.
-        if !ask_all && is_guarded(m.load(Cell::Flag(slot))? as u32) || Some(slot) == but {
+        if !ask_all && is_guarded(m.load(Cell::Flag(slot))? as u32) {
             continue;
         }
-        freed += reclaim_if_dead(m, witness, slot, ask_all)?;
+        let own = if seen.slot == slot {
+            seen.as_slot()
+        } else {
+            SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0])
+        };
+        if own.held > 0 && Some(slot) != but && is_dead(m, witness, slot, own.life, ask_all)? {
+            freed += reclaim(m, Me { slot, life: own.life })?;
+        }
     }
     Ok(freed)
 }
@@ -265,22 +273,6 @@ pub(crate) fn reclaim_dead<M: Memory>(
 #[inline(always)]
 fn is_guarded(flag: u32) -> bool {
     flag != 0 && flag & OWNER_DIED == 0
-}
-
-#[inline]
-fn reclaim_if_dead<M: Memory>(
-    m: &M,
-    witness: &impl Witness<Halt = M::Halt>,
-    slot: u16,
-    ask: bool,
-) -> Result<u32, M::Halt> {
-    let Some(seen) = read_pool_patiently(m)? else { return Ok(0) };
-    let own =
-        if seen.slot == slot { seen.as_slot() } else { SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0]) };
-    if own.held > 0 && is_dead(m, witness, slot, own.life, ask)? {
-        return reclaim(m, Me { slot, life: own.life });
-    }
-    Ok(0)
 }
 
 #[inline(always)]
