@@ -1,4 +1,5 @@
-//! What the seat pool costs, beside what else could count seats between processes, in one run.
+//! What the seat pool costs by itself: flat in the number of seats, in a crowd of processes, when holders die. What
+//! else could count seats between processes is measured through C, in `benches/through_c`.
 //!
 //! `cargo run --release --no-default-features --example bench_seats [pairs] [idle] [attach] [deaths]`
 #![allow(
@@ -7,7 +8,6 @@
     reason = "a benchmark prints, and stops at the first surprise"
 )]
 
-use std::ffi::CString;
 use std::fs::File;
 use std::hint::black_box;
 use std::mem::MaybeUninit;
@@ -77,97 +77,8 @@ fn pool_of(directory: &Path, seats: u32) -> SeatPool {
     pool
 }
 
-fn posix_semaphore() -> f64 {
-    let name = CString::new(format!("/seatmeter-bench-{}", std::process::id())).unwrap();
-    // SAFETY: a name that ends with a zero; the semaphore is unlinked at the end.
-    unsafe {
-        let semaphore = libc::sem_open(name.as_ptr(), libc::O_CREAT, 0o600_u32, 64_u32);
-        assert!(semaphore != libc::SEM_FAILED);
-        let cost = nanoseconds(PAIRS, || {
-            libc::sem_trywait(semaphore);
-            libc::sem_post(semaphore);
-        });
-        libc::sem_unlink(name.as_ptr());
-        cost
-    }
-}
-
-fn sysv_semaphore() -> f64 {
-    // SAFETY: a private semaphore, removed at the end; `operation` is what the calls expect.
-    unsafe {
-        let semaphore = libc::semget(libc::IPC_PRIVATE, 1, 0o600);
-        libc::semctl(semaphore, 0, libc::SETVAL, 64);
-        let mut operation = libc::sembuf {
-            sem_num: 0,
-            sem_op: 0,
-            sem_flg: (libc::SEM_UNDO | libc::IPC_NOWAIT) as libc::c_short,
-        };
-        let cost = nanoseconds(PAIRS / 10, || {
-            operation.sem_op = -1;
-            assert_eq!(libc::semop(semaphore, &raw mut operation, 1), 0);
-            operation.sem_op = 1;
-            assert_eq!(libc::semop(semaphore, &raw mut operation, 1), 0);
-        });
-        libc::semctl(semaphore, 0, libc::IPC_RMID);
-        cost
-    }
-}
-
-fn lock_of_one_seat(directory: &Path) -> f64 {
-    let file = File::create(directory.join("locks")).unwrap();
-    // SAFETY: `flock` is plain numbers.
-    let mut range: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
-    range.l_len = 1;
-    nanoseconds(PAIRS / 10, || {
-        for kind in [libc::F_WRLCK, libc::F_UNLCK] {
-            range.l_type = kind as libc::c_short;
-            // SAFETY: `range` is what the command expects.
-            assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }, 0);
-        }
-    })
-}
-
-fn flock_of_one_seat(directory: &Path) -> f64 {
-    let file = File::create(directory.join("flock")).unwrap();
-    nanoseconds(PAIRS / 10, || {
-        for kind in [libc::LOCK_EX | libc::LOCK_NB, libc::LOCK_UN] {
-            // SAFETY: only the descriptor is used.
-            assert_eq!(unsafe { libc::flock(file.as_raw_fd(), kind) }, 0);
-        }
-    })
-}
-
-fn robust_mutex() -> f64 {
-    let mut mutex = Box::new(MaybeUninit::<libc::pthread_mutex_t>::zeroed());
-    // SAFETY: the mutex is initialised before its use and stays in its box.
-    unsafe {
-        let mut kind = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
-        libc::pthread_mutexattr_init(kind.as_mut_ptr());
-        libc::pthread_mutexattr_setpshared(kind.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED);
-        libc::pthread_mutexattr_setrobust(kind.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST);
-        libc::pthread_mutex_init(mutex.as_mut_ptr(), kind.as_ptr());
-        nanoseconds(PAIRS, || {
-            libc::pthread_mutex_trylock(mutex.as_mut_ptr());
-            libc::pthread_mutex_unlock(mutex.as_mut_ptr());
-        })
-    }
-}
-
 fn pairs(directory: &Path) {
     println!("take + give, one process (ns)");
-    let peers = [
-        ("POSIX semaphore (not crash-safe)", posix_semaphore()),
-        ("SysV semaphore, SEM_UNDO", sysv_semaphore()),
-        ("OFD lock per seat, one seat", lock_of_one_seat(directory)),
-        ("flock per seat, one seat", flock_of_one_seat(directory)),
-        ("robust mutex per seat, one seat", robust_mutex()),
-    ];
-    let pool = pool_of(directory, 64);
-    let own = nanoseconds(PAIRS, || pair(&pool));
-    println!("  seat pool                        {own:9.1}");
-    for (name, cost) in peers {
-        println!("  {name:32} {cost:9.1}   pool costs {:6.3} of it", own / cost);
-    }
     for seats in [4, 64, 1_024, 65_536] {
         let pool = pool_of(directory, seats);
         let empty = nanoseconds(PAIRS, || pair(&pool));

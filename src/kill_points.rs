@@ -1,4 +1,4 @@
-//! Named places inside the counting at which a test lets its own process be killed.
+//! Named places inside the operations at which a test lets its own process be killed.
 //!
 //! Without the feature `kill-points` a place compiles to nothing.
 
@@ -10,14 +10,38 @@ pub(crate) fn kill_point(_name: &'static str) {}
 #[cfg(feature = "kill-points")]
 pub(crate) use armed::kill_point;
 #[cfg(feature = "kill-points")]
-pub use armed::{NAMES, arm};
+pub use armed::{COUNTS, SEATS, arm};
 
 #[cfg(feature = "kill-points")]
 mod armed {
-    use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// Every place.
-    pub const NAMES: &[&str] = &[
+    /// Every place in the seat pool.
+    pub const SEATS: &[&str] = &[
+        "at once: exchanged",
+        "change: exchanged",
+        "flush: before the exchange",
+        "flush: exchanged",
+        "end of life: exchanged",
+        "attach: lock taken",
+        "attach: lock mapped",
+        "attach: locked",
+        "attach: before the exchange",
+        "attach: exchanged",
+        "guardian: registered",
+        "detach: guardian gone",
+        "detach: seats given back",
+        "create: before the link",
+        "create: linked",
+        "pool set aside: renamed",
+        "move: attached to the new file",
+        "move: left the old file",
+        "ring: before the wake",
+    ];
+
+    /// Every place in counting, reporting and keeping the licence.
+    pub const COUNTS: &[&str] = &[
         "create: made",
         "create: locked",
         "create: header written",
@@ -43,21 +67,19 @@ mod armed {
         "grant: stored",
     ];
 
-    static PLACE: AtomicUsize = AtomicUsize::new(usize::MAX);
+    static PLACE: OnceLock<&str> = OnceLock::new();
     static VISITS_LEFT: AtomicU32 = AtomicU32::new(0);
 
-    /// Kill this process with SIGKILL at the `visit`th visit (from 1) of the place `NAMES[place]`.
-    pub fn arm(place: usize, visit: u32) {
+    /// Kill this process with SIGKILL at the `visit`th visit (from 1) of `place`, one of the names. Once a process.
+    pub fn arm(place: &'static str, visit: u32) {
         VISITS_LEFT.store(visit, Ordering::Relaxed);
-        PLACE.store(place, Ordering::Relaxed);
+        PLACE.set(place).expect("a process is armed once");
     }
 
     pub(crate) fn kill_point(name: &'static str) {
-        debug_assert!(NAMES.contains(&name), "{name} is not listed");
-        let place = PLACE.load(Ordering::Relaxed);
-        if NAMES.get(place) != Some(&name) || VISITS_LEFT.fetch_sub(1, Ordering::Relaxed) != 1 {
-            return;
+        debug_assert!(SEATS.contains(&name) || COUNTS.contains(&name), "{name} is not listed");
+        if PLACE.get() == Some(&name) && VISITS_LEFT.fetch_sub(1, Ordering::Relaxed) == 1 {
+            crate::memory::kill_own_process();
         }
-        crate::memory::kill_own_process();
     }
 }

@@ -120,12 +120,23 @@ impl Licensed {
     ///
     /// # Errors
     /// -20008 when all are taken; what [`Self::check`] says when the grant is no longer good.
-    #[inline(always)]
     pub fn take_seat(&self) -> Result<Option<Seat>> {
         if self.ended.load(Ordering::Relaxed) {
             self.check()?;
         }
         self.pool.as_ref().map(SeatPool::take).transpose().map_err(seat_error)
+    }
+
+    /// As [`Self::take_seat`], if one exchange does it. Cannot panic.
+    #[inline(always)]
+    pub fn take_seat_at_once(&self) -> Option<Option<Seat>> {
+        if self.ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        match &self.pool {
+            Some(pool) => pool.take_at_once().map(Some),
+            None => Some(None),
+        }
     }
 
     /// Takes a seat, waiting for one up to `wait`.
@@ -151,7 +162,7 @@ impl Licensed {
     }
 
     /// Free seats on this device; -1 when the grant has to be refreshed; INT_MAX where there are no seats.
-    #[inline]
+    #[inline(always)]
     pub fn idle_seats(&self) -> i32 {
         if self.ended.load(Ordering::Relaxed) && self.check().is_err() {
             return -1;

@@ -193,10 +193,16 @@ impl Runtime {
     /// Why there is none: that of the last attempt, or -20000 when there was no attempt.
     #[inline(always)]
     pub fn licensed(&'static self) -> Result<&'static Licensed> {
-        match self.current.get().and_then(Session::licensed) {
+        match self.licensed_at_once() {
             Some(licensed) => Ok(licensed),
             None => self.licensed_slow(),
         }
+    }
+
+    /// The licence in use, if there is one.
+    #[inline(always)]
+    pub fn licensed_at_once(&'static self) -> Option<&'static Licensed> {
+        self.current.get().and_then(Session::licensed)
     }
 
     #[cold]

@@ -28,7 +28,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 
 #[cfg(feature = "kill-points")]
-use seatmeter::kill_points::NAMES;
+use seatmeter::kill_points::COUNTS as NAMES;
 #[cfg(not(feature = "kill-points"))]
 const NAMES: &[&str] = &[];
 
@@ -120,7 +120,10 @@ fn worker() {
     let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
     #[cfg(feature = "kill-points")]
     if let Ok(place) = std::env::var("COUNTS_PLACE") {
-        seatmeter::kill_points::arm(place.parse().unwrap(), number("COUNTS_VISIT").try_into().unwrap());
+        seatmeter::kill_points::arm(
+            NAMES[place.parse::<usize>().unwrap()],
+            number("COUNTS_VISIT").try_into().unwrap(),
+        );
     }
     let witness = Witness::open(Path::new(&std::env::var_os("COUNTS_WITNESS").unwrap()));
     count_until_killed(&witness, &mut Random(number("COUNTS_SEED")));
@@ -148,7 +151,8 @@ fn count_until_killed(witness: &Witness, random: &mut Random) {
     loop {
         // From the second time on this wakes the keeper, which reports while we count.
         get_licensed();
-        let reader = Reader::new(Some(Hold::take().unwrap()));
+        let mut reader = Reader::vacant();
+        reader.occupy(Hold::take().unwrap());
         for _ in 0..random.below(300) {
             if random.below(4) == 0 {
                 witness.begin(UsageKind::Page, 1);

@@ -179,8 +179,8 @@ fn work(device: &Device, board: &Board, number: usize, seed: u64) -> i32 {
     dice.below(1);
     #[cfg(feature = "kill-points")]
     if dice.below(2) == 0 {
-        use seatmeter::seats::kill_points::{NAMES, arm};
-        arm(dice.below(NAMES.len() as u64) as usize, 1 + dice.below(30) as u32);
+        use seatmeter::kill_points::{SEATS, arm};
+        arm(SEATS[dice.below(SEATS.len() as u64) as usize], 1 + dice.below(30) as u32);
     }
     let pool = device.pool();
     let mut held: Vec<(Seat, Witness, i64)> = Vec::new();
@@ -271,7 +271,7 @@ fn kills_at_any_moment_lose_no_seat_and_issue_none_twice() {
 #[cfg(feature = "kill-points")]
 mod named {
     use super::*;
-    use seatmeter::seats::kill_points::{NAMES, arm};
+    use seatmeter::kill_points::{SEATS, arm};
 
     /// Come by every named place.
     fn tour(device: &Device) -> i32 {
@@ -294,12 +294,12 @@ mod named {
 
     #[test]
     fn a_kill_at_every_named_place_leaves_all_seats() {
-        for (place, name) in NAMES.iter().enumerate() {
+        for name in SEATS {
             for visit in 1..=4 {
                 let device = Device::new();
                 std::fs::write(device.pool_file(), "not a pool").unwrap();
                 let end = Process::fork(|| {
-                    arm(place, visit);
+                    arm(name, visit);
                     tour(&device)
                 })
                 .wait();

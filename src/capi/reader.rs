@@ -67,9 +67,19 @@ fn hand_out(
 ) -> Result<()> {
     let out = out.ok_or_else(|| null_pointer("out"))?;
     out.write(std::ptr::null_mut());
-    let hold = take()?;
-    out.write(Box::into_raw(spare::place(|| SM_Reader(Reader::new(Some(hold))))));
-    Ok(())
+    // Before the seat: what is loaded after its exchange has to wait for it.
+    let mut reader = spare::vacant();
+    match take() {
+        Ok(hold) => {
+            reader.0.occupy(hold);
+            out.write(Box::into_raw(reader));
+            Ok(())
+        }
+        Err(error) => {
+            spare::end(reader);
+            Err(error)
+        }
+    }
 }
 
 /// Give the seat back and free the reader. NULL is allowed and does nothing.

@@ -1,56 +1,155 @@
-//! The memory of the reader that this thread destroyed last, kept for the next one it creates.
+//! The reader that a thread destroyed last, kept vacant for the next one that it creates.
 //!
 //! A program that makes a reader per image would spend more time in the allocator than on its seat. One spare a
-//! thread is enough for that, and is freed when the thread ends.
+//! thread is enough for that. The spares stand in a table by the thread's number, where nobody but that thread
+//! touches its own: a thread-local variable, in a library that may be loaded late, costs a call each time.
+//!
+//! | berth's thread | spare | |
+//! |---|---|---|
+//! | 0 | NULL | free: the first thread whose number leads here has it from then on |
+//! | a living one | reader or NULL | its own |
+//! | one that has ended | reader or NULL | waits for a thread that gets the same number, as the next one often does |
+//!
+//! A thread whose berth is another's goes to the allocator: so nothing here grows.
 
-use std::cell::Cell;
-use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::reader::SM_Reader;
+use crate::memory::thread_number;
+use crate::reader::Reader;
 
-type Memory = Box<MaybeUninit<SM_Reader>>;
+/// Threads that may have a spare. More of them than processors would gain nothing by it.
+const BERTHS: usize = 128;
 
-thread_local! {
-    static SPARE: Cell<Option<Memory>> = const { Cell::new(None) };
+static SPARES: Spares = Spares::new();
+
+/// A reader that holds nothing yet.
+#[inline(always)]
+pub(super) fn vacant() -> Box<SM_Reader> {
+    SPARES.vacant(thread_number())
 }
 
-/// Makes a reader in memory of its own: in place, for moving it there would cost more than making it.
+/// Ends a reader: gives back what it holds, and keeps its memory.
 #[inline(always)]
-pub(super) fn place(make: impl FnOnce() -> SM_Reader) -> Box<SM_Reader> {
-    // In a thread that is ending there is no spare any more.
-    let memory = SPARE.try_with(Cell::take).ok().flatten().unwrap_or_else(Box::new_uninit);
-    Box::write(memory, make())
+pub(super) fn end(mut reader: Box<SM_Reader>) {
+    let thread = thread_number();
+    // Before the seat is given back: what is loaded after its exchange has to wait for it.
+    let berth = SPARES.free_berth(thread);
+    reader.0.vacate();
+    match berth {
+        Some(berth) => berth.keep(reader),
+        None => SPARES.claim_for(thread, reader),
+    }
 }
 
-/// Ends a reader and keeps its memory.
-#[inline(always)]
-pub(super) fn end(reader: Box<SM_Reader>) {
-    let memory = Box::into_raw(reader);
-    // SAFETY: a live reader, owned by nobody else; what is left of it is memory without a value.
-    let memory = unsafe {
-        memory.drop_in_place();
-        Box::from_raw(memory.cast::<MaybeUninit<SM_Reader>>())
-    };
-    // If the thread is ending, or has a spare (dropped here), the memory is freed.
-    let _ = SPARE.try_with(move |spare| spare.set(Some(memory)));
+struct Spares([Berth; BERTHS]);
+
+/// On a cache line of its own: threads do not disturb one another.
+#[repr(align(64))]
+struct Berth {
+    thread: AtomicUsize,
+    spare: AtomicPtr<SM_Reader>,
+}
+
+impl Spares {
+    const fn new() -> Self {
+        Self(
+            [const { Berth { thread: AtomicUsize::new(0), spare: AtomicPtr::new(ptr::null_mut()) } }; BERTHS],
+        )
+    }
+
+    #[inline(always)]
+    fn berth(&self, thread: usize) -> &Berth {
+        // Threads' control blocks lie far apart, at multiples of some stack size: multiplying spreads them.
+        let spread = (thread as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        &self.0[(spread >> (u64::BITS - BERTHS.ilog2())) as usize % BERTHS]
+    }
+
+    #[inline(always)]
+    fn vacant(&self, thread: usize) -> Box<SM_Reader> {
+        let berth = self.berth(thread);
+        if berth.thread.load(Ordering::Relaxed) == thread {
+            let spare = berth.spare.load(Ordering::Acquire);
+            if !spare.is_null() {
+                berth.spare.store(ptr::null_mut(), Ordering::Relaxed);
+                // SAFETY: from `Box::into_raw` in `keep`. Only this thread reads and writes the spare of its berth, and
+                // it has ended before another can have its number.
+                return unsafe { Box::from_raw(spare) };
+            }
+        }
+        new()
+    }
+
+    /// The thread's own berth, if nothing is in it.
+    #[inline(always)]
+    fn free_berth(&self, thread: usize) -> Option<&Berth> {
+        let berth = self.berth(thread);
+        let is_own = berth.thread.load(Ordering::Relaxed) == thread;
+        (is_own && berth.spare.load(Ordering::Relaxed).is_null()).then_some(berth)
+    }
+
+    /// Keeps a reader in the berth where the thread's number leads, if that is free; else ends it.
+    #[cold]
+    fn claim_for(&self, thread: usize, vacant: Box<SM_Reader>) {
+        let berth = self.berth(thread);
+        if berth.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            berth.keep(vacant);
+        }
+    }
+}
+
+impl Berth {
+    #[inline(always)]
+    fn keep(&self, vacant: Box<SM_Reader>) {
+        self.spare.store(Box::into_raw(vacant), Ordering::Release);
+    }
+}
+
+#[cold]
+fn new() -> Box<SM_Reader> {
+    Box::new(SM_Reader(Reader::vacant()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reader::Reader;
+
+    fn keep(spares: &Spares, thread: usize, vacant: Box<SM_Reader>) {
+        match spares.free_berth(thread) {
+            Some(berth) => berth.keep(vacant),
+            None => spares.claim_for(thread, vacant),
+        }
+    }
 
     #[test]
     fn the_next_reader_of_a_thread_gets_the_memory_of_the_last() {
-        let reader = || SM_Reader(Reader::new(None));
-        let first = place(reader);
-        let address = &raw const *first;
-        end(first);
-        let second = place(reader);
-        assert_eq!(&raw const *second, address);
-        let third = place(reader);
-        assert_ne!(&raw const *third, address);
-        end(second);
-        end(third);
+        let spares = Spares::new();
+        let address = |reader: &Box<SM_Reader>| &raw const **reader;
+        let first = spares.vacant(1);
+        let first_address = address(&first);
+        keep(&spares, 1, first);
+        // Of another thread's berth nothing is taken, wherever its number leads.
+        for thread in 2..1000 {
+            assert_ne!(address(&spares.vacant(thread)), first_address);
+        }
+        let second = spares.vacant(1);
+        assert_eq!(address(&second), first_address);
+        let third = spares.vacant(1);
+        assert_ne!(address(&third), first_address);
+        keep(&spares, 1, second);
+        keep(&spares, 1, third);
+        drop(spares.vacant(1));
+    }
+
+    #[test]
+    fn a_thread_does_not_keep_a_spare_in_anothers_berth() {
+        let spares = Spares::new();
+        let of_one = spares.vacant(1);
+        keep(&spares, 1, of_one);
+        let other = (2..).find(|&other| ptr::eq(spares.berth(other), spares.berth(1))).unwrap();
+        keep(&spares, other, spares.vacant(other));
+        assert_eq!(spares.berth(1).thread.load(Ordering::Relaxed), 1);
+        drop(spares.vacant(1));
     }
 }

@@ -6,11 +6,13 @@ mod fork;
 mod lock;
 mod mapped;
 mod published;
+mod thread;
 
 pub use fork::{PerProcess, process_generation};
 pub use lock::FileLock;
 pub use mapped::{FoundWord, MappedFile};
 pub use published::Published;
+pub use thread::thread_number;
 
 /// The given clock in milliseconds; 0 for a clock that the system does not have.
 pub fn clock_ms(clock: libc::clockid_t) -> u64 {

@@ -71,6 +71,22 @@ impl Hold {
     /// -20000 without a licence, -20008 without a free seat.
     #[inline(always)]
     pub fn take() -> Result<Self> {
+        match Self::take_at_once() {
+            Some(hold) => Ok(hold),
+            None => Self::take_slowly(),
+        }
+    }
+
+    /// Takes a seat if one exchange does it. Cannot panic.
+    #[inline(always)]
+    fn take_at_once() -> Option<Self> {
+        let runtime = runtime();
+        let licensed = runtime.licensed_at_once()?;
+        Some(Self { runtime, licensed, seat: licensed.take_seat_at_once()? })
+    }
+
+    #[cold]
+    fn take_slowly() -> Result<Self> {
         Self::by(Licensed::take_seat)
     }
 
@@ -82,7 +98,6 @@ impl Hold {
         Self::by(|licensed| licensed.take_seat_within(wait))
     }
 
-    #[inline(always)]
     fn by(take: impl FnOnce(&Licensed) -> Result<Option<Seat>>) -> Result<Self> {
         let runtime = runtime();
         let licensed = runtime.licensed()?;
@@ -96,15 +111,59 @@ impl Hold {
 }
 
 impl Reader {
-    /// A reader with what it holds; without, it takes a seat when it is used.
-    #[inline]
-    pub fn new(hold: Option<Hold>) -> Self {
+    /// A reader that holds nothing: it takes a seat when it is used.
+    pub fn vacant() -> Self {
         Self {
-            use_of: Mutex::new(Use { hold, tally: None }),
+            use_of: Mutex::new(Use { hold: None, tally: None }),
             forget: ForgetTime::default(),
             is_instance: false,
             #[cfg(feature = "decode")]
             decoding: Mutex::new(None),
+        }
+    }
+
+    /// Lets a vacant reader hold this.
+    #[inline(always)]
+    pub fn occupy(&mut self, hold: Hold) {
+        self.use_of.get_mut().hold = Some(hold);
+    }
+
+    /// Gives back what the reader holds, and lets it be as it was when it was made.
+    #[inline(always)]
+    pub fn vacate(&mut self) {
+        let is_as_made = self.is_as_made();
+        self.give_back();
+        if !is_as_made {
+            self.make_anew();
+        }
+    }
+
+    #[inline(always)]
+    fn is_as_made(&mut self) -> bool {
+        #[cfg(feature = "decode")]
+        let has_decoded = self.decoding.get_mut().is_some();
+        #[cfg(not(feature = "decode"))]
+        let has_decoded = false;
+        let has_counted = self.use_of.get_mut().tally.is_some();
+        !(has_counted | has_decoded | self.is_instance | !self.forget.is_default())
+    }
+
+    #[cold]
+    fn make_anew(&mut self) {
+        *self = Self::vacant();
+    }
+
+    #[inline(always)]
+    fn give_back(&mut self) {
+        if let Some(hold) = self.use_of.get_mut().hold.take()
+            && hold.is_of_this_process()
+        {
+            if let Some(seat) = hold.seat {
+                hold.licensed.give_seat(seat);
+            }
+            if self.is_instance {
+                hold.runtime.instances().end();
+            }
         }
     }
 
@@ -117,7 +176,8 @@ impl Reader {
         let rest = instances.begin()?;
         match Hold::take_within(rest) {
             Ok(hold) => {
-                let mut reader = Self::new(Some(hold));
+                let mut reader = Self::vacant();
+                reader.occupy(hold);
                 reader.is_instance = true;
                 Ok(reader)
             }
@@ -195,17 +255,7 @@ impl Use {
 }
 
 impl Drop for Reader {
-    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(hold) = self.use_of.get_mut().hold.take()
-            && hold.is_of_this_process()
-        {
-            if let Some(seat) = hold.seat {
-                hold.licensed.give_seat(seat);
-            }
-            if self.is_instance {
-                hold.runtime.instances().end();
-            }
-        }
+        self.give_back();
     }
 }

@@ -51,6 +51,11 @@ impl ForgetTime {
         Ok(())
     }
 
+    /// Whether it is that of a new reader.
+    pub fn is_default(&self) -> bool {
+        self.ms() == FORGET_MS_DEFAULT
+    }
+
     fn ms(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }

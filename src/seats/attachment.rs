@@ -19,7 +19,6 @@ use super::error::{Repair, SeatError};
 use super::file::Home;
 use super::guardian::{self, Guarded};
 use super::holders;
-use super::kill_points::kill_point;
 use super::log::Log;
 use super::pool::{self, Me};
 use super::system::{self, Identity};
@@ -27,6 +26,7 @@ use super::view::{Candidate, View, sure};
 use super::waiting;
 use super::wide;
 use super::wiped::{Identified, LINEAGE_MASK, Passage};
+use crate::kill_points::kill_point;
 
 /// A file that comes out inconsistent again and again is being scribbled on.
 const OPEN_TRIES_MAX: u32 = 4;
@@ -88,7 +88,13 @@ impl Shared {
     #[inline(always)]
     pub(super) fn view(&self) -> &View {
         // `open` pushed one.
-        self.views.newest().expect("a pool has a view from its opening on")
+        self.newest_view().expect("a pool has a view from its opening on")
+    }
+
+    /// As `view`, where a panic may not even be thought of.
+    #[inline(always)]
+    pub(super) fn newest_view(&self) -> Option<&View> {
+        self.views.newest()
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -21,8 +21,8 @@ use seatmeter_protocol::seat_layout::{self, FILE_BYTES, LOCK_BASE, SLOTS, Unfit}
 use super::anchor;
 use super::error::{Repair, SeatError};
 use super::filesystem;
-use super::kill_points::kill_point;
 use super::system::{self, Identity};
+use crate::kill_points::kill_point;
 
 /// Longest name of a pool; with what is added to it when it is set aside it stays below the usual 255.
 const NAME_BYTES_MAX: usize = 200;
@@ -173,7 +173,7 @@ impl Home {
         );
         let aside = self.directory.join(aside);
         fs::rename(&self.path, &aside).map_err(failed("set aside (rename) the unusable"))?;
-        kill_point("set aside: renamed");
+        kill_point("pool set aside: renamed");
         repairs.push(Repair::SetAside { path: aside, unfit });
         Ok(in_use)
     }

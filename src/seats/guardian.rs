@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use seatmeter_protocol::seat_layout::OWNER_DIED;
 
-use super::kill_points::kill_point;
 use super::system::{self, futex_wait, futex_wake};
+use crate::kill_points::kill_point;
 
 pub(super) const NONE: u32 = 0;
 const STARTING: u32 = 1;

@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use seatmeter_protocol::seat_layout::LOCK_BASE;
 
 use super::forks;
-use super::kill_points::kill_point;
 use super::system::{self, Identity};
+use crate::kill_points::kill_point;
 
 /// What -1 looks like in the half of a word.
 const NO_DESCRIPTOR: u32 = u32::MAX;

@@ -14,7 +14,6 @@ mod filesystem;
 mod forks;
 mod guardian;
 mod holders;
-pub mod kill_points;
 mod liveness;
 mod log;
 mod mapping;
@@ -26,6 +25,7 @@ mod waiting;
 mod wide;
 mod wiped;
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub use error::{Repair, SeatError};
 pub use holders::Holder;
 use pool::Outcome;
 use view::sure;
+use wiped::Identified;
 
 /// A take that loses its place, its file or a freed seat to others this often in a row gives up.
 const TRIES_MAX: u32 = 64;
@@ -53,7 +54,15 @@ pub struct SeatPool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "a seat that is not given back stays taken until the process ends"]
 pub struct Seat {
-    lineage: u32,
+    /// The lineage, and a bit below it that is always set: so that an `Option<Seat>` is one word.
+    mark: NonZeroU32,
+}
+
+impl Seat {
+    #[inline(always)]
+    fn of(who: Identified) -> Self {
+        Self { mark: NonZeroU32::MIN | who.lineage << 1 }
+    }
 }
 
 impl SeatPool {
@@ -99,13 +108,15 @@ impl SeatPool {
     /// `Full` with the numbers, or why this process cannot attach.
     #[inline]
     pub fn take(&self) -> Result<Seat, SeatError> {
-        let view = self.shared.view();
-        if let Some(who) = view.local.identified()
-            && sure(pool::take_at_once(&view.mapping, who.me))
-        {
-            return Ok(Seat { lineage: who.lineage });
-        }
-        self.take_slowly()
+        self.take_at_once().map_or_else(|| self.take_slowly(), Ok)
+    }
+
+    /// Take a seat if one exchange does it: this process acted last, and a seat is free. Cannot panic.
+    #[inline(always)]
+    pub fn take_at_once(&self) -> Option<Seat> {
+        let view = self.shared.newest_view()?;
+        let who = view.local.identified()?;
+        sure(pool::take_at_once(&view.mapping, who.me)).then_some(Seat::of(who))
     }
 
     #[cold]
@@ -118,7 +129,7 @@ impl SeatPool {
                 continue;
             };
             match sure(pool::take(&view.mapping, who.me)) {
-                Outcome::Done => return Ok(Seat { lineage: who.lineage }),
+                Outcome::Done => return Ok(Seat::of(who)),
                 Outcome::Lost => self.shared.lost(view, who),
                 Outcome::Full { used, capacity } => {
                     numbers = (capacity, used);
@@ -167,9 +178,9 @@ impl SeatPool {
     /// Threads: any. Blocks: never.
     #[inline]
     pub fn give(&self, seat: Seat) {
-        let view = self.shared.view();
-        if let Some(who) = view.local.identified()
-            && who.lineage == seat.lineage
+        if let Some(view) = self.shared.newest_view()
+            && let Some(who) = view.local.identified()
+            && Seat::of(who) == seat
             && sure(pool::give_at_once(&view.mapping, who.me))
         {
             return waiting::ring(view);
@@ -188,7 +199,7 @@ impl SeatPool {
                 }
                 continue;
             };
-            if who.lineage != seat.lineage {
+            if Seat::of(who) != seat {
                 return;
             }
             match sure(pool::give(&view.mapping, who.me)) {
@@ -201,13 +212,15 @@ impl SeatPool {
 
     /// Seats that are free on this device now.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn idle(&self) -> u32 {
-        self.reclaim_dead();
+        let view = self.shared.view();
+        if !view.is_alone(view.local.identified()) {
+            self.reclaim_dead();
+        }
         sure(pool::free_seats(&self.shared.view().mapping))
     }
 
-    #[inline]
     fn reclaim_dead(&self) -> u32 {
         let view = self.shared.view();
         let freed = view.reclaim_dead(view.local.identified());

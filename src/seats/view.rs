@@ -101,14 +101,23 @@ impl View {
     }
 
     /// Give back what the dead hold.
-    #[inline]
     pub(super) fn reclaim_dead(&self, who: Option<Identified>) -> u32 {
+        if self.is_alone(who) {
+            return 0;
+        }
         let mark = self.mapping.half(AT_MARK).load(Ordering::Relaxed);
-        let own = who.map(|who| who.me.slot);
-        // Alone, there is nobody to ask for, and no need to know the time.
-        let is_alone = mark == 0 || mark == 1 && own == Some(0);
-        let ask_all = !is_alone && self.is_time_to_ask(mark);
-        sure(pool::reclaim_dead(&self.mapping, self, own, ask_all))
+        let ask_all = self.is_time_to_ask(mark);
+        sure(pool::reclaim_dead(&self.mapping, self, who.map(|who| who.me.slot), ask_all))
+    }
+
+    /// Has no other process ever attached? Then none can be dead.
+    #[inline(always)]
+    pub(super) fn is_alone(&self, who: Option<Identified>) -> bool {
+        match self.mapping.half(AT_MARK).load(Ordering::Relaxed) {
+            0 => true,
+            1 => who.is_some_and(|who| who.me.slot == 0),
+            _ => false,
+        }
     }
 
     fn is_time_to_ask(&self, mark: u32) -> bool {

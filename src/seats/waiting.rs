@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use seatmeter_protocol::seat_layout::BELL_STEP;
 
-use super::kill_points::kill_point;
 use super::system::{futex_wait, futex_wake};
 use super::view::View;
+use crate::kill_points::kill_point;
 
 /// How long a sleeper sleeps at most before it looks for itself.
 const SLEEP_MAX: Duration = Duration::from_millis(250);

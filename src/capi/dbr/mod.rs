@@ -66,7 +66,11 @@ pub extern "C" fn DBR_GetVersion() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
     enter_or(std::ptr::null_mut(), || {
-        Ok(Box::into_raw(spare::place(|| SM_Reader(Reader::new(Hold::take().ok())))).cast())
+        let mut reader = spare::vacant();
+        if let Ok(hold) = Hold::take() {
+            reader.0.occupy(hold);
+        }
+        Ok(Box::into_raw(reader).cast())
     })
 }
 
@@ -90,8 +94,7 @@ pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_GetInstance() -> *mut c_void {
     enter_or(std::ptr::null_mut(), || {
-        let reader = Reader::of_instance_pool()?;
-        Ok(Box::into_raw(spare::place(|| SM_Reader(reader))).cast())
+        Ok(Box::into_raw(Box::new(SM_Reader(Reader::of_instance_pool()?))).cast())
     })
 }
 

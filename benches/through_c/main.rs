@@ -3,28 +3,45 @@
 //! Timings on shared machines are noisy: each figure is the median over rounds in which all candidates take
 //! turns, and what to look at are the ratios.
 
+//!
+//! `cargo bench -p seatmeter --bench through_c [seats] [free] [counting] [decoding]`
+
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a benchmark prints, and ends where it cannot go on"
 )]
 
+mod peers;
+
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Barrier, OnceLock};
+use std::time::{Duration, Instant};
 
 use seatmeter::capi::count::SM_Barcode;
 use seatmeter::capi::license::DM_DLSConnectionParameters;
 use seatmeter::reader::{DecodeEngine, ZxingEngine, load_gray};
 use seatmeter_e2e::server::{DEMO_CODE, Server};
 
+use peers::Peer;
+
 const ROUNDS: usize = 31;
+/// Pairs of a round.
+const PAIRS: u32 = 50_000;
 
 /// The library's functions, found by name in the shared library.
 struct Library {
     handle: *mut c_void,
+    create: Create,
+    destroy: Destroy,
+    idle: Idle,
 }
+
+// SAFETY: the handle is never closed, and functions may be called by any thread.
+unsafe impl Sync for Library {}
 
 impl Library {
     fn load() -> Self {
@@ -33,19 +50,34 @@ impl Library {
         // SAFETY: loads our own library, whose initialisers do nothing.
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         assert!(!handle.is_null(), "{} cannot be loaded", path.display());
-        Self { handle }
+        // SAFETY: the types are those of the header.
+        unsafe {
+            Self {
+                handle,
+                create: function(handle, "SM_CreateReader"),
+                destroy: function(handle, "SM_DestroyReader"),
+                idle: function(handle, "GetIdleInstancesCount"),
+            }
+        }
     }
 
     /// # Safety
     /// `F` is the type of the function of this name.
     unsafe fn function<F: Copy>(&self, name: &str) -> F {
-        let name = CString::new(name).unwrap();
         // SAFETY: the handle is open; the caller vouches for the type.
-        unsafe {
-            let address = libc::dlsym(self.handle, name.as_ptr());
-            assert!(!address.is_null());
-            std::mem::transmute_copy(&address)
-        }
+        unsafe { function(self.handle, name) }
+    }
+}
+
+/// # Safety
+/// The handle is open, and `F` is the type of the function of this name.
+unsafe fn function<F: Copy>(handle: *mut c_void, name: &str) -> F {
+    let name = CString::new(name).unwrap();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let address = libc::dlsym(handle, name.as_ptr());
+        assert!(!address.is_null());
+        std::mem::transmute_copy(&address)
     }
 }
 
@@ -75,13 +107,7 @@ fn compare(title: &str, calls: u32, mut candidates: Vec<Candidate<'_>>) {
         }
     }
     println!("\n{title}");
-    let medians: Vec<f64> = times
-        .iter_mut()
-        .map(|times| {
-            times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
-        })
-        .collect();
+    let medians: Vec<f64> = times.into_iter().map(median).collect();
     for ((name, _), median) in candidates.iter().zip(&medians) {
         println!("  {name:<52} {median:>12.1} ns   {:>7.2} ×", median / medians[0]);
     }
@@ -90,11 +116,23 @@ fn compare(title: &str, calls: u32, mut candidates: Vec<Candidate<'_>>) {
 fn main() {
     let server = Server::with_demo_license();
     let state = tempfile::tempdir().unwrap();
-    let library = Library::load();
-    license(&library, server.url(), state.path());
-    seats(&library);
-    counting(&library);
-    decoding(&library);
+    let library: &Library = Box::leak(Box::new(Library::load()));
+    license(library, server.url(), state.path());
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with("--")).collect();
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    // First: the seats' other processes leave a place in the pool, and then the library is not alone in it.
+    if is_wanted("free") {
+        free_seats(library);
+    }
+    if is_wanted("seats") {
+        seats(library, state.path());
+    }
+    if is_wanted("counting") {
+        counting(library);
+    }
+    if is_wanted("decoding") {
+        decoding(library);
+    }
     println!("\nmedians of {ROUNDS} rounds; ratios to the first line of each table");
 }
 
@@ -111,66 +149,120 @@ fn license(library: &Library, url: &str, state: &Path) {
         parameters.mainServerURL = url.as_ptr().cast_mut();
         parameters.handshakeCode = code.as_ptr().cast_mut();
         parameters.deploymentType = 1;
-        parameters.maxConcurrentInstanceCount = 4;
+        parameters.maxConcurrentInstanceCount = peers::SEATS as c_int;
         let init = library.function::<Licence>("InitLicenseFromDLS");
         assert_eq!(init(&raw const parameters, std::ptr::null_mut(), 0), 0);
     }
 }
 
-fn seats(library: &Library) {
-    // SAFETY: the types are those of the header.
-    let (create, destroy, idle) = unsafe {
-        (
-            library.function::<Create>("SM_CreateReader"),
-            library.function::<Destroy>("SM_DestroyReader"),
-            library.function::<Idle>("GetIdleInstancesCount"),
-        )
+/// Seats taken and given back: alone, by two threads at once, by two processes at once.
+fn seats(library: &'static Library, folder: &Path) {
+    let peers = peers::all(library, folder);
+    let ways: [Way; 3] = [alone, by_two_threads, by_two_processes];
+    let mut times = vec![[const { Vec::new() }; 3]; peers.len()];
+    // The first round warms up.
+    for round in 0..=ROUNDS {
+        for (peer, times) in peers.iter().zip(&mut times) {
+            for (way, times) in ways.iter().zip(times) {
+                let pairs = PAIRS / peer.fewer;
+                let ns = way(peer, pairs).as_secs_f64() * 1e9 / f64::from(pairs);
+                if round > 0 {
+                    times.push(ns);
+                }
+            }
+        }
+    }
+    println!("\na seat taken and given back, ns, and what the library costs of it");
+    println!("  {:<46} {:^18} {:^18} {:^18}", "", "alone", "each of 2 threads", "each of 2 processes");
+    let medians: Vec<[f64; 3]> = times.into_iter().map(|times| times.map(median)).collect();
+    for (peer, of_peer) in peers.iter().zip(&medians) {
+        print!("  {:<46}", peer.name);
+        for (ns, own) in of_peer.iter().zip(medians[0]) {
+            print!(" {ns:>8.1} {:>7.3} ×", own / ns);
+        }
+        println!();
+    }
+}
+
+type Way = fn(&Peer, u32) -> Duration;
+
+fn alone(peer: &Peer, pairs: u32) -> Duration {
+    let mut take = (peer.taker)();
+    take(1);
+    let start = Instant::now();
+    take(pairs);
+    start.elapsed()
+}
+
+fn by_two_threads(peer: &Peer, pairs: u32) -> Duration {
+    let ready = Barrier::new(2);
+    let run = || {
+        let mut take = (peer.taker)();
+        take(1);
+        ready.wait();
+        let start = Instant::now();
+        take(pairs);
+        start.elapsed()
     };
-    let name = CString::new(format!("/seatmeter-bench-{}", std::process::id())).unwrap();
-    // SAFETY: makes a semaphore of our own name, removed again at once; it lives until the process ends.
-    let semaphore = unsafe {
-        let semaphore = libc::sem_open(name.as_ptr(), libc::O_CREAT | libc::O_EXCL, 0o600, 4);
-        libc::sem_unlink(name.as_ptr());
-        assert!(semaphore != libc::SEM_FAILED);
-        semaphore
-    };
-    compare(
-        "a seat taken and given back",
-        100_000,
-        vec![
-            (
-                "named POSIX semaphore: sem_trywait, sem_post",
-                Box::new(|n| {
-                    for _ in 0..n {
-                        // SAFETY: the semaphore is open.
-                        unsafe { black_box(libc::sem_trywait(semaphore) + libc::sem_post(semaphore)) };
-                    }
-                }),
-            ),
-            (
-                "malloc, free of 64 bytes",
-                Box::new(|n| {
-                    for _ in 0..n {
-                        // SAFETY: frees what it got.
-                        unsafe { libc::free(black_box(libc::malloc(64))) };
-                    }
-                }),
-            ),
-            (
-                "SM_CreateReader, SM_DestroyReader",
-                Box::new(|n| {
-                    for _ in 0..n {
-                        let mut reader = std::ptr::null_mut();
-                        // SAFETY: the reader goes from one to the other.
-                        unsafe {
-                            assert_eq!(create(&raw mut reader, std::ptr::null_mut(), 0), 0);
-                            destroy(black_box(reader));
-                        }
-                    }
-                }),
-            ),
-        ],
-    );
+    std::thread::scope(|scope| {
+        let other = scope.spawn(run);
+        run().max(other.join().unwrap())
+    })
+}
+
+/// The other process takes and gives until this one is done.
+fn by_two_processes(peer: &Peer, pairs: u32) -> Duration {
+    let state = shared_word();
+    // SAFETY: the child does what is allowed after a fork: it takes, gives, and ends without the parent's cleaning up.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        let mut take = (peer.taker)();
+        while state.load(Ordering::Relaxed) != STOP {
+            take((1_000 / peer.fewer).max(1));
+            let _ = state.compare_exchange(0, RUNNING, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(0) };
+    }
+    while state.load(Ordering::Relaxed) != RUNNING {
+        std::thread::yield_now();
+    }
+    let time = alone(peer, pairs);
+    state.store(STOP, Ordering::Relaxed);
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0, "the other process failed");
+    time
+}
+
+const RUNNING: u32 = 1;
+const STOP: u32 = 2;
+
+/// A word that a forked child shares, 0 again at each call.
+fn shared_word() -> &'static AtomicU32 {
+    static WORD: OnceLock<&AtomicU32> = OnceLock::new();
+    let word = *WORD.get_or_init(|| {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping of zeros, never unmapped.
+        unsafe {
+            let page = libc::mmap(std::ptr::null_mut(), 4096, access, kind, -1, 0);
+            assert!(page != libc::MAP_FAILED);
+            &*page.cast::<AtomicU32>()
+        }
+    });
+    word.store(0, Ordering::Relaxed);
+    word
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn free_seats(library: &Library) {
+    let semaphore = peers::open_semaphore();
     compare(
         "the number of free seats",
         100_000,
@@ -191,7 +283,7 @@ fn seats(library: &Library) {
                 Box::new(|n| {
                     for _ in 0..n {
                         // SAFETY: no arguments.
-                        black_box(unsafe { idle() });
+                        black_box(unsafe { (library.idle)() });
                     }
                 }),
             ),
@@ -203,10 +295,7 @@ fn counting(library: &Library) {
     let mut reader = std::ptr::null_mut();
     // SAFETY: the types are those of the header.
     let count = unsafe {
-        assert_eq!(
-            library.function::<Create>("SM_CreateReader")(&raw mut reader, std::ptr::null_mut(), 0),
-            0
-        );
+        assert_eq!((library.create)(&raw mut reader, std::ptr::null_mut(), 0), 0);
         library.function::<Count>("SM_CountImage")
     };
     let texts: Vec<String> = (0..4).map(|n| format!("{n:016}")).collect();
@@ -236,7 +325,7 @@ fn counting(library: &Library) {
         ],
     );
     // SAFETY: made above.
-    unsafe { library.function::<Destroy>("SM_DestroyReader")(reader) };
+    unsafe { (library.destroy)(reader) };
 }
 
 fn decoding(library: &Library) {
