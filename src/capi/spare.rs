@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_next_reader_of_a_thread_gets_the_memory_of_the_last() {
         let spares = Spares::new();
-        let address = |reader: &Box<SM_Reader>| &raw const **reader;
+        let address = |reader: &SM_Reader| ptr::from_ref(reader);
         let first = spares.vacant(1);
         let first_address = address(&first);
         keep(&spares, 1, first);
