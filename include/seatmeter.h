@@ -311,35 +311,36 @@ int SM_SetStateDirectory(const char *path);
 /**
  * Tell the server a fact about this application that the handshake code may ask for.
  *
- * `field` 0: the website's domain; 1: the application's id. The name of the executable file is taken from the
- * operating system and cannot be set. `value` is copied; "" takes the fact back.
+ * `field` 0: the website's domain; 1: the application's id. The name of the executable file is taken from
+ * the operating system and cannot be set. `value` is copied; "" takes the fact back.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another number, or
+ * Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another
+ * number, or
  * `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
  *
  * Pointers: `value` is NULL or NUL-terminated.
  */
-int SM_SetValidationField(int field,
-                          const char *value);
+int SM_SetValidationField(int field, const char *value);
 
 /**
  * Give this device a name by which people know it on the server. `name` is copied.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than 512 bytes; -20009
- * after InitLicenseFromDLS.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than 512
+ * bytes; -20009 after InitLicenseFromDLS.
  *
  * Pointers: `name` is NULL or NUL-terminated.
  */
 int SM_SetDeviceFriendlyName(const char *name);
 
 /**
- * Trust the certificates in this file (PEM), beside those that the system trusts, when connecting to a license server.
+ * Trust the certificates in this file (PEM), beside those that the system trusts, when connecting to a
+ * license server.
  *
- * Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is sent; if it cannot be
- * used then, InitLicenseFromDLS says so, with -20200.
+ * Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is sent; if
+ * it cannot be used then, InitLicenseFromDLS says so, with -20200.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after the first
- * InitLicenseFromDLS of the process.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after
+ * the first InitLicenseFromDLS of the process.
  *
  * Pointers: `path` is NULL or NUL-terminated.
  */
@@ -348,16 +349,15 @@ int SM_SetCaFile(const char *path);
 /**
  * Get the client UUID by which the server knows this device: 32 hexadecimal digits.
  *
- * A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if UUIDGenerationMethod is to
- * matter. `out` is untouched on failure.
+ * A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
+ * UUIDGenerationMethod is to matter. `out` is untouched on failure.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002 when the
- * state directory cannot be used.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002
+ * when the state directory cannot be used.
  *
  * Pointers: `out` is NULL or good for writes of `len` bytes.
  */
-int SM_GetDeviceUUID(char *out,
-                     size_t len);
+int SM_GetDeviceUUID(char *out, size_t len);
 
 /**
  * Report what is counted and not yet reported, give the seats of this process back, and end the background

@@ -28,6 +28,8 @@ pub struct Runtime {
     /// What was set before initialising. Survives a fork.
     state_directory: Published<PathBuf>,
     settings: Published<Settings>,
+    /// All settings that there ever were: a forked child may still read what was replaced.
+    all_settings: Mutex<Vec<&'static Settings>>,
     /// The session in use.
     current: Published<Session>,
     /// Every session of this process; also the lock under which they are made.
@@ -53,6 +55,7 @@ impl Runtime {
         let runtime = Self {
             state_directory: Published::absent(),
             settings: Published::absent(),
+            all_settings: Mutex::default(),
             current: Published::absent(),
             sessions: Mutex::default(),
             failure: Mutex::default(),
@@ -99,11 +102,11 @@ impl Runtime {
     /// -20009 when a session is open already.
     pub fn set(&self, function: &str, change: impl FnOnce(&mut Settings)) -> Result<()> {
         // Held so that two changes do not lose one another.
-        let _sessions = self.sessions.lock();
+        let mut all = self.all_settings.lock();
         self.require_no_session(function)?;
         let mut settings = self.settings.get().cloned().unwrap_or_default();
         change(&mut settings);
-        self.settings.publish_new(settings);
+        all.push(self.settings.publish_new(settings));
         Ok(())
     }
 

@@ -65,6 +65,24 @@ fn an_application_says_who_it_is_and_the_server_knows_its_process_and_device_by_
 }
 
 #[test]
+fn an_old_client_goes_on_at_a_server_that_was_restored_elsewhere() {
+    let server = Server::with_demo_license();
+    let snippet = Program::compile("c_examples/documented_snippet.cpp");
+    assert_good("snippet", &run(snippet.command(server.url()).arg(image("four_barcodes.png"))));
+    let leftovers = Program::compile("c_examples/report_leftovers.c");
+    let at = |server: &Server| {
+        let mut command = leftovers.command(server.url());
+        run(command.env("SEATMETER_STATE_DIR", snippet.state()))
+    };
+    let server = server.moved();
+    assert_good("the rest is reported", &at(&server));
+    assert_eq!(server.recorded("scan"), 4);
+    let server = server.moved();
+    assert_good("nothing is left", &at(&server));
+    assert_eq!(server.recorded("scan"), 4, "what was spent stays spent");
+}
+
+#[test]
 fn owners_in_cpp_give_back_what_they_hold() {
     runs_twice("tests/c/owners_17.cpp", Server::with_demo_license().url(), &[]);
 }

@@ -13,7 +13,9 @@ pub const DEMO_CODE: &str = "DEMO-4-SEATS";
 
 /// A running server. It is killed, by its process id, when this is dropped.
 pub struct Server {
-    folder: TempDir,
+    /// Removed with it.
+    _folder: TempDir,
+    data: PathBuf,
     process: Child,
     url: String,
 }
@@ -26,10 +28,11 @@ impl Server {
     #[must_use]
     pub fn with_demo_license() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let output = command(folder.path(), &["init", "--demo"]).output().expect("seatmeterd runs");
+        let data = folder.path().join("data");
+        let output = command(&data, &["init", "--demo"]).output().expect("seatmeterd runs");
         assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
-        let (process, url) = serve(folder.path(), "127.0.0.1:0");
-        Self { folder, process, url }
+        let (process, url) = serve(&data, "127.0.0.1:0");
+        Self { _folder: folder, data, process, url }
     }
 
     /// Its URL.
@@ -59,7 +62,24 @@ impl Server {
     /// When it does not start.
     pub fn start_again(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
-        (self.process, self.url) = serve(self.folder.path(), &address);
+        (self.process, self.url) = serve(&self.data, &address);
+    }
+
+    /// Ends it, and restores a backup of it as another server in another place.
+    ///
+    /// # Panics
+    /// When one of that fails.
+    #[must_use]
+    pub fn moved(mut self) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let backup = folder.path().join("backup");
+        self.operate(&["backup", backup.to_str().expect("a temporary path is text")]);
+        self.kill();
+        let data = folder.path().join("data");
+        let restored = command(&data, &["restore"]).arg(&backup).output().expect("seatmeterd runs");
+        assert!(restored.status.success(), "restore: {}", String::from_utf8_lossy(&restored.stderr));
+        let (process, url) = serve(&data, "127.0.0.1:0");
+        Self { _folder: folder, data, process, url }
     }
 
     /// What it has recorded, as rows of the export.
@@ -68,9 +88,8 @@ impl Server {
     /// When the export fails.
     #[must_use]
     pub fn usage(&self) -> Vec<Value> {
-        let output = command(self.folder.path(), &["usage", "export", "--format", "json"])
-            .output()
-            .expect("seatmeterd runs");
+        let output =
+            command(&self.data, &["usage", "export", "--format", "json"]).output().expect("seatmeterd runs");
         assert!(output.status.success(), "export failed: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice::<Value>(&output.stdout)
             .expect("the export is JSON")
@@ -99,7 +118,7 @@ impl Server {
     /// # Panics
     /// When it fails.
     pub fn operate(&self, arguments: &[&str]) -> String {
-        let output = command(self.folder.path(), arguments).output().expect("seatmeterd runs");
+        let output = command(&self.data, arguments).output().expect("seatmeterd runs");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }

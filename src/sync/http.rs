@@ -60,16 +60,18 @@ impl HttpTransport {
         self.client.get_or_try_init(|| {
             // An error means that the process has one installed already, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
-            Client::builder()
+            let certificates = self.certificates()?;
+            let builder = Client::builder()
                 .user_agent(concat!("seatmeter/", env!("CARGO_PKG_VERSION")))
                 .redirect(Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
                 // The keeper speaks once a slot: a connection kept for longer than that is a waste of both
                 // ends.
-                .pool_max_idle_per_host(1)
-                .tls_certs_merge(self.certificates()?)
-                .build()
-                .map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
+                .pool_max_idle_per_host(1);
+            // The system's own way of trusting stays as it is where nothing is to be added.
+            let builder =
+                if certificates.is_empty() { builder } else { builder.tls_certs_merge(certificates) };
+            builder.build().map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
         })
     }
 }
