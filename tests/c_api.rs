@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 use seatmeter_e2e::program::{Program, Run, image, run};
-use seatmeter_e2e::server::Server;
+use seatmeter_e2e::server::{DEMO_CODE, Server};
 
 /// A server that nobody reaches, for programs that need none.
 const NOWHERE: &str = "http://127.0.0.1:1";
@@ -45,6 +45,23 @@ fn what_the_server_refuses_is_explained() {
 #[test]
 fn seats_are_taken_and_given_back() {
     runs_twice("tests/c/seats.c", Server::with_demo_license().url(), &[]);
+}
+
+#[test]
+fn an_application_says_who_it_is_and_the_server_knows_its_process_and_device_by_name() {
+    let server = Server::with_demo_license();
+    let access = ["handshake", "access", DEMO_CODE, "--website-domain", "shop.example"];
+    let program = Program::compile("tests/c/who_asks.c");
+    let ask = |domain: &str, code: &str| {
+        assert_good(domain, &run(program.command(server.url()).args([domain, code])));
+    };
+    // The compiled program is called "program".
+    server.operate(&[&access[..], &["--process-name", "another"]].concat());
+    ask("shop.example", "-20114");
+    server.operate(&[&access[..], &["--process-name", "program"]].concat());
+    ask("evil.example", "-20103");
+    ask("www.shop.example", "0");
+    assert!(server.operate(&["device", "list"]).contains("till 7"));
 }
 
 #[test]

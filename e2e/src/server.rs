@@ -91,8 +91,16 @@ impl Server {
     /// When it fails.
     #[must_use]
     pub fn usage_for_people(&self) -> String {
-        let output = command(self.folder.path(), &["usage", "show"]).output().expect("seatmeterd runs");
-        assert!(output.status.success(), "usage show failed: {}", String::from_utf8_lossy(&output.stderr));
+        self.operate(&["usage", "show"])
+    }
+
+    /// What a command on the server's data prints.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn operate(&self, arguments: &[&str]) -> String {
+        let output = command(self.folder.path(), arguments).output().expect("seatmeterd runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a licence file makes sense, beside being correctly signed: what a vendor may write into it.
 //!
-//! The vendor's tool and the server's import ask the same questions, so that nothing can be signed that cannot
-//! be imported. Which settings belong to which charge way:
+//! The vendor's tool and the server's import ask the same questions, so that nothing can be signed that
+//! cannot be imported. Which settings belong to which charge way:
 //!
 //! | setting | charge ways | range | absent means |
 //! | --- | --- | --- | --- |
@@ -12,7 +12,8 @@
 //! | `overuse_budget`, `overuse_growth_per_day` | concurrent device, concurrent instance | up to 2^60 | 1000·N, 0 |
 //! | `strict` | scan, page | | false |
 //!
-//! A setting that belongs to another charge way is an error, because whoever wrote it expects something of it.
+//! A setting that belongs to another charge way is an error, because whoever wrote it expects something of
+//! it.
 
 use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::license::{LicenseFile, LicenseItem, PageQuotas};

@@ -43,8 +43,8 @@ impl Document for LicenseFile {
 
 /// One permit of a licence file.
 ///
-/// Every setting that has a default may be absent from a licence file. [`crate::item_check`] says which belong
-/// to which charge way, and their ranges.
+/// Every setting that has a default may be absent from a licence file. [`crate::item_check`] says which
+/// belong to which charge way, and their ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LicenseItem {
     /// Id of the item, unique for the server.
@@ -95,7 +95,8 @@ pub struct LicenseItem {
     /// The edition of the product that it covers; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edition: Option<String>,
-    /// Items without which it is worth nothing: they must stand under the same handshake code, and be in effect.
+    /// Items without which it is worth nothing: they must stand under the same handshake code, and be in
+    /// effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
     /// Whether it is a trial; the application can see that.

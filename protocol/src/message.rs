@@ -140,8 +140,8 @@ pub struct SegmentReport {
     pub segment_id: String,
     /// The local licence under which it was counted.
     pub license_id: String,
-    /// That local licence itself, for a server that was restored from a backup older than the grant: it believes
-    /// its own signature. May be absent.
+    /// That local licence itself, for a server that was restored from a backup older than the grant: it
+    /// believes its own signature. May be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_license: Option<Signed>,
     /// The totals.

@@ -1,7 +1,8 @@
 //! The server's keys: the one in use, and those that were replaced.
 //!
-//! A licence file names one key, and devices believe that one. So after a rotation, for as long as it takes the vendor to
-//! issue the files anew and the devices to renew, the old key goes on signing what belongs to its files:
+//! A licence file names one key, and devices believe that one. So after a rotation, for as long as it takes
+//! the vendor to issue the files anew and the devices to renew, the old key goes on signing what belongs to
+//! its files:
 //!
 //! | what is signed | with |
 //! | --- | --- |

@@ -98,7 +98,8 @@ impl Licensing {
         })
     }
 
-    /// Lets the store decide. A session password is checked outside the store, because that takes long on purpose.
+    /// Lets the store decide. A session password is checked outside the store, because that takes long on
+    /// purpose.
     async fn decide(&self, mut authorization: Authorization, password: String) -> Result<Granted, Error> {
         let hash = match self.store.authorize(authorization.clone()).await? {
             Decision::Granted(granted) => return Ok(*granted),

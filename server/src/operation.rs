@@ -1,7 +1,7 @@
 //! What an operator can do and see: one list for the command line and the admin API.
 //!
-//! Every [`Change`] is one transaction, and leaves a line in the audit log within it. A [`View`] is a list for people and
-//! programs. Secrets come in as hashes, and never go out.
+//! Every [`Change`] is one transaction, and leaves a line in the audit log within it. A [`View`] is a list
+//! for people and programs. Secrets come in as hashes, and never go out.
 
 use seatmeter_protocol::license::LicenseItem;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,11 @@ pub enum Change {
     RevokeItem {
         /// The item.
         item_id: String,
+    },
+    /// Note that a new key was put into use.
+    NoteKey {
+        /// Id of the key.
+        key_id: String,
     },
     /// Let somebody use the admin API.
     MakeToken {

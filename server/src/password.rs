@@ -1,7 +1,7 @@
 //! Secrets that people or programs show: session passwords and tokens of the admin API.
 //!
-//! Kept as argon2id hashes in the PHC string format. Checking one costs some 20 ms and 19 MiB on purpose, so it is never
-//! done in the store's one writing thread, and only a few at a time.
+//! Kept as argon2id hashes in the PHC string format. Checking one costs some 20 ms and 19 MiB on purpose, so
+//! it is never done in the store's one writing thread, and only a few at a time.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};

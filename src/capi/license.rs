@@ -84,7 +84,8 @@ impl tagDM_DLSConnectionParameters {
     /// Copies what the caller's pointers refer to.
     ///
     /// # Safety
-    /// Every string is NULL or NUL-terminated; limitedLicenseModules is NULL or has as many entries as it says.
+    /// Every string is NULL or NUL-terminated; limitedLicenseModules is NULL or has as many entries as it
+    /// says.
     unsafe fn copy(&self) -> Result<RawParameters> {
         // SAFETY: the caller's promise; fields of a packed struct are copied out, not referred to.
         unsafe {
@@ -213,10 +214,11 @@ pub unsafe extern "C" fn SM_SetStateDirectory(path: *const c_char) -> c_int {
 
 /// Tell the server a fact about this application that the handshake code may ask for.
 ///
-/// `field` 0: the website's domain; 1: the application's id. The name of the executable file is taken from the
-/// operating system and cannot be set. `value` is copied; "" takes the fact back.
+/// `field` 0: the website's domain; 1: the application's id. The name of the executable file is taken from
+/// the operating system and cannot be set. `value` is copied; "" takes the fact back.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another number, or
+/// Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another
+/// number, or
 /// `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
 ///
 /// # Safety
@@ -236,8 +238,8 @@ pub unsafe extern "C" fn SM_SetValidationField(field: c_int, value: *const c_cha
 
 /// Give this device a name by which people know it on the server. `name` is copied.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than 512 bytes; -20009
-/// after InitLicenseFromDLS.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than 512
+/// bytes; -20009 after InitLicenseFromDLS.
 ///
 /// # Safety
 /// `name` is NULL or NUL-terminated.
@@ -250,13 +252,14 @@ pub unsafe extern "C" fn SM_SetDeviceFriendlyName(name: *const c_char) -> c_int 
     })
 }
 
-/// Trust the certificates in this file (PEM), beside those that the system trusts, when connecting to a license server.
+/// Trust the certificates in this file (PEM), beside those that the system trusts, when connecting to a
+/// license server.
 ///
-/// Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is sent; if it cannot be
-/// used then, InitLicenseFromDLS says so, with -20200.
+/// Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is sent; if
+/// it cannot be used then, InitLicenseFromDLS says so, with -20200.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after the first
-/// InitLicenseFromDLS of the process.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after
+/// the first InitLicenseFromDLS of the process.
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated.
@@ -271,11 +274,11 @@ pub unsafe extern "C" fn SM_SetCaFile(path: *const c_char) -> c_int {
 
 /// Get the client UUID by which the server knows this device: 32 hexadecimal digits.
 ///
-/// A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if UUIDGenerationMethod is to
-/// matter. `out` is untouched on failure.
+/// A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
+/// UUIDGenerationMethod is to matter. `out` is untouched on failure.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002 when the
-/// state directory cannot be used.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002
+/// when the state directory cannot be used.
 ///
 /// # Safety
 /// `out` is NULL or good for writes of `len` bytes.

@@ -46,8 +46,8 @@ impl GrantStore {
         }
     }
 
-    /// The key of the server that has granted under this name, good or not any more. Changes nothing, for it may
-    /// be asked by a library of another vendor.
+    /// The key of the server that has granted under this name, good or not any more. Changes nothing, for it
+    /// may be asked by a library of another vendor.
     pub fn server_key(&self, device_uuid: &str) -> Option<PublicKey> {
         let answer: AuthorizationAnswer = self.grant.peek()?;
         let root = compiled_root_key().ok()?.or_else(|| self.root_key.peek())?;

@@ -64,7 +64,8 @@ impl HttpTransport {
                 .user_agent(concat!("seatmeter/", env!("CARGO_PKG_VERSION")))
                 .redirect(Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
-                // The keeper speaks once a slot: a connection kept for longer than that is a waste of both ends.
+                // The keeper speaks once a slot: a connection kept for longer than that is a waste of both
+                // ends.
                 .pool_max_idle_per_host(1)
                 .tls_certs_merge(self.certificates()?)
                 .build()

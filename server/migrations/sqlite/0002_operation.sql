@@ -48,7 +48,7 @@ CREATE TABLE audit (
     detail   TEXT NOT NULL
 ) STRICT;
 
--- Tokens of the admin API, as argon2 hashes.
+-- Tokens of the admin API: the public part of each, a space, and the argon2 hash of the whole.
 CREATE TABLE admin_token (
     name       TEXT NOT NULL PRIMARY KEY,
     token_hash TEXT NOT NULL,

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use clap::Subcommand;
 
-use super::{DataOption, output_error};
+use super::{DataOption, operator, output_error};
 use crate::data_dir;
 use crate::error::Error;
+use crate::operation::Change;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
@@ -28,6 +29,7 @@ pub(super) fn run(command: &Key, output: &mut dyn Write) -> Result<(), Error> {
             let dir = data.dir();
             dir.require_initialised()?;
             let key = dir.rotate_key()?;
+            operator::change(data, Change::NoteKey { key_id: key.id() })?;
             writeln!(
                 output,
                 "{key}\n\nNext: start the server again; ask your vendor to issue the licence files anew for this key, \

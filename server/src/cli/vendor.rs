@@ -1,4 +1,5 @@
-//! The vendor's commands: his root key, and licence files signed with it. They need no server and no data directory.
+//! The vendor's commands: his root key, and licence files signed with it. They need no server and no data
+//! directory.
 
 use std::io::Write;
 use std::path::PathBuf;

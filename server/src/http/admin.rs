@@ -1,17 +1,18 @@
-//! The operator's API under `/admin/v1`: who may use it, and which path leads to which method of [`crate::operate`].
+//! The operator's API under `/admin/v1`: who may use it, and which path leads to which method of
+//! [`crate::operate`].
 //!
-//! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from this machine where the server was told
-//! that this is enough. The OpenAPI document is made from the handlers, and served at `/admin/v1/openapi.json`.
+//! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from this machine where the server
+//! was told that this is enough. The OpenAPI document is made from the handlers, and served at
+//! `/admin/v1/openapi.json`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
-use axum::http::HeaderMap;
-use axum::http::HeaderValue;
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
@@ -21,7 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Web;
-use super::answer::{answer, catch_panics};
+use super::answer::{answer, bounded, catch_panics, source};
 use super::body::parse;
 use crate::error::Error;
 use crate::licensing::Licensing;
@@ -150,26 +151,32 @@ pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
 
 /// Lets a request pass that shows a token, or comes from this machine where that is enough.
 async fn admit(State(web): Server, mut request: Request, next: Next) -> Response {
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let address = source(&request);
     let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = shown.and_then(|text| text.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
-    match operator(&web, address, token).await {
-        Ok(operator) => {
-            request.extensions_mut().insert(operator);
-            next.run(request).await
-        }
-        Err(error) => {
-            let mut response = error.into_response();
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            response
-        }
+    let admitted = operator(&web, address, token).await.map(|operator| {
+        request.extensions_mut().insert(operator);
+    });
+    let (_, mut response) = bounded(request, next, admitted).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    as_problem(response)
+}
+
+/// What axum refuses by itself, such as a path that is no UTF-8, is told like everything else.
+fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_ours = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let detail = "the path or query of the request cannot be understood".to_owned();
+    Error::BadRequest { status: status.as_u16(), detail }.into_response()
 }
 
 async fn operator(web: &Web, address: Option<IpAddr>, token: Option<String>) -> Result<Operator, Error> {
-    if let Some(address) = address {
-        web.limits.source(address)?;
-    }
+    web.admit(address)?;
     let Some(token) = token else {
         if web.open_to_loopback && address.is_some_and(|address| address.is_loopback()) {
             return Ok(Operator("loopback".to_owned()));

@@ -6,7 +6,7 @@
 //! nonce when it was missing or malformed, no body when it was not read to its end. A client will not take
 //! such an answer for the one to its request, but can show it to a person.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,25 +84,32 @@ fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Resp
 pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let nonce = nonce(request.headers());
     let asked = Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
-    let source = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    if let Some(Err(error)) = source.map(|address| web.limits.source(address)) {
-        // The body stays unread: reading it is part of what is limited.
-        return signed(&web.licensing, b"", &asked, error.into_response()).await;
-    }
+    // The body is read in any case: an answer that is not bound to it would not be believed.
+    let admitted = web.admit(source(&request)).and(nonce.map(|_| ()));
+    let (body, response) = bounded(request, next, admitted).await;
+    signed(&web.licensing, &body, &asked, response).await
+}
+
+/// Where a request comes from; unknown only in a test without a network.
+pub(super) fn source(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+}
+
+/// Reads the body within its bounds and, if the request is admitted, lets the handler answer within its time.
+pub(super) async fn bounded(request: Request, next: Next, admitted: Result<(), Error>) -> (Bytes, Response) {
     let (parts, body) = request.into_parts();
     let deadline = tokio::time::Instant::now() + REQUEST_TIME_MAX;
     let read =
         tokio::time::timeout_at(deadline, body::read(body)).await.unwrap_or_else(|_| Err(body_timed_out()));
-    let (body, response) = match (read, &nonce) {
+    match (read, admitted) {
         (Err(error), _) => (Bytes::new(), error.into_response()),
-        (Ok(body), Err(error)) => (body, error.clone().into_response()),
-        (Ok(body), Ok(_)) => {
+        (Ok(body), Err(error)) => (body, error.into_response()),
+        (Ok(body), Ok(())) => {
             let request = Request::from_parts(parts, Body::from(body.clone()));
             let response = tokio::time::timeout_at(deadline, next.run(request)).await;
             (body, response.unwrap_or_else(|_| timed_out().into_response()))
         }
-    };
-    signed(&web.licensing, &body, &asked, response).await
+    }
 }
 
 async fn signed(licensing: &Licensing, request_body: &[u8], asked: &Asked, response: Response) -> Response {

@@ -1,7 +1,8 @@
 //! How often a source address and a handshake code may ask.
 //!
-//! A bucket of tokens each: it holds a burst, and fills at a rate. Memory is bounded: when there are too many buckets, the
-//! full ones are dropped first, because a full bucket is the same as none; when that is not enough, all are.
+//! A bucket of tokens each: it holds a burst, and fills at a rate. Memory is bounded: when there are too many
+//! buckets, the full ones are dropped first, because a full bucket is the same as none; when that is not
+//! enough, all are.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,7 +1,8 @@
 //! Connections: how many, and how long a client may take over the head of a request.
 //!
-//! A client that is slow, or opens many connections and says nothing, must not starve the others: the head of a request
-//! has a time limit, idle connections end with it, and when all connections are taken the next waits in the system's queue.
+//! A client that is slow, or opens many connections and says nothing, must not starve the others: the head of
+//! a request has a time limit, idle connections end with it, and when all connections are taken the next
+//! waits in the system's queue.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use crate::error::Error;
 pub struct ConnectionLimits {
     /// Most connections at one time.
     pub count_max: usize,
-    /// Longest that the head of a request may take, and that a connection may be idle; `None` for no bound, which is
-    /// for tests that stop the time.
+    /// Longest that the head of a request may take, and that a connection may be idle; `None` for no bound,
+    /// which is for tests that stop the time.
     pub head_time_max: Option<Duration>,
 }
 

@@ -1,11 +1,11 @@
 //! The server on the wire: which path leads where, and the bounds that hold for every request.
 //!
 //! ```text
-//! POST /v1/authorizations  authorizations.rs ┐ inside `answer`: rate limit, body read and bounded, time limit,
-//! POST /v1/usage           usage.rs          ┘ panics caught, answer signed
-//! /admin/v1/…              admin.rs            token or loopback; described by /admin/v1/openapi.json
-//! GET  /healthz /readyz    health.rs           unsigned: for load balancers
-//! anything else                                problem 404 or 405
+//! POST /v1/authorizations  authorizations.rs ┐ inside `answer`: rate limit, body read and bounded, time
+//! limit, POST /v1/usage           usage.rs          ┘ panics caught, answer signed /admin/v1/…
+//! admin.rs            token or loopback; described by /admin/v1/openapi.json GET  /healthz /readyz
+//! health.rs           unsigned: for load balancers anything else                                problem 404
+//! or 405
 //! ```
 
 pub mod admin;
@@ -18,6 +18,7 @@ pub mod listen;
 pub mod standby;
 mod usage;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -31,8 +32,8 @@ use limit::{Rate, RateLimits};
 use listen::ConnectionLimits;
 use standby::Peer;
 
-/// Requests a second that one source address may send, unless the operator says otherwise. A site behind one address
-/// may have thousands of devices, which speak once in three minutes.
+/// Requests a second that one source address may send, unless the operator says otherwise. A site behind one
+/// address may have thousands of devices, which speak once in three minutes.
 pub const RATE_PER_SOURCE: u32 = 2_000;
 
 /// Authorisations a second for one handshake code, unless the operator says otherwise.
@@ -65,6 +66,11 @@ impl Web {
             open_to_loopback: false,
             main_server: None,
         }
+    }
+
+    /// Lets a request from this address pass, if it does not ask too often.
+    fn admit(&self, source: Option<IpAddr>) -> Result<(), Error> {
+        source.map_or(Ok(()), |address| self.limits.source(address))
     }
 
     /// Refuses a client while another server is in charge.

@@ -1,7 +1,8 @@
 //! Who may use a handshake code: the validation fields.
 //!
-//! A field for which the code lists nothing lets everything pass. Website domain: the listed domain itself, or a host under
-//! it; upper and lower case, a port and a dot at the end do not matter. Application id and process name: exactly.
+//! A field for which the code lists nothing lets everything pass. Website domain: the listed domain itself,
+//! or a host under it; upper and lower case, a port and a dot at the end do not matter. Application id and
+//! process name: exactly.
 //!
 //! | field | mismatch |
 //! | --- | --- |

@@ -1,9 +1,10 @@
 //! Two installations that present one client UUID.
 //!
-//! A device shows, with each request, the local licence that it holds; the licence that it then gets has the shown one as
-//! its parent. What one installation shows is therefore a path: each licence is the one shown before, or a child of it. A
-//! lost answer only leaves a child behind that nobody ever shows. Two installations that were copied from one another both
-//! get children of the same licence, and the one that comes second shows a licence that is off the path:
+//! A device shows, with each request, the local licence that it holds; the licence that it then gets has the
+//! shown one as its parent. What one installation shows is therefore a path: each licence is the one shown
+//! before, or a child of it. A lost answer only leaves a child behind that nobody ever shows. Two
+//! installations that were copied from one another both get children of the same licence, and the one that
+//! comes second shows a licence that is off the path:
 //!
 //! ```text
 //! L1 ─▶ L2 (shown) ─▶ L3      the first installation goes on

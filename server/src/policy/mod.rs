@@ -51,8 +51,8 @@ pub struct Candidate {
     pub state: ItemState,
 }
 
-/// How an item stands at the instant of a request, for the device that asks. The store reads it in the transaction of the
-/// decision.
+/// How an item stands at the instant of a request, for the device that asks. The store reads it in the
+/// transaction of the decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ItemState {
     /// The highest x among the device's running authorisations under it; 0 when it has none.

@@ -45,7 +45,8 @@ pub fn in_effect(item: &LicenseItem, now: u64) -> Result<(), Refusal> {
 }
 
 /// Until when a device may go on without contact: as long as it asks for, but 7 days at least; no longer
-/// than the item's offline days, of which 0 means one slot; and never beyond the grace after the item's expiry.
+/// than the item's offline days, of which 0 means one slot; and never beyond the grace after the item's
+/// expiry.
 #[must_use]
 pub fn valid_until(item: &LicenseItem, buffer_days: u32, now: u64) -> u64 {
     let days = buffer_days.max(BUFFER_DAYS_MIN).min(item.offline_days);

@@ -24,8 +24,8 @@ pub trait Store: Send + Sync + 'static {
     /// Decides an authorisation, and remembers it when it is granted.
     fn authorize(&self, request: Authorization) -> Reply<Decision>;
 
-    /// Raises the recorded totals to those of the report. `vouched` are local licences that came with it and that
-    /// this server has signed.
+    /// Raises the recorded totals to those of the report. `vouched` are local licences that came with it and
+    /// that this server has signed.
     fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer>;
 
     /// Carries out what an operator wants, with a line in the audit log.

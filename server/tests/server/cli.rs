@@ -239,3 +239,119 @@ fn usage_is_shown_and_exported_while_the_server_runs() {
     let sentence = failure(data, &["usage", "export", "--format", "csv", "--from", "soon"]);
     assert!(sentence.contains("\"soon\""), "{sentence}");
 }
+
+#[test]
+fn the_first_start_makes_what_it_needs_and_says_what_comes_next() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let mut child = seatmeterd(&data, &["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
+        let line = line.unwrap();
+        told.push_str(&line);
+        if line.starts_with("seatmeterd listening") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(told.contains("made   server key") && told.contains("Next: ask your vendor"), "{told}");
+    assert!(stdout(&data, &["key", "show"]).trim().parse::<PublicKey>().is_ok());
+}
+
+/// Runs a vendor's command, which knows no data directory.
+fn vendor_command(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seatmeterd"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap()
+}
+
+fn vendor_says(folder: &Path, arguments: &[&str]) -> String {
+    let output = vendor_command(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn vendor_and_operator_do_their_work_on_the_command_line() {
+    let folder = folder();
+    let (here, data) = (folder.path(), folder.path().join("data"));
+    let write = |name: &str, text: &str| std::fs::write(here.join(name), text).unwrap();
+    let path = |name: &str| here.join(name).to_str().unwrap().to_owned();
+    stdout(&data, &["init"]);
+    let key = stdout(&data, &["key", "show"]);
+    assert!(vendor_says(here, &["vendor", "keygen", "--key", "vendor.key"]).contains("root key"));
+
+    let new = ["licence-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let draft = |rest: &[&str]| vendor_says(here, &[&new[..], rest].concat());
+    write("seats.json", &draft(&["concurrent-instance", "--quota", "4"]));
+    write("pages.json", &draft(&["page", "--pages", "ocr=100", "--deployment", "desktop", "--trial"]));
+    let nothing = vendor_command(here, &[&new[..], &["barcode-scan"]].concat());
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("permits nothing"));
+    for name in ["seats", "pages"] {
+        // Both spellings.
+        let draft = path(&format!("{name}.json"));
+        write(name, &vendor_says(here, &["license-file", "sign", &draft, "--key", "vendor.key"]));
+        assert!(vendor_says(here, &["licence-file", "show", &path(name)]).contains("signed by root key"));
+    }
+    let forged =
+        std::fs::read_to_string(path("seats")).unwrap().replace("\\\"quota\\\":4", "\\\"quota\\\":9");
+    write("forged", &forged);
+    let told = vendor_command(here, &["licence-file", "show", &path("forged")]);
+    assert!(String::from_utf8_lossy(&told.stderr).contains("changed or forged"));
+    assert!(failure(&data, &["licence-file", "import", &path("forged")]).contains("changed or forged"));
+    assert!(
+        failure(&data, &["licence-file", "import", &path("seats.json")]).contains("not what is expected")
+    );
+    let other = here.join("other");
+    stdout(&other, &["init"]);
+    assert!(failure(&other, &["licence-file", "import", &path("seats")]).contains("issued for the server"));
+
+    let server = Served::start(&data);
+    stdout(&data, &["licence-file", "import", &path("seats"), "--handshake-code", "DEMO-4-SEATS"]);
+    stdout(&data, &["license-file", "import", &path("pages")]);
+    assert!(failure(&data, &["licence-file", "import", &path("seats")]).contains("already"));
+    let device = id();
+    let (_, license) = authorize_demo(server.address, &device);
+    stdout(&data, &["device", "rename", &device, "Front desk"]);
+    assert!(stdout(&data, &["device", "list", "--item", &license.item_id]).contains("Front desk"));
+    stdout(&data, &["device", "release", &device, "--item", &license.item_id]);
+    stdout(&data, &["handshake", "new", "SECOND", "--organization", "acme"]);
+    stdout(&data, &["handshake", "items", "SECOND", &license.item_id, "--own-order"]);
+    stdout(&data, &["organization", "default-code", "acme", "SECOND"]);
+    assert!(stdout(&data, &["organization", "list"]).contains("\"SECOND\""));
+    let mut access = seatmeterd(&data, &["handshake", "access", "SECOND", "--password"]);
+    let mut access = access.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(access.stdin.as_mut().unwrap(), b"open sesame\n").unwrap();
+    drop(access.stdin.take());
+    assert!(access.wait().unwrap().success());
+    let asked = |password: &str| AuthorizationRequest {
+        handshake_code: "SECOND".into(),
+        session_password: password.into(),
+        ..request(&device, 1)
+    };
+    let key = key.trim().parse().unwrap();
+    let ask = |password: &str| {
+        post::<AuthorizationAnswer>(server.address, &key, AUTHORIZATIONS_PATH, &asked(password))
+            .map(|_| ())
+            .map_err(|problem| problem.code.0)
+    };
+    assert_eq!([ask("open barley"), ask("open sesame")], [Err(-20102), Ok(())]);
+    assert!(stdout(&data, &["token", "new", "ann"]).starts_with("seatmeter_"));
+    stdout(&data, &["token", "revoke", "ann"]);
+    assert!(failure(&data, &["token", "revoke", "ann"]).contains("no token in use"));
+    stdout(&data, &["item", "revoke", &license.item_id]);
+    assert_eq!(ask("open sesame"), Err(-20113));
+    let audit = stdout(&data, &["audit"]);
+    for action in
+        ["import licence file", "rename device", "release device", "make handshake code", "revoke item"]
+    {
+        assert!(audit.contains(action), "{action}: {audit}");
+    }
+    assert!(!audit.contains("sesame") && !stdout(&data, &["handshake", "list"]).contains("argon2"));
+
+    stdout(&data, &["key", "rotate"]);
+    assert_ne!(stdout(&data, &["key", "show"]).trim().parse::<PublicKey>().unwrap(), key);
+}

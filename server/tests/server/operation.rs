@@ -1,4 +1,5 @@
-//! The admin API and the limits of the client API: who gets in, what the document says, and what races come to.
+//! The admin API and the limits of the client API: who gets in, what the document says, and what races come
+//! to.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -114,6 +115,21 @@ fn the_document_names_exactly_the_routes_that_there_are() {
 }
 
 #[test]
+fn what_cannot_be_understood_is_a_problem_here_too() {
+    let server = server_with(|web| Web { open_to_loopback: true, ..web });
+    for (method, path, body, status) in [
+        ("GET", "/devices?item_id=%FF", String::new(), 400),
+        ("POST", "/items/%FF/revoke", String::new(), 400),
+        ("POST", "/handshake-codes", "{".to_owned(), 400),
+        ("POST", "/handshake-codes", " ".repeat(BODY_BYTES_MAX + 1), 413),
+        ("POST", "/tokens", r#"{"name":"a\nb"}"#.to_owned(), 400),
+        ("GET", "/nothing", String::new(), 404),
+    ] {
+        assert_eq!(admin(&server, method, path, &body, None).problem().status, status, "{method} {path}");
+    }
+}
+
+#[test]
 fn who_asks_too_often_is_told_when_to_come_back() {
     let slow = Rate { per_second: 0.001, burst: 2.0 };
     let fast = Rate::per_second(1_000);
@@ -127,7 +143,7 @@ fn who_asks_too_often_is_told_when_to_come_back() {
     let refused = post(&nonce);
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((900..=1_000).contains(&seconds), "{seconds}");
-    refused.verify(b"", &nonce, server_key().public()).unwrap();
+    refused.verify(&body, &nonce, server_key().public()).unwrap();
     assert_eq!((refused.status, refused.problem().code), (429, ErrorCode::STANDBY_NOT_READY));
     assert_eq!(Request::new("GET", "/healthz").send(server.address).status, 200, "health is not limited");
 

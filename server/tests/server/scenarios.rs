@@ -1,4 +1,5 @@
-//! Runs the scenarios in `tests/scenarios`: what is asked of a server, and what must come of it, as readable text.
+//! Runs the scenarios in `tests/scenarios`: what is asked of a server, and what must come of it, as readable
+//! text.
 //!
 //! ```text
 //! item ID CHARGE_WAY KEY=VALUE…       an item for the next import; values are JSON, or texts as they stand

@@ -8,7 +8,8 @@ use super::{connect, epoch, migration, unusable};
 use crate::data_dir;
 use crate::error::Error;
 
-/// Copies the database as it is in one instant, and puts the keys beside it: names and contents of their files.
+/// Copies the database as it is in one instant, and puts the keys beside it: names and contents of their
+/// files.
 ///
 /// # Errors
 /// When either cannot be read or written.

@@ -1,7 +1,7 @@
 //! Which life of the data this is.
 //!
-//! Clients note the epoch beside what was acknowledged. A restored backup may have forgotten some of that; its
-//! new epoch tells them to send all their totals again, so that nothing that was spent comes back.
+//! Clients note the epoch beside what was acknowledged. A restored backup may have forgotten some of that;
+//! its new epoch tells them to send all their totals again, so that nothing that was spent comes back.
 
 use rusqlite::{Connection, params};
 use seatmeter_protocol::error_code::ErrorCode;
@@ -24,11 +24,16 @@ pub(super) fn renew(connection: &Connection, now: u64) -> Result<(), Error> {
         "UPDATE epoch SET epoch = lower(hex(randomblob(16))), careful_until = ?1",
         params![stored(now.saturating_add(SLOT_SECONDS))],
     )?;
+    connection.execute(
+        "INSERT INTO audit (at, actor, action, subject, detail)
+         SELECT ?1, 'cli', 'restore from backup', epoch, '' FROM epoch",
+        params![stored(now)],
+    )?;
     Ok(())
 }
 
-/// Soon after a restore, only what a device shows that it holds is granted: others may hold what this server has
-/// forgotten, and need a slot to say so.
+/// Soon after a restore, only what a device shows that it holds is granted: others may hold what this server
+/// has forgotten, and need a slot to say so.
 pub(super) fn careful(
     connection: &Connection,
     claim: &Claim,

@@ -1,7 +1,8 @@
 //! Local licences that devices bring back.
 //!
-//! A server that was restored from a backup older than a grant does not know it. It believes its own signature, which the
-//! caller has checked, and remembers the grant again: usage can be booked to it, and its seats count as running.
+//! A server that was restored from a backup older than a grant does not know it. It believes its own
+//! signature, which the caller has checked, and remembers the grant again: usage can be booked to it, and its
+//! seats count as running.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use seatmeter_protocol::license::LocalLicense;
@@ -27,7 +28,8 @@ pub(super) fn shown(
     Ok(Shown { license_id: held.license_id.clone(), parent })
 }
 
-/// Remembers a licence that this server has signed and forgotten. One from an item that is not here any more cannot be.
+/// Remembers a licence that this server has signed and forgotten. One from an item that is not here any more
+/// cannot be.
 pub(super) fn remember(
     connection: &Connection,
     held: &LocalLicense,

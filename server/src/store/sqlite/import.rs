@@ -6,8 +6,8 @@
 //! | one | same root key and organization, issued later, with all items that the old one has | takes its place |
 //! | one | anything else | refused |
 //!
-//! A file that is issued anew renews or extends items, or names a new key of this server. The organization's first file
-//! says whose root key it trusts.
+//! A file that is issued anew renews or extends items, or names a new key of this server. The organization's
+//! first file says whose root key it trusts.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};

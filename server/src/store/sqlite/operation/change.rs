@@ -65,6 +65,7 @@ fn carry_out(connection: &Connection, change: &Change, now: u64) -> Result<Line,
             revoke(connection, item_id, now)?;
             line("revoke item", item_id, String::new())
         }
+        Change::NoteKey { key_id } => line("rotate key", key_id, String::new()),
         Change::MakeToken { name, token_hash } => {
             make_token(connection, name, token_hash, now)?;
             line("make token", name, String::new())
