@@ -10,6 +10,7 @@ mod http_limits;
 mod operation;
 mod restore;
 mod scenarios;
+mod plan;
 mod store;
 mod support;
 mod usage;
