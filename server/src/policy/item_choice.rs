@@ -1,9 +1,9 @@
 //! Which item of a handshake code is used.
 //!
 //! An item fits when it passes every check of [`Check`], in that order. Of those that fit, the first by
-//! soonest expiry; then the most specific: fewest deployment types, then fewest products, then fewest
-//! modules; then the least
-//! restrictive quota; then the order of the handshake code. The operator may have fixed that order instead.
+//! soonest expiry; then the most specific: fewest deployment types, then fewest products, then fewest modules;
+//! then the least restrictive quota; then the order of the handshake code. The operator may have fixed that
+//! order instead.
 //!
 //! When none fits, the refusal is that of the item that came furthest, because that is the one that the
 //! caller most likely means: with a scan item and an expired instance item, a request for instances hears
