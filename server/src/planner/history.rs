@@ -7,7 +7,7 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::page_module::PAGE_MODULES;
 
 use crate::planner::usage_file::Row;
-use crate::policy::slot_ledger::ActiveSlots;
+use crate::policy::active_slots::ActiveSlots;
 use crate::policy::slot_sums::{DAY_SLOTS, SlotSums};
 
 /// Most days from the first slot to the last: what a wrong slot number in a file could cost is bounded.

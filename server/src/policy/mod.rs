@@ -5,6 +5,7 @@
 //! simulation or a planner can run the same code without any store.
 
 pub mod access;
+pub mod active_slots;
 pub mod clone;
 pub mod device_seats;
 pub mod grace;

@@ -10,95 +10,19 @@
 //! device and slot; sums and excess are functions of those. Hence the order of reports does not matter,
 //! and neither do repetitions.
 //!
-//! The slots of a device are bitmaps, one for each x that it ever had: a working day is one run of four
-//! bytes, whatever its length. Once slots can no longer be reported ([`SlotLedger::close_before`]) they are
+//! Once slots can no longer be reported ([`SlotLedger::close_before`]) they are
 //! dropped, and what they gave to the excess of their licence year stays, so that the account does not grow with its
 //! history.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use roaring::RoaringBitmap;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
+use crate::policy::active_slots::ActiveSlots;
 use crate::policy::overuse::{OveruseRule, excess};
-use crate::policy::slot_sums::{DAY_SLOTS, SlotSums};
-
-/// The slots in which one device was active.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ActiveSlots {
-    /// No slot is in two of them.
-    by_count: Vec<WithCount>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct WithCount {
-    count: u32,
-    slots: RoaringBitmap,
-}
-
-impl ActiveSlots {
-    /// As how many the device counts in a slot; 0 when it was not active.
-    #[must_use]
-    pub fn count(&self, slot: u32) -> u32 {
-        self.by_count.iter().find(|level| level.slots.contains(slot)).map_or(0, |level| level.count)
-    }
-
-    /// Raises the count of a slot to `count`; by how much it rose.
-    pub fn raise(&mut self, slot: u32, count: u32) -> u32 {
-        let before = self.count(slot);
-        if count <= before {
-            return 0;
-        }
-        for level in &mut self.by_count {
-            level.slots.remove(slot);
-        }
-        if let Some(level) = self.by_count.iter_mut().find(|level| level.count == count) {
-            let begins_a_day = level.slots.max().is_none_or(|last| last / DAY_SLOTS < slot / DAY_SLOTS);
-            level.slots.insert(slot);
-            // Once a day is enough: a day without runs is a kilobyte at most.
-            if begins_a_day {
-                level.slots.optimize();
-            }
-        } else {
-            self.by_count.push(WithCount { count, slots: RoaringBitmap::from_iter([slot]) });
-        }
-        self.by_count.retain(|level| !level.slots.is_empty());
-        count - before
-    }
-
-    /// Forgets the slots before this one.
-    pub fn forget_before(&mut self, slot: u32) {
-        for level in &mut self.by_count {
-            level.slots.remove_range(..slot);
-        }
-        self.by_count.retain(|level| !level.slots.is_empty());
-    }
-
-    /// Every slot, with what the device counts as in it. In no order but by count.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.by_count.iter().flat_map(|level| level.slots.iter().map(|slot| (slot, level.count)))
-    }
-
-    /// How many slots there are.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.by_count.iter().map(|level| level.slots.len()).sum()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_count.is_empty()
-    }
-
-    /// Bytes that it takes to store the slots.
-    #[must_use]
-    pub fn stored_bytes(&self) -> usize {
-        self.by_count.iter().map(|level| size_of::<u32>() + level.slots.serialized_size()).sum()
-    }
-}
+use crate::policy::slot_sums::SlotSums;
 
 /// What a report has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,18 +208,6 @@ mod tests {
         assert_eq!(ledger.record(9, first + 1_998, 1), Recorded::Closed);
         assert_eq!(ledger.record(9, first + 1_999, 1), Recorded::Raised(1));
         assert_eq!(ledger.excess_of_year(0), 4_001);
-    }
-
-    #[test]
-    fn a_year_of_working_days_takes_less_than_two_kilobytes_a_device() {
-        let mut slots = ActiveSlots::default();
-        for day in 0..365 {
-            for slot in 160..320 {
-                slots.raise(day * DAY_SLOTS + slot, 1);
-            }
-        }
-        slots.raise(400 * DAY_SLOTS, 1);
-        assert!(slots.stored_bytes() < 2_000, "{} bytes", slots.stored_bytes());
     }
 
     proptest! {
