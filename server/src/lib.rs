@@ -2,8 +2,9 @@
 //!
 //! A request comes in through [`http`], is checked and put into the words of the rules by [`licensing`], and
 //! is decided by a pure function of [`policy`] inside the [`store`]'s transaction, with what that transaction
-//! has read. What the server says is signed with the key that [`data_dir`] keeps. The command line is
-//! in [`cli`]; everything is a library so that tests and benchmarks run the same code without a process.
+//! has read; [`planner`] replays recorded usage with the same functions. What the server says is signed with the key
+//! that [`data_dir`] keeps. The command line is in [`cli`]; everything is a library so that tests and benchmarks run
+//! the same code without a process.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ pub mod licensing;
 pub mod operate;
 pub mod operation;
 pub mod password;
+pub mod planner;
 pub mod policy;
 pub mod store;
 pub mod utc;

@@ -5,9 +5,11 @@
 
 mod backup;
 mod doctor;
+mod domains;
 mod init;
 mod key;
 mod operator;
+mod plan;
 mod serve;
 mod usage_export;
 mod usage_show;
@@ -73,6 +75,15 @@ enum Command {
     Audit(DataOption),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
+    /// Questions about the domains of websites
+    #[command(subcommand)]
+    Domains(Domains),
+    Plan(plan::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum Domains {
+    Explain(domains::ExplainArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -122,6 +133,8 @@ pub fn main() -> ExitCode {
         Command::Backup(arguments) => backup::backup(&arguments, output),
         Command::Restore(arguments) => backup::restore(&arguments, output),
         Command::Audit(data) => operator::audit(&data, output),
+        Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
+        Command::Plan(arguments) => plan::run(&arguments, output),
     };
     match outcome {
         // Whoever reads the output has seen enough, as in `seatmeterd usage export | head`.

@@ -1,8 +1,9 @@
 //! Which item of a handshake code is used.
 //!
 //! An item fits when it passes every check of [`Check`], in that order. Of those that fit, the first by
-//! soonest expiry; then the most specific: fewest deployment types, then fewest products; then the least
-//! restrictive quota; then the order of the handshake code. The operator may have fixed that order instead.
+//! soonest expiry; then the most specific: fewest deployment types, then fewest products, then fewest modules;
+//! then the least restrictive quota; then the order of the handshake code. The operator may have fixed that
+//! order instead.
 //!
 //! When none fits, the refusal is that of the item that came furthest, because that is the one that the
 //! caller most likely means: with a scan item and an expired instance item, a request for instances hears
@@ -81,9 +82,14 @@ pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(
 }
 
 /// Smaller is better. `min_by_key` keeps the first among equals: the order of the handshake code.
-fn preference(item: &LicenseItem) -> (u64, usize, u32, Reverse<u64>) {
+fn preference(item: &LicenseItem) -> (u64, usize, u32, usize, Reverse<u64>) {
     let deployment_types = item.deployment_types.iter().collect::<HashSet<_>>().len();
-    (item.expires_at, deployment_types, item.products.count_ones(), Reverse(item.quota))
+    // An item that names no modules covers all there are.
+    let modules = match item.modules.iter().collect::<HashSet<_>>().len() {
+        0 => usize::MAX,
+        named => named,
+    };
+    (item.expires_at, deployment_types, item.products.count_ones(), modules, Reverse(item.quota))
 }
 
 /// The seats that this item grants, or the check that it fails.
@@ -320,6 +326,8 @@ mod tests {
         let more_types = changed(4, |item| item.deployment_types.push(DeploymentType::Desktop));
         let same_type_twice = changed(4, |item| item.deployment_types.push(DeploymentType::Server));
         let more_products = changed(4, |item| item.products = 0x1_ffff);
+        let one_module = changed(4, |item| item.modules = vec!["OCR".into(), "OCR".into()]);
+        let two_modules = changed(4, |item| item.modules = vec!["OCR".into(), "PDFR".into()]);
         let specific_but_later = changed(9, |item| {
             item.expires_at = EXPIRY + 1;
             item.products = 0xffff;
@@ -330,6 +338,16 @@ mod tests {
             (&base, &more_types),
             (&more_products, &more_types),
             (&base, &more_products),
+            (&one_module, &two_modules),
+            (&two_modules, &base),
+            (&two_modules, &candidate(9)),
+            (
+                &base,
+                &changed(4, |item| {
+                    item.products = 0x1_ffff;
+                    item.modules = vec!["OCR".into()];
+                }),
+            ),
             (&more_products, &specific_but_later),
             (&candidate(9), &base),
         ] {

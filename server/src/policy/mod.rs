@@ -5,13 +5,33 @@
 //! simulation or a planner can run the same code without any store.
 
 pub mod access;
+pub mod active_slots;
 pub mod clone;
+pub mod device_seats;
+pub mod grace;
 pub mod handshake;
+pub mod holders;
+pub mod host;
 pub mod item_choice;
+pub mod license_year;
+pub mod metered;
+pub mod overuse;
+pub mod per_barcode_scan;
+pub mod per_client_device;
+pub mod per_concurrent_device;
 pub mod per_concurrent_instance;
+pub mod per_domain;
+pub mod per_page;
+pub mod per_server;
+pub mod running;
+pub mod slot_ledger;
+pub mod slot_sums;
+pub mod strict_allowance;
 pub mod validity;
+pub mod window;
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
 
@@ -96,6 +116,24 @@ pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<G
         serial: validity::next_serial(chosen.state.newest_serial, claim.now),
         valid_until: validity::valid_until(&chosen.item, claim.buffer_days, claim.now),
     })
+}
+
+/// Refuses every deployment type but server, for the charge ways that are for servers alone.
+fn only_for_servers(deployment_type: DeploymentType, item: &LicenseItem) -> Result<(), Refusal> {
+    if deployment_type == DeploymentType::Server {
+        return Ok(());
+    }
+    let charge_way = match item.charge_way {
+        ChargeWay::ConcurrentInstance => "concurrent instances",
+        _ => "servers",
+    };
+    Err(Refusal::new(
+        ErrorCode::DEPLOYMENT_TYPE_MISMATCH,
+        format!(
+            "item \"{}\" is charged by {charge_way}, which are for deployment type server only",
+            item.item_id
+        ),
+    ))
 }
 
 /// What the tests of the policies start from.

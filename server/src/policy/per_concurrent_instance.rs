@@ -10,34 +10,47 @@
 //! | x = 0 or x > N | any | -20008 |
 //! | 1 ≤ x ≤ N | none, or ≤ x | x seats |
 //! | 1 ≤ x ≤ N | y > x | min(y, N) seats: N may have become smaller since y was granted |
+//!
+//! In a slot in which it did at least one counted operation the device counts as x instances, however many ran.
+//! What is above N in all is the slot's excess; once that of a licence year is above the budget
+//! ([`crate::policy::overuse`]), the x of all running authorisations together are N at most
+//! ([`crate::policy::running`]).
 
-use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::ProblemNumbers;
 
 use crate::error::Refusal;
-use crate::policy::Claim;
+use crate::policy::holders::Occupied;
+use crate::policy::running::{self, Admission};
+use crate::policy::{Claim, only_for_servers};
 
 /// The seats that the device gets.
 ///
 /// # Errors
 /// -20108 or -20008, by the table above.
 pub fn seats(claim: &Claim, item: &LicenseItem, running_seats: u32) -> Result<u32, Refusal> {
-    if claim.deployment_type != DeploymentType::Server {
-        return Err(Refusal::new(
-            ErrorCode::DEPLOYMENT_TYPE_MISMATCH,
-            format!(
-                "item \"{}\" is charged by concurrent instances, which are for deployment type server only",
-                item.item_id
-            ),
-        ));
-    }
+    only_for_servers(claim.deployment_type, item)?;
     if claim.seats == 0 || u64::from(claim.seats) > item.quota {
         return Err(over_limit(claim.seats, item));
     }
     let highest = claim.seats.max(running_seats);
     Ok(u32::try_from(item.quota).map_or(highest, |quota| highest.min(quota)))
+}
+
+/// Whether a device may have the seats that [`seats`] gave, and for how long. `excess_of_year` is that of the
+/// licence year that holds this instant, so far: of its slots that have ended.
+///
+/// # Errors
+/// -20130 when the item is overused and others hold too many of its N.
+pub fn admit(
+    item: &LicenseItem,
+    seats: u32,
+    excess_of_year: u64,
+    occupied: &Occupied,
+    now: u64,
+) -> Result<Admission, Refusal> {
+    running::decide(item, "instances", seats, excess_of_year, occupied, now)
 }
 
 fn over_limit(requested: u32, item: &LicenseItem) -> Refusal {
@@ -58,7 +71,11 @@ fn over_limit(requested: u32, item: &LicenseItem) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{claim, item};
+    use crate::policy::fixture::{START, claim, item};
+    use crate::policy::holders::Holders;
+    use crate::policy::slot_ledger::SlotLedger;
+    use seatmeter_protocol::charge_way::DeploymentType;
+    use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
 
     fn outcome(x: u32, quota: u64, running: u32) -> Result<u32, ErrorCode> {
         seats(&claim(x), &item(quota), running).map_err(|refusal| refusal.code)
@@ -102,5 +119,55 @@ mod tests {
             };
             assert_eq!(outcome, expected, "{deployment_type:?}");
         }
+    }
+
+    /// N = 10, ten servers with x = 10, all of them active in every slot.
+    #[test]
+    fn the_worked_example_is_overused_after_slot_112() {
+        let item = item(10);
+        // The item starts with a slot, so that the slots can be counted from it.
+        assert_eq!(START % SLOT_SECONDS, 0);
+        let first = slot_of(START);
+        let mut ledger = SlotLedger::new(&item);
+        let (mut free, mut holders) = (0, Holders::default());
+        for number in 1..=112 {
+            let slot = first + number - 1;
+            for server in 0..10 {
+                let excess = ledger.excess_so_far(slot_start(slot));
+                let occupied = holders.occupied(server, slot_start(slot));
+                let admission = admit(&item, 10, excess, &occupied, slot_start(slot)).unwrap();
+                free += u32::from(admission == Admission::Free);
+                ledger.record(server, slot, 10);
+            }
+            assert_eq!(ledger.active(slot), 100, "100 in use");
+            assert!(!ledger.is_overused_at(slot_start(slot + 1) - 1), "a second before the slot ends");
+            let excess = ledger.excess_so_far(slot_start(slot + 1));
+            assert_eq!(excess, u64::from(number) * 90, "90 excess a slot");
+            match number {
+                111 => assert_eq!(excess, 9_990),
+                112 => assert_eq!(excess, 10_080),
+                _ => {}
+            }
+            assert_eq!(ledger.is_overused_at(slot_start(slot + 1)), number == 112, "after slot {number}");
+        }
+        assert_eq!(free, 1_120, "nobody was refused");
+        // 112 slots of three minutes: 5 h 36 min after the start.
+        let overused_at = START + 5 * 3_600 + 36 * 60;
+        assert_eq!(slot_start(first + 112), overused_at);
+        let excess = ledger.excess_so_far(overused_at);
+        let mut come = |server: u32, x: u32| {
+            let admission = admit(&item, x, excess, &holders.occupied(server, overused_at), overused_at);
+            if let Ok(Admission::PerSlot(hold)) = admission {
+                holders.hold(server, hold);
+            }
+            admission.map(|_| ()).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(come(3, 10), Ok(()), "one server asks for 10 ...");
+        for other in [0, 1, 2, 4, 5, 6, 7, 8, 9] {
+            assert_eq!(come(other, 1), Err(ErrorCode::QUOTA_EXCEEDED), "... and the others get none");
+        }
+        assert_eq!(come(3, 4), Ok(()));
+        assert_eq!(come(0, 6), Ok(()), "4 and 6 are 10");
+        assert_eq!(come(1, 1), Err(ErrorCode::QUOTA_EXCEEDED));
     }
 }

@@ -1,0 +1,350 @@
+//! `seatmeterd plan`: what recorded usage would have come to under another licence option, or another N.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::item_check::{QUOTA_MAX, check_item};
+use seatmeter_protocol::license::{LicenseItem, SEATS_MAX};
+use seatmeter_protocol::page_module::PAGE_MODULES;
+use seatmeter_protocol::slot::slot_start;
+use serde::Serialize;
+
+use super::output_error;
+use crate::error::Error;
+use crate::planner::concurrent::Trial;
+use crate::planner::history::History;
+use crate::planner::{Outcome, concurrent, metered, seats, usage_file};
+use crate::utc;
+
+/// Replay recorded usage against a licence option
+///
+/// Reads what "seatmeterd usage export" has written, row by row. Says what would have been refused, when an overuse
+/// budget would have run out, and which N would have been enough.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// An export as CSV or JSON; "-" for standard input
+    #[arg(long, value_name = "FILE")]
+    usage: PathBuf,
+
+    /// The licence option to try
+    #[arg(long, value_enum)]
+    option: PlanOption,
+
+    /// N; for pages the same for each module
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=QUOTA_MAX))]
+    quota: u64,
+
+    /// Seats that each device asks for, as an export does not say; for concurrent instances
+    #[arg(long, value_name = "X", value_parser = clap::value_parser!(u32).range(1..=i64::from(SEATS_MAX)))]
+    seats_per_device: Option<u32>,
+
+    /// Overuse budget of a licence year; for the concurrent options [default: 1000·N]
+    #[arg(long, value_name = "SLOTS")]
+    overuse_budget: Option<u64>,
+
+    /// Growth of the overuse budget; for the concurrent options
+    #[arg(long, value_name = "SLOTS", default_value_t = 0)]
+    overuse_growth_per_day: u64,
+
+    /// For how long a device keeps its seat; for devices and servers [default: 90; servers: 1]
+    #[arg(long, value_name = "DAYS")]
+    window_days: Option<u32>,
+
+    /// When the first licence year starts, such as 2026-11-25 [default: with the first slot of the usage]
+    #[arg(long, value_name = "TIME")]
+    starts: Option<String>,
+
+    /// Only usage of this licence item
+    #[arg(long, value_name = "ID")]
+    item: Option<String>,
+
+    /// Write JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PlanOption {
+    #[value(name = "per-barcode-scan")]
+    BarcodeScan,
+    #[value(name = "per-page")]
+    Page,
+    #[value(name = "per-client-device")]
+    ClientDevice,
+    #[value(name = "per-server")]
+    Server,
+    #[value(name = "per-concurrent-device")]
+    ConcurrentDevice,
+    #[value(name = "per-concurrent-instance")]
+    ConcurrentInstance,
+}
+
+impl PlanOption {
+    fn charge_way(self) -> ChargeWay {
+        match self {
+            Self::BarcodeScan => ChargeWay::BarcodeScan,
+            Self::Page => ChargeWay::Page,
+            Self::ClientDevice => ChargeWay::ClientDevice,
+            Self::Server => ChargeWay::Server,
+            Self::ConcurrentDevice => ChargeWay::ConcurrentDevice,
+            Self::ConcurrentInstance => ChargeWay::ConcurrentInstance,
+        }
+    }
+}
+
+/// What is written: the usage, and how each quota would have fared.
+#[derive(Serialize)]
+struct Plan {
+    option: String,
+    devices: usize,
+    rows: u64,
+    first_slot: Option<u32>,
+    last_slot: Option<u32>,
+    outcomes: Vec<Outcome>,
+}
+
+pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
+    let (history, rows) = read(arguments)?;
+    let item = item(arguments, &history)?;
+    let plan = Plan {
+        option: arguments.option.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned()),
+        devices: history.device_count(),
+        rows,
+        first_slot: history.span().map(|(first, _)| first),
+        last_slot: history.span().map(|(_, last)| last),
+        outcomes: outcomes(arguments, item, &history),
+    };
+    let mut output = BufWriter::new(output);
+    let written =
+        if arguments.json { write_json(&plan, &mut output) } else { write_text(&plan, &mut output) };
+    written.and_then(|()| output.flush()).map_err(output_error)
+}
+
+fn read(arguments: &Arguments) -> Result<(History, u64), Error> {
+    let path = arguments.usage.display();
+    let cannot = |why: String| Error::Setup(format!("usage cannot be read from {path}: {why}."));
+    let file: Box<dyn Read> = if arguments.usage.as_os_str() == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(&arguments.usage).map_err(|e| cannot(e.to_string()))?)
+    };
+    let (mut history, mut rows) = (History::default(), 0);
+    usage_file::for_each(file, |row| {
+        if arguments.item.as_ref().is_none_or(|item| *item == row.item_id) {
+            rows += 1;
+            history.add(&row)?;
+        }
+        Ok(())
+    })
+    .map_err(cannot)?;
+    Ok((history, rows))
+}
+
+/// The item to try.
+fn item(arguments: &Arguments, history: &History) -> Result<LicenseItem, Error> {
+    let Arguments { option, overuse_budget, overuse_growth_per_day, window_days, .. } = arguments;
+    if arguments.seats_per_device.is_some() && *option != PlanOption::ConcurrentInstance {
+        return Err(Error::Setup("--seats-per-device belongs to --option per-concurrent-instance.".into()));
+    }
+    let start = match &arguments.starts {
+        Some(written) => utc::slot_at_or_after(written)?,
+        None => history.span().map_or(0, |(first, _)| first),
+    };
+    let item = LicenseItem {
+        overuse_budget: *overuse_budget,
+        overuse_growth_per_day: *overuse_growth_per_day,
+        window_days: *window_days,
+        ..LicenseItem::new("plan", option.charge_way(), arguments.quota, slot_start(start), u64::MAX)
+    };
+    // Pages have a quota for each module, which are tried one by one.
+    let checked = if *option == PlanOption::Page {
+        LicenseItem { charge_way: ChargeWay::BarcodeScan, ..item.clone() }
+    } else {
+        item.clone()
+    };
+    check_item(&checked).map_err(|why| Error::Setup(format!("this item cannot be: it {why}.")))?;
+    Ok(item)
+}
+
+fn outcomes(arguments: &Arguments, item: LicenseItem, history: &History) -> Vec<Outcome> {
+    let quota = arguments.quota;
+    match arguments.option {
+        PlanOption::BarcodeScan => vec![metered::replay(history.scans(), "scans".to_owned(), quota)],
+        PlanOption::Page => PAGE_MODULES
+            .iter()
+            .zip(history.pages())
+            .map(|((name, _), pages)| metered::replay(pages, format!("{name} pages"), quota))
+            .collect(),
+        PlanOption::ClientDevice | PlanOption::Server => vec![seats::replay(history, &item)],
+        PlanOption::ConcurrentDevice => {
+            vec![concurrent::replay(history, &Trial { item, what: "devices", seats: 1 })]
+        }
+        PlanOption::ConcurrentInstance => {
+            let seats = arguments.seats_per_device.unwrap_or(1);
+            vec![concurrent::replay(history, &Trial { item, what: "instances", seats })]
+        }
+    }
+}
+
+fn write_json(plan: &Plan, output: &mut impl Write) -> std::io::Result<()> {
+    serde_json::to_writer_pretty(&mut *output, plan)?;
+    writeln!(output)
+}
+
+fn write_text(plan: &Plan, output: &mut impl Write) -> std::io::Result<()> {
+    let (Some(first), Some(last)) = (plan.first_slot, plan.last_slot) else {
+        return writeln!(output, "there is no usage in this file that could be replayed");
+    };
+    let Plan { devices, rows, .. } = plan;
+    writeln!(
+        output,
+        "usage          {devices} devices, {rows} rows, {} to {}",
+        slot_text(first),
+        slot_text(last)
+    )?;
+    for outcome in &plan.outcomes {
+        writeln!(output, "\n{}, N = {} {}", plan.option, outcome.quota, outcome.what)?;
+        write_outcome(plan, outcome, output)?;
+    }
+    Ok(())
+}
+
+fn write_outcome(plan: &Plan, outcome: &Outcome, output: &mut impl Write) -> std::io::Result<()> {
+    let Outcome { what, peak, refused, smallest_quota, .. } = outcome;
+    let is_metered = plan.option == "per-barcode-scan" || plan.option == "per-page";
+    match outcome.peak_slot {
+        Some(_) if is_metered => writeln!(output, "used           {peak} {what}")?,
+        Some(slot) => writeln!(output, "peak           {peak} {what} at {}", slot_text(slot))?,
+        None => return writeln!(output, "used           nothing"),
+    }
+    for year in &outcome.years {
+        let ran_out = match year.ran_out_after_slot {
+            Some(slot) => format!("runs out at {}", slot_text(slot.saturating_add(1))),
+            None => "is enough".to_owned(),
+        };
+        let number = year.year.saturating_add(1);
+        writeln!(
+            output,
+            "licence year {number} excess {} of a budget of {}: {ran_out}",
+            year.excess, year.budget
+        )?;
+    }
+    match (outcome.first_refused_slot, is_metered) {
+        (None, _) => writeln!(output, "refused        nothing")?,
+        (Some(slot), true) => {
+            writeln!(output, "refused        {refused} {what} from {} on", slot_text(slot))?;
+        }
+        (Some(slot), false) => writeln!(
+            output,
+            "refused        {refused} times a device in a slot, first at {}",
+            slot_text(slot)
+        )?,
+    }
+    writeln!(output, "smallest N     {smallest_quota}, with no refusal")
+}
+
+fn slot_text(slot: u32) -> String {
+    utc::text(slot_start(slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    const HEADING: &str = "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
+
+    /// Ten servers in every slot of 200, with two scans and a core page each.
+    fn export() -> String {
+        let mut text = format!("{HEADING}\r\n");
+        for server in 0..10 {
+            for slot in 10_000_000..10_000_200 {
+                for (kind, what, total) in [("scan", 4, 2), ("page", 1, 1)] {
+                    text.push_str(&format!("C,item,s{server},{kind},{what},X,{slot},T,{total}\r\n"));
+                }
+            }
+        }
+        text.push_str("C,other,x,image,0,,9999999,T,1\r\n");
+        text
+    }
+
+    fn plan(export: &str, words: &[&str]) -> Result<String, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("usage");
+        std::fs::write(&file, export).unwrap();
+        let words = ["plan", "--usage", file.to_str().unwrap()].into_iter().chain(words.iter().copied());
+        let arguments = Line::try_parse_from(words).unwrap().arguments;
+        let mut output = Vec::new();
+        run(&arguments, &mut output)?;
+        Ok(String::from_utf8(output).unwrap())
+    }
+
+    #[test]
+    fn the_worked_example_is_told_to_a_person() {
+        let words = [
+            "--option",
+            "per-concurrent-instance",
+            "--quota",
+            "10",
+            "--seats-per-device",
+            "10",
+            "--item",
+            "item",
+        ];
+        let expected = "\
+usage          10 devices, 4000 rows, 2027-01-15T08:00:00Z to 2027-01-15T17:57:00Z
+
+per-concurrent-instance, N = 10 instances
+peak           100 instances at 2027-01-15T08:00:00Z
+licence year 1 excess 10080 of a budget of 10000: runs out at 2027-01-15T13:36:00Z
+refused        792 times a device in a slot, first at 2027-01-15T13:36:00Z
+smallest N     17, with no refusal
+";
+        assert_eq!(plan(&export(), &words).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_option_can_be_tried_and_read_by_a_program() {
+        for (option, peak, smallest) in [
+            ("per-barcode-scan", 4_000, 3_791),
+            ("per-page", 2_000, 1_896),
+            ("per-client-device", 10, 9),
+            ("per-server", 10, 10),
+            ("per-concurrent-device", 10, 2),
+        ] {
+            let words = ["--option", option, "--quota", "1", "--item", "item", "--json"];
+            let json: serde_json::Value = serde_json::from_str(&plan(&export(), &words).unwrap()).unwrap();
+            assert_eq!(json["option"], option);
+            assert_eq!(json["devices"], 10);
+            let outcome = &json["outcomes"][0];
+            assert_eq!(
+                (&outcome["peak"], &outcome["smallest_quota"]),
+                (&peak.into(), &smallest.into()),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn usage_that_cannot_be_read_or_tried_is_explained() {
+        let scans = ["--option", "per-barcode-scan", "--quota", "1"];
+        assert!(plan(HEADING, &scans).unwrap().contains("no usage"));
+        let why = |export: &str, words: &[&str]| plan(export, words).unwrap_err().to_string();
+        assert!(why("nothing", &scans).contains("device_uuid"));
+        let with = |more: &[&'static str]| [&scans[..], more].concat();
+        assert!(why(HEADING, &with(&["--seats-per-device", "2"])).contains("per-concurrent-instance"));
+        assert!(why(HEADING, &with(&["--window-days", "30"])).contains("belongs to items charged by"));
+        assert!(why(HEADING, &with(&["--overuse-budget", "3"])).contains("concurrent"));
+        assert!(why(HEADING, &with(&["--starts", "soon"])).contains("\"soon\""));
+    }
+}

@@ -1,0 +1,77 @@
+//! What client devices and servers have in common: a seat for each, kept for a window.
+//!
+//! | the device holds a seat | seats of others | outcome |
+//! | --- | --- | --- |
+//! | yes | any | keeps it: its window begins anew |
+//! | no | below N | takes one |
+//! | no | N … N + grace − 1 | takes one in grace |
+//! | no | N + grace or more | -20120 |
+//!
+//! A device that holds a seat goes on whatever the others hold, also after N has become smaller.
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::message::ProblemNumbers;
+
+use crate::error::Refusal;
+use crate::policy::grace::{grace, limit};
+use crate::policy::holders::{Hold, Occupied};
+use crate::policy::window::seat_until;
+use crate::utc;
+
+/// How a device comes by its seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// It had one.
+    Kept,
+    /// It takes one of the N.
+    Taken,
+    /// It takes one of the grace.
+    TakenInGrace,
+}
+
+/// The seat of a device, and how it came by it. `noun` is a word for the devices in the plural.
+///
+/// Who holds the seats stands beside the numbers; whoever keeps the holders adds them.
+///
+/// # Errors
+/// -20120 when the device is new, and N and its grace are held by others.
+pub(super) fn decide(
+    item: &LicenseItem,
+    noun: &str,
+    grace_percent: u32,
+    occupied: &Occupied,
+    now: u64,
+) -> Result<(Taking, Hold), Refusal> {
+    let hold = Hold { seats: 1, until: seat_until(item, now) };
+    if occupied.own.is_some() {
+        return Ok((Taking::Kept, hold));
+    }
+    let taken = occupied.by_others;
+    if taken < item.quota {
+        return Ok((Taking::Taken, hold));
+    }
+    if taken < limit(item.quota, grace_percent) {
+        return Ok((Taking::TakenInGrace, hold));
+    }
+    let next = occupied.first_free_at.map_or_else(String::new, |at| {
+        format!("; the next seat is free at {}, unless its device is used again", utc::text(at))
+    });
+    Err(Refusal {
+        code: ErrorCode::USED_UP,
+        detail: format!(
+            "item \"{}\": {taken} {noun} hold a seat, of {} and a grace of {}{next}",
+            item.item_id,
+            item.quota,
+            grace(item.quota, grace_percent)
+        ),
+        numbers: Some(ProblemNumbers {
+            requested: 1,
+            quota: item.quota,
+            used: taken,
+            grace: grace(item.quota, grace_percent),
+            next_free_at: occupied.first_free_at,
+            holders: Vec::new(),
+        }),
+    })
+}

@@ -1,0 +1,131 @@
+//! Who holds how many seats, until when.
+//!
+//! A holder holds its seats up to an instant, not at it. What passes away frees its seats by itself: nobody has to
+//! tell. A database keeps the same as a table of holders; the planner, the measurements and the tests keep it
+//! in memory, here. A change costs a logarithm of the holders; nothing grows with the history.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+
+/// What one holder holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// How many seats.
+    pub seats: u64,
+    /// First instant at which it holds them no longer, Unix seconds.
+    pub until: u64,
+}
+
+/// How an item is occupied, as seen by one device that asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupied {
+    /// Seats of all other holders.
+    pub by_others: u64,
+    /// What the device itself holds.
+    pub own: Option<Hold>,
+    /// When the first of the others' seats becomes free, unless it is renewed.
+    pub first_free_at: Option<u64>,
+}
+
+/// The holders of an item.
+#[derive(Clone, Debug)]
+pub struct Holders<D> {
+    holds: HashMap<D, Hold>,
+    ends: BTreeSet<(u64, D)>,
+    seats: u64,
+}
+
+impl<D> Default for Holders<D> {
+    fn default() -> Self {
+        Self { holds: HashMap::new(), ends: BTreeSet::new(), seats: 0 }
+    }
+}
+
+impl<D: Copy + Eq + Hash + Ord> Holders<D> {
+    /// How the item is occupied now, as seen by this device.
+    pub fn occupied(&mut self, device: D, now: u64) -> Occupied {
+        self.forget(now);
+        let own = self.holds.get(&device).copied();
+        let others = self.ends.iter().find(|(_, holder)| *holder != device);
+        Occupied {
+            by_others: self.seats - own.map_or(0, |hold| hold.seats),
+            own,
+            first_free_at: others.map(|(until, _)| *until),
+        }
+    }
+
+    /// Seats that are held now.
+    pub fn seats(&mut self, now: u64) -> u64 {
+        self.forget(now);
+        self.seats
+    }
+
+    /// Gives a device this hold, in place of what it holds.
+    pub fn hold(&mut self, device: D, hold: Hold) {
+        self.release(device);
+        self.holds.insert(device, hold);
+        self.ends.insert((hold.until, device));
+        self.seats += hold.seats;
+    }
+
+    /// Takes away what a device holds: it has ended cleanly, or the operator says so.
+    pub fn release(&mut self, device: D) {
+        if let Some(old) = self.holds.remove(&device) {
+            self.ends.remove(&(old.until, device));
+            self.seats -= old.seats;
+        }
+    }
+
+    /// Deletes every device whose time has passed.
+    fn forget(&mut self, now: u64) {
+        while let Some((until, device)) = self.ends.first().copied()
+            && until <= now
+        {
+            self.release(device);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_seat_is_free_at_the_instant_at_which_it_passes() {
+        let mut holders = Holders::default();
+        holders.hold(1, Hold { seats: 3, until: 100 });
+        assert_eq!(holders.occupied(2, 99), Occupied { by_others: 3, own: None, first_free_at: Some(100) });
+        assert_eq!(holders.occupied(2, 100), Occupied::default());
+    }
+
+    proptest! {
+        /// Holds, releases and questions at random, time going on: a plain list gives the same answers.
+        #[test]
+        fn holders_agree_with_a_list(steps in prop::collection::vec((0..6_u32, 0..4_u64, 0..5_u64, 0..9_u64), 1..80)) {
+            let mut holders = Holders::default();
+            let mut list: Vec<(u32, Hold)> = Vec::new();
+            let mut now = 0;
+            for (device, seats, passed, lasts) in steps {
+                now += passed;
+                if lasts == 0 {
+                    holders.release(device);
+                    list.retain(|(holder, _)| *holder != device);
+                } else {
+                    let hold = Hold { seats, until: now + lasts };
+                    holders.hold(device, hold);
+                    list.retain(|(holder, _)| *holder != device);
+                    list.push((device, hold));
+                }
+                let alive = list.iter().filter(|(_, hold)| now < hold.until);
+                let others = alive.clone().filter(|(holder, _)| *holder != 0);
+                prop_assert_eq!(holders.occupied(0, now), Occupied {
+                    by_others: others.clone().map(|(_, hold)| hold.seats).sum(),
+                    own: alive.clone().find(|(holder, _)| *holder == 0).map(|(_, hold)| *hold),
+                    first_free_at: others.map(|(_, hold)| hold.until).min(),
+                });
+                prop_assert_eq!(holders.seats(now), alive.map(|(_, hold)| hold.seats).sum::<u64>());
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The overuse budget of the concurrent kinds.
+//!
+//! In each slot an item may be used above N; what is above it is the slot's *excess*. The excess of a licence year is
+//! set against a budget: 1000·N unless the item says otherwise, and so much more for each whole day of the
+//! licence year that is over. Each licence year begins with a fresh budget and no excess.
+//!
+//! | excess of the licence year so far | state | authorisations |
+//! | --- | --- | --- |
+//! | ≤ budget of this instant | free | none is refused |
+//! | > budget of this instant | overused | N at a time, see [`crate::policy::running`] |
+//!
+//! "So far" means the slots that have ended: an item becomes overused between two slots, never within one.
+//! The state is a function of one sum and the time, so it does not matter in which order slots are reported.
+//! Where a budget grows, an item that was overused is free again once the budget has caught up with the
+//! excess; otherwise it is overused until the licence year ends.
+
+use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
+
+use crate::policy::license_year::LicenseYear;
+
+/// `excess(slot) = max(0, active − N)`; `active` are devices, or instances.
+#[must_use]
+pub fn excess(active: u64, quota: u64) -> u64 {
+    active.saturating_sub(quota)
+}
+
+/// The settings of an item that decide about overuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OveruseRule {
+    /// N.
+    pub quota: u64,
+    /// The budget with which a licence year begins.
+    pub budget: u64,
+    /// By how much it grows with each day of the licence year.
+    pub growth_per_day: u64,
+    /// When the item starts, Unix seconds.
+    pub item_starts_at: u64,
+}
+
+impl OveruseRule {
+    /// That of an item.
+    #[must_use]
+    pub fn of(item: &LicenseItem) -> Self {
+        Self {
+            quota: item.quota,
+            budget: item.overuse_budget(),
+            growth_per_day: item.overuse_growth_per_day,
+            item_starts_at: item.starts_at,
+        }
+    }
+
+    /// The licence year that holds an instant.
+    #[must_use]
+    pub fn year(&self, at: u64) -> LicenseYear {
+        LicenseYear::of(self.item_starts_at, at)
+    }
+
+    /// The budget of the licence year, as far as it has grown at this instant.
+    #[must_use]
+    pub fn budget_at(&self, at: u64) -> u64 {
+        self.budget_in(&self.year(at), at)
+    }
+
+    /// As [`Self::budget_at`], for one who knows the licence year.
+    pub(crate) fn budget_in(&self, year: &LicenseYear, at: u64) -> u64 {
+        let days = at.saturating_sub(year.starts_at) / DAY_SECONDS;
+        self.budget.saturating_add(self.growth_per_day.saturating_mul(days))
+    }
+
+    /// Whether the item is overused at this instant, with this excess in its licence year so far.
+    #[must_use]
+    pub fn is_overused(&self, excess_of_year: u64, at: u64) -> bool {
+        excess_of_year > self.budget_at(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture::{START, item};
+
+    #[test]
+    fn excess_is_what_is_above_the_quota() {
+        for (active, quota, expected) in [(0, 10, 0), (9, 10, 0), (10, 10, 0), (11, 10, 1), (100, 10, 90)] {
+            assert_eq!(excess(active, quota), expected, "{active} of {quota}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_overused_when_its_excess_is_above_the_budget() {
+        let rule = OveruseRule::of(&item(10));
+        assert_eq!(rule.budget_at(START), 10_000);
+        assert!(!rule.is_overused(0, START));
+        assert!(!rule.is_overused(10_000, START));
+        assert!(rule.is_overused(10_001, START));
+    }
+
+    #[test]
+    fn a_budget_grows_at_the_end_of_each_day_and_begins_anew_each_licence_year() {
+        let rule = OveruseRule { growth_per_day: 7, ..OveruseRule::of(&item(1)) };
+        let year = rule.year(START).ends_at;
+        for (at, expected) in [
+            (START - 1, 1_000),
+            (START, 1_000),
+            (START + DAY_SECONDS - 1, 1_000),
+            (START + DAY_SECONDS, 1_007),
+            (START + DAY_SECONDS + 1, 1_007),
+            (START + 2 * DAY_SECONDS, 1_014),
+            (year - 1, 1_000 + 7 * 364),
+            (year, 1_000),
+            (year + DAY_SECONDS, 1_007),
+        ] {
+            assert_eq!(rule.budget_at(at), expected, "{} s after the start", at - START.min(at));
+        }
+        assert!(rule.is_overused(1_001, START + DAY_SECONDS - 1));
+        assert!(!rule.is_overused(1_001, START + DAY_SECONDS), "the budget has caught up");
+    }
+
+    #[test]
+    fn nothing_overflows() {
+        let rule = OveruseRule { growth_per_day: u64::MAX, ..OveruseRule::of(&item(u64::MAX)) };
+        assert!(!rule.is_overused(u64::MAX, START + 10 * DAY_SECONDS));
+    }
+}

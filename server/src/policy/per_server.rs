@@ -1,0 +1,89 @@
+//! Charge way 9: servers.
+//!
+//! As client devices, for deployment type server only, and without a grace: a machine takes a seat when it is
+//! authorised and keeps it for a window of 1 day unless the item says otherwise. It also gives the seat back when
+//! the client ends cleanly, and when the operator says so: the holder is then released, and its seat is free at once.
+//!
+//! | deployment type | the server holds a seat | seats of others | outcome |
+//! | --- | --- | --- | --- |
+//! | another | any | any | -20108 |
+//! | server | yes | any | keeps it: its window begins anew |
+//! | server | no | below N | takes one |
+//! | server | no | N or more | -20120 |
+
+use seatmeter_protocol::charge_way::DeploymentType;
+use seatmeter_protocol::license::LicenseItem;
+
+use crate::error::Refusal;
+use crate::policy::device_seats::{self, Taking};
+use crate::policy::holders::{Hold, Occupied};
+use crate::policy::only_for_servers;
+
+/// Servers have no grace.
+const GRACE_PERCENT: u32 = 0;
+
+/// The seat of a server that asks for an authorisation or reports usage.
+///
+/// # Errors
+/// -20108 or -20120, by the table above.
+pub fn decide(
+    deployment_type: DeploymentType,
+    item: &LicenseItem,
+    occupied: &Occupied,
+    now: u64,
+) -> Result<(Taking, Hold), Refusal> {
+    only_for_servers(deployment_type, item)?;
+    device_seats::decide(item, "servers", GRACE_PERCENT, occupied, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture::{EXPIRY, START};
+    use crate::policy::holders::Holders;
+    use seatmeter_protocol::charge_way::ChargeWay;
+    use seatmeter_protocol::error_code::ErrorCode;
+    use seatmeter_protocol::license::DAY_SECONDS;
+
+    fn come(holders: &mut Holders<u32>, server: u32, now: u64) -> Result<Taking, ErrorCode> {
+        let item = LicenseItem::new("item", ChargeWay::Server, 2, START, EXPIRY);
+        let outcome = decide(DeploymentType::Server, &item, &holders.occupied(server, now), now);
+        let (taking, hold) = outcome.map_err(|refusal| refusal.code)?;
+        holders.hold(server, hold);
+        Ok(taking)
+    }
+
+    #[test]
+    fn servers_have_no_grace_and_a_day_each() {
+        let mut holders = Holders::default();
+        assert_eq!(come(&mut holders, 1, START), Ok(Taking::Taken));
+        assert_eq!(come(&mut holders, 2, START + 1), Ok(Taking::Taken));
+        assert_eq!(come(&mut holders, 3, START + 2), Err(ErrorCode::USED_UP));
+        assert_eq!(come(&mut holders, 3, START + DAY_SECONDS - 1), Err(ErrorCode::USED_UP));
+        assert_eq!(come(&mut holders, 3, START + DAY_SECONDS), Ok(Taking::Taken));
+    }
+
+    #[test]
+    fn a_released_seat_is_free_at_once() {
+        let mut holders = Holders::default();
+        assert_eq!(come(&mut holders, 1, START), Ok(Taking::Taken));
+        assert_eq!(come(&mut holders, 2, START), Ok(Taking::Taken));
+        holders.release(1);
+        assert_eq!(come(&mut holders, 3, START), Ok(Taking::Taken));
+        assert_eq!(come(&mut holders, 1, START), Err(ErrorCode::USED_UP));
+    }
+
+    #[test]
+    fn only_servers_are_servers() {
+        let item = LicenseItem::new("item", ChargeWay::Server, 2, START, EXPIRY);
+        for (deployment_type, _) in DeploymentType::ALL {
+            let outcome = decide(deployment_type, &item, &Occupied::default(), START);
+            let expected = match deployment_type {
+                DeploymentType::Server => Ok(Taking::Taken),
+                _ => Err(ErrorCode::DEPLOYMENT_TYPE_MISMATCH),
+            };
+            let outcome = outcome.map(|(taking, _)| taking).map_err(|refusal| refusal.code);
+            assert_eq!(outcome, expected, "{deployment_type:?}");
+        }
+    }
+}

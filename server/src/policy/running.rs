@@ -1,0 +1,181 @@
+//! Authorisations of an overused item of a concurrent kind.
+//!
+//! While the item is free nobody is refused, and nobody has to be remembered. From the instant at which it is
+//! overused, devices hold running authorisations for one slot each, renewed per slot, first come first served: their
+//! seats together are N at most. A device counts 1, or its x under a concurrent-instance item.
+//!
+//! | the item is | seats asked for + seats of others | outcome |
+//! | --- | --- | --- |
+//! | free | any | as long as asked for |
+//! | overused | N or less | until the slot ends, and a minute to renew it in |
+//! | overused | above N | -20130; what the device holds already it keeps |
+//!
+//! ```text
+//!          slot s          │         slot s + 1        │
+//!   granted ───────────────┼── 60 s ─┤ ends, unless renewed
+//!                          renewed ──────────────────┼── 60 s ─┤
+//! ```
+//!
+//! A holder that renews within that minute keeps its place; one that has stopped leaves it to whoever comes next.
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::message::ProblemNumbers;
+use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
+
+use crate::error::Refusal;
+use crate::policy::holders::{Hold, Occupied};
+use crate::policy::overuse::OveruseRule;
+use crate::utc;
+
+/// Time to renew a running authorisation after its slot has ended. Devices report within the first half minute of
+/// a slot, each at another instant, and one attempt takes up to 20 s.
+pub const RENEWAL_SECONDS: u64 = 60;
+
+/// How long an authorisation runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// As long as the item's other rules say; nobody counts it.
+    Free,
+    /// The item is overused: this is held until then, and has to be renewed.
+    PerSlot(Hold),
+}
+
+/// Until when an authorisation runs that is granted now for an overused item.
+#[must_use]
+pub fn runs_until(now: u64) -> u64 {
+    slot_start(slot_of(now)).saturating_add(SLOT_SECONDS + RENEWAL_SECONDS)
+}
+
+/// Whether a device may have this many seats, and for how long. `excess_of_year` is the excess of the licence
+/// year that holds this instant, so far; `noun` is a word for the seats in the plural.
+///
+/// # Errors
+/// -20130 when the item is overused and its N are held by others.
+pub(super) fn decide(
+    item: &LicenseItem,
+    noun: &str,
+    seats: u32,
+    excess_of_year: u64,
+    occupied: &Occupied,
+    now: u64,
+) -> Result<Admission, Refusal> {
+    let rule = OveruseRule::of(item);
+    if !rule.is_overused(excess_of_year, now) {
+        return Ok(Admission::Free);
+    }
+    let seats = u64::from(seats);
+    if occupied.by_others.saturating_add(seats) <= item.quota {
+        return Ok(Admission::PerSlot(Hold { seats, until: runs_until(now) }));
+    }
+    let next = occupied.first_free_at.map_or_else(String::new, |at| {
+        format!("; the first of them ends at {}, unless it is renewed", utc::text(at))
+    });
+    Err(Refusal {
+        code: ErrorCode::QUOTA_EXCEEDED,
+        detail: format!(
+            "item \"{}\" is overused: an excess of {excess_of_year} in this licence year, with a budget of {}. Until \
+             that changes {} {noun} can run at a time; others have {}, {seats} were asked for{next}",
+            item.item_id,
+            rule.budget_at(now),
+            item.quota,
+            occupied.by_others,
+        ),
+        numbers: Some(ProblemNumbers {
+            requested: seats,
+            quota: item.quota,
+            used: occupied.by_others,
+            grace: 0,
+            next_free_at: occupied.first_free_at,
+            holders: Vec::new(),
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture::{START, item};
+    use crate::policy::holders::Holders;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_authorisation_runs_to_the_end_of_its_slot_and_a_minute() {
+        let slot = slot_start(slot_of(START));
+        for (now, expected) in [
+            (slot - 1, slot + 60),
+            (slot, slot + 240),
+            (slot + 1, slot + 240),
+            (slot + 179, slot + 240),
+            (slot + 180, slot + 420),
+        ] {
+            assert_eq!(runs_until(now), expected, "{now}");
+        }
+        assert!(runs_until(u64::MAX) < u64::MAX, "the last slot there is");
+    }
+
+    #[test]
+    fn every_row_of_the_table_holds() {
+        let budget = 10_000;
+        let per_slot = |seats| Ok(Admission::PerSlot(Hold { seats, until: runs_until(START) }));
+        let own = Some(Hold { seats: 4, until: START + 9 });
+        for (excess, seats, by_others, own, expected) in [
+            (budget, 10, 90, None, Ok(Admission::Free)),
+            (budget + 1, 10, 0, None, per_slot(10)),
+            (budget + 1, 4, 6, None, per_slot(4)),
+            (budget + 1, 4, 7, None, Err(ErrorCode::QUOTA_EXCEEDED)),
+            (budget + 1, 4, 6, own, per_slot(4)),
+            (budget + 1, 5, 6, own, Err(ErrorCode::QUOTA_EXCEEDED)),
+            (budget + 1, 1, u64::MAX, None, Err(ErrorCode::QUOTA_EXCEEDED)),
+        ] {
+            let occupied = Occupied { by_others, own, first_free_at: None };
+            let outcome = decide(&item(10), "seats", seats, excess, &occupied, START);
+            let outcome = outcome.map_err(|refusal| refusal.code);
+            assert_eq!(outcome, expected, "excess {excess}, {seats} asked, others {by_others}, own {own:?}");
+        }
+    }
+
+    #[test]
+    fn a_holder_that_renews_in_time_keeps_its_place() {
+        let item = item(1);
+        let mut holders = Holders::default();
+        let mut come = |device: u32, now: u64| {
+            let outcome = decide(&item, "seats", 1, u64::MAX, &holders.occupied(device, now), now);
+            if let Ok(Admission::PerSlot(hold)) = outcome {
+                holders.hold(device, hold);
+            }
+            outcome.map(|_| ()).map_err(|refusal| refusal.code)
+        };
+        let slot = slot_start(slot_of(START));
+        assert_eq!(come(1, slot), Ok(()));
+        assert_eq!(come(2, slot), Err(ErrorCode::QUOTA_EXCEEDED), "first come, first served");
+        assert_eq!(come(2, slot + 180), Err(ErrorCode::QUOTA_EXCEEDED), "the other may still renew");
+        assert_eq!(come(1, slot + 180 + 59), Ok(()));
+        assert_eq!(come(2, slot + 360 + 59), Err(ErrorCode::QUOTA_EXCEEDED));
+        assert_eq!(come(2, slot + 360 + 60), Ok(()), "the other has stopped");
+        assert_eq!(come(1, slot + 360 + 61), Err(ErrorCode::QUOTA_EXCEEDED));
+    }
+
+    proptest! {
+        #[test]
+        fn running_seats_never_exceed_the_quota(
+            quota in 1..12_u64,
+            visits in prop::collection::vec((0..8_u32, 1..6_u32, 0..200_u64), 1..100),
+        ) {
+            let item = item(quota);
+            let (mut holders, mut now) = (Holders::default(), START);
+            for (device, seats, passed) in visits {
+                now += passed;
+                let before = holders.occupied(device, now);
+                let outcome = decide(&item, "seats", seats, u64::MAX, &before, now);
+                if let Ok(Admission::PerSlot(hold)) = outcome {
+                    holders.hold(device, hold);
+                }
+                prop_assert!(holders.seats(now) <= quota);
+                if before.own.is_some_and(|own| u64::from(seats) <= own.seats) {
+                    prop_assert!(outcome.is_ok(), "a renewal that asks for no more is never refused");
+                }
+            }
+        }
+    }
+}

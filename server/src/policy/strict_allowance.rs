@@ -1,0 +1,262 @@
+//! Strict items: scans and pages that never exceed N and its grace, with every device offline too.
+//!
+//! A device may count only what the server has set aside for it: its *allowance*. Allowances are totals that a
+//! device may reach, counted since it first used the item; they come with the local licence and grow with
+//! the next one. What is left for others is N + grace less all allowances, used or not:
+//!
+//! ```text
+//! Σ allowed ≤ N + grace, and performed ≤ allowed on each device, hence Σ performed ≤ N + grace
+//! ```
+//!
+//! | event | allowed | used |
+//! | --- | --- | --- |
+//! | the device reports a total | – | the higher of both |
+//! | it asks for more | used + its share, never less than before | – |
+//! | it gives back under the newest serial | falls to used | – |
+//! | it gives back under an older serial | – | – |
+//! | it is silent | – | – |
+//!
+//! A share is half of what the device could get, divided by the devices: so much that it rarely has to ask, so little
+//! that one that goes away does not take much with it. It shrinks as the rest shrinks, down to 1.
+//!
+//! Only the device itself can give back, for only it knows that it performs no more: a silent one may have performed
+//! all that it was allowed, and report it late. An operator who declares a device lost does it in its place.
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::ProblemNumbers;
+
+use crate::error::Refusal;
+use crate::policy::grace::{METERED_GRACE_PERCENT, grace, limit};
+
+/// What one device may count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Serial of the local licence that carries it.
+    pub serial: u32,
+    /// The total that it may reach.
+    pub allowed: u64,
+    /// The total that it has reported.
+    pub used: u64,
+}
+
+impl Allowance {
+    /// What is set aside for it and not known to be used.
+    #[must_use]
+    pub fn unused(&self) -> u64 {
+        self.allowed.saturating_sub(self.used)
+    }
+
+    /// The device reports that it has performed so much in all. A client that has counted more than it was
+    /// allowed is booked all the same.
+    #[must_use]
+    pub fn reported(self, total: u64) -> Self {
+        let used = self.used.max(total);
+        Self { used, allowed: self.allowed.max(used), ..self }
+    }
+
+    /// The device will perform no more under the local licence with this serial.
+    #[must_use]
+    pub fn given_back(self, serial: u32) -> Self {
+        if serial == self.serial { Self { allowed: self.used, ..self } } else { self }
+    }
+}
+
+/// The allowances of all devices of an item, or of one module of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowances {
+    /// N.
+    pub quota: u64,
+    /// The sum of what all devices are allowed.
+    pub allowed: u64,
+    /// Devices that are allowed more than they have used, the one that asks included.
+    pub devices: u64,
+}
+
+impl Allowances {
+    /// What can still be set aside.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        limit(self.quota, METERED_GRACE_PERCENT).saturating_sub(self.allowed)
+    }
+}
+
+/// How much a device gets of what it could get. `needed` is the least with which it can go on, such as the barcodes
+/// of one image.
+#[must_use]
+pub fn share(could_get: u64, devices: u64, needed: u64) -> u64 {
+    let half = could_get / devices.max(1).saturating_mul(2);
+    half.max(needed).max(1).min(could_get)
+}
+
+/// The allowance of a device with its next local licence. `serial` is that of the new one.
+///
+/// # Errors
+/// -20120 when it has nothing left, and nothing is left for it.
+pub fn decide(
+    item_id: &str,
+    all: &Allowances,
+    own: Allowance,
+    needed: u64,
+    serial: u32,
+) -> Result<Allowance, Refusal> {
+    let could_get = all.left().saturating_add(own.unused());
+    if could_get == 0 {
+        return Err(Refusal {
+            code: ErrorCode::USED_UP,
+            detail: format!(
+                "item \"{item_id}\" is strict: all of its {} and their grace are used, or set aside for other devices; \
+                 what those do not use comes back when they end or are taken out of use",
+                all.quota
+            ),
+            numbers: Some(ProblemNumbers {
+                requested: needed,
+                quota: all.quota,
+                used: all.allowed,
+                grace: grace(all.quota, METERED_GRACE_PERCENT),
+                ..ProblemNumbers::default()
+            }),
+        });
+    }
+    let unused = own.unused().max(share(could_get, all.devices, needed));
+    Ok(Allowance { serial, allowed: own.used.saturating_add(unused), used: own.used })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_share_shrinks_with_what_is_left_down_to_one() {
+        for (could_get, devices, needed, expected) in [
+            (1_000, 1, 1, 500),
+            (1_000, 0, 1, 500),
+            (1_000, 10, 1, 50),
+            (1_000, 10, 80, 80),
+            (10, 10, 1, 1),
+            (10, 10, 80, 10),
+            (1, 10, 0, 1),
+            (0, 1, 1, 0),
+            (u64::MAX, u64::MAX, 0, 1),
+        ] {
+            assert_eq!(
+                share(could_get, devices, needed),
+                expected,
+                "{could_get} for {devices}, needed {needed}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_gets_anything_when_all_is_set_aside_until_a_device_gives_back() {
+        let mut offline = Allowance { serial: 7, allowed: 1_050, used: 3 };
+        let mut all = Allowances { quota: 1_000, allowed: 1_050, devices: 2 };
+        let refusal = decide("item", &all, Allowance::default(), 1, 1).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::USED_UP);
+        assert_eq!(offline.given_back(6), offline, "not under an older local licence");
+        offline = offline.given_back(7);
+        assert_eq!(offline, Allowance { serial: 7, allowed: 3, used: 3 });
+        all.allowed = offline.allowed;
+        assert_eq!(decide("item", &all, Allowance::default(), 1, 1).unwrap().allowed, 1_047 / 4);
+    }
+
+    #[test]
+    fn asking_again_gives_no_more() {
+        let mut all = Allowances { quota: 1_000, allowed: 0, devices: 1 };
+        let first = decide("item", &all, Allowance::default(), 1, 1).unwrap();
+        all.allowed = first.allowed;
+        assert_eq!(decide("item", &all, first, 1, 2), Ok(Allowance { serial: 2, ..first }));
+    }
+
+    /// One device as it is, its local licence, and what is on its way to it and from it.
+    #[derive(Clone, Debug, Default)]
+    struct Device {
+        serial: u32,
+        allowed: u64,
+        performed: u64,
+        answers: Vec<Allowance>,
+        gifts: Vec<(u32, u64)>,
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Perform(usize, u64),
+        Report(usize),
+        Ask(usize, u64),
+        Receive(usize, usize),
+        GiveBack(usize),
+        TakeBack(usize, usize),
+    }
+
+    const DEVICES: usize = 4;
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let device = 0..DEVICES;
+        prop::collection::vec(
+            prop_oneof![
+                (device.clone(), 1..200_u64).prop_map(|(d, n)| Step::Perform(d, n)),
+                device.clone().prop_map(Step::Report),
+                (device.clone(), 0..9_u64).prop_map(|(d, n)| Step::Ask(d, n)),
+                (device.clone(), 0..9_usize).prop_map(|(d, n)| Step::Receive(d, n)),
+                device.clone().prop_map(Step::GiveBack),
+                (device, 0..9_usize).prop_map(|(d, n)| Step::TakeBack(d, n)),
+            ],
+            0..200,
+        )
+    }
+
+    proptest! {
+        /// Devices work offline; answers and gifts are lost, late, repeated and out of order. Whatever comes, all that is
+        /// performed stays within N + grace, and so does all that is allowed.
+        #[test]
+        fn nothing_makes_devices_perform_more_than_quota_and_grace(quota in 1..300_u64, steps in steps()) {
+            let mut devices = vec![Device::default(); DEVICES];
+            let mut server = [Allowance::default(); DEVICES];
+            let mut serial = 0;
+            for step in steps {
+                match step {
+                    Step::Perform(d, n) => {
+                        let device = &mut devices[d];
+                        device.performed = (device.performed + n).min(device.allowed).max(device.performed);
+                    }
+                    Step::Report(d) => server[d] = server[d].reported(devices[d].performed),
+                    Step::Ask(d, needed) => {
+                        server[d] = server[d].reported(devices[d].performed);
+                        serial += 1;
+                        let all = Allowances {
+                            quota,
+                            allowed: server.iter().map(|own| own.allowed).sum(),
+                            devices: server.iter().filter(|own| own.unused() > 0).count() as u64,
+                        };
+                        if let Ok(allowance) = decide("item", &all, server[d], needed, serial) {
+                            server[d] = allowance;
+                            devices[d].answers.push(allowance);
+                        }
+                    }
+                    Step::Receive(d, which) => {
+                        let device = &mut devices[d];
+                        if let Some(answer) = device.answers.get(which).filter(|a| a.serial > device.serial) {
+                            (device.serial, device.allowed) = (answer.serial, answer.allowed);
+                        }
+                    }
+                    Step::GiveBack(d) => {
+                        let device = &mut devices[d];
+                        device.allowed = device.performed;
+                        device.gifts.push((device.serial, device.performed));
+                    }
+                    Step::TakeBack(d, which) => {
+                        if let Some((serial, performed)) = devices[d].gifts.get(which) {
+                            server[d] = server[d].reported(*performed).given_back(*serial);
+                        }
+                    }
+                }
+                let most = limit(quota, METERED_GRACE_PERCENT);
+                prop_assert!(devices.iter().map(|device| device.performed).sum::<u64>() <= most);
+                prop_assert!(server.iter().map(|own| own.allowed).sum::<u64>() <= most);
+                for (device, own) in devices.iter().zip(&server) {
+                    prop_assert!(device.performed <= own.allowed.max(device.allowed));
+                }
+            }
+        }
+    }
+}
