@@ -170,7 +170,6 @@ impl Round<'_> {
         let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
         let segments = files(self.with.folder)?.into_iter().filter(is_segment);
         segments.flat_map(|path| Segment::open(&path)).for_each(|segment| segment.forget_acknowledgements());
-        kill_point("report: acknowledgements forgotten");
         let archived = self.archive.read().map_err(|e| Error::state(self.with.folder, "list", &e))?;
         for Acknowledged { device_uuid, segment } in archived {
             self.take_up(News { device_uuid, segment, source: None })?;
