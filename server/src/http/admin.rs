@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
@@ -201,15 +201,16 @@ fn done(outcome: Result<(), Error>) -> Response {
     answer(outcome.map(|()| Done { done: true }))
 }
 
-/// Reads the body, and lets the method do its work with it.
-async fn with<T: serde::de::DeserializeOwned>(
-    headers: &HeaderMap,
-    body: &Bytes,
-    work: impl AsyncFnOnce(T) -> Result<(), Error>,
-) -> Response {
-    match parse(headers, body) {
-        Ok(content) => done(work(content).await),
-        Err(error) => error.into_response(),
+/// The body of a request, read as what its handler asks for.
+struct Asked<T>(T);
+
+impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Web>> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, web: &Arc<Web>) -> Result<Self, Response> {
+        let headers = request.headers().clone();
+        let body = Bytes::from_request(request, web).await.map_err(IntoResponse::into_response)?;
+        parse(&headers, &body).map(Self).map_err(IntoResponse::into_response)
     }
 }
 
@@ -227,23 +228,20 @@ async fn set_default_code(
     State(web): Server,
     Extension(by): By,
     Path(organization_id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Asked(DefaultCode { handshake_code }): Asked<DefaultCode>,
 ) -> Response {
-    with(&headers, &body, async |DefaultCode { handshake_code }| {
-        web.licensing.change(Change::SetDefaultCode { organization_id, handshake_code }, &by.0).await
-    })
-    .await
+    done(web.licensing.change(Change::SetDefaultCode { organization_id, handshake_code }, &by.0).await)
 }
 
 /// Take in a licence file
 #[utoipa::path(post, path = "/license-files", request_body = ImportRequest,
     responses((status = 200, body = Done)))]
-async fn import(State(web): Server, Extension(by): By, headers: HeaderMap, body: Bytes) -> Response {
-    with(&headers, &body, async |ImportRequest { file, handshake_code }| {
-        web.licensing.import(file.license_file, file.root_key, handshake_code, &by.0).await
-    })
-    .await
+async fn import(
+    State(web): Server,
+    Extension(by): By,
+    Asked(ImportRequest { file, handshake_code }): Asked<ImportRequest>,
+) -> Response {
+    done(web.licensing.import(file.license_file, file.root_key, handshake_code, &by.0).await)
 }
 
 /// List licence items
@@ -268,11 +266,12 @@ async fn codes(State(web): Server) -> Response {
 /// Make a handshake code, as yet without items
 #[utoipa::path(post, path = "/handshake-codes", request_body = NewCode,
     responses((status = 200, body = Done)))]
-async fn make_code(State(web): Server, Extension(by): By, headers: HeaderMap, body: Bytes) -> Response {
-    with(&headers, &body, async |NewCode { handshake_code, organization_id }| {
-        web.licensing.make_code(handshake_code, organization_id, &by.0).await
-    })
-    .await
+async fn make_code(
+    State(web): Server,
+    Extension(by): By,
+    Asked(NewCode { handshake_code, organization_id }): Asked<NewCode>,
+) -> Response {
+    done(web.licensing.make_code(handshake_code, organization_id, &by.0).await)
 }
 
 /// Say to which items a handshake code leads, and in which order
@@ -283,10 +282,9 @@ async fn set_items(
     State(web): Server,
     Extension(by): By,
     Path(handshake_code): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Asked(items): Asked<CodeItems>,
 ) -> Response {
-    with(&headers, &body, async |items| web.licensing.set_items(handshake_code, items, &by.0).await).await
+    done(web.licensing.set_items(handshake_code, items, &by.0).await)
 }
 
 /// Say who may use a handshake code: session password and validation fields
@@ -297,10 +295,9 @@ async fn set_access(
     State(web): Server,
     Extension(by): By,
     Path(handshake_code): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Asked(access): Asked<Access>,
 ) -> Response {
-    with(&headers, &body, async |access| web.licensing.set_access(handshake_code, access, &by.0).await).await
+    done(web.licensing.set_access(handshake_code, access, &by.0).await)
 }
 
 /// List devices
@@ -316,13 +313,9 @@ async fn release_device(
     State(web): Server,
     Extension(by): By,
     Path(device_uuid): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Asked(Release { item_id }): Asked<Release>,
 ) -> Response {
-    with(&headers, &body, async |Release { item_id }| {
-        web.licensing.change(Change::ReleaseDevice { item_id, device_uuid }, &by.0).await
-    })
-    .await
+    done(web.licensing.change(Change::ReleaseDevice { item_id, device_uuid }, &by.0).await)
 }
 
 /// Give a device another name
@@ -332,11 +325,9 @@ async fn rename_device(
     State(web): Server,
     Extension(by): By,
     Path(device_uuid): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Asked(Name { name }): Asked<Name>,
 ) -> Response {
-    with(&headers, &body, async |Name { name }| web.licensing.rename_device(device_uuid, name, &by.0).await)
-        .await
+    done(web.licensing.rename_device(device_uuid, name, &by.0).await)
 }
 
 /// List who changed what, newest first
@@ -353,13 +344,8 @@ async fn tokens(State(web): Server) -> Response {
 
 /// Make a token
 #[utoipa::path(post, path = "/tokens", request_body = Name, responses((status = 200, body = NewToken)))]
-async fn make_token(State(web): Server, Extension(by): By, headers: HeaderMap, body: Bytes) -> Response {
-    match parse::<Name>(&headers, &body) {
-        Ok(Name { name }) => {
-            answer(web.licensing.make_token(name, &by.0).await.map(|token| NewToken { token }))
-        }
-        Err(error) => error.into_response(),
-    }
+async fn make_token(State(web): Server, Extension(by): By, Asked(Name { name }): Asked<Name>) -> Response {
+    answer(web.licensing.make_token(name, &by.0).await.map(|token| NewToken { token }))
 }
 
 /// Revoke a token
