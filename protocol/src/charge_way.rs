@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// By what a licence item is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum ChargeWay {
     /// Client devices within a window (90 days unless the item says otherwise).
@@ -53,6 +54,7 @@ impl ChargeWay {
 /// Where the software runs; a licence item lists the types that it is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum DeploymentType {
     /// A machine that works for others.

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::item_check::{DOCUMENT_VERSION, check_file};
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas};
@@ -61,7 +61,7 @@ pub(super) struct NewArguments {
     server_key: PublicKey,
     /// By what it is charged
     #[arg(long, value_enum)]
-    charge_way: Way,
+    charge_way: ChargeWay,
     /// N: scans, devices, servers or instances
     #[arg(long, value_name = "N", default_value_t = 0)]
     quota: u64,
@@ -73,63 +73,13 @@ pub(super) struct NewArguments {
     domain: Vec<String>,
     /// Where it may be used; repeat for more
     #[arg(long, value_enum, default_value = "server")]
-    deployment: Vec<Deployment>,
+    deployment: Vec<DeploymentType>,
     /// Days for which it is good, from now on
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     days: u64,
     /// Whether it is a trial
     #[arg(long)]
     trial: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Way {
-    ClientDevice,
-    BarcodeScan,
-    ConcurrentDevice,
-    Domain,
-    ActiveDevice,
-    Server,
-    ConcurrentInstance,
-    Page,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Deployment {
-    Server,
-    Desktop,
-    Embedded,
-    Oem,
-    Mobile,
-    Browser,
-}
-
-impl From<Way> for ChargeWay {
-    fn from(way: Way) -> Self {
-        match way {
-            Way::ClientDevice => Self::ClientDevice,
-            Way::BarcodeScan => Self::BarcodeScan,
-            Way::ConcurrentDevice => Self::ConcurrentDevice,
-            Way::Domain => Self::Domain,
-            Way::ActiveDevice => Self::ActiveDevice,
-            Way::Server => Self::Server,
-            Way::ConcurrentInstance => Self::ConcurrentInstance,
-            Way::Page => Self::Page,
-        }
-    }
-}
-
-impl From<Deployment> for DeploymentType {
-    fn from(deployment: Deployment) -> Self {
-        match deployment {
-            Deployment::Server => Self::Server,
-            Deployment::Desktop => Self::Desktop,
-            Deployment::Embedded => Self::Embedded,
-            Deployment::Oem => Self::Oem,
-            Deployment::Mobile => Self::Mobile,
-            Deployment::Browser => Self::Browser,
-        }
-    }
 }
 
 fn page_quota(text: &str) -> Result<(String, u64), String> {
@@ -172,8 +122,8 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
     let now = SystemClock.unix_seconds();
     let item_id = format!("item-{}", fresh_id()?);
     let until = now + arguments.days * DAY_SECONDS;
-    let mut item = LicenseItem::new(&item_id, arguments.charge_way.into(), arguments.quota, now, until);
-    item.deployment_types = arguments.deployment.iter().map(|kind| (*kind).into()).collect();
+    let mut item = LicenseItem::new(&item_id, arguments.charge_way, arguments.quota, now, until);
+    item.deployment_types.clone_from(&arguments.deployment);
     item.products = PRODUCTS_ALL;
     item.domains.clone_from(&arguments.domain);
     item.trial = arguments.trial;
