@@ -8,7 +8,7 @@
 //!     └─────────────────────────────────▶ licensed ◀──▶ renewed and reported by the keeper
 //! ```
 
-use std::ffi::{OsStr, OsString};
+use std::fs::DirEntry;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -158,16 +158,17 @@ impl Session {
         let parameters = self.known_parameters()?;
         let known_key = self.licensed().map(|licensed| licensed.server_key());
         let grant = authorize(
-            &self.servers(parameters),
+            &self.servers(parameters, self.server_key()),
             parameters,
             &self.device,
             &self.store,
             known_key.as_ref(),
             deadline,
         )?;
+        let epoch = grant.epoch.clone();
         self.adopt(grant)?;
         self.renewed_at.store(self.world.clock.unix_seconds(), Ordering::Relaxed);
-        *self.granted_epoch.lock() = self.store.epoch();
+        *self.granted_epoch.lock() = epoch;
         Ok(())
     }
 
@@ -222,23 +223,18 @@ impl Session {
     /// When the server cannot be reached or trusted, or the disk fails: nothing is lost by it.
     pub fn report(&self, deadline: Deadline) -> Result<Reported> {
         let parameters = self.known_parameters()?;
-        let known_key = self.licensed().map(|licensed| licensed.server_key());
-        let Some(key) = known_key.or_else(|| self.store.server_key(&self.device.uuid)) else {
-            return Ok(Reported::default());
-        };
+        let Some(key) = self.server_key() else { return Ok(Reported::default()) };
         let _lead = self.lead(deadline)?;
-        let servers = self.servers(parameters);
+        let servers = self.servers(parameters, Some(key.clone()));
         let epoch = self.granted_epoch.lock().clone();
         let mut all = Reported::default();
-        for folder in self.usage_folders_of(&key)? {
-            let store =
-                folder.file_name().and_then(OsStr::to_str).map(|name| GrantStore::new(&self.state, name));
+        for (folder, store) in self.usage_folders_of(&key)? {
             all += report(&Reporting {
                 servers: &servers,
                 folder: &folder,
                 key: &key,
                 epoch: &epoch,
-                local_license: store.and_then(|store| store.held()),
+                held: &|| store.held(),
                 deadline,
             })?;
         }
@@ -246,17 +242,18 @@ impl Session {
         Ok(all)
     }
 
-    /// Folders of usage under grants of this server: another server could not book it, and it is none of its
-    /// business.
-    fn usage_folders_of(&self, key: &PublicKey) -> Result<Vec<PathBuf>> {
+    /// Folders of usage under grants of this server, with the grants: another server could not book it, and it is
+    /// none of its business.
+    fn usage_folders_of(&self, key: &PublicKey) -> Result<Vec<(PathBuf, GrantStore)>> {
         let usage = self.state.usage();
         let entries = std::fs::read_dir(&usage).map_err(|e| Error::state(&usage, "list", &e))?;
-        let is_ours = |name: &OsString| {
-            let store = name.to_str().map(|name| GrantStore::new(&self.state, name));
-            name.to_str() == Some(&self.name)
-                || store.and_then(|store| store.server_key(&self.device.uuid)).as_ref() == Some(key)
+        let ours = |entry: DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            let store = GrantStore::new(&self.state, &name);
+            let is_ours = name == self.name || store.server_key(&self.device.uuid).as_ref() == Some(key);
+            is_ours.then(|| (entry.path(), store))
         };
-        Ok(entries.flatten().filter(|entry| is_ours(&entry.file_name())).map(|entry| entry.path()).collect())
+        Ok(entries.flatten().filter_map(ours).collect())
     }
 
     /// The last report, and the end of this process's part: its seats and segments are given up.
@@ -291,11 +288,13 @@ impl Session {
         }
     }
 
-    fn servers(&self, parameters: &'static Parameters) -> Servers<'_> {
-        let known_key = self
-            .licensed()
-            .map(|licensed| licensed.server_key())
-            .or_else(|| self.store.server_key(&self.device.uuid));
+    /// The key of the server that has granted last.
+    fn server_key(&self) -> Option<PublicKey> {
+        let in_use = self.licensed().map(|licensed| licensed.server_key());
+        in_use.or_else(|| self.store.server_key(&self.device.uuid))
+    }
+
+    fn servers(&self, parameters: &'static Parameters, known_key: Option<PublicKey>) -> Servers<'_> {
         Servers {
             transport: self.world.transport,
             clock: self.world.clock,

@@ -41,6 +41,8 @@ pub struct Grant {
     pub item: LicenseItem,
     /// The key of the server that granted, as the vendor names it.
     pub server_key: PublicKey,
+    /// The epoch that the server named with it, or empty.
+    pub epoch: String,
 }
 
 /// How good a grant is at an instant.
@@ -88,7 +90,7 @@ impl Grant {
             untrusted(format!("the licence names item {}, which the vendor did not issue", local.item_id))
         })?;
         within(&local, &item).map_err(untrusted)?;
-        Ok(Self { local, item, server_key: file.server_key })
+        Ok(Self { local, item, server_key: file.server_key, epoch: answer.epoch.clone() })
     }
 
     /// How good it is at this instant (Unix seconds).

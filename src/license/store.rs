@@ -54,11 +54,6 @@ impl GrantStore {
         Grant::verify(&answer, &root, device_uuid).ok().map(|grant| grant.server_key)
     }
 
-    /// The epoch that the server has named with the stored grant, or empty.
-    pub fn epoch(&self) -> String {
-        self.grant.peek().map(|answer: AuthorizationAnswer| answer.epoch).unwrap_or_default()
-    }
-
     /// The local licence as the server has signed it, to show it that server again. It checks it itself.
     pub fn held(&self) -> Option<Signed> {
         self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)

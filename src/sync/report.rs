@@ -55,8 +55,8 @@ pub struct Reporting<'a> {
     pub key: &'a PublicKey,
     /// The epoch that the server has named with its latest grant, or empty.
     pub epoch: &'a str,
-    /// What the device holds from the server, for one that was restored from before it gave that.
-    pub local_license: Option<Signed>,
+    /// Reads what the device holds from the server, for one that was restored from before it gave that.
+    pub held: &'a dyn Fn() -> Option<Signed>,
     /// When it must be done.
     pub deadline: Deadline,
 }
@@ -227,7 +227,7 @@ impl Round<'_> {
         if self.is_again
             && let Some(first) = segments.first_mut()
         {
-            first.local_license.clone_from(&self.with.local_license);
+            first.local_license = (self.with.held)();
         }
         let request = UsageReport { protocol: PROTOCOL_VERSION, device: device_facts(&device), segments };
         kill_point("report: before the request");
@@ -315,7 +315,7 @@ mod tests {
                 folder: self.folder.path(),
                 key: self.key.public(),
                 epoch,
-                local_license: None,
+                held: &|| None,
                 deadline,
             })
         }
