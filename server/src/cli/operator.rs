@@ -330,12 +330,15 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 
 fn read_text(path: &Path) -> Result<String, Error> {
     let cannot = |e: std::io::Error| Error::Setup(format!("cannot read {}: {e}.", path.display()));
-    let source: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(std::fs::File::open(path).map_err(cannot)?)
-    };
     let mut text = String::new();
-    source.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;
+    open(path).and_then(|source| source.take(FILE_BYTES_MAX).read_to_string(&mut text)).map_err(cannot)?;
     Ok(text)
+}
+
+/// Opens a file to read, or standard input when it is "-".
+pub(super) fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(std::io::stdin()));
+    }
+    Ok(Box::new(std::fs::File::open(path)?))
 }

@@ -1,7 +1,6 @@
 //! `seatmeterd plan`: what recorded usage would have come to under another licence option, or another N.
 
-use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -12,6 +11,7 @@ use seatmeter_protocol::page_module::PAGE_MODULES;
 use seatmeter_protocol::slot::slot_start;
 use serde::Serialize;
 
+use super::operator::{open, write_json};
 use super::output_error;
 use crate::error::Error;
 use crate::planner::concurrent::Trial;
@@ -117,20 +117,17 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         last_slot: history.span().map(|(_, last)| last),
         outcomes: outcomes(arguments, item, &history),
     };
+    if arguments.json {
+        return write_json(&plan, output);
+    }
     let mut output = BufWriter::new(output);
-    let written =
-        if arguments.json { write_json(&plan, &mut output) } else { write_text(&plan, &mut output) };
-    written.and_then(|()| output.flush()).map_err(output_error)
+    write_text(&plan, &mut output).and_then(|()| output.flush()).map_err(output_error)
 }
 
 fn read(arguments: &Arguments) -> Result<(History, u64), Error> {
     let path = arguments.usage.display();
     let cannot = |why: String| Error::Setup(format!("usage cannot be read from {path}: {why}."));
-    let file: Box<dyn Read> = if arguments.usage.as_os_str() == "-" {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(File::open(&arguments.usage).map_err(|e| cannot(e.to_string()))?)
-    };
+    let file = open(&arguments.usage).map_err(|e| cannot(e.to_string()))?;
     let (mut history, mut rows) = (History::default(), 0);
     usage_file::for_each(file, |row| {
         if arguments.item.as_ref().is_none_or(|item| *item == row.item_id) {
@@ -187,11 +184,6 @@ fn outcomes(arguments: &Arguments, item: LicenseItem, history: &History) -> Vec<
             vec![concurrent::replay(history, &Trial { item, what: "instances", seats })]
         }
     }
-}
-
-fn write_json(plan: &Plan, output: &mut impl Write) -> std::io::Result<()> {
-    serde_json::to_writer_pretty(&mut *output, plan)?;
-    writeln!(output)
 }
 
 fn write_text(plan: &Plan, output: &mut impl Write) -> std::io::Result<()> {

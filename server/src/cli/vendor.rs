@@ -85,8 +85,18 @@ pub(super) struct NewArguments {
 fn page_quota(text: &str) -> Result<(String, u64), String> {
     let parsed = text.split_once('=').and_then(|(module, n)| Some((module.to_owned(), n.parse().ok()?)));
     parsed
-        .filter(|(module, _)| ["core", "webcam", "pdfr", "ocr"].contains(&module.as_str()))
+        .filter(|(module, _)| quota_of(&mut PageQuotas::default(), module).is_some())
         .ok_or_else(|| "write core=N, webcam=N, pdfr=N or ocr=N".to_owned())
+}
+
+fn quota_of<'q>(quotas: &'q mut PageQuotas, module: &str) -> Option<&'q mut u64> {
+    match module {
+        "core" => Some(&mut quotas.core),
+        "webcam" => Some(&mut quotas.webcam),
+        "pdfr" => Some(&mut quotas.pdfr),
+        "ocr" => Some(&mut quotas.ocr),
+        _ => None,
+    }
 }
 
 pub(super) fn vendor(command: &Vendor, output: &mut dyn Write) -> Result<(), Error> {
@@ -129,11 +139,8 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
     item.trial = arguments.trial;
     for (module, quota) in &arguments.pages {
         let quotas = item.page_quotas.get_or_insert_with(PageQuotas::default);
-        match module.as_str() {
-            "core" => quotas.core = *quota,
-            "webcam" => quotas.webcam = *quota,
-            "pdfr" => quotas.pdfr = *quota,
-            _ => quotas.ocr = *quota,
+        if let Some(of_module) = quota_of(quotas, module) {
+            *of_module = *quota;
         }
     }
     let name = arguments.organization_name.as_ref().unwrap_or(&arguments.organization);
