@@ -1,0 +1,275 @@
+//! Reporting what was counted: by any process of the device, for all of them.
+//!
+//! What is sent are totals that are on the disk already, so that neither a repeated report nor a power cut
+//! can make device and server disagree:
+//!
+//! ```text
+//! read the totals ─▶ make the segment durable ─▶ send ─▶ note what is recorded ─▶ remove what is done with
+//! ```
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use seatmeter_protocol::PROTOCOL_VERSION;
+use seatmeter_protocol::message::{
+    SEGMENTS_MAX, SegmentReport, TOTALS_MAX, USAGE_PATH, UsageAnswer, UsageReport,
+};
+use seatmeter_protocol::signature::{PublicKey, Signed};
+
+use super::authorize::device_facts;
+use super::exchange::Servers;
+use crate::clock::Deadline;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kill_points::kill_point;
+use crate::state::{FramedFile, Kind, Loaded, sync_folder};
+use crate::usage::{Acknowledged, Archive, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING};
+
+/// What a round of reporting did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// Counters that the server has recorded now.
+    pub totals: usize,
+    /// Segments that were done with and removed.
+    pub removed: usize,
+    /// Segments that the server could not book; they are kept.
+    pub refused: usize,
+}
+
+impl std::ops::AddAssign for Reported {
+    fn add_assign(&mut self, more: Self) {
+        self.totals += more.totals;
+        self.removed += more.removed;
+        self.refused += more.refused;
+    }
+}
+
+/// What a round of reporting works with.
+pub struct Reporting<'a> {
+    /// Whom to tell.
+    pub servers: &'a Servers<'a>,
+    /// Where the segments are.
+    pub folder: &'a Path,
+    /// The key of the server under whose grants they were counted.
+    pub key: &'a PublicKey,
+    /// The epoch that the server has named with its latest grant, or empty.
+    pub epoch: &'a str,
+    /// Reads what the device holds from the server, for one that was restored from before it gave that.
+    pub held: &'a dyn Fn() -> Option<Signed>,
+    /// When it must be done.
+    pub deadline: Deadline,
+}
+
+/// Reports every segment in the folder that has something new to say; and everything that the device remembers to
+/// a server that may have forgotten it, which names another epoch than before.
+///
+/// One segment is open at a time: a device that was offline for months has thousands, and the descriptors are
+/// the host's.
+///
+/// # Errors
+/// When a segment cannot be read or made durable (the others are reported nevertheless), or the server cannot be
+/// reached or trusted: what is not acknowledged stays for the next time.
+pub fn report(with: &Reporting<'_>) -> Result<Reported> {
+    let mut round = Round {
+        with,
+        archive: Archive::new(with.folder),
+        heard: with.epoch.to_owned(),
+        is_again: false,
+        batch: Vec::new(),
+        batched: 0,
+        reported: Reported::default(),
+    };
+    let mut outcome = round.report_segments()?;
+    let known = FramedFile::new(with.folder.join("epoch"), Kind::Epoch);
+    let heard = round.heard.clone();
+    if heard.is_empty() {
+        return outcome.map(|()| round.reported);
+    }
+    match known.load::<String>()? {
+        Loaded::Content(epoch) if epoch == heard => {}
+        Loaded::Absent => known.store(&heard)?,
+        Loaded::Content(_) | Loaded::SetAside { .. } => {
+            outcome = round.report_again()?;
+            known.store(&heard)?;
+        }
+    }
+    outcome.map(|()| round.reported)
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => {
+            let entries = entries.map_err(|e| Error::state(folder, "list", &e))?;
+            Ok(entries.flatten().map(|entry| entry.path()).collect())
+        }
+    }
+}
+
+/// What becomes of a file that is not a segment that we can read.
+fn cannot_open(path: &Path, cause: &io::Error) -> Result<()> {
+    match cause.kind() {
+        // Damaged: kept for whoever wants to look, and out of the way.
+        io::ErrorKind::InvalidData => {
+            let _ = Segment::set_aside_damaged(path);
+            Ok(())
+        }
+        // Removed by another process a moment ago; another user's; a newer library's, which will report it.
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => Ok(()),
+        _ => Err(Error::state(path, "read", cause)),
+    }
+}
+
+/// What one segment has to say.
+struct News {
+    /// Who has counted, which is not who reports when the device has had to take another UUID since.
+    device_uuid: String,
+    segment: SegmentReport,
+    /// The segment and its totals; `None` when it is gone, and this is from the archive.
+    source: Option<(PathBuf, Vec<Total>)>,
+}
+
+/// One round of reporting.
+struct Round<'a> {
+    with: &'a Reporting<'a>,
+    archive: Archive,
+    /// The epoch that the server has named last.
+    heard: String,
+    /// Whether everything is told once more.
+    is_again: bool,
+    /// Segments of one device, at most as much as a report may hold.
+    batch: Vec<News>,
+    /// Totals in it.
+    batched: usize,
+    reported: Reported,
+}
+
+impl Round<'_> {
+    /// Reports what is new. The outer error ends the round, the inner one is of some segments alone.
+    fn report_segments(&mut self) -> Result<Result<()>> {
+        let mut outcome = Ok(());
+        for path in files(self.with.folder)? {
+            match path.extension().and_then(OsStr::to_str) {
+                Some(SEGMENT_ENDING) => match Segment::open(&path) {
+                    Ok(segment) => outcome = outcome.and(self.add(&path, &segment)?),
+                    Err(e) => outcome = outcome.and(cannot_open(&path, &e)),
+                },
+                // Tried again by the next round, as everything that only takes up room.
+                Some(UNFINISHED_ENDING) => drop(Segment::sweep_unfinished(&path)),
+                _ => {}
+            }
+        }
+        self.send()?;
+        Ok(outcome)
+    }
+
+    /// Reports everything that the device remembers.
+    fn report_again(&mut self) -> Result<Result<()>> {
+        self.is_again = true;
+        let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
+        let segments = files(self.with.folder)?.into_iter().filter(is_segment);
+        segments.flat_map(|path| Segment::open(&path)).for_each(|segment| segment.forget_acknowledgements());
+        let archived = self.archive.read().map_err(|e| Error::state(self.with.folder, "list", &e))?;
+        for Acknowledged { device_uuid, segment } in archived {
+            self.take_up(News { device_uuid, segment, source: None })?;
+        }
+        self.report_segments()
+    }
+
+    /// Takes up what a segment has to say. The outer error ends the round, the inner one is of this segment
+    /// alone.
+    fn add(&mut self, path: &Path, segment: &Segment) -> Result<Result<()>> {
+        let totals: Vec<Total> =
+            segment.totals().into_iter().filter(|t| t.acknowledged < t.usage.total).collect();
+        if totals.is_empty() {
+            self.remove_if_done(segment);
+            return Ok(Ok(()));
+        }
+        kill_point("report: totals read");
+        if let Err(e) = segment.make_durable() {
+            return Ok(Err(Error::state(path, "make durable what was counted in", &e)));
+        }
+        kill_point("report: durable");
+        for piece in totals.chunks(TOTALS_MAX) {
+            self.take_up(News {
+                device_uuid: segment.header().device_uuid.clone(),
+                segment: segment.header().report(piece.iter().map(|total| total.usage).collect()),
+                source: Some((path.to_owned(), piece.to_vec())),
+            })?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Puts news into the batch; sends it first when they do not fit.
+    fn take_up(&mut self, news: News) -> Result<()> {
+        let totals = news.segment.totals.len();
+        let is_full = self.batched + totals > TOTALS_MAX || self.batch.len() == SEGMENTS_MAX;
+        if is_full || self.batch.last().is_some_and(|last| last.device_uuid != news.device_uuid) {
+            self.send()?;
+        }
+        self.batched += totals;
+        self.batch.push(news);
+        Ok(())
+    }
+
+    /// Sends what was taken up, and notes what the server has recorded of it.
+    fn send(&mut self) -> Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        self.batched = 0;
+        let Some(first) = batch.first() else { return Ok(()) };
+        let device = Device { uuid: first.device_uuid.clone() };
+        // Their names, too, once for all: a file that a power cut takes away had better not be known to the server.
+        sync_folder(&self.with.folder.join("any"))
+            .map_err(|e| Error::state(self.with.folder, "make durable", &e))?;
+        kill_point("report: names durable");
+        let mut segments: Vec<SegmentReport> = batch.iter().map(|news| news.segment.clone()).collect();
+        if self.is_again
+            && let Some(first) = segments.first_mut()
+        {
+            first.local_license = (self.with.held)();
+        }
+        let request = UsageReport { protocol: PROTOCOL_VERSION, device: device_facts(&device), segments };
+        kill_point("report: before the request");
+        let with = self.with;
+        let answer: UsageAnswer = with.servers.ask(USAGE_PATH, &request, with.deadline, |answer| {
+            if !answer.is_success() {
+                return Err(answer.refusal(Some(with.key)));
+            }
+            answer.verify(with.key)?;
+            answer.read()
+        })?;
+        kill_point("report: answered");
+        for news in &batch {
+            if answer.recorded.contains(&news.segment.segment_id) {
+                self.acknowledge(news);
+            } else {
+                self.reported.refused += 1;
+            }
+        }
+        if !answer.epoch.is_empty() {
+            self.heard = answer.epoch;
+        }
+        Ok(())
+    }
+
+    /// Notes what is recorded of a segment. One that cannot be opened any more says it all again next time.
+    fn acknowledge(&mut self, news: &News) {
+        self.reported.totals += news.segment.totals.len();
+        let Some((path, totals)) = &news.source else { return };
+        let Ok(segment) = Segment::open(path) else { return };
+        for total in totals {
+            segment.acknowledge(total.entry, total.usage.total);
+        }
+        kill_point("report: acknowledged");
+        self.remove_if_done(&segment);
+    }
+
+    /// A segment that cannot be removed now is tried again by the next round.
+    fn remove_if_done(&mut self, segment: &Segment) {
+        self.reported.removed += usize::from(segment.remove_if_done(&self.archive).unwrap_or(false));
+    }
+}

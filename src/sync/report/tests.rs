@@ -1,0 +1,329 @@
+use super::super::scripted::{Scripted, Step};
+use super::*;
+use crate::clock::test_support::HandClock;
+use crate::usage::{Counter, SlotEntries};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::signature::SigningKey;
+use std::time::Duration;
+
+const LICENSE: &str = "00112233445566778899aabbccddeeff";
+
+struct Bench {
+    folder: tempfile::TempDir,
+    transport: Scripted,
+    key: SigningKey,
+}
+
+impl Bench {
+    fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        let key = || SigningKey::from_seed(&hex::encode([1; 32])).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, transport: Scripted::new(key(), steps), key: key() }
+    }
+
+    fn counter(&self) -> Counter {
+        Counter::new(self.folder.path().to_owned(), LICENSE.into(), LICENSE.into())
+    }
+
+    fn report(&self) -> Result<Reported> {
+        self.report_after_grant("")
+    }
+
+    fn report_after_grant(&self, epoch: &str) -> Result<Reported> {
+        let clock = HandClock::at(0);
+        let urls = ["http://main".to_owned()];
+        let servers = Servers { transport: &self.transport, clock: &clock, urls: &urls, known_key: None };
+        let deadline = Deadline::after(&clock, Duration::from_secs(10));
+        report(&Reporting {
+            servers: &servers,
+            folder: self.folder.path(),
+            key: self.key.public(),
+            epoch,
+            held: &|| None,
+            deadline,
+        })
+    }
+
+    /// Files that are still to be reported, or swept away.
+    fn files(&self) -> usize {
+        let is_kept = |path: &PathBuf| path.extension().is_none_or(|e| e == "acknowledged");
+        files(self.folder.path()).unwrap().iter().filter(|path| !is_kept(path)).count()
+    }
+
+    /// The totals of the nth request.
+    fn sent(&self, n: usize) -> Vec<u64> {
+        let asked = self.transport.asked.lock();
+        let totals = asked[n].1["segments"][0]["totals"].as_array().unwrap();
+        totals.iter().filter_map(|total| total["total"].as_u64()).collect()
+    }
+}
+
+#[test]
+fn nothing_to_say_is_not_said() {
+    let bench = Bench::new([]);
+    assert_eq!(bench.report().unwrap(), Reported::default());
+}
+
+#[test]
+fn what_a_dead_process_left_behind_is_reported_and_removed() {
+    let bench = Bench::new([Step::RecordAll]);
+    let counter = bench.counter();
+    counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
+    drop(counter);
+    assert_eq!(bench.report().unwrap(), Reported { totals: 1, removed: 1, refused: 0 });
+    assert_eq!((bench.sent(0), bench.files()), (vec![3], 0));
+}
+
+#[test]
+fn totals_are_sent_and_not_differences_and_only_when_they_have_grown() {
+    let bench = Bench::new([Step::RecordAll, Step::RecordAll]);
+    let counter = bench.counter();
+    for _ in 0..2 {
+        counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
+        assert_eq!(bench.report().unwrap().totals, 1);
+        assert_eq!(bench.report().unwrap().totals, 0, "quiet when nothing has changed");
+    }
+    assert_eq!((bench.sent(0), bench.sent(1)), (vec![3], vec![6]));
+}
+
+#[test]
+fn a_lost_answer_makes_the_same_totals_go_again() {
+    let bench = Bench::new([Step::RecordAllAndLoseAnswer, Step::RecordAll]);
+    drop({
+        let counter = bench.counter();
+        counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
+        counter
+    });
+    assert_eq!(bench.report().unwrap_err().code, ErrorCode::FAILED_TO_REACH_SERVER);
+    assert_eq!(bench.files(), 1, "kept until acknowledged");
+    assert_eq!(bench.report().unwrap().removed, 1);
+    assert_eq!((bench.sent(0), bench.sent(1)), (vec![3], vec![3]));
+}
+
+#[test]
+fn a_damaged_segment_is_set_aside_and_the_others_are_reported() {
+    let bench = Bench::new([Step::RecordAll]);
+    std::fs::write(bench.folder.path().join("torn.segment"), b"SMSE").unwrap();
+    let counter = bench.counter();
+    counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
+    assert_eq!(bench.report().unwrap().totals, 1);
+    assert!(bench.folder.path().join("torn.segment.damaged-1").exists());
+}
+
+#[test]
+fn more_than_fits_into_one_report_goes_in_several() {
+    let bench = Bench::new([Step::RecordAll, Step::RecordAll, Step::RecordAll]);
+    let counter = bench.counter();
+    let count = u32::try_from(TOTALS_MAX * 2 + 10).unwrap();
+    for slot in 0..count {
+        counter.count(&mut SlotEntries::default(), slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
+    }
+    drop(counter);
+    let reported = bench.report().unwrap();
+    assert_eq!(reported.totals, TOTALS_MAX * 2 + 10);
+    assert_eq!((bench.transport.asked.lock().len(), bench.files()), (3, 0));
+}
+
+const OTHER: &str = "ffeeddccbbaa99887766554433221100";
+
+/// Counts scans as a process that then dies.
+fn count_and_die(bench: &Bench, n: u64) {
+    let counter = bench.counter();
+    counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, n)]).unwrap();
+}
+
+#[test]
+fn what_is_counted_while_a_report_is_under_way_goes_with_the_next() {
+    let bench = Bench::new([]);
+    let counter = std::sync::Arc::new(bench.counter());
+    let count = {
+        let counter = counter.clone();
+        move || counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap()
+    };
+    count();
+    bench.transport.then(Step::During(Box::new(count)));
+    assert_eq!(bench.report().unwrap().totals, 1);
+    bench.transport.then(Step::RecordAll);
+    assert_eq!(bench.report().unwrap().totals, 1);
+    assert_eq!((bench.sent(0), bench.sent(1)), (vec![1], vec![2]));
+}
+
+#[test]
+fn an_answer_to_an_earlier_report_acknowledges_nothing() {
+    let bench = Bench::new([Step::RecordAllAndLoseAnswer, Step::Replay(0), Step::RecordAll]);
+    count_and_die(&bench, 3);
+    assert!(bench.report().is_err());
+    count_and_die(&bench, 5);
+    let error = bench.report().unwrap_err();
+    assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED, "late, and signed for another request");
+    assert_eq!(bench.files(), 2);
+    assert_eq!(bench.report().unwrap().removed, 2);
+    assert_eq!(bench.transport.billed(), 8);
+}
+
+#[test]
+fn a_request_that_arrives_twice_is_billed_once() {
+    let bench = Bench::new([Step::RecordAllTwice]);
+    count_and_die(&bench, 3);
+    assert_eq!(bench.report().unwrap().removed, 1);
+    assert_eq!(bench.transport.billed(), 3);
+}
+
+#[test]
+fn an_answer_that_lists_what_was_never_sent_acknowledges_nothing_else() {
+    let recorded = serde_json::json!({ "recorded": [OTHER] }).to_string();
+    let bench = Bench::new([Step::Answer(200, recorded), Step::RecordAll]);
+    count_and_die(&bench, 3);
+    assert_eq!(bench.report().unwrap(), Reported { totals: 0, removed: 0, refused: 1 });
+    assert_eq!(bench.report().unwrap(), Reported { totals: 1, removed: 1, refused: 0 });
+}
+
+#[test]
+fn a_refused_segment_stays_and_the_others_go() {
+    let bench = Bench::new([Step::RecordAllBut(1), Step::RecordAll]);
+    for n in [1, 2, 4] {
+        count_and_die(&bench, n);
+    }
+    assert_eq!(bench.report().unwrap(), Reported { totals: 2, removed: 2, refused: 1 });
+    assert_eq!(bench.files(), 1);
+    assert_eq!(bench.report().unwrap(), Reported { totals: 1, removed: 1, refused: 0 });
+    assert_eq!(bench.transport.billed(), 7);
+}
+
+#[test]
+fn two_processes_that_report_at_once_bill_once() {
+    let steps = || (0..40).map(|_| Step::RecordAll);
+    let (bench, live) = (Bench::new(steps()), 20);
+    for n in 1..=live {
+        count_and_die(&bench, n);
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| bench.report().unwrap());
+        }
+    });
+    assert_eq!((bench.transport.billed(), bench.files()), (live * (live + 1) / 2, 0));
+}
+
+#[test]
+fn what_was_counted_under_an_earlier_uuid_is_reported_under_it() {
+    let bench = Bench::new([Step::RecordAll, Step::RecordAll]);
+    count_and_die(&bench, 3);
+    let earlier = Counter::new(bench.folder.path().to_owned(), LICENSE.into(), OTHER.into());
+    earlier.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
+    drop(earlier);
+    assert_eq!(bench.report().unwrap().removed, 2);
+    let asked = bench.transport.asked.lock();
+    let mut devices: Vec<_> = asked.iter().map(|(_, body)| body["device"]["uuid"].clone()).collect();
+    devices.sort_by_key(ToString::to_string);
+    assert_eq!(devices, [LICENSE, OTHER]);
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_does_not_hold_up_the_others() {
+    let bench = Bench::new([Step::RecordAll]);
+    std::fs::create_dir(bench.folder.path().join("odd.segment")).unwrap();
+    count_and_die(&bench, 3);
+    assert_eq!(bench.report().unwrap_err().code, ErrorCode::LICENSE_BUFFER_FAILED);
+    assert_eq!((bench.transport.billed(), bench.files()), (3, 1));
+}
+
+#[test]
+fn a_file_that_a_killed_process_left_unfinished_is_swept_away() {
+    let bench = Bench::new([]);
+    std::fs::write(bench.folder.path().join(format!("{OTHER}.new")), b"").unwrap();
+    assert_eq!(bench.report().unwrap(), Reported::default());
+    assert_eq!(bench.files(), 0);
+}
+
+#[test]
+fn months_of_segments_take_few_descriptors_of_the_host() {
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let (sender, during) = std::sync::mpsc::channel();
+    let counted = Box::new(move || sender.send(open()).unwrap());
+    let bench = Bench::new([Step::During(counted), Step::RecordAll]);
+    for _ in 0..300 {
+        count_and_die(&bench, 1);
+    }
+    let before = open();
+    assert_eq!(bench.report().unwrap().removed, 300);
+    // Other tests of this process open files, too: some, not hundreds.
+    assert!(during.recv().unwrap() < before + 100);
+    assert_eq!(bench.transport.billed(), 300);
+}
+
+#[test]
+fn a_restored_server_is_told_everything_again() {
+    let bench = Bench::new([]);
+    bench.transport.begin_epoch("first");
+    count_and_die(&bench, 3);
+    let counter = bench.counter();
+    for (slot, n) in [(0, 5), (1, 7)] {
+        counter.count(&mut SlotEntries::default(), slot, &[(UsageKind::Scan, 4, n)]).unwrap();
+    }
+    bench.transport.then(Step::RecordAll);
+    assert_eq!(bench.report().unwrap(), Reported { totals: 3, removed: 1, refused: 0 });
+    assert_eq!(bench.transport.billed(), 15);
+
+    bench.transport.begin_epoch("second");
+    assert_eq!(bench.transport.billed(), 0);
+    counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 4, 1)]).unwrap();
+    // The answer to what is new tells that the server may have forgotten; an answer that is lost then does not
+    // make the device forget to tell.
+    for step in [Step::RecordAll, Step::Silence] {
+        bench.transport.then(step);
+    }
+    assert!(bench.report().is_err());
+    for _ in 0..3 {
+        bench.transport.then(Step::RecordAll);
+    }
+    bench.report().unwrap();
+    assert_eq!(bench.transport.billed(), 16, "those that are gone, those that rest, those that grow");
+    assert_eq!(bench.report().unwrap(), Reported::default(), "and quiet again");
+}
+
+#[test]
+fn a_device_with_nothing_new_hears_of_the_restore_with_its_next_grant() {
+    let bench = Bench::new([Step::RecordAll]);
+    bench.transport.begin_epoch("first");
+    count_and_die(&bench, 3);
+    bench.report().unwrap();
+    bench.transport.begin_epoch("second");
+    for _ in 0..2 {
+        bench.transport.then(Step::RecordAll);
+        bench.report_after_grant("second").unwrap();
+        assert_eq!(bench.transport.billed(), 3);
+        assert_eq!(bench.transport.asked.lock().len(), 2, "once");
+    }
+}
+
+#[test]
+fn after_a_power_cut_the_device_is_never_behind_the_server() {
+    let bench = Bench::new([]);
+    let disk = tempfile::tempdir().unwrap();
+    crate::usage::power_cut::keep_copies_in(disk.path());
+    let counter = bench.counter();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut mine = SlotEntries::default();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                counter.count(&mut mine, 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
+            }
+        });
+        for _ in 0..200 {
+            bench.transport.then(Step::RecordAll);
+            bench.report().unwrap();
+            // The power is cut now: this is what the device finds.
+            let segments = std::fs::read_dir(disk.path()).unwrap().flatten();
+            let left: u64 = segments
+                .flat_map(|file| Segment::open(&file.path()).unwrap().totals())
+                .map(|total| total.usage.total)
+                .sum();
+            let billed = bench.transport.billed();
+            assert!(billed <= left, "billed {billed}, left on the disk {left}");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
