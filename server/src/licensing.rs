@@ -198,7 +198,11 @@ fn require_authorization(request: &AuthorizationRequest) -> Result<(), Error> {
 /// # Errors
 /// When the system has no random numbers.
 pub fn fresh_id() -> Result<String, Error> {
-    random_id().ok_or_else(|| Error::Internal("the system has no random numbers".to_owned()))
+    random_id().ok_or_else(no_random)
+}
+
+pub(crate) fn no_random() -> Error {
+    Error::Internal("the system has no random numbers".to_owned())
 }
 
 /// Refuses another version of the protocol than ours.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::Error;
-use crate::licensing::Licensing;
+use crate::licensing::{Licensing, no_random};
 use crate::operation::{Change, CodeItems, Listing, Validation, View};
 use crate::password;
 
@@ -40,7 +40,7 @@ impl Licensing {
     /// When the code cannot be one or is there already, or the organization is unknown.
     pub async fn make_code(&self, code: String, organization_id: String, actor: &str) -> Result<(), Error> {
         require_code(&code)?;
-        self.store.change(Change::MakeCode { handshake_code: code, organization_id }, self.actor(actor)).await
+        self.change(Change::MakeCode { handshake_code: code, organization_id }, actor).await
     }
 
     /// Says to which items a code leads.
@@ -54,7 +54,7 @@ impl Licensing {
         actor: &str,
     ) -> Result<(), Error> {
         require_list("items", &items.item_ids)?;
-        self.store.change(Change::SetItems { handshake_code, items }, self.actor(actor)).await
+        self.change(Change::SetItems { handshake_code, items }, actor).await
     }
 
     /// Says who may use a code.
@@ -73,8 +73,7 @@ impl Licensing {
             }
             None => None,
         };
-        let change = Change::SetAccess { handshake_code, password_hash, validation };
-        self.store.change(change, self.actor(actor)).await
+        self.change(Change::SetAccess { handshake_code, password_hash, validation }, actor).await
     }
 
     /// Gives a device another name.
@@ -83,7 +82,7 @@ impl Licensing {
     /// When the device is unknown, or the name is empty or too long.
     pub async fn rename_device(&self, device_uuid: String, name: String, actor: &str) -> Result<(), Error> {
         require_name("the device's name", &name)?;
-        self.store.change(Change::RenameDevice { device_uuid, name }, self.actor(actor)).await
+        self.change(Change::RenameDevice { device_uuid, name }, actor).await
     }
 
     /// Makes a token for the admin API, and gives it: it is not kept, and cannot be shown again.
@@ -92,12 +91,11 @@ impl Licensing {
     /// When there is or was one of that name.
     pub async fn make_token(&self, name: String, actor: &str) -> Result<String, Error> {
         require_name("the token's name", &name)?;
-        let no_random = || Error::Internal("the system has no random numbers".to_owned());
         let id = hex::encode(random_bytes::<4>().ok_or_else(no_random)?);
         let secret = hex::encode(random_bytes::<32>().ok_or_else(no_random)?);
         let token = format!("{TOKEN_PREFIX}{id}_{secret}");
         let token_hash = format!("{id} {}", password::hash(&token)?);
-        self.store.change(Change::MakeToken { name, token_hash }, self.actor(actor)).await?;
+        self.change(Change::MakeToken { name, token_hash }, actor).await?;
         Ok(token)
     }
 
