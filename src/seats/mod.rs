@@ -36,7 +36,7 @@ use attachment::{CLOSED, Place, Shared};
 pub use error::{Repair, SeatError};
 pub use holders::Holder;
 use pool::Outcome;
-use view::sure;
+use view::{View, sure};
 use wiped::Identified;
 
 /// A take that loses its place, its file or a freed seat to others this often in a row gives up.
@@ -214,16 +214,20 @@ impl SeatPool {
     #[must_use]
     #[inline(always)]
     pub fn idle(&self) -> u32 {
-        let view = self.shared.view();
-        if !view.is_alone(view.local.identified()) {
-            self.reclaim_dead();
-        }
+        self.reclaim_dead();
         sure(pool::free_seats(&self.shared.view().mapping))
     }
 
+    #[inline(always)]
     fn reclaim_dead(&self) -> u32 {
         let view = self.shared.view();
-        let freed = view.reclaim_dead(view.local.identified());
+        let who = view.local.identified();
+        // Alone, there is nobody to ask for, and no need to know the time.
+        if view.is_alone(who) { 0 } else { Self::reclaim_of_others(view, who) }
+    }
+
+    fn reclaim_of_others(view: &View, who: Option<Identified>) -> u32 {
+        let freed = view.reclaim_dead(who);
         if freed > 0 {
             waiting::ring(view);
         }

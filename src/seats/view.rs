@@ -102,9 +102,6 @@ impl View {
 
     /// Give back what the dead hold.
     pub(super) fn reclaim_dead(&self, who: Option<Identified>) -> u32 {
-        if self.is_alone(who) {
-            return 0;
-        }
         let mark = self.mapping.half(AT_MARK).load(Ordering::Relaxed);
         let ask_all = self.is_time_to_ask(mark);
         sure(pool::reclaim_dead(&self.mapping, self, who.map(|who| who.me.slot), ask_all))

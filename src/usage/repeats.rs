@@ -69,7 +69,7 @@ impl Line {
 }
 
 /// What a line holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 struct Survey {
     /// Entries in which nothing is remembered. If there are any, the oldest is one.
     room: u32,
