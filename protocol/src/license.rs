@@ -239,6 +239,35 @@ pub struct LocalLicense {
     pub valid_until: u64,
     /// First instant of the grace after the item's expiry, Unix seconds.
     pub item_expires_at: u64,
+    /// Which renewal this is: a random id. Two installations that share a UUID go on from different ones.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub generation: String,
+    /// The generation that the device showed when it asked for this one; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parent: String,
+    /// Which life of the server's data it was granted in: see [`crate::message::UsageAnswer::epoch`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub epoch: String,
+    /// Strict items: the totals that the device may reach without asking, one for each module that it may
+    /// count; empty where nothing limits it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowances: Vec<CountAllowance>,
+}
+
+/// Up to which total a device may count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountAllowance {
+    /// Module of pages; 0 for scans.
+    #[serde(default, skip_serializing_if = "is_no_module")]
+    pub module: u32,
+    /// The total that it may reach, counted since it first used the item.
+    pub allowed: u64,
+    /// The part of it that the server had recorded when it granted this.
+    pub used: u64,
+}
+
+fn is_no_module(module: &u32) -> bool {
+    *module == 0
 }
 
 impl Document for LocalLicense {

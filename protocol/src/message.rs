@@ -33,6 +33,8 @@ pub const TEXT_BYTES_MAX: usize = 512;
 pub const SEGMENTS_MAX: usize = 256;
 /// Most totals in one report; more go into the next.
 pub const TOTALS_MAX: usize = 4_096;
+/// Most ended local licences in one report.
+pub const ENDED_MAX: usize = 256;
 
 /// "May this device use the product?"
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +82,14 @@ pub struct AuthorizationRequest {
     /// installation is told apart. Empty when the device keeps no histories.
     #[serde(default)]
     pub scope: String,
+    /// Strict items: the least that the device has to be allowed beyond what it has used, such as the barcodes
+    /// of one image.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub needed: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Facts of the application that the handshake code's owner may want to match; empty where unknown.
@@ -120,6 +130,59 @@ pub struct AuthorizationAnswer {
     /// [`UsageAnswer::epoch`].
     #[serde(default)]
     pub epoch: String,
+    /// How far the item is used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meters: Vec<Meter>,
+}
+
+/// How far one quota of an item is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meter {
+    /// What is counted.
+    pub of: Metered,
+    /// Module of pages; 0 for everything else.
+    #[serde(default, skip_serializing_if = "is_no_module")]
+    pub module: u32,
+    /// N, or the budget of the licence year so far.
+    pub quota: u64,
+    /// What is recorded, or held.
+    pub used: u64,
+    /// How much beyond the quota is served all the same.
+    pub grace: u64,
+    /// What follows from it.
+    pub state: MeterState,
+}
+
+fn is_no_module(module: &u32) -> bool {
+    *module == 0
+}
+
+/// What a [`Meter`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metered {
+    /// Unique barcodes.
+    Scans,
+    /// Pages of one module.
+    Pages,
+    /// Devices or servers that hold a seat.
+    Devices,
+    /// Device- or instance-slots above N in this licence year.
+    Excess,
+}
+
+/// How a quota stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeterState {
+    /// Below the quota.
+    Within,
+    /// At the quota or above, and still served.
+    InGrace,
+    /// Quota and grace are used: scans and pages are refused, new devices too.
+    UsedUp,
+    /// The budget is exceeded: N at a time are authorised.
+    Overused,
 }
 
 /// "This is what has been used": totals, never differences.
@@ -131,6 +194,19 @@ pub struct UsageReport {
     pub device: DeviceFacts,
     /// Segments with what was counted in each.
     pub segments: Vec<SegmentReport>,
+    /// Ids of local licences that the device has ended, after these totals: it works under them no more,
+    /// and gives back the seats and allowances that it holds by them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<EndedLicense>,
+}
+
+/// A local licence that a device has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedLicense {
+    /// Its id.
+    pub license_id: String,
+    /// Its serial: a newer grant under the same id goes on.
+    pub serial: u32,
 }
 
 /// What one segment has counted.
@@ -204,6 +280,18 @@ pub struct UsageAnswer {
     /// servers that have none.
     #[serde(default)]
     pub epoch: String,
+    /// How far the items of the recorded segments are used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standings: Vec<ItemStanding>,
+}
+
+/// How far an item is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemStanding {
+    /// The item.
+    pub item_id: String,
+    /// Its quotas.
+    pub meters: Vec<Meter>,
 }
 
 /// A segment that was not recorded.

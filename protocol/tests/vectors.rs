@@ -7,7 +7,7 @@
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{CountAllowance, LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::signature::{AnswerFacts, Document, Signed, SigningKey, digest_hex};
 use serde::de::DeserializeOwned;
@@ -65,6 +65,10 @@ fn local() -> LocalLicense {
         issued_at: NOW,
         valid_until: NOW + 86_400,
         item_expires_at: NOW + 86_400,
+        generation: "88".repeat(16),
+        parent: "99".repeat(16),
+        epoch: "66".repeat(16),
+        allowances: vec![CountAllowance { module: 4, allowed: 500, used: 20 }],
     }
 }
 
@@ -93,9 +97,17 @@ fn a_signed_answer_is_as_committed_and_verifies() {
         local_license: None,
         totals: vec![total],
     };
+    let ended = vec![EndedLicense { license_id: "33".repeat(16), serial: 7 }];
     let request =
-        serde_json::to_string(&UsageReport { protocol: 1, device, segments: vec![segment] }).unwrap();
-    let answer = UsageAnswer { recorded: vec!["55".repeat(16)], refused: vec![], epoch: "66".repeat(16) };
+        serde_json::to_string(&UsageReport { protocol: 1, device, segments: vec![segment], ended }).unwrap();
+    let meter =
+        Meter { of: Metered::Scans, module: 0, quota: 100, used: 101, grace: 5, state: MeterState::InGrace };
+    let answer = UsageAnswer {
+        recorded: vec!["55".repeat(16)],
+        refused: vec![],
+        epoch: "66".repeat(16),
+        standings: vec![ItemStanding { item_id: "scans".into(), meters: vec![meter] }],
+    };
     let body = serde_json::to_string(&answer).unwrap();
     let nonce = "77".repeat(16);
     let key_id = key("02").public().id();
@@ -145,6 +157,7 @@ fn requests_and_problems_are_as_committed() {
         validation: ValidationFacts { website_domain: "company.com".into(), ..ValidationFacts::default() },
         held_license: Some(Signed::seal(&local(), &key("02")).unwrap()),
         scope: "88".repeat(16),
+        needed: 3,
     };
     let holder = Holder { device_uuid: "44".repeat(16), name: "till".into(), seats: 4, until: NOW + 180 };
     let numbers = ProblemNumbers {

@@ -115,7 +115,8 @@ async fn client(
             local_license: None,
             totals: vec![total(UsageKind::Scan, 0x20), total(UsageKind::Image, 0)],
         };
-        let report = UsageReport { protocol: 1, device: facts(&device), segments: vec![segment] };
+        let report =
+            UsageReport { protocol: 1, device: facts(&device), segments: vec![segment], ended: Vec::new() };
         let answer = store.record(report, Vec::new(), NOW).await.unwrap();
         assert!(answer.refused.is_empty());
         latencies.push(begun.elapsed());
@@ -156,6 +157,8 @@ fn authorization(device: &str, license_id: &str) -> Authorization {
             product_version: None,
             product_edition: None,
             buffer_days: 7,
+            website: String::new(),
+            needed: 0,
             now: NOW,
         },
         proven_hash: None,

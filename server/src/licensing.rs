@@ -8,10 +8,10 @@ use std::sync::Arc;
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
-use seatmeter_protocol::license::{LicenseFile, LocalLicense};
+use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
-    AuthorizationAnswer, AuthorizationRequest, DeviceFacts, SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX,
-    UsageAnswer, UsageReport,
+    AuthorizationAnswer, AuthorizationRequest, DeviceFacts, ENDED_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX,
+    TOTALS_MAX, UsageAnswer, UsageReport,
 };
 use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
 
@@ -21,7 +21,8 @@ use crate::keyring::Keyring;
 use crate::operate;
 use crate::operation::{Actor, Change};
 use crate::password;
-use crate::policy::Claim;
+use crate::policy::strict_allowance::Allowance;
+use crate::policy::{Claim, per_domain};
 use crate::store::{Authorization, Decision, Granted, Import, Store};
 
 /// Digits of a client UUID and of a segment id.
@@ -51,7 +52,6 @@ impl Licensing {
     pub async fn authorize(&self, request: AuthorizationRequest) -> Result<AuthorizationAnswer, Error> {
         require_authorization(&request)?;
         let now = self.clock.unix_seconds();
-        let license_id = fresh_id()?;
         let held = request.held_license.as_ref().and_then(|held| self.own(held, &request.device.uuid));
         let authorization = Authorization {
             handshake_code: request.handshake_code,
@@ -66,27 +66,33 @@ impl Licensing {
                 product_version: request.product_version,
                 product_edition: request.product_edition,
                 buffer_days: request.buffer_days,
+                website: request.validation.website_domain.clone(),
+                needed: request.needed,
                 now,
             },
             proven_hash: None,
             validation: request.validation,
             held,
             scope: request.scope,
-            license_id: license_id.clone(),
+            license_id: fresh_id()?,
         };
         let granted = self.decide(authorization, request.session_password).await?;
         let local_license = LocalLicense {
             version: DOCUMENT_VERSION,
-            license_id,
-            serial: granted.serial,
+            license_id: granted.license_id,
+            serial: granted.grant.serial,
             item_id: granted.item.item_id,
             handshake_code: granted.handshake_code,
             device_uuid: request.device.uuid,
             charge_way: granted.item.charge_way,
-            seats: granted.seats,
+            seats: granted.grant.seats,
             issued_at: now,
-            valid_until: granted.valid_until,
+            valid_until: granted.grant.valid_until,
             item_expires_at: granted.item.expires_at,
+            generation: fresh_id()?,
+            parent: granted.parent,
+            epoch: granted.epoch.clone(),
+            allowances: granted.grant.allowances.into_iter().map(count_allowance).collect(),
         };
         let key = self.keys.with_id(&granted.server_key_id).unwrap_or(self.keys.current());
         let local_license = Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
@@ -95,6 +101,7 @@ impl Licensing {
             license_file: granted.license_file,
             local_license,
             epoch: granted.epoch,
+            meters: granted.meters,
         })
     }
 
@@ -172,6 +179,10 @@ impl Licensing {
     }
 }
 
+fn count_allowance((module, allowance): (u32, Allowance)) -> CountAllowance {
+    CountAllowance { module, allowed: allowance.allowed, used: allowance.used }
+}
+
 fn require_authorization(request: &AuthorizationRequest) -> Result<(), Error> {
     require_protocol(request.protocol)?;
     require_device(&request.device)?;
@@ -238,7 +249,11 @@ fn require_device(device: &DeviceFacts) -> Result<(), Error> {
 fn require_segments(report: &UsageReport) -> Result<(), Error> {
     let segments = report.segments.len();
     let totals: usize = report.segments.iter().map(|segment| segment.totals.len()).sum();
-    for (what, count, max) in [("segments", segments, SEGMENTS_MAX), ("totals", totals, TOTALS_MAX)] {
+    for (what, count, max) in [
+        ("segments", segments, SEGMENTS_MAX),
+        ("totals", totals, TOTALS_MAX),
+        ("ended licences", report.ended.len(), ENDED_MAX),
+    ] {
         if count > max {
             return Err(Error::bad_request(format!(
                 "the report has {count} {what}, at most {max} are allowed; send the rest in another report"
@@ -249,7 +264,7 @@ fn require_segments(report: &UsageReport) -> Result<(), Error> {
         require_id("segment_id", &segment.segment_id)?;
         require_text("license_id", &segment.license_id)?;
     }
-    Ok(())
+    report.ended.iter().try_for_each(|ended| require_text("license_id", &ended.license_id))
 }
 
 /// What a licence file must be, beside correctly signed.
@@ -264,5 +279,19 @@ fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
             keys.current().public().id()
         ));
     }
-    check_file(file).or_else(no)
+    require_sound(file).or_else(no)
+}
+
+/// What every licence file must be, whichever server it is for: sound in itself, with domains that belong to
+/// somebody.
+///
+/// # Errors
+/// What is wrong with it, as a clause for a sentence.
+pub fn require_sound(file: &LicenseFile) -> Result<(), String> {
+    check_file(file)?;
+    for item in &file.items {
+        per_domain::Domains::listed(&item.domains)
+            .map_err(|why| format!("item \"{}\" {why}", item.item_id))?;
+    }
+    Ok(())
 }

@@ -151,6 +151,10 @@ pub(crate) mod test_support {
             issued_at: NOW,
             valid_until: NOW + 7 * DAY_SECONDS,
             item_expires_at: NOW + 10 * DAY_SECONDS,
+            generation: String::new(),
+            parent: String::new(),
+            epoch: String::new(),
+            allowances: Vec::new(),
         }
     }
 
@@ -170,6 +174,7 @@ pub(crate) mod test_support {
             license_file: Signed::seal(&file, &key(1)).unwrap(),
             local_license: Signed::seal(local, &key(2)).unwrap(),
             epoch: String::new(),
+            meters: Vec::new(),
         }
     }
 }

@@ -55,6 +55,7 @@ pub fn authorize(
         held_license: store.held(),
         // Copied installations are not told apart yet: that needs a device that can change its UUID.
         scope: String::new(),
+        needed: 0,
     };
     servers.ask(AUTHORIZATIONS_PATH, &request, deadline, |answer| {
         if !answer.is_success() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
-use seatmeter_protocol::item_check::{DOCUMENT_VERSION, check_file};
+use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas};
 use seatmeter_protocol::signature::{PublicKey, SignatureError, Signed};
 
@@ -15,7 +15,7 @@ use super::output_error;
 use crate::clock::{Clock, SystemClock};
 use crate::data_dir;
 use crate::error::Error;
-use crate::licensing::fresh_id;
+use crate::licensing::{fresh_id, require_sound};
 use crate::operate::IssuedFile;
 
 #[derive(Debug, Subcommand)]
@@ -117,7 +117,7 @@ pub(super) fn licence_file(command: &LicenceFile, output: &mut dyn Write) -> Res
         LicenceFile::New(arguments) => write_json(&draft(arguments)?, output),
         LicenceFile::Sign { draft, key } => {
             let file: LicenseFile = read_json(draft)?;
-            check_file(&file)
+            require_sound(&file)
                 .map_err(|why| Error::Setup(format!("{} cannot be signed: {why}.", draft.display())))?;
             let key = data_dir::read_key(key)?;
             let license_file = Signed::seal(&file, &key).map_err(|e| Error::Internal(e.to_string()))?;
@@ -153,7 +153,8 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
         issued_at: now,
         items: vec![item],
     };
-    check_file(&file).map_err(|why| Error::Setup(format!("such a licence file makes no sense: {why}.")))?;
+    require_sound(&file)
+        .map_err(|why| Error::Setup(format!("such a licence file makes no sense: {why}.")))?;
     Ok(file)
 }
 

@@ -12,21 +12,19 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
-use crate::policy::{Candidate, Claim, Order, per_concurrent_instance, validity};
+use crate::policy::room::{Room, room};
+use crate::policy::{Candidate, Claim, Order, validity};
 
 /// The checks that an item has to pass, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Check {
     /// It has the charge way that is asked for.
     ChargeWay,
-    /// This version of the server can grant from it.
-    Grantable,
     /// It is good for the deployment type.
     DeploymentType,
     /// It covers all products that are asked for.
@@ -47,19 +45,28 @@ enum Check {
     Room,
 }
 
-/// Index of the item to use, and the seats that it grants.
+/// Why no item is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoItem {
+    /// The item that came furthest; `None` when there is no item at all.
+    pub nearest: Option<usize>,
+    /// What stands in the way.
+    pub refusal: Refusal,
+}
+
+/// Index of the item to use, and what it grants.
 ///
 /// # Errors
 /// -20104 without any item; otherwise the refusal of the item that came furthest.
-pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(usize, u32), Refusal> {
+pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(usize, Room), NoItem> {
     let mut fitting = Vec::new();
-    let mut nearest: Option<(Check, Refusal)> = None;
+    let mut nearest: Option<(Check, usize, Refusal)> = None;
     for (index, candidate) in candidates.iter().enumerate() {
         match fit(claim, candidate, candidates) {
-            Ok(seats) => fitting.push((index, seats)),
+            Ok(room) => fitting.push((index, room)),
             Err((check, refusal)) => {
-                if nearest.as_ref().is_none_or(|(furthest, _)| check > *furthest) {
-                    nearest = Some((check, refusal));
+                if nearest.as_ref().is_none_or(|(furthest, ..)| check > *furthest) {
+                    nearest = Some((check, index, refusal));
                 }
             }
         }
@@ -68,16 +75,15 @@ pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(
         Order::ByRule => fitting.into_iter().min_by_key(|(index, _)| preference(&candidates[*index].item)),
         Order::AsListed => fitting.into_iter().next(),
     };
-    best.ok_or_else(|| {
-        nearest.map_or_else(
-            || {
-                Refusal::new(
-                    ErrorCode::NO_ITEM_FITS,
-                    "the handshake code has no licence item at all; ask its owner",
-                )
-            },
-            |(_, refusal)| refusal,
-        )
+    best.ok_or_else(|| match nearest {
+        Some((_, index, refusal)) => NoItem { nearest: Some(index), refusal },
+        None => NoItem {
+            nearest: None,
+            refusal: Refusal::new(
+                ErrorCode::NO_ITEM_FITS,
+                "the handshake code has no licence item at all; ask its owner",
+            ),
+        },
     })
 }
 
@@ -92,11 +98,10 @@ fn preference(item: &LicenseItem) -> (u64, usize, u32, usize, Reverse<u64>) {
     (item.expires_at, deployment_types, item.products.count_ones(), modules, Reverse(item.quota))
 }
 
-/// The seats that this item grants, or the check that it fails.
-fn fit(claim: &Claim, candidate: &Candidate, all: &[Candidate]) -> Result<u32, (Check, Refusal)> {
+/// What this item grants, or the check that it fails.
+fn fit(claim: &Claim, candidate: &Candidate, all: &[Candidate]) -> Result<Room, (Check, Refusal)> {
     let item = &candidate.item;
     has_charge_way(claim, item).map_err(|refusal| (Check::ChargeWay, refusal))?;
-    is_grantable(item).map_err(|refusal| (Check::Grantable, refusal))?;
     covers_deployment_type(claim, item).map_err(|refusal| (Check::DeploymentType, refusal))?;
     covers_products(claim, item).map_err(|refusal| (Check::Products, refusal))?;
     covers_modules(claim, item).map_err(|refusal| (Check::Modules, refusal))?;
@@ -105,8 +110,7 @@ fn fit(claim: &Claim, candidate: &Candidate, all: &[Candidate]) -> Result<u32, (
     not_revoked(candidate).map_err(|refusal| (Check::NotRevoked, refusal))?;
     validity::in_effect(item, claim.now).map_err(|refusal| (Check::InEffect, refusal))?;
     has_required(claim, item, all).map_err(|refusal| (Check::Required, refusal))?;
-    per_concurrent_instance::seats(claim, item, candidate.state.running_seats)
-        .map_err(|refusal| (Check::Room, refusal))
+    room(claim, item, &candidate.state).map_err(|refusal| (Check::Room, refusal))
 }
 
 fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
@@ -121,21 +125,6 @@ fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
         )),
         _ => Ok(()),
     }
-}
-
-fn is_grantable(item: &LicenseItem) -> Result<(), Refusal> {
-    if item.charge_way == ChargeWay::ConcurrentInstance {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        ErrorCode::CHARGE_WAY_MISMATCH,
-        format!(
-            "item \"{}\" is charged by {}, which this version of the license server cannot grant; it grants {}",
-            item.item_id,
-            name(&item.charge_way),
-            name(&ChargeWay::ConcurrentInstance)
-        ),
-    ))
 }
 
 fn covers_deployment_type(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
@@ -250,7 +239,8 @@ fn name(value: &impl serde::Serialize) -> String {
 mod tests {
     use super::*;
     use crate::policy::fixture::{EXPIRY, START, candidate, claim};
-    use seatmeter_protocol::charge_way::DeploymentType;
+    use crate::policy::room::Used;
+    use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 
     fn changed(quota: u64, change: impl FnOnce(&mut LicenseItem)) -> Candidate {
         let mut candidate = candidate(quota);
@@ -259,7 +249,7 @@ mod tests {
     }
 
     fn index(claim: &Claim, candidates: &[Candidate]) -> Result<usize, ErrorCode> {
-        choose(claim, candidates, Order::ByRule).map(|(index, _)| index).map_err(|refusal| refusal.code)
+        choose(claim, candidates, Order::ByRule).map(|(index, _)| index).map_err(|no| no.refusal.code)
     }
 
     #[test]
@@ -270,6 +260,7 @@ mod tests {
     #[test]
     fn each_check_has_its_refusal() {
         let scan = changed(4, |item| item.charge_way = ChargeWay::BarcodeScan);
+        let asked = Claim { charge_way: Some(ChargeWay::ConcurrentInstance), ..claim(3) };
         let desktop = changed(4, |item| item.deployment_types = vec![DeploymentType::Desktop]);
         let other_product = changed(4, |item| item.products = 0x1);
         let future = changed(4, |item| item.starts_at = START + 1);
@@ -283,7 +274,7 @@ mod tests {
             (&past, ErrorCode::EXPIRED),
             (&small, ErrorCode::INSTANCE_COUNT_OVER_LIMIT),
         ] {
-            assert_eq!(index(&claim(3), std::slice::from_ref(item)), Err(expected));
+            assert_eq!(index(&asked, std::slice::from_ref(item)), Err(expected));
         }
         let all = [scan, desktop, other_product, future, past, small];
         for order in [all.clone(), {
@@ -291,24 +282,35 @@ mod tests {
             turned.reverse();
             turned
         }] {
-            let furthest = index(&claim(3), &order);
+            let furthest = index(&asked, &order);
             assert_eq!(furthest, Err(ErrorCode::INSTANCE_COUNT_OVER_LIMIT), "the nearest miss is told");
         }
     }
 
     #[test]
-    fn a_charge_way_that_cannot_be_granted_is_called_that() {
-        for (way, _) in ChargeWay::ALL {
-            let item = [changed(4, |item| item.charge_way = way)];
-            let outcome = choose(&Claim { charge_way: Some(way), ..claim(1) }, &item, Order::ByRule);
-            if way == ChargeWay::ConcurrentInstance {
-                assert_eq!(outcome, Ok((0, 1)));
-            } else {
-                let refusal = outcome.unwrap_err();
-                assert_eq!(refusal.code, ErrorCode::CHARGE_WAY_MISMATCH);
-                assert!(refusal.detail.contains("cannot grant"), "{}", refusal.detail);
-            }
-        }
+    fn a_refusal_names_the_item_that_came_furthest() {
+        let future = changed(4, |item| item.starts_at = START + 1);
+        let nearest = |candidates: &[Candidate]| {
+            choose(&claim(9), candidates, Order::ByRule).map_err(|no| no.nearest).unwrap_err()
+        };
+        assert_eq!(nearest(&[future.clone(), candidate(4)]), Some(1));
+        assert_eq!(nearest(&[candidate(4), future]), Some(0));
+        assert_eq!(nearest(&[]), None);
+    }
+
+    #[test]
+    fn a_used_up_item_is_passed_over() {
+        let scans = |expires_at, used| {
+            let mut scans = changed(100, |item| {
+                item.charge_way = ChargeWay::BarcodeScan;
+                item.expires_at = expires_at;
+            });
+            scans.state.used = vec![Used { used, ..Used::default() }];
+            scans
+        };
+        assert_eq!(index(&claim(1), &[scans(EXPIRY, 104), scans(EXPIRY + 1, 0)]), Ok(0));
+        assert_eq!(index(&claim(1), &[scans(EXPIRY, 105), scans(EXPIRY + 1, 0)]), Ok(1));
+        assert_eq!(index(&claim(1), &[scans(EXPIRY, 105)]), Err(ErrorCode::USED_UP));
     }
 
     #[test]
@@ -371,8 +373,9 @@ mod tests {
     fn the_operators_order_wins_over_the_rule() {
         let late = changed(4, |item| item.expires_at = EXPIRY + 1);
         let listed = [late, candidate(4)];
-        assert_eq!(choose(&claim(1), &listed, Order::ByRule), Ok((1, 1)));
-        assert_eq!(choose(&claim(1), &listed, Order::AsListed), Ok((0, 1)));
+        let chosen = |order| choose(&claim(1), &listed, order).map(|(index, room)| (index, room.seats));
+        assert_eq!(chosen(Order::ByRule), Ok((1, 1)));
+        assert_eq!(chosen(Order::AsListed), Ok((0, 1)));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod per_concurrent_instance;
 pub mod per_domain;
 pub mod per_page;
 pub mod per_server;
+pub mod room;
 pub mod running;
 pub mod slot_ledger;
 pub mod slot_sums;
@@ -36,6 +37,10 @@ use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
+use crate::policy::holders::{Hold, Occupied};
+use crate::policy::item_choice::NoItem;
+use crate::policy::room::Used;
+use crate::policy::strict_allowance::Allowance;
 
 /// What a device asks for, at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +61,10 @@ pub struct Claim {
     pub product_edition: Option<String>,
     /// Days for which the caller wants to work without contact.
     pub buffer_days: u32,
+    /// Host or origin of the website, or empty.
+    pub website: String,
+    /// Strict items: the least that it has to be allowed beyond what it has used.
+    pub needed: u64,
     /// The instant, Unix seconds.
     pub now: u64,
 }
@@ -73,12 +82,27 @@ pub struct Candidate {
 
 /// How an item stands at the instant of a request, for the device that asks. The store reads it in the
 /// transaction of the decision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemState {
     /// The highest x among the device's running authorisations under it; 0 when it has none.
     pub running_seats: u32,
     /// Serial of the newest local licence of the device under it; 0 when it has none.
     pub newest_serial: u32,
+    /// Who holds its seats.
+    pub occupied: Occupied,
+    /// The excess of the licence year that holds this instant: of its slots that have ended.
+    pub excess_of_year: u64,
+    /// How much of each module is used; a module that is not there was never used.
+    pub used: Vec<Used>,
+}
+
+impl ItemState {
+    /// How much of a module is used; 0 is that of scans.
+    #[must_use]
+    pub fn used_of(&self, module: u32) -> Used {
+        let found = self.used.iter().find(|used| used.module == module);
+        found.copied().unwrap_or(Used { module, ..Used::default() })
+    }
 }
 
 /// In which order items are tried.
@@ -91,30 +115,36 @@ pub enum Order {
 }
 
 /// What a device gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// Which of the candidates.
     pub candidate: usize,
-    /// Seats of the device.
+    /// Seats of the device; 0 where the charge way has none.
     pub seats: u32,
     /// Serial of the new local licence.
     pub serial: u32,
     /// First instant at which it is no longer good without renewal, Unix seconds.
     pub valid_until: u64,
+    /// What the device holds from now on.
+    pub hold: Option<Hold>,
+    /// Strict items: what it may count, by module.
+    pub allowances: Vec<(u32, Allowance)>,
 }
 
 /// Decides one authorisation.
 ///
 /// # Errors
 /// The rule that stands in the way.
-pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<Grant, Refusal> {
-    let (candidate, seats) = item_choice::choose(claim, candidates, order)?;
+pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<Grant, NoItem> {
+    let (candidate, room) = item_choice::choose(claim, candidates, order)?;
     let chosen = &candidates[candidate];
     Ok(Grant {
         candidate,
-        seats,
+        seats: room.seats,
         serial: validity::next_serial(chosen.state.newest_serial, claim.now),
-        valid_until: validity::valid_until(&chosen.item, claim.buffer_days, claim.now),
+        valid_until: room::valid_until(&room, &chosen.item, claim),
+        hold: room.hold,
+        allowances: room.allowances,
     })
 }
 
@@ -164,6 +194,8 @@ pub(crate) mod fixture {
             product_version: None,
             product_edition: None,
             buffer_days: 7,
+            website: String::new(),
+            needed: 0,
             now: START,
         }
     }

@@ -4,17 +4,18 @@
 //! the outcome. An answer comes only once the transaction is durable. The methods give futures, so that no
 //! caller blocks a thread while it waits; a store that has too much waiting answers [`Error::Busy`].
 
+mod sql;
 pub mod sqlite;
 
 use std::pin::Pin;
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
-use seatmeter_protocol::message::{DeviceFacts, UsageAnswer, UsageKind, UsageReport, ValidationFacts};
+use seatmeter_protocol::message::{DeviceFacts, Meter, UsageAnswer, UsageKind, UsageReport, ValidationFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::error::Error;
 use crate::operation::{Actor, Change, Listing, View};
-use crate::policy::Claim;
+use crate::policy::{Claim, Grant};
 
 /// The store's answer, once it is durable.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -63,7 +64,7 @@ pub struct Authorization {
     pub held: Option<LocalLicense>,
     /// Which of the device's ways of asking this is, or empty.
     pub scope: String,
-    /// Id of the local licence, if it is granted.
+    /// Id of the local licence, if the device has none to renew.
     pub license_id: String,
 }
 
@@ -81,6 +82,8 @@ pub enum Decision {
 pub struct Granted {
     /// The handshake code that was used.
     pub handshake_code: String,
+    /// Id of the local licence: a renewal keeps it.
+    pub license_id: String,
     /// The item that it is granted from.
     pub item: LicenseItem,
     /// The licence file that the item stands in.
@@ -89,14 +92,14 @@ pub struct Granted {
     pub root_key: PublicKey,
     /// Id of the server's key that the licence file names.
     pub server_key_id: String,
-    /// Seats of the device.
-    pub seats: u32,
-    /// Serial of the local licence.
-    pub serial: u32,
-    /// First instant at which it is no longer good without renewal.
-    pub valid_until: u64,
+    /// What the device gets.
+    pub grant: Grant,
+    /// The generation that it goes on from, or empty.
+    pub parent: String,
     /// Which life of the store this is.
     pub epoch: String,
+    /// How far the item is used.
+    pub meters: Vec<Meter>,
 }
 
 /// A licence file whose signature was checked.

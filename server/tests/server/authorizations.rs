@@ -6,6 +6,9 @@ use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::signature::Signed;
 
+use seatmeter_protocol::slot::slot_of;
+use std::sync::Barrier;
+
 use crate::support::*;
 
 const DAY: u64 = 86_400;
@@ -33,9 +36,13 @@ fn a_grant_carries_what_the_device_needs_to_trust_it() {
             issued_at: START,
             valid_until: START + 7 * DAY,
             item_expires_at: EXPIRY,
+            generation: license.generation.clone(),
+            parent: String::new(),
+            epoch: answer.epoch.clone(),
+            allowances: Vec::new(),
         }
     );
-    assert_eq!(license.license_id.len(), 32);
+    assert_eq!((license.license_id.len(), license.generation.len()), (32, 32));
 }
 
 #[test]
@@ -98,13 +105,67 @@ fn what_an_item_does_not_cover_is_refused_by_name() {
     }
 }
 
+/// Asks for a device of its own in each of many threads at once; how many were granted.
+fn race(server: &TestServer, racers: usize, seats: u32) -> usize {
+    let start = Barrier::new(racers);
+    std::thread::scope(|scope| {
+        let race = || {
+            let asked = request(&id(), seats);
+            start.wait();
+            server.authorize(&asked).map(|_| ()).map_err(|problem| problem.code)
+        };
+        let racers: Vec<_> = (0..racers).map(|_| scope.spawn(race)).collect();
+        let outcomes = racers.into_iter().map(|racer| racer.join().unwrap());
+        let refusals = [ErrorCode::USED_UP, ErrorCode::QUOTA_EXCEEDED];
+        outcomes
+            .filter(|outcome| match outcome {
+                Ok(()) => true,
+                Err(code) => {
+                    assert!(refusals.contains(code), "{code}");
+                    false
+                }
+            })
+            .count()
+    })
+}
+
 #[test]
-fn other_charge_ways_are_refused_plainly() {
-    let scans = LicenseItem { charge_way: ChargeWay::BarcodeScan, ..item("scans", 1_000) };
-    let server = TestServer::with_items(vec![scans]);
-    let problem = server.authorize(&request(&id(), 1)).unwrap_err();
-    assert_eq!((problem.status, problem.code), (403, ErrorCode::CHARGE_WAY_MISMATCH));
-    assert!(problem.detail.contains("barcode_scan"), "{}", problem.detail);
+fn of_two_hundred_racing_clients_exactly_n_and_the_grace_get_a_seat() {
+    let with = |charge_way| LicenseItem { charge_way, ..item("raced", 10) };
+    for (item, expected) in [
+        (with(ChargeWay::ClientDevice), 11),
+        (with(ChargeWay::ActiveDevice), 11),
+        (with(ChargeWay::Server), 10),
+        (LicenseItem { strict: true, ..with(ChargeWay::BarcodeScan) }, 11),
+    ] {
+        let what = format!("{:?}", item.charge_way);
+        let granted = race(&TestServer::with_items(vec![item]), 200, 1);
+        if what == "BarcodeScan" {
+            // Allowances, not seats: the sum is what has to be within 10 and the grace of 1.
+            assert!((1..=expected).contains(&granted), "{what}: {granted}");
+        } else {
+            assert_eq!(granted, expected, "{what}");
+        }
+    }
+}
+
+#[test]
+fn of_two_hundred_racing_clients_exactly_n_run_once_an_item_is_overused() {
+    for (charge_way, seats, expected) in
+        [(ChargeWay::ConcurrentDevice, 1, 10), (ChargeWay::ConcurrentInstance, 3, 3)]
+    {
+        let overuse_budget = Some(0);
+        let server =
+            TestServer::with_items(vec![LicenseItem { charge_way, overuse_budget, ..item("raced", 10) }]);
+        // Eleven devices at once in one slot: an excess of one, with a budget of none.
+        for _ in 0..11 {
+            let license = server.authorize(&request(&id(), 1)).unwrap();
+            let used = segment(&id(), &license.license_id, vec![scans(slot_of(START), 4, 1)]);
+            server.report(&report(&license.device_uuid, vec![used]));
+        }
+        server.clock.set(START + 180);
+        assert_eq!(race(&server, 200, seats), expected, "{charge_way:?}");
+    }
 }
 
 #[test]
@@ -162,7 +223,8 @@ fn serials_grow_even_when_the_clock_goes_back() {
     server.clock.set(START);
     let second = server.authorize(&request(&device, 1)).unwrap();
     assert_eq!(second.serial, first.serial + 1);
-    assert_ne!(second.license_id, first.license_id);
+    assert_eq!(second.license_id, first.license_id, "a renewal keeps its id");
+    assert_ne!(second.generation, first.generation);
 }
 
 #[test]

@@ -4,9 +4,14 @@
 //! ```text
 //! item ID CHARGE_WAY KEY=VALUE…       an item for the next import; values are JSON, or texts as they stand
 //! import ORGANIZATION CODE            a licence file with these items, and a handshake code over them
+//! reissue ORGANIZATION                the last licence file anew, a second later, with these items
 //! at +SECONDS | expiry+SECONDS        sets the clock; 3d is three days
 //! ask KEY=VALUE… -> granted KEY=VALUE…   fields of the request, and of the local licence that comes
 //! ask KEY=VALUE… -> CODE KEY=VALUE… "text"   … of the problem that comes; its detail holds the text
+//! use NAME KIND=TOTAL… [in=SEGMENT] [at=+SECONDS] [x=COUNT] -> KEY=VALUE…
+//!                                     reports totals under the licence that was kept as NAME; fields of the
+//!                                     standing that comes back; `x` does so for as many slots, one after another
+//! end NAME                            … that it has ended
 //! admin METHOD PATH [JSON] -> STATUS "text"  the admin API; the answer holds the text
 //! ```
 //! `device=NAME` stands for a UUID; `held=NAME` for the local licence that `as=NAME` has kept.
@@ -16,6 +21,8 @@ use std::collections::HashMap;
 use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::signature::Signed;
+use seatmeter_protocol::slot::slot_of;
+use seatmeter_server::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -95,8 +102,11 @@ impl Scenario {
         match words.as_slice() {
             ["item", id, way, settings @ ..] => self.item(id, way, settings),
             ["import", organization, code] => self.import(organization, code),
+            ["reissue", organization] => self.reissue(organization),
             ["at", when] => self.at(when),
             ["ask", fields @ ..] => self.ask(fields, expected),
+            ["use", license, words @ ..] => self.report_use(license, words, expected),
+            ["end", license] => self.end(license),
             ["admin", method, path, ..] => {
                 let body = asked.split_once(path).map_or("", |(_, rest)| rest.trim());
                 self.admin(method, path, body, expected)
@@ -122,6 +132,13 @@ impl Scenario {
         let mut file = license_file(organization, std::mem::take(&mut self.items));
         file.file_id = format!("file-{}", self.imports);
         self.server.import(&file, Some(code)).map_err(text)
+    }
+
+    fn reissue(&mut self, organization: &str) -> Outcome {
+        let mut file = license_file(organization, std::mem::take(&mut self.items));
+        file.file_id = format!("file-{}", self.imports);
+        file.issued_at += 1;
+        self.server.import(&file, None).map_err(text)
     }
 
     fn at(&mut self, when: &str) -> Outcome {
@@ -169,6 +186,51 @@ impl Scenario {
         }
     }
 
+    fn held(&self, name: &str) -> Result<LocalLicense, String> {
+        let held = self.kept.get(name).ok_or("nothing was kept under this name")?;
+        held.open(server_key().public()).map_err(text)
+    }
+
+    fn report_use(&mut self, name: &str, words: &[&str], expected: &str) -> Outcome {
+        let license = self.held(name)?;
+        let (mut in_segment, mut slots, mut counters) = (name.to_owned(), 1, Vec::new());
+        let mut slot = slot_of(self.server.clock.unix_seconds());
+        for word in words {
+            let (key, value) = word.split_once('=').ok_or("a counter is KIND=TOTAL")?;
+            match key {
+                "in" => in_segment = value.to_owned(),
+                "x" => slots = value.parse().map_err(text)?,
+                "at" => slot = slot_of(START + value.parse::<u64>().map_err(text)?),
+                _ => counters.push((counter(key)?, value.parse().map_err(text)?)),
+            }
+        }
+        let segment_id = self.device(&format!("segment {in_segment}"));
+        let mut totals = Vec::new();
+        for slot in slot..slot + slots {
+            totals.extend(counters.iter().map(|&((kind, what), total)| UsageTotal {
+                slot,
+                kind,
+                what,
+                total,
+            }));
+        }
+        let segments = vec![segment(&segment_id, &license.license_id, totals)];
+        let answer =
+            self.server.try_report(&report(&license.device_uuid, segments)).map_err(|p| format!("{p:?}"))?;
+        if let Some(refused) = answer.refused.first() {
+            return Err(format!("it was not recorded: {refused:?}"));
+        }
+        let standing = serde_json::to_value(answer.standings.first()).map_err(text)?;
+        compare(&standing, "", expected)
+    }
+
+    fn end(&mut self, name: &str) -> Outcome {
+        let license = self.held(name)?;
+        let ended = vec![EndedLicense { license_id: license.license_id, serial: license.serial }];
+        let report = UsageReport { ended, ..report(&license.device_uuid, vec![]) };
+        self.server.try_report(&report).map(|_| ()).map_err(|problem| format!("{problem:?}"))
+    }
+
     fn admin(&mut self, method: &str, path: &str, body: &str, expected: &str) -> Outcome {
         let mut path = path.to_owned();
         for (name, uuid) in &self.devices {
@@ -186,6 +248,13 @@ impl Scenario {
     fn device(&mut self, name: &str) -> String {
         self.devices.entry(name.to_owned()).or_insert_with(id).clone()
     }
+}
+
+/// What a counter is called: `scan`, `image`, or `page` with the number of its module.
+fn counter(name: &str) -> Result<(UsageKind, u32), String> {
+    let (kind, what) = name.split_once(':').unwrap_or((name, "1"));
+    let kind = serde_json::from_value(json!(kind)).map_err(text)?;
+    Ok((kind, what.parse().map_err(text)?))
 }
 
 /// Compares fields, and looks for the text in quotation marks.

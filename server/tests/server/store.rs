@@ -45,6 +45,8 @@ fn authorization(uuid: &str, license_id: &str) -> Authorization {
             product_version: None,
             product_edition: None,
             buffer_days: 7,
+            website: String::new(),
+            needed: 0,
             now: START,
         },
         proven_hash: None,
@@ -83,7 +85,7 @@ fn what_was_recorded_is_there_after_reopening() {
         panic!("there is no password");
     };
     let first_serial = u32::try_from(START - 1_577_836_800).unwrap();
-    assert_eq!(again.serial, first_serial + 1);
+    assert_eq!(again.grant.serial, first_serial + 1);
 }
 
 #[test]

@@ -171,8 +171,12 @@ impl TestServer {
         (problem.status, problem.code)
     }
 
+    pub(crate) fn try_report(&self, report: &UsageReport) -> Result<UsageAnswer, Problem> {
+        self.post(USAGE_PATH, report)
+    }
+
     pub(crate) fn report(&self, report: &UsageReport) -> UsageAnswer {
-        self.post(USAGE_PATH, report).unwrap()
+        self.try_report(report).unwrap()
     }
 }
 
@@ -215,6 +219,7 @@ pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
         validation: ValidationFacts::default(),
         held_license: None,
         scope: String::new(),
+        needed: 0,
     }
 }
 
@@ -232,7 +237,7 @@ pub(crate) fn segment(segment_id: &str, license_id: &str, totals: Vec<UsageTotal
 }
 
 pub(crate) fn report(uuid: &str, segments: Vec<SegmentReport>) -> UsageReport {
-    UsageReport { protocol: 1, device: device(uuid), segments }
+    UsageReport { protocol: 1, device: device(uuid), segments, ended: Vec::new() }
 }
 
 /// A request, written out by hand so that it can be a wrong one.

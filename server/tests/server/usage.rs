@@ -91,7 +91,7 @@ fn what_cannot_be_booked_does_not_hold_up_the_rest() {
     let server = server();
     let (device, other_device) = (id(), id());
     let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
-    let second_license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let second_license_id = server.authorize(&request(&device, 2)).unwrap().license_id;
     let foreign_license_id = server.authorize(&request(&other_device, 1)).unwrap().license_id;
     let known = id();
     server.report(&report(&device, vec![segment(&known, &license_id, vec![scans(1, 2, 1)])]));

@@ -232,7 +232,8 @@ impl Round<'_> {
         {
             first.local_license = (self.with.held)();
         }
-        let request = UsageReport { protocol: PROTOCOL_VERSION, device: device_facts(&device), segments };
+        let device = device_facts(&device);
+        let request = UsageReport { protocol: PROTOCOL_VERSION, device, segments, ended: Vec::new() };
         kill_point("report: before the request");
         let with = self.with;
         let answer: UsageAnswer = with.servers.ask(USAGE_PATH, &request, with.deadline, |answer| {

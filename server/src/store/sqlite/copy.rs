@@ -4,9 +4,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::{connect, epoch, migration, unusable};
+use super::{connect, migration, unusable};
 use crate::data_dir;
 use crate::error::Error;
+use crate::licensing::fresh_id;
+use crate::store::sql;
 
 /// Copies the database as it is in one instant, and puts the keys beside it: names and contents of their
 /// files.
@@ -47,7 +49,7 @@ pub fn restore_copy(backup: &Path, database: &Path, now: u64) -> Result<Vec<(Str
     let mut connection = open(database)?;
     connection.execute_batch("DROP TABLE backup_key")?;
     migration::migrate(&mut connection)?;
-    epoch::renew(&connection, now)?;
+    sql::renew_epoch(&connection, &fresh_id()?, now)?;
     close(connection)?;
     data_dir::sync_file(database)?;
     Ok(keys)

@@ -10,16 +10,10 @@
 //! is what makes thousands of durable reports a second possible. The database is in WAL mode, so commands
 //! such as `usage show` read while the server writes.
 
-mod authorization;
+mod connection;
 mod copy;
-mod epoch;
-mod held;
-mod import;
-mod item_state;
 mod migration;
-mod operation;
 mod reader;
-mod usage;
 mod writer;
 
 use std::path::Path;
@@ -31,7 +25,7 @@ use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 
 use crate::error::Error;
 use crate::operation::{Actor, Change, Listing, View};
-use crate::store::{Authorization, Decision, Organization, Reply, Store};
+use crate::store::{Authorization, Decision, Organization, Reply, Store, sql};
 
 pub use copy::{copy_with_keys, restore_copy};
 pub use reader::UsageReader;
@@ -84,27 +78,27 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn authorize(&self, request: Authorization) -> Reply<Decision> {
-        self.writer.submit(move |connection| authorization::authorize(connection, &request))
+        self.writer.submit(move |connection| sql::authorize(connection, &request))
     }
 
     fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer> {
-        self.writer.submit(move |connection| usage::record(connection, &report, &vouched, now))
+        self.writer.submit(move |connection| sql::record(connection, &report, &vouched, now))
     }
 
     fn change(&self, change: Change, by: Actor) -> Reply<()> {
-        self.writer.submit(move |connection| operation::change(connection, &change, &by))
+        self.writer.submit(move |connection| sql::change(connection, &change, &by))
     }
 
     fn look(&self, view: View, now: u64) -> Reply<Listing> {
-        self.writer.submit(move |connection| operation::look(connection, &view, now))
+        self.writer.submit(move |connection| sql::look(connection, &view, now))
     }
 
     fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
-        self.writer.submit(operation::token_hashes)
+        self.writer.submit(|connection| sql::token_hashes(connection))
     }
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
-        self.writer.submit(move |connection| import::organization(connection, &organization_id))
+        self.writer.submit(move |connection| sql::organization(connection, &organization_id))
     }
 
     fn ready(&self) -> Reply<()> {
@@ -124,9 +118,4 @@ fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
         "the database {} cannot be opened: {error}. Check that it is a seatmeter database and writable.",
         path.display()
     ))
-}
-
-/// A number of the wire as SQLite keeps it. Instants beyond the year 292 277 026 596 are all the same.
-fn stored(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -3,31 +3,29 @@
 //! Clients note the epoch beside what was acknowledged. A restored backup may have forgotten some of that;
 //! its new epoch tells them to send all their totals again, so that nothing that was spent comes back.
 
-use rusqlite::{Connection, params};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
-use super::stored;
+use super::{Sql, values};
 use crate::error::{Error, Refusal};
 use crate::policy::{Candidate, Claim};
 use crate::utc;
 
 /// The epoch, 32 hexadecimal digits.
-pub(super) fn epoch(connection: &Connection) -> Result<String, Error> {
-    Ok(connection.prepare_cached("SELECT epoch FROM epoch")?.query_row([], |row| row.get(0))?)
+pub(super) fn epoch(sql: &dyn Sql) -> Result<String, Error> {
+    sql.value("SELECT epoch FROM epoch", &[])?.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))
 }
 
-/// Begins another life after a restore.
-pub(super) fn renew(connection: &Connection, now: u64) -> Result<(), Error> {
-    connection.execute(
-        "UPDATE epoch SET epoch = lower(hex(randomblob(16))), careful_until = ?1",
-        params![stored(now.saturating_add(SLOT_SECONDS))],
+/// Begins another life, with this id, after a restore.
+pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<(), Error> {
+    sql.execute(
+        "UPDATE epoch SET epoch = ?1, careful_until = ?2",
+        values![epoch, now.saturating_add(SLOT_SECONDS)],
     )?;
-    connection.execute(
-        "INSERT INTO audit (at, actor, action, subject, detail)
-         SELECT ?1, 'cli', 'restore from backup', epoch, '' FROM epoch",
-        params![stored(now)],
+    sql.execute(
+        "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?1, 'cli', 'restore from backup', ?2, '')",
+        values![now, epoch],
     )?;
     Ok(())
 }
@@ -35,13 +33,12 @@ pub(super) fn renew(connection: &Connection, now: u64) -> Result<(), Error> {
 /// Soon after a restore, only what a device shows that it holds is granted: others may hold what this server
 /// has forgotten, and need a slot to say so.
 pub(super) fn careful(
-    connection: &Connection,
+    sql: &dyn Sql,
     claim: &Claim,
     held: Option<&LocalLicense>,
     candidates: &mut Vec<Candidate>,
 ) -> Result<(), Error> {
-    let until: u64 =
-        connection.prepare_cached("SELECT careful_until FROM epoch")?.query_row([], |row| row.get(0))?;
+    let until: u64 = sql.value("SELECT careful_until FROM epoch", &[])?.unwrap_or(0);
     if claim.now >= until {
         return Ok(());
     }

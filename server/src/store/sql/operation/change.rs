@@ -1,10 +1,8 @@
 //! Changes. Each is refused whole or done whole, together with its line in the audit log.
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use crate::error::Error;
 use crate::operation::{Actor, Change, CodeItems, Validation};
-use crate::store::sqlite::{import, stored};
+use crate::store::sql::{Sql, holders, import, strict, values};
 
 /// What the audit log says of a change.
 struct Line {
@@ -13,66 +11,63 @@ struct Line {
     detail: String,
 }
 
-pub(in crate::store::sqlite) fn change(
-    connection: &Connection,
-    change: &Change,
-    by: &Actor,
-) -> Result<(), Error> {
-    let line = carry_out(connection, change, by.now)?;
-    connection
-        .prepare_cached("INSERT INTO audit (at, actor, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![stored(by.now), by.name, line.action, line.subject, line.detail])?;
+pub(in crate::store) fn change(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<(), Error> {
+    let line = carry_out(sql, change, by.now)?;
+    sql.execute(
+        "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+        values![by.now, &by.name, line.action, &line.subject, &line.detail],
+    )?;
     Ok(())
 }
 
-fn carry_out(connection: &Connection, change: &Change, now: u64) -> Result<Line, Error> {
+fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
     let line = |action, subject: &str, detail: String| Line { action, subject: subject.to_owned(), detail };
     Ok(match change {
         Change::Import(file) => {
-            let detail = import::import(connection, file)?;
+            let detail = import::import(sql, file)?;
             line("import licence file", &file.file.file_id, detail)
         }
         Change::MakeCode { handshake_code, organization_id } => {
-            make_code(connection, handshake_code, organization_id, now)?;
+            make_code(sql, handshake_code, organization_id, now)?;
             line("make handshake code", handshake_code, format!("organization {organization_id}"))
         }
         Change::SetDefaultCode { organization_id, handshake_code } => {
-            require_owner(connection, handshake_code, organization_id)?;
-            connection.execute(
+            require_owner(sql, handshake_code, organization_id)?;
+            sql.execute(
                 "UPDATE organization SET default_handshake_code = ?2 WHERE organization_id = ?1",
-                params![organization_id, handshake_code],
+                values![organization_id, handshake_code],
             )?;
             line("set default handshake code", organization_id, handshake_code.clone())
         }
         Change::SetItems { handshake_code, items } => {
-            set_items(connection, handshake_code, items)?;
+            set_items(sql, handshake_code, items)?;
             line("set items of handshake code", handshake_code, items.item_ids.join(", "))
         }
         Change::SetAccess { handshake_code, password_hash, validation } => {
-            set_access(connection, handshake_code, password_hash.as_deref(), validation)?;
+            set_access(sql, handshake_code, password_hash.as_deref(), validation)?;
             let password = if password_hash.is_some() { "with" } else { "without" };
             line("set access of handshake code", handshake_code, format!("{password} session password"))
         }
         Change::ReleaseDevice { item_id, device_uuid } => {
-            let ended = release(connection, item_id, device_uuid, now)?;
+            let ended = release(sql, item_id, device_uuid, now)?;
             line("release device", device_uuid, format!("item {item_id}, {ended} running licences ended"))
         }
         Change::RenameDevice { device_uuid, name } => {
-            rename(connection, device_uuid, name)?;
+            rename(sql, device_uuid, name)?;
             line("rename device", device_uuid, name.clone())
         }
         Change::RevokeItem { item_id } => {
-            revoke(connection, item_id, now)?;
+            revoke(sql, item_id, now)?;
             line("revoke item", item_id, String::new())
         }
         Change::NoteKey { key_id } => line("rotate key", key_id, String::new()),
         Change::MakeToken { name, token_hash } => {
-            make_token(connection, name, token_hash, now)?;
+            make_token(sql, name, token_hash, now)?;
             line("make token", name, String::new())
         }
         Change::RevokeToken { name } => {
             let revoke = "UPDATE admin_token SET revoked_at = ?2 WHERE name = ?1 AND revoked_at IS NULL";
-            require_done(connection.execute(revoke, params![name, stored(now)])?, "token in use", name)?;
+            require_done(sql.execute(revoke, values![name, now])?, "token in use", name)?;
             line("revoke token", name, String::new())
         }
     })
@@ -87,16 +82,16 @@ fn require_done(rows: usize, what: &str, name: &str) -> Result<(), Error> {
 }
 
 /// The owner of a code.
-fn owner(connection: &Connection, handshake_code: &str) -> Result<String, Error> {
-    connection
-        .prepare_cached("SELECT organization_id FROM handshake_code WHERE handshake_code = ?1")?
-        .query_row([handshake_code], |row| row.get(0))
-        .optional()?
-        .ok_or_else(|| unknown("handshake code", handshake_code))
+fn owner(sql: &dyn Sql, handshake_code: &str) -> Result<String, Error> {
+    sql.value(
+        "SELECT organization_id FROM handshake_code WHERE handshake_code = ?1",
+        values![handshake_code],
+    )?
+    .ok_or_else(|| unknown("handshake code", handshake_code))
 }
 
-fn require_owner(connection: &Connection, handshake_code: &str, organization_id: &str) -> Result<(), Error> {
-    let owner = owner(connection, handshake_code)?;
+fn require_owner(sql: &dyn Sql, handshake_code: &str, organization_id: &str) -> Result<(), Error> {
+    let owner = owner(sql, handshake_code)?;
     if owner == organization_id {
         return Ok(());
     }
@@ -105,13 +100,13 @@ fn require_owner(connection: &Connection, handshake_code: &str, organization_id:
     )))
 }
 
-pub(in crate::store::sqlite) fn make_code(
-    connection: &Connection,
+pub(in crate::store::sql) fn make_code(
+    sql: &dyn Sql,
     handshake_code: &str,
     organization_id: &str,
     now: u64,
 ) -> Result<(), Error> {
-    let there = |query: &str, id: &str| connection.prepare_cached(query)?.exists([id]);
+    let there = |query: &str, id: &str| sql.exists(query, values![id]);
     if there("SELECT 1 FROM handshake_code WHERE handshake_code = ?1", handshake_code)? {
         return Err(Error::conflict(format!(
             "there is a handshake code \"{handshake_code}\" already. Choose another one"
@@ -120,30 +115,28 @@ pub(in crate::store::sqlite) fn make_code(
     if !there("SELECT 1 FROM organization WHERE organization_id = ?1", organization_id)? {
         return Err(unknown("organization", organization_id));
     }
-    connection.execute(
+    sql.execute(
         "INSERT INTO handshake_code (handshake_code, organization_id, made_at) VALUES (?1, ?2, ?3)",
-        params![handshake_code, organization_id, stored(now)],
+        values![handshake_code, organization_id, now],
     )?;
     Ok(())
 }
 
-pub(in crate::store::sqlite) fn set_items(
-    connection: &Connection,
+pub(in crate::store::sql) fn set_items(
+    sql: &dyn Sql,
     handshake_code: &str,
     items: &CodeItems,
 ) -> Result<(), Error> {
-    let organization_id = owner(connection, handshake_code)?;
-    connection.execute("DELETE FROM handshake_item WHERE handshake_code = ?1", [handshake_code])?;
+    let organization_id = owner(sql, handshake_code)?;
+    sql.execute("DELETE FROM handshake_item WHERE handshake_code = ?1", values![handshake_code])?;
     for (position, item_id) in (1_i64..).zip(&items.item_ids) {
         if items.item_ids[..position as usize - 1].contains(item_id) {
             return Err(Error::bad_request(format!("item \"{item_id}\" is named twice")));
         }
-        let owner: Option<String> = connection
-            .prepare_cached(
-                "SELECT organization_id FROM license_item JOIN license_file USING (file_id) WHERE item_id = ?1",
-            )?
-            .query_row([item_id], |row| row.get(0))
-            .optional()?;
+        let owner: Option<String> = sql.value(
+            "SELECT organization_id FROM license_item JOIN license_file USING (file_id) WHERE item_id = ?1",
+            values![item_id],
+        )?;
         match owner {
             None => return Err(unknown("item", item_id)),
             Some(owner) if owner != organization_id => {
@@ -154,83 +147,84 @@ pub(in crate::store::sqlite) fn set_items(
             }
             Some(_) => {}
         }
-        connection.execute(
+        sql.execute(
             "INSERT INTO handshake_item (handshake_code, position, item_id) VALUES (?1, ?2, ?3)",
-            params![handshake_code, position, item_id],
+            values![handshake_code, position, item_id],
         )?;
     }
-    connection.execute(
+    sql.execute(
         "UPDATE handshake_code SET own_order = ?2 WHERE handshake_code = ?1",
-        params![handshake_code, items.own_order],
+        values![handshake_code, items.own_order],
     )?;
     Ok(())
 }
 
 fn set_access(
-    connection: &Connection,
+    sql: &dyn Sql,
     handshake_code: &str,
     password_hash: Option<&str>,
     validation: &Validation,
 ) -> Result<(), Error> {
     let validation = serde_json::to_string(validation)
         .map_err(|e| Error::Internal(format!("the validation fields have no JSON form: {e}")))?;
-    let rows = connection.execute(
+    let rows = sql.execute(
         "UPDATE handshake_code SET password_hash = ?2, validation = ?3 WHERE handshake_code = ?1",
-        params![handshake_code, password_hash, validation],
+        values![handshake_code, password_hash, &validation],
     )?;
     require_done(rows, "handshake code", handshake_code)
 }
 
-/// Ends the device's running licences on this side. What the device holds goes on until it has to renew.
-fn release(connection: &Connection, item_id: &str, device_uuid: &str, now: u64) -> Result<usize, Error> {
-    let known = connection
-        .prepare_cached("SELECT 1 FROM device WHERE item_id = ?1 AND device_uuid = ?2")?
-        .exists([item_id, device_uuid])?;
+/// Ends the device's running licences on this side, and frees what it holds. What the device has goes on until it
+/// has to renew.
+fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str, now: u64) -> Result<usize, Error> {
+    let known = sql.exists(
+        "SELECT 1 FROM device WHERE item_id = ?1 AND device_uuid = ?2",
+        values![item_id, device_uuid],
+    )?;
     if !known {
         return Err(Error::not_found(format!("device {device_uuid} has nothing from item \"{item_id}\"")));
     }
-    Ok(connection.execute(
+    holders::release(sql, item_id, device_uuid)?;
+    for (module, allowance) in strict::all_of(sql, item_id, device_uuid)? {
+        strict::put(sql, item_id, device_uuid, module, allowance.given_back(allowance.serial))?;
+    }
+    sql.execute(
         "UPDATE local_license SET valid_until = ?3 WHERE item_id = ?1 AND device_uuid = ?2 AND valid_until > ?3",
-        params![item_id, device_uuid, stored(now)],
-    )?)
+        values![item_id, device_uuid, now],
+    )
 }
 
-fn rename(connection: &Connection, device_uuid: &str, name: &str) -> Result<(), Error> {
-    let known =
-        connection.prepare_cached("SELECT 1 FROM device WHERE device_uuid = ?1")?.exists([device_uuid])?;
+fn rename(sql: &dyn Sql, device_uuid: &str, name: &str) -> Result<(), Error> {
+    let known = sql.exists("SELECT 1 FROM device WHERE device_uuid = ?1", values![device_uuid])?;
     require_done(usize::from(known), "device", device_uuid)?;
-    connection.execute(
+    sql.execute(
         "INSERT INTO device_name (device_uuid, name) VALUES (?1, ?2)
          ON CONFLICT (device_uuid) DO UPDATE SET name = excluded.name",
-        params![device_uuid, name],
+        values![device_uuid, name],
     )?;
     Ok(())
 }
 
-fn revoke(connection: &Connection, item_id: &str, now: u64) -> Result<(), Error> {
-    let revoked: Option<Option<i64>> = connection
-        .query_row("SELECT revoked_at FROM license_item WHERE item_id = ?1", [item_id], |row| row.get(0))
-        .optional()?;
+fn revoke(sql: &dyn Sql, item_id: &str, now: u64) -> Result<(), Error> {
+    let revoked: Option<Option<i64>> =
+        sql.value("SELECT revoked_at FROM license_item WHERE item_id = ?1", values![item_id])?;
     match revoked {
         None => Err(unknown("item", item_id)),
         Some(Some(_)) => Err(Error::conflict(format!("item \"{item_id}\" is revoked already"))),
         Some(None) => {
-            connection.execute(
-                "UPDATE license_item SET revoked_at = ?2 WHERE item_id = ?1",
-                params![item_id, stored(now)],
-            )?;
+            sql.execute("UPDATE license_item SET revoked_at = ?2 WHERE item_id = ?1", values![item_id, now])?;
             Ok(())
         }
     }
 }
 
-fn make_token(connection: &Connection, name: &str, token_hash: &str, now: u64) -> Result<(), Error> {
-    if connection.prepare_cached("SELECT 1 FROM admin_token WHERE name = ?1")?.exists([name])? {
+fn make_token(sql: &dyn Sql, name: &str, token_hash: &str, now: u64) -> Result<(), Error> {
+    if sql.exists("SELECT 1 FROM admin_token WHERE name = ?1", values![name])? {
         return Err(Error::conflict(format!("there is, or was, a token \"{name}\". Choose another name")));
     }
-    connection.execute(
+    sql.execute(
         "INSERT INTO admin_token (name, token_hash, made_at) VALUES (?1, ?2, ?3)",
-        params![name, token_hash, stored(now)],
+        values![name, token_hash, now],
     )?;
     Ok(())
 }

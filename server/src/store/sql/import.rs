@@ -9,61 +9,60 @@
 //! A file that is issued anew renews or extends items, or names a new key of this server. The organization's
 //! first file says whose root key it trusts.
 
-use rusqlite::{Connection, OptionalExtension, params};
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 
 use super::operation::{make_code, set_items};
-use super::stored;
+use super::{Sql, values};
 use crate::error::Error;
 use crate::operation::CodeItems;
 use crate::store::{Import, Organization};
 
 /// Takes the file in, and tells the audit log about it.
-pub(super) fn import(connection: &Connection, import: &Import) -> Result<String, Error> {
+pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
     let file = &import.file;
-    require_known_root(connection, import)?;
-    let old = old_issue(connection, &file.file_id)?;
+    require_known_root(sql, import)?;
+    let old = old_issue(sql, &file.file_id)?;
     if let Some(old) = &old {
         require_newer(old, file)?;
     }
-    connection.execute(
+    sql.execute(
         "INSERT INTO organization (organization_id, name) VALUES (?1, ?2)
          ON CONFLICT (organization_id) DO UPDATE SET name = excluded.name",
-        params![file.organization_id, file.organization_name],
+        values![&file.organization_id, &file.organization_name],
     )?;
-    connection.execute(
+    sql.execute(
         "INSERT INTO license_file (file_id, organization_id, root_key, payload, key_id, signature, imported_at,
                                    server_key_id)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (file_id) DO UPDATE
             SET payload = excluded.payload, signature = excluded.signature, imported_at = excluded.imported_at,
                 server_key_id = excluded.server_key_id",
-        params![
-            file.file_id,
-            file.organization_id,
-            import.root_key.to_string(),
-            import.envelope.payload,
-            import.envelope.key_id,
-            import.envelope.signature,
-            stored(import.now),
-            file.server_key.id()
+        values![
+            &file.file_id,
+            &file.organization_id,
+            &import.root_key.to_string(),
+            &import.envelope.payload,
+            &import.envelope.key_id,
+            &import.envelope.signature,
+            import.now,
+            &file.server_key.id()
         ],
     )?;
     for item in &file.items {
-        put_item(connection, file, item)?;
+        put_item(sql, file, item)?;
     }
     if let Some(code) = &import.handshake_code {
-        make_default_code(connection, import, code)?;
+        make_default_code(sql, import, code)?;
     }
     let how = if old.is_some() { "issued anew" } else { "new" };
     Ok(format!("{how}, organization {}, {} items", file.organization_id, file.items.len()))
 }
 
-fn require_known_root(connection: &Connection, import: &Import) -> Result<(), Error> {
-    let known: Option<String> = connection
-        .prepare_cached("SELECT root_key FROM license_file WHERE organization_id = ?1 LIMIT 1")?
-        .query_row([&import.file.organization_id], |row| row.get(0))
-        .optional()?;
+fn require_known_root(sql: &dyn Sql, import: &Import) -> Result<(), Error> {
+    let known: Option<String> = sql.value(
+        "SELECT root_key FROM license_file WHERE organization_id = ?1 LIMIT 1",
+        values![&import.file.organization_id],
+    )?;
     match known {
         Some(known) if known != import.root_key.to_string() => Err(Error::conflict(format!(
             "licence file \"{}\" is signed by root key {}, but organization \"{}\" has files of another vendor's \
@@ -76,11 +75,9 @@ fn require_known_root(connection: &Connection, import: &Import) -> Result<(), Er
     }
 }
 
-fn old_issue(connection: &Connection, file_id: &str) -> Result<Option<LicenseFile>, Error> {
-    let payload: Option<String> = connection
-        .prepare_cached("SELECT payload FROM license_file WHERE file_id = ?1")?
-        .query_row([file_id], |row| row.get(0))
-        .optional()?;
+fn old_issue(sql: &dyn Sql, file_id: &str) -> Result<Option<LicenseFile>, Error> {
+    let payload: Option<String> =
+        sql.value("SELECT payload FROM license_file WHERE file_id = ?1", values![file_id])?;
     payload
         .map(|text| serde_json::from_str(&text))
         .transpose()
@@ -106,14 +103,14 @@ fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
     }
 }
 
-fn put_item(connection: &Connection, file: &LicenseFile, item: &LicenseItem) -> Result<(), Error> {
+fn put_item(sql: &dyn Sql, file: &LicenseFile, item: &LicenseItem) -> Result<(), Error> {
     let definition = serde_json::to_string(item)
         .map_err(|e| Error::Internal(format!("item \"{}\" has no JSON form: {e}", item.item_id)))?;
-    let rows = connection.execute(
+    let rows = sql.execute(
         "INSERT INTO license_item (item_id, file_id, definition) VALUES (?1, ?2, ?3)
          ON CONFLICT (item_id) DO UPDATE SET definition = excluded.definition
           WHERE license_item.file_id = excluded.file_id",
-        params![item.item_id, file.file_id, definition],
+        values![&item.item_id, &file.file_id, &definition],
     )?;
     if rows == 0 {
         return Err(Error::conflict(format!(
@@ -124,24 +121,23 @@ fn put_item(connection: &Connection, file: &LicenseFile, item: &LicenseItem) -> 
     Ok(())
 }
 
-fn make_default_code(connection: &Connection, import: &Import, code: &str) -> Result<(), Error> {
+fn make_default_code(sql: &dyn Sql, import: &Import, code: &str) -> Result<(), Error> {
     let organization_id = &import.file.organization_id;
-    make_code(connection, code, organization_id, import.now)?;
+    make_code(sql, code, organization_id, import.now)?;
     let item_ids = import.file.items.iter().map(|item| item.item_id.clone()).collect();
-    set_items(connection, code, &CodeItems { item_ids, own_order: false })?;
-    connection.execute(
+    set_items(sql, code, &CodeItems { item_ids, own_order: false })?;
+    sql.execute(
         "UPDATE organization SET default_handshake_code = ?2 WHERE organization_id = ?1",
-        params![organization_id, code],
+        values![organization_id, code],
     )?;
     Ok(())
 }
 
-pub(super) fn organization(connection: &Connection, id: &str) -> Result<Option<Organization>, Error> {
-    Ok(connection
-        .query_row(
-            "SELECT name, default_handshake_code FROM organization WHERE organization_id = ?1",
-            [id],
-            |row| Ok(Organization { name: row.get(0)?, default_handshake_code: row.get(1)? }),
-        )
-        .optional()?)
+pub(in crate::store) fn organization(sql: &dyn Sql, id: &str) -> Result<Option<Organization>, Error> {
+    let row = sql.row(
+        "SELECT name, default_handshake_code FROM organization WHERE organization_id = ?1",
+        values![id],
+    )?;
+    row.map(|mut row| Ok(Organization { name: row.take(0)?, default_handshake_code: row.take(1)? }))
+        .transpose()
 }

@@ -1,0 +1,341 @@
+//! Whether an item has room for a request: each charge way's own rule, and what is granted by it.
+//!
+//! | charge way | rule | until when, beside the item's validity |
+//! | --- | --- | --- |
+//! | barcode scans | [`per_barcode_scan`](crate::policy::per_barcode_scan), [`strict_allowance`] | – |
+//! | pages | [`per_page`](crate::policy::per_page), [`strict_allowance`] | – |
+//! | client devices, active devices | [`per_client_device`](crate::policy::per_client_device) | its window |
+//! | servers | [`per_server`](crate::policy::per_server) | its window |
+//! | domain | [`per_domain`](crate::policy::per_domain) | – |
+//! | concurrent devices | [`per_concurrent_device`](crate::policy::per_concurrent_device) | the slot, once overused |
+//! | concurrent instances | [`per_concurrent_instance`](crate::policy::per_concurrent_instance) | the slot, once overused |
+
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::message::{Meter, MeterState, Metered};
+use seatmeter_protocol::page_module::{PAGE_MODULES, page_module_name};
+
+use crate::error::Refusal;
+use crate::policy::grace::{DEVICE_GRACE_PERCENT, METERED_GRACE_PERCENT, grace};
+use crate::policy::holders::Hold;
+use crate::policy::metered::{Standing, standing};
+use crate::policy::overuse::OveruseRule;
+use crate::policy::per_page::PageCounts;
+use crate::policy::running::Admission;
+use crate::policy::strict_allowance::{self, Allowance, Allowances};
+use crate::policy::{
+    Claim, ItemState, per_barcode_scan, per_client_device, per_concurrent_device, per_concurrent_instance,
+    per_domain, per_page, per_server, validity,
+};
+
+/// What an item grants to a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Seats of the device; 0 where the charge way has none.
+    pub seats: u32,
+    /// What the device holds from now on, so that others cannot have it.
+    pub hold: Option<Hold>,
+    /// Strict items: what the device may count, by module.
+    pub allowances: Vec<(u32, Allowance)>,
+}
+
+/// How much of one module is used; module 0 is that of scans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// The module.
+    pub module: u32,
+    /// By all devices.
+    pub used: u64,
+    /// Strict items: the sum of what all devices are allowed.
+    pub allowed: u64,
+    /// Strict items: devices that are allowed more than they have used.
+    pub devices: u64,
+    /// Strict items: what the device that asks is allowed.
+    pub own: Allowance,
+}
+
+/// What the item grants.
+///
+/// # Errors
+/// By the rule of its charge way.
+pub fn room(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Room, Refusal> {
+    let occupied = &state.occupied;
+    let held = |hold: Hold| Room { hold: Some(hold), ..Room::default() };
+    match item.charge_way {
+        ChargeWay::BarcodeScan => {
+            let modules = [0];
+            per_barcode_scan::decide(item, state.used_of(0).used)?;
+            allowances(claim, item, state, &modules)
+        }
+        ChargeWay::Page => {
+            let modules = page_modules(&claim.modules);
+            per_page::decide(item, &page_counts(state), &modules)?;
+            allowances(claim, item, state, &modules)
+        }
+        ChargeWay::ClientDevice | ChargeWay::ActiveDevice => {
+            if claim.deployment_type == DeploymentType::Browser {
+                per_client_device::browser_device("", &claim.website)?;
+            }
+            per_client_device::decide(item, occupied, claim.now).map(|(_, hold)| held(hold))
+        }
+        ChargeWay::Server => {
+            per_server::decide(claim.deployment_type, item, occupied, claim.now).map(|(_, hold)| held(hold))
+        }
+        ChargeWay::Domain => {
+            let domains = per_domain::Domains::listed(&item.domains).map_err(|why| {
+                Refusal::new(ErrorCode::NO_ITEM_FITS, format!("item \"{}\" {why}", item.item_id))
+            })?;
+            per_domain::decide(&item.item_id, &domains, &claim.website).map(|()| Room::default())
+        }
+        ChargeWay::ConcurrentDevice => {
+            per_concurrent_device::decide(item, state.excess_of_year, occupied, claim.now)
+                .map(|admission| Room { hold: held_by(admission), ..Room::default() })
+        }
+        ChargeWay::ConcurrentInstance => {
+            let seats = per_concurrent_instance::seats(claim, item, state.running_seats)?;
+            per_concurrent_instance::admit(item, seats, state.excess_of_year, occupied, claim.now)
+                .map(|admission| Room { seats, hold: held_by(admission), ..Room::default() })
+        }
+        _ => Err(Refusal::new(
+            ErrorCode::CHARGE_WAY_MISMATCH,
+            format!(
+                "item \"{}\" has a charge way that this license server does not know; update it",
+                item.item_id
+            ),
+        )),
+    }
+}
+
+/// First instant at which a local licence with this room is no longer good without renewal.
+#[must_use]
+pub fn valid_until(room: &Room, item: &LicenseItem, claim: &Claim) -> u64 {
+    let by_item = validity::valid_until(item, claim.buffer_days, claim.now);
+    room.hold.map_or(by_item, |hold| hold.until.min(by_item))
+}
+
+/// The name under which a device holds seats: its UUID; in a browser, with the origin, where it has one.
+#[must_use]
+pub fn holder_name(claim: &Claim, device_uuid: &str) -> String {
+    let by_origin = match claim.deployment_type {
+        DeploymentType::Browser => per_client_device::browser_device(device_uuid, &claim.website).ok(),
+        _ => None,
+    };
+    by_origin.unwrap_or_else(|| device_uuid.to_owned())
+}
+
+fn held_by(admission: Admission) -> Option<Hold> {
+    match admission {
+        Admission::Free => None,
+        Admission::PerSlot(hold) => Some(hold),
+    }
+}
+
+/// The page modules among the modules that are asked for; the others are features of the product.
+fn page_modules(asked: &[String]) -> Vec<u32> {
+    let number =
+        |name: &String| PAGE_MODULES.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
+    asked.iter().filter_map(number).collect()
+}
+
+fn page_counts(state: &ItemState) -> PageCounts {
+    PageCounts(PAGE_MODULES.map(|(_, module)| state.used_of(module).used))
+}
+
+/// Every module that an item counts, with its quota.
+#[must_use]
+pub fn quotas(item: &LicenseItem) -> Vec<(u32, u64)> {
+    match item.charge_way {
+        ChargeWay::BarcodeScan => vec![(0, item.quota)],
+        ChargeWay::Page => {
+            let quotas = PageCounts::from(item.page_quotas.unwrap_or_default());
+            PAGE_MODULES
+                .iter()
+                .map(|(_, module)| *module)
+                .zip(quotas.0)
+                .filter(|(_, quota)| *quota > 0)
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What the device may count under a strict item. A module that is asked for must have something left; of
+/// modules that are not asked for one is enough.
+fn allowances(claim: &Claim, item: &LicenseItem, state: &ItemState, asked: &[u32]) -> Result<Room, Refusal> {
+    let mut room = Room::default();
+    if !item.strict {
+        return Ok(room);
+    }
+    let mut first_refusal = None;
+    let serial = validity::next_serial(state.newest_serial, claim.now);
+    for (module, quota) in quotas(item) {
+        let used = state.used_of(module);
+        let devices = used.devices + u64::from(used.own.unused() == 0);
+        let all = Allowances { quota, allowed: used.allowed, devices };
+        let name = match module {
+            0 => item.item_id.clone(),
+            _ => format!("{}, {} pages", item.item_id, page_module_name(module)),
+        };
+        match strict_allowance::decide(&name, &all, used.own, claim.needed, serial) {
+            Ok(allowance) => room.allowances.push((module, allowance)),
+            Err(refusal) if asked.contains(&module) => return Err(refusal),
+            Err(refusal) => {
+                room.allowances.push((module, Allowance { serial, ..used.own }));
+                first_refusal.get_or_insert(refusal);
+            }
+        }
+    }
+    match first_refusal {
+        Some(refusal) if room.allowances.iter().all(|(_, allowance)| allowance.unused() == 0) => Err(refusal),
+        _ => Ok(room),
+    }
+}
+
+/// How far an item is used at an instant, for the people who use it.
+#[must_use]
+pub fn meters(item: &LicenseItem, state: &ItemState, now: u64) -> Vec<Meter> {
+    let held = state.occupied.by_others + state.occupied.own.map_or(0, |hold| hold.seats);
+    let devices = |grace| {
+        let state = match held {
+            held if held < item.quota => MeterState::Within,
+            held if held < item.quota.saturating_add(grace) => MeterState::InGrace,
+            _ => MeterState::UsedUp,
+        };
+        vec![Meter { of: Metered::Devices, module: 0, quota: item.quota, used: held, grace, state }]
+    };
+    match item.charge_way {
+        ChargeWay::BarcodeScan | ChargeWay::Page => {
+            quotas(item).into_iter().map(|(module, quota)| metered(item, module, quota, state)).collect()
+        }
+        ChargeWay::ClientDevice | ChargeWay::ActiveDevice => devices(grace(item.quota, DEVICE_GRACE_PERCENT)),
+        ChargeWay::Server => devices(0),
+        ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance => {
+            let rule = OveruseRule::of(item);
+            let overused = rule.is_overused(state.excess_of_year, now);
+            vec![Meter {
+                of: Metered::Excess,
+                module: 0,
+                quota: rule.budget_at(now),
+                used: state.excess_of_year,
+                grace: 0,
+                state: if overused { MeterState::Overused } else { MeterState::Within },
+            }]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn metered(item: &LicenseItem, module: u32, quota: u64, state: &ItemState) -> Meter {
+    let used = state.used_of(module).used;
+    Meter {
+        of: if item.charge_way == ChargeWay::Page { Metered::Pages } else { Metered::Scans },
+        module,
+        quota,
+        used,
+        grace: grace(quota, METERED_GRACE_PERCENT),
+        state: match standing(used, quota) {
+            Standing::Within => MeterState::Within,
+            Standing::InGrace => MeterState::InGrace,
+            Standing::UsedUp => MeterState::UsedUp,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture::{EXPIRY, START, claim};
+    use crate::policy::holders::Occupied;
+    use seatmeter_protocol::license::{DAY_SECONDS, PageQuotas};
+
+    fn item(charge_way: ChargeWay, quota: u64) -> LicenseItem {
+        LicenseItem::new("item", charge_way, quota, START, EXPIRY)
+    }
+
+    #[test]
+    fn a_seat_with_a_window_ends_with_it_and_one_without_by_the_items_rules() {
+        for (way, days) in [
+            (ChargeWay::ClientDevice, 7),
+            (ChargeWay::Server, 1),
+            (ChargeWay::ConcurrentDevice, 7),
+            (ChargeWay::ConcurrentInstance, 7),
+        ] {
+            let (item, claim) = (item(way, 4), claim(1));
+            let room = room(&claim, &item, &ItemState::default()).unwrap();
+            assert_eq!(valid_until(&room, &item, &claim), START + days * DAY_SECONDS, "{way:?}");
+            let holds = matches!(way, ChargeWay::ClientDevice | ChargeWay::Server);
+            assert_eq!(room.hold.is_some(), holds, "{way:?}");
+        }
+    }
+
+    #[test]
+    fn an_overused_item_is_granted_by_the_slot() {
+        let state = ItemState { excess_of_year: 4_001, ..ItemState::default() };
+        for way in [ChargeWay::ConcurrentDevice, ChargeWay::ConcurrentInstance] {
+            let (item, claim) = (item(way, 4), claim(1));
+            let room = room(&claim, &item, &state).unwrap();
+            assert_eq!(valid_until(&room, &item, &claim), START + 180 + 60, "{way:?}");
+            assert_eq!(meters(&item, &state, START)[0].state, MeterState::Overused);
+        }
+    }
+
+    #[test]
+    fn a_strict_item_comes_with_allowances_and_another_without() {
+        let strict = LicenseItem { strict: true, ..item(ChargeWay::BarcodeScan, 1_000) };
+        let granted = room(&claim(1), &strict, &ItemState::default()).unwrap();
+        let [(0, allowance)] = granted.allowances.as_slice() else { panic!("{granted:?}") };
+        // Half of 1 050, for one device.
+        assert_eq!((allowance.allowed, allowance.used), (525, 0));
+        let plain = item(ChargeWay::BarcodeScan, 1_000);
+        assert_eq!(room(&claim(1), &plain, &ItemState::default()), Ok(Room::default()));
+    }
+
+    #[test]
+    fn a_strict_page_item_needs_something_left_in_each_module_that_is_asked_for() {
+        let page_quotas = Some(PageQuotas { core: 100, ocr: 100, ..PageQuotas::default() });
+        let item = LicenseItem { strict: true, page_quotas, ..item(ChargeWay::Page, 0) };
+        let gone = Used { module: 4, allowed: 105, devices: 1, ..Used::default() };
+        let state = ItemState { used: vec![gone], ..ItemState::default() };
+        let asking = |modules: &[&str]| {
+            let modules = modules.iter().map(|name| (*name).to_owned()).collect();
+            room(&Claim { modules, ..claim(1) }, &item, &state).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(asking(&["OCR"]), Err(ErrorCode::USED_UP));
+        for modules in [&["CORE"][..], &[]] {
+            let allowed: Vec<_> = asking(modules)
+                .unwrap()
+                .allowances
+                .iter()
+                .map(|(module, own)| (*module, own.allowed))
+                .collect();
+            assert_eq!(allowed, [(1, 52), (4, 0)], "{modules:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_holds_a_seat_counts_once_in_the_meter() {
+        let occupied =
+            Occupied { by_others: 10, own: Some(Hold { seats: 1, until: START + 1 }), first_free_at: None };
+        let state = ItemState { occupied, ..ItemState::default() };
+        let meter = meters(&item(ChargeWay::ClientDevice, 10), &state, START)[0];
+        assert_eq!((meter.used, meter.grace, meter.state), (11, 1, MeterState::UsedUp));
+        assert!(room(&claim(1), &item(ChargeWay::ClientDevice, 10), &state).is_ok(), "it keeps its seat");
+    }
+
+    #[test]
+    fn a_browser_holds_its_seat_by_origin() {
+        let browser = Claim {
+            deployment_type: DeploymentType::Browser,
+            website: "https://Shop.example".into(),
+            ..claim(1)
+        };
+        assert_eq!(holder_name(&browser, "ab"), "ab@https://shop.example:443");
+        assert_eq!(holder_name(&claim(1), "ab"), "ab");
+        let item = item(ChargeWay::ClientDevice, 10);
+        assert!(room(&browser, &item, &ItemState::default()).is_ok());
+        let none = Claim { website: String::new(), ..browser };
+        let refusal = room(&none, &item, &ItemState::default()).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::VALIDATION_FIELD_MISMATCH);
+    }
+}

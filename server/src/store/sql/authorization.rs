@@ -1,0 +1,234 @@
+//! One authorisation: read what the rules need, let them decide, write the grant.
+
+use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::message::Meter;
+use seatmeter_protocol::signature::{PublicKey, Signed};
+
+use super::epoch::{careful, epoch};
+use super::{Sql, account, activity, held, holders, strict, values};
+use crate::error::{Error, Refusal};
+use crate::operation::Validation;
+use crate::policy::handshake::{self, Asked, Known};
+use crate::policy::item_choice::NoItem;
+use crate::policy::room::{holder_name, meters};
+use crate::policy::{self, Candidate, Grant, Order, access};
+use crate::store::{Authorization, Decision, Granted};
+
+/// What is known of a handshake code.
+struct Code {
+    name: String,
+    password_hash: Option<String>,
+    validation: Validation,
+    order: Order,
+}
+
+pub(in crate::store) fn authorize(sql: &dyn Sql, request: &Authorization) -> Result<Decision, Error> {
+    let asked = Asked { handshake_code: &request.handshake_code, organization_id: &request.organization_id };
+    let code = code(sql, handshake::resolve(asked, &known(sql, asked)?)?)?;
+    if let Some(hash) = &code.password_hash
+        && request.proven_hash.as_ref() != Some(hash)
+    {
+        return Ok(Decision::ProvePassword(hash.clone()));
+    }
+    access::may_use(&request.validation, &code.validation)?;
+    let holder = holder_name(&request.claim, &request.device.uuid);
+    let epoch = epoch(sql)?;
+    let parent = held::follow_history(sql, request, &epoch)?;
+    let mut candidates = candidates(sql, request, &code.name, &holder)?;
+    careful(sql, &request.claim, request.held.as_ref(), &mut candidates)?;
+    let grant = policy::decide(&request.claim, &candidates, code.order)
+        .map_err(|no| explain(sql, no, &candidates, &holder))?;
+    let Candidate { item, state, .. } = candidates.swap_remove(grant.candidate);
+    let license_id = remember(sql, request, &code.name, &holder, &item, &grant)?;
+    let meters = meters_after(&item, state, &grant, request.claim.now);
+    let File { envelope, root_key, server_key_id } = license_file(sql, &item.item_id)?;
+    Ok(Decision::Granted(Box::new(Granted {
+        handshake_code: code.name,
+        license_id,
+        item,
+        license_file: envelope,
+        root_key,
+        server_key_id,
+        grant,
+        parent,
+        epoch,
+        meters,
+    })))
+}
+
+fn known(sql: &dyn Sql, asked: Asked<'_>) -> Result<Known, Error> {
+    let code_owner = sql.value(
+        "SELECT organization_id FROM handshake_code WHERE handshake_code = ?1",
+        values![asked.handshake_code],
+    )?;
+    let organization: Option<Option<String>> = sql.value(
+        "SELECT default_handshake_code FROM organization WHERE organization_id = ?1",
+        values![asked.organization_id],
+    )?;
+    Ok(Known { code_owner, organization: organization.is_some(), default_code: organization.flatten() })
+}
+
+fn code(sql: &dyn Sql, name: String) -> Result<Code, Error> {
+    let found = sql.row(
+        "SELECT password_hash, validation, own_order FROM handshake_code WHERE handshake_code = ?1",
+        values![&name],
+    )?;
+    let mut row = found.ok_or_else(|| Error::Store(format!("handshake code \"{name}\" has gone")))?;
+    let validation = serde_json::from_str(&row.take::<String>(1)?)
+        .map_err(|e| Error::Store(format!("the validation fields of code \"{name}\" are damaged: {e}")))?;
+    let order = if row.take(2)? { Order::AsListed } else { Order::ByRule };
+    Ok(Code { name, password_hash: row.take(0)?, validation, order })
+}
+
+fn candidates(
+    sql: &dyn Sql,
+    request: &Authorization,
+    handshake_code: &str,
+    holder: &str,
+) -> Result<Vec<Candidate>, Error> {
+    let rows = sql.query(
+        "SELECT item.definition, CASE WHEN item.revoked_at IS NULL THEN 0 ELSE 1 END
+           FROM handshake_item JOIN license_item AS item USING (item_id)
+          WHERE handshake_item.handshake_code = ?1
+          ORDER BY handshake_item.position",
+        values![handshake_code],
+    )?;
+    let mut candidates = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        let item = account::read_item(&row.take::<String>(0)?)?;
+        let state = account::state(sql, &item, &request.device.uuid, holder, request.claim.now)?;
+        candidates.push(Candidate { item, revoked: row.take(1)?, state });
+    }
+    Ok(candidates)
+}
+
+/// Adds who holds the seats to a refusal for want of seats.
+fn explain(sql: &dyn Sql, no: NoItem, candidates: &[Candidate], holder: &str) -> Error {
+    let NoItem { nearest, mut refusal } = no;
+    let item = nearest.map(|index| &candidates[index].item);
+    if let (Some(item), Some(numbers)) = (item, &mut refusal.numbers)
+        && numbers.next_free_at.is_some()
+    {
+        match holders::list(sql, &item.item_id, holder) {
+            Ok(holders) => numbers.holders = holders,
+            Err(error) => return error,
+        }
+    }
+    Error::Refused(Refusal { ..refusal })
+}
+
+/// How the item stands with this grant.
+fn meters_after(item: &LicenseItem, state: policy::ItemState, grant: &Grant, now: u64) -> Vec<Meter> {
+    let mut state = state;
+    if grant.hold.is_some() {
+        state.occupied.own = grant.hold;
+    }
+    meters(item, &state, now)
+}
+
+/// Writes the grant; gives the id of the local licence. A renewal keeps its id, so that the rows do not grow with
+/// the years, and a report can name one that has run out long ago.
+fn remember(
+    sql: &dyn Sql,
+    request: &Authorization,
+    handshake_code: &str,
+    holder: &str,
+    item: &LicenseItem,
+    grant: &Grant,
+) -> Result<String, Error> {
+    let (device, now, item_id) = (&request.device, request.claim.now, &item.item_id);
+    sql.execute(
+        "INSERT INTO device (item_id, device_uuid, friendly_name, library_version, newest_serial,
+                             first_seen_at, last_seen_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+         ON CONFLICT (item_id, device_uuid) DO UPDATE
+            SET friendly_name = excluded.friendly_name, library_version = excluded.library_version,
+                newest_serial = excluded.newest_serial,
+                last_seen_at = CASE WHEN device.last_seen_at > excluded.last_seen_at
+                                    THEN device.last_seen_at ELSE excluded.last_seen_at END",
+        values![item_id, &device.uuid, &device.friendly_name, &device.library_version, grant.serial, now],
+    )?;
+    let license_id = put_license(sql, request, handshake_code, holder, item_id, grant)?;
+    if let Some(hold) = grant.hold {
+        holders::hold(sql, item_id, holder, &device.uuid, hold)?;
+    }
+    if grant.seats > 0 {
+        activity::note_seats(sql, item_id, &device.uuid, grant.seats, now)?;
+    }
+    for (module, allowance) in &grant.allowances {
+        strict::put(sql, item_id, &device.uuid, *module, *allowance)?;
+    }
+    Ok(license_id)
+}
+
+fn put_license(
+    sql: &dyn Sql,
+    request: &Authorization,
+    handshake_code: &str,
+    holder: &str,
+    item_id: &str,
+    grant: &Grant,
+) -> Result<String, Error> {
+    let renewed: Option<String> = sql.value(
+        "UPDATE local_license SET serial = ?5, seats = ?6, issued_at = ?7, valid_until = ?8, holder = ?9
+          WHERE item_id = ?1 AND license_id =
+                (SELECT license_id FROM local_license
+                  WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3 AND seats_asked = ?4
+                  ORDER BY serial DESC LIMIT 1)
+         RETURNING license_id",
+        values![
+            item_id,
+            &request.device.uuid,
+            handshake_code,
+            request.claim.seats,
+            grant.serial,
+            grant.seats,
+            request.claim.now,
+            grant.valid_until,
+            holder
+        ],
+    )?;
+    if let Some(license_id) = renewed {
+        return Ok(license_id);
+    }
+    sql.execute(
+        "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, seats_asked, seats,
+                                    issued_at, valid_until, holder)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        values![
+            item_id,
+            &request.license_id,
+            &request.device.uuid,
+            handshake_code,
+            grant.serial,
+            request.claim.seats,
+            grant.seats,
+            request.claim.now,
+            grant.valid_until,
+            holder
+        ],
+    )?;
+    Ok(request.license_id.clone())
+}
+
+/// A licence file as it was imported.
+struct File {
+    envelope: Signed,
+    root_key: PublicKey,
+    server_key_id: String,
+}
+
+fn license_file(sql: &dyn Sql, item_id: &str) -> Result<File, Error> {
+    let found = sql.row(
+        "SELECT payload, key_id, signature, root_key, server_key_id FROM license_file
+          WHERE file_id = (SELECT file_id FROM license_item WHERE item_id = ?1)",
+        values![item_id],
+    )?;
+    let mut row = found.ok_or_else(|| Error::Store(format!("item \"{item_id}\" has no licence file")))?;
+    let envelope = Signed { payload: row.take(0)?, key_id: row.take(1)?, signature: row.take(2)? };
+    let root_key = row
+        .take::<String>(3)?
+        .parse()
+        .map_err(|e| Error::Store(format!("the root key of item \"{item_id}\": {e}")))?;
+    Ok(File { envelope, root_key, server_key_id: row.take(4)? })
+}

@@ -1,0 +1,118 @@
+//! Local licences that devices bring back.
+//!
+//! A server that was restored from a backup older than a grant does not know it. It believes its own
+//! signature, which the caller has checked, and remembers the grant again: usage can be booked to it, and its
+//! seats count as running.
+
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::message::DeviceFacts;
+
+use super::{Sql, account, activity, holders, strict, values};
+use crate::error::Error;
+use crate::policy::clone::{self, Shown};
+use crate::policy::holders::Hold;
+use crate::policy::strict_allowance::Allowance;
+use crate::store::Authorization;
+
+/// Sees whether the device goes on from where it was; gives the parent of its next licence.
+pub(super) fn follow_history(sql: &dyn Sql, request: &Authorization, epoch: &str) -> Result<String, Error> {
+    let (uuid, scope) = (&request.device.uuid, &request.scope);
+    if let Some(held) = &request.held {
+        remember(sql, held, &request.device)?;
+    }
+    if scope.is_empty() {
+        return Ok(String::new());
+    }
+    let before: Option<String> = sql.value(
+        "SELECT shown_license FROM device_history WHERE device_uuid = ?1 AND scope = ?2",
+        values![uuid, scope],
+    )?;
+    let shown = request.held.as_ref().map(|held| Shown {
+        generation: &held.generation,
+        parent: &held.parent,
+        of_this_life: held.epoch == epoch,
+    });
+    clone::goes_on(shown, before.as_deref())?;
+    let Some(shown) = shown else { return Ok(before.unwrap_or_default()) };
+    sql.execute(
+        "INSERT INTO device_history (device_uuid, scope, shown_license) VALUES (?1, ?2, ?3)
+         ON CONFLICT (device_uuid, scope) DO UPDATE SET shown_license = excluded.shown_license",
+        values![uuid, scope, shown.generation],
+    )?;
+    Ok(shown.generation.to_owned())
+}
+
+/// Remembers a licence that this server has signed, where it was forgotten. One from an item that is not here any
+/// more cannot be.
+pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts) -> Result<(), Error> {
+    let known: Option<u32> = sql.value(
+        "SELECT serial FROM local_license WHERE item_id = ?1 AND license_id = ?2",
+        values![&held.item_id, &held.license_id],
+    )?;
+    if known.is_some_and(|serial| serial >= held.serial) || account::item(sql, &held.item_id)?.is_none() {
+        return Ok(());
+    }
+    sql.execute(
+        "INSERT INTO device (item_id, device_uuid, friendly_name, library_version, newest_serial,
+                             first_seen_at, last_seen_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+         ON CONFLICT (item_id, device_uuid) DO UPDATE
+            SET newest_serial = CASE WHEN device.newest_serial > excluded.newest_serial
+                                     THEN device.newest_serial ELSE excluded.newest_serial END",
+        values![
+            &held.item_id,
+            &held.device_uuid,
+            &device.friendly_name,
+            &device.library_version,
+            held.serial,
+            held.issued_at
+        ],
+    )?;
+    sql.execute(
+        "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, seats_asked, seats,
+                                    issued_at, valid_until, holder)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?3)
+         ON CONFLICT (item_id, license_id) DO UPDATE
+            SET serial = excluded.serial, seats = excluded.seats, issued_at = excluded.issued_at,
+                valid_until = excluded.valid_until",
+        values![
+            &held.item_id,
+            &held.license_id,
+            &held.device_uuid,
+            &held.handshake_code,
+            held.serial,
+            held.seats,
+            held.issued_at,
+            held.valid_until
+        ],
+    )?;
+    hold_again(sql, held)
+}
+
+/// What the device holds by a licence that was forgotten.
+fn hold_again(sql: &dyn Sql, held: &LocalLicense) -> Result<(), Error> {
+    let (item_id, uuid) = (&held.item_id, &held.device_uuid);
+    match held.charge_way {
+        ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server => {
+            let own = holders::own(sql, item_id, uuid)?;
+            if own.is_none_or(|own| own.until < held.valid_until) {
+                holders::hold(sql, item_id, uuid, uuid, Hold { seats: 1, until: held.valid_until })?;
+            }
+        }
+        ChargeWay::ConcurrentInstance => {
+            activity::note_seats(sql, item_id, uuid, held.seats, held.issued_at)?;
+        }
+        _ => {}
+    }
+    for allowance in &held.allowances {
+        let known = strict::own(sql, item_id, uuid, allowance.module)?.unwrap_or_default();
+        let again = Allowance {
+            serial: held.serial.max(known.serial),
+            allowed: allowance.allowed.max(known.allowed),
+            used: known.used,
+        };
+        strict::put(sql, item_id, uuid, allowance.module, again)?;
+    }
+    Ok(())
+}

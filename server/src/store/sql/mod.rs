@@ -1,0 +1,189 @@
+//! What every SQL store does with a request: one set of statements, and the narrow way to the engine.
+//!
+//! Each function here runs within a transaction that its store has begun and will make durable. The statements are
+//! plain SQL: numbered parameters, `INSERT … ON CONFLICT`, `RETURNING`; whole numbers of 64 bits, texts and bytes,
+//! with 0 and 1 for no and yes. So the stores decide alike, because they run the same code.
+
+mod account;
+mod activity;
+mod authorization;
+mod epoch;
+mod held;
+mod holders;
+mod import;
+mod operation;
+mod strict;
+mod usage;
+
+use crate::error::Error;
+
+pub(super) use activity::count_all as count_activity;
+pub(super) use authorization::authorize;
+pub(super) use epoch::renew as renew_epoch;
+pub(super) use import::organization;
+pub(super) use operation::{change, look, token_hashes};
+pub(super) use usage::record;
+
+/// A connection within a transaction.
+pub(super) trait Sql {
+    /// Runs a statement; how many rows it has changed.
+    fn execute(&self, statement: &str, parameters: &[Value<'_>]) -> Result<usize, Error>;
+
+    /// Runs a statement; the rows that it gives.
+    fn query(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, Error>;
+}
+
+impl dyn Sql + '_ {
+    /// The first row, if there is one.
+    pub(super) fn row(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Option<Row>, Error> {
+        Ok(self.query(statement, parameters)?.into_iter().next())
+    }
+
+    /// The first column of the first row, if there is one.
+    pub(super) fn value<T: Column>(
+        &self,
+        statement: &str,
+        parameters: &[Value<'_>],
+    ) -> Result<Option<T>, Error> {
+        self.row(statement, parameters)?.map(|mut row| row.take(0)).transpose()
+    }
+
+    /// Whether there is a row.
+    pub(super) fn exists(&self, statement: &str, parameters: &[Value<'_>]) -> Result<bool, Error> {
+        Ok(!self.query(statement, parameters)?.is_empty())
+    }
+}
+
+/// A parameter of a statement.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Null,
+    Integer(i64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+/// What a column holds.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Field {
+    #[default]
+    Null,
+    Integer(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// A row of an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Row(pub(super) Vec<Field>);
+
+impl Row {
+    /// Takes a column out.
+    pub(super) fn take<T: Column>(&mut self, column: usize) -> Result<T, Error> {
+        let field = self.0.get_mut(column).map(std::mem::take).unwrap_or_default();
+        T::from_field(field).ok_or_else(|| Error::Store(format!("column {column} of a row is damaged")))
+    }
+}
+
+/// What can be read out of a column.
+pub(super) trait Column: Sized {
+    /// `None` when the field holds something else.
+    fn from_field(field: Field) -> Option<Self>;
+}
+
+impl Column for i64 {
+    fn from_field(field: Field) -> Option<Self> {
+        if let Field::Integer(number) = field { Some(number) } else { None }
+    }
+}
+
+impl Column for u64 {
+    fn from_field(field: Field) -> Option<Self> {
+        i64::from_field(field)?.try_into().ok()
+    }
+}
+
+impl Column for u32 {
+    fn from_field(field: Field) -> Option<Self> {
+        i64::from_field(field)?.try_into().ok()
+    }
+}
+
+impl Column for bool {
+    fn from_field(field: Field) -> Option<Self> {
+        Some(i64::from_field(field)? != 0)
+    }
+}
+
+impl Column for String {
+    fn from_field(field: Field) -> Option<Self> {
+        if let Field::Text(text) = field { Some(text) } else { None }
+    }
+}
+
+impl Column for Vec<u8> {
+    fn from_field(field: Field) -> Option<Self> {
+        if let Field::Bytes(bytes) = field { Some(bytes) } else { None }
+    }
+}
+
+impl<T: Column> Column for Option<T> {
+    fn from_field(field: Field) -> Option<Self> {
+        if let Field::Null = field { Some(None) } else { T::from_field(field).map(Some) }
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Value<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<u32> for Value<'_> {
+    fn from(number: u32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+/// Instants beyond the year 292 277 026 596 are all the same.
+impl From<u64> for Value<'_> {
+    fn from(number: u64) -> Self {
+        Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(yes: bool) -> Self {
+        Self::Integer(yes.into())
+    }
+}
+
+/// The parameters of a statement.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { &[$($crate::store::sql::Value::from($value)),*] };
+}
+pub(super) use values;

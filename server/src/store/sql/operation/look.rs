@@ -1,0 +1,128 @@
+//! Lists.
+
+use seatmeter_protocol::license::LicenseItem;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::operation::{
+    AuditRow, CodeRow, DeviceRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow, Validation, View,
+};
+use crate::store::sql::{Row, Sql, Value, values};
+
+pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Listing, Error> {
+    Ok(match view {
+        View::Organizations => Listing::Organizations(organizations(sql)?),
+        View::Items => Listing::Items(items(sql)?),
+        View::Codes => Listing::Codes(codes(sql)?),
+        View::Devices { item_id } => Listing::Devices(devices(sql, item_id.as_deref(), now)?),
+        View::Audit => Listing::Audit(audit(sql)?),
+        View::Tokens => Listing::Tokens(tokens(sql)?),
+    })
+}
+
+/// Name and hash of every token that is not revoked.
+pub(in crate::store) fn token_hashes(sql: &dyn Sql) -> Result<Vec<(String, String)>, Error> {
+    rows(sql, "SELECT name, token_hash FROM admin_token WHERE revoked_at IS NULL", &[], |mut row| {
+        Ok((row.take(0)?, row.take(1)?))
+    })
+}
+
+fn rows<T>(
+    sql: &dyn Sql,
+    query: &str,
+    parameters: &[Value<'_>],
+    read: impl FnMut(Row) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    sql.query(&format!("{query} LIMIT {ROWS_MAX}"), parameters)?.into_iter().map(read).collect()
+}
+
+fn json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|e| Error::Store(format!("a row of the database is damaged: {e}")))
+}
+
+fn organizations(sql: &dyn Sql) -> Result<Vec<OrganizationRow>, Error> {
+    let query =
+        "SELECT organization_id, name, default_handshake_code FROM organization ORDER BY organization_id";
+    rows(sql, query, &[], |mut row| {
+        Ok(OrganizationRow {
+            organization_id: row.take(0)?,
+            name: row.take(1)?,
+            default_handshake_code: row.take(2)?,
+        })
+    })
+}
+
+fn items(sql: &dyn Sql) -> Result<Vec<ItemRow>, Error> {
+    let query = "SELECT file_id, organization_id, revoked_at, definition
+                   FROM license_item JOIN license_file USING (file_id) ORDER BY organization_id, item_id";
+    rows(sql, query, &[], |mut row| {
+        let item: LicenseItem = json(&row.take::<String>(3)?)?;
+        Ok(ItemRow { file_id: row.take(0)?, organization_id: row.take(1)?, revoked_at: row.take(2)?, item })
+    })
+}
+
+fn codes(sql: &dyn Sql) -> Result<Vec<CodeRow>, Error> {
+    let query = "SELECT handshake_code, organization_id, CASE WHEN password_hash IS NULL THEN 0 ELSE 1 END, validation, own_order
+                   FROM handshake_code ORDER BY organization_id, handshake_code";
+    let mut codes = rows(sql, query, &[], |mut row| {
+        let validation: Validation = json(&row.take::<String>(3)?)?;
+        Ok(CodeRow {
+            handshake_code: row.take(0)?,
+            organization_id: row.take(1)?,
+            has_password: row.take(2)?,
+            validation,
+            own_order: row.take(4)?,
+            item_ids: Vec::new(),
+        })
+    })?;
+    for code in &mut codes {
+        let query = "SELECT item_id FROM handshake_item WHERE handshake_code = ?1 ORDER BY position";
+        code.item_ids = rows(sql, query, values![&code.handshake_code], |mut row| row.take(0))?;
+    }
+    Ok(codes)
+}
+
+fn devices(sql: &dyn Sql, item_id: Option<&str>, now: u64) -> Result<Vec<DeviceRow>, Error> {
+    let query = "
+        SELECT device.item_id, device.device_uuid, coalesce(device_name.name, device.friendly_name),
+               device.library_version, coalesce(max(running.seats), 0), coalesce(max(running.valid_until), 0),
+               device.last_seen_at
+          FROM device
+          LEFT JOIN device_name USING (device_uuid)
+          LEFT JOIN local_license AS running
+            ON running.item_id = device.item_id AND running.device_uuid = device.device_uuid
+               AND running.valid_until > ?2
+         WHERE ?1 IS NULL OR device.item_id = ?1
+         GROUP BY device.item_id, device.device_uuid ORDER BY device.item_id, device.device_uuid";
+    rows(sql, query, values![item_id, now], |mut row| {
+        Ok(DeviceRow {
+            item_id: row.take(0)?,
+            device_uuid: row.take(1)?,
+            name: row.take(2)?,
+            library_version: row.take(3)?,
+            seats: row.take(4)?,
+            valid_until: row.take(5)?,
+            last_seen_at: row.take(6)?,
+        })
+    })
+}
+
+fn audit(sql: &dyn Sql) -> Result<Vec<AuditRow>, Error> {
+    let query = "SELECT audit_id, at, actor, action, subject, detail FROM audit ORDER BY audit_id DESC";
+    rows(sql, query, &[], |mut row| {
+        Ok(AuditRow {
+            audit_id: row.take(0)?,
+            at: row.take(1)?,
+            actor: row.take(2)?,
+            action: row.take(3)?,
+            subject: row.take(4)?,
+            detail: row.take(5)?,
+        })
+    })
+}
+
+fn tokens(sql: &dyn Sql) -> Result<Vec<TokenRow>, Error> {
+    rows(sql, "SELECT name, made_at, revoked_at FROM admin_token ORDER BY name", &[], |mut row| {
+        Ok(TokenRow { name: row.take(0)?, made_at: row.take(1)?, revoked_at: row.take(2)? })
+    })
+}
