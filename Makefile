@@ -51,6 +51,7 @@ bench: tools ## Measure, beside peers, in one run
 	@cargo build --quiet --release -p seatmeter-server
 	@SEATMETERD=$(abspath $(SERVER)) cargo bench --quiet -p seatmeter --bench through_c
 	@cargo run --quiet --release -p seatmeter --example bench_seats
+	@cargo run --quiet --release -p seatmeter-server --example bench_store -- 2
 
 .PHONY: check
 check: tools ## Formatting and lints

@@ -1,10 +1,12 @@
-//! Durable usage reports per second: group commit against one transaction per report, in the same run.
+//! Durable usage reports and authorisations per second: group commit against one transaction for each, in the
+//! same run.
 //!
 //! `cargo run --release -p seatmeter-server --example bench_store [seconds per round] [directory]`
 //!
-//! 64 clients wait for one report each at a time, as 64 devices would; a report carries two counters. The
-//! rounds alternate, so that a disk that gets slower or faster does so for both. Clients sit at the
-//! store's trait: HTTP and signatures are not part of the figure.
+//! 64 clients wait for one answer each at a time, as 64 devices would. A report carries two counters under a
+//! concurrent-instance item, the dearest kind; an authorisation is that of a new client device, which takes a
+//! seat, and of which there are more with each. The rounds alternate, so that a disk that gets slower or faster
+//! does so for all. Clients sit at the store's trait: HTTP and signatures are not part of the figure.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 
@@ -23,11 +25,18 @@ use seatmeter_protocol::slot::SLOT_SECONDS;
 use seatmeter_server::operation::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::store::sqlite::{GROUP_MAX, SqliteStore};
-use seatmeter_server::store::{Authorization, Import, Store};
+use seatmeter_server::store::{Authorization, Decision, Import, Store};
 
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 3;
 const NOW: u64 = 1_800_000_000;
+
+/// What the clients ask for.
+#[derive(Clone, Copy)]
+enum Work {
+    Reports,
+    Authorisations,
+}
 
 struct Figures {
     per_second: f64,
@@ -42,20 +51,23 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut ratios = Vec::new();
     for round in 1..=ROUNDS {
-        let measure = |name: &str, group_max| {
+        let measure = |name: &str, work, group_max| {
             let folder = tempfile::tempdir_in(&directory).unwrap();
-            let figures = runtime.block_on(run(folder.path(), group_max, Duration::from_secs_f64(seconds)));
+            let time = Duration::from_secs_f64(seconds);
+            let figures = runtime.block_on(run(folder.path(), group_max, work, time));
             say(&format!(
-                "round {round}  {name:<22} {:>8.0} reports/s   p50 {:>7.2} ms   p99 {:>7.2} ms",
+                "round {round}  {name:<30} {:>8.0} /s   p50 {:>7.2} ms   p99 {:>7.2} ms",
                 figures.per_second,
                 figures.p50.as_secs_f64() * 1e3,
                 figures.p99.as_secs_f64() * 1e3
             ));
             figures.per_second
         };
-        let single = measure("one per transaction", 1);
-        let group = measure("group commit", GROUP_MAX);
-        say(&format!("round {round}  ratio {:.1}", group / single));
+        let single = measure("reports, each by itself", Work::Reports, 1);
+        let group = measure("reports, group commit", Work::Reports, GROUP_MAX);
+        measure("authorisations, each by itself", Work::Authorisations, 1);
+        measure("authorisations, group commit", Work::Authorisations, GROUP_MAX);
+        say(&format!("round {round}  ratio of the reports {:.1}", group / single));
         say(&format!(
             "round {round}  at one report per device and slot: {:.1} million devices",
             group * SLOT_SECONDS as f64 / 1e6
@@ -66,20 +78,26 @@ fn main() {
     say(&format!("median ratio {:.1}", ratios[ROUNDS / 2]));
 }
 
-async fn run(folder: &Path, group_max: usize, time: Duration) -> Figures {
+async fn run(folder: &Path, group_max: usize, work: Work, time: Duration) -> Figures {
     let store = Arc::new(SqliteStore::open_with_group(&folder.join("bench.db"), group_max).unwrap());
     let by = Actor { name: "bench".into(), now: NOW };
     store.change(Change::Import(Box::new(import())), by).await.unwrap();
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let (device, license_id) = (random_id().unwrap(), random_id().unwrap());
-        store.authorize(authorization(&device, &license_id)).await.unwrap();
+        store.authorize(authorization(ChargeWay::ConcurrentInstance, &device, &license_id)).await.unwrap();
         clients.push((device, license_id));
     }
     let started = Instant::now();
     let tasks: Vec<_> = clients
         .into_iter()
-        .map(|(device, license_id)| tokio::spawn(client(store.clone(), device, license_id, started + time)))
+        .map(|(device, license_id)| {
+            let (store, until) = (store.clone(), started + time);
+            match work {
+                Work::Reports => tokio::spawn(reporting(store, device, license_id, until)),
+                Work::Authorisations => tokio::spawn(authorizing(store, until)),
+            }
+        })
         .collect();
     let mut latencies = Vec::new();
     for task in tasks {
@@ -95,7 +113,7 @@ async fn run(folder: &Path, group_max: usize, time: Duration) -> Figures {
 }
 
 /// One device: a new slot with every report, one report in flight.
-async fn client(
+async fn reporting(
     store: Arc<SqliteStore>,
     device: String,
     license_id: String,
@@ -124,6 +142,18 @@ async fn client(
     latencies
 }
 
+/// A new device with every request.
+async fn authorizing(store: Arc<SqliteStore>, until: Instant) -> Vec<Duration> {
+    let mut latencies = Vec::new();
+    while Instant::now() < until {
+        let asked = authorization(ChargeWay::ClientDevice, &random_id().unwrap(), &random_id().unwrap());
+        let begun = Instant::now();
+        assert!(matches!(store.authorize(asked).await, Ok(Decision::Granted(_))));
+        latencies.push(begun.elapsed());
+    }
+    latencies
+}
+
 fn facts(uuid: &str) -> DeviceFacts {
     DeviceFacts { uuid: uuid.to_owned(), friendly_name: String::new(), library_version: String::new() }
 }
@@ -137,20 +167,23 @@ fn import() -> Import {
         organization_name: "bench".into(),
         server_key: key.public().clone(),
         issued_at: NOW,
-        items: vec![LicenseItem::new("bench-item", ChargeWay::ConcurrentInstance, 4, NOW, NOW + 86_400)],
+        items: vec![
+            LicenseItem::new("instances", ChargeWay::ConcurrentInstance, 4, NOW, NOW + 86_400),
+            LicenseItem::new("devices", ChargeWay::ClientDevice, 1 << 40, NOW, NOW + 86_400),
+        ],
     };
     let envelope = Signed::seal(&file, &key).unwrap();
     Import { file, envelope, root_key: key.public().clone(), handshake_code: Some("BENCH".into()), now: NOW }
 }
 
-fn authorization(device: &str, license_id: &str) -> Authorization {
+fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Authorization {
     Authorization {
         handshake_code: "BENCH".into(),
         organization_id: String::new(),
         device: facts(device),
         claim: Claim {
             deployment_type: DeploymentType::Server,
-            charge_way: None,
+            charge_way: Some(charge_way),
             products: 1,
             seats: 1,
             modules: Vec::new(),

@@ -1,8 +1,8 @@
 //! Who may use a handshake code: the validation fields.
 //!
 //! A field for which the code lists nothing lets everything pass. Website domain: the listed domain itself,
-//! or a host under it; upper and lower case, a port and a dot at the end do not matter. Application id and
-//! process name: exactly.
+//! or a host under it; scheme, port, a dot at the end, upper and lower case, and Unicode do not matter.
+//! Application id and process name: exactly.
 //!
 //! | field | mismatch |
 //! | --- | --- |
@@ -14,6 +14,7 @@ use seatmeter_protocol::message::ValidationFacts;
 
 use crate::error::Refusal;
 use crate::operation::Validation;
+use crate::policy::host::Host;
 
 /// Whether an application with these facts may use a code that asks for these.
 ///
@@ -45,15 +46,12 @@ pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusa
     Ok(())
 }
 
+/// What is no host lies under nothing, and nothing lies under it.
 fn lies_under(host: &str, domain: &str) -> bool {
-    let plain = |text: &str| {
-        let host = text.rsplit_once(':').map_or(text, |(host, _port)| host);
-        host.trim_end_matches('.').to_ascii_lowercase()
-    };
-    let (host, domain) = (plain(host), plain(domain));
-    let domain = domain.trim_start_matches("*.");
-    host.strip_suffix(domain)
-        .is_some_and(|rest| !domain.is_empty() && (rest.is_empty() || rest.ends_with('.')))
+    let domain = domain.trim().trim_start_matches("*.");
+    let (Ok(host), Ok(domain)) = (Host::parse(host), Host::parse(domain)) else { return false };
+    let rest = host.as_text().strip_suffix(domain.as_text());
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -69,6 +67,9 @@ mod tests {
             ("company.com.evil.org", "company.com", false),
             ("mycompany.com", "company.com", false),
             ("company.com", "shop.company.com", false),
+            ("https://shop.company.com/till", "company.com", true),
+            ("www.bücher.example", "xn--bcher-kva.example", true),
+            ("[::1]:8443", "::1", true),
             ("", "company.com", false),
             ("company.com", "", false),
         ] {

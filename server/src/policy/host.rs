@@ -20,8 +20,8 @@ use idna::uts46::verify_dns_length;
 use psl::Type;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
-/// Suffixes under which each name belongs to another tenant, although the list does not have them: the licence rules
-/// name the first, and the others are what the same host gives its tenants.
+/// Suffixes under which each name belongs to another tenant, although the list does not have them. Source: the formats
+/// of the host names that this vendor gives its customers, in its own help pages ("My Domain URL Formats").
 pub const ADDED_SUFFIXES: [&str; 4] =
     ["force.com", "lightning.force.com", "my.salesforce.com", "secure.force.com"];
 
