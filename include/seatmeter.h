@@ -129,6 +129,36 @@
 #define SM_PAGE_OCR 4
 
 /**
+ * SM_Status.state: there is no licence in use.
+ */
+#define SM_LICENSE_NONE 0
+
+/**
+ * SM_Status.state: the licence is good.
+ */
+#define SM_LICENSE_GOOD 1
+
+/**
+ * SM_Status.state: the licence has expired, and works on for the seven days of grace: warn the user.
+ */
+#define SM_LICENSE_GRACE 2
+
+/**
+ * SM_Status.state: the licence was not renewed in time, and is refused until a server is reached.
+ */
+#define SM_LICENSE_STALE 3
+
+/**
+ * SM_Status.state: the licence has expired, with its grace.
+ */
+#define SM_LICENSE_EXPIRED 4
+
+/**
+ * Bytes of each text in a status, with its NUL; longer ones are cut.
+ */
+#define SM_STATUS_TEXT_BYTES 512
+
+/**
  * A reader: under a licence by concurrent instances it holds a seat as long as it exists.
  */
 typedef struct SM_Reader SM_Reader;
@@ -249,6 +279,114 @@ typedef struct SM_Barcode {
    */
   size_t length;
 } SM_Barcode;
+
+/**
+ * How this process stands with its licence. Times are Unix seconds in UTC; 0 where there is none.
+ *
+ * Later versions add fields at the end.
+ */
+typedef struct SM_Status {
+  /**
+   * Set it to sizeof(SM_Status) before the call. Afterwards: how many bytes of it the library has filled.
+   */
+  size_t size;
+  /**
+   * One of SM_LICENSE_NONE, _GOOD, _GRACE, _STALE, _EXPIRED.
+   */
+  int state;
+  /**
+   * By what the licence is charged, as in DM_DLSConnectionParameters; 0 without a licence.
+   */
+  int chargeWay;
+  /**
+   * SM_ERR_LICENSE_CACHE_USED (-20012) while the licence stored on this device is used and no server has been
+   * reached; else 0. Not a failure: the software works.
+   */
+  int cacheCode;
+  /**
+   * SM_ERR_TRIAL_LICENSE (-20010) when the licence is a trial; else 0.
+   */
+  int trialCode;
+  /**
+   * SM_ERR_EXPIRED (-20111) when the licence has expired, also while the grace lasts; else 0.
+   */
+  int expiryCode;
+  /**
+   * Seats that the server has granted to this device; 0 where the licence has none.
+   */
+  int seatsGranted;
+  /**
+   * Seats that are held, by all programs of this device together.
+   */
+  int seatsHeld;
+  /**
+   * As GetIdleInstancesCount says.
+   */
+  int seatsIdle;
+  /**
+   * First second at which the licence stops to be good, unless a server is reached before.
+   */
+  uint64_t validUntil;
+  /**
+   * When the licence expires: first second of the grace.
+   */
+  uint64_t expiresAt;
+  /**
+   * First second after the grace.
+   */
+  uint64_t graceEndsAt;
+  /**
+   * Start of the time slot of the oldest work that no server has recorded yet; 0 when all is recorded.
+   */
+  uint64_t oldestUnsentAt;
+  /**
+   * What is used of the licence (scans, pages, devices, seats), as the server has last told; -1: it has not.
+   */
+  int64_t used;
+  /**
+   * What was bought, as the server has last told; -1: it has not.
+   */
+  int64_t quota;
+  /**
+   * How much more is granted all the same, as the server has last told; -1: it has not.
+   */
+  int64_t grace;
+  /**
+   * When the server has told that.
+   */
+  uint64_t toldAt;
+  /**
+   * When a server has last answered this process.
+   */
+  uint64_t contactAt;
+  /**
+   * When what lastError tells failed.
+   */
+  uint64_t lastErrorAt;
+  /**
+   * What failed last: its number; 0 when all went well since.
+   */
+  int lastErrorCode;
+  /**
+   * How far the request came that failed: 0 not a matter of the network, 1 set-up, 2 name lookup, 3 connect,
+   * 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
+   */
+  int lastErrorStage;
+  /**
+   * What failed last, in a sentence; or "".
+   */
+  char lastError[SM_STATUS_TEXT_BYTES];
+  /**
+   * URL of the server that has answered last; or "".
+   */
+  char server[SM_STATUS_TEXT_BYTES];
+} SM_Status;
+
+/**
+ * A function that gets the lines of the log: `user` as it was given, `level` 1 error, 2 warning, 3 info, and a
+ * NUL-terminated `line` that is good during the call only.
+ */
+typedef void (*SM_LogCallback)(void *user, int level, const char *line);
 
 #ifdef __cplusplus
 extern "C" {
@@ -493,6 +631,55 @@ int SM_CountPages(int module,
  */
 int SM_SetDuplicateForgetTime(const struct SM_Reader *reader,
                               int ms);
+
+/**
+ * Get how this process stands with its licence.
+ *
+ * Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that this library knows
+ * is not touched, and `size` then says how much was filled. `status` is untouched on failure. The status is a picture
+ * of the moment: while other programs take seats and count, its parts may be of two moments.
+ *
+ * Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for each program that has
+ * counted since the last report. Returns 0, also without a licence; -10002 when `status` is NULL; -10038 when its
+ * size is below that of the first version.
+ *
+ * Pointers: `status` is NULL, or its `size` is set, and as many bytes are good for writes.
+ */
+int SM_GetStatus(struct SM_Status *status);
+
+/**
+ * Report what is counted and not yet reported, and renew the licence, now.
+ *
+ * The background does this by itself; call it where a program wants to know, or is about to lose its network.
+ * `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success. What could not
+ * be reported is kept, and a licence that could not be renewed goes on as it is.
+ *
+ * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
+ * Returns 0; -20000 without a licence; -20002 the state directory cannot be used; -20003 the server's answer cannot
+ * be trusted, or another program of this device is talking to it all the time; -20200 no server can be reached; or the
+ * server's refusal, -20100 to -20151.
+ *
+ * Pointers: `detail` is NULL or good for writes of `detailLen` bytes.
+ */
+int SM_Sync(int timeoutMs,
+            char *detail,
+            size_t detailLen);
+
+/**
+ * Hear what the library does: licences that it gets, reports, failures with their stage.
+ *
+ * `callback` is called by any thread, the library's own among them, by several at one time, and must not call
+ * functions of this library. NULL ends it. When this has returned, the callback that was set before is not called any
+ * more, so that what its `user` points to can be freed. Lines hold no barcode and no password. Without a callback
+ * the file that the environment variable SEATMETER_LOG names gets the lines.
+ *
+ * Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the callback of before is still
+ * at work then, or called this itself: nothing is changed.
+ *
+ * Pointers: `callback` is NULL, or may be called with `user` by any thread until it is taken back.
+ */
+int SM_SetLogCallback(SM_LogCallback callback,
+                      void *user);
 
 /**
  * What an error number means and what to do about it, in a sentence.

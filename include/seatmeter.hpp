@@ -6,10 +6,12 @@
 #ifndef SEATMETER_HPP
 #define SEATMETER_HPP
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "seatmeter.h"
@@ -73,6 +75,38 @@ inline void initialize(const Parameters &parameters) {
   raw.maxConcurrentInstanceCount = parameters.seats;
   char message[detail::kMessageBytes];
   detail::check(InitLicenseFromDLS(&raw, message, detail::kMessageBytes), message);
+}
+
+/** How this process stands with its licence. */
+inline SM_Status status() {
+  SM_Status now{};
+  now.size = sizeof now;
+  detail::check(SM_GetStatus(&now));
+  return now;
+}
+
+/** Report and renew now, within the bound. */
+inline void sync(int timeout_ms) {
+  char message[detail::kMessageBytes];
+  detail::check(SM_Sync(timeout_ms, message, sizeof message), message);
+}
+
+/**
+ * Hear what the library does, with level 1 error, 2 warning, 3 info. An empty function ends it. Called by any thread;
+ * what it throws is dropped. Set it by one thread at a time.
+ */
+inline void set_log(std::function<void(int level, std::string_view line)> hear) {
+  using Hear = std::function<void(int, std::string_view)>;
+  static std::unique_ptr<Hear> current;
+  auto next = hear ? std::make_unique<Hear>(std::move(hear)) : nullptr;
+  const auto call = [](void *user, int level, const char *line) {
+    try {
+      (*static_cast<Hear *>(user))(level, line);
+    } catch (...) {
+    }
+  };
+  detail::check(SM_SetLogCallback(next ? static_cast<SM_LogCallback>(call) : nullptr, next.get()));
+  current = std::move(next);
 }
 
 /** Free seats of this device; -1 when the licence has to be refreshed; INT_MAX without a seat limit. */

@@ -19,6 +19,11 @@ pub trait Clock: Send + Sync {
     }
 }
 
+/// What the system's clock says, Unix seconds: for log lines, which people compare with other logs.
+pub fn wall_seconds() -> u64 {
+    crate::memory::clock_ms(libc::CLOCK_REALTIME_COARSE) / 1000
+}
+
 /// The system's clocks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;

@@ -18,6 +18,8 @@ pub struct Environment {
     pub state_directory: Option<PathBuf>,
     /// `SEATMETER_CA_FILE`: certificates of a company's own authority.
     pub ca_file: Option<PathBuf>,
+    /// `SEATMETER_LOG`: a file that gets a line for whatever the library does.
+    pub log: Option<PathBuf>,
     /// `XDG_STATE_HOME`: the user's place for state, by the XDG base directory specification.
     pub xdg_state_home: Option<PathBuf>,
     /// `HOME`.
@@ -34,6 +36,7 @@ impl Environment {
             standby_server: text("SEATMETER_STANDBY_SERVER"),
             state_directory: path("SEATMETER_STATE_DIR"),
             ca_file: path("SEATMETER_CA_FILE"),
+            log: path("SEATMETER_LOG"),
             // Relative paths are to be ignored, says the specification.
             xdg_state_home: path("XDG_STATE_HOME").filter(|p| p.is_absolute()),
             home: path("HOME").filter(|p| p.is_absolute()),

@@ -1,4 +1,5 @@
-//! The library's one error type: a number for programs, a sentence for people.
+//! The library's one error type: a number for programs, a sentence for people; and where it is one of the network,
+//! how far a request came.
 
 use std::fmt;
 
@@ -11,12 +12,53 @@ pub struct Error {
     pub code: ErrorCode,
     /// The sentence that goes into the caller's message buffer.
     pub message: String,
+    /// How far the request came that failed, if one did.
+    pub stage: Option<Stage>,
+}
+
+/// How far a request came that got no usable answer. The numbers are those of the C API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Stage {
+    /// The URL, or the client's own set-up.
+    Setup = 1,
+    /// The server's name has no address.
+    Lookup = 2,
+    /// No connection.
+    Connect = 3,
+    /// The proxy between does not let it through.
+    Proxy = 4,
+    /// No trust in the server's certificate, or no common version.
+    Tls = 5,
+    /// An answer that is not the license server's.
+    Status = 6,
+    /// An answer that did not come, or not whole.
+    Answer = 7,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Setup => "set-up",
+            Self::Lookup => "name lookup",
+            Self::Connect => "connect",
+            Self::Proxy => "proxy",
+            Self::Tls => "TLS",
+            Self::Status => "HTTP status",
+            Self::Answer => "answer",
+        })
+    }
 }
 
 impl Error {
     /// An error with its own sentence.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), stage: None }
+    }
+
+    /// -20200, at this stage.
+    pub fn unreachable(stage: Stage, message: impl Into<String>) -> Self {
+        Self { stage: Some(stage), ..Self::new(ErrorCode::FAILED_TO_REACH_SERVER, message) }
     }
 
     /// A state file or directory that cannot be used.

@@ -14,6 +14,7 @@ use crate::clock::{Clock, Moment, SlotClock};
 use crate::error::{Error, Result};
 use crate::license::{Grant, Validity};
 use crate::seats::{Holder, Seat, SeatError, SeatPool};
+use crate::status::Status;
 use crate::usage::{Counter, SlotEntries, Work};
 
 /// A grant in use. Lives as long as the process: readers refer to it.
@@ -91,6 +92,19 @@ impl Licensed {
     /// Until when the grant is good without renewal, Unix seconds.
     pub fn valid_until(&self) -> u64 {
         self.grant.read().local.valid_until
+    }
+
+    /// Fills in what is known here of the licence's status.
+    pub fn describe(&self, status: &mut Status) {
+        let grant = self.grant.read().clone();
+        let held = self.holders().iter().map(|holder| holder.seats).sum();
+        status.validity = Some(grant.validity(self.clock.unix_seconds()));
+        status.charge_way = Some(grant.local.charge_way);
+        status.is_trial = grant.item.trial;
+        (status.seats_granted, status.seats_held) = (grant.local.seats, held);
+        status.seats_idle = self.idle_seats();
+        (status.valid_until, status.expires_at) = (grant.local.valid_until, grant.item.expires_at);
+        status.grace_ends_at = grant.item.grace_ends_at();
     }
 
     /// Whether the grant is good now.

@@ -7,17 +7,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 
-use crate::clock::{Deadline, SystemClock};
+use crate::clock::{Clock, Deadline, SystemClock};
 use crate::device::{Device, UuidMethod};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::instances::Instances;
 use crate::keeper::Keeper;
 use crate::licensed::Licensed;
+use crate::log::{self, Level, say};
 use crate::memory::{PerProcess, Published, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
 use crate::session::{FIRST_CONTACT_BOUND, Session, World};
 use crate::state::StateDirectory;
+use crate::status::{Status, Trouble};
 use crate::sync::HttpTransport;
 
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
@@ -35,7 +37,7 @@ pub struct Runtime {
     /// Every session of this process; also the lock under which they are made.
     sessions: Mutex<Vec<&'static Session>>,
     /// Why there is no session, once initialising has failed.
-    failure: Mutex<Option<Error>>,
+    failure: Mutex<Option<Trouble>>,
     transport: Published<HttpTransport>,
     keeper: Keeper,
     instances: Instances,
@@ -150,7 +152,12 @@ impl Runtime {
     /// See [`Session::initialize`]. A session that was in use before stays in use.
     pub fn initialize(&'static self, raw: &RawParameters) -> Result<()> {
         let outcome = self.try_initialize(raw);
-        *self.failure.lock() = outcome.as_ref().err().cloned();
+        let failure = outcome.as_ref().err().cloned();
+        *self.failure.lock() = failure.map(|error| Trouble { at: CLOCK.unix_seconds(), error });
+        match &outcome {
+            Ok(_) => say(Level::Info, format_args!("licensed")),
+            Err(error) => say(Level::Error, format_args!("not licensed: {error}")),
+        }
         let session = outcome?;
         self.current.publish(session);
         self.keeper.ensure_running(move || self.keep());
@@ -159,6 +166,9 @@ impl Runtime {
 
     fn try_initialize(&'static self, raw: &RawParameters) -> Result<&'static Session> {
         let environment = Environment::read();
+        if let Some(path) = &environment.log {
+            log::use_file(path);
+        }
         let seats = self.instances.seats(raw.max_concurrent_instance_count);
         let settings = self.settings.get().cloned().unwrap_or_default();
         let raw = RawParameters { max_concurrent_instance_count: seats, settings, ..raw.clone() };
@@ -213,7 +223,32 @@ impl Runtime {
         if let Some(licensed) = self.resume() {
             return Ok(licensed);
         }
-        Err(self.failure.lock().clone().unwrap_or_else(|| ErrorCode::NO_LICENSE.into()))
+        Err(self.why_unlicensed())
+    }
+
+    fn why_unlicensed(&self) -> Error {
+        let failure = self.failure.lock().clone();
+        failure.map_or_else(|| ErrorCode::NO_LICENSE.into(), |trouble| trouble.error)
+    }
+
+    /// How this process stands with its licence. What failed is that of the last initialisation, if it failed, else
+    /// that of the background.
+    pub fn status(&'static self) -> Status {
+        // A forked child goes on under its parent's licence: this finds it.
+        let _ = self.licensed();
+        let mut status = self.current.get().map(Session::status).unwrap_or_else(Status::without_license);
+        status.trouble = self.failure.lock().clone().or(status.trouble);
+        status
+    }
+
+    /// Renews and reports now.
+    ///
+    /// # Errors
+    /// As [`Session::sync`]; why there is no licence, if there is none.
+    pub fn sync(&'static self, bound: Duration) -> Result<()> {
+        let deadline = Deadline::after(&CLOCK, bound);
+        let _ = self.licensed();
+        self.current.get().ok_or_else(|| self.why_unlicensed())?.sync(deadline)
     }
 
     /// A forked child goes on under its parent's licence, with seats and counters of its own.

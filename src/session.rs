@@ -23,10 +23,13 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::license::{GrantStore, Validity};
 use crate::licensed::Licensed;
+use crate::log::{Level, say};
 use crate::memory::{FileLock, Published};
 use crate::parameters::Parameters;
 use crate::state::{StateDirectory, private_file, sync_folder};
+use crate::status::{Origin, Status, Trouble};
 use crate::sync::{Reported, Reporting, Servers, Transport, authorize, report};
+use crate::usage::oldest_unsent;
 
 /// Bound for a first contact: all servers together.
 pub const FIRST_CONTACT_BOUND: Duration = Duration::from_secs(10);
@@ -67,6 +70,18 @@ pub struct Session {
     renewed_at: AtomicU64,
     /// The epoch that the server has named then, until a report has taken notice.
     granted_epoch: Mutex<String>,
+    contact: Mutex<Contact>,
+}
+
+/// How the last talks with a server went.
+#[derive(Default)]
+struct Contact {
+    /// When one has answered last, Unix seconds; 0: not in this process.
+    at: u64,
+    /// Its URL.
+    server: String,
+    /// What failed in the last round.
+    trouble: Option<Trouble>,
 }
 
 impl Session {
@@ -91,6 +106,7 @@ impl Session {
             failures: AtomicU32::new(0),
             renewed_at: AtomicU64::new(0),
             granted_epoch: Mutex::default(),
+            contact: Mutex::default(),
         };
         session.use_parameters(parameters);
         Ok(session)
@@ -157,14 +173,11 @@ impl Session {
     fn renew(&self, deadline: Deadline) -> Result<()> {
         let parameters = self.known_parameters()?;
         let known_key = self.licensed().map(|licensed| licensed.server_key());
-        let grant = authorize(
-            &self.servers(parameters, self.server_key()),
-            parameters,
-            &self.device,
-            &self.store,
-            known_key.as_ref(),
-            deadline,
-        )?;
+        let servers = self.servers(parameters, self.server_key());
+        let outcome =
+            authorize(&servers, parameters, &self.device, &self.store, known_key.as_ref(), deadline);
+        self.note_contact(servers.answered.into_inner());
+        let grant = outcome?;
         let epoch = grant.epoch.clone();
         self.adopt(grant)?;
         self.renewed_at.store(self.world.clock.unix_seconds(), Ordering::Relaxed);
@@ -184,12 +197,17 @@ impl Session {
         Ok(self.licensed.publish_new(licensed))
     }
 
+    fn note_contact(&self, server: String) {
+        if !server.is_empty() {
+            let mut contact = self.contact.lock();
+            (contact.at, contact.server) = (self.world.clock.unix_seconds(), server);
+        }
+    }
+
     /// One round of the keeper: renews when that is due, reports what there is; says when to come again.
     pub fn keep(&self) -> Duration {
         let deadline = Deadline::after(self.world.clock, ROUND_BOUND);
-        let renewed = if self.is_renewal_due() { self.renew(deadline) } else { Ok(()) };
-        let reported = self.report(deadline).map(|_| ());
-        match renewed.and(reported) {
+        match self.round(self.is_renewal_due(), deadline) {
             Ok(()) => {
                 self.failures.store(0, Ordering::Relaxed);
                 self.until_next_slot()
@@ -199,6 +217,48 @@ impl Session {
                 Duration::from_secs((RETRY_FIRST_SECONDS << failures).min(RETRY_LAST_SECONDS)) + jitter(2)
             }
         }
+    }
+
+    /// Renews and reports now.
+    ///
+    /// # Errors
+    /// What failed of it; the other was done nevertheless.
+    pub fn sync(&self, deadline: Deadline) -> Result<()> {
+        self.round(true, deadline)
+    }
+
+    fn round(&self, is_renewal_due: bool, deadline: Deadline) -> Result<()> {
+        let renewed = if is_renewal_due { self.renew(deadline) } else { Ok(()) };
+        let outcome = renewed.and(self.report(deadline).map(|_| ()));
+        self.note_outcome(&outcome);
+        outcome
+    }
+
+    /// Remembers what failed, and says it: once, however often it fails in the same way.
+    fn note_outcome(&self, outcome: &Result<()>) {
+        let mut contact = self.contact.lock();
+        let before = contact.trouble.take();
+        let Err(error) = outcome else { return };
+        if before.is_none_or(|trouble| trouble.error.code != error.code || trouble.error.stage != error.stage)
+        {
+            say(Level::Warning, format_args!("{error}"));
+        }
+        contact.trouble = Some(Trouble { at: self.world.clock.unix_seconds(), error: error.clone() });
+    }
+
+    /// How the device stands under this session.
+    pub fn status(&self) -> Status {
+        let mut status = Status { told: self.store.told().unwrap_or_default(), ..Status::default() };
+        if let Some(licensed) = self.licensed() {
+            licensed.describe(&mut status);
+        }
+        status.oldest_unsent_at = oldest_unsent(&self.state.usage().join(&self.name));
+        let contact = self.contact.lock();
+        (status.contact_at, status.server) = (contact.at, contact.server.clone());
+        status.trouble.clone_from(&contact.trouble);
+        let is_away = contact.trouble.as_ref().is_some_and(|trouble| is_silence(trouble.error.code));
+        status.origin = if contact.at == 0 || is_away { Origin::Cache } else { Origin::Server };
+        status
     }
 
     /// A grant that came from the disk is renewed at once, one from a server after half of its time.
@@ -238,7 +298,11 @@ impl Session {
                 deadline,
             })?;
         }
+        self.note_contact(servers.answered.into_inner());
         self.granted_epoch.lock().clear();
+        if all.totals > 0 {
+            say(Level::Info, format_args!("reported {} totals of what was counted", all.totals));
+        }
         Ok(all)
     }
 
@@ -300,6 +364,7 @@ impl Session {
             clock: self.world.clock,
             urls: &parameters.servers,
             known_key,
+            answered: Mutex::default(),
         }
     }
 
@@ -316,6 +381,11 @@ impl Session {
         }
         Ok(folder)
     }
+}
+
+/// Whether an error means that no server of ours has spoken.
+fn is_silence(code: ErrorCode) -> bool {
+    code == ErrorCode::FAILED_TO_REACH_SERVER || code == ErrorCode::LICENSE_SYNC_FAILED
 }
 
 /// How often a process looks whether it is its turn.

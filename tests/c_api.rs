@@ -48,6 +48,29 @@ fn seats_are_taken_and_given_back() {
 }
 
 #[test]
+fn the_status_tells_how_things_stand_and_a_sync_makes_it_so() {
+    let server = Server::with_demo_license();
+    runs_twice("tests/c/status.c", server.url(), &[std::path::Path::new(server.url())]);
+    assert_eq!(server.recorded("scan"), 2 * 3);
+    assert_eq!(server.recorded("page"), 2);
+}
+
+#[test]
+fn a_program_whose_server_is_away_runs_and_its_status_says_from_cache() {
+    let mut server = Server::with_demo_license();
+    let licensed = Program::compile("tests/c/seats.c");
+    assert_good("with the server", &run(&mut licensed.command(server.url())));
+    server.kill();
+    let offline = Program::compile("tests/c/status_offline.c");
+    let log = offline.state().with_file_name("log");
+    let mut command = offline.command(server.url());
+    command.env("SEATMETER_STATE_DIR", licensed.state()).env("SEATMETER_LOG", &log);
+    assert_good("without the server", &run(&mut command));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("info: licensed\n") && log.contains("warning: no answer from"), "{log}");
+}
+
+#[test]
 fn an_application_says_who_it_is_and_the_server_knows_its_process_and_device_by_name() {
     let server = Server::with_demo_license();
     let access = ["handshake", "access", DEMO_CODE, "--website-domain", "shop.example"];

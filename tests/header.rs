@@ -12,7 +12,7 @@ fn the_committed_header_is_the_generated_one() {
     let fixed = config.after_includes.unwrap_or_default();
     config.after_includes = Some(fixed + &error_numbers());
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in ["license.rs", "reader.rs", "count.rs", "information.rs"] {
+    for file in ["license.rs", "reader.rs", "count.rs", "status.rs", "information.rs"] {
         builder = builder.with_src(root.join("src/capi").join(file));
     }
     let mut generated = Vec::new();

@@ -39,6 +39,12 @@ impl ChargeWay {
         (Self::Page, 20),
     ];
 
+    /// Its number in the C API.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        Self::ALL.iter().find(|(way, _)| *way == self).map_or(0, |(_, number)| *number)
+    }
+
     /// The charge way with this number. 0, "let the server choose", is `Ok(None)`.
     ///
     /// # Errors
@@ -98,6 +104,7 @@ mod tests {
     #[test]
     fn numbers_and_names_belong_together() {
         assert_eq!(ChargeWay::from_number(10), Ok(Some(ChargeWay::ConcurrentInstance)));
+        assert!(ChargeWay::ALL.iter().all(|(way, number)| way.number() == *number));
         assert_eq!(ChargeWay::from_number(0), Ok(None));
         assert_eq!(ChargeWay::from_number(4), Err(4));
         assert_eq!(DeploymentType::from_number(1), Ok(DeploymentType::Server));

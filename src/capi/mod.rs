@@ -13,6 +13,7 @@ pub mod information;
 pub mod license;
 pub mod reader;
 mod spare;
+pub mod status;
 mod text;
 
 use std::ffi::c_int;

@@ -2,9 +2,11 @@
 
 mod grant;
 mod store;
+mod told;
 
 pub use grant::{Grant, Validity, compiled_root_key};
 pub use store::GrantStore;
+pub use told::Told;
 
 #[cfg(test)]
 pub(crate) use grant::test_support;

@@ -11,8 +11,10 @@ use seatmeter_protocol::message::AuthorizationAnswer;
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::grant::{Grant, compiled_root_key};
+use super::told::Told;
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
+use crate::log::{Level, say};
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
 /// The stored grant of one name.
@@ -20,6 +22,7 @@ use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 pub struct GrantStore {
     grant: FramedFile,
     root_key: FramedFile,
+    told: FramedFile,
 }
 
 impl GrantStore {
@@ -27,7 +30,11 @@ impl GrantStore {
     pub fn new(state: &StateDirectory, name: &str) -> Self {
         let file =
             |ending: &str, kind| FramedFile::new(state.licenses().join(format!("{name}.{ending}")), kind);
-        Self { grant: file("grant", Kind::Grant), root_key: file("root-key", Kind::RootKey) }
+        Self {
+            grant: file("grant", Kind::Grant),
+            root_key: file("root-key", Kind::RootKey),
+            told: file("told", Kind::Told),
+        }
     }
 
     /// The stored grant, if there is one and it is to be believed. One that is not is set aside.
@@ -57,6 +64,18 @@ impl GrantStore {
     /// The local licence as the server has signed it, to show it that server again. It checks it itself.
     pub fn held(&self) -> Option<Signed> {
         self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)
+    }
+
+    /// What the server has last told of the item's use.
+    pub fn told(&self) -> Option<Told> {
+        self.told.peek()
+    }
+
+    /// Keeps what the server tells. It is for people only, so that a full disk is no reason to fail.
+    pub fn note_told(&self, told: &Told) {
+        if let Err(error) = self.told.store(told) {
+            say(Level::Warning, format_args!("{error}"));
+        }
     }
 
     /// Checks an answer and keeps it.

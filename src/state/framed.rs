@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 
 use super::private_file;
 use crate::error::{Error, Result};
+use crate::log::{Level, say};
 
 const MAGIC: &[u8; 8] = b"SMSTATE\0";
 const VERSION: u32 = 1;
@@ -45,6 +46,8 @@ pub enum Kind {
     Grant = 3,
     /// Which life of a server's data its acknowledgements are from.
     Epoch = 4,
+    /// What a server has told of an item's use.
+    Told = 5,
 }
 
 /// What reading a file gave.
@@ -93,7 +96,18 @@ impl FramedFile {
         };
         match self.parse(&bytes) {
             Ok(content) => Ok(Loaded::Content(content)),
-            Err(reason) => Ok(Loaded::SetAside { path: self.set_aside()?, reason }),
+            Err(reason) => {
+                let path = self.set_aside()?;
+                say(
+                    Level::Warning,
+                    format_args!(
+                        "{} cannot be used ({reason}); it is kept as {}",
+                        self.path.display(),
+                        path.display()
+                    ),
+                );
+                Ok(Loaded::SetAside { path, reason })
+            }
         }
     }
 

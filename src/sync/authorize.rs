@@ -16,7 +16,7 @@ use super::exchange::Servers;
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{Grant, GrantStore};
+use crate::license::{Grant, GrantStore, Told};
 use crate::parameters::Parameters;
 
 /// Asks for a licence, checks it, and stores it. `known_key` is that of the server that granted last, if
@@ -59,6 +59,9 @@ pub fn authorize(
     };
     servers.ask(AUTHORIZATIONS_PATH, &request, deadline, |answer| {
         if !answer.is_success() {
+            if let Some(numbers) = answer.numbers() {
+                store.note_told(&Told::by_refusal(servers.clock.unix_seconds(), &numbers));
+            }
             return Err(answer.refusal(known_key));
         }
         let content: AuthorizationAnswer = answer.read()?;

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::message::Problem;
+use seatmeter_protocol::message::{Problem, ProblemNumbers};
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Stage};
 
 /// The servers, and what is needed to ask them.
 pub struct Servers<'a> {
@@ -22,6 +23,8 @@ pub struct Servers<'a> {
     pub urls: &'a [String],
     /// The server's key that is known already, which the server is asked to go on with.
     pub known_key: Option<PublicKey>,
+    /// The one that has answered last.
+    pub answered: Mutex<String>,
 }
 
 /// An answer with what its signature covers.
@@ -51,7 +54,10 @@ impl Servers<'_> {
             let share = deadline.remaining(self.clock) / left;
             match self.ask_one(&format!("{url}{path}"), &body, share).and_then(|answer| read(&answer)) {
                 Err(e) if is_elsewhere(e.code) => failures.push(e),
-                decided => return decided,
+                decided => {
+                    url.clone_into(&mut self.answered.lock());
+                    return decided;
+                }
             }
         }
         Err(joined(failures))
@@ -62,21 +68,36 @@ impl Servers<'_> {
             Error::new(ErrorCode::LICENSE_SYNC_FAILED, "the system gives no random numbers")
         })?;
         if timeout.is_zero() {
-            return Err(Error::new(
-                ErrorCode::FAILED_TO_REACH_SERVER,
-                format!("no time was left to ask {url}"),
-            ));
+            return Err(Error::unreachable(Stage::Connect, format!("no time was left to ask {url}")));
         }
         let key_id = self.known_key.as_ref().map(PublicKey::id);
         let request =
             RawRequest { url: url.to_owned(), nonce: &nonce, key_id: key_id.as_deref(), body, timeout };
         match self.transport.post(&request) {
             Ok(raw) => Ok(Answer { raw, request_body: body.to_vec(), nonce, url: url.to_owned() }),
-            Err(Unreachable { stage, detail }) => Err(Error::new(
-                ErrorCode::FAILED_TO_REACH_SERVER,
-                format!("no answer from {url} ({stage}): {detail}"),
-            )),
+            Err(Unreachable { stage, detail }) => {
+                Err(Error::unreachable(stage, format!("no answer from {url} ({stage}): {detail}")))
+            }
         }
+    }
+}
+
+/// What to do about an answer of this status that is not a license server's.
+fn advice(status: u16) -> &'static str {
+    match status {
+        300..=399 => {
+            ": it sends its callers elsewhere, which is not followed. Use the license server's own URL, or sign in \
+             to this network"
+        }
+        401 | 403 => {
+            ": something between asks who you are. Sign in to this network, or use the server's own URL"
+        }
+        407 => {
+            ": the proxy wants a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), or name the server \
+             in NO_PROXY"
+        }
+        502..=504 => ": something between cannot reach it",
+        _ => ": check the URL, and what stands between",
     }
 }
 
@@ -87,8 +108,8 @@ fn is_elsewhere(code: ErrorCode) -> bool {
 
 fn joined(failures: Vec<Error>) -> Error {
     let sentences: Vec<String> = failures.iter().map(|e| e.message.clone()).collect();
-    let code = failures.first().map_or(ErrorCode::FAILED_TO_REACH_SERVER, |e| e.code);
-    Error::new(code, sentences.join("; and "))
+    let first = failures.into_iter().next().unwrap_or_else(|| ErrorCode::FAILED_TO_REACH_SERVER.into());
+    Error { message: sentences.join("; and "), ..first }
 }
 
 impl Answer {
@@ -124,12 +145,13 @@ impl Answer {
     /// captive portal) counts as no answer, so that it cannot end a licence.
     pub(super) fn refusal(&self, known_key: Option<&PublicKey>) -> Error {
         let Ok(problem) = serde_json::from_slice::<Problem>(&self.raw.body) else {
-            return Error::new(
-                ErrorCode::FAILED_TO_REACH_SERVER,
+            return Error::unreachable(
+                Stage::Status,
                 format!(
-                    "{} answers with HTTP status {}, and not as a license server does: check the URL, and what \
-                     stands between",
-                    self.url, self.raw.status
+                    "{} answers with HTTP status {}, and not as a license server does{}",
+                    self.url,
+                    self.raw.status,
+                    advice(self.raw.status)
                 ),
             );
         };
@@ -137,6 +159,11 @@ impl Answer {
             Some(Err(untrusted)) => untrusted,
             _ => Error::new(problem.code, problem.detail),
         }
+    }
+
+    /// The numbers behind a refusal, for people.
+    pub(super) fn numbers(&self) -> Option<ProblemNumbers> {
+        serde_json::from_slice::<Problem>(&self.raw.body).ok()?.numbers.map(|numbers| *numbers)
     }
 
     pub(super) fn untrusted(&self, why: &str) -> Error {
@@ -163,7 +190,13 @@ mod tests {
         let transport = Scripted::new(key(1), steps);
         let clock = HandClock::at(100);
         let urls = ["http://main".to_owned(), "http://standby".to_owned()];
-        let servers = Servers { transport: &transport, clock: &clock, urls: &urls, known_key: None };
+        let servers = Servers {
+            transport: &transport,
+            clock: &clock,
+            urls: &urls,
+            known_key: None,
+            answered: Mutex::default(),
+        };
         let deadline = Deadline::after(&clock, Duration::from_secs(10));
         let outcome = servers.ask("/x", &"question", deadline, |answer| {
             if !answer.is_success() {

@@ -18,7 +18,8 @@ use seatmeter_protocol::message::{
     BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
 
-use super::transport::{RawAnswer, RawRequest, Stage, Transport, Unreachable};
+use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
+use crate::error::Stage;
 
 /// Bound for getting a connection, within that of the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);

@@ -10,7 +10,7 @@ pub use authorize::authorize;
 pub use exchange::Servers;
 pub use http::HttpTransport;
 pub use report::{Reported, Reporting, report};
-pub use transport::{RawAnswer, RawRequest, Stage, Transport, Unreachable};
+pub use transport::{RawAnswer, RawRequest, Transport, Unreachable};
 
 #[cfg(test)]
 pub(crate) mod scripted;

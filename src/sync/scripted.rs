@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use parking_lot::Mutex;
 use seatmeter_protocol::signature::{AnswerFacts, SigningKey};
 
-use super::transport::{RawAnswer, RawRequest, Stage, Transport, Unreachable};
+use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
+use crate::error::Stage;
 
 /// What happens to the next request.
 pub(crate) enum Step {

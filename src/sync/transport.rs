@@ -1,7 +1,8 @@
 //! What carries a request to a server: HTTP in the field, a script in tests.
 
-use std::fmt;
 use std::time::Duration;
+
+use crate::error::Stage;
 
 /// A request, ready to be sent.
 #[derive(Clone, Debug)]
@@ -31,36 +32,6 @@ pub struct RawAnswer {
     pub signature: Option<String>,
     /// Body.
     pub body: Vec<u8>,
-}
-
-/// How far a request came that got no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The URL, or the client's own set-up.
-    Setup,
-    /// The server's name has no address.
-    Lookup,
-    /// No connection.
-    Connect,
-    /// No trust in the server's certificate, or no common version.
-    Tls,
-    /// An answer that is not the license server's.
-    Status,
-    /// An answer that did not come, or not whole.
-    Answer,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Setup => "set-up",
-            Self::Lookup => "name lookup",
-            Self::Connect => "connect",
-            Self::Tls => "TLS",
-            Self::Status => "HTTP status",
-            Self::Answer => "answer",
-        })
-    }
 }
 
 /// No usable answer.

@@ -7,12 +7,14 @@ mod history;
 mod repeats;
 mod segment;
 mod unique;
+mod unsent;
 
 pub use archive::{Acknowledged, Archive};
 pub use counter::{Counter, SlotEntries, Work};
 pub use repeats::Repeats;
 pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING};
 pub use unique::{Barcode, for_each_unique};
+pub use unsent::oldest_unsent;
 
 #[cfg(test)]
 pub(crate) use segment::power_cut;

@@ -21,8 +21,14 @@ int main() {
   parameters.deployment_type = 1;
   parameters.charge_way = 10;
   parameters.seats = 4;
+  int lines = 0;
+  seatmeter::set_log([&lines](int, std::string_view line) { lines += line == "licensed"; });
   seatmeter::initialize(parameters);
+  CHECK_INT(1, lines);
+  seatmeter::set_log({});
   CHECK_INT(4, seatmeter::idle_count());
+  seatmeter::sync(10000);
+  CHECK_INT(SM_LICENSE_GOOD, seatmeter::status().state);
   {
     seatmeter::Reader first;
     seatmeter::Reader moved = std::move(first);

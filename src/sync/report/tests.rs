@@ -33,7 +33,13 @@ impl Bench {
     fn report_after_grant(&self, epoch: &str) -> Result<Reported> {
         let clock = HandClock::at(0);
         let urls = ["http://main".to_owned()];
-        let servers = Servers { transport: &self.transport, clock: &clock, urls: &urls, known_key: None };
+        let servers = Servers {
+            transport: &self.transport,
+            clock: &clock,
+            urls: &urls,
+            known_key: None,
+            answered: parking_lot::Mutex::default(),
+        };
         let deadline = Deadline::after(&clock, Duration::from_secs(10));
         report(&Reporting {
             servers: &servers,

@@ -1,0 +1,272 @@
+//! How this process stands with its licence, and what the library says while it works.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::mem::offset_of;
+
+use seatmeter_protocol::error_code::ErrorCode;
+
+use super::text::MessageBuffer;
+use super::{bounded_wait, enter, enter_with, null_pointer};
+use crate::error::{Error, Result};
+use crate::license::Validity;
+use crate::log::{Level, Sink, set_sink};
+use crate::runtime::runtime;
+use crate::status::{Origin, Status};
+
+/// SM_Status.state: there is no licence in use.
+pub const SM_LICENSE_NONE: c_int = 0;
+/// SM_Status.state: the licence is good.
+pub const SM_LICENSE_GOOD: c_int = 1;
+/// SM_Status.state: the licence has expired, and works on for the seven days of grace: warn the user.
+pub const SM_LICENSE_GRACE: c_int = 2;
+/// SM_Status.state: the licence was not renewed in time, and is refused until a server is reached.
+pub const SM_LICENSE_STALE: c_int = 3;
+/// SM_Status.state: the licence has expired, with its grace.
+pub const SM_LICENSE_EXPIRED: c_int = 4;
+
+/// Bytes of each text in a status, with its NUL; longer ones are cut.
+pub const SM_STATUS_TEXT_BYTES: usize = 512;
+
+/// How this process stands with its licence. Times are Unix seconds in UTC; 0 where there is none.
+///
+/// Later versions add fields at the end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SM_Status {
+    /// Set it to sizeof(SM_Status) before the call. Afterwards: how many bytes of it the library has filled.
+    pub size: usize,
+    /// One of SM_LICENSE_NONE, _GOOD, _GRACE, _STALE, _EXPIRED.
+    pub state: c_int,
+    /// By what the licence is charged, as in DM_DLSConnectionParameters; 0 without a licence.
+    pub chargeWay: c_int,
+    /// SM_ERR_LICENSE_CACHE_USED (-20012) while the licence stored on this device is used and no server has been
+    /// reached; else 0. Not a failure: the software works.
+    pub cacheCode: c_int,
+    /// SM_ERR_TRIAL_LICENSE (-20010) when the licence is a trial; else 0.
+    pub trialCode: c_int,
+    /// SM_ERR_EXPIRED (-20111) when the licence has expired, also while the grace lasts; else 0.
+    pub expiryCode: c_int,
+    /// Seats that the server has granted to this device; 0 where the licence has none.
+    pub seatsGranted: c_int,
+    /// Seats that are held, by all programs of this device together.
+    pub seatsHeld: c_int,
+    /// As GetIdleInstancesCount says.
+    pub seatsIdle: c_int,
+    /// First second at which the licence stops to be good, unless a server is reached before.
+    pub validUntil: u64,
+    /// When the licence expires: first second of the grace.
+    pub expiresAt: u64,
+    /// First second after the grace.
+    pub graceEndsAt: u64,
+    /// Start of the time slot of the oldest work that no server has recorded yet; 0 when all is recorded.
+    pub oldestUnsentAt: u64,
+    /// What is used of the licence (scans, pages, devices, seats), as the server has last told; -1: it has not.
+    pub used: i64,
+    /// What was bought, as the server has last told; -1: it has not.
+    pub quota: i64,
+    /// How much more is granted all the same, as the server has last told; -1: it has not.
+    pub grace: i64,
+    /// When the server has told that.
+    pub toldAt: u64,
+    /// When a server has last answered this process.
+    pub contactAt: u64,
+    /// When what lastError tells failed.
+    pub lastErrorAt: u64,
+    /// What failed last: its number; 0 when all went well since.
+    pub lastErrorCode: c_int,
+    /// How far the request came that failed: 0 not a matter of the network, 1 set-up, 2 name lookup, 3 connect,
+    /// 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
+    pub lastErrorStage: c_int,
+    /// What failed last, in a sentence; or "".
+    pub lastError: [c_char; SM_STATUS_TEXT_BYTES],
+    /// URL of the server that has answered last; or "".
+    pub server: [c_char; SM_STATUS_TEXT_BYTES],
+}
+
+/// What has this size or more is a status of this library's first version, or a later one.
+const SIZE_MIN: usize = offset_of!(SM_Status, server) + SM_STATUS_TEXT_BYTES;
+
+impl From<&Status> for SM_Status {
+    fn from(status: &Status) -> Self {
+        let expired = matches!(status.validity, Some(Validity::Grace | Validity::Expired));
+        let when = |is: bool, code: ErrorCode| if is { code.0 } else { 0 };
+        let has_license = status.validity.is_some();
+        let trouble = status.trouble.as_ref();
+        Self {
+            size: size_of::<Self>(),
+            state: state_number(status.validity),
+            chargeWay: status.charge_way.map_or(0, |way| way.number()),
+            cacheCode: when(has_license && status.origin == Origin::Cache, ErrorCode::LICENSE_CACHE_USED),
+            trialCode: when(status.is_trial, ErrorCode::TRIAL_LICENSE),
+            expiryCode: when(expired, ErrorCode::EXPIRED),
+            seatsGranted: number(status.seats_granted),
+            seatsHeld: number(status.seats_held),
+            seatsIdle: status.seats_idle,
+            validUntil: status.valid_until,
+            expiresAt: status.expires_at,
+            graceEndsAt: status.grace_ends_at,
+            oldestUnsentAt: status.oldest_unsent_at.unwrap_or(0),
+            used: amount(status.told.used),
+            quota: amount(status.told.quota),
+            grace: amount(status.told.grace),
+            toldAt: status.told.at,
+            contactAt: status.contact_at,
+            lastErrorAt: trouble.map_or(0, |trouble| trouble.at),
+            lastErrorCode: trouble.map_or(0, |trouble| trouble.error.code.0),
+            lastErrorStage: trouble.and_then(|trouble| trouble.error.stage).map_or(0, |stage| stage as c_int),
+            lastError: text(trouble.map_or("", |trouble| &trouble.error.message)),
+            server: text(&status.server),
+        }
+    }
+}
+
+fn state_number(validity: Option<Validity>) -> c_int {
+    match validity {
+        None => SM_LICENSE_NONE,
+        Some(Validity::Good) => SM_LICENSE_GOOD,
+        Some(Validity::Grace) => SM_LICENSE_GRACE,
+        Some(Validity::Stale) => SM_LICENSE_STALE,
+        Some(Validity::Expired) => SM_LICENSE_EXPIRED,
+    }
+}
+
+fn number(count: u32) -> c_int {
+    c_int::try_from(count).unwrap_or(c_int::MAX)
+}
+
+fn amount(told: Option<u64>) -> i64 {
+    told.map_or(-1, |amount| i64::try_from(amount).unwrap_or(i64::MAX))
+}
+
+fn text(text: &str) -> [c_char; SM_STATUS_TEXT_BYTES] {
+    let mut end = text.len().min(SM_STATUS_TEXT_BYTES - 1);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut bytes: [c_char; SM_STATUS_TEXT_BYTES] = [0; SM_STATUS_TEXT_BYTES];
+    for (place, byte) in bytes.iter_mut().zip(text[..end].bytes()) {
+        *place = c_char::from_ne_bytes([byte]);
+    }
+    bytes
+}
+
+/// Get how this process stands with its licence.
+///
+/// Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that this library knows
+/// is not touched, and `size` then says how much was filled. `status` is untouched on failure. The status is a picture
+/// of the moment: while other programs take seats and count, its parts may be of two moments.
+///
+/// Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for each program that has
+/// counted since the last report. Returns 0, also without a licence; -10002 when `status` is NULL; -10038 when its
+/// size is below that of the first version.
+///
+/// # Safety
+/// `status` is NULL, or its `size` is set, and as many bytes are good for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_GetStatus(status: *mut SM_Status) -> c_int {
+    enter(|| {
+        if status.is_null() {
+            return Err(null_pointer("status"));
+        }
+        // SAFETY: not NULL; the first field is there by the caller's promise.
+        let bytes = known_bytes(unsafe { status.cast::<usize>().read() })?;
+        let known = SM_Status { size: bytes, ..SM_Status::from(&runtime().status()) };
+        // SAFETY: `bytes` is at most what the caller has, and at most what `known` has.
+        unsafe { status.cast::<u8>().copy_from((&raw const known).cast(), bytes) };
+        Ok(())
+    })
+}
+
+/// How much of a caller's status this library can fill.
+fn known_bytes(size: usize) -> Result<usize> {
+    if size >= SIZE_MIN {
+        return Ok(size.min(size_of::<SM_Status>()));
+    }
+    let message = format!("the status has size {size}; set it to sizeof(SM_Status), {SIZE_MIN} at least");
+    Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message))
+}
+
+/// Report what is counted and not yet reported, and renew the licence, now.
+///
+/// The background does this by itself; call it where a program wants to know, or is about to lose its network.
+/// `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success. What could not
+/// be reported is kept, and a licence that could not be renewed goes on as it is.
+///
+/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
+/// Returns 0; -20000 without a licence; -20002 the state directory cannot be used; -20003 the server's answer cannot
+/// be trusted, or another program of this device is talking to it all the time; -20200 no server can be reached; or the
+/// server's refusal, -20100 to -20151.
+///
+/// # Safety
+/// `detail` is NULL or good for writes of `detailLen` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_Sync(timeoutMs: c_int, detail: *mut c_char, detailLen: usize) -> c_int {
+    // SAFETY: the caller's promise.
+    let buffer = unsafe { MessageBuffer::new(detail, detailLen) };
+    enter_with(|| runtime().sync(bounded_wait(timeoutMs)), |message| buffer.write(message))
+}
+
+/// A function that gets the lines of the log: `user` as it was given, `level` 1 error, 2 warning, 3 info, and a
+/// NUL-terminated `line` that is good during the call only.
+pub type SM_LogCallback = Option<unsafe extern "C" fn(user: *mut c_void, level: c_int, line: *const c_char)>;
+
+/// The callback with what it is to be given.
+struct Callback {
+    function: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
+    user: *mut c_void,
+}
+
+// SAFETY: the caller of SM_SetLogCallback promises that the function may be called by any thread with this pointer.
+unsafe impl Send for Callback {}
+// SAFETY: as above.
+unsafe impl Sync for Callback {}
+
+/// Hear what the library does: licences that it gets, reports, failures with their stage.
+///
+/// `callback` is called by any thread, the library's own among them, by several at one time, and must not call
+/// functions of this library. NULL ends it. When this has returned, the callback that was set before is not called any
+/// more, so that what its `user` points to can be freed. Lines hold no barcode and no password. Without a callback
+/// the file that the environment variable SEATMETER_LOG names gets the lines.
+///
+/// Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the callback of before is still
+/// at work then, or called this itself: nothing is changed.
+///
+/// # Safety
+/// `callback` is NULL, or may be called with `user` by any thread until it is taken back.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SM_SetLogCallback(callback: SM_LogCallback, user: *mut c_void) -> c_int {
+    enter(|| {
+        set_sink(callback.map(|function| {
+            let callback = Callback { function, user };
+            Box::new(move |level: Level, line: &str| callback.call(level as c_int, line)) as Sink
+        }))
+    })
+}
+
+impl Callback {
+    fn call(&self, level: c_int, line: &str) {
+        // A line with a NUL in it, such as from a server's text, is cut there.
+        let line = line.split('\0').next().and_then(|line| CString::new(line).ok()).unwrap_or_default();
+        // SAFETY: the promise of SM_SetLogCallback's caller; the line lives during the call.
+        unsafe { (self.function)(self.user, level, line.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_the_first_version_is_filled_and_a_smaller_one_is_refused() {
+        assert_eq!(known_bytes(SIZE_MIN).unwrap(), SIZE_MIN);
+        assert_eq!(known_bytes(SIZE_MIN + 800).unwrap(), size_of::<SM_Status>());
+        assert_eq!(known_bytes(SIZE_MIN - 1).unwrap_err().code, ErrorCode::PARAMETER_VALUE_INVALID);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        let cut = text(&"ä".repeat(300));
+        let bytes: Vec<u8> = cut.iter().take_while(|c| **c != 0).map(|c| c.to_ne_bytes()[0]).collect();
+        assert_eq!(String::from_utf8(bytes).unwrap(), "ä".repeat(255));
+    }
+}

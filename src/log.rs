@@ -1,0 +1,162 @@
+//! What the library says while it works, to whoever wants to hear it: a callback of the program, or a file that the
+//! environment names. Without one of them nothing is put into words at all.
+//!
+//! A log never holds a barcode, a session password or a signature.
+//!
+//! The sink is looked up without a lock, so that a forked child has its parent's; who takes a callback back waits
+//! for the calls that are under way, so that what it refers to can be freed then.
+
+use std::fmt::{self, Arguments};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use seatmeter_protocol::error_code::ErrorCode;
+
+use crate::error::{Error, Result};
+use crate::memory::{PerProcess, Published};
+use crate::state::private_file;
+
+/// How much a line matters. The numbers are those of the C API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Level {
+    /// The program is not licensed, or will soon not be.
+    Error = 1,
+    /// Something is not as it should be, and is being coped with.
+    Warning = 2,
+    /// What was done.
+    Info = 3,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        })
+    }
+}
+
+/// Where lines go.
+pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
+
+/// The log of a process.
+struct Log {
+    sink: Published<Option<Sink>>,
+    /// Read while a line is handed over, written while the sink is changed. Holds all sinks that there ever were: a
+    /// forked child may still be looking at one. Programs change theirs seldom.
+    all: RwLock<Vec<&'static Option<Sink>>>,
+}
+
+static LOG: PerProcess<Log> = PerProcess::new();
+
+/// A callback that takes longer than this for one line cannot be waited for.
+const CHANGE_BOUND: Duration = Duration::from_secs(1);
+
+impl Log {
+    fn get() -> &'static Self {
+        LOG.get(|parent| {
+            let log = Self { sink: Published::absent(), all: RwLock::default() };
+            if let Some(sink) = parent.and_then(|parent| parent.sink.get()) {
+                log.sink.publish(sink);
+            }
+            log
+        })
+    }
+}
+
+/// Says a line.
+pub fn say(level: Level, line: Arguments<'_>) {
+    let log = Log::get();
+    if log.sink.get().is_none() {
+        return;
+    }
+    // Recursive, because a callback may call what says another line.
+    let _all = log.all.read_recursive();
+    if let Some(Some(sink)) = log.sink.get() {
+        sink(level, &line.to_string());
+    }
+}
+
+/// Changes where lines go; `None` ends them. The old sink is not in use any more when this returns.
+///
+/// # Errors
+/// -20009 when a line is still being handed to the old one after a second, or by this very thread: nothing is
+/// changed then.
+pub fn set_sink(sink: Option<Sink>) -> Result<()> {
+    let log = Log::get();
+    let Some(mut all) = log.all.try_write_for(CHANGE_BOUND) else {
+        let message = "the log callback is at work, and can be changed when it has returned";
+        return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
+    };
+    all.push(log.sink.publish_new(sink));
+    Ok(())
+}
+
+/// Lets lines go to the end of this file, unless the program has said where they go.
+pub fn use_file(path: &Path) {
+    if Log::get().sink.get().is_none() {
+        // It fails only while a callback is being set: then that is the one to be used.
+        let _ = set_sink(Some(file_sink(path.to_owned())));
+    }
+}
+
+/// Opens the file for every line: it may be moved away meanwhile, and descriptors are the host's.
+fn file_sink(path: PathBuf) -> Sink {
+    Box::new(move |level, line| {
+        let mut options = std::fs::OpenOptions::new();
+        if let Ok(mut file) = private_file(&path, options.append(true).create(true)) {
+            let now = crate::clock::wall_seconds();
+            // A log that cannot be written is not worth an error of its own.
+            let _ = file.write_all(format!("{now} {} {level}: {line}\n", std::process::id()).as_bytes());
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    // One test, because the log is the process's.
+    #[test]
+    fn lines_go_where_they_are_sent_and_nowhere_after_that() {
+        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = |heard: &Arc<Mutex<Vec<String>>>| {
+            let heard = heard.clone();
+            Some(Box::new(move |level, line: &str| heard.lock().push(format!("{level}: {line}"))) as Sink)
+        };
+        set_sink(sink(&heard)).unwrap();
+        say(Level::Info, format_args!("ours {}", 1));
+        let mut own = heard.lock().clone();
+        own.retain(|line| line.contains("ours"));
+        assert_eq!(own, ["info: ours 1"]);
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        use_file(&path);
+        say(Level::Warning, format_args!("ours 2"));
+        assert!(!path.exists(), "the program's own sink wins over the environment");
+
+        file_sink(path.clone())(Level::Error, "ours 3");
+        file_sink(path.clone())(Level::Error, "ours 4");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("error: ours 3\n") && text.ends_with("error: ours 4\n"), "{text}");
+
+        set_sink(Some(Box::new(|_, _| {
+            assert!(set_sink(None).is_err(), "a callback that changes itself is not waited for");
+        })))
+        .unwrap();
+        say(Level::Info, format_args!("ours 5"));
+        set_sink(None).unwrap();
+        let before = heard.lock().len();
+        say(Level::Info, format_args!("ours 6"));
+        assert_eq!(heard.lock().len(), before);
+    }
+}
