@@ -154,6 +154,36 @@
 #define SM_LICENSE_EXPIRED 4
 
 /**
+ * SM_Status.state: the server lets no work be done under the licence: it was revoked, is used up, or has no room.
+ */
+#define SM_LICENSE_REFUSED 5
+
+/**
+ * SM_Status.usage: the server has not told.
+ */
+#define SM_USAGE_UNKNOWN 0
+
+/**
+ * SM_Status.usage: below what was bought.
+ */
+#define SM_USAGE_WITHIN 1
+
+/**
+ * SM_Status.usage: all that was bought is used, and the grace is running: warn the user.
+ */
+#define SM_USAGE_IN_GRACE 2
+
+/**
+ * SM_Status.usage: used up with its grace. Scans and pages are refused, and devices that are new.
+ */
+#define SM_USAGE_USED_UP 3
+
+/**
+ * SM_Status.usage: the overuse budget of a concurrent licence is exceeded: N at a time are authorised.
+ */
+#define SM_USAGE_OVERUSED 4
+
+/**
  * Bytes of each text in a status, with its NUL; longer ones are cut.
  */
 #define SM_STATUS_TEXT_BYTES 512
@@ -291,7 +321,7 @@ typedef struct SM_Status {
    */
   size_t size;
   /**
-   * One of SM_LICENSE_NONE, _GOOD, _GRACE, _STALE, _EXPIRED.
+   * One of SM_LICENSE_NONE, _GOOD, _GRACE, _STALE, _EXPIRED, _REFUSED.
    */
   int state;
   /**
@@ -311,6 +341,18 @@ typedef struct SM_Status {
    * SM_ERR_EXPIRED (-20111) when the licence has expired, also while the grace lasts; else 0.
    */
   int expiryCode;
+  /**
+   * Why the server lets no work be done, as an error number, when the state is SM_LICENSE_REFUSED; else 0.
+   */
+  int refusalCode;
+  /**
+   * One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED: of the quota that stands worst.
+   */
+  int usage;
+  /**
+   * Module of pages of which used, quota and grace tell; 0 for anything else.
+   */
+  int usageModule;
   /**
    * Seats that the server has granted to this device; 0 where the licence has none.
    */
@@ -340,11 +382,12 @@ typedef struct SM_Status {
    */
   uint64_t oldestUnsentAt;
   /**
-   * What is used of the licence (scans, pages, devices, seats), as the server has last told; -1: it has not.
+   * What is used of the licence (scans, pages, devices, or the overuse of this licence year), as the server has last
+   * told; -1: it has not.
    */
   int64_t used;
   /**
-   * What was bought, as the server has last told; -1: it has not.
+   * What was bought, or the overuse budget, as the server has last told; -1: it has not.
    */
   int64_t quota;
   /**

@@ -51,6 +51,12 @@ impl Keeper {
         }
     }
 
+    /// Has the thread, if it runs, do its work now.
+    pub fn wake(&self) {
+        self.control.lock().wake = true;
+        self.changed.notify_all();
+    }
+
     /// Ends the thread; says whether it ended within the bound. One that did not ends as soon as its
     /// request does.
     pub fn stop(&self, bound: Duration) -> bool {

@@ -2,20 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::PublicKey;
 
 use crate::clock::{Clock, Moment, SlotClock};
 use crate::error::{Error, Result};
-use crate::license::{Grant, Validity};
+use crate::license::{Grant, Told, Validity};
+use crate::log::{Level, say};
 use crate::seats::{Holder, Seat, SeatError, SeatPool};
 use crate::status::Status;
-use crate::usage::{Counter, SlotEntries, Work};
+use crate::usage::{Counter, SlotEntries, SpentAllowance, Work, unsent_of};
 
 /// A grant in use. Lives as long as the process: readers refer to it.
 pub struct Licensed {
@@ -29,7 +31,26 @@ pub struct Licensed {
     slots: SlotClock,
     /// Set when the grant was found to be no longer good, so that the hot path need not ask the clock.
     ended: AtomicBool,
+    /// Why the server lets no work be done under the grant; 0 when it does.
+    stopped: AtomicI32,
+    /// Modules whose pages are used up, a bit for each.
+    used_up_modules: AtomicU32,
+    /// Under a strict item: what may be counted.
+    allowance: Option<SpentAllowance>,
+    /// What could not be counted for want of allowance: the next grant has to bring as much.
+    needed: AtomicU64,
+    /// Calls for a renewal before its time.
+    hurry: Hurry,
 }
+
+/// How a call that runs out of allowance wakes whoever can get more, once a second at most.
+struct Hurry {
+    wake: fn(),
+    asked_at_ms: AtomicU64,
+}
+
+/// Between two calls for more allowance.
+const HURRY_MS: u64 = 1_000;
 
 impl Licensed {
     /// Puts a grant into use.
@@ -41,8 +62,13 @@ impl Licensed {
         seats_folder: &Path,
         usage_folder: PathBuf,
         clock: &'static dyn Clock,
+        wake: fn(),
     ) -> Result<Self> {
         let local = &grant.local;
+        let allowance = match grant.item.strict {
+            true => Some(open_allowance(&grant, seats_folder, &usage_folder)?),
+            false => None,
+        };
         let pool = match local.charge_way {
             ChargeWay::ConcurrentInstance => {
                 let pool = SeatPool::open(seats_folder, &pool_name(&local.item_id)).map_err(seat_error)?;
@@ -60,15 +86,28 @@ impl Licensed {
             clock,
             slots: SlotClock::default(),
             ended: AtomicBool::new(false),
+            stopped: AtomicI32::new(0),
+            used_up_modules: AtomicU32::new(0),
+            allowance,
+            needed: AtomicU64::new(0),
+            hurry: Hurry { wake, asked_at_ms: AtomicU64::new(0) },
         })
     }
 
     /// Takes over a newer grant from the same item; `false` when it is from another.
     pub fn renew(&self, grant: &Arc<Grant>) -> bool {
         let mut mine = self.grant.write();
-        let same =
-            mine.local.item_id == grant.local.item_id && mine.local.charge_way == grant.local.charge_way;
+        let same = mine.local.item_id == grant.local.item_id
+            && mine.local.charge_way == grant.local.charge_way
+            && mine.item.strict == grant.item.strict;
         if same {
+            if let Some(allowance) = &self.allowance
+                && let Err(error) = allowance.grant(grant.local.serial, &grant.local.allowances)
+            {
+                say(Level::Warning, format_args!("{error}"));
+            }
+            self.needed.store(0, Ordering::Relaxed);
+            self.stopped.store(0, Ordering::Relaxed);
             if let Some(pool) = &self.pool {
                 pool.grant(grant.local.seats, grant.local.serial);
             }
@@ -99,6 +138,7 @@ impl Licensed {
         let grant = self.grant.read().clone();
         let held = self.holders().iter().map(|holder| holder.seats).sum();
         status.validity = Some(grant.validity(self.clock.unix_seconds()));
+        status.stopped = self.stopped();
         status.charge_way = Some(grant.local.charge_way);
         status.is_trial = grant.item.trial;
         (status.seats_granted, status.seats_held) = (grant.local.seats, held);
@@ -115,7 +155,51 @@ impl Licensed {
         self.check_at(self.clock.unix_seconds())
     }
 
+    /// Takes notice of what the server has told.
+    pub fn hear(&self, told: &Told) {
+        self.used_up_modules.store(told.used_up_modules(), Ordering::Relaxed);
+        let code = told.stops().map_or(0, |code| code.0);
+        if self.stopped.swap(code, Ordering::Relaxed) != code {
+            self.ended.store(code != 0, Ordering::Relaxed);
+            self.slots.forget();
+        }
+    }
+
+    /// Ends all work under the grant, which was given back.
+    pub fn stop(&self) {
+        self.hear(&Told { refusal: Some(ErrorCode::NO_LICENSE), ..Told::default() });
+    }
+
+    /// Why the server lets no work be done under the grant, if that is so.
+    pub fn stopped(&self) -> Option<ErrorCode> {
+        match self.stopped.load(Ordering::Relaxed) {
+            0 => None,
+            code => Some(ErrorCode(code)),
+        }
+    }
+
+    /// Whether a grant is wanted before this one has run half its time: there is none to work with, or the
+    /// allowance runs low.
+    pub fn wants_renewal(&self) -> bool {
+        let runs_low = |allowance: &SpentAllowance| allowance.runs_low(&self.grant.read().local.allowances);
+        self.stopped().is_some() || self.allowance.as_ref().is_some_and(runs_low)
+    }
+
+    /// What the next grant has to allow at least.
+    pub fn needed(&self) -> u64 {
+        self.needed.load(Ordering::Relaxed)
+    }
+
+    /// The grant in use.
+    pub fn grant(&self) -> Arc<Grant> {
+        self.grant.read().clone()
+    }
+
     fn check_at(&self, now: u64) -> Result<()> {
+        if let Some(code) = self.stopped() {
+            self.ended.store(true, Ordering::Relaxed);
+            return Err(code.into());
+        }
         let validity = self.grant.read().validity(now);
         let ended = matches!(validity, Validity::Stale | Validity::Expired);
         self.ended.store(ended, Ordering::Relaxed);
@@ -202,7 +286,40 @@ impl Licensed {
     /// When the count cannot be kept: then nothing was counted.
     #[inline(always)]
     pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
-        self.counter.count(mine, slot, work)
+        match &self.allowance {
+            None => self.counter.count(mine, slot, work),
+            Some(allowance) => self.count_strictly(allowance, mine, slot, work),
+        }
+    }
+
+    /// Spends before it counts, and takes back what could not be counted.
+    #[cold]
+    fn count_strictly(
+        &self,
+        allowance: &SpentAllowance,
+        mine: &mut SlotEntries,
+        slot: u32,
+        work: &[Work],
+    ) -> Result<()> {
+        let charged = charged(self.grant.read().local.charge_way, work);
+        let mut outcome = Ok(());
+        let mut spent = 0;
+        for (module, n) in &charged {
+            outcome = allowance.spend(*module, *n);
+            if outcome.is_err() {
+                self.needed.fetch_max(*n, Ordering::Relaxed);
+                break;
+            }
+            spent += 1;
+        }
+        let outcome = outcome.and_then(|()| self.counter.count(mine, slot, work));
+        if outcome.is_err() {
+            charged[..spent].iter().for_each(|(module, n)| allowance.take_back(*module, *n));
+        }
+        if outcome.is_err() || allowance.runs_low(&self.grant.read().local.allowances) {
+            self.hurry.call(self.clock.monotonic_ms());
+        }
+        outcome
     }
 
     /// Counts work that no reader has done.
@@ -211,6 +328,13 @@ impl Licensed {
     /// When the grant is no longer good, or the count cannot be kept: then nothing was counted.
     pub fn count_without_reader(&self, work: &[Work]) -> Result<()> {
         let slot = self.moment()?.slot;
+        let used_up = self.used_up_modules.load(Ordering::Relaxed);
+        let is_used_up = |(kind, module, _): &Work| {
+            *kind == UsageKind::Page && used_up & 1_u32.checked_shl(*module).unwrap_or(0) != 0
+        };
+        if used_up != 0 && work.iter().any(is_used_up) {
+            return Err(ErrorCode::USED_UP.into());
+        }
         self.count(&mut self.entries.lock(), slot, work)
     }
 
@@ -224,9 +348,41 @@ impl Licensed {
     }
 }
 
+impl Hurry {
+    fn call(&self, now_ms: u64) {
+        let asked = self.asked_at_ms.load(Ordering::Relaxed);
+        let is_due = asked == 0 || now_ms.saturating_sub(asked) >= HURRY_MS;
+        if is_due
+            && self
+                .asked_at_ms
+                .compare_exchange(asked, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
+            (self.wake)();
+        }
+    }
+}
+
+/// What of some work is charged under a strict item: by module, 0 that of scans.
+fn charged(charge_way: ChargeWay, work: &[Work]) -> Vec<(u32, u64)> {
+    let module = |(kind, what, n): &Work| match (charge_way, kind) {
+        (ChargeWay::BarcodeScan, UsageKind::Scan) => Some((0, *n)),
+        (ChargeWay::Page, UsageKind::Page) => Some((*what, *n)),
+        _ => None,
+    };
+    work.iter().filter_map(module).collect()
+}
+
+fn open_allowance(grant: &Grant, folder: &Path, usage_folder: &Path) -> Result<SpentAllowance> {
+    let path = folder.join(format!("{}.spent", pool_name(&grant.local.item_id)));
+    let allowance = SpentAllowance::open(&path, |module| unsent_of(usage_folder, module))?;
+    allowance.grant(grant.local.serial, &grant.local.allowances)?;
+    Ok(allowance)
+}
+
 /// A file name for an item: its id, where that can be one, so that people find it; else a digest of it, for the id
 /// comes from outside.
-fn pool_name(item_id: &str) -> String {
+pub(crate) fn pool_name(item_id: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if !item_id.is_empty() && item_id.len() <= 100 && item_id.chars().all(is_plain) {
         return item_id.to_owned();

@@ -197,7 +197,7 @@ impl Runtime {
             let ca_file = explicit.or_else(|| Environment::read().ca_file);
             self.transport.publish_new(HttpTransport::trusting(ca_file))
         });
-        World { clock: &CLOCK, transport }
+        World { clock: &CLOCK, transport, wake: || runtime().keeper.wake() }
     }
 
     /// The licence in use.

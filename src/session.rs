@@ -14,21 +14,24 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::message::{EndedLicense, ItemStanding};
 use seatmeter_protocol::signature::{PublicKey, random_bytes};
 use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
 
 use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{GrantStore, Validity};
-use crate::licensed::Licensed;
+use crate::license::{GrantStore, Users, Validity};
+use crate::licensed::{Licensed, pool_name};
 use crate::log::{Level, say};
 use crate::memory::{FileLock, Published};
 use crate::parameters::Parameters;
 use crate::state::{StateDirectory, private_file, sync_folder};
 use crate::status::{Origin, Status, Trouble};
-use crate::sync::{Reported, Reporting, Servers, Transport, authorize, report};
+use crate::sync::{Reported, Reporting, Servers, Transport, authorize, report, report_end};
 use crate::usage::oldest_unsent;
 
 /// Bound for a first contact: all servers together.
@@ -51,6 +54,8 @@ pub struct World {
     pub clock: &'static dyn Clock,
     /// The network.
     pub transport: &'static dyn Transport,
+    /// Has the background do its work now.
+    pub wake: fn(),
 }
 
 /// One way of being licensed. Lives as long as the process.
@@ -71,6 +76,8 @@ pub struct Session {
     /// The epoch that the server has named then, until a report has taken notice.
     granted_epoch: Mutex<String>,
     contact: Mutex<Contact>,
+    /// This process's place among those that work under the item.
+    users: Mutex<Option<Users>>,
 }
 
 /// How the last talks with a server went.
@@ -107,6 +114,7 @@ impl Session {
             renewed_at: AtomicU64::new(0),
             granted_epoch: Mutex::default(),
             contact: Mutex::default(),
+            users: Mutex::default(),
         };
         session.use_parameters(parameters);
         Ok(session)
@@ -164,6 +172,9 @@ impl Session {
     /// When it cannot be read.
     pub fn use_stored_grant(&self) -> Result<Option<&'static Licensed>> {
         let Some(grant) = self.store.load(&self.device.uuid)? else { return Ok(None) };
+        if self.store.told().is_some_and(|told| told.stops().is_some()) {
+            return Ok(None);
+        }
         match grant.validity(self.world.clock.unix_seconds()) {
             Validity::Good | Validity::Grace => self.adopt(grant).map(Some),
             Validity::Stale | Validity::Expired => Ok(None),
@@ -173,13 +184,16 @@ impl Session {
     fn renew(&self, deadline: Deadline) -> Result<()> {
         let parameters = self.known_parameters()?;
         let known_key = self.licensed().map(|licensed| licensed.server_key());
+        let needed = self.licensed().map_or(0, Licensed::needed);
         let servers = self.servers(parameters, self.server_key());
         let outcome =
-            authorize(&servers, parameters, &self.device, &self.store, known_key.as_ref(), deadline);
+            authorize(&servers, parameters, &self.device, &self.store, known_key.as_ref(), needed, deadline);
         self.note_contact(servers.answered.into_inner());
+        self.hear();
         let grant = outcome?;
         let epoch = grant.epoch.clone();
         self.adopt(grant)?;
+        self.hear();
         self.renewed_at.store(self.world.clock.unix_seconds(), Ordering::Relaxed);
         *self.granted_epoch.lock() = epoch;
         Ok(())
@@ -188,13 +202,31 @@ impl Session {
     /// Puts a grant into use: into the pool and the counter that are there, or into new ones when the item
     /// is another than before.
     fn adopt(&self, grant: std::sync::Arc<crate::license::Grant>) -> Result<&'static Licensed> {
+        self.join_users(&grant.local.item_id)?;
         if let Some(licensed) = self.licensed()
             && licensed.renew(&grant)
         {
             return Ok(licensed);
         }
-        let licensed = Licensed::new(grant, &self.state.seats(), self.usage_folder()?, self.world.clock)?;
+        let World { clock, wake, .. } = self.world;
+        let licensed = Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
         Ok(self.licensed.publish_new(licensed))
+    }
+
+    fn join_users(&self, item_id: &str) -> Result<()> {
+        let path = self.state.seats().join(format!("{}.users", pool_name(item_id)));
+        let mut users = self.users.lock();
+        if users.as_ref().is_none_or(|users| users.path() != path) {
+            *users = Some(Users::new(path));
+        }
+        users.as_ref().map_or(Ok(()), Users::join)
+    }
+
+    /// Takes notice of what the server has told this device, by whichever process it was heard.
+    fn hear(&self) {
+        if let (Some(licensed), Some(told)) = (self.licensed(), self.store.told()) {
+            licensed.hear(&told);
+        }
     }
 
     fn note_contact(&self, server: String) {
@@ -207,7 +239,7 @@ impl Session {
     /// One round of the keeper: renews when that is due, reports what there is; says when to come again.
     pub fn keep(&self) -> Duration {
         let deadline = Deadline::after(self.world.clock, ROUND_BOUND);
-        match self.round(self.is_renewal_due(), deadline) {
+        match self.round(false, deadline) {
             Ok(()) => {
                 self.failures.store(0, Ordering::Relaxed);
                 self.until_next_slot()
@@ -227,9 +259,14 @@ impl Session {
         self.round(true, deadline)
     }
 
-    fn round(&self, is_renewal_due: bool, deadline: Deadline) -> Result<()> {
-        let renewed = if is_renewal_due { self.renew(deadline) } else { Ok(()) };
-        let outcome = renewed.and(self.report(deadline).map(|_| ()));
+    /// Reports first: the server decides about the renewal by what it knows, and a device that has told everything
+    /// gets the most.
+    fn round(&self, is_asked_for: bool, deadline: Deadline) -> Result<()> {
+        let reported = self.report(deadline).map(|_| ());
+        self.hear();
+        let is_due = is_asked_for || self.is_renewal_due() || self.is_overtaken();
+        let renewed = if is_due { self.renew(deadline) } else { Ok(()) };
+        let outcome = renewed.and(reported);
         self.note_outcome(&outcome);
         outcome
     }
@@ -266,7 +303,16 @@ impl Session {
         let renewed_at = self.renewed_at.load(Ordering::Relaxed);
         let Some(licensed) = self.licensed() else { return true };
         let half_life = licensed.valid_until().saturating_sub(renewed_at) / 2;
-        renewed_at == 0 || self.world.clock.unix_seconds() >= renewed_at + half_life
+        renewed_at == 0
+            || licensed.wants_renewal()
+            || self.world.clock.unix_seconds() >= renewed_at + half_life
+    }
+
+    /// Whether the item is authorised by the slot since this device's grant was given, which goes on for longer.
+    fn is_overtaken(&self) -> bool {
+        let soon = self.world.clock.unix_seconds().saturating_add(2 * SLOT_SECONDS);
+        let is_long = |licensed: &Licensed| licensed.stopped().is_none() && licensed.valid_until() > soon;
+        self.licensed().is_some_and(is_long) && self.store.told().is_some_and(|told| told.is_overused())
     }
 
     fn until_next_slot(&self) -> Duration {
@@ -295,9 +341,11 @@ impl Session {
                 key: &key,
                 epoch: &epoch,
                 held: &|| store.held(),
+                heard: &|standing| self.note_standing(&store, standing),
                 deadline,
             })?;
         }
+        self.hear();
         self.note_contact(servers.answered.into_inner());
         self.granted_epoch.lock().clear();
         if all.totals > 0 {
@@ -320,15 +368,54 @@ impl Session {
         Ok(entries.flatten().filter_map(ours).collect())
     }
 
-    /// The last report, and the end of this process's part: its seats and segments are given up.
+    fn note_standing(&self, store: &GrantStore, standing: &ItemStanding) {
+        let is_of = |grant: &LocalLicense| grant.item_id == standing.item_id;
+        if store.held().and_then(|held| held.peek().ok()).is_some_and(|grant: LocalLicense| is_of(&grant)) {
+            store.note_meters(self.world.clock.unix_seconds(), standing.meters.clone());
+        }
+    }
+
+    /// The last report, and the end of this process's part: its seats and segments are given up, and, when it was the
+    /// last one, what the device holds from the server for as long as it works.
     ///
     /// # Errors
     /// As [`Self::report`]; seats and segments are given up in any case.
     pub fn close(&self, deadline: Deadline) -> Result<Reported> {
-        if let Some(licensed) = self.licensed() {
-            licensed.close();
+        let Some(licensed) = self.licensed() else { return self.report(deadline) };
+        licensed.close();
+        let ended = self.give_up(licensed)?;
+        let reported = self.report(deadline)?;
+        if let (Some(key), false) = (self.server_key().or(Some(licensed.server_key())), ended.is_empty()) {
+            let servers = self.servers(self.known_parameters()?, Some(key.clone()));
+            report_end(&servers, &self.device, &key, ended, deadline)?;
         }
-        self.report(deadline)
+        Ok(reported)
+    }
+
+    /// What the server is to be told of: the grants of the item, if they end with the last process that works under
+    /// them. They are off the disk before it is told, so that nobody begins with what was given back.
+    fn give_up(&self, licensed: &Licensed) -> Result<Vec<EndedLicense>> {
+        let users = self.users.lock().take();
+        let Some(_alone) = users.map(|users| users.leave()).transpose()?.flatten() else {
+            return Ok(Vec::new());
+        };
+        let grant = licensed.grant();
+        let told = self.store.told();
+        let ends = grant.local.charge_way == ChargeWay::Server
+            || grant.item.strict
+            || told.is_some_and(|told| told.is_overused());
+        if !ends || licensed.stopped().is_some() {
+            return Ok(Vec::new());
+        }
+        licensed.stop();
+        let mut ended = Vec::new();
+        for (_, store) in self.usage_folders_of(&licensed.server_key())? {
+            let held: Option<LocalLicense> = store.held().and_then(|held| held.peek().ok());
+            let Some(held) = held.filter(|held| held.item_id == grant.local.item_id) else { continue };
+            store.discard()?;
+            ended.push(EndedLicense { license_id: held.license_id, serial: held.serial });
+        }
+        Ok(ended)
     }
 
     /// Waits for its turn to talk to the server: one process of the device at a time.
@@ -400,7 +487,7 @@ fn jitter(seconds: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile};
-    use seatmeter_protocol::message::{AuthorizationAnswer, Problem, UsageKind};
+    use seatmeter_protocol::message::{AuthorizationAnswer, Meter, MeterState, Metered, Problem, UsageKind};
     use seatmeter_protocol::signature::Signed;
 
     use super::*;
@@ -408,6 +495,7 @@ mod tests {
     use crate::environment::Environment;
     use crate::license::test_support::{NOW, answer, item, key, local};
     use crate::parameters::RawParameters;
+    use crate::state::{FramedFile, Kind};
     use crate::sync::scripted::{Scripted, Step};
 
     /// One device, and one server that does what the script says.
@@ -441,7 +529,7 @@ mod tests {
         }
 
         fn session(&self, handshake_code: &str) -> Session {
-            let world = World { clock: self.clock, transport: self.transport };
+            let world = World { clock: self.clock, transport: self.transport, wake: || {} };
             Session::open(Self::parameters(handshake_code), self.state.path().to_owned(), world).unwrap()
         }
 
@@ -458,6 +546,13 @@ mod tests {
             self.then_answers(&answer);
             session.initialize(Self::parameters(handshake_code), FIRST_CONTACT_BOUND).unwrap();
             session
+        }
+
+        /// The same grant once more.
+        fn then_grants(&self, session: &Session) {
+            let path = session.state.licenses().join(format!("{}.grant", session.name));
+            let answer: AuthorizationAnswer = FramedFile::new(path, Kind::Grant).peek().unwrap();
+            self.then_answers(&answer);
         }
 
         fn then_answers(&self, answer: &AuthorizationAnswer) {
@@ -509,5 +604,75 @@ mod tests {
         other.transport.then(Step::RecordAll);
         other.report(&session).unwrap();
         assert_eq!(other.transport.billed(), 1);
+    }
+
+    /// An answer to a report that records everything and tells this of the item.
+    fn told(meter: Meter) -> Step {
+        Step::RecordAllAnd(vec![ItemStanding { item_id: "item-1".into(), meters: vec![meter] }])
+    }
+
+    fn excess(state: MeterState) -> Meter {
+        Meter { of: Metered::Excess, module: 0, quota: 10, used: 11, grace: 0, state }
+    }
+
+    fn refusal(code: ErrorCode) -> Step {
+        Step::Answer(403, serde_json::to_string(&Problem::new(403, code, "because")).unwrap())
+    }
+
+    #[test]
+    fn a_device_of_an_overused_item_asks_at_once_and_stops_when_it_gets_no_place() {
+        let bench = Bench::new(2);
+        let session = bench.licensed_session("CODE");
+        count(&session, 1);
+        bench.transport.then(told(excess(MeterState::Within)));
+        session.keep();
+        assert_eq!(bench.transport.asked.lock().len(), 2, "there was no hurry");
+        count(&session, 1);
+        bench.transport.then(told(excess(MeterState::Overused)));
+        bench.transport.then(refusal(ErrorCode::QUOTA_EXCEEDED));
+        session.keep();
+        let licensed = session.licensed().unwrap();
+        assert_eq!(licensed.check().unwrap_err().code, ErrorCode::QUOTA_EXCEEDED);
+        assert_eq!(licensed.idle_seats(), -1);
+        assert!(
+            session.use_stored_grant().unwrap().is_none(),
+            "another process does not begin with it either"
+        );
+        // It goes on asking, and goes on working as soon as there is a place.
+        bench.then_grants(&session);
+        session.keep();
+        assert!(licensed.check().is_ok());
+        assert!(session.use_stored_grant().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_revoked_item_ends_at_the_next_contact_and_other_refusals_end_nothing() {
+        for (code, ends) in [
+            (ErrorCode::REVOKED, true),
+            (ErrorCode::USED_UP, true),
+            (ErrorCode::SESSION_PASSWORD_WRONG, false),
+            (ErrorCode::STANDBY_NOT_READY, false),
+        ] {
+            let bench = Bench::new(2);
+            let session = bench.licensed_session("CODE");
+            bench.transport.then(refusal(code));
+            session.sync(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap_err();
+            let outcome = session.licensed().unwrap().check().map_err(|error| error.code);
+            assert_eq!(outcome, if ends { Err(code) } else { Ok(()) }, "{code}");
+            assert_eq!(session.status().stopped, ends.then_some(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_one_process_hears_stops_the_others_of_the_device() {
+        let bench = Bench::new(2);
+        let (hears, other) = (bench.licensed_session("CODE"), bench.session("CODE"));
+        other.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND).unwrap();
+        bench.transport.then(refusal(ErrorCode::REVOKED));
+        hears.sync(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap_err();
+        assert!(other.licensed().unwrap().check().is_ok(), "it has not looked yet");
+        bench.transport.then(refusal(ErrorCode::REVOKED));
+        other.keep();
+        assert_eq!(other.licensed().unwrap().check().unwrap_err().code, ErrorCode::REVOKED);
     }
 }

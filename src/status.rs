@@ -2,6 +2,8 @@
 
 use seatmeter_protocol::charge_way::ChargeWay;
 
+use seatmeter_protocol::error_code::ErrorCode;
+
 use crate::error::Error;
 use crate::license::{Told, Validity};
 
@@ -29,6 +31,8 @@ pub struct Trouble {
 pub struct Status {
     /// How good the licence is; `None` when there is none.
     pub validity: Option<Validity>,
+    /// Why the server lets no work be done under it, if that is so.
+    pub stopped: Option<ErrorCode>,
     /// Where it comes from.
     pub origin: Origin,
     /// By what its item is charged.

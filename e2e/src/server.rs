@@ -14,7 +14,7 @@ pub const DEMO_CODE: &str = "DEMO-4-SEATS";
 /// A running server. It is killed, by its process id, when this is dropped.
 pub struct Server {
     /// Removed with it.
-    _folder: TempDir,
+    folder: TempDir,
     data: PathBuf,
     process: Child,
     url: String,
@@ -32,7 +32,56 @@ impl Server {
         let output = command(&data, &["init", "--demo"]).output().expect("seatmeterd runs");
         assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
         let (process, url) = serve(&data, "127.0.0.1:0");
-        Self { _folder: folder, data, process, url }
+        Self { folder, data, process, url }
+    }
+
+    /// Starts a server with a licence for these items, as a vendor signs them and an operator takes them in, under the
+    /// demo's handshake code. What an item does not say of its times is from yesterday on for a year.
+    ///
+    /// # Panics
+    /// When something of it fails.
+    #[must_use]
+    pub fn with_items(items: &Value) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = folder.path().join("data");
+        let output = command(&data, &["init"]).output().expect("seatmeterd runs");
+        assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
+        let server_key = text_of(command(&data, &["key", "show"]));
+        let key = folder.path().join("vendor.key");
+        let mut keygen = Command::new(binary());
+        keygen.args(["vendor", "keygen", "--key"]).arg(&key);
+        text_of(keygen);
+        let yesterday = yesterday();
+        let mut items = items.clone();
+        for item in items.as_array_mut().expect("a list of items") {
+            let times = item.as_object_mut().expect("an item");
+            times.entry("starts_at").or_insert(yesterday.into());
+            times.entry("expires_at").or_insert((yesterday + 365 * 86_400).into());
+        }
+        let draft = serde_json::json!({
+            "version": 1, "file_id": "file", "organization_id": "acme", "organization_name": "Acme",
+            "server_key": server_key.trim(), "issued_at": yesterday, "items": items,
+        });
+        std::fs::write(folder.path().join("draft.json"), draft.to_string()).expect("a temporary file");
+        import(folder.path(), &data, &["--handshake-code", DEMO_CODE]);
+        let (process, url) = serve(&data, "127.0.0.1:0");
+        Self { folder, data, process, url }
+    }
+
+    /// Issues the licence of [`Self::with_items`] anew, with these settings in every item, and takes it in.
+    ///
+    /// # Panics
+    /// When something of it fails.
+    pub fn reissue(&self, settings: &Value) {
+        let path = self.folder.path().join("draft.json");
+        let mut draft: Value =
+            serde_json::from_slice(&std::fs::read(&path).expect("a temporary file")).expect("JSON");
+        draft["issued_at"] = (draft["issued_at"].as_u64().expect("a time") + 1).into();
+        for item in draft["items"].as_array_mut().expect("a list of items") {
+            item.as_object_mut().expect("an item").extend(settings.as_object().expect("settings").clone());
+        }
+        std::fs::write(&path, draft.to_string()).expect("a temporary file");
+        import(self.folder.path(), &self.data, &[]);
     }
 
     /// Its URL.
@@ -79,7 +128,7 @@ impl Server {
         let restored = command(&data, &["restore"]).arg(&backup).output().expect("seatmeterd runs");
         assert!(restored.status.success(), "restore: {}", String::from_utf8_lossy(&restored.stderr));
         let (process, url) = serve(&data, "127.0.0.1:0");
-        Self { _folder: folder, data, process, url }
+        Self { folder, data, process, url }
     }
 
     /// What it has recorded, as rows of the export.
@@ -159,6 +208,28 @@ fn serve(data: &Path, listen: &str) -> (Child, String) {
     let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
     assert!(url.starts_with("http://"), "the server did not start: {line:?}");
     (process, url)
+}
+
+/// Signs the draft in a folder, and takes it in.
+fn import(folder: &Path, data: &Path, more: &[&str]) {
+    let [draft, key, signed] = ["draft.json", "vendor.key", "signed.licence"].map(|name| folder.join(name));
+    let mut sign = Command::new(binary());
+    sign.args(["licence-file", "sign"]).arg(draft).arg("--key").arg(key);
+    std::fs::write(&signed, text_of(sign)).expect("a temporary file");
+    let mut import = command(data, &["licence-file", "import"]);
+    import.arg(signed).args(more);
+    text_of(import);
+}
+
+fn text_of(mut command: Command) -> String {
+    let output = command.output().expect("seatmeterd runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn yesterday() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    now.as_secs() - 86_400
 }
 
 fn command(data: &Path, arguments: &[&str]) -> Command {

@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::mem::offset_of;
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::MeterState;
 
 use super::text::MessageBuffer;
 use super::{bounded_wait, enter, enter_with, null_pointer};
@@ -24,6 +25,20 @@ pub const SM_LICENSE_STALE: c_int = 3;
 /// SM_Status.state: the licence has expired, with its grace.
 pub const SM_LICENSE_EXPIRED: c_int = 4;
 
+/// SM_Status.state: the server lets no work be done under the licence: it was revoked, is used up, or has no room.
+pub const SM_LICENSE_REFUSED: c_int = 5;
+
+/// SM_Status.usage: the server has not told.
+pub const SM_USAGE_UNKNOWN: c_int = 0;
+/// SM_Status.usage: below what was bought.
+pub const SM_USAGE_WITHIN: c_int = 1;
+/// SM_Status.usage: all that was bought is used, and the grace is running: warn the user.
+pub const SM_USAGE_IN_GRACE: c_int = 2;
+/// SM_Status.usage: used up with its grace. Scans and pages are refused, and devices that are new.
+pub const SM_USAGE_USED_UP: c_int = 3;
+/// SM_Status.usage: the overuse budget of a concurrent licence is exceeded: N at a time are authorised.
+pub const SM_USAGE_OVERUSED: c_int = 4;
+
 /// Bytes of each text in a status, with its NUL; longer ones are cut.
 pub const SM_STATUS_TEXT_BYTES: usize = 512;
 
@@ -35,7 +50,7 @@ pub const SM_STATUS_TEXT_BYTES: usize = 512;
 pub struct SM_Status {
     /// Set it to sizeof(SM_Status) before the call. Afterwards: how many bytes of it the library has filled.
     pub size: usize,
-    /// One of SM_LICENSE_NONE, _GOOD, _GRACE, _STALE, _EXPIRED.
+    /// One of SM_LICENSE_NONE, _GOOD, _GRACE, _STALE, _EXPIRED, _REFUSED.
     pub state: c_int,
     /// By what the licence is charged, as in DM_DLSConnectionParameters; 0 without a licence.
     pub chargeWay: c_int,
@@ -46,6 +61,12 @@ pub struct SM_Status {
     pub trialCode: c_int,
     /// SM_ERR_EXPIRED (-20111) when the licence has expired, also while the grace lasts; else 0.
     pub expiryCode: c_int,
+    /// Why the server lets no work be done, as an error number, when the state is SM_LICENSE_REFUSED; else 0.
+    pub refusalCode: c_int,
+    /// One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED: of the quota that stands worst.
+    pub usage: c_int,
+    /// Module of pages of which used, quota and grace tell; 0 for anything else.
+    pub usageModule: c_int,
     /// Seats that the server has granted to this device; 0 where the licence has none.
     pub seatsGranted: c_int,
     /// Seats that are held, by all programs of this device together.
@@ -60,9 +81,10 @@ pub struct SM_Status {
     pub graceEndsAt: u64,
     /// Start of the time slot of the oldest work that no server has recorded yet; 0 when all is recorded.
     pub oldestUnsentAt: u64,
-    /// What is used of the licence (scans, pages, devices, seats), as the server has last told; -1: it has not.
+    /// What is used of the licence (scans, pages, devices, or the overuse of this licence year), as the server has last
+    /// told; -1: it has not.
     pub used: i64,
-    /// What was bought, as the server has last told; -1: it has not.
+    /// What was bought, or the overuse budget, as the server has last told; -1: it has not.
     pub quota: i64,
     /// How much more is granted all the same, as the server has last told; -1: it has not.
     pub grace: i64,
@@ -92,13 +114,17 @@ impl From<&Status> for SM_Status {
         let when = |is: bool, code: ErrorCode| if is { code.0 } else { 0 };
         let has_license = status.validity.is_some();
         let trouble = status.trouble.as_ref();
+        let meter = status.told.worst();
         Self {
             size: size_of::<Self>(),
-            state: state_number(status.validity),
+            state: if status.stopped.is_some() { SM_LICENSE_REFUSED } else { state_number(status.validity) },
             chargeWay: status.charge_way.map_or(0, |way| way.number()),
             cacheCode: when(has_license && status.origin == Origin::Cache, ErrorCode::LICENSE_CACHE_USED),
             trialCode: when(status.is_trial, ErrorCode::TRIAL_LICENSE),
             expiryCode: when(expired, ErrorCode::EXPIRED),
+            refusalCode: status.stopped.map_or(0, |code| code.0),
+            usage: meter.map_or(SM_USAGE_UNKNOWN, |meter| usage_number(meter.state)),
+            usageModule: meter.map_or(0, |meter| number(meter.module)),
             seatsGranted: number(status.seats_granted),
             seatsHeld: number(status.seats_held),
             seatsIdle: status.seats_idle,
@@ -106,9 +132,9 @@ impl From<&Status> for SM_Status {
             expiresAt: status.expires_at,
             graceEndsAt: status.grace_ends_at,
             oldestUnsentAt: status.oldest_unsent_at.unwrap_or(0),
-            used: amount(status.told.used),
-            quota: amount(status.told.quota),
-            grace: amount(status.told.grace),
+            used: amount(meter.map(|meter| meter.used)),
+            quota: amount(meter.map(|meter| meter.quota)),
+            grace: amount(meter.map(|meter| meter.grace)),
             toldAt: status.told.at,
             contactAt: status.contact_at,
             lastErrorAt: trouble.map_or(0, |trouble| trouble.at),
@@ -127,6 +153,15 @@ fn state_number(validity: Option<Validity>) -> c_int {
         Some(Validity::Grace) => SM_LICENSE_GRACE,
         Some(Validity::Stale) => SM_LICENSE_STALE,
         Some(Validity::Expired) => SM_LICENSE_EXPIRED,
+    }
+}
+
+fn usage_number(state: MeterState) -> c_int {
+    match state {
+        MeterState::Within => SM_USAGE_WITHIN,
+        MeterState::InGrace => SM_USAGE_IN_GRACE,
+        MeterState::UsedUp => SM_USAGE_USED_UP,
+        MeterState::Overused => SM_USAGE_OVERUSED,
     }
 }
 

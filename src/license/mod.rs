@@ -3,10 +3,12 @@
 mod grant;
 mod store;
 mod told;
+mod users;
 
 pub use grant::{Grant, Validity, compiled_root_key};
 pub use store::GrantStore;
-pub use told::Told;
+pub use told::{ENDING, Told};
+pub use users::Users;
 
 #[cfg(test)]
 pub(crate) use grant::test_support;

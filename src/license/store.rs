@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::message::AuthorizationAnswer;
+use seatmeter_protocol::message::{AuthorizationAnswer, Meter, ProblemNumbers};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::grant::{Grant, compiled_root_key};
@@ -71,8 +71,29 @@ impl GrantStore {
         self.told.peek()
     }
 
-    /// Keeps what the server tells. It is for people only, so that a full disk is no reason to fail.
-    pub fn note_told(&self, told: &Told) {
+    /// Keeps how far the item is used, as the server tells it at this time.
+    pub fn note_meters(&self, at: u64, meters: Vec<Meter>) {
+        // A refusal stands until the next grant.
+        self.note_told(&Told { at, meters, ..self.told().unwrap_or_default() });
+    }
+
+    /// Keeps what a refusal says; one that ends the grant does so from now on.
+    pub fn note_refusal(&self, at: u64, code: ErrorCode, ends: bool, numbers: Option<ProblemNumbers>) {
+        let told = self.told().unwrap_or_default();
+        let refusal = if ends { Some(code) } else { told.refusal };
+        self.note_told(&Told { at, refusal, refused_with: numbers, ..told });
+    }
+
+    /// Gives the grant up: it was given back.
+    ///
+    /// # Errors
+    /// When its file cannot be removed.
+    pub fn discard(&self) -> Result<()> {
+        self.grant.remove()
+    }
+
+    // A full disk is no reason to fail: whatever is decided by it is decided again at the next contact.
+    fn note_told(&self, told: &Told) {
         if let Err(error) = self.told.store(told) {
             say(Level::Warning, format_args!("{error}"));
         }
@@ -98,6 +119,7 @@ impl GrantStore {
         kill_point("grant: root key stored");
         self.grant.store(answer)?;
         kill_point("grant: stored");
+        self.note_told(&Told { at: grant.local.issued_at, meters: answer.meters.clone(), ..Told::default() });
         Ok(Arc::new(grant))
     }
 

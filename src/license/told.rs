@@ -1,27 +1,102 @@
-//! What the server has last told of the item's use. It is for people: the status shows it, and nothing is decided
-//! by it. This is the one place where such numbers are kept; an answer that brings them hands them to
-//! [`super::GrantStore::note_told`].
+//! What the server has last told: how far the item is used, and whether it serves this device no more.
+//!
+//! The numbers are for people, the status shows them. What stops work is kept beside the grant, because the grant itself
+//! still looks good: a quota that is used up, an item that was revoked. The next grant puts an end to it.
+//!
+//! | told | work under the grant |
+//! | --- | --- |
+//! | a refusal of [`ENDING`] | refused with it |
+//! | the scans are used up | refused, -20120 |
+//! | the pages of a module are used up | pages of this module are refused, -20120 |
+//! | anything else | goes on |
 
-use seatmeter_protocol::message::ProblemNumbers;
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::{Meter, MeterState, Metered, ProblemNumbers};
 use serde::{Deserialize, Serialize};
 
-/// The numbers of an item, as the server saw them. `None` where it has not said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Refusals that end the grant that a device has: the item serves nobody any more, or this device only by the slot.
+/// Others are about the request: a wrong password ends nothing.
+pub const ENDING: [ErrorCode; 3] = [ErrorCode::REVOKED, ErrorCode::USED_UP, ErrorCode::QUOTA_EXCEEDED];
+
+/// What the server has told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Told {
     /// When it was said, Unix seconds.
     pub at: u64,
-    /// What is in use, or used up.
-    pub used: Option<u64>,
-    /// N of the item.
-    pub quota: Option<u64>,
-    /// How much beyond N is granted all the same.
-    pub grace: Option<u64>,
+    /// How far the item's quotas are used.
+    pub meters: Vec<Meter>,
+    /// The refusal that has ended the grant.
+    pub refusal: Option<ErrorCode>,
+    /// What came with it.
+    pub refused_with: Option<ProblemNumbers>,
 }
 
 impl Told {
-    /// What a refusal says.
-    pub fn by_refusal(at: u64, numbers: &ProblemNumbers) -> Self {
-        Self { at, used: Some(numbers.used), quota: Some(numbers.quota), grace: Some(numbers.grace) }
+    /// The meter that stands worst: the one to warn of.
+    pub fn worst(&self) -> Option<Meter> {
+        // Of those that stand alike, the one that is used furthest.
+        let used = |meter: &Meter| u128::from(meter.used) * 1_000 / u128::from(meter.quota.max(1));
+        self.meters.iter().copied().max_by_key(|meter| (meter.state, used(meter)))
+    }
+
+    /// Why no work is done under the grant, if that is so.
+    pub fn stops(&self) -> Option<ErrorCode> {
+        let scans_are_gone = |meter: &Meter| meter.of == Metered::Scans && meter.state == MeterState::UsedUp;
+        self.refusal.or_else(|| self.meters.iter().any(scans_are_gone).then_some(ErrorCode::USED_UP))
+    }
+
+    /// Modules whose pages are used up, a bit for each.
+    pub fn used_up_modules(&self) -> u32 {
+        let gone = self
+            .meters
+            .iter()
+            .filter(|meter| meter.of == Metered::Pages && meter.state == MeterState::UsedUp);
+        gone.fold(0, |bits, meter| bits | 1_u32.checked_shl(meter.module).unwrap_or(0))
+    }
+
+    /// Whether the item is overused: authorisations are by the slot.
+    pub fn is_overused(&self) -> bool {
+        self.meters.iter().any(|meter| meter.state == MeterState::Overused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter(of: Metered, module: u32, used: u64, state: MeterState) -> Meter {
+        Meter { of, module, quota: 100, used, grace: 5, state }
+    }
+
+    #[test]
+    fn every_row_of_the_table_holds() {
+        let told = |meters| Told { meters, ..Told::default() };
+        let scans = |state| told(vec![meter(Metered::Scans, 0, 0, state)]);
+        assert_eq!(scans(MeterState::UsedUp).stops(), Some(ErrorCode::USED_UP));
+        assert_eq!(scans(MeterState::InGrace).stops(), None);
+        let pages = told(vec![
+            meter(Metered::Pages, 1, 0, MeterState::Within),
+            meter(Metered::Pages, 4, 0, MeterState::UsedUp),
+        ]);
+        assert_eq!((pages.stops(), pages.used_up_modules()), (None, 1 << 4));
+        let seats = told(vec![meter(Metered::Devices, 0, 0, MeterState::UsedUp)]);
+        assert_eq!(seats.stops(), None, "those that hold a seat go on");
+        let revoked = Told { refusal: Some(ErrorCode::REVOKED), ..Told::default() };
+        assert_eq!(revoked.stops(), Some(ErrorCode::REVOKED));
+    }
+
+    #[test]
+    fn the_worst_meter_is_the_one_to_warn_of() {
+        let told = Told {
+            meters: vec![
+                meter(Metered::Pages, 1, 99, MeterState::Within),
+                meter(Metered::Pages, 2, 101, MeterState::InGrace),
+                meter(Metered::Pages, 3, 103, MeterState::InGrace),
+            ],
+            ..Told::default()
+        };
+        assert_eq!(told.worst().map(|meter| meter.module), Some(3));
+        assert_eq!(Told::default().worst(), None);
     }
 }

@@ -25,7 +25,7 @@ use super::process_generation;
 /// Bytes of the page; that it is mapped is all that matters.
 const PAGE_BYTES: usize = 4096;
 
-/// An exclusive lock on the first byte of a file, held until dropped, by this process alone.
+/// A lock on the first byte of a file, held until dropped, by this process alone or by several.
 #[derive(Debug)]
 pub struct FileLock {
     _keeper: Keeper,
@@ -44,13 +44,25 @@ impl FileLock {
     /// # Errors
     /// When the file system has no such locks.
     pub fn try_lock(file: File) -> io::Result<Option<Self>> {
-        if !set_lock(&file, libc::F_WRLCK)? {
+        Self::try_kind(file, libc::F_WRLCK)
+    }
+
+    /// As [`Self::try_lock`], but any number of holders can have it together, as long as none has it alone.
+    ///
+    /// # Errors
+    /// As [`Self::try_lock`].
+    pub fn try_share(file: File) -> io::Result<Option<Self>> {
+        Self::try_kind(file, libc::F_RDLCK)
+    }
+
+    fn try_kind(file: File, kind: libc::c_int) -> io::Result<Option<Self>> {
+        if !set_lock(&file, kind)? {
             return Ok(None);
         }
         match keep_by_page(file)? {
             Ok(page) => Ok(Some(Self { _keeper: Keeper::Page(page) })),
             // Between the two another may have taken it.
-            Err(file) if !set_lock(&file, libc::F_WRLCK)? => Ok(None),
+            Err(file) if !set_lock(&file, kind)? => Ok(None),
             Err(file) => Ok(Some(Self { _keeper: Keeper::Descriptor(Descriptor::new(file)?) })),
         }
     }
@@ -141,7 +153,13 @@ mod tests {
             || File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap();
         let first = FileLock::try_lock(open()).unwrap().expect("free");
         assert!(FileLock::try_lock(open()).unwrap().is_none());
+        assert!(FileLock::try_share(open()).unwrap().is_none());
         drop(first);
+        assert!(FileLock::try_lock(open()).unwrap().is_some());
+        let shared = [FileLock::try_share(open()).unwrap(), FileLock::try_share(open()).unwrap()];
+        assert!(shared.iter().all(Option::is_some));
+        assert!(FileLock::try_lock(open()).unwrap().is_none());
+        drop(shared);
         assert!(FileLock::try_lock(open()).unwrap().is_some());
     }
 }

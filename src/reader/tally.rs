@@ -196,7 +196,7 @@ mod tests {
             let grant = Grant::verify(&answer, key(1).public(), &local.device_uuid).unwrap();
             let usage = folder.path().join("usage");
             std::fs::create_dir(&usage).unwrap();
-            let licensed = Licensed::new(grant.into(), folder.path(), usage, clock).unwrap();
+            let licensed = Licensed::new(grant.into(), folder.path(), usage, clock, || {}).unwrap();
             Self { folder, clock, licensed, tally: Tally::default(), forget: ForgetTime::default() }
         }
 

@@ -165,6 +165,19 @@ impl FramedFile {
         set_aside(&self.path).map_err(|e| Error::state(&self.path, "set aside", &e))
     }
 
+    /// Removes the file, durably; it need not be there.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => outcome
+                .and_then(|()| sync_folder(&self.path))
+                .map_err(|e| Error::state(&self.path, "remove", &e)),
+        }
+    }
+
     fn write_beside<T: Serialize>(&self, content: &T) -> Result<PathBuf> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);

@@ -5,6 +5,8 @@
 //! <state>/root-key            the vendor's key, stored at first contact (unless compiled in)
 //! <state>/licenses/<name>     one grant per way of asking for it
 //! <state>/seats/<item>.pool   who holds how many seats
+//! <state>/seats/<item>.users  locked by the processes that work under the item
+//! <state>/seats/<item>.spent  what is spent of the allowance of a strict item
 //! <state>/usage/<name>/       what was counted under that grant
 //!     <id>.segment            totals that the server may not have
 //!     <day>.acknowledged      what it has acknowledged, of segments that are gone

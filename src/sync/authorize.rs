@@ -16,11 +16,11 @@ use super::exchange::Servers;
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{Grant, GrantStore, Told};
+use crate::license::{ENDING, Grant, GrantStore};
 use crate::parameters::Parameters;
 
 /// Asks for a licence, checks it, and stores it. `known_key` is that of the server that granted last, if
-/// one did: then refusals are believed only from its holder.
+/// one did: then refusals are believed only from its holder. `needed` is what a strict item has to allow at least.
 ///
 /// # Errors
 /// The server's refusal, -20200 when none can be reached, -20003 when the answer is not to be trusted.
@@ -30,9 +30,14 @@ pub fn authorize(
     device: &Device,
     store: &GrantStore,
     known_key: Option<&PublicKey>,
+    needed: u64,
     deadline: Deadline,
 ) -> Result<Arc<Grant>> {
     let settings = &parameters.settings;
+    let held = store.load(&device.uuid)?;
+    // Who asks for more than he has, and does not get it, keeps what he has.
+    let is_for_more =
+        held.as_ref().is_some_and(|grant| grant.local.seats > 0 && grant.local.seats < parameters.seats);
     let request = AuthorizationRequest {
         protocol: PROTOCOL_VERSION,
         handshake_code: parameters.handshake_code.clone(),
@@ -55,14 +60,15 @@ pub fn authorize(
         held_license: store.held(),
         // Copied installations are not told apart yet: that needs a device that can change its UUID.
         scope: String::new(),
-        needed: 0,
+        needed,
     };
     servers.ask(AUTHORIZATIONS_PATH, &request, deadline, |answer| {
         if !answer.is_success() {
-            if let Some(numbers) = answer.numbers() {
-                store.note_told(&Told::by_refusal(servers.clock.unix_seconds(), &numbers));
-            }
-            return Err(answer.refusal(known_key));
+            let refusal = answer.refusal(known_key);
+            // Only from the server that has granted: anybody can say no.
+            let ends = known_key.is_some() && ENDING.contains(&refusal.code) && !is_for_more;
+            store.note_refusal(servers.clock.unix_seconds(), refusal.code, ends, answer.numbers());
+            return Err(refusal);
         }
         let content: AuthorizationAnswer = answer.read()?;
         // The file names the server's key; `accept` then proves that the file is the vendor's.

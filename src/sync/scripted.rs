@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use parking_lot::Mutex;
+use seatmeter_protocol::message::ItemStanding;
 use seatmeter_protocol::signature::{AnswerFacts, SigningKey};
 
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
@@ -18,6 +19,8 @@ pub(crate) enum Step {
     Silence,
     /// Everything that the report holds is recorded.
     RecordAll,
+    /// The same, and the answer says how far items are used.
+    RecordAllAnd(Vec<ItemStanding>),
     /// The server records, but its answer is lost.
     RecordAllAndLoseAnswer,
     /// The request arrives twice; the second answer comes.
@@ -76,6 +79,16 @@ impl Scripted {
     }
 
     fn record(&self, request: &RawRequest<'_>, body: &serde_json::Value, but: Option<usize>) -> RawAnswer {
+        self.record_and(request, body, but, &[])
+    }
+
+    fn record_and(
+        &self,
+        request: &RawRequest<'_>,
+        body: &serde_json::Value,
+        but: Option<usize>,
+        standings: &[ItemStanding],
+    ) -> RawAnswer {
         let segments = body["segments"].as_array().expect("a report");
         let (mut ids, mut refused) = (Vec::new(), Vec::new());
         for (number, segment) in segments.iter().enumerate() {
@@ -93,7 +106,10 @@ impl Scripted {
                 *known = number("total").max(*known);
             }
         }
-        let answer = serde_json::json!({ "recorded": ids, "refused": refused, "epoch": *self.epoch.lock() });
+        let epoch = self.epoch.lock().clone();
+        let answer = serde_json::json!({
+            "recorded": ids, "refused": refused, "epoch": epoch, "standings": standings,
+        });
         let answer = self.signed(request, 200, answer.to_string());
         self.answers.lock().push(answer.clone());
         answer
@@ -132,6 +148,7 @@ impl Transport for Scripted {
             }
             Step::Silence => Err(silence),
             Step::RecordAll => Ok(self.record(request, &body, None)),
+            Step::RecordAllAnd(standings) => Ok(self.record_and(request, &body, None, &standings)),
             Step::RecordAllAndLoseAnswer => {
                 self.record(request, &body, None);
                 Err(silence)

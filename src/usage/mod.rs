@@ -1,5 +1,6 @@
 //! What was used: counted once, in memory that outlives the process, until the server has recorded it.
 
+mod allowance;
 mod archive;
 mod counter;
 #[cfg(test)]
@@ -9,12 +10,13 @@ mod segment;
 mod unique;
 mod unsent;
 
+pub use allowance::SpentAllowance;
 pub use archive::{Acknowledged, Archive};
 pub use counter::{Counter, SlotEntries, Work};
 pub use repeats::Repeats;
 pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING};
 pub use unique::{Barcode, for_each_unique};
-pub use unsent::oldest_unsent;
+pub use unsent::{oldest_unsent, unsent_of};
 
 #[cfg(test)]
 pub(crate) use segment::power_cut;

@@ -2,26 +2,36 @@
 
 use std::path::Path;
 
+use seatmeter_protocol::message::{UsageKind, UsageTotal};
 use seatmeter_protocol::slot::slot_start;
 
-use super::segment::{ENDING, Segment};
+use super::segment::{ENDING, Segment, Total};
 
 /// When the oldest work in this folder was done that the server has not acknowledged: the start of its slot, Unix
 /// seconds. `None` when it has everything. A file that cannot be read now is passed over.
 pub fn oldest_unsent(folder: &Path) -> Option<u64> {
-    let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    unsent(folder).map(|total| slot_start(total.usage.slot)).min()
+}
+
+/// How much was counted in this folder that the server has not acknowledged: scans for module 0, else pages.
+pub fn unsent_of(folder: &Path, module: u32) -> u64 {
+    let is_of = |usage: &UsageTotal| match module {
+        0 => usage.kind == UsageKind::Scan,
+        _ => usage.kind == UsageKind::Page && usage.what == module,
+    };
+    let totals = unsent(folder).filter(|total| is_of(&total.usage));
+    totals.map(|total| total.usage.total - total.acknowledged).fold(0, u64::saturating_add)
+}
+
+fn unsent(folder: &Path) -> impl Iterator<Item = Total> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let segments = files.filter(|path| path.extension().is_some_and(|ending| ending == ENDING));
-    let unsent = segments.flat_map(|path| Segment::open(&path)).flat_map(|segment| segment.totals());
-    unsent
-        .filter(|total| total.acknowledged < total.usage.total)
-        .map(|total| slot_start(total.usage.slot))
-        .min()
+    let totals = segments.flat_map(|path| Segment::open(&path)).flat_map(|segment| segment.totals());
+    totals.filter(|total| total.acknowledged < total.usage.total)
 }
 
 #[cfg(test)]
 mod tests {
-    use seatmeter_protocol::message::UsageKind;
-
     use super::*;
 
     const ID: &str = "00112233445566778899aabbccddeeff";
@@ -37,6 +47,7 @@ mod tests {
             segment.acknowledge(entry, if slot == 5 { 2 } else { 1 });
         }
         assert_eq!(oldest_unsent(folder.path()), Some(7 * 180));
+        assert_eq!((unsent_of(folder.path(), 0), unsent_of(folder.path(), 1)), (2, 0));
         std::fs::write(folder.path().join(format!("{ID}.segment")), "torn").unwrap();
         assert_eq!(oldest_unsent(folder.path()), Some(7 * 180));
     }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::message::{
-    SEGMENTS_MAX, SegmentReport, TOTALS_MAX, USAGE_PATH, UsageAnswer, UsageReport,
+    EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentReport, TOTALS_MAX, USAGE_PATH, UsageAnswer, UsageReport,
 };
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
@@ -60,6 +60,8 @@ pub struct Reporting<'a> {
     pub epoch: &'a str,
     /// Reads what the device holds from the server, for one that was restored from before it gave that.
     pub held: &'a dyn Fn() -> Option<Signed>,
+    /// Hears how far the items are used.
+    pub heard: &'a dyn Fn(&ItemStanding),
     /// When it must be done.
     pub deadline: Deadline,
 }
@@ -98,6 +100,28 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
         }
     }
     outcome.map(|()| round.reported)
+}
+
+/// Tells a server which of its local licences this device has ended. A server that does not hear of it lets them end
+/// by themselves.
+///
+/// # Errors
+/// When the server cannot be reached or trusted.
+pub fn report_end(
+    servers: &Servers<'_>,
+    device: &Device,
+    key: &PublicKey,
+    ended: Vec<EndedLicense>,
+    deadline: Deadline,
+) -> Result<()> {
+    let device = device_facts(device);
+    let request = UsageReport { protocol: PROTOCOL_VERSION, device, segments: Vec::new(), ended };
+    servers.ask(USAGE_PATH, &request, deadline, |answer| {
+        if !answer.is_success() {
+            return Err(answer.refusal(Some(key)));
+        }
+        answer.verify(key)
+    })
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -251,6 +275,7 @@ impl Round<'_> {
                 self.reported.refused += 1;
             }
         }
+        answer.standings.iter().for_each(with.heard);
         if !answer.epoch.is_empty() {
             self.heard = answer.epoch;
         }

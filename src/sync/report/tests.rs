@@ -47,6 +47,7 @@ impl Bench {
             key: self.key.public(),
             epoch,
             held: &|| None,
+            heard: &|_| {},
             deadline,
         })
     }

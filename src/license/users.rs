@@ -1,0 +1,92 @@
+//! Who uses an item on this device: so that the last process can give back what the device holds.
+//!
+//! Each process that works under the item holds a shared lock on a file, which the kernel drops at its death. One that
+//! ends cleanly gives up its own and tries for the exclusive one: it gets it when nobody else is there.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::memory::FileLock;
+use crate::state::private_file;
+
+/// This process's place among the users of an item.
+#[derive(Debug)]
+pub struct Users {
+    path: PathBuf,
+    mine: Mutex<Option<FileLock>>,
+}
+
+/// Nobody else uses the item, and as long as this is held nobody begins to.
+#[derive(Debug)]
+pub struct Alone(#[expect(dead_code, reason = "that it is held keeps others out")] FileLock);
+
+impl Users {
+    /// The users of the item whose file this is. Nothing is opened yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, mine: Mutex::default() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Joins them. One who finds the door closed, for the moment in which the last one gives back, goes without:
+    /// nobody will then give back in its place, and what it holds ends with its window.
+    ///
+    /// # Errors
+    /// When the file cannot be made or locked.
+    pub fn join(&self) -> Result<()> {
+        let mut mine = self.mine.lock();
+        if mine.is_none() {
+            *mine = self.lock(FileLock::try_share)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves them; `Some` to the last one.
+    ///
+    /// # Errors
+    /// When the file cannot be locked.
+    pub fn leave(&self) -> Result<Option<Alone>> {
+        let was_there = self.mine.lock().take().is_some();
+        if was_there { Ok(self.lock(FileLock::try_lock)?.map(Alone)) } else { Ok(None) }
+    }
+
+    fn lock(
+        &self,
+        how: impl FnOnce(std::fs::File) -> std::io::Result<Option<FileLock>>,
+    ) -> Result<Option<FileLock>> {
+        let options = &mut OpenOptions::new();
+        private_file(&self.path, options.create(true).truncate(false).read(true).write(true))
+            .and_then(how)
+            .map_err(|e| Error::state(&self.path, "lock", &e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_to_leave_is_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = || Users::new(folder.path().join("item"));
+        let (first, second, stranger) = (users(), users(), users());
+        first.join().unwrap();
+        second.join().unwrap();
+        second.join().unwrap();
+        assert!(first.leave().unwrap().is_none(), "the second is still there");
+        assert!(first.leave().unwrap().is_none(), "one cannot leave twice");
+        assert!(stranger.leave().unwrap().is_none(), "who was never there is not the last");
+        let alone = second.leave().unwrap();
+        assert!(alone.is_some());
+        first.join().unwrap();
+        drop(alone);
+        stranger.join().unwrap();
+        assert!(stranger.leave().unwrap().is_some(), "the first found the door closed");
+    }
+}

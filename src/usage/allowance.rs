@@ -1,0 +1,313 @@
+//! What a device may count under a strict item, and what of it is spent: one small file for each item, which all
+//! processes of the device map.
+//!
+//! ```text
+//! 0x00  magic, version
+//! 0x10  serial of the grant that the numbers are from
+//! 0x18  digest of the boot in which the file was last used
+//! 0x40  for each module, 0 that of scans:  allowed | spent | kept     (three words of 64 bits, and one free)
+//! ```
+//!
+//! A count is spent before it is counted, with one exchange, so that no two processes can have the same; one that dies
+//! in between has spent for nothing, which a later grant makes good. `spent` is in memory that a power cut can
+//! take back, and then more would have been performed than the file knows. So it never passes `kept`, which is on the
+//! disk before it is used: after a power cut all of it counts as spent.
+//!
+//! | | |
+//! |---|---|
+//! | `spent + n ≤ kept` | counted |
+//! | `kept < spent + n ≤ allowed` | `kept` is raised, made durable, then as above |
+//! | `allowed < spent + n` | refused |
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::CountAllowance;
+use seatmeter_protocol::page_module::PAGE_MODULES;
+use seatmeter_protocol::signature::digest_hex;
+
+use crate::error::{Error, Result};
+use crate::memory::MappedFile;
+use crate::state::{private_file, set_aside};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
+const FILE_BYTES: usize = 4096;
+const SERIAL: usize = 0x10;
+const BOOT: usize = 0x18;
+const MODULES: usize = 0x40;
+const MODULE_BYTES: usize = 0x20;
+const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
+
+/// `kept` is raised by this part of what is left, and by so much at least: few waits for the disk, and little is
+/// lost to a power cut.
+const KEPT_FRACTION: u64 = 8;
+const KEPT_MIN: u64 = 64;
+
+/// The allowances of one item on this device.
+#[derive(Debug)]
+pub struct SpentAllowance {
+    path: PathBuf,
+    file: MappedFile,
+    /// Held while `kept` or the grant's numbers are changed by this process.
+    changing: Mutex<()>,
+}
+
+impl SpentAllowance {
+    /// Opens the file of an item, or makes it. `unreported` is what the device has counted of a module that the server
+    /// has not recorded: it is spent, too, when the file is new.
+    ///
+    /// # Errors
+    /// When it cannot be made, mapped or written.
+    pub fn open(path: &Path, unreported: impl Fn(u32) -> u64) -> Result<Self> {
+        let failed = |e: io::Error| Error::state(path, "use", &e);
+        let mut file = map(path).map_err(failed)?;
+        // 0: it is new, perhaps just being made by another process.
+        if !matches!(file.word64(0).load(Ordering::Acquire), MAGIC | 0) {
+            set_aside(path).map_err(failed)?;
+            file = map(path).map_err(failed)?;
+        }
+        let this = Self { path: path.to_owned(), file, changing: Mutex::default() };
+        this.begin(unreported)?;
+        Ok(this)
+    }
+
+    /// Makes a new file good, and takes as spent what a power cut may have hidden.
+    fn begin(&self, unreported: impl Fn(u32) -> u64) -> Result<()> {
+        let boot = boot_digest();
+        if self.file.word64(0).load(Ordering::Acquire) != MAGIC {
+            for module in 0..MODULE_COUNT {
+                let so_far = unreported(module as u32);
+                self.spent(module).fetch_max(so_far, Ordering::AcqRel);
+            }
+            self.file.word64(BOOT).store(boot, Ordering::Release);
+            self.file.word64(0).store(MAGIC, Ordering::Release);
+            return self.make_durable();
+        }
+        if self.file.word64(BOOT).load(Ordering::Acquire) != boot {
+            for module in 0..MODULE_COUNT {
+                let kept = self.kept(module).load(Ordering::Acquire).min(self.allowed(module));
+                self.spent(module).fetch_max(kept, Ordering::AcqRel);
+            }
+            self.file.word64(BOOT).store(boot, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Takes over the allowances of a grant, unless it is older than what is known.
+    ///
+    /// # Errors
+    /// When they cannot be kept.
+    pub fn grant(&self, serial: u32, allowances: &[CountAllowance]) -> Result<()> {
+        let _changing = self.changing.lock();
+        let known = self.file.word64(SERIAL).fetch_max(u64::from(serial), Ordering::AcqRel);
+        if known > u64::from(serial) {
+            return Ok(());
+        }
+        for module in 0..MODULE_COUNT {
+            let granted = allowances.iter().find(|allowance| allowance.module as usize == module);
+            let (allowed, used) = granted.map_or((0, 0), |allowance| (allowance.allowed, allowance.used));
+            self.spent(module).fetch_max(used, Ordering::AcqRel);
+            self.word(module, 0).store(allowed, Ordering::Release);
+        }
+        self.make_durable()
+    }
+
+    /// Spends `n` of a module, before they are counted.
+    ///
+    /// # Errors
+    /// -20120 when they are not allowed; when the disk cannot keep it. Nothing is spent then.
+    pub fn spend(&self, module: u32, n: u64) -> Result<()> {
+        let module = module as usize;
+        if module >= MODULE_COUNT {
+            return Err(none_left(n));
+        }
+        let spent = self.spent(module);
+        let mut now = spent.load(Ordering::Acquire);
+        loop {
+            let next = now.saturating_add(n);
+            if next > self.allowed(module) {
+                return Err(none_left(n));
+            }
+            if next > self.kept(module).load(Ordering::Acquire) {
+                self.keep(module, next)?;
+                now = spent.load(Ordering::Acquire);
+                continue;
+            }
+            match spent.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(()),
+                Err(other) => now = other,
+            }
+        }
+    }
+
+    /// Takes back what was spent for a count that could not be kept.
+    pub fn take_back(&self, module: u32, n: u64) {
+        if (module as usize) < MODULE_COUNT {
+            self.spent(module as usize).fetch_sub(n, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether less than half of what the grant brought is left of any module that it lets count.
+    pub fn runs_low(&self, allowances: &[CountAllowance]) -> bool {
+        allowances.iter().filter(|allowance| (allowance.module as usize) < MODULE_COUNT).any(|allowance| {
+            let brought = allowance.allowed - allowance.used.min(allowance.allowed);
+            let left = allowance
+                .allowed
+                .saturating_sub(self.spent(allowance.module as usize).load(Ordering::Relaxed));
+            brought > 0 && left < brought.div_ceil(2)
+        })
+    }
+
+    /// Raises `kept` of a module to `wanted` at least.
+    fn keep(&self, module: usize, wanted: u64) -> Result<()> {
+        let _changing = self.changing.lock();
+        let allowed = self.allowed(module);
+        let left = allowed.saturating_sub(wanted);
+        let more = (left / KEPT_FRACTION).max(KEPT_MIN).min(left);
+        self.kept(module).fetch_max(wanted.saturating_add(more), Ordering::AcqRel);
+        self.make_durable()
+    }
+
+    fn make_durable(&self) -> Result<()> {
+        self.file.make_durable().map_err(|e| Error::state(&self.path, "make durable", &e))
+    }
+
+    fn allowed(&self, module: usize) -> u64 {
+        self.word(module, 0).load(Ordering::Acquire)
+    }
+
+    fn spent(&self, module: usize) -> &AtomicU64 {
+        self.word(module, 1)
+    }
+
+    fn kept(&self, module: usize) -> &AtomicU64 {
+        self.word(module, 2)
+    }
+
+    fn word(&self, module: usize, number: usize) -> &AtomicU64 {
+        self.file.word64(MODULES + module * MODULE_BYTES + number * 8)
+    }
+}
+
+fn map(path: &Path) -> io::Result<MappedFile> {
+    let options = &mut OpenOptions::new();
+    let file = private_file(path, options.create(true).truncate(false).read(true).write(true))?;
+    match file.metadata()?.len() < FILE_BYTES as u64 {
+        true => MappedFile::create(&file, FILE_BYTES),
+        false => MappedFile::open(&file, FILE_BYTES),
+    }
+}
+
+fn none_left(n: u64) -> Error {
+    Error::new(
+        ErrorCode::USED_UP,
+        format!(
+            "the licence is strict, and {n} more are not set aside for this device now; the license server is asked for \
+             them in the background"
+        ),
+    )
+}
+
+/// Tells one boot of the machine from another; always the same where the system does not say.
+fn boot_digest() -> u64 {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    u64::from_str_radix(&digest_hex(id.trim().as_bytes())[..16], 16).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowance(module: u32, allowed: u64, used: u64) -> CountAllowance {
+        CountAllowance { module, allowed, used }
+    }
+
+    fn open(folder: &tempfile::TempDir) -> SpentAllowance {
+        SpentAllowance::open(&folder.path().join("item"), |_| 0).unwrap()
+    }
+
+    fn spend_all(of: &SpentAllowance, module: u32) -> u64 {
+        (0..).take_while(|_| of.spend(module, 1).is_ok()).count() as u64
+    }
+
+    #[test]
+    fn no_more_is_spent_than_allowed_whoever_spends() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        assert_eq!(of.spend(0, 1).unwrap_err().code, ErrorCode::USED_UP, "nothing was granted yet");
+        of.grant(1, &[allowance(0, 1_000, 0)]).unwrap();
+        let total: u64 = std::thread::scope(|scope| {
+            let spenders: Vec<_> = (0..4)
+                .map(|_| {
+                    // Each with a mapping of its own, as processes have.
+                    let of = open(&folder);
+                    scope.spawn(move || spend_all(&of, 0))
+                })
+                .collect();
+            spenders.into_iter().map(|spender| spender.join().unwrap()).sum()
+        });
+        assert_eq!(total, 1_000);
+        of.take_back(0, 3);
+        assert!(of.spend(0, 4).is_err());
+        assert!(of.spend(0, 3).is_ok());
+        assert!(of.spend(4, 1).is_err(), "another module");
+        assert!(of.spend(99, 1).is_err(), "no module");
+    }
+
+    #[test]
+    fn a_newer_grant_wins_and_an_older_one_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        of.grant(5, &[allowance(0, 10, 0)]).unwrap();
+        of.grant(4, &[allowance(0, 99, 0)]).unwrap();
+        assert_eq!(spend_all(&of, 0), 10);
+        of.grant(6, &[allowance(0, 15, 12)]).unwrap();
+        assert_eq!(spend_all(&of, 0), 3, "the server knows of 12");
+    }
+
+    #[test]
+    fn after_a_power_cut_what_was_kept_is_spent() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        of.grant(1, &[allowance(0, 1_000, 0)]).unwrap();
+        of.spend(0, 1).unwrap();
+        // The disk has `kept`, and of `spent` what it had at the last wait: here nothing. Another boot.
+        of.spent(0).store(0, Ordering::Relaxed);
+        of.file.word64(BOOT).fetch_xor(1, Ordering::Relaxed);
+        let kept = 1 + 999 / KEPT_FRACTION;
+        assert_eq!(spend_all(&open(&folder), 0), 1_000 - kept);
+    }
+
+    #[test]
+    fn a_lost_file_begins_with_what_is_not_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let of =
+            SpentAllowance::open(&folder.path().join("item"), |module| u64::from(module == 0) * 7).unwrap();
+        of.grant(1, &[allowance(0, 10, 2)]).unwrap();
+        assert_eq!(spend_all(&of, 0), 3);
+    }
+
+    #[test]
+    fn a_torn_or_foreign_file_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("item"), vec![7; FILE_BYTES]).unwrap();
+        open(&folder).grant(1, &[allowance(0, 5, 0)]).unwrap();
+        assert_eq!(spend_all(&open(&folder), 0), 5);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn it_runs_low_when_half_of_the_new_part_is_spent() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        let granted = [allowance(0, 120, 100)];
+        of.grant(1, &granted).unwrap();
+        assert!(!of.runs_low(&granted));
+        of.spend(0, 11).unwrap();
+        assert!(of.runs_low(&granted));
+    }
+}
