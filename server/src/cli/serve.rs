@@ -24,6 +24,9 @@ use crate::store::sqlite::SqliteStore;
 /// slowly must not keep the server alive.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Between two times of tidying up.
+const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
+
 /// Serve devices until SIGTERM or SIGINT
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -109,6 +112,7 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
         .map_err(output_error)?;
 
     let (stop, stopped) = watch::channel(false);
+    let tidying = tokio::spawn(tidy(web.licensing.clone()));
     let mut server = tokio::spawn(http::serve(listener, web, until_set(stopped)));
     let [terminate, interrupt] = &mut signals;
     tokio::select! {
@@ -117,12 +121,24 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping: no new requests");
+    tidying.abort();
     stop.send_replace(true);
     match tokio::time::timeout(DRAIN_TIME_MAX, server).await {
         Ok(outcome) => ended(outcome),
         Err(_) => {
             tracing::warn!("some requests did not end within {} s", DRAIN_TIME_MAX.as_secs());
             Ok(())
+        }
+    }
+}
+
+/// Lets the store let go of what no rule needs any more, once an hour.
+async fn tidy(licensing: Arc<Licensing>) {
+    let mut hours = tokio::time::interval(TIDY_INTERVAL);
+    loop {
+        hours.tick().await;
+        if let Err(error) = licensing.store.tidy(licensing.clock.unix_seconds()).await {
+            tracing::warn!(%error, "the database was not tidied; it is tried again in an hour");
         }
     }
 }

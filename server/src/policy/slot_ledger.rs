@@ -17,12 +17,23 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::item_check::OFFLINE_DAYS_MAX;
+use seatmeter_protocol::license::{DAY_SECONDS, EXPIRY_GRACE_DAYS, LicenseItem};
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use crate::policy::active_slots::ActiveSlots;
 use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::slot_sums::SlotSums;
+
+/// For so long a slot can be reported: a licence year offline at most, the grace after the expiry, and a month in
+/// which a device that comes back has to report.
+pub const REPORTABLE_DAYS: u64 = OFFLINE_DAYS_MAX as u64 + EXPIRY_GRACE_DAYS + 30;
+
+/// The first slot that can still be reported at an instant.
+#[must_use]
+pub fn first_open_slot(now: u64) -> u32 {
+    slot_of(now.saturating_sub(REPORTABLE_DAYS * DAY_SECONDS))
+}
 
 /// What a report has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

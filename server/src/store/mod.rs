@@ -41,6 +41,9 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of an organization; `None` when there is no such one.
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>>;
 
+    /// Lets go of what no rule needs any more. To be called now and then.
+    fn tidy(&self, now: u64) -> Reply<()>;
+
     /// Answers once the store can write.
     fn ready(&self) -> Reply<()>;
 }

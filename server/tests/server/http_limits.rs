@@ -236,6 +236,10 @@ impl Store for SilentStore {
         Box::pin(std::future::pending())
     }
 
+    fn tidy(&self, _: u64) -> Reply<()> {
+        Box::pin(std::future::pending())
+    }
+
     fn ready(&self) -> Reply<()> {
         Box::pin(std::future::pending())
     }
@@ -267,6 +271,10 @@ impl Store for BrokenStore {
 
     fn organization(&self, _: String) -> Reply<Option<Organization>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn tidy(&self, _: u64) -> Reply<()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn ready(&self) -> Reply<()> {

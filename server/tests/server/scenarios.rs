@@ -44,6 +44,20 @@ fn every_scenario_goes_as_it_is_written() {
     }
 }
 
+/// Edges are instants of UTC, wherever the server stands.
+#[test]
+fn the_scenarios_go_alike_in_every_time_zone() {
+    for zone in ["Pacific/Kiritimati", "America/St_Johns", "Asia/Kathmandu"] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "scenarios::every_scenario_goes_as_it_is_written"])
+            .env("TZ", zone)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{zone}: {told}");
+    }
+}
+
 #[test]
 fn a_scenario_that_expects_something_else_fails() {
     let mut scenario = Scenario::new();

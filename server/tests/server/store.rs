@@ -1,13 +1,16 @@
 //! The store by itself: what it keeps over reopening, and that order does not matter to totals.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::message::{UsageKind, UsageTotal, ValidationFacts};
 use seatmeter_protocol::signature::Signed;
+use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::error::Error;
 use seatmeter_server::operation::{Actor, Change};
 use seatmeter_server::policy::Claim;
+use seatmeter_server::policy::slot_ledger::{REPORTABLE_DAYS, SlotLedger};
 use seatmeter_server::store::sqlite::{SqliteStore, UsageReader};
 use seatmeter_server::store::{Authorization, Decision, Import, Reply, Store, UsageFilter};
 
@@ -124,6 +127,70 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
         };
         shorter.iter().flat_map(|order| (0..=order.len()).map(move |place| insert(order, place))).collect()
     })
+}
+
+/// The excess of the item's first licence year, as far as its slots have ended.
+fn excess(store: &SqliteStore, uuid: &str, now: u64) -> u64 {
+    let asked =
+        Authorization { claim: Claim { now, ..authorization(uuid, "").claim }, ..authorization(uuid, &id()) };
+    let Decision::Granted(granted) = wait(store.authorize(asked)).unwrap() else { panic!("no password") };
+    granted.meters[0].used
+}
+
+/// Devices with x of their own report slots at random, again and again, while old slots are closed: the database
+/// and the account in memory come to the same excess.
+#[test]
+fn the_excess_is_that_of_the_account_in_memory() {
+    let mut random = 7_u64;
+    let mut next = move |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _, _) = store_with_device(&folder.path().join("db"));
+    let mut ledger = SlotLedger::new(&item("instances", 4));
+    let devices: Vec<(String, String, u32)> = (0..6)
+        .map(|_| {
+            let (uuid, license_id, x) = (id(), id(), 1 + u32::try_from(next(4)).unwrap());
+            let mut asked = authorization(&uuid, &license_id);
+            asked.claim.seats = x;
+            wait(store.authorize(asked)).unwrap();
+            (uuid, license_id, x)
+        })
+        .collect();
+    let segments: Vec<String> = devices.iter().map(|_| id()).collect();
+    let mut totals = HashMap::new();
+    let mut now = START;
+    for step in 0..300 {
+        now += next(60);
+        let number = usize::try_from(next(6)).unwrap();
+        let (uuid, license_id, x) = &devices[number];
+        let slots = slot_of(START)..slot_of(now) + 2;
+        let slot = slots.start + u32::try_from(next(u64::from(slots.len() as u32))).unwrap();
+        let total: &mut u64 = totals.entry((number, slot)).or_default();
+        *total += next(2);
+        if *total > 0 {
+            ledger.record(uuid, slot, *x);
+        }
+        let sent = report(uuid, vec![segment(&segments[number], license_id, vec![scans(slot, 2, *total)])]);
+        wait(store.record(sent, Vec::new(), now)).unwrap();
+        if step % 50 == 0 {
+            wait(store.tidy(now)).unwrap();
+        }
+        assert_eq!(excess(&store, &devices[0].0, now), ledger.excess_so_far(now), "step {step}");
+    }
+    assert!(ledger.excess_so_far(now) > 100);
+    // Long after: the slots are gone, and so is the chance to report them; the excess is as it was.
+    let late = START + (REPORTABLE_DAYS + 300) * 86_400;
+    wait(store.tidy(late)).unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("db")).unwrap();
+    let number = |query: &str| database.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
+    assert_eq!(number("SELECT count(*) FROM slot_sum") + number("SELECT count(*) FROM active_slots"), 0);
+    let (uuid, license_id, _) = &devices[1];
+    let again = report(uuid, vec![segment(&id(), license_id, vec![scans(slot_of(START), 2, 1)])]);
+    wait(store.record(again, Vec::new(), late)).unwrap();
+    assert_eq!(number("SELECT count(*) FROM slot_sum"), 0, "a closed slot stays closed");
+    assert_eq!(number("SELECT excess FROM year_excess"), ledger.excess_of_year(0));
 }
 
 #[test]

@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use seatmeter_protocol::charge_way::ChargeWay;
-use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use super::{Sql, account, values};
 use crate::error::Error;
 use crate::policy::active_slots::ActiveSlots;
 use crate::policy::overuse::{OveruseRule, excess};
+use crate::policy::slot_ledger::{REPORTABLE_DAYS, first_open_slot};
 
 /// Notes as how many instances a device counts from now on. A lower number holds from the next slot on: in this
 /// one the device has had more.
@@ -70,10 +71,13 @@ pub(super) fn record(
     item: &LicenseItem,
     device_uuid: &str,
     slots: &BTreeSet<u32>,
+    now: u64,
 ) -> Result<(), Error> {
     let mut known = read(sql, &item.item_id, device_uuid)?;
     let mut is_changed = false;
-    for &slot in slots {
+    let first_open = first_open_slot(now);
+    known.forget_before(first_open);
+    for &slot in slots.range(first_open..) {
         let count = match item.charge_way {
             ChargeWay::ConcurrentInstance => seats_in(sql, &item.item_id, device_uuid, slot)?,
             _ => 1,
@@ -111,7 +115,7 @@ pub(in crate::store) fn count_all(sql: &dyn Sql) -> Result<(), Error> {
             devices.entry(row.take(0)?).or_default().insert(row.take(1)?);
         }
         for (device_uuid, slots) in &devices {
-            record(sql, &item, device_uuid, slots)?;
+            record(sql, &item, device_uuid, slots, 0)?;
         }
     }
     Ok(())
@@ -145,6 +149,21 @@ fn add(sql: &dyn Sql, item: &LicenseItem, slot: u32, rise: u32) -> Result<(), Er
             values![&item.item_id, OveruseRule::of(item).year(slot_start(slot)).index, more],
         )?;
     }
+    Ok(())
+}
+
+/// Drops the slots that can no longer be reported. What they gave to the excess of their licence year stays.
+pub(in crate::store) fn close_old_slots(sql: &dyn Sql, now: u64) -> Result<(), Error> {
+    sql.execute("DELETE FROM slot_sum WHERE slot < ?1", values![first_open_slot(now)])?;
+    let silent_since = now.saturating_sub(REPORTABLE_DAYS * DAY_SECONDS);
+    sql.execute(
+        "DELETE FROM active_slots
+          WHERE NOT EXISTS (SELECT 1 FROM device
+                             WHERE device.item_id = active_slots.item_id
+                               AND device.device_uuid = active_slots.device_uuid
+                               AND device.last_seen_at >= ?1)",
+        values![silent_since],
+    )?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ mod usage;
 
 use crate::error::Error;
 
-pub(super) use activity::count_all as count_activity;
+pub(super) use activity::{close_old_slots, count_all as count_activity};
 pub(super) use authorization::authorize;
 pub(super) use epoch::renew as renew_epoch;
 pub(super) use import::organization;

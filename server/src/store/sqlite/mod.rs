@@ -101,6 +101,10 @@ impl Store for SqliteStore {
         self.writer.submit(move |connection| sql::organization(connection, &organization_id))
     }
 
+    fn tidy(&self, now: u64) -> Reply<()> {
+        self.writer.submit(move |connection| sql::close_old_slots(connection, now))
+    }
+
     fn ready(&self) -> Reply<()> {
         self.writer.submit(|_| Ok(()))
     }
