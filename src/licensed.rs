@@ -27,6 +27,8 @@ pub struct Licensed {
     entries: Mutex<SlotEntries>,
     clock: &'static dyn Clock,
     slots: SlotClock,
+    /// Why the server has taken the grant back, if it has.
+    taken_back: Mutex<Option<Error>>,
     /// Set when the grant was found to be no longer good, so that the hot path need not ask the clock.
     ended: AtomicBool,
 }
@@ -46,7 +48,7 @@ impl Licensed {
         let pool = match local.charge_way {
             ChargeWay::ConcurrentInstance => {
                 let pool = SeatPool::open(seats_folder, &pool_name(&local.item_id)).map_err(seat_error)?;
-                pool.grant(local.seats, local.serial);
+                pool.grant(local.seats, grant.number);
                 Some(pool)
             }
             _ => None,
@@ -59,6 +61,7 @@ impl Licensed {
             entries: Mutex::default(),
             clock,
             slots: SlotClock::default(),
+            taken_back: Mutex::default(),
             ended: AtomicBool::new(false),
         })
     }
@@ -70,13 +73,24 @@ impl Licensed {
             mine.local.item_id == grant.local.item_id && mine.local.charge_way == grant.local.charge_way;
         if same {
             if let Some(pool) = &self.pool {
-                pool.grant(grant.local.seats, grant.local.serial);
+                pool.grant(grant.local.seats, grant.number);
+            }
+            if mine.local.device_uuid != grant.local.device_uuid {
+                self.counter.count_as(&grant.local.license_id, &grant.local.device_uuid);
             }
             *mine = grant.clone();
+            *self.taken_back.lock() = None;
             self.ended.store(false, Ordering::Relaxed);
             self.slots.forget();
         }
         same
+    }
+
+    /// The server has taken the grant back: it is refused from now on, with this error.
+    pub fn end(&self, why: &Error) {
+        *self.taken_back.lock() = Some(why.clone());
+        self.ended.store(true, Ordering::Relaxed);
+        self.slots.forget();
     }
 
     /// Whether the grant has this many seats, or needs none.
@@ -84,21 +98,22 @@ impl Licensed {
         self.pool.is_none() || self.grant.read().local.seats >= seats
     }
 
+    /// The grant in use.
+    pub fn grant(&self) -> Arc<Grant> {
+        self.grant.read().clone()
+    }
+
     /// The key of the server that granted.
     pub fn server_key(&self) -> PublicKey {
         self.grant.read().server_key.clone()
-    }
-
-    /// Until when the grant is good without renewal, Unix seconds.
-    pub fn valid_until(&self) -> u64 {
-        self.grant.read().local.valid_until
     }
 
     /// Fills in what is known here of the licence's status.
     pub fn describe(&self, status: &mut Status) {
         let grant = self.grant.read().clone();
         let held = self.holders().iter().map(|holder| holder.seats).sum();
-        status.validity = Some(grant.validity(self.clock.unix_seconds()));
+        let is_taken_back = self.taken_back.lock().is_some();
+        status.validity = (!is_taken_back).then(|| grant.validity(self.clock.unix_seconds()));
         status.charge_way = Some(grant.local.charge_way);
         status.is_trial = grant.item.trial;
         (status.seats_granted, status.seats_held) = (grant.local.seats, held);
@@ -116,6 +131,9 @@ impl Licensed {
     }
 
     fn check_at(&self, now: u64) -> Result<()> {
+        if let Some(why) = self.taken_back.lock().clone() {
+            return Err(why);
+        }
         let validity = self.grant.read().validity(now);
         let ended = matches!(validity, Validity::Stale | Validity::Expired);
         self.ended.store(ended, Ordering::Relaxed);

@@ -53,21 +53,27 @@ pub fn authorize(
             process_name: process_name(),
         },
         held_license: store.held(),
-        // Copied installations are not told apart yet: that needs a device that can change its UUID.
-        scope: String::new(),
+        // Programs that share a grant go on with one history.
+        scope: parameters.grant_name(),
     };
     servers.ask(AUTHORIZATIONS_PATH, &request, deadline, |answer| {
         if !answer.is_success() {
             if let Some(numbers) = answer.numbers() {
                 store.note_told(&Told::by_refusal(servers.clock.unix_seconds(), &numbers));
             }
-            return Err(answer.refusal(known_key));
+            let refusal = answer.refusal(known_key);
+            if known_key.is_some_and(|key| answer.verify(key).is_ok()) {
+                servers.clock.hear(answer.server_time());
+            }
+            return Err(refusal);
         }
         let content: AuthorizationAnswer = answer.read()?;
         // The file names the server's key; `accept` then proves that the file is the vendor's.
         let file: LicenseFile = content.license_file.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
         answer.verify(&file.server_key)?;
-        store.accept(&content, &device.uuid)
+        let grant = store.accept(&content, device)?;
+        servers.clock.hear(answer.server_time());
+        Ok(grant)
     })
 }
 
