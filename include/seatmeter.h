@@ -6,7 +6,7 @@
  *     says what it means, and most functions give a more exact sentence into a buffer of the caller's.
  *   - Strings and arrays are copied before a call returns, and never written. NULL is checked.
  *   - "Threads: any" means that any number of threads may call it at one time.
- *   - Nothing here ends, prints, handles signals, or starts a thread before the first licence.
+ *   - Nothing here ends, prints, handles signals, or starts a thread before InitLicenseFromDLS.
  */
 
 #ifndef SEATMETER_H
@@ -452,7 +452,9 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
  *
  * With a stored licence it answers at once and renews in the background. `errorMsg`, if not NULL, gets a
  * sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always NUL-terminated. What was
- * in use before a failed call stays in use. The first success starts the library's one background thread.
+ * in use before a failed call stays in use. If no server could be reached and nothing is in use, the background goes on
+ * asking, and readers get their licence as soon as a server is there. The first success, or that, starts the library's
+ * one background thread.
  *
  * Threads: any. Blocks: never with a stored licence; else up to 10 s for the network. Returns 0; -10002
  * parameters is NULL; -10038 a parameter is out of its range; -20002 the state directory cannot be used;
@@ -463,7 +465,9 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
  * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated; `errorMsg` is NULL
  * or good for writes of `errorMsgLen` bytes.
  */
-int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters, char *errorMsg, int errorMsgLen);
+int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters,
+                       char *errorMsg,
+                       int errorMsgLen);
 
 /**
  * Count the seats of this device that are free: for all programs on it together.

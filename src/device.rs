@@ -1,10 +1,17 @@
 //! Who this device is: one installation, known to the server by its client UUID.
 //!
-//! The UUID is stored in the state directory and never changes with host name, address or network card.
-//! Two ways to get the first one: at random, or derived from the machine id (see machine-id(5)), which is
-//! hashed with our own name first so that no other software can be linked by it.
+//! The UUID is stored in the state directory and never changes with host name, address or network card: containers
+//! that are made anew and share a state directory are one device. Two ways to get the first one: at random, or derived
+//! from the machine id (see machine-id(5)) and the processor, which are hashed with our own name first so that no other
+//! software can be linked by it.
+//!
+//! A state directory that was copied makes two installations with one UUID. The server tells them apart by what they
+//! show (server/src/policy/clone.rs), and the one that it hears of second takes a fresh UUID: that is the next
+//! *generation* of the device. What was counted before is still reported under the UUID of then, and a grant of then is
+//! good until the next one is there.
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::signature::{digest_hex, random_id};
 use serde::{Deserialize, Serialize};
 
@@ -16,18 +23,42 @@ use crate::state::{Kind, Loaded, StateDirectory};
 pub enum UuidMethod {
     /// 128 random bits.
     Random,
-    /// Derived from the machine id; random where there is none.
+    /// Derived from the machine id and the processor; random where there is no machine id.
     Hardware,
 }
+
+/// UUIDs of before that are remembered.
+const FORMER_MAX: usize = 16;
+
+/// Bits of a grant's serial in the number by which a seat pool knows it; those above are the generation.
+const SERIAL_BITS: u32 = 24;
+
+/// Most generations that fit above them. Who gets there has a state directory that is copied all the time.
+const GENERATION_MAX: u32 = (1 << (32 - SERIAL_BITS)) - 2;
 
 /// This device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// 32 hexadecimal digits.
     pub uuid: String,
+    /// How often it has taken a fresh UUID.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    generation: u32,
+    /// Its UUIDs of before, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<String>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Device {
+    /// A device of the first generation.
+    pub fn with_uuid(uuid: impl Into<String>) -> Self {
+        Self { uuid: uuid.into(), generation: 0, former: Vec::new() }
+    }
+
     /// The device of this state directory, made when it is new there.
     ///
     /// # Errors
@@ -39,7 +70,7 @@ impl Device {
             match file.load::<Self>()? {
                 Loaded::Content(device) => return Ok(device),
                 Loaded::Absent | Loaded::SetAside { .. } => {
-                    let device = Self { uuid: new_uuid(method)? };
+                    let device = Self::with_uuid(new_uuid(method)?);
                     if file.store_new(&device)? {
                         return Ok(device);
                     }
@@ -51,20 +82,73 @@ impl Device {
             format!("{} is written and removed by others all the time", file.path().display()),
         ))
     }
+
+    /// The device as another process may have stored it meanwhile.
+    pub fn reloaded(&self, state: &StateDirectory) -> Self {
+        state.file("device", Kind::Device).peek().unwrap_or_else(|| self.clone())
+    }
+
+    /// The next generation of this device, with a fresh random UUID, stored. For who has its turn to talk to the server.
+    ///
+    /// # Errors
+    /// When it cannot be stored, or the system gives no random numbers: then the device is who it was.
+    pub fn take_fresh_uuid(&self, state: &StateDirectory) -> Result<Self> {
+        let mut former = self.former.clone();
+        former.push(self.uuid.clone());
+        former.drain(..former.len().saturating_sub(FORMER_MAX));
+        let uuid = new_uuid(UuidMethod::Random)?;
+        let next = Self { uuid, generation: self.generation.saturating_add(1), former };
+        state.file("device", Kind::Device).store(&next)?;
+        Ok(next)
+    }
+
+    /// Whether a UUID is this device's, or was.
+    pub fn is_or_was(&self, uuid: &str) -> bool {
+        self.uuid == uuid || self.former.iter().any(|former| former == uuid)
+    }
+
+    /// The number by which the seat pool tells the newest grant of this device. A server begins each device's serials
+    /// anew, so those of a later generation go above.
+    pub fn grant_number(&self, license: &LocalLicense) -> u32 {
+        let ago = self.former.iter().rev().position(|former| *former == license.device_uuid);
+        let ago = ago.map_or(0, |position| u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1));
+        let generation = self.generation.saturating_sub(ago).min(GENERATION_MAX);
+        generation << SERIAL_BITS | license.serial.min((1 << SERIAL_BITS) - 1)
+    }
 }
 
 fn new_uuid(method: UuidMethod) -> Result<String> {
-    if method == UuidMethod::Hardware
-        && let Ok(machine_id) = std::fs::read_to_string("/etc/machine-id")
-        && machine_id.trim().len() == 32
-    {
-        let mut digest = digest_hex(format!("seatmeter device {}", machine_id.trim()).as_bytes());
-        digest.truncate(32);
-        return Ok(digest);
+    if method == UuidMethod::Hardware {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        if let Some(uuid) = hardware_uuid(&read("/etc/machine-id"), &read("/proc/cpuinfo")) {
+            return Ok(uuid);
+        }
     }
     random_id().ok_or_else(|| {
         Error::new(ErrorCode::BIND_DEVICE_FAILED, "the system gives no random numbers for a device id")
     })
+}
+
+/// What of a processor stays the same from start to start, on the architectures that have it.
+const CPU_FACTS: [&str; 8] =
+    ["vendor_id", "cpu family", "model", "model name", "CPU implementer", "CPU part", "Hardware", "Serial"];
+
+/// Derives a UUID from the machine id and what /proc/cpuinfo says of the first processor.
+fn hardware_uuid(machine_id: &str, cpu_info: &str) -> Option<String> {
+    let machine_id = machine_id.trim();
+    if machine_id.len() != 32 {
+        return None;
+    }
+    let mut text = format!("seatmeter device {machine_id}");
+    for name in CPU_FACTS {
+        let facts = cpu_info.lines().filter_map(|line| line.split_once(':'));
+        if let Some((_, value)) = facts.into_iter().find(|(key, _)| key.trim() == name) {
+            text.push_str(&format!("\n{name}: {}", value.trim()));
+        }
+    }
+    let mut digest = digest_hex(text.as_bytes());
+    digest.truncate(32);
+    Some(digest)
 }
 
 #[cfg(test)]
@@ -80,6 +164,61 @@ mod tests {
         for method in [UuidMethod::Random, UuidMethod::Hardware] {
             assert_eq!(Device::load_or_create(&state, method).unwrap(), first);
         }
+    }
+
+    #[test]
+    fn a_hardware_uuid_is_that_of_machine_and_processor_and_tells_neither() {
+        let (id, cpu) =
+            ("0123456789abcdef0123456789abcdef\n", "processor\t: 0\nmodel name\t: A\ncpu MHz\t: 800\n");
+        let uuid = hardware_uuid(id, cpu).unwrap();
+        assert_eq!(uuid.len(), 32);
+        assert_eq!(
+            hardware_uuid(id, &cpu.replace("800", "2400")).unwrap(),
+            uuid,
+            "what varies does not matter"
+        );
+        assert_ne!(hardware_uuid(id, &cpu.replace("A", "B")).unwrap(), uuid);
+        assert_ne!(hardware_uuid(&id.replace('0', "1"), cpu).unwrap(), uuid);
+        assert!(!uuid.contains("0123456789"));
+        assert_eq!(hardware_uuid("", cpu), None, "a container without a machine id");
+        assert_eq!(hardware_uuid("uninitialized", cpu), None);
+    }
+
+    #[test]
+    fn a_fresh_uuid_is_kept_and_the_old_one_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
+        let second = first.take_fresh_uuid(&state).unwrap();
+        assert_ne!(second.uuid, first.uuid);
+        assert!(second.is_or_was(&first.uuid) && !first.is_or_was(&second.uuid));
+        assert_eq!(Device::load_or_create(&state, UuidMethod::Random).unwrap(), second);
+        assert_eq!(first.reloaded(&state), second);
+        let mut device = second;
+        for _ in 0..2 * FORMER_MAX {
+            device = device.take_fresh_uuid(&state).unwrap();
+        }
+        assert!(!device.is_or_was(&first.uuid), "it is not remembered for ever");
+    }
+
+    #[test]
+    fn a_grant_of_a_later_generation_is_the_newer_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let license = |uuid: &str, serial| LocalLicense {
+            device_uuid: uuid.to_owned(),
+            serial,
+            ..crate::license::test_support::local()
+        };
+        let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
+        let old = license(&first.uuid, 7);
+        assert_eq!(first.grant_number(&old), 7, "as it always was");
+        let second = first.take_fresh_uuid(&state).unwrap();
+        assert_eq!(second.grant_number(&old), 7);
+        assert!(second.grant_number(&license(&second.uuid, 1)) > 7);
+        let third = second.take_fresh_uuid(&state).unwrap();
+        assert_eq!(third.grant_number(&old), 7);
+        assert!(third.grant_number(&license(&third.uuid, 1)) > third.grant_number(&license(&second.uuid, 9)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -29,10 +29,10 @@ pub struct Licensed {
     entries: Mutex<SlotEntries>,
     clock: &'static dyn Clock,
     slots: SlotClock,
+    /// Why the server lets no work be done under the grant, if it does not.
+    stopped: Mutex<Option<Error>>,
     /// Set when the grant was found to be no longer good, so that the hot path need not ask the clock.
     ended: AtomicBool,
-    /// Why the server lets no work be done under the grant; 0 when it does.
-    stopped: AtomicI32,
     /// Modules whose pages are used up, a bit for each.
     used_up_modules: AtomicU32,
     /// Under a strict item: what may be counted.
@@ -72,7 +72,7 @@ impl Licensed {
         let pool = match local.charge_way {
             ChargeWay::ConcurrentInstance => {
                 let pool = SeatPool::open(seats_folder, &pool_name(&local.item_id)).map_err(seat_error)?;
-                pool.grant(local.seats, local.serial);
+                pool.grant(local.seats, grant.number);
                 Some(pool)
             }
             _ => None,
@@ -85,8 +85,8 @@ impl Licensed {
             entries: Mutex::default(),
             clock,
             slots: SlotClock::default(),
+            stopped: Mutex::default(),
             ended: AtomicBool::new(false),
-            stopped: AtomicI32::new(0),
             used_up_modules: AtomicU32::new(0),
             allowance,
             needed: AtomicU64::new(0),
@@ -107,11 +107,14 @@ impl Licensed {
                 say(Level::Warning, format_args!("{error}"));
             }
             self.needed.store(0, Ordering::Relaxed);
-            self.stopped.store(0, Ordering::Relaxed);
             if let Some(pool) = &self.pool {
-                pool.grant(grant.local.seats, grant.local.serial);
+                pool.grant(grant.local.seats, grant.number);
+            }
+            if mine.local.device_uuid != grant.local.device_uuid {
+                self.counter.count_as(&grant.local.license_id, &grant.local.device_uuid);
             }
             *mine = grant.clone();
+            *self.stopped.lock() = None;
             self.ended.store(false, Ordering::Relaxed);
             self.slots.forget();
         }
@@ -123,14 +126,14 @@ impl Licensed {
         self.pool.is_none() || self.grant.read().local.seats >= seats
     }
 
+    /// The grant in use.
+    pub fn grant(&self) -> Arc<Grant> {
+        self.grant.read().clone()
+    }
+
     /// The key of the server that granted.
     pub fn server_key(&self) -> PublicKey {
         self.grant.read().server_key.clone()
-    }
-
-    /// Until when the grant is good without renewal, Unix seconds.
-    pub fn valid_until(&self) -> u64 {
-        self.grant.read().local.valid_until
     }
 
     /// Fills in what is known here of the licence's status.
@@ -138,7 +141,7 @@ impl Licensed {
         let grant = self.grant.read().clone();
         let held = self.holders().iter().map(|holder| holder.seats).sum();
         status.validity = Some(grant.validity(self.clock.unix_seconds()));
-        status.stopped = self.stopped();
+        status.stopped = self.stopped().map(|why| why.code);
         status.charge_way = Some(grant.local.charge_way);
         status.is_trial = grant.item.trial;
         (status.seats_granted, status.seats_held) = (grant.local.seats, held);
@@ -158,24 +161,26 @@ impl Licensed {
     /// Takes notice of what the server has told.
     pub fn hear(&self, told: &Told) {
         self.used_up_modules.store(told.used_up_modules(), Ordering::Relaxed);
-        let code = told.stops().map_or(0, |code| code.0);
-        if self.stopped.swap(code, Ordering::Relaxed) != code {
-            self.ended.store(code != 0, Ordering::Relaxed);
-            self.slots.forget();
-        }
+        self.set_stopped(told.stops());
     }
 
     /// Ends all work under the grant, which was given back.
     pub fn stop(&self) {
-        self.hear(&Told { refusal: Some(ErrorCode::NO_LICENSE), ..Told::default() });
+        self.set_stopped(Some(ErrorCode::NO_LICENSE.into()));
     }
 
-    /// Why the server lets no work be done under the grant, if that is so.
-    pub fn stopped(&self) -> Option<ErrorCode> {
-        match self.stopped.load(Ordering::Relaxed) {
-            0 => None,
-            code => Some(ErrorCode(code)),
+    fn set_stopped(&self, why: Option<Error>) {
+        let mut stopped = self.stopped.lock();
+        if *stopped != why {
+            self.ended.store(why.is_some(), Ordering::Relaxed);
+            *stopped = why;
+            self.slots.forget();
         }
+    }
+
+    /// Why the server lets no work be done under the grant, if it does not.
+    pub fn stopped(&self) -> Option<Error> {
+        self.stopped.lock().clone()
     }
 
     /// Whether a grant is wanted before this one has run half its time: there is none to work with, or the
@@ -190,15 +195,10 @@ impl Licensed {
         self.needed.load(Ordering::Relaxed)
     }
 
-    /// The grant in use.
-    pub fn grant(&self) -> Arc<Grant> {
-        self.grant.read().clone()
-    }
-
     fn check_at(&self, now: u64) -> Result<()> {
-        if let Some(code) = self.stopped() {
+        if let Some(why) = self.stopped() {
             self.ended.store(true, Ordering::Relaxed);
-            return Err(code.into());
+            return Err(why);
         }
         let validity = self.grant.read().validity(now);
         let ended = matches!(validity, Validity::Stale | Validity::Expired);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 
-use crate::clock::{Clock, Deadline, SystemClock};
+use crate::clock::{Clock, Deadline, DeviceClock, SystemClock};
 use crate::device::{Device, UuidMethod};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::instances::Instances;
 use crate::keeper::Keeper;
 use crate::licensed::Licensed;
 use crate::log::{self, Level, say};
-use crate::memory::{PerProcess, Published, is_root};
+use crate::memory::{PerProcess, Published, boot_id, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
 use crate::session::{FIRST_CONTACT_BOUND, Session, World};
 use crate::state::StateDirectory;
@@ -34,6 +34,8 @@ pub struct Runtime {
     all_settings: Mutex<Vec<&'static Settings>>,
     /// The session in use.
     current: Published<Session>,
+    /// The session that found no server, while there is no other: it is licensed as soon as one is there.
+    waiting: Published<Session>,
     /// Every session of this process; also the lock under which they are made.
     sessions: Mutex<Vec<&'static Session>>,
     /// Why there is no session, once initialising has failed.
@@ -59,6 +61,7 @@ impl Runtime {
             settings: Published::absent(),
             all_settings: Mutex::default(),
             current: Published::absent(),
+            waiting: Published::absent(),
             sessions: Mutex::default(),
             failure: Mutex::default(),
             transport: Published::absent(),
@@ -151,20 +154,46 @@ impl Runtime {
     /// # Errors
     /// See [`Session::initialize`]. A session that was in use before stays in use.
     pub fn initialize(&'static self, raw: &RawParameters) -> Result<()> {
-        let outcome = self.try_initialize(raw);
-        let failure = outcome.as_ref().err().cloned();
-        *self.failure.lock() = failure.map(|error| Trouble { at: CLOCK.unix_seconds(), error });
-        match &outcome {
-            Ok(_) => say(Level::Info, format_args!("licensed")),
-            Err(error) => say(Level::Error, format_args!("not licensed: {error}")),
+        let (session, outcome) = match self.session_of(raw) {
+            Ok((session, parameters)) => (Some(session), session.initialize(parameters, FIRST_CONTACT_BOUND)),
+            Err(error) => (None, Err(error)),
+        };
+        match (&outcome, session) {
+            (Ok(()), Some(session)) => self.use_session(session),
+            (Err(error), Some(session))
+                if error.code == ErrorCode::FAILED_TO_REACH_SERVER && self.current.get().is_none() =>
+            {
+                self.waiting.publish(session);
+                self.keeper.ensure_running(move || self.keep());
+            }
+            _ => {}
         }
-        let session = outcome?;
-        self.current.publish(session);
-        self.keeper.ensure_running(move || self.keep());
-        Ok(())
+        if let Err(error) = &outcome {
+            say(Level::Error, format_args!("not licensed: {error}"));
+            *self.failure.lock() = Some(Trouble { at: CLOCK.unix_seconds(), error: error.clone() });
+        }
+        outcome
     }
 
-    fn try_initialize(&'static self, raw: &RawParameters) -> Result<&'static Session> {
+    fn use_session(&'static self, session: &'static Session) {
+        *self.failure.lock() = None;
+        self.waiting.withdraw();
+        self.current.publish(session);
+        self.keeper.ensure_running(move || self.keep());
+        say(Level::Info, format_args!("licensed"));
+    }
+
+    /// Uses the session that found no server, if it has found one since.
+    fn use_waiting(&'static self) {
+        if let Some(session) = self.waiting.get()
+            && session.licensed().is_some()
+            && self.current.get().is_none()
+        {
+            self.use_session(session);
+        }
+    }
+
+    fn session_of(&'static self, raw: &RawParameters) -> Result<(&'static Session, Parameters)> {
         let environment = Environment::read();
         if let Some(path) = &environment.log {
             log::use_file(path);
@@ -174,9 +203,7 @@ impl Runtime {
         let raw = RawParameters { max_concurrent_instance_count: seats, settings, ..raw.clone() };
         let parameters = Parameters::understand(&raw, &environment)?;
         let path = self.state_path(&environment)?;
-        let session = self.session_for(&parameters, path)?;
-        session.initialize(parameters, FIRST_CONTACT_BOUND)?;
-        Ok(session)
+        Ok((self.session_for(&parameters, path)?, parameters))
     }
 
     fn session_for(&'static self, parameters: &Parameters, path: PathBuf) -> Result<&'static Session> {
@@ -184,20 +211,24 @@ impl Runtime {
         if let Some(known) = sessions.iter().find(|session| session.is_for(parameters, &path)) {
             return Ok(known);
         }
-        let session: &'static Session =
-            Box::leak(Box::new(Session::open(parameters.clone(), path, self.world(&sessions))?));
+        let state = StateDirectory::open(path)?;
+        let world = self.world(&sessions, &state);
+        let session: &'static Session = Box::leak(Box::new(Session::open(parameters.clone(), state, world)?));
         sessions.push(session);
         Ok(session)
     }
 
-    /// The real world. The sessions' lock is held by the caller, so there is one transport.
-    fn world(&self, _sessions: &[&'static Session]) -> World {
+    /// The real world. The sessions' lock is held by the caller, so there is one transport, and one clock for each state
+    /// directory.
+    fn world(&self, sessions: &[&'static Session], state: &StateDirectory) -> World {
         let transport = self.transport.get().unwrap_or_else(|| {
             let explicit = self.settings.get().and_then(|settings| settings.ca_file.clone());
             let ca_file = explicit.or_else(|| Environment::read().ca_file);
             self.transport.publish_new(HttpTransport::trusting(ca_file))
         });
-        World { clock: &CLOCK, transport, wake: || runtime().keeper.wake() }
+        let known = sessions.iter().find(|session| session.is_in(state)).map(|session| session.clock());
+        let clock = known.unwrap_or_else(|| Box::leak(Box::new(DeviceClock::open(state, &CLOCK, boot_id()))));
+        World { clock, transport, wake: || runtime().keeper.wake() }
     }
 
     /// The licence in use.
@@ -248,7 +279,10 @@ impl Runtime {
     pub fn sync(&'static self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
         let _ = self.licensed();
-        self.current.get().ok_or_else(|| self.why_unlicensed())?.sync(deadline)
+        let session = self.current.get().or_else(|| self.waiting.get());
+        let outcome = session.ok_or_else(|| self.why_unlicensed())?.sync(deadline);
+        self.use_waiting();
+        outcome
     }
 
     /// A forked child goes on under its parent's licence, with seats and counters of its own.
@@ -264,9 +298,15 @@ impl Runtime {
         Some(licensed)
     }
 
-    fn keep(&self) -> Duration {
-        let sessions = self.sessions.lock().clone();
-        sessions.iter().map(|session| session.keep()).min().unwrap_or(Duration::from_secs(60))
+    fn keep(&'static self) -> Duration {
+        let mut sessions = self.sessions.lock().clone();
+        // Those that were refused are not asked for again until the program does so.
+        let waits =
+            |session: &Session| self.waiting.get().is_some_and(|waiting| std::ptr::eq(waiting, session));
+        sessions.retain(|session| session.licensed().is_some() || waits(session));
+        let pause = sessions.iter().map(|session| session.keep()).min();
+        self.use_waiting();
+        pause.unwrap_or(Duration::from_secs(60))
     }
 
     /// The last report of this process, and the end of its sessions. It can be initialised again.
@@ -276,6 +316,7 @@ impl Runtime {
     pub fn shut_down(&self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
         self.current.withdraw();
+        self.waiting.withdraw();
         self.resumed.store(true, Ordering::Release);
         self.keeper.stop(deadline.remaining(&CLOCK) / 2);
         let sessions = self.sessions.lock().clone();

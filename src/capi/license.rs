@@ -151,7 +151,9 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(parameters: *mut DM_DLSConn
 ///
 /// With a stored licence it answers at once and renews in the background. `errorMsg`, if not NULL, gets a
 /// sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always NUL-terminated. What was
-/// in use before a failed call stays in use. The first success starts the library's one background thread.
+/// in use before a failed call stays in use. If no server could be reached and nothing is in use, the background goes on
+/// asking, and readers get their licence as soon as a server is there. The first success, or that, starts the library's
+/// one background thread.
 ///
 /// Threads: any. Blocks: never with a stored licence; else up to 10 s for the network. Returns 0; -10002
 /// parameters is NULL; -10038 a parameter is out of its range; -20002 the state directory cannot be used;

@@ -14,6 +14,7 @@ use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::AuthorizationAnswer;
 use seatmeter_protocol::signature::PublicKey;
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 
 /// The vendor's key, when this library was built with one (`SEATMETER_ROOT_KEY`).
@@ -43,6 +44,8 @@ pub struct Grant {
     pub server_key: PublicKey,
     /// The epoch that the server named with it, or empty.
     pub epoch: String,
+    /// The number by which the seat pool tells the newest grant of this device.
+    pub number: u32,
 }
 
 /// How good a grant is at an instant.
@@ -66,11 +69,11 @@ pub enum Validity {
 }
 
 impl Grant {
-    /// Checks every signature and every limit of an answer.
+    /// Checks every signature and every limit of an answer. It may be for a UUID that the device had before.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn verify(answer: &AuthorizationAnswer, root: &PublicKey, device_uuid: &str) -> Result<Self> {
+    pub fn verify(answer: &AuthorizationAnswer, root: &PublicKey, device: &Device) -> Result<Self> {
         let untrusted = |what: String| Error::new(ErrorCode::LICENSE_SYNC_FAILED, what);
         let file: LicenseFile = answer.license_file.open(root).map_err(|e| {
             untrusted(format!("the licence file is not from the vendor of this software: {e}"))
@@ -83,14 +86,15 @@ impl Grant {
                 "the licence is in a format that this library does not know: update it".into(),
             ));
         }
-        if local.device_uuid != device_uuid {
+        if !device.is_or_was(&local.device_uuid) {
             return Err(ErrorCode::DEVICE_NOT_MATCH.into());
         }
         let item = file.items.into_iter().find(|item| item.item_id == local.item_id).ok_or_else(|| {
             untrusted(format!("the licence names item {}, which the vendor did not issue", local.item_id))
         })?;
         within(&local, &item).map_err(untrusted)?;
-        Ok(Self { local, item, server_key: file.server_key, epoch: answer.epoch.clone() })
+        let number = device.grant_number(&local);
+        Ok(Self { local, item, server_key: file.server_key, epoch: answer.epoch.clone(), number })
     }
 
     /// How good it is at this instant (Unix seconds).
@@ -187,7 +191,7 @@ mod tests {
     use seatmeter_protocol::signature::Signed;
 
     fn verify(answer: &AuthorizationAnswer) -> Result<Grant> {
-        Grant::verify(answer, key(1).public(), &"d".repeat(32))
+        Grant::verify(answer, key(1).public(), &Device::with_uuid("d".repeat(32)))
     }
 
     #[test]
@@ -211,12 +215,26 @@ mod tests {
     #[test]
     fn another_vendor_another_server_or_another_device_is_refused() {
         let good = answer(item(), &local());
-        assert!(Grant::verify(&good, key(3).public(), &"d".repeat(32)).is_err());
+        assert!(Grant::verify(&good, key(3).public(), &Device::with_uuid("d".repeat(32))).is_err());
         let other_server =
             AuthorizationAnswer { local_license: Signed::seal(&local(), &key(3)).unwrap(), ..good.clone() };
         assert!(verify(&other_server).is_err());
-        let error = Grant::verify(&good, key(1).public(), &"e".repeat(32)).unwrap_err();
+        let error = Grant::verify(&good, key(1).public(), &Device::with_uuid("e".repeat(32))).unwrap_err();
         assert_eq!(error.code, ErrorCode::DEVICE_NOT_MATCH);
+    }
+
+    #[test]
+    fn the_time_zone_does_not_matter() {
+        for zone in ["Etc/GMT+12", "UTC", "Asia/Kolkata", "Etc/GMT-14"] {
+            let run = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "license::grant::tests::validity_changes_on_the_second"])
+                .args(["clock::slots::tests::the_slot_changes_on_the_millisecond"])
+                .env("TZ", zone)
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&run.stdout);
+            assert!(text.contains("2 passed"), "{zone}: {text}");
+        }
     }
 
     #[test]

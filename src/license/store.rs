@@ -4,6 +4,7 @@
 //! answer under each grant name, stores it, and from then on believes nothing else for that name; so two
 //! vendors' products can share a device.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use seatmeter_protocol::error_code::ErrorCode;
@@ -12,6 +13,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::grant::{Grant, compiled_root_key};
 use super::told::Told;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::log::{Level, say};
@@ -41,10 +43,10 @@ impl GrantStore {
     ///
     /// # Errors
     /// When files cannot be read or set aside.
-    pub fn load(&self, device_uuid: &str) -> Result<Option<Arc<Grant>>> {
+    pub fn load(&self, device: &Device) -> Result<Option<Arc<Grant>>> {
         let Loaded::Content(answer) = self.grant.load::<AuthorizationAnswer>()? else { return Ok(None) };
         let Some(root) = self.known_root()? else { return Ok(None) };
-        match Grant::verify(&answer, &root, device_uuid) {
+        match Grant::verify(&answer, &root, device) {
             Ok(grant) => Ok(Some(Arc::new(grant))),
             Err(_) => {
                 self.grant.set_aside()?;
@@ -55,15 +57,20 @@ impl GrantStore {
 
     /// The key of the server that has granted under this name, good or not any more. Changes nothing, for it
     /// may be asked by a library of another vendor.
-    pub fn server_key(&self, device_uuid: &str) -> Option<PublicKey> {
+    pub fn server_key(&self, device: &Device) -> Option<PublicKey> {
         let answer: AuthorizationAnswer = self.grant.peek()?;
         let root = compiled_root_key().ok()?.or_else(|| self.root_key.peek())?;
-        Grant::verify(&answer, &root, device_uuid).ok().map(|grant| grant.server_key)
+        Grant::verify(&answer, &root, device).ok().map(|grant| grant.server_key)
     }
 
     /// The local licence as the server has signed it, to show it that server again. It checks it itself.
     pub fn held(&self) -> Option<Signed> {
         self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)
+    }
+
+    /// The file whose lock says whose turn it is to ask for a grant of this name.
+    pub fn turn(&self) -> PathBuf {
+        self.grant.path().with_extension("turn")
     }
 
     /// What the server has last told of the item's use.
@@ -78,10 +85,12 @@ impl GrantStore {
     }
 
     /// Keeps what a refusal says; one that ends the grant does so from now on.
-    pub fn note_refusal(&self, at: u64, code: ErrorCode, ends: bool, numbers: Option<ProblemNumbers>) {
-        let told = self.told().unwrap_or_default();
-        let refusal = if ends { Some(code) } else { told.refusal };
-        self.note_told(&Told { at, refusal, refused_with: numbers, ..told });
+    pub fn note_refusal(&self, at: u64, why: &Error, ends: bool, numbers: Option<ProblemNumbers>) {
+        let mut told = Told { at, refused_with: numbers, ..self.told().unwrap_or_default() };
+        if ends {
+            (told.refusal, told.refused_because) = (Some(why.code), why.message.clone());
+        }
+        self.note_told(&told);
     }
 
     /// Gives the grant up: it was given back.
@@ -103,9 +112,13 @@ impl GrantStore {
     ///
     /// # Errors
     /// When it is not to be believed, or cannot be written.
-    pub fn accept(&self, answer: &AuthorizationAnswer, device_uuid: &str) -> Result<Arc<Grant>> {
+    pub fn accept(&self, answer: &AuthorizationAnswer, device: &Device) -> Result<Arc<Grant>> {
         let known = self.known_root()?;
-        let grant = Grant::verify(answer, known.as_ref().unwrap_or(&answer.root_key), device_uuid)?;
+        let grant = Grant::verify(answer, known.as_ref().unwrap_or(&answer.root_key), device)?;
+        // A new one for a UUID of before would be of no use.
+        if grant.local.device_uuid != device.uuid {
+            return Err(ErrorCode::DEVICE_NOT_MATCH.into());
+        }
         if known.is_none() && !self.root_key.store_new(&answer.root_key)? {
             // Another process was first: its key is the one to believe.
             let root = self.known_root()?.ok_or_else(|| {
@@ -114,7 +127,7 @@ impl GrantStore {
                     format!("{} disappeared while it was read", self.root_key.path().display()),
                 )
             })?;
-            Grant::verify(answer, &root, device_uuid)?;
+            Grant::verify(answer, &root, device)?;
         }
         kill_point("grant: root key stored");
         self.grant.store(answer)?;
@@ -140,8 +153,8 @@ mod tests {
     use super::*;
     use seatmeter_protocol::license::LicenseFile;
 
-    fn device() -> String {
-        "d".repeat(32)
+    fn device() -> Device {
+        Device::with_uuid("d".repeat(32))
     }
 
     #[test]
@@ -179,7 +192,7 @@ mod tests {
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         let store = GrantStore::new(&state, "a");
         store.accept(&answer(item(), &local()), &device()).unwrap();
-        assert!(store.load("another").unwrap().is_none());
+        assert!(store.load(&Device::with_uuid("another")).unwrap().is_none());
         let kept = std::fs::read_dir(state.licenses()).unwrap();
         assert!(kept.flatten().any(|e| e.file_name().to_string_lossy().contains("damaged")));
     }

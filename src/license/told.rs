@@ -14,6 +14,8 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Meter, MeterState, Metered, ProblemNumbers};
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+
 /// Refusals that end the grant that a device has: the item serves nobody any more, or this device only by the slot.
 /// Others are about the request: a wrong password ends nothing.
 pub const ENDING: [ErrorCode; 3] = [ErrorCode::REVOKED, ErrorCode::USED_UP, ErrorCode::QUOTA_EXCEEDED];
@@ -28,6 +30,8 @@ pub struct Told {
     pub meters: Vec<Meter>,
     /// The refusal that has ended the grant.
     pub refusal: Option<ErrorCode>,
+    /// It, in a sentence.
+    pub refused_because: String,
     /// What came with it.
     pub refused_with: Option<ProblemNumbers>,
 }
@@ -41,9 +45,12 @@ impl Told {
     }
 
     /// Why no work is done under the grant, if that is so.
-    pub fn stops(&self) -> Option<ErrorCode> {
+    pub fn stops(&self) -> Option<Error> {
         let scans_are_gone = |meter: &Meter| meter.of == Metered::Scans && meter.state == MeterState::UsedUp;
-        self.refusal.or_else(|| self.meters.iter().any(scans_are_gone).then_some(ErrorCode::USED_UP))
+        match self.refusal {
+            Some(code) => Some(Error::new(code, self.refused_because.clone())),
+            None => self.meters.iter().any(scans_are_gone).then(|| ErrorCode::USED_UP.into()),
+        }
     }
 
     /// Modules whose pages are used up, a bit for each.
@@ -72,18 +79,19 @@ mod tests {
     #[test]
     fn every_row_of_the_table_holds() {
         let told = |meters| Told { meters, ..Told::default() };
+        let stops = |told: &Told| told.stops().map(|why| why.code);
         let scans = |state| told(vec![meter(Metered::Scans, 0, 0, state)]);
-        assert_eq!(scans(MeterState::UsedUp).stops(), Some(ErrorCode::USED_UP));
-        assert_eq!(scans(MeterState::InGrace).stops(), None);
+        assert_eq!(stops(&scans(MeterState::UsedUp)), Some(ErrorCode::USED_UP));
+        assert_eq!(stops(&scans(MeterState::InGrace)), None);
         let pages = told(vec![
             meter(Metered::Pages, 1, 0, MeterState::Within),
             meter(Metered::Pages, 4, 0, MeterState::UsedUp),
         ]);
-        assert_eq!((pages.stops(), pages.used_up_modules()), (None, 1 << 4));
+        assert_eq!((stops(&pages), pages.used_up_modules()), (None, 1 << 4));
         let seats = told(vec![meter(Metered::Devices, 0, 0, MeterState::UsedUp)]);
-        assert_eq!(seats.stops(), None, "those that hold a seat go on");
+        assert_eq!(stops(&seats), None, "those that hold a seat go on");
         let revoked = Told { refusal: Some(ErrorCode::REVOKED), ..Told::default() };
-        assert_eq!(revoked.stops(), Some(ErrorCode::REVOKED));
+        assert_eq!(stops(&revoked), Some(ErrorCode::REVOKED));
     }
 
     #[test]

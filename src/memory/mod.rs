@@ -23,6 +23,12 @@ pub fn clock_ms(clock: libc::clockid_t) -> u64 {
     seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
+/// An id of the machine's start, the same for all its processes until the next one; empty where the system has none.
+pub fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
 /// Whether the process acts as root.
 pub fn is_root() -> bool {
     // SAFETY: asks for a number; cannot fail.

@@ -170,6 +170,7 @@ mod tests {
 
     use super::*;
     use crate::clock::test_support::HandClock;
+    use crate::device::Device;
     use crate::license::Grant;
     use crate::license::test_support::{NOW, answer, item, key, local};
     use crate::usage::Segment;
@@ -193,7 +194,8 @@ mod tests {
             let mut local = local();
             (local.license_id, local.device_uuid) = ("1".repeat(32), "2".repeat(32));
             let answer = answer(item(), &local);
-            let grant = Grant::verify(&answer, key(1).public(), &local.device_uuid).unwrap();
+            let grant =
+                Grant::verify(&answer, key(1).public(), &Device::with_uuid(&local.device_uuid)).unwrap();
             let usage = folder.path().join("usage");
             std::fs::create_dir(&usage).unwrap();
             let licensed = Licensed::new(grant.into(), folder.path(), usage, clock, || {}).unwrap();

@@ -48,6 +48,8 @@ pub enum Kind {
     Epoch = 4,
     /// What a server has told of an item's use.
     Told = 5,
+    /// What time was seen.
+    Clock = 6,
 }
 
 /// What reading a file gave.

@@ -2,8 +2,13 @@
 //!
 //! ```text
 //! <state>/device              who this device is
-//! <state>/root-key            the vendor's key, stored at first contact (unless compiled in)
-//! <state>/licenses/<name>     one grant per way of asking for it
+//! <state>/clock               the highest time seen, and by how much the wall clock was wrong
+//! <state>/licenses/<name>.…   for each way of asking:
+//!     grant                   what the server has granted
+//!     root-key                the vendor's key, stored at first contact (unless compiled in)
+//!     told                    what the server has said of the item's use, for people
+//!     ended                   that the server has taken the grant back
+//!     turn                    held by the process that asks for a grant
 //! <state>/seats/<item>.pool   who holds how many seats
 //! <state>/seats/<item>.users  locked by the processes that work under the item
 //! <state>/seats/<item>.spent  what is spent of the allowance of a strict item
@@ -11,7 +16,7 @@
 //!     <id>.segment            totals that the server may not have
 //!     <day>.acknowledged      what it has acknowledged, of segments that are gone
 //!     epoch                   which life of the server's data that was
-//! <state>/sync.lock           held by the process that talks to the server
+//! <state>/sync-<key>.lock     held by the process that reports to the server with this key
 //! ```
 
 mod framed;

@@ -34,7 +34,7 @@ pub fn authorize(
     deadline: Deadline,
 ) -> Result<Arc<Grant>> {
     let settings = &parameters.settings;
-    let held = store.load(&device.uuid)?;
+    let held = store.load(device)?;
     // Who asks for more than he has, and does not get it, keeps what he has.
     let is_for_more =
         held.as_ref().is_some_and(|grant| grant.local.seats > 0 && grant.local.seats < parameters.seats);
@@ -58,23 +58,29 @@ pub fn authorize(
             process_name: process_name(),
         },
         held_license: store.held(),
-        // Copied installations are not told apart yet: that needs a device that can change its UUID.
-        scope: String::new(),
+        // Programs that share a grant go on with one history.
+        scope: parameters.grant_name(),
         needed,
     };
     servers.ask(AUTHORIZATIONS_PATH, &request, deadline, |answer| {
         if !answer.is_success() {
             let refusal = answer.refusal(known_key);
             // Only from the server that has granted: anybody can say no.
-            let ends = known_key.is_some() && ENDING.contains(&refusal.code) && !is_for_more;
-            store.note_refusal(servers.clock.unix_seconds(), refusal.code, ends, answer.numbers());
+            let is_believed = known_key.is_some_and(|key| answer.verify(key).is_ok());
+            if is_believed {
+                servers.clock.hear(answer.server_time());
+            }
+            let ends = is_believed && ENDING.contains(&refusal.code) && !is_for_more;
+            store.note_refusal(servers.clock.unix_seconds(), &refusal, ends, answer.numbers());
             return Err(refusal);
         }
         let content: AuthorizationAnswer = answer.read()?;
         // The file names the server's key; `accept` then proves that the file is the vendor's.
         let file: LicenseFile = content.license_file.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
         answer.verify(&file.server_key)?;
-        store.accept(&content, &device.uuid)
+        let grant = store.accept(&content, device)?;
+        servers.clock.hear(answer.server_time());
+        Ok(grant)
     })
 }
 

@@ -118,6 +118,11 @@ impl Answer {
         self.raw.status == 200
     }
 
+    /// The server's time: to be believed after [`Self::verify`].
+    pub(super) fn server_time(&self) -> u64 {
+        self.raw.server_time.unwrap_or(0)
+    }
+
     /// Checks that the answer is from the holder of this key, to this very request.
     pub(super) fn verify(&self, key: &PublicKey) -> Result<()> {
         let (Some(server_time), Some(key_id), Some(signature)) =

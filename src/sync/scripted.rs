@@ -1,6 +1,7 @@
 //! A transport that answers from a script, with a server's signature, and notes what it was asked.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use seatmeter_protocol::message::ItemStanding;
@@ -8,6 +9,7 @@ use seatmeter_protocol::signature::{AnswerFacts, SigningKey};
 
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
+use crate::license::test_support::NOW;
 
 /// What happens to the next request.
 pub(crate) enum Step {
@@ -31,6 +33,8 @@ pub(crate) enum Step {
     During(Box<dyn FnOnce() + Send>),
     /// The answer to the nth request comes now.
     Replay(usize),
+    /// This makes status and body of the answer from the request.
+    Reply(Box<dyn FnOnce(&serde_json::Value) -> (u16, String) + Send>),
 }
 
 /// A counter of a segment: (segment, slot, kind, what).
@@ -46,6 +50,8 @@ pub(crate) struct Scripted {
     answers: Mutex<Vec<RawAnswer>>,
     /// The epoch that it names; empty for none.
     epoch: Mutex<String>,
+    /// What it says the time is.
+    time: AtomicU64,
     /// What the server has recorded: the largest total of each counter.
     recorded: Mutex<HashMap<CounterName, u64>>,
 }
@@ -58,8 +64,18 @@ impl Scripted {
             asked: Mutex::default(),
             answers: Mutex::default(),
             epoch: Mutex::default(),
+            time: AtomicU64::new(NOW),
             recorded: Mutex::default(),
         }
+    }
+
+    /// What it says the time is, from now on.
+    pub(crate) fn set_time(&self, unix_seconds: u64) {
+        self.time.store(unix_seconds, Ordering::Relaxed);
+    }
+
+    fn server_time(&self) -> u64 {
+        self.time.load(Ordering::Relaxed)
     }
 
     /// One more step.
@@ -121,13 +137,13 @@ impl Scripted {
             request_body: request.body,
             nonce: request.nonce,
             status,
-            server_time: 7,
+            server_time: self.server_time(),
             key_id: &key_id,
         };
         let signature = facts.sign(body.as_bytes(), &self.key);
         RawAnswer {
             status,
-            server_time: Some(7),
+            server_time: Some(self.server_time()),
             key_id: Some(key_id.clone()),
             signature: Some(signature),
             body: body.into_bytes(),
@@ -161,6 +177,10 @@ impl Transport for Scripted {
             Step::During(happen) => {
                 happen();
                 Ok(self.record(request, &body, None))
+            }
+            Step::Reply(reply) => {
+                let (status, body) = reply(&body);
+                Ok(self.signed(request, status, body))
             }
             Step::Replay(number) => Ok(self.answers.lock()[number].clone()),
         }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::slot::slot_start;
@@ -28,9 +28,15 @@ pub type Work = (UsageKind, u32, u64);
 #[derive(Debug)]
 pub struct Counter {
     folder: PathBuf,
+    whose: RwLock<Whose>,
+    lanes: [Arc<Lane>; LANES],
+}
+
+/// Under which local licence it is counted, and by whom.
+#[derive(Clone, Debug)]
+struct Whose {
     license_id: String,
     device_uuid: String,
-    lanes: [Arc<Lane>; LANES],
 }
 
 /// More threads than this at once share lanes. Each in use costs a file.
@@ -85,7 +91,15 @@ impl SlotEntries {
 impl Counter {
     /// Counts into segments in this folder.
     pub fn new(folder: PathBuf, license_id: String, device_uuid: String) -> Self {
-        Self { folder, license_id, device_uuid, lanes: Default::default() }
+        Self { folder, whose: RwLock::new(Whose { license_id, device_uuid }), lanes: Default::default() }
+    }
+
+    /// Counts under this licence and UUID from now on: into segments of their own, as soon as a counter of a new slot
+    /// is needed. What was counted before, and by who is at it just now, is that of before.
+    pub fn count_as(&self, license_id: &str, device_uuid: &str) {
+        *self.whose.write() =
+            Whose { license_id: license_id.to_owned(), device_uuid: device_uuid.to_owned() };
+        self.close();
     }
 
     /// Counts all of `work` in this slot or, on an error, nothing of it. It is in shared memory when this
@@ -167,7 +181,8 @@ impl Counter {
                 return Ok(Entry { kind, what, total: segment.counting(number) });
             }
             let begun_at = slot_start(slot);
-            let segment = Segment::create(&self.folder, &self.license_id, &self.device_uuid, begun_at)?;
+            let Whose { license_id, device_uuid } = self.whose.read().clone();
+            let segment = Segment::create(&self.folder, &license_id, &device_uuid, begun_at)?;
             *current = Some(Arc::new(segment));
         }
         Err(Error::new(ErrorCode::UNKNOWN, "a new usage segment has no room"))
@@ -212,6 +227,29 @@ mod tests {
             *sums.entry((slot, kind, what)).or_default() += total;
         }
         sums
+    }
+
+    #[test]
+    fn what_is_counted_for_another_uuid_goes_into_other_segments_and_nothing_of_before_is_lost() {
+        const OTHER: &str = "ffeeddccbbaa99887766554433221100";
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        counter.count(&mut mine, 1, &[(UsageKind::Scan, 1, 2)]).unwrap();
+        counter.count_as(OTHER, OTHER);
+        counter.count(&mut mine, 1, &[(UsageKind::Scan, 1, 1)]).unwrap();
+        counter.count(&mut mine, 2, &[(UsageKind::Scan, 1, 5)]).unwrap();
+        let by_whom = segments(folder.path()).into_iter().map(|segment| {
+            let sum: u64 = segment.totals().iter().map(|total| total.usage.total).sum();
+            (segment.header().device_uuid.clone(), segment.header().license_id.clone(), sum)
+        });
+        let mut by_whom: Vec<_> = by_whom.collect();
+        by_whom.sort();
+        let expected = [(LICENSE, LICENSE, 3), (OTHER, OTHER, 5)];
+        assert_eq!(
+            by_whom,
+            expected.map(|(device, license, sum)| (device.to_owned(), license.to_owned(), sum))
+        );
     }
 
     #[test]

@@ -21,16 +21,12 @@
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::ProblemNumbers;
-use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
+use seatmeter_protocol::slot::{RENEWAL_SECONDS, SLOT_SECONDS, slot_of, slot_start};
 
 use crate::error::Refusal;
 use crate::policy::holders::{Hold, Occupied};
 use crate::policy::overuse::OveruseRule;
 use crate::utc;
-
-/// Time to renew a running authorisation after its slot has ended. Devices report within the first half minute of
-/// a slot, each at another instant, and one attempt takes up to 20 s.
-pub const RENEWAL_SECONDS: u64 = 60;
 
 /// How long an authorisation runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

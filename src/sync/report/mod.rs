@@ -245,7 +245,7 @@ impl Round<'_> {
         let batch = std::mem::take(&mut self.batch);
         self.batched = 0;
         let Some(first) = batch.first() else { return Ok(()) };
-        let device = Device { uuid: first.device_uuid.clone() };
+        let device = Device::with_uuid(&first.device_uuid);
         // Their names, too, once for all: a file that a power cut takes away had better not be known to the server.
         sync_folder(&self.with.folder.join("any"))
             .map_err(|e| Error::state(self.with.folder, "make durable", &e))?;
@@ -265,6 +265,7 @@ impl Round<'_> {
                 return Err(answer.refusal(Some(with.key)));
             }
             answer.verify(with.key)?;
+            with.servers.clock.hear(answer.server_time());
             answer.read()
         })?;
         kill_point("report: answered");

@@ -1,66 +1,12 @@
-//! Where time comes in. Everything else asks this trait, so that a test can hold the clock.
+//! The slot of the moment, for hot paths.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
-/// A source of time.
-pub trait Clock: Send + Sync {
-    /// Unix milliseconds, UTC.
-    fn unix_ms(&self) -> u64;
+use super::Clock;
 
-    /// Milliseconds since some fixed point, never going back; for bounds and intervals only.
-    fn monotonic_ms(&self) -> u64;
-
-    /// Unix seconds, UTC.
-    fn unix_seconds(&self) -> u64 {
-        self.unix_ms() / 1000
-    }
-}
-
-/// What the system's clock says, Unix seconds: for log lines, which people compare with other logs.
-pub fn wall_seconds() -> u64 {
-    crate::memory::clock_ms(libc::CLOCK_REALTIME_COARSE) / 1000
-}
-
-/// The system's clocks.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-// The coarse clocks are plain reads of shared memory, precise to the kernel's tick (1 to 10 ms): enough for slots
-// and seconds, and cheap enough to be asked for every counted frame.
-impl Clock for SystemClock {
-    fn unix_ms(&self) -> u64 {
-        crate::memory::clock_ms(libc::CLOCK_REALTIME_COARSE)
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        crate::memory::clock_ms(libc::CLOCK_MONOTONIC_COARSE)
-    }
-}
-
-/// A point in time by which something must be done.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline {
-    end_ms: u64,
-}
-
-impl Deadline {
-    /// The point `after` from now.
-    pub fn after(clock: &dyn Clock, after: Duration) -> Self {
-        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        Self { end_ms: clock.monotonic_ms().saturating_add(after_ms) }
-    }
-
-    /// What is left; zero when it is past.
-    pub fn remaining(&self, clock: &dyn Clock) -> Duration {
-        Duration::from_millis(self.end_ms.saturating_sub(clock.monotonic_ms()))
-    }
-}
-
-/// The slot of the moment, for hot paths: asks the wall clock only when the slot may have changed, or a second
-/// has passed.
+/// The slot of the moment: asks the device's clock only when the slot may have changed, or a second has passed.
 ///
 /// Slot and end of knowledge are one word, so that no two threads can mix theirs:
 ///
@@ -68,7 +14,9 @@ impl Deadline {
 /// until: 34 bits, monotonic milliseconds | slot: 30 bits
 /// ```
 ///
-/// The end of knowledge is never more than a second away, so that its wrapping after 198 days is seen.
+/// The end of knowledge is never more than a second away, so that its wrapping after 198 days is seen. That second is
+/// one of the monotonic clock, which stands still while the machine is suspended: what is counted within it after a
+/// long sleep may go into the slot of before. The clock that knows better would cost more than the counting.
 #[derive(Debug, Default)]
 pub struct SlotClock {
     known: AtomicU64,
@@ -78,7 +26,7 @@ const SLOT_BITS: u32 = 30;
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 const UNTIL_MASK: u64 = u64::MAX >> SLOT_BITS;
 
-/// For so long the wall clock is not asked again.
+/// For so long the device's clock is not asked again.
 const SLOT_KNOWN_MS_MAX: u64 = 1000;
 
 /// A moment: when it is, and in which slot.
@@ -91,7 +39,7 @@ pub struct Moment {
 }
 
 impl SlotClock {
-    /// This moment. `check` is called when the wall clock is asked, with its seconds: about once a second, and it
+    /// This moment. `check` is called when the device's clock is asked, with its seconds: about once a second, and it
     /// may refuse.
     ///
     /// # Errors
@@ -117,7 +65,7 @@ impl SlotClock {
         Ok(Moment { monotonic_ms, slot })
     }
 
-    /// Asks the wall clock, and `check`, the next time in any case, or within a second if another thread is just
+    /// Asks the device's clock, and `check`, the next time in any case, or within a second if another thread is just
     /// doing so.
     pub fn forget(&self) {
         self.known.store(0, Ordering::Relaxed);
@@ -125,39 +73,8 @@ impl SlotClock {
 }
 
 #[cfg(test)]
-pub(crate) mod test_support {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::Clock;
-
-    /// A clock that stands where the test puts it, in milliseconds.
-    #[derive(Debug, Default)]
-    pub(crate) struct HandClock(pub(crate) AtomicU64);
-
-    impl HandClock {
-        pub(crate) fn at(unix_seconds: u64) -> Self {
-            Self(AtomicU64::new(unix_seconds * 1000))
-        }
-
-        pub(crate) fn set_ms(&self, ms: u64) {
-            self.0.store(ms, Ordering::Relaxed);
-        }
-    }
-
-    impl Clock for HandClock {
-        fn unix_ms(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
-        }
-
-        fn monotonic_ms(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
-    use super::test_support::HandClock;
+    use super::super::test_support::HandClock;
     use super::*;
 
     #[test]
@@ -173,6 +90,17 @@ mod tests {
         {
             assert_eq!(slot_at(ms), slot, "at {ms} ms");
         }
+    }
+
+    #[test]
+    fn work_after_days_of_suspension_is_in_its_own_slot_within_a_second() {
+        let clock = HandClock::at(1000);
+        let slots = SlotClock::default();
+        let slot = || slots.now(&clock, |_| Ok::<(), ()>(())).unwrap().slot;
+        let before = slot();
+        clock.suspend(4 * 86_400_000);
+        clock.pass(1000);
+        assert_eq!(slot(), before + 4 * 480);
     }
 
     #[test]

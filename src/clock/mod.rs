@@ -1,0 +1,145 @@
+//! Where time comes in. Everything else asks this trait, so that a test can hold the clock.
+
+mod device;
+mod slots;
+
+pub use device::DeviceClock;
+pub use slots::{Moment, SlotClock};
+
+use std::time::Duration;
+
+/// A source of time.
+pub trait Clock: Send + Sync {
+    /// What the wall clock says, Unix milliseconds in UTC. It can be wrong, and be set.
+    fn wall_ms(&self) -> u64;
+
+    /// Milliseconds since the machine was started, with the time that it was suspended.
+    fn boot_ms(&self) -> u64;
+
+    /// Milliseconds since some fixed point, never going back; for bounds and intervals only.
+    fn monotonic_ms(&self) -> u64;
+
+    /// What it is taken to be, Unix milliseconds in UTC.
+    fn unix_ms(&self) -> u64 {
+        self.wall_ms()
+    }
+
+    /// The same in seconds.
+    fn unix_seconds(&self) -> u64 {
+        self.unix_ms() / 1000
+    }
+
+    /// Takes notice of what a server has said the time is (Unix seconds), whose signature was checked.
+    fn hear(&self, _server_seconds: u64) {}
+}
+
+/// The system's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+// The coarse clocks are plain reads of shared memory, precise to the kernel's tick (1 to 10 ms): enough for slots
+// and seconds, and cheap enough to be asked for every counted frame.
+impl Clock for SystemClock {
+    fn wall_ms(&self) -> u64 {
+        crate::memory::clock_ms(libc::CLOCK_REALTIME_COARSE)
+    }
+
+    fn boot_ms(&self) -> u64 {
+        crate::memory::clock_ms(libc::CLOCK_BOOTTIME)
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        crate::memory::clock_ms(libc::CLOCK_MONOTONIC_COARSE)
+    }
+}
+
+/// What the system's clock says, Unix seconds: for log lines, which people compare with other logs.
+pub fn wall_seconds() -> u64 {
+    SystemClock.wall_ms() / 1000
+}
+
+/// A point in time by which something must be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    end_ms: u64,
+}
+
+impl Deadline {
+    /// The point `after` from now.
+    pub fn after(clock: &dyn Clock, after: Duration) -> Self {
+        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        Self { end_ms: clock.monotonic_ms().saturating_add(after_ms) }
+    }
+
+    /// What is left; zero when it is past.
+    pub fn remaining(&self, clock: &dyn Clock) -> Duration {
+        Duration::from_millis(self.end_ms.saturating_sub(clock.monotonic_ms()))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::Clock;
+
+    /// A clock that stands where the test puts it, in milliseconds.
+    #[derive(Debug, Default)]
+    pub(crate) struct HandClock {
+        wall_ms: AtomicU64,
+        boot_ms: AtomicU64,
+        suspended_ms: AtomicU64,
+    }
+
+    impl HandClock {
+        pub(crate) fn at(unix_seconds: u64) -> Self {
+            let clock = Self::default();
+            clock.set_ms(unix_seconds * 1000);
+            clock
+        }
+
+        /// Time has passed, or begun: all clocks say so.
+        pub(crate) fn set_ms(&self, ms: u64) {
+            self.set_wall(ms);
+            self.boot_ms.store(ms, Ordering::Relaxed);
+        }
+
+        /// Somebody sets the wall clock, in milliseconds.
+        pub(crate) fn set_wall(&self, ms: u64) {
+            self.wall_ms.store(ms, Ordering::Relaxed);
+        }
+
+        /// The machine starts again after this time without power.
+        pub(crate) fn reboot(&self, off_ms: u64) {
+            self.wall_ms.fetch_add(off_ms, Ordering::Relaxed);
+            self.boot_ms.store(0, Ordering::Relaxed);
+            self.suspended_ms.store(0, Ordering::Relaxed);
+        }
+
+        /// The machine sleeps.
+        pub(crate) fn suspend(&self, ms: u64) {
+            self.pass(ms);
+            self.suspended_ms.fetch_add(ms, Ordering::Relaxed);
+        }
+
+        /// Time passes.
+        pub(crate) fn pass(&self, ms: u64) {
+            self.wall_ms.fetch_add(ms, Ordering::Relaxed);
+            self.boot_ms.fetch_add(ms, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for HandClock {
+        fn wall_ms(&self) -> u64 {
+            self.wall_ms.load(Ordering::Relaxed)
+        }
+
+        fn boot_ms(&self) -> u64 {
+            self.boot_ms.load(Ordering::Relaxed)
+        }
+
+        fn monotonic_ms(&self) -> u64 {
+            self.boot_ms.load(Ordering::Relaxed) - self.suspended_ms.load(Ordering::Relaxed)
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Asking for a grant: whose turn it is, and what a server's word does to the device.
+
+use std::path::Path;
+use std::time::Duration;
+
+use seatmeter_protocol::error_code::ErrorCode;
+
+use super::Session;
+use crate::clock::Deadline;
+use crate::error::{Error, Result};
+use crate::kill_points::kill_point;
+use crate::licensed::Licensed;
+use crate::log::{Level, say};
+use crate::memory::FileLock;
+use crate::state::private_file;
+use crate::sync::authorize;
+
+/// How often a process looks whether it is its turn.
+const TURN_POLL: Duration = Duration::from_millis(10);
+
+impl Session {
+    /// Asks for a grant when it is this process's turn, unless it `is_done` by then: another may have got one.
+    pub(super) fn renew(&self, deadline: Deadline, is_done: impl Fn() -> Result<bool>) -> Result<()> {
+        // Whoever has waited for half of his time goes on without: the other is waiting for a server that is silent,
+        // and the caller is to hear of that, not of the waiting.
+        let half = Deadline::after(self.world.clock, deadline.remaining(self.world.clock) / 2);
+        let _turn = self.turn(&self.store.turn(), half);
+        let device = self.device().reloaded(&self.state);
+        *self.device.lock() = device;
+        if is_done()? {
+            return Ok(());
+        }
+        match self.ask(deadline) {
+            // Only one who has a server's key has believed that it was this server.
+            Err(e) if e.code == ErrorCode::DEVICE_CLONED && self.server_key().is_some() => {
+                self.take_fresh_uuid()?;
+                self.ask(deadline)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn ask(&self, deadline: Deadline) -> Result<()> {
+        let parameters = self.known_parameters()?;
+        let known_key = self.server_key();
+        let servers = self.servers(parameters, known_key.clone());
+        let needed = self.licensed().map_or(0, Licensed::needed);
+        let device = self.device();
+        let outcome =
+            authorize(&servers, parameters, &device, &self.store, known_key.as_ref(), needed, deadline);
+        self.note_contact(servers.answered.into_inner());
+        self.hear();
+        let grant = outcome?;
+        let epoch = grant.epoch.clone();
+        self.adopt(grant)?;
+        self.hear();
+        *self.granted_epoch.lock() = epoch;
+        Ok(())
+    }
+
+    /// Another installation goes on under the UUID of this one.
+    fn take_fresh_uuid(&self) -> Result<()> {
+        say(
+            Level::Warning,
+            format_args!("this installation is a copy of another one: it takes a UUID of its own"),
+        );
+        let fresh = self.device().take_fresh_uuid(&self.state)?;
+        *self.device.lock() = fresh;
+        kill_point("clone: fresh UUID stored");
+        Ok(())
+    }
+
+    /// Waits for this process's turn to talk to a server: one of the device at a time, each for the lock of this file.
+    pub(super) fn turn(&self, path: &Path, deadline: Deadline) -> Result<FileLock> {
+        let failed = |e: &std::io::Error| Error::state(path, "lock", e);
+        loop {
+            let options = &mut std::fs::OpenOptions::new();
+            let file = private_file(path, options.create(true).truncate(false).read(true).write(true))
+                .map_err(|e| failed(&e))?;
+            if let Some(lock) = FileLock::try_lock(file).map_err(|e| failed(&e))? {
+                return Ok(lock);
+            }
+            if deadline.remaining(self.world.clock).is_zero() {
+                return Err(Error::new(
+                    ErrorCode::LICENSE_SYNC_FAILED,
+                    "another process of this device is still talking to the license server: try again later",
+                ));
+            }
+            std::thread::sleep(TURN_POLL);
+        }
+    }
+}

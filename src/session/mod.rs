@@ -1,0 +1,285 @@
+//! A session: one way of being licensed, from its parameters to its grant.
+//!
+//! ```text
+//!             no usable grant on disk                       refused, unreachable
+//!  opened ───────────────────────────▶ asks a server ──────────────────────────▶ error; readers get it, too
+//!     │                                      │ granted
+//!     │ usable grant on disk                 ▼
+//!     └─────────────────────────────────▶ licensed ◀──▶ renewed and reported by the keeper
+//! ```
+
+mod asking;
+mod reporting;
+mod rounds;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::signature::PublicKey;
+
+use crate::clock::{Clock, Deadline, DeviceClock};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::license::{GrantStore, Users, Validity};
+use crate::licensed::{Licensed, pool_name};
+use crate::log::{Level, say};
+use crate::memory::Published;
+use crate::parameters::Parameters;
+use crate::state::{StateDirectory, sync_folder};
+use crate::status::{Origin, Status, Trouble};
+use crate::sync::{Servers, Transport};
+use crate::usage::oldest_unsent;
+
+/// Bound for a first contact: all servers together.
+pub const FIRST_CONTACT_BOUND: Duration = Duration::from_secs(10);
+
+/// Where things come from that a test wants in its hands.
+#[derive(Clone, Copy)]
+pub struct World {
+    /// Time, of the state directory.
+    pub clock: &'static DeviceClock,
+    /// The network.
+    pub transport: &'static dyn Transport,
+    /// Has the background do its work now.
+    pub wake: fn(),
+}
+
+/// One way of being licensed. Lives as long as the process.
+pub struct Session {
+    name: String,
+    state: StateDirectory,
+    device: Mutex<Device>,
+    store: GrantStore,
+    world: World,
+    parameters: Published<Parameters>,
+    /// All that it was ever initialised with: one that comes again is not kept twice.
+    all_parameters: Mutex<Vec<&'static Parameters>>,
+    licensed: Published<Licensed>,
+    /// Rounds of the keeper that failed one after the other.
+    failures: AtomicU32,
+    /// The epoch that the server has named then, until a report has taken notice.
+    granted_epoch: Mutex<String>,
+    contact: Mutex<Contact>,
+    /// This process's place among those that work under the item.
+    users: Mutex<Option<Users>>,
+}
+
+/// How the last talks with a server went.
+#[derive(Default)]
+struct Contact {
+    /// When one has answered last, Unix seconds; 0: not in this process.
+    at: u64,
+    /// Its URL.
+    server: String,
+    /// What failed in the last round.
+    trouble: Option<Trouble>,
+}
+
+impl Session {
+    /// Learns who the device is. Talks to nobody.
+    ///
+    /// # Errors
+    /// When the state directory cannot be used.
+    pub fn open(parameters: Parameters, state: StateDirectory, world: World) -> Result<Self> {
+        let device = Device::load_or_create(&state, parameters.uuid_method)?;
+        let name = parameters.grant_name();
+        let store = GrantStore::new(&state, &name);
+        let session = Self {
+            name,
+            state,
+            device: Mutex::new(device),
+            store,
+            world,
+            parameters: Published::absent(),
+            all_parameters: Mutex::default(),
+            licensed: Published::absent(),
+            failures: AtomicU32::new(0),
+            granted_epoch: Mutex::default(),
+            contact: Mutex::default(),
+            users: Mutex::default(),
+        };
+        session.use_parameters(parameters);
+        Ok(session)
+    }
+
+    /// Whether this is the session of these parameters in this state directory.
+    pub fn is_for(&self, parameters: &Parameters, state_path: &Path) -> bool {
+        self.name == parameters.grant_name() && self.state.path() == state_path
+    }
+
+    /// The parameters it was last initialised with, and where its state is. Readable in a forked child.
+    pub fn origin(&self) -> Option<(&'static Parameters, &Path)> {
+        Some((self.parameters.get()?, self.state.path()))
+    }
+
+    /// What the device may do, once that is known.
+    pub fn licensed(&self) -> Option<&'static Licensed> {
+        self.licensed.get()
+    }
+
+    fn use_parameters(&self, parameters: Parameters) -> &'static Parameters {
+        let mut all = self.all_parameters.lock();
+        let known = all.iter().copied().find(|known| **known == parameters).unwrap_or_else(|| {
+            let new: &'static Parameters = Box::leak(Box::new(parameters));
+            all.push(new);
+            new
+        });
+        self.parameters.publish(known);
+        known
+    }
+
+    /// Whether this is its state directory.
+    pub fn is_in(&self, state: &StateDirectory) -> bool {
+        self.state == *state
+    }
+
+    /// The clock of its state directory, for other sessions there.
+    pub fn clock(&self) -> &'static DeviceClock {
+        self.world.clock
+    }
+
+    /// Gets licensed: at once from a grant on disk that is good for these parameters, else from a server.
+    ///
+    /// # Errors
+    /// The server's refusal, or that none could be reached.
+    pub fn initialize(&self, parameters: Parameters, bound: Duration) -> Result<()> {
+        let parameters = self.use_parameters(parameters);
+        let has_enough =
+            || Ok(self.use_stored_grant()?.is_some_and(|licensed| licensed.has_seats(parameters.seats)));
+        if has_enough()? {
+            return Ok(());
+        }
+        let deadline = Deadline::after(self.world.clock, bound);
+        let outcome = self.renew(deadline, has_enough);
+        if outcome.as_ref().is_err_and(|e| e.code != ErrorCode::FAILED_TO_REACH_SERVER) {
+            // Whatever the server thinks of going on, what was counted so far is its. If that fails, too, then the
+            // refusal is what the caller has to hear of.
+            let _ = self.report(deadline);
+        }
+        outcome
+    }
+
+    /// Uses the grant on disk, if it is good now.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn use_stored_grant(&self) -> Result<Option<&'static Licensed>> {
+        let Some(grant) = self.store.load(&self.device())? else { return Ok(None) };
+        if self.store.told().is_some_and(|told| told.stops().is_some()) {
+            return Ok(None);
+        }
+        self.world.clock.is_at_least(grant.local.issued_at);
+        match grant.validity(self.world.clock.unix_seconds()) {
+            Validity::Good | Validity::Grace => self.adopt(grant).map(Some),
+            Validity::Stale | Validity::Expired => Ok(None),
+        }
+    }
+
+    fn device(&self) -> Device {
+        self.device.lock().clone()
+    }
+
+    /// Puts a grant into use: into the pool and the counter that are there, or into new ones when the item
+    /// is another than before.
+    fn adopt(&self, grant: std::sync::Arc<crate::license::Grant>) -> Result<&'static Licensed> {
+        self.join_users(&grant.local.item_id)?;
+        if let Some(licensed) = self.licensed()
+            && licensed.renew(&grant)
+        {
+            return Ok(licensed);
+        }
+        let World { clock, wake, .. } = self.world;
+        let licensed = Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
+        Ok(self.licensed.publish_new(licensed))
+    }
+
+    fn join_users(&self, item_id: &str) -> Result<()> {
+        let path = self.state.seats().join(format!("{}.users", pool_name(item_id)));
+        let mut users = self.users.lock();
+        if users.as_ref().is_none_or(|users| users.path() != path) {
+            *users = Some(Users::new(path));
+        }
+        users.as_ref().map_or(Ok(()), Users::join)
+    }
+
+    /// Takes notice of what the server has told this device, by whichever process it was heard.
+    fn hear(&self) {
+        if let (Some(licensed), Some(told)) = (self.licensed(), self.store.told()) {
+            licensed.hear(&told);
+        }
+    }
+
+    fn note_contact(&self, server: String) {
+        if !server.is_empty() {
+            let mut contact = self.contact.lock();
+            (contact.at, contact.server) = (self.world.clock.unix_seconds(), server);
+        }
+    }
+
+    /// Remembers what failed, and says it: once, however often it fails in the same way.
+    fn note_outcome(&self, outcome: &Result<()>) {
+        let mut contact = self.contact.lock();
+        let before = contact.trouble.take();
+        let Err(error) = outcome else { return };
+        if before.is_none_or(|trouble| trouble.error.code != error.code || trouble.error.stage != error.stage)
+        {
+            say(Level::Warning, format_args!("{error}"));
+        }
+        contact.trouble = Some(Trouble { at: self.world.clock.unix_seconds(), error: error.clone() });
+    }
+
+    /// How the device stands under this session.
+    pub fn status(&self) -> Status {
+        let mut status = Status { told: self.store.told().unwrap_or_default(), ..Status::default() };
+        if let Some(licensed) = self.licensed() {
+            licensed.describe(&mut status);
+        }
+        status.oldest_unsent_at = oldest_unsent(&self.state.usage().join(&self.name));
+        let contact = self.contact.lock();
+        (status.contact_at, status.server) = (contact.at, contact.server.clone());
+        status.trouble.clone_from(&contact.trouble);
+        let is_away = contact.trouble.as_ref().is_some_and(|trouble| is_silence(trouble.error.code));
+        status.origin = if contact.at == 0 || is_away { Origin::Cache } else { Origin::Server };
+        status
+    }
+
+    /// The key of the server that has granted last.
+    fn server_key(&self) -> Option<PublicKey> {
+        let in_use = self.licensed().map(|licensed| licensed.server_key());
+        in_use.or_else(|| self.store.server_key(&self.device()))
+    }
+
+    fn servers(&self, parameters: &'static Parameters, known_key: Option<PublicKey>) -> Servers<'_> {
+        Servers {
+            transport: self.world.transport,
+            clock: self.world.clock,
+            urls: &parameters.servers,
+            known_key,
+            answered: Mutex::default(),
+        }
+    }
+
+    fn known_parameters(&self) -> Result<&'static Parameters> {
+        self.parameters.get().ok_or_else(|| ErrorCode::NO_LICENSE.into())
+    }
+
+    fn usage_folder(&self) -> Result<PathBuf> {
+        let folder = self.state.usage().join(&self.name);
+        if !folder.is_dir() {
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| sync_folder(&folder))
+                .map_err(|e| Error::state(&folder, "make", &e))?;
+        }
+        Ok(folder)
+    }
+}
+
+/// Whether an error means that no server of ours has spoken.
+fn is_silence(code: ErrorCode) -> bool {
+    code == ErrorCode::FAILED_TO_REACH_SERVER || code == ErrorCode::LICENSE_SYNC_FAILED
+}

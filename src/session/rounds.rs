@@ -1,0 +1,134 @@
+//! What the keeper does for a session, and when: early and often enough that a device which loses its contact has nearly
+//! all of its days left, and spread so that devices do not come all at once.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::signature::random_bytes;
+use seatmeter_protocol::slot::{RENEWAL_SECONDS, SLOT_SECONDS, slot_of, slot_start};
+
+use super::{Session, is_silence};
+use crate::clock::{Clock, Deadline};
+use crate::error::Result;
+use crate::licensed::Licensed;
+
+/// Bound for one round of the keeper.
+const ROUND_BOUND: Duration = Duration::from_secs(20);
+
+/// Pauses after failed rounds double from the first to the second.
+const RETRY_FIRST_SECONDS: u64 = 2;
+const RETRY_LAST_SECONDS: u64 = 60;
+
+/// Rounds of many devices are spread over this part of a slot.
+const JITTER_SECONDS: u64 = 30;
+
+/// A grant is renewed after this part of its life, or after so many seconds if that is earlier.
+const RENEWAL_PART: u64 = 8;
+const RENEWAL_SECONDS_MAX: u64 = 6 * 3600;
+
+impl Session {
+    /// One round of the keeper: renews when that is due, reports what there is; says when to come again.
+    pub fn keep(&self) -> Duration {
+        let deadline = Deadline::after(self.world.clock, ROUND_BOUND);
+        let is_done = || {
+            if self.is_renewal_due() {
+                self.use_stored_grant()?;
+            }
+            Ok(!self.is_renewal_due())
+        };
+        let outcome = self.round(false, deadline, is_done);
+        let failures = match &outcome {
+            Err(error) if is_silence(error.code) => self.failures.fetch_add(1, Ordering::Relaxed).min(16),
+            // Who is refused asks again, too, but need not hurry.
+            Ok(()) | Err(_) => {
+                self.failures.store(0, Ordering::Relaxed);
+                return self.until_next_round();
+            }
+        };
+        Duration::from_secs((RETRY_FIRST_SECONDS << failures).min(RETRY_LAST_SECONDS)) + jitter(2)
+    }
+
+    /// Renews and reports now.
+    ///
+    /// # Errors
+    /// What failed of it; the other was done nevertheless.
+    pub fn sync(&self, deadline: Deadline) -> Result<()> {
+        self.round(true, deadline, || Ok(false))
+    }
+
+    /// Reports first: the server decides about the renewal by what it knows, and a device that has told everything
+    /// gets the most.
+    fn round(
+        &self,
+        is_asked_for: bool,
+        deadline: Deadline,
+        is_done: impl Fn() -> Result<bool>,
+    ) -> Result<()> {
+        let reported = self.report(deadline).map(|_| ());
+        self.hear();
+        let renews = is_asked_for || self.is_renewal_due();
+        let renewed = if renews { self.renew(deadline, is_done) } else { Ok(()) };
+        let outcome = renewed.and(reported);
+        self.world.clock.keep();
+        self.note_outcome(&outcome);
+        outcome
+    }
+
+    /// A process asks once when it begins; then each grant is renewed early in its life, so that a device that loses
+    /// its contact has nearly all of its days left.
+    fn is_renewal_due(&self) -> bool {
+        let Some(licensed) = self.licensed() else { return true };
+        let is_asked = self.contact.lock().at > 0;
+        let now = self.world.clock.unix_seconds();
+        !is_asked
+            || licensed.wants_renewal()
+            || now >= renewal_due_at(&licensed.grant().local)
+            || self.is_overtaken(now)
+    }
+
+    /// Whether the item is authorised by the slot since this device's grant was given, which goes on for longer.
+    fn is_overtaken(&self, now: u64) -> bool {
+        let soon = now.saturating_add(2 * SLOT_SECONDS);
+        let is_long = |licensed: &Licensed| licensed.grant().local.valid_until > soon;
+        self.licensed().is_some_and(is_long) && self.store.told().is_some_and(|told| told.is_overused())
+    }
+
+    /// The next slot, or when the grant is to be renewed, if that is earlier.
+    fn until_next_round(&self) -> Duration {
+        let now = self.world.clock.unix_seconds();
+        let next = slot_start(slot_of(now).saturating_add(1));
+        let until_slot =
+            Duration::from_secs(next.saturating_sub(now).clamp(1, SLOT_SECONDS)) + jitter(JITTER_SECONDS);
+        let due_at = self.licensed().map(|licensed| renewal_due_at(&licensed.grant().local));
+        match due_at {
+            Some(due_at) if due_at > now => until_slot.min(Duration::from_secs(due_at - now)),
+            _ => until_slot,
+        }
+    }
+}
+
+/// When a grant is to be renewed: up to a quarter earlier than is due, by its random id, so that devices that were
+/// granted at one time do not come back at one time.
+fn renewal_due_at(license: &LocalLicense) -> u64 {
+    let life = license.valid_until.saturating_sub(license.issued_at);
+    if life <= 2 * SLOT_SECONDS {
+        // By the slot: in the minute that is left for it, some time in its first half.
+        let half_ms = RENEWAL_SECONDS * 500;
+        let after_ms = random_share(license) * half_ms >> 16;
+        return license.valid_until.saturating_sub(RENEWAL_SECONDS) + after_ms / 1000;
+    }
+    let due = (life / RENEWAL_PART).min(RENEWAL_SECONDS_MAX);
+    license.issued_at + due - due * random_share(license) / (4 << 16)
+}
+
+/// A number below 65 536, always the same for one licence.
+fn random_share(license: &LocalLicense) -> u64 {
+    license.license_id.get(..4).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
+}
+
+/// A random time below this many seconds, so that devices do not come all at once.
+fn jitter(seconds: u64) -> Duration {
+    let random = random_bytes::<8>().map_or(0, u64::from_le_bytes);
+    Duration::from_millis(random % (seconds * 1000))
+}

@@ -1,0 +1,495 @@
+//! Sessions with a clock in the test's hands and a server that does what the script says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::message::{ItemStanding, Meter, MeterState, Metered, Problem, UsageKind};
+use seatmeter_protocol::signature::Signed;
+
+use super::*;
+use crate::clock::test_support::HandClock;
+use crate::environment::Environment;
+use crate::license::test_support::{NOW, answer, item, key, local};
+use crate::parameters::RawParameters;
+use crate::sync::Reported;
+use crate::sync::scripted::{Scripted, Step};
+
+/// One device, and one server that does what the script says.
+struct Bench {
+    state: tempfile::TempDir,
+    clock: &'static HandClock,
+    transport: &'static Scripted,
+    server: u8,
+    boot: Arc<AtomicU32>,
+    /// Serial of the next grant.
+    grants: AtomicU32,
+}
+
+fn problem(code: ErrorCode) -> String {
+    serde_json::to_string(&Problem::new(403, code, "because")).unwrap()
+}
+
+impl Bench {
+    fn new(server: u8) -> Self {
+        let transport = Box::leak(Box::new(Scripted::new(key(server), [])));
+        let clock = Box::leak(Box::new(HandClock::at(NOW)));
+        Self {
+            state: tempfile::tempdir().unwrap(),
+            clock,
+            transport,
+            server,
+            boot: Arc::default(),
+            grants: AtomicU32::new(1),
+        }
+    }
+
+    fn parameters(handshake_code: &str) -> Parameters {
+        let raw = RawParameters {
+            main_server: "http://main".into(),
+            handshake_code: handshake_code.into(),
+            deployment_type: 1,
+            charge_way: 10,
+            uuid_generation_method: 1,
+            max_buffer_days: 7,
+            max_concurrent_instance_count: 1,
+            products: 0xffff,
+            ..RawParameters::default()
+        };
+        Parameters::understand(&raw, &Environment::default()).unwrap()
+    }
+
+    fn session(&self, handshake_code: &str) -> Session {
+        let state = StateDirectory::open(self.state.path().to_owned()).unwrap();
+        let clock = Box::leak(Box::new(DeviceClock::open(
+            &state,
+            self.clock,
+            self.boot.load(Ordering::Relaxed).to_string(),
+        )));
+        let world = World { clock, transport: self.transport, wake: || {} };
+        Session::open(Self::parameters(handshake_code), state, world).unwrap()
+    }
+
+    /// Time passes, for device and server.
+    fn pass(&self, seconds: u64) {
+        self.clock.pass(seconds * 1000);
+        self.transport.set_time(self.clock.unix_seconds());
+    }
+
+    /// A session whose server grants.
+    fn licensed_session(&self, handshake_code: &str) -> Session {
+        let session = self.session(handshake_code);
+        self.then_grants();
+        session.initialize(Self::parameters(handshake_code), FIRST_CONTACT_BOUND).unwrap();
+        session
+    }
+
+    /// The server grants what is asked for next, for seven days.
+    fn then_grants(&self) {
+        self.then_grants_from(item(), |_| {});
+    }
+
+    fn then_grants_from(&self, item: LicenseItem, change: impl FnOnce(&mut LocalLicense) + Send + 'static) {
+        let (server, now, serial) =
+            (self.server, self.clock.unix_seconds(), self.grants.fetch_add(1, Ordering::Relaxed));
+        self.transport.then(Step::Reply(Box::new(move |request| {
+            let mut local = LocalLicense {
+                license_id: format!("{serial:032x}"),
+                serial,
+                device_uuid: request["device"]["uuid"].as_str().unwrap().to_owned(),
+                issued_at: now,
+                valid_until: (now + 7 * DAY_SECONDS).min(item.grace_ends_at()),
+                item_expires_at: item.expires_at,
+                ..local()
+            };
+            change(&mut local);
+            let mut answer = answer(item, &local);
+            let file: LicenseFile = answer.license_file.peek().unwrap();
+            let file = LicenseFile { server_key: key(server).public().clone(), ..file };
+            answer.license_file = Signed::seal(&file, &key(1)).unwrap();
+            answer.local_license = Signed::seal(&local, &key(server)).unwrap();
+            (200, serde_json::to_string(&answer).unwrap())
+        })));
+    }
+
+    fn then_refuses(&self, code: ErrorCode) {
+        self.transport.then(Step::Answer(403, problem(code)));
+    }
+
+    /// UUIDs by which the device has called itself, in requests to this path, from the nth on.
+    fn uuids_in(&self, path: &str, from: usize) -> Vec<String> {
+        let asked = self.transport.asked.lock();
+        let ours = asked.iter().skip(from).filter(|(url, _)| url.ends_with(path));
+        ours.map(|(_, body)| body["device"]["uuid"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn asked(&self) -> usize {
+        self.transport.asked.lock().len()
+    }
+
+    /// The machine is started again, with its clock at this time.
+    fn reboot_at(&self, wall_seconds: u64) {
+        self.boot.fetch_add(1, Ordering::Relaxed);
+        self.clock.reboot(0);
+        self.clock.set_wall(wall_seconds * 1000);
+    }
+
+    fn report(&self, session: &Session) -> Result<Reported> {
+        session.report(Deadline::after(self.clock, Duration::from_secs(5)))
+    }
+}
+
+fn count(session: &Session, pages: u64) {
+    let licensed = session.licensed().unwrap();
+    licensed.count_without_reader(&[(UsageKind::Page, 1, pages)]).unwrap();
+}
+
+#[test]
+fn what_was_counted_before_a_licence_expired_is_reported_after_it() {
+    let bench = Bench::new(2);
+    count(&bench.licensed_session("CODE"), 3);
+    bench.pass(30 * DAY_SECONDS);
+    bench.then_refuses(ErrorCode::EXPIRED);
+    bench.transport.then(Step::RecordAll);
+    let error = bench.session("CODE").initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND);
+    assert_eq!(error.unwrap_err().code, ErrorCode::EXPIRED);
+    assert_eq!(bench.transport.billed(), 3);
+}
+
+#[test]
+fn what_was_counted_under_another_code_of_the_same_server_is_reported() {
+    let bench = Bench::new(2);
+    count(&bench.licensed_session("OLD"), 3);
+    let session = bench.licensed_session("NEW");
+    count(&session, 1);
+    bench.transport.then(Step::RecordAll);
+    bench.transport.then(Step::RecordAll);
+    bench.report(&session).unwrap();
+    assert_eq!(bench.transport.billed(), 4);
+}
+
+#[test]
+fn what_was_counted_for_another_server_is_none_of_this_ones_business() {
+    let one = Bench::new(2);
+    count(&one.licensed_session("THEIRS"), 3);
+    let other = Bench { state: one.state, ..Bench::new(5) };
+    let session = other.licensed_session("OURS");
+    count(&session, 1);
+    other.transport.then(Step::RecordAll);
+    other.report(&session).unwrap();
+    assert_eq!(other.transport.billed(), 1);
+}
+
+fn initialize(session: &Session) -> Result<()> {
+    session.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND)
+}
+
+#[test]
+fn a_stored_licence_is_used_at_once_and_nobody_is_asked() {
+    let bench = Bench::new(2);
+    bench.licensed_session("CODE");
+    let asked = bench.asked();
+    let session = bench.session("CODE");
+    initialize(&session).unwrap();
+    assert_eq!(bench.asked(), asked);
+    assert_eq!(session.status().origin, Origin::Cache);
+    bench.then_grants();
+    session.keep();
+    assert_eq!(session.status().origin, Origin::Server);
+}
+
+#[test]
+fn a_licence_is_good_offline_to_its_last_second_and_heals_at_the_next_contact() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    bench.pass(7 * DAY_SECONDS - 1);
+    bench.transport.then(Step::Silence);
+    session.keep();
+    assert_eq!(session.status().validity, Some(Validity::Good));
+    assert_eq!(session.status().origin, Origin::Cache);
+    session.licensed().unwrap().check().unwrap();
+    bench.pass(1);
+    assert_eq!(session.licensed().unwrap().check().unwrap_err().code, ErrorCode::LICENSE_SYNC_FAILED);
+    assert_eq!(session.licensed().unwrap().idle_seats(), -1);
+    bench.then_grants();
+    session.keep();
+    session.licensed().unwrap().check().unwrap();
+    assert!(session.status().trouble.is_none());
+}
+
+#[test]
+fn a_clock_set_back_does_not_stretch_a_licence() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    bench.pass(8 * DAY_SECONDS);
+    bench.transport.then(Step::Silence);
+    session.keep();
+    for _ in 0..2 {
+        bench.reboot_at(NOW + DAY_SECONDS);
+        bench.transport.then(Step::Silence);
+        let error = initialize(&bench.session("CODE")).unwrap_err();
+        assert_eq!(error.code, ErrorCode::FAILED_TO_REACH_SERVER);
+    }
+    bench.reboot_at(NOW + 9 * DAY_SECONDS);
+    bench.transport.set_time(NOW + 9 * DAY_SECONDS);
+    bench.then_grants();
+    initialize(&bench.session("CODE")).unwrap();
+}
+
+#[test]
+fn one_start_far_in_the_future_costs_nothing_for_good() {
+    let bench = Bench::new(2);
+    bench.licensed_session("CODE").keep();
+    bench.reboot_at(NOW + 3650 * DAY_SECONDS);
+    bench.transport.then(Step::Silence);
+    let session = bench.session("CODE");
+    assert!(initialize(&session).is_err());
+    bench.transport.then(Step::Silence);
+    session.keep();
+    // The wall clock is still wrong when the server can be reached again.
+    let (wrong, right) = (bench.clock.unix_seconds(), NOW + 60);
+    bench.clock.set_wall(right * 1000);
+    bench.then_grants();
+    bench.clock.set_wall(wrong * 1000);
+    bench.transport.set_time(right);
+    initialize(&session).unwrap();
+    count(&session, 1);
+    let usage = StateDirectory::open(bench.state.path().to_owned()).unwrap().usage();
+    let oldest = oldest_unsent(&usage.join(Bench::parameters("CODE").grant_name())).unwrap();
+    assert!((NOW - 180..=right).contains(&oldest), "work is in the slot in which it was done: {oldest}");
+}
+
+#[test]
+fn a_grant_is_renewed_early_in_its_life_and_once() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    let asked = bench.asked();
+    for _ in 0..3 {
+        assert!(session.keep() <= Duration::from_secs(180 + 30));
+    }
+    assert_eq!(bench.asked(), asked, "a grant that is fresh needs no renewal");
+    bench.pass(6 * 3600);
+    bench.then_grants();
+    session.keep();
+    session.keep();
+    assert_eq!(bench.asked(), asked + 1);
+}
+
+#[test]
+fn a_grant_for_one_slot_is_renewed_within_it() {
+    let bench = Bench::new(2);
+    let session = bench.session("CODE");
+    let for_one_slot = |bench: &Bench| {
+        let until = bench.clock.unix_seconds() + 180;
+        bench.then_grants_from(item(), move |local| local.valid_until = until);
+    };
+    for_one_slot(&bench);
+    initialize(&session).unwrap();
+    for _ in 0..20 {
+        let pause = session.keep();
+        // Half a minute at least before it ends, for another attempt.
+        assert!(pause <= Duration::from_secs(150), "{pause:?}");
+        bench.pass(pause.as_secs());
+        session.licensed().unwrap().check().unwrap();
+        for_one_slot(&bench);
+    }
+}
+
+#[test]
+fn what_another_process_of_the_device_has_renewed_is_taken_over() {
+    let bench = Bench::new(2);
+    let (one, other) = (bench.licensed_session("CODE"), bench.session("CODE"));
+    initialize(&other).unwrap();
+    bench.then_grants();
+    other.keep();
+    bench.pass(6 * 3600);
+    bench.then_grants();
+    one.keep();
+    let asked = bench.asked();
+    other.keep();
+    assert_eq!(bench.asked(), asked);
+    let serials = [&one, &other].map(|session| session.licensed().unwrap().grant().local.serial);
+    assert_eq!(serials, [3, 3]);
+}
+
+#[test]
+fn the_grace_after_expiry_is_a_warning_and_its_end_is_the_end() {
+    let bench = Bench::new(2);
+    let session = bench.session("CODE");
+    let item = LicenseItem {
+        trial: true,
+        ..LicenseItem::new("item-1", local().charge_way, 4, NOW, NOW + DAY_SECONDS)
+    };
+    bench.then_grants_from(item, |_| {});
+    initialize(&session).unwrap();
+    assert_eq!(session.status().validity, Some(Validity::Good));
+    assert!(session.status().is_trial);
+    bench.pass(DAY_SECONDS);
+    assert_eq!(session.status().validity, Some(Validity::Grace));
+    count(&session, 1);
+    bench.pass(7 * DAY_SECONDS);
+    assert_eq!(session.licensed().unwrap().check().unwrap_err().code, ErrorCode::EXPIRED);
+}
+
+#[test]
+fn a_revoked_licence_ends_at_the_next_contact_and_its_usage_is_reported() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    count(&session, 3);
+    bench.pass(6 * 3600);
+    bench.transport.then(Step::RecordAll);
+    bench.then_refuses(ErrorCode::REVOKED);
+    session.keep();
+    assert_eq!(session.licensed().unwrap().check().unwrap_err().code, ErrorCode::REVOKED);
+    assert_eq!(session.status().stopped, Some(ErrorCode::REVOKED));
+    assert_eq!(bench.transport.billed(), 3);
+    // The next program hears it, too, and a new grant is a new grant.
+    bench.then_refuses(ErrorCode::REVOKED);
+    assert_eq!(initialize(&bench.session("CODE")).unwrap_err().code, ErrorCode::REVOKED);
+    bench.then_grants();
+    session.keep();
+    session.licensed().unwrap().check().unwrap();
+    initialize(&bench.session("CODE")).unwrap();
+}
+
+#[test]
+fn what_is_not_signed_revokes_nothing_and_clones_nobody() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    for code in [ErrorCode::REVOKED, ErrorCode::DEVICE_CLONED] {
+        bench.pass(6 * 3600);
+        let uuid = session.device().uuid;
+        bench.transport.then(Step::Unsigned(403, problem(code)));
+        session.keep();
+        session.licensed().unwrap().check().unwrap();
+        assert_eq!(session.device().uuid, uuid);
+    }
+}
+
+#[test]
+fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    let licensed = session.licensed().unwrap();
+    let seat = licensed.take_seat().unwrap();
+    count(&session, 3);
+    let old = session.device().uuid;
+    let from = bench.asked();
+    bench.pass(6 * 3600);
+    bench.transport.then(Step::RecordAll);
+    bench.then_refuses(ErrorCode::DEVICE_CLONED);
+    // The server begins a new device's serials anew, and grants it fewer seats.
+    bench.then_grants_from(item(), |local| (local.serial, local.seats) = (1, 2));
+    session.keep();
+    let fresh = session.device().uuid;
+    assert_ne!(fresh, old);
+    assert_eq!(bench.uuids_in("authorizations", from), [old.clone(), fresh.clone()]);
+    assert_eq!(bench.uuids_in("usage", from), [old], "what was counted before is reported as it was counted");
+    assert_eq!(bench.transport.billed(), 3);
+
+    // The program goes on, with its reader and the seats of the new grant, and counts under the new UUID.
+    assert!(std::ptr::eq(session.licensed().unwrap(), licensed));
+    assert_eq!(licensed.idle_seats(), 1);
+    seat.into_iter().for_each(|seat| licensed.give_seat(seat));
+    bench.pass(180);
+    count(&session, 2);
+    let from = bench.asked();
+    bench.transport.then(Step::RecordAll);
+    session.keep();
+    assert_eq!(bench.uuids_in("usage", from), [fresh.clone()]);
+    assert_eq!(bench.transport.billed(), 5);
+
+    // Another program of the device, which has not heard of it, asks under the new UUID as well.
+    let other = bench.session("CODE");
+    assert_eq!(other.device().uuid, fresh);
+    initialize(&other).unwrap();
+}
+
+#[test]
+fn a_copy_that_gets_no_licence_of_its_own_works_on_with_what_it_has() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    bench.pass(6 * 3600);
+    bench.then_refuses(ErrorCode::DEVICE_CLONED);
+    bench.transport.then(Step::Silence);
+    session.keep();
+    session.licensed().unwrap().check().unwrap();
+    let next = bench.session("CODE");
+    initialize(&next).unwrap();
+    bench.then_grants();
+    next.keep();
+    assert_eq!(next.licensed().unwrap().grant().local.device_uuid, next.device().uuid);
+}
+
+#[test]
+fn programs_that_ask_for_one_thing_have_one_history() {
+    let bench = Bench::new(2);
+    bench.licensed_session("CODE");
+    bench.licensed_session("OTHER");
+    let asked = bench.transport.asked.lock();
+    let scopes: Vec<_> = asked.iter().map(|(_, body)| body["scope"].as_str().unwrap()).collect();
+    assert_eq!(scopes, ["CODE", "OTHER"].map(|code| Bench::parameters(code).grant_name()));
+}
+
+/// An answer to a report that records everything and tells this of the item.
+fn told(meter: Meter) -> Step {
+    Step::RecordAllAnd(vec![ItemStanding { item_id: "item-1".into(), meters: vec![meter] }])
+}
+
+fn excess(state: MeterState) -> Meter {
+    Meter { of: Metered::Excess, module: 0, quota: 10, used: 11, grace: 0, state }
+}
+
+#[test]
+fn a_device_of_an_overused_item_asks_at_once_and_stops_when_it_gets_no_place() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    count(&session, 1);
+    bench.transport.then(told(excess(MeterState::Within)));
+    session.keep();
+    assert_eq!(bench.transport.asked.lock().len(), 2, "there was no hurry");
+    count(&session, 1);
+    bench.transport.then(told(excess(MeterState::Overused)));
+    bench.then_refuses(ErrorCode::QUOTA_EXCEEDED);
+    session.keep();
+    let licensed = session.licensed().unwrap();
+    assert_eq!(licensed.check().unwrap_err().code, ErrorCode::QUOTA_EXCEEDED);
+    assert_eq!(licensed.idle_seats(), -1);
+    assert!(session.use_stored_grant().unwrap().is_none(), "another process does not begin with it either");
+    // It goes on asking, and goes on working as soon as there is a place.
+    bench.then_grants();
+    session.keep();
+    assert!(licensed.check().is_ok());
+    assert!(session.use_stored_grant().unwrap().is_some());
+}
+
+#[test]
+fn a_revoked_item_ends_at_the_next_contact_and_other_refusals_end_nothing() {
+    for (code, ends) in [
+        (ErrorCode::REVOKED, true),
+        (ErrorCode::USED_UP, true),
+        (ErrorCode::SESSION_PASSWORD_WRONG, false),
+        (ErrorCode::STANDBY_NOT_READY, false),
+    ] {
+        let bench = Bench::new(2);
+        let session = bench.licensed_session("CODE");
+        bench.then_refuses(code);
+        session.sync(Deadline::after(session.world.clock, Duration::from_secs(5))).unwrap_err();
+        let outcome = session.licensed().unwrap().check().map_err(|error| error.code);
+        assert_eq!(outcome, if ends { Err(code) } else { Ok(()) }, "{code}");
+        assert_eq!(session.status().stopped, ends.then_some(code), "{code}");
+    }
+}
+
+#[test]
+fn what_one_process_hears_stops_the_others_of_the_device() {
+    let bench = Bench::new(2);
+    let (hears, other) = (bench.licensed_session("CODE"), bench.session("CODE"));
+    other.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND).unwrap();
+    bench.then_refuses(ErrorCode::REVOKED);
+    hears.sync(Deadline::after(hears.world.clock, Duration::from_secs(5))).unwrap_err();
+    assert!(other.licensed().unwrap().check().is_ok(), "it has not looked yet");
+    bench.then_refuses(ErrorCode::REVOKED);
+    other.keep();
+    assert_eq!(other.licensed().unwrap().check().unwrap_err().code, ErrorCode::REVOKED);
+}

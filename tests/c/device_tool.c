@@ -1,0 +1,53 @@
+/* A program of a device, told line by line what to do: "init", "count N", "sync", "uuid", "status", "end". Each is
+ * answered in one line: the result, and what else there is to say. */
+#include "common.h"
+
+static void init(void) {
+  char message[1024];
+  DM_DLSConnectionParameters parameters = demo_parameters();
+  parameters.maxConcurrentInstanceCount = 2;
+  int code = InitLicenseFromDLS(&parameters, message, sizeof message);
+  printf("%d %s\n", code, message);
+}
+
+static void count(SM_Reader **reader, unsigned long n) {
+  int code = *reader == NULL ? SM_CreateReader(reader, NULL, 0) : 0;
+  if (code == 0) code = SM_CountScans(*reader, 1, n);
+  printf("%d\n", code);
+}
+
+static void uuid(void) {
+  char text[33] = "";
+  int code = SM_GetDeviceUUID(text, sizeof text);
+  printf("%d %s\n", code, text);
+}
+
+static void sync_now(void) {
+  char message[1024];
+  int code = SM_Sync(20000, message, sizeof message);
+  printf("%d %s\n", code, message);
+}
+
+static void status(void) {
+  SM_Status now;
+  now.size = sizeof now;
+  CHECK_INT(0, SM_GetStatus(&now));
+  printf("%d cache %d stage %d unsent %d %s\n", now.state, now.cacheCode, now.lastErrorStage,
+         now.oldestUnsentAt != 0, now.lastError);
+}
+
+int main(void) {
+  char line[100];
+  SM_Reader *reader = NULL;
+  while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
+    if (strcmp(line, "init\n") == 0) init();
+    else if (strncmp(line, "count ", 6) == 0) count(&reader, strtoul(line + 6, NULL, 10));
+    else if (strcmp(line, "sync\n") == 0) sync_now();
+    else if (strcmp(line, "uuid\n") == 0) uuid();
+    else if (strcmp(line, "status\n") == 0) status();
+    fflush(stdout);
+  }
+  SM_DestroyReader(reader);
+  printf("%d\n", SM_Shutdown(20000));
+  return 0;
+}
