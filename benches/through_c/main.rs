@@ -326,6 +326,74 @@ fn counting(library: &Library) {
     );
     // SAFETY: made above.
     unsafe { (library.destroy)(reader) };
+    frames(library);
+}
+
+/// A reader of its own, which counts frames with one barcode of 16 bytes.
+struct Frames {
+    reader: *mut c_void,
+    destroy: Destroy,
+    count: Count,
+    /// The barcode's content: a number, twice.
+    content: [u64; 2],
+}
+
+// SAFETY: a reader may be used by any thread, one at a time.
+unsafe impl Send for Frames {}
+
+impl Frames {
+    fn new(library: &Library) -> Self {
+        let mut reader = std::ptr::null_mut();
+        // SAFETY: the types are those of the header.
+        unsafe {
+            assert_eq!((library.create)(&raw mut reader, std::ptr::null_mut(), 0), 0);
+            let count = library.function("SM_CountFrame");
+            Self { reader, destroy: library.destroy, count, content: [0; 2] }
+        }
+    }
+
+    fn count(&mut self, frames: u32, is_new: bool) {
+        for _ in 0..frames {
+            if is_new {
+                self.content = [self.content[0] + 1; 2];
+            }
+            let bytes = self.content.as_ptr().cast();
+            let barcode = SM_Barcode { format: 4, bytes, length: size_of_val(&self.content) };
+            // SAFETY: the reader lives, and so does the barcode during the call.
+            let code = unsafe { (self.count)(self.reader, &raw const barcode, 1, std::ptr::null_mut()) };
+            assert_eq!(code, 0);
+        }
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        // SAFETY: made by this library, and not used any more.
+        unsafe { (self.destroy)(self.reader) };
+    }
+}
+
+/// One frame after the other, as a video gives them.
+fn frames(library: &Library) {
+    let (mut alone, mut with_new) = (Frames::new(library), Frames::new(library));
+    let (mut first, mut second) = (Frames::new(library), Frames::new(library));
+    compare(
+        "a frame counted, with one barcode of 16 bytes",
+        200_000,
+        vec![
+            ("SM_CountFrame, the barcode of the frame before", Box::new(|n| alone.count(n, false))),
+            ("SM_CountFrame, a barcode that is new", Box::new(|n| with_new.count(n, true))),
+            (
+                "each of two threads, the barcode of before",
+                Box::new(|n| {
+                    std::thread::scope(|scope| {
+                        scope.spawn(|| second.count(n, false));
+                        first.count(n, false);
+                    });
+                }),
+            ),
+        ],
+    );
 }
 
 fn decoding(library: &Library) {

@@ -97,11 +97,17 @@ impl DataDir {
         Ok(Keyring::new(current, replaced))
     }
 
-    /// Puts a new key into use, and keeps the old one.
+    /// Makes a new key, and a copy of the one in use, so that a rename puts the new one into its place.
+    ///
+    /// ```text
+    /// prepare_key ─▶ the store says which key is in use, and its audit log who wants it ─▶ finish_rotation
+    /// ```
+    ///
+    /// The store's transaction decides: before it nothing has changed, after it every start finishes the rest.
     ///
     /// # Errors
-    /// When a file cannot be read or written; the old key is then still in use.
-    pub fn rotate_key(&self) -> Result<PublicKey, Error> {
+    /// When a file cannot be read or written; nothing has changed then.
+    pub fn prepare_key(&self) -> Result<PublicKey, Error> {
         let path = self.server_key_path();
         let old = read_key(&path)?;
         let kept = self.replaced_key_path(&old.public().id());
@@ -109,11 +115,27 @@ impl DataDir {
             write_new_secret(&kept, &read_secret(&path)?)?;
         }
         let (new, seed) = SigningKey::generate().map_err(|e| Error::Setup(e.to_string()))?;
-        let next = self.path.join(format!("next-{}", new.public().id()));
-        write_new_secret(&next, &format!("{seed}\n"))?;
-        std::fs::rename(&next, &path).map_err(|e| cannot("write", &path, &e))?;
-        sync_name(&path)?;
+        write_new_secret(&self.next_key_path(&new.public().id()), &format!("{seed}\n"))?;
         Ok(new.public().clone())
+    }
+
+    /// Puts the key into its place that the store says is in use, if it is not there yet; `None` when it was never
+    /// rotated.
+    ///
+    /// # Errors
+    /// When it cannot be put there.
+    pub fn finish_rotation(&self, key_in_use: Option<&str>) -> Result<(), Error> {
+        let Some(id) = key_in_use else { return Ok(()) };
+        let (next, path) = (self.next_key_path(id), self.server_key_path());
+        if !exists(&next)? {
+            return Ok(());
+        }
+        std::fs::rename(&next, &path).map_err(|e| cannot("write", &path, &e))?;
+        sync_name(&path)
+    }
+
+    fn next_key_path(&self, id: &str) -> PathBuf {
+        self.path.join(format!("next-{id}"))
     }
 
     /// Where the demo vendor's root key is.
@@ -390,12 +412,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::new(folder.path());
         let (first, _) = read_or_make_key(&dir.server_key_path()).unwrap();
-        let second = dir.rotate_key().unwrap();
-        let third = dir.rotate_key().unwrap();
+        let rotate = || {
+            let key = dir.prepare_key().unwrap();
+            dir.finish_rotation(Some(&key.id())).unwrap();
+            key
+        };
+        let second = rotate();
+        let third = rotate();
         let keys = dir.keyring().unwrap();
         assert_eq!(keys.current().public(), &third);
         assert!(keys.holds(first.public()) && keys.holds(&second));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left behind");
+    }
+
+    #[test]
+    fn a_rotation_that_was_cut_off_is_finished_or_never_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(folder.path());
+        let (first, _) = read_or_make_key(&dir.server_key_path()).unwrap();
+        let wanted = dir.prepare_key().unwrap();
+        // Died before the store knew.
+        dir.finish_rotation(None).unwrap();
+        assert_eq!(dir.keyring().unwrap().current().public(), first.public());
+        // Died after it.
+        dir.finish_rotation(Some(&wanted.id())).unwrap();
+        dir.finish_rotation(Some(&wanted.id())).unwrap();
+        assert_eq!(dir.keyring().unwrap().current().public(), &wanted);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod data_dir;
 pub mod error;
 pub mod http;
 pub mod keyring;
+pub mod kill_points;
 pub mod licensing;
 pub mod operate;
 pub mod operation;

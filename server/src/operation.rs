@@ -66,8 +66,8 @@ pub enum Change {
         /// The item.
         item_id: String,
     },
-    /// Note that a new key was put into use.
-    NoteKey {
+    /// Sign with another key from now on. Its file is there.
+    UseKey {
         /// Id of the key.
         key_id: String,
     },

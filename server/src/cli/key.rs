@@ -28,8 +28,9 @@ pub(super) fn run(command: &Key, output: &mut dyn Write) -> Result<(), Error> {
         Key::Rotate(data) => {
             let dir = data.dir();
             dir.require_initialised()?;
-            let key = dir.rotate_key()?;
-            operator::change(data, Change::NoteKey { key_id: key.id() })?;
+            let key = dir.prepare_key()?;
+            operator::change(data, Change::UseKey { key_id: key.id() })?;
+            dir.finish_rotation(Some(&key.id()))?;
             writeln!(
                 output,
                 "{key}\n\nNext: start the server again; ask your vendor to issue the licence files anew for this key, \

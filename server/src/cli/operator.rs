@@ -30,8 +30,9 @@ impl Operator {
     pub(super) fn open(data: &DataOption) -> Result<Self, Error> {
         let dir = data.dir();
         dir.require_initialised()?;
-        let keys = dir.keyring()?;
         let store = Arc::new(SqliteStore::open(&dir.database_path())?);
+        dir.finish_rotation(store.key_in_use())?;
+        let keys = dir.keyring()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::Setup(format!("the system gives no runtime: {e}")))?;

@@ -74,8 +74,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let dir = arguments.data.dir();
     init::prepare(&dir, output)?;
     let _lock = dir.lock()?;
-    let keys = dir.keyring()?;
     let store = Arc::new(SqliteStore::open(&dir.database_path())?);
+    dir.finish_rotation(store.key_in_use())?;
+    let keys = dir.keyring()?;
     let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: Arc::new(SystemClock) });
     let limits = RateLimits::new(
         Rate::per_second(arguments.rate_per_source),

@@ -47,7 +47,13 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
         let mut child = seatmeterd(data, &["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -55,6 +61,11 @@ impl Served {
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("seatmeterd listening on http://").unwrap().parse().unwrap();
         Self { child, address }
+    }
+
+    /// Waits until it has ended; says whether it has died of itself.
+    pub(crate) fn has_died(mut self) -> bool {
+        !self.child.wait().unwrap().success()
     }
 
     pub(crate) fn kill(mut self) {
@@ -78,15 +89,20 @@ impl Drop for Served {
 
 /// Authorises under the demo code; gives the server's key and the local licence.
 pub(crate) fn authorize_demo(address: SocketAddr, uuid: &str) -> (PublicKey, LocalLicense) {
+    try_authorize_demo(address, uuid).unwrap()
+}
+
+/// The same; `None` when the server does not answer.
+pub(crate) fn try_authorize_demo(address: SocketAddr, uuid: &str) -> Option<(PublicKey, LocalLicense)> {
     let asked = AuthorizationRequest { handshake_code: "DEMO-4-SEATS".into(), ..request(uuid, 4) };
     let body = serde_json::to_vec(&asked).unwrap();
     let nonce = id();
-    let answer = Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &nonce).send(address);
+    let answer = Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &nonce).try_send(address)?;
     let content: AuthorizationAnswer = answer.json();
     let file: LicenseFile = content.license_file.open(&content.root_key).unwrap();
     answer.verify(&body, &nonce, &file.server_key).unwrap();
     let license = content.local_license.open(&file.server_key).unwrap();
-    (file.server_key, license)
+    Some((file.server_key, license))
 }
 
 fn folder() -> tempfile::TempDir {

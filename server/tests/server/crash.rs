@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use seatmeter_protocol::message::*;
+use seatmeter_server::kill_points::{PLACES, VARIABLE};
 use seatmeter_server::store::UsageFilter;
 use seatmeter_server::store::sqlite::UsageReader;
 
-use crate::cli::{Served, authorize_demo, stdout};
+use crate::cli::{Served, stdout, try_authorize_demo};
 use crate::support::*;
 
 const CLIENTS: usize = 8;
@@ -53,14 +54,54 @@ fn a_killed_server_has_every_report_that_it_acknowledged() {
     }
 }
 
+/// Each place, at a visit at which the clients are well under way.
+#[test]
+fn a_server_that_dies_at_a_named_place_keeps_what_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    stdout(folder.path(), &["init", "--demo"]);
+    for place in PLACES {
+        for visit in [40, 41, 57] {
+            let server = Served::start_with(folder.path(), &[(VARIABLE, &format!("{place}:{visit}"))]);
+            let (address, killed) = (server.address, AtomicBool::new(false));
+            let (acknowledge, _acknowledged) = mpsc::channel();
+            let seen: Vec<Option<Seen>> = std::thread::scope(|scope| {
+                let clients: Vec<_> = (0..CLIENTS)
+                    .map(|_| {
+                        let (acknowledge, killed) = (acknowledge.clone(), &killed);
+                        scope.spawn(move || try_count(address, &acknowledge, killed))
+                    })
+                    .collect();
+                clients.into_iter().map(|client| client.join().unwrap()).collect()
+            });
+            assert!(server.has_died(), "{place}, visit {visit}");
+            for Seen { device, acknowledged, sent } in seen.into_iter().flatten() {
+                let billed = billed(folder.path(), &device);
+                assert!(
+                    acknowledged <= billed && billed <= sent,
+                    "{place}: {acknowledged} ≤ {billed} ≤ {sent}"
+                );
+            }
+        }
+    }
+}
+
 /// Reports one scan more each time, until the server does not answer any more.
 fn count_until_killed(
     address: std::net::SocketAddr,
     acknowledge: &mpsc::Sender<()>,
     killed: &AtomicBool,
 ) -> Seen {
+    try_count(address, acknowledge, killed).unwrap()
+}
+
+/// The same; `None` when the server dies before it has granted anything.
+fn try_count(
+    address: std::net::SocketAddr,
+    acknowledge: &mpsc::Sender<()>,
+    killed: &AtomicBool,
+) -> Option<Seen> {
     let device = id();
-    let (_, license) = authorize_demo(address, &device);
+    let (_, license) = try_authorize_demo(address, &device)?;
     let segment_id = id();
     let mut seen = Seen { device: device.clone(), acknowledged: 0, sent: 0 };
     for total in 1.. {
@@ -79,7 +120,7 @@ fn count_until_killed(
             break;
         }
     }
-    seen
+    Some(seen)
 }
 
 fn billed(data: &Path, device: &str) -> u64 {

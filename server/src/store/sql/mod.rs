@@ -21,7 +21,7 @@ pub(super) use activity::{close_old_slots, count_all as count_activity};
 pub(super) use authorization::authorize;
 pub(super) use epoch::renew as renew_epoch;
 pub(super) use import::organization;
-pub(super) use operation::{change, look, token_hashes};
+pub(super) use operation::{change, key_in_use, look, token_hashes};
 pub(super) use usage::record;
 
 /// A connection within a transaction.

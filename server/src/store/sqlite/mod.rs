@@ -45,6 +45,7 @@ pub const GROUP_MAX: usize = 512;
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Writer,
+    key_in_use: Option<String>,
 }
 
 impl SqliteStore {
@@ -72,7 +73,14 @@ impl SqliteStore {
             })
             .map_err(|e| unusable(path, &e))?;
         migration::migrate(&mut connection)?;
-        Ok(Self { writer: Writer::start(connection, group_max)? })
+        let key_in_use = sql::key_in_use(&connection)?;
+        Ok(Self { writer: Writer::start(connection, group_max)?, key_in_use })
+    }
+
+    /// Id of the key to sign with, when the database was opened; `None` when it was never rotated.
+    #[must_use]
+    pub fn key_in_use(&self) -> Option<&str> {
+        self.key_in_use.as_deref()
     }
 }
 

@@ -18,6 +18,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
+use crate::kill_points::kill_point;
 use crate::store::Reply;
 
 /// Most requests that may wait. Two full groups: what waits longer is told to come back instead.
@@ -127,6 +128,7 @@ fn write_groups(connection: &Connection, waiting: &mpsc::Receiver<Box<dyn Job>>,
     while let Ok(first) = waiting.recv() {
         group.push(first);
         gather(waiting, &mut group, group_max, &last);
+        kill_point("group: gathered");
         let begun = Instant::now();
         let outcome = commit_group(connection, &mut group);
         last = LastGroup { requests: group.len(), took: begun.elapsed() };
@@ -134,8 +136,10 @@ fn write_groups(connection: &Connection, waiting: &mpsc::Receiver<Box<dyn Job>>,
             tracing::error!(requests = group.len(), %error, "a group of requests was not recorded");
             roll_back(connection);
         }
+        kill_point("commit: durable, not answered");
         for job in group.drain(..) {
             job.answer(outcome.clone());
+            kill_point("answers: one sent");
         }
     }
 }
@@ -170,13 +174,16 @@ fn gather(
 
 fn commit_group(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Error> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
+    kill_point("group: begun");
     for job in group {
         connection.prepare_cached("SAVEPOINT request")?.execute([])?;
         if !job.run(connection) {
             connection.prepare_cached("ROLLBACK TO request")?.execute([])?;
         }
         connection.prepare_cached("RELEASE request")?.execute([])?;
+        kill_point("request: done, not kept");
     }
+    kill_point("commit: before");
     connection.execute_batch("COMMIT")?;
     Ok(())
 }

@@ -60,7 +60,14 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
             revoke(sql, item_id, now)?;
             line("revoke item", item_id, String::new())
         }
-        Change::NoteKey { key_id } => line("rotate key", key_id, String::new()),
+        Change::UseKey { key_id } => {
+            sql.execute(
+                "INSERT INTO server_key (only_row, key_id) VALUES (1, ?1)
+                 ON CONFLICT (only_row) DO UPDATE SET key_id = excluded.key_id",
+                values![key_id],
+            )?;
+            line("rotate key", key_id, String::new())
+        }
         Change::MakeToken { name, token_hash } => {
             make_token(sql, name, token_hash, now)?;
             line("make token", name, String::new())

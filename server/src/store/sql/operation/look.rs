@@ -20,6 +20,11 @@ pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Lis
     })
 }
 
+/// The key to sign with, if it was ever rotated.
+pub(in crate::store) fn key_in_use(sql: &dyn Sql) -> Result<Option<String>, Error> {
+    sql.value("SELECT key_id FROM server_key", &[])
+}
+
 /// Name and hash of every token that is not revoked.
 pub(in crate::store) fn token_hashes(sql: &dyn Sql) -> Result<Vec<(String, String)>, Error> {
     rows(sql, "SELECT name, token_hash FROM admin_token WHERE revoked_at IS NULL", &[], |mut row| {

@@ -5,4 +5,4 @@ mod look;
 
 pub(in crate::store) use change::change;
 pub(super) use change::{make_code, set_items};
-pub(in crate::store) use look::{look, token_hashes};
+pub(in crate::store) use look::{key_in_use, look, token_hashes};

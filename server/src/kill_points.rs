@@ -1,0 +1,56 @@
+//! Named places inside the store's work at which a test lets the server die.
+//!
+//! A build for release has none of them. In a debug build the environment variable [`VARIABLE`] names one, with the
+//! visit at which to die: `commit: before:3`.
+
+/// The variable that names a place.
+pub const VARIABLE: &str = "SEATMETERD_DIE_AT";
+
+/// Every place, in the order of a group of requests.
+pub const PLACES: [&str; 6] = [
+    "group: gathered",
+    "group: begun",
+    "request: done, not kept",
+    "commit: before",
+    "commit: durable, not answered",
+    "answers: one sent",
+];
+
+/// Dies here if a test asked for it.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub(crate) fn kill_point(_place: &'static str) {}
+
+#[cfg(debug_assertions)]
+pub(crate) use armed::kill_point;
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    struct Armed {
+        place: String,
+        visits_left: AtomicU32,
+    }
+
+    static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+
+    #[expect(clippy::disallowed_methods, reason = "only tests set it")]
+    fn armed() -> Option<Armed> {
+        let text = std::env::var(super::VARIABLE).ok()?;
+        let (place, visit) = text.rsplit_once(':')?;
+        Some(Armed { place: place.to_owned(), visits_left: AtomicU32::new(visit.parse().ok()?) })
+    }
+
+    pub(crate) fn kill_point(place: &'static str) {
+        debug_assert!(super::PLACES.contains(&place), "{place} is not listed");
+        if let Some(armed) = ARMED.get_or_init(armed)
+            && armed.place == place
+            && armed.visits_left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            // Without any cleaning up, as when the power goes.
+            std::process::abort();
+        }
+    }
+}
