@@ -225,6 +225,39 @@ fn deaths(directory: &Path, bystanders: usize, megabytes: usize) {
     crowd_pids.into_iter().for_each(end);
 }
 
+/// The least that a death can take to reach one who sleeps: the kernel has to wake the holder, so that it dies, and then
+/// the sleeper. Here a byte goes to a sleeping process and comes back, after as long a rest.
+fn two_wakes() {
+    let [mut there, mut back] = [[0; 2]; 2];
+    // SAFETY: each array takes the two descriptors of a pipe.
+    unsafe {
+        assert_eq!(libc::pipe(there.as_mut_ptr()), 0);
+        assert_eq!(libc::pipe(back.as_mut_ptr()), 0);
+    }
+    let pass_on = |from: i32, to: i32| {
+        let mut byte = 0_u8;
+        // SAFETY: one byte each, of an open pipe.
+        unsafe {
+            assert_eq!(libc::read(from, (&raw mut byte).cast(), 1), 1);
+            assert_eq!(libc::write(to, (&raw const byte).cast(), 1), 1);
+        }
+    };
+    let pid = fork(|| (0..DEATHS).for_each(|_| pass_on(there[0], back[1])));
+    let mut times = Vec::new();
+    for _ in 0..DEATHS {
+        std::thread::sleep(Duration::from_millis(10));
+        let (begun, mut byte) = (Instant::now(), 7_u8);
+        // SAFETY: as above.
+        unsafe {
+            assert_eq!(libc::write(there[1], (&raw const byte).cast(), 1), 1);
+            assert_eq!(libc::read(back[0], (&raw mut byte).cast(), 1), 1);
+        }
+        times.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    end(pid);
+    println!("a byte to a sleeping process and back, which wakes two: {:.0} µs", median(times));
+}
+
 fn main() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -241,6 +274,7 @@ fn main() {
         attaching(directory);
     }
     if is_wanted("deaths") {
+        two_wakes();
         deaths(directory, 0, 0);
         deaths(directory, 0, 100);
         deaths(directory, 0, 1_000);

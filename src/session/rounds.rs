@@ -115,7 +115,7 @@ fn renewal_due_at(license: &LocalLicense) -> u64 {
     if life <= 2 * SLOT_SECONDS {
         // By the slot: in the minute that is left for it, some time in its first half.
         let half_ms = RENEWAL_SECONDS * 500;
-        let after_ms = random_share(license) * half_ms >> 16;
+        let after_ms = (random_share(license) * half_ms) >> 16;
         return license.valid_until.saturating_sub(RENEWAL_SECONDS) + after_ms / 1000;
     }
     let due = (life / RENEWAL_PART).min(RENEWAL_SECONDS_MAX);
