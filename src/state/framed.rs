@@ -94,23 +94,26 @@ impl FramedFile {
         let bytes = match self.read() {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
+            Err(e) if is_no_file(&e) => return self.aside(e.to_string()),
             Err(e) => return Err(Error::state(&self.path, "read", &e)),
         };
         match self.parse(&bytes) {
             Ok(content) => Ok(Loaded::Content(content)),
-            Err(reason) => {
-                let path = self.set_aside()?;
-                say(
-                    Level::Warning,
-                    format_args!(
-                        "{} cannot be used ({reason}); it is kept as {}",
-                        self.path.display(),
-                        path.display()
-                    ),
-                );
-                Ok(Loaded::SetAside { path, reason })
-            }
+            Err(reason) => self.aside(reason),
         }
+    }
+
+    fn aside<T>(&self, reason: String) -> Result<Loaded<T>> {
+        let path = self.set_aside()?;
+        say(
+            Level::Warning,
+            format_args!(
+                "{} cannot be used ({reason}); it is kept as {}",
+                self.path.display(),
+                path.display()
+            ),
+        );
+        Ok(Loaded::SetAside { path, reason })
     }
 
     /// Reads it if it is whole, and leaves it alone if not: for who has no say in it.
@@ -121,7 +124,11 @@ impl FramedFile {
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let limit = (HEADER_BYTES + CONTENT_BYTES_MAX + 1) as u64;
-        private_file(&self.path, OpenOptions::new().read(true))?.take(limit).read_to_end(&mut bytes)?;
+        let file = private_file(&self.path, OpenOptions::new().read(true))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
+        }
+        file.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -198,6 +205,12 @@ impl FramedFile {
             })?;
         Ok(temporary)
     }
+}
+
+/// Whether an error says that there is something else than a file: a directory, a link, a device.
+pub fn is_no_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+        || matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO | libc::EISDIR))
 }
 
 /// Renames a damaged file so that it is out of the way but not lost; gives its new name.
@@ -327,6 +340,61 @@ mod tests {
             fs::remove_file(path).ok();
             assert!(!file.path().exists());
         }
+    }
+
+    #[test]
+    fn what_is_no_file_is_set_aside_and_never_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        let elsewhere = folder.path().join("elsewhere");
+        file.store(&"content").unwrap();
+        fs::rename(file.path(), &elsewhere).unwrap();
+        let make: [&dyn Fn(); 4] = [
+            &|| fs::create_dir(file.path()).unwrap(),
+            &|| std::os::unix::fs::symlink(&elsewhere, file.path()).unwrap(),
+            &|| std::os::unix::fs::symlink(file.path(), file.path()).unwrap(),
+            &|| {
+                let made = std::process::Command::new("mkfifo").arg(file.path()).status().unwrap();
+                assert!(made.success());
+            },
+        ];
+        for make in make {
+            make();
+            assert!(matches!(file.load::<String>().unwrap(), Loaded::SetAside { .. }));
+            file.store(&"new").unwrap();
+            assert_eq!(file.load::<String>().unwrap(), Loaded::Content("new".into()));
+            fs::remove_file(file.path()).unwrap();
+        }
+        assert!(elsewhere.exists(), "what a link points to is left alone");
+    }
+
+    #[test]
+    fn a_file_with_more_in_it_than_this_version_knows_is_read() {
+        #[derive(serde::Serialize)]
+        struct Later {
+            uuid: &'static str,
+            of_the_future: u32,
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        file.store(&Later { uuid: "u", of_the_future: 1 }).unwrap();
+        let Loaded::Content(device) = file.load::<crate::device::Device>().unwrap() else { panic!() };
+        assert_eq!(device.uuid, "u");
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_still_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        fs::write(file.path(), include_bytes!("../../tests/state/first_version_device")).unwrap();
+        let Loaded::Content(device) = file.load::<crate::device::Device>().unwrap() else { panic!() };
+        assert_eq!(device, crate::device::Device::with_uuid("0123456789abcdef0123456789abcdef"));
+        file.store(&device).unwrap();
+        assert_eq!(
+            fs::read(file.path()).unwrap(),
+            include_bytes!("../../tests/state/first_version_device"),
+            "and a library of that version reads what this one writes"
+        );
     }
 
     #[test]

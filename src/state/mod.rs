@@ -21,7 +21,7 @@
 
 mod framed;
 
-pub use framed::{FramedFile, Kind, Loaded, set_aside, sync_folder};
+pub use framed::{FramedFile, Kind, Loaded, is_no_file, set_aside, sync_folder};
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -121,13 +121,14 @@ fn unusable(path: &Path, cause: &io::Error) -> Error {
     )
 }
 
-/// Opens a file that only its owner may read, never through a symbolic link.
+/// Opens a file that only its owner may read, never through a symbolic link, and never waiting for the other end of a
+/// pipe.
 ///
 /// # Errors
 /// What the file system says.
 pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // std opens with O_CLOEXEC already.
-    options.mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
 #[cfg(test)]

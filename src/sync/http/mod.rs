@@ -1,23 +1,35 @@
 //! The transport of the field: blocking HTTP by reqwest, TLS by rustls with the platform's trusted roots.
 //!
 //! One client a process, made at the first request, for it brings a thread of its own. Redirects are
-//! refused: a license server has no reason to send its clients elsewhere, a captive portal has.
+//! refused: a license server has no reason to send its clients elsewhere, a captive portal has. Proxies are those of the
+//! environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), with a login in their URL where they want one.
+//!
+//! Of several addresses of a name each gets its share of the time for connecting, and IPv4 is tried beside IPv6 after
+//! 300 ms (RFC 8305): a dead one does not hide a live one.
 
-use std::error::Error as _;
+mod progress;
+mod trust;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
-use reqwest::Certificate;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use seatmeter_protocol::message::{
     BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
 
+pub use self::progress::LookUp;
+use self::progress::{MarkingResolver, Marks, Progress};
+use self::trust::Trust;
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
 
@@ -28,19 +40,25 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const CA_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Sends requests over the network.
-#[derive(Debug, Default)]
 pub struct HttpTransport {
     client: OnceCell<Client>,
     ca_file: Option<PathBuf>,
+    progress: Arc<Progress>,
+    look_up: Arc<LookUp>,
 }
 
 impl HttpTransport {
     /// A transport that also trusts the certificates in this file (PEM), if one is named.
     pub fn trusting(ca_file: Option<PathBuf>) -> Self {
-        Self { client: OnceCell::new(), ca_file }
+        Self::looking_up_by(Arc::new(progress::look_up), ca_file)
     }
 
-    fn certificates(&self) -> Result<Vec<Certificate>, Unreachable> {
+    /// The same, with names that are looked up in another way than the system's.
+    pub fn looking_up_by(look_up: Arc<LookUp>, ca_file: Option<PathBuf>) -> Self {
+        Self { client: OnceCell::new(), ca_file, progress: Progress::new(), look_up }
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Unreachable> {
         let Some(path) = &self.ca_file else { return Ok(Vec::new()) };
         let unfit = |why: String| Unreachable {
             stage: Stage::Setup,
@@ -50,35 +68,93 @@ impl HttpTransport {
         File::open(path)
             .and_then(|file| file.take(CA_FILE_BYTES_MAX).read_to_end(&mut pem))
             .map_err(|e| unfit(e.to_string()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| unfit(chain(&e)))?;
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<_, _>>()
+            .map_err(|e| unfit(e.to_string()))?;
         if certificates.is_empty() {
             return Err(unfit("it holds no certificate in PEM form".into()));
         }
         Ok(certificates)
     }
 
+    /// TLS as the platform trusts, and by the CA file.
+    fn tls(&self) -> Result<rustls::ClientConfig, Unreachable> {
+        let unfit = |e: rustls::Error| Unreachable { stage: Stage::Setup, detail: e.to_string() };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let trust = Trust::new(provider.clone(), self.certificates()?);
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(unfit)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(trust))
+            .with_no_client_auth();
+        config.resumption = Resumption::store(self.progress.clone());
+        Ok(config)
+    }
+
     fn client(&self) -> Result<&Client, Unreachable> {
         self.client.get_or_try_init(|| {
-            // An error means that the process has one installed already, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let certificates = self.certificates()?;
-            let builder = Client::builder()
+            Client::builder()
                 .user_agent(concat!("seatmeter/", env!("CARGO_PKG_VERSION")))
                 .redirect(Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
+                .connector_layer(Marks(self.progress.clone()))
+                .dns_resolver(Arc::new(self.resolver()))
                 // The keeper speaks once a slot: a connection kept for longer than that is a waste of both
                 // ends.
-                .pool_max_idle_per_host(1);
-            // The system's own way of trusting stays as it is where nothing is to be added.
-            let builder =
-                if certificates.is_empty() { builder } else { builder.tls_certs_merge(certificates) };
-            builder.build().map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
+                .pool_max_idle_per_host(1)
+                .tls_backend_preconfigured(self.tls()?)
+                .build()
+                .map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
         })
+    }
+
+    fn resolver(&self) -> MarkingResolver {
+        MarkingResolver { progress: self.progress.clone(), look_up: self.look_up.clone() }
+    }
+
+    /// Finds out how far a request came.
+    fn classify(&self, error: &reqwest::Error, request: &RawRequest<'_>, begun: Instant) -> Unreachable {
+        let chain = chain(error);
+        let stage = self.stage(error, &chain, begun);
+        let mut detail = chain;
+        if error.is_timeout() {
+            detail = format!("nothing within {:?} ({detail})", begun.elapsed().min(request.timeout));
+        }
+        if stage == Stage::Proxy && detail.contains("authorization required") {
+            detail.push_str(
+                ". The proxy wants a login: put it into its URL (HTTPS_PROXY), or name the server in NO_PROXY",
+            );
+        }
+        Unreachable { stage, detail }
+    }
+
+    fn stage(&self, error: &reqwest::Error, chain: &str, begun: Instant) -> Stage {
+        if error.is_builder() {
+            return Stage::Setup;
+        }
+        // The time of a whole request may be up while its connection is being made.
+        if !error.is_connect() && !(error.is_timeout() && self.progress.is_connecting()) {
+            return Stage::Answer;
+        }
+        let host = error.url().and_then(|url| url.host_str()).unwrap_or_default();
+        // An IPv6 address stands in brackets in a URL, and nowhere else.
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if chain.contains("dns error") || error.is_timeout() && self.progress.is_looking_up() {
+            Stage::Lookup
+        } else if self.progress.has_begun_handshake(host, begun) {
+            Stage::Tls
+        } else if chain.contains("tunnel error") {
+            Stage::Proxy
+        } else {
+            Stage::Connect
+        }
     }
 }
 
 impl Transport for HttpTransport {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
+        let begun = Instant::now();
         let mut sent = self
             .client()?
             .post(&request.url)
@@ -91,7 +167,7 @@ impl Transport for HttpTransport {
             .timeout(request.timeout)
             .body(request.body.to_vec())
             .send()
-            .map_err(|e| classify(&e, request.timeout))?;
+            .map_err(|e| self.classify(&e, request, begun))?;
         read(response, request.timeout)
     }
 }
@@ -115,33 +191,6 @@ fn read(response: Response, timeout: Duration) -> Result<RawAnswer, Unreachable>
         return Err(Unreachable { stage: Stage::Answer, detail });
     }
     Ok(answer)
-}
-
-/// Finds out how far a request came. The stages are told apart by the errors underneath: the library above
-/// them has one kind for all that happens before there is a connection.
-fn classify(error: &reqwest::Error, timeout: Duration) -> Unreachable {
-    let detail = chain(error);
-    let mut stage = if error.is_connect() { Stage::Connect } else { Stage::Answer };
-    if error.is_builder() {
-        stage = Stage::Setup;
-    }
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if inner.is::<rustls::Error>() {
-            stage = Stage::Tls;
-        }
-        // rustls hides inside an io::Error, which shows it by get_ref and not by source.
-        let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if io.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            stage = Stage::Tls;
-        }
-        if inner.to_string().contains("dns error") {
-            stage = Stage::Lookup;
-        }
-        cause = inner.source();
-    }
-    let detail = if error.is_timeout() { format!("nothing within {timeout:?} ({detail})") } else { detail };
-    Unreachable { stage, detail }
 }
 
 /// The error with all its causes, outermost first, each once.

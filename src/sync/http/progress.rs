@@ -1,0 +1,202 @@
+//! How far requests have come. The HTTP library has one kind of error for all that happens before there is a
+//! connection, and one for all that takes too long. Who knows more are those who are called on the way: the connector, the
+//! resolver within it, and the session store that is asked when a handshake begins.
+//!
+//! The marks are those of the transport, not of a request: two requests at one time may read each other's, and then a
+//! message names the stage of the other.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::NamedGroup;
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
+use rustls::pki_types::ServerName;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Sessions that are kept for a quicker handshake: one server, its standby, and some to spare.
+const SESSIONS: usize = 8;
+
+/// What is known of lookups and handshakes.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// Connections that are being made.
+    connecting: AtomicU32,
+    /// Names whose lookup has begun and not ended.
+    lookups: Mutex<HashMap<String, u32>>,
+    /// When the last handshake with a host has begun.
+    handshakes: Mutex<HashMap<String, Instant>>,
+    sessions: ClientSessionMemoryCache,
+}
+
+impl Progress {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            connecting: AtomicU32::new(0),
+            lookups: Mutex::default(),
+            handshakes: Mutex::default(),
+            sessions: ClientSessionMemoryCache::new(SESSIONS),
+        })
+    }
+
+    /// Whether a connection is being made, from its lookup to its handshake.
+    pub(super) fn is_connecting(&self) -> bool {
+        self.connecting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a lookup is under way: that of the server's name, or of a proxy's.
+    pub(super) fn is_looking_up(&self) -> bool {
+        !self.lookups.lock().is_empty()
+    }
+
+    /// Whether a handshake with this host has begun since then.
+    pub(super) fn has_begun_handshake(&self, host: &str, since: Instant) -> bool {
+        self.handshakes.lock().get(host).is_some_and(|begun| *begun >= since)
+    }
+}
+
+/// Marks connections that are being made.
+#[derive(Clone)]
+pub(super) struct MarkingConnector<S> {
+    progress: Arc<Progress>,
+    inner: S,
+}
+
+/// What makes of a connector one that marks.
+#[derive(Clone)]
+pub(super) struct Marks(pub(super) Arc<Progress>);
+
+impl<S> Layer<S> for Marks {
+    type Service = MarkingConnector<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        MarkingConnector { progress: self.0.clone(), inner }
+    }
+}
+
+/// A connection that is being made, until it is there or given up.
+struct Connecting(Arc<Progress>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.connecting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<S, R> Service<R> for MarkingConnector<S>
+where
+    S: Service<R>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        self.progress.connecting.fetch_add(1, Ordering::Relaxed);
+        let connecting = Connecting(self.progress.clone());
+        let connection = self.inner.call(request);
+        Box::pin(async move {
+            let _connecting = connecting;
+            connection.await
+        })
+    }
+}
+
+/// Finds the addresses of a name.
+pub type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
+/// As the system does.
+pub(super) fn look_up(name: &str) -> io::Result<Vec<SocketAddr>> {
+    // The port is the URL's: 0 leaves it open.
+    Ok((name, 0).to_socket_addrs()?.collect())
+}
+
+/// Looks names up, and marks what is under way.
+pub(super) struct MarkingResolver {
+    pub(super) progress: Arc<Progress>,
+    pub(super) look_up: Arc<LookUp>,
+}
+
+/// A lookup under way.
+struct Lookup {
+    progress: Arc<Progress>,
+    name: String,
+}
+
+impl Lookup {
+    fn begin(progress: Arc<Progress>, name: String) -> Self {
+        *progress.lookups.lock().entry(name.clone()).or_default() += 1;
+        Self { progress, name }
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        let mut lookups = self.progress.lookups.lock();
+        if let Some(count) = lookups.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                lookups.remove(&self.name);
+            }
+        }
+    }
+}
+
+impl Resolve for MarkingResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let lookup = Lookup::begin(self.progress.clone(), name.as_str().to_owned());
+        let look_up = self.look_up.clone();
+        Box::pin(async move {
+            // It blocks, and cannot be called off: it ends by itself, on a thread of its own.
+            let found = tokio::task::spawn_blocking(move || look_up(&lookup.name));
+            Ok(Box::new(found.await??.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Keeps sessions in memory; that it is asked for one means that a handshake begins.
+impl ClientSessionStore for Progress {
+    fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
+        self.sessions.set_kx_hint(server, group);
+    }
+
+    fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
+        self.handshakes.lock().insert(server.to_str().into_owned(), Instant::now());
+        self.sessions.kx_hint(server)
+    }
+
+    fn set_tls12_session(&self, server: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.sessions.set_tls12_session(server, value);
+    }
+
+    fn tls12_session(&self, server: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.sessions.tls12_session(server)
+    }
+
+    fn remove_tls12_session(&self, server: &ServerName<'static>) {
+        self.sessions.remove_tls12_session(server);
+    }
+
+    fn insert_tls13_ticket(&self, server: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.sessions.insert_tls13_ticket(server, value);
+    }
+
+    fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.sessions.take_tls13_ticket(server)
+    }
+}

@@ -1,0 +1,41 @@
+//! What networks do to requests, with real sockets on this machine: servers that stall at each step, reset, send garbage,
+//! drip, or flood; addresses that are dead; certificates; proxies.
+#![cfg(feature = "decode")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+
+mod addresses;
+mod broken;
+mod peer;
+mod programs;
+mod tls;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use seatmeter::error::Stage;
+use seatmeter::sync::{HttpTransport, RawAnswer, RawRequest, Transport, Unreachable};
+
+/// Bound of the requests here.
+const BOUND: Duration = Duration::from_millis(400);
+
+/// What the machine may add to it: others use it, too.
+const SLACK: Duration = Duration::from_secs(3);
+
+fn certificate(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates").join(name)
+}
+
+/// Asks, and checks that it ends within its bound.
+fn ask_within(transport: &HttpTransport, url: &str, timeout: Duration) -> Result<RawAnswer, Unreachable> {
+    let request = RawRequest { url: url.to_owned(), nonce: "n", key_id: None, body: b"{}", timeout };
+    let begun = Instant::now();
+    let outcome = transport.post(&request);
+    assert!(begun.elapsed() < timeout + SLACK, "{url} took {:?}", begun.elapsed());
+    outcome
+}
+
+/// Asks what cannot be reached, and says at which stage that was.
+fn stage_of(transport: &HttpTransport, url: &str) -> (Stage, String) {
+    let Unreachable { stage, detail } = ask_within(transport, url, BOUND).unwrap_err();
+    (stage, detail)
+}

@@ -1,0 +1,214 @@
+//! Programs with a real server behind a difficult network.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use seatmeter_e2e::dialogue::Dialogue;
+use seatmeter_e2e::program::Program;
+use seatmeter_e2e::server::Server;
+
+use super::certificate;
+use super::peer::{BlackHole, on_a_thread, peer, read_head, says, stall, tls_peer};
+
+/// The longest that a first contact takes, with what the machine may add.
+const FIRST_CONTACT: Duration = Duration::from_secs(13);
+
+static TOOL: LazyLock<Program> = LazyLock::new(|| Program::compile("tests/c/device_tool.c"));
+
+/// What a fresh device with this environment is told by InitLicenseFromDLS.
+fn init(server: &str, environment: &[(&str, &str)]) -> String {
+    let state = tempfile::tempdir().unwrap();
+    init_in(state.path(), server, environment)
+}
+
+fn init_in(state: &Path, server: &str, environment: &[(&str, &str)]) -> String {
+    let mut command: Command = TOOL.command(server);
+    command.envs(environment.iter().copied()).env("SEATMETER_STATE_DIR", state);
+    Dialogue::start(command).ask("init")
+}
+
+fn is_licensed(answer: &str) {
+    assert!(answer.starts_with('0'), "{answer}");
+}
+
+fn is_refused(answer: &str, parts: &[&str]) {
+    assert!(answer.starts_with("-20200") && parts.iter().all(|part| answer.contains(part)), "{answer}");
+}
+
+/// Passes bytes on in both directions, until one end is done.
+fn connect_through(mut near: impl Read + Write, mut far: TcpStream) {
+    // One request and one answer at a time is all there is: enough for HTTP as this library speaks it.
+    far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    loop {
+        let request = read_message(&mut near);
+        if request.is_empty() || far.write_all(&request).is_err() {
+            break;
+        }
+        let answer = read_message(&mut far);
+        if answer.is_empty() || near.write_all(&answer).and_then(|()| near.flush()).is_err() {
+            break;
+        }
+    }
+    let _ = far.shutdown(Shutdown::Both);
+}
+
+/// A head, and as much body as it says.
+fn read_message(stream: &mut impl Read) -> Vec<u8> {
+    let head = read_head(stream);
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    if stream.read_exact(&mut body).is_err() {
+        return Vec::new();
+    }
+    [head.into_bytes(), body].concat()
+}
+
+/// The server behind TLS, as behind a company's gateway.
+fn behind_tls(server: &Server) -> u16 {
+    let address = server.url().trim_start_matches("http://").to_owned();
+    tls_peer(move |stream| {
+        if let Ok(far) = TcpStream::connect(&address) {
+            connect_through(stream, far);
+        }
+    })
+}
+
+/// A proxy that wants this login, and connects to this port whatever name it is asked for.
+fn proxy(login: Option<&'static str>, port: u16) -> u16 {
+    peer(move |mut near| {
+        let head = read_head(&mut near).to_lowercase();
+        let wanted = login.map(|login| format!("proxy-authorization: {}", login.to_lowercase()));
+        if wanted.is_some_and(|wanted| !head.contains(&wanted)) {
+            let refusal = "HTTP/1.1 407 Login\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n";
+            let _ = near.write_all(refusal.as_bytes());
+            return stall(near);
+        }
+        let mut far = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let _ = near.write_all(b"HTTP/1.1 200 Connected\r\n\r\n");
+        let (mut back, mut forth) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+        on_a_thread(move || drop(std::io::copy(&mut back, &mut forth)));
+        let _ = std::io::copy(&mut near, &mut far);
+        let _ = far.shutdown(Shutdown::Both);
+    })
+}
+
+#[test]
+fn a_companys_own_authority_is_trusted_from_a_file_and_from_the_systems_store() {
+    let server = Server::with_demo_license();
+    let url = format!("https://localhost:{}", behind_tls(&server));
+    let authority = certificate("ca.pem");
+    let authority = authority.to_str().unwrap();
+    is_refused(&init(&url, &[]), &["(TLS)", "UnknownIssuer"]);
+    is_licensed(&init(&url, &[("SEATMETER_CA_FILE", authority)]));
+    // This is how OpenSSL and its likes are told of the system's store.
+    is_licensed(&init(&url, &[("SSL_CERT_FILE", authority)]));
+}
+
+#[test]
+fn a_proxy_that_opens_tls_changes_nothing_once_its_authority_is_trusted() {
+    let server = Server::with_demo_license();
+    let gateway = behind_tls(&server);
+    let proxy = format!("http://127.0.0.1:{}", proxy(None, gateway));
+    let authority = certificate("ca.pem");
+    let trusted = [("HTTPS_PROXY", &*proxy), ("SEATMETER_CA_FILE", authority.to_str().unwrap())];
+    is_licensed(&init("https://license.example", &trusted));
+    is_refused(&init("https://license.example", &trusted[..1]), &["(TLS)"]);
+}
+
+#[test]
+fn a_proxy_that_wants_a_login_says_so_gets_it_and_can_be_gone_round() {
+    let server = Server::with_demo_license();
+    let gateway = behind_tls(&server);
+    // "user:secret"
+    let port = proxy(Some("Basic dXNlcjpzZWNyZXQ="), gateway);
+    let authority = certificate("ca.pem");
+    let trust = ("SEATMETER_CA_FILE", authority.to_str().unwrap());
+    let (without, with) =
+        (format!("http://127.0.0.1:{port}"), format!("http://user:secret@127.0.0.1:{port}"));
+    let url = format!("https://localhost:{gateway}");
+    is_refused(&init(&url, &[trust, ("HTTPS_PROXY", &without)]), &["(proxy)", "login", "NO_PROXY"]);
+    is_licensed(&init(&url, &[trust, ("HTTPS_PROXY", &with)]));
+    is_licensed(&init(&url, &[trust, ("HTTPS_PROXY", &without), ("NO_PROXY", "localhost")]));
+    // The same for a server without TLS, where the proxy's answer looks like a server's.
+    let plain = init("http://license.example", &[("HTTP_PROXY", &without)]);
+    is_refused(&plain, &["HTTP status 407", "login", "NO_PROXY"]);
+    is_refused(&init("https://license.example", &[("HTTPS_PROXY", "http://127.0.0.1:1")]), &["(proxy)"]);
+}
+
+#[test]
+fn a_captive_portal_is_no_license_server_and_ends_no_licence() {
+    let server = Server::with_demo_license();
+    let state = tempfile::tempdir().unwrap();
+    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 16\r\n\r\n<h1>Sign in</h1>";
+    let portal = format!("http://127.0.0.1:{}", says(page));
+    is_refused(
+        &init(&format!("http://127.0.0.1:{}", says(page.replace("200 OK", "511 Sign in"))), &[]),
+        &["HTTP status 511", "not as a license server"],
+    );
+    let moved = "HTTP/1.1 302 Found\r\nlocation: http://portal.example/\r\ncontent-length: 0\r\n\r\n";
+    let answer = init(&format!("http://127.0.0.1:{}", says(moved)), &[]);
+    is_refused(&answer, &["HTTP status 302", "not followed"]);
+    assert!(init(&portal, &[]).starts_with("-20003"), "a page with status 200 cannot be trusted");
+
+    is_licensed(&init_in(state.path(), server.url(), &[]));
+    let mut command = TOOL.command(&portal);
+    command.env("SEATMETER_STATE_DIR", state.path());
+    let mut device = Dialogue::start(command);
+    is_licensed(&device.ask("init"));
+    assert!(device.ask("sync").starts_with("-20003"));
+    assert_eq!(device.ask("count 1"), "0");
+    assert!(device.ask("status").starts_with("1 cache -20012"));
+}
+
+#[test]
+fn a_server_that_stalls_at_any_step_costs_its_share_and_the_standby_serves() {
+    let server = Server::with_demo_license();
+    let hole = BlackHole::new();
+    let mains = [
+        format!("http://{}", hole.address),
+        format!("http://127.0.0.1:{}", peer(stall)),
+        format!("https://127.0.0.1:{}", peer(stall)),
+    ];
+    let asked = mains.map(|main| {
+        let standby = server.url().to_owned();
+        std::thread::Builder::new().spawn(move || {
+            let begun = Instant::now();
+            is_licensed(&init(&main, &[("SEATMETER_STANDBY_SERVER", &standby)]));
+            assert!(begun.elapsed() < FIRST_CONTACT, "{main}: {:?}", begun.elapsed());
+        })
+    });
+    asked.into_iter().for_each(|asked| asked.unwrap().join().unwrap());
+}
+
+#[test]
+fn without_a_licence_a_black_hole_costs_the_bound_and_with_one_it_costs_nothing() {
+    let server = Server::with_demo_license();
+    let hole = BlackHole::new();
+    let url = Arc::new(format!("http://{}", hole.address));
+    let silent = Arc::new(format!("http://127.0.0.1:{}", peer(stall)));
+    let waits = [(url.clone(), "(connect)"), (silent, "(answer)")].map(|(url, stage)| {
+        std::thread::Builder::new().spawn(move || {
+            let begun = Instant::now();
+            is_refused(&init(&url, &[]), &[stage]);
+            assert!(begun.elapsed() < FIRST_CONTACT, "{:?}", begun.elapsed());
+        })
+    });
+    let state = tempfile::tempdir().unwrap();
+    is_licensed(&init_in(state.path(), server.url(), &[]));
+    let mut command = TOOL.command(&url);
+    command.env("SEATMETER_STATE_DIR", state.path());
+    let mut device = Dialogue::start(command);
+    let begun = Instant::now();
+    is_licensed(&device.ask("init"));
+    assert_eq!(device.ask("count 1"), "0");
+    // The exact figure is the benchmark's: here it is told apart from any wait for a network.
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    waits.into_iter().for_each(|wait| wait.unwrap().join().unwrap());
+}

@@ -1,0 +1,39 @@
+//! Whom TLS trusts.
+
+use std::io::Write;
+
+use seatmeter::error::Stage;
+use seatmeter::sync::HttpTransport;
+
+use super::peer::{FINE, read_head, tls_peer};
+use super::{BOUND, ask_within, certificate, stage_of};
+
+fn https_server() -> u16 {
+    tls_peer(|mut stream| {
+        if !read_head(&mut stream).is_empty() {
+            let _ = stream.write_all(FINE.as_bytes());
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    })
+}
+
+#[test]
+fn a_companys_own_authority_is_trusted_when_its_file_is_named_and_else_not() {
+    let port = https_server();
+    let url = format!("https://localhost:{port}/");
+    let trusting = HttpTransport::trusting(Some(certificate("ca.pem")));
+    assert_eq!(ask_within(&trusting, &url, BOUND * 10).unwrap().body, b"{}");
+    let (stage, detail) = stage_of(&HttpTransport::trusting(None), &url);
+    assert_eq!(stage, Stage::Tls);
+    assert!(detail.contains("UnknownIssuer"), "{detail}");
+}
+
+#[test]
+fn a_certificate_for_another_name_is_not_trusted() {
+    let port = https_server();
+    let trusting = HttpTransport::trusting(Some(certificate("ca.pem")));
+    let (stage, detail) = stage_of(&trusting, &format!("https://127.0.0.1:{port}/"));
+    assert_eq!(stage, Stage::Tls);
+    assert!(detail.contains("not valid for name"), "{detail}");
+}
