@@ -35,7 +35,8 @@ fn a_picture_is_read_in_every_form_in_which_it_can_come() {
 
 #[test]
 fn settings_templates_and_filters_have_the_effect_that_the_table_says() {
-    runs_twice("tests/c/dbr_settings.c", &Server::with_demo_license(), &[&image("")]);
+    let made = made::pictures();
+    runs_twice("tests/c/dbr_settings.c", &Server::with_demo_license(), &[made.path()]);
 }
 
 #[test]
@@ -65,5 +66,6 @@ fn the_class_works_as_its_documentation_uses_it() {
 
 #[test]
 fn one_reader_a_thread_reads_what_one_alone_reads() {
-    runs_twice("tests/c/dbr_threads.cpp", &Server::with_demo_license(), &[&image("")]);
+    let made = made::pictures();
+    runs_twice("tests/c/dbr_threads.cpp", &Server::with_demo_license(), &[made.path()]);
 }

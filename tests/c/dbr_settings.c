@@ -1,4 +1,4 @@
-/* Settings, templates, filters and arguments of modes through the DBR API. argv[1]: the folder of pictures. */
+/* Settings, templates, filters and arguments of modes through the DBR API. argv[1]: the folder of made pictures. */
 #include "dbr_common.h"
 
 static char picture[1024];
@@ -279,7 +279,7 @@ static void the_rest(void *reader) {
 int main(int argc, char **argv) {
   void *reader;
   CHECK_INT(2, argc);
-  snprintf(picture, sizeof picture, "%s/four_barcodes.png", argv[1]);
+  snprintf(picture, sizeof picture, "%s/four.png", argv[1]);
   dbr_license();
   reader = DBR_CreateInstance();
   defaults(reader);

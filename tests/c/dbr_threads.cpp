@@ -1,5 +1,5 @@
 // A command line tool that reads with one reader a thread, and readers that are made and ended meanwhile.
-// argv[1]: the folder of pictures.
+// argv[1]: the folder of made pictures.
 #include <atomic>
 #include <string>
 #include <thread>
@@ -30,7 +30,7 @@ static void work(const std::string &picture) {
 int main(int argc, char **argv) {
   CHECK_INT(2, argc);
   dbr_license();
-  const std::string picture = std::string(argv[1]) + "/four_barcodes.png";
+  const std::string picture = std::string(argv[1]) + "/four.png";
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; i++) threads.push_back(std::thread(work, picture));
   for (size_t i = 0; i < threads.size(); i++) threads[i].join();

@@ -12,9 +12,13 @@ use tiff::encoder::{TiffEncoder, colortype};
 pub(crate) fn pictures() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("c_examples/images/one_qr.png");
-    let one = image::open(source).unwrap().into_luma8();
+    let one = image::open(&source).unwrap().into_luma8();
     let blank = GrayImage::from_pixel(one.width(), one.height(), image::Luma([255]));
     let path = |name: &str| folder.path().join(name);
+    // Four codes at half the size, for programs that run under valgrind.
+    let four = image::open(source.with_file_name("four_barcodes.png")).unwrap().into_luma8();
+    let half = image::imageops::FilterType::Nearest;
+    image::imageops::resize(&four, four.width() / 2, four.height() / 2, half).save(path("four.png")).unwrap();
     one.save(path("one.bmp")).unwrap();
     gif(&path("one.gif"), &[&one]);
     gif(&path("pages.gif"), &[&one, &blank, &one]);
