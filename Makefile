@@ -38,8 +38,13 @@ test: tools ## Run every test
 		--features seatmeter/kill-points --test crash --test counts
 
 .PHONY: soak
-soak: tools ## Kill holders of seats 100 000 times (KILLS=100000), and say what was lost
+soak: tools ## Kill holders of seats 100 000 times (KILLS=100000), and say what was lost; then soak-images
 	@SEATMETER_SOAK_KILLS=$(or $(KILLS),100000) cargo test --quiet --workspace --features seatmeter/kill-points --test crash -- --nocapture
+	@$(MAKE) --no-print-directory soak-images
+
+.PHONY: soak-images
+soak-images: tools ## Decode damaged image files (IMAGES=10000), and see that memory stays as it is
+	@SEATMETER_SOAK_IMAGES=$(or $(IMAGES),10000) cargo test --quiet --workspace --test dbr_damaged -- --nocapture
 
 .PHONY: soak-counts
 soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and compare what was performed and billed
@@ -52,6 +57,7 @@ bench: tools ## Measure, beside peers, in one run
 	@SEATMETERD=$(abspath $(SERVER)) cargo bench --quiet -p seatmeter --bench through_c
 	@cargo run --quiet --release -p seatmeter --example bench_seats
 	@cargo run --quiet --release -p seatmeter-server --example bench_store -- 2
+	@cargo run --quiet --release -p seatmeter --example bench_decoding
 
 .PHONY: check
 check: tools ## Formatting and lints

@@ -15,6 +15,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::SEATS_MAX;
 
 use crate::error::{Error, Result};
+use crate::licensed::Licensed;
 
 /// The longest time-out in milliseconds.
 pub const TIMEOUT_MS_MAX: u32 = 600_000;
@@ -27,6 +28,21 @@ pub struct Instances {
     timeout_ms: AtomicU32,
     used: Mutex<u32>,
     recycled: Condvar,
+    waiting: AtomicU32,
+    waits: AtomicU32,
+}
+
+/// How the pool stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstancesStatus {
+    /// Instances that this process may have.
+    pub authorized: i32,
+    /// Of those, how many are free.
+    pub remaining: i32,
+    /// Threads of this process that wait for one.
+    pub waiting: i32,
+    /// How often one had to wait.
+    pub waits: i32,
 }
 
 impl Instances {
@@ -66,11 +82,37 @@ impl Instances {
                 *used += 1;
                 return Ok(end.saturating_duration_since(Instant::now()));
             }
-            if self.recycled.wait_until(&mut used, end).timed_out() {
+            let is_over = self.waiting(|| self.recycled.wait_until(&mut used, end).timed_out());
+            if is_over {
                 let message =
                     format!("this process has {max} instances, which is all it allows itself: recycle one");
                 return Err(Error::new(ErrorCode::INSTANCE_COUNT_OVER_LIMIT, message));
             }
+        }
+    }
+
+    /// Counts a thread as waiting while it does.
+    pub fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let outcome = wait();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        outcome
+    }
+
+    /// How the pool stands, under this licence.
+    pub fn status(&self, licensed: &Licensed) -> InstancesStatus {
+        let number = |count: &AtomicU32| i32::try_from(count.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
+        let own = match number(&self.process_max) {
+            0 => i32::MAX,
+            max => max,
+        };
+        let used = i32::try_from(*self.used.lock()).unwrap_or(i32::MAX);
+        InstancesStatus {
+            authorized: licensed.seats_max().min(own),
+            remaining: licensed.idle_seats().max(0).min(own.saturating_sub(used)),
+            waiting: number(&self.waiting),
+            waits: number(&self.waits),
         }
     }
 

@@ -131,6 +131,12 @@ impl Licensed {
         self.grant.read().clone()
     }
 
+    /// Seats that were granted; INT_MAX where there are no seats.
+    pub fn seats_max(&self) -> i32 {
+        let granted = || i32::try_from(self.grant.read().local.seats).unwrap_or(i32::MAX);
+        self.pool.as_ref().map_or(i32::MAX, |_| granted())
+    }
+
     /// The key of the server that granted.
     pub fn server_key(&self) -> PublicKey {
         self.grant.read().server_key.clone()

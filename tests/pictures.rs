@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
-use seatmeter::reader::{DecodeEngine, ZxingEngine, load_gray};
+use seatmeter::reader::{DecodeEngine, Search, ZxingEngine, load_gray};
 
 fn texts(name: &str) -> Vec<(String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("c_examples/images").join(name);
     let mut found: Vec<(String, String)> = ZxingEngine
-        .decode(&load_gray(&path).unwrap())
+        .decode(&load_gray(&path).unwrap(), &Search::default())
         .unwrap()
         .into_iter()
         .map(|barcode| (barcode.format_name, barcode.text))

@@ -18,9 +18,8 @@ fn exported() -> BTreeSet<String> {
 /// Names of functions at the start of a declaration: what stands before the first bracket.
 fn declared(header: &str) -> BTreeSet<String> {
     let text = std::fs::read_to_string(seatmeter_e2e::root().join("include").join(header)).unwrap();
-    let declarations = text.lines().filter(|line| {
-        ["int ", "void ", "void *", "const char *"].iter().any(|start| line.starts_with(start))
-    });
+    let types = ["int ", "void ", "void *", "const char *", "DBR_API "];
+    let declarations = text.lines().filter(|line| types.iter().any(|start| line.starts_with(start)));
     declarations
         .filter_map(|line| line.split('(').next()?.rsplit([' ', '*']).next().map(str::to_owned))
         .collect()

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use seatmeter::capi::count::SM_Barcode;
 use seatmeter::capi::license::DM_DLSConnectionParameters;
-use seatmeter::reader::{DecodeEngine, ZxingEngine, load_gray};
+use seatmeter::reader::{DecodeEngine, Search, ZxingEngine, load_gray};
 use seatmeter_e2e::server::{DEMO_CODE, Server};
 
 use peers::Peer;
@@ -412,7 +412,8 @@ fn decoding(library: &Library) {
                 "the bare engine: read the file, decode",
                 Box::new(|n| {
                     for _ in 0..n {
-                        assert_eq!(ZxingEngine.decode(&load_gray(&path).unwrap()).unwrap().len(), 4);
+                        let found = ZxingEngine.decode(&load_gray(&path).unwrap(), &Search::default());
+                        assert_eq!(found.unwrap().len(), 4);
                     }
                 }),
             ),

@@ -6,6 +6,21 @@
 #ifndef SEATMETER_DYNAMSOFT_COMMON_H
 #define SEATMETER_DYNAMSOFT_COMMON_H
 
+#include <stddef.h>
+
+/** Says that a symbol is the library's; on the systems of this library there is nothing to say. */
+#ifndef DBR_API
+#define DBR_API
+#endif
+
+/** A truth value of one byte, and a handle of the system: types that such programs use without including more. */
+typedef signed char BOOL;
+typedef void *HANDLE;
+
+/* Other headers of the family declare these two parts too, each behind its guard. */
+#ifndef _COMMON_PART1_
+#define _COMMON_PART1_
+
 /* Licence errors, -20000 and below. DBR_GetErrorString says what each means and what to do. */
 #define DMERR_NO_LICENSE -20000
 #define DMERR_HANDSHAKE_CODE_INVALID -20001
@@ -98,5 +113,124 @@ typedef struct tagDM_DLSConnectionParameters {
 } DM_DLSConnectionParameters;
 #pragma pack(pop)
 #endif
+
+/** The older name of the same. */
+typedef struct tagDM_DLSConnectionParameters DM_LTSConnectionParameters;
+
+#endif /* _COMMON_PART1_ */
+
+#ifndef _COMMON_PART2_
+#define _COMMON_PART2_
+
+/** How pixels lie in memory; the low byte of a pixel comes first. */
+typedef enum ImagePixelFormat {
+  /** One bit a pixel, the highest first; 0 is black. */
+  IPF_BINARY = 0,
+  /** The same, 0 is white. */
+  IPF_BINARYINVERTED = 1,
+  IPF_GRAYSCALED = 2,
+  /** A plane of luminance, then one of interleaved colour at half the size, which is not read. */
+  IPF_NV21 = 3,
+  IPF_RGB_565 = 4,
+  IPF_RGB_555 = 5,
+  /** Names say the channels from the high byte to the low one: here blue is first in memory. */
+  IPF_RGB_888 = 6,
+  IPF_ARGB_8888 = 7,
+  IPF_RGB_161616 = 8,
+  IPF_ARGB_16161616 = 9,
+  IPF_ABGR_8888 = 10,
+  IPF_ABGR_16161616 = 11,
+  IPF_BGR_888 = 12
+} ImagePixelFormat;
+
+/** How a picture is made black and white. */
+typedef enum BinarizationMode {
+  BM_AUTO = 0x01,
+  BM_LOCAL_BLOCK = 0x02,
+  BM_THRESHOLD = 0x04,
+  BM_REV = -2147483647 - 1,
+  BM_SKIP = 0x00
+} BinarizationMode;
+
+/** How a small symbol is made larger. */
+typedef enum ScaleUpMode {
+  SUM_AUTO = 0x01,
+  SUM_LINEAR_INTERPOLATION = 0x02,
+  SUM_NEAREST_NEIGHBOUR_INTERPOLATION = 0x04,
+  SUM_REV = -2147483647 - 1,
+  SUM_SKIP = 0x00
+} ScaleUpMode;
+
+/** How regions that may hold barcodes are looked for. */
+typedef enum RegionPredetectionMode {
+  RPM_AUTO = 0x01,
+  RPM_GENERAL = 0x02,
+  RPM_GENERAL_RGB_CONTRAST = 0x04,
+  RPM_GENERAL_GRAY_CONTRAST = 0x08,
+  RPM_GENERAL_HSV_CONTRAST = 0x10,
+  RPM_REV = -2147483647 - 1,
+  RPM_SKIP = 0x00
+} RegionPredetectionMode;
+
+/** How colours become shades of grey. */
+typedef enum ColourConversionMode {
+  CICM_GENERAL = 0x01,
+  CICM_REV = -2147483647 - 1,
+  CICM_SKIP = 0x00
+} ColourConversionMode;
+
+/** How textures are told from symbols. */
+typedef enum TextureDetectionMode {
+  TDM_AUTO = 0x01,
+  TDM_GENERAL_WIDTH_CONCENTRATION = 0x02,
+  TDM_REV = -2147483647 - 1,
+  TDM_SKIP = 0x00
+} TextureDetectionMode;
+
+/** Whether a picture is read as it is or inverted. */
+typedef enum GrayscaleTransformationMode {
+  GTM_INVERTED = 0x01,
+  GTM_ORIGINAL = 0x02,
+  GTM_REV = -2147483647 - 1,
+  GTM_SKIP = 0x00
+} GrayscaleTransformationMode;
+
+/** How PDF files are read. */
+typedef enum PDFReadingMode {
+  PDFRM_AUTO = 0x01,
+  PDFRM_VECTOR = 0x02,
+  PDFRM_RASTER = 0x04,
+  PDFRM_REV = -2147483647 - 1
+} PDFReadingMode;
+
+#pragma pack(push, 1)
+
+/** A point in pixels. */
+typedef struct tagDBRPoint {
+  int x;
+  int y;
+} DBRPoint, *PDBRPoint;
+
+/** Its name in other parts of the family. */
+typedef DBRPoint DM_Point;
+
+/** Four corners. */
+typedef struct tagQuadrilateral {
+  DBRPoint points[4];
+} Quadrilateral;
+
+/** A picture in memory. */
+typedef struct tagImageData {
+  int bytesLength;
+  unsigned char *bytes;
+  int width;
+  int height;
+  int stride;
+  ImagePixelFormat format;
+} ImageData;
+
+#pragma pack(pop)
+
+#endif /* _COMMON_PART2_ */
 
 #endif

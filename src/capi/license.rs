@@ -86,7 +86,7 @@ impl tagDM_DLSConnectionParameters {
     /// # Safety
     /// Every string is NULL or NUL-terminated; limitedLicenseModules is NULL or has as many entries as it
     /// says.
-    unsafe fn copy(&self) -> Result<RawParameters> {
+    pub(super) unsafe fn copy(&self) -> Result<RawParameters> {
         // SAFETY: the caller's promise; fields of a packed struct are copied out, not referred to.
         unsafe {
             Ok(RawParameters {

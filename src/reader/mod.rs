@@ -1,22 +1,12 @@
 //! Readers: what a program creates, decodes with, and destroys; each holds one seat while it lives.
 
 #[cfg(feature = "decode")]
-mod decoding;
-mod engine;
-#[cfg(feature = "decode")]
-mod image_file;
+mod decode;
 mod tally;
-#[cfg(feature = "decode")]
-mod zxing;
 
 #[cfg(feature = "decode")]
-pub use decoding::{Decoding, Outcome};
-pub use engine::{DecodeEngine, Decoded, GrayImage};
-#[cfg(feature = "decode")]
-pub use image_file::load_gray;
+pub use decode::*;
 pub use tally::{FORGET_MS_DEFAULT, FORGET_MS_MAX, ForgetTime, Tally};
-#[cfg(feature = "decode")]
-pub use zxing::ZxingEngine;
 
 use std::time::Duration;
 
@@ -45,6 +35,8 @@ pub struct Reader {
     is_instance: bool,
     #[cfg(feature = "decode")]
     decoding: Mutex<Option<Box<Decoding>>>,
+    #[cfg(feature = "decode")]
+    frames: Mutex<Option<Box<Frames>>>,
 }
 
 /// What a reader holds, and what it counts under that: made by the first count.
@@ -119,6 +111,8 @@ impl Reader {
             is_instance: false,
             #[cfg(feature = "decode")]
             decoding: Mutex::new(None),
+            #[cfg(feature = "decode")]
+            frames: Mutex::new(None),
         }
     }
 
@@ -141,7 +135,7 @@ impl Reader {
     #[inline(always)]
     fn is_as_made(&mut self) -> bool {
         #[cfg(feature = "decode")]
-        let has_decoded = self.decoding.get_mut().is_some();
+        let has_decoded = self.decoding.get_mut().is_some() | self.frames.get_mut().is_some();
         #[cfg(not(feature = "decode"))]
         let has_decoded = false;
         let has_counted = self.use_of.get_mut().tally.is_some();

@@ -56,7 +56,7 @@ impl ForgetTime {
         self.ms() == FORGET_MS_DEFAULT
     }
 
-    fn ms(&self) -> u32 {
+    pub(in crate::reader) fn ms(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 }

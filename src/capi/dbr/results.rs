@@ -3,8 +3,9 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 
-use super::layout::{LocalizationResult, TextResult, TextResultArray};
-use crate::reader::{Decoded, Outcome};
+use super::details::DetailsInC;
+use super::layout::{ExtendedResult, LocalizationResult, SamplingImageData, TextResult, TextResultArray};
+use crate::reader::{Decoded, Outcome, RECOGNIZED};
 
 /// The array with all that it points to. The array is first, so that its address is that of the whole.
 #[repr(C)]
@@ -13,50 +14,38 @@ struct Owned {
     pointers: Vec<*mut TextResult>,
     results: Vec<TextResult>,
     places: Vec<LocalizationResult>,
+    extended: Vec<ExtendedResult>,
+    extended_pointers: Vec<*mut ExtendedResult>,
+    details: Vec<DetailsInC>,
     strings: Vec<CString>,
     contents: Vec<Vec<u8>>,
 }
 
-/// A result whose text was read with certainty, as far as the engine tells: it checks every symbol's own
-/// check digits, and gives no degrees.
-const CONFIDENCE: c_int = 100;
-
-/// `TP_BARCODE_RECOGNIZED`: the last phase.
-const RECOGNIZED: c_int = 0x20;
-
-/// `RCT_PIXEL`.
-const IN_PIXELS: c_int = 1;
-
-/// `BF2_NONSTANDARD_BARCODE`, for symbologies that have no number of their own.
-const NON_STANDARD: c_int = 1;
+/// `RCT_PIXEL` and `RCT_PERCENTAGE`.
+const UNITS: [c_int; 2] = [1, 2];
 
 /// Makes the array; [`free`] ends it.
 pub(super) fn into_c(outcome: &Outcome) -> *mut TextResultArray {
     let count = outcome.barcodes.len();
     let mut owned = Box::new(Owned {
         array: TextResultArray { resultsCount: 0, results: ptr::null_mut() },
-        pointers: Vec::with_capacity(count),
+        pointers: Vec::new(),
         results: Vec::with_capacity(count),
         places: Vec::with_capacity(count),
+        extended: Vec::with_capacity(count),
+        extended_pointers: Vec::new(),
+        details: Vec::with_capacity(count),
         strings: Vec::new(),
         contents: Vec::with_capacity(count),
     });
     let exception = match &outcome.failure {
-        Some(failure) => owned.keep(&failure.message),
-        None => ptr::null(),
+        Some(failure) if outcome.is_masked => owned.keep(&failure.message),
+        _ => ptr::null(),
     };
     for barcode in &outcome.barcodes {
         owned.add(barcode, exception);
     }
-    // All are in place and none of the vectors grows any more: now their addresses hold.
-    let places = owned.places.as_mut_ptr();
-    for (i, result) in owned.results.iter_mut().enumerate() {
-        result.localizationResult = places.wrapping_add(i);
-    }
-    let results = owned.results.as_mut_ptr();
-    owned.pointers = (0..count).map(|i| results.wrapping_add(i)).collect();
-    owned.array.resultsCount = c_int::try_from(count).unwrap_or(c_int::MAX);
-    owned.array.results = owned.pointers.as_mut_ptr();
+    owned.connect();
     Box::into_raw(owned).cast()
 }
 
@@ -82,48 +71,103 @@ impl Owned {
     fn add(&mut self, barcode: &Decoded, exception: *const c_char) {
         let text = self.keep(&barcode.text);
         let name = self.keep(&barcode.format_name);
+        let region = self.keep(&barcode.region);
         let empty = self.keep("");
         // A NUL behind the content costs nothing and saves those who take it for a string.
         let mut content = barcode.bytes.clone();
         content.push(0);
-        let format = barcode.format.cast_signed();
-        let format_2 = if format == 0 { NON_STANDARD } else { 0 };
-        let (name_1, name_2) = if format == 0 { (empty, name) } else { (name, empty) };
-        self.places.push(LocalizationResult {
-            terminatePhase: RECOGNIZED,
-            barcodeFormat: format,
-            barcodeFormatString: name_1,
-            barcodeFormat_2: format_2,
-            barcodeFormatString_2: name_2,
-            corners: barcode.corners.map(|(x, y)| [x, y]),
-            angle: barcode.angle.rem_euclid(360),
-            moduleSize: 0,
-            pageNumber: 0,
-            regionName: empty,
-            documentName: empty,
-            resultCoordinateType: IN_PIXELS,
-            accompanyingTextBytes: empty,
-            accompanyingTextBytesLength: 0,
-            confidence: CONFIDENCE,
-            reserved: [0; 52],
-        });
+        let names = if barcode.format == 0 { (empty, name) } else { (name, empty) };
+        let details = DetailsInC::new(barcode);
+        self.places.push(place(barcode, names, region, empty));
+        self.extended.push(extended(barcode, names, &content, details.pointer(), empty));
         self.results.push(TextResult {
-            barcodeFormat: format,
-            barcodeFormatString: name_1,
-            barcodeFormat_2: format_2,
-            barcodeFormatString_2: name_2,
+            barcodeFormat: barcode.format.cast_signed(),
+            barcodeFormatString: names.0,
+            barcodeFormat_2: barcode.format_2.cast_signed(),
+            barcodeFormatString_2: names.1,
             barcodeText: text,
             barcodeBytes: content.as_ptr(),
-            barcodeBytesLength: c_int::try_from(barcode.bytes.len()).unwrap_or(c_int::MAX),
+            barcodeBytesLength: length(&barcode.bytes),
             localizationResult: ptr::null_mut(),
-            detailedResult: ptr::null_mut::<c_void>(),
-            resultsCount: 0,
+            detailedResult: details.pointer(),
+            resultsCount: 1,
             results: ptr::null_mut(),
             exception,
             isDPM: 0,
             isMirrored: c_int::from(barcode.is_mirrored),
             reserved: [0; 44],
         });
+        self.details.push(details);
         self.contents.push(content);
+    }
+
+    /// Lets the parts point to one another. All are in place, and none of the vectors grows any more.
+    fn connect(&mut self) {
+        let count = self.results.len();
+        let places = self.places.as_mut_ptr();
+        let extended = self.extended.as_mut_ptr();
+        self.extended_pointers = (0..count).map(|i| extended.wrapping_add(i)).collect();
+        let extended_pointers = self.extended_pointers.as_mut_ptr();
+        for (i, result) in self.results.iter_mut().enumerate() {
+            result.localizationResult = places.wrapping_add(i);
+            result.results = extended_pointers.wrapping_add(i);
+        }
+        let results = self.results.as_mut_ptr();
+        self.pointers = (0..count).map(|i| results.wrapping_add(i)).collect();
+        self.array.resultsCount = c_int::try_from(count).unwrap_or(c_int::MAX);
+        self.array.results = self.pointers.as_mut_ptr();
+    }
+}
+
+type Names = (*const c_char, *const c_char);
+
+fn length(bytes: &[u8]) -> c_int {
+    c_int::try_from(bytes.len()).unwrap_or(c_int::MAX)
+}
+
+fn place(barcode: &Decoded, names: Names, region: *const c_char, empty: *const c_char) -> LocalizationResult {
+    LocalizationResult {
+        terminatePhase: RECOGNIZED,
+        barcodeFormat: barcode.format.cast_signed(),
+        barcodeFormatString: names.0,
+        barcodeFormat_2: barcode.format_2.cast_signed(),
+        barcodeFormatString_2: names.1,
+        corners: barcode.corners.map(|(x, y)| [x, y]),
+        angle: barcode.angle,
+        moduleSize: barcode.module_pixels,
+        pageNumber: barcode.page.cast_signed(),
+        regionName: region,
+        documentName: empty,
+        resultCoordinateType: UNITS[usize::from(barcode.is_in_percent)],
+        accompanyingTextBytes: empty,
+        accompanyingTextBytesLength: 0,
+        confidence: barcode.confidence,
+        reserved: [0; 52],
+    }
+}
+
+fn extended(
+    barcode: &Decoded,
+    names: Names,
+    content: &[u8],
+    details: *const c_void,
+    empty: *const c_char,
+) -> ExtendedResult {
+    ExtendedResult {
+        resultType: 0,
+        barcodeFormat: barcode.format.cast_signed(),
+        barcodeFormatString: names.0,
+        barcodeFormat_2: barcode.format_2.cast_signed(),
+        barcodeFormatString_2: names.1,
+        confidence: barcode.confidence,
+        bytes: content.as_ptr(),
+        bytesLength: length(&barcode.bytes),
+        accompanyingTextBytes: empty,
+        accompanyingTextBytesLength: 0,
+        deformation: 0,
+        detailedResult: details,
+        samplingImage: SamplingImageData { bytes: ptr::null(), width: 0, height: 0 },
+        clarity: 0,
+        reserved: [0; 40],
     }
 }

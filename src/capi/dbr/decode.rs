@@ -1,0 +1,195 @@
+//! Decoding pictures, and what that gave.
+
+use std::ffi::{c_char, c_int, c_uchar, c_void};
+
+use seatmeter_protocol::error_code::ErrorCode;
+
+use super::layout::{ImageData, TextResultArray};
+use super::{bytes_from_c, enter, enter_or, needed_text, null_pointer, reader_from_c, results};
+use crate::capi::text::{path_from_c, text_from_c};
+use crate::error::{Error, Result};
+use crate::reader::{BITMAP_HEADER_BYTES, BitmapHeader, Outcome, Picture, PixelLayout};
+
+/// Decodes with a reader. Like this the reader, and then the picture, is looked at first.
+///
+/// # Safety
+/// `reader` is NULL or from `DBR_CreateInstance`; `template` is NULL or NUL-terminated.
+unsafe fn decode(reader: *mut c_void, picture: Picture<'_>, template: *const c_char) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { reader_from_c(reader)?.decode(picture, &text_from_c(template)) }
+}
+
+/// Decodes an image file and counts its barcodes.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; the strings are NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_DecodeFile(
+    barcodeReader: *mut c_void,
+    pFileName: *const c_char,
+    pTemplateName: *const c_char,
+) -> c_int {
+    enter(|| {
+        if pFileName.is_null() {
+            return Err(null_pointer("the file name"));
+        }
+        // SAFETY: not NULL, and NUL-terminated by the caller's promise.
+        let path = unsafe { path_from_c(pFileName) };
+        // SAFETY: the caller's promise.
+        unsafe { decode(barcodeReader, Picture::File(&path), pTemplateName) }
+    })
+}
+
+/// Decodes an image file in memory.
+///
+/// # Safety
+/// As `DBR_DecodeFile`; `pFileBytes` is NULL or good for reads of `fileSize` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_DecodeFileInMemory(
+    barcodeReader: *mut c_void,
+    pFileBytes: *const c_uchar,
+    fileSize: c_int,
+    pTemplateName: *const c_char,
+) -> c_int {
+    enter(|| {
+        let size = usize::try_from(fileSize).map_err(|_| negative("fileSize", fileSize))?;
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { bytes_from_c("the file", pFileBytes, size) }?;
+        // SAFETY: the caller's promise.
+        unsafe { decode(barcodeReader, Picture::Bytes(bytes), pTemplateName) }
+    })
+}
+
+/// Decodes pixels.
+///
+/// # Safety
+/// As `DBR_DecodeFile`; `pBufferBytes` is NULL or good for reads of the picture that the numbers say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_DecodeBuffer(
+    barcodeReader: *mut c_void,
+    pBufferBytes: *const c_uchar,
+    width: c_int,
+    height: c_int,
+    stride: c_int,
+    format: c_int,
+    pTemplateName: *const c_char,
+) -> c_int {
+    enter(|| {
+        let layout = PixelLayout::new(width, height, stride, format)?;
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { bytes_from_c("the buffer", pBufferBytes, layout.bytes()) }?;
+        // SAFETY: the caller's promise.
+        unsafe { decode(barcodeReader, Picture::Pixels(layout, bytes), pTemplateName) }
+    })
+}
+
+/// Decodes an image file in base64.
+///
+/// # Safety
+/// As `DBR_DecodeFile`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_DecodeBase64String(
+    barcodeReader: *mut c_void,
+    pBase64String: *const c_char,
+    pTemplateName: *const c_char,
+) -> c_int {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let text = unsafe { needed_text("the text", pBase64String) }?;
+        // SAFETY: the caller's promise.
+        unsafe { decode(barcodeReader, Picture::Base64(&text), pTemplateName) }
+    })
+}
+
+/// Decodes a bitmap with its header.
+///
+/// # Safety
+/// As `DBR_DecodeFile`; `hDIB` is NULL or good for reads of a header, and of as much as that says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_DecodeDIB(
+    barcodeReader: *mut c_void,
+    hDIB: *const c_void,
+    pTemplateName: *const c_char,
+) -> c_int {
+    enter(|| {
+        if hDIB.is_null() {
+            return Err(null_pointer("the bitmap"));
+        }
+        // SAFETY: not NULL, and a header by the caller's promise; bytes may be anywhere.
+        let header = BitmapHeader::understand(unsafe { &*hDIB.cast::<[u8; BITMAP_HEADER_BYTES]>() })?;
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { bytes_from_c("the bitmap", hDIB.cast(), header.bytes()) }?;
+        // SAFETY: the caller's promise.
+        unsafe { decode(barcodeReader, Picture::Bitmap(header, bytes), pTemplateName) }
+    })
+}
+
+/// Decodes pixels that say themselves how they lie.
+///
+/// # Safety
+/// As `DBR_DecodeFile`; `imageData` is NULL or good, and its bytes are NULL or as many as it says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_DecodeImageData(
+    barcodeReader: *mut c_void,
+    imageData: *const ImageData,
+    pTemplateName: *const c_char,
+) -> c_int {
+    enter(|| {
+        if imageData.is_null() {
+            return Err(null_pointer("the picture"));
+        }
+        // SAFETY: not NULL, and good by the caller's promise.
+        let data = unsafe { imageData.read_unaligned() };
+        let layout = PixelLayout::new(data.width, data.height, data.stride, data.format)?;
+        let length =
+            usize::try_from(data.bytesLength).map_err(|_| negative("bytesLength", data.bytesLength))?;
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { bytes_from_c("the picture's bytes", data.bytes, length) }?;
+        // SAFETY: the caller's promise.
+        unsafe { decode(barcodeReader, Picture::Pixels(layout, bytes), pTemplateName) }
+    })
+}
+
+/// Gives the results of the last decode call: an array also when there are none.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pResults` is NULL or good for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_GetAllTextResults(
+    barcodeReader: *mut c_void,
+    pResults: *mut *mut TextResultArray,
+) -> c_int {
+    enter(|| {
+        if pResults.is_null() {
+            return Err(null_pointer("the place for the results"));
+        }
+        // SAFETY: the caller's promise.
+        let reader = unsafe { reader_from_c(barcodeReader) };
+        let array = match &reader {
+            Ok(reader) => reader.with_outcome(results::into_c),
+            Err(_) => results::into_c(&Outcome::default()),
+        };
+        // SAFETY: not NULL, and good for writes by the caller's promise.
+        unsafe { pResults.write_unaligned(array) };
+        reader.map(|_| ())
+    })
+}
+
+/// Frees results and sets the caller's pointer to NULL.
+///
+/// # Safety
+/// `pResults` is NULL or points to NULL or to an array of this library that is not used afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_FreeTextResults(pResults: *mut *mut TextResultArray) {
+    enter_or((), || {
+        if !pResults.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe { results::free(pResults.replace(std::ptr::null_mut())) };
+        }
+        Ok(())
+    });
+}
+
+fn negative(name: &str, value: c_int) -> Error {
+    Error::new(ErrorCode::PARAMETER_VALUE_INVALID, format!("{name} is {value}; it must not be negative"))
+}

@@ -1,0 +1,92 @@
+//! Making and ending readers, and the pool of them.
+
+use std::ffi::{c_int, c_void};
+
+use super::layout::InstancePoolStatus;
+use super::{enter, enter_or, reader_from_c};
+use crate::capi::reader::SM_Reader;
+use crate::capi::spare;
+use crate::reader::{Hold, Reader};
+use crate::runtime::runtime;
+
+/// A reader in any case, as C++ `new` needs one: without a licence or seat its decode calls say why.
+#[unsafe(no_mangle)]
+pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
+    enter_or(std::ptr::null_mut(), || {
+        let mut reader = spare::vacant();
+        if let Ok(hold) = Hold::take() {
+            reader.0.occupy(hold);
+        }
+        Ok(Box::into_raw(reader).cast())
+    })
+}
+
+/// Gives the seat back and frees the reader. NULL does nothing.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`, and not used afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
+    enter_or((), || {
+        // SAFETY: the caller's promise.
+        if let Ok(reader) = unsafe { reader_from_c(barcodeReader) } {
+            // The thread that decodes its frames must be gone before the reader is. That there is none is no error.
+            let _ = reader.stop_frames();
+            // SAFETY: made by `Box::into_raw` where readers are made, and given up by the caller.
+            spare::end(unsafe { Box::from_raw(barcodeReader.cast::<SM_Reader>()) });
+        }
+        Ok(())
+    });
+}
+
+/// A reader from the instance pool, with its seat.
+#[unsafe(no_mangle)]
+pub extern "C" fn DBR_GetInstance() -> *mut c_void {
+    enter_or(std::ptr::null_mut(), || {
+        Ok(Box::into_raw(Box::new(SM_Reader(Reader::of_instance_pool()?))).cast())
+    })
+}
+
+/// Gives a reader back to the instance pool.
+///
+/// # Safety
+/// As `DBR_DestroyInstance`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_RecycleInstance(barcodeReader: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { DBR_DestroyInstance(barcodeReader) }
+}
+
+/// Whether a reader has a licence, and a seat where one is needed.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_IsInstanceValid(barcodeReader: *mut c_void) -> c_int {
+    // SAFETY: the caller's promise.
+    enter_or(0, || unsafe { reader_from_c(barcodeReader) }?.licensed().map(|_| 1))
+}
+
+/// How the instance pool stands.
+#[unsafe(no_mangle)]
+pub extern "C" fn DBR_GetInstancePoolStatus() -> InstancePoolStatus {
+    enter_or(InstancePoolStatus::default(), || {
+        let status = runtime().instances().status(runtime().licensed()?);
+        Ok(InstancePoolStatus {
+            authorizedInstancesCount: status.authorized,
+            remainingInstancesCount: status.remaining,
+            waitingCreationInstances: status.waiting,
+            totalWaitOccurrences: status.waits,
+        })
+    })
+}
+
+/// Settings of the instance pool.
+#[unsafe(no_mangle)]
+pub extern "C" fn DBR_SetMaxConcurrentInstanceCount(
+    countForThisDevice: c_int,
+    countForThisProcess: c_int,
+    timeOut: c_int,
+) -> c_int {
+    enter(|| runtime().instances().set(countForThisDevice, countForThisProcess, timeOut))
+}

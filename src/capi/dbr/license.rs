@@ -1,0 +1,204 @@
+//! Getting licensed: the functions of `seatmeter.h` under the names of the DBR API.
+
+use std::ffi::{c_char, c_int, c_void};
+
+use seatmeter_protocol::error_code::ErrorCode;
+
+use super::{enter, give_string, needed_text};
+use crate::capi::license::{
+    DM_DLSConnectionParameters, GetIdleInstancesCount, InitDLSConnectionParameters, InitLicenseFromDLS,
+    SM_SetDeviceFriendlyName, SM_SetStateDirectory,
+};
+use crate::capi::text::MessageBuffer;
+use crate::error::{Error, Result};
+use crate::reader::license_with_key;
+use crate::runtime::runtime;
+
+/// As `InitDLSConnectionParameters`.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_InitDLSConnectionParameters(
+    parameters: *mut DM_DLSConnectionParameters,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { InitDLSConnectionParameters(parameters) }
+}
+
+/// As `InitDLSConnectionParameters`.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_InitLTSConnectionParameters(
+    parameters: *mut DM_DLSConnectionParameters,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { InitDLSConnectionParameters(parameters) }
+}
+
+/// As `InitLicenseFromDLS`.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_InitLicenseFromDLS(
+    parameters: *mut DM_DLSConnectionParameters,
+    errorMsgBuffer: *mut c_char,
+    errorMsgBufferLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { InitLicenseFromDLS(parameters, errorMsgBuffer, errorMsgBufferLen) }
+}
+
+/// As `InitLicenseFromDLS`.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_InitLicenseFromLTS(
+    parameters: *mut DM_DLSConnectionParameters,
+    errorMsgBuffer: *mut c_char,
+    errorMsgBufferLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { InitLicenseFromDLS(parameters, errorMsgBuffer, errorMsgBufferLen) }
+}
+
+/// As `GetIdleInstancesCount`.
+#[unsafe(no_mangle)]
+pub extern "C" fn DBR_GetIdleInstancesCount() -> c_int {
+    GetIdleInstancesCount()
+}
+
+/// Gets this process licensed with a key alone.
+///
+/// # Safety
+/// `pLicense` is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_InitLicense(_barcodeReader: *mut c_void, pLicense: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { license(pLicense, c"".as_ptr()) })
+}
+
+/// Gets this process licensed with a key, from this server.
+///
+/// # Safety
+/// The strings are NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_InitLicenseFromServer(
+    _barcodeReader: *mut c_void,
+    pLicenseServer: *const c_char,
+    pLicenseKey: *const c_char,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { license(pLicenseKey, pLicenseServer) })
+}
+
+/// # Safety
+/// The strings are NULL or NUL-terminated.
+unsafe fn license(key: *const c_char, server: *const c_char) -> Result<()> {
+    // SAFETY: the caller's promise.
+    let (key, server) = unsafe { (needed_text("the key", key)?, needed_text("the server", server)?) };
+    // SAFETY: the strings of the defaults are static.
+    let defaults = unsafe { DM_DLSConnectionParameters::default().copy() }?;
+    license_with_key(&key, &server, &defaults)
+}
+
+/// A licence cannot be given in as a text.
+#[unsafe(no_mangle)]
+pub extern "C" fn DBR_InitLicenseFromLicenseContent(
+    _barcodeReader: *mut c_void,
+    _pLicenseKey: *const c_char,
+    _pLicenseContent: *const c_char,
+) -> c_int {
+    enter(|| Err(no_content()))
+}
+
+/// A licence cannot be given out as a text.
+///
+/// # Safety
+/// `content` is NULL or good for writes of `contentLen` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_OutputLicenseToString(
+    _barcodeReader: *mut c_void,
+    content: *mut c_char,
+    contentLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let buffer = unsafe { MessageBuffer::new(content, usize::try_from(contentLen).unwrap_or(0)) };
+    enter(|| {
+        buffer.write("");
+        Err(no_content())
+    })
+}
+
+/// A licence cannot be given out as a text.
+///
+/// # Safety
+/// `content` is NULL or good for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_OutputLicenseToStringPtr(
+    _barcodeReader: *mut c_void,
+    content: *mut *mut c_char,
+) -> c_int {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        unsafe { give_string(content, "") }?;
+        Err(no_content())
+    })
+}
+
+/// Frees a string of this library.
+///
+/// # Safety
+/// As `DBR_FreeString`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_FreeLicenseString(content: *mut *mut c_char) {
+    // SAFETY: the caller's promise.
+    unsafe { super::DBR_FreeString(content) }
+}
+
+/// As `SM_SetDeviceFriendlyName`.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_SetDeviceFriendlyName(name: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { SM_SetDeviceFriendlyName(name) }
+}
+
+/// As `SM_SetStateDirectory`.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_SetLicenseCachePath(directoryPath: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { SM_SetStateDirectory(directoryPath) }
+}
+
+/// The client UUID of this device.
+///
+/// # Safety
+/// `uuid` is NULL or good for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_GetDeviceUUID(uuidGenerationMethod: c_int, uuid: *mut *mut c_char) -> c_int {
+    enter(|| {
+        if !matches!(uuidGenerationMethod, 1 | 2) {
+            let message =
+                format!("uuidGenerationMethod {uuidGenerationMethod} is not 1 (random) or 2 (hardware)");
+            return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
+        }
+        // SAFETY: the caller's promise.
+        unsafe { give_string(uuid, &runtime().device_uuid()?) }
+    })
+}
+
+fn no_content() -> Error {
+    let message =
+        "a licence is what the server signs for this device, and is kept there: use InitLicenseFromDLS";
+    Error::new(ErrorCode::LICENSE_INTERFACE_CONFLICT, message)
+}

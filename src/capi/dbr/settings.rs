@@ -1,0 +1,401 @@
+//! Settings, templates and arguments of modes.
+
+use std::ffi::{c_char, c_int, c_void};
+
+use seatmeter_protocol::error_code::ErrorCode;
+
+use super::layout::PublicRuntimeSettings;
+use super::{enter, give_string, needed_text, null_pointer, reader_from_c};
+use crate::capi::text::{MessageBuffer, path_from_c, text_from_c};
+use crate::capi::{enter_or, enter_with};
+use crate::error::{Error, Result};
+use crate::reader::reading_error::GET_MODE_ARGUMENT_ERROR;
+use crate::reader::{Conflict, Profiles, read_file};
+
+/// Lets the settings of a reader be seen or changed.
+///
+/// # Safety
+/// `reader` is NULL or from `DBR_CreateInstance`.
+unsafe fn with_profiles<T>(reader: *mut c_void, change: impl FnOnce(&mut Profiles) -> T) -> Result<T> {
+    // SAFETY: the caller's promise.
+    Ok(unsafe { reader_from_c(reader) }?.with_profiles(change))
+}
+
+/// # Safety
+/// `buffer` is NULL or good for writes of `length` bytes as long as this is in use.
+unsafe fn message_buffer(buffer: *mut c_char, length: c_int) -> MessageBuffer {
+    // SAFETY: the caller's promise.
+    unsafe { MessageBuffer::new(buffer, usize::try_from(length).unwrap_or(0)) }
+}
+
+/// The settings in use.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or good for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_GetRuntimeSettings(
+    barcodeReader: *mut c_void,
+    pSettings: *mut PublicRuntimeSettings,
+) -> c_int {
+    enter(|| {
+        if pSettings.is_null() {
+            return Err(null_pointer("the place for the settings"));
+        }
+        // SAFETY: the caller's promise.
+        let words = unsafe { with_profiles(barcodeReader, |p| *p.current().settings().words()) }?;
+        // SAFETY: not NULL, and good for writes by the caller's promise.
+        unsafe { pSettings.write_unaligned(PublicRuntimeSettings { words }) };
+        Ok(())
+    })
+}
+
+/// Changes the settings in use.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or good; `errorMsgBuffer` is NULL or good
+/// for writes of `errorMsgBufferLen` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_UpdateRuntimeSettings(
+    barcodeReader: *mut c_void,
+    pSettings: *const PublicRuntimeSettings,
+    errorMsgBuffer: *mut c_char,
+    errorMsgBufferLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let buffer = unsafe { message_buffer(errorMsgBuffer, errorMsgBufferLen) };
+    let body = || {
+        if pSettings.is_null() {
+            return Err(null_pointer("the settings"));
+        }
+        // SAFETY: not NULL, and good by the caller's promise.
+        let words = unsafe { pSettings.read_unaligned() }.words;
+        // SAFETY: the caller's promise.
+        unsafe { with_profiles(barcodeReader, |profiles| profiles.current_mut().update(words)) }?
+    };
+    enter_with(body, |message| buffer.write(message))
+}
+
+/// Everything as in a new reader.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_ResetRuntimeSettings(barcodeReader: *mut c_void) -> c_int {
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { with_profiles(barcodeReader, Profiles::reset) })
+}
+
+/// What takes a text of templates: `Profiles::initialize` or `Profiles::append`.
+type Take = fn(&mut Profiles, &str, Conflict) -> Result<()>;
+
+/// # Safety
+/// As `DBR_UpdateRuntimeSettings`; `content` is NULL or NUL-terminated.
+unsafe fn take_text(
+    take: Take,
+    reader: *mut c_void,
+    content: *const c_char,
+    conflict: c_int,
+    buffer: &MessageBuffer,
+) -> c_int {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let text = unsafe { needed_text("the text", content) }?;
+        let conflict = Conflict::from_number(conflict)?;
+        // SAFETY: the caller's promise.
+        unsafe { with_profiles(reader, |profiles| take(profiles, &text, conflict)) }?
+    };
+    enter_with(body, |message| buffer.write(message))
+}
+
+/// # Safety
+/// As [`take_text`].
+unsafe fn take_file(
+    take: Take,
+    reader: *mut c_void,
+    path: *const c_char,
+    conflict: c_int,
+    buffer: &MessageBuffer,
+) -> c_int {
+    let body = || {
+        if path.is_null() {
+            return Err(null_pointer("the path"));
+        }
+        // SAFETY: not NULL, and NUL-terminated by the caller's promise.
+        let bytes = read_file(&unsafe { path_from_c(path) })?;
+        let text = String::from_utf8_lossy(&bytes);
+        // A mark of the byte order in front is of some editors.
+        let text = text.trim_start_matches('\u{feff}');
+        let conflict = Conflict::from_number(conflict)?;
+        // SAFETY: the caller's promise.
+        unsafe { with_profiles(reader, |profiles| take(profiles, text, conflict)) }?
+    };
+    enter_with(body, |message| buffer.write(message))
+}
+
+/// Starts anew with the templates of a file.
+///
+/// # Safety
+/// As `DBR_UpdateRuntimeSettings`; `pFilePath` is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_InitRuntimeSettingsWithFile(
+    barcodeReader: *mut c_void,
+    pFilePath: *const c_char,
+    conflictMode: c_int,
+    errorMsgBuffer: *mut c_char,
+    errorMsgBufferLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let buffer = message_buffer(errorMsgBuffer, errorMsgBufferLen);
+        take_file(Profiles::initialize, barcodeReader, pFilePath, conflictMode, &buffer)
+    }
+}
+
+/// Starts anew with the templates of a text.
+///
+/// # Safety
+/// As `DBR_InitRuntimeSettingsWithFile`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_InitRuntimeSettingsWithString(
+    barcodeReader: *mut c_void,
+    content: *const c_char,
+    conflictMode: c_int,
+    errorMsgBuffer: *mut c_char,
+    errorMsgBufferLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let buffer = message_buffer(errorMsgBuffer, errorMsgBufferLen);
+        take_text(Profiles::initialize, barcodeReader, content, conflictMode, &buffer)
+    }
+}
+
+/// Adds the templates of a file.
+///
+/// # Safety
+/// As `DBR_InitRuntimeSettingsWithFile`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_AppendTplFileToRuntimeSettings(
+    barcodeReader: *mut c_void,
+    pFilePath: *const c_char,
+    conflictMode: c_int,
+    errorMsgBuffer: *mut c_char,
+    errorMsgBufferLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let buffer = message_buffer(errorMsgBuffer, errorMsgBufferLen);
+        take_file(Profiles::append, barcodeReader, pFilePath, conflictMode, &buffer)
+    }
+}
+
+/// Adds the templates of a text.
+///
+/// # Safety
+/// As `DBR_InitRuntimeSettingsWithFile`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_AppendTplStringToRuntimeSettings(
+    barcodeReader: *mut c_void,
+    content: *const c_char,
+    conflictMode: c_int,
+    errorMsgBuffer: *mut c_char,
+    errorMsgBufferLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let buffer = message_buffer(errorMsgBuffer, errorMsgBufferLen);
+        take_text(Profiles::append, barcodeReader, content, conflictMode, &buffer)
+    }
+}
+
+/// How many templates there are; -1 for NULL.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_GetParameterTemplateCount(barcodeReader: *mut c_void) -> c_int {
+    // SAFETY: the caller's promise.
+    let count = || unsafe { with_profiles(barcodeReader, |profiles| profiles.count()) };
+    enter_or(-1, || Ok(c_int::try_from(count()?).unwrap_or(c_int::MAX)))
+}
+
+/// The name of a template.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `nameBuffer` is NULL or good for writes of `nameBufferLen`
+/// bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_GetParameterTemplateName(
+    barcodeReader: *mut c_void,
+    index: c_int,
+    nameBuffer: *mut c_char,
+    nameBufferLen: c_int,
+) -> c_int {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let name = unsafe { with_profiles(barcodeReader, |p| p.name(index).map(str::to_owned)) }??;
+        // SAFETY: the caller's promise.
+        unsafe { put_text(nameBuffer, nameBufferLen, &name, ErrorCode::PARAMETER_VALUE_INVALID) }
+    })
+}
+
+/// Writes a whole text into the caller's buffer.
+///
+/// # Safety
+/// `buffer` is NULL or good for writes of `length` bytes.
+unsafe fn put_text(buffer: *mut c_char, length: c_int, text: &str, too_short: ErrorCode) -> Result<()> {
+    if buffer.is_null() {
+        return Err(null_pointer("the buffer"));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { message_buffer(buffer, length) }.write(text);
+    if usize::try_from(length).is_ok_and(|length| length > text.len()) {
+        return Ok(());
+    }
+    let message = format!("the buffer has {length} bytes; {} are needed", text.len() + 1);
+    Err(Error::new(too_short, message))
+}
+
+/// The settings in use as the text of a template.
+///
+/// # Safety
+/// `reader` is NULL or from `DBR_CreateInstance`; `name` is NULL or NUL-terminated.
+unsafe fn text_of(reader: *mut c_void, name: *const c_char) -> Result<String> {
+    // SAFETY: the caller's promise.
+    let name = unsafe { text_from_c(name) };
+    let name = if name.is_empty() { "CurrentRuntimeSettings" } else { &name };
+    // SAFETY: the caller's promise.
+    unsafe { with_profiles(reader, |profiles| profiles.text(name)) }
+}
+
+/// The settings in use as a text, in the caller's buffer.
+///
+/// # Safety
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `content` is NULL or good for writes of `contentLen` bytes;
+/// `pSettingsName` is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_OutputSettingsToString(
+    barcodeReader: *mut c_void,
+    content: *mut c_char,
+    contentLen: c_int,
+    pSettingsName: *const c_char,
+) -> c_int {
+    enter(|| {
+        // SAFETY: the caller's promise.
+        let text = unsafe { text_of(barcodeReader, pSettingsName) }?;
+        // SAFETY: the caller's promise.
+        unsafe { put_text(content, contentLen, &text, ErrorCode::PARAMETER_VALUE_INVALID) }
+    })
+}
+
+/// The settings in use as a text, to be freed with `DBR_FreeSettingsString`.
+///
+/// # Safety
+/// As `DBR_OutputSettingsToString`; `content` is NULL or good for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_OutputSettingsToStringPtr(
+    barcodeReader: *mut c_void,
+    content: *mut *mut c_char,
+    pSettingsName: *const c_char,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { give_string(content, &text_of(barcodeReader, pSettingsName)?) })
+}
+
+/// Frees a string of this library.
+///
+/// # Safety
+/// As `DBR_FreeString`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_FreeSettingsString(content: *mut *mut c_char) {
+    // SAFETY: the caller's promise.
+    unsafe { super::DBR_FreeString(content) }
+}
+
+/// The settings in use as a text, in a file.
+///
+/// # Safety
+/// As `DBR_OutputSettingsToString`; `pFilePath` is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_OutputSettingsToFile(
+    barcodeReader: *mut c_void,
+    pFilePath: *const c_char,
+    pSettingsName: *const c_char,
+) -> c_int {
+    enter(|| {
+        if pFilePath.is_null() {
+            return Err(null_pointer("the path"));
+        }
+        // SAFETY: the caller's promise.
+        let (path, text) = unsafe { (path_from_c(pFilePath), text_of(barcodeReader, pSettingsName)?) };
+        std::fs::write(&path, text).map_err(|e| {
+            Error::new(ErrorCode::FILE_NOT_FOUND, format!("{} cannot be written: {e}", path.display()))
+        })
+    })
+}
+
+/// Sets an argument of a mode.
+///
+/// # Safety
+/// As `DBR_UpdateRuntimeSettings`; the strings are NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_SetModeArgument(
+    barcodeReader: *mut c_void,
+    pModesName: *const c_char,
+    index: c_int,
+    pArgumentName: *const c_char,
+    pArgumentValue: *const c_char,
+    errorMsgBuffer: *mut c_char,
+    errorMsgBufferLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let buffer = unsafe { message_buffer(errorMsgBuffer, errorMsgBufferLen) };
+    let body = || {
+        // SAFETY: the caller's promise.
+        let [modes, name, value] = unsafe { argument_texts([pModesName, pArgumentName, pArgumentValue]) }?;
+        let set = |profiles: &mut Profiles| profiles.current_mut().set_argument(&modes, index, &name, &value);
+        // SAFETY: the caller's promise.
+        unsafe { with_profiles(barcodeReader, set) }?
+    };
+    enter_with(body, |message| buffer.write(message))
+}
+
+/// # Safety
+/// The strings are NULL or NUL-terminated.
+unsafe fn argument_texts<const COUNT: usize>(texts: [*const c_char; COUNT]) -> Result<[String; COUNT]> {
+    if texts.iter().any(|text| text.is_null()) {
+        return Err(null_pointer("the name of the modes, or the argument"));
+    }
+    // SAFETY: the caller's promise.
+    Ok(texts.map(|text| unsafe { text_from_c(text) }))
+}
+
+/// An argument of a mode.
+///
+/// # Safety
+/// As `DBR_SetModeArgument`; `valueBuffer` is NULL or good for writes of `valueBufferLen` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn DBR_GetModeArgument(
+    barcodeReader: *mut c_void,
+    pModesName: *const c_char,
+    index: c_int,
+    pArgumentName: *const c_char,
+    valueBuffer: *mut c_char,
+    valueBufferLen: c_int,
+    errorMsgBuffer: *mut c_char,
+    errorMsgBufferLen: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let buffer = unsafe { message_buffer(errorMsgBuffer, errorMsgBufferLen) };
+    let body = || {
+        // SAFETY: the caller's promise.
+        let [modes, name] = unsafe { argument_texts([pModesName, pArgumentName]) }?;
+        let get =
+            |profiles: &mut Profiles| profiles.current().argument(&modes, index, &name).map(str::to_owned);
+        // SAFETY: the caller's promise.
+        let value = unsafe { with_profiles(barcodeReader, get) }??;
+        // SAFETY: the caller's promise.
+        unsafe { put_text(valueBuffer, valueBufferLen, &value, GET_MODE_ARGUMENT_ERROR) }
+    };
+    enter_with(body, |message| buffer.write(message))
+}

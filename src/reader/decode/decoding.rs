@@ -1,0 +1,212 @@
+//! Decoding under the licence: read, decode, filter, count, and only then show.
+//!
+//! Without a licence or seat the picture is decoded all the same, nothing is counted, and every text is
+//! masked with `*`: users of this API see that it would work, and what is missing.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use seatmeter_protocol::error_code::ErrorCode;
+
+use super::bitmap::BitmapHeader;
+use super::engine::{DecodeEngine, Decoded, Details, GrayImage};
+use super::image_file::{for_each_page, read_file};
+use super::pixels::PixelLayout;
+use super::profile::Profile;
+use super::reading_error::{RECOGNITION_TIMEOUT, explained};
+use super::search::{Found, read_page};
+use super::templates::Profiles;
+use super::zxing::ZxingEngine;
+use crate::error::{Error, Result};
+use crate::reader::Reader;
+use crate::usage::Barcode;
+
+/// Padding may be there or not, as in data URLs.
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The engine, how it is used, and what its last call gave.
+pub struct Decoding {
+    engine: Box<dyn DecodeEngine>,
+    profiles: Profiles,
+    outcome: Outcome,
+}
+
+/// What a decode call gave.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The barcodes; masked when there was no right to read them.
+    pub barcodes: Vec<Decoded>,
+    /// Why they are masked, why there are none, or why there may be more.
+    pub failure: Option<Error>,
+    /// Whether they are masked.
+    pub is_masked: bool,
+}
+
+/// What to decode.
+#[derive(Clone, Copy, Debug)]
+pub enum Picture<'a> {
+    /// An image file.
+    File(&'a Path),
+    /// An image file in memory.
+    Bytes(&'a [u8]),
+    /// An image file in base64.
+    Base64(&'a str),
+    /// Pixels.
+    Pixels(PixelLayout, &'a [u8]),
+    /// A bitmap, with its header.
+    Bitmap(BitmapHeader, &'a [u8]),
+}
+
+impl Default for Decoding {
+    fn default() -> Self {
+        Self { engine: Box::new(ZxingEngine), profiles: Profiles::default(), outcome: Outcome::default() }
+    }
+}
+
+impl Outcome {
+    fn of(barcodes: Vec<Decoded>) -> Self {
+        Self { barcodes, failure: None, is_masked: false }
+    }
+
+    /// Nothing could be read.
+    pub(super) fn unread(failure: Error) -> Self {
+        Self { barcodes: Vec::new(), failure: Some(failure), is_masked: false }
+    }
+
+    /// The barcodes are there, but not to be read.
+    pub(super) fn masked(barcodes: Vec<Decoded>, failure: Error) -> Self {
+        Self { barcodes: masked(barcodes), failure: Some(failure), is_masked: true }
+    }
+
+    /// The barcodes of a search; counts them by `count`.
+    pub(super) fn counted(found: Found, count: impl FnOnce(&[Barcode<'_>]) -> Result<u64>) -> Self {
+        let barcodes = found.barcodes;
+        let keys: Vec<Barcode<'_>> =
+            barcodes.iter().map(|b| Barcode { format: b.format, bytes: &b.bytes }).collect();
+        match count(&keys) {
+            Ok(_) if found.is_cut_short => {
+                Self { failure: Some(explained(RECOGNITION_TIMEOUT)), ..Self::of(barcodes) }
+            }
+            Ok(_) => Self::of(barcodes),
+            Err(failure) => Self::masked(barcodes, failure),
+        }
+    }
+}
+
+impl Reader {
+    /// Decodes a picture with the settings in use, or with those of a template; what it gave is kept until the next
+    /// call.
+    ///
+    /// # Errors
+    /// -10036 for an unknown template; the licence's error; the picture's; -10026 when the time was too short.
+    pub fn decode(&self, picture: Picture<'_>, template: &str) -> Result<()> {
+        let licensed = self.licensed();
+        let mut slot = self.decoding.lock();
+        let Decoding { engine, profiles, outcome } = &mut **slot.get_or_insert_default();
+        // What the last call gave must not be taken for what this one gives.
+        *outcome = Outcome::default();
+        let found = profiles.named(template).and_then(|profile| search(&mut **engine, profile, picture));
+        *outcome = match (licensed, found) {
+            (Ok(_), Err(failure)) => Outcome::unread(failure),
+            (Err(_), Err(failure)) if failure.code == super::reading_error::TEMPLATE_NAME_INVALID => {
+                Outcome::unread(failure)
+            }
+            (Err(failure), found) => {
+                Outcome::masked(found.map(|found| found.barcodes).unwrap_or_default(), failure)
+            }
+            (Ok(_), Ok(found)) => Outcome::counted(found, |barcodes| self.count_image(barcodes)),
+        };
+        outcome.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Shows what the last decode call gave.
+    pub fn with_outcome<T>(&self, show: impl FnOnce(&Outcome) -> T) -> T {
+        match self.decoding.lock().as_ref() {
+            Some(decoding) => show(&decoding.outcome),
+            None => show(&Outcome::default()),
+        }
+    }
+
+    /// Lets settings and templates be seen and changed.
+    pub fn with_profiles<T>(&self, change: impl FnOnce(&mut Profiles) -> T) -> T {
+        change(&mut self.decoding.lock().get_or_insert_default().profiles)
+    }
+}
+
+/// Searches all pages of a picture.
+fn search(engine: &mut dyn DecodeEngine, profile: &Profile, picture: Picture<'_>) -> Result<Found> {
+    match picture {
+        Picture::File(path) => search_file(engine, profile, &read_file(path)?),
+        Picture::Bytes(bytes) => search_file(engine, profile, bytes),
+        Picture::Base64(text) => search_file(engine, profile, &from_base64(text)?),
+        Picture::Pixels(layout, bytes) => search_image(engine, profile, &layout.gray(bytes)?),
+        Picture::Bitmap(header, bytes) => search_image(engine, profile, &header.gray(bytes)?),
+    }
+}
+
+fn search_file(engine: &mut dyn DecodeEngine, profile: &Profile, bytes: &[u8]) -> Result<Found> {
+    let mut all = Found::default();
+    let mut number = 0;
+    for_each_page(bytes, &mut |image| {
+        let mut page = search_image(engine, profile, &image)?;
+        page.barcodes.iter_mut().for_each(|barcode| barcode.page = number);
+        number += 1;
+        all.barcodes.append(&mut page.barcodes);
+        all.is_cut_short |= page.is_cut_short;
+        Ok(true)
+    })?;
+    Ok(all)
+}
+
+/// Searches one picture.
+pub(super) fn search_image(
+    engine: &mut dyn DecodeEngine,
+    profile: &Profile,
+    image: &GrayImage<'_>,
+) -> Result<Found> {
+    // Who stops before recognition gets nothing to be recognised, and so to be counted.
+    if profile.settings().is_recognizing() { read_page(engine, profile, image) } else { Ok(Found::default()) }
+}
+
+fn from_base64(text: &str) -> Result<Vec<u8>> {
+    // Of a data URL the content is behind the comma, which base64 itself has not.
+    let content = text.rsplit(',').next().unwrap_or_default();
+    let content: Vec<u8> = content.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    BASE64
+        .decode(content)
+        .map_err(|e| Error::new(ErrorCode::IMAGE_READ_FAILED, format!("the text is not base64: {e}")))
+}
+
+fn masked(mut barcodes: Vec<Decoded>) -> Vec<Decoded> {
+    for barcode in &mut barcodes {
+        barcode.text = "*".repeat(barcode.text.chars().count());
+        barcode.bytes = barcode.text.clone().into_bytes();
+        if matches!(barcode.details, Details::Linear { .. }) {
+            // Check digits, and start and stop characters, are part of the text.
+            barcode.details = Details::Linear { start: Vec::new(), stop: Vec::new(), check: Vec::new() };
+        }
+    }
+    barcodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_may_have_white_space_a_data_url_in_front_and_no_padding() {
+        for text in ["aGVsbG8h", "aGVs\r\nbG8h ", "data:image/png;base64,aGVsbG8h"] {
+            assert_eq!(from_base64(text).unwrap(), b"hello!");
+        }
+        assert_eq!(from_base64("aGVsbG8").unwrap(), b"hello");
+        assert_eq!(from_base64("aGVsbG8=").unwrap(), b"hello");
+        assert_eq!(from_base64("a*b").unwrap_err().code, ErrorCode::IMAGE_READ_FAILED);
+    }
+}

@@ -1,0 +1,187 @@
+//! What of the engine's results is given out, in which order and in which units. What is dropped here is not counted.
+
+use super::engine::{Decoded, GrayImage};
+use super::settings::Settings;
+use super::zxing::ITF;
+
+const BY_CONFIDENCE: i32 = 1;
+const BY_POSITION: i32 = 2;
+const BY_FORMAT: i32 = 4;
+
+/// The least confidence that the engine gives: two lines of a linear symbol without a check digit.
+const LEAST_CONFIDENCE: i32 = 60;
+
+/// Whether a barcode is one of those that are asked for.
+pub(super) fn is_wanted(barcode: &Decoded, settings: &Settings, image: &GrayImage<'_>) -> bool {
+    let (formats, formats_2) = settings.formats();
+    let has_format = (barcode.format & formats) | (barcode.format_2 & formats_2) != 0;
+    has_format
+        && barcode.confidence >= settings.confidence_min()
+        && barcode.text.chars().count() >= settings.text_length_min()
+        && is_off_the_border(barcode, settings.border_distance_min(), image)
+}
+
+fn is_off_the_border(barcode: &Decoded, distance: i32, image: &GrayImage<'_>) -> bool {
+    let (width, height) = (image.width.cast_signed(), image.height.cast_signed());
+    distance == 0
+        || barcode
+            .corners
+            .iter()
+            .all(|(x, y)| *x >= distance && *y >= distance && *x < width - distance && *y < height - distance)
+}
+
+/// Whether the engine may stop by itself when it has enough, because nothing of that is dropped.
+pub(super) fn drop_nothing_more(settings: &Settings) -> bool {
+    settings.text_length_min() <= 1
+        && settings.confidence_min() <= LEAST_CONFIDENCE
+        && settings.border_distance_min() == 0
+}
+
+/// Drops parts of an ITF symbol that were read as a symbol: it has no check digit, and any part of it is one.
+pub(super) fn drop_fragments(barcodes: &mut Vec<Decoded>) {
+    let whole: Vec<Decoded> = barcodes.iter().filter(|one| one.format == ITF).cloned().collect();
+    if whole.len() < 2 {
+        return;
+    }
+    barcodes.retain(|part| {
+        let is_part_of = |other: &Decoded| {
+            other.bytes.len() > part.bytes.len()
+                && other.bytes.windows(part.bytes.len()).any(|window| window == part.bytes)
+                && is_within(part, other)
+        };
+        part.format != ITF || !whole.iter().any(is_part_of)
+    });
+}
+
+/// Whether one lies where the other may reach to: its corners are those of the lines in which it was read, not of its bars.
+fn is_within(inner: &Decoded, outer: &Decoded) -> bool {
+    let middle = |of: fn(&(i32, i32)) -> i32| inner.corners.iter().map(of).map(i64::from).sum::<i64>() / 4;
+    let [(left, top), (right, bottom), ..] = outer.corners;
+    let reach = i64::from((right - left).abs().max((bottom - top).abs())) / 2;
+    let covers = |of: fn(&(i32, i32)) -> i32, at: i64| {
+        let bounds = outer.corners.iter().map(of).map(i64::from);
+        bounds.clone().min().is_some_and(|least| least - reach <= at)
+            && bounds.max().is_some_and(|most| at <= most + reach)
+    };
+    covers(|corner| corner.0, middle(|corner| corner.0))
+        && covers(|corner| corner.1, middle(|corner| corner.1))
+}
+
+/// Whether two results are one barcode: seen in two regions, or in two passes.
+pub(super) fn is_same(a: &Decoded, b: &Decoded) -> bool {
+    let center = |barcode: &Decoded| {
+        let sum = barcode
+            .corners
+            .iter()
+            .fold((0_i64, 0_i64), |(x, y), corner| (x + i64::from(corner.0), y + i64::from(corner.1)));
+        (sum.0 / 4, sum.1 / 4)
+    };
+    let ((ax, ay), (bx, by)) = (center(a), center(b));
+    let [(left, top), _, (right, bottom), _] = a.corners;
+    let reach = i64::from((right - left).abs().max((bottom - top).abs())).max(8) / 2;
+    a.format == b.format && a.bytes == b.bytes && (ax - bx).abs() <= reach && (ay - by).abs() <= reach
+}
+
+/// Sorts as the settings say.
+pub(super) fn sort(barcodes: &mut [Decoded], settings: &Settings) {
+    let top_left = |barcode: &Decoded| {
+        let top = barcode.corners.iter().map(|(_, y)| *y).min();
+        let left = barcode.corners.iter().map(|(x, _)| *x).min();
+        (top, left)
+    };
+    barcodes.sort_by(|a, b| {
+        let by = |mode: &i32| match *mode {
+            BY_CONFIDENCE => b.confidence.cmp(&a.confidence),
+            BY_POSITION => top_left(a).cmp(&top_left(b)),
+            BY_FORMAT => a.format_name.cmp(&b.format_name),
+            _ => std::cmp::Ordering::Equal,
+        };
+        settings.order().iter().map(by).fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+    });
+}
+
+/// Gives corners the unit that the settings ask for.
+pub(super) fn give_unit(barcodes: &mut [Decoded], settings: &Settings, image: &GrayImage<'_>) {
+    if !settings.is_in_percent() {
+        return;
+    }
+    let percent = |pixels: i32, length: u32| {
+        let length = i64::from(length.max(1));
+        i32::try_from((i64::from(pixels) * 100 + length / 2) / length).unwrap_or(0)
+    };
+    for barcode in barcodes {
+        barcode.is_in_percent = true;
+        barcode.corners = barcode.corners.map(|(x, y)| (percent(x, image.width), percent(y, image.height)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::decode::settings_table::word;
+
+    fn settings(changes: &[(usize, i32)]) -> Settings {
+        let mut words = *Settings::default().words();
+        for (at, value) in changes {
+            words[*at] = *value;
+        }
+        Settings::checked(words).unwrap()
+    }
+
+    fn barcode(format: u32, text: &str, x: i32, y: i32) -> Decoded {
+        Decoded {
+            format,
+            text: text.into(),
+            bytes: text.into(),
+            corners: [(x, y), (x + 10, y), (x + 10, y + 10), (x, y + 10)],
+            confidence: 80,
+            ..Decoded::default()
+        }
+    }
+
+    fn image() -> GrayImage<'static> {
+        GrayImage { width: 200, height: 100, pixels: vec![0; 20_000].into() }
+    }
+
+    #[test]
+    fn each_filter_drops_what_it_is_for() {
+        let wanted =
+            |changes: &[(usize, i32)]| is_wanted(&barcode(0x20, "12345", 5, 5), &settings(changes), &image());
+        assert!(wanted(&[]));
+        assert!(!wanted(&[(word::FORMATS, 0x40)]) && wanted(&[(word::FORMATS, 0x60)]));
+        assert!(!wanted(&[(word::CONFIDENCE_MIN, 81)]) && wanted(&[(word::CONFIDENCE_MIN, 80)]));
+        assert!(!wanted(&[(word::TEXT_LENGTH_MIN, 6)]) && wanted(&[(word::TEXT_LENGTH_MIN, 5)]));
+        assert!(!wanted(&[(word::BORDER_DISTANCE, 6)]) && wanted(&[(word::BORDER_DISTANCE, 5)]));
+        let other = Decoded { format: 0, format_2: 1, ..barcode(0, "1", 5, 5) };
+        assert!(!is_wanted(&other, &settings(&[]), &image()));
+        assert!(is_wanted(&other, &settings(&[(word::FORMATS_2, 1)]), &image()));
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_settings() {
+        let mut all = [barcode(1, "low", 0, 50), barcode(1, "right", 90, 10), barcode(1, "left", 10, 10)];
+        sort(&mut all, &settings(&[]));
+        assert_eq!(all.each_ref().map(|b| b.text.as_str()), ["left", "right", "low"]);
+        for (barcode, name) in all.iter_mut().zip(["C", "A", "B"]) {
+            barcode.format_name = name.into();
+        }
+        let by_format = [(word::ORDER_MODES, 4), (word::ORDER_MODES + 1, 0), (word::ORDER_MODES + 2, 0)];
+        sort(&mut all, &settings(&by_format));
+        assert_eq!(all.each_ref().map(|b| b.text.as_str()), ["right", "low", "left"]);
+    }
+
+    #[test]
+    fn percent_are_of_the_picture() {
+        let mut all = [barcode(1, "", 100, 50)];
+        give_unit(&mut all, &settings(&[(word::COORDINATE_TYPE, 2)]), &image());
+        assert_eq!(all[0].corners[0], (50, 50));
+        assert!(all[0].is_in_percent);
+    }
+
+    #[test]
+    fn the_same_content_elsewhere_is_another_barcode() {
+        assert!(is_same(&barcode(1, "A", 0, 0), &barcode(1, "A", 3, 0)));
+        assert!(!is_same(&barcode(1, "A", 0, 0), &barcode(1, "A", 50, 0)));
+        assert!(!is_same(&barcode(1, "A", 0, 0), &barcode(1, "B", 0, 0)));
+    }
+}

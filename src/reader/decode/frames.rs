@@ -1,0 +1,336 @@
+//! Decoding the frames of a sequence on a thread of the reader's own.
+//!
+//! | state | frames | thread |
+//! |---|---|---|
+//! | idle | none are taken | none |
+//! | running | wait in a queue; one too many takes the place of the oldest | decodes, then calls the listeners |
+//! | stopped | are dropped | ends after the frame that it is at; who stops waits for that, unless it is that thread itself |
+//! | of another process | belong to the parent of a fork | is not here: nothing is waited for |
+//!
+//! The thread is one of the two kinds that this library starts: a program asks for it, and it lives as long as the
+//! program wants frames decoded.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+use seatmeter_protocol::error_code::ErrorCode;
+
+use super::decoding::{Outcome, search_image};
+use super::pixels::PixelLayout;
+use super::profile::Profile;
+use super::reading_error::{FRAME_DECODING_THREAD_EXISTS, STOP_DECODING_THREAD_FAILED, explained};
+use super::zxing::ZxingEngine;
+use crate::error::{Error, Result};
+use crate::memory::block_all_signals;
+use crate::reader::Reader;
+use crate::runtime::{Runtime, runtime};
+use crate::usage::{Barcode, Repeats};
+
+/// Frames that wait at one time.
+const FRAMES_MAX: usize = 4096;
+
+/// Memory that waiting frames have together; one frame may be larger.
+const WAITING_BYTES_MAX: usize = 256 << 20;
+
+/// The engine needs little; the default of the system may be 8 MiB.
+const STACK_BYTES: usize = 2 << 20;
+
+/// Gets the number of a frame and what was in it.
+pub type OnResults = Arc<dyn Fn(i32, &Outcome) + Send + Sync>;
+
+/// Gets the number of a frame and of an error.
+pub type OnError = Arc<dyn Fn(i32, ErrorCode) + Send + Sync>;
+
+/// Who hears of frames.
+#[derive(Clone, Default)]
+pub struct Listeners {
+    /// Of all barcodes of each frame.
+    pub results: Option<OnResults>,
+    /// Of those that were not seen within the forget time.
+    pub unique: Option<OnResults>,
+    /// Of errors.
+    pub errors: Option<OnError>,
+}
+
+/// Listeners, and the thread while there is one.
+#[derive(Default)]
+pub(in crate::reader) struct Frames {
+    listeners: Listeners,
+    running: Option<Running>,
+}
+
+struct Running {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    runtime: &'static Runtime,
+}
+
+struct Shared {
+    layout: PixelLayout,
+    frames_max: usize,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<(i32, Vec<u8>)>,
+    /// Buffers of frames that are done, for the next ones.
+    spare: Vec<Vec<u8>>,
+    next: i32,
+    is_stopped: bool,
+}
+
+/// What a program asks of frame decoding.
+#[derive(Clone, Debug)]
+pub struct FrameOptions {
+    /// Frames that wait at one time.
+    pub queue_length: i32,
+    /// How frames look.
+    pub layout: PixelLayout,
+    /// Milliseconds after which a barcode counts again; else that of the reader.
+    pub forget_ms: Option<i32>,
+}
+
+impl Reader {
+    /// Chooses a listener.
+    ///
+    /// # Errors
+    /// -10049 while frames are being decoded.
+    pub fn listen(&self, choose: impl FnOnce(&mut Listeners)) -> Result<()> {
+        let mut slot = self.frames.lock();
+        let frames = slot.get_or_insert_default();
+        if frames.is_running() {
+            return Err(explained(FRAME_DECODING_THREAD_EXISTS));
+        }
+        choose(&mut frames.listeners);
+        Ok(())
+    }
+
+    /// Starts decoding frames, with the settings in use at each frame or with those of a template.
+    ///
+    /// # Errors
+    /// -10049 when frames are being decoded; -10036; -10038; -10000 when the system has no thread to give.
+    pub fn start_frames(&'static self, options: &FrameOptions, template: &str) -> Result<()> {
+        let fixed = self.with_profiles(|profiles| profiles.named(template).cloned())?;
+        let fixed = (!template.is_empty()).then_some(fixed);
+        let queue_length = usize::try_from(options.queue_length).map_err(|_| {
+            let message = format!("maxQueueLength is {}; it must not be negative", options.queue_length);
+            Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
+        })?;
+        let mut slot = self.frames.lock();
+        let frames = slot.get_or_insert_default();
+        if frames.is_running() {
+            return Err(explained(FRAME_DECODING_THREAD_EXISTS));
+        }
+        if let Some(ms) = options.forget_ms {
+            self.forget_time().set(ms)?;
+        }
+        let shared = Arc::new(Shared {
+            layout: options.layout,
+            frames_max: queue_length.clamp(1, FRAMES_MAX),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let work = Work { reader: self, shared: shared.clone(), fixed, listeners: frames.listeners.clone() };
+        let builder = std::thread::Builder::new().name("seatmeter-frames".into()).stack_size(STACK_BYTES);
+        let thread = builder
+            .spawn(move || work.run())
+            .map_err(|e| Error::new(ErrorCode::UNKNOWN, format!("the system gives no thread: {e}")))?;
+        frames.running = Some(Running { shared, thread: Some(thread), runtime: runtime() });
+        Ok(())
+    }
+
+    /// How the frames of the running sequence look.
+    ///
+    /// # Errors
+    /// -10002 when no frames are being decoded.
+    pub fn frame_layout(&self) -> Result<PixelLayout> {
+        Ok(self.shared_frames()?.layout)
+    }
+
+    /// Takes a frame; gives its number.
+    ///
+    /// # Errors
+    /// -10002 when no frames are being decoded.
+    pub fn append_frame(&self, bytes: &[u8]) -> Result<i32> {
+        Ok(self.shared_frames()?.append(bytes))
+    }
+
+    /// The number of frames that wait.
+    pub fn waiting_frames(&self) -> usize {
+        self.shared_frames().map_or(0, |shared| shared.queue.lock().waiting.len())
+    }
+
+    /// Stops decoding frames.
+    ///
+    /// # Errors
+    /// -10050 when none are being decoded.
+    pub fn stop_frames(&self) -> Result<()> {
+        // The lock is not held while the thread is waited for: its listeners may call this reader.
+        let running = self.frames.lock().as_mut().and_then(|frames| frames.running.take());
+        match running {
+            Some(running) if running.is_of_this_process() => {
+                drop(running);
+                Ok(())
+            }
+            _ => Err(explained(STOP_DECODING_THREAD_FAILED)),
+        }
+    }
+
+    fn shared_frames(&self) -> Result<Arc<Shared>> {
+        let slot = self.frames.lock();
+        let running = slot.as_ref().and_then(|frames| frames.running.as_ref());
+        let running = running.filter(|running| running.is_of_this_process());
+        running.map(|running| running.shared.clone()).ok_or_else(|| {
+            let message = "no frames are being decoded: call DBR_StartFrameDecoding first";
+            Error::new(ErrorCode::NULL_POINTER, message)
+        })
+    }
+}
+
+impl Frames {
+    fn is_running(&self) -> bool {
+        self.running.as_ref().is_some_and(Running::is_of_this_process)
+    }
+}
+
+impl Running {
+    fn is_of_this_process(&self) -> bool {
+        std::ptr::eq(self.runtime, runtime())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        if !self.is_of_this_process() {
+            // There is no such thread here, and its locks may be as it left them.
+            std::mem::forget(thread);
+            std::mem::forget(self.shared.clone());
+            return;
+        }
+        let mut queue = self.shared.queue.lock();
+        queue.is_stopped = true;
+        queue.waiting.clear();
+        drop(queue);
+        self.shared.changed.notify_all();
+        // A listener cannot wait for its own end.
+        if thread.thread().id() != std::thread::current().id() {
+            // It ends without a panic: see `run`.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn append(&self, bytes: &[u8]) -> i32 {
+        let mut queue = self.queue.lock();
+        let number = queue.next;
+        queue.next = queue.next.wrapping_add(1) & i32::MAX;
+        let frames_max = self.frames_max.min((WAITING_BYTES_MAX / bytes.len().max(1)).max(1));
+        while queue.waiting.len() >= frames_max {
+            if let Some((_, buffer)) = queue.waiting.pop_front() {
+                queue.spare.push(buffer);
+            }
+        }
+        let mut buffer = queue.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(bytes);
+        queue.waiting.push_back((number, buffer));
+        drop(queue);
+        self.changed.notify_one();
+        number
+    }
+
+    /// The next frame; `None` when there will be none.
+    fn next(&self, done: Option<Vec<u8>>) -> Option<(i32, Vec<u8>)> {
+        let mut queue = self.queue.lock();
+        queue.spare.extend(done);
+        // One for the frame that is next, one for the one that is appended meanwhile.
+        queue.spare.truncate(2);
+        loop {
+            if queue.is_stopped {
+                return None;
+            }
+            if let Some(frame) = queue.waiting.pop_front() {
+                return Some(frame);
+            }
+            self.changed.wait(&mut queue);
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.queue.lock().is_stopped
+    }
+}
+
+/// What the thread works with. The reader is there until it has stopped: whoever ends a reader stops it first.
+struct Work {
+    reader: &'static Reader,
+    shared: Arc<Shared>,
+    /// Settings of a template; else those in use.
+    fixed: Option<Profile>,
+    listeners: Listeners,
+}
+
+impl Work {
+    fn run(self) {
+        block_all_signals();
+        let mut engine = ZxingEngine;
+        let mut repeats = self.listeners.unique.as_ref().and_then(|_| Repeats::new());
+        let start = Instant::now();
+        let mut done = None;
+        while let Some((number, frame)) = self.shared.next(done.take()) {
+            // A fault in one frame must not end the host, nor the sequence.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut engine, &frame)))
+                .unwrap_or_else(|_| Outcome::unread(ErrorCode::UNKNOWN.into()));
+            let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let unique = repeats.as_mut().map(|repeats| self.unique(repeats, &outcome, now_ms));
+            self.tell(number, &outcome, unique.as_ref());
+            done = Some(frame);
+        }
+    }
+
+    fn decode(&self, engine: &mut ZxingEngine, frame: &[u8]) -> Outcome {
+        let profile = match &self.fixed {
+            Some(profile) => profile.clone(),
+            None => self.reader.with_profiles(|profiles| profiles.current().clone()),
+        };
+        let found = self.shared.layout.gray(frame).and_then(|image| search_image(engine, &profile, &image));
+        match (self.reader.licensed(), found) {
+            (_, Err(failure)) => Outcome::unread(failure),
+            (Err(failure), Ok(found)) => Outcome::masked(found.barcodes, failure),
+            (Ok(_), Ok(found)) => Outcome::counted(found, |barcodes| self.reader.count_frame(barcodes)),
+        }
+    }
+
+    /// Those barcodes of a frame that were not seen within the forget time. Masked ones are all alike.
+    fn unique(&self, repeats: &mut Repeats, outcome: &Outcome, now_ms: u64) -> Outcome {
+        let forget_ms = self.reader.forget_time().ms();
+        let mut unique = outcome.clone();
+        unique.barcodes.retain(|barcode| {
+            let hash = repeats.hash(&Barcode { format: barcode.format, bytes: &barcode.bytes });
+            repeats.counts(hash, now_ms, forget_ms)
+        });
+        unique
+    }
+
+    /// Calls the listeners. Each of them may stop the sequence, and end the reader: then nothing more is told.
+    fn tell(&self, number: i32, outcome: &Outcome, unique: Option<&Outcome>) {
+        if let (Some(errors), Some(failure)) = (&self.listeners.errors, &outcome.failure) {
+            errors(number, failure.code);
+        }
+        if let Some(results) = self.listeners.results.as_ref().filter(|_| !self.shared.is_stopped()) {
+            results(number, outcome);
+        }
+        let unique = unique.filter(|unique| !unique.barcodes.is_empty() && !self.shared.is_stopped());
+        if let (Some(listener), Some(unique)) = (&self.listeners.unique, unique) {
+            listener(number, unique);
+        }
+    }
+}

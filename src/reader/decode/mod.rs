@@ -1,0 +1,45 @@
+//! Decoding: from a picture, through the settings, to barcodes that may be shown.
+//!
+//! ```text
+//! image_file, tiff_file, pixels, bitmap ──▶ shades of grey
+//!     ──▶ search (region after region, within the time) ──▶ zxing (the engine)
+//!     ──▶ filters ──▶ decoding, frames (count, then show)
+//! settings, settings_table, profile, templates, template_in, template_out: how all that is done
+//! ```
+
+mod bitmap;
+mod code_39;
+mod decoding;
+mod details;
+mod engine;
+mod filters;
+mod frames;
+mod image_file;
+mod pixels;
+mod product_key;
+mod profile;
+pub mod reading_error;
+mod resample;
+mod search;
+mod settings;
+mod settings_table;
+mod template_in;
+mod template_out;
+mod templates;
+mod tiff_file;
+mod zxing;
+
+pub use bitmap::{BitmapHeader, HEADER_BYTES as BITMAP_HEADER_BYTES};
+pub use decoding::{Decoding, Outcome, Picture};
+pub use engine::{DecodeEngine, Decoded, Details, Effort, GrayImage, Rectangle, Search};
+pub(super) use frames::Frames;
+pub use frames::{FrameOptions, Listeners, OnError, OnResults};
+pub use image_file::{for_each_page, load_gray, read_file};
+pub use pixels::PixelLayout;
+pub use product_key::license_with_key;
+pub use profile::Profile;
+
+pub use search::{Found, read_page};
+pub use settings::{RECOGNIZED, Region, SETTINGS_WORDS, Settings};
+pub use templates::{Conflict, Profiles};
+pub use zxing::ZxingEngine;

@@ -1,0 +1,214 @@
+//! Pixels in memory, in each format of the DBR API, as shades of grey.
+//!
+//! | number | a pixel | in memory, lowest address first |
+//! |---|---|---|
+//! | 0, 1 | 1 bit | the highest bit of a byte is the leftmost pixel; 0 is black (1: white) |
+//! | 2 | 1 byte | grey |
+//! | 3 | 1 byte | grey, then at half the size colour, which is not looked at |
+//! | 4, 5 | 2 bytes | blue in the low 5 bits, then green (6 bits, 5), then red |
+//! | 6, 12 | 3 bytes | blue green red (12: red green blue) |
+//! | 7, 10 | 4 bytes | blue green red alpha (10: red green blue alpha) |
+//! | 8 | 3 × 2 bytes | as 6, each with the low byte first |
+//! | 9, 11 | 4 × 2 bytes | as 7 and 10, each with the low byte first |
+//!
+//! The names of the API say the channels from the highest address to the lowest.
+
+use std::borrow::Cow;
+
+use seatmeter_protocol::error_code::ErrorCode;
+
+use super::engine::GrayImage;
+use super::image_file::SIDE_PIXELS_MAX;
+use crate::error::{Error, Result};
+
+/// How pixels lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PixelLayout {
+    width: usize,
+    height: usize,
+    stride: usize,
+    format: i32,
+}
+
+impl PixelLayout {
+    /// Checks the numbers of a caller. A stride of 0 means that rows have no gaps.
+    ///
+    /// # Errors
+    /// -10038 naming the number that cannot be.
+    pub fn new(width: i32, height: i32, stride: i32, format: i32) -> Result<Self> {
+        let side = |name: &str, value: i32| {
+            u32::try_from(value).ok().filter(|pixels| (1..=SIDE_PIXELS_MAX).contains(pixels)).ok_or_else(
+                || invalid(format!("{name} is {value}; pictures have 1 to {SIDE_PIXELS_MAX} pixels a side")),
+            )
+        };
+        let (width, height) = (side("width", width)? as usize, side("height", height)? as usize);
+        let row = row_bytes(width, format)
+            .ok_or_else(|| invalid(format!("format {format} is not one of ImagePixelFormat")))?;
+        let stride = match usize::try_from(stride) {
+            Ok(0) => row,
+            Ok(stride) if stride >= row => stride,
+            _ => return Err(invalid(format!("stride is {stride}; a row of this picture has {row} bytes"))),
+        };
+        Ok(Self { width, height, stride, format })
+    }
+
+    /// Bytes that are read: the last row needs no gap behind it.
+    pub fn bytes(&self) -> usize {
+        self.stride * (self.height - 1) + self.row_bytes()
+    }
+
+    fn row_bytes(&self) -> usize {
+        row_bytes(self.width, self.format).unwrap_or(0)
+    }
+
+    /// Shades of grey; borrowed where the pixels are that already.
+    ///
+    /// # Errors
+    /// -10012 when there are too few bytes.
+    pub fn gray<'a>(&self, bytes: &'a [u8]) -> Result<GrayImage<'a>> {
+        let Some(bytes) = bytes.get(..self.bytes()) else {
+            let message = format!("the picture has {} bytes, it must have {}", bytes.len(), self.bytes());
+            return Err(Error::new(ErrorCode::IMAGE_READ_FAILED, message));
+        };
+        let is_gray = matches!(self.format, 2 | 3);
+        let pixels = if is_gray && self.stride == self.width { bytes.into() } else { self.converted(bytes) };
+        // Both fit: see `new`.
+        Ok(GrayImage { width: self.width as u32, height: self.height as u32, pixels })
+    }
+
+    fn converted(&self, bytes: &[u8]) -> Cow<'static, [u8]> {
+        let mut gray = Vec::with_capacity(self.width * self.height);
+        for row in bytes.chunks(self.stride) {
+            self.convert_row(&row[..self.row_bytes()], &mut gray);
+        }
+        gray.into()
+    }
+
+    fn convert_row(&self, row: &[u8], gray: &mut Vec<u8>) {
+        match self.format {
+            0 | 1 => {
+                let white = u8::from(self.format == 0);
+                gray.extend(
+                    (0..self.width).map(|x| if row[x / 8] >> (7 - x % 8) & 1 == white { 255 } else { 0 }),
+                );
+            }
+            4 => each(row, gray, |[low, high]| {
+                let pixel = u16::from_le_bytes([low, high]);
+                luminance(wide(pixel >> 11, 5), wide(pixel >> 5 & 63, 6), wide(pixel & 31, 5))
+            }),
+            5 => each(row, gray, |[low, high]| {
+                let pixel = u16::from_le_bytes([low, high]);
+                luminance(wide(pixel >> 10 & 31, 5), wide(pixel >> 5 & 31, 5), wide(pixel & 31, 5))
+            }),
+            6 => each(row, gray, |[b, g, r]| luminance(r, g, b)),
+            7 => each(row, gray, |[b, g, r, _]| luminance(r, g, b)),
+            8 => each(row, gray, |[_, b, _, g, _, r]| luminance(r, g, b)),
+            9 => each(row, gray, |[_, b, _, g, _, r, _, _]| luminance(r, g, b)),
+            10 => each(row, gray, |[r, g, b, _]| luminance(r, g, b)),
+            11 => each(row, gray, |[_, r, _, g, _, b, _, _]| luminance(r, g, b)),
+            12 => each(row, gray, |[r, g, b]| luminance(r, g, b)),
+            _ => gray.extend_from_slice(row),
+        }
+    }
+}
+
+fn row_bytes(width: usize, format: i32) -> Option<usize> {
+    Some(match format {
+        0 | 1 => width.div_ceil(8),
+        2 | 3 => width,
+        4 | 5 => width * 2,
+        6 | 12 => width * 3,
+        7 | 10 => width * 4,
+        8 => width * 6,
+        9 | 11 => width * 8,
+        _ => return None,
+    })
+}
+
+#[inline(always)]
+fn each<const BYTES: usize>(row: &[u8], gray: &mut Vec<u8>, shade: impl Fn([u8; BYTES]) -> u8) {
+    gray.extend(row.as_chunks::<BYTES>().0.iter().map(|pixel| shade(*pixel)));
+}
+
+/// A sample of a few bits as one of eight.
+fn wide(sample: u16, bits: u32) -> u8 {
+    // At most 255.
+    (u32::from(sample) * 255 / ((1 << bits) - 1)) as u8
+}
+
+/// How bright a colour is to the eye (ITU-R BT.601), as the engine has it.
+#[inline(always)]
+pub(super) fn luminance(r: u8, g: u8, b: u8) -> u8 {
+    // At most 255: the factors sum up to 1024.
+    ((306 * u32::from(r) + 601 * u32::from(g) + 117 * u32::from(b) + 512) >> 10) as u8
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture of two pixels, the first of the colour, the second black, in a row with a gap behind.
+    fn shades(format: i32, pixels: &[u8]) -> Vec<u8> {
+        let stride = pixels.len() as i32 + 3;
+        let layout = PixelLayout::new(2, 1, stride, format).unwrap();
+        let mut bytes = pixels.to_vec();
+        bytes.extend([77; 3]);
+        layout.gray(&bytes).unwrap().pixels.into_owned()
+    }
+
+    #[test]
+    fn red_has_the_same_shade_in_every_format_of_colours() {
+        let red = luminance(255, 0, 0);
+        for (format, pixels) in [
+            (4, &[0, 0xf8, 0, 0][..]),
+            (5, &[0, 0x7c, 0, 0]),
+            (6, &[0, 0, 255, 0, 0, 0]),
+            (7, &[0, 0, 255, 255, 0, 0, 0, 255]),
+            (8, &[0, 0, 0, 0, 255, 255, 0, 0, 0, 0, 0, 0]),
+            (9, &[0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 255, 255]),
+            (10, &[255, 0, 0, 255, 0, 0, 0, 255]),
+            (11, &[255, 255, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0, 0, 0, 255, 255]),
+            (12, &[255, 0, 0, 0, 0, 0]),
+        ] {
+            assert_eq!(shades(format, pixels), [red, 0], "format {format}");
+        }
+    }
+
+    #[test]
+    fn bits_are_read_from_the_highest_and_grey_is_grey() {
+        assert_eq!(shades(0, &[0b1000_0000]), [255, 0]);
+        assert_eq!(shades(1, &[0b0100_0000]), [255, 0]);
+        assert_eq!(shades(2, &[9, 0]), [9, 0]);
+        assert_eq!(shades(3, &[9, 0]), [9, 0]);
+    }
+
+    #[test]
+    fn grey_without_gaps_is_not_copied() {
+        let layout = PixelLayout::new(2, 2, 0, 2).unwrap();
+        assert!(matches!(layout.gray(&[1, 2, 3, 4]).unwrap().pixels, Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_named() {
+        for (width, height, stride, format, names) in [
+            (0, 1, 1, 2, "width"),
+            (1, -1, 1, 2, "height"),
+            (1, 40_000, 1, 2, "height"),
+            (4, 1, 3, 2, "stride"),
+            (1, 1, -1, 2, "stride"),
+            (1, 1, 1, 13, "format"),
+            (1, 1, 1, -1, "format"),
+        ] {
+            let error = PixelLayout::new(width, height, stride, format).unwrap_err();
+            assert_eq!(error.code, ErrorCode::PARAMETER_VALUE_INVALID);
+            assert!(error.message.contains(names), "{error}");
+        }
+        let layout = PixelLayout::new(2, 2, 4, 2).unwrap();
+        assert_eq!(layout.bytes(), 6);
+        assert!(layout.gray(&[0; 5]).is_err());
+    }
+}

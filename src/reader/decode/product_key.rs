@@ -1,0 +1,93 @@
+//! Getting licensed with one text, as `DBR_InitLicense` has it.
+//!
+//! It is a handshake code, or `DLS2` and then, in base64, a JSON object with connection parameters:
+//! `handshakeCode`, `organizationID`, `sessionPassword`, `mainServerURL`, `standbyServerURL`, `deploymentType`,
+//! `chargeWay`, `maxConcurrentInstanceCount`; each may be left out.
+
+use base64::Engine as _;
+use seatmeter_protocol::error_code::ErrorCode;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::parameters::RawParameters;
+use crate::runtime::runtime;
+
+const PREFIX: &str = "DLS2";
+const SERVER: i32 = 1;
+
+/// Gets this process licensed with a key, from this server or from the one that the key or the environment says.
+///
+/// # Errors
+/// -10053 when a text with the prefix is no key; else as `Runtime::initialize`.
+pub fn license_with_key(key: &str, server: &str, defaults: &RawParameters) -> Result<()> {
+    let (mut parameters, says_where) = understand(key, defaults)?;
+    if !server.is_empty() {
+        server.clone_into(&mut parameters.main_server);
+    }
+    let outcome = runtime().initialize(&parameters);
+    let fits_elsewhere =
+        |e: &Error| matches!(e.code, ErrorCode::DEPLOYMENT_TYPE_MISMATCH | ErrorCode::NO_ITEM_FITS);
+    match outcome {
+        // The key does not say where the program runs, and the licence is not for desktops.
+        Err(e) if !says_where && fits_elsewhere(&e) => {
+            parameters.deployment_type = SERVER;
+            runtime().initialize(&parameters).map_err(|_| e)
+        }
+        outcome => outcome,
+    }
+}
+
+/// The parameters, and whether they say where the program runs.
+fn understand(key: &str, defaults: &RawParameters) -> Result<(RawParameters, bool)> {
+    let mut parameters = defaults.clone();
+    let Some(content) = key.trim().strip_prefix(PREFIX) else {
+        key.trim().clone_into(&mut parameters.handshake_code);
+        return Ok((parameters, false));
+    };
+    let no_key = || super::reading_error::explained(super::reading_error::LICENSE_KEY_INVALID);
+    let content = super::decoding::BASE64.decode(content).map_err(|_| no_key())?;
+    let content: Map<String, Value> = serde_json::from_slice(&content).map_err(|_| no_key())?;
+    let texts = [
+        ("handshakeCode", &mut parameters.handshake_code),
+        ("organizationID", &mut parameters.organization_id),
+        ("sessionPassword", &mut parameters.session_password),
+        ("mainServerURL", &mut parameters.main_server),
+        ("standbyServerURL", &mut parameters.standby_server),
+    ];
+    for (name, place) in texts {
+        if let Some(text) = content.get(name).and_then(Value::as_str) {
+            text.clone_into(place);
+        }
+    }
+    let numbers = [
+        ("deploymentType", &mut parameters.deployment_type),
+        ("chargeWay", &mut parameters.charge_way),
+        ("maxConcurrentInstanceCount", &mut parameters.max_concurrent_instance_count),
+    ];
+    for (name, place) in numbers {
+        if let Some(number) = content.get(name).and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok()) {
+            *place = number;
+        }
+    }
+    Ok((parameters, content.contains_key("deploymentType")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_handshake_code_or_holds_parameters() {
+        let defaults = RawParameters { deployment_type: 2, ..RawParameters::default() };
+        let (plain, says_where) = understand(" CODE ", &defaults).unwrap();
+        assert_eq!((plain.handshake_code.as_str(), says_where), ("CODE", false));
+        let content = r#"{"handshakeCode": "CODE", "organizationID": "7", "deploymentType": 1}"#;
+        let key = format!("DLS2{}", super::super::decoding::BASE64.encode(content));
+        let (held, says_where) = understand(&key, &defaults).unwrap();
+        assert_eq!((held.handshake_code.as_str(), held.organization_id.as_str()), ("CODE", "7"));
+        assert_eq!((held.deployment_type, says_where), (1, true));
+        for bad in ["DLS2", "DLS2*", "DLS2aGVsbG8="] {
+            assert_eq!(understand(bad, &defaults).unwrap_err().code.0, -10053);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! All that says how a reader reads: the numbers of the settings, and what only a template or a mode argument can say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::reading_error::{GET_MODE_ARGUMENT_ERROR, SET_MODE_ARGUMENT_ERROR};
+use super::settings::{Region, SETTINGS_WORDS, Settings};
+use super::settings_table::{Entry, Kind, TABLE};
+use crate::error::{Error, Result};
+
+/// Bytes of a mode argument, name and value together.
+const ARGUMENT_BYTES_MAX: usize = 4096;
+
+/// Arguments of one mode.
+const ARGUMENTS_MAX: usize = 64;
+
+/// How a reader reads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    pub(super) settings: Settings,
+    /// Regions of a template; empty when the one of the settings counts.
+    pub(super) regions: Vec<Region>,
+    /// By the name of the modes and the place among them.
+    pub(super) arguments: BTreeMap<(&'static str, usize), BTreeMap<String, String>>,
+    /// What a template said that this library does not know: kept, to be given back.
+    pub(super) rest: Map<String, Value>,
+    /// Format specifications of a template, likewise.
+    pub(super) specifications: Vec<Value>,
+    /// What a template has set, which a later one may have to leave alone.
+    pub(super) chosen: BTreeSet<String>,
+}
+
+impl Profile {
+    /// The numbers.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where to look: one region after another; none for the whole picture.
+    pub fn regions(&self) -> Vec<Region> {
+        if self.regions.is_empty() {
+            self.settings.region().into_iter().collect()
+        } else {
+            self.regions.clone()
+        }
+    }
+
+    /// Takes settings of a program.
+    ///
+    /// # Errors
+    /// As [`Settings::checked`]: then nothing is changed.
+    pub fn update(&mut self, words: [i32; SETTINGS_WORDS]) -> Result<()> {
+        let settings = Settings::checked(words)?;
+        // Regions of a template count until the program says another one.
+        if settings.region() != self.settings.region() {
+            self.regions.clear();
+        }
+        let old = std::mem::replace(&mut self.settings, settings);
+        // An argument belongs to its mode.
+        let new = &self.settings;
+        self.arguments.retain(|(name, index), _| {
+            TABLE
+                .iter()
+                .find(|entry| entry.name == *name)
+                .is_some_and(|entry| old.values(entry).get(*index) == new.values(entry).get(*index))
+        });
+        Ok(())
+    }
+
+    /// Sets an argument of a mode.
+    ///
+    /// # Errors
+    /// -10051 when there is no such mode.
+    pub fn set_argument(&mut self, modes: &str, index: i32, name: &str, value: &str) -> Result<()> {
+        let failed = |why: String| Error::new(SET_MODE_ARGUMENT_ERROR, why);
+        let (entry, index) = self.mode(modes, index).map_err(failed)?;
+        if name.is_empty() || name.len() + value.len() > ARGUMENT_BYTES_MAX {
+            let why = format!("an argument has a name, and {ARGUMENT_BYTES_MAX} bytes at most");
+            return Err(Error::new(SET_MODE_ARGUMENT_ERROR, why));
+        }
+        let arguments = self.arguments.entry((entry.name, index)).or_default();
+        if arguments.len() >= ARGUMENTS_MAX && !arguments.contains_key(name) {
+            let why = format!("{modes}[{index}] has {ARGUMENTS_MAX} arguments already");
+            return Err(Error::new(SET_MODE_ARGUMENT_ERROR, why));
+        }
+        arguments.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    /// An argument of a mode.
+    ///
+    /// # Errors
+    /// -10055 when there is no such mode, or it was not set.
+    pub fn argument(&self, modes: &str, index: i32, name: &str) -> Result<&str> {
+        let failed = |why: String| Error::new(GET_MODE_ARGUMENT_ERROR, why);
+        let (entry, index) = self.mode(modes, index).map_err(failed)?;
+        let arguments = self.arguments.get(&(entry.name, index));
+        arguments
+            .and_then(|arguments| arguments.get(name))
+            .map(String::as_str)
+            .ok_or_else(|| failed(format!("{modes}[{index}] has no argument {name} that was set")))
+    }
+
+    fn mode(&self, modes: &str, index: i32) -> std::result::Result<(&'static Entry, usize), String> {
+        let has_arguments = |entry: &&Entry| matches!(entry.kind, Kind::Modes(_) | Kind::OneMode(_));
+        let entry = TABLE
+            .iter()
+            .filter(has_arguments)
+            .find(|entry| entry.name.eq_ignore_ascii_case(modes))
+            .ok_or_else(|| format!("there are no modes with the name {modes}"))?;
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        match self.settings.values(entry).get(index) {
+            Some(mode) if *mode != 0 => Ok((entry, index)),
+            Some(_) => Err(format!("{modes}[{index}] is skipped, and has no arguments")),
+            None => Err(format!("{modes} has {} places", entry.count)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::decode::settings_table::word;
+
+    #[test]
+    fn an_argument_is_kept_as_long_as_its_mode() {
+        let mut profile = Profile::default();
+        profile.set_argument("BinarizationModes", 0, "BlockSizeX", "17").unwrap();
+        assert_eq!(profile.argument("BinarizationModes", 0, "BlockSizeX").unwrap(), "17");
+        let mut words = *profile.settings().words();
+        words[word::TIMEOUT] = 5;
+        profile.update(words).unwrap();
+        assert!(profile.argument("BinarizationModes", 0, "BlockSizeX").is_ok());
+        words[word::BINARIZATION_MODES] = 4;
+        profile.update(words).unwrap();
+        assert!(profile.argument("BinarizationModes", 0, "BlockSizeX").is_err());
+    }
+
+    #[test]
+    fn modes_that_are_not_there_have_no_arguments() {
+        let mut profile = Profile::default();
+        for (modes, index) in
+            [("Nonsense", 0), ("Timeout", 0), ("BinarizationModes", 1), ("BinarizationModes", 8)]
+        {
+            assert_eq!(
+                profile.set_argument(modes, index, "A", "1").unwrap_err().code,
+                SET_MODE_ARGUMENT_ERROR
+            );
+            assert_eq!(profile.argument(modes, index, "A").unwrap_err().code, GET_MODE_ARGUMENT_ERROR);
+        }
+        assert!(profile.set_argument("BinarizationModes", -1, "A", "1").is_err());
+    }
+}

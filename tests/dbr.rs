@@ -1,0 +1,71 @@
+//! Programs written for the DBR API, as its documentation has them: compiled without a warning, linked, and run,
+//! under valgrind too.
+#![cfg(feature = "decode")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+
+mod made;
+
+use std::path::Path;
+
+use seatmeter_e2e::program::{Program, Run, image, run};
+use seatmeter_e2e::server::Server;
+
+fn assert_good(what: &str, run: &Run) {
+    assert!(run.code == Some(0), "{what} ended with {:?}\n{}{}", run.code, run.stdout, run.stderr);
+}
+
+/// Runs a program as it is and under valgrind, each with a fresh state directory.
+fn runs_twice(source: &str, server: &Server, arguments: &[&Path]) -> String {
+    let program = Program::compile(source);
+    let first = run(program.command(server.url()).args(arguments));
+    assert_good(source, &first);
+    std::fs::remove_dir_all(program.state()).unwrap();
+    assert_good(
+        &format!("{source} under valgrind"),
+        &run(program.command_under_valgrind(server.url()).args(arguments)),
+    );
+    first.stdout
+}
+
+#[test]
+fn a_picture_is_read_in_every_form_in_which_it_can_come() {
+    let made = made::pictures();
+    runs_twice("tests/c/dbr_pictures.c", &Server::with_demo_license(), &[&image(""), made.path()]);
+}
+
+#[test]
+fn settings_templates_and_filters_have_the_effect_that_the_table_says() {
+    let made = made::pictures();
+    runs_twice("tests/c/dbr_settings.c", &Server::with_demo_license(), &[made.path()]);
+}
+
+#[test]
+fn frames_are_read_on_a_thread_and_count_once_within_the_forget_time() {
+    let server = Server::with_demo_license();
+    let made = made::pictures();
+    let program = Program::compile("tests/c/dbr_frames.cpp");
+    assert_good("frames", &run(program.command(server.url()).arg(made.path())));
+    assert_good("frames under valgrind", &run(program.command_under_valgrind(server.url()).arg(made.path())));
+    // The second program reports what the first left behind, and a third what the second did.
+    let leftovers = Program::compile("c_examples/report_leftovers.c");
+    assert_good(
+        "leftovers",
+        &run(leftovers.command(server.url()).env("SEATMETER_STATE_DIR", program.state())),
+    );
+    // One for ten frames; three without a forget time.
+    assert_eq!(server.recorded("scan"), 2 * (1 + 3));
+}
+
+#[test]
+fn the_class_works_as_its_documentation_uses_it() {
+    let output = runs_twice("tests/c/dbr_class.cpp", &Server::with_demo_license(), &[&image("")]);
+    for line in ["QR_CODE: https://example.org/ticket/4711", "EAN_13: 4006381333931"] {
+        assert!(output.lines().any(|l| l == line), "{line} is missing in\n{output}");
+    }
+}
+
+#[test]
+fn one_reader_a_thread_reads_what_one_alone_reads() {
+    let made = made::pictures();
+    runs_twice("tests/c/dbr_threads.cpp", &Server::with_demo_license(), &[made.path()]);
+}
