@@ -15,8 +15,12 @@
 //! An object is never freed: another thread may be using it, and a child must not run its parent's
 //! destructors.
 
-use std::ptr;
+use std::io;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// The kernel wipes whole pages; no page is larger than this on the targets that we build for.
+const PAGE_BYTES: usize = 65_536;
 
 /// A place for one `T` per process. Meant for statics.
 #[derive(Debug)]
@@ -102,32 +106,35 @@ pub fn process_generation() -> u64 {
     *GENERATION.get(|parent| parent.map_or(0, |generation| generation + 1))
 }
 
-/// Maps a page of zeros that a forked child finds zeroed again. Where the kernel cannot wipe (before
-/// Linux 4.14, some emulators), or has no page, an ordinary leaked word serves: then a child after fork
-/// shares its parent's object, as it would in a library without this care.
-fn map_wiped_page() -> *mut AtomicPtr<()> {
-    let page = usize::try_from(
-        // SAFETY: asks for a number.
-        unsafe { libc::sysconf(libc::_SC_PAGESIZE) },
-    )
-    .unwrap_or(4096);
-    // SAFETY: a fresh private anonymous mapping touches no existing memory.
-    let address = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            page,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if address == libc::MAP_FAILED {
-        return Box::into_raw(Box::new(AtomicPtr::new(ptr::null_mut())));
+/// Maps pages of zeros that a forked child finds zeroed again. They are never unmapped, unless the caller does it.
+///
+/// # Errors
+/// No memory, or a kernel that cannot wipe: before Linux 4.14, some emulators.
+pub fn wiped_pages(bytes: usize) -> io::Result<NonNull<u8>> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+    let pages = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
+    if pages == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
     }
     // SAFETY: the range is exactly the mapping made above.
-    unsafe { libc::madvise(address, page, libc::MADV_WIPEONFORK) };
-    address.cast()
+    if unsafe { libc::madvise(pages, bytes, libc::MADV_WIPEONFORK) } != 0 {
+        let error = io::Error::last_os_error();
+        // SAFETY: as above; nobody knows of it.
+        unsafe { libc::munmap(pages, bytes) };
+        return Err(error);
+    }
+    NonNull::new(pages.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Where the kernel cannot wipe, or has no page, an ordinary leaked word serves: then a child after fork shares its
+/// parent's object, as it would in a library without this care.
+fn map_wiped_page() -> *mut AtomicPtr<()> {
+    match wiped_pages(PAGE_BYTES) {
+        Ok(page) => page.as_ptr().cast(),
+        Err(_) => Box::into_raw(Box::new(AtomicPtr::new(ptr::null_mut()))),
+    }
 }
 
 #[cfg(test)]

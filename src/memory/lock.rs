@@ -21,9 +21,13 @@ use std::os::unix::fs::MetadataExt;
 
 use super::mapped::Mapping;
 use super::process_generation;
+use super::range_lock::{is_range_locked, try_lock_byte, try_share_byte, unlock_byte};
 
 /// Bytes of the page; that it is mapped is all that matters.
 const PAGE_BYTES: usize = 4096;
+
+/// The byte that is locked.
+const FIRST_BYTE: i64 = 0;
 
 /// A lock on the first byte of a file, held until dropped, by this process alone or by several.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl FileLock {
     /// # Errors
     /// When the file system has no such locks.
     pub fn try_lock(file: File) -> io::Result<Option<Self>> {
-        Self::try_kind(file, libc::F_WRLCK)
+        Self::try_with(file, try_lock_byte)
     }
 
     /// As [`Self::try_lock`], but any number of holders can have it together, as long as none has it alone.
@@ -52,17 +56,17 @@ impl FileLock {
     /// # Errors
     /// As [`Self::try_lock`].
     pub fn try_share(file: File) -> io::Result<Option<Self>> {
-        Self::try_kind(file, libc::F_RDLCK)
+        Self::try_with(file, try_share_byte)
     }
 
-    fn try_kind(file: File, kind: libc::c_int) -> io::Result<Option<Self>> {
-        if !set_lock(&file, kind)? {
+    fn try_with(file: File, lock: fn(&File, i64) -> io::Result<bool>) -> io::Result<Option<Self>> {
+        if !lock(&file, FIRST_BYTE)? {
             return Ok(None);
         }
         match keep_by_page(file)? {
             Ok(page) => Ok(Some(Self { _keeper: Keeper::Page(page) })),
             // Between the two another may have taken it.
-            Err(file) if !set_lock(&file, kind)? => Ok(None),
+            Err(file) if !lock(&file, FIRST_BYTE)? => Ok(None),
             Err(file) => Ok(Some(Self { _keeper: Keeper::Descriptor(Descriptor::new(file)?) })),
         }
     }
@@ -78,7 +82,7 @@ fn keep_by_page(file: File) -> io::Result<Result<Mapping, File>> {
         return Ok(Err(file));
     }
     drop(file);
-    Ok(if is_locked_by_others(&other)? { Ok(page) } else { Err(other) })
+    Ok(if is_range_locked(other.as_raw_fd(), FIRST_BYTE, 1)? { Ok(page) } else { Err(other) })
 }
 
 /// A descriptor that is closed only while it still is what it was: the host may have closed it, and opened
@@ -105,40 +109,13 @@ impl Drop for Descriptor {
         } else if self.generation == process_generation() {
             // A forked child may have a copy of the descriptor: closing ours would not be enough. And in that
             // child nothing may be unlocked, for the lock is its parent's.
-            let _ = set_lock(&file, libc::F_UNLCK);
+            let _ = unlock_byte(&file, FIRST_BYTE);
         }
     }
 }
 
 fn identity(file: &File) -> io::Result<(u64, u64)> {
     file.metadata().map(|of| (of.dev(), of.ino()))
-}
-
-/// Says whether it was done: not when another description has the lock.
-fn set_lock(file: &File, kind: libc::c_int) -> io::Result<bool> {
-    match lock_call(file, libc::F_OFD_SETLK, kind) {
-        Ok(_) => Ok(true),
-        Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-fn is_locked_by_others(file: &File) -> io::Result<bool> {
-    Ok(i32::from(lock_call(file, libc::F_OFD_GETLK, libc::F_WRLCK)?.l_type) != libc::F_UNLCK)
-}
-
-fn lock_call(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
-    let mut request = libc::flock {
-        l_type: libc::c_short::try_from(kind).unwrap_or(libc::c_short::MAX),
-        l_whence: 0, // SEEK_SET
-        l_start: 0,
-        l_len: 1,
-        l_pid: 0,
-    };
-    // SAFETY: `request` is a valid description that the call reads, and fills for a question; the descriptor
-    // is open.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut request) };
-    if result == 0 { Ok(request) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

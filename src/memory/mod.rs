@@ -6,12 +6,14 @@ mod fork;
 mod lock;
 mod mapped;
 mod published;
+mod range_lock;
 mod thread;
 
-pub use fork::{PerProcess, process_generation};
+pub use fork::{PerProcess, process_generation, wiped_pages};
 pub use lock::FileLock;
 pub use mapped::{FoundWord, MappedFile};
 pub use published::Published;
+pub use range_lock::{is_range_locked, try_lock_byte, try_share_byte};
 pub use thread::thread_number;
 
 /// The given clock in milliseconds; 0 for a clock that the system does not have.

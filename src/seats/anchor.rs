@@ -15,11 +15,12 @@ use std::path::Path;
 use seatmeter_protocol::seat_layout::LOCK_BASE;
 
 use super::system::{self, Identity};
+use crate::memory::{is_range_locked, try_share_byte};
 
 /// Say in the directory that the pool at `path` is in use. Answers the descriptor that keeps the lock.
 pub(super) fn drop_at(path: &Path) -> Option<RawFd> {
     let directory = system::open(path.parent()?, libc::O_RDONLY | libc::O_DIRECTORY, 0).ok()?;
-    system::lock_byte_shared(&directory, byte_of(path)).ok()?;
+    try_share_byte(&directory, byte_of(path)).ok().filter(|is_done| *is_done)?;
     Some(directory.into_raw_fd())
 }
 
@@ -41,7 +42,7 @@ pub(super) fn is_at_path(path: &Path) -> bool {
 
 /// Is a file that was at `path` still in use?
 pub(super) fn is_at(directory: &File, path: &Path) -> bool {
-    system::is_range_locked(directory.as_raw_fd(), byte_of(path), 1).unwrap_or(false)
+    is_range_locked(directory.as_raw_fd(), byte_of(path), 1).unwrap_or(false)
 }
 
 /// FNV-1a of the file's name. Two names with one byte wait for one another's users, which does no harm.

@@ -23,6 +23,7 @@ use super::error::{Repair, SeatError};
 use super::filesystem;
 use super::system::{self, Identity};
 use crate::kill_points::kill_point;
+use crate::memory::is_range_locked;
 
 /// Longest name of a pool; with what is added to it when it is set aside it stays below the usual 255.
 const NAME_BYTES_MAX: usize = 200;
@@ -194,7 +195,7 @@ fn check(file: &File) -> io::Result<Result<(), Unfit>> {
 
 /// Does a living process hold a slot of this file?
 fn has_users(file: &File) -> bool {
-    system::is_range_locked(file.as_raw_fd(), LOCK_BASE, i64::from(SLOTS)).unwrap_or(false)
+    is_range_locked(file.as_raw_fd(), LOCK_BASE, i64::from(SLOTS)).unwrap_or(false)
 }
 
 fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {

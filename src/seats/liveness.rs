@@ -21,6 +21,7 @@ use seatmeter_protocol::seat_layout::LOCK_BASE;
 use super::forks;
 use super::system::{self, Identity};
 use crate::kill_points::kill_point;
+use crate::memory::{is_range_locked, try_lock_byte};
 
 /// What -1 looks like in the half of a word.
 const NO_DESCRIPTOR: u32 = u32::MAX;
@@ -75,7 +76,7 @@ impl Probe {
     /// the limit, a dead one taken for living costs a moment.
     pub(super) fn is_locked(&self, path: &Path, slot: u16) -> bool {
         let Some(descriptor) = self.descriptor(path) else { return true };
-        match system::is_range_locked(descriptor, LOCK_BASE + i64::from(slot), 1) {
+        match is_range_locked(descriptor, LOCK_BASE + i64::from(slot), 1) {
             // Did we ask the right file? Another thread of the host may have closed the descriptor meanwhile.
             Ok(false) => !self.identity.is_of_descriptor(descriptor),
             _ => true,
@@ -120,7 +121,7 @@ impl Probe {
     fn lock_by_page(&self, path: &Path, slot: u16) -> io::Result<Option<(usize, forks::Moment)>> {
         let began = forks::quiet_moment();
         let file = self.reopen(path)?;
-        if !system::try_lock_byte(&file, LOCK_BASE + i64::from(slot))? {
+        if !try_lock_byte(&file, LOCK_BASE + i64::from(slot))? {
             return Ok(None);
         }
         kill_point("attach: lock taken");
@@ -144,7 +145,7 @@ impl Probe {
     fn lock_by_descriptor(&self, path: &Path, slot: u16) -> io::Result<Option<Keeper>> {
         let began = forks::quiet_moment();
         let file = self.reopen(path)?;
-        if !system::try_lock_byte(&file, LOCK_BASE + i64::from(slot))? {
+        if !try_lock_byte(&file, LOCK_BASE + i64::from(slot))? {
             return Ok(None);
         }
         let is_closed_in_children = forks::close_in_children(file.as_raw_fd(), self.identity);

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use crate::memory::clock_ms;
+
 /// Which file a name or a descriptor means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Identity {
@@ -78,63 +80,14 @@ pub(super) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
     }
 }
 
-/// Take or ask for an exclusive lock that belongs to the open description, on one byte.
-pub(super) fn try_lock_byte(file: &File, byte: i64) -> io::Result<bool> {
-    let mut range = byte_range(byte, 1, libc::F_WRLCK);
-    // SAFETY: `range` is what the command expects and outlives the call.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw mut range) } == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
-        error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
-        error => Err(error),
-    }
-}
-
-/// Take a lock that others may share, on one byte.
-pub(super) fn lock_byte_shared(file: &File, byte: i64) -> io::Result<()> {
-    let range = byte_range(byte, 1, libc::F_RDLCK);
-    // SAFETY: `range` is what the command expects and outlives the call.
-    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Does another open description hold a lock in this range?
-pub(super) fn is_range_locked(descriptor: RawFd, first: i64, length: i64) -> io::Result<bool> {
-    let mut range = byte_range(first, length, libc::F_WRLCK);
-    // SAFETY: `range` is what the command expects and outlives the call.
-    if unsafe { libc::fcntl(descriptor, libc::F_OFD_GETLK, &raw mut range) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(i32::from(range.l_type) != libc::F_UNLCK)
-}
-
-fn byte_range(first: i64, length: i64, kind: i32) -> libc::flock {
-    // SAFETY: `flock` is plain numbers, for which zero is a value; its pid must be zero for these commands.
-    let mut range: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
-    range.l_type = kind as libc::c_short;
-    range.l_whence = libc::SEEK_SET as libc::c_short;
-    range.l_start = first;
-    range.l_len = length;
-    range
-}
-
 /// Milliseconds of the monotonic clock, to the tick of the kernel: three times cheaper than exact.
 pub(super) fn coarse_ms() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel fills `now`, which has the type that it expects.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
-    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+    clock_ms(libc::CLOCK_MONOTONIC_COARSE)
 }
 
 /// Seconds since 1970 by the device's clock, for people to read; nothing is decided by it.
 pub(super) fn unix_seconds() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: as in `coarse_ms`.
-    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
-    now.tv_sec as u64
+    clock_ms(libc::CLOCK_REALTIME) / 1000
 }
 
 /// Random bytes from the kernel; from the address of a local and the clock if it has none yet.

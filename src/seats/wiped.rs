@@ -7,12 +7,13 @@
 
 use std::io;
 use std::ops::Deref;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::pool::Me;
 use super::system::{futex_wait, futex_wake};
+use crate::memory::wiped_pages;
 
 /// The kernel wipes whole pages; no page is larger than this on the targets that we build for.
 pub(super) const PAGE_BYTES: usize = 65_536;
@@ -80,19 +81,7 @@ unsafe impl Sync for Wiped {}
 
 impl Wiped {
     pub(super) fn new() -> io::Result<Self> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
-        let page = unsafe { libc::mmap(ptr::null_mut(), PAGE_BYTES, access, kind, -1, 0) };
-        if page == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let wiped = Self { page: NonNull::new(page.cast()).ok_or_else(io::Error::last_os_error)? };
-        // SAFETY: the range is the mapping made above.
-        if unsafe { libc::madvise(page, PAGE_BYTES, libc::MADV_WIPEONFORK) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(wiped)
+        Ok(Self { page: wiped_pages(PAGE_BYTES)?.cast() })
     }
 }
 

@@ -31,7 +31,7 @@ use seatmeter_protocol::page_module::PAGE_MODULES;
 use seatmeter_protocol::signature::digest_hex;
 
 use crate::error::{Error, Result};
-use crate::memory::MappedFile;
+use crate::memory::{MappedFile, boot_id};
 use crate::state::{private_file, set_aside};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
@@ -214,8 +214,7 @@ fn none_left(n: u64) -> Error {
 
 /// Tells one boot of the machine from another; always the same where the system does not say.
 fn boot_digest() -> u64 {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    u64::from_str_radix(&digest_hex(id.trim().as_bytes())[..16], 16).unwrap_or(0)
+    u64::from_str_radix(&digest_hex(boot_id().as_bytes())[..16], 16).unwrap_or(0)
 }
 
 #[cfg(test)]
