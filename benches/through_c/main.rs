@@ -4,7 +4,7 @@
 //! turns, and what to look at are the ratios.
 
 //!
-//! `cargo bench -p seatmeter --bench through_c [seats] [free] [counting] [decoding]`
+//! `cargo bench -p seatmeter --bench through_c [seats] [free] [counting] [decoding] [starting]`
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
 )]
 
 mod peers;
+mod starting;
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::hint::black_box;
@@ -114,6 +115,9 @@ fn compare(title: &str, calls: u32, mut candidates: Vec<Candidate<'_>>) {
 }
 
 fn main() {
+    if starting::is_asked_for() {
+        return starting::start_once();
+    }
     let server = Server::with_demo_license();
     let state = tempfile::tempdir().unwrap();
     let library: &Library = Box::leak(Box::new(Library::load()));
@@ -133,10 +137,14 @@ fn main() {
     if is_wanted("decoding") {
         decoding(library);
     }
+    if is_wanted("starting") {
+        starting::compare_starts(server.url(), state.path());
+    }
     println!("\nmedians of {ROUNDS} rounds; ratios to the first line of each table");
 }
 
-fn license(library: &Library, url: &str, state: &Path) {
+/// Gets licensed; gives the time that took.
+fn license(library: &Library, url: &str, state: &Path) -> Duration {
     let (code, url) = (CString::new(DEMO_CODE).unwrap(), CString::new(url).unwrap());
     let state = CString::new(state.to_str().unwrap()).unwrap();
     let mut parameters = DM_DLSConnectionParameters::default();
@@ -151,7 +159,9 @@ fn license(library: &Library, url: &str, state: &Path) {
         parameters.deploymentType = 1;
         parameters.maxConcurrentInstanceCount = peers::SEATS as c_int;
         let init = library.function::<Licence>("InitLicenseFromDLS");
+        let start = Instant::now();
         assert_eq!(init(&raw const parameters, std::ptr::null_mut(), 0), 0);
+        start.elapsed()
     }
 }
 

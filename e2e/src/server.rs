@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::program::{Run, run};
+
 /// The handshake code of the demo licence.
 pub const DEMO_CODE: &str = "DEMO-4-SEATS";
 
@@ -186,6 +188,16 @@ impl Server {
         assert!(output.status.success(), "doctor failed: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }
+}
+
+/// What `seatmeterd doctor` says of a device, with nothing from this program's environment.
+///
+/// # Panics
+/// When it does not run.
+#[must_use]
+pub fn doctor(state: &Path, arguments: &[&str]) -> Run {
+    let mut command = Command::new(binary());
+    run(command.env_clear().args(["doctor", "--state-dir"]).arg(state).args(arguments))
 }
 
 impl Drop for Server {

@@ -13,8 +13,10 @@ pub mod license_module;
 pub mod message;
 pub mod page_module;
 pub mod seat_layout;
+pub mod segment_layout;
 pub mod signature;
 pub mod slot;
+pub mod state_frame;
 pub mod symbology;
 pub mod version;
 

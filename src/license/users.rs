@@ -3,14 +3,13 @@
 //! Each process that works under the item holds a shared lock on a file, which the kernel drops at its death. One that
 //! ends cleanly gives up its own and tries for the exclusive one: it gets it when nobody else is there.
 
-use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::memory::FileLock;
-use crate::state::private_file;
+use crate::state::lock_file;
 
 /// This process's place among the users of an item.
 #[derive(Debug)]
@@ -60,10 +59,7 @@ impl Users {
         &self,
         how: impl FnOnce(std::fs::File) -> std::io::Result<Option<FileLock>>,
     ) -> Result<Option<FileLock>> {
-        let options = &mut OpenOptions::new();
-        private_file(&self.path, options.create(true).truncate(false).read(true).write(true))
-            .and_then(how)
-            .map_err(|e| Error::state(&self.path, "lock", &e))
+        lock_file(&self.path).and_then(how).map_err(|e| Error::state(&self.path, "lock", &e))
     }
 }
 

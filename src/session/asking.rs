@@ -12,7 +12,7 @@ use crate::kill_points::kill_point;
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::memory::FileLock;
-use crate::state::{is_no_file, private_file, set_aside};
+use crate::state::lock_file;
 use crate::sync::authorize;
 
 /// How often a process looks whether it is its turn.
@@ -74,17 +74,7 @@ impl Session {
     pub(super) fn turn(&self, path: &Path, deadline: Deadline) -> Result<FileLock> {
         let failed = |e: &std::io::Error| Error::state(path, "lock", e);
         loop {
-            let options = &mut std::fs::OpenOptions::new();
-            options.create(true).truncate(false).read(true).write(true);
-            let file = private_file(path, options)
-                .or_else(|e| {
-                    if is_no_file(&e) {
-                        set_aside(path).and_then(|_| private_file(path, options))
-                    } else {
-                        Err(e)
-                    }
-                })
-                .map_err(|e| failed(&e))?;
+            let file = lock_file(path).map_err(|e| failed(&e))?;
             if let Some(lock) = FileLock::try_lock(file).map_err(|e| failed(&e))? {
                 return Ok(lock);
             }

@@ -21,7 +21,8 @@
 
 mod framed;
 
-pub use framed::{FramedFile, Kind, Loaded, is_no_file, set_aside, sync_folder};
+use framed::is_no_file;
+pub use framed::{FramedFile, Kind, Loaded, set_aside, sync_folder};
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -129,6 +130,22 @@ fn unusable(path: &Path, cause: &io::Error) -> Error {
 pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // std opens with O_CLOEXEC already.
     options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
+/// Opens a file whose lock is all that matters of it, made when it is missing. What stands in its place and is no file is
+/// set aside.
+///
+/// # Errors
+/// What the file system says.
+pub fn lock_file(path: &Path) -> io::Result<File> {
+    let open = || {
+        let options = &mut OpenOptions::new();
+        private_file(path, options.create(true).truncate(false).read(true).write(true))
+    };
+    match open() {
+        Err(e) if is_no_file(&e) => set_aside(path).and_then(|_| open()),
+        opened => opened,
+    }
 }
 
 #[cfg(test)]

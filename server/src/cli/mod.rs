@@ -44,9 +44,7 @@ enum Command {
     /// Show or export what has been used
     #[command(subcommand)]
     Usage(Usage),
-    /// Look at a device's state and say what is wrong with it
-    #[command(subcommand)]
-    Doctor(Doctor),
+    Doctor(doctor::Arguments),
     /// For vendors: the root key
     #[command(subcommand)]
     Vendor(vendor::Vendor),
@@ -87,11 +85,6 @@ enum Domains {
 }
 
 #[derive(Debug, Subcommand)]
-enum Doctor {
-    Seats(doctor::SeatsArguments),
-}
-
-#[derive(Debug, Subcommand)]
 enum Usage {
     Show(usage_show::Arguments),
     Export(usage_export::Arguments),
@@ -121,7 +114,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments, output),
         Command::Usage(Usage::Show(arguments)) => usage_show::run(&arguments, output),
         Command::Usage(Usage::Export(arguments)) => usage_export::run(&arguments, output),
-        Command::Doctor(Doctor::Seats(arguments)) => doctor::seats(&arguments, output),
+        Command::Doctor(arguments) => doctor::run(&arguments, output),
         Command::Vendor(command) => vendor::vendor(&command, output),
         Command::LicenceFile(command) => vendor::licence_file(&command, output),
         Command::Key(arguments) => key::run(&arguments, output),

@@ -182,3 +182,19 @@ fn a_file_whose_owner_counts_into_it_is_not_set_aside() {
     Segment::set_aside_damaged(&path).unwrap();
     assert!(!path.exists());
 }
+
+#[test]
+fn who_only_reads_a_file_sees_what_its_counters_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let segment = Segment::create(folder.path(), &"1".repeat(32), &"2".repeat(32), 0).unwrap();
+    for (slot, n) in [(7, 3), (9, 1 << 40)] {
+        let entry = segment.entry(slot, UsageKind::Page, 4).unwrap();
+        segment.count(entry, n);
+        segment.acknowledge(entry, n / 2);
+    }
+    let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let read = seatmeter_protocol::segment_layout::read_segment(&std::fs::read(path).unwrap()).unwrap();
+    let ours: Vec<_> = segment.totals().iter().map(|total| (total.usage, total.acknowledged)).collect();
+    assert_eq!(read.iter().map(|counted| (counted.usage, counted.acknowledged)).collect::<Vec<_>>(), ours);
+    assert_eq!(ours.len(), 2);
+}

@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use seatmeter_protocol::seat_layout::{LOCK_BASE, PoolReport, SlotReport, parse};
 
-use super::output_error;
+use super::super::output_error;
 use crate::error::Error;
 use crate::utc;
 
@@ -42,6 +42,22 @@ pub(super) fn seats(arguments: &SeatsArguments, output: &mut dyn Write) -> Resul
         show(&path, output).map_err(output_error)?;
     }
     Ok(())
+}
+
+/// For each pool its name, and how many seats are free.
+pub(super) fn summary(folder: &Path) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let pools = entries.filter(|path| path.extension().is_some_and(|ending| ending == "pool"));
+    let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    pools.filter_map(|path| Some((name(&path), free(&path)?))).collect()
+}
+
+fn free(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    let report = parse(&std::fs::read(path).ok()?).ok()?;
+    let held = report.slots.iter().filter(|slot| slot.held > 0 && lives(&file, slot));
+    let used: u32 = held.map(|slot| slot.held).sum();
+    Some(format!("{used} of {} in use", report.grant.seats))
 }
 
 fn show(path: &Path, output: &mut dyn Write) -> std::io::Result<()> {

@@ -1,0 +1,110 @@
+//! `seatmeterd doctor`: why a device is not licensed, or soon may not be, and what to do about it.
+//!
+//! Reads the state directory of the device and asks the license server as a program would, stage by stage. Changes
+//! nothing, takes no seat, and works while programs run, and when the server does not. Exit code 0: nothing is broken,
+//! though there may be warnings; 1: something is.
+
+mod network;
+mod seats;
+mod state;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::output_error;
+use crate::error::Error;
+
+/// Look at a device: its state directory, clock, licence, seats, what is not reported yet, and the way to the server
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    device: DeviceArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    Seats(seats::SeatsArguments),
+}
+
+#[derive(Args, Debug)]
+struct DeviceArguments {
+    /// The state directory of the device, as its programs use it
+    #[arg(long, value_name = "DIR", env = "SEATMETER_STATE_DIR", default_value = "/var/lib/seatmeter")]
+    state_dir: PathBuf,
+    /// The license server, as the programs name it
+    #[arg(long, value_name = "URL", env = "SEATMETER_SERVER")]
+    server: Option<String>,
+    /// Certificates to trust beside the system's, as the programs do
+    #[arg(long, value_name = "FILE", env = "SEATMETER_CA_FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Good,
+    /// It works, but may not for ever.
+    Warning,
+    Broken,
+}
+
+/// What was found, line by line.
+struct Findings<'a> {
+    output: &'a mut dyn Write,
+    broken: u32,
+    warnings: u32,
+}
+
+impl Findings<'_> {
+    /// Says how something is; `todo` says what to do about it, and is empty where that is nothing.
+    fn say(&mut self, health: Health, what: &str, finding: &str, todo: &str) -> Result<(), Error> {
+        let mark = match health {
+            Health::Good => "ok",
+            Health::Warning => "warning",
+            Health::Broken => "BROKEN",
+        };
+        self.warnings += u32::from(health == Health::Warning);
+        self.broken += u32::from(health == Health::Broken);
+        writeln!(self.output, "{mark:<8} {what:<12} {finding}").map_err(output_error)?;
+        if !todo.is_empty() {
+            writeln!(self.output, "{:<8} {:<12} → {todo}", "", "").map_err(output_error)?;
+        }
+        Ok(())
+    }
+
+    fn good(&mut self, what: &str, finding: &str) -> Result<(), Error> {
+        self.say(Health::Good, what, finding, "")
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When something is broken, after all that was found is said.
+pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
+    if let Some(Part::Seats(arguments)) = &arguments.part {
+        return seats::seats(arguments, output);
+    }
+    let DeviceArguments { state_dir, server, ca_file } = &arguments.device;
+    let mut findings = Findings { output, broken: 0, warnings: 0 };
+    let device = state::examine(state_dir, &mut findings)?;
+    match server {
+        Some(url) => network::examine(url, ca_file.as_deref(), &device, &mut findings)?,
+        None => findings.say(
+            Health::Warning,
+            "server",
+            "not looked for: nobody has said where it is",
+            "name it with --server, or set SEATMETER_SERVER",
+        )?,
+    }
+    match (findings.broken, findings.warnings) {
+        (0, 0) => writeln!(output, "all is well").map_err(output_error),
+        (0, warnings) => writeln!(output, "nothing is broken; warnings: {warnings}").map_err(output_error),
+        (broken, _) => Err(Error::Setup(format!("broken on this device: {broken}, see above"))),
+    }
+}

@@ -1,0 +1,280 @@
+//! The way to the license server, stage by stage: name, address, TLS, HTTP, signature, clock.
+//!
+//! Spoken by hand, for the doctor wants to know what an HTTP library hides. It goes the direct way: a proxy is only named.
+
+#![allow(clippy::disallowed_methods, reason = "proxies are named in the environment, and nowhere else")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use hyper::Uri;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_platform_verifier::Verifier;
+use seatmeter_protocol::message::{
+    AUTHORIZATIONS_PATH, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
+};
+use seatmeter_protocol::signature::{AnswerFacts, random_id};
+
+use super::state::Device;
+use super::{Findings, Health};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::utc;
+
+/// Bound for each stage.
+const STAGE: Duration = Duration::from_secs(5);
+
+/// Longest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 1 << 16;
+
+/// The clocks of device and server may differ by so much.
+const CLOCKS_DIFFER_SECONDS_MAX: u64 = 60;
+
+/// Something that both kinds of connection can do.
+trait Connection: Read + Write {}
+impl<T: Read + Write> Connection for T {}
+
+/// Why the way ends here.
+struct Broken {
+    stage: &'static str,
+    finding: String,
+    todo: &'static str,
+}
+
+pub(super) fn examine(
+    url: &str,
+    ca_file: Option<&Path>,
+    device: &Device,
+    findings: &mut Findings<'_>,
+) -> Result<(), Error> {
+    name_proxy(url, findings)?;
+    let Err(Broken { stage, finding, todo }) = ask(url, ca_file, device, findings)? else { return Ok(()) };
+    findings.say(Health::Broken, stage, &finding, todo)?;
+    let now = SystemClock.unix_seconds();
+    if device.good_until > now {
+        let until = utc::text(device.good_until);
+        findings
+            .good("meanwhile", &format!("programs work on with the licence of this device, until {until}"))?;
+    }
+    Ok(())
+}
+
+fn name_proxy(url: &str, findings: &mut Findings<'_>) -> Result<(), Error> {
+    let names = if url.starts_with("http://") {
+        ["HTTP_PROXY", "http_proxy"]
+    } else {
+        ["HTTPS_PROXY", "https_proxy"]
+    };
+    let Some(name) = names.into_iter().find(|name| std::env::var_os(name).is_some()) else { return Ok(()) };
+    let finding = format!("{name} is set: programs with this environment go through that proxy");
+    findings.say(Health::Warning, "proxy", &finding, "what follows is the direct way, without it")
+}
+
+fn ask(
+    url: &str,
+    ca_file: Option<&Path>,
+    device: &Device,
+    findings: &mut Findings<'_>,
+) -> Result<Result<(), Broken>, Error> {
+    let url = if url.contains("://") { url.to_owned() } else { format!("https://{url}") };
+    let broken = |stage, finding, todo| Ok(Err(Broken { stage, finding, todo }));
+    let parts = url.parse::<Uri>().ok().and_then(|uri| {
+        let is_tls = match uri.scheme_str()? {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some((is_tls, host, uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 })))
+    });
+    let Some((is_tls, host, port)) = parts else {
+        return broken("server", format!("{url} is not a URL"), "write it like http://license.example:48080");
+    };
+    let addresses = match look_up(&host, port) {
+        Ok(addresses) => addresses,
+        Err(why) => {
+            return broken("lookup", format!("{host} has no address: {why}"), "check the URL, and DNS");
+        }
+    };
+    let shown: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    findings.good("lookup", &format!("{host} is {}", shown.join(", ")))?;
+    let Some(stream) = connect(&addresses, findings)? else {
+        let todo = "start the server; check the port, and the firewalls between";
+        return broken("connect", format!("nobody answers at port {port} of {host}"), todo);
+    };
+    let mut stream: Box<dyn Connection> = if is_tls {
+        match trust(stream, &host, ca_file) {
+            Ok(stream) => {
+                findings.good("TLS", "the server's certificate is trusted")?;
+                Box::new(stream)
+            }
+            Err(why) => {
+                let todo = "install the CA of the server, or of the proxy between, in the system's store, or name \
+                            its file with --ca-file";
+                return broken("TLS", why, todo);
+            }
+        }
+    } else {
+        Box::new(stream)
+    };
+    match exchange(stream.as_mut(), &host) {
+        Ok(answer) => judge(&answer, device, findings),
+        Err(why) => {
+            let todo = "look whether the server is overloaded, and at what stands between";
+            broken("answer", format!("no whole answer: {why}"), todo)
+        }
+    }
+}
+
+/// The system's lookup has no bound of its own.
+fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let (sender, found) = mpsc::channel();
+    let host = host.to_owned();
+    let run = move || drop(sender.send((host.as_str(), port).to_socket_addrs().map(Iterator::collect)));
+    std::thread::Builder::new().spawn(run).map_err(|e| e.to_string())?;
+    let found: std::io::Result<Vec<SocketAddr>> =
+        found.recv_timeout(STAGE).map_err(|_| format!("no answer within {STAGE:?}"))?;
+    found.map_err(|e| e.to_string())
+}
+
+fn connect(addresses: &[SocketAddr], findings: &mut Findings<'_>) -> Result<Option<TcpStream>, Error> {
+    let mut connected = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(address, STAGE) {
+            Ok(stream) => {
+                findings.good("connect", &format!("{address}"))?;
+                connected = connected.or(Some(stream));
+            }
+            Err(e) if addresses.len() > 1 => {
+                let todo =
+                    "programs try the other addresses; take this one out of DNS if it is not to be used";
+                findings.say(Health::Warning, "connect", &format!("{address}: {e}"), todo)?;
+            }
+            Err(_) => {}
+        }
+    }
+    if let Some(stream) = &connected {
+        let bounds =
+            stream.set_read_timeout(Some(STAGE)).and_then(|()| stream.set_write_timeout(Some(STAGE)));
+        bounds.map_err(|e| Error::Setup(format!("a connection without a bound is no use: {e}")))?;
+    }
+    Ok(connected)
+}
+
+fn trust(
+    stream: TcpStream,
+    host: &str,
+    ca_file: Option<&Path>,
+) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
+    let extra = match ca_file {
+        Some(path) => {
+            let unfit = |e: String| format!("the CA file {} cannot be used: {e}", path.display());
+            let pem = fs::read(path).map_err(|e| unfit(e.to_string()))?;
+            let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+            certificates.map_err(|e| unfit(e.to_string()))?
+        }
+        None => Vec::new(),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| e.to_string())?;
+    let mut stream = StreamOwned::new(connection, stream);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).map_err(|e| e.to_string())?;
+    }
+    Ok(stream)
+}
+
+/// What the server said, and to what.
+struct Answer {
+    nonce: String,
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// What is sent: the server refuses it, signed, and remembers nothing.
+const QUESTION: &str = "{}";
+
+fn exchange(stream: &mut dyn Connection, host: &str) -> Result<Answer, String> {
+    let nonce = random_id().ok_or("the system has no random numbers")?;
+    let request = format!(
+        "POST {AUTHORIZATIONS_PATH} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{QUESTION}",
+        QUESTION.len()
+    );
+    stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::new();
+    // One that hangs up without saying so has nevertheless said what it had to say.
+    let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    let Some(end) = end else {
+        return Err(read.err().map_or_else(|| "the connection was closed".into(), |e| e.to_string()));
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or("it does not speak HTTP")?;
+    Ok(Answer { nonce, status, head, body: bytes.split_off(end + 4) })
+}
+
+fn judge(answer: &Answer, device: &Device, findings: &mut Findings<'_>) -> Result<Result<(), Broken>, Error> {
+    let signed = (|| {
+        let time: u64 = answer.header(TIME_HEADER)?.parse().ok()?;
+        Some((time, answer.header(KEY_ID_HEADER)?, answer.header(SIGNATURE_HEADER)?))
+    })();
+    let Some((server_time, key_id, signature)) = signed else {
+        let finding = format!("status {}, and not as a license server answers", answer.status);
+        let todo = "check the URL, and what stands between: a proxy, a login page";
+        return Ok(Err(Broken { stage: "HTTP", finding, todo }));
+    };
+    findings.good("HTTP", "a license server answers")?;
+    let facts = AnswerFacts {
+        request_body: QUESTION.as_bytes(),
+        nonce: &answer.nonce,
+        status: answer.status,
+        server_time,
+        key_id,
+    };
+    let is_known = device.server_keys.iter().any(|key| facts.verify(&answer.body, signature, key).is_ok());
+    if is_known {
+        findings.good("signature", "it is the server that has granted the licence of this device")?;
+    } else if !device.server_keys.is_empty() {
+        let todo =
+            "check the URL; if the server's key was replaced, the next program gets a licence by the new one";
+        let finding = "it is not the server that has granted the licence of this device";
+        findings.say(Health::Warning, "signature", finding, todo)?;
+    }
+    let now = SystemClock.unix_seconds();
+    let differ = now.abs_diff(server_time);
+    if differ <= CLOCKS_DIFFER_SECONDS_MAX {
+        findings.good("clock", &format!("{differ} s from the server's"))?;
+    } else {
+        let finding = format!("it is {} here, and {} at the server", utc::text(now), utc::text(server_time));
+        let todo =
+            "set the wrong one right, and let NTP keep it; programs go by the server's while they reach it";
+        findings.say(Health::Warning, "clock", &finding, todo)?;
+    }
+    Ok(Ok(()))
+}
