@@ -46,6 +46,10 @@ soak: tools ## Kill holders of seats 100 000 times (KILLS=100000), and say what 
 soak-images: tools ## Decode damaged image files (IMAGES=10000), and see that memory stays as it is
 	@SEATMETER_SOAK_IMAGES=$(or $(IMAGES),10000) cargo test --quiet --workspace --test dbr_damaged -- --nocapture
 
+.PHONY: soak-parsers
+soak-parsers: ## Feed damaged and arbitrary documents, answers and requests to the parsers (TIMES=20)
+	@SEATMETER_SOAK_PARSERS=$(or $(TIMES),20) cargo test --quiet -p seatmeter-protocol --test hostile
+
 .PHONY: soak-counts
 soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and compare what was performed and billed
 	@SEATMETER_SOAK_KILLS=$(or $(KILLS),10000) timeout 3600 cargo test --quiet -p seatmeter --no-default-features \

@@ -1,6 +1,7 @@
 //! Whatever arrives instead of a signed document, an answer or a request: refused, and nothing panics.
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
+#![allow(clippy::disallowed_methods, reason = "the environment says how long the test is to be")]
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -30,7 +31,10 @@ fn file() -> LicenseFile {
     }
 }
 
+/// `SEATMETER_SOAK_PARSERS=20` has twenty times as many cases.
 fn runner(cases: u32) -> TestRunner {
+    let times = std::env::var("SEATMETER_SOAK_PARSERS").map_or(1, |times| times.parse().unwrap());
+    let cases = cases * times;
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
 }
 
@@ -129,6 +133,11 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
         "root_key",
         "license_file",
         "recorded",
+        "standings",
+        "meters",
+        "ended",
+        "allowances",
+        "state",
     ]);
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
