@@ -58,7 +58,8 @@ fn frames_are_read_on_a_thread_and_count_once_within_the_forget_time() {
 
 #[test]
 fn the_class_works_as_its_documentation_uses_it() {
-    let output = runs_twice("tests/c/dbr_class.cpp", &Server::with_demo_license(), &[&image("")]);
+    let made = made::pictures();
+    let output = runs_twice("tests/c/dbr_class.cpp", &Server::with_demo_license(), &[made.path()]);
     for line in ["QR_CODE: https://example.org/ticket/4711", "EAN_13: 4006381333931"] {
         assert!(output.lines().any(|l| l == line), "{line} is missing in\n{output}");
     }

@@ -1,4 +1,4 @@
-// The class as its documentation uses it, in one command line program: argv[1] is the folder of pictures.
+// The class as its documentation uses it, in one command line program: argv[1] is the folder of made pictures.
 #include <iostream>
 #include <string>
 
@@ -18,7 +18,7 @@ static void print(CBarcodeReader *reader) {
     switch (result->barcodeFormat) {
       case BF_QR_CODE: {
         const QRCodeDetails *details = static_cast<QRCodeDetails *>(result->detailedResult);
-        CHECK(details->version >= 1 && details->rows == 17 + 4 * details->version && details->moduleSize == 4);
+        CHECK(details->version >= 1 && details->rows == 17 + 4 * details->version && details->moduleSize == 2);
         CHECK_INT(2, details->model);
         CHECK_INT(-1, details->page);
         break;
@@ -32,7 +32,7 @@ static void print(CBarcodeReader *reader) {
         const OneDCodeDetails *details = static_cast<OneDCodeDetails *>(result->detailedResult);
         CHECK_INT(1, details->checkDigitBytesLength);
         CHECK_INT('1', details->checkDigitBytes[0]);
-        CHECK_INT(4, details->moduleSize);
+        CHECK_INT(2, details->moduleSize);
         break;
       }
       default:
@@ -47,7 +47,7 @@ static CBarcodeReader *early;
 
 int main(int argc, const char *argv[]) {
   CHECK_INT(2, argc);
-  const string picture = string(argv[1]) + "/four_barcodes.png";
+  const string picture = string(argv[1]) + "/four.png";
   char errorMessage[256];
 
   // A key that is none: the program goes on, as many do, and makes its reader.
@@ -70,6 +70,7 @@ int main(int argc, const char *argv[]) {
   PublicRuntimeSettings *settings = new PublicRuntimeSettings();
   reader.GetRuntimeSettings(settings);
   settings->expectedBarcodesCount = 32;
+  settings->timeout = 0;
   settings->furtherModes.deformationResistingModes[0] = DRM_GENERAL;
   CHECK_INT(DBR_OK, reader.UpdateRuntimeSettings(settings));
   CHECK_INT(DBR_OK, reader.SetModeArgument("DeformationResistingModes", 0, "Level", "5"));

@@ -82,8 +82,10 @@ static void buffers(void *reader) {
     data.height = height;
     data.stride = stride;
     data.format = (ImagePixelFormat)format;
-    CHECK_INT(DBR_OK, DBR_DecodeImageData(reader, &data, ""));
-    dbr_expect(reader, TEXT);
+    if (format == IPF_BINARY) {
+      CHECK_INT(DBR_OK, DBR_DecodeImageData(reader, &data, ""));
+      dbr_expect(reader, TEXT);
+    }
     data.bytesLength = stride * (height - 1);
     CHECK_INT(DBRERR_IMAGE_READ_FAILED, DBR_DecodeImageData(reader, &data, ""));
     free(buffer);

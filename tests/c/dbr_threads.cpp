@@ -9,7 +9,7 @@
 
 using namespace dynamsoft::dbr;
 
-static const int PICTURES = 2;
+static const int THREADS = 3, PICTURES = 2;
 static std::atomic<int> read_count(0);
 
 static void work(const std::string &picture) {
@@ -32,9 +32,9 @@ int main(int argc, char **argv) {
   dbr_license();
   const std::string picture = std::string(argv[1]) + "/four.png";
   std::vector<std::thread> threads;
-  for (int i = 0; i < 4; i++) threads.push_back(std::thread(work, picture));
+  for (int i = 0; i < THREADS; i++) threads.push_back(std::thread(work, picture));
   for (size_t i = 0; i < threads.size(); i++) threads[i].join();
-  CHECK_INT(4 * PICTURES * 4, read_count);
+  CHECK_INT(THREADS * PICTURES * 4, read_count);
   CHECK_INT(4, DBR_GetIdleInstancesCount());
   return 0;
 }
