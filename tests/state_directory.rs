@@ -68,9 +68,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// Kinds of damage, each with what it does to a file of these bytes.
-fn damages() -> Vec<(&'static str, Box<dyn Fn(&Path)>)> {
-    let write = |change: fn(Vec<u8>) -> Vec<u8>| -> Box<dyn Fn(&Path)> {
+/// What happens to a file.
+type Damage = Box<dyn Fn(&Path)>;
+
+/// Kinds of damage, each with its name.
+fn damages() -> Vec<(&'static str, Damage)> {
+    let write = |change: fn(Vec<u8>) -> Vec<u8>| -> Damage {
         Box::new(move |path| fs::write(path, change(fs::read(path).unwrap())).unwrap())
     };
     vec![

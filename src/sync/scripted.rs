@@ -11,6 +11,9 @@ use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
 use crate::license::test_support::NOW;
 
+/// Makes status and body of an answer from a request.
+pub(crate) type Reply = Box<dyn FnOnce(&serde_json::Value) -> (u16, String) + Send>;
+
 /// What happens to the next request.
 pub(crate) enum Step {
     /// This status and body, signed.
@@ -34,7 +37,7 @@ pub(crate) enum Step {
     /// The answer to the nth request comes now.
     Replay(usize),
     /// This makes status and body of the answer from the request.
-    Reply(Box<dyn FnOnce(&serde_json::Value) -> (u16, String) + Send>),
+    Reply(Reply),
 }
 
 /// A counter of a segment: (segment, slot, kind, what).

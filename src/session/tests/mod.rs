@@ -1,5 +1,9 @@
 //! Sessions with a clock in the test's hands and a server that does what the script says.
 
+mod clocks;
+mod clones;
+mod options;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -218,48 +222,6 @@ fn a_licence_is_good_offline_to_its_last_second_and_heals_at_the_next_contact() 
 }
 
 #[test]
-fn a_clock_set_back_does_not_stretch_a_licence() {
-    let bench = Bench::new(2);
-    let session = bench.licensed_session("CODE");
-    bench.pass(8 * DAY_SECONDS);
-    bench.transport.then(Step::Silence);
-    session.keep();
-    for _ in 0..2 {
-        bench.reboot_at(NOW + DAY_SECONDS);
-        bench.transport.then(Step::Silence);
-        let error = initialize(&bench.session("CODE")).unwrap_err();
-        assert_eq!(error.code, ErrorCode::FAILED_TO_REACH_SERVER);
-    }
-    bench.reboot_at(NOW + 9 * DAY_SECONDS);
-    bench.transport.set_time(NOW + 9 * DAY_SECONDS);
-    bench.then_grants();
-    initialize(&bench.session("CODE")).unwrap();
-}
-
-#[test]
-fn one_start_far_in_the_future_costs_nothing_for_good() {
-    let bench = Bench::new(2);
-    bench.licensed_session("CODE").keep();
-    bench.reboot_at(NOW + 3650 * DAY_SECONDS);
-    bench.transport.then(Step::Silence);
-    let session = bench.session("CODE");
-    assert!(initialize(&session).is_err());
-    bench.transport.then(Step::Silence);
-    session.keep();
-    // The wall clock is still wrong when the server can be reached again.
-    let (wrong, right) = (bench.clock.unix_seconds(), NOW + 60);
-    bench.clock.set_wall(right * 1000);
-    bench.then_grants();
-    bench.clock.set_wall(wrong * 1000);
-    bench.transport.set_time(right);
-    initialize(&session).unwrap();
-    count(&session, 1);
-    let usage = StateDirectory::open(bench.state.path().to_owned()).unwrap().usage();
-    let oldest = oldest_unsent(&usage.join(Bench::parameters("CODE").grant_name())).unwrap();
-    assert!((NOW - 180..=right).contains(&oldest), "work is in the slot in which it was done: {oldest}");
-}
-
-#[test]
 fn a_grant_is_renewed_early_in_its_life_and_once() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
@@ -350,146 +312,4 @@ fn a_revoked_licence_ends_at_the_next_contact_and_its_usage_is_reported() {
     session.keep();
     session.licensed().unwrap().check().unwrap();
     initialize(&bench.session("CODE")).unwrap();
-}
-
-#[test]
-fn what_is_not_signed_revokes_nothing_and_clones_nobody() {
-    let bench = Bench::new(2);
-    let session = bench.licensed_session("CODE");
-    for code in [ErrorCode::REVOKED, ErrorCode::DEVICE_CLONED] {
-        bench.pass(6 * 3600);
-        let uuid = session.device().uuid;
-        bench.transport.then(Step::Unsigned(403, problem(code)));
-        session.keep();
-        session.licensed().unwrap().check().unwrap();
-        assert_eq!(session.device().uuid, uuid);
-    }
-}
-
-#[test]
-fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
-    let bench = Bench::new(2);
-    let session = bench.licensed_session("CODE");
-    let licensed = session.licensed().unwrap();
-    let seat = licensed.take_seat().unwrap();
-    count(&session, 3);
-    let old = session.device().uuid;
-    let from = bench.asked();
-    bench.pass(6 * 3600);
-    bench.transport.then(Step::RecordAll);
-    bench.then_refuses(ErrorCode::DEVICE_CLONED);
-    // The server begins a new device's serials anew, and grants it fewer seats.
-    bench.then_grants_from(item(), |local| (local.serial, local.seats) = (1, 2));
-    session.keep();
-    let fresh = session.device().uuid;
-    assert_ne!(fresh, old);
-    assert_eq!(bench.uuids_in("authorizations", from), [old.clone(), fresh.clone()]);
-    assert_eq!(bench.uuids_in("usage", from), [old], "what was counted before is reported as it was counted");
-    assert_eq!(bench.transport.billed(), 3);
-
-    // The program goes on, with its reader and the seats of the new grant, and counts under the new UUID.
-    assert!(std::ptr::eq(session.licensed().unwrap(), licensed));
-    assert_eq!(licensed.idle_seats(), 1);
-    seat.into_iter().for_each(|seat| licensed.give_seat(seat));
-    bench.pass(180);
-    count(&session, 2);
-    let from = bench.asked();
-    bench.transport.then(Step::RecordAll);
-    session.keep();
-    assert_eq!(bench.uuids_in("usage", from), [fresh.clone()]);
-    assert_eq!(bench.transport.billed(), 5);
-
-    // Another program of the device, which has not heard of it, asks under the new UUID as well.
-    let other = bench.session("CODE");
-    assert_eq!(other.device().uuid, fresh);
-    initialize(&other).unwrap();
-}
-
-#[test]
-fn a_copy_that_gets_no_licence_of_its_own_works_on_with_what_it_has() {
-    let bench = Bench::new(2);
-    let session = bench.licensed_session("CODE");
-    bench.pass(6 * 3600);
-    bench.then_refuses(ErrorCode::DEVICE_CLONED);
-    bench.transport.then(Step::Silence);
-    session.keep();
-    session.licensed().unwrap().check().unwrap();
-    let next = bench.session("CODE");
-    initialize(&next).unwrap();
-    bench.then_grants();
-    next.keep();
-    assert_eq!(next.licensed().unwrap().grant().local.device_uuid, next.device().uuid);
-}
-
-#[test]
-fn programs_that_ask_for_one_thing_have_one_history() {
-    let bench = Bench::new(2);
-    bench.licensed_session("CODE");
-    bench.licensed_session("OTHER");
-    let asked = bench.transport.asked.lock();
-    let scopes: Vec<_> = asked.iter().map(|(_, body)| body["scope"].as_str().unwrap()).collect();
-    assert_eq!(scopes, ["CODE", "OTHER"].map(|code| Bench::parameters(code).grant_name()));
-}
-
-/// An answer to a report that records everything and tells this of the item.
-fn told(meter: Meter) -> Step {
-    Step::RecordAllAnd(vec![ItemStanding { item_id: "item-1".into(), meters: vec![meter] }])
-}
-
-fn excess(state: MeterState) -> Meter {
-    Meter { of: Metered::Excess, module: 0, quota: 10, used: 11, grace: 0, state }
-}
-
-#[test]
-fn a_device_of_an_overused_item_asks_at_once_and_stops_when_it_gets_no_place() {
-    let bench = Bench::new(2);
-    let session = bench.licensed_session("CODE");
-    count(&session, 1);
-    bench.transport.then(told(excess(MeterState::Within)));
-    session.keep();
-    assert_eq!(bench.transport.asked.lock().len(), 2, "there was no hurry");
-    count(&session, 1);
-    bench.transport.then(told(excess(MeterState::Overused)));
-    bench.then_refuses(ErrorCode::QUOTA_EXCEEDED);
-    session.keep();
-    let licensed = session.licensed().unwrap();
-    assert_eq!(licensed.check().unwrap_err().code, ErrorCode::QUOTA_EXCEEDED);
-    assert_eq!(licensed.idle_seats(), -1);
-    assert!(session.use_stored_grant().unwrap().is_none(), "another process does not begin with it either");
-    // It goes on asking, and goes on working as soon as there is a place.
-    bench.then_grants();
-    session.keep();
-    assert!(licensed.check().is_ok());
-    assert!(session.use_stored_grant().unwrap().is_some());
-}
-
-#[test]
-fn a_revoked_item_ends_at_the_next_contact_and_other_refusals_end_nothing() {
-    for (code, ends) in [
-        (ErrorCode::REVOKED, true),
-        (ErrorCode::USED_UP, true),
-        (ErrorCode::SESSION_PASSWORD_WRONG, false),
-        (ErrorCode::STANDBY_NOT_READY, false),
-    ] {
-        let bench = Bench::new(2);
-        let session = bench.licensed_session("CODE");
-        bench.then_refuses(code);
-        session.sync(Deadline::after(session.world.clock, Duration::from_secs(5))).unwrap_err();
-        let outcome = session.licensed().unwrap().check().map_err(|error| error.code);
-        assert_eq!(outcome, if ends { Err(code) } else { Ok(()) }, "{code}");
-        assert_eq!(session.status().stopped, ends.then_some(code), "{code}");
-    }
-}
-
-#[test]
-fn what_one_process_hears_stops_the_others_of_the_device() {
-    let bench = Bench::new(2);
-    let (hears, other) = (bench.licensed_session("CODE"), bench.session("CODE"));
-    other.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND).unwrap();
-    bench.then_refuses(ErrorCode::REVOKED);
-    hears.sync(Deadline::after(hears.world.clock, Duration::from_secs(5))).unwrap_err();
-    assert!(other.licensed().unwrap().check().is_ok(), "it has not looked yet");
-    bench.then_refuses(ErrorCode::REVOKED);
-    other.keep();
-    assert_eq!(other.licensed().unwrap().check().unwrap_err().code, ErrorCode::REVOKED);
 }

@@ -1,0 +1,82 @@
+//! Copied installations, and who is believed about them.
+
+use super::*;
+
+#[test]
+fn what_is_not_signed_revokes_nothing_and_clones_nobody() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    for code in [ErrorCode::REVOKED, ErrorCode::DEVICE_CLONED] {
+        bench.pass(6 * 3600);
+        let uuid = session.device().uuid;
+        bench.transport.then(Step::Unsigned(403, problem(code)));
+        session.keep();
+        session.licensed().unwrap().check().unwrap();
+        assert_eq!(session.device().uuid, uuid);
+    }
+}
+
+#[test]
+fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    let licensed = session.licensed().unwrap();
+    let seat = licensed.take_seat().unwrap();
+    count(&session, 3);
+    let old = session.device().uuid;
+    let from = bench.asked();
+    bench.pass(6 * 3600);
+    bench.transport.then(Step::RecordAll);
+    bench.then_refuses(ErrorCode::DEVICE_CLONED);
+    // The server begins a new device's serials anew, and grants it fewer seats.
+    bench.then_grants_from(item(), |local| (local.serial, local.seats) = (1, 2));
+    session.keep();
+    let fresh = session.device().uuid;
+    assert_ne!(fresh, old);
+    assert_eq!(bench.uuids_in("authorizations", from), [old.clone(), fresh.clone()]);
+    assert_eq!(bench.uuids_in("usage", from), [old], "what was counted before is reported as it was counted");
+    assert_eq!(bench.transport.billed(), 3);
+
+    // The program goes on, with its reader and the seats of the new grant, and counts under the new UUID.
+    assert!(std::ptr::eq(session.licensed().unwrap(), licensed));
+    assert_eq!(licensed.idle_seats(), 1);
+    seat.into_iter().for_each(|seat| licensed.give_seat(seat));
+    bench.pass(180);
+    count(&session, 2);
+    let from = bench.asked();
+    bench.transport.then(Step::RecordAll);
+    session.keep();
+    assert_eq!(bench.uuids_in("usage", from), [&*fresh]);
+    assert_eq!(bench.transport.billed(), 5);
+
+    // Another program of the device, which has not heard of it, asks under the new UUID as well.
+    let other = bench.session("CODE");
+    assert_eq!(other.device().uuid, fresh);
+    initialize(&other).unwrap();
+}
+
+#[test]
+fn a_copy_that_gets_no_licence_of_its_own_works_on_with_what_it_has() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    bench.pass(6 * 3600);
+    bench.then_refuses(ErrorCode::DEVICE_CLONED);
+    bench.transport.then(Step::Silence);
+    session.keep();
+    session.licensed().unwrap().check().unwrap();
+    let next = bench.session("CODE");
+    initialize(&next).unwrap();
+    bench.then_grants();
+    next.keep();
+    assert_eq!(next.licensed().unwrap().grant().local.device_uuid, next.device().uuid);
+}
+
+#[test]
+fn programs_that_ask_for_one_thing_have_one_history() {
+    let bench = Bench::new(2);
+    bench.licensed_session("CODE");
+    bench.licensed_session("OTHER");
+    let asked = bench.transport.asked.lock();
+    let scopes: Vec<_> = asked.iter().map(|(_, body)| body["scope"].as_str().unwrap()).collect();
+    assert_eq!(scopes, ["CODE", "OTHER"].map(|code| Bench::parameters(code).grant_name()));
+}
