@@ -134,7 +134,8 @@ impl HttpTransport {
             return Stage::Setup;
         }
         // The time of a whole request may be up while its connection is being made.
-        let was_connecting = error.is_connect() || error.is_timeout() && self.progress.is_connecting();
+        let was_connecting =
+            error.is_connect() || error.is_timeout() && self.progress.has_not_connected(begun);
         if !was_connecting {
             return Stage::Answer;
         }

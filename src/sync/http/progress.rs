@@ -10,7 +10,6 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -30,8 +29,10 @@ const SESSIONS: usize = 8;
 /// What is known of lookups and handshakes.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// Connections that are being made.
-    connecting: AtomicU32,
+    /// When a connection was last begun, and when one was last there. Not a count of those under way: by the time that a
+    /// request is told that it took too long, its connection may have been given up.
+    begun: Mutex<Option<Instant>>,
+    made: Mutex<Option<Instant>>,
     /// Names whose lookup has begun and not ended.
     lookups: Mutex<HashMap<String, u32>>,
     /// When the last handshake with a host has begun.
@@ -42,16 +43,18 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            connecting: AtomicU32::new(0),
+            begun: Mutex::default(),
+            made: Mutex::default(),
             lookups: Mutex::default(),
             handshakes: Mutex::default(),
             sessions: ClientSessionMemoryCache::new(SESSIONS),
         })
     }
 
-    /// Whether a connection is being made, from its lookup to its handshake.
-    pub(super) fn is_connecting(&self) -> bool {
-        self.connecting.load(Ordering::Relaxed) > 0
+    /// Whether a connection was begun since then, and is not there: anywhere from its lookup to its handshake.
+    pub(super) fn has_not_connected(&self, since: Instant) -> bool {
+        let begun = self.begun.lock().filter(|begun| *begun >= since);
+        begun.is_some_and(|begun| self.made.lock().is_none_or(|made| made < begun))
     }
 
     /// Whether a lookup is under way: that of the server's name, or of a proxy's.
@@ -84,15 +87,6 @@ impl<S> Layer<S> for Marks {
     }
 }
 
-/// A connection that is being made, until it is there or given up.
-struct Connecting(Arc<Progress>);
-
-impl Drop for Connecting {
-    fn drop(&mut self) {
-        self.0.connecting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl<S, R> Service<R> for MarkingConnector<S>
 where
     S: Service<R>,
@@ -107,12 +101,13 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        self.progress.connecting.fetch_add(1, Ordering::Relaxed);
-        let connecting = Connecting(self.progress.clone());
+        *self.progress.begun.lock() = Some(Instant::now());
+        let progress = self.progress.clone();
         let connection = self.inner.call(request);
         Box::pin(async move {
-            let _connecting = connecting;
-            connection.await
+            let made = connection.await?;
+            *progress.made.lock() = Some(Instant::now());
+            Ok(made)
         })
     }
 }
