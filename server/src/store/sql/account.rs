@@ -56,6 +56,27 @@ pub(super) fn state(
     Ok(state)
 }
 
+/// As much of it as the meters show: what a report is answered with, which need not know what a decision does.
+pub(super) fn standing(
+    sql: &dyn Sql,
+    item: &LicenseItem,
+    device_uuid: &str,
+    now: u64,
+) -> Result<ItemState, Error> {
+    let mut state = ItemState::default();
+    match item.charge_way {
+        ChargeWay::BarcodeScan | ChargeWay::Page => state.used = used(sql, item, device_uuid)?,
+        ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server => {
+            state.occupied.by_others = holders::seats(sql, &item.item_id)?;
+        }
+        ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance => {
+            state.excess_of_year = activity::excess_so_far(sql, item, now)?;
+        }
+        _ => {}
+    }
+    Ok(state)
+}
+
 /// The highest x among the device's running authorisations. Once the item is overused these are the ones that
 /// were granted by the slot: what was granted before does not keep the device from asking for less.
 fn running_seats(

@@ -12,8 +12,7 @@ use crate::policy::holders::{Hold, Occupied};
 /// How the item is occupied now, as seen by one who may hold seats himself.
 pub(super) fn occupied(sql: &dyn Sql, item_id: &str, holder: &str, now: u64) -> Result<Occupied, Error> {
     forget(sql, item_id, now)?;
-    let seats: u64 =
-        sql.value("SELECT seats FROM item_held WHERE item_id = ?1", values![item_id])?.unwrap_or(0);
+    let seats = seats(sql, item_id)?;
     let own = own(sql, item_id, holder)?;
     let first_free_at = sql.value(
         "SELECT held_until FROM seat_holder WHERE item_id = ?1 AND holder <> ?2 ORDER BY held_until LIMIT 1",
@@ -21,6 +20,11 @@ pub(super) fn occupied(sql: &dyn Sql, item_id: &str, holder: &str, now: u64) -> 
     )?;
     let by_others = seats.saturating_sub(own.map_or(0, |hold| hold.seats));
     Ok(Occupied { by_others, own, first_free_at })
+}
+
+/// Seats that are held, or were until a moment ago.
+pub(super) fn seats(sql: &dyn Sql, item_id: &str) -> Result<u64, Error> {
+    Ok(sql.value("SELECT seats FROM item_held WHERE item_id = ?1", values![item_id])?.unwrap_or(0))
 }
 
 /// What one holds.

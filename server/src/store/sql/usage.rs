@@ -183,8 +183,7 @@ fn settle(
           WHERE item_id = ?1 AND device_uuid = ?2 AND last_seen_at < ?3 - ?4",
         values![item_id, device_uuid, now, SEEN_SECONDS],
     )?;
-    let holder = raised.holders.first().map_or(device_uuid, String::as_str);
-    let state = account::state(sql, item, device_uuid, holder, now)?;
+    let state = account::standing(sql, item, device_uuid, now)?;
     Ok(ItemStanding { item_id: item_id.clone(), meters: meters(item, &state, now) })
 }
 

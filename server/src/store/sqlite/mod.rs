@@ -34,8 +34,14 @@ use writer::Writer;
 /// How long a connection waits for another process's lock: `init` and the server may both write.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
+/// Pages that are kept in memory.
+const CACHE_KIB: i64 = 64 << 10;
+
+/// Pages in the write-ahead log, of 4 KiB, after which they are copied into the database: 32 MiB.
+const LOG_PAGES: i64 = 8 << 10;
+
 /// Statements that are kept prepared: all that the server uses.
-const STATEMENTS_KEPT: usize = 64;
+const STATEMENTS_KEPT: usize = 128;
 
 /// Most requests that share a transaction: enough that the sync no longer matters, few enough that the
 /// first of them does not wait long for the last.
@@ -69,6 +75,10 @@ impl SqliteStore {
                 // FULL: a commit is on the disk when it returns, also when the power is cut.
                 connection.pragma_update(None, "synchronous", "FULL")?;
                 connection.pragma_update(None, "foreign_keys", true)?;
+                // The rows of a million devices lie all over the file: what is often read had better stay in memory,
+                // and what was often written be copied out of the log once and not each time.
+                connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+                connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
                 Ok(connection)
             })
             .map_err(|e| unusable(path, &e))?;
