@@ -34,13 +34,20 @@ run: examples ## The main job on real input: server, demo licence, a picture rea
 .PHONY: test
 test: tools ## Run every test
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
-	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace \
-		--features seatmeter/kill-points --test crash --test counts
+
+.PHONY: sim
+sim: tools ## Simulate whole worlds for a minute (SIM_SECONDS=60), or one (SEATMETER_SIM_SEED=N)
+	@SEATMETER_SIM_SECONDS=$(or $(SIM_SECONDS),60) SEATMETER_SIM_FIRST=$${SEATMETER_SIM_FIRST:-$$(date +%s)000} \
+		cargo test --quiet --workspace --test sim -- --nocapture --exact worlds_obey_the_laws
 
 .PHONY: soak
-soak: tools ## Kill holders of seats 100 000 times (KILLS=100000), and say what was lost; then soak-images
-	@SEATMETER_SOAK_KILLS=$(or $(KILLS),100000) cargo test --quiet --workspace --features seatmeter/kill-points --test crash -- --nocapture
+soak: soak-sim tools ## Simulate for an hour on all cores, kill holders of seats 100 000 times (KILLS=100000); then soak-images
+	@SEATMETER_SOAK_KILLS=$(or $(KILLS),100000) cargo test --quiet --workspace --test crash -- --nocapture
 	@$(MAKE) --no-print-directory soak-images
+
+.PHONY: soak-sim
+soak-sim: tools ## Simulate on all cores for an hour (SIM_SECONDS=3600)
+	@SEATMETER_SIM_CORES=$$(nproc) $(MAKE) --no-print-directory sim SIM_SECONDS=$(or $(SIM_SECONDS),3600)
 
 .PHONY: soak-images
 soak-images: tools ## Decode damaged image files (IMAGES=10000), and see that memory stays as it is

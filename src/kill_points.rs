@@ -1,4 +1,5 @@
-//! Named places inside the operations at which a test lets its own process be killed.
+//! Named places inside the operations at which a test lets its own process be killed, or, where many processes are
+//! played by one thread, the work of one be cut off.
 //!
 //! Without the feature `kill-points` a place compiles to nothing.
 
@@ -10,10 +11,11 @@ pub(crate) fn kill_point(_name: &'static str) {}
 #[cfg(feature = "kill-points")]
 pub(crate) use armed::kill_point;
 #[cfg(feature = "kill-points")]
-pub use armed::{COUNTS, SEATS, arm};
+pub use armed::{CLONES, COUNTS, CutOff, SEATS, arm, cut_off};
 
 #[cfg(feature = "kill-points")]
 mod armed {
+    use std::cell::Cell;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -67,6 +69,9 @@ mod armed {
         "grant: stored",
     ];
 
+    /// Every place in becoming another device.
+    pub const CLONES: &[&str] = &["clone: fresh UUID stored"];
+
     static PLACE: OnceLock<&str> = OnceLock::new();
     static VISITS_LEFT: AtomicU32 = AtomicU32::new(0);
 
@@ -76,10 +81,36 @@ mod armed {
         PLACE.set(place).expect("a process is armed once");
     }
 
+    thread_local! {
+        static CUT_OFF_AFTER: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// What a panic carries that stands for the death of a process which this thread plays.
+    #[derive(Clone, Copy, Debug)]
+    pub struct CutOff(
+        /// The place.
+        pub &'static str,
+    );
+
+    /// Cut the work of this thread off by a panic at the `visit`th place outside the seat pool (from 1), wherever that
+    /// is; `None`: no more. Gives what was left of the order before.
+    pub fn cut_off(visit: Option<u32>) -> Option<u32> {
+        CUT_OFF_AFTER.replace(visit)
+    }
+
     pub(crate) fn kill_point(name: &'static str) {
-        debug_assert!(SEATS.contains(&name) || COUNTS.contains(&name), "{name} is not listed");
+        let is_outside_the_pool = COUNTS.contains(&name) || CLONES.contains(&name);
+        debug_assert!(is_outside_the_pool || SEATS.contains(&name), "{name} is not listed");
         if PLACE.get() == Some(&name) && VISITS_LEFT.fetch_sub(1, Ordering::Relaxed) == 1 {
             crate::memory::kill_own_process();
+        }
+        if let Some(visit) = CUT_OFF_AFTER.get()
+            && is_outside_the_pool
+        {
+            CUT_OFF_AFTER.set(visit.checked_sub(1).filter(|left| *left > 0));
+            if visit <= 1 {
+                std::panic::resume_unwind(Box::new(CutOff(name)));
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod license;
 pub mod license_module;
 pub mod message;
 pub mod page_module;
+pub mod rehearsal;
 pub mod seat_layout;
 pub mod segment_layout;
 pub mod signature;

@@ -268,6 +268,10 @@ pub fn digest_hex(bytes: &[u8]) -> String {
 #[must_use]
 pub fn random_bytes<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
+    #[cfg(feature = "rehearsal")]
+    if crate::rehearsal::fill(&mut bytes) {
+        return Some(bytes);
+    }
     ring::rand::SecureRandom::fill(&SystemRandom::new(), &mut bytes).ok()?;
     Some(bytes)
 }

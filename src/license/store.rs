@@ -25,6 +25,8 @@ pub struct GrantStore {
     grant: FramedFile,
     root_key: FramedFile,
     told: FramedFile,
+    /// The grant that was given back last: what was counted under it may still have to be reported.
+    given_back: FramedFile,
 }
 
 impl GrantStore {
@@ -36,6 +38,7 @@ impl GrantStore {
             grant: file("grant", Kind::Grant),
             root_key: file("root-key", Kind::RootKey),
             told: file("told", Kind::Told),
+            given_back: file("given-back", Kind::Grant),
         }
     }
 
@@ -58,7 +61,7 @@ impl GrantStore {
     /// The key of the server that has granted under this name, good or not any more. Changes nothing, for it
     /// may be asked by a library of another vendor.
     pub fn server_key(&self, device: &Device) -> Option<PublicKey> {
-        let answer: AuthorizationAnswer = self.grant.peek()?;
+        let answer: AuthorizationAnswer = self.grant.peek().or_else(|| self.given_back.peek())?;
         let root = compiled_root_key().ok()?.or_else(|| self.root_key.peek())?;
         Grant::verify(&answer, &root, device).ok().map(|grant| grant.server_key)
     }
@@ -93,12 +96,12 @@ impl GrantStore {
         self.note_told(&told);
     }
 
-    /// Gives the grant up: it was given back.
+    /// Gives the grant up: it was given back. Whose it was stays known, for what is not reported yet.
     ///
     /// # Errors
-    /// When its file cannot be removed.
+    /// When its file cannot be moved out of the way.
     pub fn discard(&self) -> Result<()> {
-        self.grant.remove()
+        self.grant.move_to(&self.given_back)
     }
 
     // A full disk is no reason to fail: whatever is decided by it is decided again at the next contact.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::rehearsal::has_bug;
 
 use super::Session;
 use crate::clock::Deadline;
@@ -32,7 +33,11 @@ impl Session {
         }
         match self.ask(deadline) {
             // Only one who has a server's key has believed that it was this server.
-            Err(e) if e.code == ErrorCode::DEVICE_CLONED && self.server_key().is_some() => {
+            Err(e)
+                if e.code == ErrorCode::DEVICE_CLONED
+                    && self.server_key().is_some()
+                    && !has_bug("clone: refusal ignored") =>
+            {
                 self.take_fresh_uuid()?;
                 self.ask(deadline)
             }

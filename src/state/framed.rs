@@ -143,16 +143,16 @@ impl FramedFile {
         set_aside(&self.path).map_err(|e| Error::state(&self.path, "set aside", &e))
     }
 
-    /// Removes the file, durably; it need not be there.
+    /// Makes it another file of the same kind and folder, durably; it need not be there.
     ///
     /// # Errors
-    /// When it cannot be removed.
-    pub fn remove(&self) -> Result<()> {
-        match fs::remove_file(&self.path) {
+    /// When it cannot be renamed.
+    pub fn move_to(&self, other: &Self) -> Result<()> {
+        match fs::rename(&self.path, &other.path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => outcome
                 .and_then(|()| sync_folder(&self.path))
-                .map_err(|e| Error::state(&self.path, "remove", &e)),
+                .map_err(|e| Error::state(&self.path, "rename", &e)),
         }
     }
 

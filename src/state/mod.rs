@@ -6,6 +6,7 @@
 //! <state>/licenses/<name>.…   for each way of asking:
 //!     grant                   what the server has granted
 //!     root-key                the vendor's key, stored at first contact (unless compiled in)
+//!     given-back              the grant that was given back last, for what is not reported yet
 //!     told                    what the server has said of the item's use, for people
 //!     ended                   that the server has taken the grant back
 //!     turn                    held by the process that asks for a grant

@@ -173,6 +173,8 @@ impl SpentAllowance {
     }
 
     fn make_durable(&self) -> Result<()> {
+        #[cfg(any(test, feature = "kill-points"))]
+        super::power_cut::keep_copy(&self.path);
         self.file.make_durable().map_err(|e| Error::state(&self.path, "make durable", &e))
     }
 

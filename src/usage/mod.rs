@@ -18,5 +18,5 @@ pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFIN
 pub use unique::{Barcode, for_each_unique};
 pub use unsent::{oldest_unsent, unsent_of};
 
-#[cfg(test)]
-pub(crate) use segment::power_cut;
+#[cfg(any(test, feature = "kill-points"))]
+pub use segment::power_cut;

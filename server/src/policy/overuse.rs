@@ -15,6 +15,7 @@
 //! excess; otherwise it is overused until the licence year ends.
 
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
+use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::policy::license_year::LicenseYear;
 
@@ -70,7 +71,7 @@ impl OveruseRule {
     /// Whether the item is overused at this instant, with this excess in its licence year so far.
     #[must_use]
     pub fn is_overused(&self, excess_of_year: u64, at: u64) -> bool {
-        excess_of_year > self.budget_at(at)
+        excess_of_year > self.budget_at(at) && !has_bug("overused: ignored")
     }
 }
 

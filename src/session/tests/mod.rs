@@ -7,6 +7,7 @@ mod options;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{ItemStanding, Meter, MeterState, Metered, Problem, UsageKind};
 use seatmeter_protocol::signature::Signed;
@@ -312,4 +313,20 @@ fn a_revoked_licence_ends_at_the_next_contact_and_its_usage_is_reported() {
     session.keep();
     session.licensed().unwrap().check().unwrap();
     initialize(&bench.session("CODE")).unwrap();
+}
+
+#[test]
+fn what_was_counted_under_a_licence_that_was_given_back_is_reported_though_there_is_no_new_one() {
+    let bench = Bench::new(2);
+    let session = bench.session("CODE");
+    let item = LicenseItem { charge_way: ChargeWay::Server, ..item() };
+    bench.then_grants_from(item, |local| (local.charge_way, local.seats) = (ChargeWay::Server, 0));
+    initialize(&session).unwrap();
+    count(&session, 3);
+    bench.transport.then(Step::Silence);
+    session.close(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap_err();
+    bench.then_refuses(ErrorCode::REVOKED);
+    bench.transport.then(Step::RecordAll);
+    assert_eq!(initialize(&bench.session("CODE")).unwrap_err().code, ErrorCode::REVOKED);
+    assert_eq!(bench.transport.billed(), 3);
 }

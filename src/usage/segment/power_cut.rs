@@ -1,4 +1,4 @@
-//! A disk as a power cut would leave it: of each segment what was in it when it was last made durable.
+//! A disk as a power cut would leave it: of each file what was in it when it was last made durable.
 
 use std::cell::RefCell;
 use std::fs;
@@ -8,14 +8,15 @@ thread_local! {
     static DISK: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
 }
 
-/// From now on this thread keeps copies here.
-pub(crate) fn keep_copies_in(folder: &Path) {
+/// From now on this thread keeps copies here, under the names of the files.
+pub fn keep_copies_in(folder: &Path) {
     DISK.set(Some(folder.to_owned()));
 }
 
-pub(super) fn keep_copy(path: &Path) {
+pub(crate) fn keep_copy(path: &Path) {
     if let Some(disk) = DISK.with_borrow(Clone::clone) {
         // What is there now is on the disk when the call that follows returns; what comes later may not be.
-        fs::copy(path, disk.join(path.file_name().unwrap())).unwrap();
+        let name = path.file_name().expect("files that are made durable have names");
+        fs::copy(path, disk.join(name)).expect("a test has room for its copies");
     }
 }

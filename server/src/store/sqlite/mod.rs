@@ -12,6 +12,7 @@
 
 mod connection;
 mod copy;
+mod inline;
 mod migration;
 mod reader;
 mod writer;
@@ -28,6 +29,7 @@ use crate::operation::{Actor, Change, Listing, View};
 use crate::store::{Authorization, Decision, Organization, Reply, Store, sql};
 
 pub use copy::{copy_with_keys, restore_copy};
+pub use inline::{InlineStore, Seen};
 pub use reader::UsageReader;
 use writer::Writer;
 

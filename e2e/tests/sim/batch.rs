@@ -1,0 +1,152 @@
+//! Worlds in processes of their own: a world that takes its process with it is found, too, and what sessions leave
+//! behind by design (they live as long as their process) goes with it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::rehearsal::BUGS;
+
+use crate::plan::Plan;
+use crate::run::{Lived, catch_panics, run, shrink, tell};
+
+/// Names a batch: first seed, seconds, most worlds, number of a bug or `-`.
+const BATCH: &str = "SEATMETER_SIM_BATCH";
+
+/// Worlds of one process. Each leaves some mapped pages behind; the kernel lets a process have 65 530.
+pub(crate) const WORLDS_MAX: u64 = 50;
+
+/// Between two seeds of one run, and two runs.
+const SEEDS_OF_A_RUN: u64 = 1 << 32;
+
+/// What is asked of a child.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch {
+    pub(crate) first: u64,
+    pub(crate) worlds: u64,
+    pub(crate) bug: Option<&'static str>,
+}
+
+/// What came of it.
+pub(crate) enum Found {
+    Nothing(Lived),
+    Violation(String),
+}
+
+/// Runs a batch in another process.
+pub(crate) fn in_a_child(batch: Batch) -> Found {
+    let bug = batch.bug.and_then(|bug| BUGS.iter().position(|known| *known == bug));
+    let bug = bug.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let mut child = Command::new(std::env::current_exe().expect("this test is a file"))
+        .args(["--exact", "a_batch", "--nocapture", "--test-threads=1"])
+        .env(BATCH, format!("{} {} {bug}", batch.first, batch.worlds))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("there is room for another process");
+    let (mut lived, mut told, mut last) = (Lived::default(), String::new(), 0);
+    for line in BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok) {
+        if let Some(seed) = line.strip_prefix("world ") {
+            last = seed.parse().unwrap_or(0);
+        } else if let Some(days) = line.strip_prefix("lived ") {
+            lived.worlds += 1;
+            lived.device_days += days.parse().unwrap_or(0.0);
+        } else if let Some(more) = line.strip_prefix("| ") {
+            told.push_str(more);
+            told.push('\n');
+        }
+    }
+    let status = child.wait().expect("it is our child");
+    if told.is_empty() && status.success() && lived.worlds == batch.worlds {
+        return Found::Nothing(lived);
+    }
+    if told.is_empty() {
+        told = format!("SEATMETER_SIM_SEED={last} make sim\n  the process ends with {status}\n");
+    }
+    Found::Violation(told)
+}
+
+/// Runs the batch that the environment names, if it names one.
+pub(crate) fn run_if_asked() {
+    let Some(text) = crate::environment(BATCH) else { return };
+    let numbers: Vec<Option<u64>> = text.split(' ').map(|number| number.parse().ok()).collect();
+    let [Some(first), Some(worlds), bug] = numbers[..] else { panic!("{BATCH}={text} makes no sense") };
+    let bug = bug.map(|number| BUGS[usize::try_from(number).expect("few bugs")]);
+    catch_panics();
+    // The harness has begun a line.
+    println!();
+    for seed in first..first + worlds {
+        println!("world {seed}");
+        if !one(seed, bug) {
+            return;
+        }
+    }
+}
+
+/// Runs one world, and tells what it comes to; `false` when it breaks a law.
+fn one(seed: u64, bug: Option<&'static str>) -> bool {
+    let plan = Plan::of(seed);
+    if bug.is_some_and(|bug| !concerns(bug, &plan.item)) {
+        println!("lived 0");
+        return true;
+    }
+    match run(&plan, bug) {
+        Ok(lived) => {
+            println!("lived {}", lived.device_days);
+            true
+        }
+        Err(violation) => {
+            // A bug that was put in has only to be found.
+            let (plan, violation) =
+                if bug.is_some() { (plan, violation) } else { shrink(&plan, violation, bug) };
+            tell(&plan, &violation).lines().for_each(|line| println!("| {line}"));
+            false
+        }
+    }
+}
+
+/// Whether a bug can show under this item: the other worlds need not be run to find it.
+fn concerns(bug: &str, item: &LicenseItem) -> bool {
+    use ChargeWay::{BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Page, Server};
+    let way = item.charge_way;
+    match bug.split(':').next() {
+        Some("allowance") => item.strict,
+        Some("usage") => matches!(way, BarcodeScan | Page),
+        Some("holder") => matches!(way, ClientDevice | Server),
+        Some("grace") => matches!(way, ClientDevice | BarcodeScan),
+        Some("excess" | "overused") => matches!(way, ConcurrentDevice | ConcurrentInstance),
+        _ => true,
+    }
+}
+
+/// Runs worlds for so long, on so many cores.
+pub(crate) fn worlds_for(time: Duration, first: u64, cores: u64) -> Result<Lived, String> {
+    let begun = Instant::now();
+    let run_of = |core: u64| {
+        let (mut lived, mut seed) = (Lived::default(), first + core * SEEDS_OF_A_RUN);
+        while begun.elapsed() < time {
+            match in_a_child(Batch { first: seed, worlds: WORLDS_MAX, bug: None }) {
+                Found::Nothing(more) => {
+                    lived.worlds += more.worlds;
+                    lived.device_days += more.device_days;
+                }
+                Found::Violation(told) => return Err(told),
+            }
+            seed += WORLDS_MAX;
+        }
+        Ok(lived)
+    };
+    let runs: Vec<Result<Lived, String>> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..cores).map(|core| scope.spawn(move || run_of(core))).collect();
+        runs.into_iter().map(|run| run.join().expect("a run does not panic")).collect()
+    });
+    let mut all = Lived::default();
+    for run in runs {
+        let run = run?;
+        all.worlds += run.worlds;
+        all.device_days += run.device_days;
+    }
+    Ok(all)
+}

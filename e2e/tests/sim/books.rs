@@ -1,0 +1,77 @@
+//! What the server's tables say, read row by row and added up by hand: nothing here uses the server's own sums.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seatmeter_server::store::sqlite::{InlineStore, Seen};
+
+/// Slot, kind, symbology or module.
+pub(crate) type Counter = (u32, u8, u32);
+
+/// All usage that is recorded, and what devices are allowed.
+#[derive(Default)]
+pub(crate) struct Books {
+    /// By device and counter.
+    pub(crate) billed: BTreeMap<(String, Counter), u64>,
+    /// By segment and counter.
+    pub(crate) segments: BTreeMap<(String, Counter), u64>,
+    /// By device: allowed, used.
+    pub(crate) allowances: BTreeMap<String, (u64, u64)>,
+}
+
+impl Books {
+    pub(crate) fn of(store: &InlineStore) -> Self {
+        let mut books = Self::default();
+        let usage = "SELECT segment.device_uuid, usage.segment_id, slot, kind, what, total
+                       FROM usage JOIN segment USING (item_id, segment_id)";
+        for row in rows(store, usage) {
+            let counter =
+                (number(&row[2]) as u32, u8::try_from(number(&row[3])).unwrap_or(0), number(&row[4]) as u32);
+            let total = number(&row[5]);
+            *books.billed.entry((text(&row[0]), counter)).or_default() += total;
+            books.segments.insert((text(&row[1]), counter), total);
+        }
+        for row in rows(store, "SELECT device_uuid, allowed, used FROM allowance WHERE module = 0") {
+            books.allowances.insert(text(&row[0]), (number(&row[1]), number(&row[2])));
+        }
+        books
+    }
+
+    /// How much of a kind is recorded; of pages, in one module.
+    pub(crate) fn used(&self, kind: u8, module: Option<u32>) -> u64 {
+        let is_of = |counter: &Counter| counter.1 == kind && module.is_none_or(|module| module == counter.2);
+        self.billed.iter().filter(|((_, counter), _)| is_of(counter)).map(|(_, total)| total).sum()
+    }
+
+    pub(crate) fn allowed(&self) -> u64 {
+        self.allowances.values().map(|(allowed, _)| allowed).sum()
+    }
+
+    /// `Σ max(0, active − N)` over the slots in which `is_in`; each device counts as `seats` says.
+    pub(crate) fn excess(&self, quota: u64, seats: impl Fn(&str) -> u64, is_in: impl Fn(u32) -> bool) -> u64 {
+        let active: BTreeSet<(u32, &str)> =
+            self.billed.keys().map(|(device, counter)| (counter.0, device.as_str())).collect();
+        let mut slots: BTreeMap<u32, u64> = BTreeMap::new();
+        for (slot, device) in active.into_iter().filter(|(slot, _)| is_in(*slot)) {
+            *slots.entry(slot).or_default() += seats(device);
+        }
+        slots.values().map(|active| active.saturating_sub(quota)).sum()
+    }
+}
+
+pub(crate) fn rows(store: &InlineStore, statement: &str) -> Vec<Vec<Seen>> {
+    store.rows(statement).expect("the statement reads")
+}
+
+pub(crate) fn number(seen: &Seen) -> u64 {
+    match seen {
+        Seen::Number(number) => u64::try_from(*number).expect("no number of the tables is negative"),
+        other => panic!("{other:?} is no number"),
+    }
+}
+
+pub(crate) fn text(seen: &Seen) -> String {
+    match seen {
+        Seen::Text(text) => text.clone(),
+        other => panic!("{other:?} is no text"),
+    }
+}

@@ -1,0 +1,271 @@
+//! The laws, each with the sentence of the rules that it holds.
+
+use std::collections::BTreeMap;
+
+use seatmeter::clock::Clock;
+use seatmeter::license::Grant;
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_server::store::sqlite::InlineStore;
+
+use crate::books::{Books, number, rows, text};
+use crate::model::{Hold, Model};
+use crate::world::{Outcome, World};
+
+/// A law holds, or the sentence that says what breaks it.
+pub(crate) type Check = Result<(), String>;
+
+/// A server says whole seconds, is believed when it differs by five, and clocks drift a little within a round.
+const TIME_MS_MAX: u64 = 8_000;
+
+/// Days of work that a device remembers for a server that was restored.
+const REMEMBERED_DAYS: usize = 31;
+
+/// Every law that must hold after every step.
+pub(crate) fn look(world: &mut World) -> Check {
+    billed_was_performed(world)?;
+    {
+        let net = world.net.lock();
+        let model = &net.server.model;
+        sums_are_sums(&net.server.store, &world.books, model)?;
+        holders_are_those_of_the_model(&net.server.store, model, world.time.now())?;
+        strict_is_never_exceeded(world, model)?;
+    }
+    acknowledged_was_billed(world)?;
+    time_never_goes_back(world)
+}
+
+/// billed ≤ performed.
+fn billed_was_performed(world: &World) -> Check {
+    let net = world.net.lock();
+    for ((family, counter), billed) in by_family(&net, &world.books)? {
+        let performed = world.performed.get(&(family, counter)).copied().unwrap_or(0);
+        if billed > performed {
+            return Err(format!(
+                "{billed} are billed of slot {}, kind {}, what {}, and {performed} were performed by machine {family}",
+                counter.0, counter.1, counter.2
+            ));
+        }
+    }
+    Ok(())
+}
+
+type ByFamily = BTreeMap<(usize, crate::books::Counter), u64>;
+
+fn by_family(net: &crate::net::Net, books: &Books) -> Result<ByFamily, String> {
+    let mut sums = ByFamily::new();
+    for ((uuid, counter), total) in &books.billed {
+        let family =
+            net.family_of(uuid).ok_or_else(|| format!("usage is billed to {uuid}, who is nobody"))?;
+        *sums.entry((family, *counter)).or_default() += total;
+    }
+    Ok(sums)
+}
+
+/// The sums by which the server decides are those of its rows; the excess is that of the naive model.
+fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
+    for row in rows(store, "SELECT kind, module, used FROM item_used") {
+        let (kind, module, used) = (number(&row[0]), number(&row[1]), number(&row[2]));
+        let module = (kind == 2).then_some(module as u32);
+        let sum = books.used(kind as u8, module);
+        if sum != used {
+            return Err(format!("{used} of kind {kind} count as used, the rows have {sum}"));
+        }
+    }
+    if matches!(model.item.charge_way, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance) {
+        let stored: u64 =
+            rows(store, "SELECT excess FROM year_excess").iter().map(|row| number(&row[0])).sum();
+        let naive = books.excess(model.item.quota, |device| model.counts_as(device), |_| true);
+        if stored != naive {
+            return Err(format!("the excess is {stored}, and should be {naive}"));
+        }
+    }
+    let sums: u64 = rows(store, "SELECT allowed FROM item_allowed").iter().map(|row| number(&row[0])).sum();
+    if model.item.charge_way == ChargeWay::BarcodeScan && sums != books.allowed() {
+        return Err(format!("{sums} count as allowed, the rows have {}", books.allowed()));
+    }
+    Ok(())
+}
+
+/// Who holds seats, and how long.
+fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -> Check {
+    let table = "SELECT holder, seats, held_until FROM seat_holder";
+    let stored: BTreeMap<String, Hold> = rows(store, table)
+        .iter()
+        .map(|row| (text(&row[0]), Hold { seats: number(&row[1]), until: number(&row[2]) }))
+        .filter(|(_, hold)| hold.until > at)
+        .collect();
+    let alive = model.alive(at);
+    let is_same = stored.len() == alive.len()
+        && stored.iter().all(|(holder, hold)| alive.get(holder.as_str()) == Some(hold));
+    if !is_same {
+        return Err(format!("seats are held by {stored:?}, and should be by {alive:?}"));
+    }
+    let held: u64 = alive.values().map(|hold| hold.seats).sum();
+    let most = model.limit(model.item.quota);
+    // What a restored server had forgotten comes back beyond the quota.
+    if model.restores == 0 && held > most {
+        return Err(format!("{held} seats are held of {most}"));
+    }
+    Ok(())
+}
+
+/// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device offline too.
+fn strict_is_never_exceeded(world: &World, model: &Model) -> Check {
+    // What a restored server has forgotten it may have given to others meanwhile.
+    if !model.item.strict || model.restores > 0 {
+        return Ok(());
+    }
+    let most = model.limit(model.item.quota);
+    let scans = world.performed.iter().filter(|((_, counter), _)| counter.1 == 1);
+    let performed: u64 = scans.map(|(_, n)| n).sum();
+    let allowed = world.books.allowed();
+    if performed > most || allowed > most {
+        return Err(format!("{performed} are performed and {allowed} allowed of {most}, which are strict"));
+    }
+    Ok(())
+}
+
+/// acknowledged ≤ billed, on every machine that has told this server everything since it was restored.
+fn acknowledged_was_billed(world: &World) -> Check {
+    let Some(number) = world.acting else { return Ok(()) };
+    let machine = &world.machines[number];
+    let epoch = rows(&world.net.lock().server.store, "SELECT epoch FROM epoch");
+    if machine.known_epoch() != Some(text(&epoch[0][0])) {
+        return Ok(());
+    }
+    for (counter, (total, acknowledged)) in machine.totals() {
+        let billed = world.books.segments.get(&counter).copied().unwrap_or(0);
+        if acknowledged > billed {
+            return Err(format!("machine {number} takes {acknowledged} for recorded, and {billed} are"));
+        }
+        if billed > total {
+            return Err(format!("machine {number} has counted {total}, the server knows of {billed}"));
+        }
+    }
+    Ok(())
+}
+
+/// What a device takes the time to be never goes back, unless a server says so.
+fn time_never_goes_back(world: &mut World) -> Check {
+    let contacts = world.net.lock().contacts;
+    for (number, machine) in world.machines.iter_mut().enumerate() {
+        for program in &mut machine.programs {
+            let now = program.clock.unix_ms();
+            // Each of the machine's programs takes over what any of them has heard.
+            if now < program.last_ms && program.contacts_before == contacts[number] {
+                let back = program.last_ms - now;
+                return Err(format!("the time of machine {number} goes back by {back} ms"));
+            }
+            program.last_ms = now;
+        }
+    }
+    Ok(())
+}
+
+/// Who has heard a server knows what time it is.
+pub(crate) fn heard_the_time(world: &World, m: usize, program: usize, outcome: &Outcome) -> Check {
+    let (Outcome::Done(None), true) = (outcome, world.net.lock().heard.answers > 0) else { return Ok(()) };
+    let (true_ms, ms) = (world.time.now() * 1000, world.machines[m].programs[program].clock.unix_ms());
+    let wrong = ms.abs_diff(true_ms);
+    if wrong > TIME_MS_MAX {
+        return Err(format!("machine {m} has heard the server, and its time is wrong by {wrong} ms"));
+    }
+    Ok(())
+}
+
+/// No work is done under a licence that has ended.
+pub(crate) fn may_work(grant: &Grant, at: u64) -> Check {
+    let end = grant.local.valid_until.min(grant.item.grace_ends_at());
+    if at < end {
+        return Ok(());
+    }
+    Err(format!("work is counted {} s after its licence has ended", at - end))
+}
+
+/// Work is refused only for a reason that the rules give.
+pub(crate) fn may_refuse_work(world: &World, m: usize, grant: &Grant, at: u64, code: ErrorCode) -> Check {
+    let net = world.net.lock();
+    let is_explained = match code {
+        ErrorCode::LICENSE_SYNC_FAILED => at >= grant.local.valid_until,
+        ErrorCode::EXPIRED => at >= grant.item.grace_ends_at(),
+        ErrorCode::USED_UP if grant.item.strict || world.was_used_up => true,
+        other => net.refusals[m].contains(&other),
+    };
+    if is_explained {
+        return Ok(());
+    }
+    Err(format!("machine {m} may not work, with {code:?} for no reason"))
+}
+
+/// When faults have stopped for two slots: everything is told, and whoever may work can.
+pub(crate) fn converged(world: &World) -> Check {
+    let net = world.net.lock();
+    let model = &net.server.model;
+    let mut told = by_family(&net, &world.books)?;
+    for ((uuid, segment, counter), total) in &net.server.unbooked {
+        let booked = world.books.segments.get(&(segment.clone(), *counter)).copied().unwrap_or(0);
+        let family = net.family_of(uuid).ok_or("somebody has reported who is nobody")?;
+        *told.entry((family, *counter)).or_default() += total.saturating_sub(booked);
+    }
+    let days: std::collections::BTreeSet<u32> =
+        world.performed.keys().map(|(_, counter)| counter.0 / 480).collect();
+    let is_remembered = model.restores == 0 || days.len() < REMEMBERED_DAYS;
+    let at = world.time.now();
+    // Who is refused hears of no new epoch, and has nothing to say but what the server of before knew.
+    let hears_nothing = |family: usize| {
+        let mut devices = net.owners.iter().filter(|(_, owner)| net.families[**owner] == family);
+        model.restores > 0
+            && devices.any(|(uuid, _)| {
+                let x = model.seats.get(uuid).copied().unwrap_or(1);
+                model.verdict(&world.books, uuid, x, at, false).refuses()
+            })
+    };
+    for (key, performed) in world.performed.iter().filter(|_| is_remembered) {
+        if hears_nothing(key.0) {
+            continue;
+        }
+        let told = told.get(key).copied().unwrap_or(0);
+        if told != *performed {
+            let (family, counter) = key;
+            return Err(format!(
+                "in the end {told} are billed of slot {}, kind {}, what {}, and {performed} were performed by machine \
+                 {family}",
+                counter.0, counter.1, counter.2
+            ));
+        }
+    }
+    drop(net);
+    world.machines.iter().enumerate().filter(|(_, m)| m.is_used()).try_for_each(|(m, _)| may_go_on(world, m))
+}
+
+/// No lock-out without a reason that the rules give.
+fn may_go_on(world: &World, m: usize) -> Check {
+    for program in &world.machines[m].programs {
+        let trouble = program.session.status().trouble.map(|trouble| trouble.error.code);
+        let check = program.session.licensed().map(|licensed| licensed.check());
+        let stands = match check {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(error.code),
+            None => Some(ErrorCode::NO_LICENSE),
+        };
+        let Some(code) = stands.or(trouble) else { continue };
+        // By the slot: it was judged when it was given, and may be otherwise in the next one.
+        if code == ErrorCode::QUOTA_EXCEEDED {
+            continue;
+        }
+        let net = world.net.lock();
+        let at = world.time.now();
+        let is_refused = net.owners.iter().any(|(uuid, owner)| {
+            if net.families[*owner] != net.families[m] {
+                return false;
+            }
+            let x = net.server.model.seats.get(uuid).copied().unwrap_or(1);
+            net.server.model.verdict(&world.books, uuid, x, at, false).refuses()
+        });
+        if !is_refused {
+            return Err(format!("machine {m} is in trouble with {code:?}, and no rule says why"));
+        }
+    }
+    Ok(())
+}

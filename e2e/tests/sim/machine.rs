@@ -1,0 +1,225 @@
+//! A machine of a world: its state directory, its clocks, and the programs that run on it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use seatmeter::clock::{Clock, DeviceClock};
+use seatmeter::environment::Environment;
+use seatmeter::error::Result;
+use seatmeter::parameters::{Parameters, RawParameters};
+use seatmeter::session::{FIRST_CONTACT_BOUND, Session, World};
+use seatmeter::state::{FramedFile, Kind, StateDirectory};
+use seatmeter::usage::{SEGMENT_ENDING, Segment, SlotEntries, power_cut};
+use seatmeter_protocol::charge_way::ChargeWay;
+
+use crate::books::Counter;
+use crate::net::Wire;
+use crate::server::CODE;
+use crate::time::MachineClock;
+
+/// Programs that run on one machine at a time.
+pub(crate) const PROGRAMS_MAX: usize = 2;
+
+/// Where the boot id stands in the file of allowances, by the table in src/usage/allowance.rs.
+const BOOT_OFFSET: usize = 0x18;
+
+pub(crate) struct Machine {
+    pub(crate) folder: PathBuf,
+    /// What of its files a power cut leaves.
+    disk: PathBuf,
+    pub(crate) clock: &'static MachineClock,
+    wire: &'static Wire,
+    parameters: Parameters,
+    boots: u32,
+    pub(crate) programs: Vec<Program>,
+    /// At which of its kill points it will die.
+    pub(crate) cut_off: Option<u32>,
+}
+
+/// A running program.
+pub(crate) struct Program {
+    pub(crate) mine: SlotEntries,
+    pub(crate) session: Session,
+    pub(crate) clock: &'static DeviceClock,
+    /// What it took the time to be when it was last looked at, milliseconds.
+    pub(crate) last_ms: u64,
+    /// Contacts of the machine before it started.
+    pub(crate) contacts_before: u64,
+}
+
+impl Program {
+    /// Ends as the kernel ends a process: what it had mapped and locked is let go.
+    pub(crate) fn die(self) {
+        drop(self.mine);
+        if let Some(licensed) = self.session.licensed() {
+            licensed.close();
+        }
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(
+        folder: &Path,
+        clock: &'static MachineClock,
+        wire: Wire,
+        way: ChargeWay,
+        x: u32,
+    ) -> Self {
+        let number = wire.machine;
+        let (folder, disk) =
+            (folder.join(format!("machine-{number}")), folder.join(format!("disk-{number}")));
+        fs::create_dir_all(&disk).expect("there is room");
+        let raw = RawParameters {
+            main_server: "http://main".into(),
+            handshake_code: CODE.into(),
+            deployment_type: 1,
+            charge_way: way.number(),
+            uuid_generation_method: 1,
+            max_buffer_days: 7,
+            max_concurrent_instance_count: i32::try_from(x).unwrap_or(1),
+            products: 0xffff,
+            ..RawParameters::default()
+        };
+        let parameters = Parameters::understand(&raw, &Environment::default()).expect("they make sense");
+        let wire = Box::leak(Box::new(wire));
+        Self { folder, disk, clock, wire, parameters, boots: 0, programs: Vec::new(), cut_off: None }
+    }
+
+    /// From now on this machine's disk is the one that is written to.
+    pub(crate) fn take_turn(&self) {
+        power_cut::keep_copies_in(&self.disk);
+    }
+
+    /// Starts a program, and gives what initialising it comes to.
+    pub(crate) fn start(&mut self, contacts_before: u64) -> Result<()> {
+        self.clock.is_in_use.store(true, std::sync::atomic::Ordering::Relaxed);
+        let state = StateDirectory::open(self.folder.clone())?;
+        let clock: &'static DeviceClock =
+            Box::leak(Box::new(DeviceClock::open(&state, self.clock, format!("boot {}", self.boots))));
+        let world = World { clock, transport: self.wire, wake: || {} };
+        let session = Session::open(self.parameters.clone(), state, world)?;
+        let last_ms = clock.unix_ms();
+        self.programs.push(Program {
+            mine: SlotEntries::default(),
+            session,
+            clock,
+            last_ms,
+            contacts_before,
+        });
+        let program = self.programs.last().expect("it was just put in");
+        program.session.initialize(self.parameters.clone(), FIRST_CONTACT_BOUND)
+    }
+
+    pub(crate) fn is_used(&self) -> bool {
+        self.folder.exists()
+    }
+
+    /// All its programs die.
+    pub(crate) fn kill_all(&mut self) {
+        self.cut_off = None;
+        self.programs.drain(..).for_each(Program::die);
+    }
+
+    /// It is off, and starts anew: another boot.
+    pub(crate) fn reboot(&mut self) {
+        self.kill_all();
+        self.boots += 1;
+        self.clock.switch_off();
+    }
+
+    /// Every file goes back to what was last made durable of it.
+    pub(crate) fn lose_power(&mut self) {
+        self.reboot();
+        for file in self.segment_files() {
+            match fs::read(self.disk.join(name(&file))) {
+                Ok(durable) => fs::write(&file, durable).expect("there is room"),
+                Err(_) => fs::remove_file(&file).expect("it was just listed"),
+            }
+        }
+        for file in list(&self.folder.join("seats")).into_iter().filter(|file| has_ending(file, "spent")) {
+            let Ok(mut durable) = fs::read(self.disk.join(name(&file))) else { continue };
+            durable[BOOT_OFFSET..BOOT_OFFSET + 8].copy_from_slice(&(1 + u64::from(self.boots)).to_le_bytes());
+            fs::write(&file, durable).expect("there is room");
+        }
+    }
+
+    /// Becomes a copy of another machine, on which nothing runs. What is copied is on the disk.
+    pub(crate) fn copy(&mut self, other: &Self) {
+        copy_folder(&other.folder, &self.folder);
+        copy_folder(&other.disk, &self.disk);
+        for file in other.segment_files() {
+            for disk in [&self.disk, &other.disk] {
+                fs::copy(&file, disk.join(name(&file))).expect("there is room");
+            }
+        }
+        self.clock.copy(other.clock);
+        self.parameters = other.parameters.clone();
+        self.boots = other.boots + 100;
+    }
+
+    pub(crate) fn usage_folders(&self) -> Vec<PathBuf> {
+        list(&self.folder.join("usage"))
+    }
+
+    pub(crate) fn segment_files(&self) -> Vec<PathBuf> {
+        let files = self.usage_folders().into_iter().flat_map(|folder| list(&folder));
+        files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
+    }
+
+    /// What the server's epoch was when it was told everything; `None` when it never was.
+    pub(crate) fn known_epoch(&self) -> Option<String> {
+        let folder = self.usage_folders().into_iter().next()?;
+        FramedFile::new(folder.join("epoch"), Kind::Epoch).peek()
+    }
+
+    /// Every total with what is acknowledged of it, by segment and counter.
+    pub(crate) fn totals(&self) -> BTreeMap<(String, Counter), (u64, u64)> {
+        let segments = self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok());
+        let totals = segments.flat_map(|segment| {
+            let id = segment.header().segment_id.clone();
+            let totals = segment.totals().into_iter();
+            totals.map(move |total| {
+                let counter = (total.usage.slot, total.usage.kind.number(), total.usage.what);
+                ((id.clone(), counter), (total.usage.total, total.acknowledged))
+            })
+        });
+        totals.collect()
+    }
+
+    /// The same, by counter alone, without what is acknowledged.
+    pub(crate) fn counted(&self) -> BTreeMap<Counter, u64> {
+        let mut counted = BTreeMap::new();
+        for ((_, counter), (total, _)) in self.totals() {
+            *counted.entry(counter).or_default() += total;
+        }
+        counted
+    }
+}
+
+fn list(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut all: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    all.sort();
+    all
+}
+
+fn name(file: &Path) -> &std::ffi::OsStr {
+    file.file_name().expect("it was listed")
+}
+
+fn has_ending(file: &Path, ending: &str) -> bool {
+    file.extension().is_some_and(|found| found == ending)
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("there is room");
+    for entry in list(from) {
+        let copy = to.join(name(&entry));
+        if entry.is_dir() {
+            copy_folder(&entry, &copy);
+        } else {
+            fs::copy(&entry, copy).expect("there is room");
+        }
+    }
+}

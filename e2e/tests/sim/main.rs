@@ -1,0 +1,122 @@
+//! Whole worlds in one thread, each from a seed: the library's core and the server's core, with virtual time, a network
+//! that loses, doubles, delays and damages, programs that die anywhere, machines that lose their power, clocks that are
+//! wrong, copies, and a server that is restored. After every step the laws are looked at.
+//!
+//! | variable | |
+//! | --- | --- |
+//! | `SEATMETER_SIM_SEED` | runs this world alone, and tells its story if it breaks a law |
+//! | `SEATMETER_SIM_SECONDS` | runs worlds for so long |
+//! | `SEATMETER_SIM_FIRST` | the first seed |
+//! | `SEATMETER_SIM_CORES` | on so many cores |
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+#![allow(clippy::print_stdout, reason = "what was simulated is told, and children talk to their parent")]
+#![allow(clippy::cast_possible_truncation, reason = "rows hold what was put in")]
+#![allow(clippy::disallowed_methods, reason = "a test's settings come from its environment")]
+
+mod batch;
+mod books;
+mod laws;
+mod machine;
+mod model;
+mod net;
+mod plan;
+mod random;
+mod run;
+mod server;
+mod time;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use seatmeter_protocol::rehearsal::BUGS;
+
+use batch::{Batch, Found};
+use plan::Plan;
+
+/// Seconds of simulation in a test run.
+const SECONDS: u64 = 6;
+
+/// Worlds in which a bug must be found.
+const WORLDS_FOR_A_BUG: u64 = 400;
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn number(name: &str) -> Option<u64> {
+    environment(name).map(|text| text.parse().unwrap())
+}
+
+#[test]
+fn a_batch() {
+    batch::run_if_asked();
+}
+
+#[test]
+fn worlds_obey_the_laws() {
+    if let Some(seed) = number("SEATMETER_SIM_SEED") {
+        return one_world(seed);
+    }
+    let seconds = number("SEATMETER_SIM_SECONDS").unwrap_or(SECONDS);
+    let first = number("SEATMETER_SIM_FIRST").unwrap_or(1);
+    let cores = number("SEATMETER_SIM_CORES").unwrap_or(1);
+    let begun = Instant::now();
+    let lived = batch::worlds_for(Duration::from_secs(seconds), first, cores);
+    let lived = lived.unwrap_or_else(|told| panic!("a law does not hold:\n{told}"));
+    let took = begun.elapsed().as_secs_f64();
+    println!(
+        "{} worlds from seed {first}, {:.0} device-days in {took:.0} s: {:.0} a second on {cores} core(s), no violation",
+        lived.worlds,
+        lived.device_days,
+        lived.device_days / took
+    );
+}
+
+fn one_world(seed: u64) {
+    run::catch_panics();
+    let plan = Plan::of(seed);
+    let outcome = run::run(&plan, None);
+    let told = outcome.map_err(|violation| {
+        let (plan, violation) = run::shrink(&plan, violation, None);
+        run::tell(&plan, &violation)
+    });
+    let _ = std::panic::take_hook();
+    match told {
+        Ok(lived) => println!("world {seed}: {:.1} device-days, no violation", lived.device_days),
+        Err(told) => panic!("a law does not hold:\n{told}"),
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    let days = |seed| run::run(&Plan::of(seed), None).unwrap().device_days;
+    assert_eq!(days(7).to_bits(), days(7).to_bits());
+}
+
+#[test]
+fn every_bug_that_is_put_in_is_found() {
+    let missed = BUGS.into_iter().filter(|bug| !is_found(bug));
+    let missed: Vec<&str> = missed.collect();
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+fn is_found(bug: &'static str) -> bool {
+    let begun = Instant::now();
+    let mut worlds = 0;
+    while worlds < WORLDS_FOR_A_BUG {
+        match batch::in_a_child(Batch { first: 1 + worlds, worlds: batch::WORLDS_MAX, bug: Some(bug) }) {
+            Found::Violation(told) => {
+                let took = begun.elapsed().as_secs_f64();
+                let world = told.split(['=', ' ']).nth(1).unwrap_or("");
+                println!(
+                    "{bug}: found in world {world} after {took:.1} s: {}",
+                    told.lines().last().unwrap_or("")
+                );
+                return true;
+            }
+            Found::Nothing(_) => worlds += batch::WORLDS_MAX,
+        }
+    }
+    false
+}

@@ -1,0 +1,254 @@
+//! The network of a world: it carries requests to the server and answers back, and does to them what networks do.
+//!
+//! | what comes to a request | the server | the device |
+//! | --- | --- | --- |
+//! | nothing | answers | gets the answer |
+//! | it is lost | hears nothing | hears nothing |
+//! | its answer is lost | answers | hears nothing |
+//! | it is doubled | answers twice | gets the second answer |
+//! | it is delayed | answers some other day | hears nothing |
+//! | its answer is damaged | answers | gets it with a bit turned over, in body, signature or time |
+//! | it is overtaken | answers | gets an answer to an earlier request |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use seatmeter::error::Stage;
+use seatmeter::sync::{RawAnswer, RawRequest, Transport, Unreachable};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, Problem, USAGE_PATH};
+
+use crate::plan::{MACHINES, Weather};
+use crate::random::Random;
+use crate::server::{Asked, Server};
+use crate::time::Time;
+
+/// A server that is silent costs this long.
+const SILENCE_MS: u64 = 4_000;
+
+/// Letters and answers that are kept; older ones are lost for good.
+const KEPT_MAX: usize = 32;
+
+/// The network, and the server at its end.
+pub(crate) struct Net {
+    pub(crate) server: Server,
+    time: Arc<Time>,
+    pub(crate) weather: Weather,
+    pub(crate) random: Random,
+    pub(crate) is_unplugged: [bool; MACHINES],
+    /// Family of each machine: copies are of one.
+    pub(crate) families: [usize; MACHINES],
+    /// By whom each UUID was used.
+    pub(crate) owners: BTreeMap<String, usize>,
+    delayed: Vec<Letter>,
+    answers: Vec<(usize, &'static str, RawAnswer)>,
+    pub(crate) heard: Heard,
+    /// How often each machine has had an answer.
+    pub(crate) contacts: [u64; MACHINES],
+    /// Codes with which machines were ever refused.
+    pub(crate) refusals: [BTreeSet<ErrorCode>; MACHINES],
+    /// Whether the server has done anything since this was last taken back.
+    pub(crate) is_touched: bool,
+    pub(crate) violation: Option<String>,
+}
+
+/// What a machine has heard in one step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard {
+    /// Answers that came through unharmed.
+    pub(crate) answers: u32,
+    /// Codes of refusals.
+    pub(crate) refusals: Vec<ErrorCode>,
+    pub(crate) silences: u32,
+    pub(crate) damaged: u32,
+}
+
+struct Letter {
+    machine: usize,
+    path: &'static str,
+    body: Vec<u8>,
+    nonce: String,
+    key_id: Option<String>,
+}
+
+enum Fate {
+    Passes,
+    Lost,
+    AnswerLost,
+    Doubled,
+    Delayed,
+    Damaged,
+    Overtaken,
+}
+
+impl Net {
+    pub(crate) fn new(server: Server, time: Arc<Time>) -> Self {
+        Self {
+            server,
+            time,
+            weather: Weather::default(),
+            random: Random::new(0),
+            is_unplugged: [false; MACHINES],
+            families: std::array::from_fn(|machine| machine),
+            owners: BTreeMap::new(),
+            delayed: Vec::new(),
+            answers: Vec::new(),
+            heard: Heard::default(),
+            contacts: [0; MACHINES],
+            refusals: Default::default(),
+            is_touched: true,
+            violation: None,
+        }
+    }
+
+    pub(crate) fn family_of(&self, uuid: &str) -> Option<usize> {
+        self.owners.get(uuid).map(|machine| self.families[*machine])
+    }
+
+    fn fate(&mut self) -> Fate {
+        if !self.random.percent(self.weather.harm) {
+            return Fate::Passes;
+        }
+        match self.random.below(6) {
+            0 => Fate::Lost,
+            1 => Fate::AnswerLost,
+            2 => Fate::Doubled,
+            3 => Fate::Delayed,
+            4 => Fate::Damaged,
+            _ => Fate::Overtaken,
+        }
+    }
+
+    /// Delayed letters arrive, and nobody waits for the answers any more.
+    pub(crate) fn deliver(&mut self) {
+        for letter in std::mem::take(&mut self.delayed) {
+            let _ = self.ask_as(&letter, true);
+        }
+    }
+
+    fn ask(&mut self, letter: &Letter) -> Option<RawAnswer> {
+        self.ask_as(letter, false)
+    }
+
+    /// What is late may look like a copy's, to a server that has heard of what came after it.
+    fn ask_as(&mut self, letter: &Letter, is_late: bool) -> Option<RawAnswer> {
+        if !self.server.is_up {
+            return None;
+        }
+        self.note_owner(letter);
+        self.is_touched = true;
+        let family = self.families[letter.machine];
+        let asked = Asked {
+            path: letter.path,
+            body: &letter.body,
+            nonce: &letter.nonce,
+            key_id: letter.key_id.as_deref(),
+            is_copied: is_late || self.families.iter().filter(|other| **other == family).count() > 1,
+        };
+        match self.server.answer(&asked) {
+            Ok(answer) => Some(answer),
+            Err(violation) => {
+                self.violation.get_or_insert(violation);
+                None
+            }
+        }
+    }
+
+    fn note_owner(&mut self, letter: &Letter) {
+        let body: serde_json::Value = serde_json::from_slice(&letter.body).expect("requests are JSON");
+        let uuid = body["device"]["uuid"].as_str().unwrap_or_default();
+        self.owners.entry(uuid.to_owned()).or_insert(letter.machine);
+    }
+
+    fn carry(&mut self, letter: Letter) -> Option<RawAnswer> {
+        let letter_machine = letter.machine;
+        let fate = self.fate();
+        if self.is_unplugged[letter.machine] || !self.server.is_up {
+            return None;
+        }
+        let answer = match fate {
+            Fate::Passes => self.ask(&letter)?,
+            Fate::Lost => return None,
+            Fate::AnswerLost => {
+                self.ask(&letter);
+                return None;
+            }
+            Fate::Doubled => {
+                self.ask(&letter)?;
+                self.ask(&letter)?
+            }
+            Fate::Delayed => {
+                if self.delayed.len() < KEPT_MAX {
+                    self.delayed.push(letter);
+                }
+                return None;
+            }
+            Fate::Damaged => {
+                let answer = self.ask(&letter)?;
+                self.heard.damaged += 1;
+                return Some(self.damage(answer));
+            }
+            Fate::Overtaken => {
+                let old = self
+                    .answers
+                    .iter()
+                    .rposition(|(m, path, _)| *m == letter.machine && *path == letter.path);
+                self.ask(&letter)?;
+                self.heard.damaged += 1;
+                return old.map(|old| self.answers.swap_remove(old).2);
+            }
+        };
+        if self.answers.len() == KEPT_MAX {
+            self.answers.remove(0);
+        }
+        self.answers.push((letter.machine, letter.path, answer.clone()));
+        self.heard.answers += 1;
+        self.contacts[letter_machine] += 1;
+        if answer.status != 200 {
+            let problem: Problem = serde_json::from_slice(&answer.body).expect("refusals are problems");
+            self.heard.refusals.push(problem.code);
+            self.refusals[letter_machine].insert(problem.code);
+        }
+        Some(answer)
+    }
+
+    fn damage(&mut self, mut answer: RawAnswer) -> RawAnswer {
+        match self.random.below(3) {
+            0 if !answer.body.is_empty() => {
+                let at = usize::try_from(self.random.below(answer.body.len() as u64)).unwrap_or(0);
+                answer.body[at] ^= 1 << self.random.below(8);
+            }
+            1 => answer.server_time = answer.server_time.map(|time| time + 1 + self.random.below(1 << 30)),
+            _ => answer.signature = answer.signature.map(|signature| signature.replace(['0', '7'], "1")),
+        }
+        answer
+    }
+}
+
+/// The network as one machine has it.
+pub(crate) struct Wire {
+    pub(crate) net: Weak<Mutex<Net>>,
+    pub(crate) machine: usize,
+}
+
+impl Transport for Wire {
+    fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
+        let net = self.net.upgrade().expect("programs end before their world");
+        let mut net = net.lock();
+        let path = if request.url.ends_with(USAGE_PATH) { USAGE_PATH } else { AUTHORIZATIONS_PATH };
+        let letter = Letter {
+            machine: self.machine,
+            path,
+            body: request.body.to_vec(),
+            nonce: request.nonce.to_owned(),
+            key_id: request.key_id.map(str::to_owned),
+        };
+        net.carry(letter).ok_or_else(|| {
+            net.heard.silences += 1;
+            let bound = u64::try_from(request.timeout.as_millis()).unwrap_or(SILENCE_MS);
+            net.time.pass(SILENCE_MS.min(bound));
+            Unreachable { stage: Stage::Answer, detail: "silence".into() }
+        })
+    }
+}

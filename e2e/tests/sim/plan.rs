@@ -1,0 +1,229 @@
+//! What happens in a world: everything follows from its seed, before anything is run.
+//!
+//! A step names what it does and carries a seed for what the network does meanwhile, so that steps can be left out
+//! without changing what the others do.
+
+use std::fmt;
+
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, PageQuotas};
+
+use crate::random::Random;
+use crate::time::START;
+
+/// Most machines of a world, of which the last ones are empty until they become copies.
+pub(crate) const MACHINES: usize = 6;
+
+/// Machines that are there from the beginning.
+const MACHINES_FIRST: u64 = 4;
+
+/// Steps of a world.
+const STEPS: u64 = 140;
+
+/// One thing that happens, some time after what was before.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// Seconds since the step before.
+    pub(crate) after: u64,
+    pub(crate) what: What,
+    /// What the network does to the requests of this step.
+    pub(crate) weather: Weather,
+    /// For the random numbers of this step.
+    pub(crate) seed: u64,
+}
+
+/// How likely a request comes to harm, in percent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weather {
+    pub(crate) harm: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    /// A program starts on a machine and initialises.
+    Start(usize),
+    /// One of a machine's programs does so much work.
+    Work(usize, u64),
+    /// Every program that runs works, all within a slot.
+    Rush,
+    /// The keeper of one of a machine's programs has its round.
+    Keep(usize),
+    /// A program ends cleanly.
+    Close(usize),
+    /// A program is killed.
+    Kill(usize),
+    /// The next action of a machine is cut off at this of its kill points.
+    CutOff(usize, u32),
+    /// A machine loses its power for so many seconds.
+    PowerCut(usize, u64),
+    /// A machine is started anew, cleanly.
+    Reboot(usize, u64),
+    /// A machine sleeps for so many seconds.
+    Suspend(usize, u64),
+    /// Somebody sets a machine's wall clock by so many seconds.
+    SetWall(usize, i64),
+    /// A machine's clocks drift by so many millionths.
+    Drift(usize, i64),
+    /// A machine's state is copied to another.
+    Clone(usize),
+    /// A machine is cut off from the server, or has the network again.
+    Unplug(usize),
+    /// The server is down, or up again.
+    ServerDown,
+    /// Its data is backed up.
+    Backup,
+    /// The backup takes the place of its data.
+    Restore,
+    /// What was delayed arrives.
+    Deliver,
+    /// The vendor sells more.
+    RaiseQuota(u64),
+    /// The item is revoked.
+    Revoke,
+    /// The operator frees what a machine holds.
+    Release(usize),
+    /// The server lets go of what is old.
+    Tidy,
+}
+
+/// What is there at the beginning, and what happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) item: LicenseItem,
+    /// x of each machine.
+    pub(crate) seats: [u32; MACHINES],
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Plan {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let item = item(&mut random);
+        let x_max = if item.charge_way == ChargeWay::ConcurrentInstance { item.quota } else { 1 };
+        let seats = [(); MACHINES].map(|()| u32::try_from(random.between(1, x_max)).unwrap_or(1));
+        let harm = random.one_of(&[0, 5, 20, 40]);
+        let pace = random.one_of(&[2, 5, 10]);
+        let machines = random.between(1, MACHINES_FIRST);
+        let mut steps = Vec::new();
+        for _ in 0..STEPS {
+            let after = pause(&mut random, pace);
+            let what = what(&mut random, machines, &item);
+            steps.push(Step { after, what, weather: Weather { harm }, seed: random.word() });
+        }
+        Self { seed, item, seats, steps }
+    }
+}
+
+fn item(random: &mut Random) -> LicenseItem {
+    use ChargeWay::{BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Page, Server};
+    let way = random.one_of(&[
+        ConcurrentInstance,
+        ConcurrentDevice,
+        ClientDevice,
+        Server,
+        BarcodeScan,
+        Page,
+        BarcodeScan,
+    ]);
+    let expires_at = START + random.one_of(&[12, 40, 90, 300]) * DAY_SECONDS + random.below(1000);
+    let quota = match way {
+        BarcodeScan => random.between(20, 600),
+        Page => 0,
+        ConcurrentInstance => random.between(1, 6),
+        _ => random.between(1, 3),
+    };
+    let mut item = LicenseItem::new("item", way, quota, START, expires_at);
+    item.offline_days = random.one_of(&[0, 1, 7, 30]);
+    match way {
+        ConcurrentInstance | ConcurrentDevice => {
+            item.overuse_budget = Some(random.below(12));
+            item.overuse_growth_per_day = random.one_of(&[0, 0, 1]);
+        }
+        ClientDevice | Server => item.window_days = Some(random.one_of(&[1, 1, 30])),
+        Page => {
+            item.page_quotas = Some(PageQuotas {
+                core: random.between(20, 300),
+                webcam: random.between(0, 300),
+                ..PageQuotas::default()
+            });
+        }
+        _ => item.strict = random.percent(60),
+    }
+    item
+}
+
+/// Seconds to the next step: mostly within a slot or two, now and then days.
+fn pause(random: &mut Random, pace: u64) -> u64 {
+    match random.below(100) {
+        0..40 => random.between(2, 60),
+        40..60 => random.between(60, 400),
+        60..85 => random.between(400, 3 * 3600) * pace / 2,
+        85..96 => random.between(3, 30) * 3600 * pace / 5,
+        _ => random.between(1, 4) * DAY_SECONDS * pace / 2,
+    }
+}
+
+fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {
+    let machine = usize::try_from(random.below(machines)).expect("few machines");
+    let days = DAY_SECONDS as i64;
+    match random.below(1000) {
+        0..90 => What::Start(machine),
+        90..400 => What::Work(machine, random.between(1, 30)),
+        400..640 => What::Keep(machine),
+        640..690 => What::Rush,
+        690..720 => What::Close(machine),
+        720..760 => What::Kill(machine),
+        760..820 => What::CutOff(machine, u32::try_from(random.between(1, 24)).unwrap_or(1)),
+        820..845 => What::PowerCut(machine, random.below(2 * DAY_SECONDS)),
+        845..860 => What::Reboot(machine, random.below(7200)),
+        860..880 => What::Suspend(machine, random.below(3 * DAY_SECONDS)),
+        880..900 => {
+            let seconds = random.one_of(&[-30 * days, -days, -3600, 200, 3600, days, 20 * days]);
+            What::SetWall(machine, seconds)
+        }
+        900..910 => What::Drift(machine, random.between(0, 200) as i64 - 100),
+        // A copied allowance can be spent twice: whoever is offline cannot know.
+        910..920 if !item.strict => What::Clone(machine),
+        920..930 => What::Unplug(machine),
+        930..940 => What::ServerDown,
+        940..952 => What::Backup,
+        952..957 => What::Restore,
+        957..975 => What::Deliver,
+        975..983 => What::RaiseQuota(random.between(1, 50)),
+        983..985 => What::Revoke,
+        985..991 if !item.strict => What::Release(machine),
+        991..1000 => What::Tidy,
+        _ => What::Keep(machine),
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s later ", self.after)?;
+        match self.what {
+            What::Start(m) => write!(f, "a program starts on machine {m}"),
+            What::Work(m, n) => write!(f, "machine {m} does {n} pieces of work"),
+            What::Rush => write!(f, "everybody works"),
+            What::Keep(m) => write!(f, "the keeper of machine {m} has its round"),
+            What::Close(m) => write!(f, "a program on machine {m} ends"),
+            What::Kill(m) => write!(f, "a program on machine {m} is killed"),
+            What::CutOff(m, n) => write!(f, "machine {m} is prepared to die at its kill point {n} from here"),
+            What::PowerCut(m, s) => write!(f, "the power of machine {m} is cut for {s} s"),
+            What::Reboot(m, s) => write!(f, "machine {m} is started anew after {s} s"),
+            What::Suspend(m, s) => write!(f, "machine {m} sleeps for {s} s"),
+            What::SetWall(m, s) => write!(f, "the clock of machine {m} is set by {s} s"),
+            What::Drift(m, ppm) => write!(f, "the clocks of machine {m} drift by {ppm} millionths"),
+            What::Clone(m) => write!(f, "machine {m} is copied"),
+            What::Unplug(m) => write!(f, "machine {m} is unplugged from the network, or plugged in again"),
+            What::ServerDown => write!(f, "the server goes down, or up again"),
+            What::Backup => write!(f, "the server is backed up"),
+            What::Restore => write!(f, "the server is restored from its backup"),
+            What::Deliver => write!(f, "what was delayed arrives"),
+            What::RaiseQuota(n) => write!(f, "the vendor sells {n} more"),
+            What::Revoke => write!(f, "the item is revoked"),
+            What::Release(m) => write!(f, "the operator releases machine {m}"),
+            What::Tidy => write!(f, "the server tidies up"),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A plan from its beginning to its end, and what is left of it when everything is left out that a violation does not
+//! need.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use seatmeter_protocol::rehearsal::{put_in, seed_random};
+
+use crate::laws::{self, Check};
+use crate::plan::{Plan, Step, Weather};
+use crate::random::Random;
+use crate::world::World;
+
+/// After the last fault everything must be well again within two slots.
+const CONVERGES_MS: u64 = 2 * 180_000;
+
+/// Who has nothing to tell asks again after so long, and then hears that the server was restored.
+const RENEWS_MS: u64 = 6 * 3_600_000;
+
+/// The longest pause of a keeper after a failed round.
+const RETRY_MS_MAX: u64 = 62_000;
+
+/// For so long a violation is made smaller.
+const SHRINK_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// What was simulated.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lived {
+    pub(crate) worlds: u64,
+    pub(crate) device_days: f64,
+}
+
+/// A law that did not hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    /// After which step; `None`: in the end.
+    pub(crate) step: Option<usize>,
+    pub(crate) law: String,
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// The first law that does not hold.
+pub(crate) fn run(plan: &Plan, bug: Option<&'static str>) -> Result<Lived, Violation> {
+    put_in(bug);
+    let outcome = catch_unwind(AssertUnwindSafe(|| carry_out(plan)));
+    seed_random(None);
+    put_in(None);
+    outcome.unwrap_or_else(|_| Err(Violation { step: None, law: format!("a panic: {}", last_panic()) }))
+}
+
+fn carry_out(plan: &Plan) -> Result<Lived, Violation> {
+    let mut world = World::new(plan);
+    let mut outcome = Ok(());
+    for (number, step) in plan.steps.iter().enumerate() {
+        outcome = world.step(step).map_err(|law| Violation { step: Some(number), law });
+        if outcome.is_err() {
+            break;
+        }
+    }
+    let outcome =
+        outcome.and_then(|()| converge(&mut world, plan.seed).map_err(|law| Violation { step: None, law }));
+    world.machines.iter_mut().for_each(|machine| machine.kill_all());
+    outcome.map(|()| Lived { worlds: 1, device_days: world.time.lived_days() })
+}
+
+/// Faults stop, and two slots pass.
+fn converge(world: &mut World, seed: u64) -> Check {
+    let mut random = Random::new(seed ^ 3);
+    let mut quiet = |world: &mut World, after_ms| world.begin(after_ms, random.word(), Weather::default());
+    // Those who have nothing to tell are asleep until they renew.
+    let was_restored = world.net.lock().server.model.restores > 0;
+    quiet(world, if was_restored { RENEWS_MS } else { 0 });
+    {
+        let mut net = world.net.lock();
+        net.server.is_up = true;
+        net.is_unplugged.fill(false);
+        net.deliver();
+    }
+    world.look()?;
+    let mut due = Vec::new();
+    for m in 0..world.machines.len() {
+        world.machines[m].cut_off = None;
+        if world.machines[m].is_used() && world.machines[m].programs.is_empty() {
+            quiet(world, 0);
+            world.start(m)?;
+        }
+        due.extend((0..world.machines[m].programs.len()).map(|program| (0, m, program)));
+    }
+    let begun = world.time.now() * 1000;
+    let mut first = Random::new(seed ^ 4);
+    due.iter_mut().for_each(|(at, _, _)| *at = begun + first.below(RETRY_MS_MAX));
+    let end = begun + CONVERGES_MS;
+    while let Some(next) = due.iter_mut().min().filter(|next| next.0 <= end) {
+        let (at, m, program) = *next;
+        quiet(world, at.saturating_sub(world.time.now() * 1000));
+        next.0 = at + world.keep(m, program)?.max(1000);
+        world.look()?;
+    }
+    laws::converged(world)
+}
+
+/// Leaves out steps as long as there is still a violation.
+pub(crate) fn shrink(plan: &Plan, first: Violation, bug: Option<&'static str>) -> (Plan, Violation) {
+    let (mut plan, mut violation) = (plan.clone(), first);
+    if let Some(last) = violation.step {
+        plan.steps.truncate(last + 1);
+    }
+    let begun = Instant::now();
+    let mut size = plan.steps.len().div_ceil(2);
+    while size > 0 {
+        let mut from = 0;
+        while from < plan.steps.len() && begun.elapsed() < SHRINK_TIME_MAX {
+            let without: Vec<Step> =
+                plan.steps.iter().take(from).chain(plan.steps.iter().skip(from + size)).cloned().collect();
+            let smaller = Plan { steps: without, ..plan.clone() };
+            match run(&smaller, bug) {
+                Err(found) => (plan, violation) = (smaller, found),
+                Ok(_) => from += size,
+            }
+        }
+        size /= 2;
+    }
+    (plan, violation)
+}
+
+/// The violation in words, with the line that repeats it.
+pub(crate) fn tell(plan: &Plan, violation: &Violation) -> String {
+    let mut text = format!(
+        "SEATMETER_SIM_SEED={} make sim\n  item: {}\n  seats asked for: {:?}\n",
+        plan.seed,
+        serde_json::to_string(&plan.item).unwrap_or_default(),
+        plan.seats
+    );
+    for step in &plan.steps {
+        text.push_str(&format!("  {step} (harm to {} % of the requests)\n", step.weather.harm));
+    }
+    let when = if violation.step.is_some() { "then" } else { "when all is well again" };
+    text.push_str(&format!("  {when}: {}\n", violation.law));
+    text
+}
+
+thread_local! {
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Panics are told with the violation, and by nobody else.
+pub(crate) fn catch_panics() {
+    std::panic::set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
+}
+
+/// What the last panic said.
+pub(crate) fn last_panic() -> String {
+    PANIC.take()
+}

@@ -1,0 +1,259 @@
+//! The license server of a world: the real core over the store in memory, and a naive model that judges each answer.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use seatmeter::sync::RawAnswer;
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::message::{
+    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, UsageAnswer, UsageReport,
+};
+use seatmeter_protocol::signature::{AnswerFacts, Signed, SigningKey};
+use seatmeter_server::error::Error;
+use seatmeter_server::keyring::Keyring;
+use seatmeter_server::licensing::Licensing;
+use seatmeter_server::operation::Change;
+use seatmeter_server::store::sqlite::InlineStore;
+
+use crate::books::{Books, Counter};
+use crate::model::Model;
+use crate::time::{START, Time};
+
+pub(crate) const CODE: &str = "SIM";
+
+/// A request as the server sees it.
+pub(crate) struct Asked<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) body: &'a [u8],
+    pub(crate) nonce: &'a str,
+    pub(crate) key_id: Option<&'a str>,
+    /// Whether there are copies of the machine that asks.
+    pub(crate) is_copied: bool,
+}
+
+pub(crate) struct Server {
+    licensing: Licensing,
+    pub(crate) store: Arc<InlineStore>,
+    time: Arc<Time>,
+    vendor: SigningKey,
+    pub(crate) is_up: bool,
+    pub(crate) model: Model,
+    backup: Option<(Vec<u8>, Model)>,
+    issues: u64,
+    /// What a restored server could not book: by device, segment and counter.
+    pub(crate) unbooked: BTreeMap<(String, String, Counter), u64>,
+}
+
+impl Server {
+    pub(crate) fn new(item: LicenseItem, time: Arc<Time>) -> Self {
+        let key = |digit: &str| SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed");
+        let store = Arc::new(InlineStore::new().expect("there is memory"));
+        let licensing =
+            Licensing { store: store.clone(), keys: Keyring::new(key("2"), Vec::new()), clock: time.clone() };
+        let model = Model::new(item);
+        let mut server = Self {
+            licensing,
+            store,
+            time,
+            vendor: key("1"),
+            is_up: true,
+            model,
+            backup: None,
+            issues: 0,
+            unbooked: BTreeMap::new(),
+        };
+        server.import();
+        server
+    }
+
+    /// Takes in the vendor's licence file with the item as the model has it.
+    fn import(&mut self) {
+        let file = LicenseFile {
+            version: 1,
+            file_id: "file".into(),
+            organization_id: "simulated".into(),
+            organization_name: "Simulated".into(),
+            server_key: self.licensing.keys.current().public().clone(),
+            issued_at: START + self.issues,
+            items: vec![self.model.item.clone()],
+        };
+        let envelope = Signed::seal(&file, &self.vendor).expect("a licence file has a JSON form");
+        let code = (self.issues == 0).then(|| CODE.to_owned());
+        let root = self.vendor.public().clone();
+        now(self.licensing.import(envelope, root, code, "sim")).expect("the licence file is sound");
+        self.issues += 1;
+    }
+
+    pub(crate) fn raise_quota(&mut self, more: u64) {
+        let item = &mut self.model.item;
+        match (&mut item.page_quotas, item.charge_way) {
+            (Some(quotas), _) => quotas.core += more,
+            (None, ChargeWay::BarcodeScan) => item.quota += more,
+            // What was in excess of the old quota stays so: no naive model says how much that was.
+            (None, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance) => return,
+            _ => item.quota += more.div_ceil(25),
+        }
+        self.import();
+    }
+
+    pub(crate) fn change(&mut self, change: Change) -> Result<(), Error> {
+        now(self.licensing.change(change, "sim"))
+    }
+
+    pub(crate) fn revoke(&mut self) {
+        if !self.model.is_revoked {
+            let revoked = self.change(Change::RevokeItem { item_id: "item".into() });
+            revoked.expect("the item is there");
+            self.model.is_revoked = true;
+        }
+    }
+
+    pub(crate) fn release(&mut self, uuid: &str) {
+        let change = Change::ReleaseDevice { item_id: "item".into(), device_uuid: uuid.into() };
+        if self.change(change).is_ok() {
+            self.model.release(uuid);
+        }
+    }
+
+    pub(crate) fn tidy(&self) {
+        now(self.licensing.store.tidy(self.time.now())).expect("the store is sound");
+    }
+
+    pub(crate) fn back_up(&mut self) {
+        let snapshot = self.store.snapshot().expect("there is memory");
+        self.backup = Some((snapshot, self.model.clone()));
+    }
+
+    /// Gives up everything since the backup; whether there was one.
+    pub(crate) fn restore(&mut self) -> bool {
+        let Some((snapshot, model)) = &self.backup else { return false };
+        let at = self.time.now();
+        self.store.restore(snapshot, at).expect("the backup is sound");
+        let (item, is_revoked) = (self.model.item.clone(), self.model.is_revoked);
+        self.model = model.restored(at, self.model.restores + 1);
+        // What the vendor and the operator have done since, they do again.
+        self.model.item = item;
+        self.import();
+        if is_revoked {
+            self.revoke();
+        }
+        true
+    }
+
+    /// Answers a request, and has the model judge the answer.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub(crate) fn answer(&mut self, asked: &Asked<'_>) -> Result<RawAnswer, String> {
+        let outcome = if asked.path == AUTHORIZATIONS_PATH {
+            self.authorize(asked)?.map(|answer| serde_json::to_vec(&answer))
+        } else {
+            self.record(asked)?.map(|answer| serde_json::to_vec(&answer))
+        };
+        let (status, body) = match outcome {
+            Ok(body) => (200, body),
+            Err(error) => {
+                let problem = error.problem();
+                (problem.status, serde_json::to_vec(&problem))
+            }
+        };
+        Ok(self.signed(asked, status, body.expect("answers have a JSON form")))
+    }
+
+    fn authorize(&mut self, asked: &Asked<'_>) -> Result<Result<AuthorizationAnswer, Error>, String> {
+        let request: AuthorizationRequest = serde_json::from_slice(asked.body).map_err(|e| e.to_string())?;
+        let at = self.time.now();
+        let before = self.model.clone();
+        let held: Option<LocalLicense> = request.held_license.as_ref().and_then(|held| held.peek().ok());
+        if let Some(held) = held.filter(|held| held.device_uuid == request.device.uuid) {
+            self.model.see(&held);
+        }
+        self.model.asks(&request.device.uuid, request.seats);
+        let books = Books::of(&self.store);
+        let verdict = self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
+        let outcome = now(self.licensing.authorize(request.clone()));
+        match &outcome {
+            Ok(answer) => {
+                let granted: LocalLicense = answer.local_license.peek().map_err(|e| e.to_string())?;
+                self.model.granted(&verdict, &granted, at)?;
+            }
+            Err(Error::Refused(refusal)) => {
+                verdict.allows(refusal.code)?;
+                // What is refused leaves nothing behind.
+                self.model = before;
+            }
+            Err(other) => return Err(format!("the server fails at an authorisation: {other}")),
+        }
+        Ok(outcome)
+    }
+
+    fn record(&mut self, asked: &Asked<'_>) -> Result<Result<UsageAnswer, Error>, String> {
+        let report: UsageReport = serde_json::from_slice(asked.body).map_err(|e| e.to_string())?;
+        let at = self.time.now();
+        for segment in &report.segments {
+            let held: Option<LocalLicense> = segment.local_license.as_ref().and_then(|held| held.peek().ok());
+            if let Some(held) = held.filter(|held| held.device_uuid == report.device.uuid) {
+                self.model.see(&held);
+            }
+        }
+        let outcome = now(self.licensing.record(report.clone()));
+        match &outcome {
+            Ok(answer) => {
+                if let Some(refused) = answer.refused.first()
+                    && self.model.restores == 0
+                {
+                    return Err(format!("a segment is refused for no reason: {}", refused.reason));
+                }
+                self.note_unbooked(&report, answer);
+                self.model.recorded(&report, answer, at);
+            }
+            Err(other) => return Err(format!("the server fails at a report: {other}")),
+        }
+        Ok(outcome)
+    }
+
+    fn note_unbooked(&mut self, report: &UsageReport, answer: &UsageAnswer) {
+        let is_refused = |id: &String| answer.refused.iter().any(|refused| refused.segment_id == *id);
+        for segment in report.segments.iter().filter(|segment| is_refused(&segment.segment_id)) {
+            for usage in &segment.totals {
+                let counter = (usage.slot, usage.kind.number(), usage.what);
+                let key = (report.device.uuid.clone(), segment.segment_id.clone(), counter);
+                let known = self.unbooked.entry(key).or_default();
+                *known = usage.total.max(*known);
+            }
+        }
+    }
+
+    /// As src/http/answer.rs of the server does.
+    fn signed(&self, asked: &Asked<'_>, status: u16, body: Vec<u8>) -> RawAnswer {
+        let keys = &self.licensing.keys;
+        let key = asked.key_id.and_then(|id| keys.with_id(id)).unwrap_or(keys.current());
+        let (key_id, server_time) = (key.public().id(), self.time.now());
+        let facts = AnswerFacts {
+            request_body: asked.body,
+            nonce: asked.nonce,
+            status,
+            server_time,
+            key_id: &key_id,
+        };
+        let signature = facts.sign(&body, key);
+        RawAnswer {
+            status,
+            server_time: Some(server_time),
+            key_id: Some(key_id),
+            signature: Some(signature),
+            body,
+        }
+    }
+}
+
+/// What a future gives that never waits.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => unreachable!("nothing in a simulated server waits"),
+    }
+}

@@ -1,0 +1,136 @@
+//! Virtual time: what it truly is, which the server knows, and what the clocks of each machine make of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+/// When every world begins, Unix seconds: the first instant of a slot.
+pub(crate) const START: u64 = 1_800_000_000;
+
+/// The true time, and the machines for which it passes.
+#[derive(Default)]
+pub(crate) struct Time {
+    now_ms: AtomicU64,
+    machines: Mutex<Vec<&'static MachineClock>>,
+    /// Milliseconds that machines have run, all together.
+    lived_ms: AtomicU64,
+}
+
+impl Time {
+    pub(crate) fn begin() -> Arc<Self> {
+        let time = Self::default();
+        time.now_ms.store(START * 1000, Relaxed);
+        Arc::new(time)
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now_ms.load(Relaxed) / 1000
+    }
+
+    /// A new machine, with a right clock.
+    pub(crate) fn machine(&self) -> &'static MachineClock {
+        let clock: &'static MachineClock = Box::leak(Box::default());
+        clock.wall_ms.store(signed(self.now_ms.load(Relaxed)), Relaxed);
+        clock.boot_ms.store(5_000, Relaxed);
+        clock.is_on.store(true, Relaxed);
+        self.machines.lock().push(clock);
+        clock
+    }
+
+    pub(crate) fn pass(&self, ms: u64) {
+        self.now_ms.fetch_add(ms, Relaxed);
+        for machine in self.machines.lock().iter() {
+            machine.pass(ms);
+            if machine.is_in_use.load(Relaxed) {
+                self.lived_ms.fetch_add(ms, Relaxed);
+            }
+        }
+    }
+
+    pub(crate) fn lived_days(&self) -> f64 {
+        self.lived_ms.load(Relaxed) as f64 / 86_400_000.0
+    }
+}
+
+impl seatmeter_server::clock::Clock for Time {
+    fn unix_seconds(&self) -> u64 {
+        self.now()
+    }
+}
+
+/// The clocks of a machine.
+#[derive(Default)]
+pub(crate) struct MachineClock {
+    wall_ms: AtomicI64,
+    boot_ms: AtomicI64,
+    suspended_ms: AtomicI64,
+    /// By how many millionths its clocks go wrong.
+    drift_ppm: AtomicI64,
+    is_on: AtomicBool,
+    is_asleep: AtomicBool,
+    /// Whether a program was ever started on it.
+    pub(crate) is_in_use: AtomicBool,
+}
+
+impl MachineClock {
+    fn pass(&self, ms: u64) {
+        let ms = signed(ms);
+        let ms = ms + ms * self.drift_ppm.load(Relaxed) / 1_000_000;
+        self.wall_ms.fetch_add(ms, Relaxed);
+        if self.is_on.load(Relaxed) {
+            self.boot_ms.fetch_add(ms, Relaxed);
+            if self.is_asleep.load(Relaxed) {
+                self.suspended_ms.fetch_add(ms, Relaxed);
+            }
+        }
+    }
+
+    pub(crate) fn drift(&self, ppm: i64) {
+        self.drift_ppm.store(ppm, Relaxed);
+    }
+
+    pub(crate) fn shift_wall(&self, seconds: i64) {
+        self.wall_ms.fetch_add(seconds * 1000, Relaxed);
+    }
+
+    pub(crate) fn sleep(&self, is_asleep: bool) {
+        self.is_asleep.store(is_asleep, Relaxed);
+    }
+
+    pub(crate) fn switch_off(&self) {
+        self.is_on.store(false, Relaxed);
+    }
+
+    pub(crate) fn switch_on(&self) {
+        if !self.is_on.swap(true, Relaxed) {
+            self.boot_ms.store(5_000, Relaxed);
+            self.suspended_ms.store(0, Relaxed);
+        }
+    }
+
+    /// Says what another clock says: that of a copied machine.
+    pub(crate) fn copy(&self, other: &Self) {
+        self.wall_ms.store(other.wall_ms.load(Relaxed), Relaxed);
+        self.drift_ppm.store(other.drift_ppm.load(Relaxed), Relaxed);
+    }
+}
+
+impl seatmeter::clock::Clock for MachineClock {
+    fn wall_ms(&self) -> u64 {
+        self.wall_ms.load(Relaxed).try_into().unwrap_or(0)
+    }
+
+    fn boot_ms(&self) -> u64 {
+        self.boot_ms.load(Relaxed).try_into().unwrap_or(0)
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        let awake = self.boot_ms.load(Relaxed) - self.suspended_ms.load(Relaxed);
+        awake.try_into().unwrap_or(0)
+    }
+}
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).expect("virtual time stays within this century")
+}

@@ -1,0 +1,359 @@
+//! A world: machines, a network and a server, in one thread; a plan is carried out step by step, and after each step
+//! the laws are looked at.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use seatmeter::clock::Clock;
+use seatmeter::error::Result;
+use seatmeter::kill_points::{self, CutOff};
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::rehearsal::seed_random;
+use seatmeter_protocol::slot::slot_of;
+
+use crate::books::{Books, Counter};
+use crate::laws::{self, Check};
+use crate::machine::{Machine, PROGRAMS_MAX, Program};
+use crate::net::{Heard, Net, Wire};
+use crate::plan::{MACHINES, Plan, Step, Weather, What};
+use crate::random::Random;
+use crate::server::Server;
+use crate::time::Time;
+
+pub(crate) struct World {
+    _folder: tempfile::TempDir,
+    pub(crate) time: Arc<Time>,
+    pub(crate) net: Arc<Mutex<Net>>,
+    pub(crate) machines: Vec<Machine>,
+    /// What was truly performed, by family and counter.
+    pub(crate) performed: BTreeMap<(usize, Counter), u64>,
+    /// What the server has recorded, as of the last look.
+    pub(crate) books: Books,
+    /// Whether the quota was ever used up.
+    pub(crate) was_used_up: bool,
+    /// The machine that has done something in this step.
+    pub(crate) acting: Option<usize>,
+    random: Random,
+}
+
+/// What an action came to.
+pub(crate) enum Outcome {
+    Done(Option<ErrorCode>),
+    Died,
+}
+
+impl World {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        seed_random(Some(plan.seed));
+        // In memory, where that is a file system: nothing here has to outlive the test.
+        let folder =
+            tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("there is room");
+        let time = Time::begin();
+        let server = Server::new(plan.item.clone(), time.clone());
+        let net = Arc::new(Mutex::new(Net::new(server, time.clone())));
+        let machine = |number: usize| {
+            let wire = Wire { net: Arc::downgrade(&net), machine: number };
+            Machine::new(folder.path(), time.machine(), wire, plan.item.charge_way, plan.seats[number])
+        };
+        let machines = (0..MACHINES).map(machine).collect();
+        Self {
+            _folder: folder,
+            time,
+            net,
+            machines,
+            performed: BTreeMap::new(),
+            books: Books::default(),
+            was_used_up: false,
+            acting: None,
+            random: Random::new(plan.seed),
+        }
+    }
+
+    /// Carries out one step.
+    ///
+    /// # Errors
+    /// The law that does not hold after it.
+    pub(crate) fn step(&mut self, step: &Step) -> Check {
+        self.begin(step.after * 1000, step.seed, step.weather);
+        self.carry_out(step.what)?;
+        self.look()
+    }
+
+    /// Time passes to the next step.
+    pub(crate) fn begin(&mut self, after_ms: u64, seed: u64, weather: Weather) {
+        self.time.pass(after_ms);
+        self.acting = None;
+        seed_random(Some(seed));
+        self.random = Random::new(seed ^ 2);
+        let mut net = self.net.lock();
+        (net.weather, net.random, net.heard) = (weather, Random::new(seed ^ 1), Heard::default());
+    }
+
+    /// Looks at the laws.
+    pub(crate) fn look(&mut self) -> Check {
+        {
+            let mut net = self.net.lock();
+            if let Some(violation) = net.violation.take() {
+                return Err(violation);
+            }
+            if std::mem::take(&mut net.is_touched) {
+                self.books = Books::of(&net.server.store);
+                self.was_used_up |= net.server.model.has_used_up(&self.books);
+            }
+        }
+        laws::look(self)
+    }
+
+    fn carry_out(&mut self, what: What) -> Check {
+        match what {
+            What::Start(m) => self.start(m),
+            What::Work(m, n) => self.work(m, n),
+            What::Rush => (0..MACHINES).try_for_each(|m| self.work(m, 1)),
+            What::Keep(m) => match self.choose(m) {
+                Some(program) => self.keep(m, program).map(|_| ()),
+                None => self.start(m),
+            },
+            What::Close(m) => self.close(m),
+            What::Kill(m) => {
+                if let Some(program) = self.choose(m) {
+                    self.machines[m].programs.remove(program).die();
+                }
+                Ok(())
+            }
+            What::CutOff(m, visit) => {
+                self.machines[m].cut_off = Some(visit);
+                Ok(())
+            }
+            What::PowerCut(m, seconds) => {
+                self.lose_power(m);
+                self.time.pass(seconds * 1000);
+                Ok(())
+            }
+            What::Reboot(m, seconds) => {
+                self.machines[m].reboot();
+                self.time.pass(seconds * 1000);
+                Ok(())
+            }
+            What::Suspend(m, seconds) => {
+                self.machines[m].clock.sleep(true);
+                self.time.pass(seconds * 1000);
+                self.machines[m].clock.sleep(false);
+                Ok(())
+            }
+            What::SetWall(m, seconds) => {
+                self.machines[m].clock.shift_wall(seconds);
+                Ok(())
+            }
+            What::Drift(m, ppm) => {
+                self.machines[m].clock.drift(ppm);
+                Ok(())
+            }
+            What::Clone(m) => {
+                self.copy(m);
+                Ok(())
+            }
+            elsewhere => {
+                self.carry_out_elsewhere(elsewhere);
+                Ok(())
+            }
+        }
+    }
+
+    /// What happens to the network and at the server.
+    fn carry_out_elsewhere(&mut self, what: What) {
+        let mut net = self.net.lock();
+        net.is_touched = true;
+        match what {
+            What::Unplug(m) => net.is_unplugged[m] ^= true,
+            What::ServerDown => net.server.is_up ^= true,
+            What::Backup => net.server.back_up(),
+            What::Restore => _ = net.server.restore(),
+            What::Deliver => net.deliver(),
+            What::RaiseQuota(more) => net.server.raise_quota(more),
+            What::Revoke => net.server.revoke(),
+            What::Tidy => net.server.tidy(),
+            What::Release(m) => {
+                let uuid = net.owners.iter().find(|(_, owner)| **owner == m).map(|(uuid, _)| uuid.clone());
+                if let Some(uuid) = uuid {
+                    net.server.release(&uuid);
+                }
+            }
+            _ => unreachable!("the others are carried out on machines"),
+        }
+    }
+
+    /// One of the programs that run on a machine.
+    fn choose(&mut self, m: usize) -> Option<usize> {
+        let running = self.machines[m].programs.len() as u64;
+        (running > 0).then(|| usize::try_from(self.random.below(running)).unwrap_or(0))
+    }
+
+    /// Lets a program do something, and die in it if that was prepared.
+    fn act(
+        &mut self,
+        m: usize,
+        program: usize,
+        act: impl FnOnce(&mut Machine) -> Result<()>,
+    ) -> std::result::Result<Outcome, String> {
+        self.acting = Some(m);
+        let machine = &mut self.machines[m];
+        machine.clock.switch_on();
+        machine.take_turn();
+        kill_points::cut_off(machine.cut_off.take());
+        let outcome = catch_unwind(AssertUnwindSafe(|| act(machine)));
+        machine.cut_off = kill_points::cut_off(None);
+        match outcome {
+            Ok(done) => Ok(Outcome::Done(done.err().map(|error| error.code))),
+            Err(panic) if panic.is::<CutOff>() => {
+                if machine.programs.len() > program {
+                    machine.programs.remove(program).die();
+                }
+                Ok(Outcome::Died)
+            }
+            Err(panic) => {
+                let _ = panic;
+                Err(format!("a program panics: {}", crate::run::last_panic()))
+            }
+        }
+    }
+
+    pub(crate) fn start(&mut self, m: usize) -> Check {
+        let running = self.machines[m].programs.len();
+        if running == PROGRAMS_MAX {
+            return self.keep(m, 0).map(|_| ());
+        }
+        let contacts = self.net.lock().contacts[m];
+        let outcome = self.act(m, running, |machine| machine.start(contacts))?;
+        self.require_cause(&outcome)
+    }
+
+    /// A round of a program's keeper; after how long the next one is due, in milliseconds.
+    pub(crate) fn keep(&mut self, m: usize, program: usize) -> std::result::Result<u64, String> {
+        let mut next = 0;
+        let outcome = self.act(m, program, |machine| {
+            let session = &machine.programs[program].session;
+            next = u64::try_from(session.keep().as_millis()).unwrap_or(0);
+            session.status().trouble.map_or(Ok(()), |trouble| Err(trouble.error))
+        })?;
+        self.require_cause(&outcome)?;
+        laws::heard_the_time(self, m, program, &outcome)?;
+        Ok(next)
+    }
+
+    fn close(&mut self, m: usize) -> Check {
+        let Some(program) = self.choose(m) else { return Ok(()) };
+        let outcome = self.act(m, program, |machine| {
+            let Program { mine, session, clock, .. } = machine.programs.remove(program);
+            drop(mine);
+            let bound = seatmeter::clock::Deadline::after(clock, std::time::Duration::from_secs(5));
+            session.close(bound).map(|_| ())
+        })?;
+        // Who is cut off while he leaves was taken out of the list before.
+        match outcome {
+            Outcome::Done(_) => self.require_cause(&outcome),
+            Outcome::Died => Ok(()),
+        }
+    }
+
+    /// Whatever fails must have a cause that is none of the library's.
+    fn require_cause(&self, outcome: &Outcome) -> Check {
+        let Outcome::Done(Some(code)) = outcome else { return Ok(()) };
+        let heard = self.net.lock().heard.clone();
+        let is_silence = *code == ErrorCode::FAILED_TO_REACH_SERVER && heard.silences > 0;
+        if is_silence || heard.damaged > 0 || heard.refusals.contains(code) {
+            return Ok(());
+        }
+        Err(format!("{code:?} for no cause: {heard:?}"))
+    }
+
+    fn work(&mut self, m: usize, n: u64) -> Check {
+        let Some(program) = self.choose(m) else { return Ok(()) };
+        let (clock, licensed) = {
+            let program = &self.machines[m].programs[program];
+            (program.clock, program.session.licensed())
+        };
+        let Some(licensed) = licensed else { return Ok(()) };
+        let work = self.work_of(licensed.grant().local.charge_way, n);
+        let has_reader = self.random.percent(50);
+        let at = clock.unix_seconds();
+        let before = self.machines[m].cut_off.map(|_| self.machines[m].counted());
+        let outcome = self.act(m, program, |machine| {
+            if !has_reader {
+                return licensed.count_without_reader(&work);
+            }
+            let slot = licensed.moment()?.slot;
+            licensed.count(&mut machine.programs[program].mine, slot, &work)
+        })?;
+        let family = self.net.lock().families[m];
+        let counter = |kind: UsageKind, what| (slot_of(at), kind.number(), what);
+        match outcome {
+            Outcome::Done(None) => {
+                laws::may_work(&licensed.grant(), at)?;
+                for (kind, what, n) in work {
+                    *self.performed.entry((family, counter(kind, what))).or_default() += n;
+                }
+            }
+            Outcome::Done(Some(code)) => laws::may_refuse_work(self, m, &licensed.grant(), at, code)?,
+            Outcome::Died => {
+                // As much as is there: each counter is a piece of work of its own.
+                let (before, after) = (before.unwrap_or_default(), self.machines[m].counted());
+                for (counter, total) in after {
+                    let more = total - before.get(&counter).copied().unwrap_or(0);
+                    *self.performed.entry((family, counter)).or_default() += more;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn work_of(&mut self, way: ChargeWay, n: u64) -> Vec<(UsageKind, u32, u64)> {
+        let image = (UsageKind::Image, 0, 1);
+        let what = u32::try_from(self.random.between(1, 2)).unwrap_or(1);
+        match way {
+            ChargeWay::Page => vec![(UsageKind::Page, what, n)],
+            ChargeWay::BarcodeScan => vec![(UsageKind::Scan, what, n), image],
+            _ if self.random.percent(50) => vec![image],
+            _ => vec![(UsageKind::Scan, what, n), image],
+        }
+    }
+
+    /// What was not yet durable is lost, and was for nothing.
+    fn lose_power(&mut self, m: usize) {
+        self.acting = Some(m);
+        let family = self.net.lock().families[m];
+        self.machines[m].kill_all();
+        let before = self.machines[m].counted();
+        self.machines[m].lose_power();
+        let after = self.machines[m].counted();
+        for (counter, total) in before {
+            let lost = total - after.get(&counter).copied().unwrap_or(0);
+            if lost > 0
+                && let Some(performed) = self.performed.get_mut(&(family, counter))
+            {
+                *performed -= lost;
+            }
+        }
+    }
+
+    fn copy(&mut self, m: usize) {
+        let Some(free) = self.machines.iter().position(|machine| !machine.is_used()) else { return };
+        if !self.machines[m].is_used() || free == m {
+            return;
+        }
+        self.machines[m].kill_all();
+        let (original, copy) = self.machines.split_at_mut(m.max(free));
+        let (one, other) = (&mut original[m.min(free)], &mut copy[0]);
+        if m < free {
+            other.copy(one)
+        } else {
+            one.copy(other)
+        }
+        let mut net = self.net.lock();
+        net.families[free] = net.families[m];
+        net.refusals[free] = net.refusals[m].clone();
+    }
+}

@@ -1,0 +1,163 @@
+//! The embedded store in memory, without a thread: each request is a transaction of its own in the caller's thread, and
+//! its reply is there at once. For simulations and measurements, which need an order of events that is always the same.
+//!
+//! It runs the same statements as [`SqliteStore`](super::SqliteStore); a restart loses everything but a snapshot.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, MAIN_DB};
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::message::{UsageAnswer, UsageReport};
+
+use super::{STATEMENTS_KEPT, migration};
+use crate::error::Error;
+use crate::licensing::fresh_id;
+use crate::operation::{Actor, Change, Listing, View};
+use crate::store::sql::{self, Field, Row, Sql};
+use crate::store::{Authorization, Decision, Organization, Reply, Store};
+
+/// The store in memory.
+#[derive(Debug)]
+pub struct InlineStore {
+    connection: Mutex<Connection>,
+}
+
+/// A field of a row, for who looks into the tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seen {
+    /// Nothing.
+    Null,
+    /// A whole number.
+    Number(i64),
+    /// A text.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+impl InlineStore {
+    /// An empty store, with an epoch of its own.
+    ///
+    /// # Errors
+    /// When there is no memory or no random number for it.
+    pub fn new() -> Result<Self, Error> {
+        let mut connection = Connection::open_in_memory()?;
+        migration::migrate(&mut connection)?;
+        sql::renew_epoch(&connection, &fresh_id()?, 0)?;
+        Ok(Self { connection: Mutex::new(ready(connection)?) })
+    }
+
+    /// All that is in it: a backup.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn snapshot(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.connection().serialize(MAIN_DB)?.to_vec())
+    }
+
+    /// Goes back to a snapshot, and begins a new epoch, as the restore of a backup does.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn restore(&self, snapshot: &[u8], now: u64) -> Result<(), Error> {
+        let mut connection = Connection::open_in_memory()?;
+        connection.deserialize_read_exact(MAIN_DB, snapshot, snapshot.len(), false)?;
+        migration::require_current(&connection)?;
+        sql::renew_epoch(&connection, &fresh_id()?, now)?;
+        *self.connection() = ready(connection)?;
+        Ok(())
+    }
+
+    /// The rows that a statement gives.
+    ///
+    /// # Errors
+    /// When it is none that reads.
+    pub fn rows(&self, statement: &str) -> Result<Vec<Vec<Seen>>, Error> {
+        let seen = |field| match field {
+            Field::Null => Seen::Null,
+            Field::Integer(number) => Seen::Number(number),
+            Field::Text(text) => Seen::Text(text),
+            Field::Bytes(bytes) => Seen::Bytes(bytes),
+        };
+        let rows = self.connection().query(statement, &[])?;
+        Ok(rows.into_iter().map(|Row(fields)| fields.into_iter().map(seen).collect()).collect())
+    }
+
+    /// A transaction that panicked was rolled back: the connection is whole.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Reply<T> {
+        let mut connection = self.connection();
+        let outcome = connection.transaction().map_err(Error::from).and_then(|transaction| {
+            let outcome = work(&transaction)?;
+            transaction.commit()?;
+            Ok(outcome)
+        });
+        Box::pin(std::future::ready(outcome))
+    }
+}
+
+fn ready(connection: Connection) -> Result<Connection, Error> {
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+impl Store for InlineStore {
+    fn authorize(&self, request: Authorization) -> Reply<Decision> {
+        self.submit(|connection| sql::authorize(connection, &request))
+    }
+
+    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer> {
+        self.submit(|connection| sql::record(connection, &report, &vouched, now))
+    }
+
+    fn change(&self, change: Change, by: Actor) -> Reply<()> {
+        self.submit(|connection| sql::change(connection, &change, &by))
+    }
+
+    fn look(&self, view: View, now: u64) -> Reply<Listing> {
+        self.submit(|connection| sql::look(connection, &view, now))
+    }
+
+    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
+        self.submit(|connection| sql::token_hashes(connection))
+    }
+
+    fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
+        self.submit(|connection| sql::organization(connection, &organization_id))
+    }
+
+    fn tidy(&self, now: u64) -> Reply<()> {
+        self.submit(|connection| sql::close_old_slots(connection, now))
+    }
+
+    fn ready(&self) -> Reply<()> {
+        self.submit(|_| Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restored_snapshot_is_as_it_was_but_for_its_epoch() {
+        let store = InlineStore::new().unwrap();
+        let insert = |name: &'static str| {
+            let row = "INSERT INTO organization VALUES (?1, 'x', NULL)";
+            store.connection().execute(row, [name]).unwrap();
+        };
+        insert("kept");
+        let epoch = store.rows("SELECT epoch FROM epoch").unwrap();
+        let snapshot = store.snapshot().unwrap();
+        insert("lost");
+        store.restore(&snapshot, 1_000).unwrap();
+        let names = store.rows("SELECT organization_id FROM organization").unwrap();
+        assert_eq!(names, [[Seen::Text("kept".into())]]);
+        assert_ne!(store.rows("SELECT epoch FROM epoch").unwrap(), epoch);
+        insert("after");
+    }
+}
