@@ -59,8 +59,8 @@ soak-parsers: ## Feed damaged and arbitrary documents, answers and requests to t
 
 .PHONY: soak-counts
 soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and compare what was performed and billed
-	@SEATMETER_SOAK_KILLS=$(or $(KILLS),10000) timeout 3600 cargo test --quiet -p seatmeter --no-default-features \
-		--features kill-points --test counts -- --nocapture
+	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd SEATMETER_SOAK_KILLS=$(or $(KILLS),10000) timeout 3600 \
+		cargo test --quiet --workspace --test counts -- --nocapture
 
 .PHONY: bench
 bench: tools ## Measure, beside peers, in one run
