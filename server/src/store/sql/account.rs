@@ -35,23 +35,17 @@ pub(super) fn state(
     holder: &str,
     now: u64,
 ) -> Result<ItemState, Error> {
-    let item_id = &item.item_id;
+    let mut state = measured(sql, item, device_uuid, now)?;
     let newest_serial = sql.value(
         "SELECT newest_serial FROM device WHERE item_id = ?1 AND device_uuid = ?2",
-        values![item_id, device_uuid],
+        values![&item.item_id, device_uuid],
     )?;
-    let mut state = ItemState { newest_serial: newest_serial.unwrap_or(0), ..ItemState::default() };
-    match item.charge_way {
-        ChargeWay::BarcodeScan | ChargeWay::Page => state.used = used(sql, item, device_uuid)?,
-        ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server => {
-            state.occupied = holders::occupied(sql, item_id, holder, now)?;
-        }
-        ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance => {
-            state.excess_of_year = activity::excess_so_far(sql, item, now)?;
-            state.running_seats = running_seats(sql, item, device_uuid, state.excess_of_year, now)?;
-            state.occupied = holders::occupied(sql, item_id, holder, now)?;
-        }
-        _ => {}
+    state.newest_serial = newest_serial.unwrap_or(0);
+    if is_concurrent(item) {
+        state.running_seats = running_seats(sql, item, device_uuid, state.excess_of_year, now)?;
+    }
+    if has_seats(item) || is_concurrent(item) {
+        state.occupied = holders::occupied(sql, &item.item_id, holder, now)?;
     }
     Ok(state)
 }
@@ -63,18 +57,33 @@ pub(super) fn standing(
     device_uuid: &str,
     now: u64,
 ) -> Result<ItemState, Error> {
-    let mut state = ItemState::default();
-    match item.charge_way {
-        ChargeWay::BarcodeScan | ChargeWay::Page => state.used = used(sql, item, device_uuid)?,
-        ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server => {
-            state.occupied.by_others = holders::seats(sql, &item.item_id)?;
-        }
-        ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance => {
-            state.excess_of_year = activity::excess_so_far(sql, item, now)?;
-        }
-        _ => {}
+    let mut state = measured(sql, item, device_uuid, now)?;
+    if has_seats(item) {
+        state.occupied.by_others = holders::seats(sql, &item.item_id)?;
     }
     Ok(state)
+}
+
+/// What is used, and the excess.
+fn measured(sql: &dyn Sql, item: &LicenseItem, device_uuid: &str, now: u64) -> Result<ItemState, Error> {
+    let mut state = ItemState::default();
+    if matches!(item.charge_way, ChargeWay::BarcodeScan | ChargeWay::Page) {
+        state.used = used(sql, item, device_uuid)?;
+    }
+    if is_concurrent(item) {
+        state.excess_of_year = activity::excess_so_far(sql, item, now)?;
+    }
+    Ok(state)
+}
+
+/// Whether devices hold seats of it for a window.
+pub(super) fn has_seats(item: &LicenseItem) -> bool {
+    matches!(item.charge_way, ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server)
+}
+
+/// Whether it has an overuse budget.
+pub(super) fn is_concurrent(item: &LicenseItem) -> bool {
+    matches!(item.charge_way, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance)
 }
 
 /// The highest x among the device's running authorisations. Once the item is overused these are the ones that
@@ -96,12 +105,17 @@ fn running_seats(
     Ok(highest.flatten().unwrap_or(0))
 }
 
-/// How much of each module of the item is used.
-fn used(sql: &dyn Sql, item: &LicenseItem, device_uuid: &str) -> Result<Vec<Used>, Error> {
-    let kind = match item.charge_way {
+/// What a metered item is charged by.
+pub(super) fn metered_kind(item: &LicenseItem) -> UsageKind {
+    match item.charge_way {
         ChargeWay::Page => UsageKind::Page,
         _ => UsageKind::Scan,
-    };
+    }
+}
+
+/// How much of each module of the item is used.
+fn used(sql: &dyn Sql, item: &LicenseItem, device_uuid: &str) -> Result<Vec<Used>, Error> {
+    let kind = metered_kind(item);
     let mut all = Vec::new();
     for (module, _) in quotas(item) {
         let used = sql.value(

@@ -105,7 +105,7 @@ pub(super) fn record(
 pub(in crate::store) fn count_all(sql: &dyn Sql) -> Result<(), Error> {
     for mut row in sql.query("SELECT definition FROM license_item", &[])? {
         let item = account::read_item(&row.take::<String>(0)?)?;
-        if !matches!(item.charge_way, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance) {
+        if !account::is_concurrent(&item) {
             continue;
         }
         let used = sql.query(

@@ -8,7 +8,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
     EndedLicense, ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind, UsageReport,
@@ -167,20 +166,16 @@ fn settle(
             add_used(sql, item_id, kind, module, more)?;
         }
     }
-    match item.charge_way {
-        ChargeWay::BarcodeScan if item.strict => {
-            use_allowances(sql, item_id, device_uuid, raised, UsageKind::Scan)?
+    if item.strict {
+        use_allowances(sql, item_id, device_uuid, raised, account::metered_kind(item))?;
+    }
+    if account::is_concurrent(item) {
+        activity::record(sql, item, device_uuid, &raised.slots, now)?;
+    }
+    if account::has_seats(item) {
+        for holder in &raised.holders {
+            begin_window_anew(sql, item, holder, device_uuid, now)?;
         }
-        ChargeWay::Page if item.strict => use_allowances(sql, item_id, device_uuid, raised, UsageKind::Page)?,
-        ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance => {
-            activity::record(sql, item, device_uuid, &raised.slots, now)?;
-        }
-        ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server => {
-            for holder in &raised.holders {
-                begin_window_anew(sql, item, holder, device_uuid, now)?;
-            }
-        }
-        _ => {}
     }
     sql.execute(
         "UPDATE device SET last_seen_at = ?3
