@@ -190,8 +190,8 @@ impl Licensed {
         self.stopped.lock().clone()
     }
 
-    /// Whether a grant is wanted before this one has run half its time: there is none to work with, or the
-    /// allowance runs low.
+    /// Whether a grant is wanted before this one is due for renewal: there is none to work with, or the allowance
+    /// runs low.
     pub fn wants_renewal(&self) -> bool {
         let runs_low = |allowance: &SpentAllowance| allowance.runs_low(&self.grant.read().local.allowances);
         self.stopped().is_some() || self.allowance.as_ref().is_some_and(runs_low)
