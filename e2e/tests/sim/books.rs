@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use seatmeter_server::store::sqlite::{InlineStore, Seen};
+use seatmeter_server::store::Field;
+use seatmeter_server::store::sqlite::InlineStore;
 
 /// Slot, kind, symbology or module.
 pub(crate) type Counter = (u32, u8, u32);
@@ -58,20 +59,20 @@ impl Books {
     }
 }
 
-pub(crate) fn rows(store: &InlineStore, statement: &str) -> Vec<Vec<Seen>> {
+pub(crate) fn rows(store: &InlineStore, statement: &str) -> Vec<Vec<Field>> {
     store.rows(statement).expect("the statement reads")
 }
 
-pub(crate) fn number(seen: &Seen) -> u64 {
-    match seen {
-        Seen::Number(number) => u64::try_from(*number).expect("no number of the tables is negative"),
+pub(crate) fn number(field: &Field) -> u64 {
+    match field {
+        Field::Integer(number) => u64::try_from(*number).expect("no number of the tables is negative"),
         other => panic!("{other:?} is no number"),
     }
 }
 
-pub(crate) fn text(seen: &Seen) -> String {
-    match seen {
-        Seen::Text(text) => text.clone(),
+pub(crate) fn text(field: &Field) -> String {
+    match field {
+        Field::Text(text) => text.clone(),
         other => panic!("{other:?} is no text"),
     }
 }

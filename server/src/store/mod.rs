@@ -17,6 +17,8 @@ use crate::error::Error;
 use crate::operation::{Actor, Change, Listing, View};
 use crate::policy::{Claim, Grant};
 
+pub use sql::Field;
+
 /// The store's answer, once it is durable.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 

@@ -64,12 +64,16 @@ pub(super) enum Value<'a> {
 }
 
 /// What a column holds.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Field {
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    /// Nothing.
     #[default]
     Null,
+    /// A whole number.
     Integer(i64),
+    /// A text.
     Text(String),
+    /// Bytes.
     Bytes(Vec<u8>),
 }
 

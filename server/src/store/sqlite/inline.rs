@@ -22,19 +22,6 @@ pub struct InlineStore {
     connection: Mutex<Connection>,
 }
 
-/// A field of a row, for who looks into the tables.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Seen {
-    /// Nothing.
-    Null,
-    /// A whole number.
-    Number(i64),
-    /// A text.
-    Text(String),
-    /// Bytes.
-    Bytes(Vec<u8>),
-}
-
 impl InlineStore {
     /// An empty store, with an epoch of its own.
     ///
@@ -72,15 +59,9 @@ impl InlineStore {
     ///
     /// # Errors
     /// When it is none that reads.
-    pub fn rows(&self, statement: &str) -> Result<Vec<Vec<Seen>>, Error> {
-        let seen = |field| match field {
-            Field::Null => Seen::Null,
-            Field::Integer(number) => Seen::Number(number),
-            Field::Text(text) => Seen::Text(text),
-            Field::Bytes(bytes) => Seen::Bytes(bytes),
-        };
+    pub fn rows(&self, statement: &str) -> Result<Vec<Vec<Field>>, Error> {
         let rows = self.connection().query(statement, &[])?;
-        Ok(rows.into_iter().map(|Row(fields)| fields.into_iter().map(seen).collect()).collect())
+        Ok(rows.into_iter().map(|Row(fields)| fields).collect())
     }
 
     /// A transaction that panicked was rolled back: the connection is whole.
@@ -156,7 +137,7 @@ mod tests {
         insert("lost");
         store.restore(&snapshot, 1_000).unwrap();
         let names = store.rows("SELECT organization_id FROM organization").unwrap();
-        assert_eq!(names, [[Seen::Text("kept".into())]]);
+        assert_eq!(names, [[Field::Text("kept".into())]]);
         assert_ne!(store.rows("SELECT epoch FROM epoch").unwrap(), epoch);
         insert("after");
     }

@@ -29,7 +29,7 @@ use crate::operation::{Actor, Change, Listing, View};
 use crate::store::{Authorization, Decision, Organization, Reply, Store, sql};
 
 pub use copy::{copy_with_keys, restore_copy};
-pub use inline::{InlineStore, Seen};
+pub use inline::InlineStore;
 pub use reader::UsageReader;
 use writer::Writer;
 
