@@ -1,9 +1,9 @@
 //! Durable usage reports and authorisations per second: group commit against one transaction for each, in the
-//! same run.
+//! same run; on SQLite, and on PostgreSQL where that is installed.
 //!
-//! `cargo run --release -p seatmeter-server --example bench_store [seconds per round] [directory]`
+//! `cargo run --release -p seatmeter-server --example bench_store [seconds per round] [directory] [clients]`
 //!
-//! 64 clients wait for one answer each at a time, as 64 devices would. A report carries two counters under a
+//! So many clients, 64 unless told, wait for one answer each at a time, as 64 devices would. A report carries two counters under a
 //! concurrent-instance item, the dearest kind; an authorisation is that of a new client device, which takes a
 //! seat, and of which there are more with each. The rounds alternate, so that a disk that gets slower or faster
 //! does so for all. Clients sit at the store's trait: HTTP and signatures are not part of the figure.
@@ -11,7 +11,6 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,10 +23,14 @@ use seatmeter_protocol::signature::{Signed, SigningKey, random_id};
 use seatmeter_protocol::slot::SLOT_SECONDS;
 use seatmeter_server::operation::{Actor, Change};
 use seatmeter_server::policy::Claim;
+use seatmeter_server::store::postgres::PostgresStore;
 use seatmeter_server::store::sqlite::{GROUP_MAX, SqliteStore};
 use seatmeter_server::store::{Authorization, Decision, Import, Store};
 
-const CLIENTS: usize = 64;
+#[path = "../tests/cluster/mod.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod cluster;
+
 const ROUNDS: usize = 3;
 const NOW: u64 = 1_800_000_000;
 
@@ -48,13 +51,14 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let seconds = arguments.next().map_or(3.0, |text| text.parse().unwrap());
     let directory = arguments.next().unwrap_or_else(|| ".".to_owned());
+    let clients: usize = arguments.next().map_or(64, |text| text.parse().unwrap());
+    let cluster = cluster::Cluster::start(true);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut ratios = Vec::new();
     for round in 1..=ROUNDS {
-        let measure = |name: &str, work, group_max| {
-            let folder = tempfile::tempdir_in(&directory).unwrap();
+        let measure_on = |name: &str, work, store: Arc<dyn Store>| {
             let time = Duration::from_secs_f64(seconds);
-            let figures = runtime.block_on(run(folder.path(), group_max, work, time));
+            let figures = runtime.block_on(run(store, clients, work, time));
             say(&format!(
                 "round {round}  {name:<30} {:>8.0} /s   p50 {:>7.2} ms   p99 {:>7.2} ms",
                 figures.per_second,
@@ -63,10 +67,24 @@ fn main() {
             ));
             figures.per_second
         };
+        let measure = |name: &str, work, group_max| {
+            let folder = tempfile::tempdir_in(&directory).unwrap();
+            let store = SqliteStore::open_with_group(&folder.path().join("bench.db"), group_max).unwrap();
+            measure_on(name, work, Arc::new(store))
+        };
         let single = measure("reports, each by itself", Work::Reports, 1);
         let group = measure("reports, group commit", Work::Reports, GROUP_MAX);
         measure("authorisations, each by itself", Work::Authorisations, 1);
         measure("authorisations, group commit", Work::Authorisations, GROUP_MAX);
+        if let Some(cluster) = &cluster {
+            let open = || {
+                let url = cluster.url(&cluster.new_database());
+                Arc::new(PostgresStore::open(&url).unwrap())
+            };
+            let on_postgres = measure_on("reports, PostgreSQL", Work::Reports, open());
+            measure_on("authorisations, PostgreSQL", Work::Authorisations, open());
+            say(&format!("round {round}  reports on PostgreSQL / on SQLite {:.2}", on_postgres / group));
+        }
         say(&format!("round {round}  ratio of the reports {:.1}", group / single));
         say(&format!(
             "round {round}  at one report per device and slot: {:.1} million devices",
@@ -78,12 +96,11 @@ fn main() {
     say(&format!("median ratio {:.1}", ratios[ROUNDS / 2]));
 }
 
-async fn run(folder: &Path, group_max: usize, work: Work, time: Duration) -> Figures {
-    let store = Arc::new(SqliteStore::open_with_group(&folder.join("bench.db"), group_max).unwrap());
+async fn run(store: Arc<dyn Store>, count: usize, work: Work, time: Duration) -> Figures {
     let by = Actor { name: "bench".into(), now: NOW };
     store.change(Change::Import(Box::new(import())), by).await.unwrap();
     let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
+    for _ in 0..count {
         let (device, license_id) = (random_id().unwrap(), random_id().unwrap());
         store.authorize(authorization(ChargeWay::ConcurrentInstance, &device, &license_id)).await.unwrap();
         clients.push((device, license_id));
@@ -114,7 +131,7 @@ async fn run(folder: &Path, group_max: usize, work: Work, time: Duration) -> Fig
 
 /// One device: a new slot with every report, one report in flight.
 async fn reporting(
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     device: String,
     license_id: String,
     until: Instant,
@@ -143,7 +160,7 @@ async fn reporting(
 }
 
 /// A new device with every request.
-async fn authorizing(store: Arc<SqliteStore>, until: Instant) -> Vec<Duration> {
+async fn authorizing(store: Arc<dyn Store>, until: Instant) -> Vec<Duration> {
     let mut latencies = Vec::new();
     while Instant::now() < until {
         let asked = authorization(ChargeWay::ClientDevice, &random_id().unwrap(), &random_id().unwrap());

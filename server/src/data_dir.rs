@@ -192,6 +192,21 @@ impl DataDir {
         }
     }
 
+    /// Refuses a directory without a key.
+    ///
+    /// # Errors
+    /// When it has none; the sentence says which command to run.
+    pub fn require_key(&self) -> Result<(), Error> {
+        if exists(&self.server_key_path())? {
+            return Ok(());
+        }
+        Err(Error::Setup(format!(
+            "{0} has no server key. Run \"seatmeterd init --data {0} --database URL\" for the first server of a \
+             database, or copy the key files of another one there.",
+            self.path.display()
+        )))
+    }
+
     /// The error for a database whose server key is gone.
     #[must_use]
     pub fn lost_key(&self) -> Error {

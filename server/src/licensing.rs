@@ -227,6 +227,9 @@ pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
 }
 
 fn require_text(name: &str, text: &str) -> Result<(), Error> {
+    if text.contains('\0') {
+        return Err(Error::bad_request(format!("{name} has a NUL byte, which no database keeps")));
+    }
     if text.len() <= TEXT_BYTES_MAX {
         return Ok(());
     }

@@ -22,14 +22,10 @@ pub(crate) struct Books {
 impl Books {
     pub(crate) fn of(store: &InlineStore) -> Self {
         let mut books = Self::default();
-        let usage = "SELECT segment.device_uuid, usage.segment_id, slot, kind, what, total
-                       FROM usage JOIN segment USING (item_id, segment_id)";
-        for row in rows(store, usage) {
-            let counter =
-                (number(&row[2]) as u32, u8::try_from(number(&row[3])).unwrap_or(0), number(&row[4]) as u32);
-            let total = number(&row[5]);
-            *books.billed.entry((text(&row[0]), counter)).or_default() += total;
-            books.segments.insert((text(&row[1]), counter), total);
+        for row in store.segment_totals().expect("every row can be read") {
+            let counter = (row.slot, row.kind.number(), row.what);
+            *books.billed.entry((row.device_uuid, counter)).or_default() += row.total;
+            books.segments.insert((row.segment_id, counter), row.total);
         }
         for row in rows(store, "SELECT device_uuid, allowed, used FROM allowance WHERE module = 0") {
             books.allowances.insert(text(&row[0]), (number(&row[1]), number(&row[2])));

@@ -17,7 +17,7 @@ use crate::data_dir::{self, DataDir};
 use crate::error::Error;
 use crate::licensing::{Licensing, fresh_id};
 use crate::operate;
-use crate::store::sqlite::SqliteStore;
+use crate::store::Location;
 use crate::utc;
 
 const DEMO_ORGANIZATION_ID: &str = "demo";
@@ -53,7 +53,7 @@ fn handshake_code(text: &str) -> Result<String, String> {
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     let dir = arguments.data.dir();
-    let keys = make(&dir)?;
+    let keys = make(&arguments.data)?;
     tell(&keys, &dir, output)?;
     if arguments.demo {
         let operator = Operator::open(&arguments.data)?;
@@ -67,15 +67,17 @@ struct Made {
     key_id: String,
     key_is_new: bool,
     database_is_new: bool,
+    database: String,
 }
 
 /// Makes key and database where there are none, for a first start without `init`; then says what comes next.
-pub(super) fn prepare(dir: &DataDir, output: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
+    let dir = data.dir();
     if !dir.is_empty()? {
-        return dir.require_initialised();
+        return data.require_initialised();
     }
-    let made = make(dir)?;
-    tell(&made, dir, output)?;
+    let made = make(data)?;
+    tell(&made, &dir, output)?;
     writeln!(
         output,
         "\nNext: ask your vendor for a licence file for server key id {}; \"seatmeterd license-file import\" takes \
@@ -85,22 +87,39 @@ pub(super) fn prepare(dir: &DataDir, output: &mut dyn Write) -> Result<(), Error
     .map_err(output_error)
 }
 
-fn make(dir: &DataDir) -> Result<Made, Error> {
+fn make(data: &DataOption) -> Result<Made, Error> {
+    let (dir, location) = (data.dir(), data.location());
     dir.create()?;
-    let database = dir.database_path();
-    let database_is_new = !data_dir::exists(&database)?;
-    if !database_is_new && !data_dir::exists(&dir.server_key_path())? {
+    let has_key = data_dir::exists(&dir.server_key_path())?;
+    let (database_is_new, database) = match &location {
+        Location::File(path) => (!data_dir::exists(path)?, path.display().to_string()),
+        // Its tables are made when it is first opened; whether they were there makes no difference.
+        Location::Url(_) => (false, "that of --database".to_owned()),
+    };
+    if matches!(location, Location::File(_)) && !database_is_new && !has_key {
         return Err(dir.lost_key());
     }
+    // A database of one's own is made last: a key without a database is a beginning, the other way round a loss.
+    if matches!(location, Location::Url(_)) && !has_key {
+        let named = location.open()?.keys.of_files;
+        if !named.is_empty() {
+            return Err(Error::Setup(format!(
+                "the database has licence files for a server with key {}. Copy the key files of a server that uses \
+                 this database to {}.",
+                named.join(", "),
+                dir.path().display()
+            )));
+        }
+    }
     let (key, key_is_new) = data_dir::read_or_make_key(&dir.server_key_path())?;
-    SqliteStore::open(&database)?;
-    Ok(Made { key_id: key.public().id(), key_is_new, database_is_new })
+    location.open()?;
+    Ok(Made { key_id: key.public().id(), key_is_new, database_is_new, database })
 }
 
 fn tell(made: &Made, dir: &DataDir, output: &mut dyn Write) -> Result<(), Error> {
     let key = format!("server key {}, id {}", dir.server_key_path().display(), made.key_id);
     say(output, made.key_is_new, &key)?;
-    say(output, made.database_is_new, &format!("database   {}", dir.database_path().display()))
+    say(output, made.database_is_new, &format!("database   {}", made.database))
 }
 
 fn say(output: &mut dyn Write, new: bool, what: &str) -> Result<(), Error> {

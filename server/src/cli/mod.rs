@@ -18,6 +18,7 @@ mod vendor;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use seatmeter_protocol::message::UsageKind;
@@ -26,6 +27,8 @@ use seatmeter_protocol::symbology::symbology_name;
 
 use crate::data_dir::DataDir;
 use crate::error::Error;
+use crate::keyring::Keyring;
+use crate::store::{Location, Store};
 
 /// The self-hosted license server of seatmeter.
 ///
@@ -96,11 +99,43 @@ struct DataOption {
     /// The data directory
     #[arg(long = "data", value_name = "DIR", env = "SEATMETERD_DATA", default_value = "seatmeterd-data")]
     path: PathBuf,
+
+    /// Keep the data in PostgreSQL, postgres://USER:PASSWORD@HOST:PORT/DATABASE, instead of the data directory
+    #[arg(long, value_name = "URL", env = "SEATMETERD_DATABASE", hide_env_values = true)]
+    database: Option<Location>,
 }
 
 impl DataOption {
     fn dir(&self) -> DataDir {
         DataDir::new(&self.path)
+    }
+
+    /// Where the database is.
+    fn location(&self) -> Location {
+        self.database.clone().unwrap_or_else(|| Location::File(self.dir().database_path()))
+    }
+
+    /// Refuses a directory that `init` has not finished.
+    fn require_initialised(&self) -> Result<(), Error> {
+        match self.database {
+            Some(_) => self.dir().require_key(),
+            None => self.dir().require_initialised(),
+        }
+    }
+
+    /// Opens the store and reads the keys.
+    fn open(&self) -> Result<(Arc<dyn Store>, Keyring), Error> {
+        let (dir, opened) = (self.dir(), self.location().open()?);
+        dir.finish_rotation(opened.keys.in_use.as_deref())?;
+        let keys = dir.keyring()?;
+        if let Some(missing) = opened.keys.of_files.iter().find(|id| keys.with_id(id).is_none()) {
+            return Err(Error::Setup(format!(
+                "the database has licence files for a server with key {missing}, which is not in {}. Copy the key files \
+                 of a server that uses this database there.",
+                dir.path().display()
+            )));
+        }
+        Ok((opened.store, keys))
     }
 }
 

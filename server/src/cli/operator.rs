@@ -1,5 +1,5 @@
-//! The operator's commands. They work on the data directory, also beside a running server: SQLite's locks
-//! keep the two apart, and each command is one transaction with its line in the audit log.
+//! The operator's commands. They work on the database, also beside a running server: its locks keep the two
+//! apart, and each command is one transaction with its line in the audit log.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,6 @@ use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operate::{Access, IssuedFile};
 use crate::operation::{Change, CodeItems, Validation, View};
-use crate::store::sqlite::SqliteStore;
 
 /// Longest file or standard input that is read: a licence file with the most items stays far below.
 const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -28,11 +27,8 @@ pub(super) struct Operator {
 
 impl Operator {
     pub(super) fn open(data: &DataOption) -> Result<Self, Error> {
-        let dir = data.dir();
-        dir.require_initialised()?;
-        let store = Arc::new(SqliteStore::open(&dir.database_path())?);
-        dir.finish_rotation(store.key_in_use())?;
-        let keys = dir.keyring()?;
+        data.require_initialised()?;
+        let (store, keys) = data.open()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::Setup(format!("the system gives no runtime: {e}")))?;

@@ -18,7 +18,6 @@ use crate::http::limit::{Rate, RateLimits};
 use crate::http::standby::Peer;
 use crate::http::{self, Web};
 use crate::licensing::Licensing;
-use crate::store::sqlite::SqliteStore;
 
 /// How long running requests may take to end after the signal to stop. A client that sends its request
 /// slowly must not keep the server alive.
@@ -71,12 +70,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
     let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
-    let dir = arguments.data.dir();
-    init::prepare(&dir, output)?;
-    let _lock = dir.lock()?;
-    let store = Arc::new(SqliteStore::open(&dir.database_path())?);
-    dir.finish_rotation(store.key_in_use())?;
-    let keys = dir.keyring()?;
+    init::prepare(&arguments.data, output)?;
+    let _lock = arguments.data.dir().lock()?;
+    let (store, keys) = arguments.data.open()?;
     let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: Arc::new(SystemClock) });
     let limits = RateLimits::new(
         Rate::per_second(arguments.rate_per_source),

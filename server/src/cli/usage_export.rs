@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{DataOption, output_error, what_name};
 use crate::error::Error;
-use crate::store::sqlite::UsageReader;
+use crate::store::UsageReader;
 use crate::store::{UsageFilter, UsageRow};
 use crate::utc;
 
@@ -59,13 +59,12 @@ struct ExportRow {
 const CSV_HEADING: &str = "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
-    let dir = arguments.data.dir();
-    dir.require_initialised()?;
+    arguments.data.require_initialised()?;
     let filter = UsageFilter {
         from_slot: arguments.from.as_deref().map_or(Ok(0), utc::slot_at_or_after)?,
         until_slot: arguments.to.as_deref().map(utc::slot_at_or_after).transpose()?,
     };
-    let reader = UsageReader::open(&dir.database_path())?;
+    let reader = arguments.data.location().read_usage()?;
     let mut output = BufWriter::new(output);
     match arguments.format {
         Format::Csv => write_csv(&reader, filter, &mut output)?,

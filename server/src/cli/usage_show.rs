@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use super::{DataOption, kind_noun, output_error, what_name};
 use crate::error::Error;
-use crate::store::sqlite::UsageReader;
 use crate::store::{UsageFilter, UsageRow};
 use crate::utc;
 
@@ -42,10 +41,9 @@ struct Account {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
-    let dir = arguments.data.dir();
-    dir.require_initialised()?;
+    arguments.data.require_initialised()?;
     let mut accounts = Vec::new();
-    UsageReader::open(&dir.database_path())?.for_each(UsageFilter::ALL, |row| {
+    arguments.data.location().read_usage()?.for_each(UsageFilter::ALL, |row| {
         add(&mut accounts, row);
         Ok(())
     })?;

@@ -4,8 +4,14 @@
 //! the outcome. An answer comes only once the transaction is durable. The methods give futures, so that no
 //! caller blocks a thread while it waits; a store that has too much waiting answers [`Error::Busy`].
 
+mod day_totals;
+mod group;
+mod location;
+pub mod postgres;
+mod queue;
 mod sql;
 pub mod sqlite;
+mod usage_reader;
 
 use std::pin::Pin;
 
@@ -17,7 +23,9 @@ use crate::error::Error;
 use crate::operation::{Actor, Change, Listing, View};
 use crate::policy::{Claim, Grant};
 
-pub use sql::Field;
+pub use location::{Location, Opened};
+pub use sql::{Field, Keys};
+pub use usage_reader::UsageReader;
 
 /// The store's answer, once it is durable.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -143,6 +151,23 @@ pub struct UsageFilter {
 impl UsageFilter {
     /// All there is.
     pub const ALL: Self = Self { from_slot: 0, until_slot: None };
+}
+
+/// One counter of one segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentTotal {
+    /// The device.
+    pub device_uuid: String,
+    /// The segment.
+    pub segment_id: String,
+    /// The slot.
+    pub slot: u32,
+    /// Kind of work.
+    pub kind: UsageKind,
+    /// Symbology or module.
+    pub what: u32,
+    /// How much.
+    pub total: u64,
 }
 
 /// What one device did under one handshake code and item in one slot: one counter, over all segments.

@@ -239,22 +239,16 @@ fn racing_authorisations_of_one_device_make_one_device() {
     serials.sort_unstable();
     serials.dedup();
     assert_eq!(serials.len(), 16, "every grant has its own serial");
-    let (devices, newest): (u32, u32) = server
-        .database()
-        .query_row("SELECT count(*), max(newest_serial) FROM device", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .unwrap();
-    assert_eq!((devices, Some(&newest)), (1, serials.last()));
+    assert_eq!(server.number("SELECT count(*) FROM device"), 1);
+    let newest = server.number("SELECT max(newest_serial) FROM device");
+    assert_eq!(Some(newest), serials.last().map(|serial| u64::from(*serial)));
 }
 
 #[test]
 fn a_refused_request_leaves_no_trace() {
     let server = TestServer::with_items(vec![item("instances", 4)]);
     server.refusal(&request(&id(), 5));
-    let devices: u32 =
-        server.database().query_row("SELECT count(*) FROM device", [], |row| row.get(0)).unwrap();
-    assert_eq!(devices, 0);
+    assert_eq!(server.number("SELECT count(*) FROM device"), 0);
 }
 
 #[test]

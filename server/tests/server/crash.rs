@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use seatmeter_protocol::message::*;
 use seatmeter_server::kill_points::{PLACES, VARIABLE};
 use seatmeter_server::store::UsageFilter;
-use seatmeter_server::store::sqlite::UsageReader;
+use seatmeter_server::store::UsageReader;
 
 use crate::cli::{Served, stdout, try_authorize_demo};
 use crate::support::*;

@@ -3,10 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
 
+#[path = "../cluster/mod.rs"]
+mod cluster;
+
 mod authorizations;
 mod cli;
 mod crash;
 mod http_limits;
+mod on_postgres;
 mod operation;
 mod plan;
 mod restore;

@@ -10,7 +10,8 @@ use seatmeter_protocol::message::*;
 use seatmeter_server::backup;
 use seatmeter_server::data_dir::DataDir;
 use seatmeter_server::store::UsageFilter;
-use seatmeter_server::store::sqlite::{SqliteStore, UsageReader};
+use seatmeter_server::store::UsageReader;
+use seatmeter_server::store::sqlite::SqliteStore;
 
 use crate::cli::{Served, authorize_demo, seatmeterd, stdout};
 use crate::support::*;

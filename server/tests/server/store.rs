@@ -1,7 +1,7 @@
 //! The store by itself: what it keeps over reopening, and that order does not matter to totals.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::sync::Arc;
 
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::message::{UsageKind, UsageTotal, ValidationFacts};
@@ -11,8 +11,8 @@ use seatmeter_server::error::Error;
 use seatmeter_server::operation::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::policy::slot_ledger::{REPORTABLE_DAYS, SlotLedger};
-use seatmeter_server::store::sqlite::{SqliteStore, UsageReader};
-use seatmeter_server::store::{Authorization, Decision, Import, Reply, Store, UsageFilter};
+use seatmeter_server::store::sqlite::SqliteStore;
+use seatmeter_server::store::{Authorization, Decision, Import, Location, Reply, Store, UsageFilter};
 
 use crate::support::*;
 
@@ -21,8 +21,8 @@ fn wait<T>(reply: Reply<T>) -> Result<T, Error> {
 }
 
 /// A store with one item and one authorised device; gives the device and its local licence.
-fn store_with_device(path: &Path) -> (SqliteStore, String, String) {
-    let store = SqliteStore::open(path).unwrap();
+fn store_with_device(location: &Location) -> (Arc<dyn Store>, String, String) {
+    let store = location.open().unwrap().store;
     let file = license_file("acme", vec![item("instances", 4)]);
     let envelope = Signed::seal(&file, &vendor()).unwrap();
     let root_key = vendor().public().clone();
@@ -60,11 +60,20 @@ fn authorization(uuid: &str, license_id: &str) -> Authorization {
     }
 }
 
-fn totals(path: &Path, filter: UsageFilter) -> Vec<UsageTotal> {
+fn totals(location: &Location, filter: UsageFilter) -> Vec<UsageTotal> {
+    totals_of(location, filter, None)
+}
+
+/// Those of one device, or of all.
+fn totals_of(location: &Location, filter: UsageFilter, uuid: Option<&str>) -> Vec<UsageTotal> {
     let mut totals = Vec::new();
-    UsageReader::open(path)
+    location
+        .read_usage()
         .unwrap()
         .for_each(filter, |row| {
+            if uuid.is_some_and(|uuid| uuid != row.device_uuid) {
+                return Ok(());
+            }
             let total = u64::try_from(row.total).unwrap();
             totals.push(UsageTotal { slot: row.slot, kind: row.kind, what: row.what, total });
             Ok(())
@@ -76,12 +85,12 @@ fn totals(path: &Path, filter: UsageFilter) -> Vec<UsageTotal> {
 #[test]
 fn what_was_recorded_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("db");
+    let path = new_location(folder.path());
     let (store, uuid, license_id) = store_with_device(&path);
     let sent = report(&uuid, vec![segment(&id(), &license_id, vec![scans(1, 2, 3)])]);
     wait(store.record(sent.clone(), Vec::new(), START)).unwrap();
     drop(store);
-    let store = SqliteStore::open(&path).unwrap();
+    let store = path.open().unwrap().store;
     wait(store.record(sent, Vec::new(), START)).unwrap();
     assert_eq!(totals(&path, UsageFilter::ALL), [scans(1, 2, 3)]);
     let Decision::Granted(again) = wait(store.authorize(authorization(&uuid, &id()))).unwrap() else {
@@ -106,15 +115,16 @@ fn any_order_of_reports_comes_to_the_same_totals() {
     let expected =
         [scans(1, 2, 4), scans(2, 2, 6), UsageTotal { slot: 2, kind: UsageKind::Page, what: 2, total: 9 }];
     let folder = tempfile::tempdir().unwrap();
+    let location = new_location(folder.path());
+    let (store, _, _) = store_with_device(&location);
     for order in permutations(history.len()) {
-        let path = folder.path().join(format!("{order:?}"));
-        let (store, uuid, license_id) = store_with_device(&path);
-        let segment_id = id();
+        let (uuid, license_id, segment_id) = (id(), id(), id());
+        wait(store.authorize(authorization(&uuid, &license_id))).unwrap();
         for index in order.iter().chain(&order) {
             let sent = segment(&segment_id, &license_id, history[*index].clone());
             wait(store.record(report(&uuid, vec![sent]), Vec::new(), START)).unwrap();
         }
-        assert_eq!(totals(&path, UsageFilter::ALL), expected, "order {order:?}");
+        assert_eq!(totals_of(&location, UsageFilter::ALL, Some(&uuid)), expected, "order {order:?}");
     }
 }
 
@@ -130,7 +140,7 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
 }
 
 /// The excess of the item's first licence year, as far as its slots have ended.
-fn excess(store: &SqliteStore, uuid: &str, now: u64) -> u64 {
+fn excess(store: &dyn Store, uuid: &str, now: u64) -> u64 {
     let asked =
         Authorization { claim: Claim { now, ..authorization(uuid, "").claim }, ..authorization(uuid, &id()) };
     let Decision::Granted(granted) = wait(store.authorize(asked)).unwrap() else { panic!("no password") };
@@ -147,7 +157,8 @@ fn the_excess_is_that_of_the_account_in_memory() {
         (random >> 33) % below
     };
     let folder = tempfile::tempdir().unwrap();
-    let (store, _, _) = store_with_device(&folder.path().join("db"));
+    let location = new_location(folder.path());
+    let (store, _, _) = store_with_device(&location);
     let mut ledger = SlotLedger::new(&item("instances", 4));
     let devices: Vec<(String, String, u32)> = (0..6)
         .map(|_| {
@@ -177,15 +188,14 @@ fn the_excess_is_that_of_the_account_in_memory() {
         if step % 50 == 0 {
             wait(store.tidy(now)).unwrap();
         }
-        assert_eq!(excess(&store, &devices[0].0, now), ledger.excess_so_far(now), "step {step}");
+        assert_eq!(excess(&*store, &devices[0].0, now), ledger.excess_so_far(now), "step {step}");
     }
     assert!(ledger.excess_so_far(now) > 100);
     // Long after: the slots are gone, and so is the chance to report them; the excess is as it was.
     let late = START + (REPORTABLE_DAYS + 300) * 86_400;
     wait(store.tidy(late)).unwrap();
-    let database = rusqlite::Connection::open(folder.path().join("db")).unwrap();
-    let number = |query: &str| database.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
-    assert_eq!(number("SELECT count(*) FROM slot_sum") + number("SELECT count(*) FROM active_slots"), 0);
+    let number = |query: &str| number(&location, query);
+    assert_eq!(number("SELECT count(*) FROM slot_sum") + number("SELECT count(*) FROM active_day"), 0);
     let (uuid, license_id, _) = &devices[1];
     let again = report(uuid, vec![segment(&id(), license_id, vec![scans(slot_of(START), 2, 1)])]);
     wait(store.record(again, Vec::new(), late)).unwrap();
@@ -196,7 +206,7 @@ fn the_excess_is_that_of_the_account_in_memory() {
 #[test]
 fn a_filter_keeps_the_slots_from_and_before() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("db");
+    let path = new_location(folder.path());
     let (store, uuid, license_id) = store_with_device(&path);
     let counted = vec![scans(1, 2, 1), scans(2, 2, 1), scans(3, 2, 1)];
     wait(store.record(report(&uuid, vec![segment(&id(), &license_id, counted)]), Vec::new(), START)).unwrap();

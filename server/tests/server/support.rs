@@ -16,8 +16,7 @@ use seatmeter_server::clock::Clock;
 use seatmeter_server::http::{self, Web};
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
-use seatmeter_server::store::Store;
-use seatmeter_server::store::sqlite::SqliteStore;
+use seatmeter_server::store::{Location, Store};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -82,11 +81,43 @@ pub(crate) fn license_file(organization_id: &str, items: Vec<LicenseItem>) -> Li
     }
 }
 
+/// The variable that holds the URL of a PostgreSQL server: the stores of the tests are there, if it is set.
+pub(crate) const POSTGRES: &str = "SEATMETER_TEST_POSTGRES";
+
+/// A place for a store of its own: in this folder, or on the PostgreSQL server of [`POSTGRES`].
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a run of the tests is told by its environment where the stores are"
+)]
+pub(crate) fn new_location(folder: &std::path::Path) -> Location {
+    let Ok(url) = std::env::var(POSTGRES) else { return Location::File(folder.join("seatmeter.db")) };
+    let name = format!("t{}", id());
+    let mut client = postgres::Client::connect(&url.replace("/DB", "/postgres"), postgres::NoTls).unwrap();
+    client.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+    Location::Url(url.replace("/DB", &format!("/{name}")))
+}
+
+/// The one number that a query gives.
+pub(crate) fn number(location: &Location, query: &str) -> u64 {
+    let number: i64 = match location {
+        Location::File(path) => {
+            let database = rusqlite::Connection::open(path).unwrap();
+            database.query_row(query, [], |row| row.get(0)).unwrap()
+        }
+        Location::Url(url) => {
+            let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
+            client.query_one(query, &[]).unwrap().get(0)
+        }
+    };
+    number.try_into().unwrap()
+}
+
 /// A server in this process; it stops when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) location: Location,
     pub(crate) licensing: Arc<Licensing>,
     runtime: tokio::runtime::Runtime,
 }
@@ -101,27 +132,33 @@ impl TestServer {
 
     /// Without any licence.
     pub(crate) fn empty() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("seatmeter.db")).unwrap();
-        Self::on_store(folder, Arc::new(store))
-    }
-
-    pub(crate) fn on_store(folder: tempfile::TempDir, store: Arc<dyn Store>) -> Self {
-        Self::with_web(folder, store, |web| Web { open_to_loopback: true, ..web })
+        Self::with_web(|web| Web { open_to_loopback: true, ..web })
     }
 
     /// With other limits or another role than usual.
-    pub(crate) fn with_web(
-        folder: tempfile::TempDir,
-        store: Arc<dyn Store>,
-        change: impl FnOnce(Web) -> Web,
-    ) -> Self {
-        Self::with_keys(folder, store, Keyring::new(server_key(), vec![]), change)
+    pub(crate) fn with_web(change: impl FnOnce(Web) -> Web) -> Self {
+        Self::with_keys(Keyring::new(server_key(), vec![]), change)
     }
 
     /// With other keys, too.
-    pub(crate) fn with_keys(
+    pub(crate) fn with_keys(keys: Keyring, change: impl FnOnce(Web) -> Web) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = new_location(folder.path());
+        let store = location.open().unwrap().store;
+        Self::start(folder, location, store, keys, change)
+    }
+
+    /// On the store in this folder.
+    pub(crate) fn on_store(folder: tempfile::TempDir, store: Arc<dyn Store>) -> Self {
+        let location = Location::File(folder.path().join("seatmeter.db"));
+        let keys = Keyring::new(server_key(), vec![]);
+        Self::start(folder, location, store, keys, |web| Web { open_to_loopback: true, ..web })
+    }
+
+    /// On a store that is there.
+    pub(crate) fn start(
         folder: tempfile::TempDir,
+        location: Location,
         store: Arc<dyn Store>,
         keys: Keyring,
         change: impl FnOnce(Web) -> Web,
@@ -134,7 +171,7 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let web = Arc::new(change(Web::new(licensing.clone())));
         runtime.spawn(http::serve(listener, web, std::future::pending()));
-        Self { address, clock, folder, licensing, runtime }
+        Self { address, clock, folder, location, licensing, runtime }
     }
 
     pub(crate) fn import(
@@ -152,8 +189,9 @@ impl TestServer {
         self.runtime.block_on(work)
     }
 
-    pub(crate) fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.folder.path().join("seatmeter.db")).unwrap()
+    /// The one number that a query of its database gives.
+    pub(crate) fn number(&self, query: &str) -> u64 {
+        number(&self.location, query)
     }
 
     /// Posts, checks the answer's signature, and reads it.

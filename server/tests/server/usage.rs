@@ -1,7 +1,6 @@
 //! Usage reports over HTTP: what is booked, what is refused, and that repeats change nothing.
 
 use seatmeter_protocol::message::*;
-use seatmeter_server::store::sqlite::UsageReader;
 use seatmeter_server::store::{UsageFilter, UsageRow};
 
 use crate::support::*;
@@ -12,7 +11,7 @@ fn server() -> TestServer {
 
 fn rows(server: &TestServer) -> Vec<UsageRow> {
     let mut rows = Vec::new();
-    let reader = UsageReader::open(&server.folder.path().join("seatmeter.db")).unwrap();
+    let reader = server.location.read_usage().unwrap();
     reader
         .for_each(UsageFilter::ALL, |row| {
             rows.push(row);

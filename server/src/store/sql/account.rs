@@ -50,20 +50,6 @@ pub(super) fn state(
     Ok(state)
 }
 
-/// As much of it as the meters show: what a report is answered with, which need not know what a decision does.
-pub(super) fn standing(
-    sql: &dyn Sql,
-    item: &LicenseItem,
-    device_uuid: &str,
-    now: u64,
-) -> Result<ItemState, Error> {
-    let mut state = measured(sql, item, device_uuid, now)?;
-    if has_seats(item) {
-        state.occupied.by_others = holders::seats(sql, &item.item_id)?;
-    }
-    Ok(state)
-}
-
 /// What is used, and the excess.
 fn measured(sql: &dyn Sql, item: &LicenseItem, device_uuid: &str, now: u64) -> Result<ItemState, Error> {
     let mut state = ItemState::default();

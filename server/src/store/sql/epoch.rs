@@ -24,7 +24,8 @@ pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<()
         values![epoch, now.saturating_add(SLOT_SECONDS)],
     )?;
     sql.execute(
-        "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?1, 'cli', 'restore from backup', ?2, '')",
+        "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
+         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, 'cli', 'restore from backup', ?2, '')",
         values![now, epoch],
     )?;
     Ok(())

@@ -7,21 +7,33 @@
 mod account;
 mod activity;
 mod authorization;
+mod batch;
+mod days;
 mod epoch;
 mod held;
 mod holders;
 mod import;
 mod operation;
+mod recorded;
 mod strict;
+mod table;
 mod usage;
+
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::message::UsageReport;
 
 use crate::error::Error;
 
-pub(super) use activity::{close_old_slots, count_all as count_activity};
+pub(super) use activity::close_old_slots;
 pub(super) use authorization::authorize;
+pub(super) use batch::count_all as count_activity;
+pub(super) use days::bring_to_days;
 pub(super) use epoch::renew as renew_epoch;
 pub(super) use import::organization;
-pub(super) use operation::{change, key_in_use, look, token_hashes};
+pub use operation::Keys;
+pub(super) use operation::{change, keys, look, token_hashes};
+pub(super) use recorded::{for_each as for_each_recorded, segment_totals};
+pub(super) use table::{Kind, Table, join};
 pub(super) use usage::record;
 
 /// A connection within a transaction.
@@ -31,6 +43,34 @@ pub(super) trait Sql {
 
     /// Runs a statement; the rows that it gives.
     fn query(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, Error>;
+
+    /// Runs a statement, and hands its rows over one after another.
+    fn for_each(
+        &self,
+        statement: &str,
+        parameters: &[Value<'_>],
+        each: &mut dyn FnMut(Row) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+
+    /// See [`Table::find`].
+    fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error>;
+
+    /// See [`Table::put`].
+    fn put(&self, table: &Table, rows: &[Value<'_>]) -> Result<(), Error>;
+
+    /// Keeps others from deciding about these items until the end of the transaction. `item_ids` is in order.
+    fn lock_items(&self, item_ids: &[&str]) -> Result<(), Error>;
+}
+
+/// A report on its way to the tables.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// What the device says.
+    pub(super) report: UsageReport,
+    /// Local licences that came with it and that this server has signed.
+    pub(super) vouched: Vec<LocalLicense>,
+    /// When, Unix seconds.
+    pub(super) now: u64,
 }
 
 impl dyn Sql + '_ {

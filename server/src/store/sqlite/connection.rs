@@ -1,10 +1,10 @@
 //! SQLite as one of the engines behind [`crate::store::sql`].
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, Statement, params_from_iter};
 
 use crate::error::Error;
-use crate::store::sql::{Field, Row, Sql, Value};
+use crate::store::sql::{Field, Row, Sql, Table, Value, join};
 
 impl Sql for Connection {
     fn execute(&self, statement: &str, parameters: &[Value<'_>]) -> Result<usize, Error> {
@@ -12,17 +12,70 @@ impl Sql for Connection {
     }
 
     fn query(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, Error> {
-        let mut statement = self.prepare_cached(statement)?;
-        let columns = statement.column_count();
-        let mut found = statement.query(params_from_iter(parameters))?;
         let mut rows = Vec::new();
-        while let Some(row) = found.next()? {
-            rows.push(Row((0..columns)
-                .map(|column| field(row.get_ref(column)?))
-                .collect::<Result<_, _>>()?));
+        self.for_each(statement, parameters, &mut |row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    fn for_each(
+        &self,
+        statement: &str,
+        parameters: &[Value<'_>],
+        each: &mut dyn FnMut(Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        hand_over(&mut *self.prepare_cached(statement)?, parameters, each)
+    }
+
+    fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+        let is_it = (1..).zip(table.key).map(|(number, (name, _))| format!("{name} = ?{number}"));
+        let text = format!("SELECT {} FROM {} WHERE {}", table.names(""), table.name, join(is_it, " AND "));
+        let mut statement = self.prepare_cached(&text)?;
+        let mut rows = Vec::with_capacity(keys.len() / table.key.len());
+        for key in keys.chunks_exact(table.key.len()) {
+            hand_over(&mut statement, key, &mut |row| {
+                rows.push(row);
+                Ok(())
+            })?;
         }
         Ok(rows)
     }
+
+    fn put(&self, table: &Table, rows: &[Value<'_>]) -> Result<(), Error> {
+        let columns = table.columns().count();
+        let places = join((1..=columns).map(|number| format!("?{number}")), ", ");
+        let text = format!(
+            "INSERT INTO {} ({}) VALUES ({places}) {}",
+            table.name,
+            table.names(""),
+            table.on_conflict()
+        );
+        let mut statement = self.prepare_cached(&text)?;
+        for row in rows.chunks_exact(columns) {
+            statement.execute(params_from_iter(row))?;
+        }
+        Ok(())
+    }
+
+    /// There is one writer.
+    fn lock_items(&self, _item_ids: &[&str]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fn hand_over(
+    statement: &mut Statement<'_>,
+    parameters: &[Value<'_>],
+    each: &mut dyn FnMut(Row) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let columns = statement.column_count();
+    let mut found = statement.query(params_from_iter(parameters))?;
+    while let Some(row) = found.next()? {
+        each(Row((0..columns).map(|column| field(row.get_ref(column)?)).collect::<Result<_, _>>()?))?;
+    }
+    Ok(())
 }
 
 fn field(value: ValueRef<'_>) -> Result<Field, Error> {

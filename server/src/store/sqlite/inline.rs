@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::licensing::fresh_id;
 use crate::operation::{Actor, Change, Listing, View};
 use crate::store::sql::{self, Field, Row, Sql};
-use crate::store::{Authorization, Decision, Organization, Reply, Store};
+use crate::store::{Authorization, Decision, Organization, Reply, SegmentTotal, Store};
 
 /// The store in memory.
 #[derive(Debug)]
@@ -64,6 +64,14 @@ impl InlineStore {
         Ok(rows.into_iter().map(|Row(fields)| fields).collect())
     }
 
+    /// Every counter of every segment that is recorded.
+    ///
+    /// # Errors
+    /// When a row is damaged.
+    pub fn segment_totals(&self) -> Result<Vec<SegmentTotal>, Error> {
+        sql::segment_totals(&*self.connection())
+    }
+
     /// A transaction that panicked was rolled back: the connection is whole.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
@@ -92,7 +100,11 @@ impl Store for InlineStore {
     }
 
     fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer> {
-        self.submit(|connection| sql::record(connection, &report, &vouched, now))
+        self.submit(|connection| {
+            let report = sql::Report { report, vouched, now };
+            let mut answers = sql::record(connection, &[&report])?;
+            answers.pop().ok_or_else(|| Error::Internal("a report has no answer".to_owned()))
+        })
     }
 
     fn change(&self, change: Change, by: Actor) -> Reply<()> {

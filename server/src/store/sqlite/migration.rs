@@ -10,15 +10,19 @@ use crate::error::Error;
 use crate::store::sql;
 
 /// Every script; its number is its place, from 1.
-const SCRIPTS: [&str; 4] = [
+const SCRIPTS: [&str; 5] = [
     include_str!("../../../migrations/sqlite/0001_items_devices_usage.sql"),
     include_str!("../../../migrations/sqlite/0002_operation.sql"),
     include_str!("../../../migrations/sqlite/0003_policies.sql"),
     include_str!("../../../migrations/sqlite/0004_server_key.sql"),
+    include_str!("../../../migrations/sqlite/0006_days.sql"),
 ];
 
 /// The first version that keeps in which slots devices were active: what was recorded before is counted then.
 const WITH_ACTIVITY: usize = 3;
+
+/// The first version that keeps usage and activity by days.
+const BY_DAYS: usize = 6;
 
 /// Runs the scripts that this database has not seen.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
@@ -33,6 +37,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     }
     for script in &SCRIPTS[version..] {
         transaction.execute_batch(script)?;
+    }
+    if version < BY_DAYS {
+        sql::bring_to_days(&*transaction)?;
     }
     if version < WITH_ACTIVITY {
         sql::count_activity(&*transaction)?;

@@ -12,26 +12,23 @@
 
 mod connection;
 mod copy;
+mod engine;
 mod inline;
 mod migration;
-mod reader;
-mod writer;
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use seatmeter_protocol::license::LocalLicense;
-use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 
+use self::engine::SqliteEngine;
 use crate::error::Error;
-use crate::operation::{Actor, Change, Listing, View};
-use crate::store::{Authorization, Decision, Organization, Reply, Store, sql};
+use crate::store::group::{GroupStore, Writers};
+use crate::store::sql::{self, Keys};
 
+pub use crate::store::group::GROUP_MAX;
 pub use copy::{copy_with_keys, restore_copy};
 pub use inline::InlineStore;
-pub use reader::UsageReader;
-use writer::Writer;
 
 /// How long a connection waits for another process's lock: `init` and the server may both write.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -45,15 +42,11 @@ const LOG_PAGES: i64 = 8 << 10;
 /// Statements that are kept prepared: all that the server uses.
 const STATEMENTS_KEPT: usize = 128;
 
-/// Most requests that share a transaction: enough that the sync no longer matters, few enough that the
-/// first of them does not wait long for the last.
-pub const GROUP_MAX: usize = 512;
-
 /// The embedded store. Dropping it finishes what waits, and closes the database.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: Writer,
-    key_in_use: Option<String>,
+    writers: Writers,
+    keys: Keys,
 }
 
 impl SqliteStore {
@@ -85,48 +78,20 @@ impl SqliteStore {
             })
             .map_err(|e| unusable(path, &e))?;
         migration::migrate(&mut connection)?;
-        let key_in_use = sql::key_in_use(&connection)?;
-        Ok(Self { writer: Writer::start(connection, group_max)?, key_in_use })
+        let keys = sql::keys(&connection)?;
+        Ok(Self { writers: Writers::start([SqliteEngine::new(connection)], group_max)?, keys })
     }
 
-    /// Id of the key to sign with, when the database was opened; `None` when it was never rotated.
+    /// The server's keys that it names, when it was opened.
     #[must_use]
-    pub fn key_in_use(&self) -> Option<&str> {
-        self.key_in_use.as_deref()
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 }
 
-impl Store for SqliteStore {
-    fn authorize(&self, request: Authorization) -> Reply<Decision> {
-        self.writer.submit(move |connection| sql::authorize(connection, &request))
-    }
-
-    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer> {
-        self.writer.submit(move |connection| sql::record(connection, &report, &vouched, now))
-    }
-
-    fn change(&self, change: Change, by: Actor) -> Reply<()> {
-        self.writer.submit(move |connection| sql::change(connection, &change, &by))
-    }
-
-    fn look(&self, view: View, now: u64) -> Reply<Listing> {
-        self.writer.submit(move |connection| sql::look(connection, &view, now))
-    }
-
-    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
-        self.writer.submit(|connection| sql::token_hashes(connection))
-    }
-
-    fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
-        self.writer.submit(move |connection| sql::organization(connection, &organization_id))
-    }
-
-    fn tidy(&self, now: u64) -> Reply<()> {
-        self.writer.submit(move |connection| sql::close_old_slots(connection, now))
-    }
-
-    fn ready(&self) -> Reply<()> {
-        self.writer.submit(|_| Ok(()))
+impl GroupStore for SqliteStore {
+    fn writers(&self) -> &Writers {
+        &self.writers
     }
 }
 
@@ -134,6 +99,13 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(LOCK_WAIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+/// A connection that cannot write, to tables that this program reads.
+pub(super) fn connect_to_read(path: &Path) -> Result<Connection, Error> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(path, &e))?;
+    migration::require_current(&connection)?;
     Ok(connection)
 }
 

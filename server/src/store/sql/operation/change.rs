@@ -14,7 +14,8 @@ struct Line {
 pub(in crate::store) fn change(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<(), Error> {
     let line = carry_out(sql, change, by.now)?;
     sql.execute(
-        "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
+         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, ?2, ?3, ?4, ?5)",
         values![by.now, &by.name, line.action, &line.subject, &line.detail],
     )?;
     Ok(())
@@ -184,6 +185,7 @@ fn set_access(
 /// Ends the device's running licences on this side, and frees what it holds. What the device has goes on until it
 /// has to renew.
 fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str, now: u64) -> Result<usize, Error> {
+    sql.lock_items(&[item_id])?;
     let known = sql.exists(
         "SELECT 1 FROM device WHERE item_id = ?1 AND device_uuid = ?2",
         values![item_id, device_uuid],

@@ -20,9 +20,22 @@ pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Lis
     })
 }
 
-/// The key to sign with, if it was ever rotated.
-pub(in crate::store) fn key_in_use(sql: &dyn Sql) -> Result<Option<String>, Error> {
-    sql.value("SELECT key_id FROM server_key", &[])
+/// What a database says of the server's keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Id of the key to sign with; `None` when it was never rotated.
+    pub in_use: Option<String>,
+    /// Ids of the keys that the licence files name.
+    pub of_files: Vec<String>,
+}
+
+/// Reads that.
+pub(in crate::store) fn keys(sql: &dyn Sql) -> Result<Keys, Error> {
+    let in_use = sql.value("SELECT key_id FROM server_key", &[])?;
+    // Files from before there could be several keys name none.
+    let named = "SELECT DISTINCT server_key_id FROM license_file WHERE server_key_id <> ''";
+    let of_files = sql.query(named, &[])?.into_iter().map(|mut row| row.take(0)).collect::<Result<_, _>>()?;
+    Ok(Keys { in_use, of_files })
 }
 
 /// Name and hash of every token that is not revoked.
@@ -88,18 +101,21 @@ fn codes(sql: &dyn Sql) -> Result<Vec<CodeRow>, Error> {
 }
 
 fn devices(sql: &dyn Sql, item_id: Option<&str>, now: u64) -> Result<Vec<DeviceRow>, Error> {
-    let query = "
-        SELECT device.item_id, device.device_uuid, coalesce(device_name.name, device.friendly_name),
+    let is_wanted = if item_id.is_some() { "device.item_id = ?2" } else { "CAST(?2 AS TEXT) IS NULL" };
+    let query = format!(
+        "SELECT device.item_id, device.device_uuid, coalesce(device_name.name, device.friendly_name),
                device.library_version, coalesce(max(running.seats), 0), coalesce(max(running.valid_until), 0),
                device.last_seen_at
           FROM device
           LEFT JOIN device_name USING (device_uuid)
           LEFT JOIN local_license AS running
             ON running.item_id = device.item_id AND running.device_uuid = device.device_uuid
-               AND running.valid_until > ?2
-         WHERE ?1 IS NULL OR device.item_id = ?1
-         GROUP BY device.item_id, device.device_uuid ORDER BY device.item_id, device.device_uuid";
-    rows(sql, query, values![item_id, now], |mut row| {
+               AND running.valid_until > ?1
+         WHERE {is_wanted}
+         GROUP BY device.item_id, device.device_uuid, device_name.name
+         ORDER BY device.item_id, device.device_uuid"
+    );
+    rows(sql, &query, values![now, item_id], |mut row| {
         Ok(DeviceRow {
             item_id: row.take(0)?,
             device_uuid: row.take(1)?,

@@ -5,4 +5,5 @@ mod look;
 
 pub(in crate::store) use change::change;
 pub(super) use change::{make_code, set_items};
-pub(in crate::store) use look::{key_in_use, look, token_hashes};
+pub use look::Keys;
+pub(in crate::store) use look::{keys, look, token_hashes};

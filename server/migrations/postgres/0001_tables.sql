@@ -1,0 +1,202 @@
+-- The tables of a seatmeter server, as they are in version 1 on PostgreSQL.
+--
+-- They say what those of the embedded store say (migrations/sqlite tells the reasons), in what PostgreSQL and the engines
+-- that speak its protocol have in common: whole numbers of 64 bits, texts, bytes, primary keys, plain indexes. No sequences,
+-- foreign keys, triggers, partitions or extensions. Where a table concerns a licence item its key begins with the item, so
+-- that it can be spread over machines by it.
+
+CREATE TABLE organization (
+    organization_id        TEXT NOT NULL PRIMARY KEY,
+    name                   TEXT NOT NULL,
+    default_handshake_code TEXT
+);
+
+CREATE TABLE license_file (
+    file_id         TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    root_key        TEXT NOT NULL,
+    payload         TEXT NOT NULL,
+    key_id          TEXT NOT NULL,
+    signature       TEXT NOT NULL,
+    imported_at     BIGINT NOT NULL,
+    server_key_id   TEXT NOT NULL
+);
+
+CREATE TABLE license_item (
+    item_id    TEXT NOT NULL PRIMARY KEY,
+    file_id    TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    revoked_at BIGINT
+);
+
+CREATE TABLE handshake_code (
+    handshake_code  TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    made_at         BIGINT NOT NULL,
+    password_hash   TEXT,
+    validation      TEXT NOT NULL DEFAULT '{}',
+    own_order       BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE TABLE handshake_item (
+    handshake_code TEXT NOT NULL,
+    position       BIGINT NOT NULL,
+    item_id        TEXT NOT NULL,
+    PRIMARY KEY (handshake_code, position)
+);
+
+CREATE TABLE device (
+    item_id         TEXT NOT NULL,
+    device_uuid     TEXT NOT NULL,
+    friendly_name   TEXT NOT NULL,
+    library_version TEXT NOT NULL,
+    newest_serial   BIGINT NOT NULL,
+    first_seen_at   BIGINT NOT NULL,
+    last_seen_at    BIGINT NOT NULL,
+    PRIMARY KEY (item_id, device_uuid)
+);
+
+CREATE TABLE local_license (
+    item_id        TEXT NOT NULL,
+    license_id     TEXT NOT NULL,
+    device_uuid    TEXT NOT NULL,
+    handshake_code TEXT NOT NULL,
+    serial         BIGINT NOT NULL,
+    seats_asked    BIGINT NOT NULL,
+    seats          BIGINT NOT NULL,
+    issued_at      BIGINT NOT NULL,
+    valid_until    BIGINT NOT NULL,
+    holder         TEXT NOT NULL,
+    PRIMARY KEY (item_id, license_id)
+);
+CREATE INDEX local_license_running ON local_license (item_id, device_uuid, valid_until, seats_asked);
+CREATE INDEX local_license_by_id ON local_license (license_id);
+
+CREATE TABLE segment (
+    item_id           TEXT NOT NULL,
+    segment_id        TEXT NOT NULL,
+    license_id        TEXT NOT NULL,
+    device_uuid       TEXT NOT NULL,
+    handshake_code    TEXT NOT NULL,
+    first_reported_at BIGINT NOT NULL,
+    PRIMARY KEY (item_id, segment_id)
+);
+CREATE INDEX segment_by_id ON segment (segment_id);
+
+CREATE TABLE usage_day (
+    item_id    TEXT NOT NULL,
+    day        BIGINT NOT NULL,
+    segment_id TEXT NOT NULL,
+    totals     BYTEA NOT NULL,
+    PRIMARY KEY (item_id, day, segment_id)
+);
+
+CREATE TABLE active_day (
+    item_id     TEXT NOT NULL,
+    day         BIGINT NOT NULL,
+    device_uuid TEXT NOT NULL,
+    slots       BYTEA NOT NULL,
+    PRIMARY KEY (item_id, day, device_uuid)
+);
+
+CREATE TABLE item_used (
+    item_id TEXT NOT NULL,
+    kind    BIGINT NOT NULL,
+    module  BIGINT NOT NULL,
+    used    BIGINT NOT NULL,
+    PRIMARY KEY (item_id, kind, module)
+);
+
+CREATE TABLE seat_holder (
+    item_id     TEXT NOT NULL,
+    holder      TEXT NOT NULL,
+    device_uuid TEXT NOT NULL,
+    seats       BIGINT NOT NULL,
+    held_until  BIGINT NOT NULL,
+    PRIMARY KEY (item_id, holder)
+);
+CREATE INDEX seat_holder_end ON seat_holder (item_id, held_until);
+
+CREATE TABLE item_held (
+    item_id TEXT NOT NULL PRIMARY KEY,
+    seats   BIGINT NOT NULL
+);
+
+CREATE TABLE device_seats (
+    item_id     TEXT NOT NULL,
+    device_uuid TEXT NOT NULL,
+    from_slot   BIGINT NOT NULL,
+    seats       BIGINT NOT NULL,
+    PRIMARY KEY (item_id, device_uuid, from_slot)
+);
+
+CREATE TABLE slot_sum (
+    item_id TEXT NOT NULL,
+    slot    BIGINT NOT NULL,
+    active  BIGINT NOT NULL,
+    PRIMARY KEY (item_id, slot)
+);
+
+CREATE TABLE year_excess (
+    item_id TEXT NOT NULL,
+    year    BIGINT NOT NULL,
+    excess  BIGINT NOT NULL,
+    PRIMARY KEY (item_id, year)
+);
+
+CREATE TABLE allowance (
+    item_id     TEXT NOT NULL,
+    device_uuid TEXT NOT NULL,
+    module      BIGINT NOT NULL,
+    serial      BIGINT NOT NULL,
+    allowed     BIGINT NOT NULL,
+    used        BIGINT NOT NULL,
+    PRIMARY KEY (item_id, device_uuid, module)
+);
+
+CREATE TABLE item_allowed (
+    item_id TEXT NOT NULL,
+    module  BIGINT NOT NULL,
+    allowed BIGINT NOT NULL,
+    devices BIGINT NOT NULL,
+    PRIMARY KEY (item_id, module)
+);
+
+CREATE TABLE device_name (
+    device_uuid TEXT NOT NULL PRIMARY KEY,
+    name        TEXT NOT NULL
+);
+
+CREATE TABLE device_history (
+    device_uuid   TEXT NOT NULL,
+    scope         TEXT NOT NULL,
+    shown_license TEXT NOT NULL,
+    PRIMARY KEY (device_uuid, scope)
+);
+
+CREATE TABLE epoch (
+    only_row      BIGINT NOT NULL PRIMARY KEY,
+    epoch         TEXT NOT NULL,
+    careful_until BIGINT NOT NULL
+);
+
+CREATE TABLE audit (
+    audit_id BIGINT NOT NULL PRIMARY KEY,
+    at       BIGINT NOT NULL,
+    actor    TEXT NOT NULL,
+    action   TEXT NOT NULL,
+    subject  TEXT NOT NULL,
+    detail   TEXT NOT NULL
+);
+
+CREATE TABLE admin_token (
+    name       TEXT NOT NULL PRIMARY KEY,
+    token_hash TEXT NOT NULL,
+    made_at    BIGINT NOT NULL,
+    revoked_at BIGINT
+);
+
+CREATE TABLE server_key (
+    only_row BIGINT NOT NULL PRIMARY KEY,
+    key_id   TEXT NOT NULL
+);

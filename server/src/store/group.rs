@@ -1,0 +1,462 @@
+//! The threads that write, and the group commit.
+//!
+//! A writer takes all requests that wait, up to a bound, runs them in one transaction, makes the transaction durable, and
+//! only then answers any of them. Reports are booked together as one batch, every other request by itself in a
+//! savepoint.
+//!
+//! | a request | its savepoint | the others |
+//! | --- | --- | --- |
+//! | succeeds | kept | – |
+//! | is refused, fails or panics | rolled back | untouched |
+//! | makes the engine drop the whole transaction (disk full) | gone | all answered with the error, none recorded |
+//! | fails within a batch of reports | rolled back, each report runs by itself | untouched |
+//! | meets a transaction of another server (deadlock, serialization) | – | the whole group runs again |
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::message::{UsageAnswer, UsageReport};
+use tokio::sync::oneshot;
+
+use super::queue::{NoPlace, Queue};
+use super::sql::{self, Report, Sql};
+use super::{Authorization, Decision, Organization, Reply, Store};
+use crate::error::Error;
+use crate::kill_points::kill_point;
+use crate::operation::{Actor, Change, Listing, View};
+
+/// Most requests that share a transaction: enough that the sync no longer matters, few enough that the
+/// first of them does not wait long for the last.
+pub const GROUP_MAX: usize = 512;
+
+/// Most requests that may wait. What comes when they do is told to come back instead.
+pub(super) const QUEUE_MAX: usize = 2 * GROUP_MAX;
+
+/// Which part of the last transaction's time the next one may wait to fill, and how long at most.
+const GATHER_FRACTION: u32 = 4;
+const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
+
+/// After this time a transaction begins nothing more, but is made durable: others wait for it, and for the items that it has
+/// locked. What is left begins the next one.
+const WORK_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// How often a group runs that meets others.
+const ATTEMPTS: u32 = 4;
+
+/// A database as a writer uses it.
+pub(super) trait Engine {
+    /// The connection, within the transaction.
+    fn sql(&self) -> &dyn Sql;
+
+    /// Begins a transaction for requests that concern these.
+    fn begin(&self, concerned: &Concerned<'_>) -> Result<(), Error>;
+
+    /// Begins a savepoint, and keeps what was done since the one before, if there was one.
+    fn save(&self) -> Result<(), Error>;
+
+    /// Undoes what was done since the savepoint.
+    fn undo(&self) -> Result<(), Error>;
+
+    /// Makes the transaction durable.
+    fn commit(&self) -> Result<(), Error>;
+
+    /// Undoes the transaction, if there is one. An engine that has lost its connection makes another.
+    fn roll_back(&self);
+
+    /// Whether the transaction failed because of another one that ran at the same time, and would not fail again.
+    fn met_another(&self) -> bool {
+        false
+    }
+}
+
+/// What the requests of a group concern: with this an engine that several servers share finds the items to lock.
+#[derive(Debug, Default)]
+pub(super) struct Concerned<'a> {
+    /// Handshake codes.
+    pub(super) codes: Vec<&'a str>,
+    /// Organizations, whose default codes are meant.
+    pub(super) organizations: Vec<&'a str>,
+    /// Local licences.
+    pub(super) licenses: Vec<&'a str>,
+    /// Items.
+    pub(super) items: Vec<&'a str>,
+}
+
+/// What a request concerns; empty where it does not say so.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Concern {
+    pub(super) handshake_code: String,
+    pub(super) organization_id: String,
+    pub(super) item_id: String,
+}
+
+/// A request on its way through the writer.
+trait Request: Send {
+    fn concern(&self) -> &Concern;
+    /// Does the work; `false` when it is to be rolled back. It may be done again.
+    fn run(&mut self, sql: &dyn Sql) -> bool;
+    /// Tells whoever waits. An error stands in for what `run` came to.
+    fn answer(self: Box<Self>, transaction: Result<(), Error>);
+}
+
+struct Task<T, F> {
+    concern: Concern,
+    work: F,
+    outcome: Result<T, Error>,
+    reply: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<T, F> Request for Task<T, F>
+where
+    T: Send,
+    F: Fn(&dyn Sql) -> Result<T, Error> + Send,
+{
+    fn concern(&self) -> &Concern {
+        &self.concern
+    }
+
+    fn run(&mut self, sql: &dyn Sql) -> bool {
+        // The connection is whole after a panic: the savepoint is rolled back like after an error.
+        self.outcome =
+            catch_unwind(AssertUnwindSafe(|| (self.work)(sql))).unwrap_or_else(|_| Err(panicked()));
+        self.outcome.is_ok()
+    }
+
+    fn answer(self: Box<Self>, transaction: Result<(), Error>) {
+        // Whoever asked may be gone; the work stands all the same.
+        let _ = self.reply.send(transaction.and(self.outcome));
+    }
+}
+
+struct ReportTask {
+    report: Report,
+    outcome: Result<UsageAnswer, Error>,
+    reply: oneshot::Sender<Result<UsageAnswer, Error>>,
+}
+
+enum Job {
+    Report(Box<ReportTask>),
+    Other(Box<dyn Request>),
+}
+
+impl Job {
+    fn answer(self, transaction: Result<(), Error>) {
+        match self {
+            Self::Report(task) => {
+                let _ = task.reply.send(transaction.and(task.outcome));
+            }
+            Self::Other(request) => request.answer(transaction),
+        }
+    }
+}
+
+/// Handle of the writing threads.
+pub(super) struct Writers {
+    queue: Arc<Queue<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Writers {
+    /// Starts a thread for each engine.
+    pub(super) fn start<E: Engine + Send + 'static>(
+        engines: impl IntoIterator<Item = E>,
+        group_max: usize,
+    ) -> Result<Self, Error> {
+        let mut writers = Self { queue: Arc::new(Queue::new(QUEUE_MAX)), threads: Vec::new() };
+        for engine in engines {
+            let queue = writers.queue.clone();
+            let thread = std::thread::Builder::new()
+                .name("store-writer".to_owned())
+                .spawn(move || write_groups(&engine, &queue, group_max))
+                .map_err(|e| Error::Setup(format!("the system gives no thread for the database: {e}")))?;
+            writers.threads.push(thread);
+        }
+        Ok(writers)
+    }
+
+    /// Hands work to the threads; the reply comes once it is durable.
+    pub(super) fn submit<T, F>(&self, concern: Concern, work: F) -> Reply<T>
+    where
+        T: Send + 'static,
+        F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let lane = concern.clone();
+        self.push(&lane, Job::Other(Box::new(Task { concern, work, outcome: Err(unanswered()), reply })));
+        wait_for(answer)
+    }
+
+    /// Hands a report to the threads; the reply comes once it is durable.
+    pub(super) fn report(&self, report: Report) -> Reply<UsageAnswer> {
+        let (reply, answer) = oneshot::channel();
+        // Clients show a licence with their reports; one who does not waits in a lane by chance.
+        let item_id = report.vouched.first().map(|held| held.item_id.clone());
+        let lane = item_id.unwrap_or_else(|| report.report.device.uuid.clone());
+        self.push(&lane, Job::Report(Box::new(ReportTask { report, outcome: Err(unanswered()), reply })));
+        wait_for(answer)
+    }
+
+    fn push(&self, lane: &impl std::hash::Hash, job: Job) {
+        match self.queue.push(lane, job) {
+            Ok(()) => {}
+            Err(NoPlace::Full(job)) => job.answer(Err(Error::Busy)),
+            Err(NoPlace::Closed(job)) => job.answer(Err(stopped())),
+        }
+    }
+}
+
+impl Drop for Writers {
+    /// Lets the threads finish what waits, and waits for them.
+    fn drop(&mut self) {
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a writer thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Writers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writers").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
+}
+
+/// A store whose requests go through writers.
+pub(super) trait GroupStore: Send + Sync + 'static {
+    fn writers(&self) -> &Writers;
+}
+
+impl<S: GroupStore> Store for S {
+    fn authorize(&self, request: Authorization) -> Reply<Decision> {
+        let concern = Concern {
+            handshake_code: request.handshake_code.clone(),
+            organization_id: request.organization_id.clone(),
+            item_id: request.held.as_ref().map(|held| held.item_id.clone()).unwrap_or_default(),
+        };
+        self.writers().submit(concern, move |sql| sql::authorize(sql, &request))
+    }
+
+    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer> {
+        self.writers().report(Report { report, vouched, now })
+    }
+
+    fn change(&self, change: Change, by: Actor) -> Reply<()> {
+        self.writers().submit(Concern::default(), move |sql| sql::change(sql, &change, &by))
+    }
+
+    fn look(&self, view: View, now: u64) -> Reply<Listing> {
+        self.writers().submit(Concern::default(), move |sql| sql::look(sql, &view, now))
+    }
+
+    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
+        self.writers().submit(Concern::default(), sql::token_hashes)
+    }
+
+    fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
+        self.writers().submit(Concern::default(), move |sql| sql::organization(sql, &organization_id))
+    }
+
+    fn tidy(&self, now: u64) -> Reply<()> {
+        self.writers().submit(Concern::default(), move |sql| sql::close_old_slots(sql, now))
+    }
+
+    fn ready(&self) -> Reply<()> {
+        self.writers().submit(Concern::default(), |_| Ok(()))
+    }
+}
+
+fn wait_for<T: Send + 'static>(answer: oneshot::Receiver<Result<T, Error>>) -> Reply<T> {
+    Box::pin(async move { answer.await.unwrap_or_else(|_| Err(stopped())) })
+}
+
+fn stopped() -> Error {
+    Error::Store("the store has stopped".to_owned())
+}
+
+fn unanswered() -> Error {
+    Error::Internal("a request was answered before it ran".to_owned())
+}
+
+fn panicked() -> Error {
+    Error::Internal("a request panicked in the store".to_owned())
+}
+
+/// The requests of one transaction.
+#[derive(Default)]
+struct Group {
+    reports: Vec<Box<ReportTask>>,
+    others: Vec<Box<dyn Request>>,
+    /// How many of the others the transaction has come to.
+    others_done: usize,
+}
+
+impl Group {
+    fn len(&self) -> usize {
+        self.reports.len() + self.others.len()
+    }
+
+    fn add(&mut self, job: Job) {
+        match job {
+            Job::Report(task) => self.reports.push(task),
+            Job::Other(request) => self.others.push(request),
+        }
+    }
+
+    fn concerned(&self) -> Concerned<'_> {
+        let mut concerned = Concerned::default();
+        for Concern { handshake_code, organization_id, item_id } in
+            self.others.iter().map(|request| request.concern())
+        {
+            concerned.codes.extend(named(handshake_code));
+            concerned.organizations.extend(named(organization_id));
+            concerned.items.extend(named(item_id));
+        }
+        for Report { report, vouched, .. } in self.reports.iter().map(|task| &task.report) {
+            concerned.items.extend(vouched.iter().map(|held| held.item_id.as_str()));
+            concerned.licenses.extend(report.segments.iter().map(|segment| segment.license_id.as_str()));
+            concerned.licenses.extend(report.ended.iter().map(|ended| ended.license_id.as_str()));
+        }
+        concerned
+    }
+
+    fn answer(&mut self, outcome: &Result<(), Error>) {
+        // When the transaction failed before it had come to all, those that are left fail with it.
+        let others = if outcome.is_ok() { self.others_done } else { self.others.len() };
+        let reports = self.reports.drain(..).map(Job::Report);
+        for job in reports.chain(self.others.drain(..others).map(Job::Other)) {
+            job.answer(outcome.clone());
+            kill_point("answers: one sent");
+        }
+    }
+}
+
+fn named(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
+    let mut group = Group::default();
+    let mut last = LastGroup::default();
+    loop {
+        // What the last transaction had no time for begins the next one.
+        if group.len() == 0 {
+            let Some(first) = queue.pop() else { return };
+            group.add(first);
+        }
+        gather(queue, &mut group, group_max, &last);
+        kill_point("group: gathered");
+        let begun = Instant::now();
+        let outcome = run_group(engine, &mut group);
+        last = LastGroup { requests: group.len(), took: begun.elapsed() };
+        if let Err(error) = &outcome {
+            tracing::error!(requests = group.len(), %error, "a group of requests was not recorded");
+        }
+        kill_point("commit: durable, not answered");
+        group.answer(&outcome);
+    }
+}
+
+/// What the next group can be expected to be like.
+#[derive(Default)]
+struct LastGroup {
+    requests: usize,
+    took: Duration,
+}
+
+/// Takes what waits. When that is less than the last group was, those who were just answered are about to ask
+/// again: waiting for them costs a fraction of a transaction and saves the next one. A client that is alone
+/// never waits, because its last group was itself.
+fn gather(queue: &Queue<Job>, group: &mut Group, group_max: usize, last: &LastGroup) {
+    let begun = Instant::now();
+    let deadline = begun + (last.took / GATHER_FRACTION).min(GATHER_TIME_MAX);
+    while group.len() < group_max {
+        let until = if group.len() < last.requests { deadline } else { begun };
+        let Some(job) = queue.pop_until(until) else { break };
+        group.add(job);
+    }
+}
+
+fn run_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
+    let mut attempt = 1;
+    loop {
+        let outcome = commit_group(engine, group);
+        let met_another = engine.met_another();
+        if outcome.is_err() || met_another {
+            engine.roll_back();
+        }
+        if !met_another {
+            return outcome;
+        }
+        if attempt == ATTEMPTS {
+            return Err(Error::Busy);
+        }
+        attempt += 1;
+    }
+}
+
+fn commit_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
+    let begun = Instant::now();
+    engine.begin(&group.concerned())?;
+    kill_point("group: begun");
+    group.others_done = 0;
+    for request in &mut group.others {
+        if group.others_done > 0 && begun.elapsed() > WORK_TIME_MAX {
+            break;
+        }
+        group.others_done += 1;
+        engine.save()?;
+        if !request.run(engine.sql()) {
+            give_up_if_met(engine)?;
+            engine.undo()?;
+        }
+        kill_point("request: done, not kept");
+    }
+    book_reports(engine, &mut group.reports)?;
+    kill_point("commit: before");
+    engine.commit()
+}
+
+fn book_reports(engine: &impl Engine, tasks: &mut [Box<ReportTask>]) -> Result<(), Error> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    engine.save()?;
+    match book_batch(engine, tasks) {
+        Ok(answers) => {
+            for (task, answer) in tasks.iter_mut().zip(answers) {
+                task.outcome = Ok(answer);
+                kill_point("request: done, not kept");
+            }
+            return Ok(());
+        }
+        Err(_) if tasks.len() > 1 => {
+            give_up_if_met(engine)?;
+            engine.undo()?;
+        }
+        Err(error) => {
+            tasks[0].outcome = Err(error);
+            give_up_if_met(engine)?;
+            return engine.undo();
+        }
+    }
+    // One of them spoils the batch: each by itself, so that only that one fails.
+    for task in tasks {
+        book_reports(engine, std::slice::from_mut(task))?;
+    }
+    Ok(())
+}
+
+fn book_batch(engine: &impl Engine, tasks: &[Box<ReportTask>]) -> Result<Vec<UsageAnswer>, Error> {
+    let reports: Vec<&Report> = tasks.iter().map(|task| &task.report).collect();
+    catch_unwind(AssertUnwindSafe(|| sql::record(engine.sql(), &reports))).unwrap_or_else(|_| Err(panicked()))
+}
+
+/// When the transaction has met another, nothing more of it makes sense.
+fn give_up_if_met(engine: &impl Engine) -> Result<(), Error> {
+    if engine.met_another() { Err(Error::Busy) } else { Ok(()) }
+}

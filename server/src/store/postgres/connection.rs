@@ -1,0 +1,317 @@
+//! A connection to PostgreSQL, as one of the engines behind [`crate::store::sql`].
+//!
+//! Rows that are wanted together are asked for in one statement: their keys go over as arrays, one for each column.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+
+use postgres::error::SqlState;
+use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
+use postgres::{Client, Statement};
+
+use crate::error::Error;
+use crate::store::sql::{Field, Kind, Row, Sql, Table, Value, join};
+
+/// One connection, and what is known of the transaction on it. It can be made anew.
+pub(super) struct PgConnection {
+    /// `None` while there is no connection.
+    client: RefCell<Option<Client>>,
+    /// Prepared statements by their text.
+    statements: RefCell<HashMap<String, Statement>>,
+    /// Items that are locked until the end of the transaction.
+    locked: RefCell<HashSet<String>>,
+    met_another: Cell<bool>,
+    is_lost: Cell<bool>,
+}
+
+impl PgConnection {
+    pub(super) fn new(client: Option<Client>) -> Self {
+        Self {
+            client: RefCell::new(client),
+            statements: RefCell::default(),
+            locked: RefCell::default(),
+            met_another: Cell::new(false),
+            is_lost: Cell::new(false),
+        }
+    }
+
+    /// Takes another connection in the place of this one.
+    pub(super) fn replace(&self, client: Option<Client>) {
+        // The old one is dropped first: its statements are closed over it.
+        self.statements.borrow_mut().clear();
+        *self.client.borrow_mut() = client;
+        self.is_lost.set(false);
+        self.forget();
+    }
+
+    /// Runs statements that have no parameters and whose rows nobody wants.
+    pub(super) fn batch(&self, statements: &str) -> Result<(), Error> {
+        self.with(|client| client.batch_execute(statements))
+    }
+
+    /// Nothing is known of a transaction any more.
+    pub(super) fn forget(&self) {
+        self.locked.borrow_mut().clear();
+        self.met_another.set(false);
+    }
+
+    /// Whether the transaction has met another one, and would not fail again.
+    pub(super) fn met_another(&self) -> bool {
+        self.met_another.get()
+    }
+
+    /// Whether the connection is of no use any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.get() || self.client.borrow().as_ref().is_none_or(Client::is_closed)
+    }
+
+    /// The items that handshake codes, organizations and local licences lead to.
+    pub(super) fn items_of(
+        &self,
+        codes: &[&str],
+        organizations: &[&str],
+        licenses: &[&str],
+    ) -> Result<Vec<String>, Error> {
+        let mut items = Vec::new();
+        for (ids, statement) in [
+            (codes, "SELECT item_id FROM handshake_item WHERE handshake_code = ANY($1)"),
+            (
+                organizations,
+                "SELECT item_id FROM organization
+                   JOIN handshake_item ON handshake_code = default_handshake_code
+                  WHERE organization_id = ANY($1)",
+            ),
+            (licenses, "SELECT DISTINCT item_id FROM local_license WHERE license_id = ANY($1)"),
+        ] {
+            if !ids.is_empty() {
+                for mut row in self.run(statement, &[&ids])? {
+                    items.push(row.take(0)?);
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    fn prepared(&self, text: &str) -> Result<Statement, Error> {
+        if let Some(statement) = self.statements.borrow().get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = self.with(|client| client.prepare(&numbered(text)))?;
+        self.statements.borrow_mut().insert(text.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    fn run(&self, text: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+        let statement = self.prepared(text)?;
+        self.with(|client| client.query(&statement, parameters))?.iter().map(row).collect()
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Client) -> Result<T, postgres::Error>) -> Result<T, Error> {
+        let mut client = self.client.borrow_mut();
+        let client = client.as_mut().ok_or_else(|| Error::Store("PostgreSQL is not connected".to_owned()))?;
+        work(client).map_err(|error| self.failed(&error))
+    }
+
+    /// Notes what an error means for the transaction and the connection.
+    fn failed(&self, error: &postgres::Error) -> Error {
+        let state = error.code();
+        let other = [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::UNIQUE_VIOLATION,
+        ];
+        if state.is_some_and(|state| other.contains(state)) {
+            self.met_another.set(true);
+        }
+        let lost = [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ];
+        if state.is_none_or(|state| lost.contains(state)) {
+            self.is_lost.set(true);
+        }
+        Error::Store(match error.as_db_error() {
+            Some(error) => format!("PostgreSQL says {} ({})", error.message(), error.code().code()),
+            None => format!("PostgreSQL does not answer: {error}"),
+        })
+    }
+}
+
+impl Sql for PgConnection {
+    fn execute(&self, statement: &str, parameters: &[Value<'_>]) -> Result<usize, Error> {
+        let statement = self.prepared(statement)?;
+        let rows = self.with(|client| client.execute(&statement, &references(parameters)))?;
+        Ok(usize::try_from(rows).unwrap_or(usize::MAX))
+    }
+
+    fn query(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+        self.run(statement, &references(parameters))
+    }
+
+    fn for_each(
+        &self,
+        statement: &str,
+        parameters: &[Value<'_>],
+        each: &mut dyn FnMut(Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let statement = self.prepared(statement)?;
+        let mut client = self.client.borrow_mut();
+        let client = client.as_mut().ok_or_else(|| Error::Store("PostgreSQL is not connected".to_owned()))?;
+        let rows = client.query_raw(&statement, references(parameters));
+        let mut rows = rows.map_err(|error| self.failed(&error))?;
+        while let Some(next) = rows.next().map_err(|error| self.failed(&error))? {
+            each(row(&next)?)?;
+        }
+        Ok(())
+    }
+
+    fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+        let is_it = table.key.iter().map(|(name, _)| format!("found.{name} = wanted.{name}"));
+        let text = format!(
+            "SELECT {} FROM unnest({}) AS wanted ({}) JOIN {} AS found ON {}",
+            table.names("found."),
+            arrays(table.key.iter()),
+            join(table.key.iter().map(|(name, _)| (*name).to_owned()), ", "),
+            table.name,
+            join(is_it, " AND ")
+        );
+        let columns = Columns::of(table.key.iter(), keys)?;
+        self.run(&text, &columns.parameters())
+    }
+
+    fn put(&self, table: &Table, rows: &[Value<'_>]) -> Result<(), Error> {
+        let text = format!(
+            "INSERT INTO {} ({}) SELECT * FROM unnest({}) {}",
+            table.name,
+            table.names(""),
+            arrays(table.columns()),
+            table.on_conflict()
+        );
+        let columns = Columns::of(table.columns(), rows)?;
+        let statement = self.prepared(&text)?;
+        self.with(|client| client.execute(&statement, &columns.parameters())).map(|_| ())
+    }
+
+    fn lock_items(&self, item_ids: &[&str]) -> Result<(), Error> {
+        let mut wanted: Vec<&str> = item_ids.to_vec();
+        wanted.retain(|item_id| !self.locked.borrow().contains(*item_id));
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        // In order, so that two servers never wait for each other.
+        let lock = "SELECT item_id FROM license_item WHERE item_id = ANY($1) ORDER BY item_id FOR UPDATE";
+        self.run(lock, &[&wanted])?;
+        self.locked.borrow_mut().extend(wanted.into_iter().map(str::to_owned));
+        Ok(())
+    }
+}
+
+/// `?1` is `$1` here.
+fn numbered(statement: &str) -> String {
+    statement.replace('?', "$")
+}
+
+fn arrays<'a>(columns: impl Iterator<Item = &'a (&'static str, Kind)>) -> String {
+    let array = |(number, (_, kind)): (usize, &(&str, Kind))| match kind {
+        Kind::Integer => format!("${number}::bigint[]"),
+        Kind::Text => format!("${number}::text[]"),
+        Kind::Bytes => format!("${number}::bytea[]"),
+    };
+    join((1..).zip(columns).map(array), ", ")
+}
+
+/// Rows as arrays of their columns.
+struct Columns<'a>(Vec<Column<'a>>);
+
+enum Column<'a> {
+    Integers(Vec<i64>),
+    Texts(Vec<&'a str>),
+    Bytes(Vec<&'a [u8]>),
+}
+
+impl<'a> Columns<'a> {
+    fn of<'k>(
+        kinds: impl Iterator<Item = &'k (&'static str, Kind)>,
+        rows: &[Value<'a>],
+    ) -> Result<Self, Error> {
+        let mut columns: Vec<Column<'_>> = kinds
+            .map(|(_, kind)| match kind {
+                Kind::Integer => Column::Integers(Vec::new()),
+                Kind::Text => Column::Texts(Vec::new()),
+                Kind::Bytes => Column::Bytes(Vec::new()),
+            })
+            .collect();
+        for row in rows.chunks_exact(columns.len()) {
+            for (column, value) in columns.iter_mut().zip(row) {
+                match (column, *value) {
+                    (Column::Integers(all), Value::Integer(number)) => all.push(number),
+                    (Column::Texts(all), Value::Text(text)) => all.push(text),
+                    (Column::Bytes(all), Value::Bytes(bytes)) => all.push(bytes),
+                    _ => return Err(Error::Internal("a row does not fit its table".to_owned())),
+                }
+            }
+        }
+        Ok(Self(columns))
+    }
+
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0.iter().map(Column::parameter).collect()
+    }
+}
+
+impl Column<'_> {
+    fn parameter(&self) -> &(dyn ToSql + Sync) {
+        match self {
+            Self::Integers(all) => all,
+            Self::Texts(all) => all,
+            Self::Bytes(all) => all,
+        }
+    }
+}
+
+fn references<'a>(parameters: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    parameters.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match *self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Integer(number) if *kind == Type::INT4 => i32::try_from(number)?.to_sql(kind, out),
+            Self::Integer(number) => number.to_sql(kind, out),
+            Self::Text(text) => text.to_sql(kind, out),
+            Self::Bytes(bytes) => bytes.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        [Type::INT8, Type::INT4, Type::TEXT, Type::VARCHAR, Type::BYTEA].contains(kind)
+    }
+
+    to_sql_checked!();
+}
+
+fn row(row: &postgres::Row) -> Result<Row, Error> {
+    let field = |(place, column): (usize, &postgres::Column)| {
+        let field = match *column.type_() {
+            Type::INT8 => row.try_get::<_, Option<i64>>(place).map(|number| number.map(Field::Integer)),
+            Type::INT4 => {
+                row.try_get::<_, Option<i32>>(place).map(|number| number.map(|n| Field::Integer(n.into())))
+            }
+            Type::BYTEA => row.try_get::<_, Option<Vec<u8>>>(place).map(|bytes| bytes.map(Field::Bytes)),
+            _ => row.try_get::<_, Option<String>>(place).map(|text| text.map(Field::Text)),
+        };
+        let field =
+            field.map_err(|e| Error::Store(format!("column {} of a row is damaged: {e}", column.name())))?;
+        Ok::<_, Error>(field.unwrap_or_default())
+    };
+    Ok(Row(row.columns().iter().enumerate().map(field).collect::<Result<_, _>>()?))
+}

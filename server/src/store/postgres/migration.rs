@@ -1,0 +1,79 @@
+//! Brings the tables up to date: numbered scripts, forward only.
+//!
+//! The row of `schema_version` says which script ran last, and is locked while others run: of several servers that start
+//! at once, one brings the tables up to date and the others find it done.
+
+use super::connection::PgConnection;
+use crate::error::Error;
+use crate::licensing::fresh_id;
+use crate::store::sql::{Sql, values};
+
+/// Every script; its number is its place, from 1.
+const SCRIPTS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_tables.sql")];
+
+/// How often two servers may get into each other's way when they make the first table.
+const ATTEMPTS: usize = 5;
+
+/// Runs the scripts that this database has not seen.
+pub(super) fn migrate(connection: &PgConnection) -> Result<(), Error> {
+    let table =
+        "CREATE TABLE IF NOT EXISTS schema_version (only_row BIGINT PRIMARY KEY, version BIGINT NOT NULL);
+                 INSERT INTO schema_version VALUES (1, 0) ON CONFLICT (only_row) DO NOTHING";
+    let mut made = Ok(());
+    for _ in 0..ATTEMPTS {
+        made = connection.batch(table);
+        if made.is_ok() {
+            break;
+        }
+    }
+    made?;
+    connection.batch("BEGIN")?;
+    let outcome = run_missing(connection);
+    connection.batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    connection.forget();
+    outcome
+}
+
+fn run_missing(connection: &PgConnection) -> Result<(), Error> {
+    let version = version(connection, "SELECT version FROM schema_version WHERE only_row = 1 FOR UPDATE")?;
+    if version > SCRIPTS.len() {
+        return Err(newer(version));
+    }
+    for script in &SCRIPTS[version..] {
+        connection.batch(script)?;
+    }
+    let sql: &dyn Sql = connection;
+    sql.execute("UPDATE schema_version SET version = ?1", values![SCRIPTS.len() as u64])?;
+    sql.execute(
+        "INSERT INTO epoch (only_row, epoch, careful_until) VALUES (1, ?1, 0) ON CONFLICT (only_row) DO NOTHING",
+        values![&fresh_id()?],
+    )?;
+    Ok(())
+}
+
+/// Refuses a database whose tables are not those that this program reads.
+pub(super) fn require_current(connection: &PgConnection) -> Result<(), Error> {
+    let version = version(connection, "SELECT version FROM schema_version WHERE only_row = 1")?;
+    match version {
+        version if version == SCRIPTS.len() => Ok(()),
+        version if version > SCRIPTS.len() => Err(newer(version)),
+        _ => Err(Error::Setup(format!(
+            "the tables are of version {version}, this seatmeterd reads version {}. Start the server once to bring \
+             them up to date.",
+            SCRIPTS.len()
+        ))),
+    }
+}
+
+fn version(sql: &dyn Sql, query: &str) -> Result<usize, Error> {
+    let version: Option<u32> = sql.value(query, &[])?;
+    Ok(version.unwrap_or(0) as usize)
+}
+
+fn newer(version: usize) -> Error {
+    Error::Setup(format!(
+        "the database is of version {version}, this seatmeterd knows versions up to {}. Use the newer seatmeterd \
+         that wrote it.",
+        SCRIPTS.len()
+    ))
+}

@@ -1,0 +1,171 @@
+//! PostgreSQL, or an engine that speaks its protocol: any number of servers on one database.
+//!
+//! ```text
+//! server A ── queue ── writers ──┐
+//!                                ├─▶ PostgreSQL ── synchronous standby
+//! server B ── queue ── writers ──┘
+//! ```
+//!
+//! A server keeps nothing in memory that decides. Each transaction locks the items that it is about, in the order of their
+//! ids, before it reads anything of them: what it reads is then true until it commits, on whichever server others run.
+//! When the database goes away, requests are answered with 503 and the writers connect again; clients repeat
+//! them, which changes nothing where they had been recorded.
+
+mod connection;
+mod engine;
+mod migration;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postgres::config::SslMode;
+use postgres::{Config, NoTls};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use self::connection::PgConnection;
+use self::engine::PgEngine;
+use crate::error::Error;
+use crate::store::group::{GROUP_MAX, GroupStore, Writers};
+use crate::store::sql::{self, Keys, Sql};
+
+/// Connections of one server. While one waits for the disk, the next one reads.
+pub const CONNECTIONS: usize = 2;
+
+/// How long it takes at most to find that a database does not answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a statement may wait for another server's transaction.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A store on PostgreSQL. Dropping it finishes what waits.
+#[derive(Debug)]
+pub struct PostgresStore {
+    writers: Writers,
+    keys: Keys,
+}
+
+impl PostgresStore {
+    /// Connects, and brings the tables up to date. `url` is `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; with
+    /// several hosts, the one that can be written is used.
+    ///
+    /// # Errors
+    /// When the URL makes no sense, nobody answers there, or the tables were written by a newer version.
+    pub fn open(url: &str) -> Result<Self, Error> {
+        Self::open_with(url, CONNECTIONS, GROUP_MAX)
+    }
+
+    /// The same, with other numbers of connections and of requests that share a transaction. For measurements.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub fn open_with(url: &str, connections: usize, group_max: usize) -> Result<Self, Error> {
+        let address = Arc::new(Address::from_str(url)?);
+        let first = address.connect()?;
+        migration::migrate(&first)?;
+        let keys = sql::keys(&first)?;
+        let engines = (0..connections.max(1)).map(|_| PgEngine::new(address.clone()));
+        Ok(Self { writers: Writers::start(engines, group_max)?, keys })
+    }
+
+    /// The server's keys that it names, when it was opened.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+}
+
+impl GroupStore for PostgresStore {
+    fn writers(&self) -> &Writers {
+        &self.writers
+    }
+}
+
+/// Begins another life of the data, after a restore from a backup or the promotion of a standby that had not everything.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub fn renew_epoch(url: &str, epoch: &str, now: u64) -> Result<(), Error> {
+    let connection = Address::from_str(url)?.connect()?;
+    migration::require_current(&connection)?;
+    sql::renew_epoch(&connection, epoch, now)
+}
+
+/// A connection that is only to read.
+pub(super) fn connect_to_read(url: &str) -> Result<Box<dyn Sql>, Error> {
+    let connection = Address::from_str(url)?.connect()?;
+    migration::require_current(&connection)?;
+    connection.batch("SET default_transaction_read_only = on")?;
+    Ok(Box::new(connection))
+}
+
+/// Where the database is.
+struct Address {
+    config: Config,
+}
+
+impl FromStr for Address {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Self, Error> {
+        let mut config = Config::from_str(url).map_err(|e| {
+            Error::Setup(format!(
+                "the database URL makes no sense: {e}. It is postgres://USER:PASSWORD@HOST:PORT/DATABASE."
+            ))
+        })?;
+        config.connect_timeout(*config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT));
+        config.tcp_user_timeout(*config.get_tcp_user_timeout().unwrap_or(&ANSWER_TIMEOUT));
+        // With several hosts: the one that is not a standby.
+        config.target_session_attrs(postgres::config::TargetSessionAttrs::ReadWrite);
+        if config.get_application_name().is_none() {
+            config.application_name("seatmeterd");
+        }
+        Ok(Self { config })
+    }
+}
+
+impl Address {
+    fn connect(&self) -> Result<PgConnection, Error> {
+        let connection = PgConnection::new(None);
+        self.connect_again(&connection)?;
+        Ok(connection)
+    }
+
+    fn connect_again(&self, connection: &PgConnection) -> Result<(), Error> {
+        let client = match self.config.get_ssl_mode() {
+            SslMode::Disable => self.config.connect(NoTls),
+            _ => self.config.connect(tls()?),
+        };
+        let client = client.map_err(|e| {
+            let reason =
+                std::error::Error::source(&e).map_or_else(|| e.to_string(), |why| format!("{e}: {why}"));
+            Error::Store(format!(
+                "PostgreSQL cannot be reached ({reason}). Check that it runs at the address of --database and lets \
+                 this user in"
+            ))
+        })?;
+        connection.replace(Some(client));
+        connection.batch(&format!(
+            "SET statement_timeout = {}; SET lock_timeout = {}; SET synchronous_commit = on",
+            ANSWER_TIMEOUT.as_millis(),
+            LOCK_TIMEOUT.as_millis()
+        ))?;
+        // Every statement goes by a key; an engine without statistics may think otherwise. Some know no such setting.
+        let _ = connection
+            .batch("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off");
+        connection.forget();
+        Ok(())
+    }
+}
+
+fn tls() -> Result<MakeRustlsConnect, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())
+        .and_then(|builder| builder.with_platform_verifier().map_err(|e| e.to_string()))
+        .map_err(|e| Error::Setup(format!("TLS cannot be set up: {e}.")))?;
+    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+}

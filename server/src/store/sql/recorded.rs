@@ -1,0 +1,132 @@
+//! Reading what is recorded: by handshake code, item, device, slot, kind, symbology or module.
+
+use std::collections::BTreeMap;
+
+use seatmeter_protocol::message::UsageKind;
+
+use super::{Sql, values};
+use crate::error::Error;
+use crate::store::day_totals::{DayTotals, day_of, first_slot};
+use crate::store::{SegmentTotal, UsageFilter, UsageRow};
+
+const DAYS: &str = "
+    SELECT segment.handshake_code, segment.item_id, segment.device_uuid,
+           coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = segment.device_uuid),
+                    (SELECT friendly_name FROM device
+                      WHERE device.item_id = segment.item_id AND device.device_uuid = segment.device_uuid), ''),
+           usage_day.day, usage_day.totals
+      FROM usage_day JOIN segment ON segment.item_id = usage_day.item_id
+                                 AND segment.segment_id = usage_day.segment_id
+     WHERE usage_day.day >= ?1 AND usage_day.day <= ?2
+     ORDER BY segment.handshake_code, segment.item_id, segment.device_uuid, usage_day.day";
+
+/// What one device did in one day under one handshake code and item, over all segments.
+#[derive(Default)]
+struct DeviceDay {
+    handshake_code: String,
+    item_id: String,
+    device_uuid: String,
+    friendly_name: String,
+    day: u32,
+    /// By slot, kind, symbology or module. Wider than a total: they are sums.
+    sums: BTreeMap<(u32, u8, u32), u128>,
+}
+
+/// Hands every counter to `each`, in order.
+pub(in crate::store) fn for_each(
+    sql: &dyn Sql,
+    filter: UsageFilter,
+    each: &mut dyn FnMut(UsageRow) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let last = filter.until_slot.map_or(i64::MAX, |until| day_of(until).into());
+    let mut current = DeviceDay::default();
+    sql.for_each(DAYS, values![day_of(filter.from_slot), last], &mut |mut row| {
+        let next = DeviceDay {
+            handshake_code: row.take(0)?,
+            item_id: row.take(1)?,
+            device_uuid: row.take(2)?,
+            friendly_name: row.take(3)?,
+            day: row.take(4)?,
+            sums: BTreeMap::new(),
+        };
+        if !current.is_same(&next) {
+            std::mem::replace(&mut current, next).hand_over(filter, each)?;
+        }
+        let totals = DayTotals::from_bytes(&row.take::<Vec<u8>>(5)?).ok_or_else(|| {
+            Error::Store(format!(
+                "the usage of device {} on day {} is damaged",
+                current.device_uuid, current.day
+            ))
+        })?;
+        for (counter, total) in totals.iter() {
+            *current.sums.entry(counter).or_default() += u128::from(total);
+        }
+        Ok(())
+    })?;
+    current.hand_over(filter, each)
+}
+
+impl DeviceDay {
+    fn is_same(&self, other: &Self) -> bool {
+        self.day == other.day
+            && self.device_uuid == other.device_uuid
+            && self.item_id == other.item_id
+            && self.handshake_code == other.handshake_code
+    }
+
+    fn hand_over(
+        self,
+        filter: UsageFilter,
+        each: &mut dyn FnMut(UsageRow) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        for ((slot, kind, what), total) in self.sums {
+            let slot = first_slot(self.day) + slot;
+            if slot < filter.from_slot || filter.until_slot.is_some_and(|until| slot >= until) {
+                continue;
+            }
+            each(UsageRow {
+                handshake_code: self.handshake_code.clone(),
+                item_id: self.item_id.clone(),
+                device_uuid: self.device_uuid.clone(),
+                friendly_name: self.friendly_name.clone(),
+                slot,
+                kind: kind_of(kind)?,
+                what,
+                total,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Every counter of every segment, in no order. For a check of the sums.
+pub(in crate::store) fn segment_totals(sql: &dyn Sql) -> Result<Vec<SegmentTotal>, Error> {
+    let rows = sql.query(
+        "SELECT segment.device_uuid, usage_day.segment_id, usage_day.day, usage_day.totals
+           FROM usage_day JOIN segment ON segment.item_id = usage_day.item_id
+                                      AND segment.segment_id = usage_day.segment_id",
+        &[],
+    )?;
+    let mut all = Vec::new();
+    for mut row in rows {
+        let (device_uuid, segment_id): (String, String) = (row.take(0)?, row.take(1)?);
+        let day: u32 = row.take(2)?;
+        let totals = DayTotals::from_bytes(&row.take::<Vec<u8>>(3)?)
+            .ok_or_else(|| Error::Store(format!("the usage of segment {segment_id} is damaged")))?;
+        for ((slot, kind, what), total) in totals.iter() {
+            all.push(SegmentTotal {
+                device_uuid: device_uuid.clone(),
+                segment_id: segment_id.clone(),
+                slot: first_slot(day) + slot,
+                kind: kind_of(kind)?,
+                what,
+                total,
+            });
+        }
+    }
+    Ok(all)
+}
+
+fn kind_of(number: u8) -> Result<UsageKind, Error> {
+    UsageKind::from_number(number).ok_or_else(|| Error::Store("a kind of usage is damaged".to_owned()))
+}

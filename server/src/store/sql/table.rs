@@ -1,0 +1,183 @@
+//! Rows that are read and written many at a time.
+//!
+//! A batch of reports needs some rows of each report, and an engine at the other end of a socket must not be asked for
+//! them one by one. So a table is described here, and each engine has its own way to look up many keys at once.
+
+use super::{Row, Sql, Value};
+use crate::error::Error;
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Kind {
+    Integer,
+    Text,
+    Bytes,
+}
+
+/// A table, or a way into it: the columns that are looked up, and those that are wanted. To be written, the columns
+/// that are looked up must be its whole key.
+#[derive(Debug)]
+pub(in crate::store) struct Table {
+    pub(in crate::store) name: &'static str,
+    pub(in crate::store) key: &'static [(&'static str, Kind)],
+    pub(in crate::store) rest: &'static [(&'static str, Kind)],
+}
+
+impl Table {
+    /// The columns in the order of the rows: those of the key first.
+    pub(in crate::store) fn columns(&self) -> impl Iterator<Item = &(&'static str, Kind)> {
+        self.key.iter().chain(self.rest)
+    }
+
+    /// Their names, each with this before it.
+    pub(in crate::store) fn names(&self, prefix: &str) -> String {
+        join(self.columns().map(|(name, _)| format!("{prefix}{name}")), ", ")
+    }
+
+    /// What an insertion does where there is such a row: it takes the place of the old one.
+    pub(in crate::store) fn on_conflict(&self) -> String {
+        let key = join(self.key.iter().map(|(name, _)| (*name).to_owned()), ", ");
+        if self.rest.is_empty() {
+            return format!("ON CONFLICT ({key}) DO NOTHING");
+        }
+        let rest = self.rest.iter().map(|(name, _)| format!("{name} = excluded.{name}"));
+        format!("ON CONFLICT ({key}) DO UPDATE SET {}", join(rest, ", "))
+    }
+
+    /// The rows with these keys, in any order. `keys` is key after key; none is there twice.
+    pub(super) fn find(&self, sql: &dyn Sql, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+        if keys.is_empty() { Ok(Vec::new()) } else { sql.find(self, keys) }
+    }
+
+    /// Puts these rows in the place of those with the same keys. `rows` is row after row; no key is there twice.
+    pub(super) fn put(&self, sql: &dyn Sql, rows: &[Value<'_>]) -> Result<(), Error> {
+        if rows.is_empty() { Ok(()) } else { sql.put(self, rows) }
+    }
+}
+
+/// Puts texts together.
+pub(in crate::store) fn join(texts: impl Iterator<Item = String>, between: &str) -> String {
+    texts.collect::<Vec<_>>().join(between)
+}
+
+use Kind::{Bytes, Integer, Text};
+
+/// Local licences by their ids.
+pub(super) const LICENSE: Table = Table {
+    name: "local_license",
+    key: &[("license_id", Text)],
+    rest: &[
+        ("item_id", Text),
+        ("device_uuid", Text),
+        ("handshake_code", Text),
+        ("holder", Text),
+        ("serial", Integer),
+    ],
+};
+
+/// Segments by their ids alone.
+pub(super) const SEGMENT_OWNER: Table =
+    Table { name: "segment", key: &[("segment_id", Text)], rest: &[("license_id", Text)] };
+
+pub(super) const SEGMENT: Table = Table {
+    name: "segment",
+    key: &[("item_id", Text), ("segment_id", Text)],
+    rest: &[
+        ("license_id", Text),
+        ("device_uuid", Text),
+        ("handshake_code", Text),
+        ("first_reported_at", Integer),
+    ],
+};
+
+pub(super) const USAGE_DAY: Table = Table {
+    name: "usage_day",
+    key: &[("item_id", Text), ("day", Integer), ("segment_id", Text)],
+    rest: &[("totals", Bytes)],
+};
+
+pub(super) const ACTIVE_DAY: Table = Table {
+    name: "active_day",
+    key: &[("item_id", Text), ("day", Integer), ("device_uuid", Text)],
+    rest: &[("slots", Bytes)],
+};
+
+pub(super) const ITEM: Table =
+    Table { name: "license_item", key: &[("item_id", Text)], rest: &[("definition", Text)] };
+
+pub(super) const DEVICE: Table = Table {
+    name: "device",
+    key: &[("item_id", Text), ("device_uuid", Text)],
+    rest: &[
+        ("friendly_name", Text),
+        ("library_version", Text),
+        ("newest_serial", Integer),
+        ("first_seen_at", Integer),
+        ("last_seen_at", Integer),
+    ],
+};
+
+/// All the numbers of seats that a device ever had.
+pub(super) const DEVICE_SEATS: Table = Table {
+    name: "device_seats",
+    key: &[("item_id", Text), ("device_uuid", Text)],
+    rest: &[("from_slot", Integer), ("seats", Integer)],
+};
+
+pub(super) const SLOT_SUM: Table =
+    Table { name: "slot_sum", key: &[("item_id", Text), ("slot", Integer)], rest: &[("active", Integer)] };
+
+/// All licence years of an item.
+pub(super) const YEARS: Table =
+    Table { name: "year_excess", key: &[("item_id", Text)], rest: &[("year", Integer), ("excess", Integer)] };
+
+pub(super) const YEAR_EXCESS: Table =
+    Table { name: "year_excess", key: &[("item_id", Text), ("year", Integer)], rest: &[("excess", Integer)] };
+
+/// All that is used of an item.
+pub(super) const USED: Table = Table {
+    name: "item_used",
+    key: &[("item_id", Text)],
+    rest: &[("kind", Integer), ("module", Integer), ("used", Integer)],
+};
+
+pub(super) const ITEM_USED: Table = Table {
+    name: "item_used",
+    key: &[("item_id", Text), ("kind", Integer), ("module", Integer)],
+    rest: &[("used", Integer)],
+};
+
+pub(super) const SEAT_HOLDER: Table = Table {
+    name: "seat_holder",
+    key: &[("item_id", Text), ("holder", Text)],
+    rest: &[("device_uuid", Text), ("seats", Integer), ("held_until", Integer)],
+};
+
+pub(super) const ITEM_HELD: Table =
+    Table { name: "item_held", key: &[("item_id", Text)], rest: &[("seats", Integer)] };
+
+/// What a device is allowed of all modules.
+pub(super) const ALLOWANCES: Table = Table {
+    name: "allowance",
+    key: &[("item_id", Text), ("device_uuid", Text)],
+    rest: &[("module", Integer), ("serial", Integer), ("allowed", Integer), ("used", Integer)],
+};
+
+pub(super) const ALLOWANCE: Table = Table {
+    name: "allowance",
+    key: &[("item_id", Text), ("device_uuid", Text), ("module", Integer)],
+    rest: &[("serial", Integer), ("allowed", Integer), ("used", Integer)],
+};
+
+/// What all devices are allowed of all modules.
+pub(super) const ALLOWED: Table = Table {
+    name: "item_allowed",
+    key: &[("item_id", Text)],
+    rest: &[("module", Integer), ("allowed", Integer), ("devices", Integer)],
+};
+
+pub(super) const ITEM_ALLOWED: Table = Table {
+    name: "item_allowed",
+    key: &[("item_id", Text), ("module", Integer)],
+    rest: &[("allowed", Integer), ("devices", Integer)],
+};

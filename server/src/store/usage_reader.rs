@@ -1,0 +1,48 @@
+//! Reading usage for the command line, while the server may be writing.
+
+use std::path::Path;
+
+use super::sql::{self, Sql};
+use super::{UsageFilter, UsageRow, postgres, sqlite};
+use crate::error::Error;
+
+/// A connection that only reads.
+pub struct UsageReader {
+    sql: Box<dyn Sql>,
+}
+
+impl UsageReader {
+    /// Opens an embedded database.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or its tables are of another version.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self { sql: Box::new(sqlite::connect_to_read(path)?) })
+    }
+
+    /// Connects to a database of PostgreSQL.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or its tables are of another version.
+    pub fn connect(url: &str) -> Result<Self, Error> {
+        Ok(Self { sql: postgres::connect_to_read(url)? })
+    }
+
+    /// Hands every counter to `each`: by handshake code, item, device, slot, kind, symbology or module.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the first error of `each`.
+    pub fn for_each(
+        &self,
+        filter: UsageFilter,
+        mut each: impl FnMut(UsageRow) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        sql::for_each_recorded(&*self.sql, filter, &mut each)
+    }
+}
+
+impl std::fmt::Debug for UsageReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UsageReader").finish_non_exhaustive()
+    }
+}

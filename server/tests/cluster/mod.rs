@@ -1,0 +1,218 @@
+//! Real PostgreSQL in a temporary folder: a primary on loopback, on request with a synchronous standby.
+//!
+//! PostgreSQL refuses to run as root; then its processes run as `nobody`, whose the folder is.
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bound on every wait for a process.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Debian's user and group without rights.
+const NOBODY: u32 = 65_534;
+
+const USER: &str = "seatmeter";
+
+/// Where the programs of PostgreSQL are, if they are on this machine.
+pub(crate) fn programs() -> Option<PathBuf> {
+    let by_path =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let mut folders: Vec<PathBuf> = by_path;
+    if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
+        let mut packaged: Vec<_> =
+            versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
+        packaged.sort();
+        folders.extend(packaged.into_iter().rev());
+    }
+    let all = ["initdb", "postgres", "pg_ctl", "pg_basebackup", "pg_isready", "psql"];
+    folders.into_iter().find(|folder| all.iter().all(|name| folder.join(name).is_file()))
+}
+
+/// A server of PostgreSQL. It ends when it is dropped.
+pub(crate) struct Cluster {
+    programs: PathBuf,
+    folder: tempfile::TempDir,
+    data: PathBuf,
+    port: u16,
+    process: Child,
+    databases: AtomicU32,
+}
+
+impl Cluster {
+    /// A primary. `None` when PostgreSQL is not on this machine. `durable` is whether commits reach the disk.
+    pub(crate) fn start(durable: bool) -> Option<Self> {
+        let programs = programs()?;
+        let folder = own_folder();
+        let data = folder.path().join("data");
+        let mut initdb = command(&programs, "initdb");
+        initdb.args([
+            "--username",
+            USER,
+            "--auth",
+            "trust",
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C",
+            "--no-sync",
+        ]);
+        succeed(initdb.arg("--pgdata").arg(&data));
+        Some(Self::run(programs, folder, data, &[if durable { "fsync=on" } else { "fsync=off" }]))
+    }
+
+    /// A primary that commits only what its standby has, too; and that standby.
+    pub(crate) fn start_pair() -> Option<(Self, Self)> {
+        let primary = Self::start(false)?;
+        let folder = own_folder();
+        let data = folder.path().join("data");
+        let mut copy = command(&primary.programs, "pg_basebackup");
+        copy.args(["--host", "127.0.0.1", "--port", &primary.port.to_string(), "--username", USER]);
+        copy.args(["--write-recovery-conf", "--wal-method", "stream", "--checkpoint", "fast", "--no-sync"]);
+        succeed(copy.arg("--pgdata").arg(&data));
+        let standby = Self::run(primary.programs.clone(), folder, data, &["fsync=off"]);
+        // Not in a file, which the standby would have a copy of when it is promoted.
+        let name = "ALTER SYSTEM SET synchronous_standby_names = '*'";
+        primary.sql("postgres", name);
+        primary.sql("postgres", "SELECT pg_reload_conf()");
+        let begun = Instant::now();
+        let state = "SELECT sync_state FROM pg_stat_replication";
+        while primary.sql("postgres", state).trim() != "sync" {
+            assert!(begun.elapsed() < PATIENCE, "the standby does not follow");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some((primary, standby))
+    }
+
+    fn run(programs: PathBuf, folder: tempfile::TempDir, data: PathBuf, settings: &[&str]) -> Self {
+        let port = free_port();
+        let mut postgres = command(&programs, "postgres");
+        postgres
+            .arg("-D")
+            .arg(&data)
+            .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+            .arg("-k")
+            .arg(folder.path());
+        for setting in settings.iter().chain(&["max_connections=60", "shared_buffers=128MB"]) {
+            postgres.args(["-c", setting]);
+        }
+        let log = std::fs::File::create(folder.path().join("log")).expect("the folder is writable");
+        let process = postgres.stdout(Stdio::null()).stderr(log).spawn().expect("postgres starts");
+        let cluster = Self { programs, folder, data, port, process, databases: AtomicU32::new(0) };
+        let begun = Instant::now();
+        while !cluster.answers() {
+            assert!(begun.elapsed() < PATIENCE, "PostgreSQL does not start: {}", cluster.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        cluster
+    }
+
+    /// The URL of a database.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// The URL of a database on whichever of the two can be written.
+    pub(crate) fn url_of_pair(&self, other: &Self, database: &str) -> String {
+        let (one, two) = (self.port, other.port);
+        format!("postgres://{USER}@127.0.0.1:{one},127.0.0.1:{two}/{database}?sslmode=disable")
+    }
+
+    /// Makes an empty database; gives its name.
+    pub(crate) fn new_database(&self) -> String {
+        let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        name
+    }
+
+    /// Runs a statement by the means of PostgreSQL itself; gives what it answers, without headings.
+    pub(crate) fn sql(&self, database: &str, statement: &str) -> String {
+        let mut psql = command(&self.programs, "psql");
+        psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER]);
+        let output =
+            succeed(psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "-c", statement, database]));
+        String::from_utf8(output.stdout).expect("psql writes UTF-8")
+    }
+
+    /// Kills all its processes at once, as when its machine dies.
+    pub(crate) fn kill(&mut self) {
+        let children = children_of(self.process.id());
+        for pid in std::iter::once(self.process.id()).chain(children) {
+            let kill = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+            kill.expect("kill is there");
+        }
+        self.process.wait().expect("it is our child");
+    }
+
+    /// Makes a primary of a standby.
+    pub(crate) fn promote(&self) {
+        self.sql("postgres", "SELECT pg_promote(true)");
+    }
+
+    fn answers(&self) -> bool {
+        let mut ready = command(&self.programs, "pg_isready");
+        ready.args(["--host", "127.0.0.1", "--port", &self.port.to_string()]);
+        ready.stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let mut stop = command(&self.programs, "pg_ctl");
+        stop.arg("stop").arg("-D").arg(&self.data).args(["-m", "immediate", "-s"]);
+        let _ = stop.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// A folder that is the user's under whom PostgreSQL runs.
+fn own_folder() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("seatmeter-pg-").tempdir().expect("a folder can be made");
+    if is_root() {
+        std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may do that");
+    }
+    folder
+}
+
+fn command(programs: &Path, name: &str) -> Command {
+    let mut command = Command::new(programs.join(name));
+    command.current_dir("/").stdin(Stdio::null()).env("LC_ALL", "C");
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().expect("the program starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        after_name.split_whitespace().nth(1).is_some_and(|ppid| ppid == parent.to_string())
+    })
+    .collect()
+}

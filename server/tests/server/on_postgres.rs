@@ -1,0 +1,249 @@
+//! The store on PostgreSQL: every test of a store once more there, several servers on one database, and the death of the
+//! primary. Where PostgreSQL is not installed they say so and pass.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::{LicenseItem, LocalLicense};
+use seatmeter_protocol::message::*;
+use seatmeter_server::http::Web;
+use seatmeter_server::keyring::Keyring;
+use seatmeter_server::store::{Location, UsageFilter};
+
+use crate::cluster::Cluster;
+use crate::support::*;
+
+/// How often the primary dies; a longer run sets it.
+const FAILOVERS: &str = "SEATMETER_FAILOVERS";
+
+/// What the tests of a store are called, and those that are about SQLite.
+const TESTS: [&str; 5] = ["authorizations::", "usage::", "operation::", "scenarios::every", "store::"];
+const ABOUT_SQLITE: [&str; 2] = ["what_is_no_database_is_refused", "restore::"];
+
+macro_rules! or_skip {
+    ($cluster:expr) => {
+        match $cluster {
+            Some(cluster) => cluster,
+            None => {
+                use std::io::Write;
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "skipped: PostgreSQL (initdb, postgres) is not on this machine"
+                );
+                return;
+            }
+        }
+    };
+}
+
+#[test]
+fn every_test_of_a_store_passes_on_postgresql() {
+    let cluster = or_skip!(Cluster::start(false));
+    let mut tests = Command::new(std::env::current_exe().unwrap());
+    tests.args(TESTS).args(ABOUT_SQLITE.iter().flat_map(|name| ["--skip", *name]));
+    let output = tests.env(POSTGRES, cluster.url("DB")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let passed = text
+        .split_once("test result: ok. ")
+        .and_then(|(_, rest)| rest.split(' ').next()?.parse::<u32>().ok());
+    assert!(passed.is_some_and(|passed| passed > 30), "{text}");
+}
+
+/// A server on this database.
+fn server_on(url: &str) -> TestServer {
+    let location = Location::Url(url.to_owned());
+    let store = location.open().unwrap().store;
+    TestServer::start(
+        tempfile::tempdir().unwrap(),
+        location,
+        store,
+        Keyring::new(server_key(), vec![]),
+        |web| Web { open_to_loopback: true, ..web },
+    )
+}
+
+fn devices_item(quota: u64) -> LicenseItem {
+    LicenseItem::new("devices", ChargeWay::ClientDevice, quota, START, EXPIRY)
+}
+
+#[test]
+fn racing_servers_never_grant_more_than_there_is_and_add_up_what_each_is_told() {
+    let cluster = or_skip!(Cluster::start(false));
+    let url = cluster.url(&cluster.new_database());
+    let servers = [server_on(&url), server_on(&url), server_on(&url)];
+    servers[0].import(&license_file("acme", vec![devices_item(10)]), Some(CODE)).unwrap();
+    servers[1].import(&license_file("other", vec![item("instances", 100)]), Some("OTHER-CODE")).unwrap();
+    let granted: usize = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..60)
+            .map(|n: usize| {
+                let server = &servers[n % servers.len()];
+                scope.spawn(move || usize::from(server.authorize(&request(&id(), 1)).is_ok()))
+            })
+            .collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).sum()
+    });
+    assert_eq!(granted, 11, "ten and their grace of one");
+    // Each device tells a server after the other about the same segment: what is kept is the maximum.
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            let servers = &servers;
+            scope.spawn(move || {
+                let device = id();
+                let asked =
+                    AuthorizationRequest { handshake_code: "OTHER-CODE".into(), ..request(&device, 2) };
+                let license = servers[0].authorize(&asked).unwrap();
+                let segment_id = id();
+                for total in 1..=9_u64 {
+                    let server = &servers[usize::try_from(total).unwrap() % servers.len()];
+                    let sent = segment(&segment_id, &license.license_id, vec![scans(10_000_000, 2, total)]);
+                    assert_eq!(server.report(&report(&device, vec![sent])).recorded.len(), 1);
+                }
+            });
+        }
+    });
+    assert_eq!(servers[2].number("SELECT used FROM item_used WHERE item_id = 'instances'"), 12 * 9);
+    assert_eq!(servers[2].number("SELECT active FROM slot_sum WHERE item_id = 'instances'"), 12 * 2);
+}
+
+/// What the devices of the failover test know by themselves.
+#[derive(Default)]
+struct Witness {
+    /// By device: performed, and acknowledged by a server.
+    scans: BTreeMap<String, (u64, u64)>,
+    /// Devices that were granted a seat.
+    granted: Vec<String>,
+}
+
+const REPORTERS: usize = 8;
+
+#[test]
+fn no_acknowledged_work_is_lost_when_the_primary_dies() {
+    let rounds = std::env::var(FAILOVERS).map_or(1, |text| text.parse().unwrap());
+    for round in 1..=rounds {
+        fail_over(or_skip!(Cluster::start_pair()));
+        if rounds > 1 {
+            use std::io::Write;
+            writeln!(std::io::stderr(), "failover {round} of {rounds}: nothing lost, nothing doubled")
+                .unwrap();
+        }
+    }
+}
+
+fn fail_over((mut primary, standby): (Cluster, Cluster)) {
+    let database = primary.new_database();
+    let url = primary.url_of_pair(&standby, &database);
+    let servers = [server_on(&url), server_on(&url)];
+    let items = vec![devices_item(20), LicenseItem { products: 2, ..item("instances", 100) }];
+    servers[0].import(&license_file("acme", items), Some(CODE)).unwrap();
+    let (stop, witness) = (AtomicBool::new(false), Mutex::new(Witness::default()));
+    std::thread::scope(|scope| {
+        for n in 0..REPORTERS {
+            let (servers, stop, witness) = (&servers, &stop, &witness);
+            let license = authorized(&servers[n % 2]);
+            scope.spawn(move || report_until(stop, servers, &license, witness));
+        }
+        for n in 0..2 {
+            let (server, stop, witness) = (&servers[n], &stop, &witness);
+            scope.spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    let (device, mut asked) = (id(), request(&id(), 1));
+                    asked.device.uuid.clone_from(&device);
+                    asked.charge_way = Some(ChargeWay::ClientDevice);
+                    asked.products = 1;
+                    match server.authorize(&asked) {
+                        Ok(_) => witness.lock().unwrap().granted.push(device),
+                        Err(_) => std::thread::sleep(Duration::from_millis(20)),
+                    }
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(400));
+        let before =
+            witness.lock().unwrap().scans.values().map(|(_, acknowledged)| acknowledged).sum::<u64>();
+        primary.kill();
+        standby.promote();
+        let begun = Instant::now();
+        loop {
+            let now =
+                witness.lock().unwrap().scans.values().map(|(_, acknowledged)| acknowledged).sum::<u64>();
+            if now > before + 200 {
+                break;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "the servers do not come back: {before}, {now}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    judge(&Location::Url(standby.url(&database)), &witness.into_inner().unwrap());
+}
+
+/// A device that may work under the item with instances.
+fn authorized(server: &TestServer) -> LocalLicense {
+    let asked = AuthorizationRequest {
+        charge_way: Some(ChargeWay::ConcurrentInstance),
+        products: 2,
+        ..request(&id(), 1)
+    };
+    server.authorize(&asked).unwrap()
+}
+
+/// One device: performs a scan, tells a server, goes on whether it is answered or not; at the end until it is.
+fn report_until(
+    stop: &AtomicBool,
+    servers: &[TestServer; 2],
+    license: &LocalLicense,
+    witness: &Mutex<Witness>,
+) {
+    let (device, segment_id) = (license.device_uuid.clone(), id());
+    let mut performed = 0;
+    for turn in 0.. {
+        performed += 1;
+        witness.lock().unwrap().scans.entry(device.clone()).or_default().0 = performed;
+        let is_last = stop.load(Ordering::SeqCst);
+        let sent = segment(&segment_id, &license.license_id, vec![scans(10_000_000, 2, performed)]);
+        let answer = servers[turn % 2].try_report(&report(&device, vec![sent]));
+        let is_recorded = answer.is_ok_and(|answer| answer.recorded.len() == 1);
+        if is_recorded {
+            witness.lock().unwrap().scans.entry(device.clone()).or_default().1 = performed;
+        } else {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if is_last && is_recorded {
+            return;
+        }
+    }
+}
+
+/// Compares the database with what the devices know.
+fn judge(location: &Location, witness: &Witness) {
+    let mut billed: BTreeMap<String, u128> = BTreeMap::new();
+    let add = |row: seatmeter_server::store::UsageRow| {
+        *billed.entry(row.device_uuid).or_default() += row.total;
+        Ok(())
+    };
+    location.read_usage().unwrap().for_each(UsageFilter::ALL, add).unwrap();
+    assert_eq!(witness.scans.len(), REPORTERS);
+    for (device, (performed, acknowledged)) in &witness.scans {
+        assert_eq!(performed, acknowledged, "the last report of each was acknowledged");
+        assert_eq!(billed.get(device), Some(&u128::from(*performed)), "billed is what was performed");
+    }
+    let all: u64 = witness.scans.values().map(|(performed, _)| performed).sum();
+    assert_eq!(number(location, "SELECT used FROM item_used WHERE item_id = 'instances'"), all);
+    assert_eq!(number(location, "SELECT active FROM slot_sum WHERE item_id = 'instances'"), REPORTERS as u64);
+    let held = number(location, "SELECT seats FROM item_held WHERE item_id = 'devices'");
+    assert_eq!(held, number(location, "SELECT count(*) FROM seat_holder WHERE item_id = 'devices'"));
+    assert!(held <= 22, "twenty and their grace of two");
+    assert!(u64::try_from(witness.granted.len()).unwrap() <= held, "who was granted a seat has it");
+    for device in &witness.granted {
+        let known = format!("SELECT count(*) FROM seat_holder WHERE holder = '{device}'");
+        assert_eq!(number(location, &known), 1);
+    }
+}
