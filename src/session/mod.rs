@@ -62,8 +62,8 @@ pub struct Session {
     licensed: Published<Licensed>,
     /// Rounds of the keeper that failed one after the other.
     failures: AtomicU32,
-    /// The epoch that the server has named then, until a report has taken notice.
-    granted_epoch: Mutex<String>,
+    /// The epoch that the server has named with its last grant or refusal, until a report has taken notice.
+    heard_epoch: Mutex<String>,
     contact: Mutex<Contact>,
     /// This process's place among those that work under the item.
     users: Mutex<Option<Users>>,
@@ -99,7 +99,7 @@ impl Session {
             all_parameters: Mutex::default(),
             licensed: Published::absent(),
             failures: AtomicU32::new(0),
-            granted_epoch: Mutex::default(),
+            heard_epoch: Mutex::default(),
             contact: Mutex::default(),
             users: Mutex::default(),
         };
@@ -156,6 +156,8 @@ impl Session {
         }
         let deadline = Deadline::after(self.world.clock, bound);
         let outcome = self.renew(deadline, has_enough);
+        // At once: a program that begins before the first round of this one's keeper goes by the server's time, too.
+        self.world.clock.keep();
         if outcome.as_ref().is_err_and(|e| e.code != ErrorCode::FAILED_TO_REACH_SERVER) {
             // Whatever the server thinks of going on, what was counted so far is its. If that fails, too, then the
             // refusal is what the caller has to hear of.
@@ -261,6 +263,7 @@ impl Session {
             urls: &parameters.servers,
             known_key,
             answered: Mutex::default(),
+            epoch: Mutex::default(),
         }
     }
 

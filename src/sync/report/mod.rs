@@ -58,7 +58,7 @@ pub struct Reporting<'a> {
     pub folder: &'a Path,
     /// The key of the server under whose grants they were counted.
     pub key: &'a PublicKey,
-    /// The epoch that the server has named with its latest grant, or empty.
+    /// The epoch that the server has named with its latest grant or refusal, or empty.
     pub epoch: &'a str,
     /// Reads what the device holds from the server, for one that was restored from before it gave that.
     pub held: &'a dyn Fn() -> Option<Signed>,

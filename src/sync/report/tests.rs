@@ -39,6 +39,7 @@ impl Bench {
             urls: &urls,
             known_key: None,
             answered: parking_lot::Mutex::default(),
+            epoch: parking_lot::Mutex::default(),
         };
         let deadline = Deadline::after(&clock, Duration::from_secs(10));
         report(&Reporting {
