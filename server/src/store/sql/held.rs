@@ -10,12 +10,12 @@ use seatmeter_protocol::message::DeviceFacts;
 
 use super::{Sql, account, activity, holders, strict, values};
 use crate::error::Error;
-use crate::policy::clone::{self, Shown};
+use crate::policy::clone::{self, Before, Shown};
 use crate::policy::holders::Hold;
 use crate::policy::strict_allowance::Allowance;
 use crate::store::Authorization;
 
-/// Sees whether the device goes on from where it was; gives the parent of its next licence.
+/// Sees whether the device goes on from where it was; gives the parent of its next licence, empty when it shows none.
 pub(super) fn follow_history(sql: &dyn Sql, request: &Authorization, epoch: &str) -> Result<String, Error> {
     let (uuid, scope) = (&request.device.uuid, &request.scope);
     if let Some(held) = &request.held {
@@ -24,23 +24,31 @@ pub(super) fn follow_history(sql: &dyn Sql, request: &Authorization, epoch: &str
     if scope.is_empty() {
         return Ok(String::new());
     }
-    let before: Option<String> = sql.value(
-        "SELECT shown_license FROM device_history WHERE device_uuid = ?1 AND scope = ?2",
+    let Some(held) = &request.held else { return Ok(String::new()) };
+    let found = sql.row(
+        "SELECT shown_license, shown_issued_at, epoch FROM device_history WHERE device_uuid = ?1 AND scope = ?2",
         values![uuid, scope],
     )?;
-    let shown = request.held.as_ref().map(|held| Shown {
-        generation: &held.generation,
-        parent: &held.parent,
-        of_this_life: held.epoch == epoch,
+    let before: Option<(String, u64, String)> =
+        found.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?, row.take(2)?))).transpose()?;
+    let before = before.as_ref().map(|(generation, issued_at, life)| Before {
+        generation,
+        issued_at: *issued_at,
+        of_this_life: life == epoch,
     });
-    clone::goes_on(shown, before.as_deref())?;
-    let Some(shown) = shown else { return Ok(before.unwrap_or_default()) };
-    sql.execute(
-        "INSERT INTO device_history (device_uuid, scope, shown_license) VALUES (?1, ?2, ?3)
-         ON CONFLICT (device_uuid, scope) DO UPDATE SET shown_license = excluded.shown_license",
-        values![uuid, scope, shown.generation],
-    )?;
-    Ok(shown.generation.to_owned())
+    let LocalLicense { generation, parent, issued_at, .. } = held;
+    let shown = Shown { generation, parent, issued_at: *issued_at, of_this_life: held.epoch == epoch };
+    if clone::goes_on(shown, before)? {
+        sql.execute(
+            "INSERT INTO device_history (device_uuid, scope, shown_license, shown_issued_at, epoch)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (device_uuid, scope) DO UPDATE
+                SET shown_license = excluded.shown_license, shown_issued_at = excluded.shown_issued_at,
+                    epoch = excluded.epoch",
+            values![uuid, scope, generation, *issued_at, &held.epoch],
+        )?;
+    }
+    Ok(generation.clone())
 }
 
 /// Remembers a licence that this server has signed, where it was forgotten. One from an item that is not here any
