@@ -29,8 +29,9 @@ pub(crate) fn look(world: &mut World) -> Check {
         let model = &net.server.model;
         sums_are_sums(&net.server.store, &world.books, model)?;
         holders_are_those_of_the_model(&net.server.store, model, world.time.now())?;
-        strict_is_never_exceeded(world, model)?;
+        strict_is_never_exceeded(world, &net)?;
     }
+    what_is_given_back_is_gone(world);
     acknowledged_was_billed(world)?;
     time_never_goes_back(world)
 }
@@ -101,29 +102,54 @@ fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -
     if !is_same {
         return Err(format!("seats are held by {stored:?}, and should be by {alive:?}"));
     }
-    let held: u64 = alive.values().map(|hold| hold.seats).sum();
-    let most = model.limit(model.item.quota);
-    // What a restored server had forgotten comes back beyond the quota.
-    if model.restores == 0 && held > most {
-        return Err(format!("{held} seats are held of {most}"));
+    let most = model.limit(model.item.quota).max(model.brought_back.seats);
+    if model.held(at) > most {
+        return Err(format!("{} seats are held of {most}", model.held(at)));
     }
     Ok(())
 }
 
-/// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device offline too.
-fn strict_is_never_exceeded(world: &World, model: &Model) -> Check {
-    // What a restored server has forgotten it may have given to others meanwhile.
-    if !model.item.strict || model.restores > 0 {
+/// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device offline too. A restored
+/// server may give once more what it has forgotten: then each device still performs no more than it was ever allowed.
+fn strict_is_never_exceeded(world: &World, net: &crate::net::Net) -> Check {
+    let model = &net.server.model;
+    if !model.item.strict {
         return Ok(());
     }
-    let most = model.limit(model.item.quota);
-    let scans = world.performed.iter().filter(|((_, counter), _)| counter.1 == 1);
-    let performed: u64 = scans.map(|(_, n)| n).sum();
+    let limit = model.limit(model.item.quota);
     let allowed = world.books.allowed();
-    if performed > most || allowed > most {
-        return Err(format!("{performed} are performed and {allowed} allowed of {most}, which are strict"));
+    let most = limit.max(model.brought_back.allowed);
+    if allowed > most {
+        return Err(format!("{allowed} are allowed of {most}, which are strict"));
+    }
+    let mut performed: BTreeMap<usize, u64> = BTreeMap::new();
+    for ((family, counter), n) in &world.performed {
+        *performed.entry(*family).or_default() += if counter.1 == 1 { *n } else { 0 };
+    }
+    for (family, performed) in &performed {
+        let own = net.server.promised.iter().filter(|(uuid, _)| net.family_of(uuid) == Some(*family));
+        let promised: u64 = own.map(|(_, promised)| promised).sum();
+        if *performed > promised {
+            return Err(format!(
+                "machine {family} has performed {performed} of {promised} that it was allowed"
+            ));
+        }
+    }
+    let performed: u64 = performed.values().sum();
+    if model.restores == 0 && performed > limit {
+        return Err(format!("{performed} are performed of {limit}, which are strict"));
     }
     Ok(())
+}
+
+/// What was brought back beyond the limit may not come a second time.
+fn what_is_given_back_is_gone(world: &World) {
+    let mut net = world.net.lock();
+    let (at, allowed) = (world.time.now(), world.books.allowed());
+    let model = &mut net.server.model;
+    let held = model.held(at);
+    let beyond = &mut model.brought_back;
+    (beyond.seats, beyond.allowed) = (beyond.seats.min(held), beyond.allowed.min(allowed));
 }
 
 /// acknowledged ≤ billed, on every machine that has told this server everything since it was restored.
@@ -211,20 +237,7 @@ pub(crate) fn converged(world: &World) -> Check {
     let days: std::collections::BTreeSet<u32> =
         world.performed.keys().map(|(_, counter)| counter.0 / 480).collect();
     let is_remembered = model.restores == 0 || days.len() < REMEMBERED_DAYS;
-    let at = world.time.now();
-    // Who is refused hears of no new epoch, and has nothing to say but what the server of before knew.
-    let hears_nothing = |family: usize| {
-        let mut devices = net.owners.iter().filter(|(_, owner)| net.families[**owner] == family);
-        model.restores > 0
-            && devices.any(|(uuid, _)| {
-                let x = model.seats.get(uuid).copied().unwrap_or(1);
-                model.verdict(&world.books, uuid, x, at, false).refuses()
-            })
-    };
     for (key, performed) in world.performed.iter().filter(|_| is_remembered) {
-        if hears_nothing(key.0) {
-            continue;
-        }
         let told = told.get(key).copied().unwrap_or(0);
         if told != *performed {
             let (family, counter) = key;

@@ -35,6 +35,15 @@ pub(crate) struct Model {
     pub(crate) restores: u32,
     /// Until when a restored server is careful.
     pub(crate) careful_until: u64,
+    /// Seats and allowances beyond the limit, which a restored server had forgotten and devices have shown.
+    pub(crate) brought_back: Beyond,
+}
+
+/// What there may be at most: the limit, or what was brought back beyond it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beyond {
+    pub(crate) seats: u64,
+    pub(crate) allowed: u64,
 }
 
 /// What may be answered to a request.
@@ -74,6 +83,7 @@ impl Model {
             seats: BTreeMap::new(),
             restores: 0,
             careful_until: 0,
+            brought_back: Beyond::default(),
         }
     }
 
@@ -116,16 +126,38 @@ impl Model {
     }
 
     /// A device shows a licence: a server that was restored takes its word for what it has forgotten.
-    pub(crate) fn see(&mut self, held: &LocalLicense) {
+    pub(crate) fn see(&mut self, held: &LocalLicense, at: u64) {
         let known = self.serials.get(&held.device_uuid).copied().unwrap_or(0);
         if held.serial <= known {
             return;
         }
         self.serials.insert(held.device_uuid.clone(), held.serial);
+        self.seats.entry(held.device_uuid.clone()).or_insert(held.seats.max(1));
         let own = self.holds.get(&held.device_uuid);
         if self.is_by_window() && own.is_none_or(|own| own.until < held.valid_until) {
             self.holds.insert(held.device_uuid.clone(), Hold { seats: 1, until: held.valid_until });
+            // Who holds more than there are was forgotten, and the seats were given to others meanwhile.
+            if self.restores > 0 {
+                self.brought_back.seats = self.brought_back.seats.max(self.held(at));
+            }
         }
+    }
+
+    /// Seats that are held now.
+    pub(crate) fn held(&self, at: u64) -> u64 {
+        self.alive(at).values().map(|hold| hold.seats).sum()
+    }
+
+    /// The same for what a device shows that it is allowed.
+    pub(crate) fn see_allowance(&mut self, held: &LocalLicense, books: &Books) {
+        if self.restores == 0 {
+            return;
+        }
+        let shown = held.allowances.iter().filter(|allowance| allowance.module == 0);
+        let shown = shown.map(|allowance| allowance.allowed).max().unwrap_or(0);
+        let known = books.allowances.get(&held.device_uuid).map_or(0, |(allowed, _)| *allowed);
+        let allowed = books.allowed() + shown.saturating_sub(known);
+        self.brought_back.allowed = self.brought_back.allowed.max(allowed);
     }
 
     fn window_ends(&self, at: u64) -> u64 {
@@ -192,8 +224,7 @@ impl Model {
         }
         let (hold, why) = self.by_charge_way(books, device, u64::from(x), at, &mut must);
         let mut may = Vec::new();
-        // Known, in docs/reliability.md: a late letter from before a restore makes a copy of who has gone on since.
-        if is_copied || self.restores > 0 {
+        if is_copied {
             may.push(ErrorCode::DEVICE_CLONED);
         }
         if at < self.careful_until {

@@ -45,6 +45,8 @@ pub(crate) struct Server {
     issues: u64,
     /// What a restored server could not book: by device, segment and counter.
     pub(crate) unbooked: BTreeMap<(String, String, Counter), u64>,
+    /// The most that each device was ever allowed under a strict item: what a restored server forgets of it, too.
+    pub(crate) promised: BTreeMap<String, u64>,
 }
 
 impl Server {
@@ -64,6 +66,7 @@ impl Server {
             backup: None,
             issues: 0,
             unbooked: BTreeMap::new(),
+            promised: BTreeMap::new(),
         };
         server.import();
         server
@@ -168,17 +171,19 @@ impl Server {
         let at = self.time.now();
         let before = self.model.clone();
         let held: Option<LocalLicense> = request.held_license.as_ref().and_then(|held| held.peek().ok());
+        let books = Books::of(&self.store);
         if let Some(held) = held.filter(|held| held.device_uuid == request.device.uuid) {
-            self.model.see(&held);
+            self.model.see(&held, at);
+            self.model.see_allowance(&held, &books);
         }
         self.model.asks(&request.device.uuid, request.seats);
-        let books = Books::of(&self.store);
         let verdict = self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
         let outcome = now(self.licensing.authorize(request.clone()));
         match &outcome {
             Ok(answer) => {
                 let granted: LocalLicense = answer.local_license.peek().map_err(|e| e.to_string())?;
                 self.model.granted(&verdict, &granted, at)?;
+                self.promise(&granted);
             }
             Err(Error::Refused(refusal)) => {
                 verdict.allows(refusal.code)?;
@@ -196,7 +201,8 @@ impl Server {
         for segment in &report.segments {
             let held: Option<LocalLicense> = segment.local_license.as_ref().and_then(|held| held.peek().ok());
             if let Some(held) = held.filter(|held| held.device_uuid == report.device.uuid) {
-                self.model.see(&held);
+                self.model.see(&held, at);
+                self.model.see_allowance(&held, &Books::of(&self.store));
             }
         }
         let outcome = now(self.licensing.record(report.clone()));
@@ -213,6 +219,13 @@ impl Server {
             Err(other) => return Err(format!("the server fails at a report: {other}")),
         }
         Ok(outcome)
+    }
+
+    fn promise(&mut self, granted: &LocalLicense) {
+        for allowance in &granted.allowances {
+            let promised = self.promised.entry(granted.device_uuid.clone()).or_default();
+            *promised = allowance.allowed.max(*promised);
+        }
     }
 
     fn note_unbooked(&mut self, report: &UsageReport, answer: &UsageAnswer) {
