@@ -15,7 +15,7 @@
 //! | nothing | anything | fine; the new licence has no parent: with it the device begins anew |
 //! | one from another life of the data | anything | fine: this server was restored from a backup since |
 //! | L | nothing, one from another life, L, or the parent of L | fine |
-//! | L, which has no parent | one that was granted earlier | fine: the device had given it back, or lost it |
+//! | L, which has no parent | one with a lower serial | fine: the device had given that one back, or lost it |
 //! | L | anything else | -20151 |
 //!
 //! What is shown is what counts as shown before from then on, with one exception: a licence from another life does not
@@ -34,8 +34,8 @@ pub struct Shown<'a> {
     pub generation: &'a str,
     /// The generation that was shown for it, or empty.
     pub parent: &'a str,
-    /// When it was granted, Unix seconds.
-    pub issued_at: u64,
+    /// Its serial.
+    pub serial: u32,
     /// Whether it was granted in this life of the server's data.
     pub of_this_life: bool,
 }
@@ -45,8 +45,8 @@ pub struct Shown<'a> {
 pub struct Before<'a> {
     /// Its generation.
     pub generation: &'a str,
-    /// When it was granted, Unix seconds.
-    pub issued_at: u64,
+    /// Its serial.
+    pub serial: u32,
     /// Whether it was granted in this life of the server's data.
     pub of_this_life: bool,
 }
@@ -61,7 +61,7 @@ pub fn goes_on(shown: Shown<'_>, before: Option<Before<'_>>) -> Result<bool, Ref
     if !shown.of_this_life {
         return Ok(has_bug("history: set back by another life"));
     }
-    let has_begun_anew = shown.parent.is_empty() && shown.issued_at > before.issued_at;
+    let has_begun_anew = shown.parent.is_empty() && shown.serial > before.serial;
     if shown.generation == before.generation || shown.parent == before.generation || has_begun_anew {
         return Ok(true);
     }
@@ -76,15 +76,12 @@ pub fn goes_on(shown: Shown<'_>, before: Option<Before<'_>>) -> Result<bool, Ref
 mod tests {
     use super::*;
 
-    /// What is shown and what was shown before: generation, parent, when it was granted, and whether in this life.
-    fn outcome(shown: (&str, &str, u64, bool), before: Option<(&str, u64, bool)>) -> Option<bool> {
-        let (generation, parent, issued_at, of_this_life) = shown;
-        let shown = Shown { generation, parent, issued_at, of_this_life };
-        let before = before.map(|(generation, issued_at, of_this_life)| Before {
-            generation,
-            issued_at,
-            of_this_life,
-        });
+    /// What is shown and what was shown before: generation, parent, serial, and whether in this life.
+    fn outcome(shown: (&str, &str, u32, bool), before: Option<(&str, u32, bool)>) -> Option<bool> {
+        let (generation, parent, serial, of_this_life) = shown;
+        let shown = Shown { generation, parent, serial, of_this_life };
+        let before =
+            before.map(|(generation, serial, of_this_life)| Before { generation, serial, of_this_life });
         goes_on(shown, before).ok()
     }
 

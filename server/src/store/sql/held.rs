@@ -26,26 +26,26 @@ pub(super) fn follow_history(sql: &dyn Sql, request: &Authorization, epoch: &str
     }
     let Some(held) = &request.held else { return Ok(String::new()) };
     let found = sql.row(
-        "SELECT shown_license, shown_issued_at, epoch FROM device_history WHERE device_uuid = ?1 AND scope = ?2",
+        "SELECT shown_license, shown_serial, epoch FROM device_history WHERE device_uuid = ?1 AND scope = ?2",
         values![uuid, scope],
     )?;
-    let before: Option<(String, u64, String)> =
+    let before: Option<(String, u32, String)> =
         found.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?, row.take(2)?))).transpose()?;
-    let before = before.as_ref().map(|(generation, issued_at, life)| Before {
+    let before = before.as_ref().map(|(generation, serial, life)| Before {
         generation,
-        issued_at: *issued_at,
+        serial: *serial,
         of_this_life: life == epoch,
     });
-    let LocalLicense { generation, parent, issued_at, .. } = held;
-    let shown = Shown { generation, parent, issued_at: *issued_at, of_this_life: held.epoch == epoch };
+    let LocalLicense { generation, parent, serial, .. } = held;
+    let shown = Shown { generation, parent, serial: *serial, of_this_life: held.epoch == epoch };
     if clone::goes_on(shown, before)? {
         sql.execute(
-            "INSERT INTO device_history (device_uuid, scope, shown_license, shown_issued_at, epoch)
+            "INSERT INTO device_history (device_uuid, scope, shown_license, shown_serial, epoch)
              VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (device_uuid, scope) DO UPDATE
-                SET shown_license = excluded.shown_license, shown_issued_at = excluded.shown_issued_at,
+                SET shown_license = excluded.shown_license, shown_serial = excluded.shown_serial,
                     epoch = excluded.epoch",
-            values![uuid, scope, generation, *issued_at, &held.epoch],
+            values![uuid, scope, generation, *serial, &held.epoch],
         )?;
     }
     Ok(generation.clone())
