@@ -37,7 +37,7 @@ fn decide(sql: &dyn Sql, request: &Authorization, epoch: &str) -> Result<Decisio
     }
     access::may_use(&request.validation, &code.validation)?;
     let holder = holder_name(&request.claim, &request.device.uuid);
-    let parent = held::follow_history(sql, request, epoch)?;
+    let parent = held::follow_history(sql, request, &holder, epoch)?;
     let mut candidates = candidates(sql, request, &code.name, &holder)?;
     careful(sql, &request.claim, request.held.as_ref(), &mut candidates)?;
     let grant = policy::decide(&request.claim, &candidates, code.order)

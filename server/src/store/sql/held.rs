@@ -16,10 +16,17 @@ use crate::policy::strict_allowance::Allowance;
 use crate::store::Authorization;
 
 /// Sees whether the device goes on from where it was; gives the parent of its next licence, empty when it shows none.
-pub(super) fn follow_history(sql: &dyn Sql, request: &Authorization, epoch: &str) -> Result<String, Error> {
+/// `holder` is the name under which the device holds seats.
+pub(super) fn follow_history(
+    sql: &dyn Sql,
+    request: &Authorization,
+    holder: &str,
+    epoch: &str,
+) -> Result<String, Error> {
     let (uuid, scope) = (&request.device.uuid, &request.scope);
     if let Some(held) = &request.held {
-        remember(sql, held, &request.device)?;
+        remember_as(sql, held, &request.device, holder)?;
+        take_name(sql, held, holder)?;
     }
     if scope.is_empty() {
         return Ok(String::new());
@@ -54,6 +61,10 @@ pub(super) fn follow_history(sql: &dyn Sql, request: &Authorization, epoch: &str
 /// Remembers a licence that this server has signed, where it was forgotten. One from an item that is not here any
 /// more cannot be.
 pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts) -> Result<(), Error> {
+    remember_as(sql, held, device, &held.device_uuid)
+}
+
+fn remember_as(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts, holder: &str) -> Result<(), Error> {
     let known: Option<u32> = sql.value(
         "SELECT serial FROM local_license WHERE item_id = ?1 AND license_id = ?2",
         values![&held.item_id, &held.license_id],
@@ -80,7 +91,7 @@ pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts)
     sql.execute(
         "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, seats_asked, seats,
                                     issued_at, valid_until, holder)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?3)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
          ON CONFLICT (item_id, license_id) DO UPDATE
             SET serial = excluded.serial, seats = excluded.seats, issued_at = excluded.issued_at,
                 valid_until = excluded.valid_until",
@@ -92,20 +103,40 @@ pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts)
             held.serial,
             held.seats,
             held.issued_at,
-            held.valid_until
+            held.valid_until,
+            holder
         ],
     )?;
-    hold_again(sql, held)
+    hold_again(sql, held, holder)
+}
+
+/// A report has no origin of a website: what was remembered by one is held under the bare UUID, until the device says
+/// under which name it holds seats.
+fn take_name(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Error> {
+    let (item_id, uuid) = (&held.item_id, &held.device_uuid);
+    if holder == uuid {
+        return Ok(());
+    }
+    let Some(nameless) = holders::own(sql, item_id, uuid)? else { return Ok(()) };
+    holders::release_holder(sql, item_id, uuid)?;
+    sql.execute(
+        "UPDATE local_license SET holder = ?3 WHERE item_id = ?1 AND device_uuid = ?2 AND holder = ?2",
+        values![item_id, uuid, holder],
+    )?;
+    if holders::own(sql, item_id, holder)?.is_none_or(|own| own.until < nameless.until) {
+        holders::hold(sql, item_id, holder, uuid, nameless)?;
+    }
+    Ok(())
 }
 
 /// What the device holds by a licence that was forgotten.
-fn hold_again(sql: &dyn Sql, held: &LocalLicense) -> Result<(), Error> {
+fn hold_again(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Error> {
     let (item_id, uuid) = (&held.item_id, &held.device_uuid);
     match held.charge_way {
         ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server => {
-            let own = holders::own(sql, item_id, uuid)?;
+            let own = holders::own(sql, item_id, holder)?;
             if own.is_none_or(|own| own.until < held.valid_until) {
-                holders::hold(sql, item_id, uuid, uuid, Hold { seats: 1, until: held.valid_until })?;
+                holders::hold(sql, item_id, holder, uuid, Hold { seats: 1, until: held.valid_until })?;
             }
         }
         ChargeWay::ConcurrentInstance => {
