@@ -292,6 +292,22 @@ fn a_restored_server_is_told_everything_again() {
 }
 
 #[test]
+fn a_device_that_was_cut_off_in_its_first_report_hears_of_a_restore_all_the_same() {
+    let bench = Bench::new([Step::RecordAll, Step::Silence]);
+    bench.transport.begin_epoch("first");
+    for _ in 0..300 {
+        count_and_die(&bench, 1);
+    }
+    assert!(bench.report().is_err(), "of two requests the second is not answered");
+    bench.transport.begin_epoch("second");
+    for _ in 0..3 {
+        bench.transport.then(Step::RecordAll);
+    }
+    bench.report().unwrap();
+    assert_eq!(bench.transport.billed(), 300);
+}
+
+#[test]
 fn a_device_with_nothing_new_hears_of_the_restore_with_its_next_grant() {
     let bench = Bench::new([Step::RecordAll]);
     bench.transport.begin_epoch("first");
