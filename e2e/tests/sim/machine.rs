@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use seatmeter::clock::{Clock, DeviceClock};
 use seatmeter::environment::Environment;
 use seatmeter::error::Result;
-use seatmeter::parameters::{Parameters, RawParameters};
+use seatmeter::parameters::{Parameters, RawParameters, Settings};
 use seatmeter::session::{FIRST_CONTACT_BOUND, Session, World};
 use seatmeter::state::{FramedFile, Kind, StateDirectory};
 use seatmeter::usage::{SEGMENT_ENDING, Segment, SlotEntries, power_cut};
-use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::charge_way::DeploymentType;
 
 use crate::books::Counter;
-use crate::net::Wire;
+use crate::net::{MAIN, STANDBY, Wire};
+use crate::plan::Plan;
 use crate::server::CODE;
 use crate::time::MachineClock;
 
@@ -59,26 +60,24 @@ impl Program {
 }
 
 impl Machine {
-    pub(crate) fn new(
-        folder: &Path,
-        clock: &'static MachineClock,
-        wire: Wire,
-        way: ChargeWay,
-        x: u32,
-    ) -> Self {
+    pub(crate) fn new(folder: &Path, clock: &'static MachineClock, wire: Wire, plan: &Plan) -> Self {
         let number = wire.machine;
+        let item = &plan.item;
+        let settings = Settings { website_domain: plan.websites[number].into(), ..Settings::default() };
         let (folder, disk) =
             (folder.join(format!("machine-{number}")), folder.join(format!("disk-{number}")));
         fs::create_dir_all(&disk).expect("there is room");
         let raw = RawParameters {
-            main_server: "http://main".into(),
+            main_server: MAIN.into(),
+            standby_server: STANDBY.into(),
             handshake_code: CODE.into(),
-            deployment_type: 1,
-            charge_way: way.number(),
+            deployment_type: number_of(item.deployment_types[0]),
+            charge_way: item.charge_way.number(),
             uuid_generation_method: 1,
             max_buffer_days: 7,
-            max_concurrent_instance_count: i32::try_from(x).unwrap_or(1),
+            max_concurrent_instance_count: i32::try_from(plan.seats[number]).unwrap_or(1),
             products: 0xffff,
+            settings,
             ..RawParameters::default()
         };
         let parameters = Parameters::understand(&raw, &Environment::default()).expect("they make sense");
@@ -195,6 +194,11 @@ impl Machine {
         }
         counted
     }
+}
+
+fn number_of(deployment: DeploymentType) -> i32 {
+    let found = DeploymentType::ALL.iter().find(|(kind, _)| *kind == deployment);
+    found.expect("all are listed").1
 }
 
 fn list(folder: &Path) -> Vec<PathBuf> {

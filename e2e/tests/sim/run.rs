@@ -75,8 +75,7 @@ fn converge(world: &mut World, seed: u64) -> Check {
     quiet(world, if was_restored { RENEWS_MS } else { 0 });
     {
         let mut net = world.net.lock();
-        net.server.is_up = true;
-        net.is_unplugged.fill(false);
+        net.heal();
         net.deliver();
     }
     world.look()?;
@@ -129,10 +128,11 @@ pub(crate) fn shrink(plan: &Plan, first: Violation, bug: Option<&'static str>) -
 /// The violation in words, with the line that repeats it.
 pub(crate) fn tell(plan: &Plan, violation: &Violation) -> String {
     let mut text = format!(
-        "SEATMETER_SIM_SEED={} make sim\n  item: {}\n  seats asked for: {:?}\n",
+        "SEATMETER_SIM_SEED={} make sim\n  item: {}\n  seats asked for: {:?}, for {:?}\n",
         plan.seed,
         serde_json::to_string(&plan.item).unwrap_or_default(),
-        plan.seats
+        plan.seats,
+        plan.websites
     );
     for step in &plan.steps {
         text.push_str(&format!("  {step} (harm to {} % of the requests)\n", step.weather.harm));

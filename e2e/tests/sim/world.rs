@@ -57,7 +57,7 @@ impl World {
         let net = Arc::new(Mutex::new(Net::new(server, time.clone())));
         let machine = |number: usize| {
             let wire = Wire { net: Arc::downgrade(&net), machine: number };
-            Machine::new(folder.path(), time.machine(), wire, plan.item.charge_way, plan.seats[number])
+            Machine::new(folder.path(), time.machine(), wire, plan)
         };
         let machines = (0..MACHINES).map(machine).collect();
         Self {
@@ -169,12 +169,17 @@ impl World {
         net.is_touched = true;
         match what {
             What::Unplug(m) => net.is_unplugged[m] ^= true,
+            What::LoseMain(m) => net.has_lost_main[m] ^= true,
             What::ServerDown => net.server.is_up ^= true,
+            What::StandbyDown => net.is_standby_up ^= true,
+            What::Partition => net.is_partitioned ^= true,
+            What::Versions(versions) => net.versions = versions,
             What::Backup => net.server.back_up(),
             What::Restore => _ = net.server.restore(),
             What::Deliver => net.deliver(),
             What::RaiseQuota(more) => net.server.raise_quota(more),
             What::Revoke => net.server.revoke(),
+            What::ChangeCode(code) => net.server.change_code(code),
             What::Tidy => net.server.tidy(),
             What::Release(m) => {
                 let uuid = net.owners.iter().find(|(_, owner)| **owner == m).map(|(uuid, _)| uuid.clone());
