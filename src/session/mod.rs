@@ -24,6 +24,7 @@ use seatmeter_protocol::signature::PublicKey;
 
 use crate::clock::{Clock, Deadline, DeviceClock};
 use crate::device::Device;
+use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::license::{GrantStore, Users, Validity};
 use crate::licensed::{Licensed, pool_name};
@@ -274,7 +275,8 @@ impl Session {
     fn usage_folder(&self) -> Result<PathBuf> {
         let folder = self.state.usage().join(&self.name);
         if !folder.is_dir() {
-            std::fs::create_dir_all(&folder)
+            disk::allows(Use::Grow)
+                .and_then(|()| std::fs::create_dir_all(&folder))
                 .and_then(|()| sync_folder(&folder))
                 .map_err(|e| Error::state(&folder, "make", &e))?;
         }

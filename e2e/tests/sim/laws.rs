@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use seatmeter::clock::Clock;
 use seatmeter::license::Grant;
+use seatmeter::licensed::Licensed;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_server::store::sqlite::InlineStore;
@@ -228,10 +229,38 @@ pub(crate) fn may_work(grant: &Grant, at: u64) -> Check {
     Err(format!("work is counted {} s after its licence has ended", at - end))
 }
 
+/// Never more seats of a device than were granted, and never one less: what the dead held is free.
+pub(crate) fn seats_are_those_of_the_grant(
+    world: &World,
+    m: usize,
+    program: usize,
+    licensed: &Licensed,
+    outcome: &Outcome,
+) -> Check {
+    let grant = licensed.grant();
+    if grant.local.charge_way != ChargeWay::ConcurrentInstance {
+        return Ok(());
+    }
+    let (held, granted) = (world.machines[m].seats_held(), grant.local.seats as usize);
+    if held > granted {
+        return Err(format!("machine {m} holds {held} seats of {granted}"));
+    }
+    let code = if let Outcome::Done(code) = outcome { *code } else { None };
+    if code == Some(ErrorCode::INSTANCE_COUNT_OVER_LIMIT) && held < granted {
+        return Err(format!("machine {m} holds {held} seats of {granted}, and program {program} gets none"));
+    }
+    let idle = licensed.idle_seats();
+    if code.is_none() && idle >= 0 && idle as usize != granted - held {
+        return Err(format!("machine {m} holds {held} seats of {granted}, and {idle} are said to be free"));
+    }
+    Ok(())
+}
+
 /// Work is refused only for a reason that the rules give.
 pub(crate) fn may_refuse_work(world: &World, m: usize, grant: &Grant, at: u64, code: ErrorCode) -> Check {
     let net = world.net.lock();
     let is_explained = match code {
+        ErrorCode::LICENSE_BUFFER_FAILED if world.had_disk_trouble => true,
         ErrorCode::LICENSE_SYNC_FAILED => at >= grant.local.valid_until,
         ErrorCode::EXPIRED => at >= grant.item.grace_ends_at(),
         ErrorCode::USED_UP if grant.item.strict || world.was_used_up => true,

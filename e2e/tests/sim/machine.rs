@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seatmeter::clock::{Clock, DeviceClock};
+use seatmeter::disk::Disk;
 use seatmeter::environment::Environment;
 use seatmeter::error::Result;
 use seatmeter::parameters::{Parameters, RawParameters, Settings};
+use seatmeter::seats::Seat;
 use seatmeter::session::{FIRST_CONTACT_BOUND, Session, World};
 use seatmeter::state::{FramedFile, Kind, StateDirectory};
 use seatmeter::usage::{SEGMENT_ENDING, Segment, SlotEntries, power_cut};
@@ -34,6 +36,8 @@ pub(crate) struct Machine {
     parameters: Parameters,
     boots: u32,
     pub(crate) programs: Vec<Program>,
+    /// How its disk is.
+    pub(crate) health: Disk,
     /// At which of its kill points it will die.
     pub(crate) cut_off: Option<u32>,
 }
@@ -41,6 +45,7 @@ pub(crate) struct Machine {
 /// A running program.
 pub(crate) struct Program {
     pub(crate) mine: SlotEntries,
+    pub(crate) seats: Vec<Seat>,
     pub(crate) session: Session,
     pub(crate) clock: &'static DeviceClock,
     /// What it took the time to be when it was last looked at, milliseconds.
@@ -82,7 +87,17 @@ impl Machine {
         };
         let parameters = Parameters::understand(&raw, &Environment::default()).expect("they make sense");
         let wire = Box::leak(Box::new(wire));
-        Self { folder, disk, clock, wire, parameters, boots: 0, programs: Vec::new(), cut_off: None }
+        Self {
+            folder,
+            disk,
+            clock,
+            wire,
+            parameters,
+            boots: 0,
+            programs: Vec::new(),
+            health: Disk::Sound,
+            cut_off: None,
+        }
     }
 
     /// From now on this machine's disk is the one that is written to.
@@ -101,6 +116,7 @@ impl Machine {
         let last_ms = clock.unix_ms();
         self.programs.push(Program {
             mine: SlotEntries::default(),
+            seats: Vec::new(),
             session,
             clock,
             last_ms,
@@ -108,6 +124,11 @@ impl Machine {
         });
         let program = self.programs.last().expect("it was just put in");
         program.session.initialize(self.parameters.clone(), FIRST_CONTACT_BOUND)
+    }
+
+    /// Seats that its programs hold.
+    pub(crate) fn seats_held(&self) -> usize {
+        self.programs.iter().map(|program| program.seats.len()).sum()
     }
 
     pub(crate) fn is_used(&self) -> bool {

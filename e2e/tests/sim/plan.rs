@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use seatmeter::disk::Disk;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, PageQuotas};
 
@@ -60,6 +61,12 @@ pub(crate) enum What {
     Reboot(usize, u64),
     /// A machine sleeps for so many seconds.
     Suspend(usize, u64),
+    /// A machine's disk is like this from now on.
+    Disk(usize, Disk),
+    /// One of a machine's programs takes so many seats, as far as there are.
+    Take(usize, u64),
+    /// It gives all of its seats back but so many.
+    Give(usize, u64),
     /// Somebody sets a machine's wall clock by so many seconds.
     SetWall(usize, i64),
     /// A machine's clocks drift by so many millionths.
@@ -234,7 +241,10 @@ fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {
     let days = DAY_SECONDS as i64;
     match random.below(1000) {
         0..90 => What::Start(machine),
-        90..400 => What::Work(machine, random.between(1, 30)),
+        90..370 => What::Work(machine, random.between(1, 30)),
+        370..385 => What::Take(machine, random.between(1, 4)),
+        385..390 => What::Give(machine, random.below(3)),
+        390..400 => What::Disk(machine, disk(random)),
         400..640 => What::Keep(machine),
         640..690 => What::Rush,
         690..720 => What::Close(machine),
@@ -268,6 +278,11 @@ fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {
     }
 }
 
+fn disk(random: &mut Random) -> Disk {
+    let fails_once = Disk::FailsOnce(u32::try_from(random.between(1, 20)).unwrap_or(1));
+    random.one_of(&[Disk::Full, Disk::Dead, Disk::Sound, Disk::Sound, fails_once, fails_once])
+}
+
 fn versions(random: &mut Random) -> Versions {
     use Version::{Newer, Older, This};
     let all = [This, This, Older, Newer];
@@ -288,6 +303,9 @@ impl fmt::Display for Step {
             What::PowerCut(m, s) => write!(f, "the power of machine {m} is cut for {s} s"),
             What::Reboot(m, s) => write!(f, "machine {m} is started anew after {s} s"),
             What::Suspend(m, s) => write!(f, "machine {m} sleeps for {s} s"),
+            What::Disk(m, disk) => write!(f, "the disk of machine {m} is {disk:?}"),
+            What::Take(m, n) => write!(f, "a program on machine {m} takes {n} seats"),
+            What::Give(m, n) => write!(f, "a program on machine {m} gives back all seats but {n}"),
             What::SetWall(m, s) => write!(f, "the clock of machine {m} is set by {s} s"),
             What::Drift(m, ppm) => write!(f, "the clocks of machine {m} drift by {ppm} millionths"),
             What::Clone(m) => write!(f, "machine {m} is copied"),

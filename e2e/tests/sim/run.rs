@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use seatmeter::disk::Disk;
 use seatmeter_protocol::rehearsal::{put_in, seed_random};
 
 use crate::laws::{self, Check};
@@ -81,7 +82,7 @@ fn converge(world: &mut World, seed: u64) -> Check {
     world.look()?;
     let mut due = Vec::new();
     for m in 0..world.machines.len() {
-        world.machines[m].cut_off = None;
+        (world.machines[m].cut_off, world.machines[m].health) = (None, Disk::Sound);
         if world.machines[m].is_used() && world.machines[m].programs.is_empty() {
             quiet(world, 0);
             world.start(m)?;

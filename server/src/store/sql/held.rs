@@ -25,7 +25,7 @@ pub(super) fn follow_history(
 ) -> Result<String, Error> {
     let (uuid, scope) = (&request.device.uuid, &request.scope);
     if let Some(held) = &request.held {
-        remember_as(sql, held, &request.device, holder)?;
+        remember_as(sql, held, &request.device, Some(holder))?;
         take_name(sql, held, holder)?;
     }
     if scope.is_empty() {
@@ -61,17 +61,30 @@ pub(super) fn follow_history(
 /// Remembers a licence that this server has signed, where it was forgotten. One from an item that is not here any
 /// more cannot be.
 pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts) -> Result<(), Error> {
-    remember_as(sql, held, device, &held.device_uuid)
+    remember_as(sql, held, device, None)
 }
 
-fn remember_as(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts, holder: &str) -> Result<(), Error> {
-    let known: Option<u32> = sql.value(
-        "SELECT serial FROM local_license WHERE item_id = ?1 AND license_id = ?2",
+/// `holder` is the name under which the device holds seats, if that is known now. Else it is the one of before, or the
+/// bare UUID.
+fn remember_as(
+    sql: &dyn Sql,
+    held: &LocalLicense,
+    device: &DeviceFacts,
+    holder: Option<&str>,
+) -> Result<(), Error> {
+    let known = sql.row(
+        "SELECT serial, holder FROM local_license WHERE item_id = ?1 AND license_id = ?2",
         values![&held.item_id, &held.license_id],
     )?;
-    if known.is_some_and(|serial| serial >= held.serial) || account::item(sql, &held.item_id)?.is_none() {
+    let known: Option<(u32, String)> =
+        known.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?))).transpose()?;
+    if known.as_ref().is_some_and(|(serial, _)| *serial >= held.serial)
+        || account::item(sql, &held.item_id)?.is_none()
+    {
         return Ok(());
     }
+    let before = known.as_ref().map(|(_, holder)| holder.as_str()).filter(|holder| !holder.is_empty());
+    let holder = holder.or(before).unwrap_or(&held.device_uuid);
     sql.execute(
         "INSERT INTO device (item_id, device_uuid, friendly_name, library_version, newest_serial,
                              first_seen_at, last_seen_at)
@@ -94,7 +107,7 @@ fn remember_as(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts, holder:
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
          ON CONFLICT (item_id, license_id) DO UPDATE
             SET serial = excluded.serial, seats = excluded.seats, issued_at = excluded.issued_at,
-                valid_until = excluded.valid_until",
+                valid_until = excluded.valid_until, holder = excluded.holder",
         values![
             &held.item_id,
             &held.license_id,
