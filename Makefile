@@ -70,6 +70,10 @@ bench: tools ## Measure, beside peers, in one run
 	@cargo run --quiet --release -p seatmeter-server --example bench_store -- 2
 	@cargo run --quiet --release -p seatmeter --example bench_decoding
 
+.PHONY: instructions
+instructions: build ## Count the instructions of creating and destroying a reader: no noise changes them
+	@scripts/instructions.sh $(LIBRARY) $(SERVER)
+
 .PHONY: check
 check: tools ## Formatting and lints
 	@cargo fmt --all --check

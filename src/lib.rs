@@ -17,6 +17,7 @@
 pub mod capi;
 pub mod clock;
 pub mod device;
+pub mod disk;
 pub mod environment;
 pub mod error;
 pub mod instances;

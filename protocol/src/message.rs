@@ -320,6 +320,9 @@ pub struct Problem {
     /// The numbers behind the decision, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Box<ProblemNumbers>>,
+    /// Which life of the server's data has decided, as in [`UsageAnswer::epoch`]; empty where the data was not asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub epoch: String,
 }
 
 /// The numbers behind a refusal.
@@ -365,7 +368,7 @@ impl Problem {
     pub fn new(status: u16, code: ErrorCode, detail: impl Into<String>) -> Self {
         let title = code.entry().map_or("", |entry| entry.message.to_str().unwrap_or("")).to_owned();
         let kind = format!("/problems/{}", code.name().to_lowercase().replace('_', "-"));
-        Self { kind, title, status, detail: detail.into(), code, numbers: None }
+        Self { kind, title, status, detail: detail.into(), code, numbers: None, epoch: String::new() }
     }
 }
 

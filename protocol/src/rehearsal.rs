@@ -5,7 +5,7 @@
 //! it every random number is the system's, and [`has_bug`] is `false` where it stands.
 
 /// Every bug that can be put in: what it breaks, and how.
-pub const BUGS: [&str; 20] = [
+pub const BUGS: [&str; 22] = [
     "count: twice",
     "slot: off by one",
     "segment: removed before it is acknowledged",
@@ -26,6 +26,8 @@ pub const BUGS: [&str; 20] = [
     "overused: ignored",
     "allowance: given beyond the quota",
     "validity: a day too long",
+    "history: set back by another life",
+    "epoch: not in refusals",
 ];
 
 /// Whether this bug is put in.

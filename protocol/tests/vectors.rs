@@ -170,6 +170,7 @@ fn requests_and_problems_are_as_committed() {
     };
     let mut problem = Problem::new(403, ErrorCode::QUOTA_EXCEEDED, "all seats are in use");
     problem.numbers = Some(Box::new(numbers));
+    problem.epoch = "66".repeat(16);
     vector(
         "messages",
         &json!({ "authorization_request": comes_back(&request), "problem": comes_back(&problem) }),

@@ -12,6 +12,7 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
+use seatmeter_protocol::rehearsal::has_bug;
 
 /// A request that the licence rules do not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +23,21 @@ pub struct Refusal {
     pub detail: String,
     /// The numbers behind it, where there are any.
     pub numbers: Option<ProblemNumbers>,
+    /// The life of the data by which it was decided; empty where the data was not asked.
+    pub epoch: String,
 }
 
 impl Refusal {
     /// A refusal without numbers.
     #[must_use]
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), numbers: None }
+        Self { code, detail: detail.into(), numbers: None, epoch: String::new() }
+    }
+
+    /// A refusal with the numbers behind it.
+    #[must_use]
+    pub fn with_numbers(code: ErrorCode, detail: impl Into<String>, numbers: ProblemNumbers) -> Self {
+        Self { numbers: Some(numbers), ..Self::new(code, detail) }
     }
 }
 
@@ -85,6 +94,17 @@ impl Error {
         Self::BadRequest { status: 409, detail: detail.into() }
     }
 
+    /// The same, decided in this life of the data: whoever is refused hears of it, too.
+    #[must_use]
+    pub fn in_life(self, epoch: &str) -> Self {
+        match self {
+            Self::Refused(refusal) if !has_bug("epoch: not in refusals") => {
+                Self::Refused(Refusal { epoch: epoch.to_owned(), ..refusal })
+            }
+            other => other,
+        }
+    }
+
     /// What a client is told.
     #[must_use]
     pub fn problem(&self) -> Problem {
@@ -93,6 +113,7 @@ impl Error {
                 let status = if refusal.code == ErrorCode::HANDSHAKE_CODE_UNKNOWN { 404 } else { 403 };
                 let mut problem = Problem::new(status, refusal.code, refusal.detail.clone());
                 problem.numbers = refusal.numbers.clone().map(Box::new);
+                problem.epoch.clone_from(&refusal.epoch);
                 problem
             }
             Self::BadRequest { status, detail } => {

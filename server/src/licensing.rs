@@ -23,7 +23,7 @@ use crate::operation::{Actor, Change};
 use crate::password;
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::{Claim, per_domain};
-use crate::store::{Authorization, Decision, Granted, Import, Store};
+use crate::store::{Authorization, Decision, Granted, Import, ShownLicense, Store};
 
 /// Digits of a client UUID and of a segment id.
 const ID_DIGITS: usize = 32;
@@ -133,6 +133,18 @@ impl Licensing {
         (license.device_uuid == device_uuid).then_some(license)
     }
 
+    /// The local licence in this envelope, to be checked if it matters.
+    fn shown(&self, signed: &Signed, device_uuid: &str) -> Option<ShownLicense> {
+        let license: LocalLicense = signed.peek().ok()?;
+        let key = self.keys.with_id(&signed.key_id)?.public().clone();
+        let (signed, device_uuid) = (signed.clone(), device_uuid.to_owned());
+        let is_ours = move || {
+            let opened = signed.open::<LocalLicense>(&key);
+            opened.is_ok_and(|license| license.device_uuid == device_uuid)
+        };
+        Some(ShownLicense { license, is_ours: Box::new(is_ours) })
+    }
+
     /// Records one usage report.
     ///
     /// # Errors
@@ -144,8 +156,8 @@ impl Licensing {
         let mut envelopes: Vec<&Signed> =
             report.segments.iter().filter_map(|segment| segment.local_license.as_ref()).collect();
         envelopes.dedup();
-        let vouched = envelopes.into_iter().filter_map(|held| self.own(held, &report.device.uuid)).collect();
-        self.store.record(report, vouched, self.clock.unix_seconds()).await
+        let shown = envelopes.into_iter().filter_map(|held| self.shown(held, &report.device.uuid)).collect();
+        self.store.record(report, shown, self.clock.unix_seconds()).await
     }
 
     /// Takes in a licence file that a vendor has signed.

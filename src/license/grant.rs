@@ -42,8 +42,6 @@ pub struct Grant {
     pub item: LicenseItem,
     /// The key of the server that granted, as the vendor names it.
     pub server_key: PublicKey,
-    /// The epoch that the server named with it, or empty.
-    pub epoch: String,
     /// The number by which the seat pool tells the newest grant of this device.
     pub number: u32,
 }
@@ -94,7 +92,7 @@ impl Grant {
         })?;
         within(&local, &item).map_err(untrusted)?;
         let number = device.grant_number(&local);
-        Ok(Self { local, item, server_key: file.server_key, epoch: answer.epoch.clone(), number })
+        Ok(Self { local, item, server_key: file.server_key, number })
     }
 
     /// How good it is at this instant (Unix seconds).

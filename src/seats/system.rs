@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use crate::disk::{self, Use};
 use crate::memory::clock_ms;
 
 /// Which file a name or a descriptor means.
@@ -73,6 +74,7 @@ pub(super) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
 
 /// Give the file its blocks now: a hole in a full file system would kill whoever touches its page.
 pub(super) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
+    disk::allows(Use::Grow)?;
     // SAFETY: only the descriptor is used.
     match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as i64) } {
         0 => Ok(()),

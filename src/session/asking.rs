@@ -54,12 +54,13 @@ impl Session {
         let outcome =
             authorize(&servers, parameters, &device, &self.store, known_key.as_ref(), needed, deadline);
         self.note_contact(servers.answered.into_inner());
+        let epoch = servers.epoch.into_inner();
+        if !epoch.is_empty() {
+            *self.heard_epoch.lock() = epoch;
+        }
         self.hear();
-        let grant = outcome?;
-        let epoch = grant.epoch.clone();
-        self.adopt(grant)?;
+        self.adopt(outcome?)?;
         self.hear();
-        *self.granted_epoch.lock() = epoch;
         Ok(())
     }
 

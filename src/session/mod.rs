@@ -24,6 +24,7 @@ use seatmeter_protocol::signature::PublicKey;
 
 use crate::clock::{Clock, Deadline, DeviceClock};
 use crate::device::Device;
+use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::license::{GrantStore, Users, Validity};
 use crate::licensed::{Licensed, pool_name};
@@ -62,8 +63,8 @@ pub struct Session {
     licensed: Published<Licensed>,
     /// Rounds of the keeper that failed one after the other.
     failures: AtomicU32,
-    /// The epoch that the server has named then, until a report has taken notice.
-    granted_epoch: Mutex<String>,
+    /// The epoch that the server has named with its last grant or refusal, until a report has taken notice.
+    heard_epoch: Mutex<String>,
     contact: Mutex<Contact>,
     /// This process's place among those that work under the item.
     users: Mutex<Option<Users>>,
@@ -99,7 +100,7 @@ impl Session {
             all_parameters: Mutex::default(),
             licensed: Published::absent(),
             failures: AtomicU32::new(0),
-            granted_epoch: Mutex::default(),
+            heard_epoch: Mutex::default(),
             contact: Mutex::default(),
             users: Mutex::default(),
         };
@@ -156,6 +157,8 @@ impl Session {
         }
         let deadline = Deadline::after(self.world.clock, bound);
         let outcome = self.renew(deadline, has_enough);
+        // At once: a program that begins before the first round of this one's keeper goes by the server's time, too.
+        self.world.clock.keep();
         if outcome.as_ref().is_err_and(|e| e.code != ErrorCode::FAILED_TO_REACH_SERVER) {
             // Whatever the server thinks of going on, what was counted so far is its. If that fails, too, then the
             // refusal is what the caller has to hear of.
@@ -261,6 +264,7 @@ impl Session {
             urls: &parameters.servers,
             known_key,
             answered: Mutex::default(),
+            epoch: Mutex::default(),
         }
     }
 
@@ -271,7 +275,8 @@ impl Session {
     fn usage_folder(&self) -> Result<PathBuf> {
         let folder = self.state.usage().join(&self.name);
         if !folder.is_dir() {
-            std::fs::create_dir_all(&folder)
+            disk::allows(Use::Grow)
+                .and_then(|()| std::fs::create_dir_all(&folder))
                 .and_then(|()| sync_folder(&folder))
                 .map_err(|e| Error::state(&folder, "make", &e))?;
         }

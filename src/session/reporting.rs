@@ -28,7 +28,7 @@ impl Session {
         let Some(key) = self.server_key() else { return Ok(Reported::default()) };
         let _turn = self.turn(&self.state.path().join(format!("sync-{}.lock", key.id())), deadline)?;
         let servers = self.servers(parameters, Some(key.clone()));
-        let epoch = self.granted_epoch.lock().clone();
+        let epoch = self.heard_epoch.lock().clone();
         let mut all = Reported::default();
         for (folder, store) in self.usage_folders_of(&key)? {
             all += report(&Reporting {
@@ -43,7 +43,7 @@ impl Session {
         }
         self.hear();
         self.note_contact(servers.answered.into_inner());
-        self.granted_epoch.lock().clear();
+        self.heard_epoch.lock().clear();
         if all.totals > 0 {
             say(Level::Info, format_args!("reported {} totals of what was counted", all.totals));
         }

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 pub use seatmeter_protocol::state_frame::Kind;
 
 use super::private_file;
+use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::log::{Level, say};
 
@@ -112,9 +113,11 @@ impl FramedFile {
     /// When it cannot be written; then the old content is still there.
     pub fn store<T: Serialize>(&self, content: &T) -> Result<()> {
         let temporary = self.write_beside(content)?;
-        fs::rename(&temporary, &self.path)
-            .and_then(|()| sync_folder(&self.path))
-            .map_err(|e| Error::state(&self.path, "write", &e))
+        let renamed = disk::allows(Use::Rename).and_then(|()| fs::rename(&temporary, &self.path));
+        if renamed.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        renamed.and_then(|()| sync_folder(&self.path)).map_err(|e| Error::state(&self.path, "write", &e))
     }
 
     /// Writes it unless it exists; says whether it was written. Of racing processes one wins, and the
@@ -124,7 +127,7 @@ impl FramedFile {
     /// When it cannot be written.
     pub fn store_new<T: Serialize>(&self, content: &T) -> Result<bool> {
         let temporary = self.write_beside(content)?;
-        let linked = fs::hard_link(&temporary, &self.path);
+        let linked = disk::allows(Use::Rename).and_then(|()| fs::hard_link(&temporary, &self.path));
         let _ = fs::remove_file(&temporary);
         match linked {
             Ok(()) => {
@@ -148,7 +151,7 @@ impl FramedFile {
     /// # Errors
     /// When it cannot be renamed.
     pub fn move_to(&self, other: &Self) -> Result<()> {
-        match fs::rename(&self.path, &other.path) {
+        match disk::allows(Use::Rename).and_then(|()| fs::rename(&self.path, &other.path)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => outcome
                 .and_then(|()| sync_folder(&self.path))
@@ -161,7 +164,8 @@ impl FramedFile {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let temporary = self.path.with_extension(format!("new-{}-{number}", std::process::id()));
         let bytes = serde_json::to_vec(content).map_err(io::Error::from).map(|json| frame(&json, self.kind));
-        bytes
+        disk::allows(Use::Grow)
+            .and(bytes)
             .and_then(|bytes| {
                 let options = &mut OpenOptions::new();
                 let mut file = private_file(&temporary, options.create(true).write(true).truncate(true))?;
@@ -187,6 +191,7 @@ pub(super) fn is_no_file(error: &io::Error) -> bool {
 /// # Errors
 /// When it cannot be renamed.
 pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    disk::allows(Use::Rename)?;
     for number in 1..=SET_ASIDE_MAX {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".damaged-{number}"));
@@ -209,6 +214,7 @@ const SET_ASIDE_MAX: u32 = 100;
 /// # Errors
 /// What the disk says.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
+    disk::allows(Use::Sync)?;
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),

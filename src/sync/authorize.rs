@@ -69,6 +69,7 @@ pub fn authorize(
             let is_believed = known_key.is_some_and(|key| answer.verify(key).is_ok());
             if is_believed {
                 servers.clock.hear(answer.server_time());
+                *servers.epoch.lock() = answer.refusing_epoch();
             }
             let ends = is_believed && ENDING.contains(&refusal.code) && !is_for_more;
             store.note_refusal(servers.clock.unix_seconds(), &refusal, ends, answer.numbers());
@@ -80,6 +81,7 @@ pub fn authorize(
         answer.verify(&file.server_key)?;
         let grant = store.accept(&content, device)?;
         servers.clock.hear(answer.server_time());
+        *servers.epoch.lock() = content.epoch;
         Ok(grant)
     })
 }

@@ -26,6 +26,8 @@ pub struct Servers<'a> {
     pub known_key: Option<PublicKey>,
     /// The one that has answered last.
     pub answered: Mutex<String>,
+    /// The epoch that was named last, with a grant or with a refusal that is believed; empty for none.
+    pub epoch: Mutex<String>,
 }
 
 /// An answer with what its signature covers.
@@ -153,7 +155,7 @@ impl Answer {
     /// The refusal in the answer. Anything that is not one of our server's refusals (a proxy's page, a
     /// captive portal) counts as no answer, so that it cannot end a licence.
     pub(super) fn refusal(&self, known_key: Option<&PublicKey>) -> Error {
-        let Ok(problem) = serde_json::from_slice::<Problem>(&self.raw.body) else {
+        let Some(problem) = self.problem() else {
             return Error::unreachable(
                 Stage::Status,
                 format!(
@@ -172,7 +174,16 @@ impl Answer {
 
     /// The numbers behind a refusal, for people.
     pub(super) fn numbers(&self) -> Option<ProblemNumbers> {
-        serde_json::from_slice::<Problem>(&self.raw.body).ok()?.numbers.map(|numbers| *numbers)
+        self.problem()?.numbers.map(|numbers| *numbers)
+    }
+
+    /// The epoch that a refusal names: to be believed after [`Self::verify`].
+    pub(super) fn refusing_epoch(&self) -> String {
+        self.problem().map(|problem| problem.epoch).unwrap_or_default()
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        serde_json::from_slice(&self.raw.body).ok()
     }
 
     pub(super) fn untrusted(&self, why: &str) -> Error {
@@ -205,6 +216,7 @@ mod tests {
             urls: &urls,
             known_key: None,
             answered: Mutex::default(),
+            epoch: Mutex::default(),
         };
         let deadline = Deadline::after(&clock, Duration::from_secs(10));
         let outcome = servers.ask("/x", &"question", deadline, |answer| {

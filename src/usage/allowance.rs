@@ -30,6 +30,7 @@ use seatmeter_protocol::license::CountAllowance;
 use seatmeter_protocol::page_module::PAGE_MODULES;
 use seatmeter_protocol::signature::digest_hex;
 
+use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::memory::{MappedFile, boot_id};
 use crate::state::{private_file, set_aside};
@@ -173,9 +174,11 @@ impl SpentAllowance {
     }
 
     fn make_durable(&self) -> Result<()> {
+        let failed = |e: io::Error| Error::state(&self.path, "make durable", &e);
+        disk::allows(Use::Sync).map_err(failed)?;
         #[cfg(any(test, feature = "kill-points"))]
         super::power_cut::keep_copy(&self.path);
-        self.file.make_durable().map_err(|e| Error::state(&self.path, "make durable", &e))
+        self.file.make_durable().map_err(failed)
     }
 
     fn allowed(&self, module: usize) -> u64 {

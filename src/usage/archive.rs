@@ -19,6 +19,7 @@ use seatmeter_protocol::message::SegmentReport;
 use seatmeter_protocol::slot::SLOTS_PER_DAY;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::{self, Use};
 use crate::state::private_file;
 
 /// The ending of the files.
@@ -65,6 +66,7 @@ impl Archive {
         // Ten digits, so that names sort as days do.
         let path = self.folder.join(format!("{day:010}.{ENDING}"));
         let is_new = !path.exists();
+        disk::allows(Use::Grow)?;
         let mut file = private_file(&path, OpenOptions::new().create(true).append(true))?;
         let mut line = serde_json::to_vec(acknowledged)?;
         line.push(b'\n');

@@ -1,6 +1,6 @@
 //! What the server's tables say, read row by row and added up by hand: nothing here uses the server's own sums.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use seatmeter_server::store::Field;
 use seatmeter_server::store::sqlite::InlineStore;
@@ -15,8 +15,8 @@ pub(crate) struct Books {
     pub(crate) billed: BTreeMap<(String, Counter), u64>,
     /// By segment and counter.
     pub(crate) segments: BTreeMap<(String, Counter), u64>,
-    /// By device: allowed, used.
-    pub(crate) allowances: BTreeMap<String, (u64, u64)>,
+    /// By device and module, 0 that of scans: allowed, used.
+    pub(crate) allowances: BTreeMap<(String, u32), (u64, u64)>,
 }
 
 impl Books {
@@ -27,8 +27,9 @@ impl Books {
             *books.billed.entry((row.device_uuid, counter)).or_default() += row.total;
             books.segments.insert((row.segment_id, counter), row.total);
         }
-        for row in rows(store, "SELECT device_uuid, allowed, used FROM allowance WHERE module = 0") {
-            books.allowances.insert(text(&row[0]), (number(&row[1]), number(&row[2])));
+        for row in rows(store, "SELECT device_uuid, module, allowed, used FROM allowance") {
+            let key = (text(&row[0]), number(&row[1]) as u32);
+            books.allowances.insert(key, (number(&row[2]), number(&row[3])));
         }
         books
     }
@@ -39,19 +40,14 @@ impl Books {
         self.billed.iter().filter(|((_, counter), _)| is_of(counter)).map(|(_, total)| total).sum()
     }
 
-    pub(crate) fn allowed(&self) -> u64 {
-        self.allowances.values().map(|(allowed, _)| allowed).sum()
+    /// What all devices are allowed of a module.
+    pub(crate) fn allowed(&self, of: u32) -> u64 {
+        self.allowances.iter().filter(|((_, module), _)| *module == of).map(|(_, (allowed, _))| allowed).sum()
     }
 
-    /// `Σ max(0, active − N)` over the slots in which `is_in`; each device counts as `seats` says.
-    pub(crate) fn excess(&self, quota: u64, seats: impl Fn(&str) -> u64, is_in: impl Fn(u32) -> bool) -> u64 {
-        let active: BTreeSet<(u32, &str)> =
-            self.billed.keys().map(|(device, counter)| (counter.0, device.as_str())).collect();
-        let mut slots: BTreeMap<u32, u64> = BTreeMap::new();
-        for (slot, device) in active.into_iter().filter(|(slot, _)| is_in(*slot)) {
-            *slots.entry(slot).or_default() += seats(device);
-        }
-        slots.values().map(|active| active.saturating_sub(quota)).sum()
+    /// What one device is allowed of a module and has used of it.
+    pub(crate) fn allowance(&self, device: &str, module: u32) -> (u64, u64) {
+        self.allowances.get(&(device.to_owned(), module)).copied().unwrap_or_default()
     }
 }
 

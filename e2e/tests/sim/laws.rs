@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use seatmeter::clock::Clock;
 use seatmeter::license::Grant;
+use seatmeter::licensed::Licensed;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_server::store::sqlite::InlineStore;
@@ -29,8 +30,9 @@ pub(crate) fn look(world: &mut World) -> Check {
         let model = &net.server.model;
         sums_are_sums(&net.server.store, &world.books, model)?;
         holders_are_those_of_the_model(&net.server.store, model, world.time.now())?;
-        strict_is_never_exceeded(world, model)?;
+        strict_is_never_exceeded(world, &net)?;
     }
+    what_is_given_back_is_gone(world);
     acknowledged_was_billed(world)?;
     time_never_goes_back(world)
 }
@@ -75,14 +77,15 @@ fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
     if matches!(model.item.charge_way, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance) {
         let stored: u64 =
             rows(store, "SELECT excess FROM year_excess").iter().map(|row| number(&row[0])).sum();
-        let naive = books.excess(model.item.quota, |device| model.counts_as(device), |_| true);
-        if stored != naive {
-            return Err(format!("the excess is {stored}, and should be {naive}"));
+        if stored != model.excess() {
+            return Err(format!("the excess is {stored}, and should be {}", model.excess()));
         }
     }
-    let sums: u64 = rows(store, "SELECT allowed FROM item_allowed").iter().map(|row| number(&row[0])).sum();
-    if model.item.charge_way == ChargeWay::BarcodeScan && sums != books.allowed() {
-        return Err(format!("{sums} count as allowed, the rows have {}", books.allowed()));
+    for row in rows(store, "SELECT module, allowed FROM item_allowed") {
+        let (module, sum) = (number(&row[0]) as u32, number(&row[1]));
+        if sum != books.allowed(module) {
+            return Err(format!("{sum} count as allowed, the rows have {}", books.allowed(module)));
+        }
     }
     Ok(())
 }
@@ -90,40 +93,83 @@ fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
 /// Who holds seats, and how long.
 fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -> Check {
     let table = "SELECT holder, seats, held_until FROM seat_holder";
-    let stored: BTreeMap<String, Hold> = rows(store, table)
+    let stored: Vec<(String, Hold)> = rows(store, table)
         .iter()
         .map(|row| (text(&row[0]), Hold { seats: number(&row[1]), until: number(&row[2]) }))
         .filter(|(_, hold)| hold.until > at)
         .collect();
     let alive = model.alive(at);
+    // In a browser a device has its origin in its name.
+    let device = |holder: &str| holder.split('@').next().unwrap_or_default().to_owned();
     let is_same = stored.len() == alive.len()
-        && stored.iter().all(|(holder, hold)| alive.get(holder.as_str()) == Some(hold));
+        && stored.iter().all(|(holder, hold)| alive.get(device(holder).as_str()) == Some(hold));
     if !is_same {
         return Err(format!("seats are held by {stored:?}, and should be by {alive:?}"));
     }
-    let held: u64 = alive.values().map(|hold| hold.seats).sum();
-    let most = model.limit(model.item.quota);
-    // What a restored server had forgotten comes back beyond the quota.
-    if model.restores == 0 && held > most {
-        return Err(format!("{held} seats are held of {most}"));
+    let most = model.limit(model.item.quota).max(model.brought_back.seats);
+    if model.held(at) > most {
+        return Err(format!("{} seats are held of {most}", model.held(at)));
     }
     Ok(())
 }
 
-/// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device offline too.
-fn strict_is_never_exceeded(world: &World, model: &Model) -> Check {
-    // What a restored server has forgotten it may have given to others meanwhile.
-    if !model.item.strict || model.restores > 0 {
+/// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device offline too. A restored
+/// server may give once more what it has forgotten: then each device still performs no more than it was ever allowed.
+fn strict_is_never_exceeded(world: &World, net: &crate::net::Net) -> Check {
+    let model = &net.server.model;
+    if !model.item.strict {
         return Ok(());
     }
-    let most = model.limit(model.item.quota);
-    let scans = world.performed.iter().filter(|((_, counter), _)| counter.1 == 1);
-    let performed: u64 = scans.map(|(_, n)| n).sum();
-    let allowed = world.books.allowed();
-    if performed > most || allowed > most {
-        return Err(format!("{performed} are performed and {allowed} allowed of {most}, which are strict"));
+    for (module, quota) in model.modules() {
+        let limit = model.limit(quota);
+        let allowed = world.books.allowed(module);
+        let most = limit.max(model.brought_back.allowed.get(&module).copied().unwrap_or(0));
+        if allowed > most {
+            return Err(format!("{allowed} are allowed of {most}, which are strict"));
+        }
+        let performed = performed_of(world, module);
+        for (family, performed) in &performed {
+            let own = net
+                .server
+                .promised
+                .iter()
+                .filter(|((uuid, of), _)| *of == module && net.family_of(uuid) == Some(*family));
+            let promised: u64 = own.map(|(_, promised)| promised).sum();
+            if *performed > promised {
+                return Err(format!(
+                    "machine {family} has performed {performed} of {promised} that it was allowed"
+                ));
+            }
+        }
+        let performed: u64 = performed.values().sum();
+        if model.restores == 0 && performed > limit {
+            return Err(format!("{performed} are performed of {limit}, which are strict"));
+        }
     }
     Ok(())
+}
+
+/// What each machine has performed of a module; 0 is that of scans.
+fn performed_of(world: &World, module: u32) -> BTreeMap<usize, u64> {
+    let mut performed = BTreeMap::new();
+    for ((family, (_, kind, what)), n) in &world.performed {
+        let is_of_it = if module == 0 { *kind == 1 } else { *kind == 2 && *what == module };
+        if is_of_it {
+            *performed.entry(*family).or_default() += n;
+        }
+    }
+    performed
+}
+
+/// What was brought back beyond the limit may not come a second time.
+fn what_is_given_back_is_gone(world: &World) {
+    let mut net = world.net.lock();
+    let model = &mut net.server.model;
+    let held = model.held(world.time.now());
+    model.brought_back.seats = model.brought_back.seats.min(held);
+    for (module, most) in &mut model.brought_back.allowed {
+        *most = world.books.allowed(*module).min(*most);
+    }
 }
 
 /// acknowledged ≤ billed, on every machine that has told this server everything since it was restored.
@@ -183,10 +229,38 @@ pub(crate) fn may_work(grant: &Grant, at: u64) -> Check {
     Err(format!("work is counted {} s after its licence has ended", at - end))
 }
 
+/// Never more seats of a device than were granted, and never one less: what the dead held is free.
+pub(crate) fn seats_are_those_of_the_grant(
+    world: &World,
+    m: usize,
+    program: usize,
+    licensed: &Licensed,
+    outcome: &Outcome,
+) -> Check {
+    let grant = licensed.grant();
+    if grant.local.charge_way != ChargeWay::ConcurrentInstance {
+        return Ok(());
+    }
+    let (held, granted) = (world.machines[m].seats_held(), grant.local.seats as usize);
+    if held > granted {
+        return Err(format!("machine {m} holds {held} seats of {granted}"));
+    }
+    let code = if let Outcome::Done(code) = outcome { *code } else { None };
+    if code == Some(ErrorCode::INSTANCE_COUNT_OVER_LIMIT) && held < granted {
+        return Err(format!("machine {m} holds {held} seats of {granted}, and program {program} gets none"));
+    }
+    let idle = licensed.idle_seats();
+    if code.is_none() && idle >= 0 && idle as usize != granted - held {
+        return Err(format!("machine {m} holds {held} seats of {granted}, and {idle} are said to be free"));
+    }
+    Ok(())
+}
+
 /// Work is refused only for a reason that the rules give.
 pub(crate) fn may_refuse_work(world: &World, m: usize, grant: &Grant, at: u64, code: ErrorCode) -> Check {
     let net = world.net.lock();
     let is_explained = match code {
+        ErrorCode::LICENSE_BUFFER_FAILED if world.had_disk_trouble => true,
         ErrorCode::LICENSE_SYNC_FAILED => at >= grant.local.valid_until,
         ErrorCode::EXPIRED => at >= grant.item.grace_ends_at(),
         ErrorCode::USED_UP if grant.item.strict || world.was_used_up => true,
@@ -211,20 +285,7 @@ pub(crate) fn converged(world: &World) -> Check {
     let days: std::collections::BTreeSet<u32> =
         world.performed.keys().map(|(_, counter)| counter.0 / 480).collect();
     let is_remembered = model.restores == 0 || days.len() < REMEMBERED_DAYS;
-    let at = world.time.now();
-    // Who is refused hears of no new epoch, and has nothing to say but what the server of before knew.
-    let hears_nothing = |family: usize| {
-        let mut devices = net.owners.iter().filter(|(_, owner)| net.families[**owner] == family);
-        model.restores > 0
-            && devices.any(|(uuid, _)| {
-                let x = model.seats.get(uuid).copied().unwrap_or(1);
-                model.verdict(&world.books, uuid, x, at, false).refuses()
-            })
-    };
     for (key, performed) in world.performed.iter().filter(|_| is_remembered) {
-        if hears_nothing(key.0) {
-            continue;
-        }
         let told = told.get(key).copied().unwrap_or(0);
         if told != *performed {
             let (family, counter) = key;

@@ -5,16 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seatmeter::clock::{Clock, DeviceClock};
+use seatmeter::disk::Disk;
 use seatmeter::environment::Environment;
 use seatmeter::error::Result;
-use seatmeter::parameters::{Parameters, RawParameters};
+use seatmeter::parameters::{Parameters, RawParameters, Settings};
+use seatmeter::seats::Seat;
 use seatmeter::session::{FIRST_CONTACT_BOUND, Session, World};
 use seatmeter::state::{FramedFile, Kind, StateDirectory};
 use seatmeter::usage::{SEGMENT_ENDING, Segment, SlotEntries, power_cut};
-use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::charge_way::DeploymentType;
 
 use crate::books::Counter;
-use crate::net::Wire;
+use crate::net::{MAIN, STANDBY, Wire};
+use crate::plan::Plan;
 use crate::server::CODE;
 use crate::time::MachineClock;
 
@@ -33,6 +36,8 @@ pub(crate) struct Machine {
     parameters: Parameters,
     boots: u32,
     pub(crate) programs: Vec<Program>,
+    /// How its disk is.
+    pub(crate) health: Disk,
     /// At which of its kill points it will die.
     pub(crate) cut_off: Option<u32>,
 }
@@ -40,6 +45,7 @@ pub(crate) struct Machine {
 /// A running program.
 pub(crate) struct Program {
     pub(crate) mine: SlotEntries,
+    pub(crate) seats: Vec<Seat>,
     pub(crate) session: Session,
     pub(crate) clock: &'static DeviceClock,
     /// What it took the time to be when it was last looked at, milliseconds.
@@ -59,31 +65,39 @@ impl Program {
 }
 
 impl Machine {
-    pub(crate) fn new(
-        folder: &Path,
-        clock: &'static MachineClock,
-        wire: Wire,
-        way: ChargeWay,
-        x: u32,
-    ) -> Self {
+    pub(crate) fn new(folder: &Path, clock: &'static MachineClock, wire: Wire, plan: &Plan) -> Self {
         let number = wire.machine;
+        let item = &plan.item;
+        let settings = Settings { website_domain: plan.websites[number].into(), ..Settings::default() };
         let (folder, disk) =
             (folder.join(format!("machine-{number}")), folder.join(format!("disk-{number}")));
         fs::create_dir_all(&disk).expect("there is room");
         let raw = RawParameters {
-            main_server: "http://main".into(),
+            main_server: MAIN.into(),
+            standby_server: STANDBY.into(),
             handshake_code: CODE.into(),
-            deployment_type: 1,
-            charge_way: way.number(),
+            deployment_type: number_of(item.deployment_types[0]),
+            charge_way: item.charge_way.number(),
             uuid_generation_method: 1,
             max_buffer_days: 7,
-            max_concurrent_instance_count: i32::try_from(x).unwrap_or(1),
+            max_concurrent_instance_count: i32::try_from(plan.seats[number]).unwrap_or(1),
             products: 0xffff,
+            settings,
             ..RawParameters::default()
         };
         let parameters = Parameters::understand(&raw, &Environment::default()).expect("they make sense");
         let wire = Box::leak(Box::new(wire));
-        Self { folder, disk, clock, wire, parameters, boots: 0, programs: Vec::new(), cut_off: None }
+        Self {
+            folder,
+            disk,
+            clock,
+            wire,
+            parameters,
+            boots: 0,
+            programs: Vec::new(),
+            health: Disk::Sound,
+            cut_off: None,
+        }
     }
 
     /// From now on this machine's disk is the one that is written to.
@@ -102,6 +116,7 @@ impl Machine {
         let last_ms = clock.unix_ms();
         self.programs.push(Program {
             mine: SlotEntries::default(),
+            seats: Vec::new(),
             session,
             clock,
             last_ms,
@@ -109,6 +124,11 @@ impl Machine {
         });
         let program = self.programs.last().expect("it was just put in");
         program.session.initialize(self.parameters.clone(), FIRST_CONTACT_BOUND)
+    }
+
+    /// Seats that its programs hold.
+    pub(crate) fn seats_held(&self) -> usize {
+        self.programs.iter().map(|program| program.seats.len()).sum()
     }
 
     pub(crate) fn is_used(&self) -> bool {
@@ -195,6 +215,11 @@ impl Machine {
         }
         counted
     }
+}
+
+fn number_of(deployment: DeploymentType) -> i32 {
+    let found = DeploymentType::ALL.iter().find(|(kind, _)| *kind == deployment);
+    found.expect("all are listed").1
 }
 
 fn list(folder: &Path) -> Vec<PathBuf> {

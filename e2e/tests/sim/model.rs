@@ -8,6 +8,7 @@ use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 
 use crate::books::Books;
+use crate::plan::{Code, DOMAIN};
 use crate::time::START;
 
 const DAY: u64 = 86_400;
@@ -27,6 +28,12 @@ pub(crate) struct Hold {
 pub(crate) struct Model {
     pub(crate) item: LicenseItem,
     pub(crate) is_revoked: bool,
+    pub(crate) code: Code,
+    /// The website for which each device has asked.
+    pub(crate) websites: BTreeMap<String, String>,
+    /// As how many each device counts in each slot, and the excess of each licence year that came of it.
+    active: BTreeMap<(u32, String), u64>,
+    excess: BTreeMap<u64, u64>,
     /// By device.
     pub(crate) holds: BTreeMap<String, Hold>,
     serials: BTreeMap<String, u32>,
@@ -35,6 +42,16 @@ pub(crate) struct Model {
     pub(crate) restores: u32,
     /// Until when a restored server is careful.
     pub(crate) careful_until: u64,
+    /// Seats and allowances beyond the limit, which a restored server had forgotten and devices have shown.
+    pub(crate) brought_back: Beyond,
+}
+
+/// What there may be at most: the limit, or what was brought back beyond it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beyond {
+    pub(crate) seats: u64,
+    /// By module.
+    pub(crate) allowed: BTreeMap<u32, u64>,
 }
 
 /// What may be answered to a request.
@@ -69,11 +86,16 @@ impl Model {
         Self {
             item,
             is_revoked: false,
+            code: Code::default(),
+            websites: BTreeMap::new(),
+            active: BTreeMap::new(),
+            excess: BTreeMap::new(),
             holds: BTreeMap::new(),
             serials: BTreeMap::new(),
             seats: BTreeMap::new(),
             restores: 0,
             careful_until: 0,
+            brought_back: Beyond::default(),
         }
     }
 
@@ -82,8 +104,9 @@ impl Model {
         Self { restores, careful_until: at + SLOT, ..self.clone() }
     }
 
-    pub(crate) fn asks(&mut self, device: &str, seats: u32) {
+    pub(crate) fn asks(&mut self, device: &str, seats: u32, website: &str) {
         self.seats.insert(device.to_owned(), seats);
+        self.websites.insert(device.to_owned(), website.to_owned());
     }
 
     pub(crate) fn release(&mut self, device: &str) {
@@ -116,16 +139,56 @@ impl Model {
     }
 
     /// A device shows a licence: a server that was restored takes its word for what it has forgotten.
-    pub(crate) fn see(&mut self, held: &LocalLicense) {
+    pub(crate) fn see(&mut self, held: &LocalLicense, at: u64) {
         let known = self.serials.get(&held.device_uuid).copied().unwrap_or(0);
         if held.serial <= known {
             return;
         }
         self.serials.insert(held.device_uuid.clone(), held.serial);
+        self.seats.entry(held.device_uuid.clone()).or_insert(held.seats.max(1));
         let own = self.holds.get(&held.device_uuid);
         if self.is_by_window() && own.is_none_or(|own| own.until < held.valid_until) {
             self.holds.insert(held.device_uuid.clone(), Hold { seats: 1, until: held.valid_until });
+            // Who holds more than there are was forgotten, and the seats were given to others meanwhile.
+            if self.restores > 0 {
+                self.brought_back.seats = self.brought_back.seats.max(self.held(at));
+            }
         }
+    }
+
+    /// Seats that are held now.
+    pub(crate) fn held(&self, at: u64) -> u64 {
+        self.alive(at).values().map(|hold| hold.seats).sum()
+    }
+
+    /// The same for what a device shows that it is allowed.
+    pub(crate) fn see_allowance(&mut self, held: &LocalLicense, books: &Books) {
+        if self.restores == 0 {
+            return;
+        }
+        for shown in &held.allowances {
+            let (known, _) = books.allowance(&held.device_uuid, shown.module);
+            let allowed = books.allowed(shown.module) + shown.allowed.saturating_sub(known);
+            let most = self.brought_back.allowed.entry(shown.module).or_default();
+            *most = allowed.max(*most);
+        }
+    }
+
+    /// Every module that is counted, with its quota; 0 is that of scans.
+    pub(crate) fn modules(&self) -> Vec<(u32, u64)> {
+        let quotas = self.item.page_quotas.unwrap_or_default();
+        match self.item.charge_way {
+            ChargeWay::BarcodeScan => vec![(0, self.item.quota)],
+            ChargeWay::Page => {
+                [(1, quotas.core), (2, quotas.webcam)].into_iter().filter(|(_, n)| *n > 0).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What is used of a module.
+    fn used(&self, books: &Books, module: u32) -> u64 {
+        if module == 0 { books.used(SCAN, None) } else { books.used(PAGE, Some(module)) }
     }
 
     fn window_ends(&self, at: u64) -> u64 {
@@ -139,15 +202,33 @@ impl Model {
     }
 
     /// Whether the excess of the slots that have ended is above the budget.
-    pub(crate) fn is_overused(&self, books: &Books, at: u64) -> bool {
+    pub(crate) fn is_overused(&self, at: u64) -> bool {
         let budget = self.item.overuse_budget.unwrap_or(1000 * self.item.quota);
         let grown = self.item.overuse_growth_per_day * ((at - START) / DAY);
-        let excess = books.excess(
-            self.item.quota,
-            |device| self.counts_as(device),
-            |slot| u64::from(slot) < at / SLOT && u64::from(slot) * SLOT < START + 365 * DAY,
-        );
-        excess > budget + grown
+        let running = self.active.keys().map(|(slot, _)| *slot).filter(|slot| u64::from(*slot) >= at / SLOT);
+        let running: std::collections::BTreeSet<u32> = running.filter(|slot| year_of(*slot) == 0).collect();
+        let not_yet: u64 = running.into_iter().map(|slot| self.above_quota(slot)).sum();
+        self.excess.get(&0).copied().unwrap_or(0).saturating_sub(not_yet) > budget + grown
+    }
+
+    /// `max(0, active − N)` of a slot.
+    fn above_quota(&self, slot: u32) -> u64 {
+        let active = self.active.range((slot, String::new())..(slot + 1, String::new()));
+        active.map(|(_, count)| count).sum::<u64>().saturating_sub(self.item.quota)
+    }
+
+    /// A device was active in a slot: what that adds to the excess is judged by the quota of today.
+    fn is_active(&mut self, device: &str, slot: u32) {
+        let before = self.above_quota(slot);
+        let count = self.counts_as(device);
+        let known = self.active.entry((slot, device.to_owned())).or_default();
+        *known = count.max(*known);
+        *self.excess.entry(year_of(slot)).or_default() += self.above_quota(slot) - before;
+    }
+
+    /// The excess of all licence years.
+    pub(crate) fn excess(&self) -> u64 {
+        self.excess.values().sum()
     }
 
     /// As how many a device counts in a slot.
@@ -159,31 +240,38 @@ impl Model {
     }
 
     pub(crate) fn is_used_up(&self, books: &Books) -> bool {
-        match self.item.charge_way {
-            ChargeWay::BarcodeScan => books.used(SCAN, None) >= self.limit(self.item.quota),
-            ChargeWay::Page => {
-                let quotas = self.item.page_quotas.unwrap_or_default();
-                [(1, quotas.core), (2, quotas.webcam)]
-                    .iter()
-                    .all(|(module, quota)| books.used(PAGE, Some(*module)) >= self.limit(*quota))
-            }
-            _ => false,
-        }
+        let modules = self.modules();
+        let is_up = |(module, quota): &(u32, u64)| self.used(books, *module) >= self.limit(*quota);
+        !modules.is_empty() && modules.iter().all(is_up)
     }
 
     /// Whether any of its quotas is used up: then some work is refused, though not all.
     pub(crate) fn has_used_up(&self, books: &Books) -> bool {
         let quotas = self.item.page_quotas.unwrap_or_default();
-        let is_up = |module, quota| books.used(PAGE, Some(module)) >= self.limit(quota);
+        let is_up = |module, quota| self.used(books, module) >= self.limit(quota);
         match self.item.charge_way {
+            // A module without a quota is used up from the beginning.
             ChargeWay::Page => is_up(1, quotas.core) || is_up(2, quotas.webcam),
             _ => self.is_used_up(books),
         }
     }
 
+    /// Whether nothing is left that a device could be allowed.
+    fn has_nothing_left(&self, books: &Books, device: &str) -> bool {
+        self.modules().into_iter().all(|(module, quota)| {
+            let (allowed, used) = books.allowance(device, module);
+            allowed <= used && books.allowed(module) >= self.limit(quota)
+        })
+    }
+
     /// What the rules say of a request.
     pub(crate) fn verdict(&self, books: &Books, device: &str, x: u32, at: u64, is_copied: bool) -> Verdict {
         let mut must = Vec::new();
+        match self.code {
+            Code::Item => {}
+            Code::Nothing => must.push(ErrorCode::NO_ITEM_FITS),
+            Code::Others => must.push(ErrorCode::VALIDATION_FIELD_MISMATCH),
+        }
         if at >= self.grace_end() {
             must.push(ErrorCode::EXPIRED);
         }
@@ -192,8 +280,7 @@ impl Model {
         }
         let (hold, why) = self.by_charge_way(books, device, u64::from(x), at, &mut must);
         let mut may = Vec::new();
-        // Known, in docs/reliability.md: a late letter from before a restore makes a copy of who has gone on since.
-        if is_copied || self.restores > 0 {
+        if is_copied {
             may.push(ErrorCode::DEVICE_CLONED);
         }
         if at < self.careful_until {
@@ -231,7 +318,7 @@ impl Model {
             }
             ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance => {
                 let x = if self.item.charge_way == ChargeWay::ConcurrentDevice { 1 } else { x };
-                if self.is_overused(books, at) {
+                if self.is_overused(at) {
                     why += ", and it is overused";
                     hold = Some(Hold { seats: x, until: (at / SLOT + 1) * SLOT + 60 });
                     if others + x > self.item.quota {
@@ -239,11 +326,16 @@ impl Model {
                     }
                 }
             }
+            ChargeWay::Domain => {
+                let website = self.websites.get(device).map_or("", String::as_str);
+                why = format!("{website:?} asks for {DOMAIN}");
+                if !is_under_domain(website) {
+                    must.push(ErrorCode::VALIDATION_FIELD_MISMATCH);
+                }
+            }
             _ => {
-                why = format!("{} of {} are used", books.used(SCAN, None), self.item.quota);
-                let (allowed, used) = books.allowances.get(device).copied().unwrap_or_default();
-                let left = self.limit(self.item.quota).saturating_sub(books.allowed());
-                let has_none = self.item.strict && left == 0 && allowed <= used;
+                why = format!("{:?} are used up of {:?}", books.used(SCAN, None), self.modules());
+                let has_none = self.item.strict && self.has_nothing_left(books, device);
                 if self.is_used_up(books) || has_none {
                     must.push(ErrorCode::USED_UP);
                 }
@@ -293,10 +385,25 @@ impl Model {
         {
             own.until = own.until.max(until);
         }
+        for segment in report.segments.iter().filter(|one| answer.recorded.contains(&one.segment_id)) {
+            segment.totals.iter().for_each(|total| self.is_active(device, total.slot));
+        }
         for ended in &report.ended {
             if self.serials.get(device) == Some(&ended.serial) {
                 self.holds.remove(device);
             }
         }
     }
+}
+
+/// Licence years are counted from the item's first instant; what is before it is in the first.
+fn year_of(slot: u32) -> u64 {
+    (u64::from(slot) * SLOT).saturating_sub(START) / (365 * DAY)
+}
+
+/// By the words of the rules, for the websites that there are: case, port and a dot at the end do not matter.
+fn is_under_domain(website: &str) -> bool {
+    let host = website.to_lowercase().replace("https://", "").replace(":8443", "");
+    let host = host.trim_end_matches('.');
+    host == DOMAIN || host.ends_with(&format!(".{DOMAIN}"))
 }

@@ -1,4 +1,4 @@
-//! The network of a world: it carries requests to the server and answers back, and does to them what networks do.
+//! The network of a world: it carries requests to the servers and answers back, and does to them what networks do.
 //!
 //! | what comes to a request | the server | the device |
 //! | --- | --- | --- |
@@ -19,10 +19,14 @@ use seatmeter::sync::{RawAnswer, RawRequest, Transport, Unreachable};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, Problem, USAGE_PATH};
 
-use crate::plan::{MACHINES, Weather};
+use crate::plan::{MACHINES, Versions, Weather};
 use crate::random::Random;
 use crate::server::{Asked, Server};
 use crate::time::Time;
+
+/// Where the two servers are.
+pub(crate) const MAIN: &str = "http://main";
+pub(crate) const STANDBY: &str = "http://standby";
 
 /// A server that is silent costs this long.
 const SILENCE_MS: u64 = 4_000;
@@ -37,6 +41,12 @@ pub(crate) struct Net {
     pub(crate) weather: Weather,
     pub(crate) random: Random,
     pub(crate) is_unplugged: [bool; MACHINES],
+    /// Who cannot reach the main server, whatever else.
+    pub(crate) has_lost_main: [bool; MACHINES],
+    pub(crate) is_standby_up: bool,
+    /// Whether the standby cannot see the main server.
+    pub(crate) is_partitioned: bool,
+    pub(crate) versions: Versions,
     /// Family of each machine: copies are of one.
     pub(crate) families: [usize; MACHINES],
     /// By whom each UUID was used.
@@ -66,6 +76,7 @@ pub(crate) struct Heard {
 
 struct Letter {
     machine: usize,
+    to_standby: bool,
     path: &'static str,
     body: Vec<u8>,
     nonce: String,
@@ -90,6 +101,10 @@ impl Net {
             weather: Weather::default(),
             random: Random::new(0),
             is_unplugged: [false; MACHINES],
+            has_lost_main: [false; MACHINES],
+            is_standby_up: true,
+            is_partitioned: false,
+            versions: Versions::default(),
             families: std::array::from_fn(|machine| machine),
             owners: BTreeMap::new(),
             delayed: Vec::new(),
@@ -133,7 +148,7 @@ impl Net {
 
     /// What is late may look like a copy's, to a server that has heard of what came after it.
     fn ask_as(&mut self, letter: &Letter, is_late: bool) -> Option<RawAnswer> {
-        if !self.server.is_up {
+        if !self.is_up(letter) {
             return None;
         }
         self.note_owner(letter);
@@ -144,8 +159,13 @@ impl Net {
             body: &letter.body,
             nonce: &letter.nonce,
             key_id: letter.key_id.as_deref(),
+            versions: self.versions,
             is_copied: is_late || self.families.iter().filter(|other| **other == family).count() > 1,
         };
+        // Both are in front of one store.
+        if letter.to_standby && self.server.is_up && !self.is_partitioned {
+            return Some(self.server.not_in_charge(&asked));
+        }
         match self.server.answer(&asked) {
             Ok(answer) => Some(answer),
             Err(violation) => {
@@ -153,6 +173,19 @@ impl Net {
                 None
             }
         }
+    }
+
+    fn is_up(&self, letter: &Letter) -> bool {
+        if letter.to_standby { self.is_standby_up } else { self.server.is_up }
+    }
+
+    /// Everything that was broken works again, and everybody is of this version.
+    pub(crate) fn heal(&mut self) {
+        self.server.is_up = true;
+        (self.is_standby_up, self.is_partitioned) = (true, false);
+        self.is_unplugged.fill(false);
+        self.has_lost_main.fill(false);
+        self.versions = Versions::default();
     }
 
     fn note_owner(&mut self, letter: &Letter) {
@@ -164,7 +197,8 @@ impl Net {
     fn carry(&mut self, letter: Letter) -> Option<RawAnswer> {
         let letter_machine = letter.machine;
         let fate = self.fate();
-        if self.is_unplugged[letter.machine] || !self.server.is_up {
+        let is_cut_off = !letter.to_standby && self.has_lost_main[letter.machine];
+        if self.is_unplugged[letter.machine] || is_cut_off || !self.is_up(&letter) {
             return None;
         }
         let answer = match fate {
@@ -239,6 +273,7 @@ impl Transport for Wire {
         let path = if request.url.ends_with(USAGE_PATH) { USAGE_PATH } else { AUTHORIZATIONS_PATH };
         let letter = Letter {
             machine: self.machine,
+            to_standby: request.url.starts_with(STANDBY),
             path,
             body: request.body.to_vec(),
             nonce: request.nonce.to_owned(),

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter::disk::Disk;
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, PageQuotas};
 
 use crate::random::Random;
@@ -60,6 +61,12 @@ pub(crate) enum What {
     Reboot(usize, u64),
     /// A machine sleeps for so many seconds.
     Suspend(usize, u64),
+    /// A machine's disk is like this from now on.
+    Disk(usize, Disk),
+    /// One of a machine's programs takes so many seats, as far as there are.
+    Take(usize, u64),
+    /// It gives all of its seats back but so many.
+    Give(usize, u64),
     /// Somebody sets a machine's wall clock by so many seconds.
     SetWall(usize, i64),
     /// A machine's clocks drift by so many millionths.
@@ -68,8 +75,16 @@ pub(crate) enum What {
     Clone(usize),
     /// A machine is cut off from the server, or has the network again.
     Unplug(usize),
-    /// The server is down, or up again.
+    /// The main server is down, or up again.
     ServerDown,
+    /// The standby is down, or up again.
+    StandbyDown,
+    /// The standby cannot see the main server, or sees it again.
+    Partition,
+    /// A machine cannot reach the main server, though it may reach the standby; or it can again.
+    LoseMain(usize),
+    /// From now on devices and servers are of these versions.
+    Versions(Versions),
     /// Its data is backed up.
     Backup,
     /// The backup takes the place of its data.
@@ -80,10 +95,40 @@ pub(crate) enum What {
     RaiseQuota(u64),
     /// The item is revoked.
     Revoke,
+    /// The operator changes what the handshake code is good for.
+    ChangeCode(Code),
     /// The operator frees what a machine holds.
     Release(usize),
     /// The server lets go of what is old.
     Tidy,
+}
+
+/// Who is of another version than this one, while an upgrade is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Versions {
+    pub(crate) devices: Version,
+    pub(crate) servers: Version,
+}
+
+/// What a version says: an older one leaves out what came later, a newer one says more than is known here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Version {
+    #[default]
+    This,
+    Older,
+    Newer,
+}
+
+/// What a handshake code is good for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// The item, for everybody.
+    #[default]
+    Item,
+    /// No item any more.
+    Nothing,
+    /// The item, for another application.
+    Others,
 }
 
 /// What is there at the beginning, and what happens.
@@ -93,6 +138,8 @@ pub(crate) struct Plan {
     pub(crate) item: LicenseItem,
     /// x of each machine.
     pub(crate) seats: [u32; MACHINES],
+    /// The website for which each machine asks, where that matters.
+    pub(crate) websites: [&'static str; MACHINES],
     pub(crate) steps: Vec<Step>,
 }
 
@@ -102,6 +149,7 @@ impl Plan {
         let item = item(&mut random);
         let x_max = if item.charge_way == ChargeWay::ConcurrentInstance { item.quota } else { 1 };
         let seats = [(); MACHINES].map(|()| u32::try_from(random.between(1, x_max)).unwrap_or(1));
+        let websites = [(); MACHINES].map(|()| website(&mut random, &item));
         let harm = random.one_of(&[0, 5, 20, 40]);
         let pace = random.one_of(&[2, 5, 10]);
         let machines = random.between(1, MACHINES_FIRST);
@@ -111,12 +159,12 @@ impl Plan {
             let what = what(&mut random, machines, &item);
             steps.push(Step { after, what, weather: Weather { harm }, seed: random.word() });
         }
-        Self { seed, item, seats, steps }
+        Self { seed, item, seats, websites, steps }
     }
 }
 
 fn item(random: &mut Random) -> LicenseItem {
-    use ChargeWay::{BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Page, Server};
+    use ChargeWay::{BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Domain, Page, Server};
     let way = random.one_of(&[
         ConcurrentInstance,
         ConcurrentDevice,
@@ -125,11 +173,14 @@ fn item(random: &mut Random) -> LicenseItem {
         BarcodeScan,
         Page,
         BarcodeScan,
+        ClientDevice,
+        Page,
+        Domain,
     ]);
     let expires_at = START + random.one_of(&[12, 40, 90, 300]) * DAY_SECONDS + random.below(1000);
     let quota = match way {
         BarcodeScan => random.between(20, 600),
-        Page => 0,
+        Page | Domain => 0,
         ConcurrentInstance => random.between(1, 6),
         _ => random.between(1, 3),
     };
@@ -140,17 +191,38 @@ fn item(random: &mut Random) -> LicenseItem {
             item.overuse_budget = Some(random.below(12));
             item.overuse_growth_per_day = random.one_of(&[0, 0, 1]);
         }
-        ClientDevice | Server => item.window_days = Some(random.one_of(&[1, 1, 30])),
+        ClientDevice | Server => {
+            item.window_days = Some(random.one_of(&[1, 1, 30]));
+            if way == ClientDevice && random.percent(40) {
+                item.deployment_types = vec![DeploymentType::Browser];
+            }
+        }
+        Domain => item.domains = vec![DOMAIN.into()],
         Page => {
             item.page_quotas = Some(PageQuotas {
                 core: random.between(20, 300),
                 webcam: random.between(0, 300),
                 ..PageQuotas::default()
             });
+            item.strict = random.percent(40);
         }
         _ => item.strict = random.percent(60),
     }
     item
+}
+
+/// The domain that an item lists, and websites: four under it, two elsewhere; the last two are the origins of browsers.
+pub(crate) const DOMAIN: &str = "company.com";
+const WEBSITES: [&str; 6] =
+    ["company.com", "www.Company.com.", "company.com.example.org", "example.org", ORIGINS[0], ORIGINS[1]];
+const ORIGINS: [&str; 2] = ["https://shop.company.com", "https://a.b.company.com:8443"];
+
+fn website(random: &mut Random, item: &LicenseItem) -> &'static str {
+    match item.charge_way {
+        ChargeWay::Domain => random.one_of(&WEBSITES),
+        _ if item.deployment_types == [DeploymentType::Browser] => random.one_of(&ORIGINS),
+        _ => "",
+    }
 }
 
 /// Seconds to the next step: mostly within a slot or two, now and then days.
@@ -169,7 +241,10 @@ fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {
     let days = DAY_SECONDS as i64;
     match random.below(1000) {
         0..90 => What::Start(machine),
-        90..400 => What::Work(machine, random.between(1, 30)),
+        90..370 => What::Work(machine, random.between(1, 30)),
+        370..385 => What::Take(machine, random.between(1, 4)),
+        385..390 => What::Give(machine, random.below(3)),
+        390..400 => What::Disk(machine, disk(random)),
         400..640 => What::Keep(machine),
         640..690 => What::Rush,
         690..720 => What::Close(machine),
@@ -185,17 +260,33 @@ fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {
         900..910 => What::Drift(machine, random.between(0, 200) as i64 - 100),
         // A copied allowance can be spent twice: whoever is offline cannot know.
         910..920 if !item.strict => What::Clone(machine),
-        920..930 => What::Unplug(machine),
-        930..940 => What::ServerDown,
+        920..925 => What::Unplug(machine),
+        925..930 => What::LoseMain(machine),
+        930..935 => What::ServerDown,
+        935..938 => What::StandbyDown,
+        938..940 => What::Partition,
         940..952 => What::Backup,
         952..957 => What::Restore,
         957..975 => What::Deliver,
-        975..983 => What::RaiseQuota(random.between(1, 50)),
-        983..985 => What::Revoke,
+        975..980 => What::RaiseQuota(random.between(1, 50)),
+        980..982 => What::ChangeCode(random.one_of(&[Code::Item, Code::Item, Code::Nothing, Code::Others])),
+        982..984 => What::Versions(versions(random)),
+        984..985 => What::Revoke,
         985..991 if !item.strict => What::Release(machine),
         991..1000 => What::Tidy,
         _ => What::Keep(machine),
     }
+}
+
+fn disk(random: &mut Random) -> Disk {
+    let fails_once = Disk::FailsOnce(u32::try_from(random.between(1, 20)).unwrap_or(1));
+    random.one_of(&[Disk::Full, Disk::Dead, Disk::Sound, Disk::Sound, fails_once, fails_once])
+}
+
+fn versions(random: &mut Random) -> Versions {
+    use Version::{Newer, Older, This};
+    let all = [This, This, Older, Newer];
+    Versions { devices: random.one_of(&all), servers: random.one_of(&all) }
 }
 
 impl fmt::Display for Step {
@@ -212,11 +303,23 @@ impl fmt::Display for Step {
             What::PowerCut(m, s) => write!(f, "the power of machine {m} is cut for {s} s"),
             What::Reboot(m, s) => write!(f, "machine {m} is started anew after {s} s"),
             What::Suspend(m, s) => write!(f, "machine {m} sleeps for {s} s"),
+            What::Disk(m, disk) => write!(f, "the disk of machine {m} is {disk:?}"),
+            What::Take(m, n) => write!(f, "a program on machine {m} takes {n} seats"),
+            What::Give(m, n) => write!(f, "a program on machine {m} gives back all seats but {n}"),
             What::SetWall(m, s) => write!(f, "the clock of machine {m} is set by {s} s"),
             What::Drift(m, ppm) => write!(f, "the clocks of machine {m} drift by {ppm} millionths"),
             What::Clone(m) => write!(f, "machine {m} is copied"),
             What::Unplug(m) => write!(f, "machine {m} is unplugged from the network, or plugged in again"),
-            What::ServerDown => write!(f, "the server goes down, or up again"),
+            What::ServerDown => write!(f, "the main server goes down, or up again"),
+            What::StandbyDown => write!(f, "the standby goes down, or up again"),
+            What::Partition => write!(f, "the standby no longer sees the main server, or sees it again"),
+            What::LoseMain(m) => {
+                write!(f, "machine {m} no longer reaches the main server, or reaches it again")
+            }
+            What::Versions(Versions { devices, servers }) => {
+                write!(f, "devices are of version {devices:?}, servers of version {servers:?}")
+            }
+            What::ChangeCode(code) => write!(f, "the handshake code is good for {code:?}"),
             What::Backup => write!(f, "the server is backed up"),
             What::Restore => write!(f, "the server is restored from its backup"),
             What::Deliver => write!(f, "what was delayed arrives"),

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use seatmeter::disk::Disk;
 use seatmeter_protocol::rehearsal::{put_in, seed_random};
 
 use crate::laws::{self, Check};
@@ -75,14 +76,13 @@ fn converge(world: &mut World, seed: u64) -> Check {
     quiet(world, if was_restored { RENEWS_MS } else { 0 });
     {
         let mut net = world.net.lock();
-        net.server.is_up = true;
-        net.is_unplugged.fill(false);
+        net.heal();
         net.deliver();
     }
     world.look()?;
     let mut due = Vec::new();
     for m in 0..world.machines.len() {
-        world.machines[m].cut_off = None;
+        (world.machines[m].cut_off, world.machines[m].health) = (None, Disk::Sound);
         if world.machines[m].is_used() && world.machines[m].programs.is_empty() {
             quiet(world, 0);
             world.start(m)?;
@@ -129,10 +129,11 @@ pub(crate) fn shrink(plan: &Plan, first: Violation, bug: Option<&'static str>) -
 /// The violation in words, with the line that repeats it.
 pub(crate) fn tell(plan: &Plan, violation: &Violation) -> String {
     let mut text = format!(
-        "SEATMETER_SIM_SEED={} make sim\n  item: {}\n  seats asked for: {:?}\n",
+        "SEATMETER_SIM_SEED={} make sim\n  item: {}\n  seats asked for: {:?}, for {:?}\n",
         plan.seed,
         serde_json::to_string(&plan.item).unwrap_or_default(),
-        plan.seats
+        plan.seats,
+        plan.websites
     );
     for step in &plan.steps {
         text.push_str(&format!("  {step} (harm to {} % of the requests)\n", step.weather.harm));

@@ -7,19 +7,21 @@ use std::task::{Context, Poll, Waker};
 
 use seatmeter::sync::RawAnswer;
 use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
-    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, UsageAnswer, UsageReport,
+    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, Problem, UsageAnswer, UsageReport,
 };
 use seatmeter_protocol::signature::{AnswerFacts, Signed, SigningKey};
 use seatmeter_server::error::Error;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
-use seatmeter_server::operation::Change;
+use seatmeter_server::operation::{Change, CodeItems, Validation};
 use seatmeter_server::store::sqlite::InlineStore;
 
 use crate::books::{Books, Counter};
 use crate::model::Model;
+use crate::plan::{Code, Version, Versions};
 use crate::time::{START, Time};
 
 pub(crate) const CODE: &str = "SIM";
@@ -28,10 +30,52 @@ pub(crate) const CODE: &str = "SIM";
 pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     pub(crate) body: &'a [u8],
+    /// Of which versions both sides are.
+    pub(crate) versions: Versions,
     pub(crate) nonce: &'a str,
     pub(crate) key_id: Option<&'a str>,
     /// Whether there are copies of the machine that asks.
     pub(crate) is_copied: bool,
+}
+
+/// What requests and answers did not have in the first version.
+const LATER_IN_REQUESTS: [&str; 3] = ["scope", "needed", "ended"];
+const LATER_IN_ANSWERS: [&str; 4] = ["meters", "standings", "numbers", "allowances"];
+
+impl Asked<'_> {
+    /// What a device of that version says.
+    fn said(&self) -> Vec<u8> {
+        as_said_by(self.versions.devices, self.body, &LATER_IN_REQUESTS)
+    }
+}
+
+/// A document as a version would say it: an older one knows less, a newer one says more wherever it can.
+fn as_said_by(version: Version, body: &[u8], later: &[&str]) -> Vec<u8> {
+    let Ok(mut document) = serde_json::from_slice::<serde_json::Value>(body) else { return body.to_vec() };
+    match version {
+        Version::This => return body.to_vec(),
+        Version::Older => {
+            let fields = document.as_object_mut().expect("documents are objects");
+            fields.retain(|name, _| !later.contains(&name.as_str()));
+            // A problem's; grants and reports have named theirs from the beginning.
+            if fields.contains_key("code") {
+                fields.remove("epoch");
+            }
+        }
+        Version::Newer => say_more(&mut document),
+    }
+    serde_json::to_vec(&document).expect("it is JSON")
+}
+
+fn say_more(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.values_mut().for_each(say_more);
+            fields.insert("of_the_future".into(), serde_json::json!({ "more": [1, null, "x"] }));
+        }
+        serde_json::Value::Array(values) => values.iter_mut().for_each(say_more),
+        _ => {}
+    }
 }
 
 pub(crate) struct Server {
@@ -45,6 +89,8 @@ pub(crate) struct Server {
     issues: u64,
     /// What a restored server could not book: by device, segment and counter.
     pub(crate) unbooked: BTreeMap<(String, String, Counter), u64>,
+    /// The most that each device was ever allowed under a strict item: what a restored server forgets of it, too.
+    pub(crate) promised: BTreeMap<(String, u32), u64>,
 }
 
 impl Server {
@@ -64,6 +110,7 @@ impl Server {
             backup: None,
             issues: 0,
             unbooked: BTreeMap::new(),
+            promised: BTreeMap::new(),
         };
         server.import();
         server
@@ -92,8 +139,7 @@ impl Server {
         match (&mut item.page_quotas, item.charge_way) {
             (Some(quotas), _) => quotas.core += more,
             (None, ChargeWay::BarcodeScan) => item.quota += more,
-            // What was in excess of the old quota stays so: no naive model says how much that was.
-            (None, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance) => return,
+            (None, ChargeWay::Domain) => return,
             _ => item.quota += more.div_ceil(25),
         }
         self.import();
@@ -111,6 +157,20 @@ impl Server {
         }
     }
 
+    pub(crate) fn change_code(&mut self, code: Code) {
+        let item_ids = if code == Code::Nothing { Vec::new() } else { vec!["item".to_owned()] };
+        let items = CodeItems { item_ids, own_order: false };
+        let application_ids = if code == Code::Others { vec!["another".to_owned()] } else { Vec::new() };
+        let validation = Validation { application_ids, ..Validation::default() };
+        let handshake_code = CODE.to_owned();
+        let changes = [
+            Change::SetItems { handshake_code: handshake_code.clone(), items },
+            Change::SetAccess { handshake_code, password_hash: None, validation },
+        ];
+        changes.into_iter().for_each(|change| self.change(change).expect("code and item are there"));
+        self.model.code = code;
+    }
+
     pub(crate) fn release(&mut self, uuid: &str) {
         let change = Change::ReleaseDevice { item_id: "item".into(), device_uuid: uuid.into() };
         if self.change(change).is_ok() {
@@ -119,7 +179,7 @@ impl Server {
     }
 
     pub(crate) fn tidy(&self) {
-        now(self.licensing.store.tidy(self.time.now())).expect("the store is sound");
+        while now(self.licensing.store.tidy(self.time.now())).expect("the store is sound") {}
     }
 
     pub(crate) fn back_up(&mut self) {
@@ -132,11 +192,14 @@ impl Server {
         let Some((snapshot, model)) = &self.backup else { return false };
         let at = self.time.now();
         self.store.restore(snapshot, at).expect("the backup is sound");
-        let (item, is_revoked) = (self.model.item.clone(), self.model.is_revoked);
+        let (item, is_revoked, code) = (self.model.item.clone(), self.model.is_revoked, self.model.code);
+        let websites = self.model.websites.clone();
         self.model = model.restored(at, self.model.restores + 1);
+        self.model.websites = websites;
         // What the vendor and the operator have done since, they do again.
         self.model.item = item;
         self.import();
+        self.change_code(code);
         if is_revoked {
             self.revoke();
         }
@@ -163,22 +226,31 @@ impl Server {
         Ok(self.signed(asked, status, body.expect("answers have a JSON form")))
     }
 
+    /// The standby's answer while the main server is up.
+    pub(crate) fn not_in_charge(&self, asked: &Asked<'_>) -> RawAnswer {
+        let problem = Problem::new(403, ErrorCode::STANDBY_NOT_READY, "the main server is up");
+        self.signed(asked, 403, serde_json::to_vec(&problem).expect("problems have a JSON form"))
+    }
+
     fn authorize(&mut self, asked: &Asked<'_>) -> Result<Result<AuthorizationAnswer, Error>, String> {
-        let request: AuthorizationRequest = serde_json::from_slice(asked.body).map_err(|e| e.to_string())?;
+        let request: AuthorizationRequest =
+            serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
         let at = self.time.now();
         let before = self.model.clone();
         let held: Option<LocalLicense> = request.held_license.as_ref().and_then(|held| held.peek().ok());
-        if let Some(held) = held.filter(|held| held.device_uuid == request.device.uuid) {
-            self.model.see(&held);
-        }
-        self.model.asks(&request.device.uuid, request.seats);
         let books = Books::of(&self.store);
+        if let Some(held) = held.filter(|held| held.device_uuid == request.device.uuid) {
+            self.model.see(&held, at);
+            self.model.see_allowance(&held, &books);
+        }
+        self.model.asks(&request.device.uuid, request.seats, &request.validation.website_domain);
         let verdict = self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
         let outcome = now(self.licensing.authorize(request.clone()));
         match &outcome {
             Ok(answer) => {
                 let granted: LocalLicense = answer.local_license.peek().map_err(|e| e.to_string())?;
                 self.model.granted(&verdict, &granted, at)?;
+                self.promise(&granted);
             }
             Err(Error::Refused(refusal)) => {
                 verdict.allows(refusal.code)?;
@@ -191,12 +263,13 @@ impl Server {
     }
 
     fn record(&mut self, asked: &Asked<'_>) -> Result<Result<UsageAnswer, Error>, String> {
-        let report: UsageReport = serde_json::from_slice(asked.body).map_err(|e| e.to_string())?;
+        let report: UsageReport = serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
         let at = self.time.now();
         for segment in &report.segments {
             let held: Option<LocalLicense> = segment.local_license.as_ref().and_then(|held| held.peek().ok());
             if let Some(held) = held.filter(|held| held.device_uuid == report.device.uuid) {
-                self.model.see(&held);
+                self.model.see(&held, at);
+                self.model.see_allowance(&held, &Books::of(&self.store));
             }
         }
         let outcome = now(self.licensing.record(report.clone()));
@@ -215,6 +288,14 @@ impl Server {
         Ok(outcome)
     }
 
+    fn promise(&mut self, granted: &LocalLicense) {
+        for allowance in &granted.allowances {
+            let key = (granted.device_uuid.clone(), allowance.module);
+            let promised = self.promised.entry(key).or_default();
+            *promised = allowance.allowed.max(*promised);
+        }
+    }
+
     fn note_unbooked(&mut self, report: &UsageReport, answer: &UsageAnswer) {
         let is_refused = |id: &String| answer.refused.iter().any(|refused| refused.segment_id == *id);
         for segment in report.segments.iter().filter(|segment| is_refused(&segment.segment_id)) {
@@ -229,6 +310,7 @@ impl Server {
 
     /// As src/http/answer.rs of the server does.
     fn signed(&self, asked: &Asked<'_>, status: u16, body: Vec<u8>) -> RawAnswer {
+        let body = as_said_by(asked.versions.servers, &body, &LATER_IN_ANSWERS);
         let keys = &self.licensing.keys;
         let key = asked.key_id.and_then(|id| keys.with_id(id)).unwrap_or(keys.current());
         let (key_id, server_time) = (key.public().id(), self.time.now());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use seatmeter::clock::Clock;
+use seatmeter::disk::{self, Disk};
 use seatmeter::error::Result;
 use seatmeter::kill_points::{self, CutOff};
 use seatmeter_protocol::charge_way::ChargeWay;
@@ -35,6 +36,8 @@ pub(crate) struct World {
     pub(crate) books: Books,
     /// Whether the quota was ever used up.
     pub(crate) was_used_up: bool,
+    /// Whether the disk of that machine was not sound when it did.
+    pub(crate) had_disk_trouble: bool,
     /// The machine that has done something in this step.
     pub(crate) acting: Option<usize>,
     random: Random,
@@ -57,7 +60,7 @@ impl World {
         let net = Arc::new(Mutex::new(Net::new(server, time.clone())));
         let machine = |number: usize| {
             let wire = Wire { net: Arc::downgrade(&net), machine: number };
-            Machine::new(folder.path(), time.machine(), wire, plan.item.charge_way, plan.seats[number])
+            Machine::new(folder.path(), time.machine(), wire, plan)
         };
         let machines = (0..MACHINES).map(machine).collect();
         Self {
@@ -68,6 +71,7 @@ impl World {
             performed: BTreeMap::new(),
             books: Books::default(),
             was_used_up: false,
+            had_disk_trouble: false,
             acting: None,
             random: Random::new(plan.seed),
         }
@@ -144,6 +148,12 @@ impl World {
                 self.machines[m].clock.sleep(false);
                 Ok(())
             }
+            What::Disk(m, health) => {
+                self.machines[m].health = health;
+                Ok(())
+            }
+            What::Take(m, n) => self.take_seats(m, n),
+            What::Give(m, n) => self.give_seats(m, n),
             What::SetWall(m, seconds) => {
                 self.machines[m].clock.shift_wall(seconds);
                 Ok(())
@@ -169,12 +179,17 @@ impl World {
         net.is_touched = true;
         match what {
             What::Unplug(m) => net.is_unplugged[m] ^= true,
+            What::LoseMain(m) => net.has_lost_main[m] ^= true,
             What::ServerDown => net.server.is_up ^= true,
+            What::StandbyDown => net.is_standby_up ^= true,
+            What::Partition => net.is_partitioned ^= true,
+            What::Versions(versions) => net.versions = versions,
             What::Backup => net.server.back_up(),
             What::Restore => _ = net.server.restore(),
             What::Deliver => net.deliver(),
             What::RaiseQuota(more) => net.server.raise_quota(more),
             What::Revoke => net.server.revoke(),
+            What::ChangeCode(code) => net.server.change_code(code),
             What::Tidy => net.server.tidy(),
             What::Release(m) => {
                 let uuid = net.owners.iter().find(|(_, owner)| **owner == m).map(|(uuid, _)| uuid.clone());
@@ -204,8 +219,12 @@ impl World {
         machine.clock.switch_on();
         machine.take_turn();
         kill_points::cut_off(machine.cut_off.take());
+        disk::play(machine.health);
         let outcome = catch_unwind(AssertUnwindSafe(|| act(machine)));
+        let had_trouble = machine.health != Disk::Sound;
+        machine.health = disk::play(Disk::Sound);
         machine.cut_off = kill_points::cut_off(None);
+        self.had_disk_trouble = had_trouble;
         match outcome {
             Ok(done) => Ok(Outcome::Done(done.err().map(|error| error.code))),
             Err(panic) if panic.is::<CutOff>() => {
@@ -263,8 +282,9 @@ impl World {
     fn require_cause(&self, outcome: &Outcome) -> Check {
         let Outcome::Done(Some(code)) = outcome else { return Ok(()) };
         let heard = self.net.lock().heard.clone();
+        let is_by_disk = *code == ErrorCode::LICENSE_BUFFER_FAILED && self.had_disk_trouble;
         let is_silence = *code == ErrorCode::FAILED_TO_REACH_SERVER && heard.silences > 0;
-        if is_silence || heard.damaged > 0 || heard.refusals.contains(code) {
+        if is_silence || is_by_disk || heard.damaged > 0 || heard.refusals.contains(code) {
             return Ok(());
         }
         Err(format!("{code:?} for no cause: {heard:?}"))
@@ -307,6 +327,38 @@ impl World {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Takes seats one after the other, until there is none.
+    fn take_seats(&mut self, m: usize, n: u64) -> Check {
+        let Some(program) = self.choose(m) else { return Ok(()) };
+        let Some(licensed) = self.machines[m].programs[program].session.licensed() else { return Ok(()) };
+        let at = self.machines[m].programs[program].clock.unix_seconds();
+        for _ in 0..n {
+            let outcome = self.act(m, program, |machine| {
+                let seat = licensed.take_seat()?;
+                machine.programs[program].seats.extend(seat);
+                Ok(())
+            })?;
+            laws::seats_are_those_of_the_grant(self, m, program, licensed, &outcome)?;
+            match outcome {
+                Outcome::Done(None) => {}
+                Outcome::Done(Some(ErrorCode::INSTANCE_COUNT_OVER_LIMIT)) | Outcome::Died => break,
+                Outcome::Done(Some(code)) => {
+                    return laws::may_refuse_work(self, m, &licensed.grant(), at, code);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn give_seats(&mut self, m: usize, kept: u64) -> Check {
+        let Some(program) = self.choose(m) else { return Ok(()) };
+        let program = &mut self.machines[m].programs[program];
+        let Some(licensed) = program.session.licensed() else { return Ok(()) };
+        let kept = program.seats.len().min(usize::try_from(kept).unwrap_or(0));
+        program.seats.drain(kept..).for_each(|seat| licensed.give_seat(seat));
         Ok(())
     }
 

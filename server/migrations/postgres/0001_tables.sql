@@ -91,6 +91,19 @@ CREATE TABLE usage_day (
     PRIMARY KEY (item_id, day, segment_id)
 );
 
+CREATE TABLE usage_old (
+    item_id    TEXT NOT NULL,
+    first_day  BIGINT NOT NULL,
+    segment_id TEXT NOT NULL,
+    totals     BYTEA NOT NULL,
+    PRIMARY KEY (item_id, first_day, segment_id)
+);
+
+CREATE TABLE compacted (
+    item_id    TEXT NOT NULL PRIMARY KEY,
+    before_day BIGINT NOT NULL
+);
+
 CREATE TABLE active_day (
     item_id     TEXT NOT NULL,
     day         BIGINT NOT NULL,
@@ -171,6 +184,8 @@ CREATE TABLE device_history (
     device_uuid   TEXT NOT NULL,
     scope         TEXT NOT NULL,
     shown_license TEXT NOT NULL,
+    shown_serial  BIGINT NOT NULL,
+    epoch         TEXT NOT NULL,
     PRIMARY KEY (device_uuid, scope)
 );
 

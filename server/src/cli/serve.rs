@@ -26,6 +26,9 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// Between two times of tidying up.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
 
+/// Between two portions of what there is to tidy.
+const TIDY_PAUSE: Duration = Duration::from_millis(20);
+
 /// Serve devices until SIGTERM or SIGINT
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -134,8 +137,16 @@ async fn tidy(licensing: Arc<Licensing>) {
     let mut hours = tokio::time::interval(TIDY_INTERVAL);
     loop {
         hours.tick().await;
-        if let Err(error) = licensing.store.tidy(licensing.clock.unix_seconds()).await {
-            tracing::warn!(%error, "the database was not tidied; it is tried again in an hour");
+        loop {
+            match licensing.store.tidy(licensing.clock.unix_seconds()).await {
+                // A little at a time, so that it stands in nobody's way.
+                Ok(true) => tokio::time::sleep(TIDY_PAUSE).await,
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "the database was not tidied; it is tried again in an hour");
+                    break;
+                }
+            }
         }
     }
 }

@@ -12,12 +12,18 @@
 //!
 //! | shown now | shown before | outcome |
 //! | --- | --- | --- |
-//! | nothing | anything | fine; the new licence takes the generation shown before as its parent |
+//! | nothing | anything | fine; the new licence has no parent: with it the device begins anew |
 //! | one from another life of the data | anything | fine: this server was restored from a backup since |
-//! | L | nothing, L, or the parent of L | fine |
+//! | L | nothing, one from another life, L, or the parent of L | fine |
+//! | L, which has no parent | one with a lower serial | fine: the device had given that one back, or lost it |
 //! | L | anything else | -20151 |
+//!
+//! What is shown is what counts as shown before from then on, with one exception: a licence from another life does not
+//! take the place of one from this life. Requests may arrive late: one from before a restore, after the device has gone
+//! on; one that shows a licence, after the device has given it back and begun anew.
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
 
@@ -26,20 +32,38 @@ use crate::error::Refusal;
 pub struct Shown<'a> {
     /// Its generation.
     pub generation: &'a str,
-    /// The generation that was shown for it.
+    /// The generation that was shown for it, or empty.
     pub parent: &'a str,
+    /// Its serial.
+    pub serial: u32,
     /// Whether it was granted in this life of the server's data.
     pub of_this_life: bool,
 }
 
-/// Whether what is shown goes on from what was shown before.
+/// What the device has shown before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before<'a> {
+    /// Its generation.
+    pub generation: &'a str,
+    /// Its serial.
+    pub serial: u32,
+    /// Whether it was granted in this life of the server's data.
+    pub of_this_life: bool,
+}
+
+/// Whether what is shown goes on from what was shown before; `Ok(true)` when it counts as shown from then on.
 ///
 /// # Errors
 /// -20151, by the table above.
-pub fn goes_on(shown: Option<Shown<'_>>, before: Option<&str>) -> Result<(), Refusal> {
-    let (Some(shown), Some(before)) = (shown, before) else { return Ok(()) };
-    if !shown.of_this_life || shown.generation == before || shown.parent == before {
-        return Ok(());
+pub fn goes_on(shown: Shown<'_>, before: Option<Before<'_>>) -> Result<bool, Refusal> {
+    // Of another life nobody knows any more what came after it.
+    let Some(before) = before.filter(|before| before.of_this_life) else { return Ok(true) };
+    if !shown.of_this_life {
+        return Ok(has_bug("history: set back by another life"));
+    }
+    let has_begun_anew = shown.parent.is_empty() && shown.serial > before.serial;
+    if shown.generation == before.generation || shown.parent == before.generation || has_begun_anew {
+        return Ok(true);
     }
     Err(Refusal::new(
         ErrorCode::DEVICE_CLONED,
@@ -52,21 +76,36 @@ pub fn goes_on(shown: Option<Shown<'_>>, before: Option<&str>) -> Result<(), Ref
 mod tests {
     use super::*;
 
-    fn outcome(shown: Option<(&str, &str, bool)>, before: Option<&str>) -> bool {
-        let shown =
-            shown.map(|(generation, parent, of_this_life)| Shown { generation, parent, of_this_life });
-        goes_on(shown, before).is_ok()
+    /// What is shown and what was shown before: generation, parent, serial, and whether in this life.
+    fn outcome(shown: (&str, &str, u32, bool), before: Option<(&str, u32, bool)>) -> Option<bool> {
+        let (generation, parent, serial, of_this_life) = shown;
+        let shown = Shown { generation, parent, serial, of_this_life };
+        let before =
+            before.map(|(generation, serial, of_this_life)| Before { generation, serial, of_this_life });
+        goes_on(shown, before).ok()
     }
 
     #[test]
     fn every_row_of_the_table_holds() {
-        assert!(outcome(None, None));
-        assert!(outcome(None, Some("L1")));
-        assert!(outcome(Some(("L5", "L4", false)), Some("L1")));
-        assert!(outcome(Some(("L1", "", true)), None));
-        assert!(outcome(Some(("L2", "L1", true)), Some("L2")));
-        assert!(outcome(Some(("L2", "L1", true)), Some("L1")));
-        assert!(!outcome(Some(("L2'", "L1", true)), Some("L2")));
-        assert!(!outcome(Some(("L1", "", true)), Some("L2")));
+        assert_eq!(outcome(("L5", "L4", 5, false), None), Some(true));
+        assert_eq!(outcome(("L5", "L4", 5, false), Some(("L1", 1, false))), Some(true));
+        assert_eq!(outcome(("L1", "", 1, true), None), Some(true));
+        assert_eq!(outcome(("L2", "L1", 2, true), Some(("L2", 2, true))), Some(true));
+        assert_eq!(outcome(("L2", "L1", 2, true), Some(("L1", 1, true))), Some(true));
+        assert_eq!(outcome(("L3", "", 3, true), Some(("L1", 1, true))), Some(true));
+        assert_eq!(outcome(("L2'", "L1", 3, true), Some(("L2", 2, true))), None);
+        assert_eq!(outcome(("L1", "", 1, true), Some(("L2", 2, true))), None);
+    }
+
+    #[test]
+    fn what_is_late_from_another_life_does_not_set_back_the_history() {
+        let late = ("L1", "", 1, false);
+        assert_eq!(outcome(late, Some(("L2", 2, true))), Some(false), "L2 is what was shown last");
+        assert_eq!(outcome(("L3", "L2", 3, true), Some(("L2", 2, true))), Some(true), "so it goes on");
+    }
+
+    #[test]
+    fn who_was_granted_anew_after_a_restore_goes_on_whatever_was_shown_before_it() {
+        assert_eq!(outcome(("M2", "M1", 2, true), Some(("L1", 1, false))), Some(true));
     }
 }

@@ -57,21 +57,21 @@ pub(super) fn decide(
     let next = occupied.first_free_at.map_or_else(String::new, |at| {
         format!("; the next seat is free at {}, unless its device is used again", utc::text(at))
     });
-    Err(Refusal {
-        code: ErrorCode::USED_UP,
-        detail: format!(
+    Err(Refusal::with_numbers(
+        ErrorCode::USED_UP,
+        format!(
             "item \"{}\": {taken} {noun} hold a seat, of {} and a grace of {}{next}",
             item.item_id,
             item.quota,
             grace(item.quota, grace_percent)
         ),
-        numbers: Some(ProblemNumbers {
+        ProblemNumbers {
             requested: 1,
             quota: item.quota,
             used: taken,
             grace: grace(item.quota, grace_percent),
             next_free_at: occupied.first_free_at,
             holders: Vec::new(),
-        }),
-    })
+        },
+    ))
 }

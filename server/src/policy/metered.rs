@@ -46,19 +46,19 @@ pub fn decide(item_id: &str, noun: &str, used: u64, quota: u64) -> Result<Standi
     if standing != Standing::UsedUp {
         return Ok(standing);
     }
-    Err(Refusal {
-        code: ErrorCode::USED_UP,
-        detail: format!(
+    Err(Refusal::with_numbers(
+        ErrorCode::USED_UP,
+        format!(
             "item \"{item_id}\": {used} {noun} are used, of {quota} and a grace of {}; buy more, or ask your vendor",
             grace(quota, METERED_GRACE_PERCENT)
         ),
-        numbers: Some(ProblemNumbers {
+        ProblemNumbers {
             quota,
             used,
             grace: grace(quota, METERED_GRACE_PERCENT),
             ..ProblemNumbers::default()
-        }),
-    })
+        },
+    ))
 }
 
 #[cfg(test)]

@@ -54,18 +54,14 @@ pub fn admit(
 }
 
 fn over_limit(requested: u32, item: &LicenseItem) -> Refusal {
-    Refusal {
-        code: ErrorCode::INSTANCE_COUNT_OVER_LIMIT,
-        detail: format!(
+    Refusal::with_numbers(
+        ErrorCode::INSTANCE_COUNT_OVER_LIMIT,
+        format!(
             "{requested} seats were asked for, item \"{}\" has {}; ask for a number from 1 to {}",
             item.item_id, item.quota, item.quota
         ),
-        numbers: Some(ProblemNumbers {
-            requested: u64::from(requested),
-            quota: item.quota,
-            ..ProblemNumbers::default()
-        }),
-    }
+        ProblemNumbers { requested: u64::from(requested), quota: item.quota, ..ProblemNumbers::default() },
+    )
 }
 
 #[cfg(test)]

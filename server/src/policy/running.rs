@@ -67,9 +67,9 @@ pub(super) fn decide(
     let next = occupied.first_free_at.map_or_else(String::new, |at| {
         format!("; the first of them ends at {}, unless it is renewed", utc::text(at))
     });
-    Err(Refusal {
-        code: ErrorCode::QUOTA_EXCEEDED,
-        detail: format!(
+    Err(Refusal::with_numbers(
+        ErrorCode::QUOTA_EXCEEDED,
+        format!(
             "item \"{}\" is overused: an excess of {excess_of_year} in this licence year, with a budget of {}. Until \
              that changes {} {noun} can run at a time; others have {}, {seats} were asked for{next}",
             item.item_id,
@@ -77,15 +77,15 @@ pub(super) fn decide(
             item.quota,
             occupied.by_others,
         ),
-        numbers: Some(ProblemNumbers {
+        ProblemNumbers {
             requested: seats,
             quota: item.quota,
             used: occupied.by_others,
             grace: 0,
             next_free_at: occupied.first_free_at,
             holders: Vec::new(),
-        }),
-    })
+        },
+    ))
 }
 
 #[cfg(test)]

@@ -103,21 +103,21 @@ pub fn decide(
     let left = if has_bug("allowance: given beyond the quota") { all.quota } else { all.left() };
     let could_get = left.saturating_add(own.unused());
     if could_get == 0 {
-        return Err(Refusal {
-            code: ErrorCode::USED_UP,
-            detail: format!(
+        return Err(Refusal::with_numbers(
+            ErrorCode::USED_UP,
+            format!(
                 "item \"{item_id}\" is strict: all of its {} and their grace are used, or set aside for other devices; \
                  what those do not use comes back when they end or are taken out of use",
                 all.quota
             ),
-            numbers: Some(ProblemNumbers {
+            ProblemNumbers {
                 requested: needed,
                 quota: all.quota,
                 used: all.allowed,
                 grace: grace(all.quota, METERED_GRACE_PERCENT),
                 ..ProblemNumbers::default()
-            }),
-        });
+            },
+        ));
     }
     let unused = own.unused().max(share(could_get, all.devices, needed));
     Ok(Allowance { serial, allowed: own.used.saturating_add(unused), used: own.used })

@@ -8,10 +8,12 @@
 //! Every number is a LEB128 varint; slots are those since the day began. A usual total takes three bytes; as a row of
 //! its own it would take a hundred.
 
+use std::collections::BTreeMap;
+
 use seatmeter_protocol::slot::SLOTS_PER_DAY;
 
 /// Slots of a day.
-const DAY_SLOTS: u32 = SLOTS_PER_DAY as u32;
+pub(super) const DAY_SLOTS: u32 = SLOTS_PER_DAY as u32;
 
 /// One counter of a slot: the slot since the day began, kind, symbology or module.
 type Counter = (u32, u8, u32);
@@ -26,6 +28,14 @@ pub(super) struct DayTotals {
 /// The day of a slot, counted from 1970.
 pub(super) fn day_of(slot: u32) -> u32 {
     slot / DAY_SLOTS
+}
+
+/// Days of one segment that are kept in one row once they are long past.
+pub(super) const OLD_DAYS: u32 = 30;
+
+/// The first day of the row that holds a day which is long past.
+pub(super) fn first_old_day(day: u32) -> u32 {
+    day - day % OLD_DAYS
 }
 
 /// The first slot of a day.
@@ -63,6 +73,16 @@ impl DayTotals {
     /// Every counter: slot since the day began, kind, symbology or module; and its total.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Counter, u64)> {
         self.totals.iter().copied()
+    }
+
+    /// The sum of each kind and symbology or module.
+    pub(super) fn sums(&self) -> BTreeMap<(u8, u32), u64> {
+        let mut sums = BTreeMap::new();
+        for &((_, kind, what), total) in &self.totals {
+            let sum: &mut u64 = sums.entry((kind, what)).or_default();
+            *sum = sum.saturating_add(total);
+        }
+        sums
     }
 
     /// As it is stored.
@@ -140,8 +160,6 @@ fn take(bytes: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;

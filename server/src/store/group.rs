@@ -17,13 +17,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 use tokio::sync::oneshot;
 
 use super::queue::{NoPlace, Queue};
 use super::sql::{self, Report, Sql};
-use super::{Authorization, Decision, Organization, Reply, Store};
+use super::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
 use crate::error::Error;
 use crate::kill_points::kill_point;
 use crate::operation::{Actor, Change, Listing, View};
@@ -193,7 +192,7 @@ impl Writers {
     pub(super) fn report(&self, report: Report) -> Reply<UsageAnswer> {
         let (reply, answer) = oneshot::channel();
         // Clients show a licence with their reports; one who does not waits in a lane by chance.
-        let item_id = report.vouched.first().map(|held| held.item_id.clone());
+        let item_id = report.shown.first().map(|shown| shown.license.item_id.clone());
         let lane = item_id.unwrap_or_else(|| report.report.device.uuid.clone());
         self.push(&lane, Job::Report(Box::new(ReportTask { report, outcome: Err(unanswered()), reply })));
         wait_for(answer)
@@ -241,8 +240,8 @@ impl<S: GroupStore> Store for S {
         self.writers().submit(concern, move |sql| sql::authorize(sql, &request))
     }
 
-    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer> {
-        self.writers().report(Report { report, vouched, now })
+    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer> {
+        self.writers().report(Report { report, shown, now })
     }
 
     fn change(&self, change: Change, by: Actor) -> Reply<()> {
@@ -261,8 +260,8 @@ impl<S: GroupStore> Store for S {
         self.writers().submit(Concern::default(), move |sql| sql::organization(sql, &organization_id))
     }
 
-    fn tidy(&self, now: u64) -> Reply<()> {
-        self.writers().submit(Concern::default(), move |sql| sql::close_old_slots(sql, now))
+    fn tidy(&self, now: u64) -> Reply<bool> {
+        self.writers().submit(Concern::default(), move |sql| sql::tidy(sql, now))
     }
 
     fn ready(&self) -> Reply<()> {
@@ -316,8 +315,8 @@ impl Group {
             concerned.organizations.extend(named(organization_id));
             concerned.items.extend(named(item_id));
         }
-        for Report { report, vouched, .. } in self.reports.iter().map(|task| &task.report) {
-            concerned.items.extend(vouched.iter().map(|held| held.item_id.as_str()));
+        for Report { report, shown, .. } in self.reports.iter().map(|task| &task.report) {
+            concerned.items.extend(shown.iter().map(|shown| shown.license.item_id.as_str()));
             concerned.licenses.extend(report.segments.iter().map(|segment| segment.license_id.as_str()));
             concerned.licenses.extend(report.ended.iter().map(|ended| ended.license_id.as_str()));
         }

@@ -35,9 +35,8 @@ pub trait Store: Send + Sync + 'static {
     /// Decides an authorisation, and remembers it when it is granted.
     fn authorize(&self, request: Authorization) -> Reply<Decision>;
 
-    /// Raises the recorded totals to those of the report. `vouched` are local licences that came with it and
-    /// that this server has signed.
-    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer>;
+    /// Raises the recorded totals to those of the report. `shown` are local licences that came with it.
+    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer>;
 
     /// Carries out what an operator wants, with a line in the audit log.
     fn change(&self, change: Change, by: Actor) -> Reply<()>;
@@ -51,11 +50,26 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of an organization; `None` when there is no such one.
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>>;
 
-    /// Lets go of what no rule needs any more. To be called now and then.
-    fn tidy(&self, now: u64) -> Reply<()>;
+    /// Lets go of some of what no rule needs any more; whether there is more. To be called now and then.
+    fn tidy(&self, now: u64) -> Reply<bool>;
 
     /// Answers once the store can write.
     fn ready(&self) -> Reply<()>;
+}
+
+/// A local licence that came with a report. It matters only to a store that has forgotten it; so its signature is
+/// checked when it does, and not with every report.
+pub struct ShownLicense {
+    /// What it says.
+    pub license: LocalLicense,
+    /// Whether this server has signed that for the device that shows it.
+    pub is_ours: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl std::fmt::Debug for ShownLicense {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ShownLicense").field(&self.license).finish()
+    }
 }
 
 /// A request for an authorisation, in the words of the rules.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::LocalLicense;
+
 use seatmeter_protocol::message::*;
 use seatmeter_server::error::Error;
 use seatmeter_server::http::Web;
@@ -11,7 +11,7 @@ use seatmeter_server::http::listen::ConnectionLimits;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::operation::{Actor, Change, Listing, View};
-use seatmeter_server::store::{Authorization, Decision, Organization, Reply, Store};
+use seatmeter_server::store::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
 
 use crate::support::*;
 
@@ -216,7 +216,7 @@ impl Store for SilentStore {
         Box::pin(std::future::pending())
     }
 
-    fn record(&self, _: UsageReport, _: Vec<LocalLicense>, _: u64) -> Reply<UsageAnswer> {
+    fn record(&self, _: UsageReport, _: Vec<ShownLicense>, _: u64) -> Reply<UsageAnswer> {
         Box::pin(std::future::pending())
     }
 
@@ -236,7 +236,7 @@ impl Store for SilentStore {
         Box::pin(std::future::pending())
     }
 
-    fn tidy(&self, _: u64) -> Reply<()> {
+    fn tidy(&self, _: u64) -> Reply<bool> {
         Box::pin(std::future::pending())
     }
 
@@ -253,7 +253,7 @@ impl Store for BrokenStore {
         panic!("on purpose")
     }
 
-    fn record(&self, _: UsageReport, _: Vec<LocalLicense>, _: u64) -> Reply<UsageAnswer> {
+    fn record(&self, _: UsageReport, _: Vec<ShownLicense>, _: u64) -> Reply<UsageAnswer> {
         Box::pin(async { Err(Error::Busy) })
     }
 
@@ -273,8 +273,8 @@ impl Store for BrokenStore {
         Box::pin(async { Ok(None) })
     }
 
-    fn tidy(&self, _: u64) -> Reply<()> {
-        Box::pin(async { Ok(()) })
+    fn tidy(&self, _: u64) -> Reply<bool> {
+        Box::pin(async { Ok(false) })
     }
 
     fn ready(&self) -> Reply<()> {

@@ -143,6 +143,8 @@ fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold()
     let problem = refusal(&with(3, None));
     assert_eq!(problem.code, ErrorCode::STANDBY_NOT_READY);
     assert!(problem.detail.contains("2027-01-15T08:03:00Z"), "{}", problem.detail);
+    assert_eq!(problem.epoch.len(), 32);
+    assert_ne!(problem.epoch, held.epoch, "who is refused hears of the restore");
     assert_eq!(refusal(&with(4, Some(&answer))).code, ErrorCode::STANDBY_NOT_READY, "more than it holds");
     let other_device =
         AuthorizationRequest { held_license: Some(answer.local_license.clone()), ..request(&id(), 1) };
@@ -175,4 +177,27 @@ fn usage_under_a_grant_that_a_restored_server_has_forgotten_is_booked_by_its_own
     assert_eq!(send(Some(answer.local_license.clone())).recorded.len(), 1);
     assert_eq!(send(None).recorded.len(), 1, "it is remembered");
     assert_eq!(billed(later.folder.path()), 10);
+}
+
+#[test]
+fn a_request_from_before_a_restore_that_arrives_late_makes_no_copy_of_who_has_gone_on() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let device = id();
+    let shows = |held: Option<&AuthorizationAnswer>| AuthorizationRequest {
+        held_license: held.map(|answer| answer.local_license.clone()),
+        scope: "one way".into(),
+        ..request(&device, 1)
+    };
+    let ask = |server: &TestServer, held: Option<&AuthorizationAnswer>| -> AuthorizationAnswer {
+        server.post(AUTHORIZATIONS_PATH, &shows(held)).unwrap()
+    };
+    let first = ask(&server, None);
+    let second = ask(&server, Some(&first));
+    let later = restored(&server, START);
+    let third = ask(&later, Some(&second));
+    let fourth = ask(&later, Some(&third));
+    ask(&later, Some(&first));
+    ask(&later, Some(&fourth));
+    let error = later.authorize(&shows(Some(&third))).unwrap_err();
+    assert_eq!(error.code, ErrorCode::DEVICE_CLONED, "copies are still told apart");
 }

@@ -1,10 +1,10 @@
 //! The store by itself: what it keeps over reopening, and that order does not matter to totals.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use seatmeter_protocol::charge_way::DeploymentType;
-use seatmeter_protocol::message::{UsageKind, UsageTotal, ValidationFacts};
+use seatmeter_protocol::message::{UsageKind, UsageReport, UsageTotal, ValidationFacts};
 use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::error::Error;
@@ -186,14 +186,14 @@ fn the_excess_is_that_of_the_account_in_memory() {
         let sent = report(uuid, vec![segment(&segments[number], license_id, vec![scans(slot, 2, *total)])]);
         wait(store.record(sent, Vec::new(), now)).unwrap();
         if step % 50 == 0 {
-            wait(store.tidy(now)).unwrap();
+            assert!(!wait(store.tidy(now)).unwrap(), "nothing is so old");
         }
         assert_eq!(excess(&*store, &devices[0].0, now), ledger.excess_so_far(now), "step {step}");
     }
     assert!(ledger.excess_so_far(now) > 100);
     // Long after: the slots are gone, and so is the chance to report them; the excess is as it was.
     let late = START + (REPORTABLE_DAYS + 300) * 86_400;
-    wait(store.tidy(late)).unwrap();
+    while wait(store.tidy(late)).unwrap() {}
     let number = |query: &str| number(&location, query);
     assert_eq!(number("SELECT count(*) FROM slot_sum") + number("SELECT count(*) FROM active_day"), 0);
     let (uuid, license_id, _) = &devices[1];
@@ -201,6 +201,62 @@ fn the_excess_is_that_of_the_account_in_memory() {
     wait(store.record(again, Vec::new(), late)).unwrap();
     assert_eq!(number("SELECT count(*) FROM slot_sum"), 0, "a closed slot stays closed");
     assert_eq!(number("SELECT excess FROM year_excess"), ledger.excess_of_year(0));
+}
+
+/// Sums of days, by kind and symbology or module.
+fn by_day(totals: &[UsageTotal]) -> BTreeMap<(u32, UsageKind, u32), u64> {
+    let mut days = BTreeMap::new();
+    for total in totals {
+        *days.entry((total.slot / 480, total.kind, total.what)).or_default() += total.total;
+    }
+    days
+}
+
+#[test]
+fn what_is_long_past_is_kept_by_days_and_no_sum_of_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = new_location(folder.path());
+    let (store, uuid, license_id) = store_with_device(&location);
+    let first = slot_of(START);
+    let reports: Vec<UsageReport> = (0..45)
+        .map(|day| {
+            let slots = (0..4).map(|n| first + day * 480 + n * 7);
+            let scans = slots.clone().map(|slot| scans(slot, 2, u64::from(slot % 5 + 1)));
+            let images = slots.map(|slot| UsageTotal { slot, kind: UsageKind::Image, what: 0, total: 9 });
+            let name = format!("{:032x}", day % 3);
+            report(&uuid, vec![segment(&name, &license_id, scans.chain(images).collect())])
+        })
+        .collect();
+    let send_all = |now: u64| {
+        for sent in &reports {
+            wait(store.record(sent.clone(), Vec::new(), now)).unwrap();
+        }
+    };
+    send_all(START);
+    let before = totals(&location, UsageFilter::ALL);
+    assert_eq!(before.len(), 45 * 8);
+    let used = number(&location, "SELECT used FROM item_used WHERE kind = 1");
+    // So late that the first thirty days can no longer be reported, and the others can.
+    let late = START + (REPORTABLE_DAYS + 31) * 86_400;
+    while wait(store.tidy(late)).unwrap() {}
+    let after = totals(&location, UsageFilter::ALL);
+    assert!(after.len() < before.len() / 2, "{} counters are left", after.len());
+    assert_eq!(by_day(&after), by_day(&before));
+    let left = number(&location, "SELECT count(*) FROM usage_day");
+    assert!((10..=15).contains(&left), "{left} days are as they were");
+    assert!(number(&location, "SELECT count(*) FROM usage_old") <= 3 * 3);
+    // Everything once more, and late as it is: nothing changes.
+    send_all(late);
+    assert_eq!(totals(&location, UsageFilter::ALL), after);
+    assert_eq!(number(&location, "SELECT used FROM item_used WHERE kind = 1"), used);
+    // A segment that nobody has heard of counts in the day in which its work was done.
+    let forgotten =
+        report(&uuid, vec![segment(&id(), &license_id, vec![scans(first, 2, 3), scans(first + 1, 2, 4)])]);
+    wait(store.record(forgotten, Vec::new(), late)).unwrap();
+    let now = by_day(&totals(&location, UsageFilter::ALL));
+    let day = (first / 480, UsageKind::Scan, 2);
+    assert_eq!(now[&day], by_day(&before)[&day] + 7);
+    assert_eq!(number(&location, "SELECT used FROM item_used WHERE kind = 1"), used + 7);
 }
 
 #[test]

@@ -43,3 +43,11 @@ fn one_start_far_in_the_future_costs_nothing_for_good() {
     let oldest = oldest_unsent(&usage.join(Bench::parameters("CODE").grant_name())).unwrap();
     assert!((NOW - 180..=right).contains(&oldest), "work is in the slot in which it was done: {oldest}");
 }
+
+#[test]
+fn a_program_that_begins_goes_by_the_time_that_another_one_was_told() {
+    let bench = Bench::new(2);
+    bench.clock.set_wall((NOW + 24) * 1000);
+    bench.licensed_session("CODE");
+    assert_eq!(bench.session("CODE").clock().unix_seconds(), NOW);
+}

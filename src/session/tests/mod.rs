@@ -316,6 +316,25 @@ fn a_revoked_licence_ends_at_the_next_contact_and_its_usage_is_reported() {
 }
 
 #[test]
+fn a_refusal_of_a_restored_server_has_everything_told_to_it_again() {
+    let bench = Bench::new(2);
+    bench.transport.begin_epoch("first");
+    let session = bench.licensed_session("CODE");
+    count(&session, 3);
+    bench.transport.then(Step::RecordAll);
+    bench.report(&session).unwrap();
+    bench.transport.begin_epoch("second");
+    let refusal = Problem { epoch: "second".into(), ..Problem::new(403, ErrorCode::EXPIRED, "because") };
+    bench.pass(6 * 3600);
+    bench.transport.then(Step::Answer(403, serde_json::to_string(&refusal).unwrap()));
+    session.keep();
+    assert_eq!(bench.transport.billed(), 0);
+    bench.transport.then(Step::RecordAll);
+    bench.report(&session).unwrap();
+    assert_eq!(bench.transport.billed(), 3);
+}
+
+#[test]
 fn what_was_counted_under_a_licence_that_was_given_back_is_reported_though_there_is_no_new_one() {
     let bench = Bench::new(2);
     let session = bench.session("CODE");

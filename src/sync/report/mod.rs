@@ -58,7 +58,7 @@ pub struct Reporting<'a> {
     pub folder: &'a Path,
     /// The key of the server under whose grants they were counted.
     pub key: &'a PublicKey,
-    /// The epoch that the server has named with its latest grant, or empty.
+    /// The epoch that the server has named with its latest grant or refusal, or empty.
     pub epoch: &'a str,
     /// Reads what the device holds from the server, for one that was restored from before it gave that.
     pub held: &'a dyn Fn() -> Option<Signed>,
@@ -78,8 +78,10 @@ pub struct Reporting<'a> {
 /// When a segment cannot be read or made durable (the others are reported nevertheless), or the server cannot be
 /// reached or trusted: what is not acknowledged stays for the next time.
 pub fn report(with: &Reporting<'_>) -> Result<Reported> {
+    let known = FramedFile::new(with.folder.join("epoch"), Kind::Epoch);
     let mut round = Round {
         with,
+        known: &known,
         archive: Archive::new(with.folder),
         heard: with.epoch.to_owned(),
         is_again: false,
@@ -88,7 +90,6 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
         reported: Reported::default(),
     };
     let mut outcome = round.report_segments()?;
-    let known = FramedFile::new(with.folder.join("epoch"), Kind::Epoch);
     let heard = round.heard.clone();
     if heard.is_empty() {
         return outcome.map(|()| round.reported);
@@ -171,6 +172,8 @@ fn to_send(total: &Total) -> UsageTotal {
 /// One round of reporting.
 struct Round<'a> {
     with: &'a Reporting<'a>,
+    /// Keeps the epoch in which the server was told everything.
+    known: &'a FramedFile,
     archive: Archive,
     /// The epoch that the server has named last.
     heard: String,
@@ -289,6 +292,13 @@ impl Round<'_> {
         }
         let answer: UsageAnswer = answer?;
         kill_point("report: answered");
+        if !answer.epoch.is_empty() {
+            // Before anything is taken for recorded: else nobody would know by which life of the server's data.
+            if !self.known.path().exists() {
+                self.known.store(&answer.epoch)?;
+            }
+            self.heard = answer.epoch;
+        }
         for news in &batch {
             if answer.recorded.contains(&news.segment.segment_id) {
                 self.acknowledge(news);
@@ -297,9 +307,6 @@ impl Round<'_> {
             }
         }
         answer.standings.iter().for_each(with.heard);
-        if !answer.epoch.is_empty() {
-            self.heard = answer.epoch;
-        }
         Ok(())
     }
 

@@ -39,6 +39,7 @@ impl Bench {
             urls: &urls,
             known_key: None,
             answered: parking_lot::Mutex::default(),
+            epoch: parking_lot::Mutex::default(),
         };
         let deadline = Deadline::after(&clock, Duration::from_secs(10));
         report(&Reporting {
@@ -288,6 +289,22 @@ fn a_restored_server_is_told_everything_again() {
     bench.report().unwrap();
     assert_eq!(bench.transport.billed(), 16, "those that are gone, those that rest, those that grow");
     assert_eq!(bench.report().unwrap(), Reported::default(), "and quiet again");
+}
+
+#[test]
+fn a_device_that_was_cut_off_in_its_first_report_hears_of_a_restore_all_the_same() {
+    let bench = Bench::new([Step::RecordAll, Step::Silence]);
+    bench.transport.begin_epoch("first");
+    for _ in 0..300 {
+        count_and_die(&bench, 1);
+    }
+    assert!(bench.report().is_err(), "of two requests the second is not answered");
+    bench.transport.begin_epoch("second");
+    for _ in 0..3 {
+        bench.transport.then(Step::RecordAll);
+    }
+    bench.report().unwrap();
+    assert_eq!(bench.transport.billed(), 300);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::{ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING};
+use crate::disk::{self, Use};
 use crate::kill_points::kill_point;
 use crate::memory::{FileLock, MappedFile};
 use crate::state::private_file;
@@ -23,6 +24,7 @@ const ENTRIES_MAX: u32 = 1 << 20;
 pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
     let unfinished = path.with_extension(UNFINISHED_ENDING);
     let made = fill_file(&unfinished, header).and_then(|made| {
+        disk::allows(Use::Rename)?;
         fs::rename(&unfinished, path)?;
         kill_point("create: renamed");
         Ok(made)

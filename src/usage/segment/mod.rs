@@ -55,6 +55,7 @@ use seatmeter_protocol::signature::random_id;
 
 use self::file::{ENTRIES, damaged, make_file, mix, read_header};
 use super::archive::{Acknowledged, Archive};
+use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::memory::{FileLock, FoundWord, MappedFile};
@@ -305,6 +306,7 @@ impl Segment {
     /// # Errors
     /// What the disk says; then nothing may be reported yet.
     pub fn make_durable(&self) -> io::Result<()> {
+        disk::allows(Use::Sync)?;
         #[cfg(any(test, feature = "kill-points"))]
         power_cut::keep_copy(&self.path);
         self.mapped.make_durable()
@@ -339,7 +341,7 @@ impl Segment {
         let gone = if (0..self.entries).any(is_damaged) {
             set_aside(&self.path).map(|_| ())
         } else {
-            fs::remove_file(&self.path)
+            disk::allows(Use::Rename).and_then(|()| fs::remove_file(&self.path))
         };
         match gone {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),

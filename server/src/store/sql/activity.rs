@@ -45,7 +45,7 @@ pub(super) fn note_seats(
 }
 
 /// Drops the slots that can no longer be reported. What they gave to the excess of their licence year stays.
-pub(in crate::store) fn close_old_slots(sql: &dyn Sql, now: u64) -> Result<(), Error> {
+pub(super) fn close_old_slots(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     let first = first_open_slot(now);
     for mut row in sql.query("SELECT item_id FROM license_item ORDER BY item_id", &[])? {
         let item_id: String = row.take(0)?;

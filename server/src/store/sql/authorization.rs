@@ -6,7 +6,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::epoch::{careful, epoch};
 use super::{Sql, account, activity, held, holders, strict, values};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::operation::Validation;
 use crate::policy::handshake::{self, Asked, Known};
 use crate::policy::item_choice::NoItem;
@@ -23,6 +23,11 @@ struct Code {
 }
 
 pub(in crate::store) fn authorize(sql: &dyn Sql, request: &Authorization) -> Result<Decision, Error> {
+    let epoch = epoch(sql)?;
+    decide(sql, request, &epoch).map_err(|error| error.in_life(&epoch))
+}
+
+fn decide(sql: &dyn Sql, request: &Authorization, epoch: &str) -> Result<Decision, Error> {
     let asked = Asked { handshake_code: &request.handshake_code, organization_id: &request.organization_id };
     let code = code(sql, handshake::resolve(asked, &known(sql, asked)?)?)?;
     if let Some(hash) = &code.password_hash
@@ -32,8 +37,7 @@ pub(in crate::store) fn authorize(sql: &dyn Sql, request: &Authorization) -> Res
     }
     access::may_use(&request.validation, &code.validation)?;
     let holder = holder_name(&request.claim, &request.device.uuid);
-    let epoch = epoch(sql)?;
-    let parent = held::follow_history(sql, request, &epoch)?;
+    let parent = held::follow_history(sql, request, &holder, epoch)?;
     let mut candidates = candidates(sql, request, &code.name, &holder)?;
     careful(sql, &request.claim, request.held.as_ref(), &mut candidates)?;
     let grant = policy::decide(&request.claim, &candidates, code.order)
@@ -51,7 +55,7 @@ pub(in crate::store) fn authorize(sql: &dyn Sql, request: &Authorization) -> Res
         server_key_id,
         grant,
         parent,
-        epoch,
+        epoch: epoch.to_owned(),
         meters,
     })))
 }
@@ -114,7 +118,7 @@ fn explain(sql: &dyn Sql, no: NoItem, candidates: &[Candidate], holder: &str) ->
             Err(error) => return error,
         }
     }
-    Error::Refused(Refusal { ..refusal })
+    Error::Refused(refusal)
 }
 
 /// How the item stands with this grant.

@@ -7,13 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use seatmeter_protocol::charge_way::ChargeWay;
-use seatmeter_protocol::license::{LicenseItem, LocalLicense};
+use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::message::{SegmentReport, UsageTotal};
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use super::table::{
-    ACTIVE_DAY, ALLOWANCE, ALLOWANCES, ALLOWED, DEVICE, DEVICE_SEATS, ITEM, ITEM_ALLOWED, ITEM_HELD,
-    ITEM_USED, LICENSE, SEAT_HOLDER, SEGMENT, SEGMENT_OWNER, SLOT_SUM, USAGE_DAY, USED, YEAR_EXCESS, YEARS,
+    ACTIVE_DAY, ALLOWANCE, ALLOWANCES, ALLOWED, COMPACTED, DEVICE, DEVICE_SEATS, ITEM, ITEM_ALLOWED,
+    ITEM_HELD, ITEM_USED, LICENSE, SEAT_HOLDER, SEGMENT, SEGMENT_OWNER, SLOT_SUM, Table, USAGE_DAY,
+    USAGE_OLD, USED, YEAR_EXCESS, YEARS,
 };
 use super::{Report, Row, Sql, Value, account, held, values};
 use crate::error::Error;
@@ -25,7 +27,8 @@ use crate::policy::room::{Used, quotas};
 use crate::policy::slot_ledger::first_open_slot;
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::window::seat_until;
-use crate::store::day_totals::{DayTotals, day_of, first_slot};
+use crate::store::ShownLicense;
+use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day, first_slot};
 
 /// When a device was last seen is kept this exactly: a row less to write with most reports.
 const SEEN_SECONDS: u64 = 3_600;
@@ -99,6 +102,10 @@ pub(super) struct Batch<'a> {
     new_segments: BTreeMap<&'a str, NewSegment>,
     /// By segment and day.
     days: BTreeMap<(&'a str, u32), Kept<DayTotals>>,
+    /// By segment and first day of the row: days of which only the totals are kept, see [`super::retention`].
+    old: BTreeMap<(&'a str, u32), Kept<DayTotals>>,
+    /// Up to which day, not with it, only the totals of days are kept of an item.
+    compacted: HashMap<String, u32>,
     pub(super) accounts: BTreeMap<String, Account>,
 }
 
@@ -106,27 +113,28 @@ impl<'a> Batch<'a> {
     /// Looks everything up. Items are locked first, so that what is read of them stays true until the end of the
     /// transaction.
     pub(super) fn open(sql: &dyn Sql, reports: &[&'a Report]) -> Result<Self, Error> {
-        let vouched =
-            || reports.iter().flat_map(|report| report.vouched.iter().map(move |held| (*report, held)));
+        let shown =
+            || reports.iter().flat_map(|report| report.shown.iter().map(move |shown| (*report, shown)));
         let segments = || reports.iter().flat_map(|report| &report.report.segments);
         let named: BTreeSet<&str> = segments().map(|segment| segment.license_id.as_str()).collect();
-        let ids: BTreeSet<&str> =
-            named.iter().copied().chain(vouched().map(|(_, held)| held.license_id.as_str())).collect();
+        let ids: BTreeSet<&str> = named
+            .iter()
+            .copied()
+            .chain(shown().map(|(_, shown)| shown.license.license_id.as_str()))
+            .collect();
         let mut licenses = licenses(sql, &ids)?;
-        let locked: BTreeSet<&str> = licenses
+        let items: BTreeSet<&str> = licenses
             .values()
             .map(|license| license.item_id.as_str())
-            .chain(vouched().map(|(_, held)| held.item_id.as_str()))
+            .chain(shown().map(|(_, shown)| shown.license.item_id.as_str()))
             .collect();
-        sql.lock_items(&locked.into_iter().collect::<Vec<_>>())?;
-        let is_older = |known: &HashMap<String, License>, held: &LocalLicense| {
-            known.get(&held.license_id).is_none_or(|known| known.serial < held.serial)
-        };
+        sql.lock_items(&items.into_iter().collect::<Vec<_>>())?;
         let mut again = BTreeSet::new();
-        for (report, held) in vouched() {
-            if is_older(&licenses, held) {
-                held::remember(sql, held, &report.report.device)?;
-                again.insert(held.license_id.as_str());
+        for (report, ShownLicense { license, is_ours }) in shown() {
+            let known = licenses.get(&license.license_id);
+            if known.is_none_or(|known| known.serial < license.serial) && is_ours() {
+                held::remember(sql, license, &report.report.device)?;
+                again.insert(license.license_id.as_str());
             }
         }
         if !again.is_empty() {
@@ -138,6 +146,8 @@ impl<'a> Batch<'a> {
             owners: owners(sql, &segments().map(|segment| segment.segment_id.as_str()).collect())?,
             new_segments: BTreeMap::new(),
             days: BTreeMap::new(),
+            old: BTreeMap::new(),
+            compacted: HashMap::new(),
             accounts: accounts(sql, licenses.values(), now)?,
             licenses,
         };
@@ -162,17 +172,37 @@ impl<'a> Batch<'a> {
         true
     }
 
-    /// What is recorded of a segment in a day, to be raised.
-    pub(super) fn raise(&mut self, segment_id: &'a str, slot: u32, kind: u8, what: u32, total: u64) -> u64 {
-        let day = self.days.entry((segment_id, day_of(slot))).or_default();
-        let total = if has_bug("usage: added instead of raised") {
-            total.saturating_add(day.value.get(slot, kind, what))
-        } else {
-            total
-        };
-        let rise = day.value.raise(slot, kind, what, total);
-        day.is_changed |= rise > 0;
-        if rise > 0 && has_bug("usage: sum raised by the total") { total } else { rise }
+    /// Raises what is recorded of a segment; gives each counter that rose, and by how much.
+    pub(super) fn raise(&mut self, item_id: &str, segment: &'a SegmentReport) -> Vec<(UsageTotal, u64)> {
+        let segment_id = segment.segment_id.as_str();
+        let before_day = self.compacted.get(item_id).copied().unwrap_or(0);
+        let mut raised = Vec::new();
+        let mut old: BTreeMap<(u32, u8, u32), UsageTotal> = BTreeMap::new();
+        for counter in &segment.totals {
+            let (day, kind) = (day_of(counter.slot), counter.kind.number());
+            if day < before_day && !self.days.contains_key(&(segment_id, day)) {
+                let sum = old.entry((day, kind, counter.what)).or_insert(UsageTotal { total: 0, ..*counter });
+                sum.total = sum.total.saturating_add(counter.total).min(i64::MAX as u64);
+                continue;
+            }
+            let known = self.days.entry((segment_id, day)).or_default();
+            let total = if has_bug("usage: added instead of raised") {
+                counter.total.saturating_add(known.value.get(counter.slot, kind, counter.what))
+            } else {
+                counter.total
+            };
+            let rise = known.value.raise(counter.slot, kind, counter.what, total);
+            known.is_changed |= rise > 0;
+            raised.push((*counter, if has_bug("usage: sum raised by the total") { total } else { rise }));
+        }
+        for ((day, kind, what), sum) in old {
+            let known = self.old.entry((segment_id, first_old_day(day))).or_default();
+            let rise = known.value.raise(day % OLD_DAYS, kind, what, sum.total);
+            known.is_changed |= rise > 0;
+            raised.push((sum, rise));
+        }
+        raised.retain(|(_, rise)| *rise > 0);
+        raised
     }
 
     /// Writes what has changed.
@@ -200,19 +230,22 @@ impl<'a> Batch<'a> {
     }
 
     fn put_usage(&self, sql: &dyn Sql) -> Result<(), Error> {
-        let mut days = Vec::new();
-        for ((segment_id, day), totals) in self.days.iter().filter(|(_, totals)| totals.is_changed) {
-            if let Some(license) = self.license_of(segment_id) {
-                days.push((license.item_id.as_str(), *day, *segment_id, totals.value.to_bytes()));
+        for (table, rows) in [(&USAGE_DAY, &self.days), (&USAGE_OLD, &self.old)] {
+            let mut changed = Vec::new();
+            for ((segment_id, day), totals) in rows.iter().filter(|(_, totals)| totals.is_changed) {
+                if let Some(license) = self.license_of(segment_id) {
+                    changed.push((license.item_id.as_str(), *day, *segment_id, totals.value.to_bytes()));
+                }
             }
+            // In the order of the table, so that neighbours are written one after another.
+            changed.sort_unstable_by_key(|(item_id, day, segment_id, _)| (*item_id, *day, *segment_id));
+            let mut rows = Vec::with_capacity(changed.len() * 4);
+            for (item_id, day, segment_id, totals) in &changed {
+                rows.extend_from_slice(values![*item_id, *day, *segment_id, totals.as_slice()]);
+            }
+            table.put(sql, &rows)?;
         }
-        // In the order of the table, so that neighbours are written one after another.
-        days.sort_unstable_by_key(|(item_id, day, segment_id, _)| (*item_id, *day, *segment_id));
-        let mut rows = Vec::with_capacity(days.len() * 4);
-        for (item_id, day, segment_id, totals) in &days {
-            rows.extend_from_slice(values![*item_id, *day, *segment_id, totals.as_slice()]);
-        }
-        USAGE_DAY.put(sql, &rows)
+        Ok(())
     }
 
     fn license_of(&self, segment_id: &str) -> Option<&License> {
@@ -220,28 +253,27 @@ impl<'a> Batch<'a> {
     }
 
     fn look_up_usage(&mut self, sql: &dyn Sql, reports: &[&'a Report]) -> Result<(), Error> {
-        let mut wanted: BTreeSet<(&str, u32, &'a str)> = BTreeSet::new();
+        let items = ids(&self.accounts, |_| true);
+        for mut row in COMPACTED.find(sql, &texts(&items))? {
+            self.compacted.insert(row.take(0)?, row.take(1)?);
+        }
+        let (mut days, mut old) = (BTreeSet::new(), BTreeSet::new());
+        let mut ids: HashMap<&str, &'a str> = HashMap::new();
         for segment in reports.iter().flat_map(|report| &report.report.segments) {
             let Some(license) = self.licenses.get(&segment.license_id) else { continue };
-            for counter in &segment.totals {
-                wanted.insert((&license.item_id, day_of(counter.slot), &segment.segment_id));
-            }
-        }
-        let mut ids: HashMap<&str, &'a str> = HashMap::new();
-        let mut keys = Vec::with_capacity(wanted.len() * 3);
-        for (item_id, day, segment_id) in wanted {
+            let (item_id, segment_id) = (license.item_id.as_str(), segment.segment_id.as_str());
+            let before_day = self.compacted.get(item_id).copied().unwrap_or(0);
             ids.insert(segment_id, segment_id);
-            keys.extend_from_slice(values![item_id, day, segment_id]);
-        }
-        for mut row in USAGE_DAY.find(sql, &keys)? {
-            let (day, segment_id, bytes): (u32, String, Vec<u8>) = (row.take(1)?, row.take(2)?, row.take(3)?);
-            let value = DayTotals::from_bytes(&bytes).ok_or_else(|| {
-                Error::Store(format!("the usage of segment {segment_id} on day {day} is damaged"))
-            })?;
-            if let Some(segment_id) = ids.get(segment_id.as_str()) {
-                self.days.insert((segment_id, day), Kept { value, is_changed: false });
+            for counter in &segment.totals {
+                let day = day_of(counter.slot);
+                days.insert((item_id, day, segment_id));
+                if day < before_day {
+                    old.insert((item_id, first_old_day(day), segment_id));
+                }
             }
         }
+        self.days = totals(sql, &USAGE_DAY, &days, &ids)?;
+        self.old = totals(sql, &USAGE_OLD, &old, &ids)?;
         Ok(())
     }
 
@@ -527,6 +559,30 @@ fn each(
         }
     }
     Ok(())
+}
+
+/// What is recorded of segments from days on; `ids` are the segments.
+fn totals<'a>(
+    sql: &dyn Sql,
+    table: &Table,
+    wanted: &BTreeSet<(&str, u32, &str)>,
+    ids: &HashMap<&str, &'a str>,
+) -> Result<BTreeMap<(&'a str, u32), Kept<DayTotals>>, Error> {
+    let mut keys = Vec::with_capacity(wanted.len() * 3);
+    for (item_id, day, segment_id) in wanted {
+        keys.extend_from_slice(values![*item_id, *day, *segment_id]);
+    }
+    let mut found = BTreeMap::new();
+    for mut row in table.find(sql, &keys)? {
+        let (day, segment_id, bytes): (u32, String, Vec<u8>) = (row.take(1)?, row.take(2)?, row.take(3)?);
+        let value = DayTotals::from_bytes(&bytes).ok_or_else(|| {
+            Error::Store(format!("the usage of segment {segment_id} on day {day} is damaged"))
+        })?;
+        if let Some(segment_id) = ids.get(segment_id.as_str()) {
+            found.insert((*segment_id, day), Kept { value, is_changed: false });
+        }
+    }
+    Ok(found)
 }
 
 fn licenses(sql: &dyn Sql, ids: &BTreeSet<&str>) -> Result<HashMap<String, License>, Error> {

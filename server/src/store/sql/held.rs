@@ -10,49 +10,81 @@ use seatmeter_protocol::message::DeviceFacts;
 
 use super::{Sql, account, activity, holders, strict, values};
 use crate::error::Error;
-use crate::policy::clone::{self, Shown};
+use crate::policy::clone::{self, Before, Shown};
 use crate::policy::holders::Hold;
 use crate::policy::strict_allowance::Allowance;
 use crate::store::Authorization;
 
-/// Sees whether the device goes on from where it was; gives the parent of its next licence.
-pub(super) fn follow_history(sql: &dyn Sql, request: &Authorization, epoch: &str) -> Result<String, Error> {
+/// Sees whether the device goes on from where it was; gives the parent of its next licence, empty when it shows none.
+/// `holder` is the name under which the device holds seats.
+pub(super) fn follow_history(
+    sql: &dyn Sql,
+    request: &Authorization,
+    holder: &str,
+    epoch: &str,
+) -> Result<String, Error> {
     let (uuid, scope) = (&request.device.uuid, &request.scope);
     if let Some(held) = &request.held {
-        remember(sql, held, &request.device)?;
+        remember_as(sql, held, &request.device, Some(holder))?;
+        take_name(sql, held, holder)?;
     }
     if scope.is_empty() {
         return Ok(String::new());
     }
-    let before: Option<String> = sql.value(
-        "SELECT shown_license FROM device_history WHERE device_uuid = ?1 AND scope = ?2",
+    let Some(held) = &request.held else { return Ok(String::new()) };
+    let found = sql.row(
+        "SELECT shown_license, shown_serial, epoch FROM device_history WHERE device_uuid = ?1 AND scope = ?2",
         values![uuid, scope],
     )?;
-    let shown = request.held.as_ref().map(|held| Shown {
-        generation: &held.generation,
-        parent: &held.parent,
-        of_this_life: held.epoch == epoch,
+    let before: Option<(String, u32, String)> =
+        found.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?, row.take(2)?))).transpose()?;
+    let before = before.as_ref().map(|(generation, serial, life)| Before {
+        generation,
+        serial: *serial,
+        of_this_life: life == epoch,
     });
-    clone::goes_on(shown, before.as_deref())?;
-    let Some(shown) = shown else { return Ok(before.unwrap_or_default()) };
-    sql.execute(
-        "INSERT INTO device_history (device_uuid, scope, shown_license) VALUES (?1, ?2, ?3)
-         ON CONFLICT (device_uuid, scope) DO UPDATE SET shown_license = excluded.shown_license",
-        values![uuid, scope, shown.generation],
-    )?;
-    Ok(shown.generation.to_owned())
+    let LocalLicense { generation, parent, serial, .. } = held;
+    let shown = Shown { generation, parent, serial: *serial, of_this_life: held.epoch == epoch };
+    if clone::goes_on(shown, before)? {
+        sql.execute(
+            "INSERT INTO device_history (device_uuid, scope, shown_license, shown_serial, epoch)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (device_uuid, scope) DO UPDATE
+                SET shown_license = excluded.shown_license, shown_serial = excluded.shown_serial,
+                    epoch = excluded.epoch",
+            values![uuid, scope, generation, *serial, &held.epoch],
+        )?;
+    }
+    Ok(generation.clone())
 }
 
 /// Remembers a licence that this server has signed, where it was forgotten. One from an item that is not here any
 /// more cannot be.
 pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts) -> Result<(), Error> {
-    let known: Option<u32> = sql.value(
-        "SELECT serial FROM local_license WHERE item_id = ?1 AND license_id = ?2",
+    remember_as(sql, held, device, None)
+}
+
+/// `holder` is the name under which the device holds seats, if that is known now. Else it is the one of before, or the
+/// bare UUID.
+fn remember_as(
+    sql: &dyn Sql,
+    held: &LocalLicense,
+    device: &DeviceFacts,
+    holder: Option<&str>,
+) -> Result<(), Error> {
+    let known = sql.row(
+        "SELECT serial, holder FROM local_license WHERE item_id = ?1 AND license_id = ?2",
         values![&held.item_id, &held.license_id],
     )?;
-    if known.is_some_and(|serial| serial >= held.serial) || account::item(sql, &held.item_id)?.is_none() {
+    let known: Option<(u32, String)> =
+        known.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?))).transpose()?;
+    if known.as_ref().is_some_and(|(serial, _)| *serial >= held.serial)
+        || account::item(sql, &held.item_id)?.is_none()
+    {
         return Ok(());
     }
+    let before = known.as_ref().map(|(_, holder)| holder.as_str()).filter(|holder| !holder.is_empty());
+    let holder = holder.or(before).unwrap_or(&held.device_uuid);
     sql.execute(
         "INSERT INTO device (item_id, device_uuid, friendly_name, library_version, newest_serial,
                              first_seen_at, last_seen_at)
@@ -72,10 +104,10 @@ pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts)
     sql.execute(
         "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, seats_asked, seats,
                                     issued_at, valid_until, holder)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?3)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
          ON CONFLICT (item_id, license_id) DO UPDATE
             SET serial = excluded.serial, seats = excluded.seats, issued_at = excluded.issued_at,
-                valid_until = excluded.valid_until",
+                valid_until = excluded.valid_until, holder = excluded.holder",
         values![
             &held.item_id,
             &held.license_id,
@@ -84,20 +116,40 @@ pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts)
             held.serial,
             held.seats,
             held.issued_at,
-            held.valid_until
+            held.valid_until,
+            holder
         ],
     )?;
-    hold_again(sql, held)
+    hold_again(sql, held, holder)
+}
+
+/// A report has no origin of a website: what was remembered by one is held under the bare UUID, until the device says
+/// under which name it holds seats.
+fn take_name(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Error> {
+    let (item_id, uuid) = (&held.item_id, &held.device_uuid);
+    if holder == uuid {
+        return Ok(());
+    }
+    let Some(nameless) = holders::own(sql, item_id, uuid)? else { return Ok(()) };
+    holders::release_holder(sql, item_id, uuid)?;
+    sql.execute(
+        "UPDATE local_license SET holder = ?3 WHERE item_id = ?1 AND device_uuid = ?2 AND holder = ?2",
+        values![item_id, uuid, holder],
+    )?;
+    if holders::own(sql, item_id, holder)?.is_none_or(|own| own.until < nameless.until) {
+        holders::hold(sql, item_id, holder, uuid, nameless)?;
+    }
+    Ok(())
 }
 
 /// What the device holds by a licence that was forgotten.
-fn hold_again(sql: &dyn Sql, held: &LocalLicense) -> Result<(), Error> {
+fn hold_again(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Error> {
     let (item_id, uuid) = (&held.item_id, &held.device_uuid);
     match held.charge_way {
         ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server => {
-            let own = holders::own(sql, item_id, uuid)?;
+            let own = holders::own(sql, item_id, holder)?;
             if own.is_none_or(|own| own.until < held.valid_until) {
-                holders::hold(sql, item_id, uuid, uuid, Hold { seats: 1, until: held.valid_until })?;
+                holders::hold(sql, item_id, holder, uuid, Hold { seats: 1, until: held.valid_until })?;
             }
         }
         ChargeWay::ConcurrentInstance => {

@@ -15,16 +15,16 @@ mod holders;
 mod import;
 mod operation;
 mod recorded;
+mod retention;
 mod strict;
 mod table;
 mod usage;
 
-use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::UsageReport;
 
 use crate::error::Error;
+use crate::store::ShownLicense;
 
-pub(super) use activity::close_old_slots;
 pub(super) use authorization::authorize;
 pub(super) use batch::count_all as count_activity;
 pub(super) use days::bring_to_days;
@@ -33,6 +33,7 @@ pub(super) use import::organization;
 pub use operation::Keys;
 pub(super) use operation::{change, keys, look, token_hashes};
 pub(super) use recorded::{for_each as for_each_recorded, segment_totals};
+pub(super) use retention::tidy;
 pub(super) use table::{Kind, Table, join};
 pub(super) use usage::record;
 
@@ -67,8 +68,8 @@ pub(super) trait Sql {
 pub(super) struct Report {
     /// What the device says.
     pub(super) report: UsageReport,
-    /// Local licences that came with it and that this server has signed.
-    pub(super) vouched: Vec<LocalLicense>,
+    /// Local licences that came with it.
+    pub(super) shown: Vec<ShownLicense>,
     /// When, Unix seconds.
     pub(super) now: u64,
 }

@@ -6,7 +6,7 @@ use seatmeter_protocol::message::UsageKind;
 
 use super::{Sql, values};
 use crate::error::Error;
-use crate::store::day_totals::{DayTotals, day_of, first_slot};
+use crate::store::day_totals::{DAY_SLOTS, DayTotals, OLD_DAYS, day_of, first_slot};
 use crate::store::{SegmentTotal, UsageFilter, UsageRow};
 
 const DAYS: &str = "
@@ -14,11 +14,13 @@ const DAYS: &str = "
            coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = segment.device_uuid),
                     (SELECT friendly_name FROM device
                       WHERE device.item_id = segment.item_id AND device.device_uuid = segment.device_uuid), ''),
-           usage_day.day, usage_day.totals
-      FROM usage_day JOIN segment ON segment.item_id = usage_day.item_id
-                                 AND segment.segment_id = usage_day.segment_id
-     WHERE usage_day.day >= ?1 AND usage_day.day <= ?2
-     ORDER BY segment.handshake_code, segment.item_id, segment.device_uuid, usage_day.day";
+           used.day, used.totals, used.step
+      FROM (SELECT item_id, segment_id, day, totals, 1 AS step FROM usage_day WHERE day >= ?1 AND day <= ?2
+            UNION ALL
+            SELECT item_id, segment_id, first_day AS day, totals, ?4 AS step FROM usage_old
+             WHERE first_day > ?1 - ?3 AND first_day <= ?2) AS used
+      JOIN segment ON segment.item_id = used.item_id AND segment.segment_id = used.segment_id
+     ORDER BY segment.handshake_code, segment.item_id, segment.device_uuid, used.day, used.step";
 
 /// What one device did in one day under one handshake code and item, over all segments.
 #[derive(Default)]
@@ -28,6 +30,8 @@ struct DeviceDay {
     device_uuid: String,
     friendly_name: String,
     day: u32,
+    /// Slots between two numbers of `sums`: one, or a day where only the totals of days are kept.
+    step: u32,
     /// By slot, kind, symbology or module. Wider than a total: they are sums.
     sums: BTreeMap<(u32, u8, u32), u128>,
 }
@@ -40,13 +44,14 @@ pub(in crate::store) fn for_each(
 ) -> Result<(), Error> {
     let last = filter.until_slot.map_or(i64::MAX, |until| day_of(until).into());
     let mut current = DeviceDay::default();
-    sql.for_each(DAYS, values![day_of(filter.from_slot), last], &mut |mut row| {
+    sql.for_each(DAYS, values![day_of(filter.from_slot), last, OLD_DAYS, DAY_SLOTS], &mut |mut row| {
         let next = DeviceDay {
             handshake_code: row.take(0)?,
             item_id: row.take(1)?,
             device_uuid: row.take(2)?,
             friendly_name: row.take(3)?,
             day: row.take(4)?,
+            step: row.take(6)?,
             sums: BTreeMap::new(),
         };
         if !current.is_same(&next) {
@@ -68,7 +73,7 @@ pub(in crate::store) fn for_each(
 
 impl DeviceDay {
     fn is_same(&self, other: &Self) -> bool {
-        self.day == other.day
+        (self.day, self.step) == (other.day, other.step)
             && self.device_uuid == other.device_uuid
             && self.item_id == other.item_id
             && self.handshake_code == other.handshake_code
@@ -80,7 +85,7 @@ impl DeviceDay {
         each: &mut dyn FnMut(UsageRow) -> Result<(), Error>,
     ) -> Result<(), Error> {
         for ((slot, kind, what), total) in self.sums {
-            let slot = first_slot(self.day) + slot;
+            let slot = first_slot(self.day) + slot * self.step;
             if slot < filter.from_slot || filter.until_slot.is_some_and(|until| slot >= until) {
                 continue;
             }
@@ -102,22 +107,23 @@ impl DeviceDay {
 /// Every counter of every segment, in no order. For a check of the sums.
 pub(in crate::store) fn segment_totals(sql: &dyn Sql) -> Result<Vec<SegmentTotal>, Error> {
     let rows = sql.query(
-        "SELECT segment.device_uuid, usage_day.segment_id, usage_day.day, usage_day.totals
-           FROM usage_day JOIN segment ON segment.item_id = usage_day.item_id
-                                      AND segment.segment_id = usage_day.segment_id",
+        "SELECT segment.device_uuid, used.segment_id, used.day, used.totals, used.step
+           FROM (SELECT item_id, segment_id, day, totals, 1 AS step FROM usage_day
+                 UNION ALL SELECT item_id, segment_id, first_day AS day, totals, 480 AS step FROM usage_old) AS used
+           JOIN segment ON segment.item_id = used.item_id AND segment.segment_id = used.segment_id",
         &[],
     )?;
     let mut all = Vec::new();
     for mut row in rows {
         let (device_uuid, segment_id): (String, String) = (row.take(0)?, row.take(1)?);
-        let day: u32 = row.take(2)?;
+        let (day, step): (u32, u32) = (row.take(2)?, row.take(4)?);
         let totals = DayTotals::from_bytes(&row.take::<Vec<u8>>(3)?)
             .ok_or_else(|| Error::Store(format!("the usage of segment {segment_id} is damaged")))?;
         for ((slot, kind, what), total) in totals.iter() {
             all.push(SegmentTotal {
                 device_uuid: device_uuid.clone(),
                 segment_id: segment_id.clone(),
-                slot: first_slot(day) + slot,
+                slot: first_slot(day) + slot * step,
                 kind: kind_of(kind)?,
                 what,
                 total,

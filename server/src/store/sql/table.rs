@@ -96,6 +96,15 @@ pub(super) const USAGE_DAY: Table = Table {
     rest: &[("totals", Bytes)],
 };
 
+pub(super) const USAGE_OLD: Table = Table {
+    name: "usage_old",
+    key: &[("item_id", Text), ("first_day", Integer), ("segment_id", Text)],
+    rest: &[("totals", Bytes)],
+};
+
+pub(super) const COMPACTED: Table =
+    Table { name: "compacted", key: &[("item_id", Text)], rest: &[("before_day", Integer)] };
+
 pub(super) const ACTIVE_DAY: Table = Table {
     name: "active_day",
     key: &[("item_id", Text), ("day", Integer), ("device_uuid", Text)],

@@ -91,17 +91,13 @@ fn book_segment<'a>(
     if !batch.belongs(&segment.segment_id, &segment.license_id, now) {
         return Err("the segment is known under another local licence".to_owned());
     }
+    let rises = batch.raise(&item_id, segment);
     let raised = raised.entry(item_id).or_default();
     raised.holders.insert(holder);
-    for counter in &segment.totals {
-        let kind = counter.kind.number();
-        let rise = batch.raise(&segment.segment_id, counter.slot, kind, counter.what, counter.total);
-        if rise == 0 {
-            continue;
-        }
+    for (counter, rise) in rises {
         raised.slots.insert(counter.slot);
         let module = if counter.kind == UsageKind::Page { counter.what } else { 0 };
-        let more = raised.used.entry((kind, module)).or_insert(0);
+        let more = raised.used.entry((counter.kind.number(), module)).or_insert(0);
         *more = more.saturating_add(rise);
     }
     Ok(())

@@ -6,7 +6,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, MAIN_DB};
-use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 
 use super::{STATEMENTS_KEPT, migration};
@@ -14,7 +13,7 @@ use crate::error::Error;
 use crate::licensing::fresh_id;
 use crate::operation::{Actor, Change, Listing, View};
 use crate::store::sql::{self, Field, Row, Sql};
-use crate::store::{Authorization, Decision, Organization, Reply, SegmentTotal, Store};
+use crate::store::{Authorization, Decision, Organization, Reply, SegmentTotal, ShownLicense, Store};
 
 /// The store in memory.
 #[derive(Debug)]
@@ -99,9 +98,9 @@ impl Store for InlineStore {
         self.submit(|connection| sql::authorize(connection, &request))
     }
 
-    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, now: u64) -> Reply<UsageAnswer> {
+    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer> {
         self.submit(|connection| {
-            let report = sql::Report { report, vouched, now };
+            let report = sql::Report { report, shown, now };
             let mut answers = sql::record(connection, &[&report])?;
             answers.pop().ok_or_else(|| Error::Internal("a report has no answer".to_owned()))
         })
@@ -123,8 +122,8 @@ impl Store for InlineStore {
         self.submit(|connection| sql::organization(connection, &organization_id))
     }
 
-    fn tidy(&self, now: u64) -> Reply<()> {
-        self.submit(|connection| sql::close_old_slots(connection, now))
+    fn tidy(&self, now: u64) -> Reply<bool> {
+        self.submit(|connection| sql::tidy(connection, now))
     }
 
     fn ready(&self) -> Reply<()> {

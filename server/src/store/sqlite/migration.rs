@@ -10,12 +10,14 @@ use crate::error::Error;
 use crate::store::sql;
 
 /// Every script; its number is its place, from 1.
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 7] = [
     include_str!("../../../migrations/sqlite/0001_items_devices_usage.sql"),
     include_str!("../../../migrations/sqlite/0002_operation.sql"),
     include_str!("../../../migrations/sqlite/0003_policies.sql"),
     include_str!("../../../migrations/sqlite/0004_server_key.sql"),
+    include_str!("../../../migrations/sqlite/0005_history_epoch.sql"),
     include_str!("../../../migrations/sqlite/0006_days.sql"),
+    include_str!("../../../migrations/sqlite/0007_old_usage.sql"),
 ];
 
 /// The first version that keeps in which slots devices were active: what was recorded before is counted then.

@@ -1,0 +1,71 @@
+//! What a disk refuses where a test says so: it is full, it is dead, or one use of it fails.
+//!
+//! Whoever writes asks here first. Without the feature `kill-points` the question compiles to nothing.
+
+/// What is about to be done to the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Use {
+    /// A file is made or gets longer.
+    Grow,
+    /// A name is changed or goes.
+    Rename,
+    /// What was written is made durable.
+    Sync,
+}
+
+/// Whether the disk lets this be done.
+#[cfg(not(feature = "kill-points"))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "in a test it may fail")]
+pub(crate) fn allows(_use: Use) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "kill-points")]
+pub(crate) use played::allows;
+#[cfg(feature = "kill-points")]
+pub use played::{Disk, play};
+
+#[cfg(feature = "kill-points")]
+mod played {
+    use std::cell::Cell;
+    use std::io;
+
+    use super::Use;
+
+    /// How a disk is.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub enum Disk {
+        /// It does what it is told.
+        #[default]
+        Sound,
+        /// Nothing can be made or get longer.
+        Full,
+        /// Nothing can be changed or made durable.
+        Dead,
+        /// The nth use from here fails (from 1), and then it is sound.
+        FailsOnce(u32),
+    }
+
+    thread_local! {
+        static DISK: Cell<Disk> = const { Cell::new(Disk::Sound) };
+    }
+
+    /// From now on the disk of this thread is like this; gives what has become of the one before.
+    pub fn play(disk: Disk) -> Disk {
+        DISK.replace(disk)
+    }
+
+    pub(crate) fn allows(what: Use) -> io::Result<()> {
+        match DISK.get() {
+            Disk::Full if what == Use::Grow => Err(io::ErrorKind::StorageFull.into()),
+            Disk::Sound | Disk::Full => Ok(()),
+            Disk::Dead => Err(io::Error::from_raw_os_error(libc::EIO)),
+            Disk::FailsOnce(left) => {
+                let is_due = left <= 1;
+                DISK.set(if is_due { Disk::Sound } else { Disk::FailsOnce(left - 1) });
+                if is_due { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+            }
+        }
+    }
+}
