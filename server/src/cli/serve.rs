@@ -84,6 +84,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let open_to_loopback = arguments.admin_loopback;
     let web = Arc::new(Web { limits, open_to_loopback, main_server, ..Web::new(licensing) });
 
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -148,6 +149,16 @@ async fn tidy(licensing: Arc<Licensing>) {
                 }
             }
         }
+    }
+}
+
+/// Each connection takes a file descriptor, of which a process is usually given fewer than it may have.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the number of open files stays as it is; there may be fewer connections than allowed");
     }
 }
 

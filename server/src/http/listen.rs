@@ -1,8 +1,8 @@
 //! Connections: how many, and how long a client may take over the head of a request.
 //!
 //! A client that is slow, or opens many connections and says nothing, must not starve the others: the head of
-//! a request has a time limit, idle connections end with it, and when all connections are taken the next
-//! waits in the system's queue.
+//! a request has a time limit, idle connections end with it, and when all places are taken the connection that has waited
+//! longest for its client makes room ([`super::places`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
+use super::places::{Place, Places, WatchedBody};
 use crate::error::Error;
 
 /// Bounds on connections.
@@ -48,33 +49,29 @@ pub async fn serve(
     limits: ConnectionLimits,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let places = Arc::new(Semaphore::new(limits.count_max));
+    let places = Places::new(limits.count_max);
     // Every connection keeps a receiver; the sender learns when the last is gone.
     let (stopping, stopped) = watch::channel(false);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
-            // The semaphore is never closed.
-            let place = places.clone().acquire_owned().await.ok()?;
-            Some((listener.accept().await, place))
+            let stream = listener.accept().await?;
+            Ok::<_, std::io::Error>((stream, places.take().await))
         };
         let (stream, place) = tokio::select! {
             () = &mut stop => break,
             accepted = accepted => match accepted {
-                Some((Ok(stream), place)) => (stream, place),
-                Some((Err(error), _)) => {
+                Ok((stream, Some(place))) => (stream, Arc::new(place)),
+                Ok((_, None)) => break,
+                Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
                     tokio::time::sleep(ACCEPT_RETRY).await;
                     continue;
                 }
-                None => break,
             },
         };
         let (router, stopped) = (router.clone(), stopped.clone());
-        tokio::spawn(async move {
-            connection(stream, router, limits, stopped).await;
-            drop(place);
-        });
+        tokio::spawn(connection(stream, router, limits, place, stopped));
     }
     drop(listener);
     stopping.send_replace(true);
@@ -92,12 +89,19 @@ async fn connection(
     (stream, address): (TcpStream, SocketAddr),
     router: Router,
     limits: ConnectionLimits,
+    place: Arc<Place>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(address));
-        request.map(axum::body::Body::new)
-    });
+    let (asking, answering) = (place.clone(), place.clone());
+    let service = router
+        .map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(address));
+            request.map(|body| axum::body::Body::new(WatchedBody::new(body, asking.clone())))
+        })
+        .map_response(move |answer| {
+            answering.waits();
+            answer
+        });
     let mut builder = http1::Builder::new();
     if let Some(time) = limits.head_time_max {
         builder.timer(TokioTimer::new()).header_read_timeout(time);
@@ -108,6 +112,10 @@ async fn connection(
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
+        () = place.wanted() => {
+            tracing::debug!(%address, "a connection that waits makes room");
+            return;
+        }
         () = until_set(&mut stopped) => {
             served.as_mut().graceful_shutdown();
             served.await

@@ -174,6 +174,30 @@ fn health_and_readiness_are_there_for_load_balancers() {
 }
 
 #[test]
+fn clients_that_are_slow_or_silent_take_no_place_from_one_that_speaks() {
+    // Without a time limit for heads, which would free the places in the end: here only those can who have to make room.
+    let connections = ConnectionLimits { count_max: 20, head_time_max: None };
+    let server = TestServer::with_web(|web| Web { connections, open_to_loopback: true, ..web });
+    server.import(&license_file("acme", vec![item("instances", 4)]), Some(CODE)).unwrap();
+    let device = id();
+    let slow = |sent: &str| {
+        let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+        std::io::Write::write_all(&mut stream, sent.as_bytes()).unwrap();
+        stream
+    };
+    let mut held = Vec::new();
+    for n in 0..60 {
+        held.push(slow(""));
+        held.push(slow("POST /v1/us"));
+        held.push(slow("POST /v1/usage HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\n{"));
+        if n % 20 == 19 {
+            assert_eq!(server.authorize(&request(&device, 1)).unwrap().seats, 1, "after {n} of each");
+        }
+    }
+    assert_eq!(server.authorize(&request(&device, 1)).unwrap().seats, 1);
+}
+
+#[test]
 fn nothing_takes_longer_than_its_time() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
