@@ -29,12 +29,14 @@ pub(super) struct RestoreArguments {
 }
 
 pub(super) fn backup(arguments: &BackupArguments, output: &mut dyn Write) -> Result<(), Error> {
+    arguments.data.require_embedded()?;
     backup::backup(&arguments.data.dir(), &arguments.file)?;
     writeln!(output, "made {}: it holds the server's key, keep it secret", arguments.file.display())
         .map_err(output_error)
 }
 
 pub(super) fn restore(arguments: &RestoreArguments, output: &mut dyn Write) -> Result<(), Error> {
+    arguments.data.require_embedded()?;
     let dir = arguments.data.dir();
     backup::restore(&arguments.file, &dir, SystemClock.unix_seconds())?;
     writeln!(

@@ -6,6 +6,7 @@
 mod backup;
 mod doctor;
 mod domains;
+mod epoch;
 mod init;
 mod key;
 mod operator;
@@ -76,6 +77,7 @@ enum Command {
     Audit(DataOption),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
+    NewEpoch(epoch::Arguments),
     /// Questions about the domains of websites
     #[command(subcommand)]
     Domains(Domains),
@@ -123,6 +125,18 @@ impl DataOption {
         }
     }
 
+    /// Refuses PostgreSQL where a command is about the embedded database.
+    fn require_embedded(&self) -> Result<(), Error> {
+        match self.database {
+            None => Ok(()),
+            Some(_) => Err(Error::Setup(
+                "PostgreSQL has backups of its own. Use pg_dump or pg_basebackup, keep a copy of the key files beside it, \
+                 and run \"seatmeterd new-epoch\" after a restore."
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// Opens the store and reads the keys.
     fn open(&self) -> Result<(Arc<dyn Store>, Keyring), Error> {
         let (dir, opened) = (self.dir(), self.location().open()?);
@@ -160,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Token(command) => operator::token(&command, output),
         Command::Backup(arguments) => backup::backup(&arguments, output),
         Command::Restore(arguments) => backup::restore(&arguments, output),
+        Command::NewEpoch(arguments) => epoch::run(&arguments, output),
         Command::Audit(data) => operator::audit(&data, output),
         Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
         Command::Plan(arguments) => plan::run(&arguments, output),

@@ -23,19 +23,23 @@ pub(super) fn note_seats(
     now: u64,
 ) -> Result<(), Error> {
     let slot = slot_of(now);
-    let last: Option<u32> = sql.value(
-        "SELECT seats FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2
+    let last = sql.row(
+        "SELECT seats, from_slot FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2
           ORDER BY from_slot DESC LIMIT 1",
         values![item_id, device_uuid],
     )?;
-    if last == Some(seats) {
+    let last: Option<(u32, u32)> =
+        last.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?))).transpose()?;
+    if last.is_some_and(|(last, _)| last == seats) {
         return Ok(());
     }
-    let from_slot = if last.is_some_and(|last| last > seats) { slot.saturating_add(1) } else { slot };
-    sql.execute(
-        "DELETE FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND from_slot > ?3",
-        values![item_id, device_uuid, from_slot],
-    )?;
+    let from_slot = if last.is_some_and(|(last, _)| last > seats) { slot.saturating_add(1) } else { slot };
+    if last.is_some_and(|(_, last_from)| last_from > from_slot) {
+        sql.execute(
+            "DELETE FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND from_slot > ?3",
+            values![item_id, device_uuid, from_slot],
+        )?;
+    }
     sql.execute(
         "INSERT INTO device_seats (item_id, device_uuid, from_slot, seats) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (item_id, device_uuid, from_slot) DO UPDATE SET seats = excluded.seats",

@@ -4,11 +4,12 @@ use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::Meter;
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
-use super::epoch::{careful, epoch};
+use super::epoch::{Life, careful, life};
 use super::{Sql, account, activity, held, holders, strict, values};
 use crate::error::Error;
 use crate::operation::Validation;
 use crate::policy::handshake::{self, Asked, Known};
+use crate::policy::holders::Hold;
 use crate::policy::item_choice::NoItem;
 use crate::policy::room::{holder_name, meters};
 use crate::policy::{self, Candidate, Grant, Order, access};
@@ -17,19 +18,19 @@ use crate::store::{Authorization, Decision, Granted};
 /// What is known of a handshake code.
 struct Code {
     name: String,
+    owner: String,
     password_hash: Option<String>,
     validation: Validation,
     order: Order,
 }
 
 pub(in crate::store) fn authorize(sql: &dyn Sql, request: &Authorization) -> Result<Decision, Error> {
-    let epoch = epoch(sql)?;
-    decide(sql, request, &epoch).map_err(|error| error.in_life(&epoch))
+    let life = life(sql)?;
+    decide(sql, request, &life).map_err(|error| error.in_life(&life.epoch))
 }
 
-fn decide(sql: &dyn Sql, request: &Authorization, epoch: &str) -> Result<Decision, Error> {
-    let asked = Asked { handshake_code: &request.handshake_code, organization_id: &request.organization_id };
-    let code = code(sql, handshake::resolve(asked, &known(sql, asked)?)?)?;
+fn decide(sql: &dyn Sql, request: &Authorization, life: &Life) -> Result<Decision, Error> {
+    let code = code(sql, request)?;
     if let Some(hash) = &code.password_hash
         && request.proven_hash.as_ref() != Some(hash)
     {
@@ -37,13 +38,14 @@ fn decide(sql: &dyn Sql, request: &Authorization, epoch: &str) -> Result<Decisio
     }
     access::may_use(&request.validation, &code.validation)?;
     let holder = holder_name(&request.claim, &request.device.uuid);
-    let parent = held::follow_history(sql, request, &holder, epoch)?;
+    let parent = held::follow_history(sql, request, &holder, &life.epoch)?;
     let mut candidates = candidates(sql, request, &code.name, &holder)?;
-    careful(sql, &request.claim, request.held.as_ref(), &mut candidates)?;
+    careful(life, &request.claim, request.held.as_ref(), &mut candidates)?;
     let grant = policy::decide(&request.claim, &candidates, code.order)
         .map_err(|no| explain(sql, no, &candidates, &holder))?;
     let Candidate { item, state, .. } = candidates.swap_remove(grant.candidate);
-    let license_id = remember(sql, request, &code.name, &holder, &item, &grant)?;
+    let who = Grantee { handshake_code: &code.name, holder: &holder, held: state.occupied.own };
+    let license_id = remember(sql, request, who, &item, &grant)?;
     let meters = meters_after(&item, state, &grant, request.claim.now);
     let File { envelope, root_key, server_key_id } = license_file(sql, &item.item_id)?;
     Ok(Decision::Granted(Box::new(Granted {
@@ -55,33 +57,50 @@ fn decide(sql: &dyn Sql, request: &Authorization, epoch: &str) -> Result<Decisio
         server_key_id,
         grant,
         parent,
-        epoch: epoch.to_owned(),
+        epoch: life.epoch.clone(),
         meters,
     })))
 }
 
-fn known(sql: &dyn Sql, asked: Asked<'_>) -> Result<Known, Error> {
-    let code_owner = sql.value(
-        "SELECT organization_id FROM handshake_code WHERE handshake_code = ?1",
-        values![asked.handshake_code],
-    )?;
-    let organization: Option<Option<String>> = sql.value(
-        "SELECT default_handshake_code FROM organization WHERE organization_id = ?1",
-        values![asked.organization_id],
-    )?;
-    Ok(Known { code_owner, organization: organization.is_some(), default_code: organization.flatten() })
+/// The handshake code that is meant.
+fn code(sql: &dyn Sql, request: &Authorization) -> Result<Code, Error> {
+    let asked = Asked { handshake_code: &request.handshake_code, organization_id: &request.organization_id };
+    let mut known = Known::default();
+    let mut named = None;
+    if !asked.handshake_code.is_empty() {
+        named = read_code(sql, asked.handshake_code)?;
+        known.code_owner = named.as_ref().map(|code| code.owner.clone());
+    }
+    if !asked.organization_id.is_empty() {
+        let organization: Option<Option<String>> = sql.value(
+            "SELECT default_handshake_code FROM organization WHERE organization_id = ?1",
+            values![asked.organization_id],
+        )?;
+        known.organization = organization.is_some();
+        known.default_code = organization.flatten();
+    }
+    let name = handshake::resolve(asked, &known)?;
+    let found =
+        if named.as_ref().is_some_and(|code| code.name == name) { named } else { read_code(sql, &name)? };
+    found.ok_or_else(|| Error::Store(format!("handshake code \"{name}\" has gone")))
 }
 
-fn code(sql: &dyn Sql, name: String) -> Result<Code, Error> {
+fn read_code(sql: &dyn Sql, name: &str) -> Result<Option<Code>, Error> {
     let found = sql.row(
-        "SELECT password_hash, validation, own_order FROM handshake_code WHERE handshake_code = ?1",
-        values![&name],
+        "SELECT organization_id, password_hash, validation, own_order FROM handshake_code WHERE handshake_code = ?1",
+        values![name],
     )?;
-    let mut row = found.ok_or_else(|| Error::Store(format!("handshake code \"{name}\" has gone")))?;
-    let validation = serde_json::from_str(&row.take::<String>(1)?)
+    let Some(mut row) = found else { return Ok(None) };
+    let validation = serde_json::from_str(&row.take::<String>(2)?)
         .map_err(|e| Error::Store(format!("the validation fields of code \"{name}\" are damaged: {e}")))?;
-    let order = if row.take(2)? { Order::AsListed } else { Order::ByRule };
-    Ok(Code { name, password_hash: row.take(0)?, validation, order })
+    let order = if row.take(3)? { Order::AsListed } else { Order::ByRule };
+    Ok(Some(Code {
+        name: name.to_owned(),
+        owner: row.take(0)?,
+        password_hash: row.take(1)?,
+        validation,
+        order,
+    }))
 }
 
 fn candidates(
@@ -130,16 +149,26 @@ fn meters_after(item: &LicenseItem, state: policy::ItemState, grant: &Grant, now
     meters(item, &state, now)
 }
 
+/// Who is granted something.
+#[derive(Clone, Copy)]
+struct Grantee<'a> {
+    handshake_code: &'a str,
+    /// The name under which the device holds seats.
+    holder: &'a str,
+    /// What it has held so far.
+    held: Option<Hold>,
+}
+
 /// Writes the grant; gives the id of the local licence. A renewal keeps its id, so that the rows do not grow with
 /// the years, and a report can name one that has run out long ago.
 fn remember(
     sql: &dyn Sql,
     request: &Authorization,
-    handshake_code: &str,
-    holder: &str,
+    who: Grantee<'_>,
     item: &LicenseItem,
     grant: &Grant,
 ) -> Result<String, Error> {
+    let Grantee { handshake_code, holder, held } = who;
     let (device, now, item_id) = (&request.device, request.claim.now, &item.item_id);
     sql.execute(
         "INSERT INTO device (item_id, device_uuid, friendly_name, library_version, newest_serial,
@@ -154,7 +183,7 @@ fn remember(
     )?;
     let license_id = put_license(sql, request, handshake_code, holder, item_id, grant)?;
     if let Some(hold) = grant.hold {
-        holders::hold(sql, item_id, holder, &device.uuid, hold)?;
+        holders::hold_in_place_of(sql, item_id, holder, &device.uuid, hold, held)?;
     }
     if grant.seats > 0 {
         activity::note_seats(sql, item_id, &device.uuid, grant.seats, now)?;

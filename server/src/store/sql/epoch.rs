@@ -12,9 +12,19 @@ use crate::error::{Error, Refusal};
 use crate::policy::{Candidate, Claim};
 use crate::utc;
 
-/// The epoch, 32 hexadecimal digits.
-pub(super) fn epoch(sql: &dyn Sql) -> Result<String, Error> {
-    sql.value("SELECT epoch FROM epoch", &[])?.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))
+/// The life of the data that goes on now.
+pub(super) struct Life {
+    /// The epoch, 32 hexadecimal digits.
+    pub(super) epoch: String,
+    /// Until when others may hold what was forgotten.
+    careful_until: u64,
+}
+
+/// Reads it.
+pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
+    let row = sql.row("SELECT epoch, careful_until FROM epoch", &[])?;
+    let mut row = row.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))?;
+    Ok(Life { epoch: row.take(0)?, careful_until: row.take(1)? })
 }
 
 /// Begins another life, with this id, after a restore.
@@ -34,12 +44,12 @@ pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<()
 /// Soon after a restore, only what a device shows that it holds is granted: others may hold what this server
 /// has forgotten, and need a slot to say so.
 pub(super) fn careful(
-    sql: &dyn Sql,
+    life: &Life,
     claim: &Claim,
     held: Option<&LocalLicense>,
     candidates: &mut Vec<Candidate>,
 ) -> Result<(), Error> {
-    let until: u64 = sql.value("SELECT careful_until FROM epoch", &[])?.unwrap_or(0);
+    let until = life.careful_until;
     if claim.now >= until {
         return Ok(());
     }

@@ -12,20 +12,30 @@ use crate::policy::holders::{Hold, Occupied};
 
 /// How the item is occupied now, as seen by one who may hold seats himself.
 pub(super) fn occupied(sql: &dyn Sql, item_id: &str, holder: &str, now: u64) -> Result<Occupied, Error> {
-    forget(sql, item_id, now)?;
-    let seats = seats(sql, item_id)?;
-    let own = own(sql, item_id, holder)?;
-    let first_free_at = sql.value(
-        "SELECT held_until FROM seat_holder WHERE item_id = ?1 AND holder <> ?2 ORDER BY held_until LIMIT 1",
-        values![item_id, holder],
-    )?;
+    let look = || {
+        sql.row(
+            "SELECT (SELECT seats FROM item_held WHERE item_id = ?1),
+                    (SELECT seats FROM seat_holder WHERE item_id = ?1 AND holder = ?2),
+                    (SELECT held_until FROM seat_holder WHERE item_id = ?1 AND holder = ?2),
+                    (SELECT held_until FROM seat_holder WHERE item_id = ?1 AND holder <> ?2
+                      ORDER BY held_until LIMIT 1),
+                    (SELECT min(held_until) FROM seat_holder WHERE item_id = ?1)",
+            values![item_id, holder],
+        )
+    };
+    let gone = || Error::Store("a query without a table has no row".to_owned());
+    let mut row = look()?.ok_or_else(gone)?;
+    if row.take::<Option<u64>>(4)?.is_some_and(|first_end| first_end <= now) {
+        forget(sql, item_id, now)?;
+        row = look()?.ok_or_else(gone)?;
+    }
+    let seats = row.take::<Option<u64>>(0)?.unwrap_or(0);
+    let own = match (row.take(1)?, row.take(2)?) {
+        (Some(seats), Some(until)) => Some(Hold { seats, until }),
+        _ => None,
+    };
     let by_others = seats.saturating_sub(own.map_or(0, |hold| hold.seats));
-    Ok(Occupied { by_others, own, first_free_at })
-}
-
-/// Seats that are held, or were until a moment ago.
-pub(super) fn seats(sql: &dyn Sql, item_id: &str) -> Result<u64, Error> {
-    Ok(sql.value("SELECT seats FROM item_held WHERE item_id = ?1", values![item_id])?.unwrap_or(0))
+    Ok(Occupied { by_others, own, first_free_at: row.take(3)? })
 }
 
 /// What one holds.
@@ -45,7 +55,20 @@ pub(super) fn hold(
     device_uuid: &str,
     hold: Hold,
 ) -> Result<(), Error> {
-    let before = own(sql, item_id, holder)?.map_or(0, |hold| hold.seats);
+    let before = own(sql, item_id, holder)?;
+    hold_in_place_of(sql, item_id, holder, device_uuid, hold, before)
+}
+
+/// The same, for who knows what that is.
+pub(super) fn hold_in_place_of(
+    sql: &dyn Sql,
+    item_id: &str,
+    holder: &str,
+    device_uuid: &str,
+    hold: Hold,
+    before: Option<Hold>,
+) -> Result<(), Error> {
+    let before = before.map_or(0, |hold| hold.seats);
     sql.execute(
         "INSERT INTO seat_holder (item_id, holder, device_uuid, seats, held_until) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (item_id, holder) DO UPDATE SET seats = excluded.seats, held_until = excluded.held_until",

@@ -14,7 +14,7 @@ use seatmeter_protocol::message::{
 };
 
 use super::batch::{Account, Batch};
-use super::epoch::epoch;
+use super::epoch::life;
 use super::{Report, Sql, account, holders, strict, values};
 use crate::error::Error;
 use crate::policy::room::meters;
@@ -32,7 +32,7 @@ struct Raised {
 
 /// Records reports that came together. The answers come in their order.
 pub(in crate::store) fn record(sql: &dyn Sql, reports: &[&Report]) -> Result<Vec<UsageAnswer>, Error> {
-    let epoch = epoch(sql)?;
+    let epoch = life(sql)?.epoch;
     let mut batch = Batch::open(sql, reports)?;
     let answers = reports.iter().map(|report| book(&mut batch, report, &epoch)).collect();
     batch.close(sql)?;

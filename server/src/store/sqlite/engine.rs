@@ -60,7 +60,6 @@ impl Engine for SqliteEngine {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use super::*;
     use crate::store::Reply;

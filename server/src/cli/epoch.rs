@@ -1,0 +1,26 @@
+//! `seatmeterd new-epoch`: tells devices that the database may have forgotten something.
+
+use std::io::Write;
+
+use clap::Args;
+
+use super::{DataOption, output_error};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::licensing::fresh_id;
+
+/// Begin a new epoch, after PostgreSQL was restored from a backup
+///
+/// Also after the promotion of a standby that was not synchronous. Devices then send all totals again that they remember, and for
+/// 180 s only what they show that they hold is granted.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    data: DataOption,
+}
+
+pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
+    let epoch = fresh_id()?;
+    arguments.data.location().renew_epoch(&epoch, SystemClock.unix_seconds())?;
+    writeln!(output, "epoch {epoch} has begun").map_err(output_error)
+}
