@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::rehearsal::BUGS;
 
@@ -116,6 +116,9 @@ fn concerns(bug: &str, item: &LicenseItem) -> bool {
         Some("usage") => matches!(way, BarcodeScan | Page),
         Some("holder") => matches!(way, ClientDevice | Server),
         Some("grace") => matches!(way, ClientDevice | BarcodeScan),
+        Some("seats") => way == ConcurrentInstance,
+        Some("domain") => way == ChargeWay::Domain,
+        Some("browser") => item.deployment_types == [DeploymentType::Browser],
         Some("excess" | "overused") => matches!(way, ConcurrentDevice | ConcurrentInstance),
         _ => true,
     }

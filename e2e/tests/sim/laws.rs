@@ -11,6 +11,7 @@ use seatmeter_server::store::sqlite::InlineStore;
 
 use crate::books::{Books, number, rows, text};
 use crate::model::{Hold, Model};
+use crate::net::Net;
 use crate::world::{Outcome, World};
 
 /// A law holds, or the sentence that says what breaks it.
@@ -54,7 +55,7 @@ fn billed_was_performed(world: &World) -> Check {
 
 type ByFamily = BTreeMap<(usize, crate::books::Counter), u64>;
 
-fn by_family(net: &crate::net::Net, books: &Books) -> Result<ByFamily, String> {
+fn by_family(net: &Net, books: &Books) -> Result<ByFamily, String> {
     let mut sums = ByFamily::new();
     for ((uuid, counter), total) in &books.billed {
         let family =
@@ -101,6 +102,10 @@ fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -
     let alive = model.alive(at);
     // In a browser a device has its origin in its name.
     let device = |holder: &str| holder.split('@').next().unwrap_or_default().to_owned();
+    let nameless = stored.iter().find(|(holder, _)| !holder.contains('@'));
+    if let (true, 0, Some((holder, _))) = (model.is_of_browsers(), model.restores, nameless) {
+        return Err(format!("{holder} holds a seat of a browser, for no website"));
+    }
     let is_same = stored.len() == alive.len()
         && stored.iter().all(|(holder, hold)| alive.get(device(holder).as_str()) == Some(hold));
     if !is_same {
@@ -115,7 +120,7 @@ fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -
 
 /// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device offline too. A restored
 /// server may give once more what it has forgotten: then each device still performs no more than it was ever allowed.
-fn strict_is_never_exceeded(world: &World, net: &crate::net::Net) -> Check {
+fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
     let model = &net.server.model;
     if !model.item.strict {
         return Ok(());
@@ -252,6 +257,15 @@ pub(crate) fn seats_are_those_of_the_grant(
     let idle = licensed.idle_seats();
     if code.is_none() && idle >= 0 && idle as usize != granted - held {
         return Err(format!("machine {m} holds {held} seats of {granted}, and {idle} are said to be free"));
+    }
+    Ok(())
+}
+
+/// Who is told that nobody answers has asked the standby, too, where that would have answered.
+pub(crate) fn standby_was_asked(net: &Net, m: usize) -> Check {
+    let is_fair = net.weather.harm == 0 && net.heard.silences <= 2;
+    if is_fair && net.would_standby_answer(m) && net.heard.answers == 0 {
+        return Err(format!("machine {m} has no answer, and the standby would have given one"));
     }
     Ok(())
 }

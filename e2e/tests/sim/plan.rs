@@ -153,10 +153,14 @@ impl Plan {
         let harm = random.one_of(&[0, 5, 20, 40]);
         let pace = random.one_of(&[2, 5, 10]);
         let machines = random.between(1, MACHINES_FIRST);
+        let mood = random.one_of(&MOODS);
         let mut steps = Vec::new();
         for _ in 0..STEPS {
             let after = pause(&mut random, pace);
-            let what = what(&mut random, machines, &item);
+            let what = match mood {
+                Some(mood) if random.percent(MOOD_PERCENT) => moody(&mut random, mood, machines, &item),
+                _ => what(&mut random, machines, &item),
+            };
             steps.push(Step { after, what, weather: Weather { harm }, seed: random.word() });
         }
         Self { seed, item, seats, websites, steps }
@@ -234,6 +238,91 @@ fn pause(random: &mut Random, pace: u64) -> u64 {
         85..96 => random.between(3, 30) * 3600 * pace / 5,
         _ => random.between(1, 4) * DAY_SECONDS * pace / 2,
     }
+}
+
+/// What happens more often in some worlds than in others: faults that meet are found where there are many of them.
+#[derive(Clone, Copy, Debug)]
+enum Mood {
+    /// Letters that are late, and a server that is restored.
+    Late,
+    /// Disks that fail, and power that is cut.
+    Disks,
+    /// Programs that come and go, and take seats.
+    Seats,
+    /// An operator who is busy, and an upgrade.
+    Operator,
+    /// Servers that come and go.
+    Servers,
+}
+
+const MOODS: [Option<Mood>; 7] = [
+    None,
+    None,
+    Some(Mood::Late),
+    Some(Mood::Disks),
+    Some(Mood::Seats),
+    Some(Mood::Operator),
+    Some(Mood::Servers),
+];
+
+/// How many of the steps are as the mood is.
+const MOOD_PERCENT: u64 = 35;
+
+fn moody(random: &mut Random, mood: Mood, machines: u64, item: &LicenseItem) -> What {
+    let machine = usize::try_from(random.below(machines)).expect("few machines");
+    let all = match mood {
+        Mood::Late => [
+            What::Deliver,
+            What::Deliver,
+            What::Backup,
+            What::Restore,
+            What::Start(machine),
+            What::Keep(machine),
+            What::Close(machine),
+            What::CutOff(machine, u32::try_from(random.between(1, 24)).unwrap_or(1)),
+        ],
+        Mood::Disks => [
+            What::Disk(machine, disk(random)),
+            What::Disk(machine, disk(random)),
+            What::PowerCut(machine, random.below(3600)),
+            What::Work(machine, random.between(1, 30)),
+            What::Keep(machine),
+            What::Keep(machine),
+            What::Start(machine),
+            What::Close(machine),
+        ],
+        Mood::Seats => [
+            What::Take(machine, random.between(1, 4)),
+            What::Take(machine, random.between(1, 4)),
+            What::Give(machine, random.below(3)),
+            What::Kill(machine),
+            What::Start(machine),
+            What::Start(machine),
+            What::Close(machine),
+            What::PowerCut(machine, random.below(3600)),
+        ],
+        Mood::Operator => [
+            What::RaiseQuota(random.between(1, 50)),
+            What::ChangeCode(random.one_of(&[Code::Item, Code::Item, Code::Nothing, Code::Others])),
+            What::Versions(versions(random)),
+            What::Versions(versions(random)),
+            What::Tidy,
+            What::Rush,
+            What::Keep(machine),
+            if item.strict { What::Keep(machine) } else { What::Release(machine) },
+        ],
+        Mood::Servers => [
+            What::ServerDown,
+            What::StandbyDown,
+            What::Partition,
+            What::LoseMain(machine),
+            What::Unplug(machine),
+            What::Start(machine),
+            What::Keep(machine),
+            What::Close(machine),
+        ],
+    };
+    random.one_of(&all)
 }
 
 fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {

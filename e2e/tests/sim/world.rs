@@ -282,6 +282,9 @@ impl World {
     fn require_cause(&self, outcome: &Outcome) -> Check {
         let Outcome::Done(Some(code)) = outcome else { return Ok(()) };
         let heard = self.net.lock().heard.clone();
+        if let (ErrorCode::FAILED_TO_REACH_SERVER, Some(m)) = (*code, self.acting) {
+            laws::standby_was_asked(&self.net.lock(), m)?;
+        }
         let is_by_disk = *code == ErrorCode::LICENSE_BUFFER_FAILED && self.had_disk_trouble;
         let is_silence = *code == ErrorCode::FAILED_TO_REACH_SERVER && heard.silences > 0;
         if is_silence || is_by_disk || heard.damaged > 0 || heard.refusals.contains(code) {
@@ -354,12 +357,12 @@ impl World {
     }
 
     fn give_seats(&mut self, m: usize, kept: u64) -> Check {
-        let Some(program) = self.choose(m) else { return Ok(()) };
-        let program = &mut self.machines[m].programs[program];
+        let Some(number) = self.choose(m) else { return Ok(()) };
+        let program = &mut self.machines[m].programs[number];
         let Some(licensed) = program.session.licensed() else { return Ok(()) };
         let kept = program.seats.len().min(usize::try_from(kept).unwrap_or(0));
         program.seats.drain(kept..).for_each(|seat| licensed.give_seat(seat));
-        Ok(())
+        laws::seats_are_those_of_the_grant(self, m, number, licensed, &Outcome::Done(None))
     }
 
     fn work_of(&mut self, way: ChargeWay, n: u64) -> Vec<(UsageKind, u32, u64)> {
