@@ -12,6 +12,7 @@ use seatmeter_server::store::sqlite::InlineStore;
 use crate::books::{Books, number, rows, text};
 use crate::model::{Hold, Model};
 use crate::net::Net;
+use crate::server::epoch_of;
 use crate::world::{Outcome, World};
 
 /// A law holds, or the sentence that says what breaks it.
@@ -181,8 +182,7 @@ fn what_is_given_back_is_gone(world: &World) {
 fn acknowledged_was_billed(world: &World) -> Check {
     let Some(number) = world.acting else { return Ok(()) };
     let machine = &world.machines[number];
-    let epoch = rows(&world.net.lock().server.store, "SELECT epoch FROM epoch");
-    if machine.known_epoch() != Some(text(&epoch[0][0])) {
+    if machine.known_epoch() != Some(epoch_of(&world.net.lock().server.store)) {
         return Ok(());
     }
     for (counter, (total, acknowledged)) in machine.totals() {

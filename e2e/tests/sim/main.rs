@@ -16,10 +16,12 @@
 
 mod batch;
 mod books;
+mod compared;
 mod laws;
 mod machine;
 mod model;
 mod net;
+mod plain;
 mod plan;
 mod random;
 mod run;
