@@ -339,7 +339,12 @@ fn may_go_on(world: &World, m: usize) -> Check {
             net.server.model.verdict(&world.books, uuid, x, at, false).refuses()
         });
         if !is_refused {
-            return Err(format!("machine {m} is in trouble with {code:?}, and no rule says why"));
+            let status = program.session.status();
+            return Err(format!(
+                "machine {m} is in trouble with {code:?}, and no rule says why: of {:?}, good until {}, at {at}",
+                status.trouble.map(|trouble| trouble.error.message),
+                status.valid_until
+            ));
         }
     }
     Ok(())

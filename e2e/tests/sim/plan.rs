@@ -45,6 +45,8 @@ pub(crate) enum What {
     Start(usize),
     /// One of a machine's programs does so much work.
     Work(usize, u64),
+    /// One of a machine's programs works and reports, twice within a slot: its counters grow while they are known.
+    Shift(usize, u64),
     /// Every program that runs works, all within a slot.
     Rush,
     /// The keeper of one of a machine's programs has its round.
@@ -330,7 +332,8 @@ fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {
     let days = DAY_SECONDS as i64;
     match random.below(1000) {
         0..90 => What::Start(machine),
-        90..370 => What::Work(machine, random.between(1, 30)),
+        90..350 => What::Work(machine, random.between(1, 30)),
+        350..370 => What::Shift(machine, random.between(1, 9)),
         370..385 => What::Take(machine, random.between(1, 4)),
         385..390 => What::Give(machine, random.below(3)),
         390..400 => What::Disk(machine, disk(random)),
@@ -384,6 +387,7 @@ impl fmt::Display for Step {
         match self.what {
             What::Start(m) => write!(f, "a program starts on machine {m}"),
             What::Work(m, n) => write!(f, "machine {m} does {n} pieces of work"),
+            What::Shift(m, n) => write!(f, "machine {m} does {n} pieces of work and reports, twice"),
             What::Rush => write!(f, "everybody works"),
             What::Keep(m) => write!(f, "the keeper of machine {m} has its round"),
             What::Close(m) => write!(f, "a program on machine {m} ends"),

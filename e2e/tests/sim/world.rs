@@ -43,6 +43,9 @@ pub(crate) struct World {
     random: Random,
 }
 
+/// Between work and its report, in a shift.
+const SHIFT_MS: u64 = 5_000;
+
 /// What an action came to.
 pub(crate) enum Outcome {
     Done(Option<ErrorCode>),
@@ -116,6 +119,7 @@ impl World {
         match what {
             What::Start(m) => self.start(m),
             What::Work(m, n) => self.work(m, n),
+            What::Shift(m, n) => self.shift(m, n),
             What::Rush => (0..MACHINES).try_for_each(|m| self.work(m, 1)),
             What::Keep(m) => match self.choose(m) {
                 Some(program) => self.keep(m, program).map(|_| ()),
@@ -328,6 +332,17 @@ impl World {
                     let more = total - before.get(&counter).copied().unwrap_or(0);
                     *self.performed.entry((family, counter)).or_default() += more;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn shift(&mut self, m: usize, n: u64) -> Check {
+        for _ in 0..2 {
+            self.work(m, n)?;
+            self.time.pass(SHIFT_MS);
+            if let Some(program) = self.choose(m) {
+                self.keep(m, program)?;
             }
         }
         Ok(())
