@@ -91,6 +91,8 @@ pub(crate) enum What {
     Backup,
     /// The backup takes the place of its data.
     Restore,
+    /// The same, and a machine goes on for a day, in the middle of which what was delayed arrives.
+    Aftermath(usize),
     /// What was delayed arrives.
     Deliver,
     /// The vendor sells more.
@@ -275,9 +277,9 @@ fn moody(random: &mut Random, mood: Mood, machines: u64, item: &LicenseItem) -> 
     let all = match mood {
         Mood::Late => [
             What::Deliver,
-            What::Deliver,
             What::Backup,
-            What::Restore,
+            What::Backup,
+            What::Aftermath(machine),
             What::Start(machine),
             What::Keep(machine),
             What::Close(machine),
@@ -415,6 +417,9 @@ impl fmt::Display for Step {
             What::ChangeCode(code) => write!(f, "the handshake code is good for {code:?}"),
             What::Backup => write!(f, "the server is backed up"),
             What::Restore => write!(f, "the server is restored from its backup"),
+            What::Aftermath(m) => {
+                write!(f, "the server is restored, machine {m} goes on, and what was delayed arrives")
+            }
             What::Deliver => write!(f, "what was delayed arrives"),
             What::RaiseQuota(n) => write!(f, "the vendor sells {n} more"),
             What::Revoke => write!(f, "the item is revoked"),

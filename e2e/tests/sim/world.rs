@@ -43,6 +43,9 @@ pub(crate) struct World {
     random: Random,
 }
 
+/// Who has nothing to tell asks again after so long, and then hears that the server was restored.
+pub(crate) const RENEWS_MS: u64 = 6 * 3_600_000;
+
 /// Between work and its report, in a shift.
 const SHIFT_MS: u64 = 5_000;
 
@@ -156,6 +159,7 @@ impl World {
                 self.machines[m].health = health;
                 Ok(())
             }
+            What::Aftermath(m) => self.aftermath(m),
             What::Take(m, n) => self.take_seats(m, n),
             What::Give(m, n) => self.give_seats(m, n),
             What::SetWall(m, seconds) => {
@@ -341,6 +345,20 @@ impl World {
         for _ in 0..2 {
             self.work(m, n)?;
             self.time.pass(SHIFT_MS);
+            if let Some(program) = self.choose(m) {
+                self.keep(m, program)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn aftermath(&mut self, m: usize) -> Check {
+        self.carry_out_elsewhere(What::Restore);
+        for round in 0..4 {
+            self.time.pass(RENEWS_MS);
+            if round == 2 {
+                self.carry_out_elsewhere(What::Deliver);
+            }
             if let Some(program) = self.choose(m) {
                 self.keep(m, program)?;
             }
