@@ -46,8 +46,10 @@ soak: soak-sim tools ## Simulate for an hour on all cores, kill holders of seats
 	@$(MAKE) --no-print-directory soak-images
 
 .PHONY: soak-sim
-soak-sim: tools ## Simulate on all cores for an hour (SIM_SECONDS=3600)
-	@SEATMETER_SIM_CORES=$$(nproc) $(MAKE) --no-print-directory sim SIM_SECONDS=$(or $(SIM_SECONDS),3600)
+soak-sim: tools ## Simulate on all cores for an hour (SIM_SECONDS=3600, SIM_CORES=N), from an optimised build
+	@SEATMETER_SIM_CORES=$(or $(SIM_CORES),$$(nproc)) SEATMETER_SIM_SECONDS=$(or $(SIM_SECONDS),3600) \
+		SEATMETER_SIM_FIRST=$${SEATMETER_SIM_FIRST:-$$(date +%s)000} \
+		cargo test --quiet --profile sim -p seatmeter-e2e --test sim -- --nocapture --exact worlds_obey_the_laws
 
 .PHONY: soak-images
 soak-images: tools ## Decode damaged image files (IMAGES=10000), and see that memory stays as it is

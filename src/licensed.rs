@@ -262,7 +262,9 @@ impl Licensed {
     /// Gives a seat back.
     #[inline(always)]
     pub fn give_seat(&self, seat: Seat) {
-        if let Some(pool) = &self.pool {
+        if let Some(pool) = &self.pool
+            && !has_bug("seats: not given back")
+        {
             pool.give(seat);
         }
     }
@@ -295,6 +297,10 @@ impl Licensed {
     #[inline(always)]
     pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
         match &self.allowance {
+            None if has_bug("disk: failure taken for counted") => {
+                let _ = self.counter.count(mine, slot, work);
+                Ok(())
+            }
             None => self.counter.count(mine, slot, work),
             Some(allowance) => self.count_strictly(allowance, mine, slot, work),
         }

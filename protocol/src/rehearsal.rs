@@ -5,7 +5,7 @@
 //! it every random number is the system's, and [`has_bug`] is `false` where it stands.
 
 /// Every bug that can be put in: what it breaks, and how.
-pub const BUGS: [&str; 22] = [
+pub const BUGS: [&str; 35] = [
     "count: twice",
     "slot: off by one",
     "segment: removed before it is acknowledged",
@@ -27,7 +27,20 @@ pub const BUGS: [&str; 22] = [
     "allowance: given beyond the quota",
     "validity: a day too long",
     "history: set back by another life",
+    "history: nobody begins anew",
     "epoch: not in refusals",
+    "epoch: the first one noted late",
+    "clock: what was heard kept late",
+    "disk: failure taken for counted",
+    "disk: failed sync ignored",
+    "seats: one more than granted",
+    "seats: not given back",
+    "standby: never asked",
+    "upgrade: history without a scope",
+    "code: validation ignored",
+    "quota: raise ignored",
+    "browser: seat without its origin",
+    "domain: any website",
 ];
 
 /// Whether this bug is put in.

@@ -31,6 +31,7 @@ impl Session {
     /// One round of the keeper: renews when that is due, reports what there is; says when to come again.
     pub fn keep(&self) -> Duration {
         let deadline = Deadline::after(self.world.clock, ROUND_BOUND);
+        let begun_at = self.world.clock.unix_seconds();
         let is_done = || {
             if self.is_renewal_due() {
                 self.use_stored_grant()?;
@@ -43,7 +44,7 @@ impl Session {
             // Who is refused asks again, too, but need not hurry.
             Ok(()) | Err(_) => {
                 self.failures.store(0, Ordering::Relaxed);
-                return self.until_next_round();
+                return self.until_next_round(begun_at);
             }
         };
         Duration::from_secs((RETRY_FIRST_SECONDS << failures).min(RETRY_LAST_SECONDS)) + jitter(2)
@@ -94,15 +95,18 @@ impl Session {
         self.licensed().is_some_and(is_long) && self.store.told().is_some_and(|told| told.is_overused())
     }
 
-    /// The next slot, or when the grant is to be renewed, if that is earlier.
-    fn until_next_round(&self) -> Duration {
+    /// The next slot, or when the grant is to be renewed, if that is earlier. What was due when this round began has had
+    /// its turn; what became due within it may have been missed by a moment.
+    pub(super) fn until_next_round(&self, begun_at: u64) -> Duration {
         let now = self.world.clock.unix_seconds();
         let next = slot_start(slot_of(now).saturating_add(1));
         let until_slot =
             Duration::from_secs(next.saturating_sub(now).clamp(1, SLOT_SECONDS)) + jitter(JITTER_SECONDS);
         let due_at = self.licensed().map(|licensed| renewal_due_at(&licensed.grant().local));
         match due_at {
-            Some(due_at) if due_at > now => until_slot.min(Duration::from_secs(due_at - now)),
+            Some(due_at) if due_at > begun_at => {
+                until_slot.min(Duration::from_secs(due_at.saturating_sub(now).max(1)))
+            }
             _ => until_slot,
         }
     }

@@ -52,8 +52,9 @@ impl Servers<'_> {
         let body = serde_json::to_vec(request)
             .map_err(|e| Error::new(ErrorCode::UNKNOWN, format!("a request has no JSON form: {e}")))?;
         let mut failures: Vec<Error> = Vec::new();
-        for (i, url) in self.urls.iter().enumerate() {
-            let left = u32::try_from(self.urls.len() - i).unwrap_or(1);
+        let urls = if has_bug("standby: never asked") { &self.urls[..1] } else { self.urls };
+        for (i, url) in urls.iter().enumerate() {
+            let left = u32::try_from(urls.len() - i).unwrap_or(1);
             let share = deadline.remaining(self.clock) / left;
             match self.ask_one(&format!("{url}{path}"), &body, share).and_then(|answer| read(&answer)) {
                 Err(e) if is_elsewhere(e.code) => failures.push(e),

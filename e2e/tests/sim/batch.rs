@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::rehearsal::BUGS;
 
@@ -68,6 +68,18 @@ pub(crate) fn in_a_child(batch: Batch) -> Found {
     Found::Violation(told)
 }
 
+/// Processor time that the children have taken, by the table of `proc(5)`: what others do on the machine does not count.
+pub(crate) fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("the kernel tells");
+    // After the name, which may hold anything, in brackets.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: f64 = fields.skip(13).take(2).map(|ticks| ticks.parse::<f64>().unwrap_or(0.0)).sum();
+    ticks / TICKS_PER_SECOND
+}
+
+/// Of the kernel's interface, whatever its own clock does.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// Runs the batch that the environment names, if it names one.
 pub(crate) fn run_if_asked() {
     let Some(text) = crate::environment(BATCH) else { return };
@@ -116,6 +128,9 @@ fn concerns(bug: &str, item: &LicenseItem) -> bool {
         Some("usage") => matches!(way, BarcodeScan | Page),
         Some("holder") => matches!(way, ClientDevice | Server),
         Some("grace") => matches!(way, ClientDevice | BarcodeScan),
+        Some("seats") => way == ConcurrentInstance,
+        Some("domain") => way == ChargeWay::Domain,
+        Some("browser") => item.deployment_types == [DeploymentType::Browser],
         Some("excess" | "overused") => matches!(way, ConcurrentDevice | ConcurrentInstance),
         _ => true,
     }

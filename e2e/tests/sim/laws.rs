@@ -11,6 +11,8 @@ use seatmeter_server::store::sqlite::InlineStore;
 
 use crate::books::{Books, number, rows, text};
 use crate::model::{Hold, Model};
+use crate::net::Net;
+use crate::server::epoch_of;
 use crate::world::{Outcome, World};
 
 /// A law holds, or the sentence that says what breaks it.
@@ -54,7 +56,7 @@ fn billed_was_performed(world: &World) -> Check {
 
 type ByFamily = BTreeMap<(usize, crate::books::Counter), u64>;
 
-fn by_family(net: &crate::net::Net, books: &Books) -> Result<ByFamily, String> {
+fn by_family(net: &Net, books: &Books) -> Result<ByFamily, String> {
     let mut sums = ByFamily::new();
     for ((uuid, counter), total) in &books.billed {
         let family =
@@ -101,6 +103,10 @@ fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -
     let alive = model.alive(at);
     // In a browser a device has its origin in its name.
     let device = |holder: &str| holder.split('@').next().unwrap_or_default().to_owned();
+    let nameless = stored.iter().find(|(holder, _)| !holder.contains('@'));
+    if let (true, 0, Some((holder, _))) = (model.is_of_browsers(), model.restores, nameless) {
+        return Err(format!("{holder} holds a seat of a browser, for no website"));
+    }
     let is_same = stored.len() == alive.len()
         && stored.iter().all(|(holder, hold)| alive.get(device(holder).as_str()) == Some(hold));
     if !is_same {
@@ -115,7 +121,7 @@ fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -
 
 /// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device offline too. A restored
 /// server may give once more what it has forgotten: then each device still performs no more than it was ever allowed.
-fn strict_is_never_exceeded(world: &World, net: &crate::net::Net) -> Check {
+fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
     let model = &net.server.model;
     if !model.item.strict {
         return Ok(());
@@ -176,8 +182,7 @@ fn what_is_given_back_is_gone(world: &World) {
 fn acknowledged_was_billed(world: &World) -> Check {
     let Some(number) = world.acting else { return Ok(()) };
     let machine = &world.machines[number];
-    let epoch = rows(&world.net.lock().server.store, "SELECT epoch FROM epoch");
-    if machine.known_epoch() != Some(text(&epoch[0][0])) {
+    if machine.known_epoch() != Some(epoch_of(&world.net.lock().server.store)) {
         return Ok(());
     }
     for (counter, (total, acknowledged)) in machine.totals() {
@@ -256,6 +261,15 @@ pub(crate) fn seats_are_those_of_the_grant(
     Ok(())
 }
 
+/// Who is told that nobody answers has asked the standby, too, where that would have answered.
+pub(crate) fn standby_was_asked(net: &Net, m: usize) -> Check {
+    let is_fair = net.weather.harm == 0 && net.heard.silences <= 2;
+    if is_fair && net.would_standby_answer(m) && net.heard.answers == 0 {
+        return Err(format!("machine {m} has no answer, and the standby would have given one"));
+    }
+    Ok(())
+}
+
 /// Work is refused only for a reason that the rules give.
 pub(crate) fn may_refuse_work(world: &World, m: usize, grant: &Grant, at: u64, code: ErrorCode) -> Check {
     let net = world.net.lock();
@@ -325,7 +339,12 @@ fn may_go_on(world: &World, m: usize) -> Check {
             net.server.model.verdict(&world.books, uuid, x, at, false).refuses()
         });
         if !is_refused {
-            return Err(format!("machine {m} is in trouble with {code:?}, and no rule says why"));
+            let status = program.session.status();
+            return Err(format!(
+                "machine {m} is in trouble with {code:?}, and no rule says why: of {:?}, good until {}, at {at}",
+                status.trouble.map(|trouble| trouble.error.message),
+                status.valid_until
+            ));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{UsageAnswer, UsageReport};
@@ -117,6 +117,10 @@ impl Model {
     pub(crate) fn alive(&self, at: u64) -> BTreeMap<&str, Hold> {
         let alive = self.holds.iter().filter(|(_, hold)| hold.until > at);
         alive.map(|(device, hold)| (device.as_str(), *hold)).collect()
+    }
+
+    pub(crate) fn is_of_browsers(&self) -> bool {
+        self.item.deployment_types == [DeploymentType::Browser]
     }
 
     fn is_by_window(&self) -> bool {

@@ -175,6 +175,12 @@ impl Net {
         }
     }
 
+    /// Whether the standby would answer a machine that cannot have the main server.
+    pub(crate) fn would_standby_answer(&self, m: usize) -> bool {
+        let is_in_charge = !self.server.is_up || self.is_partitioned;
+        self.is_standby_up && is_in_charge && !self.is_unplugged[m]
+    }
+
     fn is_up(&self, letter: &Letter) -> bool {
         if letter.to_standby { self.is_standby_up } else { self.server.is_up }
     }

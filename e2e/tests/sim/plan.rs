@@ -45,6 +45,8 @@ pub(crate) enum What {
     Start(usize),
     /// One of a machine's programs does so much work.
     Work(usize, u64),
+    /// One of a machine's programs works and reports, twice within a slot: its counters grow while they are known.
+    Shift(usize, u64),
     /// Every program that runs works, all within a slot.
     Rush,
     /// The keeper of one of a machine's programs has its round.
@@ -89,6 +91,8 @@ pub(crate) enum What {
     Backup,
     /// The backup takes the place of its data.
     Restore,
+    /// The same, and a machine goes on for a day, in the middle of which what was delayed arrives.
+    Aftermath(usize),
     /// What was delayed arrives.
     Deliver,
     /// The vendor sells more.
@@ -153,10 +157,14 @@ impl Plan {
         let harm = random.one_of(&[0, 5, 20, 40]);
         let pace = random.one_of(&[2, 5, 10]);
         let machines = random.between(1, MACHINES_FIRST);
+        let mood = random.one_of(&MOODS);
         let mut steps = Vec::new();
         for _ in 0..STEPS {
             let after = pause(&mut random, pace);
-            let what = what(&mut random, machines, &item);
+            let what = match mood {
+                Some(mood) if random.percent(MOOD_PERCENT) => moody(&mut random, mood, machines, &item),
+                _ => what(&mut random, machines, &item),
+            };
             steps.push(Step { after, what, weather: Weather { harm }, seed: random.word() });
         }
         Self { seed, item, seats, websites, steps }
@@ -236,12 +244,98 @@ fn pause(random: &mut Random, pace: u64) -> u64 {
     }
 }
 
+/// What happens more often in some worlds than in others: faults that meet are found where there are many of them.
+#[derive(Clone, Copy, Debug)]
+enum Mood {
+    /// Letters that are late, and a server that is restored.
+    Late,
+    /// Disks that fail, and power that is cut.
+    Disks,
+    /// Programs that come and go, and take seats.
+    Seats,
+    /// An operator who is busy, and an upgrade.
+    Operator,
+    /// Servers that come and go.
+    Servers,
+}
+
+const MOODS: [Option<Mood>; 7] = [
+    None,
+    None,
+    Some(Mood::Late),
+    Some(Mood::Disks),
+    Some(Mood::Seats),
+    Some(Mood::Operator),
+    Some(Mood::Servers),
+];
+
+/// How many of the steps are as the mood is.
+const MOOD_PERCENT: u64 = 35;
+
+fn moody(random: &mut Random, mood: Mood, machines: u64, item: &LicenseItem) -> What {
+    let machine = usize::try_from(random.below(machines)).expect("few machines");
+    let all = match mood {
+        Mood::Late => [
+            What::Deliver,
+            What::Backup,
+            What::Backup,
+            What::Aftermath(machine),
+            What::Start(machine),
+            What::Keep(machine),
+            What::Close(machine),
+            What::CutOff(machine, u32::try_from(random.between(1, 24)).unwrap_or(1)),
+        ],
+        Mood::Disks => [
+            What::Disk(machine, disk(random)),
+            What::Disk(machine, disk(random)),
+            What::PowerCut(machine, random.below(3600)),
+            What::Work(machine, random.between(1, 30)),
+            What::Keep(machine),
+            What::Keep(machine),
+            What::Start(machine),
+            What::Close(machine),
+        ],
+        Mood::Seats => [
+            What::Take(machine, random.between(1, 4)),
+            What::Take(machine, random.between(1, 4)),
+            What::Give(machine, random.below(3)),
+            What::Kill(machine),
+            What::Start(machine),
+            What::Start(machine),
+            What::Close(machine),
+            What::PowerCut(machine, random.below(3600)),
+        ],
+        Mood::Operator => [
+            What::RaiseQuota(random.between(1, 50)),
+            What::ChangeCode(random.one_of(&[Code::Item, Code::Item, Code::Nothing, Code::Others])),
+            What::Versions(versions(random)),
+            What::Versions(versions(random)),
+            What::Tidy,
+            What::Rush,
+            What::Keep(machine),
+            if item.strict { What::Keep(machine) } else { What::Release(machine) },
+        ],
+        Mood::Servers => [
+            What::ServerDown,
+            What::StandbyDown,
+            What::Partition,
+            What::LoseMain(machine),
+            What::Unplug(machine),
+            What::Start(machine),
+            What::Keep(machine),
+            What::Close(machine),
+        ],
+    };
+    random.one_of(&all)
+}
+
 fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {
     let machine = usize::try_from(random.below(machines)).expect("few machines");
     let days = DAY_SECONDS as i64;
     match random.below(1000) {
         0..90 => What::Start(machine),
-        90..370 => What::Work(machine, random.between(1, 30)),
+        90..350 => What::Work(machine, random.between(1, 30)),
+        350..370 => What::Shift(machine, random.between(1, 9)),
         370..385 => What::Take(machine, random.between(1, 4)),
         385..390 => What::Give(machine, random.below(3)),
         390..400 => What::Disk(machine, disk(random)),
@@ -295,6 +389,7 @@ impl fmt::Display for Step {
         match self.what {
             What::Start(m) => write!(f, "a program starts on machine {m}"),
             What::Work(m, n) => write!(f, "machine {m} does {n} pieces of work"),
+            What::Shift(m, n) => write!(f, "machine {m} does {n} pieces of work and reports, twice"),
             What::Rush => write!(f, "everybody works"),
             What::Keep(m) => write!(f, "the keeper of machine {m} has its round"),
             What::Close(m) => write!(f, "a program on machine {m} ends"),
@@ -322,6 +417,9 @@ impl fmt::Display for Step {
             What::ChangeCode(code) => write!(f, "the handshake code is good for {code:?}"),
             What::Backup => write!(f, "the server is backed up"),
             What::Restore => write!(f, "the server is restored from its backup"),
+            What::Aftermath(m) => {
+                write!(f, "the server is restored, machine {m} goes on, and what was delayed arrives")
+            }
             What::Deliver => write!(f, "what was delayed arrives"),
             What::RaiseQuota(n) => write!(f, "the vendor sells {n} more"),
             What::Revoke => write!(f, "the item is revoked"),

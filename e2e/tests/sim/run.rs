@@ -11,13 +11,10 @@ use seatmeter_protocol::rehearsal::{put_in, seed_random};
 use crate::laws::{self, Check};
 use crate::plan::{Plan, Step, Weather};
 use crate::random::Random;
-use crate::world::World;
+use crate::world::{RENEWS_MS, World};
 
 /// After the last fault everything must be well again within two slots.
 const CONVERGES_MS: u64 = 2 * 180_000;
-
-/// Who has nothing to tell asks again after so long, and then hears that the server was restored.
-const RENEWS_MS: u64 = 6 * 3_600_000;
 
 /// The longest pause of a keeper after a failed round.
 const RETRY_MS_MAX: u64 = 62_000;

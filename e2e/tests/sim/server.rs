@@ -19,8 +19,10 @@ use seatmeter_server::licensing::Licensing;
 use seatmeter_server::operation::{Change, CodeItems, Validation};
 use seatmeter_server::store::sqlite::InlineStore;
 
-use crate::books::{Books, Counter};
+use crate::books::{Books, Counter, rows, text};
+use crate::compared::Compared;
 use crate::model::Model;
+use crate::plain::Plain;
 use crate::plan::{Code, Version, Versions};
 use crate::time::{START, Time};
 
@@ -81,11 +83,13 @@ fn say_more(value: &mut serde_json::Value) {
 pub(crate) struct Server {
     licensing: Licensing,
     pub(crate) store: Arc<InlineStore>,
+    compared: Arc<Compared>,
     time: Arc<Time>,
     vendor: SigningKey,
     pub(crate) is_up: bool,
     pub(crate) model: Model,
-    backup: Option<(Vec<u8>, Model)>,
+    /// Both stores and the model, as they were.
+    backup: Option<(Vec<u8>, Plain, Model)>,
     issues: u64,
     /// What a restored server could not book: by device, segment and counter.
     pub(crate) unbooked: BTreeMap<(String, String, Counter), u64>,
@@ -97,12 +101,14 @@ impl Server {
     pub(crate) fn new(item: LicenseItem, time: Arc<Time>) -> Self {
         let key = |digit: &str| SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed");
         let store = Arc::new(InlineStore::new().expect("there is memory"));
-        let licensing =
-            Licensing { store: store.clone(), keys: Keyring::new(key("2"), Vec::new()), clock: time.clone() };
+        let compared = Arc::new(Compared::new(store.clone(), epoch_of(&store)));
+        let keys = Keyring::new(key("2"), Vec::new());
+        let licensing = Licensing { store: compared.clone(), keys, clock: time.clone() };
         let model = Model::new(item);
         let mut server = Self {
             licensing,
             store,
+            compared,
             time,
             vendor: key("1"),
             is_up: true,
@@ -184,14 +190,15 @@ impl Server {
 
     pub(crate) fn back_up(&mut self) {
         let snapshot = self.store.snapshot().expect("there is memory");
-        self.backup = Some((snapshot, self.model.clone()));
+        self.backup = Some((snapshot, self.compared.plain.lock().clone(), self.model.clone()));
     }
 
     /// Gives up everything since the backup; whether there was one.
     pub(crate) fn restore(&mut self) -> bool {
-        let Some((snapshot, model)) = &self.backup else { return false };
+        let Some((snapshot, plain, model)) = &self.backup else { return false };
         let at = self.time.now();
         self.store.restore(snapshot, at).expect("the backup is sound");
+        *self.compared.plain.lock() = plain.restored(epoch_of(&self.store), at);
         let (item, is_revoked, code) = (self.model.item.clone(), self.model.is_revoked, self.model.code);
         let websites = self.model.websites.clone();
         self.model = model.restored(at, self.model.restores + 1);
@@ -216,6 +223,9 @@ impl Server {
         } else {
             self.record(asked)?.map(|answer| serde_json::to_vec(&answer))
         };
+        if let Some(difference) = self.compared.difference.lock().take() {
+            return Err(difference);
+        }
         let (status, body) = match outcome {
             Ok(body) => (200, body),
             Err(error) => {
@@ -332,8 +342,13 @@ impl Server {
     }
 }
 
+/// Which life of the data this is.
+pub(crate) fn epoch_of(store: &InlineStore) -> String {
+    text(&rows(store, "SELECT epoch FROM epoch")[0][0])
+}
+
 /// What a future gives that never waits.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome,
         Poll::Pending => unreachable!("nothing in a simulated server waits"),

@@ -43,6 +43,12 @@ pub(crate) struct World {
     random: Random,
 }
 
+/// Who has nothing to tell asks again after so long, and then hears that the server was restored.
+pub(crate) const RENEWS_MS: u64 = 6 * 3_600_000;
+
+/// Between work and its report, in a shift.
+const SHIFT_MS: u64 = 5_000;
+
 /// What an action came to.
 pub(crate) enum Outcome {
     Done(Option<ErrorCode>),
@@ -116,6 +122,7 @@ impl World {
         match what {
             What::Start(m) => self.start(m),
             What::Work(m, n) => self.work(m, n),
+            What::Shift(m, n) => self.shift(m, n),
             What::Rush => (0..MACHINES).try_for_each(|m| self.work(m, 1)),
             What::Keep(m) => match self.choose(m) {
                 Some(program) => self.keep(m, program).map(|_| ()),
@@ -152,6 +159,7 @@ impl World {
                 self.machines[m].health = health;
                 Ok(())
             }
+            What::Aftermath(m) => self.aftermath(m),
             What::Take(m, n) => self.take_seats(m, n),
             What::Give(m, n) => self.give_seats(m, n),
             What::SetWall(m, seconds) => {
@@ -282,6 +290,9 @@ impl World {
     fn require_cause(&self, outcome: &Outcome) -> Check {
         let Outcome::Done(Some(code)) = outcome else { return Ok(()) };
         let heard = self.net.lock().heard.clone();
+        if let (ErrorCode::FAILED_TO_REACH_SERVER, Some(m)) = (*code, self.acting) {
+            laws::standby_was_asked(&self.net.lock(), m)?;
+        }
         let is_by_disk = *code == ErrorCode::LICENSE_BUFFER_FAILED && self.had_disk_trouble;
         let is_silence = *code == ErrorCode::FAILED_TO_REACH_SERVER && heard.silences > 0;
         if is_silence || is_by_disk || heard.damaged > 0 || heard.refusals.contains(code) {
@@ -330,6 +341,31 @@ impl World {
         Ok(())
     }
 
+    fn shift(&mut self, m: usize, n: u64) -> Check {
+        for _ in 0..2 {
+            self.work(m, n)?;
+            self.time.pass(SHIFT_MS);
+            if let Some(program) = self.choose(m) {
+                self.keep(m, program)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn aftermath(&mut self, m: usize) -> Check {
+        self.carry_out_elsewhere(What::Restore);
+        for round in 0..4 {
+            self.time.pass(RENEWS_MS);
+            if round == 2 {
+                self.carry_out_elsewhere(What::Deliver);
+            }
+            if let Some(program) = self.choose(m) {
+                self.keep(m, program)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes seats one after the other, until there is none.
     fn take_seats(&mut self, m: usize, n: u64) -> Check {
         let Some(program) = self.choose(m) else { return Ok(()) };
@@ -354,12 +390,12 @@ impl World {
     }
 
     fn give_seats(&mut self, m: usize, kept: u64) -> Check {
-        let Some(program) = self.choose(m) else { return Ok(()) };
-        let program = &mut self.machines[m].programs[program];
+        let Some(number) = self.choose(m) else { return Ok(()) };
+        let program = &mut self.machines[m].programs[number];
         let Some(licensed) = program.session.licensed() else { return Ok(()) };
         let kept = program.seats.len().min(usize::try_from(kept).unwrap_or(0));
         program.seats.drain(kept..).for_each(|seat| licensed.give_seat(seat));
-        Ok(())
+        laws::seats_are_those_of_the_grant(self, m, number, licensed, &Outcome::Done(None))
     }
 
     fn work_of(&mut self, way: ChargeWay, n: u64) -> Vec<(UsageKind, u32, u64)> {

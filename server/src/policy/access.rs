@@ -11,6 +11,7 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::ValidationFacts;
+use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
 use crate::operation::Validation;
@@ -21,6 +22,9 @@ use crate::policy::host::Host;
 /// # Errors
 /// -20103 or -20114, by the table above.
 pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusal> {
+    if has_bug("code: validation ignored") {
+        return Ok(());
+    }
     let is_listed = asked.website_domains.iter().any(|domain| lies_under(&facts.website_domain, domain));
     if !asked.website_domains.is_empty() && !is_listed {
         return Err(Refusal::new(

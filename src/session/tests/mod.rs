@@ -259,6 +259,22 @@ fn a_grant_for_one_slot_is_renewed_within_it() {
 }
 
 #[test]
+fn a_renewal_that_becomes_due_while_a_round_ends_is_not_left_to_the_next_slot() {
+    let bench = Bench::new(2);
+    let session = bench.session("CODE");
+    let until = bench.clock.unix_seconds() + 180;
+    bench.then_grants_from(item(), move |local| local.valid_until = until);
+    initialize(&session).unwrap();
+    // Whichever second it is in which the licence becomes due: the round has begun in the one before.
+    for _ in 0..120 {
+        bench.pass(1);
+        let now = bench.clock.unix_seconds();
+        let pause = session.until_next_round(now - 1);
+        assert!(now + pause.as_secs() <= until - 30, "{pause:?} at {now}, of a licence until {until}");
+    }
+}
+
+#[test]
 fn what_another_process_of_the_device_has_renewed_is_taken_over() {
     let bench = Bench::new(2);
     let (one, other) = (bench.licensed_session("CODE"), bench.session("CODE"));

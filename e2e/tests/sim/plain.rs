@@ -1,0 +1,502 @@
+//! A store that keeps rows and no sums: what a decision needs is added up each time. It decides by the server's own policy,
+//! and has no line in common with the statements of the SQL store, with which it is compared (`compared.rs`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::{LicenseItem, LocalLicense};
+use seatmeter_protocol::message::{
+    EndedLicense, HOLDERS_MAX, Holder, ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind,
+    UsageReport,
+};
+use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
+use seatmeter_server::error::Refusal;
+use seatmeter_server::operation::{Change, Validation};
+use seatmeter_server::policy::clone::{self, Before, Shown};
+use seatmeter_server::policy::holders::{Hold, Occupied};
+use seatmeter_server::policy::item_choice::NoItem;
+use seatmeter_server::policy::overuse::{OveruseRule, excess};
+use seatmeter_server::policy::room::{Used, holder_name, meters, quotas};
+use seatmeter_server::policy::running::runs_until;
+use seatmeter_server::policy::strict_allowance::Allowance;
+use seatmeter_server::policy::window::seat_until;
+use seatmeter_server::policy::{self, Candidate, Claim, Grant, ItemState, Order, access};
+use seatmeter_server::store::Authorization;
+
+use crate::books::Counter;
+
+/// A local licence.
+#[derive(Clone)]
+struct License {
+    device: String,
+    serial: u32,
+    seats_asked: u32,
+    valid_until: u64,
+    holder: String,
+}
+
+/// The rows of one item under one code.
+#[derive(Clone, Default)]
+pub(crate) struct Plain {
+    epoch: String,
+    careful_until: u64,
+    item: Option<LicenseItem>,
+    is_revoked: bool,
+    is_listed: bool,
+    validation: Validation,
+    /// Serial of the newest licence of each device.
+    devices: BTreeMap<String, u32>,
+    licenses: BTreeMap<String, License>,
+    /// By holder: the device, and what it holds.
+    holders: BTreeMap<String, (String, Hold)>,
+    /// By device and scope: generation, serial and epoch of what was shown last.
+    history: BTreeMap<(String, String), (String, u32, String)>,
+    /// Licence of each segment.
+    segments: BTreeMap<String, String>,
+    usage: BTreeMap<(String, Counter), u64>,
+    /// As how many each device counts, from which slot on.
+    seats: BTreeMap<String, BTreeMap<u32, u32>>,
+    active: BTreeMap<u32, BTreeMap<String, u32>>,
+    excess: BTreeMap<u32, u64>,
+    allowances: BTreeMap<(String, u32), Allowance>,
+}
+
+/// What an authorisation comes to: the grant, id of the licence, its parent.
+pub(crate) type Granted = (Grant, String, String);
+
+impl Plain {
+    /// Nothing yet, in this life.
+    pub(crate) fn new(epoch: String) -> Self {
+        Self { epoch, ..Self::default() }
+    }
+
+    /// Carries out what the vendor or the operator wants, as far as a simulation has it.
+    pub(crate) fn change(&mut self, change: &Change, now: u64) {
+        match change {
+            Change::Import(import) => {
+                self.item = import.file.items.first().cloned();
+                self.is_listed |= import.handshake_code.is_some();
+            }
+            Change::SetItems { items, .. } => self.is_listed = !items.item_ids.is_empty(),
+            Change::SetAccess { validation, .. } => self.validation = validation.clone(),
+            Change::RevokeItem { .. } => self.is_revoked = true,
+            Change::ReleaseDevice { device_uuid, .. } => self.release(device_uuid, now),
+            other => unreachable!("{other:?} is not simulated"),
+        }
+    }
+
+    fn release(&mut self, device: &str, now: u64) {
+        self.holders.retain(|_, (of, _)| of != device);
+        for ((of, _), allowance) in &mut self.allowances {
+            if of == device {
+                *allowance = allowance.given_back(allowance.serial);
+            }
+        }
+        let licenses = self.licenses.values_mut().filter(|license| license.device == device);
+        licenses.for_each(|license| license.valid_until = license.valid_until.min(now));
+    }
+
+    /// Decides one authorisation. What is refused leaves nothing behind.
+    pub(crate) fn authorize(&mut self, request: &Authorization) -> Result<Granted, Refusal> {
+        let before = self.clone();
+        let epoch = self.epoch.clone();
+        self.decide(request).map_err(|refusal| {
+            *self = before;
+            Refusal { epoch, ..refusal }
+        })
+    }
+
+    fn decide(&mut self, request: &Authorization) -> Result<Granted, Refusal> {
+        let (claim, uuid) = (&request.claim, &request.device.uuid);
+        access::may_use(&request.validation, &self.validation)?;
+        let holder = holder_name(claim, uuid);
+        let parent = self.follow_history(request, &holder)?;
+        let now = claim.now;
+        self.holders.retain(|_, (_, hold)| hold.until > now || !self.is_listed);
+        let mut candidates = self.candidates(uuid, &holder, now);
+        self.careful(claim, request.held.as_ref(), &mut candidates)?;
+        let grant =
+            policy::decide(claim, &candidates, Order::ByRule).map_err(|no| self.explained(no, &holder))?;
+        let item = candidates.swap_remove(grant.candidate).item;
+        let license_id = self.remember_grant(request, &holder, &item, &grant);
+        Ok((grant, license_id, parent))
+    }
+
+    fn candidates(&self, uuid: &str, holder: &str, now: u64) -> Vec<Candidate> {
+        let listed = self.item.iter().filter(|_| self.is_listed);
+        listed
+            .map(|item| Candidate {
+                item: item.clone(),
+                revoked: self.is_revoked,
+                state: self.state(item, uuid, holder, now),
+            })
+            .collect()
+    }
+
+    fn careful(
+        &self,
+        claim: &Claim,
+        held: Option<&LocalLicense>,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), Refusal> {
+        if claim.now >= self.careful_until {
+            return Ok(());
+        }
+        match held {
+            Some(held) if claim.seats <= held.seats.max(1) => {
+                candidates.retain(|candidate| candidate.item.item_id == held.item_id);
+                Ok(())
+            }
+            _ => Err(Refusal::new(ErrorCode::STANDBY_NOT_READY, "it was restored just now")),
+        }
+    }
+
+    fn explained(&self, no: NoItem, holder: &str) -> Refusal {
+        let mut refusal = no.refusal;
+        if let Some(numbers) = refusal.numbers.as_mut().filter(|numbers| numbers.next_free_at.is_some()) {
+            let others = self.holders.iter().filter(|(name, _)| *name != holder);
+            let mut others: Vec<_> =
+                others.map(|(name, (device, hold))| (hold.until, name, device, hold.seats)).collect();
+            others.sort();
+            let others = others.into_iter().take(HOLDERS_MAX);
+            numbers.holders = others
+                .map(|(until, _, device, seats)| Holder {
+                    device_uuid: device.clone(),
+                    name: String::new(),
+                    seats,
+                    until,
+                })
+                .collect();
+        }
+        refusal
+    }
+
+    fn state(&self, item: &LicenseItem, uuid: &str, holder: &str, now: u64) -> ItemState {
+        let excess_of_year = self.excess_so_far(item, now);
+        let is_overused = OveruseRule::of(item).is_overused(excess_of_year, now);
+        let until = if is_overused { runs_until(now) } else { u64::MAX };
+        let running = self.licenses.values().filter(|license| {
+            license.device == uuid && license.valid_until > now && license.valid_until <= until
+        });
+        let others = self.holders.iter().filter(|(name, _)| *name != holder).map(|(_, (_, hold))| *hold);
+        let others: Vec<Hold> = others.collect();
+        let is_concurrent = is_concurrent(item);
+        ItemState {
+            running_seats: running
+                .map(|license| license.seats_asked)
+                .max()
+                .filter(|_| is_concurrent)
+                .unwrap_or(0),
+            newest_serial: self.devices.get(uuid).copied().unwrap_or(0),
+            occupied: match has_seats(item) || is_concurrent {
+                true => Occupied {
+                    by_others: others.iter().map(|hold| hold.seats).sum(),
+                    own: self.holders.get(holder).map(|(_, hold)| *hold),
+                    first_free_at: others.iter().map(|hold| hold.until).min(),
+                },
+                false => Occupied::default(),
+            },
+            excess_of_year,
+            used: self.used(item, uuid),
+        }
+    }
+
+    fn used(&self, item: &LicenseItem, uuid: &str) -> Vec<Used> {
+        let kind = if item.charge_way == ChargeWay::Page { UsageKind::Page } else { UsageKind::Scan };
+        let used_of = |module: u32| {
+            let is_of = |counter: &Counter| {
+                counter.1 == kind.number() && (kind == UsageKind::Scan || counter.2 == module)
+            };
+            self.usage.iter().filter(|((_, counter), _)| is_of(counter)).map(|(_, total)| total).sum()
+        };
+        let all = |module: u32| {
+            let of_module = self.allowances.iter().filter(move |((_, of), _)| *of == module);
+            of_module.map(|(_, allowance)| *allowance)
+        };
+        let modules = quotas(item).into_iter().map(|(module, _)| module);
+        modules
+            .map(|module| {
+                let used = Used { module, used: used_of(module), ..Used::default() };
+                if !item.strict {
+                    return used;
+                }
+                Used {
+                    allowed: all(module).map(|allowance| allowance.allowed).sum(),
+                    devices: all(module).filter(|allowance| allowance.unused() > 0).count() as u64,
+                    own: self.allowances.get(&(uuid.to_owned(), module)).copied().unwrap_or_default(),
+                    ..used
+                }
+            })
+            .collect()
+    }
+
+    fn follow_history(&mut self, request: &Authorization, holder: &str) -> Result<String, Refusal> {
+        let Some(held) = &request.held else { return Ok(String::new()) };
+        self.remember(held, Some(holder));
+        self.take_name(held, holder);
+        if request.scope.is_empty() {
+            return Ok(String::new());
+        }
+        let key = (request.device.uuid.clone(), request.scope.clone());
+        let before = self.history.get(&key).map(|(generation, serial, life)| Before {
+            generation,
+            serial: *serial,
+            of_this_life: *life == self.epoch,
+        });
+        let shown = Shown {
+            generation: &held.generation,
+            parent: &held.parent,
+            serial: held.serial,
+            of_this_life: held.epoch == self.epoch,
+        };
+        if clone::goes_on(shown, before)? {
+            self.history.insert(key, (held.generation.clone(), held.serial, held.epoch.clone()));
+        }
+        Ok(held.generation.clone())
+    }
+
+    /// A device shows a licence that a restored server has forgotten.
+    fn remember(&mut self, held: &LocalLicense, holder: Option<&str>) {
+        let known = self.licenses.get(&held.license_id);
+        let (true, Some(item)) = (known.is_none_or(|known| known.serial < held.serial), self.item.clone())
+        else {
+            return;
+        };
+        let uuid = &held.device_uuid;
+        let holder = holder.map(str::to_owned).or(known.map(|known| known.holder.clone()));
+        let holder = holder.unwrap_or_else(|| uuid.clone());
+        let newest = self.devices.entry(uuid.clone()).or_default();
+        *newest = held.serial.max(*newest);
+        let seats_asked = known_seats(self.licenses.get(&held.license_id), held);
+        let license = License {
+            device: uuid.clone(),
+            serial: held.serial,
+            seats_asked,
+            valid_until: held.valid_until,
+            holder: holder.clone(),
+        };
+        self.licenses.insert(held.license_id.clone(), license);
+        if has_seats(&item) {
+            let is_longer = self.holders.get(&holder).is_none_or(|(_, own)| own.until < held.valid_until);
+            if is_longer {
+                self.holders.insert(holder, (uuid.clone(), Hold { seats: 1, until: held.valid_until }));
+            }
+        }
+        if held.charge_way == ChargeWay::ConcurrentInstance {
+            self.note_seats(uuid, held.seats, held.issued_at);
+        }
+        for shown in &held.allowances {
+            let own = self.allowances.entry((uuid.clone(), shown.module)).or_default();
+            (own.serial, own.allowed) = (held.serial.max(own.serial), shown.allowed.max(own.allowed));
+        }
+    }
+
+    fn take_name(&mut self, held: &LocalLicense, holder: &str) {
+        let uuid = &held.device_uuid;
+        if holder == uuid {
+            return;
+        }
+        let Some((_, nameless)) = self.holders.remove(uuid) else { return };
+        let licenses = self.licenses.values_mut();
+        let nameless_ones = licenses.filter(|license| license.device == *uuid && license.holder == *uuid);
+        nameless_ones.for_each(|license| holder.clone_into(&mut license.holder));
+        if self.holders.get(holder).is_none_or(|(_, own)| own.until < nameless.until) {
+            self.holders.insert(holder.to_owned(), (uuid.clone(), nameless));
+        }
+    }
+
+    fn remember_grant(
+        &mut self,
+        request: &Authorization,
+        holder: &str,
+        item: &LicenseItem,
+        grant: &Grant,
+    ) -> String {
+        let (uuid, now) = (&request.device.uuid, request.claim.now);
+        self.devices.insert(uuid.clone(), grant.serial);
+        let renewed = self
+            .licenses
+            .iter()
+            .filter(|(_, license)| license.device == *uuid && license.seats_asked == request.claim.seats);
+        let renewed = renewed.max_by_key(|(_, license)| license.serial).map(|(id, _)| id.clone());
+        let id = renewed.unwrap_or_else(|| request.license_id.clone());
+        let license = License {
+            device: uuid.clone(),
+            serial: grant.serial,
+            seats_asked: request.claim.seats,
+            valid_until: grant.valid_until,
+            holder: holder.to_owned(),
+        };
+        self.licenses.insert(id.clone(), license);
+        if let Some(hold) = grant.hold {
+            self.holders.insert(holder.to_owned(), (uuid.clone(), hold));
+        }
+        if grant.seats > 0 {
+            self.note_seats(uuid, grant.seats, now);
+        }
+        for (module, allowance) in &grant.allowances {
+            self.allowances.insert((uuid.clone(), *module), *allowance);
+        }
+        debug_assert!(self.item.as_ref().is_some_and(|own| own.item_id == item.item_id));
+        id
+    }
+
+    fn note_seats(&mut self, uuid: &str, seats: u32, at: u64) {
+        let slot = slot_of(at);
+        let all = self.seats.entry(uuid.to_owned()).or_default();
+        let last = all.last_key_value().map(|(_, seats)| *seats);
+        if last == Some(seats) {
+            return;
+        }
+        let from = if last.is_some_and(|last| last > seats) { slot + 1 } else { slot };
+        all.retain(|slot, _| *slot <= from);
+        all.insert(from, seats);
+    }
+
+    fn seats_in(&self, uuid: &str, slot: u32) -> u32 {
+        let Some(all) = self.seats.get(uuid) else { return 1 };
+        let then = all.range(..=slot).next_back().or(all.first_key_value());
+        then.map_or(1, |(_, seats)| *seats)
+    }
+
+    /// The excess of the running licence year's slots that have ended.
+    fn excess_so_far(&self, item: &LicenseItem, now: u64) -> u64 {
+        if !is_concurrent(item) {
+            return 0;
+        }
+        let year = OveruseRule::of(item).year(now);
+        let running = self.active.keys().filter(|slot| **slot >= slot_of(now));
+        let not_yet = running.filter(|slot| slot_start(**slot) < year.ends_at);
+        let not_yet: u64 = not_yet.map(|slot| excess(self.active_in(*slot), item.quota)).sum();
+        self.excess.get(&year.index).copied().unwrap_or(0).saturating_sub(not_yet)
+    }
+
+    fn active_in(&self, slot: u32) -> u64 {
+        self.active.get(&slot).map_or(0, |devices| devices.values().map(|count| u64::from(*count)).sum())
+    }
+
+    /// Records a report.
+    pub(crate) fn record(&mut self, report: &UsageReport, vouched: &[LocalLicense], now: u64) -> UsageAnswer {
+        let mut answer = UsageAnswer { epoch: self.epoch.clone(), ..UsageAnswer::default() };
+        vouched.iter().for_each(|license| self.remember(license, None));
+        let uuid = &report.device.uuid;
+        let (mut raised, mut holders, mut slots) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        for segment in &report.segments {
+            match self.record_segment(uuid, segment, &mut raised, &mut slots) {
+                Some(holder) => {
+                    holders.insert(holder);
+                    answer.recorded.push(segment.segment_id.clone());
+                }
+                None => answer
+                    .refused
+                    .push(SegmentRefusal { segment_id: segment.segment_id.clone(), reason: String::new() }),
+            }
+        }
+        if let (Some(item), false) = (self.item.clone(), holders.is_empty()) {
+            self.settle(&item, uuid, &raised, &holders, &slots, now);
+            let mut state = self.state(&item, uuid, "", now);
+            if !has_seats(&item) {
+                state.occupied = Occupied::default();
+            }
+            answer
+                .standings
+                .push(ItemStanding { item_id: item.item_id.clone(), meters: meters(&item, &state, now) });
+        }
+        report.ended.iter().for_each(|ended| self.end(uuid, ended, now));
+        answer
+    }
+
+    /// Books a segment; gives the name under which its device holds seats.
+    fn record_segment(
+        &mut self,
+        uuid: &str,
+        segment: &SegmentReport,
+        raised: &mut BTreeMap<(u8, u32), u64>,
+        slots: &mut BTreeSet<u32>,
+    ) -> Option<String> {
+        let license = self.licenses.get(&segment.license_id).filter(|license| license.device == uuid)?;
+        let known =
+            self.segments.entry(segment.segment_id.clone()).or_insert_with(|| segment.license_id.clone());
+        if *known != segment.license_id {
+            return None;
+        }
+        for total in &segment.totals {
+            let counter = (total.slot, total.kind.number(), total.what);
+            let known = self.usage.entry((segment.segment_id.clone(), counter)).or_default();
+            if total.total > *known {
+                let module = if total.kind == UsageKind::Page { total.what } else { 0 };
+                *raised.entry((counter.1, module)).or_default() += total.total - *known;
+                slots.insert(total.slot);
+                *known = total.total;
+            }
+        }
+        Some(license.holder.clone())
+    }
+
+    fn settle(
+        &mut self,
+        item: &LicenseItem,
+        uuid: &str,
+        raised: &BTreeMap<(u8, u32), u64>,
+        holders: &BTreeSet<String>,
+        slots: &BTreeSet<u32>,
+        now: u64,
+    ) {
+        let kind = if item.charge_way == ChargeWay::Page { UsageKind::Page } else { UsageKind::Scan };
+        for ((_, module), more) in raised.iter().filter(|((of, _), _)| item.strict && *of == kind.number()) {
+            let own = self.allowances.entry((uuid.to_owned(), *module)).or_default();
+            *own = own.reported(own.used + more);
+        }
+        for slot in slots.iter().filter(|_| is_concurrent(item)) {
+            let count =
+                if item.charge_way == ChargeWay::ConcurrentInstance { self.seats_in(uuid, *slot) } else { 1 };
+            let before = excess(self.active_in(*slot), item.quota);
+            let known = self.active.entry(*slot).or_default().entry(uuid.to_owned()).or_default();
+            *known = count.max(*known);
+            let more = excess(self.active_in(*slot), item.quota) - before;
+            *self.excess.entry(OveruseRule::of(item).year(slot_start(*slot)).index).or_default() += more;
+        }
+        for holder in holders.iter().filter(|_| has_seats(item)) {
+            if let Some((_, own)) = self.holders.get_mut(holder).filter(|(_, own)| own.until > now) {
+                own.until = own.until.max(seat_until(item, now));
+            }
+        }
+    }
+
+    fn end(&mut self, uuid: &str, ended: &EndedLicense, now: u64) {
+        let license = self.licenses.get_mut(&ended.license_id);
+        let Some(license) = license.filter(|own| own.device == uuid && own.serial == ended.serial) else {
+            return;
+        };
+        license.valid_until = license.valid_until.min(now);
+        let holder = license.holder.clone();
+        let mut others = self.licenses.values().filter(|own| own.device == uuid && own.holder == holder);
+        if others.any(|own| own.valid_until > now) {
+            return;
+        }
+        self.holders.remove(&holder);
+        for ((of, _), allowance) in &mut self.allowances {
+            if of == uuid {
+                *allowance = allowance.given_back(ended.serial);
+            }
+        }
+    }
+
+    /// The same after a restore: another life, careful for a slot.
+    pub(crate) fn restored(&self, epoch: String, now: u64) -> Self {
+        Self { epoch, careful_until: now + SLOT_SECONDS, ..self.clone() }
+    }
+}
+
+fn known_seats(known: Option<&License>, held: &LocalLicense) -> u32 {
+    known.map_or(held.seats, |known| known.seats_asked)
+}
+
+fn has_seats(item: &LicenseItem) -> bool {
+    matches!(item.charge_way, ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server)
+}
+
+fn is_concurrent(item: &LicenseItem) -> bool {
+    matches!(item.charge_way, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance)
+}
