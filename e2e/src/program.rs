@@ -26,7 +26,7 @@ pub struct Run {
 }
 
 impl Program {
-    /// Compiles a source file of the project: C99 or, by its ending, C++11 or (`_17.cpp`) C++17.
+    /// Compiles a source file of the project: C99 (`host_….c`: C11) or, by its ending, C++11 or (`_17.cpp`) C++17.
     ///
     /// # Panics
     /// When it does not compile without a warning.
@@ -39,6 +39,8 @@ impl Program {
         let mut command = match source {
             _ if source.ends_with("_17.cpp") => compiler("c++", "-std=c++17"),
             _ if source.ends_with(".cpp") => compiler("c++", "-std=c++11"),
+            // Hosts use what POSIX and newer C have: threads, signals, atomics.
+            _ if source.contains("/host_") => compiler("cc", "-std=gnu11"),
             _ => compiler("cc", "-std=c99"),
         };
         let output = command
@@ -52,7 +54,8 @@ impl Program {
             .arg(&binary)
             .arg("-L")
             .arg(&library)
-            .args(["-lseatmeter", "-lpthread"])
+            // A program that looks its functions up by itself is not linked with the library.
+            .args(["-Wl,--as-needed", "-lseatmeter", "-lpthread", "-ldl", "-lm"])
             .arg(format!("-Wl,-rpath,{}", library.display()))
             .output()
             .expect("a C compiler is installed");

@@ -32,6 +32,7 @@ use self::progress::{MarkingResolver, Marks, Progress};
 use self::trust::Trust;
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
+use crate::memory::{StandardDescriptors, with_signals_blocked};
 
 /// Bound for getting a connection, within that of the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -94,7 +95,9 @@ impl HttpTransport {
 
     fn client(&self) -> Result<&Client, Unreachable> {
         self.client.get_or_try_init(|| {
-            Client::builder()
+            // Before the client's thread begins, and what it waits on is opened.
+            let _standard = StandardDescriptors::hold();
+            let builder = Client::builder()
                 .user_agent(concat!("seatmeter/", env!("CARGO_PKG_VERSION")))
                 .redirect(Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -103,8 +106,8 @@ impl HttpTransport {
                 // The keeper speaks once a slot: a connection kept for longer than that is a waste of both
                 // ends.
                 .pool_max_idle_per_host(1)
-                .tls_backend_preconfigured(self.tls()?)
-                .build()
+                .tls_backend_preconfigured(self.tls()?);
+            with_signals_blocked(|| builder.build())
                 .map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
         })
     }

@@ -23,6 +23,8 @@ use rustls::pki_types::ServerName;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::memory::StandardDescriptors;
+
 /// Sessions that are kept for a quicker handshake: one server, its standby, and some to spare.
 const SESSIONS: usize = 8;
 
@@ -103,9 +105,13 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         *self.progress.begun.lock() = Some(Instant::now());
         let progress = self.progress.clone();
+        // A connection that is kept must not lie where the host prints.
+        let standard = StandardDescriptors::hold();
         let connection = self.inner.call(request);
         Box::pin(async move {
-            let made = connection.await?;
+            let made = connection.await;
+            drop(standard);
+            let made = made?;
             *progress.made.lock() = Some(Instant::now());
             Ok(made)
         })

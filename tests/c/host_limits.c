@@ -1,0 +1,130 @@
+/*
+ * A host that has little: no standard descriptors, few descriptors, little address space.
+ *
+ *   host_limits closed FILE
+ *   host_limits descriptors FILE
+ *   host_limits memory FILE MIB      MIB of address space beyond what the program has
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "dbr/DynamsoftBarcodeReader.h"
+#include "host.h"
+
+static atomic_int is_over;
+
+/* A host without standard output and error that goes on to print. */
+static void *print_on(void *unused) {
+  static const char garbage[] = "this is written into whatever has become descriptor 1 or 2\n";
+  while (!atomic_load(&is_over)) {
+    ssize_t written = write(1, garbage, sizeof garbage - 1);
+    written += write(2, garbage, sizeof garbage - 1);
+    (void)written;
+  }
+  return unused;
+}
+
+static int decode(const char *file) {
+  void *dbr = DBR_CreateInstance();
+  int code = DBR_DecodeFile(dbr, file, "");
+  DBR_DestroyInstance(dbr);
+  return code;
+}
+
+static int run(const char *file) {
+  DM_DLSConnectionParameters parameters = demo_parameters();
+  SM_Reader *reader;
+  int code = InitLicenseFromDLS(&parameters, NULL, 0);
+  if (code == 0) code = SM_CreateReader(&reader, NULL, 0);
+  if (code != 0) return code;
+  code = count_one(reader);
+  if (code == 0) code = decode(file);
+  if (code == 0) code = SM_Sync(20000, NULL, 0);
+  SM_DestroyReader(reader);
+  return code;
+}
+
+/* Ends with a number that says what failed, for there is nowhere to print it. */
+static void closed(const char *file) {
+  pthread_t thread;
+  int i, round;
+  for (i = 0; i < 3; i++) close(i);
+  if (pthread_create(&thread, NULL, print_on, NULL) != 0) _exit(10);
+  for (round = 0; round < 20; round++) {
+    if (run(file) != 0) _exit(11);
+    if (SM_Shutdown(20000) != 0) _exit(12);
+  }
+  atomic_store(&is_over, 1);
+  if (pthread_join(thread, NULL) != 0) _exit(13);
+  /* Who closes them expects to get them: the library has not left anything in their place. */
+  for (i = 0; i < 3; i++) {
+    if (open("/dev/null", O_RDWR) != i) _exit(14);
+  }
+  _exit(0);
+}
+
+/* What there is to say of any failure. */
+static void check_explained(int code) {
+  CHECK(code <= 0 && code > -30000);
+  CHECK(strlen(SM_GetErrorString(code)) > 0);
+}
+
+static void descriptors(const char *file) {
+  int limit;
+  struct rlimit full, few;
+  CHECK_INT(0, getrlimit(RLIMIT_NOFILE, &full));
+  for (limit = 3; limit <= 24; limit++) {
+    few = full;
+    few.rlim_cur = (rlim_t)limit;
+    CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &few));
+    check_explained(run(file));
+    (void)SM_Shutdown(2000);
+    CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &full));
+  }
+  /* When there are descriptors again, it works, without help. */
+  CHECK_INT(0, run(file));
+  CHECK_INT(4, GetIdleInstancesCount());
+  CHECK_INT(0, SM_Shutdown(20000));
+}
+
+static long mapped_kib(void) {
+  char line[200];
+  long kib = 0;
+  FILE *status = fopen("/proc/self/status", "r");
+  CHECK(status != NULL);
+  while (fgets(line, sizeof line, status)) sscanf(line, "VmSize: %ld", &kib);
+  fclose(status);
+  CHECK(kib > 0);
+  return kib;
+}
+
+static void memory(const char *file, long mib) {
+  struct rlimit full, little;
+  int code;
+  CHECK_INT(0, getrlimit(RLIMIT_AS, &full));
+  little = full;
+  little.rlim_cur = ((rlim_t)mapped_kib() << 10) + ((rlim_t)mib << 20);
+  CHECK_INT(0, setrlimit(RLIMIT_AS, &little));
+  code = run(file);
+  check_explained(code);
+  CHECK_INT(0, setrlimit(RLIMIT_AS, &full));
+  printf("%d\n", code);
+  CHECK_INT(0, run(file));
+  CHECK_INT(4, GetIdleInstancesCount());
+  CHECK_INT(0, SM_Shutdown(20000));
+}
+
+int main(int argc, char **argv) {
+  CHECK(argc >= 3);
+  alarm(4 * HANG_SECONDS);
+  if (strcmp(argv[1], "closed") == 0) {
+    closed(argv[2]);
+  } else if (strcmp(argv[1], "descriptors") == 0) {
+    descriptors(argv[2]);
+  } else {
+    CHECK(argc == 4);
+    memory(argv[2], atol(argv[3]));
+  }
+  return 0;
+}

@@ -1,0 +1,42 @@
+//! Hosts that have little.
+
+use seatmeter_e2e::program::{Program, image, run};
+use seatmeter_e2e::server::Server;
+
+use super::output_of;
+
+fn program() -> Program {
+    Program::compile("tests/c/host_limits.c")
+}
+
+#[test]
+fn a_host_without_standard_descriptors_that_prints_on_harms_nothing() {
+    let server = Server::with_demo_license();
+    let program = program();
+    output_of(program.command(server.url()).arg("closed").arg(image("four_barcodes.png")));
+    assert_eq!(server.recorded("scan"), 20 * 5);
+    let damaged = std::fs::read_dir(program.state()).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().file_name().to_string_lossy().contains("damaged")
+    });
+    assert_eq!(damaged.count(), 0);
+}
+
+#[test]
+fn too_few_descriptors_are_an_error_and_when_there_are_enough_it_works() {
+    let server = Server::with_demo_license();
+    output_of(program().command(server.url()).arg("descriptors").arg(image("four_barcodes.png")));
+}
+
+#[test]
+fn too_little_address_space_is_an_error_and_when_there_is_enough_it_works() {
+    let server = Server::with_demo_license();
+    let mut worked = 0;
+    for mib in [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256] {
+        let program = program();
+        let mut command = program.command(server.url());
+        let run = run(command.arg("memory").arg(image("four_barcodes.png")).arg(mib.to_string()));
+        assert!(run.code == Some(0), "{mib} MiB: {:?}\n{}{}", run.code, run.stdout, run.stderr);
+        worked += usize::from(run.stdout.trim() == "0");
+    }
+    assert!(worked > 0);
+}
