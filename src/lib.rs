@@ -20,6 +20,7 @@ pub mod device;
 pub mod disk;
 pub mod environment;
 pub mod error;
+pub mod faults;
 pub mod instances;
 pub mod keeper;
 pub mod kill_points;

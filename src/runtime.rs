@@ -11,6 +11,7 @@ use crate::clock::{Clock, Deadline, DeviceClock, SystemClock};
 use crate::device::{Device, UuidMethod};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::instances::Instances;
 use crate::keeper::Keeper;
 use crate::licensed::Licensed;
@@ -71,6 +72,7 @@ pub fn runtime() -> &'static Runtime {
 
 impl Runtime {
     fn new(parent: Option<&'static Self>) -> Self {
+        faults::tell_the_log();
         let runtime = Self {
             state_directory: Published::absent(),
             settings: Published::absent(),

@@ -23,8 +23,8 @@ use super::error::{Repair, SeatError};
 use super::filesystem;
 use super::system::{self, Identity};
 use crate::kill_points::kill_point;
-use crate::memory::random_bytes;
 use crate::memory::is_range_locked;
+use crate::memory::random_bytes;
 
 /// Longest name of a pool; with what is added to it when it is set aside it stays below the usual 255.
 const NAME_BYTES_MAX: usize = 200;

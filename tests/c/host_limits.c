@@ -4,6 +4,7 @@
  *   host_limits closed FILE
  *   host_limits descriptors FILE
  *   host_limits memory FILE MIB      MIB of address space beyond what the program has
+ *   host_limits picture FILE MIB     the same, for a picture that needs more, once the program is licensed
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -99,14 +100,31 @@ static long mapped_kib(void) {
   return kib;
 }
 
-static void memory(const char *file, long mib) {
+/* Leaves so much address space beyond what the program has; gives what it had. */
+static struct rlimit leave(long mib) {
   struct rlimit full, little;
-  int code;
   CHECK_INT(0, getrlimit(RLIMIT_AS, &full));
   little = full;
   little.rlim_cur = ((rlim_t)mapped_kib() << 10) + ((rlim_t)mib << 20);
   CHECK_INT(0, setrlimit(RLIMIT_AS, &little));
-  code = run(file);
+  return full;
+}
+
+static void picture(const char *file, long mib) {
+  struct rlimit full;
+  int code;
+  get_licensed();
+  full = leave(mib);
+  code = decode(file);
+  CHECK_INT(0, setrlimit(RLIMIT_AS, &full));
+  printf("%d\n", code);
+  CHECK_INT(0, decode(file));
+  CHECK_INT(0, SM_Shutdown(20000));
+}
+
+static void memory(const char *file, long mib) {
+  struct rlimit full = leave(mib);
+  int code = run(file);
   check_explained(code);
   CHECK_INT(0, setrlimit(RLIMIT_AS, &full));
   printf("%d\n", code);
@@ -124,7 +142,7 @@ int main(int argc, char **argv) {
     descriptors(argv[2]);
   } else {
     CHECK(argc == 4);
-    memory(argv[2], atol(argv[3]));
+    (strcmp(argv[1], "memory") == 0 ? memory : picture)(argv[2], atol(argv[3]));
   }
   return 0;
 }

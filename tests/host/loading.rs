@@ -10,8 +10,7 @@ fn a_library_that_threads_load_and_unload_a_thousand_times_is_as_good_as_new() {
     let server = Server::with_demo_license();
     let program = Program::compile("tests/c/host_loading.c");
     let library = seatmeter_e2e::build_folder().join("libseatmeter.so");
-    let counted =
-        numbers_of(program.command(server.url()).arg("threads").arg(library).arg("1000"));
+    let counted = numbers_of(program.command(server.url()).arg("threads").arg(library).arg("1000"));
     assert_eq!([server.recorded("scan")][..], counted);
 }
 

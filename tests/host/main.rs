@@ -5,6 +5,8 @@
 
 mod contract;
 mod ends;
+#[cfg(feature = "kill-points")]
+mod faults;
 mod forks;
 mod limits;
 mod loading;
@@ -20,6 +22,7 @@ use seatmeter_e2e::program::run;
 fn output_of(command: &mut Command) -> String {
     let run = run(command);
     assert!(run.code == Some(0), "{command:?} ended with {:?}\n{}{}", run.code, run.stdout, run.stderr);
+    assert_eq!(run.stderr, "", "the library prints nothing");
     run.stdout
 }
 
