@@ -112,13 +112,18 @@ static struct rlimit leave(long mib) {
 
 static void picture(const char *file, long mib) {
   struct rlimit full;
+  void *dbr;
   int code;
   get_licensed();
+  /* What needs no picture has what it needs. */
+  CHECK_INT(0, SM_Sync(20000, NULL, 0));
+  dbr = DBR_CreateInstance();
   full = leave(mib);
-  code = decode(file);
+  code = DBR_DecodeFile(dbr, file, "");
   CHECK_INT(0, setrlimit(RLIMIT_AS, &full));
   printf("%d\n", code);
-  CHECK_INT(0, decode(file));
+  DBR_DestroyInstance(dbr);
+  CHECK_INT(4, GetIdleInstancesCount());
   CHECK_INT(0, SM_Shutdown(20000));
 }
 
