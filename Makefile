@@ -74,6 +74,10 @@ bench: tools ## Measure, beside peers, in one run
 instructions: build ## Count the instructions of creating and destroying a reader: no noise changes them
 	@scripts/instructions.sh $(LIBRARY) $(SERVER)
 
+.PHONY: bindings
+bindings: tools ## Build the modules for Python (a wheel), Node and Java into target/bindings
+	@for language in python node java; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done
+
 .PHONY: check
 check: tools ## Formatting and lints
 	@cargo fmt --all --check
