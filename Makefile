@@ -84,6 +84,16 @@ check: tools ## Formatting and lints
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet -p seatmeter --no-default-features --all-targets -- -D warnings
 
+.PHONY: check-abi
+check-abi: ## Compare the binary interface with the recorded one, and fail where a compiled program would break
+	@scripts/tools.sh abidw=abigail-tools
+	@scripts/abi.sh check
+
+.PHONY: record-abi
+record-abi: ## Record the binary interface for a release
+	@scripts/tools.sh abidw=abigail-tools
+	@scripts/abi.sh record
+
 .PHONY: images
 images: ## Make the pictures of the examples anew
 	@cargo run --quiet --example make_images
