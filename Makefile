@@ -74,6 +74,14 @@ bench: tools ## Measure, beside peers, in one run
 instructions: build ## Count the instructions of creating and destroying a reader: no noise changes them
 	@scripts/instructions.sh $(LIBRARY) $(SERVER)
 
+.PHONY: sanitize
+sanitize: tools ## Library and C programs under AddressSanitizer and ThreadSanitizer, the protocol under Miri, where the toolchain has them
+	@scripts/sanitize.sh
+
+.PHONY: fuzz
+fuzz: tools ## Fuzz every parser and sequences of C calls (FUZZ_RUNS=100000, FUZZ_SECONDS=60 for each; FUZZ="hosts grants")
+	@FUZZ_RUNS=$(or $(FUZZ_RUNS),100000) FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz.sh $(FUZZ)
+
 .PHONY: bindings
 bindings: tools ## Build the modules for Python (a wheel), Node and Java into target/bindings
 	@for language in python node java; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done

@@ -342,6 +342,8 @@ impl Runtime {
         self.resumed.store(true, Ordering::Release);
         self.keeper.stop(deadline.remaining(&CLOCK) / 2);
         let sessions = self.sessions.lock().clone();
+        // Without memory everything is given back, and the last report is left to the next program.
+        let deadline = require_room().map_or_else(|_| Deadline::after(&CLOCK, Duration::ZERO), |()| deadline);
         let mut outcome = Ok(());
         for session in sessions {
             outcome = outcome.and(session.close(deadline).map(|_| ()));
