@@ -95,3 +95,29 @@ pub(crate) fn kill_own_process() -> ! {
         std::hint::spin_loop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_little_and_not_for_more_than_there_can_be() {
+        assert!(has_room_for(0) && has_room_for(1 << 20));
+        assert!(!has_room_for(usize::MAX >> 1));
+    }
+
+    #[test]
+    fn signals_are_blocked_while_threads_are_made_and_not_after() {
+        let is_blocked = || {
+            let mut mask = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+            // SAFETY: asks for this thread's mask, which fills `mask`.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::null(), mask.as_mut_ptr());
+                libc::sigismember(mask.as_ptr(), libc::SIGUSR1) == 1
+            }
+        };
+        assert!(!is_blocked());
+        assert!(with_signals_blocked(|| std::thread::scope(|scope| scope.spawn(is_blocked).join().unwrap())));
+        assert!(!is_blocked());
+    }
+}

@@ -193,6 +193,20 @@ mod tests {
     }
 
     #[test]
+    fn many_threads_may_find_it_usable_at_one_time() {
+        let parent = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        StateDirectory::open(parent.path().join("state")).unwrap();
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
     fn a_path_that_cannot_be_a_directory_is_refused_with_advice() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = StateDirectory::open(file.path().join("state")).unwrap_err();
