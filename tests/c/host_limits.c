@@ -3,11 +3,13 @@
  *
  *   host_limits closed FILE
  *   host_limits descriptors FILE
+ *   host_limits taken FILE           closes all descriptors, as a daemon does, and opens files of its own in their place
  *   host_limits memory FILE MIB      MIB of address space beyond what the program has
  *   host_limits picture FILE MIB     the same, for a picture that needs more, once the program is licensed
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "dbr/DynamsoftBarcodeReader.h"
@@ -89,6 +91,36 @@ static void descriptors(const char *file) {
   CHECK_INT(0, SM_Shutdown(20000));
 }
 
+#define OWN 41
+
+static void taken(const char *file) {
+  struct stat before[OWN], after;
+  SM_Reader *reader;
+  int i, round, pair[2];
+  get_licensed();
+  CHECK_INT(0, SM_CreateReader(&reader, NULL, 0));
+  CHECK_INT(0, SM_Sync(20000, NULL, 0));
+  for (i = 3; i < 256; i++) close(i);
+  /* Sockets, and no files: in a test's build tokio has, for the server's sake, a pair of its own that it looks at. */
+  for (i = 3; i < OWN; i += 2) CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+  CHECK(pair[0] == OWN - 2 && pair[1] == OWN - 1);
+  for (i = 3; i < OWN; i++) CHECK_INT(0, fstat(i, &before[i]));
+  for (round = 0; round < 3; round++) {
+    CHECK_INT(0, count_one(reader));
+    CHECK_INT(0, SM_Sync(20000, NULL, 0));
+    CHECK_INT(3, GetIdleInstancesCount());
+  }
+  SM_DestroyReader(reader);
+  CHECK_INT(0, SM_Shutdown(20000));
+  CHECK_INT(0, run(file));
+  CHECK_INT(0, SM_Shutdown(20000));
+  /* Nothing that lay in those places has been closed once more by the library, when the place was the host's. */
+  for (i = 3; i < OWN; i++) {
+    CHECK_INT(0, fstat(i, &after));
+    CHECK(before[i].st_ino == after.st_ino && before[i].st_dev == after.st_dev);
+  }
+}
+
 static long mapped_kib(void) {
   char line[200];
   long kib = 0;
@@ -145,6 +177,8 @@ int main(int argc, char **argv) {
     closed(argv[2]);
   } else if (strcmp(argv[1], "descriptors") == 0) {
     descriptors(argv[2]);
+  } else if (strcmp(argv[1], "taken") == 0) {
+    taken(argv[2]);
   } else {
     CHECK(argc == 4);
     (strcmp(argv[1], "memory") == 0 ? memory : picture)(argv[2], atol(argv[3]));

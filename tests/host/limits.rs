@@ -22,6 +22,13 @@ fn a_host_without_standard_descriptors_that_prints_on_harms_nothing() {
 }
 
 #[test]
+fn a_host_that_closes_all_descriptors_and_opens_its_own_keeps_those_and_is_served_on() {
+    let server = Server::with_demo_license();
+    output_of(program().command(server.url()).arg("taken").arg(image("four_barcodes.png")));
+    assert_eq!(server.recorded("scan"), 3 + 5);
+}
+
+#[test]
 fn too_few_descriptors_are_an_error_and_when_there_are_enough_it_works() {
     let server = Server::with_demo_license();
     output_of(program().command(server.url()).arg("descriptors").arg(image("four_barcodes.png")));

@@ -84,11 +84,13 @@ pub fn load_gray(path: &Path) -> Result<GrayImage<'static>> {
 pub fn for_each_page(bytes: &[u8], found: &mut dyn FnMut(GrayImage<'static>) -> Result<bool>) -> Result<()> {
     match image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Bmp)) => {
-            let reader = || ImageReader::with_format(Cursor::new(bytes), format);
+            let reader = || {
+                let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+                reader.limits(limits());
+                reader
+            };
             require_room(reader().into_dimensions().map_err(damaged)?, DECODED_PIXEL_BYTES)?;
-            let mut reader = reader();
-            reader.limits(limits());
-            found(gray(reader.decode().map_err(damaged)?)).map(|_| ())
+            found(gray(reader().decode().map_err(damaged)?)).map(|_| ())
         }
         Ok(ImageFormat::Gif) => pictures_of_gif(bytes, found),
         Ok(ImageFormat::Tiff) => tiff_file::for_each_page(bytes, found),

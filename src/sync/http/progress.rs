@@ -23,7 +23,7 @@ use rustls::pki_types::ServerName;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::memory::StandardDescriptors;
+use crate::memory::{StandardDescriptors, with_signals_blocked};
 
 /// Sessions that are kept for a quicker handshake: one server, its standby, and some to spare.
 const SESSIONS: usize = 8;
@@ -105,7 +105,7 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         *self.progress.begun.lock() = Some(Instant::now());
         let progress = self.progress.clone();
-        // A connection that is kept must not lie where the host prints.
+        // A connection must not lie where the host prints.
         let standard = StandardDescriptors::hold();
         let connection = self.inner.call(request);
         Box::pin(async move {
@@ -164,7 +164,7 @@ impl Resolve for MarkingResolver {
         let look_up = self.look_up.clone();
         Box::pin(async move {
             // It blocks, and cannot be called off: it ends by itself, on a thread of its own.
-            let found = tokio::task::spawn_blocking(move || look_up(&lookup.name));
+            let found = with_signals_blocked(|| tokio::task::spawn_blocking(move || look_up(&lookup.name)));
             Ok(Box::new(found.await??.into_iter()) as Addrs)
         })
     }
