@@ -11,8 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::locks::{Condvar, Mutex};
 use crate::memory::with_signals_blocked;
 
 /// Stack of the thread: TLS and JSON need some; the default of 8 MiB would count against small limits.

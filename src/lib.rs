@@ -26,6 +26,7 @@ pub mod keeper;
 pub mod kill_points;
 pub mod license;
 pub mod licensed;
+pub mod locks;
 pub mod log;
 pub mod memory;
 pub mod parameters;

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::clock::{Clock, Deadline, DeviceClock, SystemClock};
@@ -15,6 +14,7 @@ use crate::faults;
 use crate::instances::Instances;
 use crate::keeper::Keeper;
 use crate::licensed::Licensed;
+use crate::locks::Mutex;
 use crate::log::{self, Level, say};
 use crate::memory::{PerProcess, Published, boot_id, has_room_for, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};

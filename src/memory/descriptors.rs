@@ -12,9 +12,8 @@
 
 use std::os::fd::RawFd;
 
-use parking_lot::Mutex;
-
 use super::PerProcess;
+use crate::locks::Mutex;
 
 const STANDARD: std::ops::Range<RawFd> = 0..3;
 
@@ -47,7 +46,7 @@ impl Drop for StandardDescriptors {
     }
 }
 
-fn holders() -> parking_lot::MutexGuard<'static, u32> {
+fn holders() -> crate::locks::MutexGuard<'static, u32> {
     HOLDERS.get(|_| Mutex::default()).lock()
 }
 

@@ -18,7 +18,14 @@ fn make_locale(folder: &Path, language: &str) -> bool {
 }
 
 #[test]
-fn locale_environment_directory_umask_rounding_and_memory_stay_as_they_are() {
+fn memory_does_not_grow_with_readers_nor_with_lives_of_the_library() {
+    let server = Server::with_demo_license();
+    let program = Program::compile("tests/c/host_surroundings.c");
+    output_of(program.command(server.url()).arg("memory"));
+}
+
+#[test]
+fn locale_environment_directory_umask_and_rounding_stay_as_they_are() {
     let server = Server::with_demo_license();
     let program = Program::compile("tests/c/host_surroundings.c");
     output_of(program.command(server.url()).arg("C").arg(image("four_barcodes.png")));

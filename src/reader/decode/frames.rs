@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::decoding::{Outcome, search_image};
@@ -25,6 +24,7 @@ use super::profile::Profile;
 use super::reading_error::{FRAME_DECODING_THREAD_EXISTS, STOP_DECODING_THREAD_FAILED, explained};
 use super::zxing::ZxingEngine;
 use crate::error::{Error, Result};
+use crate::locks::{Condvar, Mutex};
 use crate::memory::with_signals_blocked;
 use crate::reader::Reader;
 use crate::runtime::{Runtime, runtime};

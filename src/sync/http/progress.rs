@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::NamedGroup;
 use rustls::client::{
@@ -23,6 +22,7 @@ use rustls::pki_types::ServerName;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::locks::Mutex;
 use crate::memory::{StandardDescriptors, with_signals_blocked};
 
 /// Sessions that are kept for a quicker handshake: one server, its standby, and some to spare.
