@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 # Programs of these tests are what customers' programs do; the rest of the suite has no C program in it, or needs an
 # address space that a sanitizer does not leave.
-C_SUITE=(c_api shared_seats options dbr host)
+C_SUITE=(host c_api shared_seats options dbr)
 NOT_HERE=(--skip too_little_address_space --skip memory_is_too_little --skip memory_does_not_grow)
 
 skip() { echo "SKIPPED: $1" >&2; }
