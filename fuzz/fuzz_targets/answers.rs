@@ -89,6 +89,7 @@ fuzz_target!(|bytes: &[u8]| {
         urls: &urls,
         known_key: known_key.clone(),
         answered: Default::default(),
+        epoch: Default::default(),
     };
     let deadline = Deadline::after(&clock, Duration::from_secs(5));
     if how & 4 == 0 {
