@@ -76,11 +76,33 @@ bench: tools ## Measure, beside peers, in one run
 instructions: build ## Count the instructions of creating and destroying a reader: no noise changes them
 	@scripts/instructions.sh $(LIBRARY) $(SERVER)
 
+.PHONY: sanitize
+sanitize: tools ## Library and C programs under AddressSanitizer and ThreadSanitizer, the protocol under Miri, where the toolchain has them
+	@scripts/sanitize.sh
+
+.PHONY: fuzz
+fuzz: tools ## Fuzz every parser and sequences of C calls (FUZZ_RUNS=100000, FUZZ_SECONDS=60 for each; FUZZ="hosts grants")
+	@FUZZ_RUNS=$(or $(FUZZ_RUNS),100000) FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz.sh $(FUZZ)
+
+.PHONY: bindings
+bindings: tools ## Build the modules for Python (a wheel), Node and Java into target/bindings
+	@for language in python node java; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done
+
 .PHONY: check
 check: tools ## Formatting and lints
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet -p seatmeter --no-default-features --all-targets -- -D warnings
+
+.PHONY: check-abi
+check-abi: ## Compare the binary interface with the recorded one, and fail where a compiled program would break
+	@scripts/tools.sh abidw=abigail-tools
+	@scripts/abi.sh check
+
+.PHONY: record-abi
+record-abi: ## Record the binary interface for a release
+	@scripts/tools.sh abidw=abigail-tools
+	@scripts/abi.sh record
 
 .PHONY: images
 images: ## Make the pictures of the examples anew

@@ -456,11 +456,11 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
  * asking, and readers get their licence as soon as a server is there. The first success, or that, starts the library's
  * one background thread.
  *
- * Threads: any. Blocks: never with a stored licence; else up to 10 s for the network. Returns 0; -10002
- * parameters is NULL; -10038 a parameter is out of its range; -20002 the state directory cannot be used;
- * -20003 the server's answer cannot be trusted; -20008 more seats are asked for than there are; -20123
- * neither handshakeCode nor organizationID is set; -20200 no server can be reached; or the server's refusal,
- * -20100 to -20151.
+ * Threads: any. Blocks: never with a stored licence; else up to 10 s for the network. Returns 0; -10001
+ * there are no 16 MiB of memory; -10002 parameters is NULL; -10038 a parameter is out of its range; -20002 the
+ * state directory cannot be used; -20003 the server's answer cannot be trusted; -20008 more seats are asked for
+ * than there are; -20123 neither handshakeCode nor organizationID is set; -20200 no server can be reached; or the
+ * server's refusal, -20100 to -20151.
  *
  * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated; `errorMsg` is NULL
  * or good for writes of `errorMsgLen` bytes.
@@ -702,7 +702,7 @@ int SM_GetStatus(struct SM_Status *status);
  * be reported is kept, and a licence that could not be renewed goes on as it is.
  *
  * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
- * Returns 0; -20000 without a licence; -20002 the state directory cannot be used; -20003 the server's answer cannot
+ * Returns 0; -10001 there are no 16 MiB of memory; -20000 without a licence; -20002 the state directory cannot be used; -20003 the server's answer cannot
  * be trusted, or another program of this device is talking to it all the time; -20200 no server can be reached; or the
  * server's refusal, -20100 to -20151.
  *

@@ -6,6 +6,8 @@
 #ifndef SEATMETER_HPP
 #define SEATMETER_HPP
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -31,12 +33,37 @@ class Error : public std::runtime_error {
   int code_;
 };
 
+/** There is no licence (yet): call initialize(). */
+class NoLicense : public Error {
+  using Error::Error;
+};
+
+/** All seats of this device are in use, or more were asked for than there are. */
+class AllSeatsTaken : public Error {
+  using Error::Error;
+};
+
+/** The license server has refused, or what was bought is used up or has expired. */
+class Refused : public Error {
+  using Error::Error;
+};
+
+/** No license server can be reached, and this device has no licence that is good without one. */
+class ServerUnreachable : public Error {
+  using Error::Error;
+};
+
 namespace detail {
 /** Bytes of a message buffer: longer messages are cut. */
 constexpr int kMessageBytes = 1024;
 
 inline void check(int code, const char *message = "") {
-  if (code != DBR_OK) throw Error(code, message);
+  if (code == DBR_OK) return;
+  if (code == SM_ERR_NO_LICENSE) throw NoLicense(code, message);
+  if (code == SM_ERR_INSTANCE_COUNT_OVER_LIMIT) throw AllSeatsTaken(code, message);
+  if (code == SM_ERR_FAILED_TO_REACH_SERVER) throw ServerUnreachable(code, message);
+  if (code <= SM_ERR_STANDBY_NOT_READY && code > SM_ERR_FAILED_TO_REACH_SERVER) throw Refused(code, message);
+  throw Error(code, message);
 }
 }  // namespace detail
 
@@ -115,6 +142,9 @@ inline int idle_count() noexcept { return GetIdleInstancesCount(); }
 /** Report the rest and give everything back, within the bound. */
 inline void shutdown(int timeout_ms) { detail::check(SM_Shutdown(timeout_ms)); }
 
+/** Count pages of a module, SM_PAGE_CORE or one of the others. */
+inline void count_pages(int module, std::uint64_t n = 1) { detail::check(SM_CountPages(module, n)); }
+
 /** A barcode that a decoder of yours has read. */
 struct Barcode {
   int format;
@@ -126,8 +156,27 @@ class Reader {
  public:
   Reader() : reader_(create()) {}
 
+  /** Waits for a seat, for so many milliseconds at most. */
+  static Reader within(int timeout_ms) {
+    SM_Reader *reader = nullptr;
+    char message[detail::kMessageBytes];
+    detail::check(SM_CreateReaderWithin(&reader, timeout_ms, message, sizeof message), message);
+    return Reader(reader);
+  }
+
   /** Count the barcodes of one still image; returns the number of different ones. */
-  std::size_t count_image(const std::vector<Barcode> &barcodes) {
+  std::size_t count_image(const std::vector<Barcode> &barcodes) { return count(SM_CountImage, barcodes); }
+
+  /** Count the barcodes of one frame of a video; returns how many counted now. */
+  std::size_t count_frame(const std::vector<Barcode> &barcodes) { return count(SM_CountFrame, barcodes); }
+
+  /** The reader of the C API; it stays owned by this object. */
+  SM_Reader *get() const noexcept { return reader_.get(); }
+
+ private:
+  explicit Reader(SM_Reader *reader) : reader_(reader) {}
+
+  std::size_t count(decltype(&SM_CountImage) function, const std::vector<Barcode> &barcodes) {
     std::vector<SM_Barcode> raw;
     raw.reserve(barcodes.size());
     for (const Barcode &barcode : barcodes) {
@@ -135,14 +184,10 @@ class Reader {
                      barcode.bytes.size()});
     }
     std::size_t counted = 0;
-    detail::check(SM_CountImage(reader_.get(), raw.data(), raw.size(), &counted));
+    detail::check(function(reader_.get(), raw.data(), raw.size(), &counted));
     return counted;
   }
 
-  /** The reader of the C API; it stays owned by this object. */
-  SM_Reader *get() const noexcept { return reader_.get(); }
-
- private:
   struct Destroy {
     void operator()(SM_Reader *reader) const noexcept { SM_DestroyReader(reader); }
   };

@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Finds the tools that cargo does not bring, and installs missing ones where apt-get can.
+#
+#   scripts/tools.sh [TOOL=PACKAGE …]      besides those that all targets need
 set -euo pipefail
 
 declare -A package=([cc]=gcc [c++]=g++ [cmake]=cmake [valgrind]=valgrind [nm]=binutils [curl]=curl [cargo]="")
+tools=(cargo cc c++ cmake valgrind nm curl)
+for more in "$@"; do
+  tools+=("${more%%=*}")
+  package[${more%%=*}]=${more#*=}
+done
 missing=()
-for tool in cargo cc c++ cmake valgrind nm curl; do
+for tool in "${tools[@]}"; do
   command -v "$tool" >/dev/null 2>&1 && continue
   if [ -z "${package[$tool]}" ]; then
     echo "$tool is missing: install Rust (1.89 or newer) from your distribution or with rustup, then try again." >&2

@@ -10,12 +10,12 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::SEATS_MAX;
 
 use crate::error::{Error, Result};
 use crate::licensed::Licensed;
+use crate::locks::{Condvar, Mutex};
 
 /// The longest time-out in milliseconds.
 pub const TIMEOUT_MS_MAX: u32 = 600_000;

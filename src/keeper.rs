@@ -11,9 +11,8 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
-use crate::memory::block_all_signals;
+use crate::locks::{Condvar, Mutex};
+use crate::memory::with_signals_blocked;
 
 /// Stack of the thread: TLS and JSON need some; the default of 8 MiB would count against small limits.
 const STACK_BYTES: usize = 512 << 10;
@@ -46,7 +45,7 @@ impl Keeper {
         control.running = true;
         control.stop = false;
         let builder = std::thread::Builder::new().name("seatmeter".into()).stack_size(STACK_BYTES);
-        if builder.spawn(move || self.run(work)).is_err() {
+        if with_signals_blocked(|| builder.spawn(move || self.run(work))).is_err() {
             control.running = false;
         }
     }
@@ -73,7 +72,6 @@ impl Keeper {
     }
 
     fn run(&self, mut work: impl FnMut() -> Duration) {
-        block_all_signals();
         loop {
             // The thread must not die of a fault in one round: the next may do better.
             let due = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut work))

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
@@ -15,6 +14,7 @@ use seatmeter_protocol::signature::PublicKey;
 use crate::clock::{Clock, Moment, SlotClock};
 use crate::error::{Error, Result};
 use crate::license::{Grant, Told, Validity};
+use crate::locks::{Mutex, RwLock};
 use crate::log::{Level, say};
 use crate::seats::{Holder, Seat, SeatError, SeatPool};
 use crate::status::Status;

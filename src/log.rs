@@ -11,10 +11,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use parking_lot::RwLock;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
+use crate::locks::RwLock;
 use crate::memory::{PerProcess, Published};
 use crate::state::private_file;
 
@@ -74,8 +74,8 @@ pub fn say(level: Level, line: Arguments<'_>) {
     if log.sink.get().is_none() {
         return;
     }
-    // Recursive, because a callback may call what says another line.
-    let _all = log.all.read_recursive();
+    // A callback may call what says another line: nobody waits to write in a way that would stop it.
+    let _all = log.all.read();
     if let Some(Some(sink)) = log.sink.get() {
         sink(level, &line.to_string());
     }
@@ -120,7 +120,7 @@ fn file_sink(path: PathBuf) -> Sink {
 mod tests {
     use std::sync::Arc;
 
-    use parking_lot::Mutex;
+    use crate::locks::Mutex;
 
     use super::*;
 

@@ -4,23 +4,30 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::clock::{Clock, Deadline, DeviceClock, SystemClock};
 use crate::device::{Device, UuidMethod};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::instances::Instances;
 use crate::keeper::Keeper;
 use crate::licensed::Licensed;
+use crate::locks::Mutex;
 use crate::log::{self, Level, say};
-use crate::memory::{PerProcess, Published, boot_id, is_root};
+use crate::memory::{PerProcess, Published, boot_id, has_room_for, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
 use crate::session::{FIRST_CONTACT_BOUND, Session, World};
 use crate::state::StateDirectory;
 use crate::status::{Status, Trouble};
 use crate::sync::HttpTransport;
+
+/// What a talk with a server takes at most, with the threads of the HTTP client: TLS, certificates, an answer.
+const ROOM_BYTES: usize = 16 << 20;
+
+/// Until the keeper looks again whether there is memory to work with.
+const PAUSE_WITHOUT_ROOM: Duration = Duration::from_secs(10);
 
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 static CLOCK: SystemClock = SystemClock;
@@ -48,6 +55,15 @@ pub struct Runtime {
     resumed: AtomicBool,
 }
 
+/// Memory for what this library does beside counting and seats; without it, code that is not ours would end the process.
+fn require_room() -> Result<()> {
+    if has_room_for(ROOM_BYTES) {
+        return Ok(());
+    }
+    let message = format!("there are no {} MiB of memory left for this process", ROOM_BYTES >> 20);
+    Err(Error::new(ErrorCode::NO_MEMORY, message))
+}
+
 /// This process's runtime.
 #[inline(always)]
 pub fn runtime() -> &'static Runtime {
@@ -56,6 +72,7 @@ pub fn runtime() -> &'static Runtime {
 
 impl Runtime {
     fn new(parent: Option<&'static Self>) -> Self {
+        faults::tell_the_log();
         let runtime = Self {
             state_directory: Published::absent(),
             settings: Published::absent(),
@@ -194,6 +211,7 @@ impl Runtime {
     }
 
     fn session_of(&'static self, raw: &RawParameters) -> Result<(&'static Session, Parameters)> {
+        require_room()?;
         let environment = Environment::read();
         if let Some(path) = &environment.log {
             log::use_file(path);
@@ -278,6 +296,7 @@ impl Runtime {
     /// As [`Session::sync`]; why there is no licence, if there is none.
     pub fn sync(&'static self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
+        require_room()?;
         let _ = self.licensed();
         let session = self.current.get().or_else(|| self.waiting.get());
         let outcome = session.ok_or_else(|| self.why_unlicensed())?.sync(deadline);
@@ -299,6 +318,9 @@ impl Runtime {
     }
 
     fn keep(&'static self) -> Duration {
+        if require_room().is_err() {
+            return PAUSE_WITHOUT_ROOM;
+        }
         let mut sessions = self.sessions.lock().clone();
         // Those that were refused are not asked for again until the program does so.
         let waits =
@@ -320,6 +342,8 @@ impl Runtime {
         self.resumed.store(true, Ordering::Release);
         self.keeper.stop(deadline.remaining(&CLOCK) / 2);
         let sessions = self.sessions.lock().clone();
+        // Without memory everything is given back, and the last report is left to the next program.
+        let deadline = require_room().map_or_else(|_| Deadline::after(&CLOCK, Duration::ZERO), |()| deadline);
         let mut outcome = Ok(());
         for session in sessions {
             outcome = outcome.and(session.close(deadline).map(|_| ()));

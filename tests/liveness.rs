@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use seatmeter::locks::{Mutex, MutexGuard};
 use seatmeter::usage::{Counter, Segment, SlotEntries};
 use seatmeter_protocol::message::UsageKind;
 

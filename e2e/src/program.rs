@@ -8,6 +8,9 @@ use tempfile::TempDir;
 /// Warnings are errors in everything that is compiled here.
 const FLAGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
 
+/// What a sanitizer is told; `scripts/sanitize.sh` sets them.
+const SANITIZER_OPTIONS: [&str; 3] = ["ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"];
+
 /// A compiled program with a state directory of its own.
 pub struct Program {
     folder: TempDir,
@@ -26,7 +29,7 @@ pub struct Run {
 }
 
 impl Program {
-    /// Compiles a source file of the project: C99 or, by its ending, C++11 or (`_17.cpp`) C++17.
+    /// Compiles a source file of the project: C99 (`host_….c`: C11) or, by its ending, C++11 or (`_17.cpp`) C++17.
     ///
     /// # Panics
     /// When it does not compile without a warning.
@@ -39,6 +42,8 @@ impl Program {
         let mut command = match source {
             _ if source.ends_with("_17.cpp") => compiler("c++", "-std=c++17"),
             _ if source.ends_with(".cpp") => compiler("c++", "-std=c++11"),
+            // Hosts use what POSIX and newer C have: threads, signals, atomics.
+            _ if source.contains("/host_") => compiler("cc", "-std=gnu11"),
             _ => compiler("cc", "-std=c99"),
         };
         let output = command
@@ -52,8 +57,10 @@ impl Program {
             .arg(&binary)
             .arg("-L")
             .arg(&library)
-            .args(["-lseatmeter", "-lpthread"])
+            // A program that looks its functions up by itself is not linked with the library.
+            .args(["-Wl,--as-needed", "-lseatmeter", "-lpthread", "-ldl", "-lm"])
             .arg(format!("-Wl,-rpath,{}", library.display()))
+            .args(sanitizer_runtime())
             .output()
             .expect("a C compiler is installed");
         assert!(output.status.success(), "{source}: {}", String::from_utf8_lossy(&output.stderr));
@@ -72,9 +79,12 @@ impl Program {
         self.prepare(Command::new(&self.binary), server)
     }
 
-    /// The same under valgrind, which ends it with 99 where it finds an error or a leak.
+    /// The same under valgrind, which ends it with 99 where it finds an error or a leak. A sanitizer is enough by itself.
     #[must_use]
     pub fn command_under_valgrind(&self, server: &str) -> Command {
+        if !sanitizer_runtime().is_empty() {
+            return self.command(server);
+        }
         let mut command = Command::new("valgrind");
         command
             .args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite"])
@@ -92,6 +102,9 @@ impl Program {
             .env("SEATMETER_SERVER", server)
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
+        for name in SANITIZER_OPTIONS {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
         command
     }
 }
@@ -111,6 +124,14 @@ pub fn run(command: &mut Command) -> Run {
 #[must_use]
 pub fn image(name: &str) -> PathBuf {
     crate::root().join("c_examples/images").join(name)
+}
+
+/// How a program is linked with the runtime of the sanitizer under which the library was built: it has to be in the
+/// program, from where the library takes it.
+fn sanitizer_runtime() -> Vec<String> {
+    let Ok(runtime) = std::env::var("SEATMETER_SANITIZER_RUNTIME") else { return Vec::new() };
+    let whole = format!("-Wl,--whole-archive,{runtime},--no-whole-archive,--export-dynamic");
+    [&whole, "-lpthread", "-ldl", "-lm", "-lrt"].map(str::to_owned).to_vec()
 }
 
 fn compiler(name: &str, standard: &str) -> Command {

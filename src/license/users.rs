@@ -5,9 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
-
 use crate::error::{Error, Result};
+use crate::locks::Mutex;
 use crate::memory::FileLock;
 use crate::state::lock_file;
 

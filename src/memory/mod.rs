@@ -2,6 +2,7 @@
 //! that is wiped in a forked child, the clocks. Everything unsafe outside the C layer and the seat pool is
 //! in this folder, behind safe types.
 
+mod descriptors;
 mod fork;
 mod lock;
 mod mapped;
@@ -9,6 +10,7 @@ mod published;
 mod range_lock;
 mod thread;
 
+pub use descriptors::StandardDescriptors;
 pub use fork::{PerProcess, process_generation, wiped_pages};
 pub use lock::FileLock;
 pub use mapped::{FoundWord, MappedFile};
@@ -31,20 +33,56 @@ pub fn boot_id() -> String {
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
+/// Random bytes from the kernel, for names; from the address of a local and the clock if it has none yet.
+pub fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0_u8; 16];
+    // SAFETY: the buffer has the length that is passed.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    if got != bytes.len() as isize {
+        let place = bytes.as_ptr() as u64 ^ u64::from(std::process::id()) << 32;
+        bytes[..8].copy_from_slice(&place.to_le_bytes());
+        bytes[8..].copy_from_slice(&clock_ms(libc::CLOCK_MONOTONIC).to_le_bytes());
+    }
+    bytes
+}
+
 /// Whether the process acts as root.
 pub fn is_root() -> bool {
     // SAFETY: asks for a number; cannot fail.
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Blocks every signal in the calling thread: handlers of the host run in the host's threads.
-pub fn block_all_signals() {
+/// Runs what makes threads. A thread inherits the signal mask of who makes it: so no signal of the host ever arrives on
+/// one of ours, not even before its first instruction, and handlers of the host run in the host's threads.
+pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset makes `all` a full, valid set; pthread_sigmask reads it and changes this thread only.
-    unsafe {
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the first call fills `all`, the second reads it and fills `before`.
+    let is_blocked = unsafe {
         libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0
+    };
+    let answer = body();
+    if is_blocked {
+        // SAFETY: the call above succeeded and filled `before`.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
     }
+    answer
+}
+
+/// Whether the process could have so many bytes more, right now. Allocating cannot fail in most code that is not ours, it
+/// ends the process; so whoever is about to begin something that takes memory asks this, and says no instead.
+pub fn has_room_for(bytes: usize) -> bool {
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+    let room = unsafe { libc::mmap(std::ptr::null_mut(), bytes.max(1), access, kind, -1, 0) };
+    if room == libc::MAP_FAILED {
+        return false;
+    }
+    // SAFETY: exactly the mapping made above, which nobody knows.
+    unsafe { libc::munmap(room, bytes.max(1)) };
+    true
 }
 
 /// Ends this process as an unforeseen death does: nothing runs after it.
@@ -55,5 +93,31 @@ pub(crate) fn kill_own_process() -> ! {
     // The signal is on its way; nothing more may happen in this process.
     loop {
         std::hint::spin_loop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_little_and_not_for_more_than_there_can_be() {
+        assert!(has_room_for(0) && has_room_for(1 << 20));
+        assert!(!has_room_for(usize::MAX >> 1));
+    }
+
+    #[test]
+    fn signals_are_blocked_while_threads_are_made_and_not_after() {
+        let is_blocked = || {
+            let mut mask = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+            // SAFETY: asks for this thread's mask, which fills `mask`.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::null(), mask.as_mut_ptr());
+                libc::sigismember(mask.as_ptr(), libc::SIGUSR1) == 1
+            }
+        };
+        assert!(!is_blocked());
+        assert!(with_signals_blocked(|| std::thread::scope(|scope| scope.spawn(is_blocked).join().unwrap())));
+        assert!(!is_blocked());
     }
 }

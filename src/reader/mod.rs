@@ -10,10 +10,9 @@ pub use tally::{FORGET_MS_DEFAULT, FORGET_MS_MAX, ForgetTime, Tally};
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::error::Result;
 use crate::licensed::Licensed;
+use crate::locks::Mutex;
 use crate::runtime::{Runtime, runtime};
 use crate::seats::Seat;
 use crate::usage::Barcode;

@@ -24,6 +24,7 @@ use super::filesystem;
 use super::system::{self, Identity};
 use crate::kill_points::kill_point;
 use crate::memory::is_range_locked;
+use crate::memory::random_bytes;
 
 /// Longest name of a pool; with what is added to it when it is set aside it stays below the usual 255.
 const NAME_BYTES_MAX: usize = 200;
@@ -135,7 +136,7 @@ impl Home {
     }
 
     fn temporary_file(&self) -> Result<(File, Option<PathBuf>), SeatError> {
-        let path = self.directory.join(format!(".{}.{}.new", self.name, hex::encode(system::random_bytes())));
+        let path = self.directory.join(format!(".{}.{}.new", self.name, hex::encode(random_bytes())));
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         let file =
             system::open(&path, flags, 0o600).map_err(|error| SeatError::io(&path, "create", error))?;
@@ -170,7 +171,7 @@ impl Home {
             "{}.pool.aside-{}-{}",
             self.name,
             system::unix_seconds(),
-            hex::encode(&system::random_bytes()[..4])
+            hex::encode(&random_bytes()[..4])
         );
         let aside = self.directory.join(aside);
         fs::rename(&self.path, &aside).map_err(failed("set aside (rename) the unusable"))?;
@@ -206,7 +207,7 @@ fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
         file.write_all_at(&vec![0; FILE_BYTES], 0)?;
     }
     let settled_at_ms = if settle { system::coarse_ms() + SETTLE_MS } else { 0 };
-    file.write_all_at(&seat_layout::new_header(system::random_bytes(), settled_at_ms), 0)?;
+    file.write_all_at(&seat_layout::new_header(random_bytes(), settled_at_ms), 0)?;
     // The file is as widely shared as its directory, whatever the umask of the first user says: seats are
     // shared by those who share the directory.
     let shared = directory.metadata()?.mode() & 0o022;

@@ -31,6 +31,7 @@ use seatmeter_protocol::seat_layout::OWNER_DIED;
 
 use super::system::{self, futex_wait, futex_wake};
 use crate::kill_points::kill_point;
+use crate::memory::with_signals_blocked;
 
 pub(super) const NONE: u32 = 0;
 const STARTING: u32 = 1;
@@ -166,22 +167,4 @@ pub(super) fn dismiss(state: &AtomicU32) -> bool {
         futex_wait(state, LEAVING, Duration::from_millis(100), false);
     }
     true
-}
-
-/// A thread inherits the signal mask of who makes it: so no signal of the host ever arrives on it, not even
-/// before its first instruction.
-fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: the first call fills `all`, the second reads it and fills `before`.
-    let is_blocked = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0
-    };
-    let answer = body();
-    if is_blocked {
-        // SAFETY: the call above succeeded and filled `before`.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
-    }
-    answer
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use crate::disk::{self, Use};
-use crate::memory::clock_ms;
+use crate::memory::{StandardDescriptors, clock_ms};
 
 /// Which file a name or a descriptor means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +52,7 @@ impl Identity {
 pub(super) fn open(path: &Path, flags: i32, mode: u32) -> io::Result<File> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let flags = flags | libc::O_CLOEXEC;
+    let _standard = StandardDescriptors::hold();
     // SAFETY: `path` is a string that ends with a zero and outlives the call.
     let descriptor = unsafe { libc::open(path.as_ptr(), flags, libc::c_uint::from(mode)) };
     if descriptor < 0 {
@@ -90,19 +91,6 @@ pub(super) fn coarse_ms() -> u64 {
 /// Seconds since 1970 by the device's clock, for people to read; nothing is decided by it.
 pub(super) fn unix_seconds() -> u64 {
     clock_ms(libc::CLOCK_REALTIME) / 1000
-}
-
-/// Random bytes from the kernel; from the address of a local and the clock if it has none yet.
-pub(super) fn random_bytes() -> [u8; 16] {
-    let mut bytes = [0_u8; 16];
-    // SAFETY: the buffer has the length that is passed.
-    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
-    if got != bytes.len() as isize {
-        let place = bytes.as_ptr() as u64;
-        bytes[..8].copy_from_slice(&(unix_seconds() ^ place.rotate_left(32)).to_le_bytes());
-        bytes[8..].copy_from_slice(&(coarse_ms() ^ u64::from(std::process::id()) << 32).to_le_bytes());
-    }
-    bytes
 }
 
 /// Sleep while `word` is `expected`, until somebody wakes it or `timeout` is over. Early returns are possible.

@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::PublicKey;
@@ -29,6 +28,7 @@ use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::license::{GrantStore, Users, Validity};
 use crate::licensed::{Licensed, pool_name};
+use crate::locks::Mutex;
 use crate::log::{Level, say};
 use crate::memory::Published;
 use crate::parameters::Parameters;

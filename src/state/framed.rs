@@ -9,7 +9,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::state_frame::{CONTENT_BYTES_MAX, HEADER_BYTES, frame, unframe};
 use serde::Serialize;
@@ -21,6 +20,7 @@ use super::private_file;
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::log::{Level, say};
+use crate::memory::random_bytes;
 
 /// What reading a file gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,15 +160,14 @@ impl FramedFile {
     }
 
     fn write_beside<T: Serialize>(&self, content: &T) -> Result<PathBuf> {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.path.with_extension(format!("new-{}-{number}", std::process::id()));
+        // At random: two containers have processes with one id, and two copies of the library are in one process.
+        let temporary = self.path.with_extension(format!("new-{}", hex::encode(random_bytes())));
         let bytes = serde_json::to_vec(content).map_err(io::Error::from).map(|json| frame(&json, self.kind));
         disk::allows(Use::Grow)
             .and(bytes)
             .and_then(|bytes| {
                 let options = &mut OpenOptions::new();
-                let mut file = private_file(&temporary, options.create(true).write(true).truncate(true))?;
+                let mut file = private_file(&temporary, options.create_new(true).write(true))?;
                 file.write_all(&bytes)?;
                 file.sync_data()
             })

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::memory::{StandardDescriptors, random_bytes};
 use seatmeter_protocol::error_code::ErrorCode;
 
 /// The device's state directory, made and found writable.
@@ -79,8 +80,9 @@ impl StateDirectory {
                 .create(&folder)
                 .map_err(|e| unusable(&folder, &e))?;
         }
-        let probe = directory.path.join(format!(".probe-{}", std::process::id()));
-        private_file(&probe, OpenOptions::new().create(true).write(true).truncate(true))
+        // A name of its own, for others may find it out at the same time: threads, copies of the library, containers.
+        let probe = directory.path.join(format!(".probe-{}", hex::encode(random_bytes())));
+        private_file(&probe, OpenOptions::new().create_new(true).write(true))
             .and_then(|_| fs::remove_file(&probe))
             .map_err(|e| unusable(&directory.path, &e))?;
         Ok(directory)
@@ -129,6 +131,7 @@ fn unusable(path: &Path, cause: &io::Error) -> Error {
 /// # Errors
 /// What the file system says.
 pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let _standard = StandardDescriptors::hold();
     // std opens with O_CLOEXEC already.
     options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
@@ -187,6 +190,20 @@ mod tests {
         let directory = StateDirectory::open(parent.path().join("a/b")).unwrap();
         let mode = fs::metadata(directory.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn many_threads_may_find_it_usable_at_one_time() {
+        let parent = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        StateDirectory::open(parent.path().join("state")).unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
 use seatmeter_protocol::rehearsal::has_bug;
@@ -13,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result, Stage};
+use crate::locks::Mutex;
 
 /// The servers, and what is needed to ask them.
 pub struct Servers<'a> {

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use seatmeter_protocol::message::ItemStanding;
 use seatmeter_protocol::signature::{AnswerFacts, SigningKey};
 
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
 use crate::license::test_support::NOW;
+use crate::locks::Mutex;
 
 /// Makes status and body of an answer from a request.
 pub(crate) type Reply = Box<dyn FnOnce(&serde_json::Value) -> (u16, String) + Send>;

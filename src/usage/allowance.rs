@@ -24,7 +24,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::CountAllowance;
 use seatmeter_protocol::page_module::PAGE_MODULES;
@@ -32,6 +31,7 @@ use seatmeter_protocol::signature::digest_hex;
 
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
+use crate::locks::Mutex;
 use crate::memory::{MappedFile, boot_id};
 use crate::state::{private_file, set_aside};
 

@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::{Mutex, RwLock};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::rehearsal::has_bug;
@@ -20,6 +19,7 @@ use seatmeter_protocol::slot::slot_start;
 use super::segment::Segment;
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
+use crate::locks::{Mutex, RwLock};
 use crate::memory::FoundWord;
 
 /// One piece of work: what kind, of which symbology or module, how much.

@@ -3,7 +3,7 @@
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::engine::GrayImage;
-use super::image_file::SIDE_PIXELS_MAX;
+use super::image_file::{SIDE_PIXELS_MAX, require_room};
 use super::pixels::luminance;
 use super::reading_error::{BPP_NOT_SUPPORTED, DIB_BUFFER_INVALID, explained};
 use crate::error::{Error, Result};
@@ -93,6 +93,7 @@ impl BitmapHeader {
         };
         let colors: Vec<u8> =
             colors.as_chunks::<4>().0.iter().map(|[b, g, r, _]| luminance(*r, *g, *b)).collect();
+        require_room((self.width as u32, self.height as u32), 1)?;
         let mut gray = Vec::with_capacity(self.width * self.height);
         let rows = pixels.chunks_exact(self.row_bytes());
         if self.is_top_down {

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::decoding::{Outcome, search_image};
@@ -25,7 +24,8 @@ use super::profile::Profile;
 use super::reading_error::{FRAME_DECODING_THREAD_EXISTS, STOP_DECODING_THREAD_FAILED, explained};
 use super::zxing::ZxingEngine;
 use crate::error::{Error, Result};
-use crate::memory::block_all_signals;
+use crate::locks::{Condvar, Mutex};
+use crate::memory::with_signals_blocked;
 use crate::reader::Reader;
 use crate::runtime::{Runtime, runtime};
 use crate::usage::{Barcode, Repeats};
@@ -138,8 +138,7 @@ impl Reader {
         });
         let work = Work { reader: self, shared: shared.clone(), fixed, listeners: frames.listeners.clone() };
         let builder = std::thread::Builder::new().name("seatmeter-frames".into()).stack_size(STACK_BYTES);
-        let thread = builder
-            .spawn(move || work.run())
+        let thread = with_signals_blocked(|| builder.spawn(move || work.run()))
             .map_err(|e| Error::new(ErrorCode::UNKNOWN, format!("the system gives no thread: {e}")))?;
         frames.running = Some(Running { shared, thread: Some(thread), runtime: runtime() });
         Ok(())
@@ -280,7 +279,6 @@ struct Work {
 
 impl Work {
     fn run(self) {
-        block_all_signals();
         let mut engine = ZxingEngine;
         let mut repeats = self.listeners.unique.as_ref().and_then(|_| Repeats::new());
         let start = Instant::now();

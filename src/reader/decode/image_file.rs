@@ -19,6 +19,7 @@ use super::engine::GrayImage;
 use super::reading_error::{PDF_DLL_MISSING, explained};
 use super::tiff_file;
 use crate::error::{Error, Result};
+use crate::memory::has_room_for;
 
 /// Longest side of a picture in pixels.
 pub(super) const SIDE_PIXELS_MAX: u32 = 32_768;
@@ -32,6 +33,12 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Pages of one file that are read. More of them is a sign that somebody wants to keep this machine busy.
 pub(super) const PAGES_MAX: u32 = 1000;
 
+/// The samples of a pixel as they are in the file, its shade and transparency, and its shade alone.
+pub(super) const DECODED_PIXEL_BYTES: usize = 8;
+
+/// What an engine takes beside what grows with the picture.
+const ROOM_BYTES: usize = 4 << 20;
+
 /// Reads a file into memory.
 ///
 /// # Errors
@@ -43,7 +50,9 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     if !metadata.is_file() {
         return Err(unreadable(ErrorCode::FILE_NOT_FOUND, "it is not a file".into()));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(FILE_BYTES_MAX)).unwrap_or(0));
+    let mut bytes = Vec::new();
+    let length = usize::try_from(metadata.len().min(FILE_BYTES_MAX)).unwrap_or(0);
+    bytes.try_reserve_exact(length).map_err(|e| unreadable(ErrorCode::NO_MEMORY, e.to_string()))?;
     file.take(FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| unreadable(ErrorCode::IMAGE_READ_FAILED, e.to_string()))?;
@@ -75,9 +84,13 @@ pub fn load_gray(path: &Path) -> Result<GrayImage<'static>> {
 pub fn for_each_page(bytes: &[u8], found: &mut dyn FnMut(GrayImage<'static>) -> Result<bool>) -> Result<()> {
     match image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Bmp)) => {
-            let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-            reader.limits(limits());
-            found(gray(reader.decode().map_err(damaged)?)).map(|_| ())
+            let reader = || {
+                let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+                reader.limits(limits());
+                reader
+            };
+            require_room(reader().into_dimensions().map_err(damaged)?, DECODED_PIXEL_BYTES)?;
+            found(gray(reader().decode().map_err(damaged)?)).map(|_| ())
         }
         Ok(ImageFormat::Gif) => pictures_of_gif(bytes, found),
         Ok(ImageFormat::Tiff) => tiff_file::for_each_page(bytes, found),
@@ -95,6 +108,7 @@ pub fn for_each_page(bytes: &[u8], found: &mut dyn FnMut(GrayImage<'static>) -> 
 fn pictures_of_gif(bytes: &[u8], found: &mut dyn FnMut(GrayImage<'static>) -> Result<bool>) -> Result<()> {
     let mut decoder = GifDecoder::new(Cursor::new(bytes)).map_err(damaged)?;
     decoder.set_limits(limits()).map_err(damaged)?;
+    require_room(decoder.dimensions(), DECODED_PIXEL_BYTES)?;
     for picture in decoder.into_frames().take(PAGES_MAX as usize) {
         let picture = picture.map_err(damaged)?.into_buffer();
         if !found(gray(DynamicImage::ImageRgba8(picture)))? {
@@ -102,6 +116,20 @@ fn pictures_of_gif(bytes: &[u8], found: &mut dyn FnMut(GrayImage<'static>) -> Re
         }
     }
     Ok(())
+}
+
+/// Memory for a picture with so many bytes a pixel, which the code that is about to read it would end the process to get.
+///
+/// # Errors
+/// -10001 when there is not so much left.
+pub(super) fn require_room((width, height): (u32, u32), pixel_bytes: usize) -> Result<()> {
+    let bytes = (width as usize).saturating_mul(height as usize).saturating_mul(pixel_bytes);
+    // What is beyond the limits is refused by those.
+    if bytes > 2 * MEMORY_BYTES_MAX as usize || has_room_for(bytes + ROOM_BYTES) {
+        return Ok(());
+    }
+    let message = format!("there is not enough memory for a picture of {width} by {height} pixels");
+    Err(Error::new(ErrorCode::NO_MEMORY, message))
 }
 
 fn limits() -> Limits {

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::engine::GrayImage;
-use super::image_file::SIDE_PIXELS_MAX;
+use super::image_file::{SIDE_PIXELS_MAX, require_room};
 use crate::error::{Error, Result};
 
 /// How pixels lie in memory.
@@ -64,16 +64,20 @@ impl PixelLayout {
     /// Shades of grey; borrowed where the pixels are that already.
     ///
     /// # Errors
-    /// -10012 when there are too few bytes.
+    /// -10012 when there are too few bytes, -10001 when there is not enough memory.
     pub fn gray<'a>(&self, bytes: &'a [u8]) -> Result<GrayImage<'a>> {
         let Some(bytes) = bytes.get(..self.bytes()) else {
             let message = format!("the picture has {} bytes, it must have {}", bytes.len(), self.bytes());
             return Err(Error::new(ErrorCode::IMAGE_READ_FAILED, message));
         };
-        let is_gray = matches!(self.format, 2 | 3);
-        let pixels = if is_gray && self.stride == self.width { bytes.into() } else { self.converted(bytes) };
         // Both fit: see `new`.
-        Ok(GrayImage { width: self.width as u32, height: self.height as u32, pixels })
+        let (width, height) = (self.width as u32, self.height as u32);
+        let is_gray = matches!(self.format, 2 | 3);
+        if is_gray && self.stride == self.width {
+            return Ok(GrayImage { width, height, pixels: bytes.into() });
+        }
+        require_room((width, height), 1)?;
+        Ok(GrayImage { width, height, pixels: self.converted(bytes) })
     }
 
     fn converted(&self, bytes: &[u8]) -> Cow<'static, [u8]> {

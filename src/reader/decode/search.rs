@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{DecodeEngine, Decoded, Effort, GrayImage, Rectangle, Search};
 use super::filters;
+use super::image_file::require_room;
 use super::profile::Profile;
 use super::reading_error::{BARCODE_FORMAT_INVALID, CUSTOM_REGION_INVALID, explained};
 use super::resample::{shrunk, turned};
@@ -30,16 +31,20 @@ pub struct Found {
     pub is_cut_short: bool,
 }
 
+/// A smaller or turned picture beside the one that is searched, and the engine's black and white.
+const SEARCHED_PIXEL_BYTES: usize = 4;
+
 /// Reads one page.
 ///
 /// # Errors
-/// -10009 when no format can be read, -10010 when the regions lie outside, or what the engine says.
+/// -10001 when there is not enough memory, -10009 when no format can be read, -10010 when the regions lie outside, or what the engine says.
 pub fn read_page(engine: &mut dyn DecodeEngine, profile: &Profile, image: &GrayImage<'_>) -> Result<Found> {
     let settings = profile.settings();
     let (formats, formats_2) = settings.formats();
     if !engine.reads(formats, formats_2) {
         return Err(explained(BARCODE_FORMAT_INVALID));
     }
+    require_room((image.width, image.height), SEARCHED_PIXEL_BYTES)?;
     let parts = parts(profile, image)?;
     let mut hunt = Hunt::new(engine, profile, image);
     for (name, part) in &parts {

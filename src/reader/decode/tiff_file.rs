@@ -6,7 +6,7 @@ use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 
 use super::engine::GrayImage;
-use super::image_file::{MEMORY_BYTES_MAX, PAGES_MAX, SIDE_PIXELS_MAX};
+use super::image_file::{DECODED_PIXEL_BYTES, MEMORY_BYTES_MAX, PAGES_MAX, SIDE_PIXELS_MAX, require_room};
 use super::pixels::luminance;
 use super::reading_error::TIFF_READ_FAILED;
 use crate::error::{Error, Result};
@@ -46,6 +46,7 @@ fn page(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<GrayImage<'static>> {
     if width > SIDE_PIXELS_MAX || height > SIDE_PIXELS_MAX {
         return Err(failed(format!("it is larger than {SIDE_PIXELS_MAX} pixels a side")));
     }
+    require_room((width, height), DECODED_PIXEL_BYTES)?;
     let color = decoder.colortype().map_err(failed)?;
     let pixels = match decoder.read_image().map_err(failed)? {
         DecodingResult::U8(samples) => shades(&samples, color, width, height)?,

@@ -1,7 +1,9 @@
-//! The transport of the field: blocking HTTP by reqwest, TLS by rustls with the platform's trusted roots.
+//! The transport of the field: HTTP by reqwest, TLS by rustls with the platform's trusted roots.
 //!
-//! One client a process, made at the first request, for it brings a thread of its own. Redirects are
-//! refused: a license server has no reason to send its clients elsewhere, a captive portal has. Proxies are those of the
+//! Each request has a client of its own, which runs in the thread that asks. Nothing is kept between requests, neither
+//! a thread nor a connection: a host may close all descriptors (a daemon does), and one that lay in wait would then be
+//! closed once more by us, when it is a file of the host's. A client speaks once a slot, and a connection costs less
+//! than the care. Redirects are refused: a license server has no reason to send its clients elsewhere, a captive portal has. Proxies are those of the
 //! environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), with a login in their URL where they want one.
 //!
 //! Of several addresses of a name each gets its share of the time for connecting, and IPv4 is tried beside IPv6 after
@@ -11,37 +13,42 @@ mod progress;
 mod trust;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
-use reqwest::blocking::{Client, Response};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
 use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use seatmeter_protocol::message::{
     BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
+use tokio::runtime::{Builder, Runtime};
 
 pub use self::progress::LookUp;
 use self::progress::{MarkingResolver, Marks, Progress};
 use self::trust::Trust;
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
+use crate::memory::StandardDescriptors;
 
 /// Bound for getting a connection, within that of the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Stack of the thread in which a name is looked up: the system's own functions, with whatever modules it has for that.
+const LOOK_UP_STACK_BYTES: usize = 512 << 10;
 
 /// Longest CA file: all authorities of a common system are below half of it.
 const CA_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Sends requests over the network.
 pub struct HttpTransport {
-    client: OnceCell<Client>,
+    tls: OnceCell<rustls::ClientConfig>,
     ca_file: Option<PathBuf>,
     progress: Arc<Progress>,
     look_up: Arc<LookUp>,
@@ -55,7 +62,7 @@ impl HttpTransport {
 
     /// The same, with names that are looked up in another way than the system's.
     pub fn looking_up_by(look_up: Arc<LookUp>, ca_file: Option<PathBuf>) -> Self {
-        Self { client: OnceCell::new(), ca_file, progress: Progress::new(), look_up }
+        Self { tls: OnceCell::new(), ca_file, progress: Progress::new(), look_up }
     }
 
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Unreachable> {
@@ -79,6 +86,10 @@ impl HttpTransport {
 
     /// TLS as the platform trusts, and by the CA file.
     fn tls(&self) -> Result<rustls::ClientConfig, Unreachable> {
+        self.tls.get_or_try_init(|| self.new_tls()).cloned()
+    }
+
+    fn new_tls(&self) -> Result<rustls::ClientConfig, Unreachable> {
         let unfit = |e: rustls::Error| Unreachable { stage: Stage::Setup, detail: e.to_string() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let trust = Trust::new(provider.clone(), self.certificates()?);
@@ -92,21 +103,35 @@ impl HttpTransport {
         Ok(config)
     }
 
-    fn client(&self) -> Result<&Client, Unreachable> {
-        self.client.get_or_try_init(|| {
-            Client::builder()
-                .user_agent(concat!("seatmeter/", env!("CARGO_PKG_VERSION")))
-                .redirect(Policy::none())
-                .connect_timeout(CONNECT_TIMEOUT)
-                .connector_layer(Marks(self.progress.clone()))
-                .dns_resolver(Arc::new(self.resolver()))
-                // The keeper speaks once a slot: a connection kept for longer than that is a waste of both
-                // ends.
-                .pool_max_idle_per_host(1)
-                .tls_backend_preconfigured(self.tls()?)
-                .build()
-                .map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
-        })
+    fn client(&self) -> Result<Client, Unreachable> {
+        Client::builder()
+            .user_agent(concat!("seatmeter/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .connector_layer(Marks(self.progress.clone()))
+            .dns_resolver(Arc::new(self.resolver()))
+            .pool_max_idle_per_host(0)
+            .tls_backend_preconfigured(self.tls()?)
+            .build()
+            .map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
+    }
+
+    async fn ask(&self, client: Client, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
+        let begun = Instant::now();
+        let mut sent = client
+            .post(&request.url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(NONCE_HEADER, request.nonce);
+        if let Some(key_id) = request.key_id {
+            sent = sent.header(KEY_ID_HEADER, key_id);
+        }
+        let response = sent
+            .timeout(request.timeout)
+            .body(request.body.to_vec())
+            .send()
+            .await
+            .map_err(|e| self.classify(&e, request, begun))?;
+        read(response, request.timeout).await
     }
 
     fn resolver(&self) -> MarkingResolver {
@@ -156,25 +181,22 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
-        let begun = Instant::now();
-        let mut sent = self
-            .client()?
-            .post(&request.url)
-            .header(CONTENT_TYPE, "application/json")
-            .header(NONCE_HEADER, request.nonce);
-        if let Some(key_id) = request.key_id {
-            sent = sent.header(KEY_ID_HEADER, key_id);
-        }
-        let response = sent
-            .timeout(request.timeout)
-            .body(request.body.to_vec())
-            .send()
-            .map_err(|e| self.classify(&e, request, begun))?;
-        read(response, request.timeout)
+        let client = self.client()?;
+        let runtime = runtime().map_err(|e| Unreachable { stage: Stage::Setup, detail: e.to_string() })?;
+        let outcome = runtime.block_on(self.ask(client, request));
+        // A name lookup that goes on cannot be called off, and is not waited for.
+        runtime.shutdown_background();
+        outcome
     }
 }
 
-fn read(response: Response, timeout: Duration) -> Result<RawAnswer, Unreachable> {
+/// What a request runs on: the thread that asks.
+fn runtime() -> io::Result<Runtime> {
+    let _standard = StandardDescriptors::hold();
+    Builder::new_current_thread().enable_all().thread_stack_size(LOOK_UP_STACK_BYTES).build()
+}
+
+async fn read(mut response: Response, timeout: Duration) -> Result<RawAnswer, Unreachable> {
     let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let mut answer = RawAnswer {
         status: response.status().as_u16(),
@@ -183,16 +205,23 @@ fn read(response: Response, timeout: Duration) -> Result<RawAnswer, Unreachable>
         signature: header(SIGNATURE_HEADER),
         body: Vec::new(),
     };
-    response.take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut answer.body).map_err(|e| Unreachable {
-        stage: Stage::Answer,
-        detail: format!("the answer broke off after {} bytes, within {timeout:?}: {e}", answer.body.len()),
-    })?;
-    if answer.body.len() > BODY_BYTES_MAX {
-        let detail =
-            format!("the answer is larger than {BODY_BYTES_MAX} bytes: this is not a license server");
-        return Err(Unreachable { stage: Stage::Answer, detail });
+    loop {
+        let chunk = response.chunk().await.map_err(|e| Unreachable {
+            stage: Stage::Answer,
+            detail: format!(
+                "the answer broke off after {} bytes, within {timeout:?}: {}",
+                answer.body.len(),
+                chain(&e)
+            ),
+        })?;
+        let Some(chunk) = chunk else { return Ok(answer) };
+        answer.body.extend_from_slice(&chunk);
+        if answer.body.len() > BODY_BYTES_MAX {
+            let detail =
+                format!("the answer is larger than {BODY_BYTES_MAX} bytes: this is not a license server");
+            return Err(Unreachable { stage: Stage::Answer, detail });
+        }
     }
-    Ok(answer)
 }
 
 /// The error with all its causes, outermost first, each once.

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::NamedGroup;
 use rustls::client::{
@@ -22,6 +21,9 @@ use rustls::client::{
 use rustls::pki_types::ServerName;
 use tower_layer::Layer;
 use tower_service::Service;
+
+use crate::locks::Mutex;
+use crate::memory::{StandardDescriptors, with_signals_blocked};
 
 /// Sessions that are kept for a quicker handshake: one server, its standby, and some to spare.
 const SESSIONS: usize = 8;
@@ -103,9 +105,13 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         *self.progress.begun.lock() = Some(Instant::now());
         let progress = self.progress.clone();
+        // A connection must not lie where the host prints.
+        let standard = StandardDescriptors::hold();
         let connection = self.inner.call(request);
         Box::pin(async move {
-            let made = connection.await?;
+            let made = connection.await;
+            drop(standard);
+            let made = made?;
             *progress.made.lock() = Some(Instant::now());
             Ok(made)
         })
@@ -158,7 +164,7 @@ impl Resolve for MarkingResolver {
         let look_up = self.look_up.clone();
         Box::pin(async move {
             // It blocks, and cannot be called off: it ends by itself, on a thread of its own.
-            let found = tokio::task::spawn_blocking(move || look_up(&lookup.name));
+            let found = with_signals_blocked(|| tokio::task::spawn_blocking(move || look_up(&lookup.name)));
             Ok(Box::new(found.await??.into_iter()) as Addrs)
         })
     }

@@ -38,8 +38,8 @@ impl Bench {
             clock: &clock,
             urls: &urls,
             known_key: None,
-            answered: parking_lot::Mutex::default(),
-            epoch: parking_lot::Mutex::default(),
+            answered: crate::locks::Mutex::default(),
+            epoch: crate::locks::Mutex::default(),
         };
         let deadline = Deadline::after(&clock, Duration::from_secs(10));
         report(&Reporting {

@@ -1,0 +1,99 @@
+// Plays a program of bindings/scenario.txt: commands on standard input, an answer a line.
+#include <iostream>
+#include <sstream>
+
+#include "dbr/DynamsoftBarcodeReader.h"
+#include "seatmeter.hpp"
+
+namespace {
+
+std::vector<seatmeter::Reader> readers;
+
+/** Calls `use` with so many different barcodes. */
+template <typename Use>
+std::string with_barcodes(int n, Use use) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < n; i++) texts.push_back("code" + std::to_string(i));
+  std::vector<seatmeter::Barcode> barcodes;
+  for (const std::string &text : texts) barcodes.push_back({4, text});
+  return std::to_string(use(barcodes));
+}
+
+std::string init(std::istringstream &words) {
+  seatmeter::Parameters parameters;
+  parameters.deployment_type = 1;
+  parameters.charge_way = 10;
+  words >> parameters.main_server >> parameters.handshake_code >> parameters.seats;
+  seatmeter::initialize(parameters);
+  return "ok";
+}
+
+std::string decode(const std::string &path) {
+  dynamsoft::dbr::CBarcodeReader reader;
+  seatmeter::detail::check(reader.DecodeFile(path.c_str(), ""));
+  TextResultArray *results = nullptr;
+  reader.GetAllTextResults(&results);
+  const int count = results->resultsCount;
+  dynamsoft::dbr::CBarcodeReader::FreeTextResults(&results);
+  return std::to_string(count);
+}
+
+std::string obey(std::istringstream words) {
+  std::string command, path;
+  words >> command;
+  if (command == "init") return init(words);
+  if (command == "decode") return words >> path, decode(path);
+  int n = 0;
+  words >> n;
+  if (command == "idle") return std::to_string(seatmeter::idle_count());
+  if (command == "image") return with_barcodes(n, [](const auto &all) { return readers.back().count_image(all); });
+  if (command == "frame") return with_barcodes(n, [](const auto &all) { return readers.back().count_frame(all); });
+  if (command == "status") {
+    const SM_Status now = seatmeter::status();
+    std::ostringstream out;
+    out << now.state << ' ' << now.seatsGranted << ' ' << now.seatsHeld << ' ' << now.seatsIdle;
+    return out.str();
+  }
+  if (command == "create") {
+    readers.emplace_back();
+  } else if (command == "within") {
+    readers.push_back(seatmeter::Reader::within(n));
+  } else if (command == "destroy") {
+    readers.pop_back();
+  } else if (command == "pages") {
+    seatmeter::count_pages(SM_PAGE_CORE, static_cast<std::uint64_t>(n));
+  } else if (command == "sync") {
+    seatmeter::sync(20000);
+  } else if (command == "shutdown") {
+    seatmeter::shutdown(20000);
+  } else {
+    return "what is " + command;
+  }
+  return "ok";
+}
+
+std::string error(const seatmeter::Error &error, const char *kind) {
+  return "error " + std::to_string(error.code()) + ' ' + kind;
+}
+
+std::string answer(const std::string &line) {
+  try {
+    return obey(std::istringstream(line));
+  } catch (const seatmeter::NoLicense &e) {
+    return error(e, "unlicensed");
+  } catch (const seatmeter::AllSeatsTaken &e) {
+    return error(e, "taken");
+  } catch (const seatmeter::Refused &e) {
+    return error(e, "refused");
+  } catch (const seatmeter::ServerUnreachable &e) {
+    return error(e, "unreachable");
+  } catch (const seatmeter::Error &e) {
+    return error(e, "other");
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (std::string line; std::getline(std::cin, line);) std::cout << answer(line) << std::endl;
+}

@@ -1,0 +1,88 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.stream.IntStream;
+import seatmeter.Barcode;
+import seatmeter.Reader;
+import seatmeter.Seatmeter;
+import seatmeter.SeatmeterException;
+
+/** Plays a program of bindings/scenario.txt: commands on standard input, an answer a line. */
+final class Scenario {
+  private static final Deque<Reader> READERS = new ArrayDeque<>();
+
+  private static List<Barcode> barcodes(int n) {
+    return IntStream.range(0, n).mapToObj(i -> Barcode.of(4, "code" + i)).toList();
+  }
+
+  private static String obey(String[] words) {
+    String argument = words.length > 1 ? words[1] : "";
+    switch (words[0]) {
+      case "init":
+        Seatmeter.initialize(
+            new Seatmeter.Parameters()
+                .server(argument)
+                .handshakeCode(words[2])
+                .seats(Integer.parseInt(words[3]))
+                .deploymentType(Seatmeter.DeploymentType.SERVER)
+                .chargeWay(Seatmeter.ChargeWay.CONCURRENT_INSTANCE));
+        return "ok";
+      case "idle":
+        return Integer.toString(Seatmeter.idleCount());
+      case "create":
+        READERS.push(new Reader());
+        return "ok";
+      case "within":
+        READERS.push(Reader.within(Integer.parseInt(argument)));
+        return "ok";
+      case "destroy":
+        READERS.pop().close();
+        return "ok";
+      case "image":
+        return Integer.toString(READERS.peek().countImage(barcodes(Integer.parseInt(argument))));
+      case "frame":
+        return Integer.toString(READERS.peek().countFrame(barcodes(Integer.parseInt(argument))));
+      case "pages":
+        Seatmeter.countPages(Seatmeter.PageModule.CORE, Long.parseLong(argument));
+        return "ok";
+      case "decode":
+        return Integer.toString(Seatmeter.decodeFile(argument).size());
+      case "status":
+        Seatmeter.Status now = Seatmeter.status();
+        return now.state() + " " + now.seatsGranted() + " " + now.seatsHeld() + " " + now.seatsIdle();
+      case "sync":
+        Seatmeter.sync(20000);
+        return "ok";
+      case "shutdown":
+        Seatmeter.shutdown(20000);
+        return "ok";
+      default:
+        return "what is " + words[0];
+    }
+  }
+
+  private static String answer(String line) {
+    try {
+      return obey(line.split(" "));
+    } catch (SeatmeterException.NoLicense e) {
+      return "error " + e.code() + " unlicensed";
+    } catch (SeatmeterException.AllSeatsTaken e) {
+      return "error " + e.code() + " taken";
+    } catch (SeatmeterException.Refused e) {
+      return "error " + e.code() + " refused";
+    } catch (SeatmeterException.ServerUnreachable e) {
+      return "error " + e.code() + " unreachable";
+    } catch (SeatmeterException e) {
+      return "error " + e.code() + " other";
+    }
+  }
+
+  public static void main(String[] arguments) throws Exception {
+    BufferedReader input = new BufferedReader(new InputStreamReader(System.in));
+    for (String line = input.readLine(); line != null; line = input.readLine()) {
+      System.out.println(answer(line));
+    }
+  }
+}

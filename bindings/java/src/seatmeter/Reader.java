@@ -1,0 +1,93 @@
+package seatmeter;
+
+import com.sun.jna.Memory;
+import com.sun.jna.NativeLong;
+import com.sun.jna.Pointer;
+import com.sun.jna.ptr.NativeLongByReference;
+import com.sun.jna.ptr.PointerByReference;
+import java.lang.ref.Cleaner;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Holds a seat until it is closed; one that is lost gives it back when it is collected. */
+public final class Reader implements AutoCloseable {
+  private static final Cleaner CLEANER = Cleaner.create();
+
+  private final Pointer handle;
+  private final Cleaner.Cleanable seat;
+
+  /** Takes a seat. */
+  public Reader() {
+    this(create(-1));
+  }
+
+  private Reader(Pointer handle) {
+    this.handle = handle;
+    this.seat = CLEANER.register(this, () -> Library.INSTANCE.SM_DestroyReader(handle));
+  }
+
+  /** Waits for a seat, for so many milliseconds at most. */
+  public static Reader within(int ms) {
+    return new Reader(create(Math.max(ms, 0)));
+  }
+
+  private static Pointer create(int waitMs) {
+    PointerByReference out = new PointerByReference();
+    byte[] message = new byte[Library.TEXT_BYTES];
+    NativeLong length = new NativeLong(message.length);
+    int code =
+        waitMs < 0
+            ? Library.INSTANCE.SM_CreateReader(out, message, length)
+            : Library.INSTANCE.SM_CreateReaderWithin(out, waitMs, message, length);
+    SeatmeterException.check(code, message);
+    return out.getValue();
+  }
+
+  /** Gives the seat back. A second call does nothing. */
+  @Override
+  public void close() {
+    seat.clean();
+  }
+
+  /** Counts the barcodes of one still image; gives how many different ones it has. */
+  public int countImage(List<Barcode> barcodes) {
+    return count(Library.INSTANCE::SM_CountImage, barcodes);
+  }
+
+  /** Counts the barcodes of one frame of a video; gives how many counted now. */
+  public int countFrame(List<Barcode> barcodes) {
+    return count(Library.INSTANCE::SM_CountFrame, barcodes);
+  }
+
+  private interface Count {
+    int call(Pointer reader, Library.RawBarcode[] barcodes, NativeLong n, NativeLongByReference counted);
+  }
+
+  private int count(Count function, List<Barcode> barcodes) {
+    Library.RawBarcode[] raw = null;
+    List<Memory> contents = new ArrayList<>();
+    if (!barcodes.isEmpty()) {
+      raw = (Library.RawBarcode[]) new Library.RawBarcode().toArray(barcodes.size());
+      for (int i = 0; i < raw.length; i++) {
+        Barcode barcode = barcodes.get(i);
+        raw[i].format = barcode.format();
+        raw[i].length = new NativeLong(barcode.bytes().length);
+        if (barcode.bytes().length > 0) {
+          Memory content = new Memory(barcode.bytes().length);
+          content.write(0, barcode.bytes(), 0, barcode.bytes().length);
+          contents.add(content);
+          raw[i].bytes = content;
+        }
+      }
+    }
+    NativeLongByReference counted = new NativeLongByReference();
+    try {
+      SeatmeterException.check(function.call(handle, raw, new NativeLong(barcodes.size()), counted));
+    } finally {
+      // The object and the contents are in use until here.
+      java.lang.ref.Reference.reachabilityFence(this);
+      java.lang.ref.Reference.reachabilityFence(contents);
+    }
+    return counted.getValue().intValue();
+  }
+}

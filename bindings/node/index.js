@@ -1,0 +1,221 @@
+// Seats, scans, pages and devices, counted without loss: the seatmeter library from Node.
+//
+// What may wait for the network, a seat or a picture gives a Promise, and runs beside the event loop; the rest answers at
+// once.
+'use strict';
+
+const library = require('./library.js');
+
+const DeploymentType = Object.freeze({ SERVER: 1, DESKTOP: 2, EMBEDDED: 6, OEM: 7, MOBILE: 9 });
+
+const ChargeWay = Object.freeze({
+  AUTO: 0,
+  CLIENT_DEVICE: 1,
+  BARCODE_SCAN: 2,
+  CONCURRENT_DEVICE: 3,
+  DOMAIN: 6,
+  ACTIVE_DEVICE: 8,
+  SERVER: 9,
+  CONCURRENT_INSTANCE: 10,
+  PAGE: 20,
+});
+
+const PageModule = Object.freeze({ CORE: 1, WEBCAM: 2, PDFR: 3, OCR: 4 });
+
+// The library has said no: `code` is its number, and the message says what to do.
+class SeatmeterError extends Error {
+  constructor(code, message) {
+    super(message || library.errorString(code));
+    this.name = this.constructor.name;
+    this.code = code;
+  }
+}
+
+// There is no licence (yet).
+class NoLicenseError extends SeatmeterError {}
+
+// All seats of this device are in use, or more were asked for than there are.
+class AllSeatsTakenError extends SeatmeterError {}
+
+// The license server has refused, or what was bought is used up or has expired.
+class RefusedError extends SeatmeterError {}
+
+// No license server can be reached, and this device has no licence that is good without one.
+class ServerUnreachableError extends SeatmeterError {}
+
+function kindOf(code) {
+  if (code === -20000) return NoLicenseError;
+  if (code === -20008) return AllSeatsTakenError;
+  if (code === -20200) return ServerUnreachableError;
+  return code <= -20100 && code > -20200 ? RefusedError : SeatmeterError;
+}
+
+function check(code, message) {
+  if (code === 0) return;
+  const Kind = kindOf(code);
+  throw new Kind(code, message && textOf(message));
+}
+
+function textOf(bytes) {
+  return Buffer.from(bytes).toString('utf8').split('\0', 1)[0];
+}
+
+// Calls a function of the library in another thread.
+function beside(call, ...values) {
+  return new Promise((resolve, reject) => {
+    call.async(...values, (error, answer) => (error ? reject(error) : resolve(answer)));
+  });
+}
+
+function setStateDirectory(path) {
+  check(library.setStateDirectory(path));
+}
+
+// Gets this process licensed. Without a stored licence it waits for the server, 10 s at most.
+async function initialize(options = {}) {
+  const parameters = {};
+  check(library.initParameters(parameters));
+  const fields = {
+    mainServer: options.server,
+    standbyServer: options.standbyServer,
+    handshakeCode: options.handshakeCode,
+    sessionPassword: options.sessionPassword,
+    organizationId: options.organizationId,
+    deploymentType: options.deploymentType,
+    chargeWay: options.chargeWay,
+    seats: options.seats,
+    maxBufferDays: options.maxBufferDays,
+  };
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined) parameters[name] = value;
+  }
+  const message = Buffer.alloc(library.TEXT_BYTES);
+  check(await beside(library.initialize, parameters, message, message.length), message);
+}
+
+// Free seats of this device; -1 when the licence has to be refreshed; 2 ** 31 - 1 without a limit.
+function idleCount() {
+  return library.idleCount();
+}
+
+// How this process stands with its licence; seatmeter.h tells what each field means.
+function status() {
+  const now = { size: library.koffi.sizeof(library.Status), lastError: [], server: [] };
+  check(library.status(now));
+  for (const name of ['lastError', 'server']) {
+    if (typeof now[name] !== 'string') now[name] = textOf(now[name]);
+  }
+  return now;
+}
+
+// Reports and renews now.
+async function sync(timeoutMs = 5000) {
+  const message = Buffer.alloc(library.TEXT_BYTES);
+  check(await beside(library.sync, timeoutMs, message, message.length), message);
+}
+
+// Reports the rest, and gives back everything. What cannot be reported now, the next program reports.
+async function shutdown(timeoutMs = 5000) {
+  check(await beside(library.shutdown, timeoutMs));
+}
+
+function countPages(module, n = 1) {
+  check(library.countPages(module, n));
+}
+
+// Readers that were lost without close().
+const lost = new FinalizationRegistry((handle) => library.destroyReader(handle));
+
+// Marks what Reader.within hands to the constructor.
+const TAKEN = Symbol('a reader of the C API');
+
+// Holds a seat until close().
+class Reader {
+  #handle;
+
+  constructor(taken) {
+    const out = taken === undefined ? [null] : taken[TAKEN];
+    if (taken === undefined) {
+      const message = Buffer.alloc(library.TEXT_BYTES);
+      check(library.createReader(out, message, message.length), message);
+    }
+    this.#handle = out[0];
+    lost.register(this, this.#handle, this);
+  }
+
+  // One that waits for a seat, for so many milliseconds at most.
+  static async within(ms) {
+    const out = [null];
+    const message = Buffer.alloc(library.TEXT_BYTES);
+    check(await beside(library.createReaderWithin, out, ms, message, message.length), message);
+    return new Reader({ [TAKEN]: out });
+  }
+
+  // Gives the seat back. A second call does nothing.
+  close() {
+    if (this.#handle === null) return;
+    lost.unregister(this);
+    library.destroyReader(this.#handle);
+    this.#handle = null;
+  }
+
+  // Counts the barcodes, { format, bytes }, of one still image; gives how many different ones it has.
+  countImage(barcodes) {
+    return this.#count(library.countImage, barcodes);
+  }
+
+  // Counts the barcodes of one frame of a video; gives how many counted now.
+  countFrame(barcodes) {
+    return this.#count(library.countFrame, barcodes);
+  }
+
+  #count(call, barcodes) {
+    const raw = barcodes.map(({ format, bytes }) => ({ format, bytes, length: bytes.length }));
+    const counted = [0];
+    check(call(this.#handle, raw, raw.length, counted));
+    return Number(counted[0]);
+  }
+}
+
+if (Symbol.dispose) Reader.prototype[Symbol.dispose] = Reader.prototype.close;
+
+// Reads the barcodes of a picture, { format, text }, and counts them. Takes a seat meanwhile.
+async function decodeFile(path) {
+  const { koffi } = library;
+  const instance = library.createInstance();
+  const results = [null];
+  try {
+    check(await beside(library.decodeFile, instance, path, ''));
+    check(library.allTextResults(instance, results));
+    const array = koffi.decode(results[0], library.TextResults);
+    const pointers = array.count ? koffi.decode(array.results, koffi.array('void *', array.count)) : [];
+    return pointers.map((pointer) => {
+      const one = koffi.decode(pointer, library.TextResult);
+      return { format: one.formatName, text: one.text };
+    });
+  } finally {
+    library.freeTextResults(results);
+    library.destroyInstance(instance);
+  }
+}
+
+module.exports = {
+  AllSeatsTakenError,
+  ChargeWay,
+  DeploymentType,
+  NoLicenseError,
+  PageModule,
+  Reader,
+  RefusedError,
+  SeatmeterError,
+  ServerUnreachableError,
+  countPages,
+  decodeFile,
+  idleCount,
+  initialize,
+  setStateDirectory,
+  shutdown,
+  status,
+  sync,
+  version: () => library.version(),
+};

@@ -1,0 +1,95 @@
+// The shared library, and the layouts of what goes in and out of it.
+'use strict';
+
+const koffi = require('koffi');
+
+const TEXT_BYTES = 512;
+
+const Parameters = koffi.pack('DM_DLSConnectionParameters', {
+  mainServer: 'const char *',
+  standbyServer: 'const char *',
+  handshakeCode: 'const char *',
+  sessionPassword: 'const char *',
+  deploymentType: 'int',
+  chargeWay: 'int',
+  uuidGenerationMethod: 'int',
+  maxBufferDays: 'int',
+  moduleCount: 'int',
+  modules: 'void *',
+  seats: 'int',
+  organizationId: 'const char *',
+  products: 'int',
+  reserved: koffi.array('char', 52),
+});
+
+const Barcode = koffi.struct('SM_Barcode', { format: 'int', bytes: 'void *', length: 'size_t' });
+
+const Status = koffi.struct('SM_Status', {
+  size: 'size_t',
+  state: 'int',
+  chargeWay: 'int',
+  cacheCode: 'int',
+  trialCode: 'int',
+  expiryCode: 'int',
+  refusalCode: 'int',
+  usage: 'int',
+  usageModule: 'int',
+  seatsGranted: 'int',
+  seatsHeld: 'int',
+  seatsIdle: 'int',
+  validUntil: 'uint64_t',
+  expiresAt: 'uint64_t',
+  graceEndsAt: 'uint64_t',
+  oldestUnsentAt: 'uint64_t',
+  used: 'int64_t',
+  quota: 'int64_t',
+  grace: 'int64_t',
+  toldAt: 'uint64_t',
+  contactAt: 'uint64_t',
+  lastErrorAt: 'uint64_t',
+  lastErrorCode: 'int',
+  lastErrorStage: 'int',
+  lastError: koffi.array('char', TEXT_BYTES),
+  server: koffi.array('char', TEXT_BYTES),
+});
+
+// The beginning of it: results are read in place, behind pointers of the library's.
+const TextResult = koffi.pack('TextResult', {
+  format: 'int',
+  formatName: 'const char *',
+  format2: 'int',
+  formatName2: 'const char *',
+  text: 'const char *',
+});
+const TextResults = koffi.pack('TextResultArray', { count: 'int', results: 'void *' });
+
+const shared = koffi.load(process.env.SEATMETER_LIBRARY || 'libseatmeter.so.0');
+
+module.exports = {
+  TEXT_BYTES,
+  Barcode,
+  Status,
+  TextResult,
+  TextResults,
+  koffi,
+  initParameters: shared.func('int InitDLSConnectionParameters(_Out_ DM_DLSConnectionParameters *parameters)'),
+  initialize: shared.func('int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters, void *message, int length)'),
+  idleCount: shared.func('int GetIdleInstancesCount()'),
+  setStateDirectory: shared.func('int SM_SetStateDirectory(const char *path)'),
+  createReader: shared.func('int SM_CreateReader(_Out_ void **reader, void *detail, size_t length)'),
+  createReaderWithin: shared.func('int SM_CreateReaderWithin(_Out_ void **reader, int ms, void *detail, size_t length)'),
+  destroyReader: shared.func('void SM_DestroyReader(void *reader)'),
+  countImage: shared.func('int SM_CountImage(void *reader, const SM_Barcode *barcodes, size_t n, _Out_ size_t *counted)'),
+  countFrame: shared.func('int SM_CountFrame(void *reader, const SM_Barcode *barcodes, size_t n, _Out_ size_t *counted)'),
+  countPages: shared.func('int SM_CountPages(int module, uint64_t n)'),
+  status: shared.func('int SM_GetStatus(_Inout_ SM_Status *status)'),
+  sync: shared.func('int SM_Sync(int ms, void *detail, size_t length)'),
+  shutdown: shared.func('int SM_Shutdown(int ms)'),
+  errorString: shared.func('const char *SM_GetErrorString(int code)'),
+  version: shared.func('const char *SM_GetVersion()'),
+  createInstance: shared.func('void *DBR_CreateInstance()'),
+  destroyInstance: shared.func('void DBR_DestroyInstance(void *instance)'),
+  decodeFile: shared.func('int DBR_DecodeFile(void *instance, const char *path, const char *template)'),
+  allTextResults: shared.func('int DBR_GetAllTextResults(void *instance, _Out_ void **results)'),
+  freeTextResults: shared.func('void DBR_FreeTextResults(_Inout_ void **results)'),
+};

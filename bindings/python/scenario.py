@@ -1,0 +1,63 @@
+"""Plays a program of bindings/scenario.txt: commands on standard input, an answer a line."""
+
+import sys
+
+import seatmeter
+
+readers: "list[seatmeter.Reader]" = []
+
+
+def barcodes(n: str) -> "list[tuple[int, bytes]]":
+    return [(4, b"code%d" % i) for i in range(int(n))]
+
+
+def init(server: str, code: str, seats: str) -> None:
+    seatmeter.initialize(
+        server=server,
+        handshake_code=code,
+        seats=int(seats),
+        deployment_type=seatmeter.DeploymentType.SERVER,
+        charge_way=seatmeter.ChargeWay.CONCURRENT_INSTANCE,
+    )
+
+
+def status() -> str:
+    now = seatmeter.status()
+    return f"{now.state} {now.seats_granted} {now.seats_held} {now.seats_idle}"
+
+
+COMMANDS = {
+    "init": init,
+    "idle": seatmeter.idle_count,
+    "create": lambda: readers.append(seatmeter.Reader()),
+    "within": lambda ms: readers.append(seatmeter.Reader(wait_ms=int(ms))),
+    "destroy": lambda: readers.pop().close(),
+    "image": lambda n: readers[-1].count_image(barcodes(n)),
+    "frame": lambda n: readers[-1].count_frame(barcodes(n)),
+    "pages": lambda n: seatmeter.count_pages(seatmeter.PageModule.CORE, int(n)),
+    "decode": lambda path: len(seatmeter.decode_file(path)),
+    "status": status,
+    "sync": lambda: seatmeter.sync(20000),
+    "shutdown": lambda: seatmeter.shutdown(20000),
+}
+
+
+def answer(line: str) -> str:
+    command, *arguments = line.split()
+    try:
+        value = COMMANDS[command](*arguments)
+        return "ok" if value is None else str(value)
+    except seatmeter.NoLicense as error:
+        return f"error {error.code} unlicensed"
+    except seatmeter.AllSeatsTaken as error:
+        return f"error {error.code} taken"
+    except seatmeter.Refused as error:
+        return f"error {error.code} refused"
+    except seatmeter.ServerUnreachable as error:
+        return f"error {error.code} unreachable"
+    except seatmeter.Error as error:
+        return f"error {error.code} other"
+
+
+for command_line in sys.stdin:
+    print(answer(command_line), flush=True)

@@ -1,0 +1,126 @@
+"""The shared library, and the layouts of what goes in and out of it."""
+
+import ctypes
+import os
+from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint64, c_ubyte, c_void_p
+
+TEXT_BYTES = 512
+
+
+class ConnectionParameters(ctypes.Structure):
+    """``DM_DLSConnectionParameters``."""
+
+    _pack_ = 1
+    _fields_ = [
+        ("main_server", c_char_p),
+        ("standby_server", c_char_p),
+        ("handshake_code", c_char_p),
+        ("session_password", c_char_p),
+        ("deployment_type", c_int),
+        ("charge_way", c_int),
+        ("uuid_generation_method", c_int),
+        ("max_buffer_days", c_int),
+        ("module_count", c_int),
+        ("modules", POINTER(c_int)),
+        ("seats", c_int),
+        ("organization_id", c_char_p),
+        ("products", c_int),
+        ("reserved", c_char * 52),
+    ]
+
+
+class RawBarcode(ctypes.Structure):
+    """``SM_Barcode``."""
+
+    _fields_ = [("format", c_int), ("bytes", c_char_p), ("length", c_size_t)]
+
+
+class RawStatus(ctypes.Structure):
+    """``SM_Status``."""
+
+    _fields_ = [
+        ("size", c_size_t),
+        ("state", c_int),
+        ("charge_way", c_int),
+        ("cache_code", c_int),
+        ("trial_code", c_int),
+        ("expiry_code", c_int),
+        ("refusal_code", c_int),
+        ("usage", c_int),
+        ("usage_module", c_int),
+        ("seats_granted", c_int),
+        ("seats_held", c_int),
+        ("seats_idle", c_int),
+        ("valid_until", c_uint64),
+        ("expires_at", c_uint64),
+        ("grace_ends_at", c_uint64),
+        ("oldest_unsent_at", c_uint64),
+        ("used", c_int64),
+        ("quota", c_int64),
+        ("grace", c_int64),
+        ("told_at", c_uint64),
+        ("contact_at", c_uint64),
+        ("last_error_at", c_uint64),
+        ("last_error_code", c_int),
+        ("last_error_stage", c_int),
+        ("last_error", c_char * TEXT_BYTES),
+        ("server", c_char * TEXT_BYTES),
+    ]
+
+
+class TextResult(ctypes.Structure):
+    """The beginning of ``TextResult``: results are read in place, behind pointers of the library's."""
+
+    _pack_ = 1
+    _fields_ = [
+        ("format", c_int),
+        ("format_name", c_char_p),
+        ("format_2", c_int),
+        ("format_name_2", c_char_p),
+        ("text", c_char_p),
+        ("bytes", POINTER(c_ubyte)),
+        ("length", c_int),
+    ]
+
+
+class TextResults(ctypes.Structure):
+    """``TextResultArray``."""
+
+    _pack_ = 1
+    _fields_ = [("count", c_int), ("results", POINTER(POINTER(TextResult)))]
+
+
+def _load() -> ctypes.CDLL:
+    loaded = ctypes.CDLL(os.environ.get("SEATMETER_LIBRARY") or "libseatmeter.so.0")
+    message = [c_char_p, c_size_t]
+    functions = {
+        "InitDLSConnectionParameters": (c_int, [POINTER(ConnectionParameters)]),
+        "InitLicenseFromDLS": (c_int, [POINTER(ConnectionParameters), c_char_p, c_int]),
+        "GetIdleInstancesCount": (c_int, []),
+        "SM_SetStateDirectory": (c_int, [c_char_p]),
+        "SM_CreateReader": (c_int, [POINTER(c_void_p), *message]),
+        "SM_CreateReaderWithin": (c_int, [POINTER(c_void_p), c_int, *message]),
+        "SM_DestroyReader": (None, [c_void_p]),
+        "SM_CountImage": (c_int, [c_void_p, POINTER(RawBarcode), c_size_t, POINTER(c_size_t)]),
+        "SM_CountFrame": (c_int, [c_void_p, POINTER(RawBarcode), c_size_t, POINTER(c_size_t)]),
+        "SM_CountPages": (c_int, [c_int, c_uint64]),
+        "SM_GetStatus": (c_int, [POINTER(RawStatus)]),
+        "SM_Sync": (c_int, [c_int, *message]),
+        "SM_Shutdown": (c_int, [c_int]),
+        "SM_GetErrorString": (c_char_p, [c_int]),
+        "SM_GetVersion": (c_char_p, []),
+        "DBR_CreateInstance": (c_void_p, []),
+        "DBR_DestroyInstance": (None, [c_void_p]),
+        "DBR_DecodeFile": (c_int, [c_void_p, c_char_p, c_char_p]),
+        "DBR_GetAllTextResults": (c_int, [c_void_p, POINTER(POINTER(TextResults))]),
+        "DBR_FreeTextResults": (None, [POINTER(POINTER(TextResults))]),
+    }
+    for name, (result, arguments) in functions.items():
+        # A library without the decoder has no DBR functions.
+        function = getattr(loaded, name, None)
+        if function is not None:
+            function.restype, function.argtypes = result, arguments
+    return loaded
+
+
+library = _load()

@@ -1,0 +1,91 @@
+"""Readers: each holds a seat while it is open."""
+
+import ctypes
+import enum
+import os
+from typing import Iterable, List, NamedTuple, Optional, Tuple
+
+from ._errors import check
+from ._library import TEXT_BYTES, RawBarcode, TextResults, library
+
+
+class Barcode(NamedTuple):
+    """A barcode that the library has read."""
+
+    format: str
+    text: str
+    bytes: bytes
+
+
+class PageModule(enum.IntEnum):
+    """What pages are counted for."""
+
+    CORE = 1
+    WEBCAM = 2
+    PDFR = 3
+    OCR = 4
+
+
+class Reader:
+    """Holds a seat from its making to close(), the end of its ``with``, or its collection."""
+
+    def __init__(self, *, wait_ms: Optional[int] = None) -> None:
+        self._handle = ctypes.c_void_p()
+        # A forked child has a copy of this object, and destroying it there gives no seat of the parent's back.
+        message = ctypes.create_string_buffer(TEXT_BYTES)
+        if wait_ms is None:
+            code = library.SM_CreateReader(self._handle, message, TEXT_BYTES)
+        else:
+            code = library.SM_CreateReaderWithin(self._handle, wait_ms, message, TEXT_BYTES)
+        check(code, message.value)
+
+    def close(self) -> None:
+        """Give the seat back. A second call does nothing."""
+        handle, self._handle = self._handle, ctypes.c_void_p()
+        library.SM_DestroyReader(handle)
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()
+
+    def count_image(self, barcodes: Iterable[Tuple[int, bytes]]) -> int:
+        """Count the barcodes, (symbology, content), of one still image; gives how many different ones it has."""
+        return self._count(library.SM_CountImage, barcodes)
+
+    def count_frame(self, barcodes: Iterable[Tuple[int, bytes]]) -> int:
+        """Count the barcodes of one frame of a video; gives how many counted now."""
+        return self._count(library.SM_CountFrame, barcodes)
+
+    def _count(self, function, barcodes: Iterable[Tuple[int, bytes]]) -> int:
+        raw = [RawBarcode(symbology, content, len(content)) for symbology, content in barcodes]
+        counted = ctypes.c_size_t()
+        check(function(self._handle, (RawBarcode * len(raw))(*raw), len(raw), counted))
+        return counted.value
+
+
+def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
+    """Read the barcodes of a picture, and count them. Takes a seat meanwhile."""
+    instance = library.DBR_CreateInstance()
+    results = ctypes.POINTER(TextResults)()
+    try:
+        check(library.DBR_DecodeFile(instance, os.fsencode(path), b""))
+        check(library.DBR_GetAllTextResults(instance, results))
+        found = [results.contents.results[i].contents for i in range(results.contents.count)]
+        return [
+            Barcode(one.format_name.decode(), one.text.decode(), ctypes.string_at(one.bytes, one.length))
+            for one in found
+        ]
+    finally:
+        library.DBR_FreeTextResults(results)
+        library.DBR_DestroyInstance(instance)
+
+
+def count_pages(module: int, n: int = 1) -> None:
+    """Count pages of a module."""
+    check(library.SM_CountPages(module, n))

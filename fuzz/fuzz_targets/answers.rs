@@ -1,0 +1,135 @@
+//! A server's answers to a client. The first byte says which parts are signed as they should be; then come the status, and
+//! either the two documents of a grant with a zero byte between them, or a report's answer.
+#![no_main]
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use seatmeter::clock::{Deadline, SystemClock};
+use seatmeter::device::Device;
+use seatmeter::environment::Environment;
+use seatmeter::license::GrantStore;
+use seatmeter::parameters::{Parameters, RawParameters};
+use seatmeter::state::StateDirectory;
+use seatmeter::sync::{RawAnswer, RawRequest, Reporting, Servers, Transport, Unreachable, authorize, report};
+use seatmeter::usage::Segment;
+use seatmeter_fuzz::key;
+use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::signature::{AnswerFacts, Signed};
+use serde_json::{Value, json};
+
+const ID: &str = "00112233445566778899aabbccddeeff";
+
+/// Answers every request with what the input says.
+struct Fuzzed<'a> {
+    is_signed: bool,
+    status: u16,
+    content: &'a [u8],
+}
+
+impl Fuzzed<'_> {
+    /// The documents of a grant in their envelopes, if that is what the content is; else the content.
+    fn body(&self, path: &str) -> Vec<u8> {
+        let mut parts = self.content.splitn(2, |byte| *byte == 0);
+        let mut next = || serde_json::from_slice::<Value>(parts.next()?).ok();
+        match (next(), next()) {
+            (Some(mut file), Some(local)) if path.ends_with("authorizations") => {
+                if let Some(file) = file.as_object_mut() {
+                    file.insert("server_key".into(), json!(key("2").public()));
+                }
+                let answer = json!({
+                    "root_key": key("1").public(),
+                    "license_file": Signed::seal(&file, &key("1")).expect("it is JSON"),
+                    "local_license": Signed::seal(&local, &key("2")).expect("it is JSON"),
+                });
+                answer.to_string().into_bytes()
+            }
+            _ => self.content.to_vec(),
+        }
+    }
+}
+
+impl Transport for Fuzzed<'_> {
+    fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
+        let (body, id) = (self.body(&request.url), key("2").public().id());
+        let facts = AnswerFacts {
+            request_body: request.body,
+            nonce: request.nonce,
+            status: self.status,
+            server_time: 1_800_000_000,
+            key_id: &id,
+        };
+        let signature = self.is_signed.then(|| facts.sign(&body, &key("2")));
+        Ok(RawAnswer {
+            status: self.status,
+            server_time: Some(1_800_000_000),
+            key_id: Some(id.clone()),
+            signature,
+            body,
+        })
+    }
+}
+
+fn folder() -> &'static tempfile::TempDir {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FOLDER.get_or_init(|| tempfile::tempdir_in("/dev/shm").expect("there is memory"))
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let [how, low, high, content @ ..] = bytes else { return };
+    let transport =
+        Fuzzed { is_signed: how & 1 == 0, status: 100 + u16::from_le_bytes([*low, *high]) % 500, content };
+    let clock = SystemClock;
+    let urls = ["http://fuzz".to_owned()];
+    let known_key = (how & 2 == 0).then(|| key("2").public().clone());
+    let servers = Servers {
+        transport: &transport,
+        clock: &clock,
+        urls: &urls,
+        known_key: known_key.clone(),
+        answered: Default::default(),
+        epoch: Default::default(),
+    };
+    let deadline = Deadline::after(&clock, Duration::from_secs(5));
+    if how & 4 == 0 {
+        let state = StateDirectory::open(folder().path().to_owned()).expect("there is memory");
+        let raw = RawParameters {
+            main_server: urls[0].clone(),
+            handshake_code: "CODE".into(),
+            deployment_type: 1,
+            charge_way: 10,
+            uuid_generation_method: 1,
+            max_buffer_days: 7,
+            max_concurrent_instance_count: 4,
+            products: 0xffff,
+            ..RawParameters::default()
+        };
+        let parameters = Parameters::understand(&raw, &Environment::default()).expect("they are sound");
+        let store = GrantStore::new(&state, &parameters.grant_name());
+        let device = Device::with_uuid(ID);
+        if let Ok(grant) = authorize(&servers, &parameters, &device, &store, known_key.as_ref(), 0, deadline) {
+            assert!(transport.is_signed);
+            assert!(grant.local.seats <= u32::try_from(grant.item.quota).unwrap_or(u32::MAX));
+        }
+    } else {
+        let usage = tempfile::tempdir_in("/dev/shm").expect("there is memory");
+        let segment = Segment::create(usage.path(), ID, ID, 9).expect("there is memory");
+        segment.count(segment.entry(1, UsageKind::Scan, 4).expect("there is room"), 7);
+        let server_key = key("2");
+        let reporting = Reporting {
+            servers: &servers,
+            folder: usage.path(),
+            key: server_key.public(),
+            epoch: "",
+            held: &|| None,
+            heard: &|_| {},
+            deadline,
+        };
+        let _ = report(&reporting);
+        for total in segment.totals() {
+            assert!(total.acknowledged <= total.usage.total && total.usage.total == 7);
+            assert!(transport.is_signed || total.acknowledged == 0);
+        }
+    }
+});

@@ -1,0 +1,23 @@
+//! Keys, versions, times, signatures: short texts that people and programs write.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey};
+use seatmeter_protocol::version::Version;
+use seatmeter_server::{operate, utc};
+
+fuzz_target!(|text: &str| {
+    if let Ok(key) = text.parse::<PublicKey>() {
+        assert_eq!(key.to_string().parse::<PublicKey>().as_ref(), Ok(&key));
+    }
+    if let Ok(version) = text.parse::<Version>() {
+        assert_eq!(version.to_string().parse(), Ok(version));
+    }
+    let _ = SigningKey::from_seed(text);
+    let _ = utc::slot_at_or_after(text);
+    let _ = operate::require_code(text);
+    let key = SigningKey::from_seed(&"1".repeat(64)).expect("64 digits are a seed");
+    let id = key.public().id();
+    let facts = AnswerFacts { request_body: b"{}", nonce: text, status: 200, server_time: 9, key_id: &id };
+    assert!(facts.verify(b"{}", text, key.public()).is_err());
+});

@@ -1,0 +1,63 @@
+//! What the fuzz targets share: keys, and a server with a licence for four concurrent instances, all in memory.
+
+use std::sync::Arc;
+
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem};
+use seatmeter_protocol::signature::{Signed, SigningKey};
+use seatmeter_server::clock::{Clock, SystemClock};
+use seatmeter_server::http::limit::{Rate, RateLimits};
+use seatmeter_server::http::{Web, serve};
+use seatmeter_server::keyring::Keyring;
+use seatmeter_server::licensing::Licensing;
+use seatmeter_server::store::sqlite::InlineStore;
+
+/// The handshake code of the licence.
+pub const DEMO_CODE: &str = "FUZZ-4-SEATS";
+
+/// Seats that it has.
+pub const SEATS: usize = 4;
+
+/// A key from one digit: "1" is the vendor's, "2" the server's.
+pub fn key(digit: &str) -> SigningKey {
+    SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed")
+}
+
+/// A server without limits on rates, whose admin API is open.
+pub fn demo_server() -> Web {
+    let clock = Arc::new(SystemClock);
+    let now = clock.unix_seconds();
+    let store = Arc::new(InlineStore::new().expect("there is memory"));
+    let licensing = Arc::new(Licensing { store, keys: Keyring::new(key("2"), Vec::new()), clock });
+    let year = 365 * 86_400;
+    let file = LicenseFile {
+        version: 1,
+        file_id: "file".into(),
+        organization_id: "fuzz".into(),
+        organization_name: "Fuzz".into(),
+        server_key: key("2").public().clone(),
+        issued_at: now,
+        items: vec![LicenseItem::new("item", ChargeWay::ConcurrentInstance, SEATS as u64, now - 86_400, now + year)],
+    };
+    let envelope = Signed::seal(&file, &key("1")).expect("a licence file has a JSON form");
+    let import = licensing.import(envelope, key("1").public().clone(), Some(DEMO_CODE.into()), "fuzz");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there are threads");
+    runtime.block_on(import).expect("the licence file is sound");
+    let limits = RateLimits::new(Rate::per_second(u32::MAX), Rate::per_second(u32::MAX));
+    Web { limits, open_to_loopback: true, ..Web::new(licensing) }
+}
+
+/// Serves it on a port of its own until the process ends; gives its URL.
+pub fn serve_demo() -> String {
+    let (sender, url) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("there are threads").block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
+            let address = listener.local_addr().expect("it listens");
+            sender.send(format!("http://{address}")).expect("somebody waits for it");
+            serve(listener, Arc::new(demo_server()), std::future::pending()).await
+        })
+    });
+    url.recv().expect("the server starts")
+}

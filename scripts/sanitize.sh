@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The library's unit tests and the C programs under AddressSanitizer and ThreadSanitizer, and the protocol's own tests under
+# Miri. What the toolchain lacks is skipped with a line. Each has a target folder of its own: the first run builds everything.
+#
+#   scripts/sanitize.sh [address] [thread] [miri]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Programs of these tests are what customers' programs do; the rest of the suite has no C program in it, or needs an
+# address space that a sanitizer does not leave.
+C_SUITE=(host c_api shared_seats options dbr)
+NOT_HERE=(--skip too_little_address_space --skip memory_is_too_little --skip memory_does_not_grow)
+
+skip() { echo "SKIPPED: $1" >&2; }
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+if ! rustc +nightly --version >/dev/null 2>&1; then
+  skip "sanitizers need a nightly toolchain (rustup toolchain install nightly)"
+  exit 0
+fi
+libraries=$(rustc +nightly --print sysroot)/lib/rustlib/$host/lib
+target=${CARGO_TARGET_DIR:-target}
+
+# The server is a program of its own, and built as always.
+if [ -z "${SEATMETERD:-}" ]; then
+  cargo build --quiet -p seatmeter-server
+  export SEATMETERD=$PWD/$target/debug/seatmeterd
+fi
+# What a test forks and ends by a signal has no leaks to tell of, and the library keeps what a forked child may read.
+export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
+export TSAN_OPTIONS=suppressions=$PWD/tests/c/thread.supp:die_after_fork=0:halt_on_error=1:second_deadlock_stack=1
+
+sanitize() {
+  local name=$1 short=$2 runtime
+  shift 2
+  runtime=$(ls "$libraries"/librustc-*_rt."$short".a 2>/dev/null | head -n 1)
+  if [ -z "$runtime" ]; then
+    skip "this nightly has no ${name}sanitizer for $host"
+    return
+  fi
+  local tests=()
+  for test in "${C_SUITE[@]}"; do tests+=(--test "$test"); done
+  RUSTFLAGS="-Zsanitizer=$name $*" SEATMETER_SANITIZER_RUNTIME=$runtime \
+    cargo +nightly test --quiet --target "$host" --target-dir "$target/sanitize/$name" -p seatmeter --lib "${tests[@]}" \
+    --no-fail-fast -- "${NOT_HERE[@]}"
+}
+
+run_address() { sanitize address asan; }
+
+# The standard library is not built anew, which would need its source: what of it is not instrumented is in the suppressions.
+run_thread() { sanitize thread tsan -Cunsafe-allow-abi-mismatch=sanitizer; }
+
+run_miri() {
+  if ! cargo +nightly miri --version >/dev/null 2>&1; then
+    skip "this nightly has no Miri (rustup component add --toolchain nightly miri rust-src)"
+    return
+  fi
+  cargo +nightly miri test --quiet --target-dir "$target/sanitize/miri" -p seatmeter-protocol --lib
+}
+
+[ $# -gt 0 ] || set -- address thread miri
+for each in "$@"; do "run_$each"; done

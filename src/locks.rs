@@ -1,0 +1,190 @@
+//! The locks of this library: those of the standard library, without poison.
+//!
+//! Each is a word of its own, and nothing else. Others, parking_lot's among them, keep one table of sleeping threads for the
+//! whole process: a forked child has a copy of it, perhaps locked, with threads in it that the child does not have. The
+//! objects of the parent are made anew in a child (`memory/fork.rs`); such a table is not.
+//!
+//! A thread that dies of a fault while it holds a lock leaves it open: what is behind locks is whole at every step.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{self, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// One at a time.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(sync::Mutex<T>);
+
+/// While it lives, what is behind the lock is ours.
+#[derive(Debug)]
+pub struct MutexGuard<'a, T>(Option<sync::MutexGuard<'a, T>>);
+
+const HELD: &str = "a guard is without its lock only while it waits";
+
+impl<T> Mutex<T> {
+    /// With this behind it.
+    pub const fn new(value: T) -> Self {
+        Self(sync::Mutex::new(value))
+    }
+
+    /// Waits for it.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// What is behind it, for one who has the lock to himself.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is behind it.
+    pub fn into_inner(self) -> T {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect(HELD)
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect(HELD)
+    }
+}
+
+/// For waiting until something behind a lock has changed.
+#[derive(Debug, Default)]
+pub struct Condvar(sync::Condvar);
+
+/// Whether a wait has ended because its time was over.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitResult(bool);
+
+impl WaitResult {
+    /// Whether it has.
+    pub fn timed_out(self) -> bool {
+        self.0
+    }
+}
+
+impl Condvar {
+    /// None waits yet.
+    pub const fn new() -> Self {
+        Self(sync::Condvar::new())
+    }
+
+    /// Lets go of the lock until somebody notifies, or for no reason.
+    pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        let held = guard.0.take().expect(HELD);
+        guard.0 = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The same, until then at most.
+    pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, end: Instant) -> WaitResult {
+        let held = guard.0.take().expect(HELD);
+        let left = end.saturating_duration_since(Instant::now());
+        let (held, result) = self.0.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner);
+        guard.0 = Some(held);
+        WaitResult(result.timed_out())
+    }
+
+    /// Wakes one that waits.
+    pub fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    /// Wakes all that wait.
+    pub fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+/// Many who read, or one who writes.
+#[derive(Debug, Default)]
+pub struct RwLock<T>(sync::RwLock<T>);
+
+impl<T> RwLock<T> {
+    /// With this behind it.
+    pub const fn new(value: T) -> Self {
+        Self(sync::RwLock::new(value))
+    }
+
+    /// Waits to read. A thread that reads already must not, where others wait to write.
+    pub fn read(&self) -> sync::RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits to write.
+    pub fn write(&self) -> sync::RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes when nobody reads, if that comes to be in time. Who reads again meanwhile does not wait for this.
+    pub fn try_write_for(&self, bound: Duration) -> Option<sync::RwLockWriteGuard<'_, T>> {
+        let end = Instant::now() + bound;
+        loop {
+            match self.0.try_write() {
+                Ok(guard) => return Some(guard),
+                Err(TryLockError::Poisoned(poison)) => return Some(poison.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOOK_EVERY),
+                Err(TryLockError::WouldBlock) => return None,
+            }
+        }
+    }
+}
+
+/// How often one who must not stand in the way of readers looks whether they are gone.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_fault_has_left_locked_is_open() {
+        let (mutex, lock) = (Mutex::new(1), RwLock::new(1));
+        let fault = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let (_held, _written) = (mutex.lock(), lock.write());
+            std::panic::resume_unwind(Box::new("a fault"))
+        }));
+        assert!(fault.is_err());
+        *mutex.lock() += *lock.read();
+        assert!(lock.try_write_for(Duration::ZERO).is_some());
+        assert_eq!(mutex.into_inner(), 2);
+    }
+
+    #[test]
+    fn one_who_waits_lets_others_in_and_goes_on_when_told_or_when_its_time_is_over() {
+        let (mutex, changed) = (Mutex::new(false), Condvar::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                *mutex.lock() = true;
+                changed.notify_all();
+            });
+            let mut is_done = mutex.lock();
+            while !*is_done {
+                changed.wait(&mut is_done);
+            }
+        });
+        let mut guard = mutex.lock();
+        assert!(changed.wait_until(&mut guard, Instant::now()).timed_out());
+        assert!(*guard);
+    }
+
+    #[test]
+    fn one_who_wants_to_write_gives_up_while_another_reads_and_lets_him_read_again() {
+        let lock = RwLock::new(());
+        let _first = lock.read();
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(lock.try_write_for(Duration::from_millis(20)).is_none()));
+            for _ in 0..100 {
+                let _again = lock.read();
+            }
+        });
+    }
+}

@@ -1,0 +1,187 @@
+/*
+ * A host that has little: no standard descriptors, few descriptors, little address space.
+ *
+ *   host_limits closed FILE
+ *   host_limits descriptors FILE
+ *   host_limits taken FILE           closes all descriptors, as a daemon does, and opens files of its own in their place
+ *   host_limits memory FILE MIB      MIB of address space beyond what the program has
+ *   host_limits picture FILE MIB     the same, for a picture that needs more, once the program is licensed
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "dbr/DynamsoftBarcodeReader.h"
+#include "host.h"
+
+static atomic_int is_over;
+
+/* A host without standard output and error that goes on to print. */
+static void *print_on(void *unused) {
+  static const char garbage[] = "this is written into whatever has become descriptor 1 or 2\n";
+  while (!atomic_load(&is_over)) {
+    ssize_t written = write(1, garbage, sizeof garbage - 1);
+    written += write(2, garbage, sizeof garbage - 1);
+    (void)written;
+  }
+  return unused;
+}
+
+static int decode(const char *file) {
+  void *dbr = DBR_CreateInstance();
+  int code = DBR_DecodeFile(dbr, file, "");
+  DBR_DestroyInstance(dbr);
+  return code;
+}
+
+static int run(const char *file) {
+  DM_DLSConnectionParameters parameters = demo_parameters();
+  SM_Reader *reader;
+  int code = InitLicenseFromDLS(&parameters, NULL, 0);
+  if (code == 0) code = SM_CreateReader(&reader, NULL, 0);
+  if (code != 0) return code;
+  code = count_one(reader);
+  if (code == 0) code = decode(file);
+  if (code == 0) code = SM_Sync(20000, NULL, 0);
+  SM_DestroyReader(reader);
+  return code;
+}
+
+/* Ends with a number that says what failed, for there is nowhere to print it. */
+static void closed(const char *file) {
+  pthread_t thread;
+  int i, round;
+  for (i = 0; i < 3; i++) close(i);
+  if (pthread_create(&thread, NULL, print_on, NULL) != 0) _exit(10);
+  for (round = 0; round < 20; round++) {
+    if (run(file) != 0) _exit(11);
+    if (SM_Shutdown(20000) != 0) _exit(12);
+  }
+  atomic_store(&is_over, 1);
+  if (pthread_join(thread, NULL) != 0) _exit(13);
+  /* Who closes them expects to get them: the library has not left anything in their place. */
+  for (i = 0; i < 3; i++) {
+    if (open("/dev/null", O_RDWR) != i) _exit(14);
+  }
+  _exit(0);
+}
+
+/* What there is to say of any failure. */
+static void check_explained(int code) {
+  CHECK(code <= 0 && code > -30000);
+  CHECK(strlen(SM_GetErrorString(code)) > 0);
+}
+
+static void descriptors(const char *file) {
+  int limit;
+  struct rlimit full, few;
+  CHECK_INT(0, getrlimit(RLIMIT_NOFILE, &full));
+  for (limit = 3; limit <= 24; limit++) {
+    few = full;
+    few.rlim_cur = (rlim_t)limit;
+    CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &few));
+    check_explained(run(file));
+    (void)SM_Shutdown(2000);
+    CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &full));
+  }
+  /* When there are descriptors again, it works, without help. */
+  CHECK_INT(0, run(file));
+  CHECK_INT(4, GetIdleInstancesCount());
+  CHECK_INT(0, SM_Shutdown(20000));
+}
+
+#define OWN 41
+
+static void taken(const char *file) {
+  struct stat before[OWN], after;
+  SM_Reader *reader;
+  int i, round, pair[2];
+  get_licensed();
+  CHECK_INT(0, SM_CreateReader(&reader, NULL, 0));
+  CHECK_INT(0, SM_Sync(20000, NULL, 0));
+  for (i = 3; i < 256; i++) close(i);
+  /* Sockets, and no files: in a test's build tokio has, for the server's sake, a pair of its own that it looks at. */
+  for (i = 3; i < OWN; i += 2) CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+  CHECK(pair[0] == OWN - 2 && pair[1] == OWN - 1);
+  for (i = 3; i < OWN; i++) CHECK_INT(0, fstat(i, &before[i]));
+  for (round = 0; round < 3; round++) {
+    CHECK_INT(0, count_one(reader));
+    CHECK_INT(0, SM_Sync(20000, NULL, 0));
+    CHECK_INT(3, GetIdleInstancesCount());
+  }
+  SM_DestroyReader(reader);
+  CHECK_INT(0, SM_Shutdown(20000));
+  CHECK_INT(0, run(file));
+  CHECK_INT(0, SM_Shutdown(20000));
+  /* Nothing that lay in those places has been closed once more by the library, when the place was the host's. */
+  for (i = 3; i < OWN; i++) {
+    CHECK_INT(0, fstat(i, &after));
+    CHECK(before[i].st_ino == after.st_ino && before[i].st_dev == after.st_dev);
+  }
+}
+
+static long mapped_kib(void) {
+  char line[200];
+  long kib = 0;
+  FILE *status = fopen("/proc/self/status", "r");
+  CHECK(status != NULL);
+  while (fgets(line, sizeof line, status)) sscanf(line, "VmSize: %ld", &kib);
+  fclose(status);
+  CHECK(kib > 0);
+  return kib;
+}
+
+/* Leaves so much address space beyond what the program has; gives what it had. */
+static struct rlimit leave(long mib) {
+  struct rlimit full, little;
+  CHECK_INT(0, getrlimit(RLIMIT_AS, &full));
+  little = full;
+  little.rlim_cur = ((rlim_t)mapped_kib() << 10) + ((rlim_t)mib << 20);
+  CHECK_INT(0, setrlimit(RLIMIT_AS, &little));
+  return full;
+}
+
+static void picture(const char *file, long mib) {
+  struct rlimit full;
+  void *dbr;
+  int code;
+  get_licensed();
+  /* What needs no picture has what it needs. */
+  CHECK_INT(0, SM_Sync(20000, NULL, 0));
+  dbr = DBR_CreateInstance();
+  full = leave(mib);
+  code = DBR_DecodeFile(dbr, file, "");
+  CHECK_INT(0, setrlimit(RLIMIT_AS, &full));
+  printf("%d\n", code);
+  DBR_DestroyInstance(dbr);
+  CHECK_INT(4, GetIdleInstancesCount());
+  CHECK_INT(0, SM_Shutdown(20000));
+}
+
+static void memory(const char *file, long mib) {
+  struct rlimit full = leave(mib);
+  int code = run(file);
+  check_explained(code);
+  CHECK_INT(0, setrlimit(RLIMIT_AS, &full));
+  printf("%d\n", code);
+  CHECK_INT(0, run(file));
+  CHECK_INT(4, GetIdleInstancesCount());
+  CHECK_INT(0, SM_Shutdown(20000));
+}
+
+int main(int argc, char **argv) {
+  CHECK(argc >= 3);
+  alarm(4 * HANG_SECONDS);
+  if (strcmp(argv[1], "closed") == 0) {
+    closed(argv[2]);
+  } else if (strcmp(argv[1], "descriptors") == 0) {
+    descriptors(argv[2]);
+  } else if (strcmp(argv[1], "taken") == 0) {
+    taken(argv[2]);
+  } else {
+    CHECK(argc == 4);
+    (strcmp(argv[1], "memory") == 0 ? memory : picture)(argv[2], atol(argv[3]));
+  }
+  return 0;
+}

@@ -1,0 +1,25 @@
+//! Hosts that fork.
+
+use seatmeter_e2e::program::Program;
+use seatmeter_e2e::server::Server;
+
+use super::numbers_of;
+
+#[test]
+fn a_thousand_forks_with_readers_open_and_threads_at_work_lose_no_seat_and_no_count() {
+    let server = Server::with_demo_license();
+    let program = Program::compile("tests/c/host_forks.c");
+    let counted = numbers_of(program.command(server.url()).args(["load", "1000"]));
+    assert_eq!([server.recorded("scan")][..], counted);
+}
+
+#[test]
+fn a_server_that_forks_its_workers_beforehand_has_the_seat_of_a_killed_one_at_once() {
+    let server = Server::with_demo_license();
+    let program = Program::compile("tests/c/host_forks.c");
+    let kills = 40;
+    let bounds = numbers_of(program.command(server.url()).args(["workers", &kills.to_string()]));
+    let (least, most, billed) = (bounds[0], bounds[1], server.recorded("scan"));
+    assert!(most - least <= kills, "{bounds:?}");
+    assert!((least..=most).contains(&billed), "{billed} of {bounds:?}");
+}

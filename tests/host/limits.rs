@@ -1,0 +1,65 @@
+//! Hosts that have little.
+
+use seatmeter_e2e::program::{Program, image, run};
+use seatmeter_e2e::server::Server;
+
+use super::output_of;
+
+fn program() -> Program {
+    Program::compile("tests/c/host_limits.c")
+}
+
+#[test]
+fn a_host_without_standard_descriptors_that_prints_on_harms_nothing() {
+    let server = Server::with_demo_license();
+    let program = program();
+    output_of(program.command(server.url()).arg("closed").arg(image("four_barcodes.png")));
+    assert_eq!(server.recorded("scan"), 20 * 5);
+    let damaged = std::fs::read_dir(program.state())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("damaged"));
+    assert_eq!(damaged.count(), 0);
+}
+
+#[test]
+fn a_host_that_closes_all_descriptors_and_opens_its_own_keeps_those_and_is_served_on() {
+    let server = Server::with_demo_license();
+    output_of(program().command(server.url()).arg("taken").arg(image("four_barcodes.png")));
+    assert_eq!(server.recorded("scan"), 3 + 5);
+}
+
+#[test]
+fn too_few_descriptors_are_an_error_and_when_there_are_enough_it_works() {
+    let server = Server::with_demo_license();
+    output_of(program().command(server.url()).arg("descriptors").arg(image("four_barcodes.png")));
+}
+
+#[test]
+fn too_little_address_space_is_an_error_and_when_there_is_enough_it_works() {
+    let server = Server::with_demo_license();
+    let program = program();
+    let (mut worked, mut refused) = (0, 0);
+    for mib in [0, 1, 2, 4, 8, 16, 18, 20, 24, 32, 64, 128, 256] {
+        // Each begins without a licence.
+        let _ = std::fs::remove_dir_all(program.state());
+        let mut command = program.command(server.url());
+        let run = run(command.arg("memory").arg(image("four_barcodes.png")).arg(mib.to_string()));
+        assert!(run.code == Some(0), "{mib} MiB: {:?}\n{}{}", run.code, run.stdout, run.stderr);
+        worked += usize::from(run.stdout.trim() == "0");
+        refused += usize::from(run.stdout.trim() == "-10001");
+    }
+    assert!(worked > 0 && refused > 0, "{worked} worked, {refused} were refused");
+}
+
+#[test]
+fn a_picture_that_the_memory_is_too_little_for_is_an_error() {
+    let server = Server::with_demo_license();
+    let program = program();
+    let file = program.state().with_file_name("large.png");
+    image::GrayImage::from_pixel(6000, 6000, image::Luma([255])).save(&file).unwrap();
+    let outcome = |mib: &str| output_of(program.command(server.url()).arg("picture").arg(&file).arg(mib));
+    for mib in ["1", "20", "40", "90", "200"] {
+        assert_eq!(outcome(mib).trim(), "-10001", "{mib} MiB");
+    }
+    assert_eq!(outcome("2000").trim(), "0");
+}

@@ -1,0 +1,37 @@
+//! How good a guest the library is in its process: real C programs that fork, unload, end, run short of everything, and
+//! have handlers, threads, locales of their own. `docs/host-contract.md` lists what is promised, and names these tests.
+#![cfg(feature = "decode")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+
+mod contract;
+mod ends;
+#[cfg(feature = "kill-points")]
+mod faults;
+mod forks;
+mod limits;
+mod loading;
+mod signals;
+mod surroundings;
+mod threads;
+
+use std::process::Command;
+
+use seatmeter_e2e::program::run;
+
+/// Runs a program that must end well, and gives what it printed.
+fn output_of(command: &mut Command) -> String {
+    let run = run(command);
+    assert!(run.code == Some(0), "{command:?} ended with {:?}\n{}{}", run.code, run.stdout, run.stderr);
+    assert_eq!(run.stderr, "", "the library prints nothing");
+    run.stdout
+}
+
+/// The numbers that a program printed.
+fn numbers_of(command: &mut Command) -> Vec<u64> {
+    output_of(command).split_whitespace().map(|word| word.parse().unwrap()).collect()
+}
+
+#[allow(clippy::print_stderr, reason = "a test that did not run must say so")]
+fn skip(why: &str) {
+    eprintln!("SKIPPED: {why}");
+}
