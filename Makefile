@@ -33,6 +33,7 @@ run: examples ## The main job on real input: server, demo licence, a picture rea
 
 .PHONY: test
 test: tools ## Run every test
+	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
 
 .PHONY: sim
@@ -63,6 +64,19 @@ soak-parsers: ## Feed damaged and arbitrary documents, answers and requests to t
 soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and compare what was performed and billed
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd SEATMETER_SOAK_KILLS=$(or $(KILLS),10000) timeout 3600 \
 		cargo test --quiet --workspace --test counts -- --nocapture
+
+.PHONY: failover
+failover: tools ## Kill the primary of PostgreSQL under load, time after time (FAILOVERS=50), and compare what was performed and billed
+	@scripts/tools.sh initdb=postgresql
+	@SEATMETER_FAILOVERS=$(or $(FAILOVERS),50) timeout 3600 \
+		cargo test --quiet --workspace --test server -- --nocapture no_acknowledged_work_is_lost
+
+.PHONY: bench-server
+bench-server: tools ## Reports and authorisations a second over HTTP, on SQLite and PostgreSQL, beside Redis and etcd (BENCH_SECONDS=4, CLIENTS=64)
+	@scripts/tools.sh initdb=postgresql redis-server=redis-server etcd=etcd-server
+	@cargo build --quiet --release -p seatmeter-server --bin seatmeterd --example bench_server
+	@timeout 1800 $(TARGET)/release/examples/bench_server $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) $(SERVER)
+	@timeout 1800 $(TARGET)/release/examples/bench_server $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) $(SERVER) scale
 
 .PHONY: bench
 bench: tools ## Measure, beside peers, in one run

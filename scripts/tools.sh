@@ -10,6 +10,8 @@ for more in "$@"; do
   tools+=("${more%%=*}")
   package[${more%%=*}]=${more#*=}
 done
+# Debian keeps the programs of PostgreSQL outside the path.
+for folder in /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
 missing=()
 for tool in "${tools[@]}"; do
   command -v "$tool" >/dev/null 2>&1 && continue

@@ -22,7 +22,7 @@ pub struct Refusal {
     /// What was asked, what stands in the way, what to do.
     pub detail: String,
     /// The numbers behind it, where there are any.
-    pub numbers: Option<ProblemNumbers>,
+    pub numbers: Option<Box<ProblemNumbers>>,
     /// The life of the data by which it was decided; empty where the data was not asked.
     pub epoch: String,
 }
@@ -37,7 +37,7 @@ impl Refusal {
     /// A refusal with the numbers behind it.
     #[must_use]
     pub fn with_numbers(code: ErrorCode, detail: impl Into<String>, numbers: ProblemNumbers) -> Self {
-        Self { numbers: Some(numbers), ..Self::new(code, detail) }
+        Self { numbers: Some(Box::new(numbers)), ..Self::new(code, detail) }
     }
 }
 
@@ -112,7 +112,7 @@ impl Error {
             Self::Refused(refusal) => {
                 let status = if refusal.code == ErrorCode::HANDSHAKE_CODE_UNKNOWN { 404 } else { 403 };
                 let mut problem = Problem::new(status, refusal.code, refusal.detail.clone());
-                problem.numbers = refusal.numbers.clone().map(Box::new);
+                problem.numbers = refusal.numbers.clone();
                 problem.epoch.clone_from(&refusal.epoch);
                 problem
             }

@@ -100,7 +100,7 @@ mod tests {
     fn a_refusal_carries_its_numbers() {
         let refusal = seats(&claim(5), &item(4), 0).unwrap_err();
         let expected = ProblemNumbers { requested: 5, quota: 4, ..ProblemNumbers::default() };
-        assert_eq!(refusal.numbers, Some(expected));
+        assert_eq!(refusal.numbers, Some(Box::new(expected)));
         assert!(refusal.detail.contains("from 1 to 4"), "{}", refusal.detail);
     }
 

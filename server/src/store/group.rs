@@ -288,7 +288,7 @@ fn panicked() -> Error {
 /// The requests of one transaction.
 #[derive(Default)]
 struct Group {
-    reports: Vec<Box<ReportTask>>,
+    reports: Vec<ReportTask>,
     others: Vec<Box<dyn Request>>,
     /// How many of the others the transaction has come to.
     others_done: usize,
@@ -301,7 +301,7 @@ impl Group {
 
     fn add(&mut self, job: Job) {
         match job {
-            Job::Report(task) => self.reports.push(task),
+            Job::Report(task) => self.reports.push(*task),
             Job::Other(request) => self.others.push(request),
         }
     }
@@ -326,7 +326,7 @@ impl Group {
     fn answer(&mut self, outcome: &Result<(), Error>) {
         // When the transaction failed before it had come to all, those that are left fail with it.
         let others = if outcome.is_ok() { self.others_done } else { self.others.len() };
-        let reports = self.reports.drain(..).map(Job::Report);
+        let reports = self.reports.drain(..).map(|task| Job::Report(Box::new(task)));
         for job in reports.chain(self.others.drain(..others).map(Job::Other)) {
             job.answer(outcome.clone());
             kill_point("answers: one sent");
@@ -420,7 +420,7 @@ fn commit_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
     engine.commit()
 }
 
-fn book_reports(engine: &impl Engine, tasks: &mut [Box<ReportTask>]) -> Result<(), Error> {
+fn book_reports(engine: &impl Engine, tasks: &mut [ReportTask]) -> Result<(), Error> {
     if tasks.is_empty() {
         return Ok(());
     }
@@ -450,7 +450,7 @@ fn book_reports(engine: &impl Engine, tasks: &mut [Box<ReportTask>]) -> Result<(
     Ok(())
 }
 
-fn book_batch(engine: &impl Engine, tasks: &[Box<ReportTask>]) -> Result<Vec<UsageAnswer>, Error> {
+fn book_batch(engine: &impl Engine, tasks: &[ReportTask]) -> Result<Vec<UsageAnswer>, Error> {
     let reports: Vec<&Report> = tasks.iter().map(|task| &task.report).collect();
     catch_unwind(AssertUnwindSafe(|| sql::record(engine.sql(), &reports))).unwrap_or_else(|_| Err(panicked()))
 }

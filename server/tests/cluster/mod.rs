@@ -18,6 +18,7 @@ const NOBODY: u32 = 65_534;
 const USER: &str = "seatmeter";
 
 /// Where the programs of PostgreSQL are, if they are on this machine.
+#[allow(clippy::disallowed_methods, reason = "a test looks for the programs that it needs")]
 pub(crate) fn programs() -> Option<PathBuf> {
     let by_path =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();

@@ -121,6 +121,7 @@ struct Witness {
 
 const REPORTERS: usize = 8;
 
+#[allow(clippy::disallowed_methods, reason = "a longer run is told by its environment how long")]
 #[test]
 fn no_acknowledged_work_is_lost_when_the_primary_dies() {
     let rounds = std::env::var(FAILOVERS).map_or(1, |text| text.parse().unwrap());
@@ -147,8 +148,8 @@ fn fail_over((mut primary, standby): (Cluster, Cluster)) {
             let license = authorized(&servers[n % 2]);
             scope.spawn(move || report_until(stop, servers, &license, witness));
         }
-        for n in 0..2 {
-            let (server, stop, witness) = (&servers[n], &stop, &witness);
+        for server in &servers {
+            let (stop, witness) = (&stop, &witness);
             scope.spawn(move || {
                 while !stop.load(Ordering::SeqCst) {
                     let (device, mut asked) = (id(), request(&id(), 1));
