@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 use seatmeter_server::error::{Error, Refusal};
 use seatmeter_server::operation::{Actor, Change, Listing, View};
 use seatmeter_server::store::sqlite::InlineStore;
-use seatmeter_server::store::{Authorization, Decision, Organization, Reply, Store};
+use seatmeter_server::store::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
 
 use crate::plain::{Granted, Plain};
 use crate::server::now;
@@ -60,9 +59,11 @@ impl Store for Compared {
         Box::pin(std::future::ready(sql))
     }
 
-    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, at: u64) -> Reply<UsageAnswer> {
+    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, at: u64) -> Reply<UsageAnswer> {
+        let vouched: Vec<_> =
+            shown.iter().filter(|shown| (shown.is_ours)()).map(|shown| shown.license.clone()).collect();
         let plain = self.plain.lock().record(&report, &vouched, at);
-        let sql = now(self.sql.record(report, vouched, at));
+        let sql = now(self.sql.record(report, shown, at));
         if let Ok(sql) = &sql {
             let ids = |answer: &UsageAnswer| -> Vec<String> {
                 answer.refused.iter().map(|refused| refused.segment_id.clone()).collect()
@@ -97,7 +98,7 @@ impl Store for Compared {
         self.sql.organization(organization_id)
     }
 
-    fn tidy(&self, now: u64) -> Reply<()> {
+    fn tidy(&self, now: u64) -> Reply<bool> {
         self.sql.tidy(now)
     }
 
