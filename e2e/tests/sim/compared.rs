@@ -97,7 +97,7 @@ impl Store for Compared {
         self.sql.organization(organization_id)
     }
 
-    fn tidy(&self, now: u64) -> Reply<()> {
+    fn tidy(&self, now: u64) -> Reply<bool> {
         self.sql.tidy(now)
     }
 

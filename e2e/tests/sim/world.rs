@@ -160,6 +160,7 @@ impl World {
                 Ok(())
             }
             What::Aftermath(m) => self.aftermath(m),
+            What::Brownout(m, n) => self.brownout(m, n),
             What::Take(m, n) => self.take_seats(m, n),
             What::Give(m, n) => self.give_seats(m, n),
             What::SetWall(m, seconds) => {
@@ -349,6 +350,16 @@ impl World {
                 self.keep(m, program)?;
             }
         }
+        Ok(())
+    }
+
+    fn brownout(&mut self, m: usize, n: u32) -> Check {
+        self.work(m, 1)?;
+        self.machines[m].health = Disk::FailsOnce(n);
+        if let Some(program) = self.choose(m) {
+            self.keep(m, program)?;
+        }
+        self.lose_power(m);
         Ok(())
     }
 
