@@ -8,7 +8,7 @@ use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 use seatmeter_server::error::{Error, Refusal};
 use seatmeter_server::operation::{Actor, Change, Listing, View};
 use seatmeter_server::store::sqlite::InlineStore;
-use seatmeter_server::store::{Authorization, Decision, Organization, Reply, Store};
+use seatmeter_server::store::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
 
 use crate::plain::{Granted, Plain};
 use crate::server::now;
@@ -60,9 +60,11 @@ impl Store for Compared {
         Box::pin(std::future::ready(sql))
     }
 
-    fn record(&self, report: UsageReport, vouched: Vec<LocalLicense>, at: u64) -> Reply<UsageAnswer> {
+    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, at: u64) -> Reply<UsageAnswer> {
+        let ours = shown.iter().filter(|shown| (shown.is_ours)());
+        let vouched: Vec<LocalLicense> = ours.map(|shown| shown.license.clone()).collect();
         let plain = self.plain.lock().record(&report, &vouched, at);
-        let sql = now(self.sql.record(report, vouched, at));
+        let sql = now(self.sql.record(report, shown, at));
         if let Ok(sql) = &sql {
             let ids = |answer: &UsageAnswer| -> Vec<String> {
                 answer.refused.iter().map(|refused| refused.segment_id.clone()).collect()
