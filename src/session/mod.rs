@@ -19,7 +19,6 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::PublicKey;
 
 use crate::clock::{Clock, Deadline, DeviceClock};
@@ -159,9 +158,7 @@ impl Session {
         let deadline = Deadline::after(self.world.clock, bound);
         let outcome = self.renew(deadline, has_enough);
         // At once: a program that begins before the first round of this one's keeper goes by the server's time, too.
-        if !has_bug("clock: what was heard kept late") {
-            self.world.clock.keep();
-        }
+        self.world.clock.keep();
         if outcome.as_ref().is_err_and(|e| e.code != ErrorCode::FAILED_TO_REACH_SERVER) {
             // Whatever the server thinks of going on, what was counted so far is its. If that fails, too, then the
             // refusal is what the caller has to hear of.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 use seatmeter_server::error::{Error, Refusal};
 use seatmeter_server::operation::{Actor, Change, Listing, View};
@@ -60,8 +61,8 @@ impl Store for Compared {
     }
 
     fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, at: u64) -> Reply<UsageAnswer> {
-        let vouched: Vec<_> =
-            shown.iter().filter(|shown| (shown.is_ours)()).map(|shown| shown.license.clone()).collect();
+        let ours = shown.iter().filter(|shown| (shown.is_ours)());
+        let vouched: Vec<LocalLicense> = ours.map(|shown| shown.license.clone()).collect();
         let plain = self.plain.lock().record(&report, &vouched, at);
         let sql = now(self.sql.record(report, shown, at));
         if let Ok(sql) = &sql {

@@ -65,6 +65,8 @@ pub(crate) enum What {
     Suspend(usize, u64),
     /// A machine's disk is like this from now on.
     Disk(usize, Disk),
+    /// A machine's disk fails once, at this use from here, while a program works and reports; then its power is cut.
+    Brownout(usize, u32),
     /// One of a machine's programs takes so many seats, as far as there are.
     Take(usize, u64),
     /// It gives all of its seats back but so many.
@@ -289,8 +291,8 @@ fn moody(random: &mut Random, mood: Mood, machines: u64, item: &LicenseItem) -> 
             What::Disk(machine, disk(random)),
             What::Disk(machine, disk(random)),
             What::PowerCut(machine, random.below(3600)),
-            What::Work(machine, random.between(1, 30)),
-            What::Keep(machine),
+            What::Brownout(machine, u32::try_from(random.between(1, 4)).unwrap_or(1)),
+            What::Brownout(machine, 1),
             What::Keep(machine),
             What::Start(machine),
             What::Close(machine),
@@ -399,6 +401,12 @@ impl fmt::Display for Step {
             What::Reboot(m, s) => write!(f, "machine {m} is started anew after {s} s"),
             What::Suspend(m, s) => write!(f, "machine {m} sleeps for {s} s"),
             What::Disk(m, disk) => write!(f, "the disk of machine {m} is {disk:?}"),
+            What::Brownout(m, n) => {
+                write!(
+                    f,
+                    "machine {m} works and reports while use {n} of its disk fails, and its power is cut"
+                )
+            }
             What::Take(m, n) => write!(f, "a program on machine {m} takes {n} seats"),
             What::Give(m, n) => write!(f, "a program on machine {m} gives back all seats but {n}"),
             What::SetWall(m, s) => write!(f, "the clock of machine {m} is set by {s} s"),
