@@ -152,9 +152,11 @@ impl Address {
             ANSWER_TIMEOUT.as_millis(),
             LOCK_TIMEOUT.as_millis()
         ))?;
-        // Every statement goes by a key; an engine without statistics may think otherwise. Some know no such setting.
-        let _ = connection
-            .batch("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off");
+        // Every statement goes by a key, and is short; an engine without statistics may think otherwise, and compile what it
+        // takes for long. Some know no such setting.
+        for setting in ["jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin"] {
+            let _ = connection.batch(&format!("SET {setting} = off"));
+        }
         connection.forget();
         Ok(())
     }

@@ -22,7 +22,7 @@ pub(super) struct Life {
 
 /// Reads it.
 pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
-    let row = sql.row("SELECT epoch, careful_until FROM epoch", &[])?;
+    let row = sql.row("SELECT epoch, careful_until FROM epoch WHERE only_row = 1", &[])?;
     let mut row = row.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))?;
     Ok(Life { epoch: row.take(0)?, careful_until: row.take(1)? })
 }
