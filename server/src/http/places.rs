@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// All places.
@@ -55,13 +56,9 @@ impl Places {
     }
 
     fn close_oldest(&self) {
-        if let Some((_, connection)) = self.waiting().connections.pop_first() {
+        if let Some((_, connection)) = self.waiting.lock().connections.pop_first() {
             connection.notify_one();
         }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,7 +75,7 @@ pub(super) struct Place {
 impl Place {
     /// The connection waits for its client from now on.
     pub(super) fn waits(&self) {
-        let mut waiting = self.places.waiting();
+        let mut waiting = self.places.waiting.lock();
         let turn = waiting.next;
         waiting.next += 1;
         waiting.connections.insert(turn, self.is_wanted.clone());
@@ -95,7 +92,7 @@ impl Place {
     pub(super) async fn wanted(&self) {
         loop {
             self.is_wanted.notified().await;
-            if self.turn().is_some() {
+            if self.turn.lock().is_some() {
                 return;
             }
             // A request has become whole in between: another one has to make room.
@@ -103,14 +100,10 @@ impl Place {
         }
     }
 
-    fn turn(&self) -> MutexGuard<'_, Option<u64>> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn leave(&self, next: Option<u64>) {
-        let before = std::mem::replace(&mut *self.turn(), next);
+        let before = std::mem::replace(&mut *self.turn.lock(), next);
         if let Some(before) = before {
-            self.places.waiting().connections.remove(&before);
+            self.places.waiting.lock().connections.remove(&before);
         }
     }
 }

@@ -7,8 +7,9 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
 
 /// Lanes.
 const LANES: usize = 64;
@@ -49,7 +50,7 @@ impl<T> Queue<T> {
     /// Lets a request wait in the lane of this key.
     pub(super) fn push(&self, key: &impl Hash, request: T) -> Result<(), NoPlace<T>> {
         let lane = (self.chance.hash_one(key) % LANES as u64) as usize;
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         if waiting.is_closed {
             return Err(NoPlace::Closed(request));
         }
@@ -77,7 +78,7 @@ impl<T> Queue<T> {
 
     /// Waits for a request; `None` when there is none and there will be none.
     pub(super) fn pop(&self) -> Option<T> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         loop {
             if let Some(request) = waiting.take() {
                 return Some(request);
@@ -85,13 +86,13 @@ impl<T> Queue<T> {
             if waiting.is_closed {
                 return None;
             }
-            waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            self.news.wait(&mut waiting);
         }
     }
 
     /// The next request, if one comes before this instant.
     pub(super) fn pop_until(&self, deadline: Instant) -> Option<T> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if let Some(request) = waiting.take() {
@@ -100,18 +101,14 @@ impl<T> Queue<T> {
             if waiting.is_closed || left.is_zero() {
                 return None;
             }
-            waiting = self.news.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.news.wait_for(&mut waiting, left);
         }
     }
 
     /// Takes no more. What waits can still be taken out.
     pub(super) fn close(&self) {
-        self.waiting().is_closed = true;
+        self.waiting.lock().is_closed = true;
         self.news.notify_all();
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting<T>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
