@@ -2,7 +2,8 @@
 //! either the two documents of a grant with a zero byte between them, or a report's answer.
 #![no_main]
 
-use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
@@ -15,9 +16,10 @@ use seatmeter::state::StateDirectory;
 use seatmeter::sync::{RawAnswer, RawRequest, Reporting, Servers, Transport, Unreachable, authorize, report};
 use seatmeter::usage::Segment;
 use seatmeter_fuzz::key;
+use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::{AnswerFacts, Signed};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
@@ -32,12 +34,12 @@ impl Fuzzed<'_> {
     /// The documents of a grant in their envelopes, if that is what the content is; else the content.
     fn body(&self, path: &str) -> Vec<u8> {
         let mut parts = self.content.splitn(2, |byte| *byte == 0);
-        let mut next = || serde_json::from_slice::<Value>(parts.next()?).ok();
-        match (next(), next()) {
-            (Some(mut file), Some(local)) if path.ends_with("authorizations") => {
-                if let Some(file) = file.as_object_mut() {
-                    file.insert("server_key".into(), json!(key("2").public()));
-                }
+        let mut next = || parts.next().unwrap_or_default();
+        let file = serde_json::from_slice::<LicenseFile>(next());
+        let local = serde_json::from_slice::<LocalLicense>(next());
+        match (file, local) {
+            (Ok(mut file), Ok(local)) if path.ends_with("authorizations") => {
+                file.server_key = key("2").public().clone();
                 let answer = json!({
                     "root_key": key("1").public(),
                     "license_file": Signed::seal(&file, &key("1")).expect("it is JSON"),
@@ -114,8 +116,9 @@ fuzz_target!(|bytes: &[u8]| {
         }
     } else {
         let usage = tempfile::tempdir_in("/dev/shm").expect("there is memory");
-        let segment = Segment::create(usage.path(), ID, ID, 9).expect("there is memory");
-        segment.count(segment.entry(1, UsageKind::Scan, 4).expect("there is room"), 7);
+        let segment = Arc::new(Segment::create(usage.path(), ID, ID, 9).expect("there is memory"));
+        let entry = segment.entry(1, UsageKind::Scan, 4).expect("there is room");
+        segment.counting(entry).fetch_add(7, Ordering::Relaxed);
         let server_key = key("2");
         let reporting = Reporting {
             servers: &servers,

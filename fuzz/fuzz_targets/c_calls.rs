@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -107,11 +108,11 @@ impl Program {
         unsafe {
             match what {
                 0..=2 if self.readers[place].is_null() => {
-                    let out = &raw mut self.readers[place];
+                    let out = (&raw mut self.readers[place]).cast::<MaybeUninit<*mut SM_Reader>>().as_mut();
                     let code = if what == 0 {
-                        SM_CreateReaderWithin(out.cast(), 1, detail.as_mut_ptr(), length)
+                        SM_CreateReaderWithin(out, 1, detail.as_mut_ptr(), length)
                     } else {
-                        SM_CreateReader(out.cast(), detail.as_mut_ptr(), length)
+                        SM_CreateReader(out, detail.as_mut_ptr(), length)
                     };
                     assert_eq!(code == 0, !self.readers[place].is_null());
                     assert!(!self.is_licensed || (code == 0) == (self.held() <= SEATS) || code == -20008);
@@ -134,7 +135,7 @@ impl Program {
                 10 => {
                     let mut holders: [SM_Holder; 2] = std::mem::zeroed();
                     let mut count = 0;
-                    let _ = SM_ListHolders(holders.as_mut_ptr(), length % 3, &raw mut count);
+                    let _ = SM_ListHolders(holders.as_mut_ptr(), length % 3, Some(&mut count));
                     assert!(count <= SEATS);
                 }
                 11 => {
@@ -187,7 +188,7 @@ impl Program {
         let code = unsafe {
             let reader = self.readers[place].as_ref();
             let call = if is_image { SM_CountImage } else { SM_CountFrame };
-            call(reader, raw.as_ptr(), raw.len(), &raw mut counted)
+            call(reader, raw.as_ptr(), raw.len(), Some(&mut counted))
         };
         let different = contents.iter().collect::<std::collections::BTreeSet<_>>().len();
         assert!(counted <= different);

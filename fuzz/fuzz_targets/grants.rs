@@ -5,9 +5,9 @@
 use libfuzzer_sys::fuzz_target;
 use seatmeter::device::Device;
 use seatmeter::license::Grant;
+use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::AuthorizationAnswer;
 use seatmeter_protocol::signature::{Signed, SigningKey};
-use serde_json::{Value, json};
 
 fn key(digit: &str) -> SigningKey {
     SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed")
@@ -15,12 +15,11 @@ fn key(digit: &str) -> SigningKey {
 
 fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
-    let mut next = || serde_json::from_slice::<Value>(parts.next()?).ok();
-    let (Some(mut file), Some(local)) = (next(), next()) else { return };
+    let mut next = || parts.next().unwrap_or_default();
+    let Ok(mut file) = serde_json::from_slice::<LicenseFile>(next()) else { return };
+    let Ok(local) = serde_json::from_slice::<LocalLicense>(next()) else { return };
     let (vendor, server) = (key("1"), key("2"));
-    if let Some(file) = file.as_object_mut() {
-        file.insert("server_key".into(), json!(server.public()));
-    }
+    file.server_key = server.public().clone();
     let answer = AuthorizationAnswer {
         license_file: Signed::seal(&file, &vendor).expect("it is JSON"),
         local_license: Signed::seal(&local, &server).expect("it is JSON"),

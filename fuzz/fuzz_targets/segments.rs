@@ -3,7 +3,8 @@
 #![no_main]
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
 use seatmeter::usage::{Archive, Segment};
@@ -16,10 +17,10 @@ fn sound() -> &'static (tempfile::TempDir, PathBuf, Vec<u8>) {
     static SOUND: OnceLock<(tempfile::TempDir, PathBuf, Vec<u8>)> = OnceLock::new();
     SOUND.get_or_init(|| {
         let folder = tempfile::tempdir_in("/dev/shm").expect("there is memory");
-        let segment = Segment::create(folder.path(), ID, ID, 9).expect("there is memory");
+        let segment = Arc::new(Segment::create(folder.path(), ID, ID, 9).expect("there is memory"));
         for slot in 0..4 {
             let entry = segment.entry(slot, UsageKind::Scan, 4).expect("there is room");
-            segment.count(entry, 7);
+            segment.counting(entry).fetch_add(7, Ordering::Relaxed);
         }
         let path = folder.path().join(format!("{}.segment", segment.header().segment_id));
         let bytes = std::fs::read(&path).expect("it was just made");
