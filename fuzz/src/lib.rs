@@ -51,12 +51,14 @@ pub fn demo_server() -> Web {
 pub fn serve_demo() -> String {
     let (sender, url) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
+        // Before the runtime: it waits for one of its own.
+        let web = Arc::new(demo_server());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("there are threads").block_on(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
             let address = listener.local_addr().expect("it listens");
             sender.send(format!("http://{address}")).expect("somebody waits for it");
-            serve(listener, Arc::new(demo_server()), std::future::pending()).await
+            serve(listener, web, std::future::pending()).await
         })
     });
     url.recv().expect("the server starts")
