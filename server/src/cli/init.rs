@@ -59,7 +59,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         let operator = Operator::open(&arguments.data)?;
         operator.wait(make_demo(arguments, &dir, &operator.licensing, output))?;
     }
-    writeln!(output, "\nNext: seatmeterd serve --data {}", dir.path().display()).map_err(output_error)
+    let database = if matches!(arguments.data.location(), Location::Url(_)) { " --database URL" } else { "" };
+    writeln!(output, "\nNext: seatmeterd serve --data {}{database}", dir.path().display())
+        .map_err(output_error)
 }
 
 /// What there is now, and what of it is new.

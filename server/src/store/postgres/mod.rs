@@ -119,6 +119,8 @@ impl FromStr for Address {
         config.tcp_user_timeout(*config.get_tcp_user_timeout().unwrap_or(&ANSWER_TIMEOUT));
         // With several hosts: the one that is not a standby.
         config.target_session_attrs(postgres::config::TargetSessionAttrs::ReadWrite);
+        // That a table is there already is nothing to tell an operator.
+        config.notice_callback(|notice| tracing::debug!(%notice, "PostgreSQL has something to say"));
         if config.get_application_name().is_none() {
             config.application_name("seatmeterd");
         }
