@@ -1,20 +1,33 @@
 //! Two stores side by side: the server's SQL store, whose answers are given, and the plain one, which must decide alike.
+//! On request the store on PostgreSQL is a third.
 
+use std::cell::RefCell;
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 use seatmeter_server::error::{Error, Refusal};
 use seatmeter_server::operation::{Actor, Change, Listing, View};
+use seatmeter_server::store::postgres::{PostgresStore, renew_epoch};
 use seatmeter_server::store::sqlite::InlineStore;
 use seatmeter_server::store::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
 
+use crate::cluster::Cluster;
 use crate::plain::{Granted, Plain};
 use crate::server::now;
 
+thread_local! {
+    /// Where the worlds of this thread have a store on PostgreSQL beside the others.
+    pub(crate) static POSTGRES: RefCell<Option<Rc<Cluster>>> = const { RefCell::new(None) };
+}
+
 pub(crate) struct Compared {
     sql: Arc<InlineStore>,
+    postgres: Mutex<Option<PostgresStore>>,
     pub(crate) plain: Mutex<Plain>,
     /// The first decision in which they differ.
     pub(crate) difference: Mutex<Option<String>>,
@@ -22,7 +35,28 @@ pub(crate) struct Compared {
 
 impl Compared {
     pub(crate) fn new(sql: Arc<InlineStore>, epoch: String) -> Self {
-        Self { sql, plain: Mutex::new(Plain::new(epoch)), difference: Mutex::default() }
+        let postgres = POSTGRES.with_borrow(|cluster| {
+            let url = cluster.as_ref().map(|cluster| cluster.url(&cluster.new_database()))?;
+            let store = PostgresStore::open_with(&url, 1, 1).expect("PostgreSQL is there");
+            renew_epoch(&url, &epoch, 0).expect("it can be written");
+            Some(store)
+        });
+        Self {
+            sql,
+            postgres: Mutex::new(postgres),
+            plain: Mutex::new(Plain::new(epoch)),
+            difference: Mutex::default(),
+        }
+    }
+
+    /// A backup is not brought back there.
+    pub(crate) fn leave_postgres(&self) {
+        *self.postgres.lock() = None;
+    }
+
+    /// What the store on PostgreSQL says, if there is one.
+    fn on_postgres<T>(&self, ask: impl FnOnce(&PostgresStore) -> Reply<T>) -> Option<Result<T, Error>> {
+        self.postgres.lock().as_ref().map(|store| wait_for(ask(store)))
     }
 
     fn differ(&self, what: &str, sql: &impl std::fmt::Debug, plain: &impl std::fmt::Debug) {
@@ -55,8 +89,17 @@ impl Compared {
 impl Store for Compared {
     fn authorize(&self, request: Authorization) -> Reply<Decision> {
         let plain = self.plain.lock().authorize(&request);
+        let third = self.on_postgres(|store| store.authorize(request.clone()));
         let sql = now(self.sql.authorize(request));
         self.compare(&sql, &plain);
+        match third {
+            Some(Ok(Decision::Granted(granted))) => {
+                self.compare(&sql, &Ok((granted.grant, granted.license_id, granted.parent)));
+            }
+            Some(Err(Error::Refused(refusal))) => self.compare(&sql, &Err(refusal)),
+            Some(other) => self.differ("an authorisation on PostgreSQL", &sql, &other),
+            None => {}
+        }
         Box::pin(std::future::ready(sql))
     }
 
@@ -64,6 +107,12 @@ impl Store for Compared {
         let ours = shown.iter().filter(|shown| (shown.is_ours)());
         let vouched: Vec<LocalLicense> = ours.map(|shown| shown.license.clone()).collect();
         let plain = self.plain.lock().record(&report, &vouched, at);
+        let third = self.on_postgres(|store| {
+            let ours = vouched
+                .iter()
+                .map(|license| ShownLicense { license: license.clone(), is_ours: Box::new(|| true) });
+            store.record(report.clone(), ours.collect(), at)
+        });
         let sql = now(self.sql.record(report, shown, at));
         if let Ok(sql) = &sql {
             let ids = |answer: &UsageAnswer| -> Vec<String> {
@@ -74,13 +123,24 @@ impl Store for Compared {
             if facts(sql) != facts(&plain) {
                 self.differ("a report", &facts(sql), &facts(&plain));
             }
+            match third {
+                Some(Ok(third)) if facts(sql) != facts(&third) => {
+                    self.differ("a report on PostgreSQL", &facts(sql), &facts(&third));
+                }
+                Some(Err(error)) => self.differ("a report on PostgreSQL", &facts(sql), &error),
+                _ => {}
+            }
         }
         Box::pin(std::future::ready(sql))
     }
 
     fn change(&self, change: Change, by: Actor) -> Reply<()> {
         let at = by.now;
+        let third = self.on_postgres(|store| store.change(change.clone(), by.clone()));
         let sql = now(self.sql.change(change.clone(), by));
+        if third.as_ref().is_some_and(|third| third.is_ok() != sql.is_ok()) {
+            self.differ("a change on PostgreSQL", &sql, &third);
+        }
         if sql.is_ok() {
             self.plain.lock().change(&change, at);
         }
@@ -100,10 +160,29 @@ impl Store for Compared {
     }
 
     fn tidy(&self, now: u64) -> Reply<bool> {
+        let _ = self.on_postgres(|store| store.tidy(now));
         self.sql.tidy(now)
     }
 
     fn ready(&self) -> Reply<()> {
         self.sql.ready()
+    }
+}
+
+/// Waits for a store that works in threads of its own.
+fn wait_for<T>(reply: Reply<T>) -> Result<T, Error> {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut reply = pin!(reply);
+    loop {
+        match reply.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(outcome) => return outcome,
+            Poll::Pending => std::thread::park(),
+        }
     }
 }

@@ -14,6 +14,10 @@
 #![allow(clippy::cast_possible_truncation, reason = "rows hold what was put in")]
 #![allow(clippy::disallowed_methods, reason = "a test's settings come from its environment")]
 
+#[path = "../../../server/tests/cluster/mod.rs"]
+#[allow(dead_code, reason = "the server's tests use all of it")]
+mod cluster;
+
 mod batch;
 mod books;
 mod compared;
@@ -90,6 +94,27 @@ fn one_world(seed: u64) {
         Ok(lived) => println!("world {seed}: {:.1} device-days, no violation", lived.device_days),
         Err(told) => panic!("a law does not hold:\n{told}"),
     }
+}
+
+/// Worlds in which a store on PostgreSQL stands beside the two others, and must decide and book as they do.
+#[test]
+fn worlds_go_alike_on_postgresql() {
+    let Some(cluster) = cluster::Cluster::start(false) else {
+        println!("skipped: PostgreSQL (initdb, postgres) is not on this machine");
+        return;
+    };
+    compared::POSTGRES.set(Some(std::rc::Rc::new(cluster)));
+    let begun = Instant::now();
+    let mut device_days = 0.0;
+    for seed in 1..=number("SEATMETER_SIM_POSTGRES_WORLDS").unwrap_or(40) {
+        let lived = run::run(&Plan::of(seed), None).unwrap_or_else(|why| panic!("world {seed}: {why:?}"));
+        device_days += lived.device_days;
+        if begun.elapsed() > Duration::from_secs(15) && number("SEATMETER_SIM_POSTGRES_WORLDS").is_none() {
+            break;
+        }
+    }
+    compared::POSTGRES.take();
+    println!("{device_days:.0} device-days, alike in three stores");
 }
 
 #[test]

@@ -198,6 +198,7 @@ impl Server {
         let Some((snapshot, plain, model)) = &self.backup else { return false };
         let at = self.time.now();
         self.store.restore(snapshot, at).expect("the backup is sound");
+        self.compared.leave_postgres();
         *self.compared.plain.lock() = plain.restored(epoch_of(&self.store), at);
         let (item, is_revoked, code) = (self.model.item.clone(), self.model.is_revoked, self.model.code);
         let websites = self.model.websites.clone();
