@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_server::store::Field;
 use seatmeter_server::store::sqlite::InlineStore;
 
@@ -32,6 +33,14 @@ impl Books {
             books.allowances.insert(key, (number(&row[2]), number(&row[3])));
         }
         books
+    }
+
+    /// A device shows what it is allowed, which a restored server had forgotten: it is decided by that.
+    pub(crate) fn bring_back(&mut self, held: &LocalLicense) {
+        for shown in &held.allowances {
+            let (allowed, _) = self.allowances.entry((held.device_uuid.clone(), shown.module)).or_default();
+            *allowed = shown.allowed.max(*allowed);
+        }
     }
 
     /// How much of a kind is recorded; of pages, in one module.

@@ -142,11 +142,11 @@ impl Model {
         self.item.expires_at + 7 * DAY
     }
 
-    /// A device shows a licence: a server that was restored takes its word for what it has forgotten.
-    pub(crate) fn see(&mut self, held: &LocalLicense, at: u64) {
+    /// A device shows a licence: a server that was restored takes its word for what it has forgotten. Whether it had.
+    pub(crate) fn see(&mut self, held: &LocalLicense, at: u64) -> bool {
         let known = self.serials.get(&held.device_uuid).copied().unwrap_or(0);
         if held.serial <= known {
-            return;
+            return false;
         }
         self.serials.insert(held.device_uuid.clone(), held.serial);
         self.seats.entry(held.device_uuid.clone()).or_insert(held.seats.max(1));
@@ -158,6 +158,7 @@ impl Model {
                 self.brought_back.seats = self.brought_back.seats.max(self.held(at));
             }
         }
+        true
     }
 
     /// Seats that are held now.

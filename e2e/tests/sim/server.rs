@@ -249,10 +249,13 @@ impl Server {
         let at = self.time.now();
         let before = self.model.clone();
         let held: Option<LocalLicense> = request.held_license.as_ref().and_then(|held| held.peek().ok());
-        let books = Books::of(&self.store);
+        let mut books = Books::of(&self.store);
         if let Some(held) = held.filter(|held| held.device_uuid == request.device.uuid) {
-            self.model.see(&held, at);
+            let was_forgotten = self.model.see(&held, at);
             self.model.see_allowance(&held, &books);
+            if was_forgotten {
+                books.bring_back(&held);
+            }
         }
         self.model.asks(&request.device.uuid, request.seats, &request.validation.website_domain);
         let verdict = self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
