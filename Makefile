@@ -11,7 +11,7 @@ SONAME := libseatmeter.so.$(firstword $(subst ., ,$(shell sed -n 's/^version = "
 
 .PHONY: help
 help: ## Name every target
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 .PHONY: tools
 tools: ## Find the C and C++ compiler, cmake, valgrind and curl, or install them
