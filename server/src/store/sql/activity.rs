@@ -9,6 +9,7 @@ use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use super::{Sql, values};
 use crate::error::Error;
+use crate::policy::license_year::LicenseYear;
 use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::slot_ledger::first_open_slot;
 use crate::store::day_totals::day_of;
@@ -75,11 +76,19 @@ pub(super) fn excess_so_far(sql: &dyn Sql, item: &LicenseItem, now: u64) -> Resu
         "SELECT slot, active FROM slot_sum WHERE item_id = ?1 AND slot >= ?2",
         values![&item.item_id, slot_of(now)],
     )?;
-    let mut not_yet = 0_u64;
-    for mut row in running {
-        if slot_start(row.take(0)?) < year.ends_at {
-            not_yet = not_yet.saturating_add(excess(row.take(1)?, item.quota));
-        }
-    }
-    Ok(all.saturating_sub(not_yet))
+    let running = running.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?)));
+    Ok(of_ended_slots(item, &year, all, running.collect::<Result<Vec<_>, Error>>()?))
+}
+
+/// What is left of the excess of a licence year without that of slots which have not ended: `running`, with what is active
+/// in each.
+pub(super) fn of_ended_slots(
+    item: &LicenseItem,
+    year: &LicenseYear,
+    all: u64,
+    running: impl IntoIterator<Item = (u32, u64)>,
+) -> u64 {
+    let of_year = running.into_iter().filter(|(slot, _)| slot_start(*slot) < year.ends_at);
+    let not_yet = of_year.fold(0_u64, |sum, (_, active)| sum.saturating_add(excess(active, item.quota)));
+    all.saturating_sub(not_yet)
 }

@@ -1,12 +1,13 @@
-//! Brings the usage and activity of an older database into rows by days.
+//! Brings the usage and activity of an older database into rows by days, and counts what it did not count.
 
 use std::collections::BTreeMap;
 
+use super::batch::{Account, put_devices, put_sums};
 use super::table::{ACTIVE_DAY, USAGE_DAY};
-use super::{Sql, values};
+use super::{Sql, account, by_day, values};
 use crate::error::Error;
 use crate::policy::active_slots::ActiveSlots;
-use crate::store::day_totals::{DayTotals, day_of};
+use crate::store::day_totals::{DayTotals, day_of, first_slot};
 
 pub(in crate::store) fn bring_to_days(sql: &dyn Sql) -> Result<(), Error> {
     bring_usage(sql)?;
@@ -24,14 +25,11 @@ fn bring_usage(sql: &dyn Sql) -> Result<(), Error> {
         )?;
         let mut days: BTreeMap<u32, DayTotals> = BTreeMap::new();
         for mut row in rows {
-            let (slot, kind): (u32, u32) = (row.take(0)?, row.take(1)?);
-            let kind =
-                u8::try_from(kind).map_err(|_| Error::Store("a kind of usage is damaged".to_owned()))?;
-            days.entry(day_of(slot)).or_default().raise(slot, kind, row.take(2)?, row.take(3)?);
+            let slot = row.take(0)?;
+            days.entry(day_of(slot)).or_default().raise(slot, row.take(1)?, row.take(2)?, row.take(3)?);
         }
-        for (day, totals) in days {
-            USAGE_DAY.put(sql, values![&item_id, day, &segment_id, totals.to_bytes().as_slice()])?;
-        }
+        let rows = days.iter().map(|(day, totals)| (&*item_id, *day, &*segment_id, totals.to_bytes()));
+        by_day::put(sql, &USAGE_DAY, rows.collect())?;
     }
     Ok(())
 }
@@ -48,9 +46,40 @@ fn bring_activity(sql: &dyn Sql) -> Result<(), Error> {
         for (slot, count) in slots.iter() {
             days.entry(day_of(slot)).or_default().raise(slot, count);
         }
-        for (day, slots) in days {
-            ACTIVE_DAY.put(sql, values![&item_id, day, &device_uuid, slots.to_bytes().as_slice()])?;
+        let rows = days.iter().map(|(day, slots)| (&*item_id, *day, &*device_uuid, slots.to_bytes()));
+        by_day::put(sql, &ACTIVE_DAY, rows.collect())?;
+    }
+    Ok(())
+}
+
+/// Counts the activity of all usage that is recorded, for a database that did not keep it.
+pub(in crate::store) fn count_activity(sql: &dyn Sql) -> Result<(), Error> {
+    for mut row in sql.query("SELECT item_id, definition FROM license_item", &[])? {
+        let (item_id, definition): (String, String) = (row.take(0)?, row.take(1)?);
+        let item = account::read_item(&definition)?;
+        if !account::is_concurrent(&item) {
+            continue;
         }
+        let mut account = Account::of(item);
+        let seats = "SELECT device_uuid, from_slot, seats FROM device_seats WHERE item_id = ?1";
+        for mut row in sql.query(seats, values![&item_id])? {
+            account.device(row.take(0)?).seats.insert(row.take(1)?, row.take(2)?);
+        }
+        let used = sql.query(
+            "SELECT segment.device_uuid, usage_day.day, usage_day.totals
+               FROM usage_day JOIN segment USING (item_id, segment_id) WHERE usage_day.item_id = ?1",
+            values![&item_id],
+        )?;
+        for mut row in used {
+            let (device_uuid, day): (String, u32) = (row.take(0)?, row.take(1)?);
+            let totals = by_day::totals(&mut row, 2, &device_uuid)?;
+            let slots = totals.iter().map(|((slot, ..), _)| first_slot(day) + slot).collect();
+            account.device(device_uuid.clone());
+            account.active(&device_uuid, &slots, 0);
+        }
+        let accounts = BTreeMap::from([(item_id, account)]);
+        put_sums(sql, &accounts)?;
+        put_devices(sql, &accounts)?;
     }
     Ok(())
 }

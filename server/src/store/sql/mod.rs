@@ -8,6 +8,7 @@ mod account;
 mod activity;
 mod authorization;
 mod batch;
+mod by_day;
 mod days;
 mod epoch;
 mod held;
@@ -26,8 +27,7 @@ use crate::error::Error;
 use crate::store::ShownLicense;
 
 pub(super) use authorization::authorize;
-pub(super) use batch::count_all as count_activity;
-pub(super) use days::bring_to_days;
+pub(super) use days::{bring_to_days, count_activity};
 pub(super) use epoch::renew as renew_epoch;
 pub(super) use import::organization;
 pub use operation::Keys;
@@ -149,6 +149,12 @@ impl Column for u64 {
 }
 
 impl Column for u32 {
+    fn from_field(field: Field) -> Option<Self> {
+        i64::from_field(field)?.try_into().ok()
+    }
+}
+
+impl Column for u8 {
     fn from_field(field: Field) -> Option<Self> {
         i64::from_field(field)?.try_into().ok()
     }

@@ -4,23 +4,19 @@ use std::collections::BTreeMap;
 
 use seatmeter_protocol::message::UsageKind;
 
-use super::{Sql, values};
+use super::{Sql, by_day, values};
 use crate::error::Error;
-use crate::store::day_totals::{DAY_SLOTS, DayTotals, OLD_DAYS, day_of, first_slot};
+use crate::store::day_totals::{DAY_SLOTS, OLD_DAYS, day_of, first_slot};
 use crate::store::{SegmentTotal, UsageFilter, UsageRow};
 
-const DAYS: &str = "
-    SELECT segment.handshake_code, segment.item_id, segment.device_uuid,
-           coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = segment.device_uuid),
-                    (SELECT friendly_name FROM device
-                      WHERE device.item_id = segment.item_id AND device.device_uuid = segment.device_uuid), ''),
-           used.day, used.totals, used.step
-      FROM (SELECT item_id, segment_id, day, totals, 1 AS step FROM usage_day WHERE day >= ?1 AND day <= ?2
-            UNION ALL
-            SELECT item_id, segment_id, first_day AS day, totals, ?4 AS step FROM usage_old
-             WHERE first_day > ?1 - ?3 AND first_day <= ?2) AS used
-      JOIN segment ON segment.item_id = used.item_id AND segment.segment_id = used.segment_id
-     ORDER BY segment.handshake_code, segment.item_id, segment.device_uuid, used.day, used.step";
+/// What is recorded of the days from `?1` to `?2`, with slots between two numbers of its totals: one, or `?4` where only the
+/// totals of days are kept, `?3` days in a row.
+const USED: &str = "
+    (SELECT item_id, segment_id, day, totals, 1 AS step FROM usage_day WHERE day >= ?1 AND day <= ?2
+     UNION ALL
+     SELECT item_id, segment_id, first_day AS day, totals, ?4 AS step FROM usage_old
+      WHERE first_day > ?1 - ?3 AND first_day <= ?2) AS used
+    JOIN segment ON segment.item_id = used.item_id AND segment.segment_id = used.segment_id";
 
 /// What one device did in one day under one handshake code and item, over all segments.
 #[derive(Default)]
@@ -44,7 +40,17 @@ pub(in crate::store) fn for_each(
 ) -> Result<(), Error> {
     let last = filter.until_slot.map_or(i64::MAX, |until| day_of(until).into());
     let mut current = DeviceDay::default();
-    sql.for_each(DAYS, values![day_of(filter.from_slot), last, OLD_DAYS, DAY_SLOTS], &mut |mut row| {
+    let query = format!(
+        "SELECT segment.handshake_code, segment.item_id, segment.device_uuid,
+                coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = segment.device_uuid),
+                         (SELECT friendly_name FROM device
+                           WHERE device.item_id = segment.item_id
+                             AND device.device_uuid = segment.device_uuid), ''),
+                used.day, used.totals, used.step
+           FROM {USED}
+          ORDER BY segment.handshake_code, segment.item_id, segment.device_uuid, used.day, used.step"
+    );
+    sql.for_each(&query, values![day_of(filter.from_slot), last, OLD_DAYS, DAY_SLOTS], &mut |mut row| {
         let next = DeviceDay {
             handshake_code: row.take(0)?,
             item_id: row.take(1)?,
@@ -57,12 +63,7 @@ pub(in crate::store) fn for_each(
         if !current.is_same(&next) {
             std::mem::replace(&mut current, next).hand_over(filter, each)?;
         }
-        let totals = DayTotals::from_bytes(&row.take::<Vec<u8>>(5)?).ok_or_else(|| {
-            Error::Store(format!(
-                "the usage of device {} on day {} is damaged",
-                current.device_uuid, current.day
-            ))
-        })?;
+        let totals = by_day::totals(&mut row, 5, &current.device_uuid)?;
         for (counter, total) in totals.iter() {
             *current.sums.entry(counter).or_default() += u128::from(total);
         }
@@ -106,19 +107,14 @@ impl DeviceDay {
 
 /// Every counter of every segment, in no order. For a check of the sums.
 pub(in crate::store) fn segment_totals(sql: &dyn Sql) -> Result<Vec<SegmentTotal>, Error> {
-    let rows = sql.query(
-        "SELECT segment.device_uuid, used.segment_id, used.day, used.totals, used.step
-           FROM (SELECT item_id, segment_id, day, totals, 1 AS step FROM usage_day
-                 UNION ALL SELECT item_id, segment_id, first_day AS day, totals, 480 AS step FROM usage_old) AS used
-           JOIN segment ON segment.item_id = used.item_id AND segment.segment_id = used.segment_id",
-        &[],
-    )?;
+    let query =
+        format!("SELECT segment.device_uuid, used.segment_id, used.day, used.totals, used.step FROM {USED}");
+    let rows = sql.query(&query, values![0_u32, i64::MAX, OLD_DAYS, DAY_SLOTS])?;
     let mut all = Vec::new();
     for mut row in rows {
         let (device_uuid, segment_id): (String, String) = (row.take(0)?, row.take(1)?);
         let (day, step): (u32, u32) = (row.take(2)?, row.take(4)?);
-        let totals = DayTotals::from_bytes(&row.take::<Vec<u8>>(3)?)
-            .ok_or_else(|| Error::Store(format!("the usage of segment {segment_id} is damaged")))?;
+        let totals = by_day::totals(&mut row, 3, &segment_id)?;
         for ((slot, kind, what), total) in totals.iter() {
             all.push(SegmentTotal {
                 device_uuid: device_uuid.clone(),

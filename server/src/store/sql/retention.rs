@@ -8,8 +8,10 @@
 //! Sums over days, and over whatever is made of days, stay as they were. A device that reports after that gets, for each day
 //! and counter, the higher of what is kept and of the sum of what it reports: a repetition changes nothing.
 
+use std::collections::HashMap;
+
 use super::table::{COMPACTED, USAGE_OLD};
-use super::{Sql, activity, values};
+use super::{Sql, activity, by_day, values};
 use crate::error::Error;
 use crate::policy::slot_ledger::first_open_slot;
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
@@ -47,41 +49,31 @@ fn compact_day(sql: &dyn Sql, item_id: &str, day: u32) -> Result<(), Error> {
         "SELECT segment_id, totals FROM usage_day WHERE item_id = ?1 AND day = ?2 ORDER BY segment_id LIMIT ?3",
         values![item_id, day, ROWS],
     )?;
-    let (mut days, mut last) = (Vec::with_capacity(rows.len()), String::new());
+    let mut days = Vec::with_capacity(rows.len());
     for mut row in rows {
-        let (segment_id, bytes): (String, Vec<u8>) = (row.take(0)?, row.take(1)?);
-        let totals = DayTotals::from_bytes(&bytes).ok_or_else(|| {
-            Error::Store(format!("the usage of segment {segment_id} on day {day} is damaged"))
-        })?;
-        last.clone_from(&segment_id);
+        let segment_id: String = row.take(0)?;
+        let totals = by_day::totals(&mut row, 1, &segment_id)?;
         days.push((segment_id, totals));
     }
+    let Some((last, _)) = days.last() else { return Ok(()) };
     let first_day = first_old_day(day);
-    let keys: Vec<_> =
-        days.iter().flat_map(|(segment_id, _)| *values![item_id, first_day, segment_id]).collect();
-    let mut old = std::collections::HashMap::new();
-    for mut row in USAGE_OLD.find(sql, &keys)? {
-        let (segment_id, bytes): (String, Vec<u8>) = (row.take(2)?, row.take(3)?);
-        let totals = DayTotals::from_bytes(&bytes)
-            .ok_or_else(|| Error::Store(format!("the old usage of segment {segment_id} is damaged")))?;
-        old.insert(segment_id, totals);
-    }
+    let wanted = days.iter().map(|(segment_id, _)| (item_id, first_day, segment_id.as_str())).collect();
+    let mut old: HashMap<String, DayTotals> = by_day::find(sql, &USAGE_OLD, &wanted)?
+        .into_iter()
+        .map(|(segment_id, _, totals)| (segment_id, totals))
+        .collect();
     let mut merged = Vec::with_capacity(days.len());
-    for (segment_id, totals) in days {
-        let mut kept = old.remove(&segment_id).unwrap_or_default();
+    for (segment_id, totals) in &days {
+        let mut kept = old.remove(segment_id).unwrap_or_default();
         for ((kind, what), total) in totals.sums() {
             kept.raise(day % OLD_DAYS, kind, what, total);
         }
-        merged.push((segment_id, kept.to_bytes()));
+        merged.push((item_id, first_day, segment_id.as_str(), kept.to_bytes()));
     }
-    let rows: Vec<_> = merged
-        .iter()
-        .flat_map(|(segment_id, bytes)| *values![item_id, first_day, segment_id, bytes.as_slice()])
-        .collect();
-    USAGE_OLD.put(sql, &rows)?;
+    by_day::put(sql, &USAGE_OLD, merged)?;
     sql.execute(
         "DELETE FROM usage_day WHERE item_id = ?1 AND day = ?2 AND segment_id <= ?3",
-        values![item_id, day, &last],
+        values![item_id, day, last],
     )?;
     COMPACTED.put(sql, values![item_id, u64::from(day) + 1])
 }

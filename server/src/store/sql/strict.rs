@@ -67,19 +67,21 @@ pub(super) fn put(
             SET serial = excluded.serial, allowed = excluded.allowed, used = excluded.used",
         values![item_id, device_uuid, module, allowance.serial, allowance.allowed, allowance.used],
     )?;
-    let number = |total: u64| i64::try_from(total).unwrap_or(i64::MAX);
-    let has_some = |allowance: &Allowance| i64::from(allowance.unused() > 0);
+    let (allowed, devices) = rise(before, allowance);
     sql.execute(
         "INSERT INTO item_allowed (item_id, module, allowed, devices) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (item_id, module) DO UPDATE
             SET allowed = item_allowed.allowed + excluded.allowed,
                 devices = item_allowed.devices + excluded.devices",
-        values![
-            item_id,
-            module,
-            number(allowance.allowed) - number(before.allowed),
-            has_some(&allowance) - has_some(&before)
-        ],
+        values![item_id, module, allowed, devices],
     )?;
     Ok(())
+}
+
+/// By how much the sums over all devices rise when one has another allowance than before: what is allowed, and how many
+/// have some of it left.
+pub(super) fn rise(before: Allowance, after: Allowance) -> (i64, i64) {
+    let number = |total: u64| i64::try_from(total).unwrap_or(i64::MAX);
+    let has_some = |allowance: Allowance| i64::from(allowance.unused() > 0);
+    (number(after.allowed) - number(before.allowed), has_some(after) - has_some(before))
 }

@@ -1,0 +1,214 @@
+//! How an item stands in memory, as far as the reports of a batch concern it: what they raise, and what it comes to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::rehearsal::has_bug;
+use seatmeter_protocol::slot::{slot_of, slot_start};
+
+use crate::policy::ItemState;
+use crate::policy::active_slots::ActiveSlots;
+use crate::policy::holders::Hold;
+use crate::policy::overuse::{OveruseRule, excess};
+use crate::policy::room::{Used, quotas};
+use crate::policy::slot_ledger::first_open_slot;
+use crate::policy::strict_allowance::Allowance;
+use crate::policy::window::seat_until;
+use crate::store::day_totals::day_of;
+use crate::store::sql::{account, activity, strict};
+
+/// When a device was last seen is kept this exactly: a row less to write with most reports.
+const SEEN_SECONDS: u64 = 3_600;
+
+/// Something of the database, and whether it has to be written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept<T> {
+    pub(super) value: T,
+    pub(super) is_changed: bool,
+}
+
+impl<T> Kept<T> {
+    /// As it was read.
+    pub(super) fn read(value: T) -> Self {
+        Self { value, is_changed: false }
+    }
+}
+
+impl<T: PartialEq> Kept<T> {
+    pub(super) fn set(&mut self, value: T) {
+        self.is_changed |= self.value != value;
+        self.value = value;
+    }
+}
+
+/// How an item stands, as far as the reports concern it.
+pub(in crate::store::sql) struct Account {
+    pub(in crate::store::sql) item: LicenseItem,
+    pub(super) used: BTreeMap<(u8, u32), Kept<u64>>,
+    pub(super) slots: BTreeMap<u32, Kept<u64>>,
+    pub(super) years: BTreeMap<u32, Kept<u64>>,
+    pub(super) seats_held: u64,
+    /// By module: what all devices are allowed, and how many are allowed more than they have used.
+    pub(super) allowed: BTreeMap<u32, Kept<(i64, i64)>>,
+    pub(super) devices: BTreeMap<String, Device>,
+}
+
+#[derive(Default)]
+pub(in crate::store::sql) struct Device {
+    pub(super) seen: Option<Seen>,
+    pub(super) days: BTreeMap<u32, Kept<ActiveSlots>>,
+    /// From which slot on it counts as how many instances.
+    pub(in crate::store::sql) seats: BTreeMap<u32, u32>,
+    pub(super) allowances: BTreeMap<u32, Kept<Allowance>>,
+    /// By the name of the holder.
+    pub(super) holds: BTreeMap<String, Kept<Hold>>,
+}
+
+/// The row of a device.
+pub(super) struct Seen {
+    pub(super) friendly_name: String,
+    pub(super) library_version: String,
+    pub(super) newest_serial: u32,
+    pub(super) first_seen_at: u64,
+    pub(super) last_seen_at: Kept<u64>,
+}
+
+impl Account {
+    /// Of an item of which nothing is known yet.
+    pub(in crate::store::sql) fn of(item: LicenseItem) -> Self {
+        Self {
+            item,
+            used: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            years: BTreeMap::new(),
+            seats_held: 0,
+            allowed: BTreeMap::new(),
+            devices: BTreeMap::new(),
+        }
+    }
+
+    pub(in crate::store::sql) fn device(&mut self, device_uuid: String) -> &mut Device {
+        self.devices.entry(device_uuid).or_default()
+    }
+
+    /// So much more is used of a kind and module. The sum stops at the greatest number that the database can hold.
+    pub(in crate::store::sql) fn add_used(&mut self, kind: u8, module: u32, more: u64) {
+        let used = self.used.entry((kind, module)).or_default();
+        used.set(used.value.saturating_add(more).min(i64::MAX as u64));
+    }
+
+    /// The device reports so much more of its allowances.
+    pub(in crate::store::sql) fn use_allowance(&mut self, device_uuid: &str, module: u32, more: u64) {
+        let Some(device) = self.devices.get_mut(device_uuid) else { return };
+        let own = device.allowances.entry(module).or_default();
+        let before = own.value;
+        own.set(before.reported(before.used.saturating_add(more)));
+        let (more_allowed, more_devices) = strict::rise(before, own.value);
+        let sums = self.allowed.entry(module).or_default();
+        let (allowed, devices) = sums.value;
+        sums.set((allowed.saturating_add(more_allowed), devices + more_devices));
+        // A device's first allowance is a row, even when nothing of it has changed.
+        own.is_changed = true;
+    }
+
+    /// The device was active in these slots.
+    pub(in crate::store::sql) fn active(&mut self, device_uuid: &str, slots: &BTreeSet<u32>, now: u64) {
+        let Some(device) = self.devices.get_mut(device_uuid) else { return };
+        let first_open = first_open_slot(now);
+        let first =
+            if has_bug("excess: late slots ignored") { slot_of(now).saturating_sub(1) } else { first_open };
+        for &slot in slots.range(first..) {
+            let count = match self.item.charge_way {
+                ChargeWay::ConcurrentInstance => device.seats_in(slot),
+                _ => 1,
+            };
+            let day = device.days.entry(day_of(slot)).or_default();
+            let rise = day.value.raise(slot, count);
+            if rise == 0 {
+                continue;
+            }
+            day.is_changed = true;
+            let active = self.slots.entry(slot).or_default();
+            let before = active.value;
+            active.set(before.saturating_add(u64::from(rise)));
+            let more = excess(active.value, self.item.quota) - excess(before, self.item.quota);
+            if more > 0 {
+                let year = OveruseRule::of(&self.item).year(slot_start(slot)).index;
+                let sum = self.years.entry(year).or_default();
+                sum.set(sum.value.saturating_add(more));
+            }
+        }
+    }
+
+    /// A usage report moves the window of a seat on; it does not take one that has run out.
+    pub(in crate::store::sql) fn begin_window_anew(&mut self, device_uuid: &str, holder: &str, now: u64) {
+        let until = seat_until(&self.item, now);
+        let device = self.devices.get_mut(device_uuid);
+        if let Some(hold) = device.and_then(|device| device.holds.get_mut(holder))
+            && hold.value.until > now
+        {
+            hold.set(Hold { until: hold.value.until.max(until), ..hold.value });
+        }
+    }
+
+    /// The device was heard.
+    pub(in crate::store::sql) fn seen(&mut self, device_uuid: &str, now: u64) {
+        let device = self.devices.get_mut(device_uuid);
+        if let Some(seen) = device.and_then(|device| device.seen.as_mut())
+            && seen.last_seen_at.value < now.saturating_sub(SEEN_SECONDS)
+        {
+            seen.last_seen_at.set(now);
+        }
+    }
+
+    /// As much of how it stands for a device as the meters show.
+    pub(in crate::store::sql) fn standing(&self, device_uuid: &str, now: u64) -> ItemState {
+        let mut state = ItemState::default();
+        if matches!(self.item.charge_way, ChargeWay::BarcodeScan | ChargeWay::Page) {
+            state.used =
+                quotas(&self.item).into_iter().map(|(module, _)| self.used_of(device_uuid, module)).collect();
+        }
+        if account::is_concurrent(&self.item) {
+            state.excess_of_year = self.excess_so_far(now);
+        }
+        if account::has_seats(&self.item) {
+            state.occupied.by_others = self.seats_held;
+        }
+        state
+    }
+
+    fn used_of(&self, device_uuid: &str, module: u32) -> Used {
+        let kind = account::metered_kind(&self.item).number();
+        let used = self.used.get(&(kind, module)).map_or(0, |used| used.value);
+        if !self.item.strict {
+            return Used { module, used, ..Used::default() };
+        }
+        let (allowed, devices) = self.allowed.get(&module).map_or((0, 0), |sums| sums.value);
+        let own = self.devices.get(device_uuid).and_then(|device| device.allowances.get(&module));
+        Used {
+            module,
+            used,
+            allowed: allowed.try_into().unwrap_or(0),
+            devices: devices.try_into().unwrap_or(0),
+            own: own.map(|own| own.value).unwrap_or_default(),
+        }
+    }
+
+    /// The excess so far of the licence year that holds an instant: of its slots that have ended.
+    fn excess_so_far(&self, now: u64) -> u64 {
+        let year = OveruseRule::of(&self.item).year(now);
+        let Some(all) = self.years.get(&year.index) else { return 0 };
+        let running = self.slots.range(slot_of(now)..).map(|(slot, active)| (*slot, active.value));
+        activity::of_ended_slots(&self.item, &year, all.value, running)
+    }
+}
+
+impl Device {
+    /// As how many instances it counts in a slot. Work that was done before the first grant has that of the first: the
+    /// device's clock was behind.
+    fn seats_in(&self, slot: u32) -> u32 {
+        let then = self.seats.range(..=slot).next_back().or_else(|| self.seats.first_key_value());
+        then.map_or(1, |(_, seats)| *seats)
+    }
+}
