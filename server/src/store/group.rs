@@ -50,8 +50,8 @@ pub(super) trait Engine {
     /// The connection, within the transaction.
     fn sql(&self) -> &dyn Sql;
 
-    /// Begins a transaction for requests that concern these.
-    fn begin(&self, concerned: &Concerned<'_>) -> Result<(), Error>;
+    /// Begins a transaction for requests that concern these, if an engine has to know.
+    fn begin<'a>(&self, concerned: impl FnOnce() -> Concerned<'a>) -> Result<(), Error>;
 
     /// Begins a savepoint, and keeps what was done since the one before, if there was one.
     fn save(&self) -> Result<(), Error>;
@@ -136,6 +136,12 @@ struct ReportTask {
     reply: oneshot::Sender<Result<UsageAnswer, Error>>,
 }
 
+impl ReportTask {
+    fn answer(self, transaction: Result<(), Error>) {
+        let _ = self.reply.send(transaction.and(self.outcome));
+    }
+}
+
 enum Job {
     Report(Box<ReportTask>),
     Other(Box<dyn Request>),
@@ -144,9 +150,7 @@ enum Job {
 impl Job {
     fn answer(self, transaction: Result<(), Error>) {
         match self {
-            Self::Report(task) => {
-                let _ = task.reply.send(transaction.and(task.outcome));
-            }
+            Self::Report(task) => task.answer(transaction),
             Self::Other(request) => request.answer(transaction),
         }
     }
@@ -316,8 +320,11 @@ impl Group {
             concerned.items.extend(named(item_id));
         }
         for Report { report, shown, .. } in self.reports.iter().map(|task| &task.report) {
+            // A licence that is shown names its item.
+            let is_shown = |id: &str| shown.iter().any(|shown| shown.license.license_id == id);
+            let named = report.segments.iter().map(|segment| segment.license_id.as_str());
+            concerned.licenses.extend(named.filter(|id| !is_shown(id)));
             concerned.items.extend(shown.iter().map(|shown| shown.license.item_id.as_str()));
-            concerned.licenses.extend(report.segments.iter().map(|segment| segment.license_id.as_str()));
             concerned.licenses.extend(report.ended.iter().map(|ended| ended.license_id.as_str()));
         }
         concerned
@@ -326,9 +333,12 @@ impl Group {
     fn answer(&mut self, outcome: &Result<(), Error>) {
         // When the transaction failed before it had come to all, those that are left fail with it.
         let others = if outcome.is_ok() { self.others_done } else { self.others.len() };
-        let reports = self.reports.drain(..).map(|task| Job::Report(Box::new(task)));
-        for job in reports.chain(self.others.drain(..others).map(Job::Other)) {
-            job.answer(outcome.clone());
+        for task in self.reports.drain(..) {
+            task.answer(outcome.clone());
+            kill_point("answers: one sent");
+        }
+        for request in self.others.drain(..others) {
+            request.answer(outcome.clone());
             kill_point("answers: one sent");
         }
     }
@@ -400,7 +410,7 @@ fn run_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
 
 fn commit_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
     let begun = Instant::now();
-    engine.begin(&group.concerned())?;
+    engine.begin(|| group.concerned())?;
     kill_point("group: begun");
     group.others_done = 0;
     for request in &mut group.others {

@@ -3,6 +3,7 @@
 //! PostgreSQL refuses to run as root; then its processes run as `nobody`, whose the folder is.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -46,6 +47,22 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A primary. `None` when PostgreSQL is not on this machine. `durable` is whether commits reach the disk.
     pub(crate) fn start(durable: bool) -> Option<Self> {
+        Self::make(&[if durable { "fsync=on" } else { "fsync=off" }], |_| ())
+    }
+
+    /// A primary that offers TLS with this certificate and its key.
+    pub(crate) fn start_with_tls(certificate: &Path, key: &Path) -> Option<Self> {
+        Self::make(&["fsync=off", "ssl=on"], |data| {
+            for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+                let to = data.join(name);
+                std::fs::copy(from, &to).expect("the folder is writable");
+                std::fs::set_permissions(&to, PermissionsExt::from_mode(0o600)).expect("it is ours");
+                give_away(&to);
+            }
+        })
+    }
+
+    fn make(settings: &[&str], prepare: impl FnOnce(&Path)) -> Option<Self> {
         let programs = programs()?;
         let folder = own_folder();
         let data = folder.path().join("data");
@@ -62,7 +79,8 @@ impl Cluster {
             "--no-sync",
         ]);
         succeed(initdb.arg("--pgdata").arg(&data));
-        Some(Self::run(programs, folder, data, &[if durable { "fsync=on" } else { "fsync=off" }]))
+        prepare(&data);
+        Some(Self::run(programs, folder, data, settings))
     }
 
     /// A primary that commits only what its standby has, too; and that standby.
@@ -181,10 +199,15 @@ fn is_root() -> bool {
 /// A folder that is the user's under whom PostgreSQL runs.
 fn own_folder() -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("seatmeter-pg-").tempdir().expect("a folder can be made");
-    if is_root() {
-        std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may do that");
-    }
+    give_away(folder.path());
     folder
+}
+
+/// What root has made is to be that user's.
+fn give_away(path: &Path) {
+    if is_root() {
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("root may do that");
+    }
 }
 
 fn command(programs: &Path, name: &str) -> Command {
@@ -202,7 +225,7 @@ fn succeed(command: &mut Command) -> Output {
     output
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().expect("it is bound").port()
 }

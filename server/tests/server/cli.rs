@@ -32,7 +32,7 @@ pub(crate) fn stdout(data: &Path, arguments: &[&str]) -> String {
 }
 
 /// The sentence of a command that must fail with exit code 1.
-fn failure(data: &Path, arguments: &[&str]) -> String {
+pub(crate) fn failure(data: &Path, arguments: &[&str]) -> String {
     let output = run(data, arguments);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     let errors = String::from_utf8(output.stderr).unwrap();

@@ -14,6 +14,7 @@ use seatmeter_server::http::Web;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::store::{Location, UsageFilter};
 
+use crate::cli::{failure, seatmeterd, stdout};
 use crate::cluster::Cluster;
 use crate::support::*;
 
@@ -52,6 +53,55 @@ fn every_test_of_a_store_passes_on_postgresql() {
         .split_once("test result: ok. ")
         .and_then(|(_, rest)| rest.split(' ').next()?.parse::<u32>().ok());
     assert!(passed.is_some_and(|passed| passed > 30), "{text}");
+}
+
+#[test]
+fn commands_work_on_postgresql_and_say_what_is_not_as_it_must_be() {
+    let cluster = or_skip!(Cluster::start(false));
+    let name = cluster.new_database();
+    let url = cluster.url(&name);
+    let folder = tempfile::tempdir().unwrap();
+    let (data, other) = (folder.path().join("data"), folder.path().join("other"));
+    let on = |arguments: &[&'static str]| [arguments, &["--database"]].concat();
+    let done = |arguments| stdout(&data, &[&on(arguments)[..], &[&url]].concat());
+    let fails = |data, arguments| failure(data, &[&on(arguments)[..], &[&url]].concat());
+    assert!(done(&["init", "--demo"]).contains("made   handshake code DEMO-4-SEATS"));
+    assert!(done(&["handshake", "list"]).contains("DEMO-4-SEATS"));
+    assert_eq!(done(&["usage", "export", "--format", "csv"]).lines().count(), 1, "the heading");
+    assert!(fails(&other, &["handshake", "list"]).contains("has no server key"));
+    assert!(fails(&other, &["init"]).contains("Copy the key files"));
+    assert!(fails(&data, &["backup", "file"]).contains("pg_dump"));
+    let epoch = || cluster.sql(&name, "SELECT epoch FROM epoch");
+    let before = epoch();
+    assert!(done(&["new-epoch"]).contains("has begun"));
+    assert_ne!(epoch(), before);
+    assert!(done(&["audit"]).contains("restore from backup"));
+    cluster.sql(&name, "UPDATE schema_version SET version = 99");
+    assert!(fails(&data, &["handshake", "list"]).contains("Use the newer seatmeterd"));
+    assert!(fails(&data, &["usage", "show"]).contains("Use the newer seatmeterd"));
+}
+
+#[test]
+fn who_asks_for_tls_gets_it_with_a_certificate_that_is_vouched_for_or_nothing() {
+    let certificates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/certificates");
+    let certificate = |name: &str| certificates.join(name);
+    let cluster = or_skip!(Cluster::start_with_tls(&certificate("server.pem"), &certificate("server.key")));
+    let url = |mode: &str| {
+        let url = cluster.url("postgres").replace("127.0.0.1", "localhost");
+        url.replace("sslmode=disable", &format!("sslmode={mode}"))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let init = |name: &str, mode: &str, authority: &str| {
+        let database = url(mode);
+        let mut command = seatmeterd(&folder.path().join(name), &["init", "--database", &database]);
+        let output = command.env("SSL_CERT_FILE", certificate(authority)).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (is_done, errors) = init("trusting", "require", "ca.pem");
+    assert!(is_done, "{errors}");
+    let (is_done, errors) = init("doubting", "require", "server.pem");
+    assert!(!is_done && errors.contains("certificate"), "{errors}");
+    assert!(init("plain", "prefer", "server.pem").0, "who has not asked for it is not held up");
 }
 
 /// A server on this database.

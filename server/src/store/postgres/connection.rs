@@ -2,8 +2,8 @@
 //!
 //! Rows that are wanted together are asked for in one statement: their keys go over as arrays, one for each column.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::HashMap;
 
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
@@ -19,8 +19,9 @@ pub(super) struct PgConnection {
     client: RefCell<Option<Client>>,
     /// Prepared statements by their text.
     statements: RefCell<HashMap<String, Statement>>,
-    /// Items that are locked until the end of the transaction.
-    locked: RefCell<HashSet<String>>,
+    /// Items that are locked, with the savepoint after which that was done.
+    locked: RefCell<HashMap<String, u32>>,
+    savepoint: Cell<u32>,
     met_another: Cell<bool>,
     is_lost: Cell<bool>,
 }
@@ -31,6 +32,7 @@ impl PgConnection {
             client: RefCell::new(client),
             statements: RefCell::default(),
             locked: RefCell::default(),
+            savepoint: Cell::new(0),
             met_another: Cell::new(false),
             is_lost: Cell::new(false),
         }
@@ -53,7 +55,19 @@ impl PgConnection {
     /// Nothing is known of a transaction any more.
     pub(super) fn forget(&self) {
         self.locked.borrow_mut().clear();
+        self.savepoint.set(0);
         self.met_another.set(false);
+    }
+
+    /// Another savepoint begins.
+    pub(super) fn note_savepoint(&self) {
+        self.savepoint.set(self.savepoint.get() + 1);
+    }
+
+    /// Going back to a savepoint gives up the locks that were taken after it.
+    pub(super) fn forget_since_savepoint(&self) {
+        let savepoint = self.savepoint.get();
+        self.locked.borrow_mut().retain(|_, since| *since < savepoint);
     }
 
     /// Whether the transaction has met another one, and would not fail again.
@@ -108,9 +122,12 @@ impl PgConnection {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Client) -> Result<T, postgres::Error>) -> Result<T, Error> {
-        let mut client = self.client.borrow_mut();
-        let client = client.as_mut().ok_or_else(|| Error::Store("PostgreSQL is not connected".to_owned()))?;
-        work(client).map_err(|error| self.failed(&error))
+        work(&mut *self.client()?).map_err(|error| self.failed(&error))
+    }
+
+    fn client(&self) -> Result<RefMut<'_, Client>, Error> {
+        RefMut::filter_map(self.client.borrow_mut(), Option::as_mut)
+            .map_err(|_| Error::Store("PostgreSQL is not connected".to_owned()))
     }
 
     /// Notes what an error means for the transaction and the connection.
@@ -159,8 +176,7 @@ impl Sql for PgConnection {
         each: &mut dyn FnMut(Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let statement = self.prepared(statement)?;
-        let mut client = self.client.borrow_mut();
-        let client = client.as_mut().ok_or_else(|| Error::Store("PostgreSQL is not connected".to_owned()))?;
+        let mut client = self.client()?;
         let rows = client.query_raw(&statement, references(parameters));
         let mut rows = rows.map_err(|error| self.failed(&error))?;
         while let Some(next) = rows.next().map_err(|error| self.failed(&error))? {
@@ -198,14 +214,15 @@ impl Sql for PgConnection {
 
     fn lock_items(&self, item_ids: &[&str]) -> Result<(), Error> {
         let mut wanted: Vec<&str> = item_ids.to_vec();
-        wanted.retain(|item_id| !self.locked.borrow().contains(*item_id));
+        wanted.retain(|item_id| !self.locked.borrow().contains_key(*item_id));
         if wanted.is_empty() {
             return Ok(());
         }
         // In order, so that two servers never wait for each other.
         let lock = "SELECT item_id FROM license_item WHERE item_id = ANY($1) ORDER BY item_id FOR UPDATE";
         self.run(lock, &[&wanted])?;
-        self.locked.borrow_mut().extend(wanted.into_iter().map(str::to_owned));
+        let since = self.savepoint.get();
+        self.locked.borrow_mut().extend(wanted.into_iter().map(|item_id| (item_id.to_owned(), since)));
         Ok(())
     }
 }

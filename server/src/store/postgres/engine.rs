@@ -53,13 +53,13 @@ impl Engine for PgEngine {
         &self.connection
     }
 
-    fn begin(&self, concerned: &Concerned<'_>) -> Result<(), Error> {
+    fn begin<'a>(&self, concerned: impl FnOnce() -> Concerned<'a>) -> Result<(), Error> {
         self.require_connection()?;
         self.connection.forget();
         self.is_saved.set(false);
         self.connection.batch("BEGIN ISOLATION LEVEL READ COMMITTED")?;
-        let Concerned { codes, organizations, licenses, items } = concerned;
-        let found = self.connection.items_of(codes, organizations, licenses)?;
+        let Concerned { codes, organizations, licenses, items } = concerned();
+        let found = self.connection.items_of(&codes, &organizations, &licenses)?;
         let mut all: Vec<&str> = found.iter().map(String::as_str).chain(items.iter().copied()).collect();
         all.sort_unstable();
         all.dedup();
@@ -67,6 +67,7 @@ impl Engine for PgEngine {
     }
 
     fn save(&self) -> Result<(), Error> {
+        self.connection.note_savepoint();
         self.connection.batch(if self.is_saved.replace(true) {
             "RELEASE SAVEPOINT request; SAVEPOINT request"
         } else {
@@ -75,7 +76,9 @@ impl Engine for PgEngine {
     }
 
     fn undo(&self) -> Result<(), Error> {
-        self.connection.batch("ROLLBACK TO SAVEPOINT request")
+        self.connection.batch("ROLLBACK TO SAVEPOINT request")?;
+        self.connection.forget_since_savepoint();
+        Ok(())
     }
 
     fn commit(&self) -> Result<(), Error> {

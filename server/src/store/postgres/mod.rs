@@ -137,8 +137,10 @@ impl Address {
 
     fn connect_again(&self, connection: &PgConnection) -> Result<(), Error> {
         let client = match self.config.get_ssl_mode() {
-            SslMode::Disable => self.config.connect(NoTls),
-            _ => self.config.connect(tls()?),
+            SslMode::Require => self.config.connect(tls()?),
+            // A certificate that nobody vouches for, as a server makes it for itself, must not be in the way of who has not
+            // asked for one.
+            _ => self.config.connect(NoTls),
         };
         let client = client.map_err(|e| {
             let reason =

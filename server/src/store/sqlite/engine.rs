@@ -25,7 +25,7 @@ impl Engine for SqliteEngine {
         &self.connection
     }
 
-    fn begin(&self, _concerned: &Concerned<'_>) -> Result<(), Error> {
+    fn begin<'a>(&self, _concerned: impl FnOnce() -> Concerned<'a>) -> Result<(), Error> {
         self.is_saved.set(false);
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
