@@ -5,15 +5,7 @@ import sys
 import threading
 
 import seatmeter
-
-
-def init() -> None:
-    seatmeter.initialize(
-        handshake_code="DEMO-4-SEATS",
-        seats=4,
-        deployment_type=seatmeter.DeploymentType.SERVER,
-        charge_way=seatmeter.ChargeWay.CONCURRENT_INSTANCE,
-    )
+from demo import init
 
 
 def be_a_child(inherited: seatmeter.Reader) -> None:

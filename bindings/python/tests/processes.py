@@ -4,15 +4,7 @@ import multiprocessing
 import sys
 
 import seatmeter
-
-
-def init() -> None:
-    seatmeter.initialize(
-        handshake_code="DEMO-4-SEATS",
-        seats=4,
-        deployment_type=seatmeter.DeploymentType.SERVER,
-        charge_way=seatmeter.ChargeWay.CONCURRENT_INSTANCE,
-    )
+from demo import init
 
 
 def work(n: int) -> int:

@@ -1,0 +1,95 @@
+//! Durable usage reports and authorisations per second over HTTP, client and server on the same machine; on SQLite, on
+//! PostgreSQL, and beside them what Redis and etcd do that comes nearest.
+//!
+//! `bench_server [seconds per measurement] [clients] [seatmeterd]`; `make bench-server` builds and runs it.
+//!
+//! Each client has one connection that it keeps, and one request in flight. A report is as the library sends it: the
+//! device's local licence, signed, and two counters of a slot that was not reported before. What the server does is
+//! its whole work: it checks the licence, books, makes durable, and signs the answer. A new device with each
+//! authorisation. The peers neither check nor sign anything:
+//!
+//! | peer | a report | an authorisation |
+//! | --- | --- | --- |
+//! | Redis, `appendfsync always` | a Lua script that keeps the maximum of two counters | one that counts the leases that run, and adds one |
+//! | etcd | a put | a lease, and a put under it |
+//!
+//! A peer that is not on the machine is left out, and named.
+//!
+//! `bench_server [seconds] [clients] [seatmeterd] scale` measures in place of that what a report costs on SQLite with a
+//! thousand and with a million known devices, each of which may be the next to report; with one day and with a year of
+//! history; and what five thousand clients that send half a head and wait do to the others.
+
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
+#![allow(clippy::disallowed_methods, reason = "it measures with the system's clock")]
+
+mod load;
+mod ours;
+mod peers;
+mod scale;
+mod wire;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use seatmeter_protocol::slot::SLOT_SECONDS;
+
+use load::Bench;
+
+#[path = "../../tests/cluster/mod.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod cluster;
+
+/// Devices that report in turn.
+const DEVICES: usize = 1_000;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let seconds: f64 = arguments.next().map_or(4.0, |text| text.parse().unwrap());
+    let clients: usize = arguments.next().map_or(64, |text| text.parse().unwrap());
+    let seatmeterd =
+        arguments.next().map_or_else(|| PathBuf::from("target/release/seatmeterd"), PathBuf::from);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bench = Bench { runtime, time: Duration::from_secs_f64(seconds), clients };
+    say(&format!(
+        "{clients} clients, {seconds} s for each measurement; p99 at half of the rate in the last column"
+    ));
+    if arguments.next().as_deref() == Some("scale") {
+        return bench.scale(&seatmeterd);
+    }
+    let sqlite = bench.seatmeter("SQLite", &seatmeterd, None);
+    let cluster = cluster::Cluster::start(true);
+    if let Some(cluster) = &cluster {
+        let postgres =
+            bench.seatmeter("PostgreSQL", &seatmeterd, Some(&cluster.url(&cluster.new_database())));
+        compare("seatmeter on PostgreSQL / on SQLite", postgres, sqlite);
+    } else {
+        say("left out: PostgreSQL, which is not on this machine");
+    }
+    for (name, peer) in [("Redis", bench.redis()), ("etcd", bench.etcd())] {
+        match peer {
+            Some(figures) => compare(&format!("seatmeter on SQLite / {name}"), sqlite, figures),
+            None => say(&format!("left out: {name}, which is not on this machine")),
+        }
+    }
+    say(&format!(
+        "at one report per device and slot: {:.1} million devices on SQLite",
+        sqlite.0 * SLOT_SECONDS as f64 / 1e6
+    ));
+}
+
+/// Reports and authorisations per second.
+type Rates = (f64, f64);
+
+fn compare(what: &str, of: Rates, to: Rates) {
+    say(&format!("{what}: reports {:.2}, authorisations {:.2}", of.0 / to.0, of.1 / to.1));
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn say(line: &str) {
+    // Nobody reads on: the measurement goes on all the same.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,189 @@
+//! The license server, and devices that report to it as the library does.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use seatmeter_protocol::charge_way::DeploymentType;
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::message::*;
+use seatmeter_protocol::signature::{Signed, random_id};
+use seatmeter_protocol::slot::slot_of;
+use tokio::net::TcpStream;
+
+use crate::load::Bench;
+use crate::wire::post;
+use crate::{DEVICES, Rates, now, say};
+
+/// How far back the first slot lies that is reported.
+const SLOTS_BACK: u32 = 60_000;
+
+const CODE: &str = "BENCH";
+
+impl Bench {
+    /// What the server does on this database.
+    pub(crate) fn seatmeter(&self, name: &str, seatmeterd: &Path, database: Option<&str>) -> Rates {
+        let server = Server::start(seatmeterd, database);
+        let devices: Arc<Vec<Device>> = self.runtime.block_on(async {
+            let mut connection = TcpStream::connect(server.address).await.unwrap();
+            let mut devices = Vec::new();
+            for _ in 0..DEVICES {
+                devices.push(Device::authorized(&mut connection).await);
+            }
+            Arc::new(devices)
+        });
+        let (address, turn) = (server.address, Arc::new(AtomicU64::new(0)));
+        let first_slot = slot_of(now()) - SLOTS_BACK;
+        let connections = self.connections(address);
+        let reports = self.measure(&format!("reports, {name}"), {
+            let connections = connections.clone();
+            move |client| {
+                let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
+                async move {
+                    let turn = turn.fetch_add(1, Ordering::Relaxed);
+                    let device = &devices[turn as usize % DEVICES];
+                    let body = device.report(first_slot + u32::try_from(turn / DEVICES as u64).unwrap());
+                    let mut connection = connections[client].lock().await;
+                    let answer: UsageAnswer = post(&mut connection, USAGE_PATH, &body).await;
+                    assert_eq!((answer.recorded.len(), answer.refused.len()), (1, 0));
+                }
+            }
+        });
+        let authorisations = self.measure(&format!("authorisations, {name}"), move |client| {
+            let connections = connections.clone();
+            async move {
+                let body = serde_json::to_vec(&authorization(&random_id().unwrap())).unwrap();
+                let mut connection = connections[client].lock().await;
+                let _: AuthorizationAnswer = post(&mut connection, AUTHORIZATIONS_PATH, &body).await;
+            }
+        });
+        server.tell_memory(name);
+        (reports, authorisations)
+    }
+}
+
+/// A device that may work.
+struct Device {
+    uuid: String,
+    segment_id: String,
+    license_id: String,
+    local_license: Signed,
+}
+
+impl Device {
+    async fn authorized(connection: &mut TcpStream) -> Self {
+        let uuid = random_id().unwrap();
+        let body = serde_json::to_vec(&authorization(&uuid)).unwrap();
+        let answer: AuthorizationAnswer = post(connection, AUTHORIZATIONS_PATH, &body).await;
+        let license: LocalLicense = serde_json::from_str(&answer.local_license.payload).unwrap();
+        let (segment_id, license_id) = (random_id().unwrap(), license.license_id);
+        Self { uuid, segment_id, license_id, local_license: answer.local_license }
+    }
+
+    fn report(&self, slot: u32) -> Vec<u8> {
+        let total = |kind, what| UsageTotal { slot, kind, what, total: 7 };
+        let segment = SegmentReport {
+            segment_id: self.segment_id.clone(),
+            license_id: self.license_id.clone(),
+            local_license: Some(self.local_license.clone()),
+            totals: vec![total(UsageKind::Scan, 0x0400_0000), total(UsageKind::Image, 0)],
+        };
+        let report = UsageReport {
+            protocol: 1,
+            device: facts(&self.uuid),
+            segments: vec![segment],
+            ended: Vec::new(),
+        };
+        serde_json::to_vec(&report).unwrap()
+    }
+}
+
+pub(crate) fn facts(uuid: &str) -> DeviceFacts {
+    DeviceFacts { uuid: uuid.into(), friendly_name: "till 7".into(), library_version: "0.1.0".into() }
+}
+
+fn authorization(uuid: &str) -> AuthorizationRequest {
+    AuthorizationRequest {
+        protocol: 1,
+        handshake_code: CODE.into(),
+        organization_id: String::new(),
+        session_password: String::new(),
+        device: facts(uuid),
+        deployment_type: DeploymentType::Server,
+        charge_way: None,
+        products: 1,
+        seats: 1,
+        buffer_days: 7,
+        modules: Vec::new(),
+        product_version: None,
+        product_edition: None,
+        validation: ValidationFacts::default(),
+        held_license: None,
+        scope: String::new(),
+        needed: 0,
+    }
+}
+
+/// `seatmeterd serve` in a folder of its own.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(seatmeterd: &Path, database: Option<&str>) -> Self {
+        Self::start_with(seatmeterd, database, |_| ())
+    }
+
+    /// With something done to the embedded database before.
+    pub(crate) fn start_with(seatmeterd: &Path, database: Option<&str>, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        let command = |name: &str| {
+            let mut command = Command::new(seatmeterd);
+            command.arg(name).arg("--data").arg(folder.path().join("data"));
+            command.args(database.iter().flat_map(|url| ["--database", url]));
+            command
+        };
+        let init = command("init")
+            .args(["--demo", "--demo-quota", "65535", "--handshake-code", CODE])
+            .output()
+            .unwrap();
+        assert!(init.status.success(), "{init:?}");
+        prepare(&folder.path().join("data/seatmeter.db"));
+        let no_limit = ["--rate-per-source", "10000000", "--rate-per-code", "10000000", "--log", "error"];
+        let mut process = command("serve")
+            .args(["--listen", "127.0.0.1:0"])
+            .args(no_limit)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let address = lines
+            .find_map(|line| line.unwrap().split_once("http://").map(|(_, address)| address.parse().unwrap()))
+            .unwrap();
+        Self { process, address, _folder: folder }
+    }
+
+    /// Tells how much memory it takes.
+    pub(crate) fn tell_memory(&self, name: &str) {
+        let (now, most) = (self.status("VmRSS:"), self.status("VmHWM:"));
+        say(&format!("{:<34} {now:>8} MiB resident, {most} MiB at most", format!("memory, {name}")));
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1_024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,49 @@
+//! Requests, written out by hand: a client library would be measured, too.
+
+use seatmeter_protocol::message::NONCE_HEADER;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Posts JSON on a connection that is kept, and reads the answer.
+pub(crate) async fn post<T: serde::de::DeserializeOwned>(
+    connection: &mut TcpStream,
+    path: &str,
+    body: &[u8],
+) -> T {
+    let mut request = format!(
+        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{NONCE_HEADER}: {}\r\n\
+         content-length: {}\r\n\r\n",
+        "0123456789abcdef0123456789abcdef",
+        body.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(body);
+    connection.write_all(&request).await.unwrap();
+    let mut bytes = Vec::with_capacity(4_096);
+    let (head, length) = loop {
+        assert!(connection.read_buf(&mut bytes).await.unwrap() > 0, "the server has hung up");
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = std::str::from_utf8(&bytes[..end]).unwrap().to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            break (end + 4, length.trim().parse::<usize>().unwrap());
+        }
+    };
+    while bytes.len() < head + length {
+        assert!(connection.read_buf(&mut bytes).await.unwrap() > 0, "the server has hung up");
+    }
+    let body = &bytes[head..];
+    assert!(bytes.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&bytes));
+    serde_json::from_slice(body).unwrap()
+}
+
+/// Sends a command to Redis that answers with 1.
+pub(crate) async fn redis_command(connection: &mut TcpStream, words: &[&str]) {
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 64];
+    let length = connection.read(&mut answer).await.unwrap();
+    assert_eq!(&answer[..length], b":1\r\n");
+}
