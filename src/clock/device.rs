@@ -120,6 +120,12 @@ impl DeviceClock {
         }
     }
 
+    /// What the server said by which this clock goes (Unix milliseconds), heard by this process or by one whose word
+    /// it took over; 0 when none was heard.
+    pub fn heard_ms(&self) -> u64 {
+        unsigned(self.heard_ms.load(Ordering::Relaxed))
+    }
+
     /// Takes notice that it is at least this time (Unix seconds): a server has signed something then.
     pub fn is_at_least(&self, seconds: u64) {
         if !self.is_set.load(Ordering::Relaxed) {
@@ -165,8 +171,9 @@ impl Clock for DeviceClock {
         let server = signed(server_seconds.saturating_mul(1000));
         let ahead = signed(self.unix_ms()) - server;
         let error = signed(self.system.wall_ms()) - server;
-        self.is_set.store(true, Ordering::Relaxed);
-        if ahead.abs() > AGREE_MS {
+        let was_set = self.is_set.swap(true, Ordering::Relaxed);
+        let differs = ahead.abs() > AGREE_MS;
+        if differs {
             say(
                 Level::Warning,
                 format_args!(
@@ -179,6 +186,10 @@ impl Clock for DeviceClock {
         }
         self.error_ms.store(if error > AGREE_MS { error } else { 0 }, Ordering::Relaxed);
         self.heard_ms.store(server, Ordering::Relaxed);
+        if differs || !was_set {
+            // At once: a program that begins before this one's next round goes by the server's time, too.
+            self.keep();
+        }
     }
 }
 

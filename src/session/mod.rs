@@ -157,8 +157,6 @@ impl Session {
         }
         let deadline = Deadline::after(self.world.clock, bound);
         let outcome = self.renew(deadline, has_enough);
-        // At once: a program that begins before the first round of this one's keeper goes by the server's time, too.
-        self.world.clock.keep();
         if outcome.as_ref().is_err_and(|e| e.code != ErrorCode::FAILED_TO_REACH_SERVER) {
             // Whatever the server thinks of going on, what was counted so far is its. If that fails, too, then the
             // refusal is what the caller has to hear of.

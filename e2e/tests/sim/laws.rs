@@ -197,18 +197,17 @@ fn acknowledged_was_billed(world: &World) -> Check {
     Ok(())
 }
 
-/// What a device takes the time to be never goes back, unless a server says so.
+/// What a program takes the time to be never goes back, unless a server has said so: to it, or to another program of
+/// its machine whose word it takes over.
 fn time_never_goes_back(world: &mut World) -> Check {
-    let contacts = world.net.lock().contacts;
     for (number, machine) in world.machines.iter_mut().enumerate() {
         for program in &mut machine.programs {
-            let now = program.clock.unix_ms();
-            // Each of the machine's programs takes over what any of them has heard.
-            if now < program.last_ms && program.contacts_before == contacts[number] {
+            let (now, heard) = (program.clock.unix_ms(), program.clock.heard_ms());
+            if now < program.last_ms && heard == program.heard_ms {
                 let back = program.last_ms - now;
                 return Err(format!("the time of machine {number} goes back by {back} ms"));
             }
-            program.last_ms = now;
+            (program.last_ms, program.heard_ms) = (now, heard);
         }
     }
     Ok(())
@@ -277,6 +276,8 @@ pub(crate) fn may_refuse_work(world: &World, m: usize, grant: &Grant, at: u64, c
         ErrorCode::LICENSE_SYNC_FAILED => at >= grant.local.valid_until,
         ErrorCode::EXPIRED => at >= grant.item.grace_ends_at(),
         ErrorCode::USED_UP if grant.item.strict || world.was_used_up => true,
+        // Or in this very step, by what it has reported itself.
+        ErrorCode::USED_UP if net.server.model.has_used_up(&Books::of(&net.server.store)) => true,
         other => net.refusals[m].contains(&other),
     };
     if is_explained {
@@ -325,7 +326,7 @@ fn may_go_on(world: &World, m: usize) -> Check {
         };
         let Some(code) = stands.or(trouble) else { continue };
         // By the slot: it was judged when it was given, and may be otherwise in the next one.
-        if code == ErrorCode::QUOTA_EXCEEDED {
+        if [stands, trouble].contains(&Some(ErrorCode::QUOTA_EXCEEDED)) {
             continue;
         }
         let net = world.net.lock();

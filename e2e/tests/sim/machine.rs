@@ -50,8 +50,8 @@ pub(crate) struct Program {
     pub(crate) clock: &'static DeviceClock,
     /// What it took the time to be when it was last looked at, milliseconds.
     pub(crate) last_ms: u64,
-    /// Contacts of the machine before it started.
-    pub(crate) contacts_before: u64,
+    /// What server's word it went by then.
+    pub(crate) heard_ms: u64,
 }
 
 impl Program {
@@ -106,21 +106,21 @@ impl Machine {
     }
 
     /// Starts a program, and gives what initialising it comes to.
-    pub(crate) fn start(&mut self, contacts_before: u64) -> Result<()> {
+    pub(crate) fn start(&mut self) -> Result<()> {
         self.clock.is_in_use.store(true, std::sync::atomic::Ordering::Relaxed);
         let state = StateDirectory::open(self.folder.clone())?;
         let clock: &'static DeviceClock =
             Box::leak(Box::new(DeviceClock::open(&state, self.clock, format!("boot {}", self.boots))));
         let world = World { clock, transport: self.wire, wake: || {} };
         let session = Session::open(self.parameters.clone(), state, world)?;
-        let last_ms = clock.unix_ms();
+        let (last_ms, heard_ms) = (clock.unix_ms(), clock.heard_ms());
         self.programs.push(Program {
             mine: SlotEntries::default(),
             seats: Vec::new(),
             session,
             clock,
             last_ms,
-            contacts_before,
+            heard_ms,
         });
         let program = self.programs.last().expect("it was just put in");
         program.session.initialize(self.parameters.clone(), FIRST_CONTACT_BOUND)

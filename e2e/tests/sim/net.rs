@@ -54,8 +54,6 @@ pub(crate) struct Net {
     delayed: Vec<Letter>,
     answers: Vec<(usize, &'static str, RawAnswer)>,
     pub(crate) heard: Heard,
-    /// How often each machine has had an answer.
-    pub(crate) contacts: [u64; MACHINES],
     /// Codes with which machines were ever refused.
     pub(crate) refusals: [BTreeSet<ErrorCode>; MACHINES],
     /// Whether the server has done anything since this was last taken back.
@@ -110,7 +108,6 @@ impl Net {
             delayed: Vec::new(),
             answers: Vec::new(),
             heard: Heard::default(),
-            contacts: [0; MACHINES],
             refusals: Default::default(),
             is_touched: true,
             violation: None,
@@ -244,7 +241,6 @@ impl Net {
         }
         self.answers.push((letter.machine, letter.path, answer.clone()));
         self.heard.answers += 1;
-        self.contacts[letter_machine] += 1;
         if answer.status != 200 {
             let problem: Problem = serde_json::from_slice(&answer.body).expect("refusals are problems");
             self.heard.refusals.push(problem.code);

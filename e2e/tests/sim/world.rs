@@ -254,8 +254,7 @@ impl World {
         if running == PROGRAMS_MAX {
             return self.keep(m, 0).map(|_| ());
         }
-        let contacts = self.net.lock().contacts[m];
-        let outcome = self.act(m, running, |machine| machine.start(contacts))?;
+        let outcome = self.act(m, running, Machine::start)?;
         self.require_cause(&outcome)
     }
 
