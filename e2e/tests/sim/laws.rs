@@ -203,7 +203,9 @@ fn time_never_goes_back(world: &mut World) -> Check {
     for (number, machine) in world.machines.iter_mut().enumerate() {
         for program in &mut machine.programs {
             let (now, heard) = (program.clock.unix_ms(), program.clock.heard_ms());
-            if now < program.last_ms && heard == program.heard_ms {
+            // It may have said the same second twice, and it is that now.
+            let is_said = heard != program.heard_ms || (heard..heard + 1000).contains(&now);
+            if now < program.last_ms && !is_said {
                 let back = program.last_ms - now;
                 return Err(format!("the time of machine {number} goes back by {back} ms"));
             }
