@@ -138,6 +138,24 @@ impl<T> RwLock<T> {
     }
 }
 
+/// One at a time, where two at once are a mistake: taking it is one locked operation, and giving it back none, where
+/// [`Mutex`] has one of each. Who finds it taken sleeps a little, and looks again.
+pub type BriefMutex<T> = spin::mutex::SpinMutex<T, Nap>;
+
+/// How one who finds a [`BriefMutex`] taken lets the time pass. Asleep: one who only let others go first could keep
+/// the holder from the processor for ever, if it is of a higher real-time priority.
+#[derive(Debug)]
+pub struct Nap;
+
+impl spin::RelaxStrategy for Nap {
+    fn relax() {
+        thread::sleep(NAP);
+    }
+}
+
+/// Many times longer than a count takes.
+const NAP: Duration = Duration::from_micros(50);
+
 /// How often one who must not stand in the way of readers looks whether they are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
@@ -156,6 +174,24 @@ mod tests {
         *mutex.lock() += *lock.read();
         assert!(lock.try_write_for(Duration::ZERO).is_some());
         assert_eq!(mutex.into_inner(), 2);
+    }
+
+    #[test]
+    fn two_at_a_brief_lock_come_one_after_the_other() {
+        let counted = BriefMutex::new((0, 0));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let mut counted = counted.lock();
+                        counted.0 += 1;
+                        std::hint::black_box(&mut counted);
+                        counted.1 += 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(counted.into_inner(), (20_000, 20_000));
     }
 
     #[test]

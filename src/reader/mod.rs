@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::licensed::Licensed;
+use crate::locks::BriefMutex;
+#[cfg(feature = "decode")]
 use crate::locks::Mutex;
 use crate::runtime::{Runtime, runtime};
 use crate::seats::Seat;
@@ -28,7 +30,7 @@ use crate::usage::Barcode;
 /// | this process's | none | licensed otherwise |
 /// | another process's | any | inherited by fork: counts as none, and is never given back here |
 pub struct Reader {
-    use_of: Mutex<Use>,
+    use_of: BriefMutex<Use>,
     forget: ForgetTime,
     /// Counted by the instance pool of the DBR API.
     is_instance: bool,
@@ -105,7 +107,7 @@ impl Reader {
     /// A reader that holds nothing: it takes a seat when it is used.
     pub fn vacant() -> Self {
         Self {
-            use_of: Mutex::new(Use { hold: None, tally: None }),
+            use_of: BriefMutex::new(Use { hold: None, tally: None }),
             forget: ForgetTime::default(),
             is_instance: false,
             #[cfg(feature = "decode")]
