@@ -215,9 +215,11 @@ impl Program {
 
 fuzz_target!(|bytes: &[u8]| {
     let url = server();
-    let mut program = Program { readers: [ptr::null_mut(); READERS], is_licensed: false, talks: 3 };
-    program.license(url, DEMO, 4);
     let mut input = Input(bytes);
+    // A talk with the server takes a hundred times as long as all other calls of an input: so few inputs have any.
+    let talks = if input.byte() >= 248 { 3 } else { 0 };
+    let mut program = Program { readers: [ptr::null_mut(); READERS], is_licensed: false, talks };
+    program.license(url, DEMO, 4);
     while !input.0.is_empty() {
         program.obey(&mut input, url);
     }

@@ -247,7 +247,7 @@ mod tests {
         let mut model: HashMap<u64, u64> = HashMap::new();
         let mut random = 88_172_645_463_325_252_u64;
         let mut now_ms = 0;
-        for _ in 0..200_000 {
+        for _ in 0..if cfg!(miri) { 2_000 } else { 200_000 } {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
@@ -262,6 +262,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "hours")]
     fn memory_is_small_at_first_and_bounded_under_a_flood() {
         let mut repeats = Repeats::new().unwrap();
         assert!(repeats.memory_bytes() < 512);
@@ -275,6 +276,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "hours")]
     fn forty_thousand_codes_within_the_forget_time_are_each_counted_once() {
         let mut repeats = Repeats::new().unwrap();
         let counted = (0..80_000).filter(|n| repeats.counts(spread(n % 40_000), 0, 3000)).count();

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
@@ -17,6 +18,9 @@ const BATCH: &str = "SEATMETER_SIM_BATCH";
 
 /// Worlds of one process. Each leaves some mapped pages behind; the kernel lets a process have 65 530.
 pub(crate) const WORLDS_MAX: u64 = 50;
+
+/// How often each run tells how far it is.
+const TELLS_EVERY: Duration = Duration::from_secs(300);
 
 /// Between two seeds of one run, and two runs.
 const SEEDS_OF_A_RUN: u64 = 1 << 32;
@@ -136,20 +140,28 @@ fn concerns(bug: &str, item: &LicenseItem) -> bool {
     }
 }
 
-/// Runs worlds for so long, on so many cores.
+/// Runs worlds for so long, on so many cores; a violation ends them all. Of a long run it tells now and then how far it is.
 pub(crate) fn worlds_for(time: Duration, first: u64, cores: u64) -> Result<Lived, String> {
     let begun = Instant::now();
+    let is_over = AtomicBool::new(false);
     let run_of = |core: u64| {
-        let (mut lived, mut seed) = (Lived::default(), first + core * SEEDS_OF_A_RUN);
-        while begun.elapsed() < time {
+        let (mut lived, mut seed, mut told_at) = (Lived::default(), first + core * SEEDS_OF_A_RUN, begun);
+        while begun.elapsed() < time && !is_over.load(Ordering::Relaxed) {
             match in_a_child(Batch { first: seed, worlds: WORLDS_MAX, bug: None }) {
                 Found::Nothing(more) => {
                     lived.worlds += more.worlds;
                     lived.device_days += more.device_days;
                 }
-                Found::Violation(told) => return Err(told),
+                Found::Violation(told) => {
+                    is_over.store(true, Ordering::Relaxed);
+                    return Err(told);
+                }
             }
             seed += WORLDS_MAX;
+            if told_at.elapsed() >= TELLS_EVERY {
+                told_at = Instant::now();
+                println!("{} worlds up to seed {seed}, {:.0} device-days", lived.worlds, lived.device_days);
+            }
         }
         Ok(lived)
     };

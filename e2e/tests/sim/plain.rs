@@ -264,7 +264,9 @@ impl Plain {
             return;
         };
         let uuid = &held.device_uuid;
-        let holder = holder.map(str::to_owned).or(known.map(|known| known.holder.clone()));
+        let latest =
+            self.licenses.values().filter(|license| license.device == *uuid).max_by_key(|one| one.serial);
+        let holder = holder.map(str::to_owned).or(known.or(latest).map(|known| known.holder.clone()));
         let holder = holder.unwrap_or_else(|| uuid.clone());
         let newest = self.devices.entry(uuid.clone()).or_default();
         *newest = held.serial.max(*newest);
@@ -297,10 +299,10 @@ impl Plain {
         if holder == uuid {
             return;
         }
-        let Some((_, nameless)) = self.holders.remove(uuid) else { return };
         let licenses = self.licenses.values_mut();
         let nameless_ones = licenses.filter(|license| license.device == *uuid && license.holder == *uuid);
         nameless_ones.for_each(|license| holder.clone_into(&mut license.holder));
+        let Some((_, nameless)) = self.holders.remove(uuid) else { return };
         if self.holders.get(holder).is_none_or(|(_, own)| own.until < nameless.until) {
             self.holders.insert(holder.to_owned(), (uuid.clone(), nameless));
         }

@@ -65,8 +65,8 @@ pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts)
     remember_as(sql, held, device, None)
 }
 
-/// `holder` is the name under which the device holds seats, if that is known now. Else it is the one of before, or the
-/// bare UUID.
+/// `holder` is the name under which the device holds seats, if that is known now. Else it is the one of before, under this
+/// licence or its latest one, or the bare UUID.
 fn remember_as(
     sql: &dyn Sql,
     held: &LocalLicense,
@@ -84,8 +84,11 @@ fn remember_as(
     {
         return Ok(());
     }
-    let before = known.as_ref().map(|(_, holder)| holder.as_str()).filter(|holder| !holder.is_empty());
-    let holder = holder.or(before).unwrap_or(&held.device_uuid);
+    let before = match known.map(|(_, holder)| holder).filter(|holder| !holder.is_empty()) {
+        None if holder.is_none() => name_of(sql, &held.item_id, &held.device_uuid)?,
+        before => before,
+    };
+    let holder = holder.or(before.as_deref()).unwrap_or(&held.device_uuid);
     sql.execute(
         "INSERT INTO device (item_id, device_uuid, friendly_name, library_version, newest_serial,
                              first_seen_at, last_seen_at)
@@ -124,6 +127,16 @@ fn remember_as(
     hold_again(sql, held, holder)
 }
 
+/// Under which name the device holds seats by the latest licence of which that is known.
+fn name_of(sql: &dyn Sql, item_id: &str, device_uuid: &str) -> Result<Option<String>, Error> {
+    let row = sql.row(
+        "SELECT holder FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND holder <> ''
+         ORDER BY serial DESC LIMIT 1",
+        values![item_id, device_uuid],
+    )?;
+    row.map(|mut row| row.take(0)).transpose()
+}
+
 /// A report has no origin of a website: what was remembered by one is held under the bare UUID, until the device says
 /// under which name it holds seats.
 fn take_name(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Error> {
@@ -131,12 +144,12 @@ fn take_name(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Err
     if holder == uuid {
         return Ok(());
     }
-    let Some(nameless) = holders::own(sql, item_id, uuid)? else { return Ok(()) };
-    holders::release_holder(sql, item_id, uuid)?;
     sql.execute(
         "UPDATE local_license SET holder = ?3 WHERE item_id = ?1 AND device_uuid = ?2 AND holder = ?2",
         values![item_id, uuid, holder],
     )?;
+    let Some(nameless) = holders::own(sql, item_id, uuid)? else { return Ok(()) };
+    holders::release_holder(sql, item_id, uuid)?;
     if holders::own(sql, item_id, holder)?.is_none_or(|own| own.until < nameless.until) {
         holders::hold(sql, item_id, holder, uuid, nameless)?;
     }
