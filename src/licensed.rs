@@ -34,6 +34,8 @@ pub struct Licensed {
     stopped: Mutex<Option<Error>>,
     /// Set when the grant was found to be no longer good, so that the hot path need not ask the clock.
     ended: AtomicBool,
+    /// How often it was closed: what was taken before holds nothing any more.
+    closings: AtomicU32,
     /// Modules whose pages are used up, a bit for each.
     used_up_modules: AtomicU32,
     /// Under a strict item: what may be counted.
@@ -88,6 +90,7 @@ impl Licensed {
             slots: SlotClock::default(),
             stopped: Mutex::default(),
             ended: AtomicBool::new(false),
+            closings: AtomicU32::new(0),
             used_up_modules: AtomicU32::new(0),
             allowance,
             needed: AtomicU64::new(0),
@@ -259,7 +262,13 @@ impl Licensed {
         self.pool.as_ref().map(SeatPool::holders).unwrap_or_default()
     }
 
-    /// Gives a seat back.
+    /// How often it was closed.
+    #[inline(always)]
+    pub fn closings(&self) -> u32 {
+        self.closings.load(Ordering::Acquire)
+    }
+
+    /// Gives a seat back. One that was taken before this was closed is gone already.
     #[inline(always)]
     pub fn give_seat(&self, seat: Seat) {
         if let Some(pool) = &self.pool
@@ -357,6 +366,7 @@ impl Licensed {
 
     /// Gives up seats and segments, for the end of a session.
     pub fn close(&self) {
+        self.closings.fetch_add(1, Ordering::Release);
         self.counter.close();
         *self.entries.lock() = SlotEntries::default();
         if let Some(pool) = &self.pool {

@@ -48,6 +48,13 @@ fn seats_are_taken_and_given_back() {
 }
 
 #[test]
+fn readers_that_outlive_a_shutdown_hold_no_seat() {
+    let server = Server::with_demo_license();
+    runs_twice("tests/c/after_shutdown.c", server.url(), &[]);
+    assert_eq!(server.recorded("scan"), 2 * 3);
+}
+
+#[test]
 fn the_status_tells_how_things_stand_and_a_sync_makes_it_so() {
     let server = Server::with_demo_license();
     runs_twice("tests/c/status.c", server.url(), &[std::path::Path::new(server.url())]);

@@ -71,6 +71,8 @@ impl<'a> Input<'a> {
 
 struct Program {
     readers: [*mut SM_Reader; READERS],
+    /// Which of them hold a seat: of those that outlived a shutdown the ones that have taken another since.
+    seated: [bool; READERS],
     is_licensed: bool,
     /// Calls that may wait for the server, so that an input stays short.
     talks: u32,
@@ -78,7 +80,7 @@ struct Program {
 
 impl Program {
     fn held(&self) -> usize {
-        self.readers.iter().filter(|reader| !reader.is_null()).count()
+        self.seated.iter().filter(|is_seated| **is_seated).count()
     }
 
     fn license(&mut self, url: &str, code: &CStr, seats: c_int) {
@@ -115,16 +117,19 @@ impl Program {
                         SM_CreateReader(out, detail.as_mut_ptr(), length)
                     };
                     assert_eq!(code == 0, !self.readers[place].is_null());
-                    assert!(!self.is_licensed || (code == 0) == (self.held() <= SEATS) || code == -20008);
-                    assert!(self.held() <= SEATS, "more readers than seats");
+                    self.seated[place] = code == 0;
+                    assert!(!self.is_licensed || code == 0 || code == -20008);
                 }
                 3 | 4 => {
                     let reader = std::mem::replace(&mut self.readers[place], ptr::null_mut());
+                    self.seated[place] = false;
                     SM_DestroyReader((!reader.is_null()).then(|| Box::from_raw(reader)));
                 }
                 5 | 6 => self.count(what == 5, place, input),
                 7 => {
-                    let _ = SM_CountScans(self.readers[place].as_ref(), c_int::from(input.byte()), 1 << (length % 40));
+                    let (reader, format) = (self.readers[place].as_ref(), c_int::from(input.byte()));
+                    let code = SM_CountScans(reader, format, 1 << (length % 40));
+                    self.seated[place] |= code == 0;
                 }
                 8 => {
                     let _ = SM_CountPages(c_int::from(input.byte() % 8) - 1, 1 << (length % 40));
@@ -163,12 +168,14 @@ impl Program {
                         _ => {
                             let _ = SM_Shutdown(200);
                             self.is_licensed = false;
+                            self.seated = [false; READERS];
                         }
                     }
                 }
                 _ => {}
             }
         }
+        assert!(self.held() <= SEATS, "more readers work than there are seats");
         assert!(length == 0 || what > 2 || detail[0] == 1 || detail.contains(&0));
     }
 
@@ -190,6 +197,7 @@ impl Program {
             let call = if is_image { SM_CountImage } else { SM_CountFrame };
             call(reader, raw.as_ptr(), raw.len(), Some(&mut counted))
         };
+        self.seated[place] |= code == 0;
         let different = contents.iter().collect::<std::collections::BTreeSet<_>>().len();
         assert!(counted <= different);
         assert!(code != 0 || !is_image || counted == different);
@@ -218,7 +226,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
     // A talk with the server takes a hundred times as long as all other calls of an input: so few inputs have any.
     let talks = if input.byte() >= 248 { 3 } else { 0 };
-    let mut program = Program { readers: [ptr::null_mut(); READERS], is_licensed: false, talks };
+    let mut program = Program { readers: [ptr::null_mut(); READERS], seated: [false; READERS], is_licensed: false, talks };
     program.license(url, DEMO, 4);
     while !input.0.is_empty() {
         program.obey(&mut input, url);

@@ -339,7 +339,8 @@ unsafe fn path_setting_from_c(name: &str, path: *const c_char) -> Result<PathBuf
 /// thread.
 ///
 /// What cannot be reported in time is kept on this device and reported by the next program that initialises
-/// here. Readers that still exist may be destroyed afterwards. InitLicenseFromDLS may be called again.
+/// here. Readers that still exist hold no seat from then on, and may be destroyed; after InitLicenseFromDLS was called
+/// again, one that is used takes a seat anew.
 ///
 /// Threads: any; one at a time. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range
 /// counts as the nearest). Returns 0; -20200 or -20003 when something is left to report.

@@ -28,6 +28,7 @@ use crate::usage::Barcode;
 /// | none | – | made without a licence or seat; the next use tries again |
 /// | this process's | some | licensed by seats |
 /// | this process's | none | licensed otherwise |
+/// | this process's, from before a shutdown | any | counts as none: its seat went back then |
 /// | another process's | any | inherited by fork: counts as none, and is never given back here |
 pub struct Reader {
     use_of: BriefMutex<Use>,
@@ -55,6 +56,8 @@ pub struct Hold {
     runtime: &'static Runtime,
     licensed: &'static Licensed,
     seat: Option<Seat>,
+    /// How often the licence had been closed when this was taken.
+    closings: u32,
 }
 
 impl Hold {
@@ -75,7 +78,8 @@ impl Hold {
     fn take_at_once() -> Option<Self> {
         let runtime = runtime();
         let licensed = runtime.licensed_at_once()?;
-        Some(Self { runtime, licensed, seat: licensed.take_seat_at_once()? })
+        let closings = licensed.closings();
+        Some(Self { runtime, licensed, seat: licensed.take_seat_at_once()?, closings })
     }
 
     #[cold]
@@ -94,12 +98,28 @@ impl Hold {
     fn by(take: impl FnOnce(&Licensed) -> Result<Option<Seat>>) -> Result<Self> {
         let runtime = runtime();
         let licensed = runtime.licensed()?;
-        Ok(Self { runtime, licensed, seat: take(licensed)? })
+        let closings = licensed.closings();
+        Ok(Self { runtime, licensed, seat: take(licensed)?, closings })
     }
 
     #[inline(always)]
     fn is_of_this_process(&self) -> bool {
         std::ptr::eq(self.runtime, runtime())
+    }
+
+    #[inline(always)]
+    fn is_good(&self) -> bool {
+        self.is_of_this_process() && self.licensed.closings() == self.closings
+    }
+
+    /// Gives the seat back, if there is one that is this process's.
+    #[inline(always)]
+    fn give_seat(self) {
+        if let Some(seat) = self.seat
+            && self.is_of_this_process()
+        {
+            self.licensed.give_seat(seat);
+        }
     }
 }
 
@@ -150,13 +170,9 @@ impl Reader {
 
     #[inline(always)]
     fn give_back(&mut self) {
-        if let Some(hold) = self.use_of.get_mut().hold.take()
-            && hold.is_of_this_process()
-        {
-            if let Some(seat) = hold.seat {
-                hold.licensed.give_seat(seat);
-            }
-            if self.is_instance {
+        if let Some(hold) = self.use_of.get_mut().hold.take() {
+            hold.give_seat();
+            if self.is_instance && hold.is_of_this_process() {
                 hold.runtime.instances().end();
             }
         }
@@ -233,14 +249,21 @@ impl Use {
     #[inline(always)]
     fn licensed(&mut self) -> Result<&'static Licensed> {
         match self.hold {
-            Some(held) if held.is_of_this_process() => Ok(held.licensed),
-            _ => {
-                let taken = Hold::take()?;
-                // What the tally knows are entries of another licence, or of the parent.
-                *self = Self { hold: Some(taken), tally: None };
-                Ok(taken.licensed)
-            }
+            Some(held) if held.is_good() => Ok(held.licensed),
+            _ => self.take_anew(),
         }
+    }
+
+    #[cold]
+    fn take_anew(&mut self) -> Result<&'static Licensed> {
+        let taken = Hold::take()?;
+        // What the tally knows are entries of another licence, of segments that are closed, or of the parent.
+        let before = std::mem::replace(self, Self { hold: Some(taken), tally: None });
+        if let Some(hold) = before.hold {
+            // Gone already, unless the licence was closed while it was taken.
+            hold.give_seat();
+        }
+        Ok(taken.licensed)
     }
 
     #[inline(always)]
