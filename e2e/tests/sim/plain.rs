@@ -317,10 +317,12 @@ impl Plain {
     ) -> String {
         let (uuid, now) = (&request.device.uuid, request.claim.now);
         self.devices.insert(uuid.clone(), grant.serial);
+        let has_instances = item.charge_way == ChargeWay::ConcurrentInstance;
         let renewed = self
             .licenses
             .iter()
-            .filter(|(_, license)| license.device == *uuid && license.seats_asked == request.claim.seats);
+            .filter(|(_, license)| license.device == *uuid)
+            .filter(|(_, license)| !has_instances || license.seats_asked == request.claim.seats);
         let renewed = renewed.max_by_key(|(_, license)| license.serial).map(|(id, _)| id.clone());
         let id = renewed.unwrap_or_else(|| request.license_id.clone());
         let license = License {

@@ -1,5 +1,6 @@
 //! One authorisation: read what the rules need, let them decide, write the grant.
 
+use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::Meter;
 use seatmeter_protocol::signature::{PublicKey, Signed};
@@ -181,7 +182,7 @@ fn remember(
                                     THEN device.last_seen_at ELSE excluded.last_seen_at END",
         values![item_id, &device.uuid, &device.friendly_name, &device.library_version, grant.serial, now],
     )?;
-    let license_id = put_license(sql, request, handshake_code, holder, item_id, grant)?;
+    let license_id = put_license(sql, request, handshake_code, holder, item, grant)?;
     if let Some(hold) = grant.hold {
         holders::hold_in_place_of(sql, item_id, holder, &device.uuid, hold, held)?;
     }
@@ -199,26 +200,35 @@ fn put_license(
     request: &Authorization,
     handshake_code: &str,
     holder: &str,
-    item_id: &str,
+    item: &LicenseItem,
     grant: &Grant,
 ) -> Result<String, Error> {
+    let item_id = &item.item_id;
+    // Applications that ask for different numbers of instances have a licence each. How many others ask for means nothing,
+    // and a licence that was brought back after a restore does not tell.
+    let seats = match item.charge_way {
+        ChargeWay::ConcurrentInstance => request.claim.seats..=request.claim.seats,
+        _ => 0..=u32::MAX,
+    };
     let renewed: Option<String> = sql.value(
         "UPDATE local_license SET serial = ?5, seats = ?6, issued_at = ?7, valid_until = ?8, holder = ?9
           WHERE item_id = ?1 AND license_id =
                 (SELECT license_id FROM local_license
-                  WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3 AND seats_asked = ?4
+                  WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3
+                    AND seats_asked BETWEEN ?4 AND ?10
                   ORDER BY serial DESC LIMIT 1)
          RETURNING license_id",
         values![
             item_id,
             &request.device.uuid,
             handshake_code,
-            request.claim.seats,
+            *seats.start(),
             grant.serial,
             grant.seats,
             request.claim.now,
             grant.valid_until,
-            holder
+            holder,
+            *seats.end()
         ],
     )?;
     if let Some(license_id) = renewed {
