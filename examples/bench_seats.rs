@@ -10,8 +10,10 @@
 
 use std::fs::File;
 use std::hint::black_box;
+use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -178,12 +180,56 @@ fn locked_slots(pool: &Path) -> usize {
     (0..1_100).filter(is_locked).count()
 }
 
-/// From SIGKILL of the holder to its seat in our hands, microseconds.
+/// Microseconds of the clock that all processes share.
+fn now_us() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a place for the answer.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) }, 0);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+/// A process that sleeps until there is a seat, whenever it is told to, and tells when it had it: as a program that waits
+/// is another one than the one that kills.
+struct Sleeper {
+    pid: i32,
+    told: UnixStream,
+}
+
+impl Sleeper {
+    fn new(directory: &Path, name: &str) -> Self {
+        let (told, mut ours) = UnixStream::pair().unwrap();
+        let pid = fork(|| {
+            let pool = SeatPool::open(directory, name).unwrap();
+            let mut go = [0];
+            while ours.read_exact(&mut go).is_ok() {
+                let seat = pool.take_within(Duration::from_secs(10)).unwrap();
+                let at = now_us();
+                pool.give(seat);
+                ours.write_all(&at.to_le_bytes()).unwrap();
+            }
+        });
+        Self { pid, told }
+    }
+
+    fn begin(&mut self) {
+        self.told.write_all(&[1]).unwrap();
+    }
+
+    /// When it had the seat.
+    fn had_it_at(&mut self) -> f64 {
+        let mut at = [0; 8];
+        self.told.read_exact(&mut at).unwrap();
+        f64::from_le_bytes(at)
+    }
+}
+
+/// From SIGKILL of the holder to its seat in other hands, microseconds.
 fn deaths(directory: &Path, bystanders: usize, megabytes: usize) {
     let name = format!("death{bystanders}-{megabytes}");
     let pool = SeatPool::open(directory, &name).unwrap();
     assert!(pool.grant(bystanders as u32 + 1, 1));
     let crowd_pids = crowd(directory, &name, bystanders);
+    let mut sleeper = Sleeper::new(directory, &name);
     let mut times = [Vec::new(), Vec::new()];
     let mut before_its_lock = 0;
     for round in 0..DEATHS {
@@ -197,31 +243,39 @@ fn deaths(directory: &Path, bystanders: usize, megabytes: usize) {
         while pool.idle() > 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
+        let is_asleep = round % 2 == 0;
+        if is_asleep {
+            sleeper.begin();
+        }
         std::thread::sleep(Duration::from_millis(10));
-        let begun = Instant::now();
+        let begun = now_us();
         // SAFETY: a child of ours that was not waited for.
         unsafe { libc::kill(pid, libc::SIGKILL) };
-        let seat = if round % 2 == 0 {
-            pool.take_within(Duration::from_secs(10)).unwrap()
+        let had_at = if is_asleep {
+            sleeper.had_it_at()
         } else {
-            loop {
+            let seat = loop {
                 if let Ok(seat) = pool.take() {
                     break seat;
                 }
-            }
+            };
+            let at = now_us();
+            // The slots of the crowd, of this process and the sleeper, and of whoever is dead and not yet gone.
+            before_its_lock +=
+                usize::from(locked_slots(&directory.join(format!("{name}.pool"))) > bystanders + 2);
+            pool.give(seat);
+            at
         };
-        times[round % 2].push(begun.elapsed().as_secs_f64() * 1e6);
-        // The slots of the crowd, of this process, and of whoever is dead and not yet gone.
-        before_its_lock +=
-            usize::from(locked_slots(&directory.join(format!("{name}.pool"))) > bystanders + 1);
-        pool.give(seat);
+        times[round % 2].push(had_at - begun);
         end(pid);
     }
     let [asleep, awake] = times.map(median);
     println!(
-        "SIGKILL to the seat in other hands, {bystanders} other processes, {megabytes} MiB: waiting asleep \
-         {asleep:.0} µs, trying {awake:.0} µs; before the kernel freed the lock: {before_its_lock} of {DEATHS}"
+        "SIGKILL to the seat in other hands, {bystanders} other processes, {megabytes} MiB: asleep {asleep:.0} µs, \
+         trying {awake:.0} µs; there before the kernel freed the lock: {before_its_lock} of {}",
+        DEATHS / 2
     );
+    end(sleeper.pid);
     crowd_pids.into_iter().for_each(end);
 }
 
