@@ -159,7 +159,7 @@
 #define SM_LICENSE_REFUSED 5
 
 /**
- * SM_Status.usage: the server has not told.
+ * SM_Status.usage: the server has not told, or in a way that only later versions know.
  */
 #define SM_USAGE_UNKNOWN 0
 

@@ -169,20 +169,26 @@ pub enum Metered {
     Devices,
     /// Device- or instance-slots above N in this licence year.
     Excess,
+    /// Something that a later version counts.
+    #[serde(other)]
+    Unknown,
 }
 
-/// How a quota stands.
+/// How a quota stands; ordered from what is least to be warned of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MeterState {
     /// Below the quota.
-    Within,
+    Within = 1,
     /// At the quota or above, and still served.
     InGrace,
     /// Quota and grace are used: scans and pages are refused, new devices too.
     UsedUp,
     /// The budget is exceeded: N at a time are authorised.
     Overused,
+    /// Something that a later version says.
+    #[serde(other)]
+    Unknown = 0,
 }
 
 /// "This is what has been used": totals, never differences.
@@ -388,6 +394,14 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<UsageTotal>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_meter_of_a_later_version_spoils_no_answer() {
+        let later = r#"{"of":"moons","module":0,"quota":3,"used":1,"grace":0,"state":"eclipsed"}"#;
+        let meter: Meter = serde_json::from_str(later).unwrap();
+        assert_eq!((meter.of, meter.state, meter.used), (Metered::Unknown, MeterState::Unknown, 1));
+        assert!(MeterState::Unknown < MeterState::Within, "nobody is warned of what he does not know");
     }
 
     #[test]

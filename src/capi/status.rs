@@ -28,7 +28,7 @@ pub const SM_LICENSE_EXPIRED: c_int = 4;
 /// SM_Status.state: the server lets no work be done under the licence: it was revoked, is used up, or has no room.
 pub const SM_LICENSE_REFUSED: c_int = 5;
 
-/// SM_Status.usage: the server has not told.
+/// SM_Status.usage: the server has not told, or in a way that only later versions know.
 pub const SM_USAGE_UNKNOWN: c_int = 0;
 /// SM_Status.usage: below what was bought.
 pub const SM_USAGE_WITHIN: c_int = 1;
@@ -158,6 +158,7 @@ fn state_number(validity: Option<Validity>) -> c_int {
 
 fn usage_number(state: MeterState) -> c_int {
     match state {
+        MeterState::Unknown => SM_USAGE_UNKNOWN,
         MeterState::Within => SM_USAGE_WITHIN,
         MeterState::InGrace => SM_USAGE_IN_GRACE,
         MeterState::UsedUp => SM_USAGE_USED_UP,

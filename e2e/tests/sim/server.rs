@@ -74,6 +74,12 @@ fn say_more(value: &mut serde_json::Value) {
         serde_json::Value::Object(fields) => {
             fields.values_mut().for_each(say_more);
             fields.insert("of_the_future".into(), serde_json::json!({ "more": [1, null, "x"] }));
+            if let Some(serde_json::Value::Array(meters)) = fields.get_mut("meters") {
+                let (moons, full) = ("moons", "full");
+                meters.push(serde_json::json!(
+                    { "of": moons, "module": 0, "quota": 1, "used": 2, "grace": 0, "state": full }
+                ));
+            }
         }
         serde_json::Value::Array(values) => values.iter_mut().for_each(say_more),
         _ => {}
