@@ -172,11 +172,26 @@ impl Model {
             return;
         }
         for shown in &held.allowances {
-            let (known, _) = books.allowance(&held.device_uuid, shown.module);
-            let allowed = books.allowed(shown.module) + shown.allowed.saturating_sub(known);
-            let most = self.brought_back.allowed.entry(shown.module).or_default();
-            *most = allowed.max(*most);
+            self.bring_back(books, &held.device_uuid, shown.module, shown.allowed);
         }
+    }
+
+    /// And for what it tells to have done under an allowance that was forgotten: that was allowed then.
+    pub(crate) fn see_work(&mut self, device: &str, before: &Books, after: &Books) {
+        if self.restores == 0 || !self.item.strict {
+            return;
+        }
+        for (module, _) in self.modules() {
+            let (_, used) = after.allowance(device, module);
+            self.bring_back(before, device, module, used);
+        }
+    }
+
+    fn bring_back(&mut self, books: &Books, device: &str, module: u32, allowed: u64) {
+        let (known, _) = books.allowance(device, module);
+        let all = books.allowed(module) + allowed.saturating_sub(known);
+        let most = self.brought_back.allowed.entry(module).or_default();
+        *most = all.max(*most);
     }
 
     /// Every module that is counted, with its quota; 0 is that of scans.

@@ -292,7 +292,9 @@ impl Server {
                 self.model.see_allowance(&held, &Books::of(&self.store));
             }
         }
+        let before = Books::of(&self.store);
         let outcome = now(self.licensing.record(report.clone()));
+        self.model.see_work(&report.device.uuid, &before, &Books::of(&self.store));
         match &outcome {
             Ok(answer) => {
                 if let Some(refused) = answer.refused.first()
