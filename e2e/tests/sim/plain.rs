@@ -333,6 +333,10 @@ impl Plain {
             holder: holder.to_owned(),
         };
         self.licenses.insert(id.clone(), license);
+        if !has_instances {
+            let others = self.licenses.iter_mut().filter(|(other, own)| **other != id && own.device == *uuid);
+            others.for_each(|(_, own)| own.valid_until = own.valid_until.min(now));
+        }
         if let Some(hold) = grant.hold {
             self.holders.insert(holder.to_owned(), (uuid.clone(), hold));
         }

@@ -183,6 +183,15 @@ fn remember(
         values![item_id, &device.uuid, &device.friendly_name, &device.library_version, grant.serial, now],
     )?;
     let license_id = put_license(sql, request, handshake_code, holder, item, grant)?;
+    if item.charge_way != ChargeWay::ConcurrentInstance {
+        // A device has one of a code. It gets two where a server that was restored is asked by it before it shows its own:
+        // and then would hold a seat by one of which it does not know.
+        sql.execute(
+            "UPDATE local_license SET valid_until = ?5
+              WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3 AND license_id <> ?4 AND valid_until > ?5",
+            values![item_id, &device.uuid, handshake_code, &license_id, now],
+        )?;
+    }
     if let Some(hold) = grant.hold {
         holders::hold_in_place_of(sql, item_id, holder, &device.uuid, hold, held)?;
     }
