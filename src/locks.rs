@@ -1,4 +1,5 @@
-//! The locks of this library: those of the standard library, without poison.
+//! The locks of this library: those of the standard library, without poison, and for a reader's counting a spinlock of `spin`
+//! whose waiters sleep.
 //!
 //! Each is a word of its own, and nothing else. Others, parking_lot's among them, keep one table of sleeping threads for the
 //! whole process: a forked child has a copy of it, perhaps locked, with threads in it that the child does not have. The
