@@ -95,7 +95,7 @@ sanitize: tools ## Library and C programs under AddressSanitizer and ThreadSanit
 	@scripts/sanitize.sh
 
 .PHONY: fuzz
-fuzz: tools ## Fuzz every parser and sequences of C calls (FUZZ_RUNS=100000, FUZZ_SECONDS=60 for each; FUZZ="hosts grants")
+fuzz: tools ## Fuzz every parser and sequences of C calls (FUZZ_RUNS=100000, FUZZ_SECONDS=60 for each; FUZZ="hosts grants"; FUZZ_SANITIZER=none)
 	@FUZZ_RUNS=$(or $(FUZZ_RUNS),100000) FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz.sh $(FUZZ)
 
 .PHONY: bindings

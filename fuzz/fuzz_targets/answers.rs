@@ -110,7 +110,8 @@ fuzz_target!(|bytes: &[u8]| {
         let parameters = Parameters::understand(&raw, &Environment::default()).expect("they are sound");
         let store = GrantStore::new(&state, &parameters.grant_name());
         let device = Device::with_uuid(ID);
-        if let Ok(grant) = authorize(&servers, &parameters, &device, &store, known_key.as_ref(), 0, deadline) {
+        if let Ok(grant) = authorize(&servers, &parameters, &device, &store, known_key.as_ref(), 0, deadline)
+        {
             assert!(transport.is_signed);
             assert!(grant.local.seats <= u32::try_from(grant.item.quota).unwrap_or(u32::MAX));
         }

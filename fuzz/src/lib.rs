@@ -37,7 +37,13 @@ pub fn demo_server() -> Web {
         organization_name: "Fuzz".into(),
         server_key: key("2").public().clone(),
         issued_at: now,
-        items: vec![LicenseItem::new("item", ChargeWay::ConcurrentInstance, SEATS as u64, now - 86_400, now + year)],
+        items: vec![LicenseItem::new(
+            "item",
+            ChargeWay::ConcurrentInstance,
+            SEATS as u64,
+            now - 86_400,
+            now + year,
+        )],
     };
     let envelope = Signed::seal(&file, &key("1")).expect("a licence file has a JSON form");
     let import = licensing.import(envelope, key("1").public().clone(), Some(DEMO_CODE.into()), "fuzz");
