@@ -34,6 +34,7 @@ run: examples ## The main job on real input: server, demo licence, a picture rea
 .PHONY: test
 test: tools ## Run every test
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
+	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
 
 .PHONY: sim
@@ -100,11 +101,13 @@ fuzz: tools ## Fuzz every parser and sequences of C calls (FUZZ_RUNS=100000, FUZ
 
 .PHONY: bindings
 bindings: tools ## Build the modules for Python (a wheel), Node and Java into target/bindings
+	@scripts/languages.sh || echo "some of the modules will be skipped" >&2
 	@for language in python node java; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done
 
 .PHONY: check
 check: tools ## Formatting and lints
 	@cargo fmt --all --check
+	@cargo fmt --manifest-path fuzz/Cargo.toml --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet -p seatmeter --no-default-features --all-targets -- -D warnings
 

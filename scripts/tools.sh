@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds the tools that cargo does not bring, and installs missing ones where apt-get can.
 #
-#   scripts/tools.sh [TOOL=PACKAGE …]      besides those that all targets need
+#   scripts/tools.sh [TOOL=PACKAGE …]      besides those that all targets need; a tool is a program or a file's path
 set -euo pipefail
 
 declare -A package=([cc]=gcc [c++]=g++ [cmake]=cmake [valgrind]=valgrind [nm]=binutils [curl]=curl [cargo]="")
@@ -14,7 +14,7 @@ done
 for folder in /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
 missing=()
 for tool in "${tools[@]}"; do
-  command -v "$tool" >/dev/null 2>&1 && continue
+  { command -v "$tool" >/dev/null 2>&1 || [ -e "$tool" ]; } && continue
   if [ -z "${package[$tool]}" ]; then
     echo "$tool is missing: install Rust (1.89 or newer) from your distribution or with rustup, then try again." >&2
     exit 1

@@ -38,6 +38,22 @@ std::string decode(const std::string &path) {
   return std::to_string(count);
 }
 
+/** Four times: counting with a reader that has been moved away and destroyed. */
+std::string stale() {
+  seatmeter::Reader reader = std::move(readers.back());
+  readers.pop_back();
+  { const seatmeter::Reader gone = std::move(reader); }
+  int heard = 0;
+  for (int i = 0; i < 4; i++) {
+    try {
+      reader.count_image({});
+    } catch (const seatmeter::Error &e) {
+      heard += e.code() == SM_ERR_NULL_POINTER;
+    }
+  }
+  return std::to_string(heard) + " closed";
+}
+
 std::string obey(std::istringstream words) {
   std::string command, path;
   words >> command;
@@ -46,6 +62,7 @@ std::string obey(std::istringstream words) {
   int n = 0;
   words >> n;
   if (command == "idle") return std::to_string(seatmeter::idle_count());
+  if (command == "stale") return stale();
   if (command == "image") return with_barcodes(n, [](const auto &all) { return readers.back().count_image(all); });
   if (command == "frame") return with_barcodes(n, [](const auto &all) { return readers.back().count_frame(all); });
   if (command == "status") {

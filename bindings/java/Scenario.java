@@ -3,7 +3,9 @@ import java.io.InputStreamReader;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import seatmeter.Barcode;
 import seatmeter.Reader;
 import seatmeter.Seatmeter;
@@ -15,6 +17,33 @@ final class Scenario {
 
   private static List<Barcode> barcodes(int n) {
     return IntStream.range(0, n).mapToObj(i -> Barcode.of(4, "code" + i)).toList();
+  }
+
+  /** Closes a reader while threads count with it: each must hear that it is closed. */
+  private static String stale() {
+    Reader reader = READERS.pop();
+    AtomicInteger heard = new AtomicInteger();
+    Runnable count =
+        () -> {
+          try {
+            for (int i = 0; i < 1_000_000; i++) {
+              reader.countImage(List.of());
+            }
+          } catch (IllegalStateException e) {
+            heard.incrementAndGet();
+          }
+        };
+    List<Thread> threads = Stream.generate(() -> new Thread(count)).limit(4).toList();
+    threads.forEach(Thread::start);
+    reader.close();
+    try {
+      for (Thread thread : threads) {
+        thread.join();
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    return heard + " closed";
   }
 
   private static String obey(String[] words) {
@@ -40,6 +69,8 @@ final class Scenario {
       case "destroy":
         READERS.pop().close();
         return "ok";
+      case "stale":
+        return stale();
       case "image":
         return Integer.toString(READERS.peek().countImage(barcodes(Integer.parseInt(argument))));
       case "frame":

@@ -170,6 +170,7 @@ class Reader {
   }
 
   #count(call, barcodes) {
+    if (this.#handle === null) throw new Error('the reader is closed');
     const raw = barcodes.map(({ format, bytes }) => ({ format, bytes, length: bytes.length }));
     const counted = [0];
     check(call(this.#handle, raw, raw.length, counted));

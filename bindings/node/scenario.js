@@ -15,6 +15,20 @@ function status() {
   return `${now.state} ${now.seatsGranted} ${now.seatsHeld} ${now.seatsIdle}`;
 }
 
+// Four times: counting with a reader that is closed.
+function stale() {
+  const reader = readers.pop();
+  reader.close();
+  const heard = [1, 2, 3, 4].map(() => {
+    try {
+      return reader.countImage([]);
+    } catch (error) {
+      return error.message;
+    }
+  });
+  return `${heard.filter((message) => message === 'the reader is closed').length} closed`;
+}
+
 const commands = {
   init: (server, handshakeCode, seats) =>
     seatmeter.initialize({
@@ -28,6 +42,7 @@ const commands = {
   create: () => void readers.push(new seatmeter.Reader()),
   within: async (ms) => void readers.push(await seatmeter.Reader.within(Number(ms))),
   destroy: () => readers.pop().close(),
+  stale,
   image: (n) => readers.at(-1).countImage(barcodes(n)),
   frame: (n) => readers.at(-1).countFrame(barcodes(n)),
   pages: (n) => seatmeter.countPages(seatmeter.PageModule.CORE, Number(n)),

@@ -1,6 +1,7 @@
 """Plays a program of bindings/scenario.txt: commands on standard input, an answer a line."""
 
 import sys
+import threading
 
 import seatmeter
 
@@ -26,12 +27,33 @@ def status() -> str:
     return f"{now.state} {now.seats_granted} {now.seats_held} {now.seats_idle}"
 
 
+def stale() -> str:
+    """Closes a reader while threads count with it: each must hear that it is closed."""
+    reader, heard = readers.pop(), []
+
+    def count() -> None:
+        try:
+            for _ in range(1_000_000):
+                reader.count_image([])
+        except ValueError:
+            heard.append("closed")
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    reader.close()
+    for thread in threads:
+        thread.join()
+    return f"{len(heard)} closed"
+
+
 COMMANDS = {
     "init": init,
     "idle": seatmeter.idle_count,
     "create": lambda: readers.append(seatmeter.Reader()),
     "within": lambda ms: readers.append(seatmeter.Reader(wait_ms=int(ms))),
     "destroy": lambda: readers.pop().close(),
+    "stale": stale,
     "image": lambda n: readers[-1].count_image(barcodes(n)),
     "frame": lambda n: readers[-1].count_frame(barcodes(n)),
     "pages": lambda n: seatmeter.count_pages(seatmeter.PageModule.CORE, int(n)),

@@ -264,7 +264,7 @@ fuzz_target!(|bytes: &[u8]| {
         seated: [false; READERS],
         is_licensed: IS_LICENSED.load(Relaxed),
         talks,
-        slow: 2,
+        slow: 1,
     };
     license_for_all_seats(&mut program, url);
     while !input.0.is_empty() {

@@ -9,12 +9,37 @@ import java.lang.ref.Cleaner;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Holds a seat until it is closed; one that is lost gives it back when it is collected. */
+/**
+ * Holds a seat until it is closed; one that is lost gives it back when it is collected. Threads may share one, and any of
+ * them may close it.
+ */
 public final class Reader implements AutoCloseable {
   private static final Cleaner CLEANER = Cleaner.create();
 
-  private final Pointer handle;
-  private final Cleaner.Cleanable seat;
+  /** A reader of the C API. Whoever calls with it has its monitor, so that nobody destroys it meanwhile. */
+  private static final class Seat implements Runnable {
+    private Pointer handle;
+
+    Seat(Pointer handle) {
+      this.handle = handle;
+    }
+
+    synchronized void call(Count function, Library.RawBarcode[] raw, int n, NativeLongByReference counted) {
+      if (handle == null) {
+        throw new IllegalStateException("the reader is closed");
+      }
+      SeatmeterException.check(function.call(handle, raw, new NativeLong(n), counted));
+    }
+
+    @Override
+    public synchronized void run() {
+      Library.INSTANCE.SM_DestroyReader(handle);
+      handle = null;
+    }
+  }
+
+  private final Seat seat;
+  private final Cleaner.Cleanable closing;
 
   /** Takes a seat. */
   public Reader() {
@@ -22,8 +47,8 @@ public final class Reader implements AutoCloseable {
   }
 
   private Reader(Pointer handle) {
-    this.handle = handle;
-    this.seat = CLEANER.register(this, () -> Library.INSTANCE.SM_DestroyReader(handle));
+    this.seat = new Seat(handle);
+    this.closing = CLEANER.register(this, seat);
   }
 
   /** Waits for a seat, for so many milliseconds at most. */
@@ -46,7 +71,7 @@ public final class Reader implements AutoCloseable {
   /** Gives the seat back. A second call does nothing. */
   @Override
   public void close() {
-    seat.clean();
+    closing.clean();
   }
 
   /** Counts the barcodes of one still image; gives how many different ones it has. */
@@ -82,7 +107,7 @@ public final class Reader implements AutoCloseable {
     }
     NativeLongByReference counted = new NativeLongByReference();
     try {
-      SeatmeterException.check(function.call(handle, raw, new NativeLong(barcodes.size()), counted));
+      seat.call(function, raw, barcodes.size(), counted);
     } finally {
       // The object and the contents are in use until here.
       java.lang.ref.Reference.reachabilityFence(this);

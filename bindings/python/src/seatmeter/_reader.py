@@ -26,33 +26,42 @@ class PageModule(enum.IntEnum):
     OCR = 4
 
 
+class _Seat:
+    """A reader of the C API. Whoever calls with it refers to it, so that it is destroyed after the last call."""
+
+    def __init__(self, pointer: ctypes.c_void_p) -> None:
+        self.pointer = pointer
+
+    def __del__(self, destroy=library.SM_DestroyReader) -> None:
+        destroy(self.pointer)
+
+
 class Reader:
-    """Holds a seat from its making to close(), the end of its ``with``, or its collection."""
+    """Holds a seat from its making to close(), the end of its ``with``, or its collection.
+
+    Threads may share one, and any of them may close it. A forked child has a copy, and closing that gives back no seat
+    of the parent's.
+    """
 
     def __init__(self, *, wait_ms: Optional[int] = None) -> None:
-        self._handle = ctypes.c_void_p()
-        # A forked child has a copy of this object, and destroying it there gives no seat of the parent's back.
+        pointer = ctypes.c_void_p()
         message = ctypes.create_string_buffer(TEXT_BYTES)
         if wait_ms is None:
-            code = library.SM_CreateReader(self._handle, message, TEXT_BYTES)
+            code = library.SM_CreateReader(pointer, message, TEXT_BYTES)
         else:
-            code = library.SM_CreateReaderWithin(self._handle, wait_ms, message, TEXT_BYTES)
+            code = library.SM_CreateReaderWithin(pointer, wait_ms, message, TEXT_BYTES)
         check(code, message.value)
+        self._seat: Optional[_Seat] = _Seat(pointer)
 
     def close(self) -> None:
-        """Give the seat back. A second call does nothing."""
-        handle, self._handle = self._handle, ctypes.c_void_p()
-        library.SM_DestroyReader(handle)
+        """Give the seat back, as soon as no thread counts with it any more. A second call does nothing."""
+        self._seat = None
 
     def __enter__(self) -> "Reader":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None):
-            self.close()
 
     def count_image(self, barcodes: Iterable[Tuple[int, bytes]]) -> int:
         """Count the barcodes, (symbology, content), of one still image; gives how many different ones it has."""
@@ -63,9 +72,12 @@ class Reader:
         return self._count(library.SM_CountFrame, barcodes)
 
     def _count(self, function, barcodes: Iterable[Tuple[int, bytes]]) -> int:
+        seat = self._seat
+        if seat is None:
+            raise ValueError("the reader is closed")
         raw = [RawBarcode(symbology, content, len(content)) for symbology, content in barcodes]
         counted = ctypes.c_size_t()
-        check(function(self._handle, (RawBarcode * len(raw))(*raw), len(raw), counted))
+        check(function(seat.pointer, (RawBarcode * len(raw))(*raw), len(raw), counted))
         return counted.value
 
 
