@@ -30,11 +30,8 @@ pub enum UuidMethod {
 /// UUIDs of before that are remembered.
 const FORMER_MAX: usize = 16;
 
-/// Bits of a grant's serial in the number by which a seat pool knows it; those above are the generation.
-const SERIAL_BITS: u32 = 24;
-
-/// Most generations that fit above them. Who gets there has a state directory that is copied all the time.
-const GENERATION_MAX: u32 = (1 << (32 - SERIAL_BITS)) - 2;
+/// The highest number by which a seat pool can know a grant; the one above it says that the pool has moved.
+const GRANT_NUMBER_MAX: u32 = u32::MAX - 1;
 
 /// This device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,13 +104,14 @@ impl Device {
         self.uuid == uuid || self.former.iter().any(|former| former == uuid)
     }
 
-    /// The number by which the seat pool tells the newest grant of this device. A server begins each device's serials
-    /// anew, so those of a later generation go above.
+    /// The number by which the seat pool tells the newest grant of this device: the serial, which is the server's time in
+    /// seconds at least, also for a UUID that is new to it; and the generation, so that a fresh UUID's grant is the newer
+    /// one of two within a second.
     pub fn grant_number(&self, license: &LocalLicense) -> u32 {
         let ago = self.former.iter().rev().position(|former| *former == license.device_uuid);
         let ago = ago.map_or(0, |position| u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1));
-        let generation = self.generation.saturating_sub(ago).min(GENERATION_MAX);
-        generation << SERIAL_BITS | license.serial.min((1 << SERIAL_BITS) - 1)
+        let generation = self.generation.saturating_sub(ago);
+        license.serial.saturating_add(generation).min(GRANT_NUMBER_MAX)
     }
 }
 
@@ -210,15 +208,19 @@ mod tests {
             serial,
             ..crate::license::test_support::local()
         };
+        // As a server gives them: by the second.
+        let now = 218_000_000;
         let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
-        let old = license(&first.uuid, 7);
-        assert_eq!(first.grant_number(&old), 7, "as it always was");
+        let old = license(&first.uuid, now);
+        assert!(first.grant_number(&license(&first.uuid, now + 1)) > first.grant_number(&old), "it was renewed");
         let second = first.take_fresh_uuid(&state).unwrap();
-        assert_eq!(second.grant_number(&old), 7);
-        assert!(second.grant_number(&license(&second.uuid, 1)) > 7);
+        assert_eq!(second.grant_number(&old), first.grant_number(&old));
+        let next = license(&second.uuid, now);
+        assert!(second.grant_number(&next) > second.grant_number(&old), "within one second");
         let third = second.take_fresh_uuid(&state).unwrap();
-        assert_eq!(third.grant_number(&old), 7);
-        assert!(third.grant_number(&license(&third.uuid, 1)) > third.grant_number(&license(&second.uuid, 9)));
+        assert_eq!(third.grant_number(&old), first.grant_number(&old));
+        assert!(third.grant_number(&license(&third.uuid, now)) > third.grant_number(&next));
+        assert_eq!(third.grant_number(&license(&third.uuid, u32::MAX)), GRANT_NUMBER_MAX);
     }
 
     #[test]

@@ -28,8 +28,8 @@ fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
     bench.pass(6 * 3600);
     bench.transport.then(Step::RecordAll);
     bench.then_refuses(ErrorCode::DEVICE_CLONED);
-    // The server begins a new device's serials anew, and grants it fewer seats.
-    bench.then_grants_from(item(), |local| (local.serial, local.seats) = (1, 2));
+    // The server grants a device that is new to it fewer seats.
+    bench.then_grants_from(item(), |local| local.seats = 2);
     session.keep();
     let fresh = session.device().uuid;
     assert_ne!(fresh, old);
@@ -53,6 +53,29 @@ fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
     let other = bench.session("CODE");
     assert_eq!(other.device().uuid, fresh);
     initialize(&other).unwrap();
+}
+
+#[test]
+fn two_programs_that_hear_of_the_copy_take_one_fresh_uuid() {
+    let bench = Bench::new(2);
+    let sessions = ["CODE", "OTHER"].map(|code| bench.licensed_session(code));
+    bench.pass(6 * 3600);
+    let old = sessions[0].device().uuid;
+    let other = &sessions[1];
+    // The second hears it while the first has its turn.
+    bench.then_refuses(ErrorCode::DEVICE_CLONED);
+    bench.then_grants();
+    sessions[0].keep();
+    let fresh = sessions[0].device().uuid;
+    assert_ne!(fresh, old);
+    assert_eq!(other.device().uuid, old);
+    other.take_fresh_uuid(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap();
+    assert_eq!(other.device().uuid, fresh);
+    // The grants of both are good on.
+    for code in ["CODE", "OTHER"] {
+        let next = bench.session(code);
+        initialize(&next).unwrap();
+    }
 }
 
 #[test]

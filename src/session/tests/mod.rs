@@ -31,6 +31,9 @@ struct Bench {
     grants: AtomicU32,
 }
 
+/// Serial of the first grant: as a server gives them, by the seconds since 2020.
+const FIRST_SERIAL: u32 = 218_000_000;
+
 fn problem(code: ErrorCode) -> String {
     serde_json::to_string(&Problem::new(403, code, "because")).unwrap()
 }
@@ -45,7 +48,7 @@ impl Bench {
             transport,
             server,
             boot: Arc::default(),
-            grants: AtomicU32::new(1),
+            grants: AtomicU32::new(FIRST_SERIAL),
         }
     }
 
@@ -275,6 +278,87 @@ fn a_renewal_that_becomes_due_while_a_round_ends_is_not_left_to_the_next_slot() 
 }
 
 #[test]
+fn a_renewal_for_fewer_seats_is_for_fewer_seats() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    let licensed = session.licensed().unwrap();
+    assert_eq!(licensed.idle_seats(), 4);
+    bench.pass(6 * 3600);
+    bench.then_grants_from(item(), |local| local.seats = 2);
+    session.keep();
+    assert_eq!(licensed.idle_seats(), 2);
+    bench.then_grants();
+    let next = bench.session("CODE");
+    initialize(&next).unwrap();
+    assert_eq!(next.licensed().unwrap().idle_seats(), 2, "also for the next program");
+}
+
+#[test]
+fn a_program_that_counts_nothing_hears_of_the_end_of_its_licence() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    let licensed = session.licensed().unwrap();
+    bench.pass(7 * DAY_SECONDS + 1);
+    bench.transport.then(Step::Silence);
+    session.keep();
+    assert_eq!(licensed.idle_seats(), -1);
+    assert!(licensed.take_seat_at_once().is_none());
+    assert_eq!(licensed.take_seat().unwrap_err().code, ErrorCode::LICENSE_SYNC_FAILED);
+    // The status alone is enough.
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    bench.pass(7 * DAY_SECONDS + 1);
+    assert_eq!(session.status().seats_idle, -1);
+    bench.then_grants();
+    session.keep();
+    assert_eq!(session.status().seats_idle, 4);
+}
+
+#[test]
+fn a_renewal_from_another_item_takes_the_place_of_the_first() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    let first = session.licensed().unwrap();
+    let _seat = first.take_seat().unwrap();
+    let closings = first.closings();
+    count(&session, 2);
+    bench.pass(6 * 3600);
+    bench.transport.then(Step::RecordAll);
+    let other = LicenseItem { item_id: "item-2".into(), ..item() };
+    bench.then_grants_from(other, |local| local.item_id = "item-2".into());
+    session.keep();
+    let second = session.licensed().unwrap();
+    assert!(!std::ptr::eq(first, second));
+    assert_ne!(first.closings(), closings, "its readers are to take a seat of the other");
+    assert!(first.holders().is_empty() && second.holders().is_empty());
+    count(&session, 3);
+    bench.pass(180);
+    bench.transport.then(Step::RecordAll);
+    session.keep();
+    assert_eq!(bench.transport.billed(), 5);
+}
+
+#[test]
+fn a_server_that_is_busy_is_asked_again_soon() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    bench.pass(6 * 3600);
+    bench.then_refuses(ErrorCode::STANDBY_NOT_READY);
+    assert!(session.keep() <= Duration::from_secs(4));
+}
+
+#[test]
+fn a_session_that_was_closed_is_out_of_use_until_it_is_initialised_again() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    assert!(session.is_in_use());
+    session.close(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap();
+    assert!(!session.is_in_use());
+    initialize(&session).unwrap();
+    assert!(session.is_in_use());
+}
+
+#[test]
 fn what_another_process_of_the_device_has_renewed_is_taken_over() {
     let bench = Bench::new(2);
     let (one, other) = (bench.licensed_session("CODE"), bench.session("CODE"));
@@ -288,7 +372,7 @@ fn what_another_process_of_the_device_has_renewed_is_taken_over() {
     other.keep();
     assert_eq!(bench.asked(), asked);
     let serials = [&one, &other].map(|session| session.licensed().unwrap().grant().local.serial);
-    assert_eq!(serials, [3, 3]);
+    assert_eq!(serials, [FIRST_SERIAL + 2; 2]);
 }
 
 #[test]
