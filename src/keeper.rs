@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | none | no | no | before the first licence, or after a stop |
 //! | asleep or at work | yes | no | |
-//! | ending | yes | yes | finishes the request that is under way |
+//! | ending | yes | yes | finishes the request that is under way; goes on after that if it is wanted again |
 
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ impl Keeper {
         let mut control = self.control.lock();
         if control.running {
             control.wake = true;
+            // It may be ending: whoever stopped it did not wait for that.
+            control.stop = false;
             self.changed.notify_all();
             return;
         }
@@ -150,6 +152,24 @@ mod tests {
         started.recv().unwrap();
         assert!(!keeper.stop(Duration::from_millis(1)));
         drop(release);
+        assert!(keeper.stop(LONG));
+    }
+
+    #[test]
+    fn one_that_is_wanted_again_while_it_ends_goes_on() {
+        let keeper: &'static Keeper = Box::leak(Box::default());
+        let (release, held) = mpsc::channel::<()>();
+        let (sender, started) = mpsc::channel();
+        keeper.ensure_running(move || {
+            sender.send(()).ok();
+            held.recv().ok();
+            LONG
+        });
+        started.recv().unwrap();
+        assert!(!keeper.stop(Duration::from_millis(1)));
+        keeper.ensure_running(|| unreachable!("there is a thread already"));
+        drop(release);
+        started.recv().unwrap();
         assert!(keeper.stop(LONG));
     }
 }

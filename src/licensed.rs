@@ -148,6 +148,8 @@ impl Licensed {
 
     /// Fills in what is known here of the licence's status.
     pub fn describe(&self, status: &mut Status) {
+        // Before the numbers are read: they are to say the same as the status.
+        let _ = self.check();
         let grant = self.grant.read().clone();
         let held = self.holders().iter().map(|holder| holder.seats).sum();
         status.validity = Some(grant.validity(self.clock.unix_seconds()));

@@ -18,7 +18,7 @@ use crate::locks::Mutex;
 use crate::log::{self, Level, say};
 use crate::memory::{PerProcess, Published, boot_id, has_room_for, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
-use crate::session::{FIRST_CONTACT_BOUND, Session, World};
+use crate::session::{self, FIRST_CONTACT_BOUND, Session, World};
 use crate::state::StateDirectory;
 use crate::status::{Status, Trouble};
 use crate::sync::HttpTransport;
@@ -52,7 +52,10 @@ pub struct Runtime {
     instances: Instances,
     /// The session of the process that this one was forked from.
     inherited: Option<&'static Session>,
+    /// Nothing is to be inherited any more: it was, or this process was shut down.
     resumed: AtomicBool,
+    /// One thread at a time resumes; the others wait for what comes of it.
+    resuming: Mutex<()>,
 }
 
 /// Memory for what this library does beside counting and seats; without it, code that is not ours would end the process.
@@ -84,9 +87,9 @@ impl Runtime {
             transport: Published::absent(),
             keeper: Keeper::default(),
             instances: Instances::default(),
-            // Of the parent's objects only what can be read without a lock: it may have been held at fork.
-            inherited: parent.and_then(|parent| parent.current.get()),
+            inherited: parent.and_then(Self::to_inherit),
             resumed: AtomicBool::new(false),
+            resuming: Mutex::default(),
         };
         if let Some(directory) = parent.and_then(|parent| parent.state_directory.get()) {
             runtime.state_directory.publish(directory);
@@ -95,6 +98,13 @@ impl Runtime {
             runtime.settings.publish(settings);
         }
         runtime
+    }
+
+    /// The session under which a child goes on: also that of its parent's parent, if the parent has not got so far. Of
+    /// the parent's objects only what can be read without a lock: it may have been held at fork.
+    fn to_inherit(&self) -> Option<&'static Session> {
+        let own = self.current.get().or_else(|| self.waiting.get());
+        own.or_else(|| self.inherited.filter(|_| !self.resumed.load(Ordering::Acquire)))
     }
 
     /// Says where the state is to be, before initialising.
@@ -178,10 +188,9 @@ impl Runtime {
         match (&outcome, session) {
             (Ok(()), Some(session)) => self.use_session(session),
             (Err(error), Some(session))
-                if error.code == ErrorCode::FAILED_TO_REACH_SERVER && self.current.get().is_none() =>
+                if session::is_passing(error.code) && self.current.get().is_none() =>
             {
-                self.waiting.publish(session);
-                self.keeper.ensure_running(move || self.keep());
+                self.wait_with(session);
             }
             _ => {}
         }
@@ -198,6 +207,12 @@ impl Runtime {
         self.current.publish(session);
         self.keeper.ensure_running(move || self.keep());
         say(Level::Info, format_args!("licensed"));
+    }
+
+    /// Has the background ask for this session's licence.
+    fn wait_with(&'static self, session: &'static Session) {
+        self.waiting.publish(session);
+        self.keeper.ensure_running(move || self.keep());
     }
 
     /// Uses the session that found no server, if it has found one since.
@@ -286,7 +301,9 @@ impl Runtime {
         // A forked child goes on under its parent's licence: this finds it.
         let _ = self.licensed();
         let mut status = self.current.get().map(Session::status).unwrap_or_else(Status::without_license);
-        status.trouble = self.failure.lock().clone().or(status.trouble);
+        // An initialisation that failed is no trouble any more once a server has answered since.
+        let failure = self.failure.lock().clone().filter(|failure| failure.at >= status.contact_at);
+        status.trouble = failure.or(status.trouble);
         status
     }
 
@@ -304,17 +321,26 @@ impl Runtime {
         outcome
     }
 
-    /// A forked child goes on under its parent's licence, with seats and counters of its own.
+    /// A forked child goes on under its parent's licence, with seats and counters of its own. What fails is tried again by
+    /// the next call.
     fn resume(&'static self) -> Option<&'static Licensed> {
         let (parameters, path) = self.inherited?.origin()?;
-        if self.resumed.swap(true, Ordering::AcqRel) {
-            return self.current.get()?.licensed();
+        let _turn = self.resuming.lock();
+        if self.resumed.load(Ordering::Acquire) {
+            return self.licensed_at_once();
         }
-        let session = self.session_for(parameters, path.to_owned()).ok()?;
-        let licensed = session.use_stored_grant().ok()??;
-        self.current.publish(session);
-        self.keeper.ensure_running(move || self.keep());
-        Some(licensed)
+        let session = self.session_for(parameters, path.to_owned());
+        match session.and_then(|session| Ok((session, session.use_stored_grant()?))) {
+            Ok((session, Some(_))) => self.use_session(session),
+            // As after an initialisation that has found no server.
+            Ok((session, None)) => self.wait_with(session),
+            Err(error) => {
+                *self.failure.lock() = Some(Trouble { at: CLOCK.unix_seconds(), error });
+                return None;
+            }
+        }
+        self.resumed.store(true, Ordering::Release);
+        self.licensed_at_once()
     }
 
     fn keep(&'static self) -> Duration {
@@ -325,7 +351,7 @@ impl Runtime {
         // Those that were refused are not asked for again until the program does so.
         let waits =
             |session: &Session| self.waiting.get().is_some_and(|waiting| std::ptr::eq(waiting, session));
-        sessions.retain(|session| session.licensed().is_some() || waits(session));
+        sessions.retain(|session| session.is_in_use() || waits(session));
         let pause = sessions.iter().map(|session| session.keep()).min();
         self.use_waiting();
         pause.unwrap_or(Duration::from_secs(60))
@@ -337,9 +363,12 @@ impl Runtime {
     /// When not everything could be reported in time: the next process of this device will do it.
     pub fn shut_down(&self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
+        {
+            let _turn = self.resuming.lock();
+            self.resumed.store(true, Ordering::Release);
+        }
         self.current.withdraw();
         self.waiting.withdraw();
-        self.resumed.store(true, Ordering::Release);
         self.keeper.stop(deadline.remaining(&CLOCK) / 2);
         let sessions = self.sessions.lock().clone();
         // Without memory everything is given back, and the last report is left to the next program.

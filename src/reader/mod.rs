@@ -99,7 +99,13 @@ impl Hold {
         let runtime = runtime();
         let licensed = runtime.licensed()?;
         let closings = licensed.closings();
-        Ok(Self { runtime, licensed, seat: take(licensed)?, closings })
+        let hold = Self { runtime, licensed, seat: take(licensed)?, closings };
+        if hold.is_good() {
+            return Ok(hold);
+        }
+        // The licence was closed while this waited: the seat is of a place that was taken anew, for nobody.
+        hold.give_seat();
+        Self::take()
     }
 
     #[inline(always)]

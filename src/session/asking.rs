@@ -8,6 +8,7 @@ use seatmeter_protocol::rehearsal::has_bug;
 
 use super::Session;
 use crate::clock::Deadline;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::licensed::Licensed;
@@ -26,8 +27,7 @@ impl Session {
         // and the caller is to hear of that, not of the waiting.
         let half = Deadline::after(self.world.clock, deadline.remaining(self.world.clock) / 2);
         let _turn = self.turn(&self.store.turn(), half);
-        let device = self.device().reloaded(&self.state);
-        *self.device.lock() = device;
+        self.reload_device();
         if is_done()? {
             return Ok(());
         }
@@ -38,7 +38,7 @@ impl Session {
                     && self.server_key().is_some()
                     && !has_bug("clone: refusal ignored") =>
             {
-                self.take_fresh_uuid()?;
+                self.take_fresh_uuid(deadline)?;
                 self.ask(deadline)
             }
             outcome => outcome,
@@ -64,13 +64,27 @@ impl Session {
         Ok(())
     }
 
-    /// Another installation goes on under the UUID of this one.
-    fn take_fresh_uuid(&self) -> Result<()> {
+    /// Who the device is, as another process or session may have found it out since.
+    pub(super) fn reload_device(&self) -> Device {
+        let mut device = self.device.lock();
+        *device = device.reloaded(&self.state);
+        device.clone()
+    }
+
+    /// Another installation goes on under the UUID of this one. Whoever asks for another grant hears the same: the first of
+    /// them takes the fresh UUID, and the others follow.
+    pub(super) fn take_fresh_uuid(&self, deadline: Deadline) -> Result<()> {
+        let copied = self.device().uuid;
+        let _turn = self.turn(&self.state.device_turn(), deadline)?;
+        let device = self.reload_device();
+        if device.uuid != copied {
+            return Ok(());
+        }
         say(
             Level::Warning,
             format_args!("this installation is a copy of another one: it takes a UUID of its own"),
         );
-        let fresh = self.device().take_fresh_uuid(&self.state)?;
+        let fresh = device.take_fresh_uuid(&self.state)?;
         *self.device.lock() = fresh;
         kill_point("clone: fresh UUID stored");
         Ok(())

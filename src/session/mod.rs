@@ -15,7 +15,7 @@ mod rounds;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
@@ -61,6 +61,8 @@ pub struct Session {
     /// All that it was ever initialised with: one that comes again is not kept twice.
     all_parameters: Mutex<Vec<&'static Parameters>>,
     licensed: Published<Licensed>,
+    /// Closed, and not initialised since: nobody works under it.
+    is_closed: AtomicBool,
     /// Rounds of the keeper that failed one after the other.
     failures: AtomicU32,
     /// The epoch that the server has named with its last grant or refusal, until a report has taken notice.
@@ -99,6 +101,7 @@ impl Session {
             parameters: Published::absent(),
             all_parameters: Mutex::default(),
             licensed: Published::absent(),
+            is_closed: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             heard_epoch: Mutex::default(),
             contact: Mutex::default(),
@@ -116,6 +119,11 @@ impl Session {
     /// The parameters it was last initialised with, and where its state is. Readable in a forked child.
     pub fn origin(&self) -> Option<(&'static Parameters, &Path)> {
         Some((self.parameters.get()?, self.state.path()))
+    }
+
+    /// Whether it is licensed, and was not closed since.
+    pub fn is_in_use(&self) -> bool {
+        self.licensed().is_some() && !self.is_closed.load(Ordering::Acquire)
     }
 
     /// What the device may do, once that is known.
@@ -149,6 +157,7 @@ impl Session {
     /// # Errors
     /// The server's refusal, or that none could be reached.
     pub fn initialize(&self, parameters: Parameters, bound: Duration) -> Result<()> {
+        self.is_closed.store(false, Ordering::Release);
         let parameters = self.use_parameters(parameters);
         let has_enough =
             || Ok(self.use_stored_grant()?.is_some_and(|licensed| licensed.has_seats(parameters.seats)));
@@ -170,7 +179,7 @@ impl Session {
     /// # Errors
     /// When it cannot be read.
     pub fn use_stored_grant(&self) -> Result<Option<&'static Licensed>> {
-        let Some(grant) = self.store.load(&self.device())? else { return Ok(None) };
+        let Some(grant) = self.store.load(&self.reload_device())? else { return Ok(None) };
         if self.store.told().is_some_and(|told| told.stops().is_some()) {
             return Ok(None);
         }
@@ -186,33 +195,42 @@ impl Session {
     }
 
     /// Puts a grant into use: into the pool and the counter that are there, or into new ones when the item
-    /// is another than before.
+    /// is another than before. Readers move to that one with their next use.
     fn adopt(&self, grant: std::sync::Arc<crate::license::Grant>) -> Result<&'static Licensed> {
-        self.join_users(&grant.local.item_id)?;
-        if let Some(licensed) = self.licensed()
+        // One at a time: the keeper and an initialisation may have got a grant of another item each.
+        let mut users = self.users.lock();
+        self.join_users(&mut users, &grant.local.item_id)?;
+        let before = self.licensed();
+        if let Some(licensed) = before
             && licensed.renew(&grant)
         {
             return Ok(licensed);
         }
         let World { clock, wake, .. } = self.world;
         let licensed = Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
-        Ok(self.licensed.publish_new(licensed))
+        let licensed = self.licensed.publish_new(licensed);
+        if let Some(before) = before {
+            before.close();
+        }
+        Ok(licensed)
     }
 
-    fn join_users(&self, item_id: &str) -> Result<()> {
+    fn join_users(&self, users: &mut Option<Users>, item_id: &str) -> Result<()> {
         let path = self.state.seats().join(format!("{}.users", pool_name(item_id)));
-        let mut users = self.users.lock();
         if users.as_ref().is_none_or(|users| users.path() != path) {
             *users = Some(Users::new(path));
         }
         users.as_ref().map_or(Ok(()), Users::join)
     }
 
-    /// Takes notice of what the server has told this device, by whichever process it was heard.
+    /// Takes notice of what the server has told this device, by whichever process it was heard; and of the end of the
+    /// grant's time, of which programs that hold seats and count nothing hear in no other way.
     fn hear(&self) {
-        if let (Some(licensed), Some(told)) = (self.licensed(), self.store.told()) {
+        let Some(licensed) = self.licensed() else { return };
+        if let Some(told) = self.store.told() {
             licensed.hear(&told);
         }
+        let _ = licensed.check();
     }
 
     fn note_contact(&self, server: String) {
@@ -280,6 +298,12 @@ impl Session {
         }
         Ok(folder)
     }
+}
+
+/// Whether what failed may be over in a moment, and without anybody doing something: no server of ours has spoken, or it
+/// was too busy to decide.
+pub fn is_passing(code: ErrorCode) -> bool {
+    is_silence(code) || code == ErrorCode::STANDBY_NOT_READY
 }
 
 /// Whether an error means that no server of ours has spoken.

@@ -2,6 +2,7 @@
 
 use std::fs::DirEntry;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LocalLicense;
@@ -77,6 +78,7 @@ impl Session {
     /// # Errors
     /// As [`Self::report`]; seats and segments are given up in any case.
     pub fn close(&self, deadline: Deadline) -> Result<Reported> {
+        self.is_closed.store(true, Ordering::Release);
         let Some(licensed) = self.licensed() else { return self.report(deadline) };
         licensed.close();
         let ended = self.give_up(licensed)?;

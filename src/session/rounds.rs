@@ -8,7 +8,7 @@ use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::signature::random_bytes;
 use seatmeter_protocol::slot::{RENEWAL_SECONDS, SLOT_SECONDS, slot_of, slot_start};
 
-use super::{Session, is_silence};
+use super::{Session, is_passing};
 use crate::clock::{Clock, Deadline};
 use crate::error::Result;
 use crate::licensed::Licensed;
@@ -40,7 +40,7 @@ impl Session {
         };
         let outcome = self.round(false, deadline, is_done);
         let failures = match &outcome {
-            Err(error) if is_silence(error.code) => self.failures.fetch_add(1, Ordering::Relaxed).min(16),
+            Err(error) if is_passing(error.code) => self.failures.fetch_add(1, Ordering::Relaxed).min(16),
             // Who is refused asks again, too, but need not hurry.
             Ok(()) | Err(_) => {
                 self.failures.store(0, Ordering::Relaxed);

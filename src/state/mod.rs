@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <state>/device              who this device is
+//! <state>/device.turn         held by the process that takes a fresh UUID for it
 //! <state>/clock               the highest time seen, and by how much the wall clock was wrong
 //! <state>/licenses/<name>.…   for each way of asking:
 //!     grant                   what the server has granted
@@ -106,6 +107,11 @@ impl StateDirectory {
     /// Where usage segments are.
     pub fn usage(&self) -> PathBuf {
         self.path.join("usage")
+    }
+
+    /// The file whose lock says whose turn it is to give the device a fresh UUID.
+    pub fn device_turn(&self) -> PathBuf {
+        self.path.join("device.turn")
     }
 
     /// A framed file directly in the directory.

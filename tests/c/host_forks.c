@@ -1,7 +1,9 @@
 /*
- * A host that forks: 1 000 times while its threads work, or as a server that forks its workers before they serve.
+ * A host that forks: 1 000 times while its threads work, into children that have threads themselves, or as a server that
+ * forks its workers before they serve.
  *
  *   host_forks load FORKS      prints the scans that were counted
+ *   host_forks threads FORKS   prints the scans that were counted
  *   host_forks workers KILLS   prints the least and the most that were counted: a kill leaves one open
  */
 #include <pthread.h>
@@ -73,6 +75,59 @@ static void load(int forks) {
   report_all();
   CHECK_INT(0, SM_Shutdown(20000));
   printf("%ld\n", atomic_load(&counted));
+}
+
+#define THREADS 4
+
+static pthread_barrier_t all_are_there;
+
+static void *use_at_once(void *unused) {
+  SM_Reader *reader;
+  pthread_barrier_wait(&all_are_there);
+  CHECK_INT(0, SM_CreateReader(&reader, NULL, 0));
+  CHECK_INT(0, count_one(reader));
+  SM_DestroyReader(reader);
+  return unused;
+}
+
+/* All threads of a child use the library in one moment, and none has before. */
+static void be_many(void) {
+  pthread_t threads[THREADS];
+  int i;
+  alarm(HANG_SECONDS);
+  CHECK_INT(0, pthread_barrier_init(&all_are_there, NULL, THREADS));
+  for (i = 0; i < THREADS; i++) CHECK_INT(0, pthread_create(&threads[i], NULL, use_at_once, NULL));
+  for (i = 0; i < THREADS; i++) CHECK_INT(0, pthread_join(threads[i], NULL));
+  exit(0);
+}
+
+/* A child that does nothing but ask who it is, and have a child: as a program does that becomes a daemon. */
+static void be_between(void) {
+  char uuid[33];
+  int status = 0;
+  pid_t child;
+  CHECK_INT(0, SM_GetDeviceUUID(uuid, sizeof uuid));
+  child = fork();
+  CHECK(child >= 0);
+  if (child == 0) be_many();
+  CHECK(waitpid(child, &status, 0) == child);
+  exit(status == 0 ? 0 : 1);
+}
+
+static void threads_of_children(int forks) {
+  int round, status;
+  for (round = 0; round < forks; round++) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0 && round % 2 == 0) be_many();
+    if (child == 0) be_between();
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK_INT(0, status);
+  }
+  CHECK_INT(4, GetIdleInstancesCount());
+  report_all();
+  CHECK_INT(0, SM_Shutdown(20000));
+  printf("%d\n", forks * THREADS);
 }
 
 #define WORKERS 4
@@ -150,6 +205,8 @@ int main(int argc, char **argv) {
   get_licensed();
   if (strcmp(argv[1], "load") == 0) {
     load(atoi(argv[2]));
+  } else if (strcmp(argv[1], "threads") == 0) {
+    threads_of_children(atoi(argv[2]));
   } else {
     workers(atoi(argv[2]));
   }

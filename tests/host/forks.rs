@@ -14,6 +14,14 @@ fn a_thousand_forks_with_readers_open_and_threads_at_work_lose_no_seat_and_no_co
 }
 
 #[test]
+fn the_threads_of_a_child_may_use_it_at_once_also_when_its_parent_never_has() {
+    let server = Server::with_demo_license();
+    let program = Program::compile("tests/c/host_forks.c");
+    let counted = numbers_of(program.command(server.url()).args(["threads", "60"]));
+    assert_eq!([server.recorded("scan")][..], counted);
+}
+
+#[test]
 fn a_server_that_forks_its_workers_beforehand_has_the_seat_of_a_killed_one_at_once() {
     let server = Server::with_demo_license();
     let program = Program::compile("tests/c/host_forks.c");
