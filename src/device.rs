@@ -212,7 +212,10 @@ mod tests {
         let now = 218_000_000;
         let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
         let old = license(&first.uuid, now);
-        assert!(first.grant_number(&license(&first.uuid, now + 1)) > first.grant_number(&old), "it was renewed");
+        assert!(
+            first.grant_number(&license(&first.uuid, now + 1)) > first.grant_number(&old),
+            "it was renewed"
+        );
         let second = first.take_fresh_uuid(&state).unwrap();
         assert_eq!(second.grant_number(&old), first.grant_number(&old));
         let next = license(&second.uuid, now);

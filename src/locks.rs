@@ -33,6 +33,15 @@ impl<T> Mutex<T> {
         MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
+    /// Has it if nobody else does.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(MutexGuard(Some(guard))),
+            Err(TryLockError::Poisoned(poison)) => Some(MutexGuard(Some(poison.into_inner()))),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// What is behind it, for one who has the lock to himself.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
@@ -155,7 +164,7 @@ impl spin::RelaxStrategy for Nap {
 }
 
 /// Many times longer than a count takes.
-const NAP: Duration = Duration::from_micros(50);
+pub const NAP: Duration = Duration::from_micros(50);
 
 /// How often one who must not stand in the way of readers looks whether they are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(1);

@@ -351,7 +351,7 @@ impl Runtime {
         // Those that were refused are not asked for again until the program does so.
         let waits =
             |session: &Session| self.waiting.get().is_some_and(|waiting| std::ptr::eq(waiting, session));
-        sessions.retain(|session| session.is_in_use() || waits(session));
+        sessions.retain(|session| session.licensed().is_some() || waits(session));
         let pause = sessions.iter().map(|session| session.keep()).min();
         self.use_waiting();
         pause.unwrap_or(Duration::from_secs(60))

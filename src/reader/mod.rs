@@ -8,13 +8,16 @@ mod tally;
 pub use decode::*;
 pub use tally::{FORGET_MS_DEFAULT, FORGET_MS_MAX, ForgetTime, Tally};
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::error::Result;
+use seatmeter_protocol::error_code::ErrorCode;
+
+use crate::error::{Error, Result};
 use crate::licensed::Licensed;
-use crate::locks::BriefMutex;
 #[cfg(feature = "decode")]
 use crate::locks::Mutex;
+use crate::locks::{BriefMutex, NAP};
 use crate::runtime::{Runtime, runtime};
 use crate::seats::Seat;
 use crate::usage::Barcode;
@@ -29,8 +32,11 @@ use crate::usage::Barcode;
 /// | this process's | some | licensed by seats |
 /// | this process's | none | licensed otherwise |
 /// | this process's, from before a shutdown | any | counts as none: its seat went back then |
-/// | another process's | any | inherited by fork: counts as none, and is never given back here |
+/// | another process's | any | inherited by fork: counts as none, and is never given back here. Whoever was at work with it there may have left its locks taken: then it can only be destroyed |
 pub struct Reader {
+    /// The address of the runtime of the process in which its locks are known to be whole: in a forked child's copy
+    /// another thread of the parent's may have them for ever.
+    process: AtomicUsize,
     use_of: BriefMutex<Use>,
     forget: ForgetTime,
     /// Counted by the instance pool of the DBR API.
@@ -45,6 +51,13 @@ pub struct Reader {
 struct Use {
     hold: Option<Hold>,
     tally: Option<Box<Tally>>,
+}
+
+/// How often a reader that came from another process is looked at: each time a nap long.
+const LOOKS_AT_LOCKS: u32 = 100;
+
+fn address(runtime: &'static Runtime) -> usize {
+    std::ptr::from_ref(runtime).addr()
 }
 
 // A program may have tens of thousands of readers.
@@ -133,6 +146,7 @@ impl Reader {
     /// A reader that holds nothing: it takes a seat when it is used.
     pub fn vacant() -> Self {
         Self {
+            process: AtomicUsize::new(0),
             use_of: BriefMutex::new(Use { hold: None, tally: None }),
             forget: ForgetTime::default(),
             is_instance: false,
@@ -146,7 +160,43 @@ impl Reader {
     /// Lets a vacant reader hold this.
     #[inline(always)]
     pub fn occupy(&mut self, hold: Hold) {
+        *self.process.get_mut() = address(hold.runtime);
         self.use_of.get_mut().hold = Some(hold);
+    }
+
+    /// The reader, if it can be used in this process.
+    ///
+    /// # Errors
+    /// -10000 for one that another thread was at work with while this process was forked.
+    #[inline(always)]
+    pub fn here(&self) -> Result<&Self> {
+        if self.process.load(Ordering::Relaxed) == address(runtime()) { Ok(self) } else { self.arrive() }
+    }
+
+    /// The first use in this process: finds out whether its locks came open.
+    #[cold]
+    fn arrive(&self) -> Result<&Self> {
+        for _ in 0..LOOKS_AT_LOCKS {
+            if self.process.load(Ordering::Acquire) == address(runtime()) {
+                return Ok(self);
+            }
+            if self.is_at_rest() {
+                self.process.store(address(runtime()), Ordering::Release);
+                return Ok(self);
+            }
+            // It may be another thread of this process that looks.
+            std::thread::sleep(NAP);
+        }
+        let message = "another thread was at work with this reader while the process was forked: destroy it here, and \
+                       make another";
+        Err(Error::new(ErrorCode::UNKNOWN, message))
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let is_at_rest = self.use_of.try_lock().is_some();
+        #[cfg(feature = "decode")]
+        let is_at_rest = is_at_rest && self.decoding.try_lock().is_some() && self.frames.try_lock().is_some();
+        is_at_rest
     }
 
     /// Gives back what the reader holds, and lets it be as it was when it was made.
@@ -171,7 +221,11 @@ impl Reader {
 
     #[cold]
     fn make_anew(&mut self) {
-        *self = Self::vacant();
+        let before = std::mem::replace(self, Self::vacant());
+        // What a thread of the parent's was changing cannot be taken apart.
+        if before.here().is_err() {
+            std::mem::forget(before);
+        }
     }
 
     #[inline(always)]
@@ -210,7 +264,7 @@ impl Reader {
     /// # Errors
     /// As [`Hold::take`].
     pub fn licensed(&self) -> Result<&'static Licensed> {
-        self.use_of.lock().licensed()
+        self.here()?.use_of.lock().licensed()
     }
 
     /// Counts the barcodes of one still image; gives the number of different ones.
@@ -219,7 +273,7 @@ impl Reader {
     /// When there is no licence or seat, or the count cannot be kept: then nothing was counted.
     #[inline]
     pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
-        let mut use_of = self.use_of.lock();
+        let mut use_of = self.here()?.use_of.lock();
         let (licensed, tally) = use_of.licensed_tally()?;
         tally.image(licensed, barcodes)
     }
@@ -230,7 +284,7 @@ impl Reader {
     /// As [`Self::count_image`].
     #[inline]
     pub fn count_frame(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
-        let mut use_of = self.use_of.lock();
+        let mut use_of = self.here()?.use_of.lock();
         let (licensed, tally) = use_of.licensed_tally()?;
         tally.frame(licensed, barcodes, &self.forget)
     }
@@ -240,7 +294,7 @@ impl Reader {
     /// # Errors
     /// As [`Self::count_image`].
     pub fn count_scans(&self, format: u32, n: u64) -> Result<()> {
-        let mut use_of = self.use_of.lock();
+        let mut use_of = self.here()?.use_of.lock();
         let (licensed, tally) = use_of.licensed_tally()?;
         tally.scans(licensed, format, n)
     }

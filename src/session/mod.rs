@@ -121,11 +121,6 @@ impl Session {
         Some((self.parameters.get()?, self.state.path()))
     }
 
-    /// Whether it is licensed, and was not closed since.
-    pub fn is_in_use(&self) -> bool {
-        self.licensed().is_some() && !self.is_closed.load(Ordering::Acquire)
-    }
-
     /// What the device may do, once that is known.
     pub fn licensed(&self) -> Option<&'static Licensed> {
         self.licensed.get()

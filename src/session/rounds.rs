@@ -28,7 +28,8 @@ const RENEWAL_PART: u64 = 8;
 const RENEWAL_SECONDS_MAX: u64 = 6 * 3600;
 
 impl Session {
-    /// One round of the keeper: renews when that is due, reports what there is; says when to come again.
+    /// One round of the keeper: renews when that is due, reports what there is; says when to come again. Under a session that
+    /// was closed nobody works: what it could not report is reported, and it is not renewed.
     pub fn keep(&self) -> Duration {
         let deadline = Deadline::after(self.world.clock, ROUND_BOUND);
         let begun_at = self.world.clock.unix_seconds();
@@ -38,7 +39,10 @@ impl Session {
             }
             Ok(!self.is_renewal_due())
         };
-        let outcome = self.round(false, deadline, is_done);
+        let outcome = match self.is_closed.load(Ordering::Acquire) {
+            true => self.report(deadline).map(|_| ()),
+            false => self.round(false, deadline, is_done),
+        };
         let failures = match &outcome {
             Err(error) if is_passing(error.code) => self.failures.fetch_add(1, Ordering::Relaxed).min(16),
             // Who is refused asks again, too, but need not hurry.

@@ -4,12 +4,14 @@
  *
  *   host_forks load FORKS      prints the scans that were counted
  *   host_forks threads FORKS   prints the scans that were counted
+ *   host_forks decoding FORKS  prints how many children had a reader with which a thread of the parent's was at work
  *   host_forks workers KILLS   prints the least and the most that were counted: a kill leaves one open
  */
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "dbr/DynamsoftBarcodeReader.h"
 #include "host.h"
 
 static atomic_int is_over;
@@ -130,6 +132,52 @@ static void threads_of_children(int forks) {
   printf("%d\n", forks * THREADS);
 }
 
+#define SIDE 1200
+
+static unsigned char blank[SIDE * SIDE];
+static void *shared_reader;
+
+static void *decode(void *unused) {
+  while (!atomic_load(&is_over)) {
+    CHECK_INT(0, DBR_DecodeBuffer(shared_reader, blank, SIDE, SIDE, SIDE, IPF_GRAYSCALED, ""));
+  }
+  return unused;
+}
+
+/* A child may destroy a reader with which another thread of its parent was at work, and is told that it can do no more. */
+static void decode_in_a_child(void) {
+  void *own = DBR_CreateInstance();
+  int code;
+  alarm(HANG_SECONDS);
+  code = DBR_DecodeBuffer(shared_reader, blank, 60, 60, SIDE, IPF_GRAYSCALED, "");
+  CHECK(code == 0 || code == SM_ERR_UNKNOWN);
+  DBR_DestroyInstance(shared_reader);
+  CHECK_INT(0, DBR_DecodeBuffer(own, blank, 60, 60, SIDE, IPF_GRAYSCALED, ""));
+  DBR_DestroyInstance(own);
+  exit(code == 0 ? 0 : 1);
+}
+
+static void decoding(int forks) {
+  pthread_t thread;
+  int round, status, busy = 0;
+  shared_reader = DBR_CreateInstance();
+  CHECK_INT(0, pthread_create(&thread, NULL, decode, NULL));
+  for (round = 0; round < forks; round++) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) decode_in_a_child();
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+    busy += WEXITSTATUS(status);
+  }
+  atomic_store(&is_over, 1);
+  CHECK_INT(0, pthread_join(thread, NULL));
+  CHECK_INT(3, GetIdleInstancesCount());
+  DBR_DestroyInstance(shared_reader);
+  CHECK_INT(0, SM_Shutdown(20000));
+  printf("%d\n", busy);
+}
+
 #define WORKERS 4
 
 typedef struct Worker {
@@ -207,6 +255,8 @@ int main(int argc, char **argv) {
     load(atoi(argv[2]));
   } else if (strcmp(argv[1], "threads") == 0) {
     threads_of_children(atoi(argv[2]));
+  } else if (strcmp(argv[1], "decoding") == 0) {
+    decoding(atoi(argv[2]));
   } else {
     workers(atoi(argv[2]));
   }

@@ -21,6 +21,15 @@ fn the_threads_of_a_child_may_use_it_at_once_also_when_its_parent_never_has() {
     assert_eq!([server.recorded("scan")][..], counted);
 }
 
+#[cfg(feature = "decode")]
+#[test]
+fn a_child_is_told_of_a_reader_that_was_at_work_and_may_destroy_it() {
+    let server = Server::with_demo_license();
+    let program = Program::compile("tests/c/host_forks.c");
+    let busy = numbers_of(program.command(server.url()).args(["decoding", "100"]));
+    assert!(busy[0] > 0, "no child was forked while a picture was searched");
+}
+
 #[test]
 fn a_server_that_forks_its_workers_beforehand_has_the_seat_of_a_killed_one_at_once() {
     let server = Server::with_demo_license();

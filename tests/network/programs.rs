@@ -172,7 +172,9 @@ fn a_captive_portal_is_no_license_server_and_ends_no_licence() {
 fn a_server_that_stalls_at_any_step_costs_its_share_and_the_standby_serves() {
     let server = Server::with_demo_license();
     let hole = BlackHole::new();
+    let page = "HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n<h1>Sign in</h1>";
     let mains = [
+        format!("http://127.0.0.1:{}", says(page)),
         format!("http://{}", hole.address),
         format!("http://127.0.0.1:{}", peer(stall)),
         format!("https://127.0.0.1:{}", peer(stall)),

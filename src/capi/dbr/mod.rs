@@ -102,5 +102,5 @@ unsafe fn bytes_from_c<'a>(name: &str, bytes: *const u8, length: usize) -> Resul
 unsafe fn reader_from_c<'a>(reader: *mut c_void) -> Result<&'a Reader> {
     // SAFETY: the caller's promise.
     let reader = unsafe { reader.cast::<SM_Reader>().as_ref() };
-    reader.map(|reader| &reader.0).ok_or_else(|| null_pointer("the reader"))
+    reader.ok_or_else(|| null_pointer("the reader"))?.0.here()
 }

@@ -348,14 +348,21 @@ fn a_server_that_is_busy_is_asked_again_soon() {
 }
 
 #[test]
-fn a_session_that_was_closed_is_out_of_use_until_it_is_initialised_again() {
+fn a_session_that_was_closed_is_reported_and_not_renewed_until_it_is_initialised_again() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
-    assert!(session.is_in_use());
-    session.close(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap();
-    assert!(!session.is_in_use());
+    count(&session, 3);
+    bench.transport.then(Step::Silence);
+    session.close(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap_err();
+    let asked = bench.asked();
+    bench.pass(6 * 3600);
+    bench.transport.then(Step::RecordAll);
+    session.keep();
+    assert_eq!((bench.transport.billed(), bench.asked()), (3, asked + 1));
     initialize(&session).unwrap();
-    assert!(session.is_in_use());
+    bench.then_grants();
+    session.keep();
+    assert_eq!(bench.asked(), asked + 2);
 }
 
 #[test]
