@@ -24,8 +24,8 @@ use crate::memory::has_room_for;
 /// Longest side of a picture in pixels.
 pub(super) const SIDE_PIXELS_MAX: u32 = 32_768;
 
-/// Memory that decoding a picture may take.
-pub(super) const MEMORY_BYTES_MAX: u64 = 512 << 20;
+/// Memory that decoding a picture may take. A fuzzer would spend most of its time on pictures that claim all of it.
+pub(super) const MEMORY_BYTES_MAX: u64 = if cfg!(fuzzing) { 4 << 20 } else { 512 << 20 };
 
 /// The largest file that is read: no picture within the limits is larger, not even an uncompressed one of 64 bits.
 const FILE_BYTES_MAX: u64 = 1 << 30;
