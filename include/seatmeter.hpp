@@ -124,7 +124,9 @@ inline void sync(int timeout_ms) {
  */
 inline void set_log(std::function<void(int level, std::string_view line)> hear) {
   using Hear = std::function<void(int, std::string_view)>;
-  static std::unique_ptr<Hear> current;
+  // Never destroyed: at the end of the process the library's thread, or the destructor of a global object that calls
+  // shutdown(), may still have something to say.
+  static std::unique_ptr<Hear> &current = *new std::unique_ptr<Hear>;
   auto next = hear ? std::make_unique<Hear>(std::move(hear)) : nullptr;
   const auto call = [](void *user, int level, const char *line) {
     try {
