@@ -137,6 +137,12 @@ fn python_in_many_processes_keeps_exact_counts_and_seats() {
 }
 
 #[test]
+fn python_that_is_interrupted_while_it_waits_or_decodes_loses_no_seat() {
+    let picture = image("four_barcodes.png").display().to_string();
+    counts_exactly("python", "interrupted.py", &picture, 1);
+}
+
+#[test]
 fn java_counts_a_list_that_grows_as_one_that_is_whole() {
     counts_exactly("java", "Growing", "", 100);
 }
