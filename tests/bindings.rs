@@ -143,6 +143,11 @@ fn python_that_is_interrupted_while_it_waits_or_decodes_loses_no_seat() {
 }
 
 #[test]
+fn what_c_would_cut_is_an_error_of_python() {
+    counts_exactly("python", "arguments.py", "", 1);
+}
+
+#[test]
 fn java_counts_a_list_that_grows_as_one_that_is_whole() {
     counts_exactly("java", "Growing", "", 100);
 }

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Iterable, List, NamedTuple, Optional, Tuple
 
-from ._arguments import milliseconds
+from ._arguments import file_path, integer, milliseconds
 from ._errors import ALL_SEATS_TAKEN, check
 from ._library import TEXT_BYTES, RawBarcode, TextResults, library
 
@@ -90,7 +90,7 @@ class Reader:
         seat = self._seat
         if seat is None:
             raise ValueError("the reader is closed")
-        raw = [RawBarcode(symbology, content, len(content)) for symbology, content in barcodes]
+        raw = [RawBarcode(integer("symbology", symbology), content, len(content)) for symbology, content in barcodes]
         counted = ctypes.c_size_t()
         check(function(seat, (RawBarcode * len(raw))(*raw), len(raw), counted))
         return counted.value
@@ -98,10 +98,11 @@ class Reader:
 
 def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
     """Read the barcodes of a picture, and count them. Takes a seat meanwhile."""
+    name = file_path(path)
     results = ctypes.POINTER(TextResults)()
     instance = library.DBR_CreateInstance()
     try:
-        check(library.DBR_DecodeFile(instance, os.fsencode(path), b""))
+        check(library.DBR_DecodeFile(instance, name, b""))
         check(library.DBR_GetAllTextResults(instance, results))
         found = [results.contents.results[i].contents for i in range(results.contents.count)]
         return [
@@ -116,4 +117,4 @@ def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
 
 def count_pages(module: int, n: int = 1) -> None:
     """Count pages of a module."""
-    check(library.SM_CountPages(module, n))
+    check(library.SM_CountPages(integer("module", module), integer("n", n, 0, 2**64 - 1)))
