@@ -148,6 +148,11 @@ fn what_c_would_cut_is_an_error_of_python() {
 }
 
 #[test]
+fn what_is_no_text_no_int_or_no_bytes_is_an_error_of_node_and_what_is_bytes_is_counted_whole() {
+    counts_exactly("node", "arguments.js", "", 1);
+}
+
+#[test]
 fn java_counts_a_list_that_grows_as_one_that_is_whole() {
     counts_exactly("java", "Growing", "", 100);
 }

@@ -4,6 +4,7 @@
 // once.
 'use strict';
 
+const { content, integer, milliseconds, text } = require('./arguments.js');
 const library = require('./library.js');
 
 const DeploymentType = Object.freeze({ SERVER: 1, DESKTOP: 2, EMBEDDED: 6, OEM: 7, MOBILE: 9 });
@@ -68,26 +69,28 @@ function beside(call, ...values) {
 }
 
 function setStateDirectory(path) {
-  check(library.setStateDirectory(path));
+  check(library.setStateDirectory(text('path', path)));
 }
 
 // Gets this process licensed. Without a stored licence it waits for the server, 10 s at most.
 async function initialize(options = {}) {
   const parameters = {};
   check(library.initParameters(parameters));
+  // The fields of the C API, and the options from which they come.
   const fields = {
-    mainServer: options.server,
-    standbyServer: options.standbyServer,
-    handshakeCode: options.handshakeCode,
-    sessionPassword: options.sessionPassword,
-    organizationId: options.organizationId,
-    deploymentType: options.deploymentType,
-    chargeWay: options.chargeWay,
-    seats: options.seats,
-    maxBufferDays: options.maxBufferDays,
+    mainServer: [text, 'server'],
+    standbyServer: [text, 'standbyServer'],
+    handshakeCode: [text, 'handshakeCode'],
+    sessionPassword: [text, 'sessionPassword'],
+    organizationId: [text, 'organizationId'],
+    deploymentType: [integer, 'deploymentType'],
+    chargeWay: [integer, 'chargeWay'],
+    seats: [integer, 'seats'],
+    maxBufferDays: [integer, 'maxBufferDays'],
   };
-  for (const [name, value] of Object.entries(fields)) {
-    if (value !== undefined) parameters[name] = value;
+  for (const [field, [checked, option]] of Object.entries(fields)) {
+    const value = options[option];
+    if (value !== undefined && value !== null) parameters[field] = checked(option, value);
   }
   const message = Buffer.alloc(library.TEXT_BYTES);
   check(await beside(library.initialize, parameters, message, message.length), message);
@@ -111,16 +114,16 @@ function status() {
 // Reports and renews now.
 async function sync(timeoutMs = 5000) {
   const message = Buffer.alloc(library.TEXT_BYTES);
-  check(await beside(library.sync, timeoutMs, message, message.length), message);
+  check(await beside(library.sync, milliseconds('timeoutMs', timeoutMs), message, message.length), message);
 }
 
 // Reports the rest, and gives back everything. What cannot be reported now, the next program reports.
 async function shutdown(timeoutMs = 5000) {
-  check(await beside(library.shutdown, timeoutMs));
+  check(await beside(library.shutdown, milliseconds('timeoutMs', timeoutMs)));
 }
 
 function countPages(module, n = 1) {
-  check(library.countPages(module, n));
+  check(library.countPages(integer('module', module), integer('n', n, 0, Number.MAX_SAFE_INTEGER)));
 }
 
 // Readers that were lost without close().
@@ -143,11 +146,11 @@ class Reader {
     lost.register(this, this.#handle, this);
   }
 
-  // One that waits for a seat, for so many milliseconds at most.
+  // One that waits for a seat, for so many milliseconds at most, up to ten minutes.
   static async within(ms) {
     const out = [null];
     const message = Buffer.alloc(library.TEXT_BYTES);
-    check(await beside(library.createReaderWithin, out, ms, message, message.length), message);
+    check(await beside(library.createReaderWithin, out, milliseconds('ms', ms), message, message.length), message);
     return new Reader({ [TAKEN]: out });
   }
 
@@ -171,7 +174,10 @@ class Reader {
 
   #count(call, barcodes) {
     if (this.#handle === null) throw new Error('the reader is closed');
-    const raw = barcodes.map(({ format, bytes }) => ({ format, bytes, length: bytes.length }));
+    const raw = Array.from(barcodes, ({ format, bytes }) => {
+      const whole = content(bytes);
+      return { format: integer('format', format), bytes: whole, length: whole.length };
+    });
     const counted = [0];
     check(call(this.#handle, raw, raw.length, counted));
     return Number(counted[0]);
@@ -183,10 +189,11 @@ if (Symbol.dispose) Reader.prototype[Symbol.dispose] = Reader.prototype.close;
 // Reads the barcodes of a picture, { format, text }, and counts them. Takes a seat meanwhile.
 async function decodeFile(path) {
   const { koffi } = library;
+  const file = text('path', path);
   const instance = library.createInstance();
   const results = [null];
   try {
-    check(await beside(library.decodeFile, instance, path, ''));
+    check(await beside(library.decodeFile, instance, file, ''));
     check(library.allTextResults(instance, results));
     const array = koffi.decode(results[0], library.TextResults);
     const pointers = array.count ? koffi.decode(array.results, koffi.array('void *', array.count)) : [];
