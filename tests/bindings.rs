@@ -153,6 +153,11 @@ fn what_is_no_text_no_int_or_no_bytes_is_an_error_of_node_and_what_is_bytes_is_c
 }
 
 #[test]
+fn node_reads_files_while_many_readers_wait() {
+    counts_exactly("node", "waiting.js", "", 1);
+}
+
+#[test]
 fn java_counts_a_list_that_grows_as_one_that_is_whole() {
     counts_exactly("java", "Growing", "", 100);
 }
