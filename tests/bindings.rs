@@ -158,6 +158,14 @@ fn node_reads_files_while_many_readers_wait() {
 }
 
 #[test]
+fn node_does_without_the_decoder() {
+    let Some(words) = program("node", "no_decoder.js") else { return };
+    let device = tempfile::tempdir().unwrap();
+    let run = run(&mut on_device(&words, device.path(), "http://127.0.0.1:1"));
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
 fn java_counts_a_list_that_grows_as_one_that_is_whole() {
     counts_exactly("java", "Growing", "", 100);
 }
