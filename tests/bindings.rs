@@ -169,3 +169,8 @@ fn node_does_without_the_decoder() {
 fn java_counts_a_list_that_grows_as_one_that_is_whole() {
     counts_exactly("java", "Growing", "", 100);
 }
+
+#[test]
+fn a_text_that_c_would_cut_is_an_error_of_java() {
+    counts_exactly("java", "Arguments", "", 2);
+}
