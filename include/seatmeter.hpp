@@ -65,6 +65,14 @@ inline void check(int code, const char *message = "") {
   if (code <= SM_ERR_STANDBY_NOT_READY && code > SM_ERR_FAILED_TO_REACH_SERVER) throw Refused(code, message);
   throw Error(code, message);
 }
+
+/** A text for C, which would read it to its first NUL only. */
+inline const char *text(const char *name, const std::string &value) {
+  if (value.find('\0') != std::string::npos) {
+    throw Error(SM_ERR_PARAMETER_VALUE_INVALID, std::string(name) + " must not contain a NUL");
+  }
+  return value.c_str();
+}
 }  // namespace detail
 
 /** How to reach the license server, and what to ask it for. Defaults are set. */
@@ -85,17 +93,19 @@ struct Parameters {
 };
 
 /** Choose where this device's state is kept, before initialize(). */
-inline void set_state_directory(const std::string &path) { detail::check(SM_SetStateDirectory(path.c_str())); }
+inline void set_state_directory(const std::string &path) {
+  detail::check(SM_SetStateDirectory(detail::text("path", path)));
+}
 
 /** Get this process licensed. Blocks up to 10 s when there is no stored licence. */
 inline void initialize(const Parameters &parameters) {
   DM_DLSConnectionParameters raw;
   detail::check(InitDLSConnectionParameters(&raw));
-  raw.mainServerURL = const_cast<char *>(parameters.main_server.c_str());
-  raw.standbyServerURL = const_cast<char *>(parameters.standby_server.c_str());
-  raw.handshakeCode = const_cast<char *>(parameters.handshake_code.c_str());
-  raw.sessionPassword = const_cast<char *>(parameters.session_password.c_str());
-  raw.organizationID = const_cast<char *>(parameters.organization_id.c_str());
+  raw.mainServerURL = const_cast<char *>(detail::text("main_server", parameters.main_server));
+  raw.standbyServerURL = const_cast<char *>(detail::text("standby_server", parameters.standby_server));
+  raw.handshakeCode = const_cast<char *>(detail::text("handshake_code", parameters.handshake_code));
+  raw.sessionPassword = const_cast<char *>(detail::text("session_password", parameters.session_password));
+  raw.organizationID = const_cast<char *>(detail::text("organization_id", parameters.organization_id));
   raw.deploymentType = static_cast<decltype(raw.deploymentType)>(parameters.deployment_type);
   raw.chargeWay = static_cast<decltype(raw.chargeWay)>(parameters.charge_way);
   raw.maxBufferDays = parameters.max_buffer_days;
@@ -124,7 +134,9 @@ inline void sync(int timeout_ms) {
  */
 inline void set_log(std::function<void(int level, std::string_view line)> hear) {
   using Hear = std::function<void(int, std::string_view)>;
-  static std::unique_ptr<Hear> current;
+  // Never destroyed: at the end of the process the library's thread, or the destructor of a global object that calls
+  // shutdown(), may still have something to say.
+  static std::unique_ptr<Hear> &current = *new std::unique_ptr<Hear>;
   auto next = hear ? std::make_unique<Hear>(std::move(hear)) : nullptr;
   const auto call = [](void *user, int level, const char *line) {
     try {

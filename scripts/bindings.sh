@@ -63,7 +63,8 @@ case $language in
     [ -e "$jna" ] || skip "java is skipped: JNA is missing (apt-get install libjna-java)"
     if ! is_ready; then
       begin
-      javac -Xlint:all -Werror -cp "$jna" -d "$out/classes" "$out"/source/src/seatmeter/*.java "$out/source/Scenario.java" \
+      javac -Xlint:all -Werror -cp "$jna" -d "$out/classes" "$out"/source/src/seatmeter/*.java \
+        "$out/source/Scenario.java" "$out"/source/tests/*.java \
         >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
       jar --create --file "$out/seatmeter.jar" -C "$out/classes" seatmeter
       touch "$out/ready"

@@ -1,9 +1,9 @@
-//! What the library says while it works, to whoever wants to hear it: a callback of the program, or a file that the
-//! environment names. Without one of them nothing is put into words at all.
+//! What the library says while it works, to whoever wants to hear it: a callback of the program, or, while it has none, a
+//! file that the environment names. Without one of them nothing is put into words at all.
 //!
 //! A log never holds a barcode, a session password or a signature.
 //!
-//! The sink is looked up without a lock, so that a forked child has its parent's; who takes a callback back waits
+//! Both are looked up without a lock, so that a forked child has its parent's; who takes a callback back waits
 //! for the calls that are under way, so that what it refers to can be freed then.
 
 use std::fmt::{self, Arguments};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
-use crate::locks::RwLock;
+use crate::locks::{Mutex, RwLock};
 use crate::memory::{PerProcess, Published};
 use crate::state::private_file;
 
@@ -40,15 +40,24 @@ impl fmt::Display for Level {
     }
 }
 
-/// Where lines go.
+/// A callback of the program.
 pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 
 /// The log of a process.
+///
+/// | callback | file | lines go |
+/// |---|---|---|
+/// | set | any | to the callback |
+/// | none, or taken back | named | to the end of the file |
+/// | none, or taken back | none | nowhere |
 struct Log {
     sink: Published<Option<Sink>>,
+    file: Published<PathBuf>,
     /// Read while a line is handed over, written while the sink is changed. Holds all sinks that there ever were: a
     /// forked child may still be looking at one. Programs change theirs seldom.
-    all: RwLock<Vec<&'static Option<Sink>>>,
+    sinks: RwLock<Vec<&'static Option<Sink>>>,
+    /// All files that were ever named, for the same reason.
+    files: Mutex<Vec<&'static PathBuf>>,
 }
 
 static LOG: PerProcess<Log> = PerProcess::new();
@@ -59,68 +68,79 @@ const CHANGE_BOUND: Duration = Duration::from_secs(1);
 impl Log {
     fn get() -> &'static Self {
         LOG.get(|parent| {
-            let log = Self { sink: Published::absent(), all: RwLock::default() };
+            let log = Self {
+                sink: Published::absent(),
+                file: Published::absent(),
+                sinks: RwLock::default(),
+                files: Mutex::default(),
+            };
             if let Some(sink) = parent.and_then(|parent| parent.sink.get()) {
                 log.sink.publish(sink);
             }
+            if let Some(file) = parent.and_then(|parent| parent.file.get()) {
+                log.file.publish(file);
+            }
             log
         })
+    }
+
+    fn sink(&self) -> Option<&'static Sink> {
+        self.sink.get().and_then(Option::as_ref)
     }
 }
 
 /// Says a line.
 pub fn say(level: Level, line: Arguments<'_>) {
     let log = Log::get();
-    if log.sink.get().is_none() {
-        return;
+    if log.sink().is_some() {
+        // A callback may call what says another line: nobody waits to write in a way that would stop it.
+        let _sinks = log.sinks.read();
+        if let Some(sink) = log.sink() {
+            return sink(level, &line.to_string());
+        }
     }
-    // A callback may call what says another line: nobody waits to write in a way that would stop it.
-    let _all = log.all.read();
-    if let Some(Some(sink)) = log.sink.get() {
-        sink(level, &line.to_string());
+    if let Some(file) = log.file.get() {
+        append(file, level, line);
     }
 }
 
-/// Changes where lines go; `None` ends them. The old sink is not in use any more when this returns.
+/// Changes the callback; with `None`, lines go to the file again. The old one is not in use any more when this returns.
 ///
 /// # Errors
 /// -20009 when a line is still being handed to the old one after a second, or by this very thread: nothing is
 /// changed then.
 pub fn set_sink(sink: Option<Sink>) -> Result<()> {
     let log = Log::get();
-    let Some(mut all) = log.all.try_write_for(CHANGE_BOUND) else {
+    let Some(mut sinks) = log.sinks.try_write_for(CHANGE_BOUND) else {
         let message = "the log callback is at work, and can be changed when it has returned";
         return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
     };
-    all.push(log.sink.publish_new(sink));
+    sinks.push(log.sink.publish_new(sink));
     Ok(())
 }
 
-/// Lets lines go to the end of this file, unless the program has said where they go.
+/// Lets lines go to the end of this file while the program has no callback.
 pub fn use_file(path: &Path) {
-    if Log::get().sink.get().is_none() {
-        // It fails only while a callback is being set: then that is the one to be used.
-        let _ = set_sink(Some(file_sink(path.to_owned())));
+    let log = Log::get();
+    let mut files = log.files.lock();
+    if log.file.get().is_none_or(|file| file != path) {
+        files.push(log.file.publish_new(path.to_owned()));
     }
 }
 
 /// Opens the file for every line: it may be moved away meanwhile, and descriptors are the host's.
-fn file_sink(path: PathBuf) -> Sink {
-    Box::new(move |level, line| {
-        let mut options = std::fs::OpenOptions::new();
-        if let Ok(mut file) = private_file(&path, options.append(true).create(true)) {
-            let now = crate::clock::wall_seconds();
-            // A log that cannot be written is not worth an error of its own.
-            let _ = file.write_all(format!("{now} {} {level}: {line}\n", std::process::id()).as_bytes());
-        }
-    })
+fn append(path: &Path, level: Level, line: Arguments<'_>) {
+    let mut options = std::fs::OpenOptions::new();
+    if let Ok(mut file) = private_file(path, options.append(true).create(true)) {
+        let now = crate::clock::wall_seconds();
+        // A log that cannot be written is not worth an error of its own.
+        let _ = file.write_all(format!("{now} {} {level}: {line}\n", std::process::id()).as_bytes());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use crate::locks::Mutex;
 
     use super::*;
 
@@ -142,12 +162,7 @@ mod tests {
         let path = folder.path().join("log");
         use_file(&path);
         say(Level::Warning, format_args!("ours 2"));
-        assert!(!path.exists(), "the program's own sink wins over the environment");
-
-        file_sink(path.clone())(Level::Error, "ours 3");
-        file_sink(path.clone())(Level::Error, "ours 4");
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains("error: ours 3\n") && text.ends_with("error: ours 4\n"), "{text}");
+        assert!(!path.exists(), "the program's own callback wins over the environment");
 
         set_sink(Some(Box::new(|_, _| {
             assert!(set_sink(None).is_err(), "a callback that changes itself is not waited for");
@@ -157,6 +172,16 @@ mod tests {
         set_sink(None).unwrap();
         let before = heard.lock().len();
         say(Level::Info, format_args!("ours 6"));
+        say(Level::Error, format_args!("ours 7"));
         assert_eq!(heard.lock().len(), before);
+        // Other tests of this process may say something, too.
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("info: ours 6\n") && text.contains("error: ours 7\n"), "{text}");
+        assert!(!text.contains("ours 5"), "{text}");
+
+        let other = folder.path().join("other");
+        use_file(&other);
+        say(Level::Info, format_args!("ours 8"));
+        assert!(std::fs::read_to_string(&other).unwrap().contains("ours 8"));
     }
 }

@@ -1,5 +1,6 @@
 //! The modules of other languages: each plays one and the same scenario, `bindings/scenario.txt`, against a real server.
-//! Python programs that fork, and that work in many processes, keep exact counts and seats besides.
+//! Python programs that fork, and that work in many processes, keep exact counts and seats besides; and each language has
+//! programs for what is its own: what its users may give by mistake, and what may happen while they wait.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -102,27 +103,74 @@ fn java_plays_the_scenario() {
     plays_in("java");
 }
 
-/// Runs a Python program, and checks that what it says it has counted is what was billed.
-fn counts_exactly(program: &str, argument: &str) {
-    let Some(mut words) = player("python") else { return };
-    let path = seatmeter_e2e::root().join("bindings/python/tests").join(program);
+/// The words of the command that runs one of a language's own programs; none where its tools are missing.
+fn program(language: &str, name: &str) -> Option<Vec<String>> {
+    let mut words = player(language)?;
     words.pop();
-    words.extend([path.display().to_string(), argument.to_owned()]);
+    // Of Java the player is the name of a class, and so is any other program.
+    let path = seatmeter_e2e::root().join("bindings").join(language).join("tests").join(name);
+    words.push(if language == "java" { name.to_owned() } else { path.display().to_string() });
+    Some(words)
+}
+
+/// Runs a program, and checks that what it says it has counted, which is so much at least, is what was billed.
+fn counts_exactly(language: &str, name: &str, argument: &str, least: u64) {
+    let Some(mut words) = program(language, name) else { return };
+    words.push(argument.to_owned());
     let server = Server::with_demo_license();
     let device = tempfile::tempdir().unwrap();
     let run = run(&mut on_device(&words, &device.path().join("state"), server.url()));
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
     let counted: u64 = run.stdout.trim().parse().unwrap();
-    assert!(counted > 100, "{counted}");
+    assert!(counted >= least, "{counted}");
     assert_eq!(server.recorded("scan"), counted);
 }
 
 #[test]
 fn python_that_forks_keeps_exact_counts_and_seats() {
-    counts_exactly("forks.py", "200");
+    counts_exactly("python", "forks.py", "200", 100);
 }
 
 #[test]
 fn python_in_many_processes_keeps_exact_counts_and_seats() {
-    counts_exactly("processes.py", "40");
+    counts_exactly("python", "processes.py", "40", 100);
+}
+
+#[test]
+fn python_that_is_interrupted_while_it_waits_or_decodes_loses_no_seat() {
+    let picture = image("four_barcodes.png").display().to_string();
+    counts_exactly("python", "interrupted.py", &picture, 1);
+}
+
+#[test]
+fn what_c_would_cut_is_an_error_of_python() {
+    counts_exactly("python", "arguments.py", "", 1);
+}
+
+#[test]
+fn what_is_no_text_no_int_or_no_bytes_is_an_error_of_node_and_what_is_bytes_is_counted_whole() {
+    counts_exactly("node", "arguments.js", "", 1);
+}
+
+#[test]
+fn node_reads_files_while_many_readers_wait() {
+    counts_exactly("node", "waiting.js", "", 1);
+}
+
+#[test]
+fn node_does_without_the_decoder() {
+    let Some(words) = program("node", "no_decoder.js") else { return };
+    let device = tempfile::tempdir().unwrap();
+    let run = run(&mut on_device(&words, device.path(), "http://127.0.0.1:1"));
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
+fn java_counts_a_list_that_grows_as_one_that_is_whole() {
+    counts_exactly("java", "Growing", "", 100);
+}
+
+#[test]
+fn a_text_that_c_would_cut_is_an_error_of_java() {
+    counts_exactly("java", "Arguments", "", 2);
 }

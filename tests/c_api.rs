@@ -118,6 +118,11 @@ fn owners_in_cpp_give_back_what_they_hold() {
 }
 
 #[test]
+fn a_log_function_in_cpp_is_there_to_the_very_end() {
+    runs_twice("tests/c/log_at_exit_17.cpp", Server::with_demo_license().url(), &[]);
+}
+
+#[test]
 fn each_different_barcode_of_an_image_is_counted_once() {
     let server = Server::with_demo_license();
     runs_twice("tests/c/counting.c", server.url(), &[]);

@@ -19,13 +19,32 @@ std::string with_barcodes(int n, Use use) {
   return std::to_string(use(barcodes));
 }
 
-std::string init(std::istringstream &words) {
+seatmeter::Parameters demo_parameters() {
   seatmeter::Parameters parameters;
   parameters.deployment_type = 1;
   parameters.charge_way = 10;
+  return parameters;
+}
+
+std::string init(std::istringstream &words) {
+  seatmeter::Parameters parameters = demo_parameters();
   words >> parameters.main_server >> parameters.handshake_code >> parameters.seats;
   seatmeter::initialize(parameters);
   return "ok";
+}
+
+std::string nul(std::istringstream &words) {
+  using namespace std::string_literals;
+  seatmeter::Parameters parameters = demo_parameters();
+  words >> parameters.main_server;
+  parameters.handshake_code = "DEMO-4-SEATS\0-AND-MORE"s;
+  parameters.seats = 4;
+  try {
+    seatmeter::initialize(parameters);
+    return "a text";
+  } catch (const seatmeter::Error &e) {
+    return e.code() == SM_ERR_PARAMETER_VALUE_INVALID ? "no text" : e.what();
+  }
 }
 
 std::string decode(const std::string &path) {
@@ -58,6 +77,7 @@ std::string obey(std::istringstream words) {
   std::string command, path;
   words >> command;
   if (command == "init") return init(words);
+  if (command == "nul") return nul(words);
   if (command == "decode") return words >> path, decode(path);
   int n = 0;
   words >> n;

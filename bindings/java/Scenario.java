@@ -46,18 +46,33 @@ final class Scenario {
     return heard + " closed";
   }
 
+  private static void init(String server, String code, int seats) {
+    Seatmeter.initialize(
+        new Seatmeter.Parameters()
+            .server(server)
+            .handshakeCode(code)
+            .seats(seats)
+            .deploymentType(Seatmeter.DeploymentType.SERVER)
+            .chargeWay(Seatmeter.ChargeWay.CONCURRENT_INSTANCE));
+  }
+
+  private static String nul(String server) {
+    try {
+      init(server, "DEMO-4-SEATS\0-AND-MORE", 4);
+      return "a text";
+    } catch (IllegalArgumentException e) {
+      return "no text";
+    }
+  }
+
   private static String obey(String[] words) {
     String argument = words.length > 1 ? words[1] : "";
     switch (words[0]) {
       case "init":
-        Seatmeter.initialize(
-            new Seatmeter.Parameters()
-                .server(argument)
-                .handshakeCode(words[2])
-                .seats(Integer.parseInt(words[3]))
-                .deploymentType(Seatmeter.DeploymentType.SERVER)
-                .chargeWay(Seatmeter.ChargeWay.CONCURRENT_INSTANCE));
+        init(argument, words[2], Integer.parseInt(words[3]));
         return "ok";
+      case "nul":
+        return nul(argument);
       case "idle":
         return Integer.toString(Seatmeter.idleCount());
       case "create":

@@ -4,6 +4,7 @@
 // once.
 'use strict';
 
+const { content, integer, milliseconds, text } = require('./arguments.js');
 const library = require('./library.js');
 
 const DeploymentType = Object.freeze({ SERVER: 1, DESKTOP: 2, EMBEDDED: 6, OEM: 7, MOBILE: 9 });
@@ -43,9 +44,11 @@ class RefusedError extends SeatmeterError {}
 // No license server can be reached, and this device has no licence that is good without one.
 class ServerUnreachableError extends SeatmeterError {}
 
+const ALL_SEATS_TAKEN = -20008;
+
 function kindOf(code) {
   if (code === -20000) return NoLicenseError;
-  if (code === -20008) return AllSeatsTakenError;
+  if (code === ALL_SEATS_TAKEN) return AllSeatsTakenError;
   if (code === -20200) return ServerUnreachableError;
   return code <= -20100 && code > -20200 ? RefusedError : SeatmeterError;
 }
@@ -68,26 +71,28 @@ function beside(call, ...values) {
 }
 
 function setStateDirectory(path) {
-  check(library.setStateDirectory(path));
+  check(library.setStateDirectory(text('path', path)));
 }
 
 // Gets this process licensed. Without a stored licence it waits for the server, 10 s at most.
 async function initialize(options = {}) {
   const parameters = {};
   check(library.initParameters(parameters));
+  // The fields of the C API, and the options from which they come.
   const fields = {
-    mainServer: options.server,
-    standbyServer: options.standbyServer,
-    handshakeCode: options.handshakeCode,
-    sessionPassword: options.sessionPassword,
-    organizationId: options.organizationId,
-    deploymentType: options.deploymentType,
-    chargeWay: options.chargeWay,
-    seats: options.seats,
-    maxBufferDays: options.maxBufferDays,
+    mainServer: [text, 'server'],
+    standbyServer: [text, 'standbyServer'],
+    handshakeCode: [text, 'handshakeCode'],
+    sessionPassword: [text, 'sessionPassword'],
+    organizationId: [text, 'organizationId'],
+    deploymentType: [integer, 'deploymentType'],
+    chargeWay: [integer, 'chargeWay'],
+    seats: [integer, 'seats'],
+    maxBufferDays: [integer, 'maxBufferDays'],
   };
-  for (const [name, value] of Object.entries(fields)) {
-    if (value !== undefined) parameters[name] = value;
+  for (const [field, [checked, option]] of Object.entries(fields)) {
+    const value = options[option];
+    if (value !== undefined && value !== null) parameters[field] = checked(option, value);
   }
   const message = Buffer.alloc(library.TEXT_BYTES);
   check(await beside(library.initialize, parameters, message, message.length), message);
@@ -111,20 +116,24 @@ function status() {
 // Reports and renews now.
 async function sync(timeoutMs = 5000) {
   const message = Buffer.alloc(library.TEXT_BYTES);
-  check(await beside(library.sync, timeoutMs, message, message.length), message);
+  check(await beside(library.sync, milliseconds('timeoutMs', timeoutMs), message, message.length), message);
 }
 
 // Reports the rest, and gives back everything. What cannot be reported now, the next program reports.
 async function shutdown(timeoutMs = 5000) {
-  check(await beside(library.shutdown, timeoutMs));
+  check(await beside(library.shutdown, milliseconds('timeoutMs', timeoutMs)));
 }
 
 function countPages(module, n = 1) {
-  check(library.countPages(module, n));
+  check(library.countPages(integer('module', module), integer('n', n, 0, Number.MAX_SAFE_INTEGER)));
 }
 
 // Readers that were lost without close().
 const lost = new FinalizationRegistry((handle) => library.destroyReader(handle));
+
+// What waits for a seat has one of the few threads that files and names of hosts are waiting for, too: it lets others have
+// their turn after so many milliseconds.
+const SLICE_MS = 200;
 
 // Marks what Reader.within hands to the constructor.
 const TAKEN = Symbol('a reader of the C API');
@@ -143,12 +152,20 @@ class Reader {
     lost.register(this, this.#handle, this);
   }
 
-  // One that waits for a seat, for so many milliseconds at most.
+  // One that waits for a seat, for so many milliseconds at most, up to ten minutes.
   static async within(ms) {
-    const out = [null];
-    const message = Buffer.alloc(library.TEXT_BYTES);
-    check(await beside(library.createReaderWithin, out, ms, message, message.length), message);
-    return new Reader({ [TAKEN]: out });
+    const end = performance.now() + milliseconds('ms', ms);
+    for (;;) {
+      const left = Math.ceil(Math.max(end - performance.now(), 0));
+      const out = [null];
+      const message = Buffer.alloc(library.TEXT_BYTES);
+      const slice = Math.min(left, SLICE_MS);
+      const code = await beside(library.createReaderWithin, out, slice, message, message.length);
+      if (code !== ALL_SEATS_TAKEN || left <= SLICE_MS) {
+        check(code, message);
+        return new Reader({ [TAKEN]: out });
+      }
+    }
   }
 
   // Gives the seat back. A second call does nothing.
@@ -171,7 +188,10 @@ class Reader {
 
   #count(call, barcodes) {
     if (this.#handle === null) throw new Error('the reader is closed');
-    const raw = barcodes.map(({ format, bytes }) => ({ format, bytes, length: bytes.length }));
+    const raw = Array.from(barcodes, ({ format, bytes }) => {
+      const whole = content(bytes);
+      return { format: integer('format', format), bytes: whole, length: whole.length };
+    });
     const counted = [0];
     check(call(this.#handle, raw, raw.length, counted));
     return Number(counted[0]);
@@ -183,10 +203,11 @@ if (Symbol.dispose) Reader.prototype[Symbol.dispose] = Reader.prototype.close;
 // Reads the barcodes of a picture, { format, text }, and counts them. Takes a seat meanwhile.
 async function decodeFile(path) {
   const { koffi } = library;
+  const file = text('path', path);
   const instance = library.createInstance();
   const results = [null];
   try {
-    check(await beside(library.decodeFile, instance, path, ''));
+    check(await beside(library.decodeFile, instance, file, ''));
     check(library.allTextResults(instance, results));
     const array = koffi.decode(results[0], library.TextResults);
     const pointers = array.count ? koffi.decode(array.results, koffi.array('void *', array.count)) : [];

@@ -65,6 +65,17 @@ const TextResults = koffi.pack('TextResultArray', { count: 'int', results: 'void
 
 const shared = koffi.load(process.env.SEATMETER_LIBRARY || 'libseatmeter.so.0');
 
+// A library without the decoder has no DBR functions: who calls one hears of it then.
+function decoder(signature) {
+  try {
+    return shared.func(signature);
+  } catch (cause) {
+    return () => {
+      throw new Error('this libseatmeter.so was built without its decoder', { cause });
+    };
+  }
+}
+
 module.exports = {
   TEXT_BYTES,
   Barcode,
@@ -87,9 +98,9 @@ module.exports = {
   shutdown: shared.func('int SM_Shutdown(int ms)'),
   errorString: shared.func('const char *SM_GetErrorString(int code)'),
   version: shared.func('const char *SM_GetVersion()'),
-  createInstance: shared.func('void *DBR_CreateInstance()'),
-  destroyInstance: shared.func('void DBR_DestroyInstance(void *instance)'),
-  decodeFile: shared.func('int DBR_DecodeFile(void *instance, const char *path, const char *template)'),
-  allTextResults: shared.func('int DBR_GetAllTextResults(void *instance, _Out_ void **results)'),
-  freeTextResults: shared.func('void DBR_FreeTextResults(_Inout_ void **results)'),
+  createInstance: decoder('void *DBR_CreateInstance()'),
+  destroyInstance: decoder('void DBR_DestroyInstance(void *instance)'),
+  decodeFile: decoder('int DBR_DecodeFile(void *instance, const char *path, const char *template)'),
+  allTextResults: decoder('int DBR_GetAllTextResults(void *instance, _Out_ void **results)'),
+  freeTextResults: decoder('void DBR_FreeTextResults(_Inout_ void **results)'),
 };

@@ -29,15 +29,27 @@ function stale() {
   return `${heard.filter((message) => message === 'the reader is closed').length} closed`;
 }
 
+function init(server, handshakeCode, seats) {
+  return seatmeter.initialize({
+    server,
+    handshakeCode,
+    seats: Number(seats),
+    deploymentType: seatmeter.DeploymentType.SERVER,
+    chargeWay: seatmeter.ChargeWay.CONCURRENT_INSTANCE,
+  });
+}
+
+function nul(server) {
+  const refused = (error) => {
+    if (error instanceof TypeError) return 'no text';
+    throw error;
+  };
+  return init(server, 'DEMO-4-SEATS\0-AND-MORE', 4).catch(refused);
+}
+
 const commands = {
-  init: (server, handshakeCode, seats) =>
-    seatmeter.initialize({
-      server,
-      handshakeCode,
-      seats: Number(seats),
-      deploymentType: seatmeter.DeploymentType.SERVER,
-      chargeWay: seatmeter.ChargeWay.CONCURRENT_INSTANCE,
-    }),
+  init,
+  nul,
   idle: () => seatmeter.idleCount(),
   create: () => void readers.push(new seatmeter.Reader()),
   within: async (ms) => void readers.push(await seatmeter.Reader.within(Number(ms))),

@@ -22,6 +22,14 @@ def init(server: str, code: str, seats: str) -> None:
     )
 
 
+def nul(server: str) -> str:
+    try:
+        init(server, "DEMO-4-SEATS\0-AND-MORE", "4")
+    except ValueError:
+        return "no text"
+    return "a text"
+
+
 def status() -> str:
     now = seatmeter.status()
     return f"{now.state} {now.seats_granted} {now.seats_held} {now.seats_idle}"
@@ -49,6 +57,7 @@ def stale() -> str:
 
 COMMANDS = {
     "init": init,
+    "nul": nul,
     "idle": seatmeter.idle_count,
     "create": lambda: readers.append(seatmeter.Reader()),
     "within": lambda ms: readers.append(seatmeter.Reader(wait_ms=int(ms))),

@@ -851,7 +851,8 @@ DBR_API int DBR_StartFrameDecodingEx(void *barcodeReader, FrameDecodingParameter
 /**
  * Hand a frame in; its stride * height bytes are copied. Blocks: never.
  *
- * Returns the number of the frame, from 0 on, or a negative number: -10002 also when no frames are being decoded.
+ * Returns the number of the frame, from 0 on, or a negative number: -10001 when there is no memory for it, -10002 also when
+ * no frames are being decoded.
  */
 DBR_API int DBR_AppendFrame(void *barcodeReader, unsigned char *pBufferBytes);
 

@@ -261,8 +261,8 @@ unsafe impl Sync for Callback {}
 ///
 /// `callback` is called by any thread, the library's own among them, by several at one time, and must not call
 /// functions of this library. NULL ends it. When this has returned, the callback that was set before is not called any
-/// more, so that what its `user` points to can be freed. Lines hold no barcode and no password. Without a callback
-/// the file that the environment variable SEATMETER_LOG names gets the lines.
+/// more, so that what its `user` points to can be freed. Lines hold no barcode and no password. Without a callback,
+/// also after NULL, the file that the environment variable SEATMETER_LOG named at InitLicenseFromDLS gets the lines.
 ///
 /// Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the callback of before is still
 /// at work then, or called this itself: nothing is changed.

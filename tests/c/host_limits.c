@@ -6,6 +6,8 @@
  *   host_limits taken FILE           closes all descriptors, as a daemon does, and opens files of its own in their place
  *   host_limits memory FILE MIB      MIB of address space beyond what the program has
  *   host_limits picture FILE MIB     the same, for a picture that needs more, once the program is licensed
+ *   host_limits text FILE MIB        the same, for a picture of 47 MiB in a base64 text of 64 MiB
+ *   host_limits frame FILE MIB       the same, for a frame of 34 MiB
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +16,9 @@
 
 #include "dbr/DynamsoftBarcodeReader.h"
 #include "host.h"
+
+/* Of the large picture, and of frames. */
+#define SIDE 6000
 
 static atomic_int is_over;
 
@@ -161,7 +166,10 @@ static struct rlimit leave(long mib) {
   return full;
 }
 
-static void picture(const char *file, long mib) {
+typedef int (*Read)(void *dbr, const char *what);
+
+/* Reads something with little address space, once the program is licensed. */
+static void read_with(Read read, const char *what, long mib) {
   struct rlimit full;
   void *dbr;
   int code;
@@ -169,13 +177,45 @@ static void picture(const char *file, long mib) {
   /* What needs no picture has what it needs. */
   CHECK_INT(0, SM_Sync(20000, NULL, 0));
   dbr = DBR_CreateInstance();
+  /* Gray, as large as the picture. */
+  CHECK_INT(0, DBR_StartFrameDecoding(dbr, 3, 3, SIDE, SIDE, SIDE, 2, ""));
   full = leave(mib);
-  code = DBR_DecodeFile(dbr, file, "");
+  code = read(dbr, what);
   CHECK_INT(0, setrlimit(RLIMIT_AS, &full));
   printf("%d\n", code);
+  CHECK_INT(0, DBR_StopFrameDecoding(dbr));
   DBR_DestroyInstance(dbr);
   CHECK_INT(4, GetIdleInstancesCount());
   CHECK_INT(0, SM_Shutdown(20000));
+}
+
+static int read_file(void *dbr, const char *file) { return DBR_DecodeFile(dbr, file, ""); }
+
+static int read_text(void *dbr, const char *text) { return DBR_DecodeBase64String(dbr, text, ""); }
+
+static int read_frame(void *dbr, const char *pixels) { return DBR_AppendFrame(dbr, (unsigned char *)pixels); }
+
+static void picture(const char *file, long mib) { read_with(read_file, file, mib); }
+
+static void text(const char *file, long mib) {
+  const size_t length = (size_t)64 << 20;
+  char *text = malloc(length + 1);
+  (void)file;
+  CHECK(text != NULL);
+  memset(text, 'A', length);
+  /* White space has to be taken out. */
+  text[length / 2] = '\n';
+  text[length] = 0;
+  read_with(read_text, text, mib);
+  free(text);
+}
+
+static void frame(const char *file, long mib) {
+  char *pixels = calloc(SIDE, SIDE);
+  (void)file;
+  CHECK(pixels != NULL);
+  read_with(read_frame, pixels, mib);
+  free(pixels);
 }
 
 static void memory(const char *file, long mib) {
@@ -199,8 +239,15 @@ int main(int argc, char **argv) {
   } else if (strcmp(argv[1], "taken") == 0) {
     taken(argv[2]);
   } else {
+    static const struct {
+      const char *name;
+      void (*with)(const char *file, long mib);
+    } kinds[] = {{"memory", memory}, {"picture", picture}, {"text", text}, {"frame", frame}};
+    size_t i = 0;
     CHECK(argc == 4);
-    (strcmp(argv[1], "memory") == 0 ? memory : picture)(argv[2], atol(argv[3]));
+    while (i < 4 && strcmp(argv[1], kinds[i].name) != 0) i++;
+    CHECK(i < 4);
+    kinds[i].with(argv[2], atol(argv[3]));
   }
   return 0;
 }

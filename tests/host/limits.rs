@@ -57,9 +57,20 @@ fn a_picture_that_the_memory_is_too_little_for_is_an_error() {
     let program = program();
     let file = program.state().with_file_name("large.png");
     image::GrayImage::from_pixel(6000, 6000, image::Luma([255])).save(&file).unwrap();
-    let outcome = |mib: &str| output_of(program.command(server.url()).arg("picture").arg(&file).arg(mib));
-    for mib in ["1", "20", "40", "90", "200"] {
-        assert_eq!(outcome(mib).trim(), "-10001", "{mib} MiB");
+    let outcome =
+        |kind: &str, mib: &str| output_of(program.command(server.url()).arg(kind).arg(&file).arg(mib));
+    let little = [
+        ("picture", &["1", "20", "40", "90", "200"][..]),
+        // White space has to be taken out of it, which needs as much again; then there is the file that it stands for.
+        ("text", &["1", "20", "40", "90"]),
+        ("frame", &["1", "20"]),
+    ];
+    for (kind, mibs) in little {
+        for mib in mibs {
+            assert_eq!(outcome(kind, mib).trim(), "-10001", "{kind}, {mib} MiB");
+        }
     }
-    assert_eq!(outcome("2000").trim(), "0");
+    assert_eq!(outcome("picture", "2000").trim(), "0");
+    assert_eq!(outcome("text", "2000").trim(), "-10006", "it is no picture");
+    assert_eq!(outcome("frame", "2000").trim(), "0");
 }

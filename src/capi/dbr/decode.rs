@@ -1,11 +1,11 @@
 //! Decoding pictures, and what that gave.
 
-use std::ffi::{c_char, c_int, c_uchar, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
 
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::layout::{ImageData, TextResultArray};
-use super::{bytes_from_c, enter, enter_or, needed_text, null_pointer, reader_from_c, results};
+use super::{bytes_from_c, enter, enter_or, null_pointer, reader_from_c, results};
 use crate::capi::text::{path_from_c, text_from_c};
 use crate::error::{Error, Result};
 use crate::reader::{BITMAP_HEADER_BYTES, BitmapHeader, Outcome, Picture, PixelLayout};
@@ -94,10 +94,13 @@ pub unsafe extern "C" fn DBR_DecodeBase64String(
     pTemplateName: *const c_char,
 ) -> c_int {
     enter(|| {
+        if pBase64String.is_null() {
+            return Err(null_pointer("the text"));
+        }
+        // SAFETY: not NULL, and NUL-terminated by the caller's promise.
+        let text = unsafe { CStr::from_ptr(pBase64String) }.to_bytes();
         // SAFETY: the caller's promise.
-        let text = unsafe { needed_text("the text", pBase64String) }?;
-        // SAFETY: the caller's promise.
-        unsafe { decode(barcodeReader, Picture::Base64(&text), pTemplateName) }
+        unsafe { decode(barcodeReader, Picture::Base64(text), pTemplateName) }
     })
 }
 

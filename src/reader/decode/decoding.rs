@@ -3,6 +3,7 @@
 //! Without a licence or seat the picture is decoded all the same, nothing is counted, and every text is
 //! masked with `*`: users of this API see that it would work, and what is missing.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -12,7 +13,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use super::bitmap::BitmapHeader;
 use super::engine::{DecodeEngine, Decoded, Details, GrayImage};
-use super::image_file::{for_each_page, read_file};
+use super::image_file::{FILE_BYTES_MAX, for_each_page, read_file, reserve};
 use super::pixels::PixelLayout;
 use super::profile::Profile;
 use super::reading_error::{RECOGNITION_TIMEOUT, explained};
@@ -56,8 +57,8 @@ pub enum Picture<'a> {
     File(&'a Path),
     /// An image file in memory.
     Bytes(&'a [u8]),
-    /// An image file in base64.
-    Base64(&'a str),
+    /// An image file in base64, as text.
+    Base64(&'a [u8]),
     /// Pixels.
     Pixels(PixelLayout, &'a [u8]),
     /// A bitmap, with its header.
@@ -175,13 +176,29 @@ pub(super) fn search_image(
     if profile.settings().is_recognizing() { read_page(engine, profile, image) } else { Ok(Found::default()) }
 }
 
-fn from_base64(text: &str) -> Result<Vec<u8>> {
+fn from_base64(text: &[u8]) -> Result<Vec<u8>> {
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(Error::new(ErrorCode::IMAGE_READ_FAILED, "the text has more than 1 GiB"));
+    }
     // Of a data URL the content is behind the comma, which base64 itself has not.
-    let content = text.rsplit(',').next().unwrap_or_default();
-    let content: Vec<u8> = content.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let content = text.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+    let content = without_white_space(content)?;
+    let mut file = Vec::new();
+    reserve(&mut file, base64::decoded_len_estimate(content.len()))?;
     BASE64
-        .decode(content)
-        .map_err(|e| Error::new(ErrorCode::IMAGE_READ_FAILED, format!("the text is not base64: {e}")))
+        .decode_vec(&*content, &mut file)
+        .map_err(|e| Error::new(ErrorCode::IMAGE_READ_FAILED, format!("the text is not base64: {e}")))?;
+    Ok(file)
+}
+
+fn without_white_space(text: &[u8]) -> Result<Cow<'_, [u8]>> {
+    if !text.iter().any(u8::is_ascii_whitespace) {
+        return Ok(text.into());
+    }
+    let mut rest = Vec::new();
+    reserve(&mut rest, text.len())?;
+    rest.extend(text.iter().filter(|byte| !byte.is_ascii_whitespace()));
+    Ok(rest.into())
 }
 
 fn masked(mut barcodes: Vec<Decoded>) -> Vec<Decoded> {
@@ -203,10 +220,12 @@ mod tests {
     #[test]
     fn base64_may_have_white_space_a_data_url_in_front_and_no_padding() {
         for text in ["aGVsbG8h", "aGVs\r\nbG8h ", "data:image/png;base64,aGVsbG8h"] {
-            assert_eq!(from_base64(text).unwrap(), b"hello!");
+            assert_eq!(from_base64(text.as_bytes()).unwrap(), b"hello!");
         }
-        assert_eq!(from_base64("aGVsbG8").unwrap(), b"hello");
-        assert_eq!(from_base64("aGVsbG8=").unwrap(), b"hello");
-        assert_eq!(from_base64("a*b").unwrap_err().code, ErrorCode::IMAGE_READ_FAILED);
+        assert_eq!(from_base64(b"aGVsbG8").unwrap(), b"hello");
+        assert_eq!(from_base64(b"aGVsbG8=").unwrap(), b"hello");
+        for text in [&b"a*b"[..], b"a\xffb"] {
+            assert_eq!(from_base64(text).unwrap_err().code, ErrorCode::IMAGE_READ_FAILED);
+        }
     }
 }

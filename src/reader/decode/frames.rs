@@ -19,6 +19,7 @@ use std::time::Instant;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::decoding::{Outcome, search_image};
+use super::image_file::reserve;
 use super::pixels::PixelLayout;
 use super::profile::Profile;
 use super::reading_error::{FRAME_DECODING_THREAD_EXISTS, STOP_DECODING_THREAD_FAILED, explained};
@@ -155,9 +156,9 @@ impl Reader {
     /// Takes a frame; gives its number.
     ///
     /// # Errors
-    /// -10002 when no frames are being decoded.
+    /// -10002 when no frames are being decoded; -10001 when there is no memory for it, and then it has no number.
     pub fn append_frame(&self, bytes: &[u8]) -> Result<i32> {
-        Ok(self.shared_frames()?.append(bytes))
+        self.shared_frames()?.append(bytes)
     }
 
     /// The number of frames that wait.
@@ -227,23 +228,26 @@ impl Drop for Running {
 }
 
 impl Shared {
-    fn append(&self, bytes: &[u8]) -> i32 {
+    fn append(&self, bytes: &[u8]) -> Result<i32> {
         let mut queue = self.queue.lock();
-        let number = queue.next;
-        queue.next = queue.next.wrapping_add(1) & i32::MAX;
         let frames_max = self.frames_max.min((WAITING_BYTES_MAX / bytes.len().max(1)).max(1));
         while queue.waiting.len() >= frames_max {
             if let Some((_, buffer)) = queue.waiting.pop_front() {
                 queue.spare.push(buffer);
             }
         }
+        // All frames of a sequence are alike, so that what has just made room is large enough: only a frame for which none
+        // was dropped can be refused.
         let mut buffer = queue.spare.pop().unwrap_or_default();
         buffer.clear();
+        reserve(&mut buffer, bytes.len())?;
         buffer.extend_from_slice(bytes);
+        let number = queue.next;
+        queue.next = queue.next.wrapping_add(1) & i32::MAX;
         queue.waiting.push_back((number, buffer));
         drop(queue);
         self.changed.notify_one();
-        number
+        Ok(number)
     }
 
     /// The next frame; `None` when there will be none.

@@ -28,7 +28,7 @@ pub(super) const SIDE_PIXELS_MAX: u32 = 32_768;
 pub(super) const MEMORY_BYTES_MAX: u64 = if cfg!(fuzzing) { 4 << 20 } else { 512 << 20 };
 
 /// The largest file that is read: no picture within the limits is larger, not even an uncompressed one of 64 bits.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Pages of one file that are read. More of them is a sign that somebody wants to keep this machine busy.
 pub(super) const PAGES_MAX: u32 = 1000;
@@ -130,6 +130,16 @@ pub(super) fn require_room((width, height): (u32, u32), pixel_bytes: usize) -> R
     }
     let message = format!("there is not enough memory for a picture of {width} by {height} pixels");
     Err(Error::new(ErrorCode::NO_MEMORY, message))
+}
+
+/// Lets a buffer grow by so many bytes without ending the process.
+///
+/// # Errors
+/// -10001 when there is not so much memory left.
+pub(super) fn reserve(buffer: &mut Vec<u8>, bytes: usize) -> Result<()> {
+    let no_memory =
+        |_| Error::new(ErrorCode::NO_MEMORY, format!("there is not enough memory for {bytes} bytes"));
+    buffer.try_reserve_exact(bytes).map_err(no_memory)
 }
 
 fn limits() -> Limits {

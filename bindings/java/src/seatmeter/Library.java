@@ -30,6 +30,14 @@ interface Library extends com.sun.jna.Library {
     return new String(bytes, 0, length, StandardCharsets.UTF_8);
   }
 
+  /** A text for C, which would read it to its first NUL only. */
+  static String checked(String name, String text) {
+    if (text != null && text.indexOf('\0') >= 0) {
+      throw new IllegalArgumentException(name + " must not contain a NUL");
+    }
+    return text;
+  }
+
   /** {@code DM_DLSConnectionParameters}. */
   @Structure.FieldOrder({
     "mainServer", "standbyServer", "handshakeCode", "sessionPassword", "deploymentType", "chargeWay",

@@ -88,7 +88,9 @@ public final class Reader implements AutoCloseable {
     int call(Pointer reader, Library.RawBarcode[] barcodes, NativeLong n, NativeLongByReference counted);
   }
 
-  private int count(Count function, List<Barcode> barcodes) {
+  private int count(Count function, List<Barcode> given) {
+    // Another thread may be adding to the list.
+    List<Barcode> barcodes = List.copyOf(given);
     Library.RawBarcode[] raw = null;
     List<Memory> contents = new ArrayList<>();
     if (!barcodes.isEmpty()) {

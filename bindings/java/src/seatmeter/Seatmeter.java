@@ -61,27 +61,27 @@ public final class Seatmeter {
     }
 
     public Parameters server(String url) {
-      raw.mainServer = url;
+      raw.mainServer = Library.checked("server", url);
       return this;
     }
 
     public Parameters standbyServer(String url) {
-      raw.standbyServer = url;
+      raw.standbyServer = Library.checked("standbyServer", url);
       return this;
     }
 
     public Parameters handshakeCode(String code) {
-      raw.handshakeCode = code;
+      raw.handshakeCode = Library.checked("handshakeCode", code);
       return this;
     }
 
     public Parameters sessionPassword(String password) {
-      raw.sessionPassword = password;
+      raw.sessionPassword = Library.checked("sessionPassword", password);
       return this;
     }
 
     public Parameters organizationId(String id) {
-      raw.organizationId = id;
+      raw.organizationId = Library.checked("organizationId", id);
       return this;
     }
 
@@ -129,7 +129,7 @@ public final class Seatmeter {
 
   /** Chooses where this device's state is kept, before {@link #initialize}. */
   public static void setStateDirectory(String path) {
-    SeatmeterException.check(Library.INSTANCE.SM_SetStateDirectory(path));
+    SeatmeterException.check(Library.INSTANCE.SM_SetStateDirectory(Library.checked("path", path)));
   }
 
   /** Gets this process licensed. Without a stored licence it waits for the server, 10 s at most. */
@@ -155,6 +155,7 @@ public final class Seatmeter {
 
   /** Reads the barcodes of a picture, and counts them. Takes a seat meanwhile. */
   public static List<Decoded> decodeFile(String path) {
+    Library.checked("path", path);
     Pointer instance = Library.INSTANCE.DBR_CreateInstance();
     PointerByReference results = new PointerByReference();
     try {

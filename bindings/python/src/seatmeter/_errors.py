@@ -30,13 +30,16 @@ class ServerUnreachable(Error):
     """No license server can be reached, and this device has no licence that is good without one."""
 
 
+ALL_SEATS_TAKEN = -20008
+
+
 def check(code: int, message: bytes = b"") -> None:
     """Raise what a number of the library means, unless it is 0."""
     if code == 0:
         return
     if code == -20000:
         kind = NoLicense
-    elif code == -20008:
+    elif code == ALL_SEATS_TAKEN:
         kind = AllSeatsTaken
     elif code == -20200:
         kind = ServerUnreachable

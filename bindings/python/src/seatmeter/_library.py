@@ -90,6 +90,14 @@ class TextResults(ctypes.Structure):
     _fields_ = [("count", c_int), ("results", POINTER(POINTER(TextResult)))]
 
 
+class Instance(c_void_p):
+    """What ``DBR_CreateInstance`` gives, destroyed with this object. The call itself makes it: there is no moment at which
+    a signal handler that raises could lose it."""
+
+    def __del__(self) -> None:
+        library.DBR_DestroyInstance(self)
+
+
 def _load() -> ctypes.CDLL:
     loaded = ctypes.CDLL(os.environ.get("SEATMETER_LIBRARY") or "libseatmeter.so.0")
     message = [c_char_p, c_size_t]
@@ -98,7 +106,6 @@ def _load() -> ctypes.CDLL:
         "InitLicenseFromDLS": (c_int, [POINTER(ConnectionParameters), c_char_p, c_int]),
         "GetIdleInstancesCount": (c_int, []),
         "SM_SetStateDirectory": (c_int, [c_char_p]),
-        "SM_CreateReader": (c_int, [POINTER(c_void_p), *message]),
         "SM_CreateReaderWithin": (c_int, [POINTER(c_void_p), c_int, *message]),
         "SM_DestroyReader": (None, [c_void_p]),
         "SM_CountImage": (c_int, [c_void_p, POINTER(RawBarcode), c_size_t, POINTER(c_size_t)]),
@@ -109,7 +116,7 @@ def _load() -> ctypes.CDLL:
         "SM_Shutdown": (c_int, [c_int]),
         "SM_GetErrorString": (c_char_p, [c_int]),
         "SM_GetVersion": (c_char_p, []),
-        "DBR_CreateInstance": (c_void_p, []),
+        "DBR_CreateInstance": (Instance, []),
         "DBR_DestroyInstance": (None, [c_void_p]),
         "DBR_DecodeFile": (c_int, [c_void_p, c_char_p, c_char_p]),
         "DBR_GetAllTextResults": (c_int, [c_void_p, POINTER(POINTER(TextResults))]),

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Iterator
 
+from ._arguments import file_path, integer, milliseconds, text
 from ._errors import check
 from ._library import TEXT_BYTES, ConnectionParameters, RawStatus, library
 
@@ -56,7 +57,7 @@ class Status:
 
 def set_state_directory(path: "os.PathLike[str] | str") -> None:
     """Choose where this device's state is kept, before initialize()."""
-    check(library.SM_SetStateDirectory(os.fsencode(path)))
+    check(library.SM_SetStateDirectory(file_path(path)))
 
 
 def initialize(
@@ -74,15 +75,15 @@ def initialize(
     """Get this process licensed. Without a stored licence it waits for the server, 10 s at most."""
     parameters = ConnectionParameters()
     check(library.InitDLSConnectionParameters(parameters))
-    parameters.main_server = server.encode()
-    parameters.standby_server = standby_server.encode()
-    parameters.handshake_code = handshake_code.encode()
-    parameters.session_password = session_password.encode()
-    parameters.organization_id = organization_id.encode()
-    parameters.deployment_type = deployment_type
-    parameters.charge_way = charge_way
-    parameters.seats = seats
-    parameters.max_buffer_days = max_buffer_days
+    parameters.main_server = text("server", server)
+    parameters.standby_server = text("standby_server", standby_server)
+    parameters.handshake_code = text("handshake_code", handshake_code)
+    parameters.session_password = text("session_password", session_password)
+    parameters.organization_id = text("organization_id", organization_id)
+    parameters.deployment_type = integer("deployment_type", deployment_type)
+    parameters.charge_way = integer("charge_way", charge_way)
+    parameters.seats = integer("seats", seats)
+    parameters.max_buffer_days = integer("max_buffer_days", max_buffer_days)
     message = ctypes.create_string_buffer(TEXT_BYTES)
     check(library.InitLicenseFromDLS(parameters, message, TEXT_BYTES), message.value)
 
@@ -114,12 +115,12 @@ def status() -> Status:
 def sync(timeout_ms: int = 5000) -> None:
     """Report and renew now."""
     message = ctypes.create_string_buffer(TEXT_BYTES)
-    check(library.SM_Sync(timeout_ms, message, TEXT_BYTES), message.value)
+    check(library.SM_Sync(milliseconds(timeout_ms), message, TEXT_BYTES), message.value)
 
 
 def shutdown(timeout_ms: int = 5000) -> None:
     """Report the rest, and give back everything. What cannot be reported now, the next program reports."""
-    check(library.SM_Shutdown(timeout_ms))
+    check(library.SM_Shutdown(milliseconds(timeout_ms)))
 
 
 def version() -> str:

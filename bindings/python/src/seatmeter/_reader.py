@@ -2,10 +2,13 @@
 
 import ctypes
 import enum
+import math
 import os
+import time
 from typing import Iterable, List, NamedTuple, Optional, Tuple
 
-from ._errors import check
+from ._arguments import file_path, integer, milliseconds
+from ._errors import ALL_SEATS_TAKEN, check
 from ._library import TEXT_BYTES, RawBarcode, TextResults, library
 
 
@@ -26,32 +29,44 @@ class PageModule(enum.IntEnum):
     OCR = 4
 
 
-class _Seat:
+# Handlers of signals run when a call has returned, Ctrl-C's among them: who waits for a seat lets them run so often.
+_SLICE_MS = 200
+
+
+class _Seat(ctypes.c_void_p):
     """A reader of the C API. Whoever calls with it refers to it, so that it is destroyed after the last call."""
 
-    def __init__(self, pointer: ctypes.c_void_p) -> None:
-        self.pointer = pointer
-
     def __del__(self, destroy=library.SM_DestroyReader) -> None:
-        destroy(self.pointer)
+        destroy(self)
 
 
 class Reader:
     """Holds a seat from its making to close(), the end of its ``with``, or its collection.
+
+    With ``wait_ms`` it waits for a seat, for so many milliseconds at most, up to ten minutes. Ctrl-C, and whatever else a
+    signal handler raises, ends the wait.
 
     Threads may share one, and any of them may close it. A forked child has a copy, and closing that gives back no seat
     of the parent's.
     """
 
     def __init__(self, *, wait_ms: Optional[int] = None) -> None:
-        pointer = ctypes.c_void_p()
+        # The owner is there before the seat, so that what a signal handler raises finds it wherever it comes.
+        seat = _Seat()
         message = ctypes.create_string_buffer(TEXT_BYTES)
-        if wait_ms is None:
-            code = library.SM_CreateReader(pointer, message, TEXT_BYTES)
-        else:
-            code = library.SM_CreateReaderWithin(pointer, wait_ms, message, TEXT_BYTES)
-        check(code, message.value)
-        self._seat: Optional[_Seat] = _Seat(pointer)
+        end = time.monotonic() + milliseconds(wait_ms or 0) / 1000
+        try:
+            while True:
+                left = max(math.ceil((end - time.monotonic()) * 1000), 0)
+                code = library.SM_CreateReaderWithin(seat, min(left, _SLICE_MS), message, TEXT_BYTES)
+                if code != ALL_SEATS_TAKEN or left <= _SLICE_MS:
+                    break
+            check(code, message.value)
+        except BaseException:
+            # Else the seat would last as long as the traceback.
+            del seat
+            raise
+        self._seat: Optional[_Seat] = seat
 
     def close(self) -> None:
         """Give the seat back, as soon as no thread counts with it any more. A second call does nothing."""
@@ -75,18 +90,19 @@ class Reader:
         seat = self._seat
         if seat is None:
             raise ValueError("the reader is closed")
-        raw = [RawBarcode(symbology, content, len(content)) for symbology, content in barcodes]
+        raw = [RawBarcode(integer("symbology", symbology), content, len(content)) for symbology, content in barcodes]
         counted = ctypes.c_size_t()
-        check(function(seat.pointer, (RawBarcode * len(raw))(*raw), len(raw), counted))
+        check(function(seat, (RawBarcode * len(raw))(*raw), len(raw), counted))
         return counted.value
 
 
 def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
     """Read the barcodes of a picture, and count them. Takes a seat meanwhile."""
-    instance = library.DBR_CreateInstance()
+    name = file_path(path)
     results = ctypes.POINTER(TextResults)()
+    instance = library.DBR_CreateInstance()
     try:
-        check(library.DBR_DecodeFile(instance, os.fsencode(path), b""))
+        check(library.DBR_DecodeFile(instance, name, b""))
         check(library.DBR_GetAllTextResults(instance, results))
         found = [results.contents.results[i].contents for i in range(results.contents.count)]
         return [
@@ -95,9 +111,10 @@ def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
         ]
     finally:
         library.DBR_FreeTextResults(results)
-        library.DBR_DestroyInstance(instance)
+        # Else its seat would last as long as a traceback.
+        del instance
 
 
 def count_pages(module: int, n: int = 1) -> None:
     """Count pages of a module."""
-    check(library.SM_CountPages(module, n))
+    check(library.SM_CountPages(integer("module", module), integer("n", n, 0, 2**64 - 1)))

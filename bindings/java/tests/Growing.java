@@ -1,0 +1,36 @@
+import java.util.AbstractList;
+import seatmeter.Barcode;
+import seatmeter.Reader;
+import seatmeter.Seatmeter;
+
+/** Counts a list that grows meanwhile, as one does to which another thread adds; prints how many scans were counted. */
+final class Growing extends AbstractList<Barcode> {
+  private int size;
+
+  /** One more each time that it is asked. */
+  @Override
+  public int size() {
+    size = Math.min(size + 1, 100);
+    return size;
+  }
+
+  @Override
+  public Barcode get(int i) {
+    return Barcode.of(4, "code" + i);
+  }
+
+  public static void main(String[] arguments) {
+    Seatmeter.initialize(
+        new Seatmeter.Parameters()
+            .handshakeCode("DEMO-4-SEATS")
+            .seats(4)
+            .deploymentType(Seatmeter.DeploymentType.SERVER)
+            .chargeWay(Seatmeter.ChargeWay.CONCURRENT_INSTANCE));
+    int counted;
+    try (Reader reader = new Reader()) {
+      counted = reader.countImage(new Growing());
+    }
+    Seatmeter.shutdown(20000);
+    System.out.println(counted);
+  }
+}

@@ -1,0 +1,12 @@
+// What the programs here begin with: the demo licence, four concurrent instances.
+'use strict';
+
+const seatmeter = require('seatmeter');
+
+exports.init = () =>
+  seatmeter.initialize({
+    handshakeCode: 'DEMO-4-SEATS',
+    seats: 4,
+    deploymentType: seatmeter.DeploymentType.SERVER,
+    chargeWay: seatmeter.ChargeWay.CONCURRENT_INSTANCE,
+  });

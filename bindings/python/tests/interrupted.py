@@ -1,0 +1,67 @@
+"""A program whose waits and pictures are interrupted by Ctrl-C, which costs no seat; prints how many scans were counted."""
+
+import os
+import signal
+import sys
+import threading
+
+import seatmeter
+from demo import init
+from seatmeter._library import library
+
+
+def interrupt_after(name: str) -> None:
+    """Lets Ctrl-C come in the moment in which a function of the library returns, before anybody has its answer."""
+    function = getattr(library, name)
+
+    def call(*arguments):
+        setattr(library, name, function)
+        try:
+            return function(*arguments)
+        finally:
+            # The traceback has this function in it, too.
+            del arguments
+            signal.raise_signal(signal.SIGINT)
+
+    setattr(library, name, call)
+
+
+def is_interrupted(work) -> bool:
+    try:
+        work()
+    except KeyboardInterrupt as error:
+        # Who keeps the traceback, as an interactive session does, keeps no seat with it.
+        assert error.__traceback__ is not None
+        return seatmeter.idle_count() == 4
+    return False
+
+
+def wait_for_ever() -> None:
+    """All seats are taken, and Ctrl-C comes while it waits. One that is not heard lets the process be ended."""
+    signal.alarm(60)
+    holders = [seatmeter.Reader() for _ in range(4)]
+    try:
+        threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
+        seatmeter.Reader(wait_ms=sys.maxsize)
+    finally:
+        signal.alarm(0)
+        for holder in holders:
+            holder.close()
+
+
+def main(picture: str) -> None:
+    init()
+    interrupt_after("SM_CreateReaderWithin")
+    assert is_interrupted(lambda: seatmeter.Reader(wait_ms=60000))
+    interrupt_after("SM_CreateReaderWithin")
+    assert is_interrupted(seatmeter.Reader)
+    assert is_interrupted(wait_for_ever)
+    for name in ["DBR_CreateInstance", "DBR_GetAllTextResults"]:
+        interrupt_after(name)
+        assert is_interrupted(lambda: seatmeter.decode_file(picture)), name
+    assert len(seatmeter.decode_file(picture)) == 4
+    seatmeter.shutdown(20000)
+    print(8)
+
+
+main(sys.argv[1])
