@@ -40,8 +40,8 @@ pub(super) struct Answer {
 }
 
 impl Servers<'_> {
-    /// Asks the main server and, when that is silent or says that it is not its turn, the next. `read` makes
-    /// sense of an answer. Each server gets an equal share of the time that is left.
+    /// Asks the main server and, when that is silent, says that it is not its turn, or cannot be trusted, the next. `read`
+    /// makes sense of an answer. Each server gets an equal share of the time that is left.
     pub(super) fn ask<T>(
         &self,
         path: &str,
