@@ -75,6 +75,7 @@ impl Licensing {
             held,
             scope: request.scope,
             license_id: fresh_id()?,
+            keys: self.keys.clone(),
         };
         let granted = self.decide(authorization, request.session_password).await?;
         let local_license = LocalLicense {
@@ -94,7 +95,9 @@ impl Licensing {
             epoch: granted.epoch.clone(),
             allowances: granted.grant.allowances.into_iter().map(count_allowance).collect(),
         };
-        let key = self.keys.with_id(&granted.server_key_id).unwrap_or(self.keys.current());
+        let key = self.keys.of_file(&granted.server_key_id).ok_or_else(|| {
+            Error::Internal("the store has granted what this server cannot sign".to_owned())
+        })?;
         let local_license = Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
         Ok(AuthorizationAnswer {
             root_key: granted.root_key,

@@ -20,6 +20,7 @@ use seatmeter_protocol::message::{DeviceFacts, Meter, UsageAnswer, UsageKind, Us
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::error::Error;
+use crate::keyring::Keyring;
 use crate::operation::{Actor, Change, Listing, View};
 use crate::policy::{Claim, Grant};
 
@@ -93,6 +94,8 @@ pub struct Authorization {
     pub scope: String,
     /// Id of the local licence, if the device has none to renew.
     pub license_id: String,
+    /// The server's keys: what they cannot sign is not granted.
+    pub keys: Keyring,
 }
 
 /// What an authorisation came to, when it was not refused.
