@@ -49,6 +49,7 @@ fn decide(sql: &dyn Sql, request: &Authorization, life: &Life) -> Result<Decisio
     require_key(request, &item, &server_key_id)?;
     let who = Grantee { handshake_code: &code.name, holder: &holder, held: state.occupied.own };
     let license_id = remember(sql, request, who, &item, &grant)?;
+    held::leave(sql, request, &code.name, &item.item_id)?;
     let meters = meters_after(&item, state, &grant, request.claim.now);
     Ok(Decision::Granted(Box::new(Granted {
         handshake_code: code.name,
