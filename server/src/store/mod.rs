@@ -51,6 +51,9 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of an organization; `None` when there is no such one.
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>>;
 
+    /// Takes notice that devices can be heard: after a restore, the time to hear what they hold begins with the first notice.
+    fn serving(&self, now: u64) -> Reply<()>;
+
     /// Lets go of some of what no rule needs any more; whether there is more. To be called now and then.
     fn tidy(&self, now: u64) -> Reply<bool>;
 
