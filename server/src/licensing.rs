@@ -11,8 +11,9 @@ use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AuthorizationAnswer, AuthorizationRequest, DeviceFacts, ENDED_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX,
-    TOTALS_MAX, UsageAnswer, UsageReport,
+    TOTALS_MAX, UsageAnswer, UsageKind, UsageReport, UsageTotal,
 };
+use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
 
 use crate::clock::Clock;
@@ -281,8 +282,20 @@ fn require_segments(report: &UsageReport) -> Result<(), Error> {
     for segment in &report.segments {
         require_id("segment_id", &segment.segment_id)?;
         require_text("license_id", &segment.license_id)?;
+        segment.totals.iter().try_for_each(require_module)?;
     }
     report.ended.iter().try_for_each(|ended| require_text("license_id", &ended.license_id))
+}
+
+/// A module has a sum of its own with each item: there must be an end to them.
+fn require_module(counter: &UsageTotal) -> Result<(), Error> {
+    if counter.kind != UsageKind::Page || counter.what <= PAGE_MODULE_MAX {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!(
+        "pages of module {} are reported, and the numbers of modules go up to {PAGE_MODULE_MAX}",
+        counter.what
+    )))
 }
 
 /// What a licence file must be, beside correctly signed.
