@@ -21,6 +21,7 @@ use seatmeter_protocol::message::{
 };
 use seatmeter_protocol::signature::{Signed, SigningKey, random_id};
 use seatmeter_protocol::slot::SLOT_SECONDS;
+use seatmeter_server::keyring::Keyring;
 use seatmeter_server::operation::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::store::postgres::PostgresStore;
@@ -175,8 +176,13 @@ fn facts(uuid: &str) -> DeviceFacts {
     DeviceFacts { uuid: uuid.to_owned(), friendly_name: String::new(), library_version: String::new() }
 }
 
+/// The vendor's and the server's.
+fn key() -> SigningKey {
+    SigningKey::from_seed(&"2".repeat(64)).unwrap()
+}
+
 fn import() -> Import {
-    let (key, _) = SigningKey::generate().unwrap();
+    let key = key();
     let file = LicenseFile {
         version: 1,
         file_id: "bench".into(),
@@ -216,6 +222,7 @@ fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Autho
         held: None,
         scope: String::new(),
         license_id: license_id.to_owned(),
+        keys: Keyring::new(key(), Vec::new()),
     }
 }
 

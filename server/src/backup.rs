@@ -5,8 +5,8 @@
 //!                  + table backup_key: the server's keys, without which its licence files are worth nothing
 //! ```
 //!
-//! A restore begins a new epoch: clients then send their totals again, and for one slot only what devices
-//! show that they hold is granted. The file is secret, like the key in it.
+//! A restore begins a new epoch: clients then send their totals again, and for the first slot in which a server serves only
+//! what devices show that they hold is granted. The file is secret, like the key in it.
 
 use std::path::{Path, PathBuf};
 

@@ -6,6 +6,7 @@
 //! | `BadRequest` | the client | the one it carries: 400, 401, 403, 404, 405, 408, 409, 413, 415 |
 //! | `Busy` | the load | 503 with Retry-After |
 //! | `TooMany` | the client: it asks too often | 429 with Retry-After |
+//! | `NotReady` | the operator: something is missing on this server | 503: another server may have it |
 //! | `Store` | disk or database | 503: another server, or a later attempt, may succeed |
 //! | `Internal` | this program | 500 |
 //! | `Setup`, `Output` | the operator's side of the command line | never sent |
@@ -62,6 +63,8 @@ pub enum Error {
         /// Seconds after which he may ask again.
         retry_after_seconds: u64,
     },
+    /// This server lacks what it needs to serve this request; the sentence says what, and what to do.
+    NotReady(String),
     /// The database cannot be read or written.
     Store(String),
     /// A fault of this program.
@@ -129,6 +132,7 @@ impl Error {
                 ErrorCode::STANDBY_NOT_READY,
                 format!("too many requests from {who}; try again in {retry_after_seconds} s"),
             ),
+            Self::NotReady(detail) => Problem::new(503, ErrorCode::STANDBY_NOT_READY, detail.clone()),
             // What exactly failed is the operator's business and stands in the log.
             Self::Store(_) | Self::Setup(_) | Self::Output(_) => Problem::new(
                 503,
@@ -152,7 +156,7 @@ impl std::fmt::Display for Error {
             Self::Busy => f.write_str("too many requests are waiting"),
             Self::TooMany { who, .. } => write!(f, "too many requests from {who}"),
             Self::Store(detail) => write!(f, "the database cannot be used: {detail}"),
-            Self::Internal(detail) | Self::Setup(detail) => f.write_str(detail),
+            Self::NotReady(detail) | Self::Internal(detail) | Self::Setup(detail) => f.write_str(detail),
             Self::Output(kind) => write!(f, "standard output cannot be written: {kind}"),
         }
     }

@@ -9,13 +9,15 @@
 //! | a local licence, and the answer that brings it | the key that the item's licence file names |
 //! | any other answer | the key that the request says it knows (header `Seatmeter-Key-Id`), else the one in use |
 
+use std::sync::Arc;
+
 use seatmeter_protocol::signature::{PublicKey, SigningKey};
 
 /// The server's keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Keyring {
     /// The key in use first.
-    keys: Vec<SigningKey>,
+    keys: Arc<[SigningKey]>,
 }
 
 impl Keyring {
@@ -24,7 +26,7 @@ impl Keyring {
     pub fn new(current: SigningKey, replaced: Vec<SigningKey>) -> Self {
         let mut keys = vec![current];
         keys.extend(replaced);
-        Self { keys }
+        Self { keys: keys.into() }
     }
 
     /// The key in use.
@@ -37,6 +39,13 @@ impl Keyring {
     #[must_use]
     pub fn with_id(&self, id: &str) -> Option<&SigningKey> {
         self.keys.iter().find(|key| key.public().id() == id)
+    }
+
+    /// The key that a licence file names by this id, if it is here. Files from before there could be several keys name
+    /// none: theirs is the one in use.
+    #[must_use]
+    pub fn of_file(&self, server_key_id: &str) -> Option<&SigningKey> {
+        if server_key_id.is_empty() { Some(self.current()) } else { self.with_id(server_key_id) }
     }
 
     /// Whether this key is here.

@@ -11,8 +11,9 @@ use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AuthorizationAnswer, AuthorizationRequest, DeviceFacts, ENDED_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX,
-    TOTALS_MAX, UsageAnswer, UsageReport,
+    TOTALS_MAX, UsageAnswer, UsageKind, UsageReport, UsageTotal,
 };
+use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
 
 use crate::clock::Clock;
@@ -75,6 +76,7 @@ impl Licensing {
             held,
             scope: request.scope,
             license_id: fresh_id()?,
+            keys: self.keys.clone(),
         };
         let granted = self.decide(authorization, request.session_password).await?;
         let local_license = LocalLicense {
@@ -94,7 +96,9 @@ impl Licensing {
             epoch: granted.epoch.clone(),
             allowances: granted.grant.allowances.into_iter().map(count_allowance).collect(),
         };
-        let key = self.keys.with_id(&granted.server_key_id).unwrap_or(self.keys.current());
+        let key = self.keys.of_file(&granted.server_key_id).ok_or_else(|| {
+            Error::Internal("the store has granted what this server cannot sign".to_owned())
+        })?;
         let local_license = Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
         Ok(AuthorizationAnswer {
             root_key: granted.root_key,
@@ -278,8 +282,20 @@ fn require_segments(report: &UsageReport) -> Result<(), Error> {
     for segment in &report.segments {
         require_id("segment_id", &segment.segment_id)?;
         require_text("license_id", &segment.license_id)?;
+        segment.totals.iter().try_for_each(require_module)?;
     }
     report.ended.iter().try_for_each(|ended| require_text("license_id", &ended.license_id))
+}
+
+/// A module has a sum of its own with each item: there must be an end to them.
+fn require_module(counter: &UsageTotal) -> Result<(), Error> {
+    if counter.kind != UsageKind::Page || counter.what <= PAGE_MODULE_MAX {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!(
+        "pages of module {} are reported, and the numbers of modules go up to {PAGE_MODULE_MAX}",
+        counter.what
+    )))
 }
 
 /// What a licence file must be, beside correctly signed.

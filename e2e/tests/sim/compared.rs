@@ -39,6 +39,7 @@ impl Compared {
             let url = cluster.as_ref().map(|cluster| cluster.url(&cluster.new_database()))?;
             let store = PostgresStore::open_with(&url, 1, 1).expect("PostgreSQL is there");
             renew_epoch(&url, &epoch, 0).expect("it can be written");
+            wait_for(store.serving(0)).expect("it can be written");
             Some(store)
         });
         Self {
@@ -157,6 +158,11 @@ impl Store for Compared {
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
         self.sql.organization(organization_id)
+    }
+
+    fn serving(&self, at: u64) -> Reply<()> {
+        let _ = self.on_postgres(|store| store.serving(at));
+        self.sql.serving(at)
     }
 
     fn tidy(&self, now: u64) -> Reply<bool> {

@@ -396,7 +396,7 @@ impl Model {
     }
 
     /// The server has recorded a report.
-    pub(crate) fn recorded(&mut self, report: &UsageReport, answer: &UsageAnswer, at: u64) {
+    pub(crate) fn recorded(&mut self, report: &UsageReport, answer: &UsageAnswer, before: &Books, at: u64) {
         let device = &report.device.uuid;
         let until = self.window_ends(at);
         if self.is_by_window()
@@ -406,7 +406,14 @@ impl Model {
             own.until = own.until.max(until);
         }
         for segment in report.segments.iter().filter(|one| answer.recorded.contains(&one.segment_id)) {
-            segment.totals.iter().for_each(|total| self.is_active(device, total.slot));
+            for total in &segment.totals {
+                let counter = (total.slot, total.kind.number(), total.what);
+                let known = before.segments.get(&(segment.segment_id.clone(), counter)).copied().unwrap_or(0);
+                // A day ahead is as wrong as a clock may be; and what is repeated was judged before.
+                if total.total > known && u64::from(total.slot) * SLOT <= at + DAY {
+                    self.is_active(device, total.slot);
+                }
+            }
         }
         for ended in &report.ended {
             if self.serials.get(device) == Some(&ended.serial) {

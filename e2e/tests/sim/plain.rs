@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::{LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
     EndedLicense, HOLDERS_MAX, Holder, ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind,
     UsageReport,
@@ -456,7 +456,8 @@ impl Plain {
             let own = self.allowances.entry((uuid.to_owned(), *module)).or_default();
             *own = own.reported(own.used + more);
         }
-        for slot in slots.iter().filter(|_| is_concurrent(item)) {
+        let come = slots.iter().filter(|slot| slot_start(**slot) <= now + DAY_SECONDS);
+        for slot in come.filter(|_| is_concurrent(item)) {
             let count =
                 if item.charge_way == ChargeWay::ConcurrentInstance { self.seats_in(uuid, *slot) } else { 1 };
             let before = excess(self.active_in(*slot), item.quota);

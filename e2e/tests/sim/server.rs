@@ -303,7 +303,7 @@ impl Server {
                     return Err(format!("a segment is refused for no reason: {}", refused.reason));
                 }
                 self.note_unbooked(&report, answer);
-                self.model.recorded(&report, answer, at);
+                self.model.recorded(&report, answer, &before, at);
             }
             Err(other) => return Err(format!("the server fails at a report: {other}")),
         }

@@ -12,7 +12,7 @@ use crate::licensing::fresh_id;
 /// Begin a new epoch, after PostgreSQL was restored from a backup
 ///
 /// Also after the promotion of a standby that was not synchronous. Devices then send all totals again that they remember, and for
-/// 180 s only what they show that they hold is granted.
+/// the first 180 s of serving only what they show that they hold is granted.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -23,6 +23,9 @@ use crate::licensing::Licensing;
 /// slowly must not keep the server alive.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Between two times of telling the store that devices can be heard. `new-epoch` may be run while servers run.
+const SERVING_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Between two times of tidying up.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
 
@@ -114,6 +117,7 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
 
     let (stop, stopped) = watch::channel(false);
     let tidying = tokio::spawn(tidy(web.licensing.clone()));
+    let serving = tokio::spawn(say_serving(web.licensing.clone()));
     let mut server = tokio::spawn(http::serve(listener, web, until_set(stopped)));
     let [terminate, interrupt] = &mut signals;
     tokio::select! {
@@ -123,12 +127,24 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
     }
     tracing::info!("stopping: no new requests");
     tidying.abort();
+    serving.abort();
     stop.send_replace(true);
     match tokio::time::timeout(DRAIN_TIME_MAX, server).await {
         Ok(outcome) => ended(outcome),
         Err(_) => {
             tracing::warn!("some requests did not end within {} s", DRAIN_TIME_MAX.as_secs());
             Ok(())
+        }
+    }
+}
+
+/// Tells the store that devices can be heard, at once and then again and again.
+async fn say_serving(licensing: Arc<Licensing>) {
+    let mut minutes = tokio::time::interval(SERVING_INTERVAL);
+    loop {
+        minutes.tick().await;
+        if let Err(error) = licensing.store.serving(licensing.clock.unix_seconds()).await {
+            tracing::warn!(%error, "the database was not told that this server serves; it is tried again in a minute");
         }
     }
 }

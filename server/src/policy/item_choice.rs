@@ -231,7 +231,7 @@ fn has_required(claim: &Claim, item: &LicenseItem, all: &[Candidate]) -> Result<
 }
 
 /// The name by which the wire knows a charge way or deployment type.
-fn name(value: &impl serde::Serialize) -> String {
+pub(crate) fn name(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

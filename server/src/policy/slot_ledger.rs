@@ -35,6 +35,16 @@ pub fn first_open_slot(now: u64) -> u32 {
     slot_of(now.saturating_sub(REPORTABLE_DAYS * DAY_SECONDS))
 }
 
+/// So far ahead of the server's a device's clock may be, which is more than any time zone. What was counted in a slot after
+/// that is billed like everything, but nobody was active in it: it is still to come.
+pub const AHEAD_SECONDS_MAX: u64 = DAY_SECONDS;
+
+/// The last slot in which a device can have been active at an instant.
+#[must_use]
+pub fn last_open_slot(now: u64) -> u32 {
+    slot_of(now.saturating_add(AHEAD_SECONDS_MAX))
+}
+
 /// What a report has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {

@@ -264,6 +264,10 @@ impl<S: GroupStore> Store for S {
         self.writers().submit(Concern::default(), move |sql| sql::organization(sql, &organization_id))
     }
 
+    fn serving(&self, now: u64) -> Reply<()> {
+        self.writers().submit(Concern::default(), move |sql| sql::serving(sql, now))
+    }
+
     fn tidy(&self, now: u64) -> Reply<bool> {
         self.writers().submit(Concern::default(), move |sql| sql::tidy(sql, now))
     }

@@ -20,6 +20,7 @@ use seatmeter_protocol::message::{DeviceFacts, Meter, UsageAnswer, UsageKind, Us
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::error::Error;
+use crate::keyring::Keyring;
 use crate::operation::{Actor, Change, Listing, View};
 use crate::policy::{Claim, Grant};
 
@@ -49,6 +50,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What is known of an organization; `None` when there is no such one.
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>>;
+
+    /// Takes notice that devices can be heard: after a restore, the time to hear what they hold begins with the first notice.
+    fn serving(&self, now: u64) -> Reply<()>;
 
     /// Lets go of some of what no rule needs any more; whether there is more. To be called now and then.
     fn tidy(&self, now: u64) -> Reply<bool>;
@@ -93,6 +97,8 @@ pub struct Authorization {
     pub scope: String,
     /// Id of the local licence, if the device has none to renew.
     pub license_id: String,
+    /// The server's keys: what they cannot sign is not granted.
+    pub keys: Keyring,
 }
 
 /// What an authorisation came to, when it was not refused.

@@ -272,6 +272,19 @@ fn a_license_file_is_imported_once_and_only_when_it_is_right() {
 }
 
 #[test]
+fn an_issue_that_changes_the_charge_way_of_an_item_is_refused() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let anew = |charge_way| {
+        let changed = LicenseItem { charge_way, ..item("instances", 4) };
+        LicenseFile { issued_at: START + 1, ..license_file("acme", vec![changed]) }
+    };
+    let error = server.import(&anew(ChargeWay::ConcurrentDevice), None).unwrap_err().to_string();
+    assert!(error.contains("concurrent_instance to concurrent_device"), "{error}");
+    assert!(error.contains("item of another id"), "{error}");
+    server.import(&anew(ChargeWay::ConcurrentInstance), None).unwrap();
+}
+
+#[test]
 fn a_forged_license_file_is_not_imported() {
     let server = TestServer::with_items(vec![item("instances", 4)]);
     let file = license_file("other", vec![item("others", 4)]);

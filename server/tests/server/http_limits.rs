@@ -260,6 +260,10 @@ impl Store for SilentStore {
         Box::pin(std::future::pending())
     }
 
+    fn serving(&self, _: u64) -> Reply<()> {
+        Box::pin(std::future::pending())
+    }
+
     fn tidy(&self, _: u64) -> Reply<bool> {
         Box::pin(std::future::pending())
     }
@@ -295,6 +299,10 @@ impl Store for BrokenStore {
 
     fn organization(&self, _: String) -> Reply<Option<Organization>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn serving(&self, _: u64) -> Reply<()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn tidy(&self, _: u64) -> Reply<bool> {

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
+use seatmeter_protocol::signature::SigningKey;
 use seatmeter_server::http::Web;
 use seatmeter_server::http::admin;
 use seatmeter_server::http::limit::{Rate, RateLimits};
@@ -234,4 +235,27 @@ fn after_a_rotation_old_and_new_key_each_sign_for_those_who_know_them() {
     let answer = granted(new.public());
     let license: LocalLicense = answer.local_license.open(new.public()).unwrap();
     assert_eq!(license.item_expires_at, EXPIRY + 1, "an issue renews its items");
+}
+
+#[test]
+fn a_server_without_the_key_that_a_licence_file_names_is_not_ready_and_books_nothing() {
+    let (old, new) = (server_key(), key(7));
+    let rotated = TestServer::with_keys(Keyring::new(key(7), vec![server_key()]), |web| web);
+    let file = license_file("acme", vec![item("instances", 4)]);
+    rotated.import(&LicenseFile { server_key: new.public().clone(), ..file }, Some(CODE)).unwrap();
+    // Another server on the same database, or the same one before it is started again.
+    let (location, store) = (rotated.location.clone(), rotated.licensing.store.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let late = TestServer::start(folder, location, store, Keyring::new(server_key(), vec![]), |web| web);
+    let asked = request(&id(), 1);
+    let ask = |server: &TestServer, key: &SigningKey| {
+        post::<AuthorizationAnswer>(server.address, key.public(), AUTHORIZATIONS_PATH, &asked)
+    };
+    let problem = ask(&late, &old).unwrap_err();
+    assert_eq!((problem.status, problem.code), (503, ErrorCode::STANDBY_NOT_READY));
+    assert!(problem.detail.contains(&new.public().id()), "{}", problem.detail);
+    for table in ["device", "local_license", "device_seats"] {
+        assert_eq!(rotated.number(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+    }
+    assert_eq!(ask(&rotated, &new).unwrap().local_license.key_id, new.public().id());
 }

@@ -9,9 +9,8 @@ use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::*;
 use seatmeter_server::backup;
 use seatmeter_server::data_dir::DataDir;
-use seatmeter_server::store::UsageFilter;
-use seatmeter_server::store::UsageReader;
 use seatmeter_server::store::sqlite::SqliteStore;
+use seatmeter_server::store::{Location, UsageFilter, UsageReader};
 
 use crate::cli::{Served, authorize_demo, seatmeterd, stdout};
 use crate::support::*;
@@ -127,10 +126,16 @@ fn restored(server: &TestServer, now: u64) -> TestServer {
     restored
 }
 
+/// … and that serves.
+fn serving(restored: TestServer, now: u64) -> TestServer {
+    restored.wait(restored.licensing.store.serving(now)).unwrap();
+    restored
+}
+
 #[test]
 fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold() {
     let server = TestServer::with_items(vec![item("instances", 4)]);
-    let later = restored(&server, START);
+    let later = serving(restored(&server, START), START);
     // Granted after the backup: the restored server does not know it.
     let device = id();
     let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &request(&device, 3)).unwrap();
@@ -156,6 +161,46 @@ fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold()
     assert_eq!(refusal(&with(3, None)).code, ErrorCode::STANDBY_NOT_READY);
     later.clock.set(START + 180);
     assert_eq!(later.authorize(&request(&id(), 4)).unwrap().seats, 4);
+}
+
+#[test]
+fn the_slot_after_a_restore_begins_with_the_first_server_that_serves() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let later = restored(&server, START);
+    let refusal = || later.authorize(&request(&id(), 1)).unwrap_err();
+    later.clock.set(START + 5_000);
+    let problem = refusal();
+    assert_eq!(problem.code, ErrorCode::STANDBY_NOT_READY, "nobody could be heard yet");
+    assert!(problem.detail.contains("for the first 180 s"), "{}", problem.detail);
+    later.wait(later.licensing.store.serving(START + 5_000)).unwrap();
+    later.clock.set(START + 5_179);
+    assert_eq!(refusal().code, ErrorCode::STANDBY_NOT_READY);
+    // Another server, or this one once more.
+    later.wait(later.licensing.store.serving(START + 5_179)).unwrap();
+    later.clock.set(START + 5_180);
+    later.authorize(&request(&id(), 1)).unwrap();
+}
+
+#[test]
+fn a_server_that_starts_begins_the_slot_after_a_restore() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new, file) =
+        (folder.path().join("old"), folder.path().join("new"), folder.path().join("backup"));
+    stdout(&old, &["init", "--demo"]);
+    stdout(&old, &["backup", file.to_str().unwrap()]);
+    stdout(&new, &["restore", file.to_str().unwrap()]);
+    let database = Location::File(new.join("seatmeter.db"));
+    let has_begun = || number(&database, "SELECT careful_until < 9223372036854775807 FROM epoch") == 1;
+    assert!(!has_begun());
+    let server = Served::start(&new);
+    let asked = AuthorizationRequest { handshake_code: "DEMO-4-SEATS".into(), ..request(&id(), 1) };
+    let begun = std::time::Instant::now();
+    while !has_begun() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "it does not begin");
+        let body = serde_json::to_vec(&asked).unwrap();
+        let request = Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &id());
+        assert_eq!(request.send(server.address).problem().code, ErrorCode::STANDBY_NOT_READY);
+    }
 }
 
 #[test]

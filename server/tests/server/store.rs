@@ -8,6 +8,7 @@ use seatmeter_protocol::message::{UsageKind, UsageReport, UsageTotal, Validation
 use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::error::Error;
+use seatmeter_server::keyring::Keyring;
 use seatmeter_server::operation::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::policy::slot_ledger::{REPORTABLE_DAYS, SlotLedger};
@@ -57,6 +58,7 @@ fn authorization(uuid: &str, license_id: &str) -> Authorization {
         held: None,
         scope: String::new(),
         license_id: license_id.into(),
+        keys: Keyring::new(server_key(), vec![]),
     }
 }
 

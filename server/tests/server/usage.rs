@@ -1,6 +1,8 @@
 //! Usage reports over HTTP: what is booked, what is refused, and that repeats change nothing.
 
 use seatmeter_protocol::message::*;
+use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
+use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::store::{UsageFilter, UsageRow};
 
 use crate::support::*;
@@ -126,6 +128,44 @@ fn the_greatest_totals_are_added_without_overflow() {
     assert_eq!(server.report(&report(&device, segments.collect())).recorded.len(), 3);
     let expected = (u32::MAX, UsageKind::Scan, u32::MAX, 3 * u128::from(greatest));
     assert_eq!(totals(&server), [expected]);
+}
+
+fn pages(what: u32) -> UsageTotal {
+    UsageTotal { slot: 10_000_000, kind: UsageKind::Page, what, total: 1 }
+}
+
+#[test]
+fn a_module_that_is_not_known_yet_is_booked_and_one_that_can_never_be_is_refused() {
+    let server = server();
+    let device = id();
+    let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let send = |counter| {
+        server.try_report(&report(&device, vec![segment(&id(), &license_id, vec![counter])])).map(|_| ())
+    };
+    send(pages(PAGE_MODULE_MAX)).unwrap();
+    let problem = send(pages(PAGE_MODULE_MAX + 1)).unwrap_err();
+    assert_eq!(problem.status, 400);
+    assert!(problem.detail.contains("module 64"), "{}", problem.detail);
+    assert_eq!(totals(&server), [(10_000_000, UsageKind::Page, PAGE_MODULE_MAX, 1)]);
+    assert_eq!(server.number("SELECT count(*) FROM item_used"), 1);
+}
+
+/// The clock of a device may be wrong: what it counted is billed. But a slot that nobody can have reached is no slot in which
+/// it was active.
+#[test]
+fn work_in_slots_far_ahead_is_billed_and_makes_nobody_active() {
+    let server = server();
+    let device = id();
+    let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let last = slot_of(START + 86_400);
+    let counted: Vec<_> =
+        [last - 1, last, last + 1, last + 500, u32::MAX].map(|slot| scans(slot, 2, 3)).into();
+    let answer = server.report(&report(&device, vec![segment(&id(), &license_id, counted)]));
+    assert_eq!(answer.recorded.len(), 1);
+    assert_eq!(totals(&server).iter().map(|(.., total)| total).sum::<u128>(), 15);
+    assert_eq!(server.number("SELECT used FROM item_used WHERE kind = 1"), 15);
+    assert_eq!(server.number("SELECT count(*) FROM slot_sum"), 2);
+    assert_eq!(server.number("SELECT max(slot) FROM slot_sum"), u64::from(last));
 }
 
 #[test]

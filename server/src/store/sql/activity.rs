@@ -4,9 +4,12 @@
 //! [`crate::policy::slot_ledger`], which keeps the same in memory. Here it is a row for each device and day, for each slot
 //! and for each licence year; reports raise them in [`super::batch`].
 
+use std::collections::BTreeMap;
+
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
+use super::table::YEAR_EXCESS;
 use super::{Sql, values};
 use crate::error::Error;
 use crate::policy::license_year::LicenseYear;
@@ -62,6 +65,26 @@ pub(super) fn close_old_slots(sql: &dyn Sql, now: u64) -> Result<(), Error> {
         )?;
     }
     Ok(())
+}
+
+/// Adds up the excess of an item whose licence years begin at another instant than before: of each, from its slots that can
+/// still be reported. What was done before the first of them was set against years that are no more.
+pub(super) fn begin_years_anew(sql: &dyn Sql, item: &LicenseItem) -> Result<(), Error> {
+    let (item_id, rule) = (&item.item_id, OveruseRule::of(item));
+    let above = sql.query(
+        "SELECT slot, active FROM slot_sum WHERE item_id = ?1 AND slot >= ?2 AND active > ?3",
+        values![item_id, slot_of(item.starts_at), item.quota],
+    )?;
+    let mut years: BTreeMap<u32, u64> = BTreeMap::new();
+    for mut row in above {
+        let (slot, active): (u32, u64) = (row.take(0)?, row.take(1)?);
+        let sum = years.entry(rule.year(slot_start(slot)).index).or_default();
+        *sum = sum.saturating_add(excess(active, item.quota));
+    }
+    sql.execute("DELETE FROM year_excess WHERE item_id = ?1", values![item_id])?;
+    let rows: Vec<_> =
+        years.into_iter().map(|(year, sum)| [item_id.into(), year.into(), sum.into()]).collect();
+    YEAR_EXCESS.put(sql, rows.as_flattened())
 }
 
 /// The excess so far of the licence year that holds an instant: of its slots that have ended.

@@ -45,10 +45,12 @@ fn decide(sql: &dyn Sql, request: &Authorization, life: &Life) -> Result<Decisio
     let grant = policy::decide(&request.claim, &candidates, code.order)
         .map_err(|no| explain(sql, no, &candidates, &holder))?;
     let Candidate { item, state, .. } = candidates.swap_remove(grant.candidate);
+    let File { envelope, root_key, server_key_id } = license_file(sql, &item.item_id)?;
+    require_key(request, &item, &server_key_id)?;
     let who = Grantee { handshake_code: &code.name, holder: &holder, held: state.occupied.own };
     let license_id = remember(sql, request, who, &item, &grant)?;
+    held::leave(sql, request, &code.name, &item.item_id)?;
     let meters = meters_after(&item, state, &grant, request.claim.now);
-    let File { envelope, root_key, server_key_id } = license_file(sql, &item.item_id)?;
     Ok(Decision::Granted(Box::new(Granted {
         handshake_code: code.name,
         license_id,
@@ -261,6 +263,19 @@ fn put_license(
         ],
     )?;
     Ok(request.license_id.clone())
+}
+
+/// Devices believe a grant by the key that the licence file names, and by no other. A server that runs on while its key is
+/// rotated, or that shares a database and has not all keys, has to know it before anything is granted.
+fn require_key(request: &Authorization, item: &LicenseItem, server_key_id: &str) -> Result<(), Error> {
+    if request.keys.of_file(server_key_id).is_some() {
+        return Ok(());
+    }
+    Err(Error::NotReady(format!(
+        "the licence file of item \"{}\" names server key {server_key_id}, which this server has not loaded. Its operator \
+         puts the file of that key into the data directory, if it is not there, and starts the server again",
+        item.item_id
+    )))
 }
 
 /// A licence file as it was imported.

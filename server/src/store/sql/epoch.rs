@@ -12,6 +12,9 @@ use crate::error::{Error, Refusal};
 use crate::policy::{Candidate, Claim};
 use crate::utc;
 
+/// Stands in the place of an instant until a server serves for the first time after a restore.
+const NOT_BEGUN: u64 = i64::MAX as u64;
+
 /// The life of the data that goes on now.
 pub(super) struct Life {
     /// The epoch, 32 hexadecimal digits.
@@ -29,14 +32,21 @@ pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
 
 /// Begins another life, with this id, after a restore.
 pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<(), Error> {
-    sql.execute(
-        "UPDATE epoch SET epoch = ?1, careful_until = ?2",
-        values![epoch, now.saturating_add(SLOT_SECONDS)],
-    )?;
+    sql.execute("UPDATE epoch SET epoch = ?1, careful_until = ?2", values![epoch, NOT_BEGUN])?;
     sql.execute(
         "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
          VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, 'cli', 'restore from backup', ?2, '')",
         values![now, epoch],
+    )?;
+    Ok(())
+}
+
+/// A server serves: whoever holds what was forgotten can say so from now on. Of several servers on one database, the first
+/// one begins that time, and the others find it begun.
+pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
+    sql.execute(
+        "UPDATE epoch SET careful_until = ?1 WHERE careful_until = ?2",
+        values![now.saturating_add(SLOT_SECONDS), NOT_BEGUN],
     )?;
     Ok(())
 }
@@ -59,12 +69,15 @@ pub(super) fn careful(
         candidates.retain(|candidate| candidate.item.item_id == held.item_id);
         return Ok(());
     }
+    let how_long = match until {
+        NOT_BEGUN => format!("for the first {SLOT_SECONDS} s"),
+        until => format!("until {}", utc::text(until)),
+    };
     Err(Refusal::new(
         ErrorCode::STANDBY_NOT_READY,
         format!(
-            "this server was restored from a backup just now, and until {} grants only what a device shows that \
-             it holds; try again then",
-            utc::text(until)
+            "this server was restored from a backup just now, and {how_long} grants only what a device shows that \
+             it holds; try again then"
         ),
     )
     .into())

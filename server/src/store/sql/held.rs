@@ -1,4 +1,4 @@
-//! Local licences that devices bring back.
+//! Local licences that devices bring back, or work under no more.
 //!
 //! A server that was restored from a backup older than a grant does not know it. It believes its own
 //! signature, which the caller has checked, and remembers the grant again: usage can be booked to it, and its
@@ -57,6 +57,69 @@ pub(super) fn follow_history(
         )?;
     }
     Ok(generation.clone())
+}
+
+/// What a device works under no more.
+pub(super) struct Left {
+    pub(super) item_id: String,
+    /// The name under which the device held seats of it.
+    pub(super) holder: String,
+}
+
+/// The device works no more under the licence with this serial; one that was renewed since goes on. Gives the item, if the
+/// device has left it: other applications may run under another code, and keep what the device holds.
+pub(super) fn end(
+    sql: &dyn Sql,
+    device_uuid: &str,
+    license_id: &str,
+    serial: u32,
+    now: u64,
+) -> Result<Option<Left>, Error> {
+    let row = sql.row(
+        "UPDATE local_license SET valid_until = CASE WHEN valid_until > ?4 THEN ?4 ELSE valid_until END
+          WHERE license_id = ?1 AND device_uuid = ?2 AND serial = ?3 RETURNING item_id, holder",
+        values![license_id, device_uuid, serial, now],
+    )?;
+    let Some(mut row) = row else { return Ok(None) };
+    let left = Left { item_id: row.take(0)?, holder: row.take(1)? };
+    let goes_on = sql.exists(
+        "SELECT 1 FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND holder = ?3 AND valid_until > ?4
+          LIMIT 1",
+        values![&left.item_id, device_uuid, &left.holder, now],
+    )?;
+    Ok((!goes_on).then_some(left))
+}
+
+/// A device that shows a licence, and goes on under another item of the same code, leaves the first one: what it held of
+/// that only as long as it worked is free. A client device counts until its window ends, and an allowance comes back only by
+/// the device's word, after its totals.
+pub(super) fn leave(
+    sql: &dyn Sql,
+    request: &Authorization,
+    handshake_code: &str,
+    item_id: &str,
+) -> Result<(), Error> {
+    let Some(held) = &request.held else { return Ok(()) };
+    let is_by_work = matches!(
+        held.charge_way,
+        ChargeWay::Server | ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance
+    );
+    if held.item_id == item_id || held.handshake_code != handshake_code || !is_by_work {
+        return Ok(());
+    }
+    // All ways of asking that get the same item of a code share a licence: the others may work on under it.
+    let has_others = sql.exists(
+        "SELECT 1 FROM device_history WHERE device_uuid = ?1 AND scope <> ?2 LIMIT 1",
+        values![&held.device_uuid, &request.scope],
+    )?;
+    if has_others {
+        return Ok(());
+    }
+    let left = end(sql, &held.device_uuid, &held.license_id, held.serial, request.claim.now)?;
+    if let Some(Left { item_id, holder }) = left {
+        holders::release_holder(sql, &item_id, &holder)?;
+    }
+    Ok(())
 }
 
 /// Remembers a licence that this server has signed, where it was forgotten. One from an item that is not here any

@@ -3,19 +3,22 @@
 //! | there is | the file | outcome |
 //! | --- | --- | --- |
 //! | no file of this id | – | taken in |
-//! | one | same root key and organization, issued later, with all items that the old one has | takes its place |
+//! | one | same root key and organization, issued later, with all items that the old one has, each charged as before | takes its place |
 //! | one | anything else | refused |
 //!
-//! A file that is issued anew renews or extends items, or names a new key of this server. The organization's
+//! A file that is issued anew renews or extends items, or names a new key of this server. What was used of an item stays with
+//! it: its seats, its sums, and of its excess what lies in the licence years that it has now. The organization's
 //! first file says whose root key it trusts.
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::rehearsal::has_bug;
 
+use super::account::is_concurrent;
 use super::operation::{make_code, set_items};
-use super::{Sql, values};
+use super::{Sql, activity, values};
 use crate::error::Error;
 use crate::operation::CodeItems;
+use crate::policy::item_choice::name;
 use crate::store::{Import, Organization};
 
 /// Takes the file in, and tells the audit log about it.
@@ -51,6 +54,10 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
     )?;
     if old.is_none() || !has_bug("quota: raise ignored") {
         file.items.iter().try_for_each(|item| put_item(sql, file, item))?;
+        let moved = file.items.iter().filter(|item| has_moved(old.as_ref(), item));
+        moved
+            .filter(|item| is_concurrent(item))
+            .try_for_each(|item| activity::begin_years_anew(sql, item))?;
     }
     if let Some(code) = &import.handshake_code {
         make_default_code(sql, import, code)?;
@@ -94,14 +101,33 @@ fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
         return no(format!("is here already, for organization \"{}\"", old.organization_id));
     }
     let gone = old.items.iter().find(|item| !file.items.iter().any(|new| new.item_id == item.item_id));
-    match gone {
-        Some(item) => no(format!(
+    if let Some(item) = gone {
+        return no(format!(
             "is here already with item \"{}\", which this issue does not have. Ask your vendor for one with \
              all items",
             item.item_id
-        )),
-        None => Ok(()),
+        ));
     }
+    for item in &file.items {
+        if let Some(before) = same_item(old, item).filter(|before| before.charge_way != item.charge_way) {
+            let (from, to) = (name(&before.charge_way), name(&item.charge_way));
+            return no(format!(
+                "changes the charge way of item \"{}\" from {from} to {to}, and what was used by the one means nothing by \
+                 the other. Ask your vendor for an item of another id",
+                item.item_id
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn same_item<'a>(old: &'a LicenseFile, item: &LicenseItem) -> Option<&'a LicenseItem> {
+    old.items.iter().find(|before| before.item_id == item.item_id)
+}
+
+/// Whether its licence years begin at another instant than those of the issue before.
+fn has_moved(old: Option<&LicenseFile>, item: &LicenseItem) -> bool {
+    old.and_then(|old| same_item(old, item)).is_some_and(|before| before.starts_at != item.starts_at)
 }
 
 fn put_item(sql: &dyn Sql, file: &LicenseFile, item: &LicenseItem) -> Result<(), Error> {

@@ -28,7 +28,7 @@ use crate::store::ShownLicense;
 
 pub(super) use authorization::authorize;
 pub(super) use days::{bring_to_days, count_activity};
-pub(super) use epoch::renew as renew_epoch;
+pub(super) use epoch::{renew as renew_epoch, serving};
 pub(super) use import::organization;
 pub use operation::Keys;
 pub(super) use operation::{change, keys, look, token_hashes};

@@ -15,7 +15,8 @@ use seatmeter_protocol::message::{
 
 use super::batch::{Account, Batch};
 use super::epoch::life;
-use super::{Report, Sql, account, holders, strict, values};
+use super::held::{self, Left};
+use super::{Report, Sql, account, holders, strict};
 use crate::error::Error;
 use crate::policy::room::meters;
 
@@ -129,22 +130,8 @@ fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -
 
 /// The device works under this licence no more.
 fn end(sql: &dyn Sql, device_uuid: &str, ended: &EndedLicense, now: u64) -> Result<(), Error> {
-    let row = sql.row(
-        "UPDATE local_license SET valid_until = CASE WHEN valid_until > ?4 THEN ?4 ELSE valid_until END
-          WHERE license_id = ?1 AND device_uuid = ?2 AND serial = ?3 RETURNING item_id, holder",
-        values![&ended.license_id, device_uuid, ended.serial, now],
-    )?;
-    let Some(mut row) = row else { return Ok(()) };
-    let (item_id, holder): (String, String) = (row.take(0)?, row.take(1)?);
-    // Other applications of the device may run under another code: they keep what the device holds.
-    let goes_on = sql.exists(
-        "SELECT 1 FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND holder = ?3 AND valid_until > ?4
-          LIMIT 1",
-        values![&item_id, device_uuid, &holder, now],
-    )?;
-    if goes_on {
-        return Ok(());
-    }
+    let left = held::end(sql, device_uuid, &ended.license_id, ended.serial, now)?;
+    let Some(Left { item_id, holder }) = left else { return Ok(()) };
     holders::release_holder(sql, &item_id, &holder)?;
     for (module, allowance) in strict::all_of(sql, &item_id, device_uuid)? {
         strict::put(sql, &item_id, device_uuid, module, allowance.given_back(ended.serial))?;

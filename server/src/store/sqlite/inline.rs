@@ -30,6 +30,7 @@ impl InlineStore {
         let mut connection = Connection::open_in_memory()?;
         migration::migrate(&mut connection)?;
         sql::renew_epoch(&connection, &fresh_id()?, 0)?;
+        sql::serving(&connection, 0)?;
         Ok(Self { connection: Mutex::new(ready(connection)?) })
     }
 
@@ -41,7 +42,7 @@ impl InlineStore {
         Ok(self.connection().serialize(MAIN_DB)?.to_vec())
     }
 
-    /// Goes back to a snapshot, and begins a new epoch, as the restore of a backup does.
+    /// Goes back to a snapshot, and begins a new epoch, as the restore of a backup does; it serves at once.
     ///
     /// # Errors
     /// When it is none.
@@ -50,6 +51,7 @@ impl InlineStore {
         connection.deserialize_read_exact(MAIN_DB, snapshot, snapshot.len(), false)?;
         migration::require_current(&connection)?;
         sql::renew_epoch(&connection, &fresh_id()?, now)?;
+        sql::serving(&connection, now)?;
         *self.connection() = ready(connection)?;
         Ok(())
     }
@@ -120,6 +122,10 @@ impl Store for InlineStore {
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
         self.submit(|connection| sql::organization(connection, &organization_id))
+    }
+
+    fn serving(&self, now: u64) -> Reply<()> {
+        self.submit(|connection| sql::serving(connection, now))
     }
 
     fn tidy(&self, now: u64) -> Reply<bool> {

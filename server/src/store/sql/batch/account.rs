@@ -12,7 +12,7 @@ use crate::policy::active_slots::ActiveSlots;
 use crate::policy::holders::Hold;
 use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::room::{Used, quotas};
-use crate::policy::slot_ledger::first_open_slot;
+use crate::policy::slot_ledger::{first_open_slot, last_open_slot};
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::window::seat_until;
 use crate::store::day_totals::day_of;
@@ -118,7 +118,7 @@ impl Account {
         let first_open = first_open_slot(now);
         let first =
             if has_bug("excess: late slots ignored") { slot_of(now).saturating_sub(1) } else { first_open };
-        for &slot in slots.range(first..) {
+        for &slot in slots.range(first..).take_while(|slot| **slot <= last_open_slot(now)) {
             let count = match self.item.charge_way {
                 ChargeWay::ConcurrentInstance => device.seats_in(slot),
                 _ => 1,
