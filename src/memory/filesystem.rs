@@ -29,16 +29,23 @@ const REFUSED: &[(u32, &str)] = &[
 ];
 
 /// Why the file system of `directory` is refused, if it is.
-pub(super) fn refusal(directory: &File) -> io::Result<Option<String>> {
+///
+/// # Errors
+/// What the file system says.
+pub fn refusal(directory: &File) -> io::Result<Option<String>> {
+    Ok(name_of_refused(kind_of(directory)?)
+        .map(|name| format!("{name}, which does not keep locks and shared memory alike for all processes")))
+}
+
+/// The `f_type` of the file system that this file is on.
+pub(super) fn kind_of(file: &File) -> io::Result<u32> {
     let mut answer = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the kernel fills `answer`, which has the type that it expects.
-    if unsafe { libc::fstatfs(directory.as_raw_fd(), answer.as_mut_ptr()) } != 0 {
+    if unsafe { libc::fstatfs(file.as_raw_fd(), answer.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the call succeeded, so the kernel has filled it.
-    let kind = unsafe { answer.assume_init() }.f_type as u32;
-    Ok(name_of_refused(kind)
-        .map(|name| format!("{name}, which does not keep locks and shared memory alike for all processes")))
+    Ok(unsafe { answer.assume_init() }.f_type as u32)
 }
 
 fn name_of_refused(kind: u32) -> Option<&'static str> {
