@@ -23,7 +23,7 @@
 mod framed;
 
 use framed::is_no_file;
-pub use framed::{FramedFile, Kind, Loaded, set_aside, sync_folder};
+pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folder};
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
