@@ -12,7 +12,7 @@
 //!     turn                    held by the process that asks for a grant
 //! <state>/seats/<item>.pool   who holds how many seats
 //! <state>/seats/<item>.users  locked by the processes that work under the item
-//! <state>/seats/<item>.spent  what is spent of the allowance of a strict item
+//! <state>/seats/<item>.spent  what is spent of the allowance of a strict item; of a later UUID's, <item>.<digest>.spent
 //! <state>/usage/<name>/       what was counted under that grant
 //!     <id>.segment            totals that the server may not have
 //!     <day>.acknowledged      what it has acknowledged, of segments that are gone
