@@ -4,7 +4,7 @@
 //! ```text
 //! 0x00  magic, version
 //! 0x10  serial of the grant that the numbers are from
-//! 0x18  digest of the boot in which the file was last used
+//! 0x18  digest of the boot in which the file was last used; 0: the system does not name it
 //! 0x20  digest of the UUID; 0 in a file that does not tell yet, which is then that of the first who opens it
 //! 0x40  for each module, 0 that of scans:  allowed | spent | kept     (three words of 64 bits, and one free)
 //! ```
@@ -55,6 +55,9 @@ const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
 const KEPT_FRACTION: u64 = 8;
 const KEPT_MIN: u64 = 64;
 
+/// What stands for a boot that the system does not name.
+const UNKNOWN_BOOT: u64 = 0;
+
 /// Found damaged, set aside, found damaged again: so often, and then it is somebody else's fault.
 const OPEN_TRIES_MAX: u32 = 16;
 
@@ -63,6 +66,8 @@ const OPEN_TRIES_MAX: u32 = 16;
 pub struct SpentAllowance {
     path: PathBuf,
     file: MappedFile,
+    /// Digest of the boot.
+    boot: u64,
     /// Held while `kept` or the grant's numbers are changed by this process.
     changing: Mutex<()>,
 }
@@ -79,27 +84,37 @@ impl SpentAllowance {
         device_uuid: &str,
         unreported: impl Fn(u32) -> u64,
     ) -> Result<Self> {
+        Self::open_in(boot_digest(&boot_id()), folder, item, device_uuid, unreported)
+    }
+
+    fn open_in(
+        boot: u64,
+        folder: &Path,
+        item: &str,
+        device_uuid: &str,
+        unreported: impl Fn(u32) -> u64,
+    ) -> Result<Self> {
         let whose = digest(device_uuid);
         let own = folder.join(format!("{item}.{whose:016x}.spent"));
         let first = folder.join(format!("{item}.spent"));
         let this = match own.exists() {
-            true => Self::map(own)?,
-            false => match Self::map(first)? {
+            true => Self::map(boot, own)?,
+            false => match Self::map(boot, first)? {
                 first if first.is_of(whose) => first,
-                _ => Self::map(own)?,
+                _ => Self::map(boot, own)?,
             },
         };
         this.begin(unreported)?;
         Ok(this)
     }
 
-    fn map(path: PathBuf) -> Result<Self> {
+    fn map(boot: u64, path: PathBuf) -> Result<Self> {
         let failed = |e: io::Error| Error::state(&path, "use", &e);
         for _ in 0..OPEN_TRIES_MAX {
             let (mapped, file) = map(&path).map_err(failed)?;
             // 0: it is new, perhaps just being made by another process.
             if matches!(mapped.word64(0).load(Ordering::Acquire), MAGIC | 0) {
-                return Ok(Self { path, file: mapped, changing: Mutex::default() });
+                return Ok(Self { path, file: mapped, boot, changing: Mutex::default() });
             }
             set_aside_same(&path, &file).map_err(failed)?;
         }
@@ -115,22 +130,21 @@ impl SpentAllowance {
 
     /// Makes a new file good, and takes as spent what a power cut may have hidden.
     fn begin(&self, unreported: impl Fn(u32) -> u64) -> Result<()> {
-        let boot = boot_digest();
         if self.file.word64(0).load(Ordering::Acquire) != MAGIC {
             for module in 0..MODULE_COUNT {
                 let so_far = unreported(module as u32);
                 self.spent(module).fetch_max(so_far, Ordering::AcqRel);
             }
-            self.file.word64(BOOT).store(boot, Ordering::Release);
+            self.file.word64(BOOT).store(self.boot, Ordering::Release);
             self.file.word64(0).store(MAGIC, Ordering::Release);
             return self.make_durable();
         }
-        if self.file.word64(BOOT).load(Ordering::Acquire) != boot {
+        if self.boot == UNKNOWN_BOOT || self.file.word64(BOOT).load(Ordering::Acquire) != self.boot {
             for module in 0..MODULE_COUNT {
                 let kept = self.kept(module).load(Ordering::Acquire).min(self.allowed(module));
                 self.spent(module).fetch_max(kept, Ordering::AcqRel);
             }
-            self.file.word64(BOOT).store(boot, Ordering::Release);
+            self.file.word64(BOOT).store(self.boot, Ordering::Release);
         }
         Ok(())
     }
@@ -205,7 +219,11 @@ impl SpentAllowance {
         let _changing = self.changing.lock();
         let allowed = self.allowed(module);
         let left = allowed.saturating_sub(wanted);
-        let more = (left / KEPT_FRACTION).max(KEPT_MIN).min(left);
+        // Where no boot can be told from another, whatever is kept counts as spent when the next program begins.
+        let more = match self.boot {
+            UNKNOWN_BOOT => 0,
+            _ => (left / KEPT_FRACTION).max(KEPT_MIN).min(left),
+        };
         self.kept(module).fetch_max(wanted.saturating_add(more), Ordering::AcqRel);
         self.make_durable()
     }
@@ -255,9 +273,9 @@ fn none_left(n: u64) -> Error {
     )
 }
 
-/// Tells one boot of the machine from another; always the same where the system does not say.
-fn boot_digest() -> u64 {
-    digest(&boot_id())
+/// Tells one boot of the machine from another.
+fn boot_digest(boot_id: &str) -> u64 {
+    if boot_id.is_empty() { UNKNOWN_BOOT } else { digest(boot_id) }
 }
 
 /// Of a name; never 0.
@@ -386,6 +404,18 @@ mod tests {
         let fresh = open_as("fresh", &folder);
         fresh.grant(1, &[allowance(0, 3, 0)]).unwrap();
         assert_eq!(spend_all(&fresh, 0), 3, "it has told since");
+    }
+
+    #[test]
+    fn where_no_boot_is_named_each_program_may_be_the_first_after_a_power_cut_and_nothing_is_lost_by_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let program =
+            || SpentAllowance::open_in(boot_digest(""), folder.path(), "item", "uuid", |_| 0).unwrap();
+        let of = program();
+        of.grant(1, &[allowance(0, 1_000, 0)]).unwrap();
+        of.spend(0, 10).unwrap();
+        of.spent(0).store(0, Ordering::Relaxed);
+        assert_eq!(spend_all(&program(), 0), 990);
     }
 
     #[test]
