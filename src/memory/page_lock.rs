@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
-use super::filesystem::kind_of;
+use super::filesystem::file_system_type;
 use super::mapped::Mapping;
 use super::range_lock::{is_range_locked, try_lock_byte};
 use super::{PerProcess, random_bytes};
@@ -59,7 +59,7 @@ pub fn page_keeps_locks(file: &File, reopen: impl Fn() -> io::Result<File>) -> b
 }
 
 fn file_system(file: &File) -> io::Result<FileSystem> {
-    Ok((file.metadata()?.dev(), kind_of(file)?))
+    Ok((file.metadata()?.dev(), file_system_type(file)?))
 }
 
 fn find_out(file: &File, reopen: &impl Fn() -> io::Result<File>) -> Option<bool> {
