@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::PublicKey;
@@ -39,11 +40,20 @@ pub struct Licensed {
     /// Modules whose pages are used up, a bit for each.
     used_up_modules: AtomicU32,
     /// Under a strict item: what may be counted.
-    allowance: Option<SpentAllowance>,
+    allowance: Option<Allowance>,
     /// What could not be counted for want of allowance: the next grant has to bring as much.
     needed: AtomicU64,
     /// Calls for a renewal before its time.
     hurry: Hurry,
+}
+
+/// What may be counted under a strict item, and where that is kept.
+struct Allowance {
+    /// Read by who spends until it is counted. So one who changes it, with the UUID under which is counted, has no count
+    /// before him that is spent under one UUID and counted under another. The grant is locked before this.
+    spent: RwLock<SpentAllowance>,
+    seats_folder: PathBuf,
+    usage_folder: PathBuf,
 }
 
 /// How a call that runs out of allowance wakes whoever can get more, once a second at most.
@@ -69,7 +79,7 @@ impl Licensed {
     ) -> Result<Self> {
         let local = &grant.local;
         let allowance = match grant.item.strict {
-            true => Some(open_allowance(&grant, seats_folder, &usage_folder)?),
+            true => Some(Allowance::open(&grant, seats_folder, &usage_folder)?),
             false => None,
         };
         let pool = match local.charge_way {
@@ -105,17 +115,17 @@ impl Licensed {
             && mine.local.charge_way == grant.local.charge_way
             && mine.item.strict == grant.item.strict;
         if same {
-            if let Some(allowance) = &self.allowance
-                && let Err(error) = allowance.grant(grant.local.serial, &grant.local.allowances)
-            {
+            let is_renamed = mine.local.device_uuid != grant.local.device_uuid;
+            if let Err(error) = self.allow(grant, is_renamed) {
                 say(Level::Warning, format_args!("{error}"));
+                if is_renamed {
+                    // The grant of before stays in use, as good as it was, until the next renewal.
+                    return true;
+                }
             }
             self.needed.store(0, Ordering::Relaxed);
             if let Some(pool) = &self.pool {
                 pool.grant(grant.local.seats, grant.number);
-            }
-            if mine.local.device_uuid != grant.local.device_uuid {
-                self.counter.count_as(&grant.local.license_id, &grant.local.device_uuid);
             }
             *mine = grant.clone();
             *self.stopped.lock() = None;
@@ -123,6 +133,24 @@ impl Licensed {
             self.slots.forget();
         }
         same
+    }
+
+    /// Lets be counted what the grant allows. Under another UUID it is spent, and counted, apart from what was before.
+    fn allow(&self, grant: &Grant, is_renamed: bool) -> Result<()> {
+        let local = &grant.local;
+        let count_as = || self.counter.count_as(&local.license_id, &local.device_uuid);
+        match &self.allowance {
+            None if is_renamed => count_as(),
+            None => {}
+            Some(allowance) if is_renamed => {
+                let anew = allowance.open_for(grant)?;
+                let mut spent = allowance.spent.write();
+                *spent = anew;
+                count_as();
+            }
+            Some(allowance) => allowance.spent.read().grant(local.serial, &local.allowances)?,
+        }
+        Ok(())
     }
 
     /// Whether the grant has this many seats, or needs none.
@@ -198,7 +226,8 @@ impl Licensed {
     /// Whether a grant is wanted before this one is due for renewal: there is none to work with, or the allowance
     /// runs low.
     pub fn wants_renewal(&self) -> bool {
-        let runs_low = |allowance: &SpentAllowance| allowance.runs_low(&self.grant.read().local.allowances);
+        let grant = self.grant();
+        let runs_low = |allowance: &Allowance| allowance.spent.read().runs_low(&grant.local.allowances);
         self.stopped().is_some() || self.allowance.as_ref().is_some_and(runs_low)
     }
 
@@ -321,12 +350,15 @@ impl Licensed {
     #[cold]
     fn count_strictly(
         &self,
-        allowance: &SpentAllowance,
+        allowance: &Allowance,
         mine: &mut SlotEntries,
         slot: u32,
         work: &[Work],
     ) -> Result<()> {
-        let charged = charged(self.grant.read().local.charge_way, work);
+        let grant = self.grant();
+        let charged = charged(grant.local.charge_way, work);
+        let allowance = allowance.spent.read();
+        self.counter.catch_up(mine);
         let mut outcome = Ok(());
         let mut spent = 0;
         for (module, n) in &charged {
@@ -344,7 +376,9 @@ impl Licensed {
         if outcome.is_err() {
             charged[..spent].iter().for_each(|(module, n)| allowance.take_back(*module, *n));
         }
-        if outcome.is_err() || allowance.runs_low(&self.grant.read().local.allowances) {
+        let runs_low = allowance.runs_low(&grant.local.allowances);
+        drop(allowance);
+        if outcome.is_err() || runs_low {
             self.hurry.call(self.clock.monotonic_ms());
         }
         outcome
@@ -402,11 +436,26 @@ fn charged(charge_way: ChargeWay, work: &[Work]) -> Vec<(u32, u64)> {
     work.iter().filter_map(module).collect()
 }
 
-fn open_allowance(grant: &Grant, folder: &Path, usage_folder: &Path) -> Result<SpentAllowance> {
-    let path = folder.join(format!("{}.spent", pool_name(&grant.local.item_id)));
-    let allowance = SpentAllowance::open(&path, |module| unsent_of(usage_folder, module))?;
-    allowance.grant(grant.local.serial, &grant.local.allowances)?;
-    Ok(allowance)
+impl Allowance {
+    fn open(grant: &Grant, seats_folder: &Path, usage_folder: &Path) -> Result<Self> {
+        Ok(Self {
+            spent: RwLock::new(open_spent(grant, seats_folder, usage_folder)?),
+            seats_folder: seats_folder.to_owned(),
+            usage_folder: usage_folder.to_owned(),
+        })
+    }
+
+    fn open_for(&self, grant: &Grant) -> Result<SpentAllowance> {
+        open_spent(grant, &self.seats_folder, &self.usage_folder)
+    }
+}
+
+fn open_spent(grant: &Grant, seats_folder: &Path, usage_folder: &Path) -> Result<SpentAllowance> {
+    let LocalLicense { item_id, device_uuid, serial, allowances, .. } = &grant.local;
+    let unreported = |module| unsent_of(usage_folder, device_uuid, module);
+    let spent = SpentAllowance::open(seats_folder, &pool_name(item_id), device_uuid, unreported)?;
+    spent.grant(*serial, allowances)?;
+    Ok(spent)
 }
 
 /// A file name for an item: its id, where that can be one, so that people find it; else a digest of it, for the id
@@ -426,3 +475,6 @@ fn seat_error(error: SeatError) -> Error {
     };
     Error::new(code, error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

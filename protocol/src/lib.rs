@@ -7,6 +7,7 @@
 
 pub mod charge_way;
 pub mod error_code;
+pub mod file_system;
 pub mod item_check;
 pub mod license;
 pub mod license_module;

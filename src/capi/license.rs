@@ -198,7 +198,7 @@ pub extern "C" fn GetIdleInstancesCount() -> c_int {
 /// Programs share seats when they share this directory. It is made with mode 0700 where it does not exist,
 /// when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR; else
 /// /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for others (XDG
-/// base directory specification).
+/// base directory specification). Not on a network file system: those keep no locks for all processes.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after
 /// InitLicenseFromDLS.

@@ -85,7 +85,7 @@ impl DeviceClock {
         if seen.heard_ms < heard {
             return;
         }
-        let is_same_boot = seen.boot_id == self.boot_id;
+        let is_same_boot = self.is_same_boot(seen);
         let offset =
             if is_same_boot { seen.offset_ms } else { seen.highest_ms - signed(self.system.boot_ms()) };
         if seen.heard_ms == heard && self.is_set.load(Ordering::Relaxed) == (is_same_boot && seen.is_set) {
@@ -98,11 +98,16 @@ impl DeviceClock {
         self.is_set.store(is_same_boot && seen.is_set, Ordering::Relaxed);
     }
 
+    /// Whether the machine was not started anew since. Where the system does not name its starts, it may have been.
+    fn is_same_boot(&self, seen: &Seen) -> bool {
+        !self.boot_id.is_empty() && seen.boot_id == self.boot_id
+    }
+
     /// Keeps what was seen, and takes over what other processes of the device have seen. A disk that does not take it
     /// is no reason to fail: then the next process has to see for itself.
     pub fn keep(&self) {
         if let Ok(Loaded::Content(seen)) = self.file.load::<Seen>()
-            && seen.boot_id == self.boot_id
+            && self.is_same_boot(&seen)
         {
             self.go_on_from(&seen);
         }
@@ -338,6 +343,19 @@ mod tests {
         assert_eq!(clock.unix_seconds(), 3);
         clock.hear(NOW);
         assert_eq!(clock.unix_seconds(), NOW);
+    }
+
+    #[test]
+    fn starts_that_the_system_does_not_name_are_not_taken_for_one() {
+        let (machine, _) = Machine::in_contact();
+        let state = StateDirectory::open(machine.folder.path().to_owned()).unwrap();
+        let program = || DeviceClock::open(&state, machine.system, String::new());
+        program().hear(NOW);
+        machine.system.reboot(DAY * 1000);
+        let clock = program();
+        assert_eq!(clock.unix_seconds(), NOW + DAY);
+        clock.keep();
+        assert_eq!(clock.unix_seconds(), NOW + DAY);
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl Users {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::on_overlay;
 
     #[test]
     fn the_last_one_to_leave_is_alone() {
@@ -83,5 +84,18 @@ mod tests {
         drop(alone);
         stranger.join().unwrap();
         assert!(stranger.leave().unwrap().is_some(), "the first found the door closed");
+    }
+    #[test]
+    fn who_joins_others_is_not_alone_when_they_have_gone_also_on_an_overlayfs() {
+        on_overlay(|folder| {
+            let users = || Users::new(folder.join("item"));
+            let (first, second, third) = (users(), users(), users());
+            first.join().unwrap();
+            second.join().unwrap();
+            assert!(first.leave().unwrap().is_none(), "the second is still there");
+            third.join().unwrap();
+            assert!(third.leave().unwrap().is_none(), "the second is still there");
+            assert!(second.leave().unwrap().is_some());
+        });
     }
 }

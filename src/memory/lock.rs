@@ -6,8 +6,8 @@
 //! process opens and closes the same file), one page of that description is mapped, and the descriptor is
 //! closed: the page keeps the lock, no `close` can reach it, and a child does not inherit it (`MADV_DONTFORK`).
 //!
-//! On some file systems (overlayfs) the page refers to a file underneath, and the lock goes with the descriptor.
-//! So each lock is looked at from outside once it is taken, and where it is gone the descriptor is kept.
+//! On some file systems (overlayfs) the page refers to a file underneath, and the lock goes with the descriptor. Which
+//! they are is found out (`page_lock.rs`), and there the descriptor is kept.
 //!
 //! | keeper | all descriptors closed | child outlives the holder |
 //! |---|---|---|
@@ -20,11 +20,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
 use super::mapped::Mapping;
+use super::page_lock::{PAGE_BYTES, page_keeps_locks};
 use super::process_generation;
-use super::range_lock::{is_range_locked, try_lock_byte, try_share_byte, unlock_byte};
-
-/// Bytes of the page; that it is mapped is all that matters.
-const PAGE_BYTES: usize = 4096;
+use super::range_lock::{try_lock_byte, try_share_byte, unlock_byte};
 
 /// The byte that is locked.
 const FIRST_BYTE: i64 = 0;
@@ -63,26 +61,24 @@ impl FileLock {
         if !lock(&file, FIRST_BYTE)? {
             return Ok(None);
         }
-        match keep_by_page(file)? {
-            Ok(page) => Ok(Some(Self { _keeper: Keeper::Page(page) })),
-            // Between the two another may have taken it.
-            Err(file) if !lock(&file, FIRST_BYTE)? => Ok(None),
-            Err(file) => Ok(Some(Self { _keeper: Keeper::Descriptor(Descriptor::new(file)?) })),
-        }
+        let keeper = match page_of(&file) {
+            Some(page) => Keeper::Page(page),
+            None => Keeper::Descriptor(Descriptor::new(file)?),
+        };
+        Ok(Some(Self { _keeper: keeper }))
     }
 }
 
-/// The mapped page that keeps the lock of this description from now on, or a descriptor to lock with where a
-/// page does not keep it.
-fn keep_by_page(file: File) -> io::Result<Result<Mapping, File>> {
-    let own_name = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let Ok(other) = File::options().read(true).write(true).open(own_name) else { return Ok(Err(file)) };
-    let Ok(page) = Mapping::new(&file, PAGE_BYTES) else { return Ok(Err(file)) };
-    if !page.is_hidden_from_children() {
-        return Ok(Err(file));
+/// A mapped page that keeps the locks of this description when its descriptor is closed; `None` where none can.
+fn page_of(file: &File) -> Option<Mapping> {
+    let reopen = || {
+        let own_name = format!("/proc/self/fd/{}", file.as_raw_fd());
+        File::options().read(true).write(true).open(own_name)
+    };
+    if !page_keeps_locks(file, reopen) {
+        return None;
     }
-    drop(file);
-    Ok(if is_range_locked(other.as_raw_fd(), FIRST_BYTE, 1)? { Ok(page) } else { Err(other) })
+    Mapping::new(file, PAGE_BYTES).ok().filter(Mapping::is_hidden_from_children)
 }
 
 /// A descriptor that is closed only while it still is what it was: the host may have closed it, and opened
@@ -121,6 +117,7 @@ fn identity(file: &File) -> io::Result<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::on_overlay;
 
     #[test]
     fn one_holder_at_a_time_and_dropping_gives_it_back() {
@@ -138,5 +135,19 @@ mod tests {
         assert!(FileLock::try_lock(open()).unwrap().is_none());
         drop(shared);
         assert!(FileLock::try_lock(open()).unwrap().is_some());
+    }
+    #[test]
+    fn who_shares_a_lock_has_one_of_its_own_also_where_pages_keep_none() {
+        on_overlay(|folder| {
+            let path = folder.join("lock");
+            let open =
+                || File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap();
+            let first = FileLock::try_share(open()).unwrap().expect("free");
+            let second = FileLock::try_share(open()).unwrap().expect("shared");
+            drop(first);
+            assert!(FileLock::try_lock(open()).unwrap().is_none(), "the second is still there");
+            drop(second);
+            assert!(FileLock::try_lock(open()).unwrap().is_some());
+        });
     }
 }

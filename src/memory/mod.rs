@@ -3,17 +3,25 @@
 //! in this folder, behind safe types.
 
 mod descriptors;
+mod filesystem;
 mod fork;
 mod lock;
 mod mapped;
+#[cfg(test)]
+mod overlay;
+mod page_lock;
 mod published;
 mod range_lock;
 mod thread;
 
 pub use descriptors::StandardDescriptors;
+pub use filesystem::file_system_type;
 pub use fork::{PerProcess, process_generation, wiped_pages};
 pub use lock::FileLock;
 pub use mapped::{FoundWord, MappedFile};
+#[cfg(test)]
+pub(crate) use overlay::on_overlay;
+pub use page_lock::page_keeps_locks;
 pub use published::Published;
 pub use range_lock::{is_range_locked, try_lock_byte, try_share_byte};
 pub use thread::thread_number;

@@ -16,15 +16,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use seatmeter_protocol::file_system::refusal;
 use seatmeter_protocol::seat_layout::{self, FILE_BYTES, LOCK_BASE, SLOTS, Unfit};
 
 use super::anchor;
 use super::error::{Repair, SeatError};
-use super::filesystem;
 use super::system::{self, Identity};
 use crate::kill_points::kill_point;
-use crate::memory::is_range_locked;
-use crate::memory::random_bytes;
+use crate::memory::{file_system_type, is_range_locked, random_bytes};
 
 /// Longest name of a pool; with what is added to it when it is set aside it stays below the usual 255.
 const NAME_BYTES_MAX: usize = 200;
@@ -69,9 +68,9 @@ impl Home {
         }
         let directory = system::open(&self.directory, libc::O_RDONLY | libc::O_DIRECTORY, 0)
             .map_err(io("open the state directory", &self.directory))?;
-        let refusal =
-            filesystem::refusal(&directory).map_err(io("look at the file system of", &self.directory))?;
-        if let Some(kind) = refusal {
+        let file_system =
+            file_system_type(&directory).map_err(io("look at the file system of", &self.directory))?;
+        if let Some(kind) = refusal(file_system) {
             return Err(SeatError::FileSystem { path: self.directory.clone(), kind });
         }
         let mut settle = false;

@@ -6,8 +6,8 @@
 //! not inherited (`MADV_DONTFORK`), and the kernel drops it with the process' memory, whatever the death.
 //! POSIX record locks would not do: they vanish when any descriptor of the file is closed.
 //!
-//! On overlayfs the page refers to the file below and the lock goes with `close`. Each lock is therefore looked
-//! at from outside, and where it is gone the descriptor is kept, and closed in forked children.
+//! On overlayfs the page refers to the file below and the lock goes with `close`. Where that is so, which is found out
+//! (`memory/page_lock.rs`), the descriptor is kept, and closed in forked children.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ use seatmeter_protocol::seat_layout::LOCK_BASE;
 use super::forks;
 use super::system::{self, Identity};
 use crate::kill_points::kill_point;
-use crate::memory::{is_range_locked, try_lock_byte};
+use crate::memory::{is_range_locked, page_keeps_locks, try_lock_byte};
 
 /// What -1 looks like in the half of a word.
 const NO_DESCRIPTOR: u32 = u32::MAX;
@@ -103,51 +103,26 @@ impl Probe {
 
     /// Take the lock of `slot` for the life of this process; `None` if it is taken.
     pub(super) fn lock(&self, path: &Path, slot: u16) -> io::Result<Option<Keeper>> {
-        let Some((page, began)) = self.lock_by_page(path, slot)? else { return Ok(None) };
-        kill_point("attach: lock mapped");
-        if !forks::none_since(began) {
-            // A child of this moment has a copy of the description and will outlive us. This slot's lock says
-            // nothing until the child ends; take another slot.
-            unmap(page);
-            return Ok(None);
-        }
-        if self.is_locked(path, slot) {
-            return Ok(Some(Keeper::Page(page)));
-        }
-        unmap(page);
-        self.lock_by_descriptor(path, slot)
-    }
-
-    fn lock_by_page(&self, path: &Path, slot: u16) -> io::Result<Option<(usize, forks::Moment)>> {
         let began = forks::quiet_moment();
         let file = self.reopen(path)?;
         if !try_lock_byte(&file, LOCK_BASE + i64::from(slot))? {
             return Ok(None);
         }
         kill_point("attach: lock taken");
-        // PROT_NONE: the page is there to be mapped, not to be read.
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
-        let page = unsafe {
-            libc::mmap(ptr::null_mut(), PAGE_BYTES, libc::PROT_NONE, libc::MAP_SHARED, file.as_raw_fd(), 0)
-        };
-        if page == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
+        if page_keeps_locks(&file, || self.reopen(path)) {
+            keep_by_page(file, began)
+        } else {
+            self.keep_by_descriptor(file, path, slot, began)
         }
-        // SAFETY: the range is the mapping made above.
-        if unsafe { libc::madvise(page, PAGE_BYTES, libc::MADV_DONTFORK) } != 0 {
-            let error = io::Error::last_os_error();
-            unmap(page as usize);
-            return Err(error);
-        }
-        Ok(Some((page as usize, began)))
     }
 
-    fn lock_by_descriptor(&self, path: &Path, slot: u16) -> io::Result<Option<Keeper>> {
-        let began = forks::quiet_moment();
-        let file = self.reopen(path)?;
-        if !try_lock_byte(&file, LOCK_BASE + i64::from(slot))? {
-            return Ok(None);
-        }
+    fn keep_by_descriptor(
+        &self,
+        file: File,
+        path: &Path,
+        slot: u16,
+        began: forks::Moment,
+    ) -> io::Result<Option<Keeper>> {
         let is_closed_in_children = forks::close_in_children(file.as_raw_fd(), self.identity);
         let is_ours_alone = is_closed_in_children && forks::none_since(began);
         if is_ours_alone && self.is_locked(path, slot) {
@@ -189,7 +164,73 @@ impl Drop for Probe {
     }
 }
 
+fn keep_by_page(file: File, began: forks::Moment) -> io::Result<Option<Keeper>> {
+    // PROT_NONE: the page is there to be mapped, not to be read.
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+    let page = unsafe {
+        libc::mmap(ptr::null_mut(), PAGE_BYTES, libc::PROT_NONE, libc::MAP_SHARED, file.as_raw_fd(), 0)
+    };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the range is the mapping made above.
+    if unsafe { libc::madvise(page, PAGE_BYTES, libc::MADV_DONTFORK) } != 0 {
+        let error = io::Error::last_os_error();
+        unmap(page as usize);
+        return Err(error);
+    }
+    drop(file);
+    kill_point("attach: lock mapped");
+    if forks::none_since(began) {
+        return Ok(Some(Keeper::Page(page as usize)));
+    }
+    // A child of this moment has a copy of the description and will outlive us. This slot's lock says
+    // nothing until the child ends; take another slot.
+    unmap(page as usize);
+    Ok(None)
+}
+
 fn unmap(page: usize) {
-    // SAFETY: callers pass the address of a page that `lock_by_page` mapped and that nothing refers to.
+    // SAFETY: callers pass the address of a page that `keep_by_page` mapped and that nothing refers to.
     unsafe { libc::munmap(page as *mut libc::c_void, PAGE_BYTES) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::memory::on_overlay;
+
+    /// How often two race for one slot.
+    const RACES: usize = 2_000;
+
+    #[test]
+    fn of_two_who_lock_one_slot_at_once_one_has_it_also_where_pages_keep_no_locks() {
+        on_overlay(|folder| {
+            let path = folder.join("pool");
+            let probe = || {
+                let options = &mut File::options();
+                let file = options.create(true).truncate(false).read(true).write(true).open(&path);
+                Probe::new(file.unwrap()).unwrap()
+            };
+            let (probes, together) = ([probe(), probe()], Barrier::new(2));
+            let race = |probe: &Probe| {
+                let mut won = Vec::with_capacity(RACES);
+                for _ in 0..RACES {
+                    together.wait();
+                    let keeper = probe.lock(&path, 0).unwrap();
+                    together.wait();
+                    won.push(keeper.is_some());
+                    keeper.into_iter().for_each(|keeper| probe.unlock(keeper));
+                }
+                won
+            };
+            let won = std::thread::scope(|scope| {
+                let [first, second] = probes.each_ref().map(|probe| scope.spawn(|| race(probe)));
+                first.join().unwrap().into_iter().zip(second.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert_eq!(won.iter().filter(|won| **won == (true, true)).count(), 0, "had by both");
+        });
+    }
 }

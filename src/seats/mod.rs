@@ -10,7 +10,6 @@ mod attachment;
 mod checker;
 mod error;
 mod file;
-mod filesystem;
 mod forks;
 mod guardian;
 mod holders;

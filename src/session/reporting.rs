@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{EndedLicense, ItemStanding};
 use seatmeter_protocol::signature::PublicKey;
@@ -23,7 +24,8 @@ impl Session {
     /// at it, waits for that, within the bound.
     ///
     /// # Errors
-    /// When the server cannot be reached or trusted, or the disk fails: nothing is lost by it.
+    /// When the server cannot be reached or trusted, or the disk fails: nothing is lost by it. What fails for one
+    /// licence does not hold up the others; the first error is given.
     pub fn report(&self, deadline: Deadline) -> Result<Reported> {
         let parameters = self.known_parameters()?;
         let Some(key) = self.server_key() else { return Ok(Reported::default()) };
@@ -31,8 +33,9 @@ impl Session {
         let servers = self.servers(parameters, Some(key.clone()));
         let epoch = self.heard_epoch.lock().clone();
         let mut all = Reported::default();
+        let mut outcome = Ok(());
         for (folder, store) in self.usage_folders_of(&key)? {
-            all += report(&Reporting {
+            let reported = report(&Reporting {
                 servers: &servers,
                 folder: &folder,
                 key: &key,
@@ -40,9 +43,21 @@ impl Session {
                 held: &|| store.held(),
                 heard: &|standing| self.note_standing(&store, standing),
                 deadline,
-            })?;
+            });
+            match reported {
+                Ok(reported) => all += reported,
+                Err(error) => {
+                    let is_silent = error.code == ErrorCode::FAILED_TO_REACH_SERVER;
+                    outcome = outcome.and(Err(error));
+                    // The others are of the same server, and have their turn when it speaks again.
+                    if is_silent {
+                        break;
+                    }
+                }
+            }
         }
         self.hear();
+        outcome?;
         self.note_contact(servers.answered.into_inner());
         self.heard_epoch.lock().clear();
         if all.totals > 0 {

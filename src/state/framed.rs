@@ -6,9 +6,12 @@
 //! the old content or the new, never a mixture. A file that is torn, empty, foreign or from a newer version
 //! is renamed out of the way, never deleted, and counts as absent.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use seatmeter_protocol::state_frame::{CONTENT_BYTES_MAX, HEADER_BYTES, frame, unframe};
 use serde::Serialize;
@@ -61,20 +64,27 @@ impl FramedFile {
     /// # Errors
     /// When the file is there and cannot be read, or is damaged and cannot be set aside.
     pub fn load<T: DeserializeOwned>(&self) -> Result<Loaded<T>> {
-        let bytes = match self.read() {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
-            Err(e) if is_no_file(&e) => return self.aside(e.to_string()),
-            Err(e) => return Err(Error::state(&self.path, "read", &e)),
-        };
-        match self.parse(&bytes) {
-            Ok(content) => Ok(Loaded::Content(content)),
-            Err(reason) => self.aside(reason),
+        for _ in 0..LOAD_TRIES_MAX {
+            let (bytes, file) = match self.read() {
+                Ok(read) => read,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
+                Err(e) if is_no_file(&e) => return Ok(self.kept_as(self.set_aside()?, e.to_string())),
+                Err(e) => return Err(Error::state(&self.path, "read", &e)),
+            };
+            match self.parse(&bytes) {
+                Ok(content) => return Ok(Loaded::Content(content)),
+                Err(reason) => {
+                    let aside = set_aside_same(&self.path, &file);
+                    if let Some(path) = aside.map_err(|e| Error::state(&self.path, "set aside", &e))? {
+                        return Ok(self.kept_as(path, reason));
+                    }
+                }
+            }
         }
+        Err(Error::state(&self.path, "read", &io::ErrorKind::InvalidData.into()))
     }
 
-    fn aside<T>(&self, reason: String) -> Result<Loaded<T>> {
-        let path = self.set_aside()?;
+    fn kept_as<T>(&self, path: PathBuf, reason: String) -> Loaded<T> {
         say(
             Level::Warning,
             format_args!(
@@ -83,23 +93,23 @@ impl FramedFile {
                 path.display()
             ),
         );
-        Ok(Loaded::SetAside { path, reason })
+        Loaded::SetAside { path, reason }
     }
 
     /// Reads it if it is whole, and leaves it alone if not: for who has no say in it.
     pub fn peek<T: DeserializeOwned>(&self) -> Option<T> {
-        self.parse(&self.read().ok()?).ok()
+        self.parse(&self.read().ok()?.0).ok()
     }
 
-    fn read(&self) -> io::Result<Vec<u8>> {
+    fn read(&self) -> io::Result<(Vec<u8>, File)> {
         let mut bytes = Vec::new();
         let limit = (HEADER_BYTES + CONTENT_BYTES_MAX + 1) as u64;
         let file = private_file(&self.path, OpenOptions::new().read(true))?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
         }
-        file.take(limit).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        (&file).take(limit).read_to_end(&mut bytes)?;
+        Ok((bytes, file))
     }
 
     fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> std::result::Result<T, String> {
@@ -205,6 +215,36 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.to_owned())
 }
 
+/// As [`set_aside`], of a file that was opened and found damaged; `None` when the name no longer means it. Of two that
+/// find one damaged, the slower would else rename the good one that the faster has made: so who renames has the lock
+/// of the very file, and has looked under it.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn set_aside_same(path: &Path, damaged: &File) -> io::Result<Option<PathBuf>> {
+    // Whoever is renaming it is done in microseconds; who was stopped meanwhile is not waited for.
+    for _ in 0..LOCK_TRIES_MAX {
+        match damaged.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(NAP),
+            _ => break,
+        }
+    }
+    let of = damaged.metadata()?;
+    match path.symlink_metadata() {
+        Ok(named) if (named.dev(), named.ino()) == (of.dev(), of.ino()) => set_aside(path).map(Some),
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Found damaged, and then another than was read: so often, and then it is somebody else's fault.
+const LOAD_TRIES_MAX: u32 = 16;
+
+/// Tries for the lock of a damaged file, and what is between two.
+const LOCK_TRIES_MAX: u32 = 16;
+const NAP: Duration = Duration::from_millis(5);
+
 /// Damaged copies kept of one file.
 const SET_ASIDE_MAX: u32 = 100;
 
@@ -268,6 +308,37 @@ mod tests {
             assert_ne!(path, file.path());
             fs::remove_file(path).ok();
             assert!(!file.path().exists());
+        }
+    }
+
+    #[test]
+    fn who_finds_a_torn_file_sets_aside_that_one_and_not_what_has_taken_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        let begin = |mine: u32| loop {
+            match file.load::<u32>().unwrap() {
+                Loaded::Content(theirs) => return theirs,
+                _ if file.store_new(&mine).unwrap() => return mine,
+                _ => {}
+            }
+        };
+        for _ in 0..500 {
+            fs::write(file.path(), "torn").unwrap();
+            let together = std::sync::Barrier::new(2);
+            let [one, other] = std::thread::scope(|scope| {
+                let beginners = [1, 2].map(|mine| {
+                    let (begin, together) = (&begin, &together);
+                    scope.spawn(move || {
+                        together.wait();
+                        begin(mine)
+                    })
+                });
+                beginners.map(|beginner| beginner.join().unwrap())
+            });
+            assert_eq!(one, other, "both go by the one file");
+            fs::remove_file(file.path()).unwrap();
+            fs::remove_file(folder.path().join("device.damaged-1")).unwrap();
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing else was set aside");
         }
     }
 

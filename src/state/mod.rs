@@ -13,7 +13,7 @@
 //!     turn                    held by the process that asks for a grant
 //! <state>/seats/<item>.pool   who holds how many seats
 //! <state>/seats/<item>.users  locked by the processes that work under the item
-//! <state>/seats/<item>.spent  what is spent of the allowance of a strict item
+//! <state>/seats/<item>.spent  what is spent of the allowance of a strict item; of a later UUID's, <item>.<digest>.spent
 //! <state>/usage/<name>/       what was counted under that grant
 //!     <id>.segment            totals that the server may not have
 //!     <day>.acknowledged      what it has acknowledged, of segments that are gone
@@ -24,7 +24,7 @@
 mod framed;
 
 use framed::is_no_file;
-pub use framed::{FramedFile, Kind, Loaded, set_aside, sync_folder};
+pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folder};
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -33,8 +33,9 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::memory::{StandardDescriptors, random_bytes};
+use crate::memory::{StandardDescriptors, file_system_type, random_bytes};
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::file_system::refusal;
 
 /// The device's state directory, made and found writable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl StateDirectory {
     /// Makes the directory where it is missing, and finds out whether it can be used.
     ///
     /// # Errors
-    /// When it cannot be made or written; the sentence says what to set.
+    /// When it cannot be made or written, or is on a file system of the network; the sentence says what to set.
     pub fn open(path: PathBuf) -> Result<Self> {
         let directory = Self { path };
         for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {
@@ -81,12 +82,32 @@ impl StateDirectory {
                 .create(&folder)
                 .map_err(|e| unusable(&folder, &e))?;
         }
+        directory.check_file_system(file_system_type)?;
         // A name of its own, for others may find it out at the same time: threads, copies of the library, containers.
         let probe = directory.path.join(format!(".probe-{}", hex::encode(random_bytes())));
         private_file(&probe, OpenOptions::new().create_new(true).write(true))
             .and_then(|_| fs::remove_file(&probe))
             .map_err(|e| unusable(&directory.path, &e))?;
         Ok(directory)
+    }
+
+    /// Whether the file system can carry what is kept here: not only seats need its locks and mappings.
+    fn check_file_system(&self, type_of: impl Fn(&File) -> io::Result<u32>) -> Result<()> {
+        let _standard = StandardDescriptors::hold();
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(&self.path);
+        match opened.and_then(|directory| type_of(&directory)).map(refusal) {
+            Ok(None) => Ok(()),
+            Ok(Some(kind)) => Err(Error::new(
+                ErrorCode::LICENSE_BUFFER_FAILED,
+                format!(
+                    "the state directory {} is on {kind}. Choose another on a local disk, with SM_SetStateDirectory \
+                     or SEATMETER_STATE_DIR",
+                    self.path.display()
+                ),
+            )),
+            Err(e) => Err(unusable(&self.path, &e)),
+        }
     }
 
     /// The directory itself.
@@ -210,6 +231,19 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_directory_on_a_network_file_system_is_refused_with_advice_whatever_is_licensed() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let error = directory.check_file_system(|_| Ok(0x6969)).unwrap_err();
+        assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
+        let path = folder.path().display().to_string();
+        for part in [&*path, "NFS", "local disk", "SM_SetStateDirectory", "SEATMETER_STATE_DIR"] {
+            assert!(error.message.contains(part), "{error}");
+        }
+        directory.check_file_system(file_system_type).unwrap();
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! What a device may count under a strict item, and what of it is spent: one small file for each item, which all
-//! processes of the device map.
+//! What a device may count under a strict item, and what of it is spent: one small file for each item and each UUID by
+//! which the device has gone, which all its processes map.
 //!
 //! ```text
 //! 0x00  magic, version
 //! 0x10  serial of the grant that the numbers are from
-//! 0x18  digest of the boot in which the file was last used
+//! 0x18  digest of the boot in which the file was last used; 0: the system does not name it
+//! 0x20  digest of the UUID; 0 in a file that does not tell yet, which is then that of the first who opens it
 //! 0x40  for each module, 0 that of scans:  allowed | spent | kept     (three words of 64 bits, and one free)
 //! ```
 //!
@@ -18,8 +19,13 @@
 //! | `spent + n ≤ kept` | counted |
 //! | `kept < spent + n ≤ allowed` | `kept` is raised, made durable, then as above |
 //! | `allowed < spent + n` | refused |
+//!
+//! A server begins with each UUID anew, and so do these numbers: what is spent only rises, and would stand against a
+//! device that had to take another UUID for ever. A program that still works under the UUID of before spends what
+//! that was allowed. So nothing is ever set back in a file that others may be using: the first UUID has `<item>.spent`, a
+//! later one `<item>.<digest>.spent`.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,12 +39,13 @@ use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::locks::Mutex;
 use crate::memory::{MappedFile, boot_id};
-use crate::state::{private_file, set_aside};
+use crate::state::{private_file, set_aside_same};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
 const FILE_BYTES: usize = 4096;
 const SERIAL: usize = 0x10;
 const BOOT: usize = 0x18;
+const WHOSE: usize = 0x20;
 const MODULES: usize = 0x40;
 const MODULE_BYTES: usize = 0x20;
 const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
@@ -48,52 +55,96 @@ const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
 const KEPT_FRACTION: u64 = 8;
 const KEPT_MIN: u64 = 64;
 
-/// The allowances of one item on this device.
+/// What stands for a boot that the system does not name.
+const UNKNOWN_BOOT: u64 = 0;
+
+/// Found damaged, set aside, found damaged again: so often, and then it is somebody else's fault.
+const OPEN_TRIES_MAX: u32 = 16;
+
+/// The allowances of one item on this device, under one UUID.
 #[derive(Debug)]
 pub struct SpentAllowance {
     path: PathBuf,
     file: MappedFile,
+    /// Digest of the boot.
+    boot: u64,
     /// Held while `kept` or the grant's numbers are changed by this process.
     changing: Mutex<()>,
 }
 
 impl SpentAllowance {
-    /// Opens the file of an item, or makes it. `unreported` is what the device has counted of a module that the server
-    /// has not recorded: it is spent, too, when the file is new.
+    /// Opens the file of an item for a device that goes by this UUID, or makes it. `unreported` is what it has counted
+    /// of a module under this UUID that the server has not recorded: it is spent, too, when the file is new.
     ///
     /// # Errors
     /// When it cannot be made, mapped or written.
-    pub fn open(path: &Path, unreported: impl Fn(u32) -> u64) -> Result<Self> {
-        let failed = |e: io::Error| Error::state(path, "use", &e);
-        let mut file = map(path).map_err(failed)?;
-        // 0: it is new, perhaps just being made by another process.
-        if !matches!(file.word64(0).load(Ordering::Acquire), MAGIC | 0) {
-            set_aside(path).map_err(failed)?;
-            file = map(path).map_err(failed)?;
-        }
-        let this = Self { path: path.to_owned(), file, changing: Mutex::default() };
+    pub fn open(
+        folder: &Path,
+        item: &str,
+        device_uuid: &str,
+        unreported: impl Fn(u32) -> u64,
+    ) -> Result<Self> {
+        Self::open_in(boot_digest(&boot_id()), folder, item, device_uuid, unreported)
+    }
+
+    fn open_in(
+        boot: u64,
+        folder: &Path,
+        item: &str,
+        device_uuid: &str,
+        unreported: impl Fn(u32) -> u64,
+    ) -> Result<Self> {
+        let whose = digest(device_uuid);
+        let own = folder.join(format!("{item}.{whose:016x}.spent"));
+        let first = folder.join(format!("{item}.spent"));
+        let this = match own.exists() {
+            true => Self::map(boot, own)?,
+            false => match Self::map(boot, first)? {
+                first if first.is_of(whose) => first,
+                _ => Self::map(boot, own)?,
+            },
+        };
         this.begin(unreported)?;
         Ok(this)
     }
 
+    fn map(boot: u64, path: PathBuf) -> Result<Self> {
+        let failed = |e: io::Error| Error::state(&path, "use", &e);
+        for _ in 0..OPEN_TRIES_MAX {
+            let (mapped, file) = map(&path).map_err(failed)?;
+            // 0: it is new, perhaps just being made by another process.
+            if matches!(mapped.word64(0).load(Ordering::Acquire), MAGIC | 0) {
+                return Ok(Self { path, file: mapped, boot, changing: Mutex::default() });
+            }
+            set_aside_same(&path, &file).map_err(failed)?;
+        }
+        Err(failed(io::ErrorKind::InvalidData.into()))
+    }
+
+    /// Whether the file is this UUID's, or becomes it.
+    fn is_of(&self, whose: u64) -> bool {
+        let word = self.file.word64(WHOSE);
+        word.compare_exchange(0, whose, Ordering::AcqRel, Ordering::Acquire)
+            .map_or_else(|is| is == whose, |_| true)
+    }
+
     /// Makes a new file good, and takes as spent what a power cut may have hidden.
     fn begin(&self, unreported: impl Fn(u32) -> u64) -> Result<()> {
-        let boot = boot_digest();
         if self.file.word64(0).load(Ordering::Acquire) != MAGIC {
             for module in 0..MODULE_COUNT {
                 let so_far = unreported(module as u32);
                 self.spent(module).fetch_max(so_far, Ordering::AcqRel);
             }
-            self.file.word64(BOOT).store(boot, Ordering::Release);
+            self.file.word64(BOOT).store(self.boot, Ordering::Release);
             self.file.word64(0).store(MAGIC, Ordering::Release);
             return self.make_durable();
         }
-        if self.file.word64(BOOT).load(Ordering::Acquire) != boot {
+        if self.boot == UNKNOWN_BOOT || self.file.word64(BOOT).load(Ordering::Acquire) != self.boot {
             for module in 0..MODULE_COUNT {
                 let kept = self.kept(module).load(Ordering::Acquire).min(self.allowed(module));
                 self.spent(module).fetch_max(kept, Ordering::AcqRel);
             }
-            self.file.word64(BOOT).store(boot, Ordering::Release);
+            self.file.word64(BOOT).store(self.boot, Ordering::Release);
         }
         Ok(())
     }
@@ -168,7 +219,11 @@ impl SpentAllowance {
         let _changing = self.changing.lock();
         let allowed = self.allowed(module);
         let left = allowed.saturating_sub(wanted);
-        let more = (left / KEPT_FRACTION).max(KEPT_MIN).min(left);
+        // Where no boot can be told from another, whatever is kept counts as spent when the next program begins.
+        let more = match self.boot {
+            UNKNOWN_BOOT => 0,
+            _ => (left / KEPT_FRACTION).max(KEPT_MIN).min(left),
+        };
         self.kept(module).fetch_max(wanted.saturating_add(more), Ordering::AcqRel);
         self.make_durable()
     }
@@ -198,13 +253,14 @@ impl SpentAllowance {
     }
 }
 
-fn map(path: &Path) -> io::Result<MappedFile> {
+fn map(path: &Path) -> io::Result<(MappedFile, File)> {
     let options = &mut OpenOptions::new();
     let file = private_file(path, options.create(true).truncate(false).read(true).write(true))?;
-    match file.metadata()?.len() < FILE_BYTES as u64 {
+    let mapped = match file.metadata()?.len() < FILE_BYTES as u64 {
         true => MappedFile::create(&file, FILE_BYTES),
         false => MappedFile::open(&file, FILE_BYTES),
-    }
+    };
+    Ok((mapped?, file))
 }
 
 fn none_left(n: u64) -> Error {
@@ -217,9 +273,14 @@ fn none_left(n: u64) -> Error {
     )
 }
 
-/// Tells one boot of the machine from another; always the same where the system does not say.
-fn boot_digest() -> u64 {
-    u64::from_str_radix(&digest_hex(boot_id().as_bytes())[..16], 16).unwrap_or(0)
+/// Tells one boot of the machine from another.
+fn boot_digest(boot_id: &str) -> u64 {
+    if boot_id.is_empty() { UNKNOWN_BOOT } else { digest(boot_id) }
+}
+
+/// Of a name; never 0.
+fn digest(name: &str) -> u64 {
+    u64::from_str_radix(&digest_hex(name.as_bytes())[..16], 16).unwrap_or(0).max(1)
 }
 
 #[cfg(test)]
@@ -231,7 +292,11 @@ mod tests {
     }
 
     fn open(folder: &tempfile::TempDir) -> SpentAllowance {
-        SpentAllowance::open(&folder.path().join("item"), |_| 0).unwrap()
+        open_as("uuid", folder)
+    }
+
+    fn open_as(uuid: &str, folder: &tempfile::TempDir) -> SpentAllowance {
+        SpentAllowance::open(folder.path(), "item", uuid, |_| 0).unwrap()
     }
 
     fn spend_all(of: &SpentAllowance, module: u32) -> u64 {
@@ -289,8 +354,8 @@ mod tests {
     #[test]
     fn a_lost_file_begins_with_what_is_not_reported() {
         let folder = tempfile::tempdir().unwrap();
-        let of =
-            SpentAllowance::open(&folder.path().join("item"), |module| u64::from(module == 0) * 7).unwrap();
+        let unreported = |module| u64::from(module == 0) * 7;
+        let of = SpentAllowance::open(folder.path(), "item", "uuid", unreported).unwrap();
         of.grant(1, &[allowance(0, 10, 2)]).unwrap();
         assert_eq!(spend_all(&of, 0), 3);
     }
@@ -298,10 +363,59 @@ mod tests {
     #[test]
     fn a_torn_or_foreign_file_is_set_aside() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("item"), vec![7; FILE_BYTES]).unwrap();
+        std::fs::write(folder.path().join("item.spent"), vec![7; FILE_BYTES]).unwrap();
         open(&folder).grant(1, &[allowance(0, 5, 0)]).unwrap();
         assert_eq!(spend_all(&open(&folder), 0), 5);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn under_another_uuid_as_much_is_spent_as_that_is_granted_whatever_was_spent_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = open(&folder);
+        before.grant(9, &[allowance(0, 500, 0)]).unwrap();
+        assert_eq!(spend_all(&before, 0), 500);
+        let fresh = open_as("fresh", &folder);
+        assert!(fresh.spend(0, 1).is_err(), "nothing was granted yet");
+        fresh.grant(1, &[allowance(0, 200, 0)]).unwrap();
+        assert_eq!(spend_all(&open_as("fresh", &folder), 0), 200);
+        assert!(fresh.spend(0, 1).is_err() && before.spend(0, 1).is_err());
+    }
+
+    #[test]
+    fn what_is_spent_of_a_later_uuid_stays_spent_when_the_file_of_the_first_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        open(&folder).grant(1, &[allowance(0, 5, 0)]).unwrap();
+        let fresh = open_as("fresh", &folder);
+        fresh.grant(1, &[allowance(0, 10, 0)]).unwrap();
+        fresh.spend(0, 8).unwrap();
+        std::fs::remove_file(folder.path().join("item.spent")).unwrap();
+        assert_eq!(spend_all(&open_as("fresh", &folder), 0), 2);
+    }
+
+    #[test]
+    fn a_file_that_does_not_tell_whose_it_is_is_that_of_the_present_uuid() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        of.grant(1, &[allowance(0, 10, 0)]).unwrap();
+        of.spend(0, 8).unwrap();
+        of.file.word64(WHOSE).store(0, Ordering::Relaxed);
+        assert_eq!(spend_all(&open(&folder), 0), 2);
+        let fresh = open_as("fresh", &folder);
+        fresh.grant(1, &[allowance(0, 3, 0)]).unwrap();
+        assert_eq!(spend_all(&fresh, 0), 3, "it has told since");
+    }
+
+    #[test]
+    fn where_no_boot_is_named_each_program_may_be_the_first_after_a_power_cut_and_nothing_is_lost_by_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let program =
+            || SpentAllowance::open_in(boot_digest(""), folder.path(), "item", "uuid", |_| 0).unwrap();
+        let of = program();
+        of.grant(1, &[allowance(0, 1_000, 0)]).unwrap();
+        of.spend(0, 10).unwrap();
+        of.spent(0).store(0, Ordering::Relaxed);
+        assert_eq!(spend_all(&program(), 0), 990);
     }
 
     #[test]

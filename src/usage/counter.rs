@@ -9,7 +9,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
@@ -30,6 +30,8 @@ pub type Work = (UsageKind, u32, u64);
 pub struct Counter {
     folder: PathBuf,
     whose: RwLock<Whose>,
+    /// How often that has changed.
+    changes: AtomicU32,
     lanes: [Arc<Lane>; LANES],
 }
 
@@ -63,6 +65,8 @@ const WORK_MAX: u64 = u32::MAX as u64;
 pub struct SlotEntries {
     lane: Option<Arc<Lane>>,
     slot: u32,
+    /// Changes of whom it is counted for, at the time of [`Counter::catch_up`].
+    changes: u32,
     /// Few, so searched from the front.
     entries: Vec<Entry>,
 }
@@ -92,7 +96,8 @@ impl SlotEntries {
 impl Counter {
     /// Counts into segments in this folder.
     pub fn new(folder: PathBuf, license_id: String, device_uuid: String) -> Self {
-        Self { folder, whose: RwLock::new(Whose { license_id, device_uuid }), lanes: Default::default() }
+        let whose = RwLock::new(Whose { license_id, device_uuid });
+        Self { folder, whose, changes: AtomicU32::new(0), lanes: Default::default() }
     }
 
     /// Counts under this licence and UUID from now on: into segments of their own, as soon as a counter of a new slot
@@ -101,6 +106,17 @@ impl Counter {
         *self.whose.write() =
             Whose { license_id: license_id.to_owned(), device_uuid: device_uuid.to_owned() };
         self.close();
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Lets the caller's own entries go if they are from before [`Self::count_as`]: for who may not go on with them to
+    /// the end of the slot.
+    pub fn catch_up(&self, mine: &mut SlotEntries) {
+        let changes = self.changes.load(Ordering::Acquire);
+        if mine.changes != changes {
+            mine.changes = changes;
+            mine.entries.clear();
+        }
     }
 
     /// Counts all of `work` in this slot or, on an error, nothing of it. It is in shared memory when this

@@ -10,24 +10,30 @@ use super::segment::{ENDING, Segment, Total};
 /// When the oldest work in this folder was done that the server has not acknowledged: the start of its slot, Unix
 /// seconds. `None` when it has everything. A file that cannot be read now is passed over.
 pub fn oldest_unsent(folder: &Path) -> Option<u64> {
-    unsent(folder).map(|total| slot_start(total.usage.slot)).min()
+    segments(folder).flat_map(|segment| unsent_in(&segment)).map(|total| slot_start(total.usage.slot)).min()
 }
 
-/// How much was counted in this folder that the server has not acknowledged: scans for module 0, else pages.
-pub fn unsent_of(folder: &Path, module: u32) -> u64 {
+/// How much was counted in this folder under this UUID that the server has not acknowledged: scans for module 0, else
+/// pages.
+pub fn unsent_of(folder: &Path, device_uuid: &str, module: u32) -> u64 {
     let is_of = |usage: &UsageTotal| match module {
         0 => usage.kind == UsageKind::Scan,
         _ => usage.kind == UsageKind::Page && usage.what == module,
     };
-    let totals = unsent(folder).filter(|total| is_of(&total.usage));
+    let mine = segments(folder).filter(|segment| segment.header().device_uuid == device_uuid);
+    let totals = mine.flat_map(|segment| unsent_in(&segment)).filter(|total| is_of(&total.usage));
     totals.map(|total| total.usage.total - total.acknowledged).fold(0, u64::saturating_add)
 }
 
-fn unsent(folder: &Path) -> impl Iterator<Item = Total> {
+fn segments(folder: &Path) -> impl Iterator<Item = Segment> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let segments = files.filter(|path| path.extension().is_some_and(|ending| ending == ENDING));
-    let totals = segments.flat_map(|path| Segment::open(&path)).flat_map(|segment| segment.totals());
-    totals.filter(|total| total.acknowledged < total.usage.total)
+    files
+        .filter(|path| path.extension().is_some_and(|ending| ending == ENDING))
+        .flat_map(|path| Segment::open(&path))
+}
+
+fn unsent_in(segment: &Segment) -> impl Iterator<Item = Total> + use<> {
+    segment.totals().into_iter().filter(|total| total.acknowledged < total.usage.total)
 }
 
 #[cfg(test)]
@@ -47,7 +53,8 @@ mod tests {
             segment.acknowledge(entry, if slot == 5 { 2 } else { 1 });
         }
         assert_eq!(oldest_unsent(folder.path()), Some(7 * 180));
-        assert_eq!((unsent_of(folder.path(), 0), unsent_of(folder.path(), 1)), (2, 0));
+        assert_eq!((unsent_of(folder.path(), ID, 0), unsent_of(folder.path(), ID, 1)), (2, 0));
+        assert_eq!(unsent_of(folder.path(), "another", 0), 0);
         std::fs::write(folder.path().join(format!("{ID}.segment")), "torn").unwrap();
         assert_eq!(oldest_unsent(folder.path()), Some(7 * 180));
     }

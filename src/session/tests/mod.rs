@@ -177,6 +177,20 @@ fn what_was_counted_under_another_code_of_the_same_server_is_reported() {
 }
 
 #[test]
+fn what_cannot_be_reported_of_one_licence_does_not_hold_up_the_others() {
+    let bench = Bench::new(2);
+    let sessions = ["ONE", "OTHER"].map(|code| bench.licensed_session(code));
+    for session in &sessions {
+        count(session, 3);
+        std::fs::create_dir(session.state.usage().join(&session.name).join("odd.segment")).unwrap();
+        bench.transport.then(Step::RecordAll);
+    }
+    let error = bench.report(&sessions[0]).unwrap_err();
+    assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
+    assert_eq!(bench.transport.billed(), 6);
+}
+
+#[test]
 fn what_was_counted_for_another_server_is_none_of_this_ones_business() {
     let one = Bench::new(2);
     count(&one.licensed_session("THEIRS"), 3);

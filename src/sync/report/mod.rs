@@ -13,6 +13,7 @@ mod tests;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::message::{
@@ -75,8 +76,9 @@ pub struct Reporting<'a> {
 /// the host's.
 ///
 /// # Errors
-/// When a segment cannot be read or made durable (the others are reported nevertheless), or the server cannot be
-/// reached or trusted: what is not acknowledged stays for the next time.
+/// When a segment cannot be read or made durable (the others are reported nevertheless), when the disk is so slow that the
+/// time is over before all are durable, or the server cannot be reached or trusted: what is not acknowledged stays for
+/// the next time.
 pub fn report(with: &Reporting<'_>) -> Result<Reported> {
     let known = FramedFile::new(with.folder.join("epoch"), Kind::Epoch);
     let mut round = Round {
@@ -85,6 +87,7 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
         archive: Archive::new(with.folder),
         heard: with.epoch.to_owned(),
         is_again: false,
+        for_sending: with.deadline.remaining(with.servers.clock) / 2,
         batch: Vec::new(),
         batched: 0,
         reported: Reported::default(),
@@ -179,6 +182,8 @@ struct Round<'a> {
     heard: String,
     /// Whether everything is told once more.
     is_again: bool,
+    /// What is left of the time when nothing more is made durable: half of it.
+    for_sending: Duration,
     /// Segments of one device, at most as much as a report may hold.
     batch: Vec<News>,
     /// Totals in it.
@@ -228,6 +233,11 @@ impl Round<'_> {
             return Ok(Ok(()));
         }
         kill_point("report: totals read");
+        if self.with.deadline.remaining(self.with.servers.clock) <= self.for_sending {
+            self.send()?;
+            let cause = io::ErrorKind::TimedOut.into();
+            return Err(Error::state(path, "make durable in time what was counted in", &cause));
+        }
         if !has_bug("report: not durable before it is sent")
             && let Err(e) = segment.make_durable()
             && !has_bug("disk: failed sync ignored")

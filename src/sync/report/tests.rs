@@ -1,5 +1,6 @@
 use super::super::scripted::{Scripted, Step};
 use super::*;
+use crate::clock::Clock;
 use crate::clock::test_support::HandClock;
 use crate::usage::{Counter, SlotEntries};
 use seatmeter_protocol::error_code::ErrorCode;
@@ -31,17 +32,20 @@ impl Bench {
     }
 
     fn report_after_grant(&self, epoch: &str) -> Result<Reported> {
-        let clock = HandClock::at(0);
+        self.report_by(&HandClock::at(0), epoch)
+    }
+
+    fn report_by(&self, clock: &dyn Clock, epoch: &str) -> Result<Reported> {
         let urls = ["http://main".to_owned()];
         let servers = Servers {
             transport: &self.transport,
-            clock: &clock,
+            clock,
             urls: &urls,
             known_key: None,
             answered: crate::locks::Mutex::default(),
             epoch: crate::locks::Mutex::default(),
         };
-        let deadline = Deadline::after(&clock, Duration::from_secs(10));
+        let deadline = Deadline::after(clock, Duration::from_secs(10));
         report(&Reporting {
             servers: &servers,
             folder: self.folder.path(),
@@ -259,6 +263,41 @@ fn months_of_segments_take_few_descriptors_of_the_host() {
     // Other tests of this process open files, too: some, not hundreds.
     assert!(during.recv().unwrap() < before + 100);
     assert_eq!(bench.transport.billed(), 300);
+}
+
+/// A clock by which a tenth of a second has passed at each look, as on a disk that is slow to make durable.
+struct SlowDisk(HandClock);
+
+impl Clock for SlowDisk {
+    fn wall_ms(&self) -> u64 {
+        self.0.wall_ms()
+    }
+
+    fn boot_ms(&self) -> u64 {
+        self.0.boot_ms()
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        self.0.pass(100);
+        self.0.monotonic_ms()
+    }
+}
+
+#[test]
+fn on_a_slow_disk_what_is_durable_goes_in_time_and_the_rest_with_the_next_reports() {
+    let bench = Bench::new((0..20).map(|_| Step::RecordAll));
+    for _ in 0..300 {
+        count_and_die(&bench, 1);
+    }
+    let clock = SlowDisk(HandClock::at(0));
+    let error = bench.report_by(&clock, "").unwrap_err();
+    assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
+    let billed = bench.transport.billed();
+    assert!((20..100).contains(&billed), "what half of the time sufficed for: {billed}");
+    assert_eq!(bench.files() as u64, 300 - billed);
+    let rounds = (0..20).take_while(|_| bench.report_by(&clock, "").is_err()).count();
+    assert!(rounds < 20);
+    assert_eq!((bench.transport.billed(), bench.files()), (300, 0));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::sys::statfs::statfs;
+use seatmeter_protocol::file_system::refusal;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::AuthorizationAnswer;
 use seatmeter_protocol::segment_layout::read_segment;
@@ -70,6 +72,15 @@ fn examine_folder(folder: &Path, findings: &mut Findings<'_>) -> Result<bool, Er
             &format!("{shown} cannot be written: {e}"),
             "make it writable for the programs' user, and see that the disk has room",
         )?,
+    }
+    let file_system = statfs(folder).ok().map(|about| about.filesystem_type().0 as u32);
+    if let Some(kind) = file_system.and_then(refusal) {
+        findings.say(
+            Health::Broken,
+            "file system",
+            &format!("{shown} is on {kind}"),
+            "choose a state directory on a local disk, with SEATMETER_STATE_DIR or SM_SetStateDirectory",
+        )?;
     }
     let (mode, owner) = (metadata.permissions().mode() & 0o777, metadata.uid());
     if mode & 0o022 != 0 {

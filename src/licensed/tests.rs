@@ -1,0 +1,80 @@
+//! Work under a strict item, whose device takes another UUID.
+
+use seatmeter_protocol::license::{CountAllowance, LicenseItem};
+
+use super::*;
+use crate::clock::test_support::HandClock;
+use crate::device::Device;
+use crate::license::test_support::{NOW, answer, item, key, local};
+use crate::usage::Segment;
+
+const SCAN: Work = (UsageKind::Scan, 1, 1);
+
+/// A grant of so many scans to the device of this digit.
+fn grant(device: &str, serial: u32, allowed: u64) -> Arc<Grant> {
+    let charge_way = ChargeWay::BarcodeScan;
+    let item = LicenseItem { strict: true, charge_way, quota: 10_000, ..item() };
+    let (license_id, device_uuid) = (device.repeat(32), device.repeat(32));
+    let allowances = vec![CountAllowance { module: 0, allowed, used: 0 }];
+    let local = LocalLicense { license_id, device_uuid, serial, charge_way, seats: 0, allowances, ..local() };
+    let device = Device::with_uuid(&local.device_uuid);
+    Grant::verify(&answer(item, &local), key(1).public(), &device).unwrap().into()
+}
+
+fn licensed(folder: &Path, grant: Arc<Grant>) -> Licensed {
+    let usage = folder.join("usage");
+    std::fs::create_dir_all(&usage).unwrap();
+    let clock: &'static HandClock = Box::leak(Box::new(HandClock::at(NOW)));
+    Licensed::new(grant, folder, usage, clock, || {}).unwrap()
+}
+
+/// What was counted under the UUID of this digit.
+fn counted(folder: &Path, device: &str) -> u64 {
+    let files = std::fs::read_dir(folder.join("usage")).unwrap().flatten();
+    let segments = files.map(|file| Segment::open(&file.path()).unwrap());
+    let own = segments.filter(|segment| segment.header().device_uuid == device.repeat(32));
+    own.flat_map(|segment| segment.totals()).map(|total| total.usage.total).sum()
+}
+
+fn work_until_refused(licensed: &Licensed) -> u64 {
+    let mut mine = SlotEntries::default();
+    (0..).take_while(|_| licensed.count(&mut mine, 1, &[SCAN]).is_ok()).count() as u64
+}
+
+#[test]
+fn a_device_that_took_another_uuid_may_count_what_that_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let licensed = licensed(folder.path(), grant("a", 9, 500));
+    assert_eq!(work_until_refused(&licensed), 500);
+    assert!(licensed.renew(&grant("b", 1, 200)));
+    assert_eq!(work_until_refused(&licensed), 200);
+    assert_eq!((counted(folder.path(), "a"), counted(folder.path(), "b")), (500, 200));
+    assert!(licensed.renew(&grant("b", 2, 210)));
+    assert_eq!(work_until_refused(&licensed), 10);
+}
+
+#[test]
+fn a_program_that_has_not_heard_of_it_goes_on_under_the_uuid_of_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let programs = [(); 2].map(|()| licensed(folder.path(), grant("a", 9, 500)));
+    programs[0].renew(&grant("b", 1, 200));
+    assert_eq!((work_until_refused(&programs[0]), work_until_refused(&programs[1])), (200, 500));
+    assert_eq!((counted(folder.path(), "a"), counted(folder.path(), "b")), (500, 200));
+}
+
+#[test]
+fn threads_that_count_while_the_uuid_changes_count_under_each_what_is_spent_of_it() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let licensed = licensed(folder.path(), grant("a", 1, 1_000));
+        let performed: u64 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| work_until_refused(&licensed))).collect();
+            licensed.renew(&grant("b", 1, 700));
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        let rest = work_until_refused(&licensed);
+        let (before, after) = (counted(folder.path(), "a"), counted(folder.path(), "b"));
+        assert!(before <= 1_000, "{before}");
+        assert_eq!((performed + rest, after), (before + 700, 700));
+    }
+}
