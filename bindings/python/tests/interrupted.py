@@ -32,7 +32,9 @@ def is_interrupted(work) -> bool:
     except KeyboardInterrupt as error:
         # Who keeps the traceback, as an interactive session does, keeps no seat with it.
         assert error.__traceback__ is not None
-        return seatmeter.idle_count() == 4
+        idle = seatmeter.idle_count()
+        assert idle == 4, idle
+        return True
     return False
 
 
