@@ -238,7 +238,8 @@ pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
     )))
 }
 
-fn require_text(name: &str, text: &str) -> Result<(), Error> {
+/// Refuses a text that is longer than any, or that no database keeps.
+pub(crate) fn require_text(name: &str, text: &str) -> Result<(), Error> {
     if text.contains('\0') {
         return Err(Error::bad_request(format!("{name} has a NUL byte, which no database keeps")));
     }

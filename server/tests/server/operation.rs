@@ -152,6 +152,8 @@ fn who_asks_too_often_is_told_when_to_come_back() {
     };
     assert_eq!([ask(CODE), ask(CODE), ask(CODE)], [Ok(()), Ok(()), Err(429)]);
     assert_eq!(ask("OTHER"), Err(404), "another code is not concerned");
+    let long = "x".repeat(TEXT_BYTES_MAX + 1);
+    assert_eq!([ask(&long), ask(&long), ask(&long)], [Err(400); 3], "what can be no code is not counted");
 }
 
 #[test]
