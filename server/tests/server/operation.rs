@@ -125,6 +125,11 @@ fn what_cannot_be_understood_is_a_problem_here_too() {
     ] {
         assert_eq!(admin(&server, method, path, &body, None).problem().status, status, "{method} {path}");
     }
+    let nul = admin(&server, "POST", "/items/%00/revoke", "", None).problem().status;
+    assert!(
+        [400, 404].contains(&nul),
+        "no database keeps this character, which is no fault of the database: {nul}"
+    );
 }
 
 #[test]
