@@ -20,7 +20,7 @@ use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
 use crate::operate;
 use crate::operation::{Actor, Change};
-use crate::password;
+use crate::password::PASSWORDS;
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::{Claim, per_domain};
 use crate::store::{Authorization, Decision, Granted, Import, ShownLicense, Store};
@@ -116,7 +116,7 @@ impl Licensing {
             let detail = "this handshake code has a session password, and the request does not know it";
             Refusal::new(ErrorCode::SESSION_PASSWORD_WRONG, detail)
         };
-        if !password::is_right(password, hash.clone()).await {
+        if !PASSWORDS.is_right(password, hash.clone()).await? {
             return Err(wrong().into());
         }
         authorization.proven_hash = Some(hash);

@@ -228,6 +228,8 @@ fn nothing_takes_longer_than_its_time() {
         assert_eq!(post().withhold(1).send(address).problem().status, 408, "the body does not end");
         let ready = Request::new("GET", "/readyz").send(address);
         assert_eq!(ready.problem().status, 503);
+        let token = Request::new("GET", "/admin/v1/items").header("authorization", "Bearer seatmeter_00_00");
+        assert_eq!(token.send(address).problem().status, 503, "tokens are in the store, too");
         stop.send(()).unwrap();
     });
 }
