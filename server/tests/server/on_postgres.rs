@@ -71,6 +71,13 @@ fn commands_work_on_postgresql_and_say_what_is_not_as_it_must_be() {
     assert!(fails(&other, &["handshake", "list"]).contains("has no server key"));
     assert!(fails(&other, &["init"]).contains("Copy the key files"));
     assert!(fails(&data, &["backup", "file"]).contains("pg_dump"));
+    let key = done(&["key", "show"]);
+    assert!(done(&["key", "rotate"]).contains("start the server again"));
+    assert_ne!(done(&["key", "show"]), key);
+    assert!(done(&["audit"]).contains("rotate key"));
+    for command in ["show", "rotate"] {
+        assert!(failure(&other, &["key", command, "--database", &url]).contains("has no server key"));
+    }
     let epoch = || cluster.sql(&name, "SELECT epoch FROM epoch");
     let before = epoch();
     assert!(done(&["new-epoch"]).contains("has begun"));
