@@ -89,6 +89,32 @@ fn commands_work_on_postgresql_and_say_what_is_not_as_it_must_be() {
 }
 
 #[test]
+fn an_export_may_take_as_long_as_it_takes_and_is_planned_for_many_rows() {
+    let cluster = or_skip!(Cluster::start(false));
+    let name = cluster.new_database();
+    let server = server_on(&cluster.url(&name));
+    server.import(&license_file("acme", vec![item("instances", 4)]), Some(CODE)).unwrap();
+    let device = id();
+    let license = server.authorize(&request(&device, 1)).unwrap();
+    server.report(&report(&device, vec![segment(&id(), &license.license_id, vec![scans(1, 2, 3)])]));
+    // Whoever reads with the settings of those who write sees nothing any more.
+    cluster.sql(
+        &name,
+        "ALTER TABLE usage_day RENAME TO usage_kept;
+         CREATE VIEW usage_day AS SELECT * FROM usage_kept
+          WHERE current_setting('statement_timeout') = '0' AND current_setting('enable_seqscan') = 'on'
+            AND current_setting('enable_hashjoin') = 'on' AND current_setting('transaction_read_only') = 'on'",
+    );
+    let mut rows = 0;
+    let count = |_| {
+        rows += 1;
+        Ok(())
+    };
+    server.location.read_usage().unwrap().for_each(UsageFilter::ALL, count).unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[test]
 fn who_asks_for_tls_gets_it_with_a_certificate_that_is_vouched_for_or_nothing() {
     let certificates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/certificates");
     let certificate = |name: &str| certificates.join(name);

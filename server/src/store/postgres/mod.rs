@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::config::SslMode;
-use postgres::{Config, NoTls};
+use postgres::{Client, Config, NoTls};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -93,9 +93,10 @@ pub fn renew_epoch(url: &str, epoch: &str, now: u64) -> Result<(), Error> {
     sql::renew_epoch(&connection, epoch, now)
 }
 
-/// A connection that is only to read.
+/// A connection that is only to read: years of usage, at the pace of whoever takes the rows. So it has none of the bounds and
+/// settings that are for short statements.
 pub(super) fn connect_to_read(url: &str) -> Result<Box<dyn Sql>, Error> {
-    let connection = Address::from_str(url)?.connect()?;
+    let connection = PgConnection::new(Some(Address::from_str(url)?.client()?));
     migration::require_current(&connection)?;
     connection.batch("SET default_transaction_read_only = on")?;
     Ok(Box::new(connection))
@@ -135,22 +136,25 @@ impl Address {
         Ok(connection)
     }
 
-    fn connect_again(&self, connection: &PgConnection) -> Result<(), Error> {
+    fn client(&self) -> Result<Client, Error> {
         let client = match self.config.get_ssl_mode() {
             SslMode::Require => self.config.connect(tls()?),
             // A certificate that nobody vouches for, as a server makes it for itself, must not be in the way of who has not
             // asked for one.
             _ => self.config.connect(NoTls),
         };
-        let client = client.map_err(|e| {
+        client.map_err(|e| {
             let reason =
                 std::error::Error::source(&e).map_or_else(|| e.to_string(), |why| format!("{e}: {why}"));
             Error::Store(format!(
                 "PostgreSQL cannot be reached ({reason}). Check that it runs at the address of --database and lets \
                  this user in"
             ))
-        })?;
-        connection.replace(Some(client));
+        })
+    }
+
+    fn connect_again(&self, connection: &PgConnection) -> Result<(), Error> {
+        connection.replace(Some(self.client()?));
         connection.batch(&format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET synchronous_commit = on",
             ANSWER_TIMEOUT.as_millis(),
