@@ -112,6 +112,16 @@ pub(crate) fn number(location: &Location, query: &str) -> u64 {
     number.try_into().unwrap()
 }
 
+/// Changes a database by hand.
+pub(crate) fn execute(location: &Location, statement: &str) {
+    match location {
+        Location::File(path) => rusqlite::Connection::open(path).unwrap().execute_batch(statement).unwrap(),
+        Location::Url(url) => {
+            postgres::Client::connect(url, postgres::NoTls).unwrap().batch_execute(statement).unwrap();
+        }
+    }
+}
+
 /// A server in this process; it stops when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
