@@ -37,6 +37,13 @@ pub const CONNECTIONS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection on which nothing has come for so long is asked whether there is anybody at its other end, so often, and given
+/// up when that many questions have no answer: a host that has vanished is noticed within seconds, also by a statement
+/// that waits. The system's own habit is two hours.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEPALIVE_RETRIES: u32 = 5;
+
 /// How long a statement may wait for another server's transaction.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -118,6 +125,12 @@ impl FromStr for Address {
         })?;
         config.connect_timeout(*config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT));
         config.tcp_user_timeout(*config.get_tcp_user_timeout().unwrap_or(&ANSWER_TIMEOUT));
+        // What the URL says of it stands; its names are those of PostgreSQL.
+        if !url.contains("keepalives") {
+            config.keepalives_idle(KEEPALIVE_IDLE);
+            config.keepalives_interval(KEEPALIVE_INTERVAL);
+            config.keepalives_retries(KEEPALIVE_RETRIES);
+        }
         // With several hosts: the one that is not a standby.
         config.target_session_attrs(postgres::config::TargetSessionAttrs::ReadWrite);
         // That a table is there already is nothing to tell an operator.
@@ -178,4 +191,21 @@ fn tls() -> Result<MakeRustlsConnect, Error> {
         .and_then(|builder| builder.with_platform_verifier().map_err(|e| e.to_string()))
         .map_err(|e| Error::Setup(format!("TLS cannot be set up: {e}.")))?;
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_has_vanished_is_noticed_within_seconds_unless_the_url_says_otherwise() {
+        let of = |url: &str| Address::from_str(url).unwrap().config;
+        let usual = of("postgres://user@one:5432,two:5432/licences?sslmode=disable");
+        let (idle, interval) = (usual.get_keepalives_idle(), usual.get_keepalives_interval().unwrap());
+        assert!(usual.get_keepalives());
+        assert!(idle + interval * usual.get_keepalives_retries().unwrap() <= Duration::from_secs(10));
+        let own = of("postgres://user@one/licences?keepalives_idle=60");
+        assert_eq!(own.get_keepalives_idle(), Duration::from_secs(60));
+        assert!(!of("postgres://user@one/licences?keepalives=0").get_keepalives());
+    }
 }
