@@ -1,9 +1,9 @@
 //! The operator's API under `/admin/v1`: who may use it, and which path leads to which method of
 //! [`crate::operate`].
 //!
-//! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from this machine where the server
-//! was told that this is enough. The OpenAPI document is made from the handlers, and served at
-//! `/admin/v1/openapi.json`.
+//! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from a program on this machine
+//! ([`super::loopback`]) where the server was told that this is enough. The OpenAPI document is made from the
+//! handlers, and served at `/admin/v1/openapi.json`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Web;
 use super::answer::{answer, bounded, catch_panics, deadline, source, timed_out};
 use super::body::parse;
+use super::{Web, loopback};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operate::{Access, IssuedFile};
@@ -150,7 +150,7 @@ pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
         .layer(axum::middleware::from_fn_with_state(web.clone(), admit))
 }
 
-/// Lets a request pass that shows a token, or comes from this machine where that is enough.
+/// Lets a request pass that shows a token, or comes from a program on this machine where that is enough.
 async fn admit(State(web): Server, request: Request, next: Next) -> Response {
     let deadline = deadline();
     let address = source(&request);
@@ -183,6 +183,7 @@ async fn operator(web: &Web, address: Option<IpAddr>, request: &Parts) -> Result
     let shown = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = shown.and_then(|text| text.strip_prefix("Bearer ")).map(str::trim) else {
         if web.open_to_loopback && address.is_some_and(|address| address.is_loopback()) {
+            loopback::require_program(request)?;
             return Ok(Operator("loopback".to_owned()));
         }
         return Err(unauthorized("show a token of \"seatmeterd token new\" as Authorization: Bearer TOKEN"));

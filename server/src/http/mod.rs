@@ -15,6 +15,7 @@ mod body;
 mod health;
 pub mod limit;
 pub mod listen;
+mod loopback;
 mod places;
 pub mod standby;
 mod usage;

@@ -302,7 +302,7 @@ impl Request {
         Self {
             method: method.into(),
             path: path.into(),
-            headers: Vec::new(),
+            headers: vec![("host".into(), "localhost".into())],
             body: Vec::new(),
             bytes_withheld: 0,
         }
@@ -341,8 +341,7 @@ impl Request {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_write_timeout(Some(PATIENCE)).ok()?;
-        let mut head =
-            format!("{} {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n", self.method, self.path);
+        let mut head = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
