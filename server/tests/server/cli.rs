@@ -59,12 +59,13 @@ impl Served {
         Self::run(command)
     }
 
-    /// One to which a file that must not grow is an error, and not the end.
+    /// One to which a file that must not grow is an error, and not the end. Its log is such a file, too.
     pub(crate) fn start_to_be_limited(data: &Path) -> Self {
         let served = seatmeterd(data, &SERVE);
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ && exec \"$0\" \"$@\""]).arg(served.get_program());
         command.args(served.get_args()).stdin(Stdio::null());
+        command.stderr(std::fs::File::create(data.join("log")).unwrap());
         Self::run(command)
     }
 
