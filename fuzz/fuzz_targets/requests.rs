@@ -65,6 +65,7 @@ fuzz_target!(|bytes: &[u8]| {
     let request = Request::builder()
         .method(method.clone())
         .uri(&path)
+        .header("host", "localhost")
         .header("content-type", "application/json")
         .header("seatmeter-nonce", "00112233445566778899aabbccddeeff")
         .extension(axum::extract::ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 9))))

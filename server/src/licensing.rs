@@ -21,7 +21,7 @@ use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
 use crate::operate;
 use crate::operation::{Actor, Change};
-use crate::password;
+use crate::password::PASSWORDS;
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::{Claim, per_domain};
 use crate::store::{Authorization, Decision, Granted, Import, ShownLicense, Store};
@@ -120,7 +120,7 @@ impl Licensing {
             let detail = "this handshake code has a session password, and the request does not know it";
             Refusal::new(ErrorCode::SESSION_PASSWORD_WRONG, detail)
         };
-        if !password::is_right(password, hash.clone()).await {
+        if !PASSWORDS.is_right(password, hash.clone()).await? {
             return Err(wrong().into());
         }
         authorization.proven_hash = Some(hash);
@@ -140,6 +140,10 @@ impl Licensing {
     /// The local licence in this envelope, to be checked if it matters.
     fn shown(&self, signed: &Signed, device_uuid: &str) -> Option<ShownLicense> {
         let license: LocalLicense = signed.peek().ok()?;
+        // Nobody vouches for it yet, and the store looks for what it names.
+        for text in [&license.license_id, &license.item_id, &license.handshake_code] {
+            require_text("a local licence", text).ok()?;
+        }
         let key = self.keys.with_id(&signed.key_id)?.public().clone();
         let (signed, device_uuid) = (signed.clone(), device_uuid.to_owned());
         let is_ours = move || {
@@ -242,7 +246,8 @@ pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
     )))
 }
 
-fn require_text(name: &str, text: &str) -> Result<(), Error> {
+/// Refuses a text that is longer than any, or that no database keeps.
+pub(crate) fn require_text(name: &str, text: &str) -> Result<(), Error> {
     if text.contains('\0') {
         return Err(Error::bad_request(format!("{name} has a NUL byte, which no database keeps")));
     }

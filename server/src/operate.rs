@@ -102,7 +102,7 @@ impl Licensing {
     /// Who shows this token, if anybody may.
     ///
     /// # Errors
-    /// When the tokens cannot be read.
+    /// When the tokens cannot be read, or too many wait to be checked.
     pub async fn token_owner(&self, token: &str) -> Result<Option<String>, Error> {
         let parts = token.strip_prefix(TOKEN_PREFIX).and_then(|rest| rest.split_once('_'));
         let Some((id, _)) = parts.filter(|_| token.len() <= TEXT_BYTES_MAX) else { return Ok(None) };
@@ -110,7 +110,7 @@ impl Licensing {
         for (name, kept) in self.store.token_hashes().await? {
             if let Some((kept_id, hash)) = kept.split_once(' ')
                 && kept_id == id
-                && password::is_right(token.to_owned(), hash.to_owned()).await
+                && password::TOKENS.is_right(token.to_owned(), hash.to_owned()).await?
             {
                 return Ok(Some(name));
             }

@@ -1,7 +1,8 @@
 //! Secrets that people or programs show: session passwords and tokens of the admin API.
 //!
 //! Kept as argon2id hashes in the PHC string format. Checking one costs some 20 ms and 19 MiB on purpose, so
-//! it is never done in the store's one writing thread, and only a few at a time.
+//! it is never done in the store's one writing thread, only for a few at a time, and only so many wait for their turn.
+//! Each kind of secret has turns of its own: whoever guesses session passwords keeps no operator out.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -9,10 +10,27 @@ use tokio::sync::Semaphore;
 
 use crate::error::Error;
 
-/// Most hashes that are computed at one time: what they need of memory stays below 100 MiB.
-const AT_ONCE_MAX: usize = 4;
+/// Most session passwords and tokens that are checked at one time: what they need of memory stays below 100 MiB.
+const PASSWORDS_AT_ONCE_MAX: usize = 3;
+const TOKENS_AT_ONCE_MAX: usize = 2;
 
-static AT_ONCE: Semaphore = Semaphore::const_new(AT_ONCE_MAX);
+/// Most checks of a kind that wait. Some hundred are done in a second, and a device waits 4 s for an answer: behind more
+/// than these it would be gone before its turn.
+const WAITING_MAX: usize = 256;
+
+/// Session passwords, which devices show.
+pub static PASSWORDS: Checks = Checks::new(PASSWORDS_AT_ONCE_MAX, WAITING_MAX);
+
+/// Tokens of the admin API.
+pub static TOKENS: Checks = Checks::new(TOKENS_AT_ONCE_MAX, WAITING_MAX);
+
+/// The turns of one kind of secret.
+#[derive(Debug)]
+pub struct Checks {
+    at_once: Semaphore,
+    /// For those that are checked and those that wait.
+    places: Semaphore,
+}
 
 /// The hash of a secret, under a fresh salt.
 ///
@@ -25,15 +43,27 @@ pub fn hash(secret: &str) -> Result<String, Error> {
         .map_err(|e| Error::Internal(format!("a secret cannot be hashed: {e}")))
 }
 
-/// Whether this is the secret with that hash.
-pub async fn is_right(secret: String, hash: String) -> bool {
-    let Ok(_turn) = AT_ONCE.acquire().await else { return false };
-    tokio::task::spawn_blocking(move || {
-        PasswordHash::new(&hash)
-            .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
-    })
-    .await
-    .unwrap_or(false)
+impl Checks {
+    const fn new(at_once: usize, waiting: usize) -> Self {
+        Self { at_once: Semaphore::const_new(at_once), places: Semaphore::const_new(at_once + waiting) }
+    }
+
+    /// Whether this is the secret with that hash.
+    ///
+    /// # Errors
+    /// When too many wait already.
+    pub async fn is_right(&'static self, secret: String, hash: String) -> Result<bool, Error> {
+        let place = self.places.try_acquire().map_err(|_| Error::Busy)?;
+        // The semaphore is never closed.
+        let turn = self.at_once.acquire().await.map_err(|_| Error::Busy)?;
+        let check = move || {
+            // Also when whoever asked has gone: a check that has begun needs its memory to its end.
+            let _taken = (place, turn);
+            PasswordHash::new(&hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
+        };
+        Ok(tokio::task::spawn_blocking(check).await.unwrap_or(false))
+    }
 }
 
 #[cfg(test)]
@@ -45,8 +75,31 @@ mod tests {
         let hashed = hash("open sesame").unwrap();
         assert!(!hashed.contains("sesame"));
         assert_ne!(hashed, hash("open sesame").unwrap(), "each has a salt of its own");
-        assert!(is_right("open sesame".into(), hashed.clone()).await);
-        assert!(!is_right("open barley".into(), hashed).await);
-        assert!(!is_right("x".into(), "no hash".into()).await);
+        static OURS: Checks = Checks::new(1, 0);
+        let check = async |secret: &str, hash: &str| OURS.is_right(secret.into(), hash.into()).await;
+        assert_eq!(check("open sesame", &hashed).await, Ok(true));
+        assert_eq!(check("open barley", &hashed).await, Ok(false));
+        assert_eq!(check("x", "no hash").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn who_would_wait_behind_too_many_is_told_to_come_back_and_holds_up_no_other_kind() {
+        static GUESSED: Checks = Checks::new(1, 2);
+        static OTHER: Checks = Checks::new(1, 0);
+        let check = |checks: &'static Checks| checks.is_right("x".into(), "no hash".into());
+        let turn = GUESSED.at_once.acquire().await.unwrap();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..3 {
+            waiting.spawn(check(&GUESSED));
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(check(&GUESSED).await, Err(Error::Busy));
+        assert_eq!(check(&OTHER).await, Ok(false));
+        // Those who go away make room, and those who stay get their turn.
+        waiting.abort_all();
+        while waiting.join_next().await.is_some() {}
+        let patient = tokio::spawn(check(&GUESSED));
+        drop(turn);
+        assert_eq!(patient.await.unwrap(), Ok(false));
     }
 }

@@ -20,14 +20,13 @@ pub(super) enum Key {
 pub(super) fn run(command: &Key, output: &mut dyn Write) -> Result<(), Error> {
     match command {
         Key::Show(data) => {
-            let dir = data.dir();
-            dir.require_initialised()?;
-            let key = data_dir::read_key(&dir.server_key_path())?;
+            data.require_initialised()?;
+            let key = data_dir::read_key(&data.dir().server_key_path())?;
             writeln!(output, "{}", key.public()).map_err(output_error)
         }
         Key::Rotate(data) => {
+            data.require_initialised()?;
             let dir = data.dir();
-            dir.require_initialised()?;
             let key = dir.prepare_key()?;
             operator::change(data, Change::UseKey { key_id: key.id() })?;
             dir.finish_rotation(Some(&key.id()))?;

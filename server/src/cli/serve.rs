@@ -73,7 +73,13 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let filter = EnvFilter::try_new(&arguments.log).map_err(|e| {
         Error::Setup(format!("\"{}\" is not a log level: {e}. Use info, for example.", arguments.log))
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A log that cannot be written, because it goes to a file on a full disk, must not end the thread that had something to say:
+    // telling of that on standard error would.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .init();
 
     let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
     init::prepare(&arguments.data, output)?;

@@ -1,9 +1,9 @@
 //! The operator's API under `/admin/v1`: who may use it, and which path leads to which method of
 //! [`crate::operate`].
 //!
-//! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from this machine where the server
-//! was told that this is enough. The OpenAPI document is made from the handlers, and served at
-//! `/admin/v1/openapi.json`.
+//! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from a program on this machine
+//! ([`super::loopback`]) where the server was told that this is enough. The OpenAPI document is made from the
+//! handlers, and served at `/admin/v1/openapi.json`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -21,9 +22,9 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Web;
-use super::answer::{answer, bounded, catch_panics, source};
+use super::answer::{answer, bounded, catch_panics, deadline, source, timed_out};
 use super::body::parse;
+use super::{Web, loopback};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operate::{Access, IssuedFile};
@@ -149,15 +150,17 @@ pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
         .layer(axum::middleware::from_fn_with_state(web.clone(), admit))
 }
 
-/// Lets a request pass that shows a token, or comes from this machine where that is enough.
-async fn admit(State(web): Server, mut request: Request, next: Next) -> Response {
+/// Lets a request pass that shows a token, or comes from a program on this machine where that is enough.
+async fn admit(State(web): Server, request: Request, next: Next) -> Response {
+    let deadline = deadline();
     let address = source(&request);
-    let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = shown.and_then(|text| text.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
-    let admitted = operator(&web, address, token).await.map(|operator| {
-        request.extensions_mut().insert(operator);
+    let (mut parts, body) = request.into_parts();
+    let operator = tokio::time::timeout_at(deadline, operator(&web, address, &parts)).await;
+    let admitted = operator.unwrap_or_else(|_| Err(timed_out())).map(|operator| {
+        parts.extensions.insert(operator);
     });
-    let (_, mut response) = bounded(request, next, admitted).await;
+    let request = Request::from_parts(parts, body);
+    let (_, mut response) = bounded(request, next, admitted, deadline).await;
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
@@ -175,15 +178,17 @@ fn as_problem(response: Response) -> Response {
     Error::BadRequest { status: status.as_u16(), detail }.into_response()
 }
 
-async fn operator(web: &Web, address: Option<IpAddr>, token: Option<String>) -> Result<Operator, Error> {
+async fn operator(web: &Web, address: Option<IpAddr>, request: &Parts) -> Result<Operator, Error> {
     web.admit(address)?;
-    let Some(token) = token else {
+    let shown = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(token) = shown.and_then(|text| text.strip_prefix("Bearer ")).map(str::trim) else {
         if web.open_to_loopback && address.is_some_and(|address| address.is_loopback()) {
+            loopback::require_program(request)?;
             return Ok(Operator("loopback".to_owned()));
         }
         return Err(unauthorized("show a token of \"seatmeterd token new\" as Authorization: Bearer TOKEN"));
     };
-    match web.licensing.token_owner(&token).await? {
+    match web.licensing.token_owner(token).await? {
         Some(name) => Ok(Operator(format!("token: {name}"))),
         None => Err(unauthorized("the token is unknown or revoked; make one with \"seatmeterd token new\"")),
     }

@@ -21,6 +21,7 @@ use seatmeter_protocol::message::{
 };
 use seatmeter_protocol::signature::AnswerFacts;
 use serde::Serialize;
+use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{Web, body};
@@ -86,7 +87,7 @@ pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Ne
     let asked = Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
     // The body is read in any case: an answer that is not bound to it would not be believed.
     let admitted = web.admit(source(&request)).and(nonce.map(|_| ()));
-    let (body, response) = bounded(request, next, admitted).await;
+    let (body, response) = bounded(request, next, admitted, deadline()).await;
     signed(&web.licensing, &body, &asked, response).await
 }
 
@@ -95,10 +96,19 @@ pub(super) fn source(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
 }
 
+/// When a request whose head has just come must have its answer.
+pub(super) fn deadline() -> Instant {
+    Instant::now() + REQUEST_TIME_MAX
+}
+
 /// Reads the body within its bounds and, if the request is admitted, lets the handler answer within its time.
-pub(super) async fn bounded(request: Request, next: Next, admitted: Result<(), Error>) -> (Bytes, Response) {
+pub(super) async fn bounded(
+    request: Request,
+    next: Next,
+    admitted: Result<(), Error>,
+    deadline: Instant,
+) -> (Bytes, Response) {
     let (parts, body) = request.into_parts();
-    let deadline = tokio::time::Instant::now() + REQUEST_TIME_MAX;
     let read =
         tokio::time::timeout_at(deadline, body::read(body)).await.unwrap_or_else(|_| Err(body_timed_out()));
     match (read, admitted) {
@@ -167,7 +177,7 @@ fn body_timed_out() -> Error {
     Error::BadRequest { status: 408, detail }
 }
 
-fn timed_out() -> Error {
+pub(super) fn timed_out() -> Error {
     Error::Store(format!("a request was not answered within {} s", REQUEST_TIME_MAX.as_secs()))
 }
 

@@ -14,6 +14,7 @@ use super::Web;
 use super::answer::{SignWith, answer};
 use super::body::parse;
 use crate::error::Error;
+use crate::licensing::require_text;
 
 pub(super) fn router() -> Router<Arc<Web>> {
     Router::new().route(AUTHORIZATIONS_PATH, post(authorize))
@@ -32,8 +33,13 @@ async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes)
 
 async fn decide(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<AuthorizationAnswer, Error> {
     let request: AuthorizationRequest = parse(headers, body)?;
-    let code =
-        if request.handshake_code.is_empty() { &request.organization_id } else { &request.handshake_code };
+    let (name, code) = if request.handshake_code.is_empty() {
+        ("organization_id", &request.organization_id)
+    } else {
+        ("handshake_code", &request.handshake_code)
+    };
+    // What can be no code has no bucket, and stands in no message.
+    require_text(name, code)?;
     web.limits.code(code)?;
     web.require_in_charge().await?;
     web.licensing.authorize(request).await

@@ -1,4 +1,7 @@
 //! `GET /healthz`: the process answers. `GET /readyz`: it can also write to its database.
+//!
+//! Only a write shows that one is possible. What came of it is good for a moment, so that a crowd of questions does not become
+//! a crowd of writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +11,41 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::Web;
 use super::answer::answer;
 use crate::error::Error;
+use crate::store::Store;
 
 /// How long the store may take before the server counts as not ready.
 const READY_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long it is good what came of a write.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+
+/// Whether the store could write when it was last asked.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    seen: Mutex<Option<(Instant, Result<(), Error>)>>,
+}
+
+impl Readiness {
+    async fn of(&self, store: &dyn Store) -> Result<(), Error> {
+        let mut seen = self.seen.lock().await;
+        if let Some((at, outcome)) = &*seen
+            && at.elapsed() < GOOD_FOR
+        {
+            return outcome.clone();
+        }
+        let outcome = tokio::time::timeout(READY_TIME_MAX, store.ready()).await.unwrap_or_else(|_| {
+            Err(Error::Store(format!("no answer from the database within {} s", READY_TIME_MAX.as_secs())))
+        });
+        *seen = Some((Instant::now(), outcome.clone()));
+        outcome
+    }
+}
 
 #[derive(Serialize)]
 struct Health {
@@ -30,9 +61,8 @@ async fn healthz() -> Response {
 }
 
 async fn readyz(State(web): State<Arc<Web>>) -> Response {
-    let store = tokio::time::timeout(READY_TIME_MAX, web.licensing.store.ready()).await;
-    let outcome = store.unwrap_or_else(|_| {
-        Err(Error::Store(format!("no answer from the database within {} s", READY_TIME_MAX.as_secs())))
-    });
+    // On its own: a client that goes away must not leave its question unanswered for the next, who would ask again.
+    let asked = tokio::spawn(async move { web.readiness.of(&*web.licensing.store).await });
+    let outcome = asked.await.unwrap_or_else(|e| Err(Error::Internal(format!("the store panicked: {e}"))));
     answer(outcome.map(|()| Health { status: "ready" }))
 }

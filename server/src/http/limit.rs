@@ -2,10 +2,11 @@
 //!
 //! A bucket of tokens each: it holds a burst, and fills at a rate. Memory is bounded: when there are too many
 //! buckets, the full ones are dropped first, because a full bucket is the same as none; when that is not
-//! enough, all are.
+//! enough, all are. A bucket is as large whatever it is for: a code, which is as long as a client likes, has the bucket
+//! of its hash.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -79,14 +80,16 @@ impl<K: Hash + Eq> Buckets<K> {
 #[derive(Debug)]
 pub struct RateLimits {
     sources: Buckets<IpAddr>,
-    codes: Buckets<String>,
+    codes: Buckets<u64>,
+    /// Other hashes with each start, so that nobody can look for a code that shares the bucket of another.
+    chance: RandomState,
 }
 
 impl RateLimits {
     /// Limits for each source address, and for each handshake code.
     #[must_use]
     pub fn new(per_source: Rate, per_code: Rate) -> Self {
-        Self { sources: Buckets::new(per_source), codes: Buckets::new(per_code) }
+        Self { sources: Buckets::new(per_source), codes: Buckets::new(per_code), chance: RandomState::new() }
     }
 
     /// Lets a request of this address pass.
@@ -105,9 +108,11 @@ impl RateLimits {
     /// # Errors
     /// When too many have come.
     pub fn code(&self, code: &str) -> Result<(), Error> {
-        self.codes.take(code.to_owned(), Instant::now()).map_err(|retry_after_seconds| Error::TooMany {
-            who: format!("programs with handshake code or organization {code:?}"),
-            retry_after_seconds,
+        self.codes.take(self.chance.hash_one(code), Instant::now()).map_err(|retry_after_seconds| {
+            Error::TooMany {
+                who: format!("programs with handshake code or organization {code:?}"),
+                retry_after_seconds,
+            }
         })
     }
 }
@@ -137,5 +142,18 @@ mod tests {
             buckets.take(key, start).unwrap();
         }
         assert!(buckets.all.lock().unwrap().len() <= BUCKETS_MAX);
+    }
+
+    #[test]
+    fn a_bucket_is_as_large_whatever_it_is_for() {
+        /// A table grows by doubling, and has the one before beside it meanwhile.
+        fn bytes_max<K>(_: &Buckets<K>) -> usize {
+            assert!(!std::mem::needs_drop::<K>(), "a key has no memory of its own");
+            BUCKETS_MAX.next_power_of_two() * 3 / 2 * size_of::<(K, Bucket)>()
+        }
+        let limits = RateLimits::new(Rate::per_second(1), Rate::per_second(1));
+        for bytes in [bytes_max(&limits.sources), bytes_max(&limits.codes)] {
+            assert!(bytes <= 10 << 20, "{bytes}");
+        }
     }
 }

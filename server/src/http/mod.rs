@@ -12,9 +12,10 @@ pub mod admin;
 pub mod answer;
 mod authorizations;
 mod body;
-mod health;
+pub mod health;
 pub mod limit;
 pub mod listen;
+mod loopback;
 mod places;
 pub mod standby;
 mod usage;
@@ -29,6 +30,7 @@ use tokio::net::TcpListener;
 
 use crate::error::Error;
 use crate::licensing::Licensing;
+use health::Readiness;
 use limit::{Rate, RateLimits};
 use listen::ConnectionLimits;
 use standby::Peer;
@@ -53,6 +55,8 @@ pub struct Web {
     pub open_to_loopback: bool,
     /// The main server, when this is its standby.
     pub main_server: Option<Peer>,
+    /// Whether the store could write when it was last asked.
+    pub readiness: Readiness,
 }
 
 impl Web {
@@ -66,6 +70,7 @@ impl Web {
             connections: ConnectionLimits::default(),
             open_to_loopback: false,
             main_server: None,
+            readiness: Readiness::default(),
         }
     }
 

@@ -273,7 +273,7 @@ impl<S: GroupStore> Store for S {
     }
 
     fn ready(&self) -> Reply<()> {
-        self.writers().submit(Concern::default(), |_| Ok(()))
+        self.writers().submit(Concern::default(), sql::write_and_forget)
     }
 }
 

@@ -57,7 +57,7 @@ pub trait Store: Send + Sync + 'static {
     /// Lets go of some of what no rule needs any more; whether there is more. To be called now and then.
     fn tidy(&self, now: u64) -> Reply<bool>;
 
-    /// Answers once the store can write.
+    /// Answers once the store has written something, and made that durable.
     fn ready(&self) -> Reply<()>;
 }
 

@@ -39,6 +39,8 @@ pub(crate) fn failure(data: &Path, arguments: &[&str]) -> String {
     errors.lines().last().unwrap().to_owned()
 }
 
+const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--log", "warn"];
+
 /// A server process; killed when it is dropped.
 pub(crate) struct Served {
     child: Child,
@@ -52,11 +54,23 @@ impl Served {
 
     /// With these variables in its environment.
     pub(crate) fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = seatmeterd(data, &["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = seatmeterd(data, &SERVE);
+        command.envs(variables.iter().copied());
+        Self::run(command)
+    }
+
+    /// One to which a file that must not grow is an error, and not the end. Its log is such a file, too.
+    pub(crate) fn start_to_be_limited(data: &Path) -> Self {
+        let served = seatmeterd(data, &SERVE);
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ && exec \"$0\" \"$@\""]).arg(served.get_program());
+        command.args(served.get_args()).stdin(Stdio::null());
+        command.stderr(std::fs::File::create(data.join("log")).unwrap());
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("seatmeterd listening on http://").unwrap().parse().unwrap();
@@ -71,6 +85,13 @@ impl Served {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// How large its files may become from now on.
+    pub(crate) fn limit_files(&self, bytes: &str) {
+        let pid = self.child.id().to_string();
+        let limit = format!("--fsize={bytes}:unlimited");
+        assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
     }
 
     fn signal(mut self, name: &str) -> ExitStatus {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use seatmeter_protocol::message::*;
 use seatmeter_server::kill_points::{PLACES, VARIABLE};
@@ -83,6 +84,26 @@ fn a_server_that_dies_at_a_named_place_keeps_what_it_acknowledged() {
             }
         }
     }
+}
+
+/// Its files must not grow: to the server that is a full disk.
+#[test]
+fn a_server_whose_disk_is_full_says_that_it_is_not_ready_until_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    stdout(folder.path(), &["init", "--demo"]);
+    let server = Served::start_to_be_limited(folder.path());
+    let begun = Instant::now();
+    let until = |status: u16| {
+        while Request::new("GET", "/readyz").send(server.address).status != status {
+            assert!(begun.elapsed() < Duration::from_secs(30), "/readyz never says {status}");
+        }
+    };
+    until(200);
+    server.limit_files("0");
+    until(503);
+    assert_eq!(Request::new("GET", "/healthz").send(server.address).status, 200);
+    server.limit_files("unlimited");
+    until(200);
 }
 
 /// Reports one scan more each time, until the server does not answer any more.

@@ -228,6 +228,8 @@ fn nothing_takes_longer_than_its_time() {
         assert_eq!(post().withhold(1).send(address).problem().status, 408, "the body does not end");
         let ready = Request::new("GET", "/readyz").send(address);
         assert_eq!(ready.problem().status, 503);
+        let token = Request::new("GET", "/admin/v1/items").header("authorization", "Bearer seatmeter_00_00");
+        assert_eq!(token.send(address).problem().status, 503, "tokens are in the store, too");
         stop.send(()).unwrap();
     });
 }
@@ -273,8 +275,23 @@ impl Store for SilentStore {
     }
 }
 
+#[test]
+fn a_crowd_that_asks_for_readiness_costs_one_write_a_second() {
+    let store = Arc::new(BrokenStore::default());
+    let server = TestServer::on_store(tempfile::tempdir().unwrap(), store.clone());
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(Request::new("GET", "/readyz").send(server.address).problem().status, 503);
+    }
+    let asked = store.asked_whether_ready.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((1..=1 + begun.elapsed().as_secs()).contains(&asked), "{asked} writes");
+}
+
 /// A store that cannot: it panics at authorisations, is full for reports, and is never ready.
-struct BrokenStore;
+#[derive(Default)]
+struct BrokenStore {
+    asked_whether_ready: std::sync::atomic::AtomicU64,
+}
 
 impl Store for BrokenStore {
     fn authorize(&self, _: Authorization) -> Reply<Decision> {
@@ -310,13 +327,14 @@ impl Store for BrokenStore {
     }
 
     fn ready(&self) -> Reply<()> {
+        self.asked_whether_ready.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Box::pin(async { Err(Error::Store("disk on fire".into())) })
     }
 }
 
 #[test]
 fn a_panic_a_full_queue_and_a_broken_database_are_problems_too() {
-    let server = TestServer::on_store(tempfile::tempdir().unwrap(), Arc::new(BrokenStore));
+    let server = TestServer::on_store(tempfile::tempdir().unwrap(), Arc::new(BrokenStore::default()));
     let problem = server.authorize(&request(&id(), 1)).unwrap_err();
     assert_eq!((problem.status, problem.code), (500, ErrorCode::UNKNOWN));
 

@@ -71,6 +71,13 @@ fn commands_work_on_postgresql_and_say_what_is_not_as_it_must_be() {
     assert!(fails(&other, &["handshake", "list"]).contains("has no server key"));
     assert!(fails(&other, &["init"]).contains("Copy the key files"));
     assert!(fails(&data, &["backup", "file"]).contains("pg_dump"));
+    let key = done(&["key", "show"]);
+    assert!(done(&["key", "rotate"]).contains("start the server again"));
+    assert_ne!(done(&["key", "show"]), key);
+    assert!(done(&["audit"]).contains("rotate key"));
+    for command in ["show", "rotate"] {
+        assert!(failure(&other, &["key", command, "--database", &url]).contains("has no server key"));
+    }
     let epoch = || cluster.sql(&name, "SELECT epoch FROM epoch");
     let before = epoch();
     assert!(done(&["new-epoch"]).contains("has begun"));
@@ -79,6 +86,32 @@ fn commands_work_on_postgresql_and_say_what_is_not_as_it_must_be() {
     cluster.sql(&name, "UPDATE schema_version SET version = 99");
     assert!(fails(&data, &["handshake", "list"]).contains("Use the newer seatmeterd"));
     assert!(fails(&data, &["usage", "show"]).contains("Use the newer seatmeterd"));
+}
+
+#[test]
+fn an_export_may_take_as_long_as_it_takes_and_is_planned_for_many_rows() {
+    let cluster = or_skip!(Cluster::start(false));
+    let name = cluster.new_database();
+    let server = server_on(&cluster.url(&name));
+    server.import(&license_file("acme", vec![item("instances", 4)]), Some(CODE)).unwrap();
+    let device = id();
+    let license = server.authorize(&request(&device, 1)).unwrap();
+    server.report(&report(&device, vec![segment(&id(), &license.license_id, vec![scans(1, 2, 3)])]));
+    // Whoever reads with the settings of those who write sees nothing any more.
+    cluster.sql(
+        &name,
+        "ALTER TABLE usage_day RENAME TO usage_kept;
+         CREATE VIEW usage_day AS SELECT * FROM usage_kept
+          WHERE current_setting('statement_timeout') = '0' AND current_setting('enable_seqscan') = 'on'
+            AND current_setting('enable_hashjoin') = 'on' AND current_setting('transaction_read_only') = 'on'",
+    );
+    let mut rows = 0;
+    let count = |_| {
+        rows += 1;
+        Ok(())
+    };
+    server.location.read_usage().unwrap().for_each(UsageFilter::ALL, count).unwrap();
+    assert_eq!(rows, 1);
 }
 
 #[test]

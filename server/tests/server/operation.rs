@@ -63,6 +63,47 @@ fn the_admin_api_asks_for_a_token_that_can_be_revoked() {
 }
 
 #[test]
+fn without_a_token_this_machine_is_asked_for_by_its_own_name_and_by_no_web_page() {
+    let server = server_with(|web| Web { open_to_loopback: true, ..web });
+    let ask = || Request::json("POST", "/admin/v1/tokens", r#"{"name":"x y"}"#);
+    let by_name =
+        |host: &str| Request::new("GET", "/admin/v1/items").header("host", host).send(server.address);
+    for own in ["localhost", "LOCALHOST:48080", "127.0.0.1:48080", "127.1.2.3", "[::1]", "[::1]:48080"] {
+        assert_eq!(by_name(own).status, 200, "{own}");
+    }
+    for other in [
+        "",
+        "evil.example",
+        "localhost.evil.example:80",
+        "127.0.0.1.evil.example",
+        "192.0.2.1",
+        "a@localhost",
+    ] {
+        let problem = by_name(other).problem();
+        assert_eq!(problem.status, 403, "{other}");
+        assert!(problem.detail.contains("seatmeterd token new"), "{}", problem.detail);
+    }
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        let problem = ask().header(name, value).send(server.address).problem();
+        assert_eq!(problem.status, 403, "{name}: {value}");
+        assert!(problem.detail.contains("seatmeterd token new"), "{}", problem.detail);
+    }
+    let absolute = Request::new("GET", "http://evil.example/admin/v1/items").send(server.address);
+    assert_eq!(absolute.status, 403, "the name in the address counts, too");
+    let typed = Request::new("GET", "/admin/v1/items").header("sec-fetch-site", "none").send(server.address);
+    assert_eq!(typed.status, 200, "what a person has typed into a browser");
+    let token = server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
+    let shown = Request::new("GET", "/admin/v1/items").header("origin", "https://tools.example");
+    let shown = shown.header("host", "licence.example").header("authorization", &format!("Bearer {token}"));
+    assert_eq!(shown.send(server.address).status, 200, "a token is good from everywhere");
+}
+
+#[test]
 fn what_was_changed_stands_in_the_audit_log_with_who_did_it() {
     let server = server_with(|web| web);
     let token = server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
@@ -126,6 +167,11 @@ fn what_cannot_be_understood_is_a_problem_here_too() {
     ] {
         assert_eq!(admin(&server, method, path, &body, None).problem().status, status, "{method} {path}");
     }
+    let nul = admin(&server, "POST", "/items/%00/revoke", "", None).problem().status;
+    assert!(
+        [400, 404].contains(&nul),
+        "no database keeps this character, which is no fault of the database: {nul}"
+    );
 }
 
 #[test]
@@ -153,6 +199,8 @@ fn who_asks_too_often_is_told_when_to_come_back() {
     };
     assert_eq!([ask(CODE), ask(CODE), ask(CODE)], [Ok(()), Ok(()), Err(429)]);
     assert_eq!(ask("OTHER"), Err(404), "another code is not concerned");
+    let long = "x".repeat(TEXT_BYTES_MAX + 1);
+    assert_eq!([ask(&long), ask(&long), ask(&long)], [Err(400); 3], "what can be no code is not counted");
 }
 
 #[test]

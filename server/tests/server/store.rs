@@ -205,6 +205,36 @@ fn the_excess_is_that_of_the_account_in_memory() {
     assert_eq!(number("SELECT excess FROM year_excess"), ledger.excess_of_year(0));
 }
 
+#[test]
+fn old_slots_are_dropped_a_thousand_rows_in_a_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = new_location(folder.path());
+    let (store, uuid, license_id) = store_with_device(&location);
+    let sent = segment(&id(), &license_id, vec![scans(slot_of(START), 2, 1)]);
+    wait(store.record(report(&uuid, vec![sent]), Vec::new(), START)).unwrap();
+    let many = "WITH RECURSIVE copy (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < 2500)";
+    for copies in [
+        "active_day SELECT item_id, day, 'device ' || n, slots FROM active_day CROSS JOIN copy",
+        "slot_sum SELECT item_id, slot - n, active FROM slot_sum CROSS JOIN copy",
+    ] {
+        execute(&location, &format!("{many} INSERT INTO {copies}"));
+    }
+    let left = || {
+        number(&location, "SELECT count(*) FROM slot_sum")
+            + number(&location, "SELECT count(*) FROM active_day")
+    };
+    let late = START + (REPORTABLE_DAYS + 300) * 86_400;
+    let (mut before, mut is_more) = (left(), true);
+    assert_eq!(before, 2 * 2501);
+    while is_more {
+        is_more = wait(store.tidy(late)).unwrap();
+        let after = left();
+        assert!(before - after <= 1_000, "{before} rows became {after} at once");
+        before = after;
+    }
+    assert_eq!(left(), 0);
+}
+
 /// Sums of days, by kind and symbology or module.
 fn by_day(totals: &[UsageTotal]) -> BTreeMap<(u32, UsageKind, u32), u64> {
     let mut days = BTreeMap::new();

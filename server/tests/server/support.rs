@@ -112,6 +112,16 @@ pub(crate) fn number(location: &Location, query: &str) -> u64 {
     number.try_into().unwrap()
 }
 
+/// Changes a database by hand.
+pub(crate) fn execute(location: &Location, statement: &str) {
+    match location {
+        Location::File(path) => rusqlite::Connection::open(path).unwrap().execute_batch(statement).unwrap(),
+        Location::Url(url) => {
+            postgres::Client::connect(url, postgres::NoTls).unwrap().batch_execute(statement).unwrap();
+        }
+    }
+}
+
 /// A server in this process; it stops when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
@@ -292,7 +302,7 @@ impl Request {
         Self {
             method: method.into(),
             path: path.into(),
-            headers: Vec::new(),
+            headers: vec![("host".into(), "localhost".into())],
             body: Vec::new(),
             bytes_withheld: 0,
         }
@@ -331,8 +341,7 @@ impl Request {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_write_timeout(Some(PATIENCE)).ok()?;
-        let mut head =
-            format!("{} {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n", self.method, self.path);
+        let mut head = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

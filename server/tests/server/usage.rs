@@ -1,7 +1,9 @@
 //! Usage reports over HTTP: what is booked, what is refused, and that repeats change nothing.
 
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
+use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::store::{UsageFilter, UsageRow};
 
@@ -116,6 +118,29 @@ fn what_cannot_be_booked_does_not_hold_up_the_rest() {
         assert!(refusal.reason.contains(word), "{}", refusal.reason);
     }
     assert_eq!(totals(&server), [(1, UsageKind::Scan, 2, 31)]);
+}
+
+#[test]
+fn a_text_that_no_database_keeps_holds_up_nobody() {
+    let server = server();
+    let device = id();
+    let license = server.authorize(&request(&device, 1)).unwrap();
+    let changes: [&dyn Fn(&mut LocalLicense); 4] = [
+        &|shown| shown.item_id.push('\0'),
+        &|shown| shown.license_id.push('\0'),
+        &|shown| shown.handshake_code.push('\0'),
+        &|shown| shown.item_id = "x".repeat(TEXT_BYTES_MAX + 1),
+    ];
+    for change in changes {
+        let mut shown = license.clone();
+        change(&mut shown);
+        // Somebody else's signature, under the name of the server's key.
+        let key_id = server_key().public().id();
+        let forged = Signed { key_id, ..Signed::seal(&shown, &key(9)).unwrap() };
+        let counted = segment(&id(), &license.license_id, vec![scans(1, 2, 1)]);
+        let sent = SegmentReport { local_license: Some(forged), ..counted };
+        assert_eq!(server.report(&report(&device, vec![sent])).recorded.len(), 1);
+    }
 }
 
 #[test]

@@ -151,6 +151,9 @@ impl PgConnection {
         if state.is_none_or(|state| lost.contains(state)) {
             self.is_lost.set(true);
         }
+        if state == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) {
+            return Error::bad_request("a text has a character that the database cannot keep, such as NUL");
+        }
         Error::Store(match error.as_db_error() {
             Some(error) => format!("PostgreSQL says {} ({})", error.message(), error.code().code()),
             None => format!("PostgreSQL does not answer: {error}"),

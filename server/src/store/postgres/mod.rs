@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::config::SslMode;
-use postgres::{Config, NoTls};
+use postgres::{Client, Config, NoTls};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -36,6 +36,13 @@ pub const CONNECTIONS: usize = 2;
 /// How long it takes at most to find that a database does not answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection on which nothing has come for so long is asked whether there is anybody at its other end, so often, and given
+/// up when that many questions have no answer: a host that has vanished is noticed within seconds, also by a statement
+/// that waits. The system's own habit is two hours.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEPALIVE_RETRIES: u32 = 5;
 
 /// How long a statement may wait for another server's transaction.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -93,9 +100,10 @@ pub fn renew_epoch(url: &str, epoch: &str, now: u64) -> Result<(), Error> {
     sql::renew_epoch(&connection, epoch, now)
 }
 
-/// A connection that is only to read.
+/// A connection that is only to read: years of usage, at the pace of whoever takes the rows. So it has none of the bounds and
+/// settings that are for short statements.
 pub(super) fn connect_to_read(url: &str) -> Result<Box<dyn Sql>, Error> {
-    let connection = Address::from_str(url)?.connect()?;
+    let connection = PgConnection::new(Some(Address::from_str(url)?.client()?));
     migration::require_current(&connection)?;
     connection.batch("SET default_transaction_read_only = on")?;
     Ok(Box::new(connection))
@@ -117,6 +125,12 @@ impl FromStr for Address {
         })?;
         config.connect_timeout(*config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT));
         config.tcp_user_timeout(*config.get_tcp_user_timeout().unwrap_or(&ANSWER_TIMEOUT));
+        // What the URL says of it stands; its names are those of PostgreSQL.
+        if !url.contains("keepalives") {
+            config.keepalives_idle(KEEPALIVE_IDLE);
+            config.keepalives_interval(KEEPALIVE_INTERVAL);
+            config.keepalives_retries(KEEPALIVE_RETRIES);
+        }
         // With several hosts: the one that is not a standby.
         config.target_session_attrs(postgres::config::TargetSessionAttrs::ReadWrite);
         // That a table is there already is nothing to tell an operator.
@@ -135,22 +149,25 @@ impl Address {
         Ok(connection)
     }
 
-    fn connect_again(&self, connection: &PgConnection) -> Result<(), Error> {
+    fn client(&self) -> Result<Client, Error> {
         let client = match self.config.get_ssl_mode() {
             SslMode::Require => self.config.connect(tls()?),
             // A certificate that nobody vouches for, as a server makes it for itself, must not be in the way of who has not
             // asked for one.
             _ => self.config.connect(NoTls),
         };
-        let client = client.map_err(|e| {
+        client.map_err(|e| {
             let reason =
                 std::error::Error::source(&e).map_or_else(|| e.to_string(), |why| format!("{e}: {why}"));
             Error::Store(format!(
                 "PostgreSQL cannot be reached ({reason}). Check that it runs at the address of --database and lets \
                  this user in"
             ))
-        })?;
-        connection.replace(Some(client));
+        })
+    }
+
+    fn connect_again(&self, connection: &PgConnection) -> Result<(), Error> {
+        connection.replace(Some(self.client()?));
         connection.batch(&format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET synchronous_commit = on",
             ANSWER_TIMEOUT.as_millis(),
@@ -174,4 +191,21 @@ fn tls() -> Result<MakeRustlsConnect, Error> {
         .and_then(|builder| builder.with_platform_verifier().map_err(|e| e.to_string()))
         .map_err(|e| Error::Setup(format!("TLS cannot be set up: {e}.")))?;
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_has_vanished_is_noticed_within_seconds_unless_the_url_says_otherwise() {
+        let of = |url: &str| Address::from_str(url).unwrap().config;
+        let usual = of("postgres://user@one:5432,two:5432/licences?sslmode=disable");
+        let (idle, interval) = (usual.get_keepalives_idle(), usual.get_keepalives_interval().unwrap());
+        assert!(usual.get_keepalives());
+        assert!(idle + interval * usual.get_keepalives_retries().unwrap() <= Duration::from_secs(10));
+        let own = of("postgres://user@one/licences?keepalives_idle=60");
+        assert_eq!(own.get_keepalives_idle(), Duration::from_secs(60));
+        assert!(!of("postgres://user@one/licences?keepalives=0").get_keepalives());
+    }
 }

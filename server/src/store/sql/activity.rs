@@ -52,19 +52,40 @@ pub(super) fn note_seats(
     Ok(())
 }
 
-/// Drops the slots that can no longer be reported. What they gave to the excess of their licence year stays.
-pub(super) fn close_old_slots(sql: &dyn Sql, now: u64) -> Result<(), Error> {
+/// For slots and for days: which is the oldest of an item, and the statement that drops the oldest rows.
+const OLDEST: [(&str, &str); 2] = [
+    (
+        "SELECT min(slot) FROM slot_sum WHERE item_id = ?1",
+        "DELETE FROM slot_sum WHERE item_id = ?1 AND slot IN
+            (SELECT slot FROM slot_sum WHERE item_id = ?1 AND slot < ?2 ORDER BY slot LIMIT ?3)",
+    ),
+    (
+        "SELECT min(day) FROM active_day WHERE item_id = ?1",
+        "DELETE FROM active_day WHERE item_id = ?1 AND (day, device_uuid) IN
+            (SELECT day, device_uuid FROM active_day WHERE item_id = ?1 AND day < ?2
+              ORDER BY day, device_uuid LIMIT ?3)",
+    ),
+];
+
+/// Drops at most so many rows of slots that can no longer be reported; whether there may be more. What they gave to the
+/// excess of their licence year stays.
+pub(super) fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> {
     let first = first_open_slot(now);
+    let mut left = rows;
     for mut row in sql.query("SELECT item_id FROM license_item ORDER BY item_id", &[])? {
         let item_id: String = row.take(0)?;
-        sql.lock_items(&[&item_id])?;
-        sql.execute("DELETE FROM slot_sum WHERE item_id = ?1 AND slot < ?2", values![&item_id, first])?;
-        sql.execute(
-            "DELETE FROM active_day WHERE item_id = ?1 AND day < ?2",
-            values![&item_id, day_of(first)],
-        )?;
+        for ((oldest, drop), first) in OLDEST.into_iter().zip([first, day_of(first)]) {
+            let oldest: Option<Option<u32>> = sql.value(oldest, values![&item_id])?;
+            if oldest.flatten().is_some_and(|oldest| oldest < first) {
+                sql.lock_items(&[&item_id])?;
+                left = left.saturating_sub(sql.execute(drop, values![&item_id, first, left as u64])?);
+            }
+            if left == 0 {
+                return Ok(true);
+            }
+        }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Adds up the excess of an item whose licence years begin at another instant than before: of each, from its slots that can

@@ -17,15 +17,11 @@ use crate::policy::slot_ledger::first_open_slot;
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
 
 /// Rows that one transaction takes in hand, so that nobody waits long for it.
-const ROWS: u64 = 1_000;
+const ROWS: usize = 1_000;
 
 /// Lets go of some of what no rule needs any more; whether there is more.
 pub(in crate::store) fn tidy(sql: &dyn Sql, now: u64) -> Result<bool, Error> {
-    let more = compact(sql, now)?;
-    if !more {
-        activity::close_old_slots(sql, now)?;
-    }
-    Ok(more)
+    Ok(compact(sql, now)? || activity::close_old_slots(sql, now, ROWS)?)
 }
 
 /// Compacts some of what is long past; whether there is more.
@@ -47,7 +43,7 @@ fn compact_day(sql: &dyn Sql, item_id: &str, day: u32) -> Result<(), Error> {
     sql.lock_items(&[item_id])?;
     let rows = sql.query(
         "SELECT segment_id, totals FROM usage_day WHERE item_id = ?1 AND day = ?2 ORDER BY segment_id LIMIT ?3",
-        values![item_id, day, ROWS],
+        values![item_id, day, ROWS as u64],
     )?;
     let mut days = Vec::with_capacity(rows.len());
     for mut row in rows {

@@ -133,7 +133,7 @@ impl Store for InlineStore {
     }
 
     fn ready(&self) -> Reply<()> {
-        self.submit(|_| Ok(()))
+        self.submit(|connection| sql::write_and_forget(connection))
     }
 }
 

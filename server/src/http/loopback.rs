@@ -1,0 +1,64 @@
+//! Whether a request that comes from this machine without a token is one of a program's, and not of a web page's.
+//!
+//! A browser on this machine sends what any page in it asks for: to the server that, too, comes from this machine. Two things
+//! give such a request away, and a program such as `curl` does neither:
+//!
+//! | the page | what gives it away |
+//! | --- | --- |
+//! | of another site, which sends a form or a script's request | `Origin`, or `Sec-Fetch-Site` other than `none` |
+//! | of a site whose name was made to lead to this machine (DNS rebinding) | `Host`: that name, and not one of this machine's own |
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+
+use crate::error::Error;
+
+/// Where a browser says which site has caused a request.
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
+/// What it says when a person has, by the address bar or a bookmark.
+const BY_A_PERSON: &[u8] = b"none";
+
+/// Refuses what a web page may have sent.
+pub(super) fn require_program(request: &Parts) -> Result<(), Error> {
+    let names: Vec<_> = request.headers.get_all(HOST).iter().collect();
+    let is_own = |name: &[u8]| Authority::try_from(name).is_ok_and(|name| is_own_name(&name));
+    let own_host = matches!(names[..], [name] if is_own(name.as_bytes()));
+    if !own_host || request.uri.authority().is_some_and(|name| !is_own_name(name)) {
+        return Err(refused("it asks for another host than localhost or a loopback address"));
+    }
+    let of_a_page = |site: &axum::http::HeaderValue| site.as_bytes() != BY_A_PERSON;
+    if request.headers.contains_key(ORIGIN) || request.headers.get(SEC_FETCH_SITE).is_some_and(of_a_page) {
+        return Err(refused("a web page in a browser has sent it"));
+    }
+    Ok(())
+}
+
+/// `localhost` or a loopback address, with any port.
+fn is_own_name(name: &Authority) -> bool {
+    if name.as_str().contains('@') {
+        return false;
+    }
+    let host = name.host();
+    let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match in_brackets {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
+        None => {
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        }
+    }
+}
+
+fn refused(why: &str) -> Error {
+    Error::BadRequest {
+        status: 403,
+        detail: format!(
+            "without a token this machine's own programs are let in, and {why}; show a token of \"seatmeterd token new\" \
+             as Authorization: Bearer TOKEN"
+        ),
+    }
+}
