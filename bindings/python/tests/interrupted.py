@@ -52,6 +52,8 @@ def wait_for_ever() -> None:
 
 
 def main(picture: str) -> None:
+    # What a shell starts in its background ignores Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     init()
     interrupt_after("SM_CreateReaderWithin")
     assert is_interrupted(lambda: seatmeter.Reader(wait_ms=60000))
