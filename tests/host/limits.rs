@@ -74,3 +74,16 @@ fn a_picture_that_the_memory_is_too_little_for_is_an_error() {
     assert_eq!(outcome("text", "2000").trim(), "-10006", "it is no picture");
     assert_eq!(outcome("frame", "2000").trim(), "0");
 }
+
+#[test]
+fn a_picture_of_which_its_decoder_would_print_a_line_is_an_error_and_no_line() {
+    let server = Server::with_demo_license();
+    let program = program();
+    let file = program.state().with_file_name("text.tif");
+    // One entry: the width, as a text of 2 GiB.
+    let entry = b"\x00\x01\x02\x00\xff\xff\xff\x7f\x08\x00\x00\x00";
+    let bytes = [&b"II*\x00\x08\x00\x00\x00\x01\x00"[..], entry, &[0; 4]].concat();
+    std::fs::write(&file, bytes).unwrap();
+    let run = run(program.command(server.url()).arg("picture").arg(&file).arg("2000"));
+    assert_eq!((run.code, run.stdout.trim(), run.stderr.as_str()), (Some(0), "-10013", ""));
+}

@@ -27,6 +27,7 @@ mod template_in;
 mod template_out;
 mod templates;
 mod tiff_file;
+mod tiff_texts;
 mod zxing;
 
 pub use bitmap::{BitmapHeader, HEADER_BYTES as BITMAP_HEADER_BYTES};

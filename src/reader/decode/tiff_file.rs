@@ -9,6 +9,7 @@ use super::engine::GrayImage;
 use super::image_file::{DECODED_PIXEL_BYTES, MEMORY_BYTES_MAX, PAGES_MAX, SIDE_PIXELS_MAX, require_room};
 use super::pixels::luminance;
 use super::reading_error::TIFF_READ_FAILED;
+use super::tiff_texts::claims_too_long_a_text;
 use crate::error::{Error, Result};
 
 /// Calls `found` with each page, until it says `false`.
@@ -19,6 +20,9 @@ pub(super) fn for_each_page(
     bytes: &[u8],
     found: &mut dyn FnMut(GrayImage<'static>) -> Result<bool>,
 ) -> Result<()> {
+    if claims_too_long_a_text(bytes) {
+        return Err(failed("a text in it claims more bytes than it has"));
+    }
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?.with_limits(limits());
     for _ in 0..PAGES_MAX {
         if !found(page(&mut decoder)?)? || !decoder.more_images() {
