@@ -15,7 +15,7 @@ use seatmeter::parameters::{Parameters, RawParameters};
 use seatmeter::state::StateDirectory;
 use seatmeter::sync::{RawAnswer, RawRequest, Reporting, Servers, Transport, Unreachable, authorize, report};
 use seatmeter::usage::Segment;
-use seatmeter_fuzz::key;
+use seatmeter_fuzz::{SERVER, VENDOR};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::{AnswerFacts, Signed};
@@ -39,11 +39,11 @@ impl Fuzzed<'_> {
         let local = serde_json::from_slice::<LocalLicense>(next());
         match (file, local) {
             (Ok(mut file), Ok(local)) if path.ends_with("authorizations") => {
-                file.server_key = key("2").public().clone();
+                file.server_key = SERVER.public().clone();
                 let answer = json!({
-                    "root_key": key("1").public(),
-                    "license_file": Signed::seal(&file, &key("1")).expect("it is JSON"),
-                    "local_license": Signed::seal(&local, &key("2")).expect("it is JSON"),
+                    "root_key": VENDOR.public(),
+                    "license_file": Signed::seal(&file, &VENDOR).expect("it is JSON"),
+                    "local_license": Signed::seal(&local, &SERVER).expect("it is JSON"),
                 });
                 answer.to_string().into_bytes()
             }
@@ -54,7 +54,7 @@ impl Fuzzed<'_> {
 
 impl Transport for Fuzzed<'_> {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
-        let (body, id) = (self.body(&request.url), key("2").public().id());
+        let (body, id) = (self.body(&request.url), SERVER.public().id());
         let facts = AnswerFacts {
             request_body: request.body,
             nonce: request.nonce,
@@ -62,7 +62,7 @@ impl Transport for Fuzzed<'_> {
             server_time: 1_800_000_000,
             key_id: &id,
         };
-        let signature = self.is_signed.then(|| facts.sign(&body, &key("2")));
+        let signature = self.is_signed.then(|| facts.sign(&body, &SERVER));
         Ok(RawAnswer {
             status: self.status,
             server_time: Some(1_800_000_000),
@@ -84,7 +84,7 @@ fuzz_target!(|bytes: &[u8]| {
         Fuzzed { is_signed: how & 1 == 0, status: 100 + u16::from_le_bytes([*low, *high]) % 500, content };
     let clock = SystemClock;
     let urls = ["http://fuzz".to_owned()];
-    let known_key = (how & 2 == 0).then(|| key("2").public().clone());
+    let known_key = (how & 2 == 0).then(|| SERVER.public().clone());
     let servers = Servers {
         transport: &transport,
         clock: &clock,
@@ -95,6 +95,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let deadline = Deadline::after(&clock, Duration::from_secs(5));
     if how & 4 == 0 {
+        // What an input before this one was granted must not be in its way.
+        let _ = std::fs::remove_dir_all(folder().path().join("licenses"));
         let state = StateDirectory::open(folder().path().to_owned()).expect("there is memory");
         let raw = RawParameters {
             main_server: urls[0].clone(),
@@ -120,11 +122,10 @@ fuzz_target!(|bytes: &[u8]| {
         let segment = Arc::new(Segment::create(usage.path(), ID, ID, 9).expect("there is memory"));
         let entry = segment.entry(1, UsageKind::Scan, 4).expect("there is room");
         segment.counting(entry).fetch_add(7, Ordering::Relaxed);
-        let server_key = key("2");
         let reporting = Reporting {
             servers: &servers,
             folder: usage.path(),
-            key: server_key.public(),
+            key: SERVER.public(),
             epoch: "",
             held: &|| None,
             heard: &|_| {},

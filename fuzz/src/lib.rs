@@ -1,6 +1,6 @@
 //! What the fuzz targets share: keys, and a server with a licence for four concurrent instances, all in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
@@ -18,8 +18,13 @@ pub const DEMO_CODE: &str = "FUZZ-4-SEATS";
 /// Seats that it has.
 pub const SEATS: usize = 4;
 
-/// A key from one digit: "1" is the vendor's, "2" the server's.
-pub fn key(digit: &str) -> SigningKey {
+/// The vendor's key.
+pub static VENDOR: LazyLock<SigningKey> = LazyLock::new(|| key("1"));
+
+/// The server's.
+pub static SERVER: LazyLock<SigningKey> = LazyLock::new(|| key("2"));
+
+fn key(digit: &str) -> SigningKey {
     SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed")
 }
 
@@ -35,7 +40,7 @@ pub fn demo_server() -> Web {
         file_id: "file".into(),
         organization_id: "fuzz".into(),
         organization_name: "Fuzz".into(),
-        server_key: key("2").public().clone(),
+        server_key: SERVER.public().clone(),
         issued_at: now,
         items: vec![LicenseItem::new(
             "item",
@@ -45,8 +50,8 @@ pub fn demo_server() -> Web {
             now + year,
         )],
     };
-    let envelope = Signed::seal(&file, &key("1")).expect("a licence file has a JSON form");
-    let import = licensing.import(envelope, key("1").public().clone(), Some(DEMO_CODE.into()), "fuzz");
+    let envelope = Signed::seal(&file, &VENDOR).expect("a licence file has a JSON form");
+    let import = licensing.import(envelope, VENDOR.public().clone(), Some(DEMO_CODE.into()), "fuzz");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there are threads");
     runtime.block_on(import).expect("the licence file is sound");
     let limits = RateLimits::new(Rate::per_second(u32::MAX), Rate::per_second(u32::MAX));
