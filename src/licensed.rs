@@ -233,7 +233,15 @@ impl Licensed {
 
     /// What the next grant has to allow at least.
     pub fn needed(&self) -> u64 {
-        self.needed.load(Ordering::Relaxed)
+        let refused = self.needed.load(Ordering::Relaxed);
+        self.allowance.as_ref().map_or(refused, |allowance| allowance.spent.read().needed(refused))
+    }
+
+    /// Nobody of the device works under the item any more: a start of the machine is to cost nothing of the allowance.
+    pub fn settle(&self) {
+        if let Some(allowance) = &self.allowance {
+            allowance.spent.write().settle();
+        }
     }
 
     fn check_at(&self, now: u64) -> Result<()> {

@@ -112,6 +112,7 @@ impl Session {
         let Some(_alone) = users.map(|users| users.leave()).transpose()?.flatten() else {
             return Ok(Vec::new());
         };
+        licensed.settle();
         let grant = licensed.grant();
         let told = self.store.told();
         let ends = grant.local.charge_way == ChargeWay::Server

@@ -6,13 +6,15 @@
 //! 0x10  serial of the grant that the numbers are from
 //! 0x18  digest of the boot in which the file was last used; 0: the system does not name it
 //! 0x20  digest of the UUID; 0 in a file that does not tell yet, which is then that of the first who opens it
-//! 0x40  for each module, 0 that of scans:  allowed | spent | kept     (three words of 64 bits, and one free)
+//! 0x40  for each module, 0 that of scans:  allowed | spent | kept | lost     (four words of 64 bits)
 //! ```
 //!
 //! A count is spent before it is counted, with one exchange, so that no two processes can have the same; one that dies
 //! in between has spent for nothing, which a later grant makes good. `spent` is in memory that a power cut can
 //! take back, and then more would have been performed than the file knows. So it never passes `kept`, which is on the
-//! disk before it is used: after a power cut all of it counts as spent.
+//! disk before it is used: after a power cut all of it counts as spent. No file tells a power cut from any other start of the
+//! machine, so each does that, but for one after a clean end of the device's last program, which keeps no more than is
+//! spent. The server never hears of what was lost in this way: so it is asked for so much more.
 //!
 //! | | |
 //! |---|---|
@@ -142,7 +144,8 @@ impl SpentAllowance {
         if self.boot == UNKNOWN_BOOT || self.file.word64(BOOT).load(Ordering::Acquire) != self.boot {
             for module in 0..MODULE_COUNT {
                 let kept = self.kept(module).load(Ordering::Acquire).min(self.allowed(module));
-                self.spent(module).fetch_max(kept, Ordering::AcqRel);
+                let spent = self.spent(module).fetch_max(kept, Ordering::AcqRel);
+                self.lost(module).fetch_add(kept.saturating_sub(spent), Ordering::AcqRel);
             }
             self.file.word64(BOOT).store(self.boot, Ordering::Release);
         }
@@ -203,15 +206,36 @@ impl SpentAllowance {
         }
     }
 
-    /// Whether less than half of what the grant brought is left of any module that it lets count.
+    /// Whether less than half of what the grant brought, beyond what was lost, is left of any module that it lets count.
     pub fn runs_low(&self, allowances: &[CountAllowance]) -> bool {
         allowances.iter().filter(|allowance| (allowance.module as usize) < MODULE_COUNT).any(|allowance| {
-            let brought = allowance.allowed - allowance.used.min(allowance.allowed);
-            let left = allowance
-                .allowed
-                .saturating_sub(self.spent(allowance.module as usize).load(Ordering::Relaxed));
-            brought > 0 && left < brought.div_ceil(2)
+            let module = allowance.module as usize;
+            let brought = allowance.allowed.saturating_sub(allowance.used);
+            let of_use = brought.saturating_sub(self.lost(module).load(Ordering::Relaxed));
+            let left = allowance.allowed.saturating_sub(self.spent(module).load(Ordering::Relaxed));
+            brought > 0 && left < of_use.div_ceil(2).max(1)
         })
+    }
+
+    /// What the next grant has to allow at least beyond what the server knows to be used, so that as much as was refused
+    /// can be counted: what was lost stands in its way.
+    pub fn needed(&self, refused: u64) -> u64 {
+        let lost = (0..MODULE_COUNT).map(|module| self.lost(module).load(Ordering::Relaxed)).max();
+        match lost {
+            None | Some(0) => refused,
+            Some(lost) => lost.saturating_add(refused.max(KEPT_MIN)),
+        }
+    }
+
+    /// Keeps no more than is spent, so that nothing is lost by the next start of the machine. For the last program of the
+    /// device, while it spends nothing.
+    pub fn settle(&self) {
+        let _changing = self.changing.lock();
+        for module in 0..MODULE_COUNT {
+            self.kept(module).store(self.spent(module).load(Ordering::Acquire), Ordering::Release);
+        }
+        // If it cannot be kept, then the next start loses what it would have lost without this.
+        let _ = self.make_durable();
     }
 
     /// Raises `kept` of a module to `wanted` at least.
@@ -246,6 +270,10 @@ impl SpentAllowance {
 
     fn kept(&self, module: usize) -> &AtomicU64 {
         self.word(module, 2)
+    }
+
+    fn lost(&self, module: usize) -> &AtomicU64 {
+        self.word(module, 3)
     }
 
     fn word(&self, module: usize, number: usize) -> &AtomicU64 {
@@ -349,6 +377,38 @@ mod tests {
         of.file.word64(BOOT).fetch_xor(1, Ordering::Relaxed);
         let kept = 1 + 999 / KEPT_FRACTION;
         assert_eq!(spend_all(&open(&folder), 0), 1_000 - kept);
+    }
+
+    #[test]
+    fn whatever_power_cuts_cost_is_asked_for_so_that_none_is_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut allowed, mut used, mut serial) = (100, 0, 1);
+        for boot in 1..200 {
+            let of = SpentAllowance::open_in(boot, folder.path(), "item", "uuid", |_| 0).unwrap();
+            of.grant(serial, &[allowance(0, allowed, used)]).unwrap();
+            if of.spend(0, 5).is_err() {
+                // As a server does that has enough.
+                allowed = allowed.max(used + of.needed(5));
+                serial += 1;
+                let granted = [allowance(0, allowed, used)];
+                of.grant(serial, &granted).unwrap();
+                assert!(!of.runs_low(&granted) || of.needed(5) > 5);
+                of.spend(0, 5).unwrap();
+            }
+            used += 5;
+        }
+    }
+
+    #[test]
+    fn after_a_clean_end_the_next_start_of_the_machine_costs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let boot = |boot| SpentAllowance::open_in(boot, folder.path(), "item", "uuid", |_| 0).unwrap();
+        let of = boot(1);
+        of.grant(1, &[allowance(0, 1_000, 0)]).unwrap();
+        of.spend(0, 10).unwrap();
+        of.settle();
+        let next = boot(2);
+        assert_eq!((next.needed(3), spend_all(&next, 0)), (3, 990));
     }
 
     #[test]
