@@ -27,7 +27,7 @@ use super::authorize::device_facts;
 use super::exchange::Servers;
 use crate::clock::Deadline;
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Stage};
 use crate::kill_points::kill_point;
 use crate::state::{FramedFile, Kind, Loaded, sync_folder};
 use crate::usage::{Acknowledged, Archive, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING};
@@ -87,7 +87,7 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
         archive: Archive::new(with.folder),
         heard: with.epoch.to_owned(),
         is_again: false,
-        for_sending: with.deadline.remaining(with.servers.clock) / 2,
+        for_sending: half_of(with),
         batch: Vec::new(),
         batched: 0,
         reported: Reported::default(),
@@ -128,6 +128,11 @@ pub fn report_end(
         }
         answer.verify(key)
     })
+}
+
+/// Half of the time that is left.
+fn half_of(with: &Reporting<'_>) -> Duration {
+    with.deadline.remaining(with.servers.clock) / 2
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -182,7 +187,7 @@ struct Round<'a> {
     heard: String,
     /// Whether everything is told once more.
     is_again: bool,
-    /// What is left of the time when nothing more is made durable: half of it.
+    /// What is left of the time when what is durable by then is sent: half of what there was when the last was sent.
     for_sending: Duration,
     /// Segments of one device, at most as much as a report may hold.
     batch: Vec<News>,
@@ -235,8 +240,11 @@ impl Round<'_> {
         kill_point("report: totals read");
         if self.with.deadline.remaining(self.with.servers.clock) <= self.for_sending {
             self.send()?;
-            let cause = io::ErrorKind::TimedOut.into();
-            return Err(Error::state(path, "make durable in time what was counted in", &cause));
+            self.for_sending = half_of(self.with);
+        }
+        if self.for_sending.is_zero() {
+            let why = "no time was left to report everything: the rest goes with the next report";
+            return Err(Error::unreachable(Stage::Connect, why));
         }
         if !has_bug("report: not durable before it is sent")
             && let Err(e) = segment.make_durable()

@@ -285,15 +285,15 @@ impl Clock for SlowDisk {
 
 #[test]
 fn on_a_slow_disk_what_is_durable_goes_in_time_and_the_rest_with_the_next_reports() {
-    let bench = Bench::new((0..20).map(|_| Step::RecordAll));
+    let bench = Bench::new((0..100).map(|_| Step::RecordAll));
     for _ in 0..300 {
         count_and_die(&bench, 1);
     }
     let clock = SlowDisk(HandClock::at(0));
     let error = bench.report_by(&clock, "").unwrap_err();
-    assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
+    assert_eq!(error.code, ErrorCode::FAILED_TO_REACH_SERVER);
     let billed = bench.transport.billed();
-    assert!((20..100).contains(&billed), "what half of the time sufficed for: {billed}");
+    assert!((20..200).contains(&billed), "what the time sufficed for: {billed}");
     assert_eq!(bench.files() as u64, 300 - billed);
     let rounds = (0..20).take_while(|_| bench.report_by(&clock, "").is_err()).count();
     assert!(rounds < 20);
