@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::store::Import;
 
-/// Most rows of one list.
+/// Most rows of one list. Of those that may be longer, a later part can be asked for.
 pub const ROWS_MAX: u32 = 10_000;
 
 /// Something that an operator changes.
@@ -128,13 +128,18 @@ pub enum View {
     Items,
     /// Handshake codes.
     Codes,
-    /// Devices; those of one item, if it is named.
+    /// Devices, by item and UUID; those of one item, if it is named.
     Devices {
         /// The item.
         item_id: Option<String>,
+        /// Only those after this one: its item, and its UUID.
+        after: Option<(String, String)>,
     },
     /// Who changed what, newest first.
-    Audit,
+    Audit {
+        /// Only lines from before the one of this number.
+        before: Option<u64>,
+    },
     /// Tokens of the admin API.
     Tokens,
 }
@@ -244,4 +249,32 @@ pub enum Listing {
     Audit(Vec<AuditRow>),
     /// Tokens.
     Tokens(Vec<TokenRow>),
+}
+
+impl Listing {
+    /// What to look at for the rest, if this part of a list is a full one.
+    #[must_use]
+    pub fn rest(&self, view: &View) -> Option<View> {
+        match (self, view) {
+            (Self::Devices(rows), View::Devices { item_id, .. }) => {
+                let last = rows.get(ROWS_MAX as usize - 1)?;
+                let after = Some((last.item_id.clone(), last.device_uuid.clone()));
+                Some(View::Devices { item_id: item_id.clone(), after })
+            }
+            (Self::Audit(rows), View::Audit { .. }) => {
+                let last = rows.get(ROWS_MAX as usize - 1)?;
+                Some(View::Audit { before: Some(last.audit_id) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts the rest of the same list behind it.
+    pub fn append(&mut self, rest: Self) {
+        match (self, rest) {
+            (Self::Devices(rows), Self::Devices(rest)) => rows.extend(rest),
+            (Self::Audit(rows), Self::Audit(rest)) => rows.extend(rest),
+            _ => {}
+        }
+    }
 }

@@ -253,7 +253,9 @@ fn access(arguments: &AccessArguments, output: &mut dyn Write) -> Result<(), Err
 
 pub(super) fn device(command: &Device, output: &mut dyn Write) -> Result<(), Error> {
     match command {
-        Device::List { item, data } => list(data, View::Devices { item_id: item.clone() }, output),
+        Device::List { item, data } => {
+            list(data, View::Devices { item_id: item.clone(), after: None }, output)
+        }
         Device::Release { device_uuid, item, data } => {
             let (item_id, device_uuid) = (item.clone(), device_uuid.clone());
             carry_out(data, Change::ReleaseDevice { item_id, device_uuid }, output)
@@ -280,7 +282,7 @@ pub(super) fn token(command: &Token, output: &mut dyn Write) -> Result<(), Error
 }
 
 pub(super) fn audit(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
-    list(data, View::Audit, output)
+    list(data, View::Audit { before: None }, output)
 }
 
 pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Result<(), Error> {
@@ -302,9 +304,17 @@ fn carry_out(data: &DataOption, wanted: Change, output: &mut dyn Write) -> Resul
     done(output)
 }
 
+/// Writes a whole list, however many parts it comes in.
 fn list(data: &DataOption, view: View, output: &mut dyn Write) -> Result<(), Error> {
     let operator = Operator::open(data)?;
-    let listing = operator.wait(operator.licensing.look(view))?;
+    let look = |view: &View| operator.wait(operator.licensing.look(view.clone()));
+    let mut listing = look(&view)?;
+    let mut rest = listing.rest(&view);
+    while let Some(view) = rest {
+        let part = look(&view)?;
+        rest = part.rest(&view);
+        listing.append(part);
+    }
     write_json(&listing, output)
 }
 

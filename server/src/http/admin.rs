@@ -107,6 +107,17 @@ struct NewToken {
 struct DeviceQuery {
     /// Only those under this item.
     item_id: Option<String>,
+    /// Only those after this item's device `after_device`, in the order of the list: both of the last row of the part before.
+    after_item: Option<String>,
+    /// See `after_item`.
+    after_device: Option<String>,
+}
+
+/// Which lines of the audit log.
+#[derive(Deserialize, utoipa::IntoParams)]
+struct AuditQuery {
+    /// Only those from before the line of this number: the last `audit_id` of the part before.
+    before: Option<u64>,
 }
 
 type Server = State<Arc<Web>>;
@@ -305,10 +316,15 @@ async fn set_access(
     done(web.licensing.set_access(handshake_code, access, &by.0).await)
 }
 
-/// List devices
+/// List devices, by item and UUID, up to 10000 at once
 #[utoipa::path(get, path = "/devices", params(DeviceQuery), responses((status = 200, body = Vec<DeviceRow>)))]
 async fn devices(State(web): Server, Query(query): Query<DeviceQuery>) -> Response {
-    list(&web.licensing, View::Devices { item_id: query.item_id }).await
+    let after = match (query.after_item, query.after_device) {
+        (Some(item_id), Some(device_uuid)) => Some((item_id, device_uuid)),
+        (None, None) => None,
+        _ => return Error::bad_request("name after_item and after_device, or neither").into_response(),
+    };
+    list(&web.licensing, View::Devices { item_id: query.item_id, after }).await
 }
 
 /// End what a device was granted from an item
@@ -335,10 +351,10 @@ async fn rename_device(
     done(web.licensing.rename_device(device_uuid, name, &by.0).await)
 }
 
-/// List who changed what, newest first
-#[utoipa::path(get, path = "/audit", responses((status = 200, body = Vec<AuditRow>)))]
-async fn audit(State(web): Server) -> Response {
-    list(&web.licensing, View::Audit).await
+/// List who changed what, newest first, up to 10000 lines at once
+#[utoipa::path(get, path = "/audit", params(AuditQuery), responses((status = 200, body = Vec<AuditRow>)))]
+async fn audit(State(web): Server, Query(query): Query<AuditQuery>) -> Response {
+    list(&web.licensing, View::Audit { before: query.before }).await
 }
 
 /// List tokens

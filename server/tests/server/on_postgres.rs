@@ -67,6 +67,7 @@ fn commands_work_on_postgresql_and_say_what_is_not_as_it_must_be() {
     let fails = |data, arguments| failure(data, &[&on(arguments)[..], &[&url]].concat());
     assert!(done(&["init", "--demo"]).contains("made   handshake code DEMO-4-SEATS"));
     assert!(done(&["handshake", "list"]).contains("DEMO-4-SEATS"));
+    assert_eq!(done(&["device", "list"]).trim(), "[]");
     assert_eq!(done(&["usage", "export", "--format", "csv"]).lines().count(), 1, "the heading");
     assert!(fails(&other, &["handshake", "list"]).contains("has no server key"));
     assert!(fails(&other, &["init"]).contains("Copy the key files"));

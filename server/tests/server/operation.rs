@@ -109,12 +109,36 @@ fn what_was_changed_stands_in_the_audit_log_with_who_did_it() {
     let token = server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
     admin(&server, "POST", "/items/instances/revoke", "", Some(&token));
     admin(&server, "POST", "/items/none/revoke", "", Some(&token));
-    let Listing::Audit(rows) = server.wait(server.licensing.look(View::Audit)).unwrap() else {
+    let Listing::Audit(rows) = server.wait(server.licensing.look(View::Audit { before: None })).unwrap()
+    else {
         panic!("another list")
     };
     let lines: Vec<_> = rows.iter().map(|row| (row.actor.as_str(), row.action.as_str())).collect();
     let expected = [("token: ann", "revoke item"), ("test", "make token"), ("test", "import licence file")];
     assert_eq!(lines, expected, "what failed has no line");
+}
+
+#[test]
+fn a_long_list_comes_in_parts() {
+    let server = server_with(|web| Web { open_to_loopback: true, ..web });
+    for digit in ["1", "2", "3"] {
+        server.authorize(&request(&digit.repeat(32), 1)).unwrap();
+    }
+    let uuids = |query: &str| {
+        let rows: Value = admin(&server, "GET", &format!("/devices{query}"), "", None).json();
+        let rows = rows.as_array().unwrap().iter().map(|row| row["device_uuid"].as_str().unwrap().to_owned());
+        rows.collect::<Vec<_>>()
+    };
+    let all = uuids("");
+    assert_eq!(all, ["1", "2", "3"].map(|digit| digit.repeat(32)));
+    assert_eq!(uuids(&format!("?after_item=instances&after_device={}", all[0])), all[1..]);
+    assert_eq!(uuids(&format!("?item_id=instances&after_item=instances&after_device={}", all[1])), all[2..]);
+    assert_eq!(admin(&server, "GET", "/devices?after_item=instances", "", None).status, 400);
+
+    server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
+    let lines = |query: &str| -> Value { admin(&server, "GET", &format!("/audit{query}"), "", None).json() };
+    let (all, newest) = (lines(""), lines("")[0]["audit_id"].clone());
+    assert_eq!(lines(&format!("?before={newest}")).as_array().unwrap()[..], all.as_array().unwrap()[1..]);
 }
 
 #[test]
@@ -128,7 +152,8 @@ fn two_racing_operators_cannot_both_have_their_way() {
     });
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 7, "{statuses:?}");
-    let Listing::Audit(rows) = server.wait(server.licensing.look(View::Audit)).unwrap() else {
+    let Listing::Audit(rows) = server.wait(server.licensing.look(View::Audit { before: None })).unwrap()
+    else {
         panic!("another list")
     };
     assert_eq!(rows.iter().filter(|row| row.subject == "RACE").count(), 1);

@@ -14,8 +14,10 @@ pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Lis
         View::Organizations => Listing::Organizations(organizations(sql)?),
         View::Items => Listing::Items(items(sql)?),
         View::Codes => Listing::Codes(codes(sql)?),
-        View::Devices { item_id } => Listing::Devices(devices(sql, item_id.as_deref(), now)?),
-        View::Audit => Listing::Audit(audit(sql)?),
+        View::Devices { item_id, after } => {
+            Listing::Devices(devices(sql, item_id.as_deref(), after.as_ref(), now)?)
+        }
+        View::Audit { before } => Listing::Audit(audit(sql, *before)?),
         View::Tokens => Listing::Tokens(tokens(sql)?),
     })
 }
@@ -100,7 +102,15 @@ fn codes(sql: &dyn Sql) -> Result<Vec<CodeRow>, Error> {
     Ok(codes)
 }
 
-fn devices(sql: &dyn Sql, item_id: Option<&str>, now: u64) -> Result<Vec<DeviceRow>, Error> {
+fn devices(
+    sql: &dyn Sql,
+    item_id: Option<&str>,
+    after: Option<&(String, String)>,
+    now: u64,
+) -> Result<Vec<DeviceRow>, Error> {
+    // Nothing stands before empty names.
+    let (after_item, after_device) =
+        after.map_or(("", ""), |(item_id, device_uuid)| (item_id.as_str(), device_uuid.as_str()));
     let is_wanted = if item_id.is_some() { "device.item_id = ?2" } else { "CAST(?2 AS TEXT) IS NULL" };
     let query = format!(
         "SELECT device.item_id, device.device_uuid, coalesce(device_name.name, device.friendly_name),
@@ -111,11 +121,11 @@ fn devices(sql: &dyn Sql, item_id: Option<&str>, now: u64) -> Result<Vec<DeviceR
           LEFT JOIN local_license AS running
             ON running.item_id = device.item_id AND running.device_uuid = device.device_uuid
                AND running.valid_until > ?1
-         WHERE {is_wanted}
+         WHERE {is_wanted} AND (device.item_id, device.device_uuid) > (?3, ?4)
          GROUP BY device.item_id, device.device_uuid, device_name.name
          ORDER BY device.item_id, device.device_uuid"
     );
-    rows(sql, &query, values![now, item_id], |mut row| {
+    rows(sql, &query, values![now, item_id, after_item, after_device], |mut row| {
         Ok(DeviceRow {
             item_id: row.take(0)?,
             device_uuid: row.take(1)?,
@@ -128,9 +138,10 @@ fn devices(sql: &dyn Sql, item_id: Option<&str>, now: u64) -> Result<Vec<DeviceR
     })
 }
 
-fn audit(sql: &dyn Sql) -> Result<Vec<AuditRow>, Error> {
-    let query = "SELECT audit_id, at, actor, action, subject, detail FROM audit ORDER BY audit_id DESC";
-    rows(sql, query, &[], |mut row| {
+fn audit(sql: &dyn Sql, before: Option<u64>) -> Result<Vec<AuditRow>, Error> {
+    let query = "SELECT audit_id, at, actor, action, subject, detail FROM audit WHERE audit_id < ?1 ORDER BY audit_id DESC";
+    let before = before.unwrap_or(u64::MAX).min(i64::MAX as u64);
+    rows(sql, query, values![before], |mut row| {
         Ok(AuditRow {
             audit_id: row.take(0)?,
             at: row.take(1)?,
