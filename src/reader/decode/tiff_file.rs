@@ -21,7 +21,7 @@ pub(super) fn for_each_page(
     found: &mut dyn FnMut(GrayImage<'static>) -> Result<bool>,
 ) -> Result<()> {
     if claims_too_long_a_text(bytes) {
-        return Err(failed("a text in it claims more bytes than it has"));
+        return Err(failed("a text or directory in it claims more than it can have"));
     }
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?.with_limits(limits());
     for _ in 0..PAGES_MAX {

@@ -8,6 +8,10 @@ use super::image_file::{MEMORY_BYTES_MAX, PAGES_MAX};
 /// The number of the type of texts (TIFF 6.0, section 2).
 const ASCII: u64 = 2;
 
+/// Most entries of one directory that are looked at: as many as a classic file can have. BigTIFF could have so many that looking
+/// took longer than anybody waits.
+const ENTRIES_MAX: u64 = u16::MAX as u64;
+
 /// How a kind of file is laid out: bytes of offsets and of the count in an entry, of the number of entries, and where the offset
 /// of the first directory is.
 struct Layout {
@@ -19,12 +23,12 @@ struct Layout {
 const CLASSIC: Layout = Layout { size: 4, entries: 2, first: 4 };
 const BIG: Layout = Layout { size: 8, entries: 8, first: 8 };
 
-/// Whether a text in one of the directories claims more than the file has, or more than may be read.
+/// Whether a text in one of the directories claims more than the file has, or a text or directory more than may be read.
 pub(super) fn claims_too_long_a_text(bytes: &[u8]) -> bool {
     find(bytes, (bytes.len() as u64).min(MEMORY_BYTES_MAX)).is_some()
 }
 
-/// The length that such a text claims. What is no directory is left to the decoder, which refuses it.
+/// How much is claimed, if it is too much. What is no directory is left to the decoder, which refuses it.
 fn find(bytes: &[u8], most: u64) -> Option<u64> {
     let is_little = bytes.starts_with(b"II");
     let word = |at: u64, length: u64| {
@@ -41,16 +45,23 @@ fn find(bytes: &[u8], most: u64) -> Option<u64> {
     let entry_bytes = 4 + 2 * size;
     let mut directory = word(first, size)?;
     for _ in 0..PAGES_MAX {
+        // The last one names none.
+        if directory == 0 {
+            return None;
+        }
         let count = word(directory, entries)?;
+        if count > ENTRIES_MAX {
+            return Some(count);
+        }
         let begin = directory.checked_add(entries)?;
-        for i in 0..count.min(bytes.len() as u64 / entry_bytes) {
+        for i in 0..count {
             let entry = begin.checked_add(i * entry_bytes)?;
             let length = word(entry + 4, size)?;
             if word(entry + 2, 2)? == ASCII && length > most {
                 return Some(length);
             }
         }
-        directory = word(count.checked_mul(entry_bytes)?.checked_add(begin)?, size)?;
+        directory = word(begin.checked_add(count * entry_bytes)?, size)?;
     }
     None
 }
@@ -101,6 +112,14 @@ mod tests {
             }
         }
         assert!(claims_too_long_a_text(&file(false, &BIG, u64::MAX)));
+    }
+
+    #[test]
+    fn a_directory_is_refused_that_claims_more_entries_than_anybody_would_look_through() {
+        let mut bytes = file(true, &BIG, 5);
+        let first = usize::try_from(BIG.first + BIG.size).unwrap();
+        bytes[first..first + 8].copy_from_slice(&(ENTRIES_MAX + 1).to_le_bytes());
+        assert!(claims_too_long_a_text(&bytes));
     }
 
     #[test]
