@@ -139,8 +139,8 @@ mod tests {
         assert!(keeper.stop(LONG));
     }
 
-    #[test]
-    fn stopping_is_bounded_even_when_the_work_hangs() {
+    /// A keeper within a round that goes on until the sender is dropped; the receiver hears of each that begins.
+    fn at_work() -> (&'static Keeper, mpsc::Sender<()>, mpsc::Receiver<()>) {
         let keeper: &'static Keeper = Box::leak(Box::default());
         let (release, held) = mpsc::channel::<()>();
         let (sender, started) = mpsc::channel();
@@ -150,6 +150,12 @@ mod tests {
             LONG
         });
         started.recv().unwrap();
+        (keeper, release, started)
+    }
+
+    #[test]
+    fn stopping_is_bounded_even_when_the_work_hangs() {
+        let (keeper, release, _) = at_work();
         assert!(!keeper.stop(Duration::from_millis(1)));
         drop(release);
         assert!(keeper.stop(LONG));
@@ -157,15 +163,7 @@ mod tests {
 
     #[test]
     fn one_that_is_wanted_again_while_it_ends_goes_on() {
-        let keeper: &'static Keeper = Box::leak(Box::default());
-        let (release, held) = mpsc::channel::<()>();
-        let (sender, started) = mpsc::channel();
-        keeper.ensure_running(move || {
-            sender.send(()).ok();
-            held.recv().ok();
-            LONG
-        });
-        started.recv().unwrap();
+        let (keeper, release, started) = at_work();
         assert!(!keeper.stop(Duration::from_millis(1)));
         keeper.ensure_running(|| unreachable!("there is a thread already"));
         drop(release);

@@ -85,6 +85,7 @@ mod tests {
         stranger.join().unwrap();
         assert!(stranger.leave().unwrap().is_some(), "the first found the door closed");
     }
+
     #[test]
     fn who_joins_others_is_not_alone_when_they_have_gone_also_on_an_overlayfs() {
         on_overlay(|folder| {

@@ -136,6 +136,7 @@ mod tests {
         drop(shared);
         assert!(FileLock::try_lock(open()).unwrap().is_some());
     }
+
     #[test]
     fn who_shares_a_lock_has_one_of_its_own_also_where_pages_keep_none() {
         on_overlay(|folder| {
