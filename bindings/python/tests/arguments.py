@@ -1,6 +1,7 @@
 """What C would cut is an error of the language; prints how many scans were counted."""
 
 import sys
+from unittest import mock
 
 import seatmeter
 from demo import init
@@ -25,6 +26,8 @@ def main() -> None:
         raises(TypeError, seatmeter.initialize, **{option: 1.5})
     raises(ValueError, seatmeter.set_state_directory, NUL)
     raises(ValueError, seatmeter.decode_file, NUL)
+    with mock.patch("seatmeter._reader.library", object()):
+        raises(NotImplementedError, seatmeter.decode_file, "picture.png")
     raises(OverflowError, seatmeter.count_pages, 2**32 + 1)
     raises(OverflowError, seatmeter.count_pages, 1, 2**64 + 1)
     init()

@@ -99,6 +99,8 @@ class Reader:
 def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
     """Read the barcodes of a picture, and count them. Takes a seat meanwhile."""
     name = file_path(path)
+    if not hasattr(library, "DBR_DecodeFile"):
+        raise NotImplementedError("this libseatmeter.so was built without its decoder")
     results = ctypes.POINTER(TextResults)()
     instance = library.DBR_CreateInstance()
     try:
