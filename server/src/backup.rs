@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::data_dir::{self, DataDir};
+use crate::data_dir::{self, DRAFT, DataDir};
 use crate::error::Error;
 use crate::store::sqlite;
 
@@ -39,15 +39,14 @@ pub fn backup(dir: &DataDir, file: &Path) -> Result<(), Error> {
 /// Makes a data directory from a backup, with a new epoch.
 ///
 /// # Errors
-/// When there is something in the directory, or the file is no backup.
+/// When there is something in the directory but what a restore has left that was cut off, or the file is no backup.
 pub fn restore(file: &Path, dir: &DataDir, now: u64) -> Result<(), Error> {
-    if !dir.is_empty()? {
-        return Err(Error::Setup(format!(
-            "{} is not empty. A backup is restored into an empty directory, so that nothing is lost by it.",
-            dir.path().display()
-        )));
-    }
+    require_free(dir)?;
     dir.create()?;
+    let _lock = dir.lock()?;
+    // Another restore may have had it meanwhile.
+    require_free(dir)?;
+    dir.clear()?;
     let draft = beside(&dir.database_path())?;
     let restored = sqlite::restore_copy(file, &draft, now).and_then(|keys| {
         // The keys first: a database without them would count as having lost them.
@@ -59,8 +58,21 @@ pub fn restore(file: &Path, dir: &DataDir, now: u64) -> Result<(), Error> {
         }
         data_dir::publish_file(&draft, &dir.database_path())
     });
+    if restored.is_err() && dir.is_free().is_ok_and(|is_free| is_free) {
+        let _ = dir.clear();
+    }
     let _ = std::fs::remove_file(&draft);
     restored
+}
+
+fn require_free(dir: &DataDir) -> Result<(), Error> {
+    if dir.is_free()? {
+        return Ok(());
+    }
+    Err(Error::Setup(format!(
+        "{} is not empty. A backup is restored into an empty directory, so that nothing is lost by it.",
+        dir.path().display()
+    )))
 }
 
 /// Name and content of every key file.
@@ -76,6 +88,6 @@ fn key_files(dir: &DataDir) -> Result<Vec<(String, String)>, Error> {
 
 fn beside(file: &Path) -> Result<PathBuf, Error> {
     let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".draft-{}", crate::licensing::fresh_id()?));
+    name.push(format!("{DRAFT}{}", crate::licensing::fresh_id()?));
     Ok(file.with_file_name(name))
 }

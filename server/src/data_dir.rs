@@ -27,6 +27,15 @@ const KEY_FILE_BYTES_MAX: u64 = 1_024;
 /// File of the key in use.
 const SERVER_KEY: &str = "server.key";
 
+/// The database.
+const DATABASE: &str = "seatmeter.db";
+
+/// Held by the one server that serves from here, and by a restore.
+const LOCK: &str = "seatmeterd.lock";
+
+/// In the name of a file that has not got its own yet.
+pub const DRAFT: &str = ".draft-";
+
 /// Whether a file of this name in the data directory is one of the server's keys.
 #[must_use]
 pub fn is_key_name(name: &str) -> bool {
@@ -147,7 +156,7 @@ impl DataDir {
     /// Where the database is.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
-        self.path.join("seatmeter.db")
+        self.path.join(DATABASE)
     }
 
     /// Makes the directory, readable by its owner only. One that exists stays as it is.
@@ -167,18 +176,15 @@ impl DataDir {
     /// # Errors
     /// When it cannot be listed.
     pub fn is_empty(&self) -> Result<bool, Error> {
-        match std::fs::read_dir(&self.path) {
-            Ok(mut entries) => Ok(entries.next().is_none()),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
-            Err(e) => Err(cannot("list", &self.path, &e)),
-        }
+        Ok(self.names()?.is_empty())
     }
 
-    /// Refuses a directory that `init` has not finished.
+    /// Refuses a directory that `init` or `restore` has not finished.
     ///
     /// # Errors
     /// When key or database is missing; the sentence says which command to run.
     pub fn require_initialised(&self) -> Result<(), Error> {
+        self.refuse_half_restored()?;
         let key = exists(&self.server_key_path())?;
         let database = exists(&self.database_path())?;
         match (key, database) {
@@ -190,6 +196,58 @@ impl DataDir {
                 self.path.display()
             ))),
         }
+    }
+
+    /// Refuses a directory into which a restore was cut off: a database that is made there now would know nothing of what
+    /// the backup has.
+    ///
+    /// # Errors
+    /// When it is one; the sentence says which command to run.
+    pub fn refuse_half_restored(&self) -> Result<(), Error> {
+        let is_draft = |name: &String| name.starts_with(DATABASE) && name.contains(DRAFT);
+        if exists(&self.database_path())? || !self.names()?.iter().any(is_draft) {
+            return Ok(());
+        }
+        Err(Error::Setup(format!(
+            "a restore into {0} was cut off. Run \"seatmeterd restore FILE --data {0}\" again.",
+            self.path.display()
+        )))
+    }
+
+    /// Whether there is nothing in it, or no such directory, or what is left of a restore that was cut off.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub fn is_free(&self) -> Result<bool, Error> {
+        let names = self.names()?;
+        let is_draft = |name: &str| name.contains(DRAFT);
+        let has_draft = names.iter().any(|name| name.starts_with(DATABASE) && is_draft(name));
+        Ok(names.iter().all(|name| name == LOCK || has_draft && (is_draft(name) || is_key_name(name))))
+    }
+
+    /// Removes what a restore has left that was cut off. For who holds the lock of a directory that is free.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn clear(&self) -> Result<(), Error> {
+        let mut names = self.names()?;
+        names.retain(|name| name != LOCK);
+        // The keys first: it is by the draft that they are known for a beginning.
+        names.sort_by_key(|name| name.contains(DRAFT));
+        for path in names.iter().map(|name| self.path.join(name)) {
+            std::fs::remove_file(&path).map_err(|e| cannot("remove", &path, &e))?;
+        }
+        Ok(())
+    }
+
+    /// Names of all that is in it; none where there is no such directory.
+    fn names(&self) -> Result<Vec<String>, Error> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(cannot("list", &self.path, &e)),
+        };
+        Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
     }
 
     /// Refuses a directory without a key.
@@ -222,15 +280,15 @@ impl DataDir {
     /// # Errors
     /// When another server has it, or it cannot be locked.
     pub fn lock(&self) -> Result<ServerLock, Error> {
-        let path = self.path.join("seatmeterd.lock");
+        let path = self.path.join(LOCK);
         let file = private_file(OpenOptions::new().create(true).truncate(false).write(true))
             .open(&path)
             .map_err(|e| cannot("open", &path, &e))?;
         match file.try_lock() {
             Ok(()) => Ok(ServerLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Setup(format!(
-                "another seatmeterd serves from {} already. Stop it first, or give this one another --data \
-                 directory.",
+                "another seatmeterd serves from {}, or restores into it. Stop it first, or give this one another \
+                 --data directory.",
                 self.path.display()
             ))),
             Err(TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
@@ -308,7 +366,9 @@ pub fn read_or_make_key(path: &Path) -> Result<(SigningKey, bool), Error> {
 /// Writes a file that is either whole and durable or not there; `false` when one was there already.
 fn publish(path: &Path, content: &str) -> Result<bool, Error> {
     let suffix = random_id().ok_or_else(|| Error::Setup("the system has no random numbers".to_owned()))?;
-    let draft = path.with_extension(format!("draft-{suffix}"));
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!("{DRAFT}{suffix}"));
+    let draft = PathBuf::from(draft);
     let write = || -> std::io::Result<()> {
         let mut file = private_file(OpenOptions::new().create_new(true).write(true)).open(&draft)?;
         file.write_all(content.as_bytes())?;

@@ -92,6 +92,9 @@ pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), E
 fn make(data: &DataOption) -> Result<Made, Error> {
     let (dir, location) = (data.dir(), data.location());
     dir.create()?;
+    if matches!(location, Location::File(_)) {
+        dir.refuse_half_restored()?;
+    }
     let has_key = data_dir::exists(&dir.server_key_path())?;
     let (database_is_new, database) = match &location {
         Location::File(path) => (!data_dir::exists(path)?, path.display().to_string()),

@@ -12,7 +12,7 @@ use seatmeter_server::data_dir::DataDir;
 use seatmeter_server::store::sqlite::SqliteStore;
 use seatmeter_server::store::{Location, UsageFilter, UsageReader};
 
-use crate::cli::{Served, authorize_demo, seatmeterd, stdout};
+use crate::cli::{Served, authorize_demo, failure, seatmeterd, stdout};
 use crate::support::*;
 
 fn billed(data: &Path) -> u64 {
@@ -104,6 +104,37 @@ fn a_backup_is_private_replaces_nothing_and_is_restored_into_an_empty_directory_
     assert!(!other.join("server.key").exists());
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("draft")), "{left:?}");
+}
+
+#[test]
+fn a_restore_that_was_cut_off_is_no_beginning_and_is_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("backup"));
+    stdout(&data, &["init", "--demo"]);
+    stdout(&data, &["backup", file.to_str().unwrap()]);
+    // As it is after the keys, before the database has its name.
+    let cut_off = folder.path().join("restored");
+    std::fs::create_dir(&cut_off).unwrap();
+    std::fs::copy(data.join("server.key"), cut_off.join("server.key")).unwrap();
+    for draft in
+        ["seatmeter.db.draft-1", "seatmeter.db.draft-1-journal", "server-0123456789abcdef.key.draft-2"]
+    {
+        std::fs::write(cut_off.join(draft), "half").unwrap();
+    }
+    for command in [&["init"][..], &["serve", "--listen", "127.0.0.1:0"], &["audit"]] {
+        let sentence = failure(&cut_off, command);
+        assert!(sentence.contains("restore FILE"), "{command:?}: {sentence}");
+    }
+    let letter = folder.path().join("letter");
+    std::fs::write(&letter, "Dear Sir or Madam").unwrap();
+    for (backup, code) in [(&letter, Some(1)), (&file, Some(0)), (&file, Some(1))] {
+        let restored = seatmeterd(&cut_off, &["restore", backup.to_str().unwrap()]).output().unwrap();
+        assert_eq!(restored.status.code(), code, "{backup:?}: {restored:?}");
+    }
+    let mut left: Vec<_> = std::fs::read_dir(&cut_off).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["seatmeter.db", "seatmeterd.lock", "server.key"]);
+    assert!(stdout(&cut_off, &["audit"]).contains("restore from backup"));
 }
 
 /// A server that was restored from a backup of `server`, at its time.
