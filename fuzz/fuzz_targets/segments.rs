@@ -33,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
     let mut bytes = sound.clone();
     let mut rest = input;
     while let [low, high, length, more @ ..] = rest {
-        let at = usize::from(u16::from_le_bytes([*low, *high]));
+        let at = usize::from(u16::from_le_bytes([*low, *high])) % (bytes.len() + 1);
         let length = usize::from(*length).min(more.len()).min(bytes.len() - at);
         bytes[at..at + length].copy_from_slice(&more[..length]);
         // An odd place at the end cuts the file off there.
