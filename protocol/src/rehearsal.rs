@@ -5,7 +5,7 @@
 //! it every random number is the system's, and [`has_bug`] is `false` where it stands.
 
 /// Every bug that can be put in: what it breaks, and how.
-pub const BUGS: [&str; 32] = [
+pub const BUGS: [&str; 35] = [
     "count: twice",
     "slot: off by one",
     "segment: removed before it is acknowledged",
@@ -32,6 +32,9 @@ pub const BUGS: [&str; 32] = [
     "disk: failed sync ignored",
     "seats: one more than granted",
     "seats: not given back",
+    "seats: never fewer",
+    "seats: asked for once",
+    "seats: those of the latest",
     "standby: never asked",
     "upgrade: history without a scope",
     "code: validation ignored",

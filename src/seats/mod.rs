@@ -88,6 +88,7 @@ impl SeatPool {
         let _ = self.shared.look(true);
         let view = self.shared.view();
         let seats = if has_bug("seats: one more than granted") { seats.saturating_add(1) } else { seats };
+        let seats = if has_bug("seats: never fewer") { seats.max(self.capacity()) } else { seats };
         let grant = Grant { seats: seats.min(SEATS_MAX), number: grant_seq };
         let holds = grant_seq != CLOSED && view.grant(grant);
         waiting::ring_all(view);

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::random_bytes;
 use seatmeter_protocol::slot::{RENEWAL_SECONDS, SLOT_SECONDS, slot_of, slot_start};
 
@@ -12,6 +13,7 @@ use super::{Session, is_passing};
 use crate::clock::{Clock, Deadline};
 use crate::error::Result;
 use crate::licensed::Licensed;
+use crate::parameters::Parameters;
 
 /// Bound for one round of the keeper.
 const ROUND_BOUND: Duration = Duration::from_secs(20);
@@ -88,8 +90,16 @@ impl Session {
         let now = self.world.clock.unix_seconds();
         !is_asked
             || licensed.wants_renewal()
+            || self.is_short_of_seats(licensed)
             || now >= renewal_due_at(&licensed.grant().local)
             || self.is_overtaken(now)
+    }
+
+    /// Whether this program has asked for more seats than there are now: another one of the device has renewed for fewer
+    /// after this one's authorisation had ended.
+    fn is_short_of_seats(&self, licensed: &Licensed) -> bool {
+        let asks_for_more = |parameters: &Parameters| !licensed.has_seats(parameters.seats);
+        self.parameters.get().is_some_and(asks_for_more) && !has_bug("seats: asked for once")
     }
 
     /// Whether the item is authorised by the slot since this device's grant was given, which goes on for longer.

@@ -234,29 +234,47 @@ pub(crate) fn may_work(grant: &Grant, at: u64) -> Check {
     Err(format!("work is counted {} s after its licence has ended", at - end))
 }
 
-/// Never more seats of a device than were granted, and never one less: what the dead held is free.
+/// No seat of a device beyond those that were granted, and never one less: what the dead held is free. When fewer are
+/// granted than are held nothing is taken away. `took` is what a call for a seat came to.
 pub(crate) fn seats_are_those_of_the_grant(
     world: &World,
     m: usize,
     program: usize,
     licensed: &Licensed,
-    outcome: &Outcome,
+    took: Option<&Outcome>,
 ) -> Check {
-    let grant = licensed.grant();
-    if grant.local.charge_way != ChargeWay::ConcurrentInstance {
+    if licensed.grant().local.charge_way != ChargeWay::ConcurrentInstance {
         return Ok(());
     }
-    let (held, granted) = (world.machines[m].seats_held(), grant.local.seats as usize);
-    if held > granted {
+    let machine = &world.machines[m];
+    let Some(granted) = machine.seats_granted() else { return Ok(()) };
+    let held = machine.seats_held();
+    if matches!(took, Some(Outcome::Done(None))) && held > granted {
         return Err(format!("machine {m} holds {held} seats of {granted}"));
     }
-    let code = if let Outcome::Done(code) = outcome { *code } else { None };
+    let code = if let Some(Outcome::Done(code)) = took { *code } else { None };
     if code == Some(ErrorCode::INSTANCE_COUNT_OVER_LIMIT) && held < granted {
         return Err(format!("machine {m} holds {held} seats of {granted}, and program {program} gets none"));
     }
     let idle = licensed.idle_seats();
-    if code.is_none() && idle >= 0 && idle as usize != granted - held {
+    if code.is_none() && idle >= 0 && idle as usize != granted.saturating_sub(held) {
         return Err(format!("machine {m} holds {held} seats of {granted}, and {idle} are said to be free"));
+    }
+    Ok(())
+}
+
+/// A device has as many seats as that one of its programs has asked for which asks for most, unless that one is refused.
+pub(crate) fn the_highest_is_had(world: &World, m: usize) -> Check {
+    for program in &world.machines[m].programs {
+        let Some(licensed) = program.session.licensed() else { continue };
+        let is_well = licensed.check().is_ok() && program.session.status().trouble.is_none();
+        if is_well && !licensed.has_seats(program.x) {
+            let granted = licensed.grant().local.seats;
+            return Err(format!(
+                "machine {m} has {granted} seats, and a program on it has asked for {}",
+                program.x
+            ));
+        }
     }
     Ok(())
 }
@@ -313,7 +331,8 @@ pub(crate) fn converged(world: &World) -> Check {
         }
     }
     drop(net);
-    world.machines.iter().enumerate().filter(|(_, m)| m.is_used()).try_for_each(|(m, _)| may_go_on(world, m))
+    let used = world.machines.iter().enumerate().filter(|(_, machine)| machine.is_used());
+    used.map(|(m, _)| m).try_for_each(|m| may_go_on(world, m).and_then(|()| the_highest_is_had(world, m)))
 }
 
 /// No lock-out without a reason that the rules give.
@@ -337,8 +356,7 @@ fn may_go_on(world: &World, m: usize) -> Check {
             if net.families[*owner] != net.families[m] {
                 return false;
             }
-            let x = net.server.model.seats.get(uuid).copied().unwrap_or(1);
-            net.server.model.verdict(&world.books, uuid, x, at, false).refuses()
+            net.server.model.verdict(&world.books, uuid, program.x, at, false).refuses()
         });
         if !is_refused {
             let status = program.session.status();

@@ -8,6 +8,7 @@ use seatmeter::clock::{Clock, DeviceClock};
 use seatmeter::disk::Disk;
 use seatmeter::environment::Environment;
 use seatmeter::error::Result;
+use seatmeter::licensed::Licensed;
 use seatmeter::parameters::{Parameters, RawParameters, Settings};
 use seatmeter::seats::Seat;
 use seatmeter::session::{FIRST_CONTACT_BOUND, Session, World};
@@ -33,7 +34,10 @@ pub(crate) struct Machine {
     disk: PathBuf,
     pub(crate) clock: &'static MachineClock,
     wire: &'static Wire,
-    parameters: Parameters,
+    /// Those of the next program that starts.
+    pub(crate) parameters: Parameters,
+    /// The newest grant of which the seat pool was told: its number, and its seats unless they are not known.
+    granted: (u32, Option<u32>),
     boots: u32,
     pub(crate) programs: Vec<Program>,
     /// How its disk is.
@@ -47,6 +51,8 @@ pub(crate) struct Program {
     pub(crate) mine: SlotEntries,
     pub(crate) seats: Vec<Seat>,
     pub(crate) session: Session,
+    /// For how many seats it has asked.
+    pub(crate) x: u32,
     pub(crate) clock: &'static DeviceClock,
     /// What it took the time to be when it was last looked at, milliseconds.
     pub(crate) last_ms: u64,
@@ -93,6 +99,7 @@ impl Machine {
             clock,
             wire,
             parameters,
+            granted: (0, None),
             boots: 0,
             programs: Vec::new(),
             health: Disk::Sound,
@@ -118,12 +125,31 @@ impl Machine {
             mine: SlotEntries::default(),
             seats: Vec::new(),
             session,
+            x: self.parameters.seats,
             clock,
             last_ms,
             heard_ms,
         });
         let program = self.programs.last().expect("it was just put in");
         program.session.initialize(self.parameters.clone(), FIRST_CONTACT_BOUND)
+    }
+
+    /// Looks which grant is the newest that one of its programs works with. One that was cut off may have told the pool of
+    /// a newer one, which the others come to know with their next.
+    pub(crate) fn note_grants(&mut self, was_cut_off: bool) {
+        let grants =
+            self.programs.iter().filter_map(|program| program.session.licensed()).map(Licensed::grant);
+        let newest = grants.map(|grant| (grant.number, Some(grant.local.seats))).max();
+        if was_cut_off {
+            self.granted.1 = None;
+        } else if let Some(newest) = newest.filter(|newest| newest.0 > self.granted.0) {
+            self.granted = newest;
+        }
+    }
+
+    /// Seats that its programs may hold, as the pool was told; `None` when that is not known.
+    pub(crate) fn seats_granted(&self) -> Option<usize> {
+        self.granted.1.map(|seats| seats as usize)
     }
 
     /// Seats that its programs hold.
@@ -175,6 +201,7 @@ impl Machine {
         }
         self.clock.copy(other.clock);
         self.parameters = other.parameters.clone();
+        self.granted = other.granted;
         self.boots = other.boots + 100;
     }
 

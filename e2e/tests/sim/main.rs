@@ -29,6 +29,7 @@ mod plain;
 mod plan;
 mod random;
 mod run;
+mod seats_by_slot;
 mod server;
 mod time;
 mod world;

@@ -9,6 +9,7 @@ use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 
 use crate::books::Books;
 use crate::plan::{Code, DOMAIN};
+use crate::seats_by_slot::SeatsBySlot;
 use crate::time::START;
 
 const DAY: u64 = 86_400;
@@ -37,13 +38,24 @@ pub(crate) struct Model {
     /// By device.
     pub(crate) holds: BTreeMap<String, Hold>,
     serials: BTreeMap<String, u32>,
-    /// x of each device.
-    pub(crate) seats: BTreeMap<String, u32>,
+    /// What was authorised, by licence.
+    authorised: BTreeMap<String, Authorised>,
+    /// The seats of each device, by the slot from which it has so many.
+    seats: BTreeMap<String, SeatsBySlot>,
     pub(crate) restores: u32,
     /// Until when a restored server is careful.
     pub(crate) careful_until: u64,
     /// Seats and allowances beyond the limit, which a restored server had forgotten and devices have shown.
     pub(crate) brought_back: Beyond,
+}
+
+/// One authorisation: applications of a device that ask for different x have one each.
+#[derive(Clone, Debug)]
+struct Authorised {
+    device: String,
+    serial: u32,
+    x: u32,
+    until: u64,
 }
 
 /// What there may be at most: the limit, or what was brought back beyond it.
@@ -61,8 +73,10 @@ pub(crate) struct Verdict {
     must: Vec<ErrorCode>,
     /// Codes with which it may be refused.
     may: Vec<ErrorCode>,
-    /// Until when, if it is granted.
+    /// For so many seats, and until when, if it is granted.
+    seats: u32,
     valid_until: u64,
+    x: u32,
     hold: Option<Hold>,
     why: String,
 }
@@ -92,6 +106,7 @@ impl Model {
             excess: BTreeMap::new(),
             holds: BTreeMap::new(),
             serials: BTreeMap::new(),
+            authorised: BTreeMap::new(),
             seats: BTreeMap::new(),
             restores: 0,
             careful_until: 0,
@@ -104,13 +119,14 @@ impl Model {
         Self { restores, careful_until: at + SLOT, ..self.clone() }
     }
 
-    pub(crate) fn asks(&mut self, device: &str, seats: u32, website: &str) {
-        self.seats.insert(device.to_owned(), seats);
+    pub(crate) fn asks(&mut self, device: &str, website: &str) {
         self.websites.insert(device.to_owned(), website.to_owned());
     }
 
-    pub(crate) fn release(&mut self, device: &str) {
+    pub(crate) fn release(&mut self, device: &str, at: u64) {
         self.holds.remove(device);
+        let authorised = self.authorised.values_mut().filter(|one| one.device == device);
+        authorised.for_each(|one| one.until = one.until.min(at));
     }
 
     /// Those who hold something now.
@@ -144,12 +160,12 @@ impl Model {
 
     /// A device shows a licence: a server that was restored takes its word for what it has forgotten. Whether it had.
     pub(crate) fn see(&mut self, held: &LocalLicense, at: u64) -> bool {
+        self.see_authorised(held);
         let known = self.serials.get(&held.device_uuid).copied().unwrap_or(0);
         if held.serial <= known {
             return false;
         }
         self.serials.insert(held.device_uuid.clone(), held.serial);
-        self.seats.entry(held.device_uuid.clone()).or_insert(held.seats.max(1));
         let own = self.holds.get(&held.device_uuid);
         if self.is_by_window() && own.is_none_or(|own| own.until < held.valid_until) {
             self.holds.insert(held.device_uuid.clone(), Hold { seats: 1, until: held.valid_until });
@@ -159,6 +175,27 @@ impl Model {
             }
         }
         true
+    }
+
+    fn see_authorised(&mut self, held: &LocalLicense) {
+        let known = self.authorised.get(&held.license_id);
+        if known.is_some_and(|known| known.serial >= held.serial) {
+            return;
+        }
+        let x = known.map_or(held.seats, |known| known.x);
+        let (device, serial) = (held.device_uuid.clone(), held.serial);
+        let authorised = Authorised { device: device.clone(), serial, x, until: held.valid_until };
+        self.authorised.insert(held.license_id.clone(), authorised);
+        if self.item.charge_way == ChargeWay::ConcurrentInstance {
+            self.seats.entry(device).or_default().note(held.seats, held.issued_at);
+        }
+    }
+
+    /// The highest x for which an application of the device is authorised: of an overused item, by the slot.
+    fn highest_x(&self, device: &str, at: u64) -> u32 {
+        let last = if self.is_overused(at) { slot_authorisation_ends(at) } else { u64::MAX };
+        let own = self.authorised.values().filter(|one| one.device == device);
+        own.filter(|one| one.until > at && one.until <= last).map(|one| one.x).max().unwrap_or(0)
     }
 
     /// Seats that are held now.
@@ -240,7 +277,7 @@ impl Model {
     /// A device was active in a slot: what that adds to the excess is judged by the quota of today.
     fn is_active(&mut self, device: &str, slot: u32) {
         let before = self.above_quota(slot);
-        let count = self.counts_as(device);
+        let count = self.counts_as(device, slot);
         let known = self.active.entry((slot, device.to_owned())).or_default();
         *known = count.max(*known);
         *self.excess.entry(year_of(slot)).or_default() += self.above_quota(slot) - before;
@@ -252,9 +289,11 @@ impl Model {
     }
 
     /// As how many a device counts in a slot.
-    pub(crate) fn counts_as(&self, device: &str) -> u64 {
+    fn counts_as(&self, device: &str, slot: u32) -> u64 {
         match self.item.charge_way {
-            ChargeWay::ConcurrentInstance => self.seats.get(device).copied().map_or(1, u64::from),
+            ChargeWay::ConcurrentInstance => {
+                self.seats.get(device).map_or(1, |seats| u64::from(seats.of(slot)))
+            }
             _ => 1,
         }
     }
@@ -298,7 +337,13 @@ impl Model {
         if self.is_revoked {
             must.push(ErrorCode::REVOKED);
         }
-        let (hold, why) = self.by_charge_way(books, device, u64::from(x), at, &mut must);
+        let has_instances = self.item.charge_way == ChargeWay::ConcurrentInstance;
+        if has_instances && u64::from(x) > self.item.quota {
+            must.push(ErrorCode::INSTANCE_COUNT_OVER_LIMIT);
+        }
+        let highest = u64::from(x.max(self.highest_x(device, at))).min(self.item.quota);
+        let seats = if has_instances { u32::try_from(highest).unwrap_or(u32::MAX) } else { 0 };
+        let (hold, why) = self.by_charge_way(books, device, highest, at, &mut must);
         let mut may = Vec::new();
         if is_copied {
             may.push(ErrorCode::DEVICE_CLONED);
@@ -312,7 +357,7 @@ impl Model {
         };
         let by_item = self.grace_end().min(at + offline);
         let valid_until = hold.map_or(by_item, |hold| hold.until.min(by_item));
-        Verdict { must, may, valid_until, hold, why }
+        Verdict { must, may, seats, valid_until, x, hold, why }
     }
 
     /// What the rule of the charge way says: the hold that is granted, and the numbers in words.
@@ -340,7 +385,7 @@ impl Model {
                 let x = if self.item.charge_way == ChargeWay::ConcurrentDevice { 1 } else { x };
                 if self.is_overused(at) {
                     why += ", and it is overused";
-                    hold = Some(Hold { seats: x, until: (at / SLOT + 1) * SLOT + 60 });
+                    hold = Some(Hold { seats: x, until: slot_authorisation_ends(at) });
                     if others + x > self.item.quota {
                         must.push(ErrorCode::QUOTA_EXCEEDED);
                     }
@@ -379,18 +424,25 @@ impl Model {
             let (is, should) = (granted.valid_until - at, verdict.valid_until - at);
             return Err(format!("a licence is good for {is} s, and should be for {should} s"));
         }
-        let seats = match self.item.charge_way {
-            ChargeWay::ConcurrentInstance => self.seats[device],
-            _ => 0,
-        };
-        if granted.seats != seats {
-            return Err(format!("{} seats are granted instead of {seats}", granted.seats));
+        if granted.seats != verdict.seats {
+            return Err(format!("{} seats are granted instead of {}", granted.seats, verdict.seats));
         }
         if self.serials.insert(device.clone(), granted.serial).is_some_and(|old| old >= granted.serial) {
             return Err(format!("the serial {} was there before", granted.serial));
         }
         if let Some(hold) = verdict.hold {
             self.holds.insert(device.clone(), hold);
+        }
+        let (serial, until) = (granted.serial, granted.valid_until);
+        if self.item.charge_way != ChargeWay::ConcurrentInstance {
+            // One alone: what was authorised before is over.
+            let before = self.authorised.values_mut().filter(|one| one.device == *device);
+            before.for_each(|one| one.until = one.until.min(at));
+        }
+        let authorised = Authorised { device: device.clone(), serial, x: verdict.x, until };
+        self.authorised.insert(granted.license_id.clone(), authorised);
+        if granted.seats > 0 {
+            self.seats.entry(device.clone()).or_default().note(granted.seats, at);
         }
         Ok(())
     }
@@ -416,11 +468,21 @@ impl Model {
             }
         }
         for ended in &report.ended {
-            if self.serials.get(device) == Some(&ended.serial) {
+            let own = self.authorised.get_mut(&ended.license_id);
+            let Some(own) = own.filter(|own| own.device == *device && own.serial == ended.serial) else {
+                continue;
+            };
+            own.until = own.until.min(at);
+            if !self.authorised.values().any(|one| one.device == *device && one.until > at) {
                 self.holds.remove(device);
             }
         }
     }
+}
+
+/// An overused item is authorised by the slot, with a minute to renew it in.
+fn slot_authorisation_ends(at: u64) -> u64 {
+    (at / SLOT + 1) * SLOT + 60
 }
 
 /// Licence years are counted from the item's first instant; what is before it is in the first.

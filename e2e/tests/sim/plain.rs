@@ -25,6 +25,7 @@ use seatmeter_server::policy::{self, Candidate, Claim, Grant, ItemState, Order, 
 use seatmeter_server::store::Authorization;
 
 use crate::books::Counter;
+use crate::seats_by_slot::SeatsBySlot;
 
 /// A local licence.
 #[derive(Clone)]
@@ -56,7 +57,7 @@ pub(crate) struct Plain {
     segments: BTreeMap<String, String>,
     usage: BTreeMap<(String, Counter), u64>,
     /// As how many each device counts, from which slot on.
-    seats: BTreeMap<String, BTreeMap<u32, u32>>,
+    seats: BTreeMap<String, SeatsBySlot>,
     active: BTreeMap<u32, BTreeMap<String, u32>>,
     excess: BTreeMap<u32, u64>,
     allowances: BTreeMap<(String, u32), Allowance>,
@@ -286,7 +287,7 @@ impl Plain {
             }
         }
         if held.charge_way == ChargeWay::ConcurrentInstance {
-            self.note_seats(uuid, held.seats, held.issued_at);
+            self.seats.entry(uuid.clone()).or_default().note(held.seats, held.issued_at);
         }
         for shown in &held.allowances {
             let own = self.allowances.entry((uuid.clone(), shown.module)).or_default();
@@ -341,31 +342,13 @@ impl Plain {
             self.holders.insert(holder.to_owned(), (uuid.clone(), hold));
         }
         if grant.seats > 0 {
-            self.note_seats(uuid, grant.seats, now);
+            self.seats.entry(uuid.clone()).or_default().note(grant.seats, now);
         }
         for (module, allowance) in &grant.allowances {
             self.allowances.insert((uuid.clone(), *module), *allowance);
         }
         debug_assert!(self.item.as_ref().is_some_and(|own| own.item_id == item.item_id));
         id
-    }
-
-    fn note_seats(&mut self, uuid: &str, seats: u32, at: u64) {
-        let slot = slot_of(at);
-        let all = self.seats.entry(uuid.to_owned()).or_default();
-        let last = all.last_key_value().map(|(_, seats)| *seats);
-        if last == Some(seats) {
-            return;
-        }
-        let from = if last.is_some_and(|last| last > seats) { slot + 1 } else { slot };
-        all.retain(|slot, _| *slot <= from);
-        all.insert(from, seats);
-    }
-
-    fn seats_in(&self, uuid: &str, slot: u32) -> u32 {
-        let Some(all) = self.seats.get(uuid) else { return 1 };
-        let then = all.range(..=slot).next_back().or(all.first_key_value());
-        then.map_or(1, |(_, seats)| *seats)
     }
 
     /// The excess of the running licence year's slots that have ended.
@@ -458,8 +441,8 @@ impl Plain {
         }
         let come = slots.iter().filter(|slot| slot_start(**slot) <= now + DAY_SECONDS);
         for slot in come.filter(|_| is_concurrent(item)) {
-            let count =
-                if item.charge_way == ChargeWay::ConcurrentInstance { self.seats_in(uuid, *slot) } else { 1 };
+            let has_instances = item.charge_way == ChargeWay::ConcurrentInstance;
+            let count = self.seats.get(uuid).filter(|_| has_instances).map_or(1, |seats| seats.of(*slot));
             let before = excess(self.active_in(*slot), item.quota);
             let known = self.active.entry(*slot).or_default().entry(uuid.to_owned()).or_default();
             *known = count.max(*known);

@@ -69,6 +69,10 @@ pub(crate) enum What {
     Brownout(usize, u32),
     /// One of a machine's programs takes so many seats, as far as there are.
     Take(usize, u64),
+    /// Programs that start on a machine from now on ask for so many seats.
+    AskFor(usize, u32),
+    /// The keepers of a machine's programs have so many rounds, each when it is due.
+    Rounds(usize, u64),
     /// It gives all of its seats back but so many.
     Give(usize, u64),
     /// Somebody sets a machine's wall clock by so many seconds.
@@ -169,7 +173,29 @@ impl Plan {
             };
             steps.push(Step { after, what, weather: Weather { harm }, seed: random.word() });
         }
+        ask_otherwise(&mut steps, seed, machines, &item);
         Self { seed, item, seats, websites, steps }
+    }
+}
+
+/// In some worlds programs of one machine ask for different numbers of seats, now and then for more than there are.
+fn ask_otherwise(steps: &mut Vec<Step>, seed: u64, machines: u64, item: &LicenseItem) {
+    // Random numbers of its own: other worlds are what they were before there was this.
+    let mut random = Random::new(seed ^ 0xa5c);
+    if item.charge_way != ChargeWay::ConcurrentInstance || random.percent(50) {
+        return;
+    }
+    for step in std::mem::take(steps) {
+        if random.percent(15) {
+            let machine = usize::try_from(random.below(machines)).expect("few machines");
+            let most = if random.percent(10) { item.quota + 1 } else { item.quota };
+            let x = u32::try_from(random.between(1, most)).unwrap_or(1);
+            let mut also = |what| steps.push(Step { after: 0, what, seed: random.word(), ..step.clone() });
+            also(What::AskFor(machine, x));
+            also(What::Start(machine));
+            also(What::Rounds(machine, 12));
+        }
+        steps.push(step);
     }
 }
 
@@ -408,6 +434,8 @@ impl fmt::Display for Step {
                 )
             }
             What::Take(m, n) => write!(f, "a program on machine {m} takes {n} seats"),
+            What::Rounds(m, n) => write!(f, "the keepers of machine {m} have {n} rounds"),
+            What::AskFor(m, x) => write!(f, "programs that start on machine {m} ask for {x} seats"),
             What::Give(m, n) => write!(f, "a program on machine {m} gives back all seats but {n}"),
             What::SetWall(m, s) => write!(f, "the clock of machine {m} is set by {s} s"),
             What::Drift(m, ppm) => write!(f, "the clocks of machine {m} drift by {ppm} millionths"),

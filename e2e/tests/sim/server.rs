@@ -186,7 +186,7 @@ impl Server {
     pub(crate) fn release(&mut self, uuid: &str) {
         let change = Change::ReleaseDevice { item_id: "item".into(), device_uuid: uuid.into() };
         if self.change(change).is_ok() {
-            self.model.release(uuid);
+            self.model.release(uuid, self.time.now());
         }
     }
 
@@ -263,7 +263,7 @@ impl Server {
                 books.bring_back(&held);
             }
         }
-        self.model.asks(&request.device.uuid, request.seats, &request.validation.website_domain);
+        self.model.asks(&request.device.uuid, &request.validation.website_domain);
         let verdict = self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
         let outcome = now(self.licensing.authorize(request.clone()));
         match &outcome {

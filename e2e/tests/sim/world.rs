@@ -163,6 +163,11 @@ impl World {
             What::Brownout(m, n) => self.brownout(m, n),
             What::Take(m, n) => self.take_seats(m, n),
             What::Give(m, n) => self.give_seats(m, n),
+            What::Rounds(m, n) => self.rounds(m, n),
+            What::AskFor(m, x) => {
+                self.machines[m].parameters.seats = x;
+                Ok(())
+            }
             What::SetWall(m, seconds) => {
                 self.machines[m].clock.shift_wall(seconds);
                 Ok(())
@@ -235,8 +240,12 @@ impl World {
         machine.cut_off = kill_points::cut_off(None);
         self.had_disk_trouble = had_trouble;
         match outcome {
-            Ok(done) => Ok(Outcome::Done(done.err().map(|error| error.code))),
+            Ok(done) => {
+                machine.note_grants(false);
+                Ok(Outcome::Done(done.err().map(|error| error.code)))
+            }
             Err(panic) if panic.is::<CutOff>() => {
+                machine.note_grants(true);
                 if machine.programs.len() > program {
                     machine.programs.remove(program).die();
                 }
@@ -273,6 +282,21 @@ impl World {
             laws::heard_the_time(self, m, program)?;
         }
         Ok(next)
+    }
+
+    fn rounds(&mut self, m: usize, n: u64) -> Check {
+        let mut due = vec![self.time.now() * 1000; self.machines[m].programs.len()];
+        for _ in 0..n {
+            let Some(next) = due.iter().min().copied() else { return Ok(()) };
+            let program = due.iter().position(|at| *at == next).unwrap_or(0);
+            self.time.pass(next.saturating_sub(self.time.now() * 1000));
+            let pause = self.keep(m, program)?;
+            if self.machines[m].programs.len() < due.len() {
+                return Ok(());
+            }
+            due[program] = self.time.now() * 1000 + pause.max(1000);
+        }
+        laws::the_highest_is_had(self, m)
     }
 
     fn close(&mut self, m: usize) -> Check {
@@ -391,7 +415,7 @@ impl World {
                 machine.programs[program].seats.extend(seat);
                 Ok(())
             })?;
-            laws::seats_are_those_of_the_grant(self, m, program, licensed, &outcome)?;
+            laws::seats_are_those_of_the_grant(self, m, program, licensed, Some(&outcome))?;
             match outcome {
                 Outcome::Done(None) => {}
                 Outcome::Done(Some(ErrorCode::INSTANCE_COUNT_OVER_LIMIT)) | Outcome::Died => break,
@@ -409,7 +433,7 @@ impl World {
         let Some(licensed) = program.session.licensed() else { return Ok(()) };
         let kept = program.seats.len().min(usize::try_from(kept).unwrap_or(0));
         program.seats.drain(kept..).for_each(|seat| licensed.give_seat(seat));
-        laws::seats_are_those_of_the_grant(self, m, number, licensed, &Outcome::Done(None))
+        laws::seats_are_those_of_the_grant(self, m, number, licensed, None)
     }
 
     fn work_of(&mut self, way: ChargeWay, n: u64) -> Vec<(UsageKind, u32, u64)> {

@@ -308,6 +308,28 @@ fn a_renewal_for_fewer_seats_is_for_fewer_seats() {
 }
 
 #[test]
+fn the_program_that_asks_for_most_seats_gets_them_back_after_one_that_asks_for_fewer() {
+    let bench = Bench::new(2);
+    let asking = |seats| Parameters { seats, ..Bench::parameters("CODE") };
+    let (more, fewer) = (bench.licensed_session("CODE"), bench.session("CODE"));
+    more.initialize(asking(4), FIRST_CONTACT_BOUND).unwrap();
+    fewer.initialize(asking(2), FIRST_CONTACT_BOUND).unwrap();
+    bench.pass(6 * 3600);
+    bench.then_grants_from(item(), |local| local.seats = 2);
+    fewer.keep();
+    bench.then_grants();
+    let asked = bench.asked();
+    more.keep();
+    assert_eq!(bench.transport.asked.lock()[asked].1["seats"], 4);
+    more.keep();
+    fewer.keep();
+    assert_eq!(bench.asked(), asked + 1, "then all have what they have asked for");
+    for session in [more, fewer] {
+        assert_eq!(session.licensed().unwrap().idle_seats(), 4);
+    }
+}
+
+#[test]
 fn a_program_that_counts_nothing_hears_of_the_end_of_its_licence() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
