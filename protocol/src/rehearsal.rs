@@ -5,7 +5,7 @@
 //! it every random number is the system's, and [`has_bug`] is `false` where it stands.
 
 /// Every bug that can be put in: what it breaks, and how.
-pub const BUGS: [&str; 35] = [
+pub const BUGS: [&str; 36] = [
     "count: twice",
     "slot: off by one",
     "segment: removed before it is acknowledged",
@@ -35,6 +35,7 @@ pub const BUGS: [&str; 35] = [
     "seats: never fewer",
     "seats: asked for once",
     "seats: those of the latest",
+    "items: one taken for the other",
     "standby: never asked",
     "upgrade: history without a scope",
     "code: validation ignored",

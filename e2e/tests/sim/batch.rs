@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
-use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::rehearsal::BUGS;
 
 use crate::plan::Plan;
@@ -104,7 +103,7 @@ pub(crate) fn run_if_asked() {
 /// Runs one world, and tells what it comes to; `false` when it breaks a law.
 fn one(seed: u64, bug: Option<&'static str>) -> bool {
     let plan = Plan::of(seed);
-    if bug.is_some_and(|bug| !concerns(bug, &plan.item)) {
+    if bug.is_some_and(|bug| !concerns(bug, &plan)) {
         println!("lived 0");
         return true;
     }
@@ -124,8 +123,9 @@ fn one(seed: u64, bug: Option<&'static str>) -> bool {
 }
 
 /// Whether a bug can show under this item: the other worlds need not be run to find it.
-fn concerns(bug: &str, item: &LicenseItem) -> bool {
+fn concerns(bug: &str, plan: &Plan) -> bool {
     use ChargeWay::{BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Page, Server};
+    let item = &plan.item;
     let way = item.charge_way;
     match bug.split(':').next() {
         Some("allowance") => item.strict,
@@ -133,6 +133,7 @@ fn concerns(bug: &str, item: &LicenseItem) -> bool {
         Some("holder") => matches!(way, ClientDevice | Server),
         Some("grace") => matches!(way, ClientDevice | BarcodeScan),
         Some("seats") => way == ConcurrentInstance,
+        Some("items") => plan.second.is_some(),
         Some("domain") => way == ChargeWay::Domain,
         Some("browser") => item.deployment_types == [DeploymentType::Browser],
         Some("excess" | "overused") => matches!(way, ConcurrentDevice | ConcurrentInstance),

@@ -28,13 +28,14 @@ thread_local! {
 pub(crate) struct Compared {
     sql: Arc<InlineStore>,
     postgres: Mutex<Option<PostgresStore>>,
-    pub(crate) plain: Mutex<Plain>,
+    /// None where there are two items: it knows of one alone.
+    pub(crate) plain: Mutex<Option<Plain>>,
     /// The first decision in which they differ.
     pub(crate) difference: Mutex<Option<String>>,
 }
 
 impl Compared {
-    pub(crate) fn new(sql: Arc<InlineStore>, epoch: String) -> Self {
+    pub(crate) fn new(sql: Arc<InlineStore>, epoch: String, has_plain: bool) -> Self {
         let postgres = POSTGRES.with_borrow(|cluster| {
             let url = cluster.as_ref().map(|cluster| cluster.url(&cluster.new_database()))?;
             let store = PostgresStore::open_with(&url, 1, 1).expect("PostgreSQL is there");
@@ -45,7 +46,7 @@ impl Compared {
         Self {
             sql,
             postgres: Mutex::new(postgres),
-            plain: Mutex::new(Plain::new(epoch)),
+            plain: Mutex::new(has_plain.then(|| Plain::new(epoch))),
             difference: Mutex::default(),
         }
     }
@@ -89,10 +90,12 @@ impl Compared {
 
 impl Store for Compared {
     fn authorize(&self, request: Authorization) -> Reply<Decision> {
-        let plain = self.plain.lock().authorize(&request);
+        let plain = self.plain.lock().as_mut().map(|plain| plain.authorize(&request));
         let third = self.on_postgres(|store| store.authorize(request.clone()));
         let sql = now(self.sql.authorize(request));
-        self.compare(&sql, &plain);
+        if let Some(plain) = plain {
+            self.compare(&sql, &plain);
+        }
         match third {
             Some(Ok(Decision::Granted(granted))) => {
                 self.compare(&sql, &Ok((granted.grant, granted.license_id, granted.parent)));
@@ -107,7 +110,7 @@ impl Store for Compared {
     fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, at: u64) -> Reply<UsageAnswer> {
         let ours = shown.iter().filter(|shown| (shown.is_ours)());
         let vouched: Vec<LocalLicense> = ours.map(|shown| shown.license.clone()).collect();
-        let plain = self.plain.lock().record(&report, &vouched, at);
+        let plain = self.plain.lock().as_mut().map(|plain| plain.record(&report, &vouched, at));
         let third = self.on_postgres(|store| {
             let ours = vouched
                 .iter()
@@ -121,7 +124,7 @@ impl Store for Compared {
             };
             let facts =
                 |answer: &UsageAnswer| (answer.recorded.clone(), ids(answer), answer.standings.clone());
-            if facts(sql) != facts(&plain) {
+            if let Some(plain) = plain.filter(|plain| facts(sql) != facts(plain)) {
                 self.differ("a report", &facts(sql), &facts(&plain));
             }
             match third {
@@ -142,8 +145,8 @@ impl Store for Compared {
         if third.as_ref().is_some_and(|third| third.is_ok() != sql.is_ok()) {
             self.differ("a change on PostgreSQL", &sql, &third);
         }
-        if sql.is_ok() {
-            self.plain.lock().change(&change, at);
+        if let (true, Some(plain)) = (sql.is_ok(), self.plain.lock().as_mut()) {
+            plain.change(&change, at);
         }
         Box::pin(std::future::ready(sql))
     }

@@ -10,6 +10,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_server::store::sqlite::InlineStore;
 
 use crate::books::{Books, number, rows, text};
+use crate::machine::Machine;
 use crate::model::{Hold, Model};
 use crate::net::Net;
 use crate::server::epoch_of;
@@ -30,9 +31,14 @@ pub(crate) fn look(world: &mut World) -> Check {
     {
         let net = world.net.lock();
         let model = &net.server.model;
-        sums_are_sums(&net.server.store, &world.books, model)?;
-        holders_are_those_of_the_model(&net.server.store, model, world.time.now())?;
-        strict_is_never_exceeded(world, &net)?;
+        match &net.server.second {
+            Some(second) => each_item_has_its_own(world, &net, [model, second])?,
+            None => {
+                sums_are_sums(&net.server.store, &world.books, model)?;
+                holders_are_those_of_the_model(&net.server.store, model, world.time.now())?;
+                strict_is_never_exceeded(world, &net)?;
+            }
+        }
     }
     what_is_given_back_is_gone(world);
     acknowledged_was_billed(world)?;
@@ -87,6 +93,49 @@ fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
         let (module, sum) = (number(&row[0]) as u32, number(&row[1]));
         if sum != books.allowed(module) {
             return Err(format!("{sum} count as allowed, the rows have {}", books.allowed(module)));
+        }
+    }
+    Ok(())
+}
+
+/// Where a code has two items: the sums of each are those of its rows, and no more is allowed of a strict one, or done
+/// under two of them, than there is.
+fn each_item_has_its_own(world: &World, net: &Net, models: [&Model; 2]) -> Check {
+    let store = &net.server.store;
+    let of_segment = rows(store, "SELECT segment_id, item_id FROM segment");
+    let of_segment: BTreeMap<String, String> =
+        of_segment.iter().map(|row| (text(&row[0]), text(&row[1]))).collect();
+    let mut sums: BTreeMap<(&str, u64, u64), u64> = BTreeMap::new();
+    for ((segment, (_, kind, what)), total) in &world.books.segments {
+        let item = of_segment.get(segment).ok_or_else(|| format!("segment {segment} is of no item"))?;
+        let module = if *kind == 2 { u64::from(*what) } else { 0 };
+        *sums.entry((item, u64::from(*kind), module)).or_default() += total;
+    }
+    for row in rows(store, "SELECT item_id, kind, module, used FROM item_used") {
+        let (item, kind, module, used) = (text(&row[0]), number(&row[1]), number(&row[2]), number(&row[3]));
+        let sum = sums.get(&(item.as_str(), kind, module)).copied().unwrap_or(0);
+        if sum != used {
+            return Err(format!("{used} of kind {kind} count as used of {item}, the rows have {sum}"));
+        }
+    }
+    let was_restored = net.server.model.restores > 0;
+    let mut limits = BTreeMap::new();
+    for model in models {
+        for (module, quota) in model.modules() {
+            let (item, limit) = (&model.item.item_id, model.limit(quota));
+            let own = format!("SELECT allowed FROM allowance WHERE item_id = '{item}' AND module = {module}");
+            let allowed: u64 = rows(store, &own).iter().map(|row| number(&row[0])).sum();
+            if model.item.strict && !was_restored && allowed > limit {
+                return Err(format!("{allowed} are allowed of {limit} of {item}"));
+            }
+            *limits.entry(module).or_default() += limit;
+        }
+    }
+    let is_strict = models.iter().all(|model| model.item.strict) && !was_restored;
+    for (module, limit) in limits.into_iter().filter(|_| is_strict) {
+        let performed: u64 = performed_of(world, module).values().sum();
+        if performed > limit {
+            return Err(format!("{performed} are performed of {limit}, which are strict"));
         }
     }
     Ok(())
@@ -234,6 +283,21 @@ pub(crate) fn may_work(grant: &Grant, at: u64) -> Check {
     Err(format!("work is counted {} s after its licence has ended", at - end))
 }
 
+/// Work is counted for the item under whose licence it is done, and for no other one.
+pub(crate) fn only_its_item_counted(
+    machine: &Machine,
+    grant: &Grant,
+    before: &BTreeMap<String, u64>,
+) -> Check {
+    for (item, counted) in machine.counted_by_item() {
+        let more = counted - before.get(&item).copied().unwrap_or(0);
+        if more > 0 && item != grant.local.item_id {
+            return Err(format!("work under {} is counted for {item}", grant.local.item_id));
+        }
+    }
+    Ok(())
+}
+
 /// No seat of a device beyond those that were granted, and never one less: what the dead held is free. When fewer are
 /// granted than are held nothing is taken away. `took` is what a call for a seat came to.
 pub(crate) fn seats_are_those_of_the_grant(
@@ -243,12 +307,13 @@ pub(crate) fn seats_are_those_of_the_grant(
     licensed: &Licensed,
     took: Option<&Outcome>,
 ) -> Check {
-    if licensed.grant().local.charge_way != ChargeWay::ConcurrentInstance {
+    let local = &licensed.grant().local;
+    if local.charge_way != ChargeWay::ConcurrentInstance {
         return Ok(());
     }
     let machine = &world.machines[m];
-    let Some(granted) = machine.seats_granted() else { return Ok(()) };
-    let held = machine.seats_held();
+    let Some(granted) = machine.seats_granted(&local.item_id) else { return Ok(()) };
+    let held = machine.seats_held(&local.item_id);
     if matches!(took, Some(Outcome::Done(None))) && held > granted {
         return Err(format!("machine {m} holds {held} seats of {granted}"));
     }
@@ -297,7 +362,12 @@ pub(crate) fn may_refuse_work(world: &World, m: usize, grant: &Grant, at: u64, c
         ErrorCode::EXPIRED => at >= grant.item.grace_ends_at(),
         ErrorCode::USED_UP if grant.item.strict || world.was_used_up => true,
         // Or in this very step, by what it has reported itself.
-        ErrorCode::USED_UP if net.server.model.has_used_up(&Books::of(&net.server.store)) => true,
+        ErrorCode::USED_UP
+            if net.server.models().any(|one| one.has_used_up(&Books::of(&net.server.store))) =>
+        {
+            true
+        }
+        ErrorCode::USED_UP if net.server.models().any(|one| one.item.strict) => true,
         other => net.refusals[m].contains(&other),
     };
     if is_explained {
@@ -352,12 +422,15 @@ fn may_go_on(world: &World, m: usize) -> Check {
         }
         let net = world.net.lock();
         let at = world.time.now();
-        let is_refused = net.owners.iter().any(|(uuid, owner)| {
-            if net.families[*owner] != net.families[m] {
-                return false;
-            }
-            net.server.model.verdict(&world.books, uuid, program.x, at, false).refuses()
-        });
+        // Which of two items would do is not judged here.
+        let is_refused = net.server.second.is_some()
+            && [stands, trouble].iter().flatten().any(|code| net.refusals[m].contains(code))
+            || net.owners.iter().any(|(uuid, owner)| {
+                if net.families[*owner] != net.families[m] {
+                    return false;
+                }
+                net.server.model.verdict(&world.books, uuid, program.x, at, false).refuses()
+            });
         if !is_refused {
             let status = program.session.status();
             return Err(format!(

@@ -36,8 +36,10 @@ pub(crate) struct Machine {
     wire: &'static Wire,
     /// Those of the next program that starts.
     pub(crate) parameters: Parameters,
-    /// The newest grant of which the seat pool was told: its number, and its seats unless they are not known.
-    granted: (u32, Option<u32>),
+    /// By item, the newest grant of which the seat pool was told: its number, and its seats unless they are not known.
+    granted: BTreeMap<String, (u32, Option<u32>)>,
+    /// The item of each licence that its programs have worked with.
+    items: BTreeMap<String, String>,
     boots: u32,
     pub(crate) programs: Vec<Program>,
     /// How its disk is.
@@ -51,6 +53,8 @@ pub(crate) struct Program {
     pub(crate) mine: SlotEntries,
     pub(crate) seats: Vec<Seat>,
     pub(crate) session: Session,
+    /// The item from which its entries and its seats are, and how often that was closed.
+    works_under: Option<(String, u32)>,
     /// For how many seats it has asked.
     pub(crate) x: u32,
     pub(crate) clock: &'static DeviceClock,
@@ -61,6 +65,18 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// What it works with. Its readers begin anew where that is another item than before, or was closed meanwhile.
+    pub(crate) fn licensed(&mut self) -> Option<&'static Licensed> {
+        let licensed = self.session.licensed()?;
+        let now = Some((licensed.grant().local.item_id.clone(), licensed.closings()));
+        if self.works_under != now {
+            self.works_under = now;
+            self.mine = SlotEntries::default();
+            self.seats.clear();
+        }
+        Some(licensed)
+    }
+
     /// Ends as the kernel ends a process: what it had mapped and locked is let go.
     pub(crate) fn die(self) {
         drop(self.mine);
@@ -99,7 +115,8 @@ impl Machine {
             clock,
             wire,
             parameters,
-            granted: (0, None),
+            granted: BTreeMap::new(),
+            items: BTreeMap::new(),
             boots: 0,
             programs: Vec::new(),
             health: Disk::Sound,
@@ -125,6 +142,7 @@ impl Machine {
             mine: SlotEntries::default(),
             seats: Vec::new(),
             session,
+            works_under: None,
             x: self.parameters.seats,
             clock,
             last_ms,
@@ -137,24 +155,28 @@ impl Machine {
     /// Looks which grant is the newest that one of its programs works with. One that was cut off may have told the pool of
     /// a newer one, which the others come to know with their next.
     pub(crate) fn note_grants(&mut self, was_cut_off: bool) {
-        let grants =
-            self.programs.iter().filter_map(|program| program.session.licensed()).map(Licensed::grant);
-        let newest = grants.map(|grant| (grant.number, Some(grant.local.seats))).max();
         if was_cut_off {
-            self.granted.1 = None;
-        } else if let Some(newest) = newest.filter(|newest| newest.0 > self.granted.0) {
-            self.granted = newest;
+            self.granted.values_mut().for_each(|known| known.1 = None);
+            return;
+        }
+        for grant in self.programs.iter_mut().filter_map(Program::licensed).map(Licensed::grant) {
+            self.items.insert(grant.local.license_id.clone(), grant.local.item_id.clone());
+            let known = self.granted.entry(grant.local.item_id.clone()).or_default();
+            if grant.number > known.0 {
+                *known = (grant.number, Some(grant.local.seats));
+            }
         }
     }
 
-    /// Seats that its programs may hold, as the pool was told; `None` when that is not known.
-    pub(crate) fn seats_granted(&self) -> Option<usize> {
-        self.granted.1.map(|seats| seats as usize)
+    /// Seats of an item that its programs may hold, as the pool was told; `None` when that is not known.
+    pub(crate) fn seats_granted(&self, item_id: &str) -> Option<usize> {
+        self.granted.get(item_id)?.1.map(|seats| seats as usize)
     }
 
-    /// Seats that its programs hold.
-    pub(crate) fn seats_held(&self) -> usize {
-        self.programs.iter().map(|program| program.seats.len()).sum()
+    /// Seats of an item that its programs hold.
+    pub(crate) fn seats_held(&self, item_id: &str) -> usize {
+        let is_of_it = |program: &&Program| program.works_under.as_ref().is_some_and(|(of, _)| of == item_id);
+        self.programs.iter().filter(is_of_it).map(|program| program.seats.len()).sum()
     }
 
     pub(crate) fn is_used(&self) -> bool {
@@ -201,7 +223,8 @@ impl Machine {
         }
         self.clock.copy(other.clock);
         self.parameters = other.parameters.clone();
-        self.granted = other.granted;
+        self.granted = other.granted.clone();
+        self.items = other.items.clone();
         self.boots = other.boots + 100;
     }
 
@@ -232,6 +255,18 @@ impl Machine {
             })
         });
         totals.collect()
+    }
+
+    /// How much is counted for each item; work under licences that are not known here is left out.
+    pub(crate) fn counted_by_item(&self) -> BTreeMap<String, u64> {
+        let mut counted = BTreeMap::new();
+        for segment in self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok()) {
+            if let Some(item) = self.items.get(&segment.header().license_id) {
+                let totals = segment.totals().into_iter().map(|total| total.usage.total);
+                *counted.entry(item.clone()).or_default() += totals.sum::<u64>();
+            }
+        }
+        counted
     }
 
     /// The same, by counter alone, without what is acknowledged.

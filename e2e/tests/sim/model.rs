@@ -327,7 +327,7 @@ impl Model {
     pub(crate) fn verdict(&self, books: &Books, device: &str, x: u32, at: u64, is_copied: bool) -> Verdict {
         let mut must = Vec::new();
         match self.code {
-            Code::Item => {}
+            Code::Item | Code::Second => {}
             Code::Nothing => must.push(ErrorCode::NO_ITEM_FITS),
             Code::Others => must.push(ErrorCode::VALIDATION_FIELD_MISMATCH),
         }

@@ -139,6 +139,8 @@ pub(crate) enum Code {
     Nothing,
     /// The item, for another application.
     Others,
+    /// The second item alone, where there are two.
+    Second,
 }
 
 /// What is there at the beginning, and what happens.
@@ -146,6 +148,8 @@ pub(crate) enum Code {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) item: LicenseItem,
+    /// Another item of the same code, to which devices move and from which they come back.
+    pub(crate) second: Option<LicenseItem>,
     /// x of each machine.
     pub(crate) seats: [u32; MACHINES],
     /// The website for which each machine asks, where that matters.
@@ -174,8 +178,40 @@ impl Plan {
             steps.push(Step { after, what, weather: Weather { harm }, seed: random.word() });
         }
         ask_otherwise(&mut steps, seed, machines, &item);
-        Self { seed, item, seats, websites, steps }
+        let second = move_about(&mut steps, seed, machines, &item);
+        Self { seed, item, second, seats, websites, steps }
     }
+}
+
+/// In some worlds the code has a second item, and the operator changes which of them it is good for.
+fn move_about(steps: &mut Vec<Step>, seed: u64, machines: u64, first: &LicenseItem) -> Option<LicenseItem> {
+    let mut random = Random::new(seed ^ 0x2d);
+    if !random.percent(12) {
+        return None;
+    }
+    let expires_at = START + random.one_of(&[12, 40, 90, 300]) * DAY_SECONDS + random.below(1000);
+    let mut second = LicenseItem { item_id: "second".into(), expires_at, ..first.clone() };
+    second.quota = random.between(first.quota, 2 * first.quota);
+    second.offline_days = random.one_of(&[0, 1, 7, 30]);
+    if matches!(first.charge_way, ChargeWay::BarcodeScan | ChargeWay::Page) {
+        second.strict = random.percent(50);
+    }
+    if second.strict {
+        // As of the first: neither is what a device has that is released, or copied, while it is away.
+        steps.retain(|step| !matches!(step.what, What::Clone(_) | What::Release(_)));
+    }
+    for step in std::mem::take(steps) {
+        if random.percent(12) {
+            let machine = usize::try_from(random.below(machines)).expect("few machines");
+            let code = random.one_of(&[Code::Item, Code::Second, Code::Second, Code::Nothing]);
+            let mut also = |what| steps.push(Step { after: 0, what, seed: random.word(), ..step.clone() });
+            also(What::ChangeCode(code));
+            also(What::Work(machine, 2));
+            also(What::Rounds(machine, 3));
+        }
+        steps.push(step);
+    }
+    Some(second)
 }
 
 /// In some worlds programs of one machine ask for different numbers of seats, now and then for more than there are.

@@ -94,8 +94,10 @@ pub(crate) struct Server {
     vendor: SigningKey,
     pub(crate) is_up: bool,
     pub(crate) model: Model,
+    /// The second item, if there is one. Then answers are not judged: the model knows of one alone.
+    pub(crate) second: Option<Model>,
     /// Both stores and the model, as they were.
-    backup: Option<(Vec<u8>, Plain, Model)>,
+    backup: Option<(Vec<u8>, Option<Plain>, Model)>,
     issues: u64,
     /// What a restored server could not book: by device, segment and counter.
     pub(crate) unbooked: BTreeMap<(String, String, Counter), u64>,
@@ -104,10 +106,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(item: LicenseItem, time: Arc<Time>) -> Self {
+    pub(crate) fn new(item: LicenseItem, second: Option<LicenseItem>, time: Arc<Time>) -> Self {
         let key = |digit: &str| SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed");
         let store = Arc::new(InlineStore::new().expect("there is memory"));
-        let compared = Arc::new(Compared::new(store.clone(), epoch_of(&store)));
+        let compared = Arc::new(Compared::new(store.clone(), epoch_of(&store), second.is_none()));
         let keys = Keyring::new(key("2"), Vec::new());
         let licensing = Licensing { store: compared.clone(), keys, clock: time.clone() };
         let model = Model::new(item);
@@ -119,6 +121,7 @@ impl Server {
             vendor: key("1"),
             is_up: true,
             model,
+            second: second.map(Model::new),
             backup: None,
             issues: 0,
             unbooked: BTreeMap::new(),
@@ -128,7 +131,12 @@ impl Server {
         server
     }
 
-    /// Takes in the vendor's licence file with the item as the model has it.
+    /// One for each item.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
+        std::iter::once(&self.model).chain(&self.second)
+    }
+
+    /// Takes in the vendor's licence file with the items as the models have them.
     fn import(&mut self) {
         let file = LicenseFile {
             version: 1,
@@ -137,7 +145,7 @@ impl Server {
             organization_name: "Simulated".into(),
             server_key: self.licensing.keys.current().public().clone(),
             issued_at: START + self.issues,
-            items: vec![self.model.item.clone()],
+            items: self.models().map(|model| model.item.clone()).collect(),
         };
         let envelope = Signed::seal(&file, &self.vendor).expect("a licence file has a JSON form");
         let code = (self.issues == 0).then(|| CODE.to_owned());
@@ -170,7 +178,12 @@ impl Server {
     }
 
     pub(crate) fn change_code(&mut self, code: Code) {
-        let item_ids = if code == Code::Nothing { Vec::new() } else { vec!["item".to_owned()] };
+        let mut item_ids: Vec<String> = self.models().map(|model| model.item.item_id.clone()).collect();
+        match code {
+            Code::Nothing => item_ids.clear(),
+            Code::Second => _ = item_ids.remove(0),
+            Code::Item | Code::Others => {}
+        }
         let items = CodeItems { item_ids, own_order: false };
         let application_ids = if code == Code::Others { vec!["another".to_owned()] } else { Vec::new() };
         let validation = Validation { application_ids, ..Validation::default() };
@@ -184,9 +197,12 @@ impl Server {
     }
 
     pub(crate) fn release(&mut self, uuid: &str) {
-        let change = Change::ReleaseDevice { item_id: "item".into(), device_uuid: uuid.into() };
-        if self.change(change).is_ok() {
-            self.model.release(uuid, self.time.now());
+        let items: Vec<String> = self.models().map(|model| model.item.item_id.clone()).collect();
+        for item_id in items {
+            let change = Change::ReleaseDevice { item_id, device_uuid: uuid.into() };
+            if self.change(change).is_ok() {
+                self.model.release(uuid, self.time.now());
+            }
         }
     }
 
@@ -205,7 +221,8 @@ impl Server {
         let at = self.time.now();
         self.store.restore(snapshot, at).expect("the backup is sound");
         self.compared.leave_postgres();
-        *self.compared.plain.lock() = plain.restored(epoch_of(&self.store), at);
+        let plain = plain.as_ref().map(|plain| plain.restored(epoch_of(&self.store), at));
+        *self.compared.plain.lock() = plain;
         let (item, is_revoked, code) = (self.model.item.clone(), self.model.is_revoked, self.model.code);
         let websites = self.model.websites.clone();
         self.model = model.restored(at, self.model.restores + 1);
@@ -252,6 +269,9 @@ impl Server {
     fn authorize(&mut self, asked: &Asked<'_>) -> Result<Result<AuthorizationAnswer, Error>, String> {
         let request: AuthorizationRequest =
             serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
+        if self.second.is_some() {
+            return self.authorize_unjudged(request);
+        }
         let at = self.time.now();
         let before = self.model.clone();
         let held: Option<LocalLicense> = request.held_license.as_ref().and_then(|held| held.peek().ok());
@@ -280,6 +300,18 @@ impl Server {
             Err(other) => return Err(format!("the server fails at an authorisation: {other}")),
         }
         Ok(outcome)
+    }
+
+    fn authorize_unjudged(
+        &self,
+        request: AuthorizationRequest,
+    ) -> Result<Result<AuthorizationAnswer, Error>, String> {
+        match now(self.licensing.authorize(request)) {
+            Err(error) if !matches!(error, Error::Refused(_)) => {
+                Err(format!("the server fails at an authorisation: {error}"))
+            }
+            outcome => Ok(outcome),
+        }
     }
 
     fn record(&mut self, asked: &Asked<'_>) -> Result<Result<UsageAnswer, Error>, String> {

@@ -62,7 +62,7 @@ impl World {
         let folder =
             tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("there is room");
         let time = Time::begin();
-        let server = Server::new(plan.item.clone(), time.clone());
+        let server = Server::new(plan.item.clone(), plan.second.clone(), time.clone());
         let net = Arc::new(Mutex::new(Net::new(server, time.clone())));
         let machine = |number: usize| {
             let wire = Wire { net: Arc::downgrade(&net), machine: number };
@@ -112,7 +112,7 @@ impl World {
             }
             if std::mem::take(&mut net.is_touched) {
                 self.books = Books::of(&net.server.store);
-                self.was_used_up |= net.server.model.has_used_up(&self.books);
+                self.was_used_up |= net.server.models().any(|model| model.has_used_up(&self.books));
             }
         }
         laws::look(self)
@@ -332,14 +332,16 @@ impl World {
     fn work(&mut self, m: usize, n: u64) -> Check {
         let Some(program) = self.choose(m) else { return Ok(()) };
         let (clock, licensed) = {
-            let program = &self.machines[m].programs[program];
-            (program.clock, program.session.licensed())
+            let program = &mut self.machines[m].programs[program];
+            (program.clock, program.licensed())
         };
         let Some(licensed) = licensed else { return Ok(()) };
         let work = self.work_of(licensed.grant().local.charge_way, n);
         let has_reader = self.random.percent(50);
         let at = clock.unix_seconds();
         let before = self.machines[m].cut_off.map(|_| self.machines[m].counted());
+        let has_two_items = self.net.lock().server.second.is_some();
+        let before_by_item = has_two_items.then(|| self.machines[m].counted_by_item());
         let outcome = self.act(m, program, |machine| {
             if !has_reader {
                 return licensed.count_without_reader(&work);
@@ -352,6 +354,9 @@ impl World {
         match outcome {
             Outcome::Done(None) => {
                 laws::may_work(&licensed.grant(), at)?;
+                if let Some(before) = before_by_item {
+                    laws::only_its_item_counted(&self.machines[m], &licensed.grant(), &before)?;
+                }
                 for (kind, what, n) in work {
                     *self.performed.entry((family, counter(kind, what))).or_default() += n;
                 }
@@ -407,7 +412,7 @@ impl World {
     /// Takes seats one after the other, until there is none.
     fn take_seats(&mut self, m: usize, n: u64) -> Check {
         let Some(program) = self.choose(m) else { return Ok(()) };
-        let Some(licensed) = self.machines[m].programs[program].session.licensed() else { return Ok(()) };
+        let Some(licensed) = self.machines[m].programs[program].licensed() else { return Ok(()) };
         let at = self.machines[m].programs[program].clock.unix_seconds();
         for _ in 0..n {
             let outcome = self.act(m, program, |machine| {
@@ -430,7 +435,7 @@ impl World {
     fn give_seats(&mut self, m: usize, kept: u64) -> Check {
         let Some(number) = self.choose(m) else { return Ok(()) };
         let program = &mut self.machines[m].programs[number];
-        let Some(licensed) = program.session.licensed() else { return Ok(()) };
+        let Some(licensed) = program.licensed() else { return Ok(()) };
         let kept = program.seats.len().min(usize::try_from(kept).unwrap_or(0));
         program.seats.drain(kept..).for_each(|seat| licensed.give_seat(seat));
         laws::seats_are_those_of_the_grant(self, m, number, licensed, None)
