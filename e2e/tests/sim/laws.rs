@@ -231,7 +231,7 @@ fn what_is_given_back_is_gone(world: &World) {
 fn acknowledged_was_billed(world: &World) -> Check {
     let Some(number) = world.acting else { return Ok(()) };
     let machine = &world.machines[number];
-    if machine.known_epoch() != Some(epoch_of(&world.net.lock().server.store)) {
+    if !machine.has_told_all(&epoch_of(&world.net.lock().server.store)) {
         return Ok(());
     }
     for (counter, (total, acknowledged)) in machine.totals() {

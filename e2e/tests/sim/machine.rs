@@ -1,6 +1,6 @@
 //! A machine of a world: its state directory, its clocks, and the programs that run on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,8 @@ pub(crate) struct Machine {
     pub(crate) parameters: Parameters,
     /// By item, the newest grant of which the seat pool was told: its number, and its seats unless they are not known.
     granted: BTreeMap<String, (u32, Option<u32>)>,
+    /// Codes that its programs have had.
+    codes: BTreeSet<String>,
     /// The item of each licence that its programs have worked with.
     items: BTreeMap<String, String>,
     boots: u32,
@@ -55,6 +57,8 @@ pub(crate) struct Program {
     pub(crate) session: Session,
     /// The item from which its entries and its seats are, and how often that was closed.
     works_under: Option<(String, u32)>,
+    /// The code that it has.
+    pub(crate) code: String,
     /// For how many seats it has asked.
     pub(crate) x: u32,
     pub(crate) clock: &'static DeviceClock,
@@ -116,6 +120,7 @@ impl Machine {
             wire,
             parameters,
             granted: BTreeMap::new(),
+            codes: BTreeSet::new(),
             items: BTreeMap::new(),
             boots: 0,
             programs: Vec::new(),
@@ -132,6 +137,7 @@ impl Machine {
     /// Starts a program, and gives what initialising it comes to.
     pub(crate) fn start(&mut self) -> Result<()> {
         self.clock.is_in_use.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.codes.insert(self.parameters.handshake_code.clone());
         let state = StateDirectory::open(self.folder.clone())?;
         let clock: &'static DeviceClock =
             Box::leak(Box::new(DeviceClock::open(&state, self.clock, format!("boot {}", self.boots))));
@@ -143,6 +149,7 @@ impl Machine {
             seats: Vec::new(),
             session,
             works_under: None,
+            code: self.parameters.handshake_code.clone(),
             x: self.parameters.seats,
             clock,
             last_ms,
@@ -166,6 +173,13 @@ impl Machine {
                 *known = (grant.number, Some(grant.local.seats));
             }
         }
+    }
+
+    /// Codes that programs have had, and none that runs has. A program that never got a licence tells its server of nothing
+    /// that others have counted.
+    pub(crate) fn idle_codes(&self) -> Vec<String> {
+        let is_idle = |code: &&String| self.programs.iter().all(|program| program.code != **code);
+        self.codes.iter().filter(is_idle).cloned().collect()
     }
 
     /// Seats of an item that its programs may hold, as the pool was told; `None` when that is not known.
@@ -224,7 +238,7 @@ impl Machine {
         self.clock.copy(other.clock);
         self.parameters = other.parameters.clone();
         self.granted = other.granted.clone();
-        self.items = other.items.clone();
+        (self.items, self.codes) = (other.items.clone(), other.codes.clone());
         self.boots = other.boots + 100;
     }
 
@@ -237,10 +251,10 @@ impl Machine {
         files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
     }
 
-    /// What the server's epoch was when it was told everything; `None` when it never was.
-    pub(crate) fn known_epoch(&self) -> Option<String> {
-        let folder = self.usage_folders().into_iter().next()?;
-        FramedFile::new(folder.join("epoch"), Kind::Epoch).peek()
+    /// Whether everything was told to the server in this life of its data.
+    pub(crate) fn has_told_all(&self, epoch: &str) -> bool {
+        let known = |folder: PathBuf| FramedFile::new(folder.join("epoch"), Kind::Epoch).peek::<String>();
+        self.usage_folders().into_iter().all(|folder| known(folder).is_some_and(|known| known == epoch))
     }
 
     /// Every total with what is acknowledged of it, by segment and counter.

@@ -10,6 +10,7 @@ use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, PageQuotas};
 
 use crate::random::Random;
+use crate::server::{CODE, SECOND_CODE};
 use crate::time::START;
 
 /// Most machines of a world, of which the last ones are empty until they become copies.
@@ -71,6 +72,8 @@ pub(crate) enum What {
     Take(usize, u64),
     /// Programs that start on a machine from now on ask for so many seats.
     AskFor(usize, u32),
+    /// Programs that start on a machine from now on have the code of the second item, or that of both.
+    UseCode(usize, &'static str),
     /// The keepers of a machine's programs have so many rounds, each when it is due.
     Rounds(usize, u64),
     /// It gives all of its seats back but so many.
@@ -204,8 +207,13 @@ fn move_about(steps: &mut Vec<Step>, seed: u64, machines: u64, first: &LicenseIt
         if random.percent(12) {
             let machine = usize::try_from(random.below(machines)).expect("few machines");
             let code = random.one_of(&[Code::Item, Code::Second, Code::Second, Code::Nothing]);
+            let used = random.percent(30).then(|| random.one_of(&[CODE, SECOND_CODE]));
             let mut also = |what| steps.push(Step { after: 0, what, seed: random.word(), ..step.clone() });
             also(What::ChangeCode(code));
+            if let Some(used) = used {
+                also(What::UseCode(machine, used));
+                also(What::Start(machine));
+            }
             also(What::Work(machine, 2));
             also(What::Rounds(machine, 3));
         }
@@ -470,6 +478,7 @@ impl fmt::Display for Step {
                 )
             }
             What::Take(m, n) => write!(f, "a program on machine {m} takes {n} seats"),
+            What::UseCode(m, code) => write!(f, "programs that start on machine {m} have the code {code}"),
             What::Rounds(m, n) => write!(f, "the keepers of machine {m} have {n} rounds"),
             What::AskFor(m, x) => write!(f, "programs that start on machine {m} ask for {x} seats"),
             What::Give(m, n) => write!(f, "a program on machine {m} gives back all seats but {n}"),

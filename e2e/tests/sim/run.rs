@@ -80,9 +80,9 @@ fn converge(world: &mut World, seed: u64) -> Check {
     let mut due = Vec::new();
     for m in 0..world.machines.len() {
         (world.machines[m].cut_off, world.machines[m].health) = (None, Disk::Sound);
-        if world.machines[m].is_used() && world.machines[m].programs.is_empty() {
+        for code in world.machines[m].idle_codes() {
             quiet(world, 0);
-            world.start(m)?;
+            world.start_with(m, code)?;
         }
         due.extend((0..world.machines[m].programs.len()).map(|program| (0, m, program)));
     }

@@ -28,6 +28,11 @@ use crate::time::{START, Time};
 
 pub(crate) const CODE: &str = "SIM";
 
+/// Where there is a second item: a code for it alone.
+pub(crate) const SECOND_CODE: &str = "SIM-2";
+
+const ORGANIZATION: &str = "simulated";
+
 /// A request as the server sees it.
 pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
@@ -128,6 +133,14 @@ impl Server {
             promised: BTreeMap::new(),
         };
         server.import();
+        if server.second.is_some() {
+            let (handshake_code, organization_id) = (SECOND_CODE.to_owned(), ORGANIZATION.to_owned());
+            let items = CodeItems { item_ids: vec!["second".to_owned()], own_order: false };
+            let make = Change::MakeCode { handshake_code: handshake_code.clone(), organization_id };
+            for change in [make, Change::SetItems { handshake_code, items }] {
+                server.change(change).expect("organization and item are there");
+            }
+        }
         server
     }
 
@@ -141,7 +154,7 @@ impl Server {
         let file = LicenseFile {
             version: 1,
             file_id: "file".into(),
-            organization_id: "simulated".into(),
+            organization_id: ORGANIZATION.into(),
             organization_name: "Simulated".into(),
             server_key: self.licensing.keys.current().public().clone(),
             issued_at: START + self.issues,

@@ -164,6 +164,10 @@ impl World {
             What::Take(m, n) => self.take_seats(m, n),
             What::Give(m, n) => self.give_seats(m, n),
             What::Rounds(m, n) => self.rounds(m, n),
+            What::UseCode(m, code) => {
+                self.machines[m].parameters.handshake_code = code.to_owned();
+                Ok(())
+            }
             What::AskFor(m, x) => {
                 self.machines[m].parameters.seats = x;
                 Ok(())
@@ -258,11 +262,20 @@ impl World {
         }
     }
 
-    pub(crate) fn start(&mut self, m: usize) -> Check {
-        let running = self.machines[m].programs.len();
-        if running == PROGRAMS_MAX {
+    fn start(&mut self, m: usize) -> Check {
+        if self.machines[m].programs.len() == PROGRAMS_MAX {
             return self.keep(m, 0).map(|_| ());
         }
+        self.start_another(m)
+    }
+
+    pub(crate) fn start_with(&mut self, m: usize, code: String) -> Check {
+        self.machines[m].parameters.handshake_code = code;
+        self.start_another(m)
+    }
+
+    fn start_another(&mut self, m: usize) -> Check {
+        let running = self.machines[m].programs.len();
         let outcome = self.act(m, running, Machine::start)?;
         self.require_cause(&outcome)
     }
