@@ -48,6 +48,11 @@ impl Keyring {
         if server_key_id.is_empty() { Some(self.current()) } else { self.with_id(server_key_id) }
     }
 
+    /// Ids of all, that of the key in use first.
+    pub fn ids(&self) -> impl Iterator<Item = String> + '_ {
+        self.keys.iter().map(|key| key.public().id())
+    }
+
     /// Whether this key is here.
     #[must_use]
     pub fn holds(&self, key: &PublicKey) -> bool {

@@ -52,12 +52,20 @@ struct Health {
     status: &'static str,
 }
 
+/// Ids of the server's keys, by which a standby tells whether the two have the same data.
+pub(super) const KEY_IDS_HEADER: &str = "seatmeter-key-ids";
+
 pub(super) fn router() -> Router<Arc<Web>> {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
 
-async fn healthz() -> Response {
-    answer(Ok(Health { status: "up" }))
+async fn healthz(State(web): State<Arc<Web>>) -> Response {
+    let ids: Vec<String> = web.licensing.keys.ids().collect();
+    let mut response = answer(Ok(Health { status: "up" }));
+    if let Ok(ids) = ids.join(",").parse() {
+        response.headers_mut().insert(KEY_IDS_HEADER, ids);
+    }
+    response
 }
 
 async fn readyz(State(web): State<Arc<Web>>) -> Response {

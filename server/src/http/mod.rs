@@ -86,6 +86,14 @@ impl Web {
             None => Ok(()),
         }
     }
+
+    /// Refuses a report that another server is to book.
+    async fn require_to_book(&self) -> Result<(), Error> {
+        match &self.main_server {
+            Some(main) => main.require_down_or_other(&self.licensing.keys).await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// The whole server as one service.

@@ -3,6 +3,7 @@
 //! | main's `/healthz` | the standby |
 //! | --- | --- |
 //! | answers 200 in time | refuses with -20100: devices go to the main server |
+//! | the same, and names none of the standby's keys | the same, but for reports: what was counted under the standby's own licences nobody else can book |
 //! | anything else | takes over |
 //!
 //! What was found is good for a moment, so that a crowd of devices does not become a crowd of questions.
@@ -18,7 +19,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::health::KEY_IDS_HEADER;
 use crate::error::{Error, Refusal};
+use crate::keyring::Keyring;
 
 /// Longest that the main server may take to answer.
 const HEALTH_TIME_MAX: Duration = Duration::from_secs(2);
@@ -31,7 +34,17 @@ const GOOD_FOR: Duration = Duration::from_secs(2);
 pub struct Peer {
     host: String,
     port: u16,
-    seen: Mutex<Option<(Instant, bool)>>,
+    seen: Mutex<Option<(Instant, Health)>>,
+}
+
+/// How the main server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Health {
+    Down,
+    /// With these keys; none are named by a server of an older version.
+    Up {
+        key_ids: Vec<String>,
+    },
 }
 
 impl Peer {
@@ -59,32 +72,48 @@ impl Peer {
     /// # Errors
     /// -20100.
     pub async fn require_down(&self) -> Result<(), Error> {
-        if !self.is_up().await {
-            return Ok(());
+        if self.health().await == Health::Down { Ok(()) } else { Err(self.is_in_charge()) }
+    }
+
+    /// Refuses while the main server is healthy and has a key of ours: then it has our data, or ours are a copy of its.
+    ///
+    /// # Errors
+    /// -20100.
+    pub async fn require_down_or_other(&self, ours: &Keyring) -> Result<(), Error> {
+        match self.health().await {
+            Health::Up { key_ids } if key_ids.is_empty() || ours.ids().any(|id| key_ids.contains(&id)) => {
+                Err(self.is_in_charge())
+            }
+            Health::Up { .. } | Health::Down => Ok(()),
         }
+    }
+
+    fn is_in_charge(&self) -> Error {
         let detail = format!(
             "this is the standby, and the main license server {}:{} is up: use that one",
             self.host, self.port
         );
-        Err(Refusal::new(ErrorCode::STANDBY_NOT_READY, detail).into())
+        Refusal::new(ErrorCode::STANDBY_NOT_READY, detail).into()
     }
 
-    async fn is_up(&self) -> bool {
+    async fn health(&self) -> Health {
         let mut seen = self.seen.lock().await;
-        if let Some((at, up)) = *seen
+        if let Some((at, health)) = &*seen
             && at.elapsed() < GOOD_FOR
         {
-            return up;
+            return health.clone();
         }
-        let up = matches!(tokio::time::timeout(HEALTH_TIME_MAX, self.ask()).await, Ok(Some(true)));
-        if seen.is_none_or(|(_, before)| before != up) {
+        let asked = tokio::time::timeout(HEALTH_TIME_MAX, self.ask()).await;
+        let health = asked.ok().flatten().unwrap_or(Health::Down);
+        let up = health != Health::Down;
+        if seen.as_ref().is_none_or(|(_, before)| (*before != Health::Down) != up) {
             tracing::warn!(main = self.host, port = self.port, up, "the main server's health has changed");
         }
-        *seen = Some((Instant::now(), up));
-        up
+        *seen = Some((Instant::now(), health.clone()));
+        health
     }
 
-    async fn ask(&self) -> Option<bool> {
+    async fn ask(&self) -> Option<Health> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.ok()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         let request = hyper::Request::get("/healthz")
@@ -95,7 +124,12 @@ impl Peer {
         // Ended with this function, however that ends.
         let mut carrier = JoinSet::new();
         carrier.spawn(connection);
-        Some(sender.send_request(request).await.ok()?.status() == 200)
+        let answer = sender.send_request(request).await.ok()?;
+        if answer.status() != 200 {
+            return None;
+        }
+        let ids = answer.headers().get(KEY_IDS_HEADER).and_then(|ids| ids.to_str().ok()).unwrap_or_default();
+        Some(Health::Up { key_ids: ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect() })
     }
 }
 

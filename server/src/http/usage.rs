@@ -25,6 +25,6 @@ async fn record(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) ->
 
 async fn book(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<UsageAnswer, Error> {
     let report: UsageReport = parse(headers, body)?;
-    web.require_in_charge().await?;
+    web.require_to_book().await?;
     web.licensing.record(report).await
 }

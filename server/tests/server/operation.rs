@@ -259,6 +259,23 @@ fn a_standby_serves_only_while_the_main_server_is_down() {
     let problem = standby.post::<UsageAnswer>(USAGE_PATH, &report).unwrap_err();
     assert_eq!(problem.code, ErrorCode::STANDBY_NOT_READY);
 
+    // One with data of its own licenses nobody either, and books what it has licensed before.
+    let own = TestServer::with_keys(Keyring::new(key(7), vec![key(8)]), |web| Web {
+        main_server: Some(Peer::new(&url).unwrap()),
+        ..web
+    });
+    let problem =
+        post::<AuthorizationAnswer>(own.address, key(7).public(), AUTHORIZATIONS_PATH, &request(&id(), 1));
+    assert_eq!(problem.unwrap_err().code, ErrorCode::STANDBY_NOT_READY);
+    post::<UsageAnswer>(own.address, key(7).public(), USAGE_PATH, &report).unwrap();
+    // After a rotation a copy is still one.
+    let copy = TestServer::with_keys(Keyring::new(key(7), vec![server_key()]), |web| Web {
+        main_server: Some(Peer::new(&url).unwrap()),
+        ..web
+    });
+    let problem = post::<UsageAnswer>(copy.address, key(7).public(), USAGE_PATH, &report).unwrap_err();
+    assert_eq!(problem.code, ErrorCode::STANDBY_NOT_READY);
+
     // Nobody listens at a port that was just given back.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let peer = Peer::new(&format!("http://{gone}")).unwrap();
