@@ -19,7 +19,7 @@ use crate::locks::{Mutex, RwLock};
 use crate::log::{Level, say};
 use crate::seats::{Holder, Seat, SeatError, SeatPool};
 use crate::status::Status;
-use crate::usage::{Counter, SlotEntries, SpentAllowance, Work, unsent_of};
+use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, unsent_of};
 
 /// A grant in use. Lives as long as the process: readers refer to it.
 pub struct Licensed {
@@ -90,7 +90,7 @@ impl Licensed {
             }
             _ => None,
         };
-        let counter = Counter::new(usage_folder, local.license_id.clone(), local.device_uuid.clone());
+        let counter = Counter::new(usage_folder, whose(&grant));
         Ok(Self {
             grant: RwLock::new(grant),
             pool,
@@ -108,10 +108,12 @@ impl Licensed {
         })
     }
 
-    /// Takes over a newer grant from the same item; `false` when it is from another.
+    /// Takes over a newer grant from the same item; `false` when it is from another, or from another server: what it has
+    /// licensed, it has to book. One that renews the same licence is the same server, with another key.
     pub fn renew(&self, grant: &Arc<Grant>) -> bool {
         let mut mine = self.grant.write();
         let same = (mine.local.item_id == grant.local.item_id || has_bug("items: one taken for the other"))
+            && (mine.server_key == grant.server_key || mine.local.license_id == grant.local.license_id)
             && mine.local.charge_way == grant.local.charge_way
             && mine.item.strict == grant.item.strict;
         if same {
@@ -138,7 +140,7 @@ impl Licensed {
     /// Lets be counted what the grant allows. Under another UUID it is spent, and counted, apart from what was before.
     fn allow(&self, grant: &Grant, is_renamed: bool) -> Result<()> {
         let local = &grant.local;
-        let count_as = || self.counter.count_as(&local.license_id, &local.device_uuid);
+        let count_as = || self.counter.count_as(whose(grant));
         match &self.allowance {
             None if is_renamed => count_as(),
             None => {}
@@ -431,6 +433,15 @@ impl Hurry {
         {
             (self.wake)();
         }
+    }
+}
+
+/// Whose work is counted under a grant.
+fn whose(grant: &Grant) -> Whose {
+    Whose {
+        license_id: grant.local.license_id.clone(),
+        device_uuid: grant.local.device_uuid.clone(),
+        server: Some(grant.server_key.clone()),
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Server {
     /// Removed with it.
     folder: TempDir,
     data: PathBuf,
+    /// With which it is started, beside data and address.
+    settings: Vec<String>,
     process: Child,
     url: String,
 }
@@ -33,8 +35,8 @@ impl Server {
         let data = folder.path().join("data");
         let output = command(&data, &["init", "--demo"]).output().expect("seatmeterd runs");
         assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
-        let (process, url) = serve(&data, "127.0.0.1:0");
-        Self { folder, data, process, url }
+        let (process, url) = serve(&data, "127.0.0.1:0", &[]);
+        Self { folder, data, settings: Vec::new(), process, url }
     }
 
     /// Starts a server with a licence for these items, as a vendor signs them and an operator takes them in, under the
@@ -45,14 +47,30 @@ impl Server {
     #[must_use]
     pub fn with_items(items: &Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut keygen = Command::new(binary());
+        keygen.args(["vendor", "keygen", "--key"]).arg(folder.path().join("vendor.key"));
+        text_of(keygen);
+        Self::of_vendor(folder, items, Vec::new())
+    }
+
+    /// Starts a standby of this server, with data of its own: a licence of the same vendor for these items.
+    ///
+    /// # Panics
+    /// When something of it fails.
+    #[must_use]
+    pub fn own_standby(&self, items: &Value) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let key = "vendor.key";
+        std::fs::copy(self.folder.path().join(key), folder.path().join(key)).expect("a temporary file");
+        let settings = ["--standby", "--peer", &self.url].map(str::to_owned);
+        Self::of_vendor(folder, items, settings.into())
+    }
+
+    fn of_vendor(folder: TempDir, items: &Value, settings: Vec<String>) -> Self {
         let data = folder.path().join("data");
         let output = command(&data, &["init"]).output().expect("seatmeterd runs");
         assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
         let server_key = text_of(command(&data, &["key", "show"]));
-        let key = folder.path().join("vendor.key");
-        let mut keygen = Command::new(binary());
-        keygen.args(["vendor", "keygen", "--key"]).arg(&key);
-        text_of(keygen);
         let yesterday = yesterday();
         let mut items = items.clone();
         for item in items.as_array_mut().expect("a list of items") {
@@ -66,8 +84,8 @@ impl Server {
         });
         std::fs::write(folder.path().join("draft.json"), draft.to_string()).expect("a temporary file");
         import(folder.path(), &data, &["--handshake-code", DEMO_CODE]);
-        let (process, url) = serve(&data, "127.0.0.1:0");
-        Self { folder, data, process, url }
+        let (process, url) = serve(&data, "127.0.0.1:0", &settings);
+        Self { folder, data, settings, process, url }
     }
 
     /// Issues the licence of [`Self::with_items`] anew, with these settings in every item, and takes it in.
@@ -113,7 +131,7 @@ impl Server {
     /// When it does not start.
     pub fn start_again(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
-        (self.process, self.url) = serve(&self.data, &address);
+        (self.process, self.url) = serve(&self.data, &address, &self.settings);
     }
 
     /// Ends it, and restores a backup of it as another server in another place.
@@ -129,8 +147,8 @@ impl Server {
         let data = folder.path().join("data");
         let restored = command(&data, &["restore"]).arg(&backup).output().expect("seatmeterd runs");
         assert!(restored.status.success(), "restore: {}", String::from_utf8_lossy(&restored.stderr));
-        let (process, url) = serve(&data, "127.0.0.1:0");
-        Self { folder, data, process, url }
+        let (process, url) = serve(&data, "127.0.0.1:0", &[]);
+        Self { folder, data, settings: Vec::new(), process, url }
     }
 
     /// What it has recorded, as rows of the export.
@@ -208,8 +226,9 @@ impl Drop for Server {
     }
 }
 
-fn serve(data: &Path, listen: &str) -> (Child, String) {
+fn serve(data: &Path, listen: &str, settings: &[String]) -> (Child, String) {
     let mut process = command(data, &["serve", "--listen", listen])
+        .args(settings)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -14,7 +14,7 @@ use seatmeter::license::GrantStore;
 use seatmeter::parameters::{Parameters, RawParameters};
 use seatmeter::state::StateDirectory;
 use seatmeter::sync::{RawAnswer, RawRequest, Reporting, Servers, Transport, Unreachable, authorize, report};
-use seatmeter::usage::Segment;
+use seatmeter::usage::{Segment, Whose};
 use seatmeter_fuzz::{SERVER, VENDOR};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::UsageKind;
@@ -119,7 +119,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
     } else {
         let usage = tempfile::tempdir_in("/dev/shm").expect("there is memory");
-        let segment = Arc::new(Segment::create(usage.path(), ID, ID, 9).expect("there is memory"));
+        let whose = Whose { license_id: ID.into(), device_uuid: ID.into(), server: None };
+        let segment = Arc::new(Segment::create(usage.path(), &whose, 9).expect("there is memory"));
         let entry = segment.entry(1, UsageKind::Scan, 4).expect("there is room");
         segment.counting(entry).fetch_add(7, Ordering::Relaxed);
         let reporting = Reporting {
@@ -129,6 +130,8 @@ fuzz_target!(|bytes: &[u8]| {
             epoch: "",
             held: &|| None,
             heard: &|_| {},
+            is_ours: true,
+            other: &|_| {},
             deadline,
         };
         let _ = report(&reporting);

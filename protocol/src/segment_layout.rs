@@ -4,7 +4,8 @@
 use crate::message::{UsageKind, UsageTotal};
 
 const MAGIC: &[u8; 8] = b"SMSEGMT\0";
-const VERSION: u32 = 1;
+/// The newest; counters are in all of them where they were.
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 0x1000;
 const ENTRY_BYTES: usize = 32;
 
@@ -20,7 +21,7 @@ pub struct Counted {
 /// All counters of a segment with something in them.
 ///
 /// # Errors
-/// Why the file is not a segment of this version.
+/// Why the file is not a segment of a version that is known.
 pub fn read_segment(bytes: &[u8]) -> Result<Vec<Counted>, String> {
     let Some((header, entries)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Err(format!("it has {} bytes, less than its header", bytes.len()));
@@ -29,7 +30,7 @@ pub fn read_segment(bytes: &[u8]) -> Result<Vec<Counted>, String> {
         return Err("it is not a segment".into());
     }
     match word(header, 8) {
-        VERSION => Ok(entries.chunks_exact(ENTRY_BYTES).filter_map(read_entry).collect()),
+        1..=VERSION => Ok(entries.chunks_exact(ENTRY_BYTES).filter_map(read_entry).collect()),
         version => Err(format!("its version is {version}, this program knows {VERSION}")),
     }
 }
@@ -57,7 +58,7 @@ mod tests {
         assert!(read_segment(&[7; 0x2000]).unwrap_err().contains("not a segment"));
         let mut newer = [0; 0x1000];
         newer[..8].copy_from_slice(MAGIC);
-        newer[8] = 2;
-        assert!(read_segment(&newer).unwrap_err().contains("version is 2"));
+        newer[8] = 3;
+        assert!(read_segment(&newer).unwrap_err().contains("version is 3"));
     }
 }

@@ -53,11 +53,23 @@ impl fmt::Display for SignatureError {
 impl std::error::Error for SignatureError {}
 
 /// A public key: 32 bytes, written as 64 hexadecimal digits.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
+    /// The key of these bytes. Whether they are one shows with the first signature.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// A short name of the key: the first 16 digits of its digest.
     #[must_use]
     pub fn id(&self) -> String {

@@ -22,6 +22,7 @@ use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 /// The stored grant of one name.
 #[derive(Debug)]
 pub struct GrantStore {
+    name: String,
     grant: FramedFile,
     root_key: FramedFile,
     told: FramedFile,
@@ -35,11 +36,17 @@ impl GrantStore {
         let file =
             |ending: &str, kind| FramedFile::new(state.licenses().join(format!("{name}.{ending}")), kind);
         Self {
+            name: name.to_owned(),
             grant: file("grant", Kind::Grant),
             root_key: file("root-key", Kind::RootKey),
             told: file("told", Kind::Told),
             given_back: file("given-back", Kind::Grant),
         }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The stored grant, if there is one and it is to be believed. One that is not is set aside.

@@ -32,7 +32,7 @@ fn licensed(folder: &Path, grant: Arc<Grant>) -> Licensed {
 fn counted(folder: &Path, device: &str) -> u64 {
     let files = std::fs::read_dir(folder.join("usage")).unwrap().flatten();
     let segments = files.map(|file| Segment::open(&file.path()).unwrap());
-    let own = segments.filter(|segment| segment.header().device_uuid == device.repeat(32));
+    let own = segments.filter(|segment| segment.header().whose.device_uuid == device.repeat(32));
     own.flat_map(|segment| segment.totals()).map(|total| total.usage.total).sum()
 }
 

@@ -1,8 +1,11 @@
 //! Reporting, for all programs of the device that count under grants of one server.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::DirEntry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -16,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::license::GrantStore;
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
-use crate::sync::{Reported, Reporting, report, report_end};
+use crate::sync::{Reported, Reporting, epoch_file, report, report_end};
 
 impl Session {
     /// Reports what this device has counted under grants of this session's server: its own, and those that
@@ -29,12 +32,14 @@ impl Session {
     pub fn report(&self, deadline: Deadline) -> Result<Reported> {
         let parameters = self.known_parameters()?;
         let Some(key) = self.server_key() else { return Ok(Reported::default()) };
-        let _turn = self.turn(&self.state.path().join(format!("sync-{}.lock", key.id())), deadline)?;
+        let _turn = self.turn(&self.report_turn(&key), deadline)?;
         let servers = self.servers(parameters, Some(key.clone()));
         let epoch = self.heard_epoch.lock().clone();
         let mut all = Reported::default();
         let mut outcome = Ok(());
-        for (folder, store) in self.usage_folders_of(&key)? {
+        for (folder, store) in self.usage_folders()? {
+            let is_ours = self.is_ours(&store, &key);
+            let others = RefCell::new(BTreeSet::new());
             let reported = report(&Reporting {
                 servers: &servers,
                 folder: &folder,
@@ -42,10 +47,22 @@ impl Session {
                 epoch: &epoch,
                 held: &|| store.held(),
                 heard: &|standing| self.note_standing(&store, standing),
+                is_ours,
+                other: &|other| _ = others.borrow_mut().insert(other.clone()),
                 deadline,
             });
             match reported {
-                Ok(reported) => all += reported,
+                Ok(reported) => {
+                    all += reported;
+                    if store.name() == self.name {
+                        let epoch =
+                            reported.again.then(|| epoch_file(&folder, &key).peek::<String>()).flatten();
+                        let epoch = epoch.unwrap_or_default();
+                        for other in others.into_inner() {
+                            all += self.report_to_another(&folder, &other, &epoch, deadline)?;
+                        }
+                    }
+                }
                 Err(error) => {
                     let is_silent = error.code == ErrorCode::FAILED_TO_REACH_SERVER;
                     outcome = outcome.and(Err(error));
@@ -66,18 +83,54 @@ impl Session {
         Ok(all)
     }
 
-    /// Folders of usage under grants of this server, with the grants: another server could not book it, and it is
-    /// none of its business.
-    fn usage_folders_of(&self, key: &PublicKey) -> Result<Vec<(PathBuf, GrantStore)>> {
+    /// What this session has counted under licences of another server, before or after this one's: of a standby with data
+    /// of its own, or under a key that was replaced. That it cannot be told now is no trouble of this session's: it is
+    /// told whenever one of the servers proves to be that one.
+    fn report_to_another(
+        &self,
+        folder: &Path,
+        key: &PublicKey,
+        epoch: &str,
+        deadline: Deadline,
+    ) -> Result<Reported> {
+        // Whoever is at it already will do it.
+        let at_once = Deadline::after(self.world.clock, Duration::ZERO);
+        let Ok(_turn) = self.turn(&self.report_turn(key), at_once) else { return Ok(Reported::default()) };
+        let reported = report(&Reporting {
+            servers: &self.servers(self.known_parameters()?, Some(key.clone())),
+            folder,
+            key,
+            epoch,
+            held: &|| None,
+            heard: &|_| {},
+            is_ours: false,
+            other: &|_| {},
+            deadline,
+        });
+        match reported {
+            Err(error) if error.code == ErrorCode::LICENSE_BUFFER_FAILED => Err(error),
+            reported => Ok(reported.unwrap_or_default()),
+        }
+    }
+
+    fn report_turn(&self, key: &PublicKey) -> PathBuf {
+        self.state.path().join(format!("sync-{}.lock", key.id()))
+    }
+
+    /// Folders of usage, each with the grant under whose name it is.
+    fn usage_folders(&self) -> Result<Vec<(PathBuf, GrantStore)>> {
         let usage = self.state.usage();
         let entries = std::fs::read_dir(&usage).map_err(|e| Error::state(&usage, "list", &e))?;
-        let ours = |entry: DirEntry| {
+        let named = |entry: DirEntry| {
             let name = entry.file_name().into_string().ok()?;
-            let store = GrantStore::new(&self.state, &name);
-            let is_ours = name == self.name || store.server_key(&self.device()).as_ref() == Some(key);
-            is_ours.then(|| (entry.path(), store))
+            Some((entry.path(), GrantStore::new(&self.state, &name)))
         };
-        Ok(entries.flatten().filter_map(ours).collect())
+        Ok(entries.flatten().filter_map(named).collect())
+    }
+
+    /// Whether what is counted under this grant is this server's business, as far as it does not name another one.
+    fn is_ours(&self, store: &GrantStore, key: &PublicKey) -> bool {
+        store.name() == self.name || store.server_key(&self.device()).as_ref() == Some(key)
     }
 
     fn note_standing(&self, store: &GrantStore, standing: &ItemStanding) {
@@ -123,7 +176,8 @@ impl Session {
         }
         licensed.stop();
         let mut ended = Vec::new();
-        for (_, store) in self.usage_folders_of(&licensed.server_key())? {
+        let key = licensed.server_key();
+        for (_, store) in self.usage_folders()?.into_iter().filter(|(_, store)| self.is_ours(store, &key)) {
             let held: Option<LocalLicense> = store.held().and_then(|held| held.peek().ok());
             let Some(held) = held.filter(|held| held.item_id == grant.local.item_id) else { continue };
             store.discard()?;

@@ -9,7 +9,7 @@ mod transport;
 pub use authorize::authorize;
 pub use exchange::Servers;
 pub use http::{HttpTransport, LookUp};
-pub use report::{Reported, Reporting, report, report_end};
+pub use report::{Reported, Reporting, epoch_file, report, report_end};
 pub use transport::{RawAnswer, RawRequest, Transport, Unreachable};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! <day>.acknowledged      day: slot of the latest work / 480, of the newest 31 days
-//! {"device_uuid":"…","segment":{"segment_id":"…","license_id":"…","totals":[…]}}
+//! {"device_uuid":"…","server":"…","segment":{"segment_id":"…","license_id":"…","totals":[…]}}
 //! ```
 //!
 //! A line that is torn or damaged is passed over. Only the process that reports for the device comes here.
@@ -16,6 +16,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::message::SegmentReport;
+use seatmeter_protocol::signature::PublicKey;
 use seatmeter_protocol::slot::SLOTS_PER_DAY;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,9 @@ const BYTES_MAX: u64 = 8 << 20;
 pub struct Acknowledged {
     /// The device that had counted.
     pub device_uuid: String,
+    /// The key of the server that has recorded it, where that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<PublicKey>,
     /// What it had counted.
     pub segment: SegmentReport,
 }
@@ -125,7 +129,7 @@ mod tests {
             local_license: None,
             totals: vec![UsageTotal { slot, kind: UsageKind::Scan, what: 4, total }],
         };
-        Acknowledged { device_uuid: "3".repeat(32), segment }
+        Acknowledged { device_uuid: "3".repeat(32), server: None, segment }
     }
 
     fn all(archive: &Archive) -> Vec<Acknowledged> {

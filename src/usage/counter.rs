@@ -16,7 +16,7 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::slot::slot_start;
 
-use super::segment::Segment;
+use super::segment::{Segment, Whose};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::locks::{Mutex, RwLock};
@@ -33,13 +33,6 @@ pub struct Counter {
     /// How often that has changed.
     changes: AtomicU32,
     lanes: [Arc<Lane>; LANES],
-}
-
-/// Under which local licence it is counted, and by whom.
-#[derive(Clone, Debug)]
-struct Whose {
-    license_id: String,
-    device_uuid: String,
 }
 
 /// More threads than this at once share lanes. Each in use costs a file.
@@ -95,16 +88,14 @@ impl SlotEntries {
 
 impl Counter {
     /// Counts into segments in this folder.
-    pub fn new(folder: PathBuf, license_id: String, device_uuid: String) -> Self {
-        let whose = RwLock::new(Whose { license_id, device_uuid });
-        Self { folder, whose, changes: AtomicU32::new(0), lanes: Default::default() }
+    pub fn new(folder: PathBuf, whose: Whose) -> Self {
+        Self { folder, whose: RwLock::new(whose), changes: AtomicU32::new(0), lanes: Default::default() }
     }
 
     /// Counts under this licence and UUID from now on: into segments of their own, as soon as a counter of a new slot
     /// is needed. What was counted before, and by who is at it just now, is that of before.
-    pub fn count_as(&self, license_id: &str, device_uuid: &str) {
-        *self.whose.write() =
-            Whose { license_id: license_id.to_owned(), device_uuid: device_uuid.to_owned() };
+    pub fn count_as(&self, whose: Whose) {
+        *self.whose.write() = whose;
         self.close();
         self.changes.fetch_add(1, Ordering::Release);
     }
@@ -201,8 +192,8 @@ impl Counter {
                 return Ok(Entry { kind, what, total: segment.counting(number) });
             }
             let begun_at = slot_start(slot);
-            let Whose { license_id, device_uuid } = self.whose.read().clone();
-            let segment = Segment::create(&self.folder, &license_id, &device_uuid, begun_at)?;
+            let whose = self.whose.read().clone();
+            let segment = Segment::create(&self.folder, &whose, begun_at)?;
             *current = Some(Arc::new(segment));
         }
         Err(Error::new(ErrorCode::UNKNOWN, "a new usage segment has no room"))
@@ -218,14 +209,14 @@ fn too_much(n: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::Total;
+    use crate::usage::{Total, whose};
     use std::collections::HashMap;
     use std::path::Path;
 
     const LICENSE: &str = "00112233445566778899aabbccddeeff";
 
     fn counter(folder: &Path) -> Counter {
-        Counter::new(folder.to_owned(), LICENSE.into(), LICENSE.into())
+        Counter::new(folder.to_owned(), whose(LICENSE, LICENSE))
     }
 
     fn segments(folder: &Path) -> Vec<Segment> {
@@ -256,12 +247,13 @@ mod tests {
         let counter = counter(folder.path());
         let mut mine = SlotEntries::default();
         counter.count(&mut mine, 1, &[(UsageKind::Scan, 1, 2)]).unwrap();
-        counter.count_as(OTHER, OTHER);
+        counter.count_as(whose(OTHER, OTHER));
         counter.count(&mut mine, 1, &[(UsageKind::Scan, 1, 1)]).unwrap();
         counter.count(&mut mine, 2, &[(UsageKind::Scan, 1, 5)]).unwrap();
         let by_whom = segments(folder.path()).into_iter().map(|segment| {
             let sum: u64 = segment.totals().iter().map(|total| total.usage.total).sum();
-            (segment.header().device_uuid.clone(), segment.header().license_id.clone(), sum)
+            let Whose { license_id, device_uuid, .. } = segment.header().whose.clone();
+            (device_uuid, license_id, sum)
         });
         let mut by_whom: Vec<_> = by_whom.collect();
         by_whom.sort();

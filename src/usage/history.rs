@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::message::UsageKind;
 
-use super::{Archive, Counter, Segment, SlotEntries, Total};
+use super::{Archive, Counter, Segment, SlotEntries, Total, whose};
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 const SEEDS: u64 = 40;
@@ -45,7 +45,7 @@ fn key(total: &Total) -> Key {
 }
 
 fn process(folder: &Path) -> (Counter, SlotEntries) {
-    (Counter::new(folder.to_owned(), ID.into(), ID.into()), SlotEntries::default())
+    (Counter::new(folder.to_owned(), whose(ID, ID)), SlotEntries::default())
 }
 
 impl History {

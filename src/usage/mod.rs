@@ -14,9 +14,11 @@ pub use allowance::SpentAllowance;
 pub use archive::{Acknowledged, Archive};
 pub use counter::{Counter, SlotEntries, Work};
 pub use repeats::Repeats;
-pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING};
+pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING, Whose};
 pub use unique::{Barcode, for_each_unique};
 pub use unsent::{oldest_unsent, unsent_of};
 
 #[cfg(any(test, feature = "kill-points"))]
 pub use segment::power_cut;
+#[cfg(test)]
+pub(crate) use segment::test_support::whose;

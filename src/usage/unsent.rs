@@ -20,7 +20,7 @@ pub fn unsent_of(folder: &Path, device_uuid: &str, module: u32) -> u64 {
         0 => usage.kind == UsageKind::Scan,
         _ => usage.kind == UsageKind::Page && usage.what == module,
     };
-    let mine = segments(folder).filter(|segment| segment.header().device_uuid == device_uuid);
+    let mine = segments(folder).filter(|segment| segment.header().whose.device_uuid == device_uuid);
     let totals = mine.flat_map(|segment| unsent_in(&segment)).filter(|total| is_of(&total.usage));
     totals.map(|total| total.usage.total - total.acknowledged).fold(0, u64::saturating_add)
 }
@@ -39,6 +39,7 @@ fn unsent_in(segment: &Segment) -> impl Iterator<Item = Total> + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::whose;
 
     const ID: &str = "00112233445566778899aabbccddeeff";
 
@@ -46,7 +47,7 @@ mod tests {
     fn the_oldest_slot_that_is_not_acknowledged_is_told() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(oldest_unsent(folder.path()), None);
-        let segment = Segment::create(folder.path(), ID, ID, 0).unwrap();
+        let segment = Segment::create(folder.path(), &whose(ID, ID), 0).unwrap();
         for slot in [7, 5, 9] {
             let entry = segment.entry(slot, UsageKind::Scan, 1).unwrap();
             segment.count(entry, 2);

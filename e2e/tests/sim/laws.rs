@@ -13,7 +13,7 @@ use crate::books::{Books, number, rows, text};
 use crate::machine::Machine;
 use crate::model::{Hold, Model};
 use crate::net::Net;
-use crate::server::epoch_of;
+use crate::server::{epoch_of, server_key};
 use crate::world::{Outcome, World};
 
 /// A law holds, or the sentence that says what breaks it.
@@ -231,7 +231,7 @@ fn what_is_given_back_is_gone(world: &World) {
 fn acknowledged_was_billed(world: &World) -> Check {
     let Some(number) = world.acting else { return Ok(()) };
     let machine = &world.machines[number];
-    if !machine.has_told_all(&epoch_of(&world.net.lock().server.store)) {
+    if !machine.has_told_all(&server_key(), &epoch_of(&world.net.lock().server.store)) {
         return Ok(());
     }
     for (counter, (total, acknowledged)) in machine.totals() {

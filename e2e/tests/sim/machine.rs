@@ -12,9 +12,11 @@ use seatmeter::licensed::Licensed;
 use seatmeter::parameters::{Parameters, RawParameters, Settings};
 use seatmeter::seats::Seat;
 use seatmeter::session::{FIRST_CONTACT_BOUND, Session, World};
-use seatmeter::state::{FramedFile, Kind, StateDirectory};
+use seatmeter::state::StateDirectory;
+use seatmeter::sync::epoch_file;
 use seatmeter::usage::{SEGMENT_ENDING, Segment, SlotEntries, power_cut};
 use seatmeter_protocol::charge_way::DeploymentType;
+use seatmeter_protocol::signature::PublicKey;
 
 use crate::books::Counter;
 use crate::net::{MAIN, STANDBY, Wire};
@@ -251,9 +253,9 @@ impl Machine {
         files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
     }
 
-    /// Whether everything was told to the server in this life of its data.
-    pub(crate) fn has_told_all(&self, epoch: &str) -> bool {
-        let known = |folder: PathBuf| FramedFile::new(folder.join("epoch"), Kind::Epoch).peek::<String>();
+    /// Whether everything was told to the server with this key in this life of its data.
+    pub(crate) fn has_told_all(&self, server: &PublicKey, epoch: &str) -> bool {
+        let known = |folder: PathBuf| epoch_file(&folder, server).peek::<String>();
         self.usage_folders().into_iter().all(|folder| known(folder).is_some_and(|known| known == epoch))
     }
 
@@ -275,7 +277,7 @@ impl Machine {
     pub(crate) fn counted_by_item(&self) -> BTreeMap<String, u64> {
         let mut counted = BTreeMap::new();
         for segment in self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok()) {
-            if let Some(item) = self.items.get(&segment.header().license_id) {
+            if let Some(item) = self.items.get(&segment.header().whose.license_id) {
                 let totals = segment.totals().into_iter().map(|total| total.usage.total);
                 *counted.entry(item.clone()).or_default() += totals.sum::<u64>();
             }

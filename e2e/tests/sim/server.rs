@@ -12,7 +12,7 @@ use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, Problem, UsageAnswer, UsageReport,
 };
-use seatmeter_protocol::signature::{AnswerFacts, Signed, SigningKey};
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey};
 use seatmeter_server::error::Error;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
@@ -112,7 +112,6 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(item: LicenseItem, second: Option<LicenseItem>, time: Arc<Time>) -> Self {
-        let key = |digit: &str| SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed");
         let store = Arc::new(InlineStore::new().expect("there is memory"));
         let compared = Arc::new(Compared::new(store.clone(), epoch_of(&store), second.is_none()));
         let keys = Keyring::new(key("2"), Vec::new());
@@ -397,6 +396,15 @@ impl Server {
             body,
         }
     }
+}
+
+fn key(digit: &str) -> SigningKey {
+    SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed")
+}
+
+/// By which devices know the server.
+pub(crate) fn server_key() -> PublicKey {
+    key("2").public().clone()
 }
 
 /// Which life of the data this is.

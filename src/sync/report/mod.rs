@@ -41,6 +41,8 @@ pub struct Reported {
     pub removed: usize,
     /// Segments that the server could not book; they are kept.
     pub refused: usize,
+    /// Whether everything was told once more, to a server that names another epoch than before.
+    pub again: bool,
 }
 
 impl std::ops::AddAssign for Reported {
@@ -48,6 +50,7 @@ impl std::ops::AddAssign for Reported {
         self.totals += more.totals;
         self.removed += more.removed;
         self.refused += more.refused;
+        self.again |= more.again;
     }
 }
 
@@ -65,6 +68,10 @@ pub struct Reporting<'a> {
     pub held: &'a dyn Fn() -> Option<Signed>,
     /// Hears how far the items are used.
     pub heard: &'a dyn Fn(&ItemStanding),
+    /// Whether what does not name its server is this one's.
+    pub is_ours: bool,
+    /// Hears of other servers that are named, by what they have not recorded yet, or are to be told again.
+    pub other: &'a dyn Fn(&PublicKey),
     /// When it must be done.
     pub deadline: Deadline,
 }
@@ -80,7 +87,7 @@ pub struct Reporting<'a> {
 /// time is over before all are durable, or the server cannot be reached or trusted: what is not acknowledged stays for
 /// the next time.
 pub fn report(with: &Reporting<'_>) -> Result<Reported> {
-    let known = FramedFile::new(with.folder.join("epoch"), Kind::Epoch);
+    let known = epoch_file(with.folder, with.key);
     let mut round = Round {
         with,
         known: &known,
@@ -99,10 +106,12 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
     }
     match known.load::<String>()? {
         Loaded::Content(epoch) if epoch == heard || has_bug("epoch: change ignored") => {}
+        // Where nothing was ever told to it, nothing has to be told again.
+        Loaded::Absent if !with.is_ours => {}
         Loaded::Absent => known.store(&heard)?,
         Loaded::Content(_) | Loaded::SetAside { .. } => {
             outcome = round.report_again()?;
-            known.store(&heard)?;
+            known.store(&round.heard)?;
         }
     }
     outcome.map(|()| round.reported)
@@ -128,6 +137,11 @@ pub fn report_end(
         }
         answer.verify(key)
     })
+}
+
+/// Keeps the epoch in which a server was told everything that the folder has for it.
+pub fn epoch_file(folder: &Path, server: &PublicKey) -> FramedFile {
+    FramedFile::new(folder.join(format!("{}.epoch", server.id())), Kind::Epoch)
 }
 
 /// Half of the time that is left.
@@ -217,15 +231,33 @@ impl Round<'_> {
 
     /// Reports everything that the device remembers.
     fn report_again(&mut self) -> Result<Result<()>> {
-        self.is_again = true;
+        (self.is_again, self.reported.again) = (true, true);
         let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
         let segments = files(self.with.folder)?.into_iter().filter(is_segment);
-        segments.flat_map(|path| Segment::open(&path)).for_each(|segment| segment.forget_acknowledgements());
+        for segment in segments.flat_map(|path| Segment::open(&path)) {
+            if self.is_for_this(segment.header().whose.server.as_ref()) {
+                segment.forget_acknowledgements();
+            }
+        }
         let archived = self.archive.read().map_err(|e| Error::state(self.with.folder, "list", &e))?;
-        for Acknowledged { device_uuid, segment } in archived {
-            self.take_up(News { device_uuid, segment, source: None })?;
+        for Acknowledged { device_uuid, server, segment } in archived {
+            if self.is_for_this(server.as_ref()) {
+                self.take_up(News { device_uuid, segment, source: None })?;
+            }
         }
         self.report_segments()
+    }
+
+    /// Whether it is the server of this round that was named; tells of another one.
+    fn is_for_this(&self, server: Option<&PublicKey>) -> bool {
+        match server {
+            Some(server) if server != self.with.key => {
+                (self.with.other)(server);
+                false
+            }
+            Some(_) => true,
+            None => self.with.is_ours,
+        }
     }
 
     /// Takes up what a segment has to say. The outer error ends the round, the inner one is of this segment
@@ -235,6 +267,9 @@ impl Round<'_> {
             segment.totals().into_iter().filter(|t| t.acknowledged < t.usage.total).collect();
         if totals.is_empty() {
             self.remove_if_done(segment);
+            return Ok(Ok(()));
+        }
+        if !self.is_for_this(segment.header().whose.server.as_ref()) {
             return Ok(Ok(()));
         }
         kill_point("report: totals read");
@@ -255,7 +290,7 @@ impl Round<'_> {
         kill_point("report: durable");
         for piece in totals.chunks(TOTALS_MAX) {
             self.take_up(News {
-                device_uuid: segment.header().device_uuid.clone(),
+                device_uuid: segment.header().whose.device_uuid.clone(),
                 segment: segment.header().report(piece.iter().map(to_send).collect()),
                 source: Some((path.to_owned(), piece.to_vec())),
             })?;

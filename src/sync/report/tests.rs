@@ -2,7 +2,7 @@ use super::super::scripted::{Scripted, Step};
 use super::*;
 use crate::clock::Clock;
 use crate::clock::test_support::HandClock;
-use crate::usage::{Counter, SlotEntries};
+use crate::usage::{Counter, SlotEntries, Whose, whose};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::SigningKey;
@@ -24,7 +24,7 @@ impl Bench {
     }
 
     fn counter(&self) -> Counter {
-        Counter::new(self.folder.path().to_owned(), LICENSE.into(), LICENSE.into())
+        Counter::new(self.folder.path().to_owned(), whose(LICENSE, LICENSE))
     }
 
     fn report(&self) -> Result<Reported> {
@@ -53,6 +53,8 @@ impl Bench {
             epoch,
             held: &|| None,
             heard: &|_| {},
+            is_ours: true,
+            other: &|_| {},
             deadline,
         })
     }
@@ -83,7 +85,10 @@ fn what_a_dead_process_left_behind_is_reported_and_removed() {
     let counter = bench.counter();
     counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
     drop(counter);
-    assert_eq!(bench.report().unwrap(), Reported { totals: 1, removed: 1, refused: 0 });
+    assert_eq!(
+        bench.report().unwrap(),
+        Reported { totals: 1, removed: 1, refused: 0, ..Reported::default() }
+    );
     assert_eq!((bench.sent(0), bench.files()), (vec![3], 0));
 }
 
@@ -187,8 +192,14 @@ fn an_answer_that_lists_what_was_never_sent_acknowledges_nothing_else() {
     let recorded = serde_json::json!({ "recorded": [OTHER] }).to_string();
     let bench = Bench::new([Step::Answer(200, recorded), Step::RecordAll]);
     count_and_die(&bench, 3);
-    assert_eq!(bench.report().unwrap(), Reported { totals: 0, removed: 0, refused: 1 });
-    assert_eq!(bench.report().unwrap(), Reported { totals: 1, removed: 1, refused: 0 });
+    assert_eq!(
+        bench.report().unwrap(),
+        Reported { totals: 0, removed: 0, refused: 1, ..Reported::default() }
+    );
+    assert_eq!(
+        bench.report().unwrap(),
+        Reported { totals: 1, removed: 1, refused: 0, ..Reported::default() }
+    );
 }
 
 #[test]
@@ -197,9 +208,15 @@ fn a_refused_segment_stays_and_the_others_go() {
     for n in [1, 2, 4] {
         count_and_die(&bench, n);
     }
-    assert_eq!(bench.report().unwrap(), Reported { totals: 2, removed: 2, refused: 1 });
+    assert_eq!(
+        bench.report().unwrap(),
+        Reported { totals: 2, removed: 2, refused: 1, ..Reported::default() }
+    );
     assert_eq!(bench.files(), 1);
-    assert_eq!(bench.report().unwrap(), Reported { totals: 1, removed: 1, refused: 0 });
+    assert_eq!(
+        bench.report().unwrap(),
+        Reported { totals: 1, removed: 1, refused: 0, ..Reported::default() }
+    );
     assert_eq!(bench.transport.billed(), 7);
 }
 
@@ -222,7 +239,7 @@ fn two_processes_that_report_at_once_bill_once() {
 fn what_was_counted_under_an_earlier_uuid_is_reported_under_it() {
     let bench = Bench::new([Step::RecordAll, Step::RecordAll]);
     count_and_die(&bench, 3);
-    let earlier = Counter::new(bench.folder.path().to_owned(), LICENSE.into(), OTHER.into());
+    let earlier = Counter::new(bench.folder.path().to_owned(), whose(LICENSE, OTHER));
     earlier.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
     drop(earlier);
     assert_eq!(bench.report().unwrap().removed, 2);
@@ -310,7 +327,10 @@ fn a_restored_server_is_told_everything_again() {
         counter.count(&mut SlotEntries::default(), slot, &[(UsageKind::Scan, 4, n)]).unwrap();
     }
     bench.transport.then(Step::RecordAll);
-    assert_eq!(bench.report().unwrap(), Reported { totals: 3, removed: 1, refused: 0 });
+    assert_eq!(
+        bench.report().unwrap(),
+        Reported { totals: 3, removed: 1, refused: 0, ..Reported::default() }
+    );
     assert_eq!(bench.transport.billed(), 15);
 
     bench.transport.begin_epoch("second");
@@ -389,4 +409,25 @@ fn after_a_power_cut_the_device_is_never_behind_the_server() {
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+#[test]
+fn what_another_server_has_recorded_stays_so_when_this_one_names_another_epoch() {
+    let bench = Bench::new([]);
+    let other = Some(PublicKey::from_bytes([7; 32]));
+    let theirs =
+        Counter::new(bench.folder.path().to_owned(), Whose { server: other, ..whose(LICENSE, LICENSE) });
+    theirs.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
+    let segment = || {
+        let files = files(bench.folder.path()).unwrap().into_iter();
+        let mut segments =
+            files.filter(|path| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING));
+        Segment::open(&segments.next().unwrap()).unwrap()
+    };
+    segment().acknowledge(0, 2);
+    for epoch in ["one", "two"] {
+        bench.report_after_grant(epoch).unwrap();
+        assert_eq!(segment().totals()[0].acknowledged, 2, "nothing of it is this server's");
+    }
+    assert_eq!(bench.transport.asked.lock().len(), 0);
 }

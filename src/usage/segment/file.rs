@@ -5,14 +5,21 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::{ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING};
+use seatmeter_protocol::signature::PublicKey;
+
+use super::{ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING, Whose};
 use crate::disk::{self, Use};
 use crate::kill_points::kill_point;
 use crate::memory::{FileLock, MappedFile};
 use crate::state::private_file;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Where the server's key is, and the check over all that is before it.
+const SERVER: usize = 0x48;
+const CHECK: usize = 0x68;
+const CHECK_OF_VERSION_1: usize = 0x48;
 
 /// Entries of a new segment: 68 KiB of file. A full segment is followed by another, so this bounds nothing. Fuzzing
 /// has short ones: it meets full ones, and reads more of them in a second.
@@ -46,14 +53,20 @@ fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, Fil
     mapped.word64(0x00).store(MAGIC, Ordering::Relaxed);
     mapped.word32(0x08).store(VERSION, Ordering::Relaxed);
     mapped.word32(0x0c).store(ENTRIES, Ordering::Relaxed);
-    for (offset, id) in [(0x10, &header.segment_id), (0x20, &header.license_id), (0x30, &header.device_uuid)]
-    {
+    let whose = &header.whose;
+    for (offset, id) in [(0x10, &header.segment_id), (0x20, &whose.license_id), (0x30, &whose.device_uuid)] {
         let (low, high) = id_words(id)?;
         mapped.word64(offset).store(low, Ordering::Relaxed);
         mapped.word64(offset + 8).store(high, Ordering::Relaxed);
     }
     mapped.word64(0x40).store(header.begun_at, Ordering::Relaxed);
-    mapped.word64(0x48).store(header_check(&mapped), Ordering::Relaxed);
+    if let Some(server) = &whose.server {
+        for (offset, word) in (SERVER..).step_by(8).zip(server.as_bytes().chunks_exact(8)) {
+            let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
+            mapped.word64(offset).store(word, Ordering::Relaxed);
+        }
+    }
+    mapped.word64(CHECK).store(header_check(&mapped, CHECK), Ordering::Relaxed);
     kill_point("create: header written");
     Ok((mapped, lock))
 }
@@ -71,7 +84,8 @@ pub(super) fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32
         return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
     }
     let entries = mapped.word32(0x0c).load(Ordering::Relaxed);
-    if word(0x48) != header_check(mapped) || entries > ENTRIES_MAX {
+    let check = if version < 2 { CHECK_OF_VERSION_1 } else { CHECK };
+    if word(check) != header_check(mapped, check) || entries > ENTRIES_MAX {
         return Err(damaged("its header is damaged"));
     }
     let id = |offset| {
@@ -80,13 +94,13 @@ pub(super) fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32
         bytes[8..].copy_from_slice(&word(offset + 8).to_le_bytes());
         hex::encode(bytes)
     };
-    let header = SegmentHeader {
-        segment_id: id(0x10),
-        license_id: id(0x20),
-        device_uuid: id(0x30),
-        begun_at: word(0x40),
-    };
-    Ok((header, entries))
+    let mut server = [0; 32];
+    for (offset, bytes) in (SERVER..).step_by(8).zip(server.chunks_exact_mut(8)) {
+        bytes.copy_from_slice(&word(offset).to_le_bytes());
+    }
+    let server = (version >= 2 && server != [0; 32]).then(|| PublicKey::from_bytes(server));
+    let whose = Whose { license_id: id(0x20), device_uuid: id(0x30), server };
+    Ok((SegmentHeader { segment_id: id(0x10), whose, begun_at: word(0x40) }, entries))
 }
 
 fn id_words(id: &str) -> io::Result<(u64, u64)> {
@@ -99,8 +113,8 @@ fn id_words(id: &str) -> io::Result<(u64, u64)> {
     Ok((bits as u64, (bits >> 64) as u64))
 }
 
-fn header_check(mapped: &MappedFile) -> u64 {
-    (0..0x48)
+fn header_check(mapped: &MappedFile, end: usize) -> u64 {
+    (0..end)
         .step_by(8)
         .fold(0x5ea7_3e7e, |check, offset| mix(check ^ mapped.word64(offset).load(Ordering::Relaxed)))
 }

@@ -3,13 +3,14 @@
 //! ```text
 //! offset      bytes
 //! 0x000        8     magic "SMSEGMT\0"
-//! 0x008        4     version: 1
+//! 0x008        4     version: 2
 //! 0x00c        4     number of entries
 //! 0x010       16     segment id
 //! 0x020       16     id of the local licence under which it was counted
 //! 0x030       16     device UUID
 //! 0x040        8     when it was begun, Unix seconds
-//! 0x048        8     check over 0x000 … 0x048
+//! 0x048       32     key of the server under whose licence it was counted; 0: not known
+//! 0x068        8     check over 0x000 … 0x068
 //! 0x1000 + 32·i      entry i
 //!   0x00       4     slot
 //!   0x04       4     kind (1 scan, 2 page, 3 image); 0: the entry is free. Written last
@@ -18,6 +19,8 @@
 //!   0x10       8     total: only ever grows
 //!   0x18       8     acknowledged: what the server has recorded, ≤ total
 //! ```
+//!
+//! Version 1 had no key, and its check at 0x048.
 //!
 //! The owner holds a lock on the file as long as it lives; who gets the lock has proof that the owner is
 //! dead, and may remove the file once everything in it is acknowledged. Anybody may read totals and raise
@@ -41,6 +44,8 @@ mod file;
 #[cfg(any(test, feature = "kill-points"))]
 pub mod power_cut;
 #[cfg(test)]
+pub(crate) mod test_support;
+#[cfg(test)]
 mod tests;
 
 use std::fs::{self, OpenOptions};
@@ -51,7 +56,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use seatmeter_protocol::message::{SegmentReport, UsageKind, UsageTotal};
 use seatmeter_protocol::rehearsal::has_bug;
-use seatmeter_protocol::signature::random_id;
+use seatmeter_protocol::signature::{PublicKey, random_id};
 
 use self::file::{ENTRIES, damaged, make_file, mix, read_header};
 use super::archive::{Acknowledged, Archive};
@@ -76,15 +81,24 @@ pub const UNFINISHED_ENDING: &str = "new";
 /// The ending of segment files.
 pub const ENDING: &str = "segment";
 
+/// Under which local licence it is counted, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// The local licence, 32 hexadecimal digits.
+    pub license_id: String,
+    /// The device, 32 hexadecimal digits.
+    pub device_uuid: String,
+    /// The key of the server that has given the licence; `None` for work of before that was noted.
+    pub server: Option<PublicKey>,
+}
+
 /// Who counted, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     /// Random id, 32 hexadecimal digits.
     pub segment_id: String,
-    /// The local licence, 32 hexadecimal digits.
-    pub license_id: String,
-    /// The device, 32 hexadecimal digits.
-    pub device_uuid: String,
+    /// The licence and the device.
+    pub whose: Whose,
     /// When it was begun, Unix seconds.
     pub begun_at: u64,
 }
@@ -94,7 +108,7 @@ impl SegmentHeader {
     pub fn report(&self, totals: Vec<UsageTotal>) -> SegmentReport {
         SegmentReport {
             segment_id: self.segment_id.clone(),
-            license_id: self.license_id.clone(),
+            license_id: self.whose.license_id.clone(),
             local_license: None,
             totals,
         }
@@ -128,18 +142,13 @@ impl Segment {
     ///
     /// # Errors
     /// When the disk is full, or the file cannot be made: then nothing was counted.
-    pub fn create(folder: &Path, license_id: &str, device_uuid: &str, begun_at: u64) -> Result<Self> {
+    pub fn create(folder: &Path, whose: &Whose, begun_at: u64) -> Result<Self> {
         let mut attempt = 1;
         loop {
             let segment_id = random_id()
                 .ok_or_else(|| Error::state(folder, "name a file in", &io::ErrorKind::Other.into()))?;
             let path = folder.join(format!("{segment_id}.{ENDING}"));
-            let header = SegmentHeader {
-                segment_id,
-                license_id: license_id.to_owned(),
-                device_uuid: device_uuid.to_owned(),
-                begun_at,
-            };
+            let header = SegmentHeader { segment_id, whose: whose.clone(), begun_at };
             match make_file(&path, &header) {
                 Ok((mapped, lock)) => {
                     return Ok(Self { path, header, entries: ENTRIES, mapped, lock: Some(lock) });
@@ -333,7 +342,8 @@ impl Segment {
             return Ok(false);
         }
         archive.add(&Acknowledged {
-            device_uuid: self.header.device_uuid.clone(),
+            device_uuid: self.header.whose.device_uuid.clone(),
+            server: self.header.whose.server.clone(),
             segment: self.header.report(totals.iter().map(|total| total.usage).collect()),
         })?;
         kill_point("remove: before");

@@ -1,13 +1,14 @@
 use std::fs::File;
 
 use super::file::ENTRIES;
+use super::test_support::whose;
 use super::*;
 
 const LICENSE: &str = "00112233445566778899aabbccddeeff";
 const DEVICE: &str = "ffeeddccbbaa99887766554433221100";
 
 fn new_segment(folder: &Path) -> Segment {
-    Segment::create(folder, LICENSE, DEVICE, 7).unwrap()
+    Segment::create(folder, &whose(LICENSE, DEVICE), 7).unwrap()
 }
 
 #[test]
@@ -152,9 +153,32 @@ fn a_newer_librarys_segment_is_not_judged() {
     let folder = tempfile::tempdir().unwrap();
     let path = damaged_segment(folder.path(), |_| {});
     let mut bytes = fs::read(&path).unwrap();
-    bytes[0x08] = 2;
+    bytes[0x08] = 3;
     fs::write(&path, bytes).unwrap();
     assert_eq!(Segment::open(&path).unwrap_err().kind(), io::ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_segment_names_its_server_and_one_of_the_first_version_names_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Some(PublicKey::from_bytes([7; 32]));
+    let segment = Segment::create(folder.path(), &Whose { server, ..whose(LICENSE, DEVICE) }, 7).unwrap();
+    let entry = segment.entry(10, UsageKind::Scan, 4).unwrap();
+    segment.count(entry, 3);
+    let path = segment.path.clone();
+    assert_eq!(Segment::open(&path).unwrap().header(), segment.header());
+    // As the first version has it: no key, and the check in its place.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[0x08] = 1;
+    let check = (0..0x48).step_by(8).fold(0x5ea7_3e7e, |check, at| {
+        mix(check ^ u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()))
+    });
+    bytes[0x48..0x70].fill(0);
+    bytes[0x48..0x50].copy_from_slice(&check.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    let first = Segment::open(&path).unwrap();
+    assert_eq!(first.header().whose, whose(LICENSE, DEVICE));
+    assert_eq!(first.totals()[0].usage.total, 3);
 }
 
 #[test]
@@ -186,7 +210,7 @@ fn a_file_whose_owner_counts_into_it_is_not_set_aside() {
 #[test]
 fn who_only_reads_a_file_sees_what_its_counters_hold() {
     let folder = tempfile::tempdir().unwrap();
-    let segment = Segment::create(folder.path(), &"1".repeat(32), &"2".repeat(32), 0).unwrap();
+    let segment = Segment::create(folder.path(), &whose(&"1".repeat(32), &"2".repeat(32)), 0).unwrap();
     for (slot, n) in [(7, 3), (9, 1 << 40)] {
         let entry = segment.entry(slot, UsageKind::Page, 4).unwrap();
         segment.count(entry, n);
