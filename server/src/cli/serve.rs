@@ -1,6 +1,6 @@
 //! `seatmeterd serve`: runs until it is told to stop.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,11 +75,16 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     })?;
     // A log that cannot be written, because it goes to a file on a full disk, must not end the thread that had something to say:
     // telling of that on standard error would.
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    // Colours are for a terminal: in a file they are garbage, in which no one can search.
+    if std::io::stderr().is_terminal() {
+        log.init()
+    } else {
+        log.with_ansi(false).init()
+    }
 
     let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
     init::prepare(&arguments.data, output)?;

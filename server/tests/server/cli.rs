@@ -221,6 +221,18 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[test]
+fn a_log_that_is_a_file_has_no_colours() {
+    let folder = folder();
+    stdout(folder.path(), &["init"]);
+    let log = folder.path().join("log");
+    let mut command = seatmeterd(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    command.stderr(std::fs::File::create(&log).unwrap()).env_remove("NO_COLOR");
+    drop(Served::run(command));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("listening") && !log.contains('\u{1b}'), "{log:?}");
+}
+
+#[test]
 fn a_signal_ends_the_server_in_order() {
     let folder = folder();
     stdout(folder.path(), &["init", "--demo"]);
