@@ -6,6 +6,7 @@
 mod backup;
 mod doctor;
 mod domains;
+mod draft;
 mod epoch;
 mod init;
 mod key;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{DataOption, output_error};
 use crate::clock::SystemClock;
@@ -286,7 +287,7 @@ pub(super) fn audit(data: &DataOption, output: &mut dyn Write) -> Result<(), Err
 }
 
 pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Result<(), Error> {
-    let IssuedFile { root_key, license_file } = read_json(&arguments.file)?;
+    let IssuedFile { root_key, license_file } = read_issued(&arguments.file)?;
     let operator = Operator::open(&arguments.data)?;
     let code = arguments.handshake_code.clone();
     operator.wait(operator.licensing.import(license_file, root_key, code, &actor()))?;
@@ -331,8 +332,31 @@ pub(super) fn write_json(value: &impl Serialize, output: &mut dyn Write) -> Resu
 
 /// Reads JSON from a file, or from standard input when it is "-".
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    serde_json::from_str(&read_text(path)?)
+    let text = read_text(path)?;
+    // Some editors put a mark of byte order before the text.
+    serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|e| Error::Setup(format!("{} is not what is expected here: {e}.", path.display())))
+}
+
+/// Reads a licence file that the vendor has signed.
+pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
+    understand(path, "a signed licence file", read_json(path)?)
+}
+
+/// What is written in a file, taken for what is expected there. A draft and a signed file are easily mistaken.
+pub(super) fn understand<T: DeserializeOwned>(
+    path: &Path,
+    expected: &str,
+    written: Value,
+) -> Result<T, Error> {
+    let hint = match (written.get("root_key"), written.get("items")) {
+        (None, Some(_)) => ". It is a draft: \"seatmeterd licence-file sign\" signs it",
+        (Some(_), None) => ". It is signed already",
+        _ => "",
+    };
+    serde_json::from_value(written).map_err(|e| {
+        Error::Setup(format!("{} is not what is expected here, {expected}: {e}{hint}.", path.display()))
+    })
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {

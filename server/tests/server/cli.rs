@@ -324,6 +324,39 @@ fn vendor_says(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
+    let folder = folder();
+    let (here, data) = (folder.path(), folder.path().join("data"));
+    let path = |name: &str| here.join(name).to_str().unwrap().to_owned();
+    stdout(&data, &["init"]);
+    let key = stdout(&data, &["key", "show"]);
+    vendor_says(here, &["vendor", "keygen"]);
+    let new = ["licence-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let draft = vendor_says(here, &[&new[..], &["concurrent-instance", "--quota", "4"]].concat());
+    std::fs::write(path("draft"), &draft).unwrap();
+    let refused = |arguments: &[&str], part: &str| {
+        let told = String::from_utf8(vendor_command(here, arguments).stderr).unwrap();
+        assert!(told.contains(part), "{arguments:?}: {told}");
+    };
+    std::fs::write(path("misspelt"), draft.replace("offline_days", "ofline_days")).unwrap();
+    refused(&["licence-file", "sign", "misspelt"], "\"ofline_days\"");
+    let future = draft.replace("\"issued_at\": ", "\"issued_at\": 9");
+    std::fs::write(path("future"), future).unwrap();
+    refused(&["licence-file", "sign", "future"], "in the future");
+    refused(&[&new[..], &["page", "--pages", "ocr=1", "--pages", "ocr=2"]].concat(), "ocr twice");
+    refused(&["licence-file", "show", "draft"], "It is a draft");
+    // As some editors save it.
+    std::fs::write(path("marked"), format!("\u{feff}{draft}")).unwrap();
+    let signed = vendor_says(here, &["licence-file", "sign", "marked"]);
+    std::fs::write(path("signed"), &signed).unwrap();
+    refused(&["licence-file", "sign", "signed"], "signed already");
+    stdout(&data, &["licence-file", "import", &path("signed")]);
+    std::fs::write(path("more"), draft.replace("\"quota\": 4", "\"quota\": 5")).unwrap();
+    std::fs::write(path("signed"), vendor_says(here, &["licence-file", "sign", "more"])).unwrap();
+    assert!(failure(&data, &["licence-file", "import", &path("signed")]).contains("with a later issued_at"));
+}
+
+#[test]
 fn vendor_and_operator_do_their_work_on_the_command_line() {
     let folder = folder();
     let (here, data) = (folder.path(), folder.path().join("data"));
