@@ -233,6 +233,22 @@ fn a_log_that_is_a_file_has_no_colours() {
 }
 
 #[test]
+fn a_damaged_database_is_to_be_restored() {
+    let folder = folder();
+    stdout(folder.path(), &["init"]);
+    std::fs::write(folder.path().join("seatmeter.db"), "Dear Sir or Madam".repeat(100)).unwrap();
+    assert!(failure(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).contains("restore a backup"));
+}
+
+#[test]
+fn an_export_that_ends_before_it_begins_is_refused() {
+    let folder = folder();
+    stdout(folder.path(), &["init"]);
+    let export = ["usage", "export", "--format", "csv", "--from", "2026-12-01", "--to", "2026-11-01"];
+    assert!(failure(folder.path(), &export).contains("--to is before --from"));
+}
+
+#[test]
 fn a_signal_ends_the_server_in_order() {
     let folder = folder();
     stdout(folder.path(), &["init", "--demo"]);
