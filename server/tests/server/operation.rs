@@ -63,6 +63,18 @@ fn the_admin_api_asks_for_a_token_that_can_be_revoked() {
 }
 
 #[test]
+fn a_program_that_names_the_server_with_a_path_is_told_so() {
+    let server = server_with(|web| web);
+    let problem =
+        Request::json("POST", &format!("/license{AUTHORIZATIONS_PATH}"), "{}").send(server.address).problem();
+    assert_eq!(problem.status, 404);
+    assert!(
+        problem.detail.contains("without a path") && problem.detail.contains("openapi.json"),
+        "{problem:?}"
+    );
+}
+
+#[test]
 fn an_access_that_is_misspelt_or_lets_in_everybody_changes_nothing() {
     let server = server_with(|web| Web { open_to_loopback: true, ..web });
     let set = |body: &str| admin(&server, "PUT", &format!("/handshake-codes/{CODE}/access"), body, None);
