@@ -86,7 +86,7 @@ fn what_answers_and_is_no_license_server_is_told_from_one() {
         says(&run, 1, &["BROKEN answer no whole answer"]);
     });
     let run = device.doctor(&["--server", &device.server.url().replace("http://", "https://")]);
-    says(&run, 1, &["BROKEN TLS", "--ca-file"]);
+    says(&run, 1, &["BROKEN TLS", "speaks no TLS: name the server with http://"]);
     let other = Server::with_demo_license();
     let run = device.doctor(&["--server", other.url()]);
     says(&run, 0, &["warning signature it is not the server that has granted the licence"]);

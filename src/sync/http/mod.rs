@@ -175,6 +175,8 @@ impl HttpTransport {
                 ". The environment names the proxy {proxy} for this server: correct HTTP_PROXY, HTTPS_PROXY or \
                  ALL_PROXY, or name the server in NO_PROXY"
             ));
+        } else if stage == Stage::Tls {
+            detail.push_str(tls_advice(&detail));
         }
         Unreachable { stage, detail }
     }
@@ -247,6 +249,31 @@ async fn read(mut response: Response, timeout: Duration) -> Result<RawAnswer, Un
             return Err(Unreachable { stage: Stage::Answer, detail });
         }
     }
+}
+
+/// What to do when TLS fails in this way: what there is to trust, or to mend at the server.
+fn tls_advice(detail: &str) -> &'static str {
+    for (sign, advice) in [
+        (
+            "InvalidContentType",
+            ". What answers there speaks no TLS: does the server's URL begin with http://?",
+        ),
+        (
+            "UnknownIssuer",
+            ". Install the CA of the server, or of a proxy that opens TLS, in the system's store, or name \
+                           its file with SM_SetCaFile or SEATMETER_CA_FILE",
+        ),
+        (
+            "CaUsedAsEndEntity",
+            ". The server shows a certificate that is for signing others, as \"openssl req -x509\" \
+                               makes them: make one with basicConstraints=CA:FALSE",
+        ),
+    ] {
+        if detail.contains(sign) {
+            return advice;
+        }
+    }
+    ""
 }
 
 /// The error with all its causes, outermost first, each once.

@@ -115,8 +115,7 @@ fn ask(
                 Box::new(stream)
             }
             Err(why) => {
-                let todo = "install the CA of the server, or of the proxy between, in the system's store, or name \
-                            its file with --ca-file";
+                let todo = advice(&why);
                 return broken("TLS", why, todo);
             }
         }
@@ -129,6 +128,22 @@ fn ask(
             let todo = "look whether the server is overloaded, and at what stands between";
             broken("answer", format!("no whole answer: {why}"), todo)
         }
+    }
+}
+
+/// What to do when TLS fails in this way.
+fn advice(why: &str) -> &'static str {
+    if why.contains("InvalidContentType") {
+        "what answers there speaks no TLS: name the server with http://, or put TLS before it"
+    } else if why.contains("CaUsedAsEndEntity") {
+        "the server shows a certificate that is for signing others, as \"openssl req -x509\" makes them: make one with \
+         basicConstraints=CA:FALSE"
+    } else if why.contains("not valid for name") {
+        "name the server as its certificate does, or have one made for this name"
+    } else if why.contains("certificate expired") || why.contains("not valid yet") {
+        "renew the server's certificate, or set the clock of this machine right"
+    } else {
+        "install the CA of the server, or of the proxy between, in the system's store, or name its file with --ca-file"
     }
 }
 
