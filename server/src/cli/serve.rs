@@ -39,7 +39,8 @@ pub(super) struct Arguments {
     data: DataOption,
 
     /// Address and port to listen on; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS", env = "SEATMETERD_LISTEN", default_value = "127.0.0.1:48080")]
+    #[arg(long, value_name = "ADDRESS", env = "SEATMETERD_LISTEN", default_value = "127.0.0.1:48080",
+          value_parser = address)]
     listen: SocketAddr,
 
     /// What to log to standard error: error, warn, info, debug or trace
@@ -67,6 +68,10 @@ pub(super) struct Arguments {
     /// URL of the main server, http://HOST:PORT
     #[arg(long, value_name = "URL", requires = "standby")]
     peer: Option<String>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 0.0.0.0:48080".to_owned())
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {

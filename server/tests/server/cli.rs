@@ -233,6 +233,17 @@ fn a_log_that_is_a_file_has_no_colours() {
 }
 
 #[test]
+fn a_variable_that_is_empty_says_nothing_and_an_address_without_a_port_is_explained() {
+    let folder = folder();
+    let mut command = seatmeterd(folder.path(), &["init"]);
+    assert!(command.env("SEATMETERD_DATABASE", "").output().unwrap().status.success());
+    let mut command = seatmeterd(folder.path(), &["serve", "--listen", "localhost"]);
+    let told = command.env("SEATMETERD_LOG", "").output().unwrap();
+    assert!(String::from_utf8_lossy(&told.stderr).contains("such as 0.0.0.0:48080"));
+    drop(Served::start_with(folder.path(), &[("SEATMETERD_RATE_PER_CODE", "")]));
+}
+
+#[test]
 fn a_damaged_database_is_to_be_restored() {
     let folder = folder();
     stdout(folder.path(), &["init"]);
