@@ -335,6 +335,8 @@ fn the_first_start_makes_what_it_needs_and_says_what_comes_next() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(told.contains("made   server key") && told.contains("Next: ask your vendor"), "{told}");
+    // What the vendor writes into the file is the key, and not its id.
+    assert!(told.contains(&format!("seatmeterd key show --data {}", data.display())), "{told}");
     assert!(stdout(&data, &["key", "show"]).trim().parse::<PublicKey>().is_ok());
 }
 
