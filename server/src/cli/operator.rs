@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use seatmeter_protocol::license::LicenseFile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -330,32 +331,28 @@ pub(super) fn write_json(value: &impl Serialize, output: &mut dyn Write) -> Resu
     writeln!(output, "{text}").map_err(output_error)
 }
 
-/// Reads JSON from a file, or from standard input when it is "-".
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+/// Reads a draft of a licence file: as it is written, and as it is understood.
+pub(super) fn read_draft(path: &Path) -> Result<(Value, LicenseFile), Error> {
     let text = read_text(path)?;
-    // Some editors put a mark of byte order before the text.
-    serde_json::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|e| Error::Setup(format!("{} is not what is expected here: {e}.", path.display())))
+    let is_signed = ("root_key", " It is signed already.");
+    Ok((understand(path, &text, is_signed)?, understand(path, &text, is_signed)?))
 }
 
 /// Reads a licence file that the vendor has signed.
 pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
-    understand(path, "a signed licence file", read_json(path)?)
+    let is_draft = ("items", " It is a draft: \"seatmeterd licence-file sign\" signs it.");
+    understand(path, &read_text(path)?, is_draft)
 }
 
-/// What is written in a file, taken for what is expected there. A draft and a signed file are easily mistaken.
-pub(super) fn understand<T: DeserializeOwned>(
-    path: &Path,
-    expected: &str,
-    written: Value,
-) -> Result<T, Error> {
-    let hint = match (written.get("root_key"), written.get("items")) {
-        (None, Some(_)) => ". It is a draft: \"seatmeterd licence-file sign\" signs it",
-        (Some(_), None) => ". It is signed already",
-        _ => "",
-    };
-    serde_json::from_value(written).map_err(|e| {
-        Error::Setup(format!("{} is not what is expected here, {expected}: {e}{hint}.", path.display()))
+/// Takes a text for the JSON that is expected there. Drafts and signed files are easily mistaken: what has this field is
+/// the other one.
+fn understand<T: DeserializeOwned>(path: &Path, text: &str, (field, hint): (&str, &str)) -> Result<T, Error> {
+    // Some editors put a mark of byte order before the text.
+    let text = text.trim_start_matches('\u{feff}');
+    serde_json::from_str(text).map_err(|e| {
+        let is_other = serde_json::from_str::<Value>(text).is_ok_and(|written| written.get(field).is_some());
+        let hint = if is_other { hint } else { "" };
+        Error::Setup(format!("{} is not what is expected here: {e}.{hint}", path.display()))
     })
 }
 

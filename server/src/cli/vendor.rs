@@ -9,9 +9,8 @@ use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas};
 use seatmeter_protocol::signature::{PublicKey, SignatureError, Signed};
-use serde_json::Value;
 
-use super::operator::{ImportArguments, read_issued, read_json, understand, write_json};
+use super::operator::{ImportArguments, read_draft, read_issued, write_json};
 use super::output_error;
 use crate::clock::{Clock, SystemClock};
 use crate::data_dir;
@@ -117,8 +116,7 @@ pub(super) fn licence_file(command: &LicenceFile, output: &mut dyn Write) -> Res
     match command {
         LicenceFile::New(arguments) => write_json(&draft(arguments)?, output),
         LicenceFile::Sign { draft, key } => {
-            let written: Value = read_json(draft)?;
-            let file: LicenseFile = understand(draft, "a draft of a licence file", written.clone())?;
+            let (written, file) = read_draft(draft)?;
             require_sound(&file)
                 .and_then(|()| super::draft::check(&written, &file, SystemClock.unix_seconds()))
                 .map_err(|why| Error::Setup(format!("{} cannot be signed: {why}.", draft.display())))?;

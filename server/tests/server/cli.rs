@@ -369,6 +369,8 @@ fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
     };
     std::fs::write(path("misspelt"), draft.replace("offline_days", "ofline_days")).unwrap();
     refused(&["licence-file", "sign", "misspelt"], "\"ofline_days\"");
+    std::fs::write(path("wrong"), draft.replace("\"quota\": 4", "\"quota\": -4")).unwrap();
+    refused(&["licence-file", "sign", "wrong"], "at line 12");
     let future = draft.replace("\"issued_at\": ", "\"issued_at\": 9");
     std::fs::write(path("future"), future).unwrap();
     refused(&["licence-file", "sign", "future"], "in the future");
