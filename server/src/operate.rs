@@ -71,6 +71,11 @@ impl Licensing {
             .map_err(|why| Error::bad_request(format!("the access {why}")))?;
         require_list("application ids", &validation.application_ids)?;
         require_list("process names", &validation.process_names)?;
+        if let Some(path) = validation.process_names.iter().find(|name| name.contains('/')) {
+            return Err(Error::bad_request(format!(
+                "{path:?} is a path, which no process has as its name; write what follows the last /"
+            )));
+        }
         let password_hash = match session_password {
             Some(password) => {
                 require_name("the session password", &password)?;

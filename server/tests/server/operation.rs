@@ -85,6 +85,7 @@ fn an_access_that_is_misspelt_or_lets_in_everybody_changes_nothing() {
         (r#"{"validation":{"website_domain":["company.com"]}}"#, "website_domain"),
         (r#"{"validation":{"website_domains":["co.uk"]}}"#, "public suffix"),
         (r#"{"validation":{"website_domains":["a b"]}}"#, "no host name can have"),
+        (r#"{"validation":{"process_names":["/usr/bin/till"]}}"#, "is a path"),
     ] {
         let problem = set(body).problem();
         assert!(problem.status == 400 && problem.detail.contains(part), "{body}: {problem:?}");
