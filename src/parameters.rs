@@ -225,9 +225,9 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
             "no license server: set mainServerURL, or SEATMETER_SERVER in the environment".into(),
         ));
     }
-    // Programs written for other servers give a host name alone.
+    // Programs written for other servers give a host name alone. One that is mistyped is none.
     for url in &mut servers {
-        if !url.contains("://") {
+        if !(url.contains("://") || url.starts_with("http:") || url.starts_with("https:")) {
             url.insert_str(0, "https://");
         }
         if !(url.starts_with("http://") || url.starts_with("https://")) {
@@ -302,6 +302,7 @@ mod tests {
         check(&|raw| raw.uuid_generation_method = 0, invalid, "UUIDGenerationMethod");
         check(&|raw| raw.main_server.clear(), invalid, "mainServerURL");
         check(&|raw| raw.main_server = "ftp://x".into(), invalid, "http://");
+        check(&|raw| raw.main_server = "http:/a".into(), invalid, "must begin with http://");
         check(&|raw| raw.main_server = "http://".into(), invalid, "empty host");
         check(&|raw| raw.main_server = "http://a:99999".into(), invalid, "invalid port");
         check(&|raw| raw.standby_server = "http://a b".into(), invalid, "http://a b");
