@@ -1,6 +1,6 @@
 //! The environment variables that the library looks at, read once per initialisation and only here.
 //!
-//! An explicit parameter wins over each of them. The proxy variables are read by the HTTP client.
+//! An explicit parameter wins over each of them. The proxy variables are read with the HTTP client's help.
 
 #![allow(clippy::disallowed_methods, reason = "this file is the one home of the environment")]
 
@@ -42,4 +42,10 @@ impl Environment {
             home: path("HOME").filter(|p| p.is_absolute()),
         }
     }
+}
+
+/// Whether `NO_PROXY` names every host.
+pub fn wants_no_proxy_at_all() -> bool {
+    let listed = env::var("NO_PROXY").or_else(|_| env::var("no_proxy")).unwrap_or_default();
+    listed.split(',').any(|entry| entry.trim() == "*")
 }

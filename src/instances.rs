@@ -65,7 +65,11 @@ impl Instances {
 
     /// The number of seats to ask for, when the parameters say `asked`.
     pub fn seats(&self, asked: i32) -> i32 {
-        asked.max(i32::try_from(self.device_max.load(Ordering::Relaxed)).unwrap_or(i32::MAX))
+        match self.device_max.load(Ordering::Relaxed) {
+            // Nothing was set: a number that cannot be is to be named as it was given.
+            0 => asked,
+            set => asked.max(i32::try_from(set).unwrap_or(i32::MAX)),
+        }
     }
 
     /// Counts an instance, waiting while this process has all that it may have; gives the rest of the time.
@@ -159,7 +163,7 @@ mod tests {
     #[test]
     fn the_higher_number_of_seats_is_asked_for() {
         let instances = Instances::default();
-        assert_eq!(instances.seats(4), 4);
+        assert_eq!((instances.seats(4), instances.seats(-1)), (4, -1));
         instances.set(8, 0, 0).unwrap();
         assert_eq!((instances.seats(4), instances.seats(9)), (8, 9));
         for (device, process, timeout) in

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use reqwest::Url;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::SEATS_MAX;
@@ -212,7 +213,11 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
     ]
     .into_iter()
     .flatten()
-    .map(|url| url.trim().trim_end_matches('/').to_owned())
+    .map(|url| match url.trim() {
+        // What is left of a scheme alone must not be taken for a host.
+        scheme if scheme.ends_with("://") => scheme.to_owned(),
+        url => url.trim_end_matches('/').to_owned(),
+    })
     .collect();
     servers.dedup();
     if servers.is_empty() {
@@ -220,9 +225,9 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
             "no license server: set mainServerURL, or SEATMETER_SERVER in the environment".into(),
         ));
     }
-    // Programs written for other servers give a host name alone.
+    // Programs written for other servers give a host name alone. One that is mistyped is none.
     for url in &mut servers {
-        if !url.contains("://") {
+        if !(url.contains("://") || url.starts_with("http:") || url.starts_with("https:")) {
             url.insert_str(0, "https://");
         }
         if !(url.starts_with("http://") || url.starts_with("https://")) {
@@ -230,8 +235,23 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
                 "{url} is not the URL of a license server: it must begin with http:// or https://"
             )));
         }
+        require_host(url)?;
     }
     Ok(servers)
+}
+
+/// Refuses a URL to which no request can be sent, before the network is tried for it.
+fn require_host(url: &str) -> Result<()> {
+    let why = match Url::parse(url) {
+        Err(e) => e.to_string(),
+        Ok(parsed) if parsed.query().is_some() || parsed.fragment().is_some() => {
+            "what follows ? or # means nothing to it".to_owned()
+        }
+        Ok(_) => return Ok(()),
+    };
+    Err(invalid(format!(
+        "{url} is not the URL of a license server: {why}. Write it like http://license.example:48080"
+    )))
 }
 
 #[cfg(test)]
@@ -282,6 +302,11 @@ mod tests {
         check(&|raw| raw.uuid_generation_method = 0, invalid, "UUIDGenerationMethod");
         check(&|raw| raw.main_server.clear(), invalid, "mainServerURL");
         check(&|raw| raw.main_server = "ftp://x".into(), invalid, "http://");
+        check(&|raw| raw.main_server = "http:/a".into(), invalid, "must begin with http://");
+        check(&|raw| raw.main_server = "http://".into(), invalid, "empty host");
+        check(&|raw| raw.main_server = "http://a:99999".into(), invalid, "invalid port");
+        check(&|raw| raw.standby_server = "http://a b".into(), invalid, "http://a b");
+        check(&|raw| raw.main_server = "http://a/?x=1".into(), invalid, "what follows");
         for seats in [0, -1, 65_537] {
             check(
                 &|raw| raw.max_concurrent_instance_count = seats,

@@ -231,6 +231,9 @@ impl Runtime {
         if let Some(path) = &environment.log {
             log::use_file(path);
         }
+        if let Some(transport) = self.transport.get() {
+            transport.heed_environment();
+        }
         let seats = self.instances.seats(raw.max_concurrent_instance_count);
         let settings = self.settings.get().cloned().unwrap_or_default();
         let raw = RawParameters { max_concurrent_instance_count: seats, settings, ..raw.clone() };

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use seatmeter_e2e::dialogue::Dialogue;
 use seatmeter_e2e::program::{Program, Run};
-use seatmeter_e2e::server::{Server, doctor};
+use seatmeter_e2e::server::{Server, doctor, doctor_amid};
 
 /// A device whose program is licensed, has counted 3 scans, and was killed.
 struct Device {
@@ -86,10 +86,36 @@ fn what_answers_and_is_no_license_server_is_told_from_one() {
         says(&run, 1, &["BROKEN answer no whole answer"]);
     });
     let run = device.doctor(&["--server", &device.server.url().replace("http://", "https://")]);
-    says(&run, 1, &["BROKEN TLS", "--ca-file"]);
+    says(&run, 1, &["BROKEN TLS", "speaks no TLS: name the server with http://"]);
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for unfit in ["missing.pem", "README.md"] {
+        let file = here.join("tests/certificates").join(unfit);
+        let run = device.doctor(&["--server", device.server.url(), "--ca-file", file.to_str().unwrap()]);
+        says(&run, 1, &["BROKEN CA file", unfit, "certificates in PEM form"]);
+    }
     let other = Server::with_demo_license();
     let run = device.doctor(&["--server", other.url()]);
     says(&run, 0, &["warning signature it is not the server that has granted the licence"]);
+}
+
+#[test]
+fn a_proxy_is_named_where_programs_go_through_it_and_nowhere_else() {
+    let device = Device::new();
+    let proxy = "http://user:secret@proxy.example:3128";
+    let cases: [(&[(&str, &str)], bool); 6] = [
+        (&[("HTTP_PROXY", proxy)], true),
+        (&[("all_proxy", proxy)], true),
+        (&[("HTTPS_PROXY", proxy)], false),
+        (&[("HTTP_PROXY", proxy), ("NO_PROXY", "127.0.0.1")], false),
+        (&[("HTTP_PROXY", proxy), ("no_proxy", "*")], false),
+        (&[("HTTP_PROXY", "")], false),
+    ];
+    for (variables, named) in cases {
+        let run = doctor_amid(variables, &device.program.state(), &["--server", device.server.url()]);
+        assert_eq!(run.stdout.contains("the proxy http://proxy.example:3128"), named, "{run:?}");
+        assert!(!run.stdout.contains("secret"), "{run:?}");
+        assert_eq!(run.stdout.contains("warning  proxy"), named, "{run:?}");
+    }
 }
 
 #[test]

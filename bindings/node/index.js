@@ -90,6 +90,9 @@ async function initialize(options = {}) {
     seats: [integer, 'seats'],
     maxBufferDays: [integer, 'maxBufferDays'],
   };
+  const known = Object.values(fields).map(([, option]) => option);
+  const strange = Object.keys(options).find((option) => !known.includes(option));
+  if (strange) throw new TypeError(`${strange} is no option: there are ${known.join(', ')}`);
   for (const [field, [checked, option]] of Object.entries(fields)) {
     const value = options[option];
     if (value !== undefined && value !== null) parameters[field] = checked(option, value);

@@ -214,8 +214,18 @@ impl Server {
 /// When it does not run.
 #[must_use]
 pub fn doctor(state: &Path, arguments: &[&str]) -> Run {
+    doctor_amid(&[], state, arguments)
+}
+
+/// The same with these variables in its environment.
+///
+/// # Panics
+/// When it does not run.
+#[must_use]
+pub fn doctor_amid(variables: &[(&str, &str)], state: &Path, arguments: &[&str]) -> Run {
     let mut command = Command::new(binary());
-    run(command.env_clear().args(["doctor", "--state-dir"]).arg(state).args(arguments))
+    command.env_clear().envs(variables.iter().copied());
+    run(command.args(["doctor", "--state-dir"]).arg(state).args(arguments))
 }
 
 impl Drop for Server {

@@ -50,7 +50,7 @@ pub fn check_file(file: &LicenseFile) -> Result<(), String> {
     }
     let texts = [&file.file_id, &file.organization_id, &file.organization_name];
     if texts.into_iter().any(|text| !is_text(text)) {
-        return Err(format!("an id or name in it is empty or has more than {TEXT_BYTES_MAX} bytes"));
+        return Err(format!("an id or name in it {}", no_text()));
     }
     if file.items.is_empty() || file.items.len() > ITEMS_MAX {
         return Err(format!("it has {} items; 1 to {ITEMS_MAX} are allowed", file.items.len()));
@@ -70,7 +70,7 @@ pub fn check_file(file: &LicenseFile) -> Result<(), String> {
 /// The first thing that makes no sense, as the end of a sentence that begins with the item.
 pub fn check_item(item: &LicenseItem) -> Result<(), String> {
     if !is_text(&item.item_id) {
-        return Err(format!("has an id that is empty or longer than {TEXT_BYTES_MAX} bytes"));
+        return Err(format!("has an id that {}", no_text()));
     }
     if item.deployment_types.is_empty() || item.products == 0 {
         return Err("permits nothing: deployment types or products are empty".into());
@@ -87,8 +87,13 @@ pub fn check_item(item: &LicenseItem) -> Result<(), String> {
     if item.strict && !matches!(item.charge_way, ChargeWay::BarcodeScan | ChargeWay::Page) {
         return Err(belongs_elsewhere("strict", "scans and pages"));
     }
-    if item.charge_way == ChargeWay::ConcurrentInstance && item.deployment_types != [DeploymentType::Server] {
-        return Err("is charged by concurrent instances, which are for deployment type server only".into());
+    let for_servers = match item.charge_way {
+        ChargeWay::ConcurrentInstance => Some("concurrent instances"),
+        ChargeWay::Server => Some("servers"),
+        _ => None,
+    };
+    if let Some(what) = for_servers.filter(|_| item.deployment_types != [DeploymentType::Server]) {
+        return Err(format!("is charged by {what}, which are for deployment type server only"));
     }
     if item.versions.from > item.versions.to && item.versions.to.is_some() {
         return Err("covers versions from a higher one to a lower one".into());
@@ -161,14 +166,14 @@ fn check_texts(item: &LicenseItem) -> Result<(), String> {
         [("domains", &item.domains), ("modules", &item.modules), ("required items", &item.requires)]
     {
         if list.len() > LIST_MAX || list.iter().any(|text| !is_text(text)) {
-            return Err(format!("has more than {LIST_MAX} {name}, or one that is empty or too long"));
+            return Err(format!("has more than {LIST_MAX} {name}, or one that {}", no_text()));
         }
     }
     if item.requires.contains(&item.item_id) {
         return Err("requires itself".into());
     }
     if item.edition.as_ref().is_some_and(|edition| !is_text(edition)) {
-        return Err(format!("has an edition that is empty or longer than {TEXT_BYTES_MAX} bytes"));
+        return Err(format!("has an edition that {}", no_text()));
     }
     Ok(())
 }
@@ -177,8 +182,14 @@ fn belongs_elsewhere(setting: &str, charge_way: &str) -> String {
     format!("has {setting}, which belongs to items charged by {charge_way}")
 }
 
+/// Why something is no text, as the end of a clause.
+fn no_text() -> String {
+    format!("is empty, has more than {TEXT_BYTES_MAX} bytes, or control characters")
+}
+
+/// Nobody can type a control character on a command line, no database of text takes a NUL, and a terminal obeys them.
 fn is_text(text: &str) -> bool {
-    !text.is_empty() && text.len() <= TEXT_BYTES_MAX
+    !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -232,7 +243,7 @@ mod tests {
 
     #[test]
     fn each_range_is_kept() {
-        let changes: [(ChargeWay, Change); 17] = [
+        let changes: [(ChargeWay, Change); 20] = [
             (ChargeWay::BarcodeScan, &|i| i.quota = 0),
             (ChargeWay::BarcodeScan, &|i| i.quota = QUOTA_MAX + 1),
             (ChargeWay::Page, &|i| i.quota = 1),
@@ -243,11 +254,14 @@ mod tests {
             (ChargeWay::ClientDevice, &|i| i.window_days = Some(7)),
             (ChargeWay::ConcurrentDevice, &|i| i.overuse_budget = Some(BUDGET_MAX + 1)),
             (ChargeWay::ConcurrentInstance, &|i| i.deployment_types.push(DeploymentType::Desktop)),
+            (ChargeWay::Server, &|i| i.deployment_types.push(DeploymentType::Desktop)),
             (ChargeWay::Server, &|i| i.deployment_types.clear()),
             (ChargeWay::Server, &|i| i.products = 0),
             (ChargeWay::Server, &|i| i.expires_at = i.starts_at),
             (ChargeWay::Server, &|i| i.offline_days = OFFLINE_DAYS_MAX + 1),
             (ChargeWay::Server, &|i| i.item_id.clear()),
+            (ChargeWay::Server, &|i| i.item_id.push('\0')),
+            (ChargeWay::Server, &|i| i.modules = vec!["\u{1b}[2J".into()]),
             (ChargeWay::Server, &|i| i.requires = vec!["item".into()]),
             (ChargeWay::Server, &|i| i.edition = Some(String::new())),
         ];

@@ -190,6 +190,13 @@ impl DataDir {
         match (key, database) {
             (true, true) => Ok(()),
             (false, true) => Err(self.lost_key()),
+            (true, false) => Err(Error::Setup(format!(
+                "{0} is missing, but the server's key is there. If there was a database, restore it from a backup; a \
+                 new one knows no licences, and nothing of what was used. If there never was one, run \
+                 \"seatmeterd init --data {1}\".",
+                self.database_path().display(),
+                self.path.display()
+            ))),
             _ => Err(Error::Setup(format!(
                 "{0} is not an initialised data directory. Run \"seatmeterd init --data {0}\" first (add --demo \
                  for a licence to try out).",
@@ -480,6 +487,15 @@ mod tests {
         assert!(dir.require_initialised().unwrap_err().to_string().contains("seatmeterd init"));
         touch_private(&dir.database_path()).unwrap();
         assert!(dir.require_initialised().unwrap_err().to_string().contains("from a backup"));
+    }
+
+    #[test]
+    fn a_lost_database_is_not_taken_for_a_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(folder.path());
+        read_or_make_key(&dir.server_key_path()).unwrap();
+        let told = dir.require_initialised().unwrap_err().to_string();
+        assert!(told.contains("seatmeter.db is missing") && told.contains("from a backup"), "{told}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::licensing::{Licensing, no_random};
 use crate::operation::{Change, CodeItems, Listing, Validation, View};
 use crate::password;
+use crate::policy::per_domain::Domains;
 
 /// What tokens of the admin API begin with, so that people and scanners know one when they see it.
 const TOKEN_PREFIX: &str = "seatmeter_";
@@ -24,8 +25,10 @@ pub struct IssuedFile {
 }
 
 /// Who may use a handshake code.
+///
+/// A misspelt name is an error: what is not named is taken away, and would be without a word.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Access {
     /// The session password; absent when none is to be asked for.
     pub session_password: Option<String>,
@@ -60,12 +63,19 @@ impl Licensing {
     /// Says who may use a code.
     ///
     /// # Errors
-    /// When the code is unknown, or a text is too long.
+    /// When the code is unknown, a text is too long, or a domain is no website's or everybody's.
     pub async fn set_access(&self, handshake_code: String, access: Access, actor: &str) -> Result<(), Error> {
         let Access { session_password, validation } = access;
         require_list("website domains", &validation.website_domains)?;
+        Domains::listed(&validation.website_domains)
+            .map_err(|why| Error::bad_request(format!("the access {why}")))?;
         require_list("application ids", &validation.application_ids)?;
         require_list("process names", &validation.process_names)?;
+        if let Some(path) = validation.process_names.iter().find(|name| name.contains('/')) {
+            return Err(Error::bad_request(format!(
+                "{path:?} is a path, which no process has as its name; write what follows the last /"
+            )));
+        }
         let password_hash = match session_password {
             Some(password) => {
                 require_name("the session password", &password)?;

@@ -106,7 +106,7 @@ pub struct CodeItems {
 
 /// Facts of an application that must match; an empty list lets everything pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Validation {
     /// Domains of websites; what lies under them matches, too.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -7,7 +7,7 @@ use seatmeter_protocol::message::{Problem, ProblemNumbers};
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::clock::{Clock, Deadline};
@@ -190,9 +190,16 @@ impl Answer {
     }
 
     pub(super) fn untrusted(&self, why: &str) -> Error {
+        // A page of a network that wants a login, or of another server at this address.
+        let is_json = serde_json::from_slice::<IgnoredAny>(&self.raw.body).is_ok();
+        let todo = if is_json {
+            ""
+        } else {
+            ". It is no license server's: check the URL, or sign in to this network"
+        };
         Error::new(
             ErrorCode::LICENSE_SYNC_FAILED,
-            format!("the answer of {} cannot be trusted: {why}", self.url),
+            format!("the answer of {} cannot be trusted: {why}{todo}", self.url),
         )
     }
 }
@@ -253,6 +260,14 @@ mod tests {
         ] {
             assert_eq!(ask([first, Step::Answer(200, "5".into())]), (Ok(5), 2));
         }
+    }
+
+    #[test]
+    fn a_page_is_called_what_it_is_and_a_wrong_signature_is_not() {
+        let page = || Step::Unsigned(200, "<html>Welcome to this network</html>".into());
+        assert!(ask([page(), page()]).0.unwrap_err().message.contains("sign in to this network"));
+        let unsigned = || Step::Unsigned(200, "5".into());
+        assert!(!ask([unsigned(), unsigned()]).0.unwrap_err().message.contains("sign in"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-/* A program of a device, told line by line what to do: "init", "count N", "sync", "uuid", "status", "end". Each is
- * answered in one line: the result, and what else there is to say. */
+/* A program of a device, told line by line what to do: "init", "count N", "sync", "uuid", "status", "proxy URL", "end".
+ * Each is answered in one line: the result, and what else there is to say. */
+#define _POSIX_C_SOURCE 200809L
 #include "common.h"
 
 static void init(void) {
@@ -36,6 +37,12 @@ static void status(void) {
          now.oldestUnsentAt != 0, now.lastError);
 }
 
+/* As a host changes its environment, whatever its threads do. */
+static void name_proxy(char *url) {
+  url[strcspn(url, "\n")] = '\0';
+  printf("%d\n", setenv("HTTP_PROXY", url, 1));
+}
+
 int main(void) {
   char line[100];
   SM_Reader *reader = NULL;
@@ -45,6 +52,7 @@ int main(void) {
     else if (strcmp(line, "sync\n") == 0) sync_now();
     else if (strcmp(line, "uuid\n") == 0) uuid();
     else if (strcmp(line, "status\n") == 0) status();
+    else if (strncmp(line, "proxy ", 6) == 0) name_proxy(line + 6);
     fflush(stdout);
   }
   SM_DestroyReader(reader);

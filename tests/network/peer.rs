@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificate;
@@ -97,14 +98,23 @@ impl BlackHole {
 pub(crate) fn tls_peer(
     behave: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
 ) -> u16 {
-    let certificates = CertificateDer::pem_file_iter(certificate("server.pem")).unwrap();
+    tls_peer_showing("server.pem", behave)
+}
+
+/// The same with this certificate, for which it need not have the key.
+pub(crate) fn tls_peer_showing(
+    shown: &str,
+    behave: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
+) -> u16 {
+    let certificates = CertificateDer::pem_file_iter(certificate(shown)).unwrap();
     let key = PrivateKeyDer::from_pem_file(certificate("server.key")).unwrap();
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+    let shown = CertifiedKey::new(certificates.collect::<Result<_, _>>().unwrap(), key);
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(certificates.collect::<Result<_, _>>().unwrap(), key)
-        .unwrap();
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     let config = Arc::new(config);
     peer(move |stream| {
         behave(StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream));

@@ -143,6 +143,41 @@ fn a_proxy_that_wants_a_login_says_so_gets_it_and_can_be_gone_round() {
 }
 
 #[test]
+fn a_proxy_that_cannot_be_used_is_named_without_its_login_and_a_star_goes_round_it() {
+    let server = Server::with_demo_license();
+    for (variable, proxy) in [
+        ("HTTP_PROXY", "http://user:secret@127.0.0.1:1"),
+        ("http_proxy", "127.0.0.1:1"),
+        ("ALL_PROXY", "socks5://127.0.0.1:1"),
+        ("HTTP_PROXY", "http://no-such-proxy.invalid"),
+    ] {
+        let answer = init("http://license.example", &[(variable, proxy)]);
+        let host = if proxy.contains("invalid") { "no-such-proxy.invalid" } else { "127.0.0.1:1" };
+        is_refused(&answer, &["(proxy)", host]);
+        assert!(!answer.contains("secret"), "{answer}");
+    }
+    let dead = ("HTTP_PROXY", "http://127.0.0.1:1");
+    assert!(server.url().contains("127.0.0.1"), "a star is to stand for addresses, too");
+    is_refused(&init(server.url(), &[dead]), &["(proxy)", "NO_PROXY"]);
+    is_licensed(&init(server.url(), &[dead, ("NO_PROXY", "*")]));
+    is_licensed(&init(server.url(), &[dead, ("no_proxy", "localhost,127.0.0.1")]));
+}
+
+#[test]
+fn the_proxies_of_the_environment_are_read_by_init_and_at_no_other_time() {
+    let server = Server::with_demo_license();
+    let state = tempfile::tempdir().unwrap();
+    let mut command: Command = TOOL.command(server.url());
+    command.env("SEATMETER_STATE_DIR", state.path());
+    let mut program = Dialogue::start(command);
+    is_licensed(&program.ask("init"));
+    assert_eq!(program.ask("proxy http://127.0.0.1:1"), "0");
+    is_licensed(&program.ask("sync"));
+    is_licensed(&program.ask("init"));
+    is_refused(&program.ask("sync"), &["(proxy)"]);
+}
+
+#[test]
 fn a_captive_portal_is_no_license_server_and_ends_no_licence() {
     let server = Server::with_demo_license();
     let state = tempfile::tempdir().unwrap();

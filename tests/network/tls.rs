@@ -5,7 +5,7 @@ use std::io::Write;
 use seatmeter::error::Stage;
 use seatmeter::sync::HttpTransport;
 
-use super::peer::{FINE, read_head, tls_peer};
+use super::peer::{FINE, peer, read_head, stall, tls_peer, tls_peer_showing};
 use super::{BOUND, ask_within, certificate, stage_of};
 
 fn https_server() -> u16 {
@@ -36,4 +36,24 @@ fn a_certificate_for_another_name_is_not_trusted() {
     let (stage, detail) = stage_of(&trusting, &format!("https://127.0.0.1:{port}/"));
     assert_eq!(stage, Stage::Tls);
     assert!(detail.contains("not valid for name"), "{detail}");
+}
+
+#[test]
+fn what_is_wrong_with_tls_is_told_with_what_to_do() {
+    let trusting = HttpTransport::trusting(Some(certificate("ca.pem")));
+    let told = |port: u16| {
+        let (stage, detail) = stage_of(&trusting, &format!("https://localhost:{port}/"));
+        assert_eq!(stage, Stage::Tls, "{detail}");
+        detail
+    };
+    let self_signed = told(tls_peer_showing("ca.pem", |mut stream| drop(read_head(&mut stream))));
+    assert!(self_signed.contains("CA:FALSE"), "{self_signed}");
+    let plain = told(peer(|mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        stall(stream);
+    }));
+    assert!(plain.contains("http://?"), "{plain}");
+    let (_, stranger) =
+        stage_of(&HttpTransport::trusting(None), &format!("https://localhost:{}/", https_server()));
+    assert!(stranger.contains("SEATMETER_CA_FILE"), "{stranger}");
 }

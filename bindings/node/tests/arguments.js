@@ -16,6 +16,7 @@ async function main() {
     [{ seats: 1.5 }, TypeError, /seats/],
     [{ seats: 2 ** 32 + 4 }, RangeError, /seats/],
     [{ maxBufferDays: -(2 ** 31) - 1 }, RangeError, /maxBufferDays/],
+    [{ handshakeCode: 'DEMO-4-SEATS', seat: 4 }, TypeError, /seat is no option/],
   ];
   for (const [options, name, message] of wrong) {
     await assert.rejects(seatmeter.initialize(options), { name: name.name, message });

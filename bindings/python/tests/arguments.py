@@ -20,6 +20,8 @@ def raises(kind: type, function, *arguments, **named) -> None:
 def main() -> None:
     for option in ["handshake_code", "server", "standby_server", "session_password", "organization_id"]:
         raises(ValueError, seatmeter.initialize, **{option: NUL})
+        raises(TypeError, seatmeter.initialize, **{option: None})
+        raises(TypeError, seatmeter.initialize, **{option: b"DEMO-4-SEATS"})
     for option in ["deployment_type", "charge_way", "seats", "max_buffer_days"]:
         raises(OverflowError, seatmeter.initialize, **{option: 2**32 + 1})
         raises(OverflowError, seatmeter.initialize, **{option: -(2**31) - 1})

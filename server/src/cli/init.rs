@@ -82,9 +82,10 @@ pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), E
     tell(&made, &dir, output)?;
     writeln!(
         output,
-        "\nNext: ask your vendor for a licence file for server key id {}; \"seatmeterd license-file import\" takes \
-         it in, \"seatmeterd init --demo\" makes one to try out.",
-        made.key_id
+        "\nNext: ask your vendor for a licence file for the key that \"seatmeterd key show --data {0}\" shows, and take it \
+         in with \"seatmeterd licence-file import FILE --handshake-code CODE --data {0}\". \"seatmeterd init --demo \
+         --data {0}\" makes one to try out.",
+        dir.path().display()
     )
     .map_err(output_error)
 }

@@ -6,6 +6,7 @@
 mod backup;
 mod doctor;
 mod domains;
+mod draft;
 mod epoch;
 mod init;
 mod key;
@@ -16,12 +17,14 @@ mod usage_export;
 mod usage_show;
 mod vendor;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::page_module::page_module_name;
 use seatmeter_protocol::symbology::symbology_name;
@@ -153,10 +156,23 @@ impl DataOption {
     }
 }
 
+/// A variable that is there and empty, as a template leaves it, says nothing.
+#[allow(clippy::disallowed_methods, reason = "the variables are those that this command line names")]
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| match argument.get_env().is_some_and(is_empty) {
+            true => argument.env(Resettable::Reset),
+            false => argument,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command_line = CommandLine::parse();
+    let asked = without_empty_variables(CommandLine::command()).get_matches();
+    let command_line = CommandLine::from_arg_matches(&asked).unwrap_or_else(|e| e.exit());
     let output = &mut std::io::stdout();
     let outcome = match command_line.command {
         Command::Init(arguments) => init::run(&arguments, output),

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use seatmeter_protocol::license::LicenseFile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{DataOption, output_error};
 use crate::clock::SystemClock;
@@ -286,7 +288,7 @@ pub(super) fn audit(data: &DataOption, output: &mut dyn Write) -> Result<(), Err
 }
 
 pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Result<(), Error> {
-    let IssuedFile { root_key, license_file } = read_json(&arguments.file)?;
+    let IssuedFile { root_key, license_file } = read_issued(&arguments.file)?;
     let operator = Operator::open(&arguments.data)?;
     let code = arguments.handshake_code.clone();
     operator.wait(operator.licensing.import(license_file, root_key, code, &actor()))?;
@@ -329,10 +331,29 @@ pub(super) fn write_json(value: &impl Serialize, output: &mut dyn Write) -> Resu
     writeln!(output, "{text}").map_err(output_error)
 }
 
-/// Reads JSON from a file, or from standard input when it is "-".
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    serde_json::from_str(&read_text(path)?)
-        .map_err(|e| Error::Setup(format!("{} is not what is expected here: {e}.", path.display())))
+/// Reads a draft of a licence file: as it is written, and as it is understood.
+pub(super) fn read_draft(path: &Path) -> Result<(Value, LicenseFile), Error> {
+    let text = read_text(path)?;
+    let is_signed = ("root_key", " It is signed already.");
+    Ok((understand(path, &text, is_signed)?, understand(path, &text, is_signed)?))
+}
+
+/// Reads a licence file that the vendor has signed.
+pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
+    let is_draft = ("items", " It is a draft: \"seatmeterd licence-file sign\" signs it.");
+    understand(path, &read_text(path)?, is_draft)
+}
+
+/// Takes a text for the JSON that is expected there. Drafts and signed files are easily mistaken: what has this field is
+/// the other one.
+fn understand<T: DeserializeOwned>(path: &Path, text: &str, (field, hint): (&str, &str)) -> Result<T, Error> {
+    // Some editors put a mark of byte order before the text.
+    let text = text.trim_start_matches('\u{feff}');
+    serde_json::from_str(text).map_err(|e| {
+        let is_other = serde_json::from_str::<Value>(text).is_ok_and(|written| written.get(field).is_some());
+        let hint = if is_other { hint } else { "" };
+        Error::Setup(format!("{} is not what is expected here: {e}.{hint}", path.display()))
+    })
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {

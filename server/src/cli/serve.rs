@@ -1,6 +1,6 @@
 //! `seatmeterd serve`: runs until it is told to stop.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,8 @@ pub(super) struct Arguments {
     data: DataOption,
 
     /// Address and port to listen on; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS", env = "SEATMETERD_LISTEN", default_value = "127.0.0.1:48080")]
+    #[arg(long, value_name = "ADDRESS", env = "SEATMETERD_LISTEN", default_value = "127.0.0.1:48080",
+          value_parser = address)]
     listen: SocketAddr,
 
     /// What to log to standard error: error, warn, info, debug or trace
@@ -69,17 +70,26 @@ pub(super) struct Arguments {
     peer: Option<String>,
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 0.0.0.0:48080".to_owned())
+}
+
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&arguments.log).map_err(|e| {
         Error::Setup(format!("\"{}\" is not a log level: {e}. Use info, for example.", arguments.log))
     })?;
     // A log that cannot be written, because it goes to a file on a full disk, must not end the thread that had something to say:
     // telling of that on standard error would.
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    // Colours are for a terminal: in a file they are garbage, in which no one can search.
+    if std::io::stderr().is_terminal() {
+        log.init()
+    } else {
+        log.with_ansi(false).init()
+    }
 
     let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
     init::prepare(&arguments.data, output)?;

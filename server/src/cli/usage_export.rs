@@ -64,6 +64,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         from_slot: arguments.from.as_deref().map_or(Ok(0), utc::slot_at_or_after)?,
         until_slot: arguments.to.as_deref().map(utc::slot_at_or_after).transpose()?,
     };
+    if filter.until_slot.is_some_and(|until| until < filter.from_slot) {
+        return Err(Error::Setup("--to is before --from: there is no slot between them.".to_owned()));
+    }
     let reader = arguments.data.location().read_usage()?;
     let mut output = BufWriter::new(output);
     match arguments.format {

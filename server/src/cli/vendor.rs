@@ -10,7 +10,7 @@ use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas};
 use seatmeter_protocol::signature::{PublicKey, SignatureError, Signed};
 
-use super::operator::{ImportArguments, read_json, write_json};
+use super::operator::{ImportArguments, read_draft, read_issued, write_json};
 use super::output_error;
 use crate::clock::{Clock, SystemClock};
 use crate::data_dir;
@@ -116,14 +116,15 @@ pub(super) fn licence_file(command: &LicenceFile, output: &mut dyn Write) -> Res
     match command {
         LicenceFile::New(arguments) => write_json(&draft(arguments)?, output),
         LicenceFile::Sign { draft, key } => {
-            let file: LicenseFile = read_json(draft)?;
+            let (written, file) = read_draft(draft)?;
             require_sound(&file)
+                .and_then(|()| super::draft::check(&written, &file, SystemClock.unix_seconds()))
                 .map_err(|why| Error::Setup(format!("{} cannot be signed: {why}.", draft.display())))?;
             let key = data_dir::read_key(key)?;
             let license_file = Signed::seal(&file, &key).map_err(|e| Error::Internal(e.to_string()))?;
             write_json(&IssuedFile { root_key: key.public().clone(), license_file }, output)
         }
-        LicenceFile::Show { file } => show(&read_json(file)?, output),
+        LicenceFile::Show { file } => show(&read_issued(file)?, output),
         LicenceFile::Import(arguments) => super::operator::import(arguments, output),
     }
 }
@@ -137,7 +138,10 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
     item.products = PRODUCTS_ALL;
     item.domains.clone_from(&arguments.domain);
     item.trial = arguments.trial;
-    for (module, quota) in &arguments.pages {
+    for (i, (module, quota)) in arguments.pages.iter().enumerate() {
+        if arguments.pages[..i].iter().any(|(before, _)| before == module) {
+            return Err(Error::Setup(format!("--pages names {module} twice: write its pages once.")));
+        }
         let quotas = item.page_quotas.get_or_insert_with(PageQuotas::default);
         if let Some(of_module) = quota_of(quotas, module) {
             *of_module = *quota;

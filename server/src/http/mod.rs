@@ -124,7 +124,12 @@ pub async fn serve(
 }
 
 async fn not_found(uri: Uri) -> Response {
-    Error::not_found(format!("there is nothing at {}", uri.path())).into_response()
+    let detail = format!(
+        "there is nothing at {}. A program names this server without a path, http://HOST:PORT; operators find {}/openapi.json",
+        uri.path(),
+        admin::ADMIN_PATH
+    );
+    Error::not_found(detail).into_response()
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {

@@ -221,6 +221,45 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[test]
+fn a_log_that_is_a_file_has_no_colours() {
+    let folder = folder();
+    stdout(folder.path(), &["init"]);
+    let log = folder.path().join("log");
+    let mut command = seatmeterd(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    command.stderr(std::fs::File::create(&log).unwrap()).env_remove("NO_COLOR");
+    drop(Served::run(command));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("listening") && !log.contains('\u{1b}'), "{log:?}");
+}
+
+#[test]
+fn a_variable_that_is_empty_says_nothing_and_an_address_without_a_port_is_explained() {
+    let folder = folder();
+    let mut command = seatmeterd(folder.path(), &["init"]);
+    assert!(command.env("SEATMETERD_DATABASE", "").output().unwrap().status.success());
+    let mut command = seatmeterd(folder.path(), &["serve", "--listen", "localhost"]);
+    let told = command.env("SEATMETERD_LOG", "").output().unwrap();
+    assert!(String::from_utf8_lossy(&told.stderr).contains("such as 0.0.0.0:48080"));
+    drop(Served::start_with(folder.path(), &[("SEATMETERD_RATE_PER_CODE", "")]));
+}
+
+#[test]
+fn a_damaged_database_is_to_be_restored() {
+    let folder = folder();
+    stdout(folder.path(), &["init"]);
+    std::fs::write(folder.path().join("seatmeter.db"), "Dear Sir or Madam".repeat(100)).unwrap();
+    assert!(failure(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).contains("restore a backup"));
+}
+
+#[test]
+fn an_export_that_ends_before_it_begins_is_refused() {
+    let folder = folder();
+    stdout(folder.path(), &["init"]);
+    let export = ["usage", "export", "--format", "csv", "--from", "2026-12-01", "--to", "2026-11-01"];
+    assert!(failure(folder.path(), &export).contains("--to is before --from"));
+}
+
+#[test]
 fn a_signal_ends_the_server_in_order() {
     let folder = folder();
     stdout(folder.path(), &["init", "--demo"]);
@@ -296,6 +335,8 @@ fn the_first_start_makes_what_it_needs_and_says_what_comes_next() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(told.contains("made   server key") && told.contains("Next: ask your vendor"), "{told}");
+    // What the vendor writes into the file is the key, and not its id.
+    assert!(told.contains(&format!("seatmeterd key show --data {}", data.display())), "{told}");
     assert!(stdout(&data, &["key", "show"]).trim().parse::<PublicKey>().is_ok());
 }
 
@@ -309,6 +350,41 @@ fn vendor_says(folder: &Path, arguments: &[&str]) -> String {
     let output = vendor_command(folder, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
+    let folder = folder();
+    let (here, data) = (folder.path(), folder.path().join("data"));
+    let path = |name: &str| here.join(name).to_str().unwrap().to_owned();
+    stdout(&data, &["init"]);
+    let key = stdout(&data, &["key", "show"]);
+    vendor_says(here, &["vendor", "keygen"]);
+    let new = ["licence-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let draft = vendor_says(here, &[&new[..], &["concurrent-instance", "--quota", "4"]].concat());
+    std::fs::write(path("draft"), &draft).unwrap();
+    let refused = |arguments: &[&str], part: &str| {
+        let told = String::from_utf8(vendor_command(here, arguments).stderr).unwrap();
+        assert!(told.contains(part), "{arguments:?}: {told}");
+    };
+    std::fs::write(path("misspelt"), draft.replace("offline_days", "ofline_days")).unwrap();
+    refused(&["licence-file", "sign", "misspelt"], "\"ofline_days\"");
+    std::fs::write(path("wrong"), draft.replace("\"quota\": 4", "\"quota\": -4")).unwrap();
+    refused(&["licence-file", "sign", "wrong"], "at line 12");
+    let future = draft.replace("\"issued_at\": ", "\"issued_at\": 9");
+    std::fs::write(path("future"), future).unwrap();
+    refused(&["licence-file", "sign", "future"], "in the future");
+    refused(&[&new[..], &["page", "--pages", "ocr=1", "--pages", "ocr=2"]].concat(), "ocr twice");
+    refused(&["licence-file", "show", "draft"], "It is a draft");
+    // As some editors save it.
+    std::fs::write(path("marked"), format!("\u{feff}{draft}")).unwrap();
+    let signed = vendor_says(here, &["licence-file", "sign", "marked"]);
+    std::fs::write(path("signed"), &signed).unwrap();
+    refused(&["licence-file", "sign", "signed"], "signed already");
+    stdout(&data, &["licence-file", "import", &path("signed")]);
+    std::fs::write(path("more"), draft.replace("\"quota\": 4", "\"quota\": 5")).unwrap();
+    std::fs::write(path("signed"), vendor_says(here, &["licence-file", "sign", "more"])).unwrap();
+    assert!(failure(&data, &["licence-file", "import", &path("signed")]).contains("with a later issued_at"));
 }
 
 #[test]

@@ -106,6 +106,29 @@ fn a_server_whose_disk_is_full_says_that_it_is_not_ready_until_there_is_room() {
     until(200);
 }
 
+/// What is written then would be gone with the server.
+#[test]
+fn a_server_whose_database_is_taken_away_acknowledges_nothing_until_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    stdout(folder.path(), &["init", "--demo"]);
+    for name in ["seatmeter.db", "seatmeter.db-wal"] {
+        let server = Served::start(folder.path());
+        let asked = AuthorizationRequest { handshake_code: "DEMO-4-SEATS".into(), ..request(&id(), 4) };
+        let body = serde_json::to_vec(&asked).unwrap();
+        let authorize = || {
+            Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &id()).send(server.address).status
+        };
+        let (path, aside) = (folder.path().join(name), folder.path().join("aside"));
+        assert_eq!(Request::new("GET", "/readyz").send(server.address).status, 200);
+        std::fs::rename(&path, &aside).unwrap();
+        assert_eq!(authorize(), 503, "{name} is gone");
+        std::fs::write(&path, "another").unwrap();
+        assert_eq!(authorize(), 503, "{name} is another one");
+        std::fs::rename(&aside, &path).unwrap();
+        assert_eq!(authorize(), 200, "{name} is back");
+    }
+}
+
 /// Reports one scan more each time, until the server does not answer any more.
 fn count_until_killed(
     address: std::net::SocketAddr,

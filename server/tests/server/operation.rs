@@ -63,6 +63,38 @@ fn the_admin_api_asks_for_a_token_that_can_be_revoked() {
 }
 
 #[test]
+fn a_program_that_names_the_server_with_a_path_is_told_so() {
+    let server = server_with(|web| web);
+    let problem =
+        Request::json("POST", &format!("/license{AUTHORIZATIONS_PATH}"), "{}").send(server.address).problem();
+    assert_eq!(problem.status, 404);
+    assert!(
+        problem.detail.contains("without a path") && problem.detail.contains("openapi.json"),
+        "{problem:?}"
+    );
+}
+
+#[test]
+fn an_access_that_is_misspelt_or_lets_in_everybody_changes_nothing() {
+    let server = server_with(|web| Web { open_to_loopback: true, ..web });
+    let set = |body: &str| admin(&server, "PUT", &format!("/handshake-codes/{CODE}/access"), body, None);
+    assert_eq!(set(r#"{"validation":{"website_domains":["company.com","*.other.example"]}}"#).status, 200);
+    for (body, part) in [
+        (r#"{"validations":{"website_domains":["company.com"]}}"#, "validations"),
+        (r#"{"website_domains":["company.com"]}"#, "website_domains"),
+        (r#"{"validation":{"website_domain":["company.com"]}}"#, "website_domain"),
+        (r#"{"validation":{"website_domains":["co.uk"]}}"#, "public suffix"),
+        (r#"{"validation":{"website_domains":["a b"]}}"#, "no host name can have"),
+        (r#"{"validation":{"process_names":["/usr/bin/till"]}}"#, "is a path"),
+    ] {
+        let problem = set(body).problem();
+        assert!(problem.status == 400 && problem.detail.contains(part), "{body}: {problem:?}");
+    }
+    let codes = admin(&server, "GET", "/handshake-codes", "", None);
+    assert!(String::from_utf8(codes.body).unwrap().contains("company.com"));
+}
+
+#[test]
 fn without_a_token_this_machine_is_asked_for_by_its_own_name_and_by_no_web_page() {
     let server = server_with(|web| Web { open_to_loopback: true, ..web });
     let ask = || Request::json("POST", "/admin/v1/tokens", r#"{"name":"x y"}"#);

@@ -4,12 +4,13 @@
 //! a thread nor a connection: a host may close all descriptors (a daemon does), and one that lay in wait would then be
 //! closed once more by us, when it is a file of the host's. A client speaks once a slot, and a connection costs less
 //! than the care. Redirects are refused: a license server has no reason to send its clients elsewhere, a captive portal has. Proxies are those of the
-//! environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), with a login in their URL where they want one.
+//! environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), with a login in their URL where they want one.
 //!
 //! Of several addresses of a name each gets its share of the time for connecting, and IPv4 is tried beside IPv6 after
 //! 300 ms (RFC 8305): a dead one does not hide a live one.
 
 mod progress;
+mod proxies;
 mod trust;
 
 use std::fs::File;
@@ -32,9 +33,11 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use self::progress::LookUp;
 use self::progress::{MarkingResolver, Marks, Progress};
+use self::proxies::Proxies;
 use self::trust::Trust;
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
+use crate::locks::Mutex;
 use crate::memory::StandardDescriptors;
 
 /// Bound for getting a connection, within that of the whole exchange.
@@ -50,6 +53,7 @@ const CA_FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct HttpTransport {
     tls: OnceCell<rustls::ClientConfig>,
     ca_file: Option<PathBuf>,
+    proxies: Mutex<Arc<Proxies>>,
     progress: Arc<Progress>,
     look_up: Arc<LookUp>,
 }
@@ -62,7 +66,17 @@ impl HttpTransport {
 
     /// The same, with names that are looked up in another way than the system's.
     pub fn looking_up_by(look_up: Arc<LookUp>, ca_file: Option<PathBuf>) -> Self {
-        Self { tls: OnceCell::new(), ca_file, progress: Progress::new(), look_up }
+        let proxies = Mutex::new(Arc::new(Proxies::read()));
+        Self { tls: OnceCell::new(), ca_file, proxies, progress: Progress::new(), look_up }
+    }
+
+    /// Reads anew which proxies the environment names.
+    pub fn heed_environment(&self) {
+        *self.proxies.lock() = Arc::new(Proxies::read());
+    }
+
+    fn proxies(&self) -> Arc<Proxies> {
+        self.proxies.lock().clone()
     }
 
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Unreachable> {
@@ -103,8 +117,9 @@ impl HttpTransport {
         Ok(config)
     }
 
-    fn client(&self) -> Result<Client, Unreachable> {
-        Client::builder()
+    fn client(&self, url: &str) -> Result<Client, Unreachable> {
+        self.proxies()
+            .lead(url, Client::builder())?
             .user_agent(concat!("seatmeter/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -141,7 +156,12 @@ impl HttpTransport {
     /// Finds out how far a request came.
     fn classify(&self, error: &reqwest::Error, request: &RawRequest<'_>, begun: Instant) -> Unreachable {
         let chain = chain(error);
-        let stage = self.stage(error, &chain, begun);
+        let proxy = self.proxies().name_for(&request.url);
+        let stage = match (self.stage(error, &chain, begun), &proxy) {
+            // Behind a proxy it is only the proxy that is looked up, and connected to.
+            (Stage::Lookup | Stage::Connect, Some(_)) => Stage::Proxy,
+            (stage, _) => stage,
+        };
         let mut detail = chain;
         if error.is_timeout() {
             detail = format!("nothing within {:?} ({detail})", begun.elapsed().min(request.timeout));
@@ -150,6 +170,13 @@ impl HttpTransport {
             detail.push_str(
                 ". The proxy wants a login: put it into its URL (HTTPS_PROXY), or name the server in NO_PROXY",
             );
+        } else if let (Stage::Proxy, Some(proxy)) = (stage, proxy) {
+            detail.push_str(&format!(
+                ". The environment names the proxy {proxy} for this server: correct HTTP_PROXY, HTTPS_PROXY or \
+                 ALL_PROXY, or name the server in NO_PROXY"
+            ));
+        } else if stage == Stage::Tls {
+            detail.push_str(tls_advice(&detail));
         }
         Unreachable { stage, detail }
     }
@@ -181,7 +208,7 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
-        let client = self.client()?;
+        let client = self.client(&request.url)?;
         let runtime = runtime().map_err(|e| Unreachable { stage: Stage::Setup, detail: e.to_string() })?;
         let outcome = runtime.block_on(self.ask(client, request));
         // A name lookup that goes on cannot be called off, and is not waited for.
@@ -222,6 +249,31 @@ async fn read(mut response: Response, timeout: Duration) -> Result<RawAnswer, Un
             return Err(Unreachable { stage: Stage::Answer, detail });
         }
     }
+}
+
+/// What to do when TLS fails in this way: what there is to trust, or to mend at the server.
+fn tls_advice(detail: &str) -> &'static str {
+    for (sign, advice) in [
+        (
+            "InvalidContentType",
+            ". What answers there speaks no TLS: does the server's URL begin with http://?",
+        ),
+        (
+            "UnknownIssuer",
+            ". Install the CA of the server, or of a proxy that opens TLS, in the system's store, or name \
+                           its file with SM_SetCaFile or SEATMETER_CA_FILE",
+        ),
+        (
+            "CaUsedAsEndEntity",
+            ". The server shows a certificate that is for signing others, as \"openssl req -x509\" \
+                               makes them: make one with basicConstraints=CA:FALSE",
+        ),
+    ] {
+        if detail.contains(sign) {
+            return advice;
+        }
+    }
+    ""
 }
 
 /// The error with all its causes, outermost first, each once.

@@ -22,6 +22,8 @@ def milliseconds(value: int) -> int:
 
 def text(name: str, value: str) -> bytes:
     """A text for C."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     return _without_nul(name, value.encode())
 
 

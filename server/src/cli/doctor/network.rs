@@ -12,6 +12,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use hyper::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -53,8 +54,9 @@ pub(super) fn examine(
     device: &Device,
     findings: &mut Findings<'_>,
 ) -> Result<(), Error> {
-    name_proxy(url, findings)?;
-    let Err(Broken { stage, finding, todo }) = ask(url, ca_file, device, findings)? else { return Ok(()) };
+    let url = if url.contains("://") { url.to_owned() } else { format!("https://{url}") };
+    name_proxy(&url, findings)?;
+    let Err(Broken { stage, finding, todo }) = ask(&url, ca_file, device, findings)? else { return Ok(()) };
     findings.say(Health::Broken, stage, &finding, todo)?;
     let now = SystemClock.unix_seconds();
     if device.good_until > now {
@@ -66,13 +68,13 @@ pub(super) fn examine(
 }
 
 fn name_proxy(url: &str, findings: &mut Findings<'_>) -> Result<(), Error> {
-    let names = if url.starts_with("http://") {
-        ["HTTP_PROXY", "http_proxy"]
-    } else {
-        ["HTTPS_PROXY", "https_proxy"]
+    let excepted = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).unwrap_or_default();
+    let found = url.parse().ok().and_then(|url| Matcher::from_env().intercept(&url));
+    // To the matcher a star stands for all names, and not for addresses.
+    let Some(proxy) = found.filter(|_| !excepted.split(',').any(|entry| entry.trim() == "*")) else {
+        return Ok(());
     };
-    let Some(name) = names.into_iter().find(|name| std::env::var_os(name).is_some()) else { return Ok(()) };
-    let finding = format!("{name} is set: programs with this environment go through that proxy");
+    let finding = format!("programs with this environment go through the proxy {}", proxy.uri());
     findings.say(Health::Warning, "proxy", &finding, "what follows is the direct way, without it")
 }
 
@@ -82,8 +84,12 @@ fn ask(
     device: &Device,
     findings: &mut Findings<'_>,
 ) -> Result<Result<(), Broken>, Error> {
-    let url = if url.contains("://") { url.to_owned() } else { format!("https://{url}") };
     let broken = |stage, finding, todo| Ok(Err(Broken { stage, finding, todo }));
+    // Programs read it first of all, also for a server without TLS.
+    let extra = match ca_file.map_or(Ok(Vec::new()), certificates) {
+        Ok(extra) => extra,
+        Err(why) => return broken("CA file", why, "name a file with certificates in PEM form, or none"),
+    };
     let parts = url.parse::<Uri>().ok().and_then(|uri| {
         let is_tls = match uri.scheme_str()? {
             "https" => true,
@@ -109,14 +115,13 @@ fn ask(
         return broken("connect", format!("nobody answers at port {port} of {host}"), todo);
     };
     let mut stream: Box<dyn Connection> = if is_tls {
-        match trust(stream, &host, ca_file) {
+        match trust(stream, &host, extra) {
             Ok(stream) => {
                 findings.good("TLS", "the server's certificate is trusted")?;
                 Box::new(stream)
             }
             Err(why) => {
-                let todo = "install the CA of the server, or of the proxy between, in the system's store, or name \
-                            its file with --ca-file";
+                let todo = advice(&why);
                 return broken("TLS", why, todo);
             }
         }
@@ -129,6 +134,22 @@ fn ask(
             let todo = "look whether the server is overloaded, and at what stands between";
             broken("answer", format!("no whole answer: {why}"), todo)
         }
+    }
+}
+
+/// What to do when TLS fails in this way.
+fn advice(why: &str) -> &'static str {
+    if why.contains("InvalidContentType") {
+        "what answers there speaks no TLS: name the server with http://, or put TLS before it"
+    } else if why.contains("CaUsedAsEndEntity") {
+        "the server shows a certificate that is for signing others, as \"openssl req -x509\" makes them: make one with \
+         basicConstraints=CA:FALSE"
+    } else if why.contains("not valid for name") {
+        "name the server as its certificate does, or have one made for this name"
+    } else if why.contains("certificate expired") || why.contains("not valid yet") {
+        "renew the server's certificate, or set the clock of this machine right"
+    } else {
+        "install the CA of the server, or of the proxy between, in the system's store, or name its file with --ca-file"
     }
 }
 
@@ -167,20 +188,21 @@ fn connect(addresses: &[SocketAddr], findings: &mut Findings<'_>) -> Result<Opti
     Ok(connected)
 }
 
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unfit = |why: String| format!("{} cannot be used: {why}", path.display());
+    let pem = fs::read(path).map_err(|e| unfit(e.to_string()))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    match certificates.map_err(|e| unfit(e.to_string()))? {
+        none if none.is_empty() => Err(unfit("it holds no certificate in PEM form".to_owned())),
+        certificates => Ok(certificates),
+    }
+}
+
 fn trust(
     stream: TcpStream,
     host: &str,
-    ca_file: Option<&Path>,
+    extra: Vec<CertificateDer<'static>>,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
-    let extra = match ca_file {
-        Some(path) => {
-            let unfit = |e: String| format!("the CA file {} cannot be used: {e}", path.display());
-            let pem = fs::read(path).map_err(|e| unfit(e.to_string()))?;
-            let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-            certificates.map_err(|e| unfit(e.to_string()))?
-        }
-        None => Vec::new(),
-    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
     let config = ClientConfig::builder_with_provider(provider)

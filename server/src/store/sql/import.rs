@@ -95,7 +95,11 @@ fn old_issue(sql: &dyn Sql, file_id: &str) -> Result<Option<LicenseFile>, Error>
 fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
     let no = |why: String| Err(Error::conflict(format!("licence file \"{}\" {why}", file.file_id)));
     if file.issued_at <= old.issued_at {
-        return no("was imported already, as this issue or a later one".into());
+        return no(format!(
+            "was imported already, as this issue or a later one: the one that is here has issued_at {}, this one {}. \
+             If it says something new, ask your vendor to sign it with a later issued_at",
+            old.issued_at, file.issued_at
+        ));
     }
     if file.organization_id != old.organization_id {
         return no(format!("is here already, for organization \"{}\"", old.organization_id));

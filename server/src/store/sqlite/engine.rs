@@ -1,6 +1,12 @@
 //! SQLite as an engine of the group commit.
+//!
+//! A database that is removed, or replaced by another, lives on for whoever has it open, and dies with him. Before each
+//! commit the engine therefore looks whether its files still have their names: what is acknowledged must be there after
+//! the next start.
 
 use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use rusqlite::Connection;
 
@@ -12,11 +18,36 @@ use crate::store::sql::Sql;
 pub(super) struct SqliteEngine {
     connection: Connection,
     is_saved: Cell<bool>,
+    /// The database and its log, by their names, as they were when it was opened.
+    files: Vec<(String, Identity)>,
+}
+
+/// Device and inode of a file.
+type Identity = (u64, u64);
+
+fn identity(path: &str) -> Option<Identity> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 impl SqliteEngine {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, is_saved: Cell::new(false) }
+        let path = connection.path().unwrap_or_default();
+        // A database in memory has no files.
+        let files = [path.to_owned(), format!("{path}-wal")]
+            .into_iter()
+            .filter_map(|name| identity(&name).map(|file| (name, file)))
+            .collect();
+        Self { connection, is_saved: Cell::new(false), files }
+    }
+
+    fn require_files(&self) -> Result<(), Error> {
+        match self.files.iter().find(|(name, file)| identity(name) != Some(*file)) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::Store(format!(
+                "{name} was removed or replaced while this server runs, and nothing is recorded any more. Stop the \
+                 server, then put the files of the database back, or restore a backup"
+            ))),
+        }
     }
 }
 
@@ -44,6 +75,7 @@ impl Engine for SqliteEngine {
     }
 
     fn commit(&self) -> Result<(), Error> {
+        self.require_files()?;
         Ok(self.connection.execute_batch("COMMIT")?)
     }
 

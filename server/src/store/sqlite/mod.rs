@@ -19,7 +19,7 @@ mod migration;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use self::engine::SqliteEngine;
 use crate::error::Error;
@@ -110,8 +110,11 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, Error> {
 }
 
 fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
-    Error::Setup(format!(
-        "the database {} cannot be opened: {error}. Check that it is a seatmeter database and writable.",
-        path.display()
-    ))
+    let todo = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "It is damaged, or no database: move it away, and restore a backup"
+        }
+        _ => "Check that it is a seatmeter database and writable",
+    };
+    Error::Setup(format!("the database {} cannot be opened: {error}. {todo}.", path.display()))
 }

@@ -1,0 +1,48 @@
+//! The proxies that the environment names, read when a program asks for a licence and at no other time: a request may
+//! be sent by a thread of the library's while the host changes its environment.
+
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use reqwest::{ClientBuilder, Proxy};
+
+use super::super::transport::Unreachable;
+use crate::environment;
+use crate::error::Stage;
+
+/// What the environment says of proxies.
+#[derive(Debug)]
+pub(super) struct Proxies(Matcher);
+
+impl Proxies {
+    /// Those of the environment at this moment.
+    pub(super) fn read() -> Self {
+        // To the matcher a star stands for all names, and not for addresses.
+        if environment::wants_no_proxy_at_all() {
+            return Self(Matcher::builder().build());
+        }
+        Self(Matcher::from_env())
+    }
+
+    /// The one for this URL; none where the way is direct, or the URL is none.
+    fn of(&self, url: &str) -> Option<Intercept> {
+        self.0.intercept(&url.parse().ok()?)
+    }
+
+    /// The URL of the one for this URL, without its login.
+    pub(super) fn name_for(&self, url: &str) -> Option<String> {
+        Some(self.of(url)?.uri().to_string().trim_end_matches('/').to_owned())
+    }
+
+    /// Lets a client for this URL go through its proxy, and through no other.
+    pub(super) fn lead(&self, url: &str, client: ClientBuilder) -> Result<ClientBuilder, Unreachable> {
+        let client = client.no_proxy();
+        let Some(found) = self.of(url) else { return Ok(client) };
+        let mut proxy = Proxy::all(found.uri().to_string()).map_err(|e| Unreachable {
+            stage: Stage::Proxy,
+            detail: format!("the proxy {} cannot be used: {}", found.uri(), super::chain(&e)),
+        })?;
+        if let Some(login) = found.basic_auth() {
+            proxy = proxy.custom_http_auth(login.clone());
+        }
+        Ok(client.proxy(proxy))
+    }
+}
