@@ -135,7 +135,7 @@ fn held_by(admission: Admission) -> Option<Hold> {
 }
 
 /// The page modules among the modules that are asked for; the others are features of the product.
-fn page_modules(asked: &[String]) -> Vec<u32> {
+pub(super) fn page_modules(asked: &[String]) -> Vec<u32> {
     let number =
         |name: &String| PAGE_MODULES.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
     asked.iter().filter_map(number).collect()
