@@ -82,6 +82,7 @@ struct Scenario {
     server: TestServer,
     items: Vec<LicenseItem>,
     imports: u32,
+    reissues: u32,
     code: String,
     devices: HashMap<String, String>,
     kept: HashMap<String, Signed>,
@@ -96,6 +97,7 @@ impl Scenario {
             server: TestServer::empty(),
             items: Vec::new(),
             imports: 0,
+            reissues: 0,
             code: String::new(),
             devices: HashMap::new(),
             kept: HashMap::new(),
@@ -151,7 +153,8 @@ impl Scenario {
     fn reissue(&mut self, organization: &str) -> Outcome {
         let mut file = license_file(organization, std::mem::take(&mut self.items));
         file.file_id = format!("file-{}", self.imports);
-        file.issued_at += 1;
+        self.reissues += 1;
+        file.issued_at += u64::from(self.reissues);
         self.server.import(&file, None).map_err(text)
     }
 
