@@ -4,7 +4,7 @@
 //! soonest expiry; then the most specific: fewest deployment types, then fewest products, then fewest modules;
 //! then the least restrictive quota; then the order of the handshake code. The operator may have fixed that
 //! order instead. The quota of pages is that of the modules that are asked for, or of all; use under a domain has no
-//! limit.
+//! limit. Before all that, an item that lets count as much as is needed comes before a strict one that has less left.
 //!
 //! When none fits, the refusal is that of the item that came furthest, because that is the one that the
 //! caller most likely means: with a scan item and an expired instance item, a request for instances hears
@@ -73,12 +73,12 @@ pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(
             }
         }
     }
-    let best = match order {
-        Order::ByRule => {
-            fitting.into_iter().min_by_key(|(index, _)| preference(claim, &candidates[*index].item))
-        }
-        Order::AsListed => fitting.into_iter().next(),
+    // An item with less left than is needed would have the device come back with the same need.
+    let order_of = |(index, room): &(usize, Room)| {
+        let by_rule = || preference(claim, &candidates[*index].item);
+        (!room.is_enough(claim), (order == Order::ByRule).then(by_rule))
     };
+    let best = fitting.into_iter().min_by_key(order_of);
     best.ok_or_else(|| match nearest {
         Some((_, index, refusal)) => NoItem { nearest: Some(index), refusal },
         None => NoItem {
