@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::*;
+use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::backup;
 use seatmeter_server::data_dir::DataDir;
 use seatmeter_server::store::sqlite::SqliteStore;
@@ -276,4 +277,29 @@ fn a_request_from_before_a_restore_that_arrives_late_makes_no_copy_of_who_has_go
     ask(&later, Some(&fourth));
     let error = later.authorize(&shows(Some(&third))).unwrap_err();
     assert_eq!(error.code, ErrorCode::DEVICE_CLONED, "copies are still told apart");
+}
+
+#[test]
+fn the_seats_of_grants_that_were_forgotten_are_noted_in_whichever_order_they_come_back() {
+    for five_comes_first in [true, false] {
+        let server = TestServer::with_items(vec![item("instances", 10)]);
+        let later = serving(restored(&server, START), START);
+        let device = id();
+        let mut grants = [(START, 5), (START + 180, 8)].map(|(at, seats)| {
+            server.clock.set(at);
+            server.post::<AuthorizationAnswer>(AUTHORIZATIONS_PATH, &request(&device, seats)).unwrap()
+        });
+        if !five_comes_first {
+            grants.reverse();
+        }
+        later.clock.set(START + 360);
+        let slot = slot_of(START + 180);
+        let segments = grants.map(|grant| {
+            let license: LocalLicense = grant.local_license.open(server_key().public()).unwrap();
+            let counted = segment(&id(), &license.license_id, vec![scans(slot, 2, 1)]);
+            SegmentReport { local_license: Some(grant.local_license), ..counted }
+        });
+        assert_eq!(later.report(&report(&device, segments.to_vec())).recorded.len(), 2);
+        assert_eq!(later.number(&format!("SELECT active FROM slot_sum WHERE slot = {slot}")), 8);
+    }
 }
