@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::backup;
@@ -193,6 +194,21 @@ fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold()
     assert_eq!(refusal(&with(3, None)).code, ErrorCode::STANDBY_NOT_READY);
     later.clock.set(START + 180);
     assert_eq!(later.authorize(&request(&id(), 4)).unwrap().seats, 4);
+}
+
+#[test]
+fn seats_that_an_item_does_not_count_keep_nobody_from_a_restored_server() {
+    let scans = LicenseItem::new("scans", ChargeWay::BarcodeScan, 100, START, EXPIRY);
+    let server = TestServer::with_items(vec![scans]);
+    let asked = request(&id(), 3);
+    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &asked).unwrap();
+    let later = serving(restored(&server, START), START);
+    let mut shows = AuthorizationRequest { held_license: Some(answer.local_license), ..asked };
+    assert!(later.authorize(&shows).is_ok());
+    let other = LicenseFile { file_id: "other".into(), ..license_file("other", vec![item("other", 4)]) };
+    later.import(&other, Some("OTHER")).unwrap();
+    shows.handshake_code = "OTHER".into();
+    assert_eq!(later.authorize(&shows).unwrap_err().code, ErrorCode::STANDBY_NOT_READY, "by another code");
 }
 
 #[test]
