@@ -470,8 +470,9 @@ impl Allowance {
 }
 
 fn open_spent(grant: &Grant, seats_folder: &Path, usage_folder: &Path) -> Result<SpentAllowance> {
-    let LocalLicense { item_id, device_uuid, serial, allowances, .. } = &grant.local;
-    let unreported = |module| unsent_of(usage_folder, device_uuid, module);
+    let LocalLicense { license_id, item_id, device_uuid, serial, allowances, .. } = &grant.local;
+    // Of this item: what was counted under another one of the code is none of its business.
+    let unreported = |module| unsent_of(usage_folder, license_id, device_uuid, module);
     let spent = SpentAllowance::open(seats_folder, &pool_name(item_id), device_uuid, unreported)?;
     spent.grant(*serial, allowances)?;
     Ok(spent)

@@ -218,7 +218,7 @@ impl Runtime {
     /// Uses the session that found no server, if it has found one since.
     fn use_waiting(&'static self) {
         if let Some(session) = self.waiting.get()
-            && session.licensed().is_some()
+            && session.licensed().is_some_and(|licensed| licensed.check().is_ok())
             && self.current.get().is_none()
         {
             self.use_session(session);

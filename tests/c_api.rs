@@ -51,7 +51,7 @@ fn seats_are_taken_and_given_back() {
 fn readers_that_outlive_a_shutdown_hold_no_seat() {
     let server = Server::with_demo_license();
     runs_twice("tests/c/after_shutdown.c", server.url(), &[]);
-    assert_eq!(server.recorded("scan"), 2 * 3);
+    assert_eq!(server.recorded("scan"), 2 * 4);
 }
 
 #[test]

@@ -9,11 +9,15 @@
 use std::path::Path;
 use std::process::Command;
 
-use seatmeter::usage::{Counter, Segment, SlotEntries};
+use seatmeter::usage::{Counter, Segment, SlotEntries, Whose};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
+
+fn whose() -> Whose {
+    Whose { license_id: ID.into(), device_uuid: ID.into(), server: None }
+}
 const DISK: &str = "FULL_DISK";
 
 #[test]
@@ -49,7 +53,7 @@ fn is_root() -> bool {
 }
 
 fn count_on_a_full_disk(disk: &Path) {
-    let counter = Counter::new(disk.to_owned(), ID.into(), ID.into());
+    let counter = Counter::new(disk.to_owned(), whose());
     let mut mine = SlotEntries::default();
     let work = [(UsageKind::Scan, 4, 1), (UsageKind::Image, 0, 1)];
     let mut counted = 0;

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use seatmeter::locks::{Mutex, MutexGuard};
-use seatmeter::usage::{Counter, Segment, SlotEntries};
+use seatmeter::usage::{Counter, Segment, SlotEntries, Whose};
 use seatmeter_protocol::message::UsageKind;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
+
+fn whose() -> Whose {
+    Whose { license_id: ID.into(), device_uuid: ID.into(), server: None }
+}
 
 /// One test at a time: a child of another test that is made at the wrong moment has a copy of a descriptor
 /// that is about to be closed.
@@ -66,7 +70,7 @@ impl Child {
 }
 
 fn count_one(folder: &Path) -> Counter {
-    let counter = Counter::new(folder.to_owned(), ID.into(), ID.into());
+    let counter = Counter::new(folder.to_owned(), whose());
     counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 4, 1)]).unwrap();
     counter
 }

@@ -116,6 +116,21 @@ fn client_devices_hold_their_seats_after_a_clean_end() {
 }
 
 #[test]
+fn what_was_given_back_licenses_no_program_that_begins_again_without_a_server() {
+    let mut bench = Bench::new(SERVER, "server", json!({ "quota": 1 }));
+    let mut programs = [bench.licensed("a"), bench.licensed("a")];
+    for program in &mut programs {
+        assert_eq!(program.ask("shutdown"), "0");
+    }
+    bench.server.kill();
+    for program in &mut programs {
+        assert_eq!(program.ask(&format!("init {SERVER} 1 1")), "-20200");
+        assert_eq!(program.ask("sync"), "-20200");
+        assert_eq!(program.ask("pages 1 1"), "-20200");
+    }
+}
+
+#[test]
 fn a_server_gives_its_seat_back_when_its_last_process_ends() {
     let bench = Bench::new(SERVER, "server", json!({ "quota": 1 }));
     assert_eq!(bench.asks("a", "2 1").1, "-20108", "a desktop is none");

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{AuthorizationAnswer, Meter, ProblemNumbers};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
@@ -109,6 +110,17 @@ impl GrantStore {
     /// When its file cannot be moved out of the way.
     pub fn discard(&self) -> Result<()> {
         self.grant.move_to(&self.given_back)
+    }
+
+    /// Whether this licence, or a later one of the same item, was given back by whichever program was the last to work under
+    /// it, and there is none since.
+    pub fn has_given_back(&self, license: &LocalLicense) -> bool {
+        let local = |answer: AuthorizationAnswer| answer.local_license.peek::<LocalLicense>().ok();
+        let is_of_same = |given: &LocalLicense| {
+            given.item_id == license.item_id && given.device_uuid == license.device_uuid
+        };
+        let given_back = || self.given_back.peek().and_then(local).filter(is_of_same);
+        self.held().is_none() && given_back().is_some_and(|given| given.serial >= license.serial)
     }
 
     // A full disk is no reason to fail: whatever is decided by it is decided again at the next contact.

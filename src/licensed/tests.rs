@@ -78,3 +78,16 @@ fn threads_that_count_while_the_uuid_changes_count_under_each_what_is_spent_of_i
         assert_eq!((performed + rest, after), (before + 700, 700));
     }
 }
+
+#[test]
+fn what_was_counted_under_another_item_is_not_spent_of_a_strict_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let strict = grant("a", 1, 500);
+    let usage = folder.path().join("usage");
+    std::fs::create_dir_all(&usage).unwrap();
+    for (license, n) in [("b".repeat(32), 600), (strict.local.license_id.clone(), 7)] {
+        let counter = Counter::new(usage.clone(), crate::usage::whose(&license, &strict.local.device_uuid));
+        counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 1, n)]).unwrap();
+    }
+    assert_eq!(work_until_refused(&licensed(folder.path(), strict)), 493);
+}

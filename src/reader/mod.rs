@@ -317,9 +317,10 @@ impl Use {
     #[cold]
     fn take_anew(&mut self) -> Result<&'static Licensed> {
         let taken = Hold::take()?;
-        // What the tally knows are entries of another licence, of segments that are closed, or of the parent.
-        let before = std::mem::replace(self, Self { hold: Some(taken), tally: None });
-        if let Some(hold) = before.hold {
+        if let Some(tally) = &mut self.tally {
+            tally.begin_anew();
+        }
+        if let Some(hold) = self.hold.replace(taken) {
             // Gone already, unless the licence was closed while it was taken.
             hold.give_seat();
         }

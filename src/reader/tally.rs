@@ -62,6 +62,12 @@ impl ForgetTime {
 }
 
 impl Tally {
+    /// Counts anew: what it knows are entries of another licence, of segments that are closed, or of the parent. Which
+    /// barcodes were counted a short while ago is the reader's, and stays.
+    pub fn begin_anew(&mut self) {
+        self.entries = SlotEntries::default();
+    }
+
     /// Counts one still image; gives the number of different barcodes.
     ///
     /// # Errors

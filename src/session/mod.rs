@@ -218,11 +218,13 @@ impl Session {
         users.as_ref().map_or(Ok(()), Users::join)
     }
 
-    /// Takes notice of what the server has told this device, by whichever process it was heard; and of the end of the
-    /// grant's time, of which programs that hold seats and count nothing hear in no other way.
+    /// Takes notice of what the server has told this device, by whichever process it was heard; that the grant was given back
+    /// since; and of the end of the grant's time, of which programs that hold seats and count nothing hear in no other way.
     fn hear(&self) {
         let Some(licensed) = self.licensed() else { return };
-        if let Some(told) = self.store.told() {
+        if self.store.has_given_back(&licensed.grant().local) {
+            licensed.stop();
+        } else if let Some(told) = self.store.told() {
             licensed.hear(&told);
         }
         let _ = licensed.check();

@@ -13,14 +13,18 @@ pub fn oldest_unsent(folder: &Path) -> Option<u64> {
     segments(folder).flat_map(|segment| unsent_in(&segment)).map(|total| slot_start(total.usage.slot)).min()
 }
 
-/// How much was counted in this folder under this UUID that the server has not acknowledged: scans for module 0, else
-/// pages.
-pub fn unsent_of(folder: &Path, device_uuid: &str, module: u32) -> u64 {
+/// How much was counted in this folder under this local licence, and under this UUID, that the server has not acknowledged:
+/// scans for module 0, else pages.
+pub fn unsent_of(folder: &Path, license_id: &str, device_uuid: &str, module: u32) -> u64 {
     let is_of = |usage: &UsageTotal| match module {
         0 => usage.kind == UsageKind::Scan,
         _ => usage.kind == UsageKind::Page && usage.what == module,
     };
-    let mine = segments(folder).filter(|segment| segment.header().whose.device_uuid == device_uuid);
+    let is_mine = |segment: &Segment| {
+        let whose = &segment.header().whose;
+        whose.license_id == license_id && whose.device_uuid == device_uuid
+    };
+    let mine = segments(folder).filter(is_mine);
     let totals = mine.flat_map(|segment| unsent_in(&segment)).filter(|total| is_of(&total.usage));
     totals.map(|total| total.usage.total - total.acknowledged).fold(0, u64::saturating_add)
 }
@@ -54,8 +58,9 @@ mod tests {
             segment.acknowledge(entry, if slot == 5 { 2 } else { 1 });
         }
         assert_eq!(oldest_unsent(folder.path()), Some(7 * 180));
-        assert_eq!((unsent_of(folder.path(), ID, 0), unsent_of(folder.path(), ID, 1)), (2, 0));
-        assert_eq!(unsent_of(folder.path(), "another", 0), 0);
+        let unsent = |license, uuid, module| unsent_of(folder.path(), license, uuid, module);
+        assert_eq!((unsent(ID, ID, 0), unsent(ID, ID, 1)), (2, 0));
+        assert_eq!((unsent("another", ID, 0), unsent(ID, "another", 0)), (0, 0));
         std::fs::write(folder.path().join(format!("{ID}.segment")), "torn").unwrap();
         assert_eq!(oldest_unsent(folder.path()), Some(7 * 180));
     }

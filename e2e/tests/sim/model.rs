@@ -187,7 +187,7 @@ impl Model {
         let authorised = Authorised { device: device.clone(), serial, x, until: held.valid_until };
         self.authorised.insert(held.license_id.clone(), authorised);
         if self.item.charge_way == ChargeWay::ConcurrentInstance {
-            self.seats.entry(device).or_default().note(held.seats, held.issued_at);
+            self.seats.entry(device).or_default().note_of_before(held.seats, held.issued_at);
         }
     }
 

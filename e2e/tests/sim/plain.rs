@@ -145,7 +145,9 @@ impl Plain {
             return Ok(());
         }
         match held {
-            Some(held) if claim.seats <= held.seats.max(1) => {
+            Some(held)
+                if holds(held, claim) && candidates.iter().any(|one| one.item.item_id == held.item_id) =>
+            {
                 candidates.retain(|candidate| candidate.item.item_id == held.item_id);
                 Ok(())
             }
@@ -181,7 +183,7 @@ impl Plain {
             license.device == uuid && license.valid_until > now && license.valid_until <= until
         });
         let others = self.holders.iter().filter(|(name, _)| *name != holder).map(|(_, (_, hold))| *hold);
-        let others: Vec<Hold> = others.collect();
+        let others: Vec<Hold> = others.filter(|hold| hold.until > now).collect();
         let is_concurrent = is_concurrent(item);
         ItemState {
             running_seats: running
@@ -287,7 +289,7 @@ impl Plain {
             }
         }
         if held.charge_way == ChargeWay::ConcurrentInstance {
-            self.seats.entry(uuid.clone()).or_default().note(held.seats, held.issued_at);
+            self.seats.entry(uuid.clone()).or_default().note_of_before(held.seats, held.issued_at);
         }
         for shown in &held.allowances {
             let own = self.allowances.entry((uuid.clone(), shown.module)).or_default();
@@ -479,6 +481,12 @@ impl Plain {
     pub(crate) fn restored(&self, epoch: String, now: u64) -> Self {
         Self { epoch, careful_until: now + SLOT_SECONDS, ..self.clone() }
     }
+}
+
+/// Whether a device that shows this licence holds by it what is asked for.
+fn holds(held: &LocalLicense, claim: &Claim) -> bool {
+    let has_enough = held.charge_way != ChargeWay::ConcurrentInstance || claim.seats <= held.seats;
+    has_enough && claim.now < held.valid_until
 }
 
 fn known_seats(known: Option<&License>, held: &LocalLicense) -> u32 {

@@ -9,21 +9,37 @@ use seatmeter_protocol::slot::slot_of;
 pub(crate) struct SeatsBySlot(BTreeMap<u32, u32>);
 
 impl SeatsBySlot {
-    /// So many were granted: from this slot on if they are more than before, else from the next one.
+    /// So many were granted: from this slot on, or from the next one where it has more in this one. What was to hold from
+    /// the next one on does not any more.
     pub(crate) fn note(&mut self, seats: u32, at: u64) {
         let slot = slot_of(at);
-        let last = self.0.last_key_value().map(|(_, seats)| *seats);
-        if last == Some(seats) {
-            return;
+        self.0.retain(|from, _| *from <= slot);
+        self.put(seats, slot);
+    }
+
+    /// The same of a grant that was forgotten: what is known of later ones stands.
+    pub(crate) fn note_of_before(&mut self, seats: u32, issued_at: u64) {
+        let slot = slot_of(issued_at);
+        let is_lower = self.in_slot(slot).is_some_and(|then| then > seats);
+        if !(is_lower && self.0.contains_key(&(slot + 1))) {
+            self.put(seats, slot);
         }
-        let from = if last.is_some_and(|last| last > seats) { slot + 1 } else { slot };
-        self.0.retain(|slot, _| *slot <= from);
-        self.0.insert(from, seats);
+    }
+
+    fn put(&mut self, seats: u32, slot: u32) {
+        match self.in_slot(slot) {
+            Some(then) if then == seats => {}
+            Some(then) if then > seats => _ = self.0.insert(slot + 1, seats),
+            _ => _ = self.0.insert(slot, seats),
+        }
+    }
+
+    fn in_slot(&self, slot: u32) -> Option<u32> {
+        self.0.range(..=slot).next_back().map(|(_, seats)| *seats)
     }
 
     /// Those of a slot; of one before the first, those of the first.
     pub(crate) fn of(&self, slot: u32) -> u32 {
-        let then = self.0.range(..=slot).next_back().or(self.0.first_key_value());
-        then.map_or(1, |(_, seats)| *seats)
+        self.in_slot(slot).or(self.0.values().next().copied()).unwrap_or(1)
     }
 }

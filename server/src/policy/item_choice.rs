@@ -3,7 +3,8 @@
 //! An item fits when it passes every check of [`Check`], in that order. Of those that fit, the first by
 //! soonest expiry; then the most specific: fewest deployment types, then fewest products, then fewest modules;
 //! then the least restrictive quota; then the order of the handshake code. The operator may have fixed that
-//! order instead.
+//! order instead. The quota of pages is that of the modules that are asked for, or of all; use under a domain has no
+//! limit. Before all that, an item that lets count as much as is needed comes before a strict one that has less left.
 //!
 //! When none fits, the refusal is that of the item that came furthest, because that is the one that the
 //! caller most likely means: with a scan item and an expired instance item, a request for instances hears
@@ -12,12 +13,13 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
+use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
-use crate::policy::room::{Room, room};
+use crate::policy::room::{Room, page_modules, quotas, room};
 use crate::policy::{Candidate, Claim, Order, validity};
 
 /// The checks that an item has to pass, in order.
@@ -71,10 +73,12 @@ pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(
             }
         }
     }
-    let best = match order {
-        Order::ByRule => fitting.into_iter().min_by_key(|(index, _)| preference(&candidates[*index].item)),
-        Order::AsListed => fitting.into_iter().next(),
+    // An item with less left than is needed would have the device come back with the same need.
+    let order_of = |(index, room): &(usize, Room)| {
+        let by_rule = || preference(claim, &candidates[*index].item);
+        (!room.is_enough(claim), (order == Order::ByRule).then(by_rule))
     };
+    let best = fitting.into_iter().min_by_key(order_of);
     best.ok_or_else(|| match nearest {
         Some((_, index, refusal)) => NoItem { nearest: Some(index), refusal },
         None => NoItem {
@@ -88,14 +92,28 @@ pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(
 }
 
 /// Smaller is better. `min_by_key` keeps the first among equals: the order of the handshake code.
-fn preference(item: &LicenseItem) -> (u64, usize, u32, usize, Reverse<u64>) {
+fn preference(claim: &Claim, item: &LicenseItem) -> (u64, usize, u32, usize, Reverse<u64>) {
     let deployment_types = item.deployment_types.iter().collect::<HashSet<_>>().len();
     // An item that names no modules covers all there are.
     let modules = match item.modules.iter().collect::<HashSet<_>>().len() {
         0 => usize::MAX,
         named => named,
     };
-    (item.expires_at, deployment_types, item.products.count_ones(), modules, Reverse(item.quota))
+    (item.expires_at, deployment_types, item.products.count_ones(), modules, Reverse(quota(claim, item)))
+}
+
+/// How much the item lets be done of what is asked for.
+fn quota(claim: &Claim, item: &LicenseItem) -> u64 {
+    match item.charge_way {
+        ChargeWay::Domain => u64::MAX,
+        ChargeWay::Page => {
+            let asked = page_modules(&claim.modules);
+            let counts = |module| asked.is_empty() || asked.contains(&module);
+            let of_asked = quotas(item).into_iter().filter(|(module, _)| counts(*module));
+            of_asked.fold(0, |sum, (_, quota)| sum.saturating_add(quota))
+        }
+        _ => item.quota,
+    }
 }
 
 /// What this item grants, or the check that it fails.
@@ -240,7 +258,8 @@ mod tests {
     use super::*;
     use crate::policy::fixture::{EXPIRY, START, candidate, claim};
     use crate::policy::room::Used;
-    use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+    use seatmeter_protocol::charge_way::DeploymentType;
+    use seatmeter_protocol::license::PageQuotas;
 
     fn changed(quota: u64, change: impl FnOnce(&mut LicenseItem)) -> Candidate {
         let mut candidate = candidate(quota);
@@ -319,6 +338,27 @@ mod tests {
         let asked = Claim { charge_way: Some(ChargeWay::ConcurrentInstance), ..claim(1) };
         assert_eq!(index(&asked, &[scan.clone(), candidate(4)]), Ok(1));
         assert_eq!(index(&asked, &[scan]), Err(ErrorCode::CHARGE_WAY_MISMATCH));
+    }
+
+    #[test]
+    fn the_quota_is_of_what_is_asked_for() {
+        let pages = |core, ocr| {
+            changed(0, |item| {
+                item.charge_way = ChargeWay::Page;
+                item.page_quotas = Some(PageQuotas { core, ocr, ..PageQuotas::default() });
+            })
+        };
+        let domain = changed(0, |item| {
+            item.charge_way = ChargeWay::Domain;
+            item.domains = vec!["company.com".into()];
+        });
+        let items = [pages(9, 5), pages(1, 6), pages(8, 7)];
+        let asking = |module: &str| Claim { modules: vec![module.into()], ..claim(1) };
+        assert_eq!(index(&asking("CORE"), &items), Ok(0));
+        assert_eq!(index(&asking("OCR"), &items), Ok(2));
+        assert_eq!(index(&claim(1), &items), Ok(2), "15 pages in all");
+        let on_website = Claim { website: "www.company.com".into(), ..claim(1) };
+        assert_eq!(index(&on_website, &[candidate(1_000), domain]), Ok(1), "it has no limit");
     }
 
     #[test]

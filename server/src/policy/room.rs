@@ -41,6 +41,13 @@ pub struct Room {
     pub allowances: Vec<(u32, Allowance)>,
 }
 
+impl Room {
+    /// Whether the device may count as much more as it needs, of whichever module that is.
+    pub(super) fn is_enough(&self, claim: &Claim) -> bool {
+        self.allowances.iter().all(|(_, allowance)| allowance.unused() >= claim.needed)
+    }
+}
+
 /// How much of one module is used; module 0 is that of scans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
@@ -135,7 +142,7 @@ fn held_by(admission: Admission) -> Option<Hold> {
 }
 
 /// The page modules among the modules that are asked for; the others are features of the product.
-fn page_modules(asked: &[String]) -> Vec<u32> {
+pub(super) fn page_modules(asked: &[String]) -> Vec<u32> {
     let number =
         |name: &String| PAGE_MODULES.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
     asked.iter().filter_map(number).collect()

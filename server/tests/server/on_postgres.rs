@@ -194,6 +194,31 @@ fn racing_servers_never_grant_more_than_there_is_and_add_up_what_each_is_told() 
     assert_eq!(servers[2].number("SELECT active FROM slot_sum WHERE item_id = 'instances'"), 12 * 2);
 }
 
+#[test]
+fn an_item_that_comes_to_a_code_in_the_middle_of_a_decision_is_locked_for_it() {
+    let cluster = or_skip!(Cluster::start(false));
+    let name = cluster.new_database();
+    let server = server_on(&cluster.url(&name));
+    let later = LicenseItem { products: 2, ..item("later", 4) };
+    server.import(&license_file("acme", vec![item("known", 4), later]), Some(CODE)).unwrap();
+    // Who looks first does not see it yet; and nothing is granted from what is not locked.
+    cluster.sql(
+        &name,
+        "ALTER TABLE handshake_item RENAME TO handshake_kept;
+         CREATE SEQUENCE looks;
+         CREATE VIEW handshake_item AS SELECT * FROM handshake_kept WHERE item_id = 'known' OR nextval('looks') > 1;
+         CREATE FUNCTION require_lock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF EXISTS (SELECT 1 FROM license_item WHERE item_id = NEW.item_id AND xmax::text = '0') THEN
+                RAISE EXCEPTION 'item % is not locked', NEW.item_id;
+            END IF;
+            RETURN NEW;
+         END $$;
+         CREATE TRIGGER require_lock BEFORE INSERT ON local_license FOR EACH ROW EXECUTE FUNCTION require_lock()",
+    );
+    let asked = AuthorizationRequest { products: 2, ..request(&id(), 1) };
+    assert_eq!(server.authorize(&asked).unwrap().item_id, "later");
+}
+
 /// What the devices of the failover test know by themselves.
 #[derive(Default)]
 struct Witness {

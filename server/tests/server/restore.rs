@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
+use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::backup;
 use seatmeter_server::data_dir::DataDir;
 use seatmeter_server::store::sqlite::SqliteStore;
@@ -195,6 +197,48 @@ fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold()
 }
 
 #[test]
+fn a_licence_that_has_ended_holds_nothing_on_a_restored_server() {
+    let one = LicenseItem {
+        window_days: Some(1),
+        ..LicenseItem::new("one", ChargeWay::ClientDevice, 1, START, EXPIRY)
+    };
+    let server = TestServer::with_items(vec![one]);
+    let ask = |server: &TestServer, device: &str, held: Option<&AuthorizationAnswer>| {
+        let held_license = held.map(|answer| answer.local_license.clone());
+        let request = request(device, 1);
+        server.post::<AuthorizationAnswer>(
+            AUTHORIZATIONS_PATH,
+            &AuthorizationRequest { held_license, ..request },
+        )
+    };
+    let (before, after) = (id(), id());
+    let ended = ask(&server, &before, None).unwrap();
+    let later = restored(&server, START);
+    // Its window ends, and another device gets the seat, of which the backup does not know.
+    server.clock.set(START + 86_400);
+    let held = ask(&server, &after, None).unwrap();
+    later.clock.set(START + 86_500);
+    let later = serving(later, START + 86_500);
+    assert_eq!(ask(&later, &before, Some(&ended)).unwrap_err().code, ErrorCode::STANDBY_NOT_READY);
+    ask(&later, &after, Some(&held)).unwrap();
+}
+
+#[test]
+fn seats_that_an_item_does_not_count_keep_nobody_from_a_restored_server() {
+    let scans = LicenseItem::new("scans", ChargeWay::BarcodeScan, 100, START, EXPIRY);
+    let server = TestServer::with_items(vec![scans]);
+    let asked = request(&id(), 3);
+    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &asked).unwrap();
+    let later = serving(restored(&server, START), START);
+    let mut shows = AuthorizationRequest { held_license: Some(answer.local_license), ..asked };
+    assert!(later.authorize(&shows).is_ok());
+    let other = LicenseFile { file_id: "other".into(), ..license_file("other", vec![item("other", 4)]) };
+    later.import(&other, Some("OTHER")).unwrap();
+    shows.handshake_code = "OTHER".into();
+    assert_eq!(later.authorize(&shows).unwrap_err().code, ErrorCode::STANDBY_NOT_READY, "by another code");
+}
+
+#[test]
 fn the_slot_after_a_restore_begins_with_the_first_server_that_serves() {
     let server = TestServer::with_items(vec![item("instances", 4)]);
     let later = restored(&server, START);
@@ -276,4 +320,29 @@ fn a_request_from_before_a_restore_that_arrives_late_makes_no_copy_of_who_has_go
     ask(&later, Some(&fourth));
     let error = later.authorize(&shows(Some(&third))).unwrap_err();
     assert_eq!(error.code, ErrorCode::DEVICE_CLONED, "copies are still told apart");
+}
+
+#[test]
+fn the_seats_of_grants_that_were_forgotten_are_noted_in_whichever_order_they_come_back() {
+    for five_comes_first in [true, false] {
+        let server = TestServer::with_items(vec![item("instances", 10)]);
+        let later = serving(restored(&server, START), START);
+        let device = id();
+        let mut grants = [(START, 5), (START + 180, 8)].map(|(at, seats)| {
+            server.clock.set(at);
+            server.post::<AuthorizationAnswer>(AUTHORIZATIONS_PATH, &request(&device, seats)).unwrap()
+        });
+        if !five_comes_first {
+            grants.reverse();
+        }
+        later.clock.set(START + 360);
+        let slot = slot_of(START + 180);
+        let segments = grants.map(|grant| {
+            let license: LocalLicense = grant.local_license.open(server_key().public()).unwrap();
+            let counted = segment(&id(), &license.license_id, vec![scans(slot, 2, 1)]);
+            SegmentReport { local_license: Some(grant.local_license), ..counted }
+        });
+        assert_eq!(later.report(&report(&device, segments.to_vec())).recorded.len(), 2);
+        assert_eq!(later.number(&format!("SELECT active FROM slot_sum WHERE slot = {slot}")), 8);
+    }
 }

@@ -11,7 +11,7 @@
 //! use NAME KIND=TOTAL… [in=SEGMENT] [at=+SECONDS] [x=COUNT] -> KEY=VALUE…
 //!                                     reports totals under the licence that was kept as NAME; fields of the
 //!                                     standing that comes back; `x` does so for as many slots, one after another
-//! end NAME                            … that it has ended
+//! end NAME…                           … that these have ended, which are of one device
 //! admin METHOD PATH [JSON] -> STATUS "text"  the admin API; the answer holds the text
 //! ```
 //! `device=NAME` stands for a UUID; `held=NAME` for the local licence that `as=NAME` has kept.
@@ -82,6 +82,7 @@ struct Scenario {
     server: TestServer,
     items: Vec<LicenseItem>,
     imports: u32,
+    reissues: u32,
     code: String,
     devices: HashMap<String, String>,
     kept: HashMap<String, Signed>,
@@ -96,6 +97,7 @@ impl Scenario {
             server: TestServer::empty(),
             items: Vec::new(),
             imports: 0,
+            reissues: 0,
             code: String::new(),
             devices: HashMap::new(),
             kept: HashMap::new(),
@@ -120,7 +122,7 @@ impl Scenario {
             ["at", when] => self.at(when),
             ["ask", fields @ ..] => self.ask(fields, expected),
             ["use", license, words @ ..] => self.report_use(license, words, expected),
-            ["end", license] => self.end(license),
+            ["end", licenses @ ..] => self.end(licenses),
             ["admin", method, path, ..] => {
                 let body = asked.split_once(path).map_or("", |(_, rest)| rest.trim());
                 self.admin(method, path, body, expected)
@@ -151,7 +153,8 @@ impl Scenario {
     fn reissue(&mut self, organization: &str) -> Outcome {
         let mut file = license_file(organization, std::mem::take(&mut self.items));
         file.file_id = format!("file-{}", self.imports);
-        file.issued_at += 1;
+        self.reissues += 1;
+        file.issued_at += u64::from(self.reissues);
         self.server.import(&file, None).map_err(text)
     }
 
@@ -238,10 +241,13 @@ impl Scenario {
         compare(&standing, "", expected)
     }
 
-    fn end(&mut self, name: &str) -> Outcome {
-        let license = self.held(name)?;
-        let ended = vec![EndedLicense { license_id: license.license_id, serial: license.serial }];
-        let report = UsageReport { ended, ..report(&license.device_uuid, vec![]) };
+    fn end(&mut self, names: &[&str]) -> Outcome {
+        let licenses = names.iter().map(|name| self.held(name)).collect::<Result<Vec<_>, _>>()?;
+        let device_uuid = licenses.first().ok_or("which licence?")?.device_uuid.clone();
+        let ended = licenses
+            .into_iter()
+            .map(|LocalLicense { license_id, serial, .. }| EndedLicense { license_id, serial });
+        let report = UsageReport { ended: ended.collect(), ..report(&device_uuid, vec![]) };
         self.server.try_report(&report).map(|_| ()).map_err(|problem| format!("{problem:?}"))
     }
 

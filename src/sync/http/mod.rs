@@ -29,7 +29,7 @@ use rustls::pki_types::pem::PemObject;
 use seatmeter_protocol::message::{
     BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use self::progress::LookUp;
 use self::progress::{MarkingResolver, Marks, Progress};
@@ -38,7 +38,7 @@ use self::trust::Trust;
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
 use crate::locks::Mutex;
-use crate::memory::StandardDescriptors;
+use crate::memory::{StandardDescriptors, with_signals_blocked};
 
 /// Bound for getting a connection, within that of the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -208,16 +208,33 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
-        let client = self.client(&request.url)?;
-        let runtime = runtime().map_err(|e| Unreachable { stage: Stage::Setup, detail: e.to_string() })?;
-        let outcome = runtime.block_on(self.ask(client, request));
-        // A name lookup that goes on cannot be called off, and is not waited for.
-        runtime.shutdown_background();
-        outcome
+        let failed = |e: io::Error| Unreachable { stage: Stage::Setup, detail: e.to_string() };
+        let exchange = || {
+            let client = self.client(&request.url)?;
+            let runtime = runtime().map_err(failed)?;
+            let outcome = runtime.block_on(self.ask(client, request));
+            // A name lookup that goes on cannot be called off, and is not waited for.
+            runtime.shutdown_background();
+            outcome
+        };
+        in_whole_thread(exchange).map_err(failed)?
     }
 }
 
-/// What a request runs on: the thread that asks.
+/// Runs this in the thread that asks. One that ends has no variables of its own any more, without which no request runs: for
+/// a program that says goodbye in a destructor it is done by another.
+fn in_whole_thread<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<T> {
+    if !Handle::try_current().is_err_and(|e| e.is_thread_local_destroyed()) {
+        return Ok(body());
+    }
+    let builder = std::thread::Builder::new().name("seatmeter-last".into());
+    std::thread::scope(|scope| {
+        let thread = with_signals_blocked(|| builder.spawn_scoped(scope, body))?;
+        thread.join().map_err(|_| io::Error::other("the request met a fault of the library"))
+    })
+}
+
+/// What a request runs on: the thread that it is made in.
 fn runtime() -> io::Result<Runtime> {
     let _standard = StandardDescriptors::hold();
     Builder::new_current_thread().enable_all().thread_stack_size(LOOK_UP_STACK_BYTES).build()

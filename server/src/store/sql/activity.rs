@@ -27,23 +27,68 @@ pub(super) fn note_seats(
     now: u64,
 ) -> Result<(), Error> {
     let slot = slot_of(now);
-    let last = sql.row(
-        "SELECT seats, from_slot FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2
-          ORDER BY from_slot DESC LIMIT 1",
-        values![item_id, device_uuid],
-    )?;
-    let last: Option<(u32, u32)> =
-        last.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?))).transpose()?;
-    if last.is_some_and(|(last, _)| last == seats) {
+    let last = seats_until(sql, item_id, device_uuid, u32::MAX)?;
+    let then = match last {
+        Some((from_slot, _)) if from_slot > slot => {
+            // What was to hold from the next slot on.
+            sql.execute(
+                "DELETE FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND from_slot > ?3",
+                values![item_id, device_uuid, slot],
+            )?;
+            seats_until(sql, item_id, device_uuid, slot)?
+        }
+        last => last,
+    };
+    put_seats(sql, item_id, device_uuid, seats, slot, then)
+}
+
+/// Notes the same of a grant that was forgotten: what is known of later ones stands.
+pub(super) fn note_seats_of_before(
+    sql: &dyn Sql,
+    item_id: &str,
+    device_uuid: &str,
+    seats: u32,
+    issued_at: u64,
+) -> Result<(), Error> {
+    let slot = slot_of(issued_at);
+    let then = seats_until(sql, item_id, device_uuid, slot)?;
+    let next = seats_until(sql, item_id, device_uuid, slot.saturating_add(1))?;
+    let is_lower = then.is_some_and(|(_, then)| then > seats);
+    if is_lower && next.is_some_and(|(from_slot, _)| from_slot > slot) {
         return Ok(());
     }
-    let from_slot = if last.is_some_and(|(last, _)| last > seats) { slot.saturating_add(1) } else { slot };
-    if last.is_some_and(|(_, last_from)| last_from > from_slot) {
-        sql.execute(
-            "DELETE FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND from_slot > ?3",
-            values![item_id, device_uuid, from_slot],
-        )?;
+    put_seats(sql, item_id, device_uuid, seats, slot, then)
+}
+
+/// The number that holds in a slot, with the slot from which on it does.
+fn seats_until(
+    sql: &dyn Sql,
+    item_id: &str,
+    device_uuid: &str,
+    slot: u32,
+) -> Result<Option<(u32, u32)>, Error> {
+    let row = sql.row(
+        "SELECT from_slot, seats FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND from_slot <= ?3
+          ORDER BY from_slot DESC LIMIT 1",
+        values![item_id, device_uuid, slot],
+    )?;
+    row.map(|mut row| Ok((row.take(0)?, row.take(1)?))).transpose()
+}
+
+/// Notes a number from this slot on, or from the next one where it is lower than what holds in this one.
+fn put_seats(
+    sql: &dyn Sql,
+    item_id: &str,
+    device_uuid: &str,
+    seats: u32,
+    slot: u32,
+    then: Option<(u32, u32)>,
+) -> Result<(), Error> {
+    let then = then.map(|(_, then)| then);
+    if then == Some(seats) {
+        return Ok(());
     }
+    let from_slot = if then.is_some_and(|then| then > seats) { slot.saturating_add(1) } else { slot };
     sql.execute(
         "INSERT INTO device_seats (item_id, device_uuid, from_slot, seats) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (item_id, device_uuid, from_slot) DO UPDATE SET seats = excluded.seats",

@@ -122,6 +122,8 @@ fn candidates(
     let mut candidates = Vec::with_capacity(rows.len());
     for mut row in rows {
         let item = account::read_item(&row.take::<String>(0)?)?;
+        // It may have come to the code after the transaction began and locked those that it had.
+        sql.lock_items(&[&item.item_id])?;
         let state = account::state(sql, &item, &request.device.uuid, holder, request.claim.now)?;
         candidates.push(Candidate { item, revoked: row.take(1)?, state });
     }

@@ -3,6 +3,7 @@
 //! Clients note the epoch beside what was acknowledged. A restored backup may have forgotten some of that;
 //! its new epoch tells them to send all their totals again, so that nothing that was spent comes back.
 
+use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::slot::SLOT_SECONDS;
@@ -63,10 +64,11 @@ pub(super) fn careful(
     if claim.now >= until {
         return Ok(());
     }
-    if let Some(held) = held
-        && claim.seats <= held.seats.max(1)
+    let is_of = |candidate: &Candidate, held: &LocalLicense| candidate.item.item_id == held.item_id;
+    if let Some(held) = held.filter(|held| holds(held, claim))
+        && candidates.iter().any(|candidate| is_of(candidate, held))
     {
-        candidates.retain(|candidate| candidate.item.item_id == held.item_id);
+        candidates.retain(|candidate| is_of(candidate, held));
         return Ok(());
     }
     let how_long = match until {
@@ -81,4 +83,10 @@ pub(super) fn careful(
         ),
     )
     .into())
+}
+
+/// Whether a device that shows this licence holds by it what is asked for.
+fn holds(held: &LocalLicense, claim: &Claim) -> bool {
+    let has_enough = held.charge_way != ChargeWay::ConcurrentInstance || claim.seats <= held.seats;
+    has_enough && claim.now < held.valid_until
 }

@@ -230,7 +230,7 @@ fn hold_again(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Er
             }
         }
         ChargeWay::ConcurrentInstance => {
-            activity::note_seats(sql, item_id, uuid, held.seats, held.issued_at)?;
+            activity::note_seats_of_before(sql, item_id, uuid, held.seats, held.issued_at)?;
         }
         _ => {}
     }

@@ -7,15 +7,15 @@
 //! | one | anything else | refused |
 //!
 //! A file that is issued anew renews or extends items, or names a new key of this server. What was used of an item stays with
-//! it: its seats, its sums, and of its excess what lies in the licence years that it has now. The organization's
-//! first file says whose root key it trusts.
+//! it: its seats, its sums, which count for one that becomes strict, too, and of its excess what lies in the licence years
+//! that it has now. The organization's first file says whose root key it trusts.
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::rehearsal::has_bug;
 
 use super::account::is_concurrent;
 use super::operation::{make_code, set_items};
-use super::{Sql, activity, values};
+use super::{Sql, activity, strict, values};
 use crate::error::Error;
 use crate::operation::CodeItems;
 use crate::policy::item_choice::name;
@@ -58,6 +58,8 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
         moved
             .filter(|item| is_concurrent(item))
             .try_for_each(|item| activity::begin_years_anew(sql, item))?;
+        let mut tightened = file.items.iter().filter(|item| has_become_strict(old.as_ref(), item));
+        tightened.try_for_each(|item| strict::begin(sql, item))?;
     }
     if let Some(code) = &import.handshake_code {
         make_default_code(sql, import, code)?;
@@ -132,6 +134,11 @@ fn same_item<'a>(old: &'a LicenseFile, item: &LicenseItem) -> Option<&'a License
 /// Whether its licence years begin at another instant than those of the issue before.
 fn has_moved(old: Option<&LicenseFile>, item: &LicenseItem) -> bool {
     old.and_then(|old| same_item(old, item)).is_some_and(|before| before.starts_at != item.starts_at)
+}
+
+/// Whether devices count only what is set aside for them, and did not by the issue before.
+fn has_become_strict(old: Option<&LicenseFile>, item: &LicenseItem) -> bool {
+    item.strict && old.and_then(|old| same_item(old, item)).is_some_and(|before| !before.strict)
 }
 
 fn put_item(sql: &dyn Sql, file: &LicenseFile, item: &LicenseItem) -> Result<(), Error> {

@@ -1,8 +1,10 @@
 //! The allowances of strict items, with their sums over all devices.
 
-use super::{Sql, values};
+use seatmeter_protocol::license::LicenseItem;
+
+use super::{Sql, account, values};
 use crate::error::Error;
-use crate::policy::room::Used;
+use crate::policy::room::{Used, quotas};
 use crate::policy::strict_allowance::Allowance;
 
 /// Reads the sums of a module, and what the device itself is allowed.
@@ -49,6 +51,28 @@ pub(super) fn all_of(
             Ok((row.take(0)?, allowance))
         })
         .collect()
+}
+
+/// In the place of a device: who has used what was used before the item was strict.
+const NOBODY: &str = "";
+
+/// The item becomes a strict one: what was used of it until now is used, and by no allowance of a device.
+pub(super) fn begin(sql: &dyn Sql, item: &LicenseItem) -> Result<(), Error> {
+    let kind = account::metered_kind(item).number();
+    for (module, _) in quotas(item) {
+        let used: Option<u64> = sql.value(
+            "SELECT used FROM item_used WHERE item_id = ?1 AND kind = ?2 AND module = ?3",
+            values![&item.item_id, u32::from(kind), module],
+        )?;
+        let by_devices: Option<u64> = sql.value(
+            "SELECT CAST(coalesce(sum(used), 0) AS BIGINT) FROM allowance
+              WHERE item_id = ?1 AND module = ?2 AND device_uuid <> ?3",
+            values![&item.item_id, module, NOBODY],
+        )?;
+        let used = used.unwrap_or(0).saturating_sub(by_devices.unwrap_or(0));
+        put(sql, &item.item_id, NOBODY, module, Allowance { serial: 0, allowed: used, used })?;
+    }
+    Ok(())
 }
 
 /// Puts an allowance in place of what the device had.

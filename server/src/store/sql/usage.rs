@@ -38,7 +38,10 @@ pub(in crate::store) fn record(sql: &dyn Sql, reports: &[&Report]) -> Result<Vec
     let answers = reports.iter().map(|report| book(&mut batch, report, &epoch)).collect();
     batch.close(sql)?;
     for report in reports {
-        for ended in &report.report.ended {
+        let mut all: Vec<&EndedLicense> = report.report.ended.iter().collect();
+        // An allowance stands under the newest grant, of whichever code that is, and comes back with the last that ends.
+        all.sort_by_key(|ended| ended.serial);
+        for ended in all {
             end(sql, &report.report.device.uuid, ended, report.now)?;
         }
     }

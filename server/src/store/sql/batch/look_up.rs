@@ -63,6 +63,18 @@ fn look_up_sums(sql: &dyn Sql, accounts: &mut BTreeMap<String, Account>, now: u6
         account.seats_held = row.take(1)?;
         Ok(())
     })?;
+    for item_id in &with_seats {
+        // The next decision deletes them.
+        let ended = sql.query(
+            "SELECT item_id, CAST(sum(seats) AS BIGINT) FROM seat_holder WHERE item_id = ?1 AND held_until <= ?2
+              GROUP BY item_id",
+            values![item_id, now],
+        )?;
+        each(accounts, ended, |account, mut row| {
+            account.seats_held = account.seats_held.saturating_sub(row.take(1)?);
+            Ok(())
+        })?;
+    }
     let strict = ids(accounts, |item| item.strict);
     each(accounts, ALLOWED.find(sql, &texts(&strict))?, |account, mut row| {
         let value = (row.take(2)?, row.take(3)?);
