@@ -349,7 +349,7 @@ impl Fire {
         let export = self.server.usage();
         for (number, device) in self.devices.iter().enumerate() {
             let is_left = |path: &&PathBuf| {
-                let kept = [".damaged-", ".acknowledged", "/epoch"];
+                let kept = [".damaged-", ".acknowledged", "/epoch-"];
                 !kept.iter().any(|part| path.to_string_lossy().contains(part))
             };
             let files = device.files();

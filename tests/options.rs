@@ -27,8 +27,11 @@ const USED_UP: &str = "-20120";
 
 impl Bench {
     fn new(charge_way: i32, name: &str, settings: Value) -> Self {
-        let deployment_types =
-            if charge_way == INSTANCES { vec!["server"] } else { vec!["server", "desktop"] };
+        let deployment_types = if [INSTANCES, SERVER].contains(&charge_way) {
+            vec!["server"]
+        } else {
+            vec!["server", "desktop"]
+        };
         let mut item = json!({
             "item_id": "item", "charge_way": name, "deployment_types": deployment_types, "products": 0xffff,
         });

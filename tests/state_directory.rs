@@ -152,7 +152,7 @@ fn files_of_a_newer_library_are_left_for_it_or_set_aside_and_work_goes_on() {
     let segment = segments(&used).pop().unwrap();
     let whole = fs::read(&segment).unwrap();
     let mut newer = whole.clone();
-    newer[8] = 2;
+    newer[8] += 1;
     fs::write(&segment, &newer).unwrap();
     bench.use_it(&used, "newer segment");
     assert_eq!(fs::read(&segment).unwrap(), newer, "the newer library will report it");

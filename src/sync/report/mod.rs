@@ -141,7 +141,7 @@ pub fn report_end(
 
 /// Keeps the epoch in which a server was told everything that the folder has for it.
 pub fn epoch_file(folder: &Path, server: &PublicKey) -> FramedFile {
-    FramedFile::new(folder.join(format!("{}.epoch", server.id())), Kind::Epoch)
+    FramedFile::new(folder.join(format!("epoch-{}", server.id())), Kind::Epoch)
 }
 
 /// Half of the time that is left.
