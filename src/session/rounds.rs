@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::random_bytes;
@@ -72,10 +73,21 @@ impl Session {
         deadline: Deadline,
         is_done: impl Fn() -> Result<bool>,
     ) -> Result<()> {
-        let reported = self.report(deadline).map(|_| ());
+        let server = self.server_key();
+        let has_moved = || self.server_key() != server;
+        let mut reported = self.report(deadline).map(|_| ());
         self.hear();
-        let renews = is_asked_for || self.is_renewal_due();
-        let renewed = if renews { self.renew(deadline, is_done) } else { Ok(()) };
+        let renewed = if is_asked_for || self.is_renewal_due() {
+            self.renew(deadline, is_done)
+        } else if reported.as_ref().is_err_and(|e| is_by_another_server(e.code)) {
+            self.renew(deadline, || self.use_stored_grant().map(|_| has_moved()))
+        } else {
+            Ok(())
+        };
+        if reported.is_err() && has_moved() {
+            // It is told what was counted under it, and the one of before as soon as that is there again.
+            reported = self.report(deadline).map(|_| ());
+        }
         let outcome = renewed.and(reported);
         self.world.clock.keep();
         self.note_outcome(&outcome);
@@ -124,6 +136,12 @@ impl Session {
             _ => until_slot,
         }
     }
+}
+
+/// Whether somebody may have answered who is not the server of this device's grant: of two with data of their own the other
+/// one, which is in charge now.
+fn is_by_another_server(code: ErrorCode) -> bool {
+    code == ErrorCode::LICENSE_SYNC_FAILED || code == ErrorCode::STANDBY_NOT_READY
 }
 
 /// When a grant is to be renewed: up to a quarter earlier than is due, by its random id, so that devices that were

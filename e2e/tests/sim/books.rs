@@ -22,7 +22,18 @@ pub(crate) struct Books {
 
 impl Books {
     pub(crate) fn of(store: &InlineStore) -> Self {
+        Self::of_all(std::iter::once(store))
+    }
+
+    /// Of several servers together; what is allowed is that of the last.
+    pub(crate) fn of_all<'s>(stores: impl Iterator<Item = &'s InlineStore>) -> Self {
         let mut books = Self::default();
+        stores.for_each(|store| books.add(store));
+        books
+    }
+
+    fn add(&mut self, store: &InlineStore) {
+        let books = self;
         for row in store.segment_totals().expect("every row can be read") {
             let counter = (row.slot, row.kind.number(), row.what);
             *books.billed.entry((row.device_uuid, counter)).or_default() += row.total;
@@ -32,7 +43,6 @@ impl Books {
             let key = (text(&row[0]), number(&row[1]) as u32);
             books.allowances.insert(key, (number(&row[2]), number(&row[3])));
         }
-        books
     }
 
     /// A device shows what it is allowed, which a restored server had forgotten: it is decided by that.

@@ -13,7 +13,7 @@ use crate::books::{Books, number, rows, text};
 use crate::machine::Machine;
 use crate::model::{Hold, Model};
 use crate::net::Net;
-use crate::server::{epoch_of, server_key};
+use crate::server::{Server, epoch_of};
 use crate::world::{Outcome, World};
 
 /// A law holds, or the sentence that says what breaks it.
@@ -31,9 +31,9 @@ pub(crate) fn look(world: &mut World) -> Check {
     {
         let net = world.net.lock();
         let model = &net.server.model;
-        match &net.server.second {
-            Some(second) => each_item_has_its_own(world, &net, [model, second])?,
-            None => {
+        match net.is_judged() {
+            false => each_item_has_its_own(world, &net)?,
+            true => {
                 sums_are_sums(&net.server.store, &world.books, model)?;
                 holders_are_those_of_the_model(&net.server.store, model, world.time.now())?;
                 strict_is_never_exceeded(world, &net)?;
@@ -100,13 +100,33 @@ fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
 
 /// Where a code has two items: the sums of each are those of its rows, and no more is allowed of a strict one, or done
 /// under two of them, than there is.
-fn each_item_has_its_own(world: &World, net: &Net, models: [&Model; 2]) -> Check {
-    let store = &net.server.store;
+fn each_item_has_its_own(world: &World, net: &Net) -> Check {
+    net.servers().try_for_each(sums_of_each_item)?;
+    let mut limits = BTreeMap::new();
+    let models = || net.servers().flat_map(|server| server.models());
+    for (module, quota, model) in
+        models().flat_map(|one| one.modules().into_iter().map(move |(module, n)| (module, n, one)))
+    {
+        *limits.entry(module).or_default() += model.limit(quota);
+    }
+    let is_strict = models().all(|model| model.item.strict) && net.server.model.restores == 0;
+    for (module, limit) in limits.into_iter().filter(|_| is_strict) {
+        let performed: u64 = performed_of(world, module).values().sum();
+        if performed > limit {
+            return Err(format!("{performed} are performed of {limit}, which are strict"));
+        }
+    }
+    Ok(())
+}
+
+fn sums_of_each_item(server: &Server) -> Check {
+    let store = &server.store;
+    let books = Books::of(store);
     let of_segment = rows(store, "SELECT segment_id, item_id FROM segment");
     let of_segment: BTreeMap<String, String> =
         of_segment.iter().map(|row| (text(&row[0]), text(&row[1]))).collect();
     let mut sums: BTreeMap<(&str, u64, u64), u64> = BTreeMap::new();
-    for ((segment, (_, kind, what)), total) in &world.books.segments {
+    for ((segment, (_, kind, what)), total) in &books.segments {
         let item = of_segment.get(segment).ok_or_else(|| format!("segment {segment} is of no item"))?;
         let module = if *kind == 2 { u64::from(*what) } else { 0 };
         *sums.entry((item, u64::from(*kind), module)).or_default() += total;
@@ -118,9 +138,8 @@ fn each_item_has_its_own(world: &World, net: &Net, models: [&Model; 2]) -> Check
             return Err(format!("{used} of kind {kind} count as used of {item}, the rows have {sum}"));
         }
     }
-    let was_restored = net.server.model.restores > 0;
-    let mut limits = BTreeMap::new();
-    for model in models {
+    let was_restored = server.model.restores > 0;
+    for model in server.models() {
         for (module, quota) in model.modules() {
             let (item, limit) = (&model.item.item_id, model.limit(quota));
             let own = format!("SELECT allowed FROM allowance WHERE item_id = '{item}' AND module = {module}");
@@ -128,14 +147,6 @@ fn each_item_has_its_own(world: &World, net: &Net, models: [&Model; 2]) -> Check
             if model.item.strict && !was_restored && allowed > limit {
                 return Err(format!("{allowed} are allowed of {limit} of {item}"));
             }
-            *limits.entry(module).or_default() += limit;
-        }
-    }
-    let is_strict = models.iter().all(|model| model.item.strict) && !was_restored;
-    for (module, limit) in limits.into_iter().filter(|_| is_strict) {
-        let performed: u64 = performed_of(world, module).values().sum();
-        if performed > limit {
-            return Err(format!("{performed} are performed of {limit}, which are strict"));
         }
     }
     Ok(())
@@ -231,10 +242,19 @@ fn what_is_given_back_is_gone(world: &World) {
 fn acknowledged_was_billed(world: &World) -> Check {
     let Some(number) = world.acting else { return Ok(()) };
     let machine = &world.machines[number];
-    if !machine.has_told_all(&server_key(), &epoch_of(&world.net.lock().server.store)) {
+    world
+        .net
+        .lock()
+        .servers()
+        .try_for_each(|server| acknowledged_was_billed_by(world, number, machine, server))
+}
+
+fn acknowledged_was_billed_by(world: &World, number: usize, machine: &Machine, server: &Server) -> Check {
+    let key = server.key();
+    if !machine.has_told_all(&key, &epoch_of(&server.store)) {
         return Ok(());
     }
-    for (counter, (total, acknowledged)) in machine.totals() {
+    for (counter, (total, acknowledged)) in machine.totals(&key) {
         let billed = world.books.segments.get(&counter).copied().unwrap_or(0);
         if acknowledged > billed {
             return Err(format!("machine {number} takes {acknowledged} for recorded, and {billed} are"));
@@ -363,11 +383,14 @@ pub(crate) fn may_refuse_work(world: &World, m: usize, grant: &Grant, at: u64, c
         ErrorCode::USED_UP if grant.item.strict || world.was_used_up => true,
         // Or in this very step, by what it has reported itself.
         ErrorCode::USED_UP
-            if net.server.models().any(|one| one.has_used_up(&Books::of(&net.server.store))) =>
+            if net
+                .servers()
+                .flat_map(Server::models)
+                .any(|one| one.has_used_up(&Books::of(&net.server.store))) =>
         {
             true
         }
-        ErrorCode::USED_UP if net.server.models().any(|one| one.item.strict) => true,
+        ErrorCode::USED_UP if net.servers().flat_map(Server::models).any(|one| one.item.strict) => true,
         other => net.refusals[m].contains(&other),
     };
     if is_explained {
@@ -381,14 +404,16 @@ pub(crate) fn converged(world: &World) -> Check {
     let net = world.net.lock();
     let model = &net.server.model;
     let mut told = by_family(&net, &world.books)?;
-    for ((uuid, segment, counter), total) in &net.server.unbooked {
+    for ((uuid, segment, counter), total) in net.servers().flat_map(|server| &server.unbooked) {
         let booked = world.books.segments.get(&(segment.clone(), *counter)).copied().unwrap_or(0);
         let family = net.family_of(uuid).ok_or("somebody has reported who is nobody")?;
         *told.entry((family, *counter)).or_default() += total.saturating_sub(booked);
     }
     let days: std::collections::BTreeSet<u32> =
         world.performed.keys().map(|(_, counter)| counter.0 / 480).collect();
-    let is_remembered = model.restores == 0 || days.len() < REMEMBERED_DAYS;
+    // Who works under another server hears of a restore when it has something to tell to the one that was restored.
+    let is_told = net.apart.is_none() && days.len() < REMEMBERED_DAYS;
+    let is_remembered = model.restores == 0 || is_told;
     for (key, performed) in world.performed.iter().filter(|_| is_remembered) {
         let told = told.get(key).copied().unwrap_or(0);
         if told != *performed {
@@ -423,8 +448,12 @@ fn may_go_on(world: &World, m: usize) -> Check {
         let net = world.net.lock();
         let at = world.time.now();
         // Which of two items would do is not judged here.
-        let is_refused = net.server.second.is_some()
-            && [stands, trouble].iter().flatten().any(|code| net.refusals[m].contains(code))
+        let is_refused = !net.is_judged()
+            && [stands, trouble].iter().flatten().any(|code| {
+                // What the other of two servers refuses is not believed, and told as that.
+                let is_by_another = *code == ErrorCode::LICENSE_SYNC_FAILED && net.apart.is_some();
+                net.refusals[m].contains(code) || is_by_another && !net.refusals[m].is_empty()
+            })
             || net.owners.iter().any(|(uuid, owner)| {
                 if net.families[*owner] != net.families[m] {
                     return false;

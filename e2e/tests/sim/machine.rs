@@ -14,7 +14,7 @@ use seatmeter::seats::Seat;
 use seatmeter::session::{FIRST_CONTACT_BOUND, Session, World};
 use seatmeter::state::StateDirectory;
 use seatmeter::sync::epoch_file;
-use seatmeter::usage::{SEGMENT_ENDING, Segment, SlotEntries, power_cut};
+use seatmeter::usage::{SEGMENT_ENDING, Segment, SlotEntries, Total, power_cut};
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::signature::PublicKey;
 
@@ -259,9 +259,10 @@ impl Machine {
         self.usage_folders().into_iter().all(|folder| known(folder).is_some_and(|known| known == epoch))
     }
 
-    /// Every total with what is acknowledged of it, by segment and counter.
-    pub(crate) fn totals(&self) -> BTreeMap<(String, Counter), (u64, u64)> {
+    /// Every total for a server with what is acknowledged of it, by segment and counter.
+    pub(crate) fn totals(&self, server: &PublicKey) -> BTreeMap<(String, Counter), (u64, u64)> {
         let segments = self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok());
+        let segments = segments.filter(|segment| segment.header().whose.server.as_ref() == Some(server));
         let totals = segments.flat_map(|segment| {
             let id = segment.header().segment_id.clone();
             let totals = segment.totals().into_iter();
@@ -285,11 +286,13 @@ impl Machine {
         counted
     }
 
-    /// The same, by counter alone, without what is acknowledged.
+    /// Every counter with all that is counted in it.
     pub(crate) fn counted(&self) -> BTreeMap<Counter, u64> {
         let mut counted = BTreeMap::new();
-        for ((_, counter), (total, _)) in self.totals() {
-            *counted.entry(counter).or_default() += total;
+        for segment in self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok()) {
+            for Total { usage, .. } in segment.totals() {
+                *counted.entry((usage.slot, usage.kind.number(), usage.what)).or_default() += usage.total;
+            }
         }
         counted
     }

@@ -37,6 +37,8 @@ const KEPT_MAX: usize = 32;
 /// The network, and the server at its end.
 pub(crate) struct Net {
     pub(crate) server: Server,
+    /// The standby's data, where it has its own.
+    pub(crate) apart: Option<Server>,
     time: Arc<Time>,
     pub(crate) weather: Weather,
     pub(crate) random: Random,
@@ -92,9 +94,10 @@ enum Fate {
 }
 
 impl Net {
-    pub(crate) fn new(server: Server, time: Arc<Time>) -> Self {
+    pub(crate) fn new(server: Server, apart: Option<Server>, time: Arc<Time>) -> Self {
         Self {
             server,
+            apart,
             time,
             weather: Weather::default(),
             random: Random::new(0),
@@ -159,17 +162,32 @@ impl Net {
             versions: self.versions,
             is_copied: is_late || self.families.iter().filter(|other| **other == family).count() > 1,
         };
-        // Both are in front of one store.
-        if letter.to_standby && self.server.is_up && !self.is_partitioned {
-            return Some(self.server.not_in_charge(&asked));
+        let is_in_charge = !letter.to_standby || !self.server.is_up || self.is_partitioned;
+        // Else both are in front of one store. One that is apart books what it has licensed at any time.
+        let (server, books) = match &mut self.apart {
+            Some(apart) if letter.to_standby => (apart, letter.path == USAGE_PATH),
+            _ => (&mut self.server, false),
+        };
+        if !is_in_charge && !books {
+            return Some(server.not_in_charge(&asked));
         }
-        match self.server.answer(&asked) {
+        match server.answer(&asked) {
             Ok(answer) => Some(answer),
             Err(violation) => {
                 self.violation.get_or_insert(violation);
                 None
             }
         }
+    }
+
+    /// Both servers' data, or that of both.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Server> {
+        std::iter::once(&self.server).chain(&self.apart)
+    }
+
+    /// Whether answers are judged by the model.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.server.second.is_none() && self.apart.is_none()
     }
 
     /// Whether the standby would answer a machine that cannot have the main server.

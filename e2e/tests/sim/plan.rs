@@ -153,6 +153,8 @@ pub(crate) struct Plan {
     pub(crate) item: LicenseItem,
     /// Another item of the same code, to which devices move and from which they come back.
     pub(crate) second: Option<LicenseItem>,
+    /// Whether the standby has data of its own, with an item of its own.
+    pub(crate) is_standby_apart: bool,
     /// x of each machine.
     pub(crate) seats: [u32; MACHINES],
     /// The website for which each machine asks, where that matters.
@@ -182,8 +184,39 @@ impl Plan {
         }
         ask_otherwise(&mut steps, seed, machines, &item);
         let second = move_about(&mut steps, seed, machines, &item);
-        Self { seed, item, second, seats, websites, steps }
+        let is_standby_apart = second.is_none() && fail_over(&mut steps, seed, machines);
+        Self { seed, item, second, is_standby_apart, seats, websites, steps }
     }
+}
+
+/// In some worlds the standby has data of its own, and devices move to it and back.
+fn fail_over(steps: &mut Vec<Step>, seed: u64, machines: u64) -> bool {
+    let mut random = Random::new(seed ^ 0xfa1);
+    if !random.percent(8) {
+        return false;
+    }
+    for step in std::mem::take(steps) {
+        if random.percent(10) {
+            let machine = usize::try_from(random.below(machines)).expect("few machines");
+            let server = random.one_of(&[
+                What::ServerDown,
+                What::ServerDown,
+                What::StandbyDown,
+                What::LoseMain(machine),
+            ]);
+            let after = random.one_of(&[10, 400, 7 * 3600]);
+            let mut also =
+                |after, what| steps.push(Step { after, what, seed: random.word(), ..step.clone() });
+            also(0, What::Start(machine));
+            also(0, server);
+            also(after, What::Rounds(machine, 3));
+            also(0, What::Work(machine, 2));
+            also(0, What::Rounds(machine, 2));
+            also(0, What::Work(machine, 1));
+        }
+        steps.push(step);
+    }
+    true
 }
 
 /// In some worlds the code has a second item, and the operator changes which of them it is good for.

@@ -101,6 +101,8 @@ pub(crate) struct Server {
     pub(crate) model: Model,
     /// The second item, if there is one. Then answers are not judged: the model knows of one alone.
     pub(crate) second: Option<Model>,
+    /// Whether answers are judged.
+    is_judged: bool,
     /// Both stores and the model, as they were.
     backup: Option<(Vec<u8>, Option<Plain>, Model)>,
     issues: u64,
@@ -111,10 +113,32 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(item: LicenseItem, second: Option<LicenseItem>, time: Arc<Time>) -> Self {
+    /// The main server; `is_alone` where the standby has its data, and it has all devices.
+    pub(crate) fn new(
+        item: LicenseItem,
+        second: Option<LicenseItem>,
+        is_alone: bool,
+        time: Arc<Time>,
+    ) -> Self {
+        Self::with_key("2", item, second, is_alone, time)
+    }
+
+    /// A standby with data of its own.
+    pub(crate) fn apart(item: &LicenseItem, time: Arc<Time>) -> Self {
+        Self::with_key("3", LicenseItem { item_id: "standby".into(), ..item.clone() }, None, false, time)
+    }
+
+    fn with_key(
+        digit: &str,
+        item: LicenseItem,
+        second: Option<LicenseItem>,
+        is_alone: bool,
+        time: Arc<Time>,
+    ) -> Self {
+        let is_judged = is_alone && second.is_none();
         let store = Arc::new(InlineStore::new().expect("there is memory"));
-        let compared = Arc::new(Compared::new(store.clone(), epoch_of(&store), second.is_none()));
-        let keys = Keyring::new(key("2"), Vec::new());
+        let compared = Arc::new(Compared::new(store.clone(), epoch_of(&store), is_judged));
+        let keys = Keyring::new(key(digit), Vec::new());
         let licensing = Licensing { store: compared.clone(), keys, clock: time.clone() };
         let model = Model::new(item);
         let mut server = Self {
@@ -126,6 +150,7 @@ impl Server {
             is_up: true,
             model,
             second: second.map(Model::new),
+            is_judged,
             backup: None,
             issues: 0,
             unbooked: BTreeMap::new(),
@@ -141,6 +166,11 @@ impl Server {
             }
         }
         server
+    }
+
+    /// Its key.
+    pub(crate) fn key(&self) -> PublicKey {
+        self.licensing.keys.current().public().clone()
     }
 
     /// One for each item.
@@ -281,7 +311,7 @@ impl Server {
     fn authorize(&mut self, asked: &Asked<'_>) -> Result<Result<AuthorizationAnswer, Error>, String> {
         let request: AuthorizationRequest =
             serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
-        if self.second.is_some() {
+        if !self.is_judged {
             return self.authorize_unjudged(request);
         }
         let at = self.time.now();
@@ -341,12 +371,17 @@ impl Server {
         self.model.see_work(&report.device.uuid, &before, &Books::of(&self.store));
         match &outcome {
             Ok(answer) => {
+                // Who asks for another server does not believe this one.
+                let is_meant = asked.key_id.is_some_and(|id| self.licensing.keys.with_id(id).is_some());
                 if let Some(refused) = answer.refused.first()
                     && self.model.restores == 0
+                    && is_meant
                 {
                     return Err(format!("a segment is refused for no reason: {}", refused.reason));
                 }
-                self.note_unbooked(&report, answer);
+                if is_meant {
+                    self.note_unbooked(&report, answer);
+                }
                 self.model.recorded(&report, answer, &before, at);
             }
             Err(other) => return Err(format!("the server fails at a report: {other}")),
@@ -400,11 +435,6 @@ impl Server {
 
 fn key(digit: &str) -> SigningKey {
     SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed")
-}
-
-/// By which devices know the server.
-pub(crate) fn server_key() -> PublicKey {
-    key("2").public().clone()
 }
 
 /// Which life of the data this is.

@@ -62,8 +62,10 @@ impl World {
         let folder =
             tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("there is room");
         let time = Time::begin();
-        let server = Server::new(plan.item.clone(), plan.second.clone(), time.clone());
-        let net = Arc::new(Mutex::new(Net::new(server, time.clone())));
+        let server =
+            Server::new(plan.item.clone(), plan.second.clone(), !plan.is_standby_apart, time.clone());
+        let apart = plan.is_standby_apart.then(|| Server::apart(&plan.item, time.clone()));
+        let net = Arc::new(Mutex::new(Net::new(server, apart, time.clone())));
         let machine = |number: usize| {
             let wire = Wire { net: Arc::downgrade(&net), machine: number };
             Machine::new(folder.path(), time.machine(), wire, plan)
@@ -111,8 +113,9 @@ impl World {
                 return Err(violation);
             }
             if std::mem::take(&mut net.is_touched) {
-                self.books = Books::of(&net.server.store);
-                self.was_used_up |= net.server.models().any(|model| model.has_used_up(&self.books));
+                self.books = Books::of_all(net.servers().map(|server| &*server.store));
+                let mut models = net.servers().flat_map(Server::models);
+                self.was_used_up |= models.any(|model| model.has_used_up(&self.books));
             }
         }
         laws::look(self)
@@ -336,7 +339,9 @@ impl World {
         }
         let is_by_disk = *code == ErrorCode::LICENSE_BUFFER_FAILED && self.had_disk_trouble;
         let is_silence = *code == ErrorCode::FAILED_TO_REACH_SERVER && heard.silences > 0;
-        if is_silence || is_by_disk || heard.damaged > 0 || heard.refusals.contains(code) {
+        // A refusal by the other of two servers is not believed, whatever it is.
+        let is_by_another = *code == ErrorCode::LICENSE_SYNC_FAILED && self.net.lock().apart.is_some();
+        if is_silence || is_by_disk || is_by_another || heard.damaged > 0 || heard.refusals.contains(code) {
             return Ok(());
         }
         Err(format!("{code:?} for no cause: {heard:?}"))
@@ -353,7 +358,7 @@ impl World {
         let has_reader = self.random.percent(50);
         let at = clock.unix_seconds();
         let before = self.machines[m].cut_off.map(|_| self.machines[m].counted());
-        let has_two_items = self.net.lock().server.second.is_some();
+        let has_two_items = !self.net.lock().is_judged();
         let before_by_item = has_two_items.then(|| self.machines[m].counted_by_item());
         let outcome = self.act(m, program, |machine| {
             if !has_reader {

@@ -308,6 +308,20 @@ fn a_renewal_for_fewer_seats_is_for_fewer_seats() {
 }
 
 #[test]
+fn a_program_whose_report_is_answered_by_another_server_asks_that_one_for_a_licence() {
+    let bench = Bench::new(2);
+    let session = bench.licensed_session("CODE");
+    count(&session, 3);
+    let asked = bench.asked();
+    bench.transport.then(Step::Unsigned(200, "{}".into()));
+    bench.then_grants();
+    session.keep();
+    let all = bench.transport.asked.lock();
+    let paths: Vec<_> = all.iter().skip(asked).map(|(url, _)| url.rsplit('/').next().unwrap()).collect();
+    assert_eq!(paths, ["usage", "authorizations"]);
+}
+
+#[test]
 fn the_program_that_asks_for_most_seats_gets_them_back_after_one_that_asks_for_fewer() {
     let bench = Bench::new(2);
     let asking = |seats| Parameters { seats, ..Bench::parameters("CODE") };
