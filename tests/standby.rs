@@ -1,4 +1,5 @@
-//! A main server and a standby with data of its own: what was counted under a licence is booked by the server that gave it.
+//! A main server and a standby with data of its own, and a server whose key was replaced: what was counted under a licence is
+//! booked by the server that gave it.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -108,4 +109,26 @@ fn each_server_books_what_was_counted_under_its_own_licence() {
 #[test]
 fn also_where_their_items_have_one_name() {
     each_server_books_its_own(["item", "item"]);
+}
+
+#[test]
+fn what_was_counted_under_a_key_that_was_replaced_is_booked() {
+    let mut bench = Bench::new(["main", "standby"]);
+    let mut program = bench.program();
+    assert_eq!(program.ask("image 3"), "0");
+    bench.books(&mut program, [3, 0]);
+    assert_eq!(program.ask("image 4"), "0");
+    bench.main.rotate_key();
+    bench.books(&mut program, [7, 0]);
+    // It goes on with the new key, into the segment that it has.
+    assert_eq!(program.ask("image 5"), "0");
+    bench.books(&mut program, [12, 0]);
+    assert_eq!(program.ask("sync"), "0");
+    // A program that begins knows the new key alone, and what the one before had counted is of the old one.
+    assert_eq!(program.ask("image 6"), "0");
+    program.kill();
+    let mut next = bench.program();
+    assert_eq!(next.ask("image 1"), "0");
+    bench.books(&mut next, [19, 0]);
+    assert_eq!(next.ask("shutdown"), "0");
 }

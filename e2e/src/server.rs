@@ -88,6 +88,17 @@ impl Server {
         Self { folder, data, settings, process, url }
     }
 
+    /// Gives it another key, and the licence of [`Self::with_items`] for that one.
+    ///
+    /// # Panics
+    /// When something of it fails.
+    pub fn rotate_key(&mut self) {
+        self.kill();
+        self.operate(&["key", "rotate"]);
+        self.start_again();
+        self.reissue(&serde_json::json!({}));
+    }
+
     /// Issues the licence of [`Self::with_items`] anew, with these settings in every item, and takes it in.
     ///
     /// # Panics
@@ -97,6 +108,7 @@ impl Server {
         let mut draft: Value =
             serde_json::from_slice(&std::fs::read(&path).expect("a temporary file")).expect("JSON");
         draft["issued_at"] = (draft["issued_at"].as_u64().expect("a time") + 1).into();
+        draft["server_key"] = self.operate(&["key", "show"]).trim().into();
         for item in draft["items"].as_array_mut().expect("a list of items") {
             item.as_object_mut().expect("an item").extend(settings.as_object().expect("settings").clone());
         }

@@ -37,6 +37,7 @@ impl Session {
         let epoch = self.heard_epoch.lock().clone();
         let mut all = Reported::default();
         let mut outcome = Ok(());
+        let mut elsewhere = None;
         for (folder, store) in self.usage_folders()? {
             let is_ours = self.is_ours(&store, &key);
             let others = RefCell::new(BTreeSet::new());
@@ -55,12 +56,7 @@ impl Session {
                 Ok(reported) => {
                     all += reported;
                     if store.name() == self.name {
-                        let epoch =
-                            reported.again.then(|| epoch_file(&folder, &key).peek::<String>()).flatten();
-                        let epoch = epoch.unwrap_or_default();
-                        for other in others.into_inner() {
-                            all += self.report_to_another(&folder, &other, &epoch, deadline)?;
-                        }
+                        elsewhere = Some((folder, others.into_inner()));
                     }
                 }
                 Err(error) => {
@@ -77,6 +73,14 @@ impl Session {
         outcome?;
         self.note_contact(servers.answered.into_inner());
         self.heard_epoch.lock().clear();
+        if let Some((folder, others)) = elsewhere {
+            // The same server may know them by a key of before.
+            let epoch =
+                if all.again { epoch_file(&folder, &key).peek().unwrap_or_default() } else { String::new() };
+            for other in others {
+                all += self.report_to_another(&folder, &other, &epoch, deadline)?;
+            }
+        }
         if all.totals > 0 {
             say(Level::Info, format_args!("reported {} totals of what was counted", all.totals));
         }
@@ -93,6 +97,8 @@ impl Session {
         epoch: &str,
         deadline: Deadline,
     ) -> Result<Reported> {
+        // It may be away for good: what else is to be done comes first.
+        let deadline = Deadline::after(self.world.clock, deadline.remaining(self.world.clock) / 2);
         // Whoever is at it already will do it.
         let at_once = Deadline::after(self.world.clock, Duration::ZERO);
         let Ok(_turn) = self.turn(&self.report_turn(key), at_once) else { return Ok(Reported::default()) };
