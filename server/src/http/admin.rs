@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
@@ -104,6 +104,7 @@ struct NewToken {
 
 /// Which devices.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 struct DeviceQuery {
     /// Only those under this item.
     item_id: Option<String>,
@@ -115,6 +116,7 @@ struct DeviceQuery {
 
 /// Which lines of the audit log.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 struct AuditQuery {
     /// Only those from before the line of this number: the last `audit_id` of the part before.
     before: Option<u64>,
@@ -230,6 +232,18 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Web>> for Asked<T> {
     }
 }
 
+/// What follows the path, read as what its handler asks for: a misspelt name would give another list than was meant.
+struct Chosen<T>(T);
+
+impl<T: serde::de::DeserializeOwned> FromRequestParts<Arc<Web>> for Chosen<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Response> {
+        let query = Query::from_request_parts(parts, web).await;
+        query.map(|Query(query)| Self(query)).map_err(|e| Error::bad_request(e.body_text()).into_response())
+    }
+}
+
 /// List licensees
 #[utoipa::path(get, path = "/organizations", responses((status = 200, body = Vec<OrganizationRow>)))]
 async fn organizations(State(web): Server) -> Response {
@@ -318,7 +332,7 @@ async fn set_access(
 
 /// List devices, by item and UUID, up to 10000 at once
 #[utoipa::path(get, path = "/devices", params(DeviceQuery), responses((status = 200, body = Vec<DeviceRow>)))]
-async fn devices(State(web): Server, Query(query): Query<DeviceQuery>) -> Response {
+async fn devices(State(web): Server, Chosen(query): Chosen<DeviceQuery>) -> Response {
     let after = match (query.after_item, query.after_device) {
         (Some(item_id), Some(device_uuid)) => Some((item_id, device_uuid)),
         (None, None) => None,
@@ -353,7 +367,7 @@ async fn rename_device(
 
 /// List who changed what, newest first, up to 10000 lines at once
 #[utoipa::path(get, path = "/audit", params(AuditQuery), responses((status = 200, body = Vec<AuditRow>)))]
-async fn audit(State(web): Server, Query(query): Query<AuditQuery>) -> Response {
+async fn audit(State(web): Server, Chosen(query): Chosen<AuditQuery>) -> Response {
     list(&web.licensing, View::Audit { before: query.before }).await
 }
 

@@ -166,6 +166,12 @@ fn a_long_list_comes_in_parts() {
     assert_eq!(uuids(&format!("?after_item=instances&after_device={}", all[0])), all[1..]);
     assert_eq!(uuids(&format!("?item_id=instances&after_item=instances&after_device={}", all[1])), all[2..]);
     assert_eq!(admin(&server, "GET", "/devices?after_item=instances", "", None).status, 400);
+    for (misspelt, named) in [("/devices?item=instances", "item"), ("/audit?before=yesterday", "before")] {
+        let answer = admin(&server, "GET", misspelt, "", None);
+        let problem: Problem = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer.status, 400);
+        assert!(problem.detail.contains(named), "{}", problem.detail);
+    }
 
     server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
     let lines = |query: &str| -> Value { admin(&server, "GET", &format!("/audit{query}"), "", None).json() };
