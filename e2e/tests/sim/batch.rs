@@ -122,7 +122,7 @@ fn one(seed: u64, bug: Option<&'static str>) -> bool {
     }
 }
 
-/// Whether a bug can show under this item: the other worlds need not be run to find it.
+/// Whether a bug can show in this world: the other worlds need not be run to find it.
 fn concerns(bug: &str, plan: &Plan) -> bool {
     use ChargeWay::{BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Page, Server};
     let item = &plan.item;

@@ -33,15 +33,14 @@ impl Books {
     }
 
     fn add(&mut self, store: &InlineStore) {
-        let books = self;
         for row in store.segment_totals().expect("every row can be read") {
             let counter = (row.slot, row.kind.number(), row.what);
-            *books.billed.entry((row.device_uuid, counter)).or_default() += row.total;
-            books.segments.insert((row.segment_id, counter), row.total);
+            *self.billed.entry((row.device_uuid, counter)).or_default() += row.total;
+            self.segments.insert((row.segment_id, counter), row.total);
         }
         for row in rows(store, "SELECT device_uuid, module, allowed, used FROM allowance") {
             let key = (text(&row[0]), number(&row[1]) as u32);
-            books.allowances.insert(key, (number(&row[2]), number(&row[3])));
+            self.allowances.insert(key, (number(&row[2]), number(&row[3])));
         }
     }
 

@@ -28,7 +28,7 @@ thread_local! {
 pub(crate) struct Compared {
     sql: Arc<InlineStore>,
     postgres: Mutex<Option<PostgresStore>>,
-    /// None where there are two items: it knows of one alone.
+    /// None where answers are not judged.
     pub(crate) plain: Mutex<Option<Plain>>,
     /// The first decision in which they differ.
     pub(crate) difference: Mutex<Option<String>>,

@@ -31,13 +31,12 @@ pub(crate) fn look(world: &mut World) -> Check {
     {
         let net = world.net.lock();
         let model = &net.server.model;
-        match net.is_judged() {
-            false => each_item_has_its_own(world, &net)?,
-            true => {
-                sums_are_sums(&net.server.store, &world.books, model)?;
-                holders_are_those_of_the_model(&net.server.store, model, world.time.now())?;
-                strict_is_never_exceeded(world, &net)?;
-            }
+        if net.is_judged() {
+            sums_are_sums(&net.server.store, &world.books, model)?;
+            holders_are_those_of_the_model(&net.server.store, model, world.time.now())?;
+            strict_is_never_exceeded(world, &net)?;
+        } else {
+            each_item_has_its_own(world, &net)?;
         }
     }
     what_is_given_back_is_gone(world);
@@ -98,18 +97,18 @@ fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
     Ok(())
 }
 
-/// Where a code has two items: the sums of each are those of its rows, and no more is allowed of a strict one, or done
-/// under two of them, than there is.
+/// Where there are two items: the sums of each are those of its rows, and no more is allowed of a strict one, or done under
+/// two of them, than there is.
 fn each_item_has_its_own(world: &World, net: &Net) -> Check {
     net.servers().try_for_each(sums_of_each_item)?;
     let mut limits = BTreeMap::new();
-    let models = || net.servers().flat_map(|server| server.models());
-    for (module, quota, model) in
-        models().flat_map(|one| one.modules().into_iter().map(move |(module, n)| (module, n, one)))
-    {
-        *limits.entry(module).or_default() += model.limit(quota);
+    let mut is_strict = net.server.model.restores == 0;
+    for model in net.servers().flat_map(Server::models) {
+        is_strict &= model.item.strict;
+        for (module, quota) in model.modules() {
+            *limits.entry(module).or_default() += model.limit(quota);
+        }
     }
-    let is_strict = models().all(|model| model.item.strict) && net.server.model.restores == 0;
     for (module, limit) in limits.into_iter().filter(|_| is_strict) {
         let performed: u64 = performed_of(world, module).values().sum();
         if performed > limit {

@@ -253,6 +253,10 @@ impl Machine {
         files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
     }
 
+    fn segments(&self) -> impl Iterator<Item = Segment> {
+        self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok())
+    }
+
     /// Whether everything was told to the server with this key in this life of its data.
     pub(crate) fn has_told_all(&self, server: &PublicKey, epoch: &str) -> bool {
         let known = |folder: PathBuf| epoch_file(&folder, server).peek::<String>();
@@ -261,8 +265,8 @@ impl Machine {
 
     /// Every total for a server with what is acknowledged of it, by segment and counter.
     pub(crate) fn totals(&self, server: &PublicKey) -> BTreeMap<(String, Counter), (u64, u64)> {
-        let segments = self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok());
-        let segments = segments.filter(|segment| segment.header().whose.server.as_ref() == Some(server));
+        let segments =
+            self.segments().filter(|segment| segment.header().whose.server.as_ref() == Some(server));
         let totals = segments.flat_map(|segment| {
             let id = segment.header().segment_id.clone();
             let totals = segment.totals().into_iter();
@@ -277,7 +281,7 @@ impl Machine {
     /// How much is counted for each item; work under licences that are not known here is left out.
     pub(crate) fn counted_by_item(&self) -> BTreeMap<String, u64> {
         let mut counted = BTreeMap::new();
-        for segment in self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok()) {
+        for segment in self.segments() {
             if let Some(item) = self.items.get(&segment.header().whose.license_id) {
                 let totals = segment.totals().into_iter().map(|total| total.usage.total);
                 *counted.entry(item.clone()).or_default() += totals.sum::<u64>();
@@ -289,7 +293,7 @@ impl Machine {
     /// Every counter with all that is counted in it.
     pub(crate) fn counted(&self) -> BTreeMap<Counter, u64> {
         let mut counted = BTreeMap::new();
-        for segment in self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok()) {
+        for segment in self.segments() {
             for Total { usage, .. } in segment.totals() {
                 *counted.entry((usage.slot, usage.kind.number(), usage.what)).or_default() += usage.total;
             }

@@ -187,7 +187,7 @@ impl Net {
 
     /// Whether answers are judged by the model.
     pub(crate) fn is_judged(&self) -> bool {
-        self.server.second.is_none() && self.apart.is_none()
+        self.server.is_judged()
     }
 
     /// Whether the standby would answer a machine that cannot have the main server.

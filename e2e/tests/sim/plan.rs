@@ -195,27 +195,20 @@ fn fail_over(steps: &mut Vec<Step>, seed: u64, machines: u64) -> bool {
     if !random.percent(8) {
         return false;
     }
-    for step in std::mem::take(steps) {
-        if random.percent(10) {
-            let machine = usize::try_from(random.below(machines)).expect("few machines");
-            let server = random.one_of(&[
-                What::ServerDown,
-                What::ServerDown,
-                What::StandbyDown,
-                What::LoseMain(machine),
-            ]);
-            let after = random.one_of(&[10, 400, 7 * 3600]);
-            let mut also =
-                |after, what| steps.push(Step { after, what, seed: random.word(), ..step.clone() });
-            also(0, What::Start(machine));
-            also(0, server);
-            also(after, What::Rounds(machine, 3));
-            also(0, What::Work(machine, 2));
-            also(0, What::Rounds(machine, 2));
-            also(0, What::Work(machine, 1));
-        }
-        steps.push(step);
-    }
+    insert(steps, &mut random, 10, |random| {
+        let machine = usize::try_from(random.below(machines)).expect("few machines");
+        let servers = [What::ServerDown, What::ServerDown, What::StandbyDown, What::LoseMain(machine)];
+        let server = random.one_of(&servers);
+        let after = random.one_of(&[10, 400, 7 * 3600]);
+        vec![
+            (0, What::Start(machine)),
+            (0, server),
+            (after, What::Rounds(machine, 3)),
+            (0, What::Work(machine, 2)),
+            (0, What::Rounds(machine, 2)),
+            (0, What::Work(machine, 1)),
+        ]
+    });
     true
 }
 
@@ -236,22 +229,17 @@ fn move_about(steps: &mut Vec<Step>, seed: u64, machines: u64, first: &LicenseIt
         // As of the first: neither is what a device has that is released, or copied, while it is away.
         steps.retain(|step| !matches!(step.what, What::Clone(_) | What::Release(_)));
     }
-    for step in std::mem::take(steps) {
-        if random.percent(12) {
-            let machine = usize::try_from(random.below(machines)).expect("few machines");
-            let code = random.one_of(&[Code::Item, Code::Second, Code::Second, Code::Nothing]);
-            let used = random.percent(30).then(|| random.one_of(&[CODE, SECOND_CODE]));
-            let mut also = |what| steps.push(Step { after: 0, what, seed: random.word(), ..step.clone() });
-            also(What::ChangeCode(code));
-            if let Some(used) = used {
-                also(What::UseCode(machine, used));
-                also(What::Start(machine));
-            }
-            also(What::Work(machine, 2));
-            also(What::Rounds(machine, 3));
+    insert(steps, &mut random, 12, |random| {
+        let machine = usize::try_from(random.below(machines)).expect("few machines");
+        let code = random.one_of(&[Code::Item, Code::Second, Code::Second, Code::Nothing]);
+        let mut more = vec![(0, What::ChangeCode(code))];
+        if random.percent(30) {
+            let used = random.one_of(&[CODE, SECOND_CODE]);
+            more.extend([(0, What::UseCode(machine, used)), (0, What::Start(machine))]);
         }
-        steps.push(step);
-    }
+        more.extend([(0, What::Work(machine, 2)), (0, What::Rounds(machine, 3))]);
+        more
+    });
     Some(second)
 }
 
@@ -262,15 +250,26 @@ fn ask_otherwise(steps: &mut Vec<Step>, seed: u64, machines: u64, item: &License
     if item.charge_way != ChargeWay::ConcurrentInstance || random.percent(50) {
         return;
     }
+    insert(steps, &mut random, 15, |random| {
+        let machine = usize::try_from(random.below(machines)).expect("few machines");
+        let most = if random.percent(10) { item.quota + 1 } else { item.quota };
+        let x = u32::try_from(random.between(1, most)).unwrap_or(1);
+        vec![(0, What::AskFor(machine, x)), (0, What::Start(machine)), (0, What::Rounds(machine, 12))]
+    });
+}
+
+/// Puts more steps before so many of a hundred, each so many seconds after what was before.
+fn insert(
+    steps: &mut Vec<Step>,
+    random: &mut Random,
+    percent: u64,
+    more: impl Fn(&mut Random) -> Vec<(u64, What)>,
+) {
     for step in std::mem::take(steps) {
-        if random.percent(15) {
-            let machine = usize::try_from(random.below(machines)).expect("few machines");
-            let most = if random.percent(10) { item.quota + 1 } else { item.quota };
-            let x = u32::try_from(random.between(1, most)).unwrap_or(1);
-            let mut also = |what| steps.push(Step { after: 0, what, seed: random.word(), ..step.clone() });
-            also(What::AskFor(machine, x));
-            also(What::Start(machine));
-            also(What::Rounds(machine, 12));
+        if random.percent(percent) {
+            for (after, what) in more(random) {
+                steps.push(Step { after, what, seed: random.word(), ..step.clone() });
+            }
         }
         steps.push(step);
     }

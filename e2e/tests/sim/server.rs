@@ -101,8 +101,6 @@ pub(crate) struct Server {
     pub(crate) model: Model,
     /// The second item, if there is one. Then answers are not judged: the model knows of one alone.
     pub(crate) second: Option<Model>,
-    /// Whether answers are judged.
-    is_judged: bool,
     /// Both stores and the model, as they were.
     backup: Option<(Vec<u8>, Option<Plain>, Model)>,
     issues: u64,
@@ -113,7 +111,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The main server; `is_alone` where the standby has its data, and it has all devices.
+    /// The main server; `is_alone` where the standby has no data of its own.
     pub(crate) fn new(
         item: LicenseItem,
         second: Option<LicenseItem>,
@@ -150,7 +148,6 @@ impl Server {
             is_up: true,
             model,
             second: second.map(Model::new),
-            is_judged,
             backup: None,
             issues: 0,
             unbooked: BTreeMap::new(),
@@ -166,6 +163,11 @@ impl Server {
             }
         }
         server
+    }
+
+    /// Whether answers are judged: the model and the plain store know of one item alone, which the main server has for itself.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.compared.plain.lock().is_some()
     }
 
     /// Its key.
@@ -311,7 +313,7 @@ impl Server {
     fn authorize(&mut self, asked: &Asked<'_>) -> Result<Result<AuthorizationAnswer, Error>, String> {
         let request: AuthorizationRequest =
             serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
-        if !self.is_judged {
+        if !self.is_judged() {
             return self.authorize_unjudged(request);
         }
         let at = self.time.now();
