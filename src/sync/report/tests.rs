@@ -10,6 +10,11 @@ use std::time::Duration;
 
 const LICENSE: &str = "00112233445566778899aabbccddeeff";
 
+/// For the first time.
+fn reported(totals: usize, removed: usize, refused: usize) -> Reported {
+    Reported { totals, removed, refused, again: false }
+}
+
 struct Bench {
     folder: tempfile::TempDir,
     transport: Scripted,
@@ -85,10 +90,7 @@ fn what_a_dead_process_left_behind_is_reported_and_removed() {
     let counter = bench.counter();
     counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
     drop(counter);
-    assert_eq!(
-        bench.report().unwrap(),
-        Reported { totals: 1, removed: 1, refused: 0, ..Reported::default() }
-    );
+    assert_eq!(bench.report().unwrap(), reported(1, 1, 0));
     assert_eq!((bench.sent(0), bench.files()), (vec![3], 0));
 }
 
@@ -192,14 +194,8 @@ fn an_answer_that_lists_what_was_never_sent_acknowledges_nothing_else() {
     let recorded = serde_json::json!({ "recorded": [OTHER] }).to_string();
     let bench = Bench::new([Step::Answer(200, recorded), Step::RecordAll]);
     count_and_die(&bench, 3);
-    assert_eq!(
-        bench.report().unwrap(),
-        Reported { totals: 0, removed: 0, refused: 1, ..Reported::default() }
-    );
-    assert_eq!(
-        bench.report().unwrap(),
-        Reported { totals: 1, removed: 1, refused: 0, ..Reported::default() }
-    );
+    assert_eq!(bench.report().unwrap(), reported(0, 0, 1));
+    assert_eq!(bench.report().unwrap(), reported(1, 1, 0));
 }
 
 #[test]
@@ -208,15 +204,9 @@ fn a_refused_segment_stays_and_the_others_go() {
     for n in [1, 2, 4] {
         count_and_die(&bench, n);
     }
-    assert_eq!(
-        bench.report().unwrap(),
-        Reported { totals: 2, removed: 2, refused: 1, ..Reported::default() }
-    );
+    assert_eq!(bench.report().unwrap(), reported(2, 2, 1));
     assert_eq!(bench.files(), 1);
-    assert_eq!(
-        bench.report().unwrap(),
-        Reported { totals: 1, removed: 1, refused: 0, ..Reported::default() }
-    );
+    assert_eq!(bench.report().unwrap(), reported(1, 1, 0));
     assert_eq!(bench.transport.billed(), 7);
 }
 
@@ -327,10 +317,7 @@ fn a_restored_server_is_told_everything_again() {
         counter.count(&mut SlotEntries::default(), slot, &[(UsageKind::Scan, 4, n)]).unwrap();
     }
     bench.transport.then(Step::RecordAll);
-    assert_eq!(
-        bench.report().unwrap(),
-        Reported { totals: 3, removed: 1, refused: 0, ..Reported::default() }
-    );
+    assert_eq!(bench.report().unwrap(), reported(3, 1, 0));
     assert_eq!(bench.transport.billed(), 15);
 
     bench.transport.begin_epoch("second");
