@@ -119,8 +119,9 @@ impl GrantStore {
         let is_of_same = |given: &LocalLicense| {
             given.item_id == license.item_id && given.device_uuid == license.device_uuid
         };
-        let given_back = || self.given_back.peek().and_then(local).filter(is_of_same);
-        self.held().is_none() && given_back().is_some_and(|given| given.serial >= license.serial)
+        // Mostly there is none, and then the grant need not be read: this is asked in every round.
+        let given_back = self.given_back.peek().and_then(local).filter(is_of_same);
+        given_back.is_some_and(|given| given.serial >= license.serial) && self.held().is_none()
     }
 
     // A full disk is no reason to fail: whatever is decided by it is decided again at the next contact.
