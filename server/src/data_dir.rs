@@ -211,8 +211,7 @@ impl DataDir {
     /// # Errors
     /// When it is one; the sentence says which command to run.
     pub fn refuse_half_restored(&self) -> Result<(), Error> {
-        let is_draft = |name: &String| name.starts_with(DATABASE) && name.contains(DRAFT);
-        if exists(&self.database_path())? || !self.names()?.iter().any(is_draft) {
+        if exists(&self.database_path())? || !has_draft_of_database(&self.names()?) {
             return Ok(());
         }
         Err(Error::Setup(format!(
@@ -227,9 +226,9 @@ impl DataDir {
     /// When it cannot be listed.
     pub fn is_free(&self) -> Result<bool, Error> {
         let names = self.names()?;
-        let is_draft = |name: &str| name.contains(DRAFT);
-        let has_draft = names.iter().any(|name| name.starts_with(DATABASE) && is_draft(name));
-        Ok(names.iter().all(|name| name == LOCK || has_draft && (is_draft(name) || is_key_name(name))))
+        let is_left = |name: &str| name.contains(DRAFT) || is_key_name(name);
+        let was_cut_off = has_draft_of_database(&names);
+        Ok(names.iter().all(|name| name == LOCK || was_cut_off && is_left(name)))
     }
 
     /// Removes what a restore has left that was cut off. For who holds the lock of a directory that is free.
@@ -301,6 +300,11 @@ impl DataDir {
             Err(TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
         }
     }
+}
+
+/// By it a restore that was cut off is known: it has made the database, and not given it its name.
+fn has_draft_of_database(names: &[String]) -> bool {
+    names.iter().any(|name| name.starts_with(DATABASE) && name.contains(DRAFT))
 }
 
 /// Reads the secret key in this file.
