@@ -7,6 +7,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use seatmeter_protocol::no_proxy::names_every_host;
+
 /// What the environment says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -46,6 +48,6 @@ impl Environment {
 
 /// Whether `NO_PROXY` names every host.
 pub fn wants_no_proxy_at_all() -> bool {
-    let listed = env::var("NO_PROXY").or_else(|_| env::var("no_proxy")).unwrap_or_default();
-    listed.split(',').any(|entry| entry.trim() == "*")
+    let list = env::var("NO_PROXY").or_else(|_| env::var("no_proxy")).unwrap_or_default();
+    names_every_host(&list)
 }

@@ -12,6 +12,7 @@ pub mod item_check;
 pub mod license;
 pub mod license_module;
 pub mod message;
+pub mod no_proxy;
 pub mod page_module;
 pub mod rehearsal;
 pub mod seat_layout;

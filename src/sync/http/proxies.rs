@@ -15,7 +15,6 @@ pub(super) struct Proxies(Matcher);
 impl Proxies {
     /// Those of the environment at this moment.
     pub(super) fn read() -> Self {
-        // To the matcher a star stands for all names, and not for addresses.
         if environment::wants_no_proxy_at_all() {
             return Self(Matcher::builder().build());
         }

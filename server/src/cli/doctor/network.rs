@@ -20,6 +20,7 @@ use rustls_platform_verifier::Verifier;
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
+use seatmeter_protocol::no_proxy::names_every_host;
 use seatmeter_protocol::signature::{AnswerFacts, random_id};
 
 use super::state::Device;
@@ -70,10 +71,7 @@ pub(super) fn examine(
 fn name_proxy(url: &str, findings: &mut Findings<'_>) -> Result<(), Error> {
     let excepted = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).unwrap_or_default();
     let found = url.parse().ok().and_then(|url| Matcher::from_env().intercept(&url));
-    // To the matcher a star stands for all names, and not for addresses.
-    let Some(proxy) = found.filter(|_| !excepted.split(',').any(|entry| entry.trim() == "*")) else {
-        return Ok(());
-    };
+    let Some(proxy) = found.filter(|_| !names_every_host(&excepted)) else { return Ok(()) };
     let finding = format!("programs with this environment go through the proxy {}", proxy.uri());
     findings.say(Health::Warning, "proxy", &finding, "what follows is the direct way, without it")
 }
