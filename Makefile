@@ -132,7 +132,7 @@ install: build ## Install library, headers and server (PREFIX=/usr/local, DESTDI
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libseatmeter.so
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libDynamsoftBarcodeReader.so
 	install -m 755 $(SERVER) $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 include/seatmeter.h include/seatmeter.hpp $(DESTDIR)$(PREFIX)/include/
+	install -m 644 include/seatmeter.h include/seatmeter.hpp include/seatmeter_decoder.hpp $(DESTDIR)$(PREFIX)/include/
 	install -m 644 include/dbr/*.h $(DESTDIR)$(PREFIX)/include/dbr/
 	@# The loader finds a new library by its cache. Who lays a package together has another hour for that.
 	@[ -n "$(DESTDIR)" ] || ldconfig || echo "run ldconfig as root, or set LD_LIBRARY_PATH=$(PREFIX)/lib" >&2

@@ -20,11 +20,76 @@
 
 namespace seatmeter {
 
+namespace detail {
+/** The words of this header for those of C, which messages of the library use. */
+struct Word {
+  std::string_view in_c;
+  std::string_view in_cpp;
+};
+constexpr Word kWords[] = {
+    {"mainServerURL", "main_server"},
+    {"standbyServerURL", "standby_server"},
+    {"handshakeCode", "handshake_code"},
+    {"sessionPassword", "session_password"},
+    {"deploymentType", "deployment_type"},
+    {"chargeWay", "charge_way"},
+    {"maxBufferDays", "max_buffer_days"},
+    {"maxConcurrentInstanceCount", "seats"},
+    {"organizationID", "organization_id"},
+    {"InitDLSConnectionParameters", "Parameters"},
+    {"InitLicenseFromDLS", "initialize()"},
+    {"GetIdleInstancesCount", "idle_count()"},
+    {"SM_SetStateDirectory", "set_state_directory()"},
+    {"SM_SetValidationField", "set_validation_field()"},
+    {"SM_SetDeviceFriendlyName", "set_device_friendly_name()"},
+    {"SM_SetCaFile", "set_ca_file()"},
+    {"SM_GetDeviceUUID", "device_uuid()"},
+    {"SM_SetLogCallback", "set_log()"},
+    {"SM_CreateReaderWithin", "Reader::within()"},
+    {"SM_CreateReader", "Reader()"},
+    {"SM_DestroyReader", "~Reader()"},
+    {"SM_CountImage", "Reader::count_image()"},
+    {"SM_CountFrame", "Reader::count_frame()"},
+    {"SM_CountScans", "Reader::count_scans()"},
+    {"SM_SetDuplicateForgetTime", "Reader::set_duplicate_forget_time()"},
+    {"SM_CountPages", "count_pages()"},
+    {"SM_ListHolders", "holders()"},
+    {"SM_GetStatus", "status()"},
+    {"SM_Sync", "sync()"},
+    {"SM_Shutdown", "shutdown()"},
+    {"SM_GetErrorString", "Error"},
+    {"SM_GetVersion", "version()"},
+};
+
+/** Return the message with the names that this header has for those of the C API. */
+inline std::string in_cpp(std::string message) {
+  const auto is_of_name = [&message](std::size_t at) {
+    if (at >= message.size()) return false;
+    const char c = message[at];
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+  };
+  for (const Word &word : kWords) {
+    std::size_t at = 0;
+    while ((at = message.find(word.in_c, at)) != std::string::npos) {
+      std::size_t end = at + word.in_c.size();
+      if ((at > 0 && is_of_name(at - 1)) || is_of_name(end)) {
+        at = end;
+        continue;
+      }
+      if (message.compare(end, 2, "()") == 0) end += 2;
+      message.replace(at, end - at, word.in_cpp);
+      at += word.in_cpp.size();
+    }
+  }
+  return message;
+}
+}  // namespace detail
+
 /** An error of the library: its number, and a sentence that says what to do. */
 class Error : public std::runtime_error {
  public:
   Error(int code, const std::string &message)
-      : std::runtime_error(message.empty() ? SM_GetErrorString(code) : message), code_(code) {}
+      : std::runtime_error(detail::in_cpp(message.empty() ? SM_GetErrorString(code) : message)), code_(code) {}
 
   /** The negative number, such as SM_ERR_INSTANCE_COUNT_OVER_LIMIT. */
   int code() const noexcept { return code_; }
@@ -97,6 +162,32 @@ inline void set_state_directory(const std::string &path) {
   detail::check(SM_SetStateDirectory(detail::text("path", path)));
 }
 
+/** A fact about the application that a handshake code may ask for. */
+enum class ValidationField { website_domain = 0, application_id = 1 };
+
+/** Tell the server a fact about this application, before initialize(). An empty text takes it back. */
+inline void set_validation_field(ValidationField field, const std::string &value) {
+  detail::check(SM_SetValidationField(static_cast<int>(field), detail::text("value", value)));
+}
+
+/** Give this device a name by which people know it on the server, before initialize(). */
+inline void set_device_friendly_name(const std::string &name) {
+  detail::check(SM_SetDeviceFriendlyName(detail::text("name", name)));
+}
+
+/** Trust the certificates in this PEM file, besides the system's, before the first initialize(). */
+inline void set_ca_file(const std::string &path) { detail::check(SM_SetCaFile(detail::text("path", path))); }
+
+/** Return the client UUID by which the server knows this device: 32 hexadecimal digits. */
+inline std::string device_uuid() {
+  char out[33];
+  detail::check(SM_GetDeviceUUID(out, sizeof out));
+  return out;
+}
+
+/** Return the version of the library. */
+inline std::string version() { return SM_GetVersion(); }
+
 /** Get this process licensed. Blocks up to 10 s when there is no stored licence. */
 inline void initialize(const Parameters &parameters) {
   DM_DLSConnectionParameters raw;
@@ -151,6 +242,19 @@ inline void set_log(std::function<void(int level, std::string_view line)> hear) 
 /** Free seats of this device; -1 when the licence has to be refreshed; INT_MAX without a seat limit. */
 inline int idle_count() noexcept { return GetIdleInstancesCount(); }
 
+/** Return the processes that hold seats of this device, those of other programs among them. */
+inline std::vector<SM_Holder> holders() {
+  // A process may take its first seat between two calls; most of the time the first call has room for all.
+  std::vector<SM_Holder> all(64);
+  for (;;) {
+    std::size_t count = 0;
+    detail::check(SM_ListHolders(all.data(), all.size(), &count));
+    const bool had_room = count <= all.size();
+    all.resize(had_room ? count : count * 2);
+    if (had_room) return all;
+  }
+}
+
 /** Report the rest and give everything back, within the bound. */
 inline void shutdown(int timeout_ms) { detail::check(SM_Shutdown(timeout_ms)); }
 
@@ -181,6 +285,12 @@ class Reader {
 
   /** Count the barcodes of one frame of a video; returns how many counted now. */
   std::size_t count_frame(const std::vector<Barcode> &barcodes) { return count(SM_CountFrame, barcodes); }
+
+  /** Count so many scans of one symbology, which the caller has made unique. */
+  void count_scans(int format, std::uint64_t n) { detail::check(SM_CountScans(reader_.get(), format, n)); }
+
+  /** Set for how long a counted barcode of a frame sequence does not count again: 0 to 600000 milliseconds. */
+  void set_duplicate_forget_time(int ms) { detail::check(SM_SetDuplicateForgetTime(reader_.get(), ms)); }
 
   /** The reader of the C API; it stays owned by this object. */
   SM_Reader *get() const noexcept { return reader_.get(); }

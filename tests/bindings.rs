@@ -55,9 +55,16 @@ fn plays_the_scenario(start: impl Fn(&Server) -> Command) {
     let mut programs = ["a", "b"].map(|name| (name, Some(Dialogue::start(start(&server)))));
     let text = std::fs::read_to_string(seatmeter_e2e::root().join("bindings/scenario.txt")).unwrap();
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let ca = seatmeter_e2e::root().join("tests/certificates/ca.pem").display().to_string();
+    let known = [
+        ("$SERVER", server.url()),
+        ("$PICTURE", &picture),
+        ("$CA", &ca),
+        ("$VERSION", env!("CARGO_PKG_VERSION")),
+    ];
     let mut count = 0;
     for line in lines {
-        let line = line.replace("$SERVER", server.url()).replace("$PICTURE", &picture);
+        let line = known.iter().fold(line.to_owned(), |line, (name, value)| line.replace(name, value));
         let (order, expected) = line.split_once(" = ").unwrap_or((&line, ""));
         let (who, what) = order.trim().split_once(' ').unwrap();
         let place = |name: &str| ["a", "b"].iter().position(|known| *known == name).unwrap();
@@ -163,6 +170,189 @@ fn node_does_without_the_decoder() {
     let device = tempfile::tempdir().unwrap();
     let run = run(&mut on_device(&words, device.path(), "http://127.0.0.1:1"));
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
+fn errors_of_python_use_the_words_of_python() {
+    counts_messages("python", "words.py");
+}
+
+#[test]
+fn errors_of_node_use_the_words_of_node() {
+    counts_messages("node", "words.js");
+}
+
+#[test]
+fn errors_of_java_use_the_words_of_java() {
+    counts_messages("java", "Messages");
+}
+
+/// Runs a program that looks at messages, and says how many.
+fn counts_messages(language: &str, name: &str) {
+    let Some(words) = program(language, name) else { return };
+    let server = Server::with_demo_license();
+    let device = tempfile::tempdir().unwrap();
+    let run = run(&mut on_device(&words, &device.path().join("state"), server.url()));
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.trim().parse::<u64>().unwrap() > 5, "{}", run.stdout);
+}
+
+#[test]
+fn a_library_that_is_not_found_names_what_to_set() {
+    for (language, name) in [("python", "words.py"), ("node", "words.js"), ("java", "Messages")] {
+        let Some(words) = program(language, name) else { continue };
+        let device = tempfile::tempdir().unwrap();
+        let mut command = on_device(&words, device.path(), "http://127.0.0.1:1");
+        let run = run(command.env("SEATMETER_LIBRARY", "/no/such/libseatmeter.so"));
+        assert_ne!(run.code, Some(0), "{language}");
+        let message = "Set the environment variable SEATMETER_LIBRARY to the path of libseatmeter.so";
+        assert!(run.stderr.contains(message), "{language}: {}", run.stderr);
+        assert!(run.stderr.contains("/no/such/libseatmeter.so"), "{language}: {}", run.stderr);
+    }
+}
+
+/// The sources of a module, without its tests.
+fn sources(language: &str) -> String {
+    let root = seatmeter_e2e::root();
+    let folders = match language {
+        "python" => vec![root.join("bindings/python/src/seatmeter")],
+        "java" => vec![root.join("bindings/java/src/seatmeter")],
+        "node" => vec![root.join("bindings/node")],
+        _ => vec![root.join("include")],
+    };
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap().flatten());
+    let is_source = |path: &PathBuf| {
+        path.extension().is_some_and(|ending| ["py", "js", "java", "hpp"].iter().any(|e| ending == *e))
+            && !path.ends_with("scenario.js")
+    };
+    let paths = files.map(|file| file.path()).filter(is_source);
+    paths.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+/// What stands between the ends of a declaration in the header.
+fn header_names(begin: &str, end: &str, name: fn(&str) -> Option<&str>) -> Vec<String> {
+    let header = std::fs::read_to_string(seatmeter_e2e::root().join("include/seatmeter.h")).unwrap();
+    let from = header.find(begin).unwrap_or_else(|| panic!("{begin} is not in the header"));
+    let part = &header[from..from + header[from..].find(end).unwrap()];
+    part.lines().filter_map(name).map(str::to_owned).collect()
+}
+
+fn declared_functions() -> Vec<String> {
+    let names = header_names("int InitDLSConnectionParameters", "#ifdef __cplusplus", |line| {
+        let is_declaration = line.starts_with(|c: char| c.is_ascii_lowercase());
+        let (before, _) = line.split_once('(').filter(|_| is_declaration)?;
+        before.rsplit([' ', '*']).next()
+    });
+    assert!(names.len() > 20, "{names:?}");
+    names
+}
+
+fn fields_of(structure: &str) -> Vec<String> {
+    let names = header_names(structure, "\n}", |line| {
+        let declaration = line.trim().strip_suffix(';')?.split('[').next()?;
+        declaration.rsplit([' ', '*']).next()
+    });
+    assert!(names.len() > 10, "{names:?}");
+    names
+}
+
+#[test]
+fn every_module_offers_every_function_of_the_header_and_has_a_word_for_it() {
+    for language in ["python", "node", "java", "cpp"] {
+        let sources = sources(language);
+        for function in declared_functions() {
+            // Python makes every reader by the function that waits; the sentence of an error is the exception's.
+            let is_called = |name: &str| {
+                sources.matches(&format!("{name}(")).count() + sources.matches(&format!(".{name}")).count() > 0
+            };
+            let replaced = language == "python" && function == "SM_CreateReader";
+            assert!(replaced || is_called(&function), "{language} never calls {function}");
+            let has_word = [format!("\"{function}\""), format!("  {function}: '")];
+            assert!(has_word.iter().any(|w| sources.contains(w)), "{language} has no word for {function}");
+        }
+    }
+}
+
+#[test]
+fn every_module_has_a_word_for_every_parameter_and_shows_every_field_of_the_status() {
+    for language in ["python", "node", "java", "cpp"] {
+        let sources = sources(language);
+        for field in fields_of("typedef struct SM_PACKED tagDM_DLSConnectionParameters") {
+            // What no module offers is in no message that its users may get.
+            let is_offered = !["reserved", "products", "limitedLicenseModulesCount", "limitedLicenseModules"]
+                .contains(&field.as_str())
+                && field != "UUIDGenerationMethod";
+            let has_word = [format!("\"{field}\""), format!("  {field}: '")];
+            let has = has_word.iter().any(|w| sources.contains(w));
+            assert!(has || !is_offered, "{language} has no word for {field}");
+        }
+        if language == "cpp" {
+            // It gives the struct itself.
+            continue;
+        }
+        for field in fields_of("typedef struct SM_Status {").iter().filter(|field| *field != "size") {
+            let name = if language == "python" { snake(field) } else { field.clone() };
+            let shown = match language {
+                "python" => sources.contains(&format!("\n    {name}: ")),
+                "java" => sources.contains(&format!(" {name},\n")) || sources.contains(&format!(" {name})")),
+                _ => sources.contains(&format!("\n  {name}: ")),
+            };
+            assert!(shown, "{language} does not show {field}");
+        }
+    }
+}
+
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// The program in the README of a language, for this server, and with a picture that is there.
+fn program_of_readme(language: &str, mark: &str, server: &Server) -> String {
+    let path = seatmeter_e2e::root().join("bindings").join(language).join("README.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let begin = text.find(&format!("```{mark}\n")).unwrap() + 4 + mark.len();
+    let program = &text[begin..begin + text[begin..].find("```").unwrap()];
+    assert!(program.contains("http://127.0.0.1:48080") && program.contains("page.png"), "{program}");
+    let picture = image("four_barcodes.png").display().to_string();
+    program.replace("http://127.0.0.1:48080", server.url()).replace("page.png", &picture)
+}
+
+#[test]
+fn the_programs_in_the_readmes_of_the_modules_work_as_pasted() {
+    for (language, mark, file) in
+        [("python", "python", "demo.py"), ("node", "js", "demo.js"), ("java", "java", "Demo.java")]
+    {
+        let Some(mut words) = player(language) else { continue };
+        let server = Server::with_demo_license();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file);
+        std::fs::write(&path, program_of_readme(language, mark, &server)).unwrap();
+        words.pop();
+        words.push(path.display().to_string());
+        let run = run(&mut on_device(&words, &folder.path().join("state"), server.url()));
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{language}: {}", run.stdout);
+        assert!(run.stdout.contains("QR_CODE"), "{language}: {}", run.stdout);
+        assert_eq!(server.recorded("scan"), 5, "{language}");
+    }
+}
+
+#[test]
+fn the_program_in_the_readme_for_cpp_works_as_pasted() {
+    let server = Server::with_demo_license();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("demo_17.cpp");
+    std::fs::write(&path, program_of_readme("cpp", "cpp", &server)).unwrap();
+    let program = Program::compile(&path.display().to_string());
+    let run = run(&mut program.command(server.url()));
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.stdout);
+    assert_eq!(server.recorded("scan"), 5);
 }
 
 #[test]

@@ -1,13 +1,26 @@
 // Plays a program of bindings/scenario.txt: commands on standard input, an answer a line.
+#include <atomic>
 #include <iostream>
 #include <sstream>
+#include <type_traits>
 
-#include "dbr/DynamsoftBarcodeReader.h"
-#include "seatmeter.hpp"
+#include "seatmeter_decoder.hpp"
 
 namespace {
 
 std::vector<seatmeter::Reader> readers;
+std::atomic<bool> has_heard{false};
+
+void hear(int, std::string_view line) {
+  if (line.find("licensed") != std::string_view::npos) has_heard = true;
+}
+
+std::string holders() {
+  unsigned seats = 0;
+  const std::vector<SM_Holder> all = seatmeter::holders();
+  for (const SM_Holder &holder : all) seats += holder.seats;
+  return std::to_string(all.size()) + " processes " + std::to_string(seats) + " seats";
+}
 
 /** Calls `use` with so many different barcodes. */
 template <typename Use>
@@ -47,16 +60,6 @@ std::string nul(std::istringstream &words) {
   }
 }
 
-std::string decode(const std::string &path) {
-  dynamsoft::dbr::CBarcodeReader reader;
-  seatmeter::detail::check(reader.DecodeFile(path.c_str(), ""));
-  TextResultArray *results = nullptr;
-  reader.GetAllTextResults(&results);
-  const int count = results->resultsCount;
-  dynamsoft::dbr::CBarcodeReader::FreeTextResults(&results);
-  return std::to_string(count);
-}
-
 /** Four times: counting with a reader that has been moved away and destroyed. */
 std::string stale() {
   seatmeter::Reader reader = std::move(readers.back());
@@ -78,7 +81,20 @@ std::string obey(std::istringstream words) {
   words >> command;
   if (command == "init") return init(words);
   if (command == "nul") return nul(words);
-  if (command == "decode") return words >> path, decode(path);
+  if (command == "decode") return words >> path, std::to_string(seatmeter::decode_file(path).size());
+  if (command == "version") return seatmeter::version();
+  if (command == "heard") return has_heard ? "yes" : "no";
+  if (command == "uuid") return std::to_string(seatmeter::device_uuid().size()) + " digits";
+  if (command == "holders") return holders();
+  if (command == "copy") return std::is_copy_constructible_v<seatmeter::Reader> ? "a copy" : "no copy";
+  if (command == "log") return seatmeter::set_log(hear), "ok";
+  if (command == "friendly") return words >> path, seatmeter::set_device_friendly_name(path), "ok";
+  if (command == "ca") return words >> path, seatmeter::set_ca_file(path), "ok";
+  if (command == "field") {
+    words >> path;
+    seatmeter::set_validation_field(seatmeter::ValidationField::website_domain, path);
+    return "ok";
+  }
   int n = 0;
   words >> n;
   if (command == "idle") return std::to_string(seatmeter::idle_count());
@@ -97,6 +113,10 @@ std::string obey(std::istringstream words) {
     readers.push_back(seatmeter::Reader::within(n));
   } else if (command == "destroy") {
     readers.pop_back();
+  } else if (command == "forget") {
+    readers.back().set_duplicate_forget_time(n);
+  } else if (command == "scans") {
+    readers.back().count_scans(4, static_cast<std::uint64_t>(n));
   } else if (command == "pages") {
     seatmeter::count_pages(SM_PAGE_CORE, static_cast<std::uint64_t>(n));
   } else if (command == "sync") {

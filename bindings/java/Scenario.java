@@ -1,8 +1,12 @@
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.io.Serializable;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.HexFormat;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -14,6 +18,8 @@ import seatmeter.SeatmeterException;
 /** Plays a program of bindings/scenario.txt: commands on standard input, an answer a line. */
 final class Scenario {
   private static final Deque<Reader> READERS = new ArrayDeque<>();
+
+  private static final Queue<String> LINES = new ConcurrentLinkedQueue<>();
 
   private static List<Barcode> barcodes(int n) {
     return IntStream.range(0, n).mapToObj(i -> Barcode.of(4, "code" + i)).toList();
@@ -73,6 +79,38 @@ final class Scenario {
         return "ok";
       case "nul":
         return nul(argument);
+      case "version":
+        return Seatmeter.version();
+      case "log":
+        Seatmeter.setLog((level, line) -> LINES.add(line));
+        return "ok";
+      case "heard":
+        return LINES.stream().anyMatch(line -> line.contains("licensed")) ? "yes" : LINES.toString();
+      case "friendly":
+        Seatmeter.setDeviceFriendlyName(argument);
+        return "ok";
+      case "field":
+        Seatmeter.setValidationField(Seatmeter.ValidationField.WEBSITE_DOMAIN, argument);
+        return "ok";
+      case "ca":
+        Seatmeter.setCaFile(argument);
+        return "ok";
+      case "uuid":
+        return HexFormat.of().parseHex(Seatmeter.deviceUuid()).length * 2 + " digits";
+      case "holders":
+        List<Seatmeter.Holder> all = Seatmeter.holders();
+        int seats = all.stream().mapToInt(Seatmeter.Holder::seats).sum();
+        return all.size() + " processes " + seats + " seats";
+      case "copy":
+        // There is no public way to a second owner: the class is final, and neither cloneable nor serializable.
+        Object reader = READERS.peek();
+        return reader instanceof Cloneable || reader instanceof Serializable ? "a copy" : "no copy";
+      case "forget":
+        READERS.peek().setDuplicateForgetTime(Integer.parseInt(argument));
+        return "ok";
+      case "scans":
+        READERS.peek().countScans(4, Long.parseLong(argument));
+        return "ok";
       case "idle":
         return Integer.toString(Seatmeter.idleCount());
       case "create":

@@ -6,6 +6,7 @@
 
 const { content, integer, milliseconds, text } = require('./arguments.js');
 const library = require('./library.js');
+const { inJavaScript } = require('./words.js');
 
 const DeploymentType = Object.freeze({ SERVER: 1, DESKTOP: 2, EMBEDDED: 6, OEM: 7, MOBILE: 9 });
 
@@ -21,12 +22,18 @@ const ChargeWay = Object.freeze({
   PAGE: 20,
 });
 
+// Facts about the application that a handshake code may ask for.
+const ValidationField = Object.freeze({ WEBSITE_DOMAIN: 0, APPLICATION_ID: 1 });
+
+// How much a line of the log matters.
+const LogLevel = Object.freeze({ ERROR: 1, WARNING: 2, INFO: 3 });
+
 const PageModule = Object.freeze({ CORE: 1, WEBCAM: 2, PDFR: 3, OCR: 4 });
 
 // The library has said no: `code` is its number, and the message says what to do.
 class SeatmeterError extends Error {
   constructor(code, message) {
-    super(message || library.errorString(code));
+    super(inJavaScript(message || library.errorString(code)));
     this.name = this.constructor.name;
     this.code = code;
   }
@@ -74,6 +81,45 @@ function setStateDirectory(path) {
   check(library.setStateDirectory(text('path', path)));
 }
 
+// Tells the server a fact about this application, before initialize(). An empty text takes it back.
+function setValidationField(field, value) {
+  check(library.setValidationField(integer('field', field), text('value', value)));
+}
+
+// Gives this device a name by which people know it on the server, before initialize().
+function setDeviceFriendlyName(name) {
+  check(library.setDeviceFriendlyName(text('name', name)));
+}
+
+// Trusts the certificates in this PEM file, besides the system's, before the first initialize().
+function setCaFile(path) {
+  check(library.setCaFile(text('path', path)));
+}
+
+// The client UUID by which the server knows this device: 32 hexadecimal digits.
+function deviceUuid() {
+  const out = Buffer.alloc(33);
+  check(library.getDeviceUuid(out, out.length));
+  return textOf(out);
+}
+
+// The callback of the log, as C has it.
+let logCallback = null;
+
+// Hears what the library does: hear(level, line) is called in the event loop, some time after the line was said. null
+// ends it. A log does not keep the process alive.
+function setLog(hear) {
+  if (hear !== null && typeof hear !== 'function') throw new TypeError('hear must be a function or null');
+  const { koffi } = library;
+  const call = (_user, level, line) => hear(level, line);
+  const next = hear && koffi.register(call, koffi.pointer(library.LogCallback));
+  const code = library.setLogCallback(next, null);
+  const unused = code === 0 ? logCallback : next;
+  if (code === 0) logCallback = next;
+  if (unused) koffi.unregister(unused);
+  check(code);
+}
+
 // Gets this process licensed. Without a stored licence it waits for the server, 10 s at most.
 async function initialize(options = {}) {
   const parameters = {};
@@ -113,7 +159,31 @@ function status() {
   for (const name of ['lastError', 'server']) {
     if (typeof now[name] !== 'string') now[name] = textOf(now[name]);
   }
+  now.lastError = inJavaScript(now.lastError);
   return now;
+}
+
+// The processes that hold seats of this device, those of other programs among them: { seats, pid, since, name }.
+function holders() {
+  const { koffi } = library;
+  const size = koffi.sizeof(library.Holder);
+  // A process may take its first seat between two calls; most of the time the first call has room for all.
+  for (let capacity = 64; ; ) {
+    const raw = Buffer.alloc(capacity * size);
+    const count = [0];
+    check(library.listHolders(raw, capacity, count));
+    const found = Number(count[0]);
+    if (found <= capacity) {
+      const all = found ? koffi.decode(raw, koffi.array(library.Holder, found)) : [];
+      return all.map(({ seats, pid, since, name }) => ({
+        seats,
+        pid,
+        since: Number(since),
+        name: typeof name === 'string' ? name : textOf(name),
+      }));
+    }
+    capacity = found * 2;
+  }
 }
 
 // Reports and renews now.
@@ -189,14 +259,30 @@ class Reader {
     return this.#count(library.countFrame, barcodes);
   }
 
-  #count(call, barcodes) {
+  // Counts n scans of one symbology, which the caller has made unique.
+  countScans(format, n) {
+    const scans = integer('n', n, 0, Number.MAX_SAFE_INTEGER);
+    check(library.countScans(this.#open(), integer('format', format), scans));
+  }
+
+  // Sets for how long a counted barcode of a frame sequence does not count again: 0 to 600000 milliseconds.
+  setDuplicateForgetTime(ms) {
+    check(library.setDuplicateForgetTime(this.#open(), integer('ms', ms)));
+  }
+
+  #open() {
     if (this.#handle === null) throw new Error('the reader is closed');
+    return this.#handle;
+  }
+
+  #count(call, barcodes) {
+    const handle = this.#open();
     const raw = Array.from(barcodes, ({ format, bytes }) => {
       const whole = content(bytes);
       return { format: integer('format', format), bytes: whole, length: whole.length };
     });
     const counted = [0];
-    check(call(this.#handle, raw, raw.length, counted));
+    check(call(handle, raw, raw.length, counted));
     return Number(counted[0]);
   }
 }
@@ -228,17 +314,25 @@ module.exports = {
   AllSeatsTakenError,
   ChargeWay,
   DeploymentType,
+  LogLevel,
   NoLicenseError,
   PageModule,
   Reader,
   RefusedError,
   SeatmeterError,
   ServerUnreachableError,
+  ValidationField,
   countPages,
   decodeFile,
+  deviceUuid,
+  holders,
   idleCount,
   initialize,
+  setCaFile,
+  setDeviceFriendlyName,
+  setLog,
   setStateDirectory,
+  setValidationField,
   shutdown,
   status,
   sync,

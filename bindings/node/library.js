@@ -63,7 +63,29 @@ const TextResult = koffi.pack('TextResult', {
 });
 const TextResults = koffi.pack('TextResultArray', { count: 'int', results: 'void *' });
 
-const shared = koffi.load(process.env.SEATMETER_LIBRARY || 'libseatmeter.so.0');
+const Holder = koffi.struct('SM_Holder', {
+  seats: 'unsigned int',
+  pid: 'int',
+  since: 'uint64_t',
+  name: koffi.array('char', 64),
+});
+
+const LogCallback = koffi.proto('void SM_LogCallback(void *user, int level, const char *line)');
+
+function load() {
+  const path = process.env.SEATMETER_LIBRARY || 'libseatmeter.so.0';
+  try {
+    return koffi.load(path);
+  } catch (cause) {
+    throw new Error(
+      `the seatmeter library cannot be loaded: ${cause.message}. Set the environment variable SEATMETER_LIBRARY to the` +
+        " path of libseatmeter.so, or install the library where the system's loader looks.",
+      { cause },
+    );
+  }
+}
+
+const shared = load();
 
 // A library without the decoder has no DBR functions: who calls one hears of it then.
 function decoder(signature) {
@@ -79,6 +101,8 @@ function decoder(signature) {
 module.exports = {
   TEXT_BYTES,
   Barcode,
+  Holder,
+  LogCallback,
   Status,
   TextResult,
   TextResults,
@@ -87,11 +111,19 @@ module.exports = {
   initialize: shared.func('int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters, void *message, int length)'),
   idleCount: shared.func('int GetIdleInstancesCount()'),
   setStateDirectory: shared.func('int SM_SetStateDirectory(const char *path)'),
+  setValidationField: shared.func('int SM_SetValidationField(int field, const char *value)'),
+  setDeviceFriendlyName: shared.func('int SM_SetDeviceFriendlyName(const char *name)'),
+  setCaFile: shared.func('int SM_SetCaFile(const char *path)'),
+  getDeviceUuid: shared.func('int SM_GetDeviceUUID(void *out, size_t length)'),
+  setLogCallback: shared.func('int SM_SetLogCallback(SM_LogCallback *callback, void *user)'),
+  listHolders: shared.func('int SM_ListHolders(void *holders, size_t capacity, _Out_ size_t *count)'),
   createReader: shared.func('int SM_CreateReader(_Out_ void **reader, void *detail, size_t length)'),
   createReaderWithin: shared.func('int SM_CreateReaderWithin(_Out_ void **reader, int ms, void *detail, size_t length)'),
   destroyReader: shared.func('void SM_DestroyReader(void *reader)'),
   countImage: shared.func('int SM_CountImage(void *reader, const SM_Barcode *barcodes, size_t n, _Out_ size_t *counted)'),
   countFrame: shared.func('int SM_CountFrame(void *reader, const SM_Barcode *barcodes, size_t n, _Out_ size_t *counted)'),
+  countScans: shared.func('int SM_CountScans(void *reader, int format, uint64_t n)'),
+  setDuplicateForgetTime: shared.func('int SM_SetDuplicateForgetTime(void *reader, int ms)'),
   countPages: shared.func('int SM_CountPages(int module, uint64_t n)'),
   status: shared.func('int SM_GetStatus(_Inout_ SM_Status *status)'),
   sync: shared.func('int SM_Sync(int ms, void *detail, size_t length)'),

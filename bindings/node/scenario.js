@@ -5,6 +5,7 @@ const readline = require('node:readline');
 const seatmeter = require('seatmeter');
 
 const readers = [];
+const lines = [];
 
 function barcodes(n) {
   return Array.from({ length: Number(n) }, (_, i) => ({ format: 4, bytes: Buffer.from(`code${i}`) }));
@@ -47,7 +48,45 @@ function nul(server) {
   return init(server, 'DEMO-4-SEATS\0-AND-MORE', 4).catch(refused);
 }
 
+function holders() {
+  const all = seatmeter.holders();
+  return `${all.length} processes ${all.reduce((sum, { seats }) => sum + seats, 0)} seats`;
+}
+
+// Tries to get a second owner of a seat.
+function noCopy() {
+  const reader = readers.at(-1);
+  for (const copy of [structuredClone(reader), { ...reader }, Object.create(reader)]) {
+    try {
+      seatmeter.Reader.prototype.countImage.call(copy, []);
+      return 'a copy';
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+    }
+  }
+  return 'no copy';
+}
+
+// Lines come through the event loop.
+async function heard() {
+  for (let i = 0; i < 1000 && !lines.some((line) => line.includes('licensed')); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return lines.some((line) => line.includes('licensed')) ? 'yes' : JSON.stringify(lines);
+}
+
 const commands = {
+  version: () => seatmeter.version(),
+  log: () => seatmeter.setLog((level, line) => void lines.push(line)),
+  heard,
+  friendly: (name) => seatmeter.setDeviceFriendlyName(name),
+  field: (value) => seatmeter.setValidationField(seatmeter.ValidationField.WEBSITE_DOMAIN, value),
+  ca: (path) => seatmeter.setCaFile(path),
+  uuid: () => `${Buffer.from(seatmeter.deviceUuid(), 'hex').length * 2} digits`,
+  holders,
+  copy: noCopy,
+  forget: (ms) => readers.at(-1).setDuplicateForgetTime(Number(ms)),
+  scans: (n) => readers.at(-1).countScans(4, Number(n)),
   init,
   nul,
   idle: () => seatmeter.idleCount(),

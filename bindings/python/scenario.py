@@ -1,11 +1,14 @@
 """Plays a program of bindings/scenario.txt: commands on standard input, an answer a line."""
 
+import copy
+import pickle
 import sys
 import threading
 
 import seatmeter
 
 readers: "list[seatmeter.Reader]" = []
+lines: "list[str]" = []
 
 
 def barcodes(n: str) -> "list[tuple[int, bytes]]":
@@ -55,7 +58,36 @@ def stale() -> str:
     return f"{len(heard)} closed"
 
 
+def holders() -> str:
+    all_holders = seatmeter.holders()
+    return f"{len(all_holders)} processes {sum(holder.seats for holder in all_holders)} seats"
+
+
+def no_copy() -> str:
+    """Tries every way to a second owner of a seat."""
+    reader = readers[-1]
+    for make in [copy.copy, copy.deepcopy, pickle.dumps]:
+        for owner in [reader, reader._seat]:
+            try:
+                make(owner)
+            except TypeError:
+                continue
+            return f"a copy by {make}"
+    return "no copy"
+
+
 COMMANDS = {
+    "version": seatmeter.version,
+    "log": lambda: seatmeter.set_log(lambda level, line: lines.append(line)),
+    "heard": lambda: "yes" if any("licensed" in line for line in lines) else f"{lines}",
+    "friendly": seatmeter.set_device_friendly_name,
+    "field": lambda value: seatmeter.set_validation_field(seatmeter.ValidationField.WEBSITE_DOMAIN, value),
+    "ca": seatmeter.set_ca_file,
+    "uuid": lambda: f"{len(bytes.fromhex(seatmeter.device_uuid())) * 2} digits",
+    "holders": holders,
+    "copy": no_copy,
+    "forget": lambda ms: readers[-1].set_duplicate_forget_time(int(ms)),
+    "scans": lambda n: readers[-1].count_scans(4, int(n)),
     "init": init,
     "nul": nul,
     "idle": seatmeter.idle_count,

@@ -26,6 +26,9 @@ final class Arguments {
             () -> parameters.sessionPassword(NUL),
             () -> parameters.organizationId(NUL),
             () -> Seatmeter.setStateDirectory(NUL),
+            () -> Seatmeter.setCaFile(NUL),
+            () -> Seatmeter.setDeviceFriendlyName(NUL),
+            () -> Seatmeter.setValidationField(Seatmeter.ValidationField.APPLICATION_ID, NUL),
             () -> Seatmeter.decodeFile(NUL));
     calls.forEach(Arguments::refused);
     Seatmeter.initialize(

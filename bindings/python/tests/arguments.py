@@ -30,11 +30,17 @@ def main() -> None:
     raises(ValueError, seatmeter.decode_file, NUL)
     with mock.patch("seatmeter._reader.library", object()):
         raises(NotImplementedError, seatmeter.decode_file, "picture.png")
+    for function in [seatmeter.set_ca_file, seatmeter.set_device_friendly_name]:
+        raises(ValueError, function, NUL)
+    raises(ValueError, seatmeter.set_validation_field, 0, NUL)
+    raises(OverflowError, seatmeter.set_validation_field, 2**32, "shop.example")
     raises(OverflowError, seatmeter.count_pages, 2**32 + 1)
     raises(OverflowError, seatmeter.count_pages, 1, 2**64 + 1)
     init()
     with seatmeter.Reader(wait_ms=-sys.maxsize) as reader:
         raises(OverflowError, reader.count_image, [(2**32 + 4, b"cut")])
+        raises(OverflowError, reader.count_scans, 2**32 + 4, 1)
+        raises(OverflowError, reader.set_duplicate_forget_time, 2**32)
         # A NUL in a barcode is content.
         counted = reader.count_image(iter([(4, b"a\0b"), (4, b"a\0c"), (-1, b"")]))
     seatmeter.sync(sys.maxsize)

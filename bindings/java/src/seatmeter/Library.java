@@ -1,5 +1,6 @@
 package seatmeter;
 
+import com.sun.jna.Callback;
 import com.sun.jna.Native;
 import com.sun.jna.NativeLong;
 import com.sun.jna.Pointer;
@@ -18,7 +19,17 @@ interface Library extends com.sun.jna.Library {
   private static Library load() {
     String path = System.getenv("SEATMETER_LIBRARY");
     Map<String, Object> options = Map.of(com.sun.jna.Library.OPTION_STRING_ENCODING, "UTF-8");
-    return Native.load(path == null ? "seatmeter" : path, Library.class, options);
+    try {
+      return Native.load(path == null ? "seatmeter" : path, Library.class, options);
+    } catch (UnsatisfiedLinkError e) {
+      UnsatisfiedLinkError error =
+          new UnsatisfiedLinkError(
+              "the seatmeter library cannot be loaded. Set the environment variable SEATMETER_LIBRARY to the path of"
+                  + " libseatmeter.so, or install the library where the system's loader looks: "
+                  + e.getMessage());
+      error.initCause(e);
+      throw error;
+    }
   }
 
   /** The text in a buffer that ends with a zero. */
@@ -109,6 +120,20 @@ interface Library extends com.sun.jna.Library {
     public byte[] server = new byte[TEXT_BYTES];
   }
 
+  /** {@code SM_Holder}. */
+  @Structure.FieldOrder({"seats", "pid", "since", "name"})
+  final class RawHolder extends Structure {
+    public int seats;
+    public int pid;
+    public long since;
+    public byte[] name = new byte[64];
+  }
+
+  /** {@code SM_LogCallback}. */
+  interface LogCallback extends Callback {
+    void callback(Pointer user, int level, String line);
+  }
+
   int InitDLSConnectionParameters(Parameters parameters);
 
   int InitLicenseFromDLS(Parameters parameters, byte[] message, int length);
@@ -116,6 +141,18 @@ interface Library extends com.sun.jna.Library {
   int GetIdleInstancesCount();
 
   int SM_SetStateDirectory(String path);
+
+  int SM_SetValidationField(int field, String value);
+
+  int SM_SetDeviceFriendlyName(String name);
+
+  int SM_SetCaFile(String path);
+
+  int SM_GetDeviceUUID(byte[] out, NativeLong length);
+
+  int SM_SetLogCallback(LogCallback callback, Pointer user);
+
+  int SM_ListHolders(RawHolder[] holders, NativeLong capacity, NativeLongByReference count);
 
   int SM_CreateReader(PointerByReference reader, byte[] detail, NativeLong length);
 
@@ -126,6 +163,10 @@ interface Library extends com.sun.jna.Library {
   int SM_CountImage(Pointer reader, RawBarcode[] barcodes, NativeLong n, NativeLongByReference counted);
 
   int SM_CountFrame(Pointer reader, RawBarcode[] barcodes, NativeLong n, NativeLongByReference counted);
+
+  int SM_CountScans(Pointer reader, int format, long n);
+
+  int SM_SetDuplicateForgetTime(Pointer reader, int ms);
 
   int SM_CountPages(int module, long n);
 

@@ -8,6 +8,7 @@ import com.sun.jna.ptr.PointerByReference;
 import java.lang.ref.Cleaner;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.ToIntFunction;
 
 /**
  * Holds a seat until it is closed; one that is lost gives it back when it is collected. Threads may share one, and any of
@@ -24,11 +25,11 @@ public final class Reader implements AutoCloseable {
       this.handle = handle;
     }
 
-    synchronized void call(Count function, Library.RawBarcode[] raw, int n, NativeLongByReference counted) {
+    synchronized void call(ToIntFunction<Pointer> function) {
       if (handle == null) {
         throw new IllegalStateException("the reader is closed");
       }
-      SeatmeterException.check(function.call(handle, raw, new NativeLong(n), counted));
+      SeatmeterException.check(function.applyAsInt(handle));
     }
 
     @Override
@@ -84,6 +85,25 @@ public final class Reader implements AutoCloseable {
     return count(Library.INSTANCE::SM_CountFrame, barcodes);
   }
 
+  /** Counts so many scans of one symbology, which the caller has made unique. */
+  public void countScans(int format, long n) {
+    use(handle -> Library.INSTANCE.SM_CountScans(handle, format, n));
+  }
+
+  /** Sets for how long a counted barcode of a frame sequence does not count again: 0 to 600000 milliseconds. */
+  public void setDuplicateForgetTime(int ms) {
+    use(handle -> Library.INSTANCE.SM_SetDuplicateForgetTime(handle, ms));
+  }
+
+  private void use(ToIntFunction<Pointer> function) {
+    try {
+      seat.call(function);
+    } finally {
+      // The object is in use until here, so that nobody collects it, and with it the seat.
+      java.lang.ref.Reference.reachabilityFence(this);
+    }
+  }
+
   private interface Count {
     int call(Pointer reader, Library.RawBarcode[] barcodes, NativeLong n, NativeLongByReference counted);
   }
@@ -109,7 +129,9 @@ public final class Reader implements AutoCloseable {
     }
     NativeLongByReference counted = new NativeLongByReference();
     try {
-      seat.call(function, raw, barcodes.size(), counted);
+      // JNA writes the elements of an array, and takes an empty one for NULL.
+      Library.RawBarcode[] all = raw;
+      seat.call(handle -> function.call(handle, all, new NativeLong(barcodes.size()), counted));
     } finally {
       // The object and the contents are in use until here.
       java.lang.ref.Reference.reachabilityFence(this);

@@ -2,12 +2,17 @@ package seatmeter;
 
 import com.sun.jna.NativeLong;
 import com.sun.jna.Pointer;
+import com.sun.jna.ptr.NativeLongByReference;
 import com.sun.jna.ptr.PointerByReference;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** Seats, scans, pages and devices, counted without loss: being licensed, and what needs no reader. */
 public final class Seatmeter {
+  /** What the library calls with each line: in use until another one is set. */
+  private static Library.LogCallback logCallback;
+
   private Seatmeter() {}
 
   /** Where the program runs, and for whom. */
@@ -51,6 +56,28 @@ public final class Seatmeter {
     PDFR,
     OCR
   }
+
+  /** A fact about the application that a handshake code may ask for. */
+  public enum ValidationField {
+    WEBSITE_DOMAIN,
+    APPLICATION_ID
+  }
+
+  /** How much a line of the log matters. */
+  public enum LogLevel {
+    ERROR,
+    WARNING,
+    INFO
+  }
+
+  /** Hears what the library does. */
+  public interface Log {
+    /** Called by any thread. What it throws goes to JNA's handler of exceptions in callbacks, and no further. */
+    void hear(LogLevel level, String line);
+  }
+
+  /** A process that holds seats of this device; since when, in Unix seconds. */
+  public record Holder(int seats, int pid, long since, String name) {}
 
   /** How to reach the license server, and what to ask it for. */
   public static final class Parameters {
@@ -111,18 +138,30 @@ public final class Seatmeter {
   /** How this process stands with its licence; seatmeter.h tells what each number means. */
   public record Status(
       int state,
+      int chargeWay,
+      int cacheCode,
+      int trialCode,
+      int expiryCode,
+      int refusalCode,
       int usage,
+      int usageModule,
       int seatsGranted,
       int seatsHeld,
       int seatsIdle,
       long validUntil,
       long expiresAt,
+      long graceEndsAt,
+      long oldestUnsentAt,
       long used,
       long quota,
       long grace,
-      int refusalCode,
+      long toldAt,
+      long contactAt,
+      long lastErrorAt,
       int lastErrorCode,
-      String lastError) {}
+      int lastErrorStage,
+      String lastError,
+      String server) {}
 
   /** A barcode that the library has read. */
   public record Decoded(String format, String text) {}
@@ -130,6 +169,55 @@ public final class Seatmeter {
   /** Chooses where this device's state is kept, before {@link #initialize}. */
   public static void setStateDirectory(String path) {
     SeatmeterException.check(Library.INSTANCE.SM_SetStateDirectory(Library.checked("path", path)));
+  }
+
+  /** Tells the server a fact about this application, before {@link #initialize}. An empty text takes it back. */
+  public static void setValidationField(ValidationField field, String value) {
+    int number = field.ordinal();
+    SeatmeterException.check(Library.INSTANCE.SM_SetValidationField(number, Library.checked("value", value)));
+  }
+
+  /** Gives this device a name by which people know it on the server, before {@link #initialize}. */
+  public static void setDeviceFriendlyName(String name) {
+    SeatmeterException.check(Library.INSTANCE.SM_SetDeviceFriendlyName(Library.checked("name", name)));
+  }
+
+  /** Trusts the certificates in this PEM file, besides the system's, before the first {@link #initialize}. */
+  public static void setCaFile(String path) {
+    SeatmeterException.check(Library.INSTANCE.SM_SetCaFile(Library.checked("path", path)));
+  }
+
+  /** The client UUID by which the server knows this device: 32 hexadecimal digits. */
+  public static String deviceUuid() {
+    byte[] out = new byte[33];
+    SeatmeterException.check(Library.INSTANCE.SM_GetDeviceUUID(out, new NativeLong(out.length)));
+    return Library.text(out);
+  }
+
+  /** Hears what the library does; null ends it. */
+  public static synchronized void setLog(Log log) {
+    LogLevel[] levels = LogLevel.values();
+    Library.LogCallback next = log == null ? null : (user, level, line) -> log.hear(levels[level - 1], line);
+    SeatmeterException.check(Library.INSTANCE.SM_SetLogCallback(next, null));
+    // The one before is not in use any more, so it may be collected.
+    logCallback = next;
+  }
+
+  /** The processes that hold seats of this device, those of other programs among them. */
+  public static List<Holder> holders() {
+    NativeLongByReference count = new NativeLongByReference();
+    // A process may take its first seat between two calls; most of the time the first call has room for all.
+    for (int capacity = 64; ; ) {
+      Library.RawHolder[] raw = (Library.RawHolder[]) new Library.RawHolder().toArray(capacity);
+      SeatmeterException.check(Library.INSTANCE.SM_ListHolders(raw, new NativeLong(capacity), count));
+      int found = count.getValue().intValue();
+      if (found <= capacity) {
+        return Arrays.stream(raw, 0, found)
+            .map(one -> new Holder(one.seats, one.pid, one.since, Library.text(one.name)))
+            .toList();
+      }
+      capacity = found * 2;
+    }
   }
 
   /** Gets this process licensed. Without a stored licence it waits for the server, 10 s at most. */
@@ -149,8 +237,11 @@ public final class Seatmeter {
     now.size = new NativeLong(now.size());
     SeatmeterException.check(Library.INSTANCE.SM_GetStatus(now));
     return new Status(
-        now.state, now.usage, now.seatsGranted, now.seatsHeld, now.seatsIdle, now.validUntil, now.expiresAt,
-        now.used, now.quota, now.grace, now.refusalCode, now.lastErrorCode, Library.text(now.lastError));
+        now.state, now.chargeWay, now.cacheCode, now.trialCode, now.expiryCode, now.refusalCode, now.usage,
+        now.usageModule, now.seatsGranted, now.seatsHeld, now.seatsIdle, now.validUntil, now.expiresAt,
+        now.graceEndsAt, now.oldestUnsentAt, now.used, now.quota, now.grace, now.toldAt, now.contactAt,
+        now.lastErrorAt, now.lastErrorCode, now.lastErrorStage, Words.inJava(Library.text(now.lastError)),
+        Library.text(now.server));
   }
 
   /** Reads the barcodes of a picture, and counts them. Takes a seat meanwhile. */

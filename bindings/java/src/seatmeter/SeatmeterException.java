@@ -7,7 +7,7 @@ public class SeatmeterException extends RuntimeException {
   private final int code;
 
   SeatmeterException(int code, String message) {
-    super(message.isEmpty() ? Library.INSTANCE.SM_GetErrorString(code) : message);
+    super(Words.inJava(message.isEmpty() ? Library.INSTANCE.SM_GetErrorString(code) : message));
     this.code = code;
   }
 

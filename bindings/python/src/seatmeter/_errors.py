@@ -1,13 +1,14 @@
 """Errors of the library as exceptions."""
 
 from ._library import library
+from ._words import in_python
 
 
 class Error(Exception):
     """The library has said no: ``code`` is its number, and the text says what to do."""
 
     def __init__(self, code: int, message: str) -> None:
-        super().__init__(message or library.SM_GetErrorString(code).decode())
+        super().__init__(in_python(message or library.SM_GetErrorString(code).decode()))
         self.code = code
 
     def __reduce__(self):

@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint64, c_ubyte, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_ubyte, c_uint, c_uint64, c_void_p
 
 TEXT_BYTES = 512
 
@@ -33,6 +33,12 @@ class RawBarcode(ctypes.Structure):
     """``SM_Barcode``."""
 
     _fields_ = [("format", c_int), ("bytes", c_char_p), ("length", c_size_t)]
+
+
+class RawHolder(ctypes.Structure):
+    """``SM_Holder``."""
+
+    _fields_ = [("seats", c_uint), ("pid", c_int), ("since", c_uint64), ("name", c_char * 64)]
 
 
 class RawStatus(ctypes.Structure):
@@ -90,26 +96,53 @@ class TextResults(ctypes.Structure):
     _fields_ = [("count", c_int), ("results", POINTER(POINTER(TextResult)))]
 
 
-class Instance(c_void_p):
-    """What ``DBR_CreateInstance`` gives, destroyed with this object. The call itself makes it: there is no moment at which
-    a signal handler that raises could lose it."""
+LogCallback = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_char_p)
+"""``SM_LogCallback``."""
+
+
+class Owner(c_void_p):
+    """Owns what it points to. A copy would be a second owner, which destroys it a second time."""
+
+    def __reduce_ex__(self, _protocol: object):
+        raise TypeError(f"{type(self).__name__} owns an object of the library: it cannot be copied or pickled")
+
+
+class Instance(Owner):
+    """What ``DBR_CreateInstance`` gives, destroyed with this object. The call itself makes it: there is no moment at
+    which a signal handler that raises could lose it."""
 
     def __del__(self) -> None:
         library.DBR_DestroyInstance(self)
 
 
 def _load() -> ctypes.CDLL:
-    loaded = ctypes.CDLL(os.environ.get("SEATMETER_LIBRARY") or "libseatmeter.so.0")
+    path = os.environ.get("SEATMETER_LIBRARY") or "libseatmeter.so.0"
+    try:
+        loaded = ctypes.CDLL(path)
+    except OSError as error:
+        raise ImportError(
+            f"the seatmeter library cannot be loaded: {error}. Set the environment variable SEATMETER_LIBRARY to the"
+            " path of libseatmeter.so, or install the library where the system's loader looks."
+        ) from error
     message = [c_char_p, c_size_t]
     functions = {
         "InitDLSConnectionParameters": (c_int, [POINTER(ConnectionParameters)]),
         "InitLicenseFromDLS": (c_int, [POINTER(ConnectionParameters), c_char_p, c_int]),
         "GetIdleInstancesCount": (c_int, []),
         "SM_SetStateDirectory": (c_int, [c_char_p]),
+        "SM_SetValidationField": (c_int, [c_int, c_char_p]),
+        "SM_SetDeviceFriendlyName": (c_int, [c_char_p]),
+        "SM_SetCaFile": (c_int, [c_char_p]),
+        "SM_GetDeviceUUID": (c_int, [c_char_p, c_size_t]),
+        # A plain pointer, so that None takes the callback back.
+        "SM_SetLogCallback": (c_int, [c_void_p, c_void_p]),
         "SM_CreateReaderWithin": (c_int, [POINTER(c_void_p), c_int, *message]),
         "SM_DestroyReader": (None, [c_void_p]),
         "SM_CountImage": (c_int, [c_void_p, POINTER(RawBarcode), c_size_t, POINTER(c_size_t)]),
         "SM_CountFrame": (c_int, [c_void_p, POINTER(RawBarcode), c_size_t, POINTER(c_size_t)]),
+        "SM_CountScans": (c_int, [c_void_p, c_int, c_uint64]),
+        "SM_SetDuplicateForgetTime": (c_int, [c_void_p, c_int]),
+        "SM_ListHolders": (c_int, [POINTER(RawHolder), c_size_t, POINTER(c_size_t)]),
         "SM_CountPages": (c_int, [c_int, c_uint64]),
         "SM_GetStatus": (c_int, [POINTER(RawStatus)]),
         "SM_Sync": (c_int, [c_int, *message]),

@@ -1,15 +1,17 @@
 """Being licensed."""
 
+import atexit
 import contextlib
 import ctypes
 import enum
 import os
 from dataclasses import dataclass
-from typing import Iterator
+from typing import Callable, Iterator, List, Optional
 
 from ._arguments import file_path, integer, milliseconds, text
 from ._errors import check
-from ._library import TEXT_BYTES, ConnectionParameters, RawStatus, library
+from ._library import TEXT_BYTES, ConnectionParameters, LogCallback, RawHolder, RawStatus, library
+from ._words import in_python
 
 
 class DeploymentType(enum.IntEnum):
@@ -36,28 +38,87 @@ class ChargeWay(enum.IntEnum):
     PAGE = 20
 
 
+class ValidationField(enum.IntEnum):
+    """A fact about the application that a handshake code may ask for."""
+
+    WEBSITE_DOMAIN = 0
+    APPLICATION_ID = 1
+
+
+class LogLevel(enum.IntEnum):
+    """How much a line of the log matters."""
+
+    ERROR = 1
+    WARNING = 2
+    INFO = 3
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds seats of this device. ``since`` is in Unix seconds."""
+
+    seats: int
+    pid: int
+    since: int
+    name: str
+
+
 @dataclass(frozen=True)
 class Status:
     """How this process stands with its licence; ``seatmeter.h`` tells what each field means."""
 
     state: int
+    charge_way: int
+    cache_code: int
+    trial_code: int
+    expiry_code: int
+    refusal_code: int
     usage: int
+    usage_module: int
     seats_granted: int
     seats_held: int
     seats_idle: int
     valid_until: int
     expires_at: int
+    grace_ends_at: int
+    oldest_unsent_at: int
     used: int
     quota: int
     grace: int
-    refusal_code: int
+    told_at: int
+    contact_at: int
+    last_error_at: int
     last_error_code: int
+    last_error_stage: int
     last_error: str
+    server: str
 
 
 def set_state_directory(path: "os.PathLike[str] | str") -> None:
     """Choose where this device's state is kept, before initialize()."""
     check(library.SM_SetStateDirectory(file_path(path)))
+
+
+def set_validation_field(field: int, value: str) -> None:
+    """Tell the server a fact about this application, before initialize(). An empty text takes it back."""
+    check(library.SM_SetValidationField(integer("field", field), text("value", value)))
+
+
+def set_device_friendly_name(name: str) -> None:
+    """Give this device a name by which people know it on the server, before initialize()."""
+    check(library.SM_SetDeviceFriendlyName(text("name", name)))
+
+
+def set_ca_file(path: "os.PathLike[str] | str") -> None:
+    """Trust the certificates in this PEM file, besides the system's, before the first initialize()."""
+    check(library.SM_SetCaFile(file_path(path)))
+
+
+def device_uuid() -> str:
+    """Return the client UUID by which the server knows this device: 32 hexadecimal digits."""
+    out = ctypes.create_string_buffer(33)
+    check(library.SM_GetDeviceUUID(out, len(out)))
+    return out.value.decode()
 
 
 def initialize(
@@ -108,8 +169,49 @@ def status() -> Status:
     raw = RawStatus(size=ctypes.sizeof(RawStatus))
     check(library.SM_GetStatus(raw))
     fields = {name: getattr(raw, name) for name in Status.__dataclass_fields__}
-    fields["last_error"] = raw.last_error.decode(errors="replace")
+    fields["last_error"] = in_python(raw.last_error.decode(errors="replace"))
+    fields["server"] = raw.server.decode(errors="replace")
     return Status(**fields)
+
+
+def holders() -> List[Holder]:
+    """Return the processes that hold seats of this device, those of other programs among them."""
+    count = ctypes.c_size_t()
+    # A process may take its first seat between two calls; most of the time the first call has room for all.
+    capacity = 64
+    while True:
+        raw = (RawHolder * capacity)()
+        check(library.SM_ListHolders(raw, capacity, count))
+        if count.value <= capacity:
+            found = raw[: count.value]
+            return [Holder(one.seats, one.pid, one.since, one.name.decode(errors="replace")) for one in found]
+        capacity = count.value * 2
+
+
+_log_callback: Optional[LogCallback] = None
+
+
+def set_log(hear: Optional[Callable[[LogLevel, str], None]]) -> None:
+    """Hear what the library does: ``hear(level, line)`` is called by any thread. ``None`` ends it.
+
+    What ``hear`` raises is reported by ``sys.unraisablehook`` and goes no further.
+    """
+    global _log_callback
+
+    def call(_user: object, level: int, line: bytes) -> None:
+        hear(LogLevel(level), line.decode(errors="replace"))
+
+    callback = LogCallback(call) if hear else None
+    check(library.SM_SetLogCallback(ctypes.cast(callback, ctypes.c_void_p) if callback else None, None))
+    # The one before is not in use any more, so it may be collected.
+    _log_callback = callback
+
+
+@atexit.register
+def _end_log() -> None:
+    # The library's thread may have something to say when the interpreter is gone.
+    if _log_callback:
+        library.SM_SetLogCallback(None, None)
 
 
 def sync(timeout_ms: int = 5000) -> None:

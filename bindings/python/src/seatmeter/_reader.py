@@ -9,7 +9,7 @@ from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 from ._arguments import file_path, integer, milliseconds
 from ._errors import ALL_SEATS_TAKEN, check
-from ._library import TEXT_BYTES, RawBarcode, TextResults, library
+from ._library import TEXT_BYTES, Owner, RawBarcode, TextResults, library
 
 
 class Barcode(NamedTuple):
@@ -33,7 +33,7 @@ class PageModule(enum.IntEnum):
 _SLICE_MS = 200
 
 
-class _Seat(ctypes.c_void_p):
+class _Seat(Owner):
     """A reader of the C API. Whoever calls with it refers to it, so that it is destroyed after the last call."""
 
     def __del__(self, destroy=library.SM_DestroyReader) -> None:
@@ -72,6 +72,9 @@ class Reader:
         """Give the seat back, as soon as no thread counts with it any more. A second call does nothing."""
         self._seat = None
 
+    def __reduce_ex__(self, _protocol: object):
+        raise TypeError("a Reader owns its seat: it cannot be copied or pickled; make another Reader")
+
     def __enter__(self) -> "Reader":
         return self
 
@@ -86,10 +89,22 @@ class Reader:
         """Count the barcodes of one frame of a video; gives how many counted now."""
         return self._count(library.SM_CountFrame, barcodes)
 
-    def _count(self, function, barcodes: Iterable[Tuple[int, bytes]]) -> int:
+    def count_scans(self, symbology: int, n: int) -> None:
+        """Count so many scans of one symbology, which the caller has made unique."""
+        check(library.SM_CountScans(self._open(), integer("symbology", symbology), integer("n", n, 0, 2**64 - 1)))
+
+    def set_duplicate_forget_time(self, ms: int) -> None:
+        """Set for how long a counted barcode of a frame sequence does not count again: 0 to 600000 milliseconds."""
+        check(library.SM_SetDuplicateForgetTime(self._open(), integer("ms", ms)))
+
+    def _open(self) -> _Seat:
         seat = self._seat
         if seat is None:
             raise ValueError("the reader is closed")
+        return seat
+
+    def _count(self, function, barcodes: Iterable[Tuple[int, bytes]]) -> int:
+        seat = self._open()
         raw = [RawBarcode(integer("symbology", symbology), content, len(content)) for symbology, content in barcodes]
         counted = ctypes.c_size_t()
         check(function(seat, (RawBarcode * len(raw))(*raw), len(raw), counted))
