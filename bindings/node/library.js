@@ -78,7 +78,7 @@ function load() {
     return koffi.load(path);
   } catch (cause) {
     throw new Error(
-      `the seatmeter library cannot be loaded: ${cause.message}. Set the environment variable SEATMETER_LIBRARY to the` +
+      `the seatmeter library cannot be loaded: ${path}: ${cause.message}. Set the environment variable SEATMETER_LIBRARY to the` +
         " path of libseatmeter.so, or install the library where the system's loader looks.",
       { cause },
     );
