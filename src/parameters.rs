@@ -135,21 +135,31 @@ impl Parameters {
                 return Err(invalid(format!("{name} has {} bytes, at most {TEXT_BYTES_MAX}", text.len())));
             }
         }
-        if raw.handshake_code.is_empty() && raw.organization_id.is_empty() {
+        // White space around a code comes from copying it, and no code has any. A password may have some.
+        let handshake_code = raw.handshake_code.trim();
+        let organization_id = raw.organization_id.trim();
+        if handshake_code.is_empty() && organization_id.is_empty() {
             return Err(ErrorCode::NO_HANDSHAKE_CODE.into());
         }
-        if !raw.handshake_code.chars().all(|c| c.is_ascii_graphic()) {
-            return Err(ErrorCode::HANDSHAKE_CODE_INVALID.into());
-        }
+        require_graphic(handshake_code)?;
         Ok(Self {
             servers: servers(raw, environment)?,
-            handshake_code: raw.handshake_code.clone(),
+            handshake_code: handshake_code.to_owned(),
             session_password: raw.session_password.clone(),
-            organization_id: raw.organization_id.clone(),
-            deployment_type: DeploymentType::from_number(raw.deployment_type)
-                .map_err(|n| invalid(format!("deploymentType {n} is not one of DM_DeploymentType")))?,
-            charge_way: ChargeWay::from_number(raw.charge_way)
-                .map_err(|n| invalid(format!("chargeWay {n} is not one of DM_ChargeWay")))?,
+            organization_id: organization_id.to_owned(),
+            deployment_type: DeploymentType::from_number(raw.deployment_type).map_err(|n| {
+                invalid(format!(
+                    "deploymentType {n} does not exist: set 1 (server), 2 (desktop), 6 (embedded), \
+                         7 (OEM) or 9 (mobile)"
+                ))
+            })?,
+            charge_way: ChargeWay::from_number(raw.charge_way).map_err(|n| {
+                invalid(format!(
+                    "chargeWay {n} does not exist: set 0, and the server chooses; or 1 (client device), \
+                     2 (scans), 3 (concurrent devices), 6 (domain), 8 (active devices), 9 (server), \
+                     10 (concurrent instances) or 20 (pages)"
+                ))
+            })?,
             uuid_method: match raw.uuid_generation_method {
                 1 => UuidMethod::Random,
                 2 => UuidMethod::Hardware,
@@ -183,6 +193,25 @@ impl Parameters {
 
 fn invalid(message: String) -> Error {
     Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
+}
+
+/// Refuse a handshake code with a character that no code has, and show where it is.
+fn require_graphic(code: &str) -> Result<()> {
+    let Some((at, strange)) = code.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic()) else {
+        return Ok(());
+    };
+    let what = match strange {
+        ' ' => "a space".to_owned(),
+        other => format!("the character U+{:04X}", u32::from(other)),
+    };
+    Err(Error::new(
+        ErrorCode::HANDSHAKE_CODE_INVALID,
+        format!(
+            "handshakeCode {code:?} has {what} at position {}: codes have printable ASCII characters \
+             and no spaces; copy the code anew",
+            at + 1
+        ),
+    ))
 }
 
 fn modules(asked: &[i32]) -> Result<Vec<String>> {
@@ -227,13 +256,20 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
     }
     // Programs written for other servers give a host name alone. One that is mistyped is none.
     for url in &mut servers {
-        if !(url.contains("://") || url.starts_with("http:") || url.starts_with("https:")) {
-            url.insert_str(0, "https://");
-        }
-        if !(url.starts_with("http://") || url.starts_with("https://")) {
+        let begins_with =
+            |scheme: &str| url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+        let has_scheme = url.contains("://") || begins_with("http:") || begins_with("https:");
+        if has_scheme && !begins_with("http://") && !begins_with("https://") {
             return Err(invalid(format!(
                 "{url} is not the URL of a license server: it must begin with http:// or https://"
             )));
+        }
+        if has_scheme {
+            // RFC 3986, 3.1: a scheme is the same in capitals.
+            let end = url.find(':').unwrap_or_default();
+            url[..end].make_ascii_lowercase();
+        } else {
+            url.insert_str(0, "https://");
         }
         require_host(url)?;
     }
@@ -294,7 +330,14 @@ mod tests {
         };
         let invalid = ErrorCode::PARAMETER_VALUE_INVALID;
         check(&|raw| raw.handshake_code.clear(), ErrorCode::NO_HANDSHAKE_CODE, "handshakeCode");
-        check(&|raw| raw.handshake_code = "a b".into(), ErrorCode::HANDSHAKE_CODE_INVALID, "characters");
+        check(
+            &|raw| raw.handshake_code = "a b".into(),
+            ErrorCode::HANDSHAKE_CODE_INVALID,
+            "a space at position 2",
+        );
+        let strange = "\"CODE\\u{200b}\" has the character U+200B at position 5";
+        check(&|raw| raw.handshake_code = "CODE\u{200b}".into(), ErrorCode::HANDSHAKE_CODE_INVALID, strange);
+        check(&|raw| raw.handshake_code = " \n".into(), ErrorCode::NO_HANDSHAKE_CODE, "handshakeCode");
         check(&|raw| raw.handshake_code = "x".repeat(513), invalid, "handshakeCode");
         check(&|raw| raw.deployment_type = 3, invalid, "deploymentType");
         check(&|raw| raw.charge_way = 7, invalid, "chargeWay");
@@ -335,6 +378,31 @@ mod tests {
         let open = RawParameters { main_server: String::new(), ..raw() };
         let filled = Parameters::understand(&open, &environment).unwrap();
         assert_eq!(filled.servers, ["http://main", "http://standby"]);
+    }
+
+    #[test]
+    fn white_space_around_a_code_is_forgiven_and_that_of_a_password_is_kept() {
+        let mut raw = raw();
+        (raw.handshake_code, raw.organization_id) = ("\u{a0}DEMO\r\n".into(), " acme\t".into());
+        raw.session_password = " secret ".into();
+        let parameters = understand(&raw).unwrap();
+        assert_eq!(
+            (parameters.handshake_code.as_str(), parameters.organization_id.as_str()),
+            ("DEMO", "acme")
+        );
+        assert_eq!(parameters.session_password, " secret ");
+    }
+
+    #[test]
+    fn a_scheme_in_capitals_is_the_same_scheme() {
+        for (given, meant) in [
+            ("HTTP://license.example:48080", "http://license.example:48080"),
+            ("Https://License.example/", "https://License.example"),
+            ("  HTTPS://license.example  ", "https://license.example"),
+        ] {
+            let raw = RawParameters { main_server: given.into(), ..raw() };
+            assert_eq!(understand(&raw).unwrap().servers, [meant]);
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ def main() -> None:
         lambda: seatmeter.initialize(handshake_code="DEMO-4-SEATS", seats=5),
         lambda: seatmeter.initialize(handshake_code="DEMO-4-SEATS", deployment_type=9),
         lambda: seatmeter.initialize(handshake_code="DEMO-4-SEATS", charge_way=99),
-        lambda: seatmeter.initialize(handshake_code="DEMO-4-SEATS "),
+        lambda: seatmeter.initialize(handshake_code="DEMO 4-SEATS"),
         lambda: seatmeter.initialize(handshake_code="DEMO-4-SEATS", server="ftp://x"),
     ]
     messages = [message_of(call) for call in calls]
