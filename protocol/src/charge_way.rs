@@ -45,6 +45,47 @@ impl ChargeWay {
         Self::ALL.iter().find(|(way, _)| *way == self).map_or(0, |(_, number)| *number)
     }
 
+    /// Return whether items with this charge way are for servers alone.
+    #[must_use]
+    pub const fn is_for_servers(self) -> bool {
+        matches!(self, Self::Server | Self::ConcurrentInstance)
+    }
+
+    /// Return the deployment types for which items with this charge way are usually sold. A vendor may choose others.
+    ///
+    /// | charge way | usual types | because |
+    /// | --- | --- | --- |
+    /// | server, concurrent instance | server | there are no others |
+    /// | client device, active device, concurrent device | desktop, embedded, mobile, browser | what a client device is |
+    /// | domain | browser, server | the pages of a website, and what serves them |
+    /// | barcode scan, page | all but OEM | the work is charged, wherever it is done |
+    ///
+    /// OEM, a place inside somebody else's product, is always a contract of its own.
+    #[must_use]
+    pub const fn usual_deployment_types(self) -> &'static [DeploymentType] {
+        use DeploymentType::{Browser, Desktop, Embedded, Mobile, Server};
+        match self {
+            Self::Server | Self::ConcurrentInstance => &[Server],
+            Self::ClientDevice | Self::ActiveDevice | Self::ConcurrentDevice => {
+                &[Desktop, Embedded, Mobile, Browser]
+            }
+            Self::Domain => &[Browser, Server],
+            Self::BarcodeScan | Self::Page => &[Server, Desktop, Embedded, Mobile, Browser],
+        }
+    }
+
+    /// Return the deployment type as which a request counts under an item with this charge way.
+    ///
+    /// Programs leave the deployment type at its initial value, desktop. Where only servers are charged, that can mean
+    /// nothing but a server.
+    #[must_use]
+    pub const fn counts_as(self, asked: DeploymentType) -> DeploymentType {
+        match asked {
+            DeploymentType::Desktop if self.is_for_servers() => DeploymentType::Server,
+            other => other,
+        }
+    }
+
     /// The charge way with this number. 0, "let the server choose", is `Ok(None)`.
     ///
     /// # Errors
@@ -88,6 +129,12 @@ impl DeploymentType {
         (Self::Browser, 20),
     ];
 
+    /// Return its number in the C API.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or(0, |(_, number)| *number)
+    }
+
     /// The deployment type with this number.
     ///
     /// # Errors
@@ -109,5 +156,20 @@ mod tests {
         assert_eq!(ChargeWay::from_number(4), Err(4));
         assert_eq!(DeploymentType::from_number(1), Ok(DeploymentType::Server));
         assert_eq!(DeploymentType::from_number(3), Err(3));
+        assert!(DeploymentType::ALL.iter().all(|(kind, number)| kind.number() == *number));
+    }
+
+    #[test]
+    fn a_desktop_counts_as_a_server_where_only_servers_are_charged() {
+        for (way, _) in ChargeWay::ALL {
+            let for_servers = [ChargeWay::Server, ChargeWay::ConcurrentInstance].contains(&way);
+            for (kind, _) in DeploymentType::ALL {
+                let expected = match kind {
+                    DeploymentType::Desktop if for_servers => DeploymentType::Server,
+                    other => other,
+                };
+                assert_eq!(way.counts_as(kind), expected, "{way:?}, {kind:?}");
+            }
+        }
     }
 }

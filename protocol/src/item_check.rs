@@ -93,7 +93,9 @@ pub fn check_item(item: &LicenseItem) -> Result<(), String> {
         _ => None,
     };
     if let Some(what) = for_servers.filter(|_| item.deployment_types != [DeploymentType::Server]) {
-        return Err(format!("is charged by {what}, which are for deployment type server only"));
+        return Err(format!(
+            "is charged by {what}, which are for servers only: its deployment_types must be [\"server\"]"
+        ));
     }
     if item.versions.from > item.versions.to && item.versions.to.is_some() {
         return Err("covers versions from a higher one to a lower one".into());

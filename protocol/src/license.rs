@@ -191,6 +191,12 @@ impl LicenseItem {
         }
     }
 
+    /// Return whether it is good for a request with this deployment type.
+    #[must_use]
+    pub fn serves(&self, asked: DeploymentType) -> bool {
+        self.deployment_types.contains(&self.charge_way.counts_as(asked))
+    }
+
     /// First instant at which the grace after expiry is over, too.
     #[must_use]
     pub fn grace_ends_at(&self) -> u64 {

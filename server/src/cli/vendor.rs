@@ -72,7 +72,10 @@ pub(super) struct NewArguments {
     #[arg(long, value_name = "DOMAIN")]
     domain: Vec<String>,
     /// Where it may be used; repeat for more
-    #[arg(long, value_enum, default_value = "server")]
+    ///
+    /// Without it: server for server and concurrent-instance; desktop, embedded, mobile and browser for client-device,
+    /// active-device and concurrent-device; browser and server for domain; all but oem for barcode-scan and page.
+    #[arg(long, value_enum)]
     deployment: Vec<DeploymentType>,
     /// Days for which it is good, from now on
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=36_500))]
@@ -134,7 +137,7 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
     let item_id = format!("item-{}", fresh_id()?);
     let until = now + arguments.days * DAY_SECONDS;
     let mut item = LicenseItem::new(&item_id, arguments.charge_way, arguments.quota, now, until);
-    item.deployment_types.clone_from(&arguments.deployment);
+    item.deployment_types = deployment_types(arguments);
     item.products = PRODUCTS_ALL;
     item.domains.clone_from(&arguments.domain);
     item.trial = arguments.trial;
@@ -160,6 +163,17 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
     require_sound(&file)
         .map_err(|why| Error::Setup(format!("such a licence file makes no sense: {why}.")))?;
     Ok(file)
+}
+
+/// Return what the vendor has chosen, each once; else what is usual for the charge way.
+fn deployment_types(arguments: &NewArguments) -> Vec<DeploymentType> {
+    let mut chosen = Vec::new();
+    for kind in &arguments.deployment {
+        if !chosen.contains(kind) {
+            chosen.push(*kind);
+        }
+    }
+    if chosen.is_empty() { arguments.charge_way.usual_deployment_types().to_vec() } else { chosen }
 }
 
 fn show(issued: &IssuedFile, output: &mut dyn Write) -> Result<(), Error> {

@@ -387,6 +387,51 @@ fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
     assert!(failure(&data, &["licence-file", "import", &path("signed")]).contains("with a later issued_at"));
 }
 
+/// RULES §1 and §2: a client device is a computer, an ARM computer, a phone or a browser profile; work is charged wherever it
+/// is done.
+#[test]
+fn a_draft_is_for_the_usual_deployment_types_of_its_charge_way_unless_others_are_chosen() {
+    let folder = folder();
+    let (here, data) = (folder.path(), folder.path().join("data"));
+    stdout(&data, &["init"]);
+    let key = stdout(&data, &["key", "show"]);
+    vendor_says(here, &["vendor", "keygen", "--key", "vendor.key"]);
+    let new = ["licence-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let types = |rest: &[&str]| {
+        let text = vendor_says(here, &[&new[..], rest].concat());
+        std::fs::write(here.join("draft"), &text).unwrap();
+        let draft = here.join("draft");
+        vendor_says(here, &["licence-file", "sign", draft.to_str().unwrap(), "--key", "vendor.key"]);
+        let draft: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let listed = draft["items"][0]["deployment_types"].as_array().unwrap();
+        listed.iter().map(|kind| kind.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+    };
+    let clients = "desktop embedded mobile browser";
+    let everywhere = "server desktop embedded mobile browser";
+    for (way, expected) in [
+        (&["client-device", "--quota", "9"][..], clients),
+        (&["active-device", "--quota", "9"], clients),
+        (&["concurrent-device", "--quota", "9"], clients),
+        (&["barcode-scan", "--quota", "9"], everywhere),
+        (&["page", "--pages", "core=9"], everywhere),
+        (&["domain", "--domain", "company.com"], "browser server"),
+        (&["server", "--quota", "9"], "server"),
+        (&["concurrent-instance", "--quota", "9"], "server"),
+    ] {
+        assert_eq!(types(way), expected, "{way:?}");
+    }
+    let scans = ["barcode-scan", "--quota", "9", "--deployment", "oem"];
+    assert_eq!(types(&scans), "oem");
+    assert_eq!(
+        types(&[&scans[..], &["--deployment", "server", "--deployment", "oem"]].concat()),
+        "oem server"
+    );
+    let wrong = ["concurrent-instance", "--quota", "9", "--deployment", "mobile"];
+    let told = vendor_command(here, &[&new[..], &wrong].concat());
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("which are for servers only"), "{told}");
+}
+
 #[test]
 fn vendor_and_operator_do_their_work_on_the_command_line() {
     let folder = folder();
