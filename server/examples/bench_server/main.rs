@@ -17,7 +17,8 @@
 //!
 //! `bench_server [seconds] [clients] [seatmeterd] scale` measures in place of that what a report costs on SQLite with a
 //! thousand and with a million known devices, each of which may be the next to report; with one day and with a year of
-//! history; and what five thousand clients that send half a head and wait do to the others.
+//! history; and what five thousand clients that send half a head and wait do to the others. Before that, what an authorization
+//! costs when the item has a thousand, forty thousand and a million licenses. `… authorizations` measures these alone.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 #![allow(clippy::disallowed_methods, reason = "it measures with the system's clock")]
@@ -54,8 +55,13 @@ fn main() {
     say(&format!(
         "{clients} clients, {seconds} s for each measurement; p99 at half of the rate in the last column"
     ));
-    if arguments.next().as_deref() == Some("scale") {
-        return bench.scale(&seatmeterd);
+    match arguments.next().as_deref() {
+        Some("authorizations") => return bench.authorizations(&seatmeterd),
+        Some("scale") => {
+            bench.authorizations(&seatmeterd);
+            return bench.scale(&seatmeterd);
+        }
+        _ => {}
     }
     let sqlite = bench.seatmeter("SQLite", &seatmeterd, None);
     let cluster = cluster::Cluster::start(true);

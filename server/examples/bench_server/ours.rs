@@ -105,7 +105,7 @@ pub(crate) fn facts(uuid: &str) -> DeviceFacts {
     DeviceFacts { uuid: uuid.into(), friendly_name: "till 7".into(), library_version: "0.1.0".into() }
 }
 
-fn authorization(uuid: &str) -> AuthorizationRequest {
+pub(crate) fn authorization(uuid: &str) -> AuthorizationRequest {
     AuthorizationRequest {
         protocol: 1,
         handshake_code: CODE.into(),

@@ -1,4 +1,4 @@
-//! What a report costs as the server grows, and what slow clients do to the others.
+//! What a report and an authorization cost as the server grows, and what slow clients do to the others.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,14 +11,33 @@ use seatmeter_protocol::message::*;
 use seatmeter_protocol::slot::slot_of;
 
 use crate::load::{Bench, Connections};
-use crate::ours::{Server, facts};
+use crate::ours::{Server, authorization, facts};
 use crate::wire::post;
 use crate::{now, say};
 
 /// Clients that send half a head and wait.
 const SLOW_CLIENTS: u64 = 5_000;
 
+/// How many devices hold a license of the one item, for authorizations.
+const LICENSES: [u64; 3] = [1_000, 40_000, 1_000_000];
+
 impl Bench {
+    /// Measure authorizations of known devices, each of which may be the next to ask.
+    pub(crate) fn authorizations(&self, seatmeterd: &Path) {
+        let rates = LICENSES.map(|devices| {
+            let server = Server::start_with(seatmeterd, None, |database| fill(database, devices, 0));
+            let connections = self.connections(server.address);
+            let name = format!("authorizations, {devices} licenses");
+            self.measure(&name, known_devices_ask(devices, connections))
+        });
+        let ratio = |number: usize| rates[number] / rates[0];
+        say(&format!(
+            "authorizations with 40 000 licenses: {:.2} of the rate with a thousand; with a million: {:.2}",
+            ratio(1),
+            ratio(2)
+        ));
+    }
+
     /// Devices, history and slow clients, on SQLite.
     pub(crate) fn scale(&self, seatmeterd: &Path) {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -104,6 +123,28 @@ fn fill(database: &Path, devices: u64, days: u32) {
     transaction.commit().unwrap();
 }
 
+/// Authorizations of devices that [`fill`] has made, in no order.
+fn known_devices_ask(
+    devices: u64,
+    connections: Connections,
+) -> impl Fn(usize) -> Pin<Box<dyn Future<Output = ()>>> + Clone {
+    let turn = Arc::new(AtomicU64::new(0));
+    move |client| {
+        let (turn, connections) = (turn.clone(), connections.clone());
+        Box::pin(async move {
+            let number = random_number(turn.fetch_add(1, Ordering::Relaxed), devices);
+            let body = serde_json::to_vec(&authorization(&id_of(1, number))).unwrap();
+            let mut connection = connections[client].lock().await;
+            let _: AuthorizationAnswer = post(&mut connection, AUTHORIZATIONS_PATH, &body).await;
+        })
+    }
+}
+
+/// Something that looks like a random number below this one.
+fn random_number(turn: u64, below: u64) -> u64 {
+    u64::from_str_radix(&id_of(4, turn)[..15], 16).unwrap() % below
+}
+
 /// Reports of devices that [`fill`] has made, in no order.
 fn known_devices(
     devices: u64,
@@ -115,7 +156,7 @@ fn known_devices(
         let (turn, connections) = (turn.clone(), connections.clone());
         Box::pin(async move {
             let turn = turn.fetch_add(1, Ordering::Relaxed);
-            let number = u64::from_str_radix(&id_of(4, turn)[..15], 16).unwrap() % devices;
+            let number = random_number(turn, devices);
             let slot = first_slot + (turn / 97 % 480) as u32;
             let total = |kind, what| UsageTotal { slot, kind, what, total: turn + 1 };
             let segment = SegmentReport {

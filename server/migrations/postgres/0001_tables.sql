@@ -21,6 +21,7 @@ CREATE TABLE license_file (
     imported_at     BIGINT NOT NULL,
     server_key_id   TEXT NOT NULL
 );
+CREATE INDEX license_file_of_organization ON license_file (organization_id);
 
 CREATE TABLE license_item (
     item_id    TEXT NOT NULL PRIMARY KEY,
@@ -55,11 +56,12 @@ CREATE TABLE device (
     last_seen_at    BIGINT NOT NULL,
     PRIMARY KEY (item_id, device_uuid)
 );
+CREATE INDEX device_by_uuid ON device (device_uuid);
 
 CREATE TABLE local_license (
     item_id        TEXT NOT NULL,
-    license_id     TEXT NOT NULL,
     device_uuid    TEXT NOT NULL,
+    license_id     TEXT NOT NULL,
     handshake_code TEXT NOT NULL,
     serial         BIGINT NOT NULL,
     seats_asked    BIGINT NOT NULL,
@@ -67,9 +69,8 @@ CREATE TABLE local_license (
     issued_at      BIGINT NOT NULL,
     valid_until    BIGINT NOT NULL,
     holder         TEXT NOT NULL,
-    PRIMARY KEY (item_id, license_id)
+    PRIMARY KEY (item_id, device_uuid, license_id)
 );
-CREATE INDEX local_license_running ON local_license (item_id, device_uuid, valid_until, seats_asked);
 CREATE INDEX local_license_by_id ON local_license (license_id);
 
 CREATE TABLE segment (
@@ -129,6 +130,7 @@ CREATE TABLE seat_holder (
     PRIMARY KEY (item_id, holder)
 );
 CREATE INDEX seat_holder_end ON seat_holder (item_id, held_until);
+CREATE INDEX seat_holder_of_device ON seat_holder (item_id, device_uuid);
 
 CREATE TABLE item_held (
     item_id TEXT NOT NULL PRIMARY KEY,

@@ -11,6 +11,7 @@ pub mod postgres;
 mod queue;
 mod sql;
 pub mod sqlite;
+pub mod statements;
 mod usage_reader;
 
 use std::pin::Pin;

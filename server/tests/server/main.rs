@@ -13,6 +13,7 @@ mod http_limits;
 mod on_postgres;
 mod operation;
 mod plan;
+mod plans;
 mod restore;
 mod rules_page;
 mod scenarios;

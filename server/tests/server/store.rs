@@ -309,6 +309,28 @@ fn a_filter_keeps_the_slots_from_and_before() {
 }
 
 #[test]
+fn a_store_that_can_be_written_is_ready_and_leaves_nothing_of_the_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = new_location(folder.path());
+    let (store, ..) = store_with_device(&location);
+    wait(store.ready()).unwrap();
+    assert_eq!(number(&location, "SELECT count(*) FROM compacted"), 0);
+}
+
+#[test]
+fn the_key_that_signs_is_known_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = new_location(folder.path());
+    let (store, ..) = store_with_device(&location);
+    for key_id in ["first", "second"] {
+        let by = Actor { name: "test".into(), now: START };
+        wait(store.change(Change::UseKey { key_id: key_id.into() }, by)).unwrap();
+    }
+    drop(store);
+    assert_eq!(location.open().unwrap().keys.in_use.as_deref(), Some("second"));
+}
+
+#[test]
 fn what_is_no_database_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");

@@ -12,6 +12,7 @@ use postgres::{Client, Statement};
 
 use crate::error::Error;
 use crate::store::sql::{Field, Kind, Row, Sql, Table, Value, join};
+use crate::store::statements;
 
 /// One connection, and what is known of the transaction on it. It can be made anew.
 pub(super) struct PgConnection {
@@ -111,7 +112,9 @@ impl PgConnection {
         if let Some(statement) = self.statements.borrow().get(text) {
             return Ok(statement.clone());
         }
-        let statement = self.with(|client| client.prepare(&numbered(text)))?;
+        let numbered = numbered(text);
+        statements::note("PostgreSQL", &numbered);
+        let statement = self.with(|client| client.prepare(&numbered))?;
         self.statements.borrow_mut().insert(text.to_owned(), statement.clone());
         Ok(statement)
     }

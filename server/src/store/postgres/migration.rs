@@ -43,7 +43,7 @@ fn run_missing(connection: &PgConnection) -> Result<(), Error> {
         connection.batch(script)?;
     }
     let sql: &dyn Sql = connection;
-    sql.execute("UPDATE schema_version SET version = ?1", values![SCRIPTS.len() as u64])?;
+    sql.execute("UPDATE schema_version SET version = ?1 WHERE only_row = 1", values![SCRIPTS.len() as u64])?;
     sql.execute(
         "INSERT INTO epoch (only_row, epoch, careful_until) VALUES (1, ?1, 0) ON CONFLICT (only_row) DO NOTHING",
         values![&fresh_id()?],

@@ -225,7 +225,7 @@ fn put_license(
     };
     let renewed: Option<String> = sql.value(
         "UPDATE local_license SET serial = ?5, seats = ?6, issued_at = ?7, valid_until = ?8, holder = ?9
-          WHERE item_id = ?1 AND license_id =
+          WHERE item_id = ?1 AND device_uuid = ?2 AND license_id =
                 (SELECT license_id FROM local_license
                   WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3
                     AND seats_asked BETWEEN ?4 AND ?10

@@ -33,7 +33,10 @@ pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
 
 /// Begins another life, with this id, after a restore.
 pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<(), Error> {
-    sql.execute("UPDATE epoch SET epoch = ?1, careful_until = ?2", values![epoch, NOT_BEGUN])?;
+    sql.execute(
+        "UPDATE epoch SET epoch = ?1, careful_until = ?2 WHERE only_row = 1",
+        values![epoch, NOT_BEGUN],
+    )?;
     sql.execute(
         "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
          VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, 'cli', 'restore from backup', ?2, '')",
@@ -46,7 +49,7 @@ pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<()
 /// one begins that time, and the others find it begun.
 pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     sql.execute(
-        "UPDATE epoch SET careful_until = ?1 WHERE careful_until = ?2",
+        "UPDATE epoch SET careful_until = ?1 WHERE only_row = 1 AND careful_until = ?2",
         values![now.saturating_add(SLOT_SECONDS), NOT_BEGUN],
     )?;
     Ok(())

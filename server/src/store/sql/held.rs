@@ -137,8 +137,8 @@ fn remember_as(
     holder: Option<&str>,
 ) -> Result<(), Error> {
     let known = sql.row(
-        "SELECT serial, holder FROM local_license WHERE item_id = ?1 AND license_id = ?2",
-        values![&held.item_id, &held.license_id],
+        "SELECT serial, holder FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND license_id = ?3",
+        values![&held.item_id, &held.device_uuid, &held.license_id],
     )?;
     let known: Option<(u32, String)> =
         known.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?))).transpose()?;
@@ -172,7 +172,7 @@ fn remember_as(
         "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, seats_asked, seats,
                                     issued_at, valid_until, holder)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
-         ON CONFLICT (item_id, license_id) DO UPDATE
+         ON CONFLICT (item_id, device_uuid, license_id) DO UPDATE
             SET serial = excluded.serial, seats = excluded.seats, issued_at = excluded.issued_at,
                 valid_until = excluded.valid_until, holder = excluded.holder",
         values![

@@ -80,7 +80,10 @@ pub(super) fn hold_in_place_of(
 /// Takes away what a device holds, under whatever names; how many seats that were.
 pub(super) fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str) -> Result<u64, Error> {
     let rows = sql.query(
-        "DELETE FROM seat_holder WHERE item_id = ?1 AND device_uuid = ?2 RETURNING seats",
+        // The names first, by their index: for a deletion SQLite would go through the item's key.
+        "DELETE FROM seat_holder WHERE item_id = ?1 AND holder IN
+            (SELECT holder FROM seat_holder WHERE item_id = ?1 AND device_uuid = ?2)
+         RETURNING seats",
         values![item_id, device_uuid],
     )?;
     take_off(sql, item_id, rows)

@@ -1,14 +1,15 @@
 //! SQLite as one of the engines behind [`crate::store::sql`].
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Statement, params_from_iter};
+use rusqlite::{CachedStatement, Connection, Statement, params_from_iter};
 
 use crate::error::Error;
 use crate::store::sql::{Field, Row, Sql, Table, Value, join};
+use crate::store::statements;
 
 impl Sql for Connection {
     fn execute(&self, statement: &str, parameters: &[Value<'_>]) -> Result<usize, Error> {
-        Ok(self.prepare_cached(statement)?.execute(params_from_iter(parameters))?)
+        Ok(prepare(self, statement)?.execute(params_from_iter(parameters))?)
     }
 
     fn query(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, Error> {
@@ -26,13 +27,13 @@ impl Sql for Connection {
         parameters: &[Value<'_>],
         each: &mut dyn FnMut(Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        hand_over(&mut *self.prepare_cached(statement)?, parameters, each)
+        hand_over(&mut *prepare(self, statement)?, parameters, each)
     }
 
     fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
         let is_it = (1..).zip(table.key).map(|(number, (name, _))| format!("{name} = ?{number}"));
         let text = format!("SELECT {} FROM {} WHERE {}", table.names(""), table.name, join(is_it, " AND "));
-        let mut statement = self.prepare_cached(&text)?;
+        let mut statement = prepare(self, &text)?;
         let mut rows = Vec::with_capacity(keys.len() / table.key.len());
         for key in keys.chunks_exact(table.key.len()) {
             hand_over(&mut statement, key, &mut |row| {
@@ -52,7 +53,7 @@ impl Sql for Connection {
             table.names(""),
             table.on_conflict()
         );
-        let mut statement = self.prepare_cached(&text)?;
+        let mut statement = prepare(self, &text)?;
         for row in rows.chunks_exact(columns) {
             statement.execute(params_from_iter(row))?;
         }
@@ -63,6 +64,12 @@ impl Sql for Connection {
     fn lock_items(&self, _item_ids: &[&str]) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// Prepare a statement, or take it from the cache.
+fn prepare<'c>(connection: &'c Connection, statement: &str) -> Result<CachedStatement<'c>, Error> {
+    statements::note("SQLite", statement);
+    Ok(connection.prepare_cached(statement)?)
 }
 
 fn hand_over(

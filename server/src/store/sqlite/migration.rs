@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::store::sql;
 
 /// Every script; its number is its place, from 1.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 8] = [
     include_str!("../../../migrations/sqlite/0001_items_devices_usage.sql"),
     include_str!("../../../migrations/sqlite/0002_operation.sql"),
     include_str!("../../../migrations/sqlite/0003_policies.sql"),
@@ -18,6 +18,7 @@ const SCRIPTS: [&str; 7] = [
     include_str!("../../../migrations/sqlite/0005_history_epoch.sql"),
     include_str!("../../../migrations/sqlite/0006_days.sql"),
     include_str!("../../../migrations/sqlite/0007_old_usage.sql"),
+    include_str!("../../../migrations/sqlite/0008_paths.sql"),
 ];
 
 /// The first version that keeps in which slots devices were active: what was recorded before is counted then.
@@ -121,6 +122,10 @@ mod tests {
         }
         migrate(&mut connection).unwrap();
         let number = |query: &str| connection.query_row(query, [], |row| row.get::<_, u32>(0)).unwrap();
+        assert_eq!(
+            number("SELECT sum(serial + seats_asked) FROM local_license WHERE item_id = 'item'"),
+            2 + 7
+        );
         assert_eq!(number("SELECT used FROM item_used WHERE kind = 1 AND module = 0"), 28);
         assert_eq!(number("SELECT active FROM slot_sum WHERE slot = 11"), 7);
         assert_eq!(number("SELECT excess FROM year_excess WHERE year = 0"), 4, "7 - 5 in each of two slots");

@@ -1,5 +1,7 @@
 //! Lists.
 
+use std::cmp::Ordering;
+
 use seatmeter_protocol::license::LicenseItem;
 use serde::de::DeserializeOwned;
 
@@ -33,7 +35,7 @@ pub struct Keys {
 
 /// Reads that.
 pub(in crate::store) fn keys(sql: &dyn Sql) -> Result<Keys, Error> {
-    let in_use = sql.value("SELECT key_id FROM server_key", &[])?;
+    let in_use = sql.value("SELECT key_id FROM server_key WHERE only_row = 1", &[])?;
     // Files from before there could be several keys name none.
     let named = "SELECT DISTINCT server_key_id FROM license_file WHERE server_key_id <> ''";
     let of_files = sql.query(named, &[])?.into_iter().map(|mut row| row.take(0)).collect::<Result<_, _>>()?;
@@ -111,21 +113,31 @@ fn devices(
     // Nothing stands before empty names.
     let (after_item, after_device) =
         after.map_or(("", ""), |(item_id, device_uuid)| (item_id.as_str(), device_uuid.as_str()));
-    let is_wanted = if item_id.is_some() { "device.item_id = ?2" } else { "CAST(?2 AS TEXT) IS NULL" };
+    // Each page begins where the one before has ended, and reads its own rows only: so a page of devices costs the same
+    // wherever it stands in the list.
+    let (is_wanted, place) = match item_id {
+        Some(item_id) => {
+            let after_device = match after_item.cmp(item_id) {
+                Ordering::Less => "",
+                Ordering::Equal => after_device,
+                Ordering::Greater => return Ok(Vec::new()),
+            };
+            ("device.item_id = ?2 AND device.device_uuid > ?3", [item_id, after_device])
+        }
+        None => ("(device.item_id, device.device_uuid) > (?2, ?3)", [after_item, after_device]),
+    };
+    let running = "FROM local_license AS running
+             WHERE running.item_id = device.item_id AND running.device_uuid = device.device_uuid
+               AND running.valid_until > ?1";
     let query = format!(
-        "SELECT device.item_id, device.device_uuid, coalesce(device_name.name, device.friendly_name),
-               device.library_version, coalesce(max(running.seats), 0), coalesce(max(running.valid_until), 0),
-               device.last_seen_at
-          FROM device
-          LEFT JOIN device_name USING (device_uuid)
-          LEFT JOIN local_license AS running
-            ON running.item_id = device.item_id AND running.device_uuid = device.device_uuid
-               AND running.valid_until > ?1
-         WHERE {is_wanted} AND (device.item_id, device.device_uuid) > (?3, ?4)
-         GROUP BY device.item_id, device.device_uuid, device_name.name
-         ORDER BY device.item_id, device.device_uuid"
+        "SELECT device.item_id, device.device_uuid,
+                coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = device.device_uuid),
+                         device.friendly_name),
+                device.library_version, coalesce((SELECT max(running.seats) {running}), 0),
+                coalesce((SELECT max(running.valid_until) {running}), 0), device.last_seen_at
+           FROM device WHERE {is_wanted} ORDER BY device.item_id, device.device_uuid"
     );
-    rows(sql, &query, values![now, item_id, after_item, after_device], |mut row| {
+    rows(sql, &query, values![now, place[0], place[1]], |mut row| {
         Ok(DeviceRow {
             item_id: row.take(0)?,
             device_uuid: row.take(1)?,

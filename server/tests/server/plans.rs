@@ -1,0 +1,363 @@
+//! How the engines carry out every statement of the product: by a key or an index, to the rows that it is about.
+//!
+//! The statements come from the product itself. Debug builds note each statement that an engine prepares
+//! (`store/statements.rs`); the tests of the store run once more in a process of their own and leave their notes. A statement
+//! that stands in the source and was never prepared fails the test, too: it needs a test that runs it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use seatmeter_server::store::statements::VARIABLE;
+use seatmeter_server::store::{Location, Opened};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::support::{POSTGRES, execute};
+
+/// Tests that together run every statement of a store.
+const TESTS: [&str; 6] =
+    ["authorizations::", "usage::", "operation::", "scenarios::every", "store::", "cli::usage"];
+
+/// Of these, what runs every statement that is PostgreSQL's own: look-ups and insertions of many rows, and locks.
+const TESTS_ON_POSTGRES: [&str; 3] = ["usage::", "scenarios::every", "store::"];
+
+/// Tables that have one row or a few for an item, for a person's decision, or in all.
+const SMALL: [&str; 11] = [
+    "admin_token",
+    "compacted",
+    "epoch",
+    "handshake_code",
+    "handshake_item",
+    "item_allowed",
+    "item_held",
+    "item_used",
+    "organization",
+    "server_key",
+    "year_excess",
+];
+
+/// Statements that may read more than they are about, by how they begin, and why.
+const EXCEPTIONS: [(&str, &str); 19] = [
+    ("SELECT segment.handshake_code, segment.item_id, segment.device_uuid,", "an export reads everything"),
+    ("SELECT item_id FROM license_item ORDER BY item_id", "compaction visits every item"),
+    ("SELECT min(slot) FROM slot_sum", "it reads the first row alone"),
+    ("SELECT min(day) FROM active_day", "it reads the first row alone"),
+    ("SELECT min(day) FROM usage_day", "it reads the first row alone"),
+    ("SELECT (SELECT seats FROM item_held", "it reads the first two rows of an index at most"),
+    (
+        "SELECT seat_holder.device_uuid, coalesce(device_name.name,",
+        "it reads the first rows of an index, up to its limit",
+    ),
+    ("SELECT CAST(coalesce(sum(used), 0) AS BIGINT) FROM allowance", "once, when an item becomes strict"),
+    ("SELECT DISTINCT server_key_id FROM license_file", "once, when a server starts"),
+    ("SELECT file_id, organization_id, revoked_at, definition", "an operator lists what vendors have sold"),
+    (
+        "SELECT handshake_code, organization_id, CASE WHEN password_hash",
+        "an operator lists what operators have made",
+    ),
+    ("SELECT name, token_hash FROM admin_token", "there are as many tokens as operators have made"),
+    ("SELECT DISTINCT item_id, segment_id FROM usage", AN_OLD_DATABASE),
+    ("SELECT slot, kind, what, total FROM usage", AN_OLD_DATABASE),
+    ("SELECT item_id, device_uuid FROM active_slots", AN_OLD_DATABASE),
+    ("SELECT slots FROM active_slots", AN_OLD_DATABASE),
+    ("SELECT item_id, definition FROM license_item", AN_OLD_DATABASE),
+    ("SELECT device_uuid, from_slot, seats FROM device_seats", AN_OLD_DATABASE),
+    ("SELECT segment.device_uuid, usage_day.day,", AN_OLD_DATABASE),
+];
+
+const AN_OLD_DATABASE: &str = "once, when a database of an older version is brought up to date";
+
+/// Source files whose statements are of one engine, or run once when a database is brought up to date, backed up or checked.
+const NOT_OF_EVERY_STORE: [&str; 6] = [
+    "sql/days.rs",
+    "sqlite/migration.rs",
+    "sqlite/copy.rs",
+    "sqlite/engine.rs",
+    "sqlite/inline.rs",
+    "postgres/",
+];
+
+/// Of `sql/recorded.rs`, the one that checks the sums of a simulation.
+const OF_SIMULATIONS: &str =
+    "SELECT segment.device_uuid, used.segment_id, used.day, used.totals, used.step FROM";
+
+#[test]
+fn no_statement_on_sqlite_scans_a_table_or_all_rows_of_an_item() {
+    let statements = of_sqlite();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seatmeter.db");
+    drop(Location::File(path.clone()).open().unwrap());
+    let database = rusqlite::Connection::open(path).unwrap();
+    let plan = |statement: &str| {
+        let mut asked = database.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+        let nothing = vec![rusqlite::types::Null; asked.parameter_count()];
+        let lines = asked.query_map(rusqlite::params_from_iter(nothing), |row| row.get(3)).unwrap();
+        lines.collect::<Result<Vec<String>, _>>().unwrap()
+    };
+    assert!(
+        !sqlite_offends("SELECT 1 FROM device WHERE item_id = ?1 AND last_seen_at > 1", &plan).is_empty()
+    );
+    assert!(!sqlite_offends("SELECT 1 FROM device WHERE last_seen_at > 1", &plan).is_empty());
+    assert!(!sqlite_offends("SELECT 1 FROM license_file WHERE root_key = ?1 LIMIT 1", &plan).is_empty());
+    let offenders = statements.iter().filter(|statement| !is_excepted(statement));
+    let offenders: Vec<_> = offenders.flat_map(|statement| sqlite_offends(statement, &plan)).collect();
+    assert!(offenders.is_empty(), "{}", offenders.join("\n"));
+}
+
+#[test]
+fn no_statement_on_postgresql_scans_a_table_or_all_rows_of_an_item() {
+    let Some(cluster) = Cluster::start(false) else {
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), "skipped: PostgreSQL (initdb, postgres) is not on this machine");
+        return;
+    };
+    let statements = of_postgres(&cluster);
+    let location = Location::Url(cluster.url(&cluster.new_database()));
+    let Opened { store, .. } = location.open().unwrap();
+    drop(store);
+    execute(&location, FILLED);
+    let Location::Url(url) = &location else { unreachable!() };
+    let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
+    // As the product's own connections are set.
+    client
+        .batch_execute(
+            "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
+             SET plan_cache_mode = force_generic_plan",
+        )
+        .unwrap();
+    let mut offends = |statement: &str| postgres_offends(statement, &mut client);
+    assert!(!offends("SELECT 1 FROM device WHERE item_id = $1 AND last_seen_at > 1").is_empty());
+    assert!(!offends("SELECT 1 FROM device WHERE last_seen_at > 1").is_empty());
+    assert!(
+        !offends("SELECT device_uuid FROM device WHERE item_id = $1 ORDER BY last_seen_at LIMIT 1")
+            .is_empty()
+    );
+    let offenders = statements.iter().filter(|statement| !is_excepted(statement));
+    let offenders: Vec<_> = offenders.flat_map(|statement| offends(statement)).collect();
+    assert!(offenders.is_empty(), "{}", offenders.join("\n"));
+}
+
+fn is_excepted(statement: &str) -> bool {
+    EXCEPTIONS.iter().any(|(begins, _)| statement.starts_with(begins))
+}
+
+/// Return every statement that SQLite prepares while the tests of a store run, each in one line.
+fn of_sqlite() -> &'static BTreeSet<String> {
+    static STATEMENTS: OnceLock<BTreeSet<String>> = OnceLock::new();
+    STATEMENTS.get_or_init(|| {
+        let mut tests = Command::new(std::env::current_exe().unwrap());
+        let statements = noted("SQLite", tests.args(TESTS).env_remove(POSTGRES));
+        require_all("SQLite", &statements);
+        statements
+    })
+}
+
+/// Return every statement of PostgreSQL: what it shares with SQLite, word for word, and what is its own.
+fn of_postgres(cluster: &Cluster) -> BTreeSet<String> {
+    let mut tests = Command::new(std::env::current_exe().unwrap());
+    tests.args(TESTS_ON_POSTGRES).env(POSTGRES, cluster.url("DB"));
+    tests.args(["--skip", "what_is_no_database_is_refused", "--skip", "restore::"]);
+    let mut statements = noted("PostgreSQL", &mut tests);
+    let of_many_rows = statements.iter().filter(|statement| statement.contains("unnest(")).count();
+    assert!(of_many_rows > 20, "{of_many_rows} look-ups and insertions of many rows");
+    statements.extend(of_sqlite().iter().map(|statement| statement.replace('?', "$")));
+    require_all("PostgreSQL", &statements);
+    statements
+}
+
+/// Return what an engine prepares while these tests run.
+fn noted(engine: &str, tests: &mut Command) -> BTreeSet<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = folder.path().join("statements");
+    let output = tests.env(VARIABLE, &notes).output().unwrap();
+    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", told(&output.stdout), told(&output.stderr));
+    let notes = std::fs::read_to_string(notes).expect("statements were noted: this is a debug build");
+    let pairs = notes.lines().map(|line| serde_json::from_str::<(String, String)>(line).unwrap());
+    pairs.filter(|(by, _)| by == engine).map(|(_, text)| in_one_line(&text)).collect()
+}
+
+/// Require that each statement of the source was prepared.
+fn require_all(engine: &str, statements: &BTreeSet<String>) {
+    let as_written: Vec<String> = statements.iter().map(|text| text.replace('$', "?")).collect();
+    let missing: Vec<_> = in_source(engine)
+        .into_iter()
+        .filter(|pieces| !as_written.iter().any(|text| holds(text, pieces)))
+        .map(|pieces| pieces.join("{…}"))
+        .collect();
+    assert!(missing.is_empty(), "no test runs these on {engine}:\n{}", missing.join("\n"));
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether the pieces stand in the text, one after another, from its begin on.
+fn holds(text: &str, pieces: &[String]) -> bool {
+    let mut rest = text;
+    pieces.iter().enumerate().all(|(number, piece)| {
+        let at = rest.find(piece.as_str()).filter(|at| number > 0 || *at == 0);
+        at.inspect(|at| rest = &rest[at + piece.len()..]).is_some()
+    })
+}
+
+/// Return the statements of the source, each as the pieces between what is put in when it runs.
+fn in_source(engine: &str) -> Vec<Vec<String>> {
+    let store = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store"));
+    let mut files = Vec::new();
+    list(store, &mut files);
+    let mut statements = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(store).unwrap().to_str().unwrap();
+        let own = if engine == "PostgreSQL" { "postgres/connection.rs" } else { "sqlite/connection.rs" };
+        if name != own && NOT_OF_EVERY_STORE.iter().any(|part| name.starts_with(part)) {
+            continue;
+        }
+        let source = std::fs::read_to_string(&file).unwrap();
+        let product = source.split("#[cfg(test)]").next().unwrap();
+        statements
+            .extend(texts(product).iter().map(|text| in_one_line(text).replace('$', "?")).filter_map(pieces));
+    }
+    assert!(statements.len() > 60, "{} statements were found", statements.len());
+    statements
+}
+
+/// Split a statement where something is put in; `None` when the text is no statement.
+fn pieces(text: String) -> Option<Vec<String>> {
+    let verbs = ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM "];
+    if !verbs.iter().any(|verb| text.starts_with(verb)) || text.starts_with(OF_SIMULATIONS) {
+        return None;
+    }
+    let mut rest = text.as_str();
+    let mut pieces = Vec::new();
+    while let Some((before, after)) = rest.split_once('{') {
+        pieces.push(before.trim().to_owned());
+        rest = after.split_once('}').map_or("", |(_, after)| after);
+    }
+    pieces.push(rest.trim().to_owned());
+    Some(pieces)
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            list(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+/// Return the texts between quotation marks of a Rust source without raw texts.
+fn texts(source: &str) -> Vec<String> {
+    let lines: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let source = lines.join("\n").replace("'\"'", "").replace("\\\"", "").replace("\\\n", "");
+    source.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Return what SQLite reads too much for a statement, by its plan.
+fn sqlite_offends(statement: &str, plan: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
+    // The others begin, keep and end transactions.
+    if !["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|verb| statement.starts_with(verb)) {
+        return Vec::new();
+    }
+    let plan = plan(statement);
+    let sorts = plan.iter().any(|line| line.contains("TEMP B-TREE"));
+    let is_too_much = |line: &&String| {
+        let table = line.split(' ').nth(1).unwrap_or_default();
+        // One after another in the order of the key, as many as are asked for.
+        let is_page = is_page(statement) && !sorts;
+        let is_scan = line.starts_with("SCAN ") && !line.starts_with("SCAN CONSTANT ROW") && !is_page;
+        let is_item = line.starts_with("SEARCH ") && line.ends_with("(item_id=?)") && !is_small(table);
+        is_scan || is_item || line.contains("AUTOMATIC")
+    };
+    plan.iter().filter(is_too_much).map(|line| format!("{line}: {statement}")).collect()
+}
+
+/// Whether a statement lists a table, without looking for anything in it, up to a limit.
+fn is_page(statement: &str) -> bool {
+    statement.contains(" LIMIT ") && !statement.contains(" WHERE ")
+}
+
+/// Whether an item has few rows in this table; `item` is what statements call the table of items itself.
+fn is_small(table: &str) -> bool {
+    SMALL.contains(&table) || ["license_item", "item"].contains(&table)
+}
+
+/// Return what PostgreSQL reads too much for a statement, by its plan.
+fn postgres_offends(statement: &str, client: &mut postgres::Client) -> Vec<String> {
+    if !["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|verb| statement.starts_with(verb)) {
+        return Vec::new();
+    }
+    let count = (1..20).take_while(|number| statement.contains(&format!("${number}"))).count();
+    let nothing = vec!["NULL"; count].join(", ");
+    let arguments = if count == 0 { String::new() } else { format!("({nothing})") };
+    client.batch_execute(&format!("PREPARE asked AS {statement}")).unwrap();
+    let plan = client.simple_query(&format!("EXPLAIN (FORMAT JSON) EXECUTE asked{arguments}")).unwrap();
+    client.batch_execute("DEALLOCATE asked").unwrap();
+    let text = plan.iter().find_map(|message| match message {
+        postgres::SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    let plan: Value = serde_json::from_str(text.unwrap()).unwrap();
+    let mut offends = Vec::new();
+    look_through(&plan[0]["Plan"], "", is_page(statement), &mut offends);
+    offends.into_iter().map(|what| format!("{what}: {statement}")).collect()
+}
+
+/// `outer` is the table of the node above: that of a bitmap.
+fn look_through(node: &Value, outer: &str, is_page: bool, offends: &mut Vec<String>) {
+    let text = |name: &str| node[name].as_str().unwrap_or_default();
+    let (kind, condition) = (text("Node Type"), text("Index Cond"));
+    let table = node["Relation Name"].as_str().unwrap_or(outer);
+    let is_page = is_page && !kind.contains("Sort");
+    let by_item = condition.split(" AND ").all(|part| column(part) == "item_id") && !is_small(table);
+    let is_too_much = match kind {
+        "Seq Scan" => true,
+        "Index Scan" | "Index Only Scan" | "Bitmap Index Scan" if condition.is_empty() => !is_page,
+        "Index Scan" | "Index Only Scan" | "Bitmap Index Scan" => by_item,
+        _ => false,
+    };
+    if is_too_much {
+        offends.push(format!("{kind} of {table} by {condition:?}"));
+    }
+    for below in node["Plans"].as_array().into_iter().flatten() {
+        look_through(below, table, is_page, offends);
+    }
+}
+
+/// Return the column at the head of a condition such as `((item_id = $1)`.
+fn column(condition: &str) -> &str {
+    condition.trim_start_matches('(').split([' ', '(']).next().unwrap_or_default()
+}
+
+/// Rows in every table, nearly all of one item: so many that their order and number matter to a plan.
+const FILLED: &str = "
+    INSERT INTO organization SELECT 'o' || i, 'O', 'c' || i FROM generate_series(1, 2000) AS i;
+    INSERT INTO license_file SELECT 'f' || i, 'o' || i, 'k', 'p', 'k', 's', 1, 'k' FROM generate_series(1, 2000) AS i;
+    INSERT INTO license_item SELECT 'i' || i, 'f' || i, '{}', NULL FROM generate_series(1, 2000) AS i;
+    INSERT INTO handshake_code SELECT 'c' || i, 'o' || i, 1, NULL, '{}', 0 FROM generate_series(1, 2000) AS i;
+    INSERT INTO handshake_item SELECT 'c' || i, 1, 'i' || i FROM generate_series(1, 2000) AS i;
+    INSERT INTO admin_token SELECT 't' || i, 'h', 1, NULL FROM generate_series(1, 2000) AS i;
+    INSERT INTO item_used SELECT 'i' || i, 1, 0, 1 FROM generate_series(1, 2000) AS i;
+    INSERT INTO item_held SELECT 'i' || i, 1 FROM generate_series(1, 2000) AS i;
+    INSERT INTO item_allowed SELECT 'i' || i, 0, 1, 1 FROM generate_series(1, 2000) AS i;
+    INSERT INTO year_excess SELECT 'i' || i, 0, 1 FROM generate_series(1, 2000) AS i;
+    INSERT INTO compacted SELECT 'i' || i, 1 FROM generate_series(1, 2000) AS i;
+    INSERT INTO device SELECT 'i1', 'd' || i, 'n', '1', 1, 1, i FROM generate_series(1, 20000) AS i;
+    INSERT INTO device_name SELECT 'd' || i, 'n' FROM generate_series(1, 20000) AS i;
+    INSERT INTO device_history SELECT 'd' || i, 's', 'l', 1, 'e' FROM generate_series(1, 20000) AS i;
+    INSERT INTO device_seats SELECT 'i1', 'd' || i, 1, 1 FROM generate_series(1, 20000) AS i;
+    INSERT INTO local_license SELECT 'i1', 'd' || i, 'l' || i, 'c1', i, 1, 1, i, i, 'd' || i FROM generate_series(1, 20000) AS i;
+    INSERT INTO seat_holder SELECT 'i1', 'd' || i, 'd' || i, 1, i FROM generate_series(1, 20000) AS i;
+    INSERT INTO segment SELECT 'i1', 's' || i, 'l' || i, 'd' || i, 'c1', 1 FROM generate_series(1, 20000) AS i;
+    INSERT INTO allowance SELECT 'i1', 'd' || i, 0, 1, 1, 1 FROM generate_series(1, 20000) AS i;
+    INSERT INTO slot_sum SELECT 'i1', i, 1 FROM generate_series(1, 20000) AS i;
+    INSERT INTO usage_day SELECT 'i1', i / 100, 's' || i, 'x' FROM generate_series(1, 20000) AS i;
+    INSERT INTO usage_old SELECT 'i1', i / 100, 's' || i, 'x' FROM generate_series(1, 20000) AS i;
+    INSERT INTO active_day SELECT 'i1', i / 100, 'd' || i, 'x' FROM generate_series(1, 20000) AS i;
+    INSERT INTO audit SELECT i, 1, 'a', 'a', 's', 'd' FROM generate_series(1, 20000) AS i;
+    ANALYZE";
