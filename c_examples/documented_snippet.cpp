@@ -21,8 +21,6 @@ int main(int argc, char **argv) {
   CBarcodeReader::InitDLSConnectionParameters(&parameters);
   char handshake_code[] = "DEMO-4-SEATS";
   parameters.handshakeCode = handshake_code;
-  parameters.deploymentType = DM_DT_SERVER;
-  parameters.chargeWay = DM_CW_CONCURRENT_INSTANCE_COUNT;
   // At most four readers at a time, in all programs of this device together.
   parameters.maxConcurrentInstanceCount = 4;
 

@@ -18,7 +18,6 @@ int main(void) {
   InitDLSConnectionParameters(&parameters);
   char handshake_code[] = "DEMO-4-SEATS";
   parameters.handshakeCode = handshake_code;
-  parameters.deploymentType = 1;
   parameters.maxConcurrentInstanceCount = 4;
 
   char message[512];

@@ -2,6 +2,9 @@
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
+use std::io::Write;
+use std::process::Stdio;
+
 use seatmeter_e2e::dialogue::Dialogue;
 use seatmeter_e2e::program::{Program, image};
 use seatmeter_e2e::server::Server;
@@ -54,6 +57,18 @@ impl Bench {
         (process, outcome)
     }
 
+    /// What the message of a refusal says to a program that asks with this charge way, deployment type and seats.
+    fn refusal(&self, asked: &str) -> String {
+        let mut command = self.tool.command(self.server.url());
+        command.env("SEATMETER_STATE_DIR", self.tool.state().with_file_name("state-refused"));
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "init {asked}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        format!("{} ({})", text(&output.stderr), text(&output.stdout))
+    }
+
     /// The same, that gets one.
     fn licensed(&self, device: &str) -> Dialogue {
         let (process, outcome) = self.asks(device, "1 1");
@@ -90,6 +105,48 @@ fn a_used_up_scan_quota_stops_counting_and_decoding_and_a_larger_one_starts_them
     assert_eq!(a.ask("sync"), "0");
     assert_eq!(a.ask("status"), "1 0 1 22 100 5");
     assert_eq!(a.ask("image 1"), "0");
+}
+
+/// Programs of the 8.x API leave the deployment type at desktop (2), and mostly the charge way at auto (0).
+#[test]
+fn a_program_that_leaves_the_deployment_type_at_desktop_counts_as_a_server_where_only_servers_are_charged() {
+    for (way, name) in [(INSTANCES, "concurrent_instance"), (SERVER, "server")] {
+        let bench = Bench::new(way, name, json!({ "quota": 2 }));
+        for charge_way in [0, way] {
+            let mut process = bench.process(&format!("way-{charge_way}"));
+            assert_eq!(process.ask(&format!("init {charge_way} 2 1")), "0", "{name}, chargeWay {charge_way}");
+            assert_eq!(process.ask("image 1"), "0");
+            assert_eq!(process.ask("shutdown"), "0");
+        }
+        assert_eq!(bench.server.recorded("scan"), 2);
+        let told = bench.refusal("0 6 1");
+        assert!(told.contains("(-20108)") && told.contains("set deploymentType to 1 (server)"), "{told}");
+    }
+}
+
+#[test]
+fn where_the_deployment_type_must_match_the_refusal_names_the_field_and_the_value() {
+    let server_only = json!({ "quota": 20, "deployment_types": ["server"] });
+    let bench = Bench::new(SCANS, "barcode_scan", server_only);
+    for asked in ["0 2 1", "2 2 1"] {
+        let told = bench.refusal(asked);
+        assert!(told.contains("(-20108)"), "{told}");
+        assert!(told.contains("deploymentType is 2 (desktop)"), "{told}");
+        assert!(told.contains("set deploymentType to 1 (server)"), "{told}");
+    }
+    assert_eq!(bench.asks("a", "1 1").1, "0");
+}
+
+/// Two programs of one device, one of which says what it runs on: they share seats.
+#[test]
+fn a_desktop_and_a_server_on_one_device_share_its_seats() {
+    let bench = Bench::new(INSTANCES, "concurrent_instance", json!({ "quota": 2 }));
+    let (mut left_as_it_is, outcome) = bench.asks("a", "2 2");
+    assert_eq!(outcome, "0");
+    let (mut says_server, outcome) = bench.asks("a", "1 2");
+    assert_eq!(outcome, "0");
+    assert_eq!(left_as_it_is.ask("idle"), "0", "each holds one of two");
+    assert_eq!(says_server.ask("idle"), "0");
 }
 
 #[test]

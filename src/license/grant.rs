@@ -8,6 +8,7 @@
 //! A server in the hands of its licensee can sign what it likes with its own key; so the local licence is
 //! checked against the item that the vendor signed: it may narrow it, never widen it.
 
+use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
@@ -106,6 +107,27 @@ impl Grant {
         } else {
             Validity::Good
         }
+    }
+}
+
+/// Return why what is granted is not good for the deployment type that was asked for. Nothing of it is believed here:
+/// [`Grant::verify`] looks at the signatures.
+///
+/// # Errors
+/// A sentence. The licence then serves no program that asks for this type, however its server came to grant it.
+pub fn serves(
+    local: &LocalLicense,
+    file: &LicenseFile,
+    asked: DeploymentType,
+) -> std::result::Result<(), String> {
+    match file.items.iter().find(|item| item.item_id == local.item_id) {
+        Some(item) if !item.serves(asked) => Err(format!(
+            "deploymentType {} was asked for, and the license server granted item \"{}\", which the vendor issued for \
+             other deployment types",
+            asked.number(),
+            item.item_id
+        )),
+        _ => Ok(()),
     }
 }
 

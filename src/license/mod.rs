@@ -5,7 +5,7 @@ mod store;
 mod told;
 mod users;
 
-pub use grant::{Grant, Validity, compiled_root_key};
+pub use grant::{Grant, Validity, compiled_root_key, serves};
 pub use store::GrantStore;
 pub use told::{ENDING, Told};
 pub use users::Users;

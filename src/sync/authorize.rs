@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::LicenseFile;
+use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, TEXT_BYTES_MAX,
     ValidationFacts,
@@ -16,7 +16,7 @@ use super::exchange::Servers;
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{ENDING, Grant, GrantStore};
+use crate::license::{self, ENDING, Grant, GrantStore};
 use crate::parameters::Parameters;
 
 /// Asks for a licence, checks it, and stores it. `known_key` is that of the server that granted last, if
@@ -79,6 +79,9 @@ pub fn authorize(
         // The file names the server's key; `accept` then proves that the file is the vendor's.
         let file: LicenseFile = content.license_file.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
         answer.verify(&file.server_key)?;
+        let local: LocalLicense =
+            content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
+        license::serves(&local, &file, parameters.deployment_type).map_err(|why| answer.untrusted(&why))?;
         let grant = store.accept(&content, device)?;
         servers.clock.hear(answer.server_time());
         *servers.epoch.lock() = content.epoch;

@@ -159,7 +159,7 @@ async fn make_demo(
         output,
         true,
         &format!(
-            "licence: {} concurrent instances, deployment type server, until {}",
+            "licence: {} concurrent instances, on servers and on desktops, until {}",
             arguments.demo_quota,
             utc::text(expires_at)
         ),

@@ -13,7 +13,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
@@ -146,19 +146,31 @@ fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
 }
 
 fn covers_deployment_type(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
-    if item.deployment_types.contains(&claim.deployment_type) {
-        return Ok(());
+    if item.serves(claim.deployment_type) {
+        Ok(())
+    } else {
+        Err(wrong_deployment_type(claim.deployment_type, item))
     }
-    let listed: Vec<_> = item.deployment_types.iter().map(name).collect();
-    Err(Refusal::new(
+}
+
+/// Return the refusal of a deployment type. It names the parameter as C programs know it, and each value that would do.
+pub(super) fn wrong_deployment_type(asked: DeploymentType, item: &LicenseItem) -> Refusal {
+    let named = |kind: &DeploymentType| format!("{} ({})", kind.number(), name(kind));
+    let mut good: Vec<DeploymentType> = Vec::new();
+    for kind in &item.deployment_types {
+        if !good.contains(kind) {
+            good.push(*kind);
+        }
+    }
+    let good = good.iter().map(named).collect::<Vec<_>>().join(" or ");
+    Refusal::new(
         ErrorCode::DEPLOYMENT_TYPE_MISMATCH,
         format!(
-            "deployment type {} was asked for; item \"{}\" is good for {}",
-            name(&claim.deployment_type),
-            item.item_id,
-            listed.join(", ")
+            "deploymentType is {}, for which item \"{}\" is not good: set deploymentType to {good}",
+            named(&asked),
+            item.item_id
         ),
-    ))
+    )
 }
 
 fn covers_products(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
@@ -258,7 +270,6 @@ mod tests {
     use super::*;
     use crate::policy::fixture::{EXPIRY, START, candidate, claim};
     use crate::policy::room::Used;
-    use seatmeter_protocol::charge_way::DeploymentType;
     use seatmeter_protocol::license::PageQuotas;
 
     fn changed(quota: u64, change: impl FnOnce(&mut LicenseItem)) -> Candidate {

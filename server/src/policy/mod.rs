@@ -32,7 +32,6 @@ pub mod validity;
 pub mod window;
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
-use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
 
@@ -148,22 +147,12 @@ pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<G
     })
 }
 
-/// Refuses every deployment type but server, for the charge ways that are for servers alone.
+/// Refuse every request that does not count as a server's, for the charge ways that are for servers alone.
 fn only_for_servers(deployment_type: DeploymentType, item: &LicenseItem) -> Result<(), Refusal> {
-    if deployment_type == DeploymentType::Server {
-        return Ok(());
+    match item.charge_way.counts_as(deployment_type) {
+        DeploymentType::Server => Ok(()),
+        _ => Err(item_choice::wrong_deployment_type(deployment_type, item)),
     }
-    let charge_way = match item.charge_way {
-        ChargeWay::ConcurrentInstance => "concurrent instances",
-        _ => "servers",
-    };
-    Err(Refusal::new(
-        ErrorCode::DEPLOYMENT_TYPE_MISMATCH,
-        format!(
-            "item \"{}\" is charged by {charge_way}, which are for deployment type server only",
-            item.item_id
-        ),
-    ))
 }
 
 /// What the tests of the policies start from.

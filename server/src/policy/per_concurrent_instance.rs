@@ -2,11 +2,11 @@
 //!
 //! The item has N seats. A device asks for x of them, 1 ≤ x ≤ N. Seats are shared by all applications of the
 //! device: when they ask for different x, the device has the highest for as long as that authorisation
-//! runs. The item is for deployment type Server only.
+//! runs. The item is for servers only; a request with deployment type desktop counts as a server's.
 //!
 //! | request | running x of the device | outcome |
 //! | --- | --- | --- |
-//! | not from a server | any | -20108 |
+//! | neither server nor desktop | any | -20108 |
 //! | x = 0 or x > N | any | -20008 |
 //! | 1 ≤ x ≤ N | none, or ≤ x | x seats |
 //! | 1 ≤ x ≤ N | y > x | min(y, N) seats: N may have become smaller since y was granted |
@@ -107,12 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn only_servers_have_instances() {
+    fn servers_and_desktops_have_instances_and_nothing_else_does() {
         for (deployment_type, _) in DeploymentType::ALL {
             let claim = Claim { deployment_type, ..claim(1) };
             let outcome = seats(&claim, &item(4), 0).map_err(|refusal| refusal.code);
             let expected = match deployment_type {
-                DeploymentType::Server => Ok(1),
+                DeploymentType::Server | DeploymentType::Desktop => Ok(1),
                 _ => Err(ErrorCode::DEPLOYMENT_TYPE_MISMATCH),
             };
             assert_eq!(outcome, expected, "{deployment_type:?}");

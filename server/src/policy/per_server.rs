@@ -1,15 +1,15 @@
 //! Charge way 9: servers.
 //!
-//! As client devices, for deployment type server only, and without a grace: a machine takes a seat when it is
+//! As client devices, for servers only, and without a grace: a machine takes a seat when it is
 //! authorised and keeps it for a window of 1 day unless the item says otherwise. It also gives the seat back when
 //! the client ends cleanly, and when the operator says so: the holder is then released, and its seat is free at once.
 //!
 //! | deployment type | the server holds a seat | seats of others | outcome |
 //! | --- | --- | --- | --- |
 //! | another | any | any | -20108 |
-//! | server | yes | any | keeps it: its window begins anew |
-//! | server | no | below N | takes one |
-//! | server | no | N or more | -20120 |
+//! | server, or desktop, which counts as server | yes | any | keeps it: its window begins anew |
+//! | server, desktop | no | below N | takes one |
+//! | server, desktop | no | N or more | -20120 |
 
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::license::LicenseItem;
@@ -74,12 +74,12 @@ mod tests {
     }
 
     #[test]
-    fn only_servers_are_servers() {
+    fn servers_and_desktops_are_servers_and_nothing_else_is() {
         let item = LicenseItem::new("item", ChargeWay::Server, 2, START, EXPIRY);
         for (deployment_type, _) in DeploymentType::ALL {
             let outcome = decide(deployment_type, &item, &Occupied::default(), START);
             let expected = match deployment_type {
-                DeploymentType::Server => Ok(Taking::Taken),
+                DeploymentType::Server | DeploymentType::Desktop => Ok(Taking::Taken),
                 _ => Err(ErrorCode::DEPLOYMENT_TYPE_MISMATCH),
             };
             let outcome = outcome.map(|(taking, _)| taking).map_err(|refusal| refusal.code);

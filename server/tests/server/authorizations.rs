@@ -98,10 +98,11 @@ fn what_an_item_does_not_cover_is_refused_by_name() {
         }
     }
     for (kind, _) in DeploymentType::ALL {
-        if kind != DeploymentType::Server {
-            let outcome = ask(&|asked| asked.deployment_type = kind);
-            assert_eq!(outcome, Err(ErrorCode::DEPLOYMENT_TYPE_MISMATCH));
-        }
+        let expected = match kind {
+            DeploymentType::Server | DeploymentType::Desktop => Ok(()),
+            _ => Err(ErrorCode::DEPLOYMENT_TYPE_MISMATCH),
+        };
+        assert_eq!(ask(&|asked| asked.deployment_type = kind), expected, "{kind:?}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a server tells of the item in use.
 
+use seatmeter_protocol::charge_way::DeploymentType;
+
 use super::*;
 
 /// An answer to a report that records everything and tells this of the item.
@@ -49,6 +51,54 @@ fn a_revoked_item_ends_at_the_next_contact_and_other_refusals_end_nothing() {
         let outcome = session.licensed().unwrap().check().map_err(|error| error.code);
         assert_eq!(outcome, if ends { Err(code) } else { Ok(()) }, "{code}");
         assert_eq!(session.status().stopped, ends.then_some(code), "{code}");
+    }
+}
+
+/// A server may be in the hands of its licensee: what the vendor has issued for phones does not serve a server.
+#[test]
+fn a_licence_of_an_item_for_other_deployment_types_is_not_believed() {
+    let instances = |kinds: &[DeploymentType]| LicenseItem { deployment_types: kinds.to_vec(), ..item() };
+    let domain = LicenseItem { charge_way: ChargeWay::Domain, ..instances(&[DeploymentType::Desktop]) };
+    for (item, is_believed) in [
+        (instances(&[DeploymentType::Server]), true),
+        (instances(&[DeploymentType::Mobile, DeploymentType::Server]), true),
+        (instances(&[DeploymentType::Mobile]), false),
+        (domain, false),
+    ] {
+        let bench = Bench::new(2);
+        let session = bench.session("CODE");
+        let charge_way = item.charge_way;
+        bench.then_grants_from(item, move |local| local.charge_way = charge_way);
+        let outcome = session.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND);
+        if is_believed {
+            outcome.unwrap();
+            continue;
+        }
+        let error = outcome.unwrap_err();
+        assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED, "{error}");
+        assert!(error.message.contains("deploymentType 1 was asked for"), "{error}");
+        assert!(session.use_stored_grant().unwrap().is_none(), "nor is it kept");
+    }
+}
+
+#[test]
+fn a_desktop_believes_a_licence_for_servers_where_only_servers_are_charged() {
+    for (way, seats, is_believed) in [
+        (ChargeWay::ConcurrentInstance, 1, true),
+        (ChargeWay::Server, 0, true),
+        (ChargeWay::Domain, 0, false),
+    ] {
+        let bench = Bench::new(2);
+        let session = bench.session("CODE");
+        let item = LicenseItem { charge_way: way, ..item() };
+        bench.then_grants_from(item, move |local| (local.charge_way, local.seats) = (way, seats));
+        let desktop = Parameters {
+            deployment_type: DeploymentType::Desktop,
+            charge_way: None,
+            ..Bench::parameters("CODE")
+        };
+        let outcome = session.initialize(desktop, FIRST_CONTACT_BOUND);
+        assert_eq!(outcome.is_ok(), is_believed, "{way:?}: {outcome:?}");
     }
 }
 
