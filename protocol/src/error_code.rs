@@ -1,7 +1,8 @@
 //! Every error number that the library or the server can answer with, in one table.
 //!
-//! The numbers are those that programs of this kind of API already test for. The sentences are what a
-//! person sees when nothing more exact is known, and say what to do.
+//! The numbers are those that programs of this kind of API already test for, also those of reading pictures, which no license
+//! server knows: SM_GetErrorString and DBR_GetErrorString answer from this table. The sentences are what a person sees when
+//! nothing more exact is known, and say what to do. They stand alone: a function that gives a number alone gives no detail.
 
 /// An error number, negative; 0 is success.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -61,23 +62,74 @@ macro_rules! errors {
 
 errors! {
     OK = 0, c"Success.";
-    UNKNOWN = -10000, c"An internal error; the detail message says more. Please report it.";
+    UNKNOWN = -10000, c"An internal error in the library. Please report it, with the library's version and its log (SEATMETER_LOG).";
     NO_MEMORY = -10001, c"Not enough memory for this image or result.";
     NULL_POINTER = -10002, c"A required pointer is NULL.";
+    LICENSE_INVALID = -10003, c"The license cannot be used. Call DBR_InitLicenseFromDLS, which says why in its message buffer.";
+    LICENSE_EXPIRED = -10004, c"The license has expired. Ask your vendor to renew it.";
     FILE_NOT_FOUND = -10005, c"The file does not exist, or may not be read. Check path and permissions.";
     FILETYPE_NOT_SUPPORTED = -10006, c"The file is not in an image format that this library reads.";
+    BPP_NOT_SUPPORTED = -10007, c"A bitmap with this number of bits a pixel is not read; 1, 4, 8, 16, 24 and 32 are.";
+    INDEX_INVALID = -10008, c"There is nothing with this index.";
+    BARCODE_FORMAT_INVALID = -10009, c"None of the chosen barcode formats can be read by this library. Choose another one as well.";
+    CUSTOM_REGION_INVALID = -10010, c"The region is empty, or lies outside of the picture.";
+    MAX_BARCODE_NUMBER_INVALID = -10011, c"The number of expected barcodes must not be negative.";
     IMAGE_READ_FAILED = -10012, c"The image is damaged, empty or too large to be read.";
-    PARAMETER_VALUE_INVALID = -10038, c"A parameter is outside its range; the detail message names it.";
+    TIFF_READ_FAILED = -10013, c"The TIFF file is damaged, or uses a part of TIFF that this library does not read.";
+    QR_LICENSE_INVALID = -10016, c"The license does not cover QR codes.";
+    ONE_D_LICENSE_INVALID = -10017, c"The license does not cover linear barcodes.";
+    DIB_BUFFER_INVALID = -10018, c"The bitmap's header says what cannot be.";
+    PDF417_LICENSE_INVALID = -10019, c"The license does not cover PDF417.";
+    DATAMATRIX_LICENSE_INVALID = -10020, c"The license does not cover Data Matrix.";
+    PDF_READ_FAILED = -10021, c"The PDF file cannot be read.";
+    PDF_DLL_MISSING = -10022, c"This library has no part that draws PDF files. Turn the pages into pictures, and decode those.";
+    PAGE_NUMBER_INVALID = -10023, c"The file has no page with this number.";
+    CUSTOM_SIZE_INVALID = -10024, c"The size is not a possible one.";
+    CUSTOM_MODULESIZE_INVALID = -10025, c"The size of a module is not a possible one.";
+    RECOGNITION_TIMEOUT = -10026, c"The time was over before all of the picture was searched. What was found by then is there.";
+    JSON_PARSE_FAILED = -10030, c"The settings are not valid JSON. Check commas, quotation marks and brackets.";
+    JSON_TYPE_INVALID = -10031, c"A value in the settings has the wrong JSON type, such as a text in the place of a number.";
+    JSON_KEY_INVALID = -10032, c"The settings have no ImageParameter, or a key that is not allowed where it stands.";
+    JSON_VALUE_INVALID = -10033, c"A value in the settings is out of its range.";
+    JSON_NAME_KEY_MISSING = -10034, c"A part of the settings has no Name.";
+    JSON_NAME_VALUE_DUPLICATED = -10035, c"Two parts of the settings have the same Name.";
+    TEMPLATE_NAME_INVALID = -10036, c"There is no template with this name. Use an empty name for the current settings.";
+    JSON_NAME_REFERENCE_INVALID = -10037, c"The settings refer to a part by a name that no part has.";
+    PARAMETER_VALUE_INVALID = -10038, c"A parameter is outside its range. The header has the range of each parameter.";
+    DOMAIN_NOT_MATCHED = -10039, c"The license is not for this website.";
+    RESERVEDINFO_NOT_MATCHED = -10040, c"The license is not for this application.";
+    AZTEC_LICENSE_INVALID = -10041, c"The license does not cover Aztec.";
+    LICENSE_DLL_MISSING = -10042, c"A part of the licensing library is missing. Install it again.";
+    LICENSEKEY_NOT_MATCHED = -10043, c"The license key and the license do not belong together.";
+    REQUESTED_FAILED = -10044, c"The license server cannot be reached.";
+    LICENSE_INIT_FAILED = -10045, c"Getting the license failed.";
+    PATCHCODE_LICENSE_INVALID = -10046, c"The license does not cover patch codes.";
+    POSTALCODE_LICENSE_INVALID = -10047, c"The license does not cover postal codes.";
+    DPM_LICENSE_INVALID = -10048, c"The license does not cover codes that are marked directly on parts.";
+    FRAME_DECODING_THREAD_EXISTS = -10049, c"Frames are being decoded already. Call DBR_StopFrameDecoding first.";
+    STOP_DECODING_THREAD_FAILED = -10050, c"No frames are being decoded, so that there is nothing to stop.";
+    SET_MODE_ARGUMENT_ERROR = -10051, c"There is no such list of modes, or no mode at this index.";
+    LICENSE_CONTENT_INVALID = -10052, c"The content is no license.";
+    LICENSE_KEY_INVALID = -10053, c"The license key has a form that no key has.";
+    LICENSE_DEVICE_RUNS_OUT = -10054, c"The license has no room for another device.";
+    GET_MODE_ARGUMENT_ERROR = -10055, c"There is no such list of modes or no mode at this index, the argument was not set, or the buffer is too short.";
+    INTERMEDIATE_RESULTS_MISSING = -10056, c"This library has no intermediate results to give. Set intermediateResultTypes to 0.";
+    MAXICODE_LICENSE_INVALID = -10057, c"The license does not cover MaxiCode.";
+    GS1_DATABAR_LICENSE_INVALID = -10058, c"The license does not cover GS1 DataBar.";
+    GS1_COMPOSITE_LICENSE_INVALID = -10059, c"The license does not cover GS1 Composite.";
+    PANORAMA_LICENSE_INVALID = -10060, c"The license does not cover panoramas.";
+    DOTCODE_LICENSE_INVALID = -10061, c"The license does not cover DotCode.";
+    PHARMACODE_LICENSE_INVALID = -10062, c"The license does not cover Pharmacode.";
     NO_LICENSE = -20000, c"There is no licence yet. Call InitLicenseFromDLS first.";
     HANDSHAKE_CODE_INVALID = -20001, c"The handshake code has characters or a length that no code has. Check it for typing errors.";
     LICENSE_BUFFER_FAILED = -20002, c"The state directory cannot be read or written. Check its path, permissions and free space.";
-    LICENSE_SYNC_FAILED = -20003, c"The license server's answer cannot be used or trusted; the detail message says why.";
+    LICENSE_SYNC_FAILED = -20003, c"The license server's answer cannot be used or trusted, or the license was not renewed in time. Check the server's URL and the network, then call InitLicenseFromDLS again.";
     DEVICE_NOT_MATCH = -20004, c"The stored licence belongs to another device. Connect to the license server to get one for this device.";
     BIND_DEVICE_FAILED = -20005, c"The license server could not register this device.";
     LICENSE_INTERFACE_CONFLICT = -20006, c"Two ways of licensing are used in one process. Use InitLicenseFromDLS alone.";
     LICENSE_CLIENT_DLL_MISSING = -20007, c"A part of the licensing library is missing. Install it again.";
     INSTANCE_COUNT_OVER_LIMIT = -20008, c"All seats of this licence are in use, or more seats are asked for than it has. Destroy a reader, or ask for fewer seats.";
-    LICENSE_INIT_SEQUENCE_FAILED = -20009, c"This function must be called in another order; the detail message says which.";
+    LICENSE_INIT_SEQUENCE_FAILED = -20009, c"The function was called at the wrong time. Make settings before InitLicenseFromDLS, and do not replace a log callback from within it.";
     TRIAL_LICENSE = -20010, c"This is a trial licence.";
     LICENSE_CACHE_USED = -20012, c"The license server cannot be reached; the licence stored on this device is in use.";
     STANDBY_NOT_READY = -20100, c"This license server is a standby while its main server is up, or is not ready. Use the main server.";
@@ -87,7 +139,7 @@ errors! {
     NO_ITEM_FITS = -20104, c"The handshake code has no licence item that fits this request.";
     PRODUCT_MISMATCH = -20106, c"The licence does not cover this product.";
     VERSION_MISMATCH = -20107, c"The licence does not cover this version.";
-    DEPLOYMENT_TYPE_MISMATCH = -20108, c"The licence does not cover this deployment type.";
+    DEPLOYMENT_TYPE_MISMATCH = -20108, c"The license is not good for this deploymentType. Set deploymentType to one that the license lists.";
     EDITION_MISMATCH = -20109, c"The licence does not cover this edition.";
     EXPIRED = -20111, c"The licence has expired. Ask your vendor to renew it.";
     NOT_YET_IN_EFFECT = -20112, c"The licence is not in effect yet.";
@@ -101,7 +153,7 @@ errors! {
     REQUIRED_ITEM_MISSING = -20124, c"A licence item that this one depends on is missing.";
     QUOTA_EXCEEDED = -20130, c"The licence has no room for another authorisation now.";
     DEVICE_CLONED = -20151, c"Another installation uses this device's identity. A new one will be made.";
-    FAILED_TO_REACH_SERVER = -20200, c"The license server cannot be reached; the detail message names the stage that failed.";
+    FAILED_TO_REACH_SERVER = -20200, c"The license server cannot be reached. Check its URL, the network and the proxy, or run seatmeterd doctor.";
 }
 
 #[cfg(test)]
@@ -123,6 +175,8 @@ mod tests {
         for entry in ERRORS {
             let text = entry.message.to_str().unwrap();
             assert!(text.ends_with('.') && text.len() > 7, "{text}");
+            // Whoever has the number alone has no other message.
+            assert!(!text.contains("detail") && !text.contains("the message"), "{text}");
         }
     }
 

@@ -38,9 +38,12 @@ pub struct SM_Barcode {
 /// failure nothing was counted. An image without barcodes (n = 0) counts no scan, but marks the device as
 /// active.
 ///
-/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL, or
-/// `barcodes` with n > 0, or a content with length > 0; -10038 when n is larger than 1048576; -20002 when
-/// the disk is full; -20111 when the licence has expired.
+/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10000 when another thread was at work with the
+/// reader while this process was forked; -10002 when `reader` is NULL, or `barcodes` with n > 0, or a content with
+/// length > 0; -10038 when n is larger than 1048576; -20000 without a license, or what the InitLicenseFromDLS that failed
+/// has returned; -20002 when the disk is full; -20003 when the license was not renewed in time; -20008 when the reader
+/// holds no seat, and all seats of this device are taken; -20111 when the license has expired; -20113 when it was revoked;
+/// -20120 when it is used up; -20130 when it has no room for this device now.
 ///
 /// # Safety
 /// `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted` is NULL or
@@ -65,7 +68,8 @@ pub unsafe extern "C" fn SM_CountImage(
 /// counted the reader keeps hashes under a random key of its own, 1 MiB at most, and nothing else. The time is
 /// exact to the kernel's tick, 1 to 10 ms.
 ///
-/// Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage.
+/// Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage; -10000 also when the system gives
+/// no random numbers.
 ///
 /// # Safety
 /// As for SM_CountImage.
@@ -86,8 +90,8 @@ pub unsafe extern "C" fn SM_CountFrame(
 ///
 /// The count is in shared memory when this returns: a killed process loses nothing.
 ///
-/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when
-/// `n` is above 4294967295; -20002 when the disk is full; -20111 when the licence has expired.
+/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10038 when `n` is above 4294967295; else as
+/// SM_CountImage.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_CountScans(reader: Option<&SM_Reader>, format: c_int, n: u64) -> c_int {
     enter(|| reader.ok_or_else(|| null_pointer("reader"))?.0.count_scans(format.cast_unsigned(), n))
@@ -107,8 +111,10 @@ pub const SM_PAGE_OCR: c_int = 4;
 /// The count is in shared memory when this returns: a killed process loses nothing. Barcodes on pages are scans,
 /// and not counted by this.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above 4294967295; -20000 without a licence; -20002
-/// when the disk is full; -20111 when the licence has expired.
+/// Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above 4294967295; -20000 without
+/// a license, or what the InitLicenseFromDLS that failed has returned; -20002 when the disk is full; -20003 when the
+/// license was not renewed in time; -20111 when the license has expired; -20113 when it was revoked; -20120 when the
+/// module, or the license, is used up; -20130 when it has no room for this device now.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_CountPages(module: c_int, n: u64) -> c_int {
     enter(|| {

@@ -13,6 +13,48 @@ use crate::error::{Error, Result};
 use crate::parameters::{RawParameters, Settings, ValidationField};
 use crate::runtime::runtime;
 
+/// deploymentType: a machine that works for others.
+pub const SM_DEPLOYMENT_SERVER: c_int = 1;
+/// deploymentType: a computer that works for its own user.
+pub const SM_DEPLOYMENT_DESKTOP: c_int = 2;
+/// deploymentType: ARM Linux.
+pub const SM_DEPLOYMENT_EMBEDDED: c_int = 6;
+/// deploymentType: built into somebody else's product.
+pub const SM_DEPLOYMENT_OEM: c_int = 7;
+/// deploymentType: iOS or Android.
+pub const SM_DEPLOYMENT_MOBILE: c_int = 9;
+/// deploymentType: a browser profile on one origin.
+pub const SM_DEPLOYMENT_BROWSER: c_int = 20;
+
+/// chargeWay: the server chooses.
+pub const SM_CHARGE_AUTO: c_int = 0;
+/// chargeWay: client devices within a window of 90 days, unless the license states another.
+pub const SM_CHARGE_CLIENT_DEVICE: c_int = 1;
+/// chargeWay: different barcodes.
+pub const SM_CHARGE_BARCODE_SCAN: c_int = 2;
+/// chargeWay: devices that work at the same time.
+pub const SM_CHARGE_CONCURRENT_DEVICE: c_int = 3;
+/// chargeWay: unlimited use under named domains.
+pub const SM_CHARGE_DOMAIN: c_int = 6;
+/// chargeWay: client devices within a window that the license states.
+pub const SM_CHARGE_ACTIVE_DEVICE: c_int = 8;
+/// chargeWay: servers.
+pub const SM_CHARGE_SERVER: c_int = 9;
+/// chargeWay: readers that exist at the same time.
+pub const SM_CHARGE_CONCURRENT_INSTANCE: c_int = 10;
+/// chargeWay: pages.
+pub const SM_CHARGE_PAGE: c_int = 20;
+
+/// UUIDGenerationMethod: at random.
+pub const SM_UUID_RANDOM: c_int = 1;
+/// UUIDGenerationMethod: derived from the machine id.
+pub const SM_UUID_HARDWARE: c_int = 2;
+
+/// Field of SM_SetValidationField: the website's domain.
+pub const SM_VALIDATION_WEBSITE_DOMAIN: c_int = 0;
+/// Field of SM_SetValidationField: the application's id.
+pub const SM_VALIDATION_APPLICATION_ID: c_int = 1;
+
 /// How to reach the license server, and what to ask it for.
 ///
 /// Strings may be NULL, which means the same as "". They are read during the call only, and never written.
@@ -23,31 +65,31 @@ use crate::runtime::runtime;
 pub struct tagDM_DLSConnectionParameters {
     /// URL of the main license server, such as "http://license.example:48080". Default "": the environment
     /// variable SEATMETER_SERVER.
-    pub mainServerURL: *mut c_char,
+    pub mainServerURL: *const c_char,
     /// URL of the server to ask when the main one is silent. Default "": SEATMETER_STANDBY_SERVER, or none.
-    pub standbyServerURL: *mut c_char,
+    pub standbyServerURL: *const c_char,
     /// The handshake code, 512 bytes at most. Either this or organizationID must be set.
-    pub handshakeCode: *mut c_char,
+    pub handshakeCode: *const c_char,
     /// The password of the handshake code, if it has one.
-    pub sessionPassword: *mut c_char,
-    /// 1 server, 2 desktop (default), 6 embedded, 7 OEM, 9 mobile.
+    pub sessionPassword: *const c_char,
+    /// Where the software runs, one of SM_DEPLOYMENT_… Default SM_DEPLOYMENT_DESKTOP, which licenses by server and by
+    /// concurrent instance take as SM_DEPLOYMENT_SERVER.
     pub deploymentType: c_int,
-    /// 0 the server chooses (default), 1 client device, 2 barcode scans, 3 concurrent devices, 6 domain,
-    /// 8 active devices, 9 server, 10 concurrent instances, 20 pages.
+    /// By what the software is to be charged, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server chooses.
     pub chargeWay: c_int,
-    /// How a device that is new gets its UUID: 1 at random (default), 2 derived from the machine id.
+    /// How a device that is new gets its UUID: SM_UUID_RANDOM (default) or SM_UUID_HARDWARE.
     pub UUIDGenerationMethod: c_int,
     /// Days for which to work without contact to a server. 7 (default) or more; less counts as 7.
     pub maxBufferDays: c_int,
     /// Number of entries in limitedLicenseModules. Default 0.
     pub limitedLicenseModulesCount: c_int,
     /// Modules to ask for. Default NULL: all.
-    pub limitedLicenseModules: *mut c_int,
+    pub limitedLicenseModules: *const c_int,
     /// Seats to ask for: readers that may exist at one time on this device, in all its processes together.
     /// 1 (default) to 65536.
     pub maxConcurrentInstanceCount: c_int,
     /// The organization; its default handshake code is used when handshakeCode is empty.
-    pub organizationID: *mut c_char,
+    pub organizationID: *const c_char,
     /// Products to be licensed for, as bits. Default 0xffff: all.
     pub products: c_int,
     /// Not used; 0.
@@ -60,18 +102,18 @@ pub type DM_DLSConnectionParameters = tagDM_DLSConnectionParameters;
 
 impl Default for tagDM_DLSConnectionParameters {
     fn default() -> Self {
-        let empty = c"".as_ptr().cast_mut();
+        let empty = c"".as_ptr();
         Self {
             mainServerURL: empty,
             standbyServerURL: empty,
             handshakeCode: empty,
             sessionPassword: empty,
-            deploymentType: 2,
-            chargeWay: 0,
-            UUIDGenerationMethod: 1,
+            deploymentType: SM_DEPLOYMENT_DESKTOP,
+            chargeWay: SM_CHARGE_AUTO,
+            UUIDGenerationMethod: SM_UUID_RANDOM,
             maxBufferDays: 7,
             limitedLicenseModulesCount: 0,
-            limitedLicenseModules: std::ptr::null_mut(),
+            limitedLicenseModules: std::ptr::null(),
             maxConcurrentInstanceCount: 1,
             organizationID: empty,
             products: 0xffff,
@@ -155,11 +197,13 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(parameters: *mut DM_DLSConn
 /// asking, and readers get their licence as soon as a server is there. The first success, or that, starts the library's
 /// one background thread.
 ///
-/// Threads: any. Blocks: never with a stored licence; else up to 10 s for the network. Returns 0; -10001
-/// there are no 16 MiB of memory; -10002 parameters is NULL; -10038 a parameter is out of its range; -20002 the
-/// state directory cannot be used; -20003 the server's answer cannot be trusted; -20008 more seats are asked for
-/// than there are; -20123 neither handshakeCode nor organizationID is set; -20200 no server can be reached; or the
-/// server's refusal, -20100 to -20151.
+/// Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0; -10001 when the
+/// process has less than 16 MiB of memory left; -10002 when `parameters` is NULL; -10038 when a parameter is out of its
+/// range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state directory cannot be
+/// used; -20003 when the server's answer cannot be trusted; -20004 when the answer is for another device; -20005 when
+/// the system gives no random numbers for the UUID of this device; -20008 when more seats are asked for than there are;
+/// -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or the server's
+/// refusal, -20100 to -20151.
 ///
 /// # Safety
 /// `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated; `errorMsg` is NULL
@@ -200,8 +244,8 @@ pub extern "C" fn GetIdleInstancesCount() -> c_int {
 /// /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for others (XDG
 /// base directory specification). Not on a network file system: those keep no locks for all processes.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after
-/// InitLicenseFromDLS.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20002 when it is
+/// relative, and the working directory is gone; -20009 after InitLicenseFromDLS.
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated.
@@ -216,11 +260,10 @@ pub unsafe extern "C" fn SM_SetStateDirectory(path: *const c_char) -> c_int {
 
 /// Tell the server a fact about this application that the handshake code may ask for.
 ///
-/// `field` 0: the website's domain; 1: the application's id. The name of the executable file is taken from
-/// the operating system and cannot be set. `value` is copied; "" takes the fact back.
+/// `field` is SM_VALIDATION_WEBSITE_DOMAIN or SM_VALIDATION_APPLICATION_ID. The name of the executable file is taken
+/// from the operating system and cannot be set. `value` is copied; "" takes the fact back.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another
-/// number, or
+/// Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another number, or
 /// `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
 ///
 /// # Safety
@@ -260,8 +303,8 @@ pub unsafe extern "C" fn SM_SetDeviceFriendlyName(name: *const c_char) -> c_int 
 /// Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is sent; if
 /// it cannot be used then, InitLicenseFromDLS says so, with -20200.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after
-/// the first InitLicenseFromDLS of the process.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20002 when it is
+/// relative, and the working directory is gone; -20009 after the first InitLicenseFromDLS of the process.
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated.
@@ -279,8 +322,8 @@ pub unsafe extern "C" fn SM_SetCaFile(path: *const c_char) -> c_int {
 /// A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
 /// UUIDGenerationMethod is to matter. `out` is untouched on failure.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002
-/// when the state directory cannot be used.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002 when the
+/// state directory cannot be used; -20005 when the system gives no random numbers.
 ///
 /// # Safety
 /// `out` is NULL or good for writes of `len` bytes.
@@ -343,8 +386,47 @@ unsafe fn path_setting_from_c(name: &str, path: *const c_char) -> Result<PathBuf
 /// again, one that is used takes a seat anew.
 ///
 /// Threads: any; one at a time. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range
-/// counts as the nearest). Returns 0; -20200 or -20003 when something is left to report.
+/// counts as the nearest). Returns 0; -20002 when a file of the state directory cannot be used; -20003 when the server's
+/// answer cannot be trusted, or another program of this device is reporting all the time; -20200 when no server can be
+/// reached in time; or the server's refusal, -20100 to -20151. In each of these cases something is left to report.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_Shutdown(timeoutMs: c_int) -> c_int {
     enter(|| runtime().shut_down(bounded_wait(timeoutMs)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+
+    #[test]
+    fn every_deployment_type_and_charge_way_has_a_constant_with_its_number() {
+        let deployment = [
+            (DeploymentType::Server, SM_DEPLOYMENT_SERVER),
+            (DeploymentType::Desktop, SM_DEPLOYMENT_DESKTOP),
+            (DeploymentType::Embedded, SM_DEPLOYMENT_EMBEDDED),
+            (DeploymentType::Oem, SM_DEPLOYMENT_OEM),
+            (DeploymentType::Mobile, SM_DEPLOYMENT_MOBILE),
+            (DeploymentType::Browser, SM_DEPLOYMENT_BROWSER),
+        ];
+        assert_eq!(deployment, DeploymentType::ALL);
+        let charge = [
+            (ChargeWay::ClientDevice, SM_CHARGE_CLIENT_DEVICE),
+            (ChargeWay::BarcodeScan, SM_CHARGE_BARCODE_SCAN),
+            (ChargeWay::ConcurrentDevice, SM_CHARGE_CONCURRENT_DEVICE),
+            (ChargeWay::Domain, SM_CHARGE_DOMAIN),
+            (ChargeWay::ActiveDevice, SM_CHARGE_ACTIVE_DEVICE),
+            (ChargeWay::Server, SM_CHARGE_SERVER),
+            (ChargeWay::ConcurrentInstance, SM_CHARGE_CONCURRENT_INSTANCE),
+            (ChargeWay::Page, SM_CHARGE_PAGE),
+        ];
+        assert_eq!(charge, ChargeWay::ALL);
+        assert_eq!(ChargeWay::from_number(SM_CHARGE_AUTO), Ok(None));
+        assert!(
+            ValidationField::from_number(SM_VALIDATION_WEBSITE_DOMAIN) == Ok(ValidationField::WebsiteDomain)
+        );
+        assert!(
+            ValidationField::from_number(SM_VALIDATION_APPLICATION_ID) == Ok(ValidationField::ApplicationId)
+        );
+    }
 }

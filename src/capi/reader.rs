@@ -19,8 +19,10 @@ pub struct SM_Reader(pub(super) Reader);
 /// `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`, if not
 /// NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -20000 without a licence; -20008 when
-/// all seats of this device are taken; -20111 when the licence has expired.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -20000 without a license, or what the
+/// InitLicenseFromDLS that failed has returned; -20002 when the file of the seats cannot be used; -20003 when the license
+/// was not renewed in time; -20008 when all seats of this device are taken; -20111 when the license has expired; -20113
+/// when it was revoked; -20120 when it is used up; -20130 when it has no room for this device now.
 ///
 /// # Safety
 /// `out` is NULL or good for writes; `detail` is NULL or good for writes of `detailLen` bytes.
@@ -124,8 +126,8 @@ impl SM_Holder {
 /// `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is more. What is
 /// behind the last one is not touched. Processes that have died are not listed: their seats are free.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity > 0; -20000
-/// without a licence.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity > 0; -20000 without a
+/// license, or what the InitLicenseFromDLS that failed has returned.
 ///
 /// # Safety
 /// `holders` is NULL or good for writes of `capacity` holders; `count` is NULL or good for writes.

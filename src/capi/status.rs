@@ -229,9 +229,12 @@ fn known_bytes(size: usize) -> Result<usize> {
 /// be reported is kept, and a licence that could not be renewed goes on as it is.
 ///
 /// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
-/// Returns 0; -10001 there are no 16 MiB of memory; -20000 without a licence; -20002 the state directory cannot be used;
-/// -20003 the server's answer cannot be trusted, or another program of this device is talking to it all the time; -20200 no
-/// server can be reached, or the time was too short for everything; or the server's refusal, -20100 to -20151.
+/// Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000 before InitLicenseFromDLS, or what the
+/// InitLicenseFromDLS that failed has returned; -20002 when the state directory cannot be used; -20003 when the server's
+/// answer cannot be trusted, or another program of this device is talking to it all the time; -20004 when the answer is
+/// for another device; -20005 when the system gives no random numbers; -20008 when the license has fewer seats than were
+/// asked for; -20200 when no server can be reached, or the time was too short for everything; or the server's refusal,
+/// -20100 to -20151.
 ///
 /// # Safety
 /// `detail` is NULL or good for writes of `detailLen` bytes.

@@ -15,22 +15,17 @@ pub mod settings;
 
 use std::ffi::{CString, c_char, c_int, c_void};
 
-use seatmeter_protocol::error_code::ErrorCode;
 
 use super::reader::SM_Reader;
 use super::text::text_from_c;
 use super::{enter, enter_or, null_pointer};
 use crate::error::Result;
 use crate::reader::Reader;
-use crate::reader::reading_error::reading_message;
 
 /// What an error number means.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_GetErrorString(errorCode: c_int) -> *const c_char {
-    match reading_message(ErrorCode(errorCode)) {
-        Some(message) => message.as_ptr(),
-        None => super::information::SM_GetErrorString(errorCode),
-    }
+    super::information::SM_GetErrorString(errorCode)
 }
 
 /// The version of the library.
