@@ -24,27 +24,129 @@
 
 /** Success. */
 #define DBR_OK 0
-/** An internal error; the detail message says more. Please report it. */
+/** An internal error in the library. Please report it, with the library's version and its log (SEATMETER_LOG). */
 #define SM_ERR_UNKNOWN (-10000)
 /** Not enough memory for this image or result. */
 #define SM_ERR_NO_MEMORY (-10001)
 /** A required pointer is NULL. */
 #define SM_ERR_NULL_POINTER (-10002)
+/** The license cannot be used. Call DBR_InitLicenseFromDLS, which says why in its message buffer. */
+#define SM_ERR_LICENSE_INVALID (-10003)
+/** The license has expired. Ask your vendor to renew it. */
+#define SM_ERR_LICENSE_EXPIRED (-10004)
 /** The file does not exist, or may not be read. Check path and permissions. */
 #define SM_ERR_FILE_NOT_FOUND (-10005)
 /** The file is not in an image format that this library reads. */
 #define SM_ERR_FILETYPE_NOT_SUPPORTED (-10006)
+/** A bitmap with this number of bits a pixel is not read; 1, 4, 8, 16, 24 and 32 are. */
+#define SM_ERR_BPP_NOT_SUPPORTED (-10007)
+/** There is nothing with this index. */
+#define SM_ERR_INDEX_INVALID (-10008)
+/** None of the chosen barcode formats can be read by this library. Choose another one as well. */
+#define SM_ERR_BARCODE_FORMAT_INVALID (-10009)
+/** The region is empty, or lies outside of the picture. */
+#define SM_ERR_CUSTOM_REGION_INVALID (-10010)
+/** The number of expected barcodes must not be negative. */
+#define SM_ERR_MAX_BARCODE_NUMBER_INVALID (-10011)
 /** The image is damaged, empty or too large to be read. */
 #define SM_ERR_IMAGE_READ_FAILED (-10012)
-/** A parameter is outside its range; the detail message names it. */
+/** The TIFF file is damaged, or uses a part of TIFF that this library does not read. */
+#define SM_ERR_TIFF_READ_FAILED (-10013)
+/** The license does not cover QR codes. */
+#define SM_ERR_QR_LICENSE_INVALID (-10016)
+/** The license does not cover linear barcodes. */
+#define SM_ERR_ONE_D_LICENSE_INVALID (-10017)
+/** The bitmap's header says what cannot be. */
+#define SM_ERR_DIB_BUFFER_INVALID (-10018)
+/** The license does not cover PDF417. */
+#define SM_ERR_PDF417_LICENSE_INVALID (-10019)
+/** The license does not cover Data Matrix. */
+#define SM_ERR_DATAMATRIX_LICENSE_INVALID (-10020)
+/** The PDF file cannot be read. */
+#define SM_ERR_PDF_READ_FAILED (-10021)
+/** This library has no part that draws PDF files. Turn the pages into pictures, and decode those. */
+#define SM_ERR_PDF_DLL_MISSING (-10022)
+/** The file has no page with this number. */
+#define SM_ERR_PAGE_NUMBER_INVALID (-10023)
+/** The size is not a possible one. */
+#define SM_ERR_CUSTOM_SIZE_INVALID (-10024)
+/** The size of a module is not a possible one. */
+#define SM_ERR_CUSTOM_MODULESIZE_INVALID (-10025)
+/** The time was over before all of the picture was searched. What was found by then is there. */
+#define SM_ERR_RECOGNITION_TIMEOUT (-10026)
+/** The settings are not valid JSON. Check commas, quotation marks and brackets. */
+#define SM_ERR_JSON_PARSE_FAILED (-10030)
+/** A value in the settings has the wrong JSON type, such as a text in the place of a number. */
+#define SM_ERR_JSON_TYPE_INVALID (-10031)
+/** The settings have no ImageParameter, or a key that is not allowed where it stands. */
+#define SM_ERR_JSON_KEY_INVALID (-10032)
+/** A value in the settings is out of its range. */
+#define SM_ERR_JSON_VALUE_INVALID (-10033)
+/** A part of the settings has no Name. */
+#define SM_ERR_JSON_NAME_KEY_MISSING (-10034)
+/** Two parts of the settings have the same Name. */
+#define SM_ERR_JSON_NAME_VALUE_DUPLICATED (-10035)
+/** There is no template with this name. Use an empty name for the current settings. */
+#define SM_ERR_TEMPLATE_NAME_INVALID (-10036)
+/** The settings refer to a part by a name that no part has. */
+#define SM_ERR_JSON_NAME_REFERENCE_INVALID (-10037)
+/** A parameter is outside its range. The header has the range of each parameter. */
 #define SM_ERR_PARAMETER_VALUE_INVALID (-10038)
+/** The license is not for this website. */
+#define SM_ERR_DOMAIN_NOT_MATCHED (-10039)
+/** The license is not for this application. */
+#define SM_ERR_RESERVEDINFO_NOT_MATCHED (-10040)
+/** The license does not cover Aztec. */
+#define SM_ERR_AZTEC_LICENSE_INVALID (-10041)
+/** A part of the licensing library is missing. Install it again. */
+#define SM_ERR_LICENSE_DLL_MISSING (-10042)
+/** The license key and the license do not belong together. */
+#define SM_ERR_LICENSEKEY_NOT_MATCHED (-10043)
+/** The license server cannot be reached. */
+#define SM_ERR_REQUESTED_FAILED (-10044)
+/** Getting the license failed. */
+#define SM_ERR_LICENSE_INIT_FAILED (-10045)
+/** The license does not cover patch codes. */
+#define SM_ERR_PATCHCODE_LICENSE_INVALID (-10046)
+/** The license does not cover postal codes. */
+#define SM_ERR_POSTALCODE_LICENSE_INVALID (-10047)
+/** The license does not cover codes that are marked directly on parts. */
+#define SM_ERR_DPM_LICENSE_INVALID (-10048)
+/** Frames are being decoded already. Call DBR_StopFrameDecoding first. */
+#define SM_ERR_FRAME_DECODING_THREAD_EXISTS (-10049)
+/** No frames are being decoded, so that there is nothing to stop. */
+#define SM_ERR_STOP_DECODING_THREAD_FAILED (-10050)
+/** There is no such list of modes, or no mode at this index. */
+#define SM_ERR_SET_MODE_ARGUMENT_ERROR (-10051)
+/** The content is no license. */
+#define SM_ERR_LICENSE_CONTENT_INVALID (-10052)
+/** The license key has a form that no key has. */
+#define SM_ERR_LICENSE_KEY_INVALID (-10053)
+/** The license has no room for another device. */
+#define SM_ERR_LICENSE_DEVICE_RUNS_OUT (-10054)
+/** There is no such list of modes or no mode at this index, the argument was not set, or the buffer is too short. */
+#define SM_ERR_GET_MODE_ARGUMENT_ERROR (-10055)
+/** This library has no intermediate results to give. Set intermediateResultTypes to 0. */
+#define SM_ERR_INTERMEDIATE_RESULTS_MISSING (-10056)
+/** The license does not cover MaxiCode. */
+#define SM_ERR_MAXICODE_LICENSE_INVALID (-10057)
+/** The license does not cover GS1 DataBar. */
+#define SM_ERR_GS1_DATABAR_LICENSE_INVALID (-10058)
+/** The license does not cover GS1 Composite. */
+#define SM_ERR_GS1_COMPOSITE_LICENSE_INVALID (-10059)
+/** The license does not cover panoramas. */
+#define SM_ERR_PANORAMA_LICENSE_INVALID (-10060)
+/** The license does not cover DotCode. */
+#define SM_ERR_DOTCODE_LICENSE_INVALID (-10061)
+/** The license does not cover Pharmacode. */
+#define SM_ERR_PHARMACODE_LICENSE_INVALID (-10062)
 /** There is no licence yet. Call InitLicenseFromDLS first. */
 #define SM_ERR_NO_LICENSE (-20000)
 /** The handshake code has characters or a length that no code has. Check it for typing errors. */
 #define SM_ERR_HANDSHAKE_CODE_INVALID (-20001)
 /** The state directory cannot be read or written. Check its path, permissions and free space. */
 #define SM_ERR_LICENSE_BUFFER_FAILED (-20002)
-/** The license server's answer cannot be used or trusted; the detail message says why. */
+/** The license server's answer cannot be used or trusted, or the license was not renewed in time. Check the server's URL and the network, then call InitLicenseFromDLS again. */
 #define SM_ERR_LICENSE_SYNC_FAILED (-20003)
 /** The stored licence belongs to another device. Connect to the license server to get one for this device. */
 #define SM_ERR_DEVICE_NOT_MATCH (-20004)
@@ -56,7 +158,7 @@
 #define SM_ERR_LICENSE_CLIENT_DLL_MISSING (-20007)
 /** All seats of this licence are in use, or more seats are asked for than it has. Destroy a reader, or ask for fewer seats. */
 #define SM_ERR_INSTANCE_COUNT_OVER_LIMIT (-20008)
-/** This function must be called in another order; the detail message says which. */
+/** The function was called at the wrong time. Make settings before InitLicenseFromDLS, and do not replace a log callback from within it. */
 #define SM_ERR_LICENSE_INIT_SEQUENCE_FAILED (-20009)
 /** This is a trial licence. */
 #define SM_ERR_TRIAL_LICENSE (-20010)
@@ -76,7 +178,7 @@
 #define SM_ERR_PRODUCT_MISMATCH (-20106)
 /** The licence does not cover this version. */
 #define SM_ERR_VERSION_MISMATCH (-20107)
-/** The licence does not cover this deployment type. */
+/** The license is not good for this deploymentType. Set deploymentType to one that the license lists. */
 #define SM_ERR_DEPLOYMENT_TYPE_MISMATCH (-20108)
 /** The licence does not cover this edition. */
 #define SM_ERR_EDITION_MISMATCH (-20109)
@@ -104,9 +206,104 @@
 #define SM_ERR_QUOTA_EXCEEDED (-20130)
 /** Another installation uses this device's identity. A new one will be made. */
 #define SM_ERR_DEVICE_CLONED (-20151)
-/** The license server cannot be reached; the detail message names the stage that failed. */
+/** The license server cannot be reached. Check its URL, the network and the proxy, or run seatmeterd doctor. */
 #define SM_ERR_FAILED_TO_REACH_SERVER (-20200)
 
+
+/**
+ * deploymentType: a machine that works for others.
+ */
+#define SM_DEPLOYMENT_SERVER 1
+
+/**
+ * deploymentType: a computer that works for its own user.
+ */
+#define SM_DEPLOYMENT_DESKTOP 2
+
+/**
+ * deploymentType: ARM Linux.
+ */
+#define SM_DEPLOYMENT_EMBEDDED 6
+
+/**
+ * deploymentType: built into somebody else's product.
+ */
+#define SM_DEPLOYMENT_OEM 7
+
+/**
+ * deploymentType: iOS or Android.
+ */
+#define SM_DEPLOYMENT_MOBILE 9
+
+/**
+ * deploymentType: a browser profile on one origin.
+ */
+#define SM_DEPLOYMENT_BROWSER 20
+
+/**
+ * chargeWay: the server chooses.
+ */
+#define SM_CHARGE_AUTO 0
+
+/**
+ * chargeWay: client devices within a window of 90 days, unless the license states another.
+ */
+#define SM_CHARGE_CLIENT_DEVICE 1
+
+/**
+ * chargeWay: different barcodes.
+ */
+#define SM_CHARGE_BARCODE_SCAN 2
+
+/**
+ * chargeWay: devices that work at the same time.
+ */
+#define SM_CHARGE_CONCURRENT_DEVICE 3
+
+/**
+ * chargeWay: unlimited use under named domains.
+ */
+#define SM_CHARGE_DOMAIN 6
+
+/**
+ * chargeWay: client devices within a window that the license states.
+ */
+#define SM_CHARGE_ACTIVE_DEVICE 8
+
+/**
+ * chargeWay: servers.
+ */
+#define SM_CHARGE_SERVER 9
+
+/**
+ * chargeWay: readers that exist at the same time.
+ */
+#define SM_CHARGE_CONCURRENT_INSTANCE 10
+
+/**
+ * chargeWay: pages.
+ */
+#define SM_CHARGE_PAGE 20
+
+/**
+ * UUIDGenerationMethod: at random.
+ */
+#define SM_UUID_RANDOM 1
+
+/**
+ * UUIDGenerationMethod: derived from the machine id.
+ */
+#define SM_UUID_HARDWARE 2
+
+/**
+ * Field of SM_SetValidationField: the website's domain.
+ */
+#define SM_VALIDATION_WEBSITE_DOMAIN 0
+
+/**
+ * Field of SM_SetValidationField: the application's id.
+ */
+#define SM_VALIDATION_APPLICATION_ID 1
 
 /**
  * Pages acquired from a scanner or imported.
@@ -205,30 +402,30 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
    * URL of the main license server, such as "http://license.example:48080". Default "": the environment
    * variable SEATMETER_SERVER.
    */
-  char *mainServerURL;
+  const char *mainServerURL;
   /**
    * URL of the server to ask when the main one is silent. Default "": SEATMETER_STANDBY_SERVER, or none.
    */
-  char *standbyServerURL;
+  const char *standbyServerURL;
   /**
    * The handshake code, 512 bytes at most. Either this or organizationID must be set.
    */
-  char *handshakeCode;
+  const char *handshakeCode;
   /**
    * The password of the handshake code, if it has one.
    */
-  char *sessionPassword;
+  const char *sessionPassword;
   /**
-   * 1 server, 2 desktop (default), 6 embedded, 7 OEM, 9 mobile.
+   * Where the software runs, one of SM_DEPLOYMENT_… Default SM_DEPLOYMENT_DESKTOP, which licenses by server and by
+   * concurrent instance take as SM_DEPLOYMENT_SERVER.
    */
   int deploymentType;
   /**
-   * 0 the server chooses (default), 1 client device, 2 barcode scans, 3 concurrent devices, 6 domain,
-   * 8 active devices, 9 server, 10 concurrent instances, 20 pages.
+   * By what the software is to be charged, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server chooses.
    */
   int chargeWay;
   /**
-   * How a device that is new gets its UUID: 1 at random (default), 2 derived from the machine id.
+   * How a device that is new gets its UUID: SM_UUID_RANDOM (default) or SM_UUID_HARDWARE.
    */
   int UUIDGenerationMethod;
   /**
@@ -242,7 +439,7 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
   /**
    * Modules to ask for. Default NULL: all.
    */
-  int *limitedLicenseModules;
+  const int *limitedLicenseModules;
   /**
    * Seats to ask for: readers that may exist at one time on this device, in all its processes together.
    * 1 (default) to 65536.
@@ -251,7 +448,7 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
   /**
    * The organization; its default handshake code is used when handshakeCode is empty.
    */
-  char *organizationID;
+  const char *organizationID;
   /**
    * Products to be licensed for, as bits. Default 0xffff: all.
    */
@@ -456,11 +653,13 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
  * asking, and readers get their licence as soon as a server is there. The first success, or that, starts the library's
  * one background thread.
  *
- * Threads: any. Blocks: never with a stored licence; else up to 10 s for the network. Returns 0; -10001
- * there are no 16 MiB of memory; -10002 parameters is NULL; -10038 a parameter is out of its range; -20002 the
- * state directory cannot be used; -20003 the server's answer cannot be trusted; -20008 more seats are asked for
- * than there are; -20123 neither handshakeCode nor organizationID is set; -20200 no server can be reached; or the
- * server's refusal, -20100 to -20151.
+ * Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0; -10001 when the
+ * process has less than 16 MiB of memory left; -10002 when `parameters` is NULL; -10038 when a parameter is out of its
+ * range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state directory cannot be
+ * used; -20003 when the server's answer cannot be trusted; -20004 when the answer is for another device; -20005 when
+ * the system gives no random numbers for the UUID of this device; -20008 when more seats are asked for than there are;
+ * -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or the server's
+ * refusal, -20100 to -20151.
  *
  * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated; `errorMsg` is NULL
  * or good for writes of `errorMsgLen` bytes.
@@ -486,8 +685,8 @@ int GetIdleInstancesCount(void);
  * /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for others (XDG
  * base directory specification). Not on a network file system: those keep no locks for all processes.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after
- * InitLicenseFromDLS.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20002 when it is
+ * relative, and the working directory is gone; -20009 after InitLicenseFromDLS.
  *
  * Pointers: `path` is NULL or NUL-terminated.
  */
@@ -496,16 +695,16 @@ int SM_SetStateDirectory(const char *path);
 /**
  * Tell the server a fact about this application that the handshake code may ask for.
  *
- * `field` 0: the website's domain; 1: the application's id. The name of the executable file is taken from
- * the operating system and cannot be set. `value` is copied; "" takes the fact back.
+ * `field` is SM_VALIDATION_WEBSITE_DOMAIN or SM_VALIDATION_APPLICATION_ID. The name of the executable file is taken
+ * from the operating system and cannot be set. `value` is copied; "" takes the fact back.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another
- * number, or
+ * Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another number, or
  * `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
  *
  * Pointers: `value` is NULL or NUL-terminated.
  */
-int SM_SetValidationField(int field, const char *value);
+int SM_SetValidationField(int field,
+                          const char *value);
 
 /**
  * Give this device a name by which people know it on the server. `name` is copied.
@@ -524,8 +723,8 @@ int SM_SetDeviceFriendlyName(const char *name);
  * Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is sent; if
  * it cannot be used then, InitLicenseFromDLS says so, with -20200.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20009 after
- * the first InitLicenseFromDLS of the process.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20002 when it is
+ * relative, and the working directory is gone; -20009 after the first InitLicenseFromDLS of the process.
  *
  * Pointers: `path` is NULL or NUL-terminated.
  */
@@ -537,12 +736,13 @@ int SM_SetCaFile(const char *path);
  * A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
  * UUIDGenerationMethod is to matter. `out` is untouched on failure.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002
- * when the state directory cannot be used.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002 when the
+ * state directory cannot be used; -20005 when the system gives no random numbers.
  *
  * Pointers: `out` is NULL or good for writes of `len` bytes.
  */
-int SM_GetDeviceUUID(char *out, size_t len);
+int SM_GetDeviceUUID(char *out,
+                     size_t len);
 
 /**
  * Report what is counted and not yet reported, give the seats of this process back, and end the background
@@ -553,7 +753,9 @@ int SM_GetDeviceUUID(char *out, size_t len);
  * again, one that is used takes a seat anew.
  *
  * Threads: any; one at a time. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range
- * counts as the nearest). Returns 0; -20200 or -20003 when something is left to report.
+ * counts as the nearest). Returns 0; -20002 when a file of the state directory cannot be used; -20003 when the server's
+ * answer cannot be trusted, or another program of this device is reporting all the time; -20200 when no server can be
+ * reached in time; or the server's refusal, -20100 to -20151. In each of these cases something is left to report.
  */
 int SM_Shutdown(int timeoutMs);
 
@@ -563,12 +765,16 @@ int SM_Shutdown(int timeoutMs);
  * `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`, if not
  * NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -20000 without a licence; -20008 when
- * all seats of this device are taken; -20111 when the licence has expired.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -20000 without a license, or what the
+ * InitLicenseFromDLS that failed has returned; -20002 when the file of the seats cannot be used; -20003 when the license
+ * was not renewed in time; -20008 when all seats of this device are taken; -20111 when the license has expired; -20113
+ * when it was revoked; -20120 when it is used up; -20130 when it has no room for this device now.
  *
  * Pointers: `out` is NULL or good for writes; `detail` is NULL or good for writes of `detailLen` bytes.
  */
-int SM_CreateReader(struct SM_Reader **out, char *detail, size_t detailLen);
+int SM_CreateReader(struct SM_Reader **out,
+                    char *detail,
+                    size_t detailLen);
 
 /**
  * Create a reader as SM_CreateReader does, waiting for a seat while all are taken.
@@ -599,8 +805,8 @@ void SM_DestroyReader(struct SM_Reader *reader);
  * `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is more. What is
  * behind the last one is not touched. Processes that have died are not listed: their seats are free.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity > 0; -20000
- * without a licence.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity > 0; -20000 without a
+ * license, or what the InitLicenseFromDLS that failed has returned.
  *
  * Pointers: `holders` is NULL or good for writes of `capacity` holders; `count` is NULL or good for writes.
  */
@@ -617,9 +823,12 @@ int SM_ListHolders(struct SM_Holder *holders,
  * failure nothing was counted. An image without barcodes (n = 0) counts no scan, but marks the device as
  * active.
  *
- * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL, or
- * `barcodes` with n > 0, or a content with length > 0; -10038 when n is larger than 1048576; -20002 when
- * the disk is full; -20111 when the licence has expired.
+ * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10000 when another thread was at work with the
+ * reader while this process was forked; -10002 when `reader` is NULL, or `barcodes` with n > 0, or a content with
+ * length > 0; -10038 when n is larger than 1048576; -20000 without a license, or what the InitLicenseFromDLS that failed
+ * has returned; -20002 when the disk is full; -20003 when the license was not renewed in time; -20008 when the reader
+ * holds no seat, and all seats of this device are taken; -20111 when the license has expired; -20113 when it was revoked;
+ * -20120 when it is used up; -20130 when it has no room for this device now.
  *
  * Pointers: `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted` is NULL or
  * good for writes.
@@ -637,7 +846,8 @@ int SM_CountImage(const struct SM_Reader *reader,
  * counted the reader keeps hashes under a random key of its own, 1 MiB at most, and nothing else. The time is
  * exact to the kernel's tick, 1 to 10 ms.
  *
- * Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage.
+ * Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage; -10000 also when the system gives
+ * no random numbers.
  *
  * Pointers: As for SM_CountImage.
  */
@@ -651,8 +861,8 @@ int SM_CountFrame(const struct SM_Reader *reader,
  *
  * The count is in shared memory when this returns: a killed process loses nothing.
  *
- * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when
- * `n` is above 4294967295; -20002 when the disk is full; -20111 when the licence has expired.
+ * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10038 when `n` is above 4294967295; else as
+ * SM_CountImage.
  */
 int SM_CountScans(const struct SM_Reader *reader,
                   int format,
@@ -664,8 +874,10 @@ int SM_CountScans(const struct SM_Reader *reader,
  * The count is in shared memory when this returns: a killed process loses nothing. Barcodes on pages are scans,
  * and not counted by this.
  *
- * Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above 4294967295; -20000 without a licence; -20002
- * when the disk is full; -20111 when the licence has expired.
+ * Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above 4294967295; -20000 without
+ * a license, or what the InitLicenseFromDLS that failed has returned; -20002 when the disk is full; -20003 when the
+ * license was not renewed in time; -20111 when the license has expired; -20113 when it was revoked; -20120 when the
+ * module, or the license, is used up; -20130 when it has no room for this device now.
  */
 int SM_CountPages(int module,
                   uint64_t n);
@@ -703,9 +915,12 @@ int SM_GetStatus(struct SM_Status *status);
  * be reported is kept, and a licence that could not be renewed goes on as it is.
  *
  * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
- * Returns 0; -10001 there are no 16 MiB of memory; -20000 without a licence; -20002 the state directory cannot be used;
- * -20003 the server's answer cannot be trusted, or another program of this device is talking to it all the time; -20200 no
- * server can be reached, or the time was too short for everything; or the server's refusal, -20100 to -20151.
+ * Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000 before InitLicenseFromDLS, or what the
+ * InitLicenseFromDLS that failed has returned; -20002 when the state directory cannot be used; -20003 when the server's
+ * answer cannot be trusted, or another program of this device is talking to it all the time; -20004 when the answer is
+ * for another device; -20005 when the system gives no random numbers; -20008 when the license has fewer seats than were
+ * asked for; -20200 when no server can be reached, or the time was too short for everything; or the server's refusal,
+ * -20100 to -20151.
  *
  * Pointers: `detail` is NULL or good for writes of `detailLen` bytes.
  */
@@ -732,8 +947,8 @@ int SM_SetLogCallback(SM_LogCallback callback,
 /**
  * What an error number means and what to do about it, in a sentence.
  *
- * The string is static: it needs no free and is valid for ever. A number that no function of this library
- * returns has a sentence of its own, so the answer is never NULL.
+ * It knows every number of this header, and of the headers for programs of the DBR API. The string is static: it needs
+ * no free. Any other number has a sentence of its own, so the answer is never NULL.
  *
  * Threads: any. Blocks: never. Returns a NUL-terminated string.
  */

@@ -15,7 +15,6 @@ pub mod settings;
 
 use std::ffi::{CString, c_char, c_int, c_void};
 
-
 use super::reader::SM_Reader;
 use super::text::text_from_c;
 use super::{enter, enter_or, null_pointer};
