@@ -226,20 +226,41 @@ fn counts(mut command: Command, happens: impl FnOnce()) -> Vec<String> {
     }
 }
 
+/// It asks for neither a deployment type nor a charge way, and runs under the demo license.
+#[test]
+fn the_program_of_the_readme_works_as_it_is_printed() {
+    let server = Server::with_demo_license();
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("readme.c");
+    // Only the address is another one.
+    let program = readme_program().replace("http://127.0.0.1:48080", server.url());
+    assert!(program.contains(server.url()));
+    std::fs::write(&source, program).unwrap();
+    let program = Program::compile(source.to_str().unwrap());
+    let run = run(&mut program.command("http://127.0.0.1:1"));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(server.recorded("scan"), 1);
+}
+
+fn readme_program() -> String {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("```c\n").expect("the README has a program");
+    let (program, _) = rest.split_once("```").unwrap();
+    assert!(program.contains("#include <seatmeter.h>") && program.contains("int main"), "{program}");
+    program.to_owned()
+}
+
 /// The program of the README, as a newcomer compiles it: in either language, and with the warnings on.
 #[test]
 fn the_program_of_the_readme_compiles_without_a_warning_as_c_and_as_cpp() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("```c\n").expect("the README has a program");
-    let (program, _) = rest.split_once("```").unwrap();
-    assert!(program.contains("#include <seatmeter.h>") && program.contains("int main"), "{program}");
+    let program = &readme_program();
     let folder = tempfile::tempdir().unwrap();
     // The same with what programs of the DBR API write: a text that may be changed.
     let changeable = program.replace("= \"DEMO-4-SEATS\"", "= changeable");
     let changeable =
         changeable.replace("int main(void) {", "static char changeable[] = \"C\";\nint main(void) {");
-    assert_ne!(changeable, program);
+    assert_ne!(&changeable, program);
     for (name, text) in [("as_printed", program), ("changeable", &changeable)] {
         for (compiler, standard, ending) in [("cc", "c99", "c"), ("c++", "c++17", "cpp")] {
             let source = folder.path().join(format!("{name}.{ending}"));

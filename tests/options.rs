@@ -193,7 +193,7 @@ fn what_was_given_back_licenses_no_program_that_begins_again_without_a_server() 
 #[test]
 fn a_server_gives_its_seat_back_when_its_last_process_ends() {
     let bench = Bench::new(SERVER, "server", json!({ "quota": 1 }));
-    assert_eq!(bench.asks("a", "2 1").1, "-20108", "a desktop is none");
+    assert_eq!(bench.asks("a", "9 1").1, "-20108", "a phone is none");
     let (mut first, mut second) = (bench.licensed("a"), bench.licensed("a"));
     assert_eq!(first.ask("image 1"), "0");
     assert_eq!(first.ask("shutdown"), "0");

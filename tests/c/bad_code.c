@@ -17,8 +17,8 @@ int main(void) {
   refused(parameters, -20008, "5");
 
   parameters = demo_parameters();
-  parameters.deploymentType = 2;
-  refused(parameters, -20108, "");
+  parameters.deploymentType = SM_DEPLOYMENT_OEM;
+  refused(parameters, -20108, "set deploymentType to 1 (server)");
 
   parameters = demo_parameters();
   parameters.organizationID = "nobody";
