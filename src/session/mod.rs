@@ -121,6 +121,11 @@ impl Session {
         Ok(session)
     }
 
+    /// The name of its grant.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether this is the session of these parameters in this state directory. Other credentials have a session of
     /// their own, so that one that is refused takes nothing from one that is licensed.
     pub fn is_for(&self, parameters: &Parameters, state_path: &Path) -> bool {

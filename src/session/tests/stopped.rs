@@ -1,37 +1,35 @@
 //! Processes that are stopped in mid-request, by a debugger or with their container: the others go on beside them, and
 //! they do no harm when they wake.
 
-use std::sync::atomic::AtomicU64;
-
 use super::*;
 use crate::memory::FileLock;
 use crate::state::lock_file;
 
-/// A clock that moves whenever it is asked for an interval: so whoever waits comes to the end of his patience without
-/// anybody who measures real time.
-struct Impatient {
-    hand: &'static HandClock,
-    waited_ms: AtomicU64,
-}
+/// A clock that moves when somebody waits: so whoever does comes to the end of his patience without real time.
+struct Patience(&'static HandClock);
 
-impl Clock for Impatient {
+impl Clock for Patience {
     fn wall_ms(&self) -> u64 {
-        self.hand.wall_ms()
+        self.0.wall_ms()
     }
 
     fn boot_ms(&self) -> u64 {
-        self.hand.boot_ms()
+        self.0.boot_ms()
     }
 
     fn monotonic_ms(&self) -> u64 {
-        self.hand.monotonic_ms() + self.waited_ms.fetch_add(100, Ordering::Relaxed)
+        self.0.monotonic_ms()
+    }
+
+    fn wait(&self, time: Duration) {
+        self.0.pass(u64::try_from(time.as_millis()).unwrap());
     }
 }
 
 /// A licensed program whose clock moves while it waits.
-fn impatient(bench: &Bench) -> Session {
+fn patient(bench: &Bench) -> Session {
     let session = bench.licensed_session("CODE");
-    let clock = Box::leak(Box::new(Impatient { hand: bench.clock, waited_ms: AtomicU64::new(0) }));
+    let clock = Box::leak(Box::new(Patience(bench.clock)));
     let clock = Box::leak(Box::new(DeviceClock::open(&session.state, clock, "0".to_owned())));
     let world = World { clock, ..session.world };
     let session = Session::open(Bench::parameters("CODE"), session.state.clone(), world).unwrap();
@@ -49,7 +47,7 @@ fn sync_beside_a_stopped_one(session: &Session) {
 #[test]
 fn a_stopped_process_keeps_nobody_from_reporting_and_renewing() {
     let bench = Bench::new(2);
-    let session = impatient(&bench);
+    let session = patient(&bench);
     count(&session, 3);
     bench.transport.then(Step::RecordAll);
     bench.then_grants();
@@ -62,7 +60,7 @@ fn a_stopped_process_keeps_nobody_from_reporting_and_renewing() {
 #[test]
 fn a_stopped_process_keeps_no_copy_from_taking_a_fresh_uuid() {
     let bench = Bench::new(2);
-    let session = impatient(&bench);
+    let session = patient(&bench);
     let before = session.device().uuid;
     bench.then_refuses(ErrorCode::DEVICE_CLONED);
     bench.then_grants();
