@@ -294,7 +294,8 @@ fn a_lost_file_of_a_strict_item_heals_when_the_server_is_heard() {
         assert_eq!(program.ask("count 1"), "0");
     }
     program.kill();
-    let spent = files(&bench.tool.state()).into_iter().find(|path| path.extension().is_some_and(|e| e == "spent"));
+    let spent =
+        files(&bench.tool.state()).into_iter().find(|path| path.extension().is_some_and(|e| e == "spent"));
     fs::remove_file(spent.unwrap()).unwrap();
     let mut program = bench.licensed(NOTHING);
     let mut counted = 10;

@@ -129,7 +129,8 @@ impl GrantStore {
     /// may be asked by a library of another vendor.
     pub fn server_key(&self, device: &Device) -> Option<PublicKey> {
         let answer: AuthorizationAnswer = self.grant.peek().or_else(|| self.given_back.peek())?;
-        let root = compiled_root_key().ok()?.or_else(|| self.root_key.peek()).or_else(|| own_root(&answer))?;
+        let root =
+            compiled_root_key().ok()?.or_else(|| self.root_key.peek()).or_else(|| own_root(&answer))?;
         Grant::verify(&answer, &root, device).ok().map(|grant| grant.server_key)
     }
 

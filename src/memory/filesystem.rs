@@ -27,7 +27,8 @@ pub fn file_system_type(of: &File) -> io::Result<u32> {
 /// # Errors
 /// What the file system says; `Unsupported` or `InvalidInput` where it cannot.
 pub fn exchange_names(one: &Path, other: &Path) -> io::Result<()> {
-    let (one, other) = (CString::new(one.as_os_str().as_bytes())?, CString::new(other.as_os_str().as_bytes())?);
+    let (one, other) =
+        (CString::new(one.as_os_str().as_bytes())?, CString::new(other.as_os_str().as_bytes())?);
     // SAFETY: both strings are NUL-terminated and live until the call returns.
     let result = unsafe {
         libc::syscall(

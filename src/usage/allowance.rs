@@ -464,7 +464,8 @@ mod tests {
     #[test]
     fn after_a_clean_end_the_next_start_of_the_machine_costs_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let boot = |boot| SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false).unwrap();
+        let boot =
+            |boot| SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false).unwrap();
         let of = boot(1);
         of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 10).unwrap();
@@ -567,8 +568,9 @@ mod tests {
     #[test]
     fn where_no_boot_is_named_each_program_may_be_the_first_after_a_power_cut_and_nothing_is_lost_by_it() {
         let folder = tempfile::tempdir().unwrap();
-        let program =
-            || SpentAllowance::open_in(boot_digest(""), folder.path(), "item", "uuid", NOW_MS, || false).unwrap();
+        let program = || {
+            SpentAllowance::open_in(boot_digest(""), folder.path(), "item", "uuid", NOW_MS, || false).unwrap()
+        };
         let of = program();
         of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 10).unwrap();

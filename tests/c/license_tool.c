@@ -23,7 +23,6 @@ static int init(const char *arguments, int through_dbr) {
   if (strcmp(application, "-") != 0) SM_SetValidationField(1, application);
   code = through_dbr ? DBR_InitLicenseFromLTS(&parameters, message, sizeof message)
                      : InitLicenseFromDLS(&parameters, message, sizeof message);
-  if (code != 0) fprintf(stderr, "%s\n", message);
   return code;
 }
 

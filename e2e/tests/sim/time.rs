@@ -1,7 +1,7 @@
 //! Virtual time: what it truly is, which the server knows, and what the clocks of each machine make of it.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ impl Time {
     /// A new machine, with a right clock.
     pub(crate) fn machine(self: &Arc<Self>) -> &'static MachineClock {
         let time = Arc::downgrade(self);
-        let clock: &'static MachineClock = Box::leak(Box::new(MachineClock { time, ..MachineClock::default() }));
+        let clock: &'static MachineClock =
+            Box::leak(Box::new(MachineClock { time, ..MachineClock::default() }));
         clock.wall_ms.store(signed(self.now_ms.load(Relaxed)), Relaxed);
         clock.boot_ms.store(5_000, Relaxed);
         clock.is_on.store(true, Relaxed);

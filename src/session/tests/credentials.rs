@@ -19,11 +19,8 @@ const RIGHT: Shows = Shows { password: "right", site: "", application: "", progr
 
 fn parameters(shows: Shows) -> Parameters {
     let Shows { password, site, application, program } = shows;
-    let settings = Settings {
-        website_domain: site.into(),
-        application_id: application.into(),
-        ..Settings::default()
-    };
+    let settings =
+        Settings { website_domain: site.into(), application_id: application.into(), ..Settings::default() };
     let plain = Bench::parameters("CODE");
     Parameters { session_password: password.into(), settings, program: program.into(), ..plain }
 }
