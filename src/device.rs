@@ -85,7 +85,8 @@ impl Device {
         state.file("device", Kind::Device).peek().unwrap_or_else(|| self.clone())
     }
 
-    /// The next generation of this device, with a fresh random UUID, stored. For who has its turn to talk to the server.
+    /// Return the next generation of this device, with a fresh random UUID, stored; or the one that another process has
+    /// stored meanwhile.
     ///
     /// # Errors
     /// When it cannot be stored, or the system gives no random numbers: then the device is who it was.
@@ -95,8 +96,14 @@ impl Device {
         former.drain(..former.len().saturating_sub(FORMER_MAX));
         let uuid = new_uuid(UuidMethod::Random)?;
         let next = Self { uuid, generation: self.generation.saturating_add(1), former };
-        state.file("device", Kind::Device).store(&next)?;
-        Ok(next)
+        let file = state.file("device", Kind::Device);
+        let seen = match file.load::<Self>()? {
+            Loaded::Content(device) if device != *self => return Ok(device),
+            Loaded::Content(device) => Some(device),
+            Loaded::Absent | Loaded::SetAside { .. } => None,
+        };
+        let is_next = file.store_over(seen.as_ref(), &next)?;
+        Ok(if is_next { next } else { self.reloaded(state) })
     }
 
     /// Whether a UUID is this device's, or was.

@@ -7,6 +7,7 @@
 use std::env;
 use std::path::PathBuf;
 
+use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use seatmeter_protocol::no_proxy::names_every_host;
 
 /// What the environment says.
@@ -26,6 +27,8 @@ pub struct Environment {
     pub xdg_state_home: Option<PathBuf>,
     /// `HOME`.
     pub home: Option<PathBuf>,
+    /// The name of this process's executable file, as the system says it.
+    pub program: String,
 }
 
 impl Environment {
@@ -42,8 +45,22 @@ impl Environment {
             // Relative paths are to be ignored, says the specification.
             xdg_state_home: path("XDG_STATE_HOME").filter(|p| p.is_absolute()),
             home: path("HOME").filter(|p| p.is_absolute()),
+            program: program_name(),
         }
     }
+}
+
+/// Return the name of this process's executable file. The system says it: a caller could say anything.
+fn program_name() -> String {
+    let path = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // The kernel appends this when an update has replaced the file of a running program.
+    let mut name = name.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(name);
+    // Linux's own bound on a name is 255 bytes; replaced bytes may make it longer.
+    while name.len() > TEXT_BYTES_MAX {
+        name.pop();
+    }
+    name
 }
 
 /// Whether `NO_PROXY` names every host.

@@ -19,7 +19,7 @@ use crate::locks::{Mutex, RwLock};
 use crate::log::{Level, say};
 use crate::seats::{Holder, Seat, SeatError, SeatPool};
 use crate::status::Status;
-use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, unsent_of};
+use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, has_counted, unsent_of};
 
 /// A grant in use. Lives as long as the process: readers refer to it.
 pub struct Licensed {
@@ -54,6 +54,9 @@ struct Allowance {
     spent: RwLock<SpentAllowance>,
     seats_folder: PathBuf,
     usage_folder: PathBuf,
+    clock: &'static dyn Clock,
+    /// When the file was last seen to have its name, by the clock for intervals.
+    seen_at_ms: AtomicU64,
 }
 
 /// How a call that runs out of allowance wakes whoever can get more, once a second at most.
@@ -64,6 +67,9 @@ struct Hurry {
 
 /// Between two calls for more allowance.
 const HURRY_MS: u64 = 1_000;
+
+/// Between two looks whether the file of allowances still has its name.
+const LOOK_MS: u64 = 1_000;
 
 impl Licensed {
     /// Puts a grant into use.
@@ -79,7 +85,7 @@ impl Licensed {
     ) -> Result<Self> {
         let local = &grant.local;
         let allowance = match grant.item.strict {
-            true => Some(Allowance::open(&grant, seats_folder, &usage_folder)?),
+            true => Some(Allowance::open(&grant, seats_folder, &usage_folder, clock)?),
             false => None,
         };
         let pool = match local.charge_way {
@@ -140,6 +146,9 @@ impl Licensed {
     /// Lets be counted what the grant allows. Under another UUID it is spent, and counted, apart from what was before.
     fn allow(&self, grant: &Grant, is_renamed: bool) -> Result<()> {
         let local = &grant.local;
+        if let Some(allowance) = self.allowance.as_ref().filter(|_| !is_renamed) {
+            allowance.see_in_place(grant)?;
+        }
         let count_as = || self.counter.count_as(whose(grant));
         match &self.allowance {
             None if is_renamed => count_as(),
@@ -150,7 +159,11 @@ impl Licensed {
                 *spent = anew;
                 count_as();
             }
-            Some(allowance) => allowance.spent.read().grant(local.serial, &local.allowances)?,
+            Some(allowance) => {
+                let unreported = |module| allowance.unreported(local, module);
+                let now_ms = self.clock.boot_ms();
+                allowance.spent.read().grant(local.serial, &local.allowances, now_ms, unreported)?;
+            }
         }
         Ok(())
     }
@@ -211,6 +224,11 @@ impl Licensed {
         self.set_stopped(Some(ErrorCode::NO_LICENSE.into()));
     }
 
+    /// End all work under the grant: the server does not accept what this program presents.
+    pub fn refuse(&self, why: Error) {
+        self.set_stopped(Some(why));
+    }
+
     fn set_stopped(&self, why: Option<Error>) {
         let mut stopped = self.stopped.lock();
         if *stopped != why {
@@ -243,6 +261,13 @@ impl Licensed {
     pub fn settle(&self) {
         if let Some(allowance) = &self.allowance {
             allowance.spent.write().settle();
+        }
+    }
+
+    /// Let nothing more be counted under a strict item: what is left of its allowance is given back.
+    pub fn forgo(&self) {
+        if let Some(allowance) = &self.allowance {
+            allowance.spent.read().forgo();
         }
     }
 
@@ -367,6 +392,7 @@ impl Licensed {
     ) -> Result<()> {
         let grant = self.grant();
         let charged = charged(grant.local.charge_way, work);
+        allowance.look(&grant)?;
         let allowance = allowance.spent.read();
         self.counter.catch_up(mine);
         let mut outcome = Ok(());
@@ -456,25 +482,73 @@ fn charged(charge_way: ChargeWay, work: &[Work]) -> Vec<(u32, u64)> {
 }
 
 impl Allowance {
-    fn open(grant: &Grant, seats_folder: &Path, usage_folder: &Path) -> Result<Self> {
+    fn open(
+        grant: &Grant,
+        seats_folder: &Path,
+        usage_folder: &Path,
+        clock: &'static dyn Clock,
+    ) -> Result<Self> {
         Ok(Self {
-            spent: RwLock::new(open_spent(grant, seats_folder, usage_folder)?),
+            spent: RwLock::new(open_spent(grant, seats_folder, usage_folder, clock)?),
             seats_folder: seats_folder.to_owned(),
             usage_folder: usage_folder.to_owned(),
+            clock,
+            seen_at_ms: AtomicU64::new(clock.monotonic_ms()),
         })
     }
 
     fn open_for(&self, grant: &Grant) -> Result<SpentAllowance> {
-        open_spent(grant, &self.seats_folder, &self.usage_folder)
+        open_spent(grant, &self.seats_folder, &self.usage_folder, self.clock)
+    }
+
+    /// See about once a second that the file still has its name: by one that was removed, more could be spent than there
+    /// is, for other programs have another one.
+    fn look(&self, grant: &Grant) -> Result<()> {
+        let now_ms = self.clock.monotonic_ms();
+        if now_ms.saturating_sub(self.seen_at_ms.load(Ordering::Relaxed)) < LOOK_MS {
+            return Ok(());
+        }
+        self.see_in_place(grant)?;
+        self.seen_at_ms.store(now_ms, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn see_in_place(&self, grant: &Grant) -> Result<()> {
+        if !self.spent.read().is_in_place() {
+            let anew = self.open_for(grant)?;
+            *self.spent.write() = anew;
+        }
+        Ok(())
+    }
+
+    fn unreported(&self, license: &LocalLicense, module: u32) -> u64 {
+        let LocalLicense { license_id, device_uuid, .. } = license;
+        folders_beside(&self.usage_folder)
+            .map(|folder| unsent_of(&folder, license_id, device_uuid, module))
+            .fold(0, u64::saturating_add)
     }
 }
 
-fn open_spent(grant: &Grant, seats_folder: &Path, usage_folder: &Path) -> Result<SpentAllowance> {
+/// The folders of usage under all grants: those that come from one code share a license.
+fn folders_beside(usage_folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let all = usage_folder.parent().map(std::fs::read_dir).into_iter().flatten();
+    all.flatten().flatten().map(|entry| entry.path())
+}
+
+fn open_spent(
+    grant: &Grant,
+    seats_folder: &Path,
+    usage_folder: &Path,
+    clock: &'static dyn Clock,
+) -> Result<SpentAllowance> {
     let LocalLicense { license_id, item_id, device_uuid, serial, allowances, .. } = &grant.local;
     // Of this item: what was counted under another one of the code is none of its business.
-    let unreported = |module| unsent_of(usage_folder, license_id, device_uuid, module);
-    let spent = SpentAllowance::open(seats_folder, &pool_name(item_id), device_uuid, unreported)?;
-    spent.grant(*serial, allowances)?;
+    let has_counted = |folder: PathBuf| has_counted(&folder, license_id, device_uuid);
+    let is_used =
+        || allowances.iter().any(|known| known.used > 0) || folders_beside(usage_folder).any(has_counted);
+    let now_ms = clock.boot_ms();
+    let spent = SpentAllowance::open(seats_folder, &pool_name(item_id), device_uuid, now_ms, is_used)?;
+    spent.grant(*serial, allowances, now_ms, |_| 0)?;
     Ok(spent)
 }
 

@@ -116,6 +116,8 @@ pub struct Parameters {
     pub modules: Vec<String>,
     /// What was set before.
     pub settings: Settings,
+    /// The name of this process's executable file.
+    pub program: String,
 }
 
 impl Parameters {
@@ -175,15 +177,24 @@ impl Parameters {
             products: raw.products.cast_unsigned(),
             modules: modules(&raw.modules)?,
             settings: raw.settings.clone(),
+            program: environment.program.clone(),
         })
     }
 
-    /// Names the grant that these parameters lead to: two programs that ask for the same thing, with
+    /// Name the grant that these parameters lead to: two programs that ask for the same thing, with
     /// whatever number of seats and from whichever server, share one.
+    ///
+    /// Website domain and application id are part of the name: a license was granted for them. The session
+    /// password and the executable's name are not; `license/presented.rs` says why, and where they are compared.
     pub fn grant_name(&self) -> String {
         let mut text = format!("{:?} {:?} {}", self.deployment_type, self.charge_way, self.products);
         for part in [&self.handshake_code, &self.organization_id].into_iter().chain(&self.modules) {
             text.push_str(&format!(" {}:{part}", part.len()));
+        }
+        let Settings { website_domain, application_id, .. } = &self.settings;
+        if !website_domain.is_empty() || !application_id.is_empty() {
+            let (site, application) = (website_domain.len(), application_id.len());
+            text.push_str(&format!(" for {site}:{website_domain} {application}:{application_id}"));
         }
         let mut name = digest_hex(text.as_bytes());
         name.truncate(32);
@@ -422,5 +433,20 @@ mod tests {
         assert_ne!(understand(&raw()).unwrap().grant_name(), understand(&code).unwrap().grant_name());
         let modules = RawParameters { modules: vec![1], ..raw() };
         assert_ne!(understand(&raw()).unwrap().grant_name(), understand(&modules).unwrap().grant_name());
+    }
+
+    #[test]
+    fn each_website_domain_and_each_application_id_has_a_grant_of_its_own() {
+        let name = |site: &str, application: &str| {
+            let settings = Settings {
+                website_domain: site.into(),
+                application_id: application.into(),
+                ..Settings::default()
+            };
+            understand(&RawParameters { settings, ..raw() }).unwrap().grant_name()
+        };
+        let names = [name("", ""), name("a", ""), name("", "a"), name("a", "b"), name("b", "a")];
+        let different: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
     }
 }

@@ -1,6 +1,6 @@
 //! A license server as its operator starts it: the real program, in a folder and on a port of its own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -206,6 +206,22 @@ impl Server {
 }
 
 impl Server {
+    /// Run a command on the server's data that reads this line.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn operate_telling(&self, arguments: &[&str], line: &str) {
+        let mut process = command(&self.data, arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("seatmeterd runs");
+        let mut input = process.stdin.take().expect("it is piped");
+        writeln!(input, "{line}").expect("the program reads");
+        drop(input);
+        assert!(process.wait().expect("own child").success(), "{arguments:?}");
+    }
+
     /// What `seatmeterd doctor seats` prints for a device.
     ///
     /// # Panics

@@ -10,10 +10,12 @@ use libfuzzer_sys::fuzz_target;
 use seatmeter::clock::{Deadline, SystemClock};
 use seatmeter::device::Device;
 use seatmeter::environment::Environment;
-use seatmeter::license::GrantStore;
+use seatmeter::license::{Accepted, Credentials, GrantStore};
 use seatmeter::parameters::{Parameters, RawParameters};
 use seatmeter::state::StateDirectory;
-use seatmeter::sync::{RawAnswer, RawRequest, Reporting, Servers, Transport, Unreachable, authorize, report};
+use seatmeter::sync::{
+    Asking, RawAnswer, RawRequest, Reporting, Servers, Transport, Unreachable, authorize, report,
+};
 use seatmeter::usage::{Segment, Whose};
 use seatmeter_fuzz::{SERVER, VENDOR};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
@@ -112,7 +114,11 @@ fuzz_target!(|bytes: &[u8]| {
         let parameters = Parameters::understand(&raw, &Environment::default()).expect("they are sound");
         let store = GrantStore::new(&state, &parameters.grant_name());
         let device = Device::with_uuid(ID);
-        if let Ok(grant) = authorize(&servers, &parameters, &device, &store, known_key.as_ref(), 0, deadline)
+        let credentials = Credentials::of(&parameters);
+        let (device, store, credentials) = (&device, &store, &credentials);
+        let asking = Asking { device, store, credentials, shown: None, needed: 0 };
+        if let Ok(Accepted { grant, .. }) =
+            authorize(&servers, &parameters, &asking, known_key.as_ref(), deadline)
         {
             assert!(transport.is_signed);
             assert!(grant.local.seats <= u32::try_from(grant.item.quota).unwrap_or(u32::MAX));

@@ -22,6 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         root_key: VENDOR.public().clone(),
         epoch: String::new(),
         meters: Vec::new(),
+        any_program: false,
     };
     let device = Device::with_uuid("00112233445566778899aabbccddeeff");
     if let Ok(grant) = Grant::verify(&answer, VENDOR.public(), &device) {

@@ -133,6 +133,9 @@ pub struct AuthorizationAnswer {
     /// How far the item is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<Meter>,
+    /// Whether the handshake code is good for programs of any name, so that the grant serves all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_program: bool,
 }
 
 /// How far one quota of an item is used.

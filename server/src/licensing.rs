@@ -106,6 +106,7 @@ impl Licensing {
             local_license,
             epoch: granted.epoch,
             meters: granted.meters,
+            any_program: granted.any_program,
         })
     }
 

@@ -141,6 +141,10 @@ impl DeviceClock {
 }
 
 impl Clock for DeviceClock {
+    fn wait(&self, time: std::time::Duration) {
+        self.system.wait(time);
+    }
+
     fn wall_ms(&self) -> u64 {
         self.system.wall_ms()
     }

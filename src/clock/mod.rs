@@ -29,6 +29,11 @@ pub trait Clock: Send + Sync {
         self.unix_ms() / 1000
     }
 
+    /// Let so much time pass, for whoever waits for another process.
+    fn wait(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
     /// Takes notice of what a server has said the time is (Unix seconds), whose signature was checked.
     fn hear(&self, _server_seconds: u64) {}
 }

@@ -199,6 +199,7 @@ pub(crate) mod test_support {
             local_license: Signed::seal(local, &key(2)).unwrap(),
             epoch: String::new(),
             meters: Vec::new(),
+            any_program: false,
         }
     }
 }

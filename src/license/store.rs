@@ -4,15 +4,19 @@
 //! answer under each grant name, stores it, and from then on believes nothing else for that name; so two
 //! vendors' products can share a device.
 
+use std::fs::DirEntry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{AuthorizationAnswer, Meter, ProblemNumbers};
+use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::{PublicKey, Signed};
+use serde::{Deserialize, Serialize};
 
 use super::grant::{Grant, compiled_root_key};
+use super::presented::{Basis, Credentials, Presented};
 use super::told::Told;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -31,6 +35,31 @@ pub struct GrantStore {
     given_back: FramedFile,
 }
 
+/// The content of a grant's file.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    answer: AuthorizationAnswer,
+    #[serde(default)]
+    presented: Presented,
+}
+
+/// What came of an answer.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The grant that is on the disk now.
+    pub grant: Arc<Grant>,
+    /// What was told with it.
+    pub told: Told,
+    /// By which license it serves this program.
+    pub basis: Basis,
+    /// Whether it is that of another process, which was faster.
+    pub is_overtaken: bool,
+}
+
+/// Another process has changed the file since it was read: so often, and then something is wrong with the disk.
+const ACCEPT_TRIES_MAX: u32 = 64;
+
 impl GrantStore {
     /// The grant of this name (see [`crate::parameters::Parameters::grant_name`]).
     pub fn new(state: &StateDirectory, name: &str) -> Self {
@@ -43,6 +72,16 @@ impl GrantStore {
             told: file("told", Kind::Told),
             given_back: file("given-back", Kind::Grant),
         }
+    }
+
+    /// Return every grant of a state directory.
+    pub fn all(state: &StateDirectory) -> Vec<Self> {
+        let files = std::fs::read_dir(state.licenses()).into_iter().flatten().flatten();
+        let named = |file: DirEntry| {
+            let name = file.file_name().into_string().ok()?;
+            Some(Self::new(state, name.strip_suffix(".grant")?))
+        };
+        files.filter_map(named).collect()
     }
 
     /// Its name.
@@ -66,17 +105,43 @@ impl GrantStore {
         }
     }
 
+    /// Return by which license the stored grant serves a program that presents this; `None`: the server is asked first.
+    pub fn basis(&self, of: &Credentials, now: u64) -> Option<Basis> {
+        self.grant.peek::<Stored>()?.presented.basis(of, now)
+    }
+
+    /// Note that the server has refused what a program presents. If the disk does not take it, then the next program
+    /// hears it from the server.
+    pub fn withdraw(&self, of: &Credentials) {
+        for _ in 0..ACCEPT_TRIES_MAX {
+            let Some(stored) = self.grant.peek::<Stored>() else { return };
+            let mut without = stored.clone();
+            without.presented.withdraw(of);
+            match self.grant.store_over(Some(&stored), &without) {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(error) => return say(Level::Warning, format_args!("{error}")),
+            }
+        }
+    }
+
     /// The key of the server that has granted under this name, good or not any more. Changes nothing, for it
     /// may be asked by a library of another vendor.
     pub fn server_key(&self, device: &Device) -> Option<PublicKey> {
         let answer: AuthorizationAnswer = self.grant.peek().or_else(|| self.given_back.peek())?;
-        let root = compiled_root_key().ok()?.or_else(|| self.root_key.peek())?;
+        let root =
+            compiled_root_key().ok()?.or_else(|| self.root_key.peek()).or_else(|| own_root(&answer))?;
         Grant::verify(&answer, &root, device).ok().map(|grant| grant.server_key)
     }
 
     /// The local licence as the server has signed it, to show it that server again. It checks it itself.
     pub fn held(&self) -> Option<Signed> {
         self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)
+    }
+
+    /// Return the local license that is held.
+    pub fn held_license(&self) -> Option<LocalLicense> {
+        self.held()?.peek().ok()
     }
 
     /// The file whose lock says whose turn it is to ask for a grant of this name.
@@ -89,15 +154,34 @@ impl GrantStore {
         self.told.peek()
     }
 
+    /// Return what the server has told of this license. `None`: the note is missing, and may have been the end of it.
+    pub fn told_of(&self, license: &LocalLicense) -> Option<Told> {
+        let is_of = |told: &Told| told.grant_name == self.name && told.license_id == license.license_id;
+        self.told().filter(is_of)
+    }
+
     /// Keeps how far the item is used, as the server tells it at this time.
     pub fn note_meters(&self, at: u64, meters: Vec<Meter>) {
-        // A refusal stands until the next grant.
-        self.note_told(&Told { at, meters, ..self.told().unwrap_or_default() });
+        // A note that is missing stays missing: nobody knows whether it held a refusal.
+        if let Some(told) = self.held_license().and_then(|license| self.told_of(&license)) {
+            // A refusal stands until the next grant.
+            self.note_told(&Told { at, meters, ..told });
+        }
     }
 
     /// Keeps what a refusal says; one that ends the grant does so from now on.
     pub fn note_refusal(&self, at: u64, why: &Error, ends: bool, numbers: Option<ProblemNumbers>) {
-        let mut told = Told { at, refused_with: numbers, ..self.told().unwrap_or_default() };
+        let license = self.held_license();
+        let known = match &license {
+            Some(license) => self.told_of(license),
+            None => self.told(),
+        };
+        if known.is_none() && license.is_some() && !ends {
+            return;
+        }
+        let mut told = Told { at, refused_with: numbers, ..known.unwrap_or_default() };
+        told.grant_name.clone_from(&self.name);
+        told.license_id = license.map(|license| license.license_id).unwrap_or_default();
         if ends {
             (told.refusal, told.refused_because) = (Some(why.code), why.message.clone());
         }
@@ -131,11 +215,61 @@ impl GrantStore {
         }
     }
 
-    /// Checks an answer and keeps it.
+    /// Check an answer and keep it. `shown` is the license with which the server was asked: if another one is on the disk
+    /// by now, then another process was faster. Its grant stays, for the server counts on seeing that one next.
     ///
     /// # Errors
     /// When it is not to be believed, or cannot be written.
-    pub fn accept(&self, answer: &AuthorizationAnswer, device: &Device) -> Result<Arc<Grant>> {
+    pub fn accept(
+        &self,
+        answer: &AuthorizationAnswer,
+        device: &Device,
+        shown: Option<&Signed>,
+        by: &Credentials,
+    ) -> Result<Accepted> {
+        let ours = self.verify(answer, device)?;
+        kill_point("grant: root key stored");
+        for _ in 0..ACCEPT_TRIES_MAX {
+            let seen = match self.grant.load::<Stored>()? {
+                Loaded::Content(seen) => Some(seen),
+                Loaded::Absent | Loaded::SetAside { .. } => None,
+            };
+            let is_shown = seen.as_ref().map(|seen| &seen.answer.local_license) == shown
+                || has_bug("stopped: newer grant replaced");
+            let theirs = seen.as_ref().filter(|_| !is_shown).and_then(|seen| {
+                let grant = self.verify(&seen.answer, device).ok()?;
+                Some((seen.answer.clone(), grant))
+            });
+            let is_overtaken = theirs.is_some();
+            let (answer, grant) = theirs.unwrap_or_else(|| (answer.clone(), ours.clone()));
+            let mut presented = seen.as_ref().map(|seen| seen.presented.clone()).unwrap_or_default();
+            let basis = presented.grant(by, &ours.local, answer.any_program);
+            let meters = answer.meters.clone();
+            if self.grant.store_over(seen.as_ref(), &Stored { answer, presented })? {
+                kill_point("grant: stored");
+                let known = if is_overtaken { self.told_of(&grant.local) } else { None };
+                let told = known.unwrap_or_else(|| self.first_told(&grant, meters));
+                return Ok(Accepted { grant: Arc::new(grant), told, basis, is_overtaken });
+            }
+        }
+        Err(Error::state(self.grant.path(), "replace", &std::io::ErrorKind::ResourceBusy.into()))
+    }
+
+    /// Note what is told with a grant.
+    fn first_told(&self, grant: &Grant, meters: Vec<Meter>) -> Told {
+        let told = Told {
+            at: grant.local.issued_at,
+            meters,
+            grant_name: self.name.clone(),
+            license_id: grant.local.license_id.clone(),
+            ..Told::default()
+        };
+        self.note_told(&told);
+        told
+    }
+
+    /// Check an answer under the vendor's key that is known, or becomes known by it.
+    fn verify(&self, answer: &AuthorizationAnswer, device: &Device) -> Result<Grant> {
         let known = self.known_root()?;
         let grant = Grant::verify(answer, known.as_ref().unwrap_or(&answer.root_key), device)?;
         // A new one for a UUID of before would be of no use.
@@ -152,32 +286,41 @@ impl GrantStore {
             })?;
             Grant::verify(answer, &root, device)?;
         }
-        kill_point("grant: root key stored");
-        self.grant.store(answer)?;
-        kill_point("grant: stored");
-        self.note_told(&Told { at: grant.local.issued_at, meters: answer.meters.clone(), ..Told::default() });
-        Ok(Arc::new(grant))
+        Ok(grant)
     }
 
     fn known_root(&self) -> Result<Option<PublicKey>> {
         if let Some(key) = compiled_root_key()? {
             return Ok(Some(key));
         }
-        Ok(match self.root_key.load()? {
-            Loaded::Content(key) => Some(key),
-            Loaded::Absent | Loaded::SetAside { .. } => None,
-        })
+        if let Loaded::Content(key) = self.root_key.load()? {
+            return Ok(Some(key));
+        }
+        // The file is lost or damaged. A grant was checked under it, and tells it.
+        let granted: Option<AuthorizationAnswer> = self.grant.peek().or_else(|| self.given_back.peek());
+        let Some(root) = granted.as_ref().and_then(own_root) else { return Ok(None) };
+        if self.root_key.store_new(&root)? { Ok(Some(root)) } else { Ok(self.root_key.peek()) }
     }
+}
+
+/// Return the vendor's key that an answer names, if its signatures hold under that key.
+fn own_root(answer: &AuthorizationAnswer) -> Option<PublicKey> {
+    let file: LicenseFile = answer.license_file.open(&answer.root_key).ok()?;
+    answer.local_license.open::<LocalLicense>(&file.server_key).ok()?;
+    Some(answer.root_key.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::grant::test_support::{answer, item, key, local};
     use super::*;
-    use seatmeter_protocol::license::LicenseFile;
 
     fn device() -> Device {
         Device::with_uuid("d".repeat(32))
+    }
+
+    fn nothing() -> Credentials {
+        Credentials::for_test("", "")
     }
 
     #[test]
@@ -185,7 +328,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         assert!(GrantStore::new(&state, "a").load(&device()).unwrap().is_none());
-        GrantStore::new(&state, "a").accept(&answer(item(), &local()), &device()).unwrap();
+        GrantStore::new(&state, "a").accept(&answer(item(), &local()), &device(), None, &nothing()).unwrap();
         let grant = GrantStore::new(&state, "a").load(&device()).unwrap().unwrap();
         assert_eq!(grant.local, local());
         assert!(GrantStore::new(&state, "b").load(&device()).unwrap().is_none());
@@ -197,16 +340,16 @@ mod tests {
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         let store = GrantStore::new(&state, "a");
         let good = answer(item(), &local());
-        store.accept(&good, &device()).unwrap();
+        store.accept(&good, &device(), None, &nothing()).unwrap();
         let file: LicenseFile = good.license_file.peek().unwrap();
         let forged = AuthorizationAnswer {
             root_key: key(9).public().clone(),
             license_file: Signed::seal(&file, &key(9)).unwrap(),
             ..good
         };
-        let error = store.accept(&forged, &device()).unwrap_err();
+        let error = store.accept(&forged, &device(), None, &nothing()).unwrap_err();
         assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED);
-        assert!(GrantStore::new(&state, "other").accept(&forged, &device()).is_ok());
+        assert!(GrantStore::new(&state, "other").accept(&forged, &device(), None, &nothing()).is_ok());
     }
 
     #[test]
@@ -214,7 +357,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         let store = GrantStore::new(&state, "a");
-        store.accept(&answer(item(), &local()), &device()).unwrap();
+        store.accept(&answer(item(), &local()), &device(), None, &nothing()).unwrap();
         assert!(store.load(&Device::with_uuid("another")).unwrap().is_none());
         let kept = std::fs::read_dir(state.licenses()).unwrap();
         assert!(kept.flatten().any(|e| e.file_name().to_string_lossy().contains("damaged")));

@@ -9,6 +9,9 @@
 //! | the scans are used up | refused, -20120 |
 //! | the pages of a module are used up | pages of this module are refused, -20120 |
 //! | anything else | goes on |
+//!
+//! The note names the license that it is about. A grant without such a note is not used before the server was heard: what
+//! was told may have been the end of it.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Meter, MeterState, Metered, ProblemNumbers};
@@ -17,8 +20,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 
 /// Refusals that end the grant that a device has: the item serves nobody any more, or this device only by the slot.
-/// Others are about the request: a wrong password ends nothing.
+/// Others are about the request, or about one program ([`OF_CREDENTIALS`]).
 pub const ENDING: [ErrorCode; 3] = [ErrorCode::REVOKED, ErrorCode::USED_UP, ErrorCode::QUOTA_EXCEEDED];
+
+/// Refusals of what a program presents: they end the license for this program, and for no other one.
+pub const OF_CREDENTIALS: [ErrorCode; 3] =
+    [ErrorCode::SESSION_PASSWORD_WRONG, ErrorCode::DOMAIN_MISMATCH, ErrorCode::VALIDATION_FIELD_MISMATCH];
 
 /// What the server has told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +41,9 @@ pub struct Told {
     pub refused_because: String,
     /// What came with it.
     pub refused_with: Option<ProblemNumbers>,
+    /// The name of the grant that this is about, and the id of its local license.
+    pub grant_name: String,
+    pub license_id: String,
 }
 
 impl Told {

@@ -22,10 +22,14 @@ fn grant(device: &str, serial: u32, allowed: u64) -> Arc<Grant> {
 }
 
 fn licensed(folder: &Path, grant: Arc<Grant>) -> Licensed {
+    licensed_by(folder, grant).0
+}
+
+fn licensed_by(folder: &Path, grant: Arc<Grant>) -> (Licensed, &'static HandClock) {
     let usage = folder.join("usage");
     std::fs::create_dir_all(&usage).unwrap();
     let clock: &'static HandClock = Box::leak(Box::new(HandClock::at(NOW)));
-    Licensed::new(grant, folder, usage, clock, || {}).unwrap()
+    (Licensed::new(grant, folder, usage, clock, || {}).unwrap(), clock)
 }
 
 /// What was counted under the UUID of this digit.
@@ -89,5 +93,32 @@ fn what_was_counted_under_another_item_is_not_spent_of_a_strict_one() {
         let counter = Counter::new(usage.clone(), crate::usage::whose(&license, &strict.local.device_uuid));
         counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 1, n)]).unwrap();
     }
-    assert_eq!(work_until_refused(&licensed(folder.path(), strict)), 493);
+    // The file of what is spent is not there, though something was counted: all counts as spent, until a later grant.
+    let (licensed, clock) = licensed_by(folder.path(), strict);
+    assert_eq!(work_until_refused(&licensed), 0);
+    clock.pass(3_000);
+    assert!(licensed.renew(&grant("a", 2, 500)));
+    assert_eq!(work_until_refused(&licensed), 493);
+}
+
+#[test]
+fn two_programs_spend_no_more_than_there_is_when_their_file_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, clock) = licensed_by(folder.path(), grant("a", 1, 500));
+    let mut mine = SlotEntries::default();
+    first.count(&mut mine, 1, &[SCAN]).unwrap();
+    std::fs::remove_file(folder.path().join("item-1.spent")).unwrap();
+    let (second, other_clock) = licensed_by(folder.path(), grant("a", 1, 500));
+    assert_eq!(work_until_refused(&second), 0);
+    // The first may go on until it looks.
+    first.count(&mut mine, 1, &[SCAN]).unwrap();
+    clock.pass(1_000);
+    assert_eq!(work_until_refused(&first), 0);
+    for clock in [clock, other_clock] {
+        clock.pass(3_000);
+    }
+    for licensed in [&first, &second] {
+        assert!(licensed.renew(&grant("a", 2, 500)));
+    }
+    assert_eq!(work_until_refused(&first) + work_until_refused(&second), 498);
 }

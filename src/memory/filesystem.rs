@@ -1,9 +1,12 @@
-//! Which file system something is on.
+//! What of file systems std does not offer: which one something is on, and exchanging two names.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The type of the file system of this file or directory: `f_type` of `statfs(2)`.
 ///
@@ -17,4 +20,25 @@ pub fn file_system_type(of: &File) -> io::Result<u32> {
     }
     // SAFETY: the call succeeded, so the kernel has filled it.
     Ok(unsafe { answer.assume_init() }.f_type as u32)
+}
+
+/// Exchange two files under their names, in one step that nobody sees half of (`renameat2(2)`).
+///
+/// # Errors
+/// What the file system says; `Unsupported` or `InvalidInput` where it cannot.
+pub fn exchange_names(one: &Path, other: &Path) -> io::Result<()> {
+    let (one, other) =
+        (CString::new(one.as_os_str().as_bytes())?, CString::new(other.as_os_str().as_bytes())?);
+    // SAFETY: both strings are NUL-terminated and live until the call returns.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            one.as_ptr(),
+            libc::AT_FDCWD,
+            other.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -15,7 +15,7 @@ mod range_lock;
 mod thread;
 
 pub use descriptors::StandardDescriptors;
-pub use filesystem::file_system_type;
+pub use filesystem::{exchange_names, file_system_type};
 pub use fork::{PerProcess, process_generation, wiped_pages};
 pub use lock::FileLock;
 pub use mapped::{FoundWord, MappedFile};

@@ -5,63 +5,120 @@ use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::rehearsal::has_bug;
+use seatmeter_protocol::signature::PublicKey;
 
 use super::Session;
-use crate::clock::Deadline;
+use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
+use crate::license::{Accepted, GrantStore, OF_CREDENTIALS};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::memory::FileLock;
 use crate::state::lock_file;
-use crate::sync::authorize;
+use crate::sync::{Asking, authorize};
 
 /// How often a process looks whether it is its turn.
 const TURN_POLL: Duration = Duration::from_millis(10);
 
+/// What came of asking.
+pub(super) struct Asked {
+    pub(super) outcome: Result<()>,
+    /// Whether another process has got a grant meanwhile: what was answered is not about that one.
+    is_overtaken: bool,
+}
+
 impl Session {
-    /// Asks for a grant when it is this process's turn, unless it `is_done` by then: another may have got one.
+    /// Ask for a grant when it is this process's turn, unless it `is_done` by then: another may have got one.
     pub(super) fn renew(&self, deadline: Deadline, is_done: impl Fn() -> Result<bool>) -> Result<()> {
-        // Whoever has waited for half of his time goes on without: the other is waiting for a server that is silent,
-        // and the caller is to hear of that, not of the waiting.
-        let half = Deadline::after(self.world.clock, deadline.remaining(self.world.clock) / 2);
-        let _turn = self.turn(&self.store.turn(), half);
+        let _turn = self.turn(&self.store.turn(), deadline);
         self.reload_device();
         if is_done()? {
             return Ok(());
         }
-        match self.ask(deadline) {
+        let mut asked = self.ask(deadline)?;
+        if asked.is_overtaken {
+            if is_done()? {
+                return Ok(());
+            }
+            // Once more, with the license that the other process got: this one was asked about the one of before.
+            asked = self.ask(deadline)?;
+        }
+        match asked.outcome {
             // Only one who has a server's key has believed that it was this server.
             Err(e)
                 if e.code == ErrorCode::DEVICE_CLONED
+                    && !asked.is_overtaken
                     && self.server_key().is_some()
                     && !has_bug("clone: refusal ignored") =>
             {
                 self.take_fresh_uuid(deadline)?;
-                self.ask(deadline)
+                self.ask(deadline)?.outcome
             }
             outcome => outcome,
         }
     }
 
-    fn ask(&self, deadline: Deadline) -> Result<()> {
+    pub(super) fn ask(&self, deadline: Deadline) -> Result<Asked> {
         let parameters = self.known_parameters()?;
         let known_key = self.server_key();
         let servers = self.servers(parameters, known_key.clone());
-        let needed = self.licensed().map_or(0, Licensed::needed);
         let device = self.device();
-        let outcome =
-            authorize(&servers, parameters, &device, &self.store, known_key.as_ref(), needed, deadline);
+        // One that is not to be believed is set aside, and not shown.
+        self.store.load(&device)?;
+        let (store, credentials) = (&self.store, &self.credentials);
+        let needed = self.licensed().map_or(0, Licensed::needed);
+        let asking = Asking { device: &device, store, credentials, shown: self.store.held(), needed };
+        let outcome = authorize(&servers, parameters, &asking, known_key.as_ref(), deadline);
         self.note_contact(servers.answered.into_inner());
         let epoch = servers.epoch.into_inner();
         if !epoch.is_empty() {
             *self.heard_epoch.lock() = epoch;
         }
+        let is_overtaken = match &outcome {
+            Ok(accepted) => accepted.is_overtaken,
+            Err(error) => {
+                let is_overtaken =
+                    self.store.held() != asking.shown && !has_bug("stopped: word of before believed");
+                // Anybody can say no: without a known key nobody has proved to be the server.
+                if known_key.is_some() && !is_overtaken {
+                    self.note_refusal(error);
+                }
+                is_overtaken
+            }
+        };
         self.hear();
-        self.adopt(outcome?)?;
+        let outcome = match outcome {
+            Ok(Accepted { grant, told, basis, .. }) => self.adopt(grant, &told, basis).map(|_| ()),
+            Err(error) => Err(error),
+        };
         self.hear();
-        Ok(())
+        Ok(Asked { outcome, is_overtaken })
+    }
+
+    /// Take notice of a refusal: of what this program presents, or of an item under which others work, too.
+    fn note_refusal(&self, why: &Error) {
+        if OF_CREDENTIALS.contains(&why.code) {
+            self.store.withdraw(&self.credentials);
+            *self.refused.lock() = Some(why.clone());
+        } else if why.code == ErrorCode::REVOKED
+            && let (Some(held), Some(key)) = (self.store.held_license(), self.server_key())
+        {
+            let now = self.world.clock.unix_seconds();
+            for store in self.stores_of(&held.item_id, &key).filter(|store| store.name() != self.name) {
+                store.note_refusal(now, why, true, None);
+            }
+        }
+    }
+
+    /// Return the grants of this device, whatever was asked for them, that are from one item of the server with this key.
+    pub(super) fn stores_of(&self, item_id: &str, key: &PublicKey) -> impl Iterator<Item = GrantStore> {
+        let device = self.device();
+        GrantStore::all(&self.state).into_iter().filter(move |store| {
+            store.held_license().is_some_and(|held| held.item_id == item_id)
+                && store.server_key(&device).as_ref() == Some(key)
+        })
     }
 
     /// Who the device is, as another process or session may have found it out since.
@@ -90,21 +147,25 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for this process's turn to talk to a server: one of the device at a time, each for the lock of this file.
-    pub(super) fn turn(&self, path: &Path, deadline: Deadline) -> Result<FileLock> {
+    /// Wait for this process's turn to talk to a server: one of the device at a time, each for the lock of this file.
+    /// `None` after half of the time there is: the other process may be waiting for a server that is silent, or be
+    /// stopped, by a debugger for hours. Then this one goes on beside it. Two that ask at once do no harm:
+    /// what is on the disk is replaced by nobody who has not seen it, and totals may be told twice.
+    ///
+    /// # Errors
+    /// When the file cannot be locked.
+    pub(super) fn turn(&self, path: &Path, deadline: Deadline) -> Result<Option<FileLock>> {
         let failed = |e: &std::io::Error| Error::state(path, "lock", e);
+        let half = Deadline::after(self.world.clock, deadline.remaining(self.world.clock) / 2);
         loop {
             let file = lock_file(path).map_err(|e| failed(&e))?;
             if let Some(lock) = FileLock::try_lock(file).map_err(|e| failed(&e))? {
-                return Ok(lock);
+                return Ok(Some(lock));
             }
-            if deadline.remaining(self.world.clock).is_zero() {
-                return Err(Error::new(
-                    ErrorCode::LICENSE_SYNC_FAILED,
-                    "another process of this device is still talking to the license server: try again later",
-                ));
+            if half.remaining(self.world.clock).is_zero() {
+                return Ok(None);
             }
-            std::thread::sleep(TURN_POLL);
+            self.world.clock.wait(TURN_POLL);
         }
     }
 }

@@ -15,6 +15,7 @@ mod rounds;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::clock::{Clock, Deadline, DeviceClock};
 use crate::device::Device;
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
-use crate::license::{GrantStore, Users, Validity};
+use crate::license::{Basis, Credentials, Grant, GrantStore, Told, Users, Validity};
 use crate::licensed::{Licensed, pool_name};
 use crate::locks::Mutex;
 use crate::log::{Level, say};
@@ -57,10 +58,16 @@ pub struct Session {
     device: Mutex<Device>,
     store: GrantStore,
     world: World,
+    /// What its program presents to be licensed.
+    credentials: Credentials,
     parameters: Published<Parameters>,
     /// All that it was ever initialised with: one that comes again is not kept twice.
     all_parameters: Mutex<Vec<&'static Parameters>>,
     licensed: Published<Licensed>,
+    /// The license that was granted for the credentials, by which the next renewal is due.
+    basis: Mutex<Option<Basis>>,
+    /// Why the server does not accept the credentials any more.
+    refused: Mutex<Option<Error>>,
     /// Closed, and not initialised since: nobody works under it.
     is_closed: AtomicBool,
     /// Rounds of the keeper that failed one after the other.
@@ -98,9 +105,12 @@ impl Session {
             device: Mutex::new(device),
             store,
             world,
+            credentials: Credentials::of(&parameters),
             parameters: Published::absent(),
             all_parameters: Mutex::default(),
             licensed: Published::absent(),
+            basis: Mutex::default(),
+            refused: Mutex::default(),
             is_closed: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             heard_epoch: Mutex::default(),
@@ -111,9 +121,17 @@ impl Session {
         Ok(session)
     }
 
-    /// Whether this is the session of these parameters in this state directory.
+    /// The name of its grant.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this is the session of these parameters in this state directory. Other credentials have a session of
+    /// their own, so that one that is refused takes nothing from one that is licensed.
     pub fn is_for(&self, parameters: &Parameters, state_path: &Path) -> bool {
-        self.name == parameters.grant_name() && self.state.path() == state_path
+        self.name == parameters.grant_name()
+            && self.credentials.are_of(parameters)
+            && self.state.path() == state_path
     }
 
     /// The parameters it was last initialised with, and where its state is. Readable in a forked child.
@@ -169,18 +187,21 @@ impl Session {
         outcome
     }
 
-    /// Uses the grant on disk, if it is good now.
+    /// Use the grant on disk, if it is good now: in its time, for what this program presents, and by all that the server
+    /// has said since. Where that is not known, the server is asked first.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn use_stored_grant(&self) -> Result<Option<&'static Licensed>> {
         let Some(grant) = self.store.load(&self.reload_device())? else { return Ok(None) };
-        if self.store.told().is_some_and(|told| told.stops().is_some()) {
+        let Some(told) = self.store.told_of(&grant.local).filter(|told| told.stops().is_none()) else {
             return Ok(None);
-        }
+        };
         self.world.clock.is_at_least(grant.local.issued_at);
-        match grant.validity(self.world.clock.unix_seconds()) {
-            Validity::Good | Validity::Grace => self.adopt(grant).map(Some),
+        let now = self.world.clock.unix_seconds();
+        let Some(basis) = self.store.basis(&self.credentials, now) else { return Ok(None) };
+        match grant.validity(now) {
+            Validity::Good | Validity::Grace => self.adopt(grant, &told, basis).map(Some),
             Validity::Stale | Validity::Expired => Ok(None),
         }
     }
@@ -189,20 +210,25 @@ impl Session {
         self.device.lock().clone()
     }
 
-    /// Puts a grant into use: into the pool and the counter that are there, or into new ones when the item
+    /// Put a grant into use: into the pool and the counter that are there, or into new ones when the item
     /// is another than before. Readers move to that one with their next use.
-    fn adopt(&self, grant: std::sync::Arc<crate::license::Grant>) -> Result<&'static Licensed> {
+    fn adopt(&self, grant: Arc<Grant>, told: &Told, basis: Basis) -> Result<&'static Licensed> {
         // One at a time: the keeper and an initialisation may have got a grant of another item each.
         let mut users = self.users.lock();
         self.join_users(&mut users, &grant.local.item_id)?;
+        *self.basis.lock() = Some(basis);
+        *self.refused.lock() = None;
         let before = self.licensed();
         if let Some(licensed) = before
             && licensed.renew(&grant)
         {
+            licensed.hear(told);
             return Ok(licensed);
         }
         let World { clock, wake, .. } = self.world;
         let licensed = Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
+        // Before anybody can work under it: a module may be used up.
+        licensed.hear(told);
         let licensed = self.licensed.publish_new(licensed);
         if let Some(before) = before {
             before.close();
@@ -222,9 +248,13 @@ impl Session {
     /// since; and of the end of the grant's time, of which programs that hold seats and count nothing hear in no other way.
     fn hear(&self) {
         let Some(licensed) = self.licensed() else { return };
-        if self.store.has_given_back(&licensed.grant().local) {
+        let license = &licensed.grant().local;
+        let refused = self.refused.lock().clone();
+        if self.store.has_given_back(license) {
             licensed.stop();
-        } else if let Some(told) = self.store.told() {
+        } else if let Some(why) = refused {
+            licensed.refuse(why);
+        } else if let Some(told) = self.store.told_of(license) {
             licensed.hear(&told);
         }
         let _ = licensed.check();

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -24,7 +23,7 @@ use crate::sync::{Reported, Reporting, epoch_file, report, report_end};
 impl Session {
     /// Reports what this device has counted under grants of this session's server: its own, and those that
     /// programs have asked for in other ways and may never ask for again. When another process of the device is
-    /// at it, waits for that, within the bound.
+    /// at it, waits for that, for half of the time; then it reports beside it.
     ///
     /// # Errors
     /// When the server cannot be reached or trusted, or the disk fails: nothing is lost by it. What fails for one
@@ -47,7 +46,7 @@ impl Session {
                 key: &key,
                 epoch: &epoch,
                 held: &|| store.held(),
-                heard: &|standing| self.note_standing(&store, standing),
+                heard: &|standing| self.note_standing(standing, &key),
                 is_ours,
                 other: &|other| _ = others.borrow_mut().insert(other.clone()),
                 deadline,
@@ -99,9 +98,7 @@ impl Session {
     ) -> Result<Reported> {
         // It may be away for good: what else is to be done comes first.
         let deadline = Deadline::after(self.world.clock, deadline.remaining(self.world.clock) / 2);
-        // Whoever is at it already will do it.
-        let at_once = Deadline::after(self.world.clock, Duration::ZERO);
-        let Ok(_turn) = self.turn(&self.report_turn(key), at_once) else { return Ok(Reported::default()) };
+        let Ok(_turn) = self.turn(&self.report_turn(key), deadline) else { return Ok(Reported::default()) };
         let reported = report(&Reporting {
             servers: &self.servers(self.known_parameters()?, Some(key.clone())),
             folder,
@@ -119,7 +116,7 @@ impl Session {
         }
     }
 
-    fn report_turn(&self, key: &PublicKey) -> PathBuf {
+    pub(super) fn report_turn(&self, key: &PublicKey) -> PathBuf {
         self.state.path().join(format!("sync-{}.lock", key.id()))
     }
 
@@ -139,10 +136,11 @@ impl Session {
         store.name() == self.name || store.server_key(&self.device()).as_ref() == Some(key)
     }
 
-    fn note_standing(&self, store: &GrantStore, standing: &ItemStanding) {
-        let is_of = |grant: &LocalLicense| grant.item_id == standing.item_id;
-        if store.held().and_then(|held| held.peek().ok()).is_some_and(|grant: LocalLicense| is_of(&grant)) {
-            store.note_meters(self.world.clock.unix_seconds(), standing.meters.clone());
+    /// Note how far an item is used beside each grant of it: programs that begin under another one are to know it, too.
+    pub(super) fn note_standing(&self, standing: &ItemStanding, key: &PublicKey) {
+        let now = self.world.clock.unix_seconds();
+        for store in self.stores_of(&standing.item_id, key) {
+            store.note_meters(now, standing.meters.clone());
         }
     }
 
@@ -181,6 +179,7 @@ impl Session {
             return Ok(Vec::new());
         }
         licensed.stop();
+        licensed.forgo();
         let mut ended = Vec::new();
         let key = licensed.server_key();
         for (_, store) in self.usage_folders()?.into_iter().filter(|(_, store)| self.is_ours(store, &key)) {

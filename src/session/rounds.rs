@@ -103,8 +103,26 @@ impl Session {
         !is_asked
             || licensed.wants_renewal()
             || self.is_short_of_seats(licensed)
-            || now >= renewal_due_at(&licensed.grant().local)
+            || now >= self.renewal_due_at(licensed)
             || self.is_overtaken(now)
+            || !self.is_vouched_for(licensed, now)
+    }
+
+    /// When the grant is to be renewed: by the license that this program's own credentials were granted.
+    fn renewal_due_at(&self, licensed: &Licensed) -> u64 {
+        let mut license = licensed.grant().local.clone();
+        if let Some(basis) = *self.basis.lock() {
+            license.issued_at = license.issued_at.min(basis.issued_at);
+            license.valid_until = license.valid_until.min(basis.valid_until);
+        }
+        renewal_due_at(&license)
+    }
+
+    /// Whether a program that begins now could use the grant at once, as far as notes go: a note that has been lost may
+    /// have been the end of it.
+    fn is_vouched_for(&self, licensed: &Licensed, now: u64) -> bool {
+        self.store.told_of(&licensed.grant().local).is_some()
+            && self.store.basis(&self.credentials, now).is_some()
     }
 
     /// Whether this program has asked for more seats than there are now: another one of the device has renewed for fewer
@@ -128,7 +146,7 @@ impl Session {
         let next = slot_start(slot_of(now).saturating_add(1));
         let until_slot =
             Duration::from_secs(next.saturating_sub(now).clamp(1, SLOT_SECONDS)) + jitter(JITTER_SECONDS);
-        let due_at = self.licensed().map(|licensed| renewal_due_at(&licensed.grant().local));
+        let due_at = self.licensed().map(|licensed| self.renewal_due_at(licensed));
         match due_at {
             Some(due_at) if due_at > begun_at => {
                 until_slot.min(Duration::from_secs(due_at.saturating_sub(now).max(1)))

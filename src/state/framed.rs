@@ -23,7 +23,7 @@ use super::private_file;
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::log::{Level, say};
-use crate::memory::random_bytes;
+use crate::memory::{exchange_names, random_bytes};
 
 /// What reading a file gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,6 +128,50 @@ impl FramedFile {
             let _ = fs::remove_file(&temporary);
         }
         renamed.and_then(|()| sync_folder(&self.path)).map_err(|e| Error::state(&self.path, "write", &e))
+    }
+
+    /// Replace it, durably, unless it is no longer what was `seen`; return whether it was replaced. So a process that
+    /// was stopped between its look and its word does not take away what others have written since.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn store_over<T>(&self, seen: Option<&T>, content: &T) -> Result<bool>
+    where
+        T: Serialize + DeserializeOwned + PartialEq,
+    {
+        let Some(seen) = seen else { return self.store_new(content) };
+        let temporary = self.write_beside(content)?;
+        let failed = |e: io::Error| Error::state(&self.path, "write", &e);
+        let outcome = disk::allows(Use::Rename).and_then(|()| self.replace_seen(seen, &temporary));
+        // It holds what was there before, or what did not get there.
+        let _ = fs::remove_file(&temporary);
+        let is_replaced = outcome.map_err(failed)?;
+        if is_replaced {
+            sync_folder(&self.path).map_err(failed)?;
+        }
+        Ok(is_replaced)
+    }
+
+    /// Put a file in the place of this one if this one is what was `seen`.
+    fn replace_seen<T>(&self, seen: &T, temporary: &Path) -> io::Result<bool>
+    where
+        T: DeserializeOwned + PartialEq,
+    {
+        let is_seen = |file: &Self| file.peek::<T>().is_some_and(|content| content == *seen);
+        if !is_seen(self) {
+            return Ok(false);
+        }
+        match exchange_names(temporary, &self.path) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            // A file system that cannot exchange names leaves the moment since the look.
+            Err(_) => return fs::rename(temporary, &self.path).map(|()| true),
+        }
+        // What came out is what was there at that very moment.
+        if is_seen(&Self::new(temporary.to_owned(), self.kind)) {
+            return Ok(true);
+        }
+        exchange_names(temporary, &self.path).map(|()| false)
     }
 
     /// Writes it unless it exists; says whether it was written. Of racing processes one wins, and the

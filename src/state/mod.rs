@@ -5,11 +5,11 @@
 //! <state>/device.turn         held by the process that takes a fresh UUID for it
 //! <state>/clock               the highest time seen, and by how much the wall clock was wrong
 //! <state>/licenses/<name>.…   for each way of asking:
-//!     grant                   what the server has granted
+//!     grant                   what the server has granted, and which programs it was granted to
 //!     root-key                the vendor's key, stored at first contact (unless compiled in)
 //!     given-back              the grant that was given back last, for what is not reported yet
-//!     told                    what the server has said of the item's use, for people
-//!     ended                   that the server has taken the grant back
+//!     told                    what the server has said since: of the item's use, and that the grant has ended;
+//!                             a grant without it is not used before the server was heard
 //!     turn                    held by the process that asks for a grant
 //! <state>/seats/<item>.pool   who holds how many seats
 //! <state>/seats/<item>.users  locked by the processes that work under the item

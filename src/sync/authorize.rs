@@ -1,39 +1,49 @@
 //! Asking for a local licence.
 
-use std::sync::Arc;
-
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
-    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, TEXT_BYTES_MAX,
-    ValidationFacts,
+    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, ValidationFacts,
 };
-use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::signature::{PublicKey, Signed};
 use seatmeter_protocol::version::Version;
 
 use super::exchange::Servers;
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{self, ENDING, Grant, GrantStore};
+use crate::license::{self, Accepted, Credentials, ENDING, GrantStore, OF_CREDENTIALS};
 use crate::parameters::Parameters;
 
+/// What is asked for a license.
+pub struct Asking<'a> {
+    /// Who the device is.
+    pub device: &'a Device,
+    /// Where the license is kept.
+    pub store: &'a GrantStore,
+    /// What the program presents.
+    pub credentials: &'a Credentials,
+    /// The license that is shown.
+    pub shown: Option<Signed>,
+    /// What a strict item has to allow at least.
+    pub needed: u64,
+}
+
 /// Asks for a licence, checks it, and stores it. `known_key` is that of the server that granted last, if
-/// one did: then refusals are believed only from its holder. `needed` is what a strict item has to allow at least.
+/// one did: then refusals are believed only from its holder.
 ///
 /// # Errors
 /// The server's refusal, -20200 when none can be reached, -20003 when the answer is not to be trusted.
 pub fn authorize(
     servers: &Servers<'_>,
     parameters: &Parameters,
-    device: &Device,
-    store: &GrantStore,
+    asking: &Asking<'_>,
     known_key: Option<&PublicKey>,
-    needed: u64,
     deadline: Deadline,
-) -> Result<Arc<Grant>> {
+) -> Result<Accepted> {
     let settings = &parameters.settings;
+    let &Asking { device, store, credentials, ref shown, needed } = asking;
     let held = store.load(device)?;
     // Who asks for more than he has, and does not get it, keeps what he has.
     let is_for_more =
@@ -55,9 +65,9 @@ pub fn authorize(
         validation: ValidationFacts {
             website_domain: settings.website_domain.clone(),
             application_id: settings.application_id.clone(),
-            process_name: process_name(),
+            process_name: parameters.program.clone(),
         },
-        held_license: store.held(),
+        held_license: shown.clone(),
         // Programs that share a grant go on with one history.
         scope: parameters.grant_name(),
         needed,
@@ -71,8 +81,14 @@ pub fn authorize(
                 servers.clock.hear(answer.server_time());
                 *servers.epoch.lock() = answer.refusing_epoch();
             }
-            let ends = is_believed && ENDING.contains(&refusal.code) && !is_for_more;
-            store.note_refusal(servers.clock.unix_seconds(), &refusal, ends, answer.numbers());
+            // An item that is revoked is so for everybody, whatever he has asked for.
+            let ends_all = !is_for_more || refusal.code == ErrorCode::REVOKED;
+            let ends = is_believed && ENDING.contains(&refusal.code) && ends_all;
+            // A word about a license that another process has replaced meanwhile is not about the new one.
+            let is_overtaken = store.held() != *shown;
+            if !is_overtaken && !OF_CREDENTIALS.contains(&refusal.code) {
+                store.note_refusal(servers.clock.unix_seconds(), &refusal, ends, answer.numbers());
+            }
             return Err(refusal);
         }
         let content: AuthorizationAnswer = answer.read()?;
@@ -82,10 +98,10 @@ pub fn authorize(
         let local: LocalLicense =
             content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
         license::serves(&local, &file, parameters.deployment_type).map_err(|why| answer.untrusted(&why))?;
-        let grant = store.accept(&content, device)?;
+        let accepted = store.accept(&content, device, shown.as_ref(), credentials)?;
         servers.clock.hear(answer.server_time());
         *servers.epoch.lock() = content.epoch;
-        Ok(grant)
+        Ok(accepted)
     })
 }
 
@@ -95,17 +111,6 @@ fn product_version() -> Result<Option<Version>> {
         let message = format!("this library was built with a wrong SEATMETER_PRODUCT_VERSION: {why}");
         Error::new(ErrorCode::LICENSE_SYNC_FAILED, message)
     })
-}
-
-/// The name of this process's executable file. The system says it: a caller could say anything.
-fn process_name() -> String {
-    let path = std::fs::read_link("/proc/self/exe").unwrap_or_default();
-    let mut name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // Linux's own bound on a name is 255 bytes; replaced bytes may make it longer.
-    while name.len() > TEXT_BYTES_MAX {
-        name.pop();
-    }
-    name
 }
 
 pub(super) fn device_facts(device: &Device) -> DeviceFacts {

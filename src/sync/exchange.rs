@@ -77,7 +77,16 @@ impl Servers<'_> {
         let key_id = self.known_key.as_ref().map(PublicKey::id);
         let request =
             RawRequest { url: url.to_owned(), nonce: &nonce, key_id: key_id.as_deref(), body, timeout };
-        match self.transport.post(&request) {
+        let begun_ms = self.clock.boot_ms();
+        let answer = self.transport.post(&request);
+        let taken = Duration::from_millis(self.clock.boot_ms().saturating_sub(begun_ms));
+        match answer {
+            // This process was stopped, or the machine slept. The device may have gone on meanwhile, and what was true
+            // then is not the server's latest word: neither its time nor its grant.
+            Ok(_) if taken > timeout + LATE_AFTER => Err(Error::unreachable(
+                Stage::Answer,
+                format!("the answer of {url} came after {} s, too late to count", taken.as_secs()),
+            )),
             Ok(raw) => Ok(Answer { raw, request_body: body.to_vec(), nonce, url: url.to_owned() }),
             Err(Unreachable { stage, detail }) => {
                 Err(Error::unreachable(stage, format!("no answer from {url} ({stage}): {detail}")))
@@ -85,6 +94,9 @@ impl Servers<'_> {
         }
     }
 }
+
+/// An answer that comes so long after its request's timeout was waiting for this process, and not the other way round.
+const LATE_AFTER: Duration = Duration::from_secs(5);
 
 /// What to do about an answer of this status that is not a license server's.
 fn advice(status: u16) -> &'static str {

@@ -34,6 +34,8 @@ pub(crate) enum Step {
     RecordAllBut(usize),
     /// This happens while the request is under way; then everything is recorded.
     During(Box<dyn FnOnce() + Send>),
+    /// This happens while the request is under way; then the next step is taken.
+    Meanwhile(Box<dyn FnOnce() + Send>),
     /// The answer to the nth request comes now.
     Replay(usize),
     /// This makes status and body of the answer from the request.
@@ -159,8 +161,16 @@ impl Transport for Scripted {
         let body: serde_json::Value = serde_json::from_slice(request.body).expect("requests are JSON");
         self.asked.lock().push((request.url.clone(), body.clone()));
         let silence = Unreachable { stage: Stage::Connect, detail: "silence".into() };
-        let step = self.steps.lock().pop_front().expect("the script has a step for every request");
+        let next = || self.steps.lock().pop_front().expect("the script has a step for every request");
+        let mut step = next();
+        if let Step::Meanwhile(happen) = step {
+            // What is to be answered to this request was said before.
+            let own = next();
+            happen();
+            step = own;
+        }
         match step {
+            Step::Meanwhile(_) => panic!("one thing at a time happens meanwhile"),
             Step::Answer(status, body) => Ok(self.signed(request, status, body)),
             Step::Unsigned(status, body) => {
                 Ok(RawAnswer { status, body: body.into_bytes(), ..RawAnswer::default() })

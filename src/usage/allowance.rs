@@ -6,6 +6,7 @@
 //! 0x10  serial of the grant that the numbers are from
 //! 0x18  digest of the boot in which the file was last used; 0: the system does not name it
 //! 0x20  digest of the UUID; 0 in a file that does not tell yet, which is then that of the first who opens it
+//! 0x28  when the file was made in the place of one that is lost, by the boot clock; 0: nothing is lost
 //! 0x40  for each module, 0 that of scans:  allowed | spent | kept | lost     (four words of 64 bits)
 //! ```
 //!
@@ -22,6 +23,11 @@
 //! | `kept < spent + n ≤ allowed` | `kept` is raised, made durable, then as above |
 //! | `allowed < spent + n` | refused |
 //!
+//! **A file that is lost**, or damaged and set aside, counts as all spent. It is lost when something was counted under the
+//! license already. The next grant says how much of it the server knows, and the segments say the rest; but processes
+//! that have mapped the lost file may still spend by it, until they notice ([`SpentAllowance::is_in_place`], asked about
+//! once a second). So a grant mends nothing before [`MOURNING_MS`] have passed.
+//!
 //! A server begins with each UUID anew, and so do these numbers: what is spent only rises, and would stand against a
 //! device that had to take another UUID for ever. A program that still works under the UUID of before spends what
 //! that was allowed. So nothing is ever set back in a file that others may be using: the first UUID has `<item>.spent`, a
@@ -29,6 +35,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,6 +55,7 @@ const FILE_BYTES: usize = 4096;
 const SERIAL: usize = 0x10;
 const BOOT: usize = 0x18;
 const WHOSE: usize = 0x20;
+const LOST_AT: usize = 0x28;
 const MODULES: usize = 0x40;
 const MODULE_BYTES: usize = 0x20;
 const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
@@ -56,6 +64,9 @@ const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
 /// lost to a power cut.
 const KEPT_FRACTION: u64 = 8;
 const KEPT_MIN: u64 = 64;
+
+/// Until nobody spends by a file that is lost: each process looks about once a second.
+const MOURNING_MS: u64 = 3_000;
 
 /// What stands for a boot that the system does not name.
 const UNKNOWN_BOOT: u64 = 0;
@@ -68,6 +79,8 @@ const OPEN_TRIES_MAX: u32 = 16;
 pub struct SpentAllowance {
     path: PathBuf,
     file: MappedFile,
+    /// Device and number of the file.
+    identity: (u64, u64),
     /// Digest of the boot.
     boot: u64,
     /// Held while `kept` or the grant's numbers are changed by this process.
@@ -75,8 +88,8 @@ pub struct SpentAllowance {
 }
 
 impl SpentAllowance {
-    /// Opens the file of an item for a device that goes by this UUID, or makes it. `unreported` is what it has counted
-    /// of a module under this UUID that the server has not recorded: it is spent, too, when the file is new.
+    /// Open the file of an item for a device that goes by this UUID, or make it. `is_used` says whether anything was
+    /// counted under the license before: then a file that is not there is lost. `now_ms` is the boot clock.
     ///
     /// # Errors
     /// When it cannot be made, mapped or written.
@@ -84,9 +97,10 @@ impl SpentAllowance {
         folder: &Path,
         item: &str,
         device_uuid: &str,
-        unreported: impl Fn(u32) -> u64,
+        now_ms: u64,
+        is_used: impl Fn() -> bool,
     ) -> Result<Self> {
-        Self::open_in(boot_digest(&boot_id()), folder, item, device_uuid, unreported)
+        Self::open_in(boot_digest(&boot_id()), folder, item, device_uuid, now_ms, is_used)
     }
 
     fn open_in(
@@ -94,7 +108,8 @@ impl SpentAllowance {
         folder: &Path,
         item: &str,
         device_uuid: &str,
-        unreported: impl Fn(u32) -> u64,
+        now_ms: u64,
+        is_used: impl Fn() -> bool,
     ) -> Result<Self> {
         let whose = digest(device_uuid);
         let own = folder.join(format!("{item}.{whose:016x}.spent"));
@@ -106,7 +121,7 @@ impl SpentAllowance {
                 _ => Self::map(boot, own)?,
             },
         };
-        this.begin(unreported)?;
+        this.begin(now_ms, is_used)?;
         Ok(this)
     }
 
@@ -116,7 +131,8 @@ impl SpentAllowance {
             let (mapped, file) = map(&path).map_err(failed)?;
             // 0: it is new, perhaps just being made by another process.
             if matches!(mapped.word64(0).load(Ordering::Acquire), MAGIC | 0) {
-                return Ok(Self { path, file: mapped, boot, changing: Mutex::default() });
+                let identity = file.metadata().map(|of| (of.dev(), of.ino())).map_err(failed)?;
+                return Ok(Self { path, file: mapped, identity, boot, changing: Mutex::default() });
             }
             set_aside_same(&path, &file).map_err(failed)?;
         }
@@ -130,16 +146,24 @@ impl SpentAllowance {
             .map_or_else(|is| is == whose, |_| true)
     }
 
+    /// Whether the file still has its name. By one that has lost it nothing may be spent: others have another one.
+    pub fn is_in_place(&self) -> bool {
+        self.path.symlink_metadata().is_ok_and(|of| (of.dev(), of.ino()) == self.identity)
+    }
+
     /// Makes a new file good, and takes as spent what a power cut may have hidden.
-    fn begin(&self, unreported: impl Fn(u32) -> u64) -> Result<()> {
+    fn begin(&self, now_ms: u64, is_used: impl Fn() -> bool) -> Result<()> {
         if self.file.word64(0).load(Ordering::Acquire) != MAGIC {
-            for module in 0..MODULE_COUNT {
-                let so_far = unreported(module as u32);
-                self.spent(module).fetch_max(so_far, Ordering::AcqRel);
+            if is_used() {
+                self.lost_at().store(now_ms.max(1), Ordering::Release);
             }
             self.file.word64(BOOT).store(self.boot, Ordering::Release);
             self.file.word64(0).store(MAGIC, Ordering::Release);
             return self.make_durable();
+        }
+        if self.file.word64(BOOT).load(Ordering::Acquire) != self.boot {
+            // Whoever had mapped a lost file is gone, and the boot clock has begun anew.
+            let _ = self.lost_at().fetch_min(1, Ordering::AcqRel);
         }
         if self.boot == UNKNOWN_BOOT || self.file.word64(BOOT).load(Ordering::Acquire) != self.boot {
             for module in 0..MODULE_COUNT {
@@ -152,23 +176,55 @@ impl SpentAllowance {
         Ok(())
     }
 
-    /// Takes over the allowances of a grant, unless it is older than what is known.
+    /// Take over the allowances of a grant, unless it is older than what is known. `unreported` is what was counted of a
+    /// module that the server has not recorded: it is asked for when the file was lost.
     ///
     /// # Errors
     /// When they cannot be kept.
-    pub fn grant(&self, serial: u32, allowances: &[CountAllowance]) -> Result<()> {
+    pub fn grant(
+        &self,
+        serial: u32,
+        allowances: &[CountAllowance],
+        now_ms: u64,
+        unreported: impl Fn(u32) -> u64,
+    ) -> Result<()> {
         let _changing = self.changing.lock();
         let known = self.file.word64(SERIAL).fetch_max(u64::from(serial), Ordering::AcqRel);
         if known > u64::from(serial) {
             return Ok(());
         }
+        let lost_at = self.lost_at().load(Ordering::Acquire);
+        // The grant by whose program the file was found lost says nothing new.
+        let is_news = known != 0 && known < u64::from(serial);
+        let mends = lost_at != 0 && is_news && now_ms.saturating_sub(lost_at) >= MOURNING_MS;
         for module in 0..MODULE_COUNT {
             let granted = allowances.iter().find(|allowance| allowance.module as usize == module);
             let (allowed, used) = granted.map_or((0, 0), |allowance| (allowance.allowed, allowance.used));
-            self.spent(module).fetch_max(used, Ordering::AcqRel);
+            if mends {
+                let unreported = unreported(module as u32);
+                let spent = used.saturating_add(unreported);
+                self.spent(module).store(spent, Ordering::Release);
+                self.kept(module).store(spent, Ordering::Release);
+                // The server may know a part of it already: so much more it is asked for.
+                self.lost(module).store(unreported, Ordering::Release);
+            } else {
+                let spent = if lost_at == 0 { used } else { allowed };
+                self.spent(module).fetch_max(spent, Ordering::AcqRel);
+            }
             self.word(module, 0).store(allowed, Ordering::Release);
         }
+        if mends {
+            self.lost_at().store(0, Ordering::Release);
+        }
         self.make_durable()
+    }
+
+    /// Let nothing more be spent: what is left is given back to the server.
+    pub fn forgo(&self) {
+        let _changing = self.changing.lock();
+        for module in 0..MODULE_COUNT {
+            self.word(module, 0).store(self.spent(module).load(Ordering::Acquire), Ordering::Release);
+        }
     }
 
     /// Spends `n` of a module, before they are counted.
@@ -276,6 +332,10 @@ impl SpentAllowance {
         self.word(module, 3)
     }
 
+    fn lost_at(&self) -> &AtomicU64 {
+        self.file.word64(LOST_AT)
+    }
+
     fn word(&self, module: usize, number: usize) -> &AtomicU64 {
         self.file.word64(MODULES + module * MODULE_BYTES + number * 8)
     }
@@ -315,6 +375,8 @@ fn digest(name: &str) -> u64 {
 mod tests {
     use super::*;
 
+    const NOW_MS: u64 = 1_000_000;
+
     fn allowance(module: u32, allowed: u64, used: u64) -> CountAllowance {
         CountAllowance { module, allowed, used }
     }
@@ -324,7 +386,7 @@ mod tests {
     }
 
     fn open_as(uuid: &str, folder: &tempfile::TempDir) -> SpentAllowance {
-        SpentAllowance::open(folder.path(), "item", uuid, |_| 0).unwrap()
+        SpentAllowance::open(folder.path(), "item", uuid, NOW_MS, || false).unwrap()
     }
 
     fn spend_all(of: &SpentAllowance, module: u32) -> u64 {
@@ -336,7 +398,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let of = open(&folder);
         assert_eq!(of.spend(0, 1).unwrap_err().code, ErrorCode::USED_UP, "nothing was granted yet");
-        of.grant(1, &[allowance(0, 1_000, 0)]).unwrap();
+        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         let total: u64 = std::thread::scope(|scope| {
             let spenders: Vec<_> = (0..4)
                 .map(|_| {
@@ -359,10 +421,10 @@ mod tests {
     fn a_newer_grant_wins_and_an_older_one_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let of = open(&folder);
-        of.grant(5, &[allowance(0, 10, 0)]).unwrap();
-        of.grant(4, &[allowance(0, 99, 0)]).unwrap();
+        of.grant(5, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
+        of.grant(4, &[allowance(0, 99, 0)], NOW_MS, |_| 0).unwrap();
         assert_eq!(spend_all(&of, 0), 10);
-        of.grant(6, &[allowance(0, 15, 12)]).unwrap();
+        of.grant(6, &[allowance(0, 15, 12)], NOW_MS, |_| 0).unwrap();
         assert_eq!(spend_all(&of, 0), 3, "the server knows of 12");
     }
 
@@ -370,7 +432,7 @@ mod tests {
     fn after_a_power_cut_what_was_kept_is_spent() {
         let folder = tempfile::tempdir().unwrap();
         let of = open(&folder);
-        of.grant(1, &[allowance(0, 1_000, 0)]).unwrap();
+        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 1).unwrap();
         // The disk has `kept`, and of `spent` what it had at the last wait: here nothing. Another boot.
         of.spent(0).store(0, Ordering::Relaxed);
@@ -384,14 +446,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut allowed, mut used, mut serial) = (100, 0, 1);
         for boot in 1..200 {
-            let of = SpentAllowance::open_in(boot, folder.path(), "item", "uuid", |_| 0).unwrap();
-            of.grant(serial, &[allowance(0, allowed, used)]).unwrap();
+            let of = SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false).unwrap();
+            of.grant(serial, &[allowance(0, allowed, used)], NOW_MS, |_| 0).unwrap();
             if of.spend(0, 5).is_err() {
                 // As a server does that has enough.
                 allowed = allowed.max(used + of.needed(5));
                 serial += 1;
                 let granted = [allowance(0, allowed, used)];
-                of.grant(serial, &granted).unwrap();
+                of.grant(serial, &granted, NOW_MS, |_| 0).unwrap();
                 assert!(!of.runs_low(&granted) || of.needed(5) > 5);
                 of.spend(0, 5).unwrap();
             }
@@ -402,29 +464,66 @@ mod tests {
     #[test]
     fn after_a_clean_end_the_next_start_of_the_machine_costs_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let boot = |boot| SpentAllowance::open_in(boot, folder.path(), "item", "uuid", |_| 0).unwrap();
+        let boot =
+            |boot| SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false).unwrap();
         let of = boot(1);
-        of.grant(1, &[allowance(0, 1_000, 0)]).unwrap();
+        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 10).unwrap();
         of.settle();
         let next = boot(2);
         assert_eq!((next.needed(3), spend_all(&next, 0)), (3, 990));
     }
 
+    /// A program that finds the file lost, under the grant of this serial.
+    fn open_after_loss(folder: &tempfile::TempDir, serial: u32) -> SpentAllowance {
+        let of = SpentAllowance::open(folder.path(), "item", "uuid", NOW_MS, || true).unwrap();
+        of.grant(serial, &[allowance(0, 10, 2)], NOW_MS, |_| 7).unwrap();
+        of
+    }
+
     #[test]
-    fn a_lost_file_begins_with_what_is_not_reported() {
+    fn a_lost_file_counts_as_all_spent_until_a_later_grant_tells_how_much_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let unreported = |module| u64::from(module == 0) * 7;
-        let of = SpentAllowance::open(folder.path(), "item", "uuid", unreported).unwrap();
-        of.grant(1, &[allowance(0, 10, 2)]).unwrap();
-        assert_eq!(spend_all(&of, 0), 3);
+        let of = open_after_loss(&folder, 4);
+        assert!(of.runs_low(&[allowance(0, 10, 2)]), "so the server is asked");
+        assert_eq!(spend_all(&of, 0), 0);
+        let unreported = |_| 5;
+        of.grant(5, &[allowance(0, 10, 4)], NOW_MS + 1, unreported).unwrap();
+        assert_eq!(spend_all(&of, 0), 0, "another program may spend by the lost file");
+        let again = open_after_loss(&folder, 5);
+        assert_eq!(spend_all(&again, 0), 0, "also when it is opened again");
+        of.grant(6, &[allowance(0, 20, 4)], NOW_MS + MOURNING_MS, unreported).unwrap();
+        assert_eq!(spend_all(&again, 0), 20 - 4 - 5);
+    }
+
+    #[test]
+    fn a_program_whose_file_was_removed_or_replaced_sees_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        assert!(of.is_in_place());
+        std::fs::remove_file(folder.path().join("item.spent")).unwrap();
+        assert!(!of.is_in_place());
+        let next = open(&folder);
+        assert!(next.is_in_place() && !of.is_in_place());
+    }
+
+    #[test]
+    fn after_what_is_left_was_given_back_nothing_can_be_spent_before_the_next_grant() {
+        let folder = tempfile::tempdir().unwrap();
+        let (last, forgotten) = (open(&folder), open(&folder));
+        last.grant(1, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
+        forgotten.spend(0, 3).unwrap();
+        last.forgo();
+        assert_eq!(forgotten.spend(0, 1).unwrap_err().code, ErrorCode::USED_UP);
+        last.grant(2, &[allowance(0, 10, 3)], NOW_MS, |_| 0).unwrap();
+        assert_eq!(spend_all(&forgotten, 0), 7);
     }
 
     #[test]
     fn a_torn_or_foreign_file_is_set_aside() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("item.spent"), vec![7; FILE_BYTES]).unwrap();
-        open(&folder).grant(1, &[allowance(0, 5, 0)]).unwrap();
+        open(&folder).grant(1, &[allowance(0, 5, 0)], NOW_MS, |_| 0).unwrap();
         assert_eq!(spend_all(&open(&folder), 0), 5);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
@@ -433,11 +532,11 @@ mod tests {
     fn under_another_uuid_as_much_is_spent_as_that_is_granted_whatever_was_spent_before() {
         let folder = tempfile::tempdir().unwrap();
         let before = open(&folder);
-        before.grant(9, &[allowance(0, 500, 0)]).unwrap();
+        before.grant(9, &[allowance(0, 500, 0)], NOW_MS, |_| 0).unwrap();
         assert_eq!(spend_all(&before, 0), 500);
         let fresh = open_as("fresh", &folder);
         assert!(fresh.spend(0, 1).is_err(), "nothing was granted yet");
-        fresh.grant(1, &[allowance(0, 200, 0)]).unwrap();
+        fresh.grant(1, &[allowance(0, 200, 0)], NOW_MS, |_| 0).unwrap();
         assert_eq!(spend_all(&open_as("fresh", &folder), 0), 200);
         assert!(fresh.spend(0, 1).is_err() && before.spend(0, 1).is_err());
     }
@@ -445,9 +544,9 @@ mod tests {
     #[test]
     fn what_is_spent_of_a_later_uuid_stays_spent_when_the_file_of_the_first_is_lost() {
         let folder = tempfile::tempdir().unwrap();
-        open(&folder).grant(1, &[allowance(0, 5, 0)]).unwrap();
+        open(&folder).grant(1, &[allowance(0, 5, 0)], NOW_MS, |_| 0).unwrap();
         let fresh = open_as("fresh", &folder);
-        fresh.grant(1, &[allowance(0, 10, 0)]).unwrap();
+        fresh.grant(1, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
         fresh.spend(0, 8).unwrap();
         std::fs::remove_file(folder.path().join("item.spent")).unwrap();
         assert_eq!(spend_all(&open_as("fresh", &folder), 0), 2);
@@ -457,22 +556,23 @@ mod tests {
     fn a_file_that_does_not_tell_whose_it_is_is_that_of_the_present_uuid() {
         let folder = tempfile::tempdir().unwrap();
         let of = open(&folder);
-        of.grant(1, &[allowance(0, 10, 0)]).unwrap();
+        of.grant(1, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 8).unwrap();
         of.file.word64(WHOSE).store(0, Ordering::Relaxed);
         assert_eq!(spend_all(&open(&folder), 0), 2);
         let fresh = open_as("fresh", &folder);
-        fresh.grant(1, &[allowance(0, 3, 0)]).unwrap();
+        fresh.grant(1, &[allowance(0, 3, 0)], NOW_MS, |_| 0).unwrap();
         assert_eq!(spend_all(&fresh, 0), 3, "it has told since");
     }
 
     #[test]
     fn where_no_boot_is_named_each_program_may_be_the_first_after_a_power_cut_and_nothing_is_lost_by_it() {
         let folder = tempfile::tempdir().unwrap();
-        let program =
-            || SpentAllowance::open_in(boot_digest(""), folder.path(), "item", "uuid", |_| 0).unwrap();
+        let program = || {
+            SpentAllowance::open_in(boot_digest(""), folder.path(), "item", "uuid", NOW_MS, || false).unwrap()
+        };
         let of = program();
-        of.grant(1, &[allowance(0, 1_000, 0)]).unwrap();
+        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 10).unwrap();
         of.spent(0).store(0, Ordering::Relaxed);
         assert_eq!(spend_all(&program(), 0), 990);
@@ -483,7 +583,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let of = open(&folder);
         let granted = [allowance(0, 120, 100)];
-        of.grant(1, &granted).unwrap();
+        of.grant(1, &granted, NOW_MS, |_| 0).unwrap();
         assert!(!of.runs_low(&granted));
         of.spend(0, 11).unwrap();
         assert!(of.runs_low(&granted));

@@ -16,7 +16,7 @@ pub use counter::{Counter, SlotEntries, Work};
 pub use repeats::Repeats;
 pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING, Whose};
 pub use unique::{Barcode, for_each_unique};
-pub use unsent::{oldest_unsent, unsent_of};
+pub use unsent::{has_counted, oldest_unsent, unsent_of};
 
 #[cfg(any(test, feature = "kill-points"))]
 pub use segment::power_cut;

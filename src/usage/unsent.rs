@@ -29,6 +29,15 @@ pub fn unsent_of(folder: &Path, license_id: &str, device_uuid: &str, module: u32
     totals.map(|total| total.usage.total - total.acknowledged).fold(0, u64::saturating_add)
 }
 
+/// Whether anything was counted in this folder under this local license, and under this UUID.
+pub fn has_counted(folder: &Path, license_id: &str, device_uuid: &str) -> bool {
+    segments(folder).any(|segment| {
+        let whose = &segment.header().whose;
+        let is_mine = whose.license_id == license_id && whose.device_uuid == device_uuid;
+        is_mine && segment.totals().into_iter().any(|total| total.usage.total > 0)
+    })
+}
+
 fn segments(folder: &Path) -> impl Iterator<Item = Segment> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     files

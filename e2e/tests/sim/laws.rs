@@ -283,6 +283,24 @@ fn time_never_goes_back(world: &mut World) -> Check {
     Ok(())
 }
 
+/// A process that wakes has heard of a license of before: the device keeps its UUID, unless it has copies, and what others
+/// have stored meanwhile is not replaced by what is older.
+pub(crate) fn who_wakes_takes_nothing(world: &World, m: usize, uuid: &str, serial: Option<u32>) -> Check {
+    let machine = &world.machines[m];
+    let Some(program) = machine.programs.last() else { return Ok(()) };
+    let families = world.net.lock().families;
+    let has_copies = families.iter().filter(|family| **family == families[m]).count() > 1;
+    let now = machine.uuid();
+    if !has_copies && now != uuid {
+        return Err(format!("machine {m} was {uuid}, and is {now} since a stopped program has woken"));
+    }
+    let on_disk = program.serial_on_disk(&machine.folder);
+    if now == uuid && serial > on_disk && world.net.lock().server.model.restores == 0 {
+        return Err(format!("machine {m} had license {serial:?} on its disk, and has {on_disk:?} now"));
+    }
+    Ok(())
+}
+
 /// Who has heard a server knows what time it is.
 pub(crate) fn heard_the_time(world: &World, m: usize, program: usize) -> Check {
     let (true_ms, ms) = (world.time.now() * 1000, world.machines[m].programs[program].clock.unix_ms());

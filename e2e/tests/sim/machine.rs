@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seatmeter::clock::{Clock, DeviceClock};
+use seatmeter::device::{Device, UuidMethod};
 use seatmeter::disk::Disk;
 use seatmeter::environment::Environment;
 use seatmeter::error::Result;
+use seatmeter::license::GrantStore;
 use seatmeter::licensed::Licensed;
 use seatmeter::parameters::{Parameters, RawParameters, Settings};
 use seatmeter::seats::Seat;
@@ -36,7 +38,7 @@ pub(crate) struct Machine {
     /// What of its files a power cut leaves.
     disk: PathBuf,
     pub(crate) clock: &'static MachineClock,
-    wire: &'static Wire,
+    pub(crate) wire: &'static Wire,
     /// Those of the next program that starts.
     pub(crate) parameters: Parameters,
     /// By item, the newest grant of which the seat pool was told: its number, and its seats unless they are not known.
@@ -82,6 +84,13 @@ impl Program {
             self.seats.clear();
         }
         Some(licensed)
+    }
+
+    /// The serial of the license on the disk.
+    pub(crate) fn serial_on_disk(&self, state: &Path) -> Option<u32> {
+        let state = StateDirectory::open(state.to_owned()).ok()?;
+        let store = GrantStore::new(&state, self.session.name());
+        Some(store.held_license()?.serial)
     }
 
     /// Ends as the kernel ends a process: what it had mapped and locked is let go.
@@ -198,6 +207,13 @@ impl Machine {
 
     pub(crate) fn is_used(&self) -> bool {
         self.folder.exists()
+    }
+
+    /// The UUID of its device.
+    pub(crate) fn uuid(&self) -> String {
+        let device = StateDirectory::open(self.folder.clone())
+            .and_then(|state| Device::load_or_create(&state, UuidMethod::Random));
+        device.map(|device| device.uuid).unwrap_or_default()
     }
 
     /// All its programs die.

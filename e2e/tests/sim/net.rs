@@ -76,6 +76,8 @@ pub(crate) struct Heard {
 
 struct Letter {
     machine: usize,
+    /// Whether its sender was stopped before it left, while others went on.
+    is_late: bool,
     to_standby: bool,
     path: &'static str,
     body: Vec<u8>,
@@ -143,7 +145,7 @@ impl Net {
     }
 
     fn ask(&mut self, letter: &Letter) -> Option<RawAnswer> {
-        self.ask_as(letter, false)
+        self.ask_as(letter, letter.is_late)
     }
 
     /// What is late may look like a copy's, to a server that has heard of what came after it.
@@ -284,22 +286,45 @@ impl Net {
 pub(crate) struct Wire {
     pub(crate) net: Weak<Mutex<Net>>,
     pub(crate) machine: usize,
+    /// What happens while the program that sends the next request is stopped.
+    pub(crate) stop: Mutex<Option<Stop>>,
+}
+
+/// A program is stopped in mid-request.
+pub(crate) struct Stop {
+    /// Whether the server has answered by then.
+    pub(crate) is_answered: bool,
+    pub(crate) meanwhile: Box<dyn FnOnce() + Send>,
 }
 
 impl Transport for Wire {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
         let net = self.net.upgrade().expect("programs end before their world");
-        let mut net = net.lock();
         let path = if request.url.ends_with(USAGE_PATH) { USAGE_PATH } else { AUTHORIZATIONS_PATH };
+        let stop = self.stop.lock().take();
         let letter = Letter {
             machine: self.machine,
+            is_late: stop.as_ref().is_some_and(|stop| !stop.is_answered),
             to_standby: request.url.starts_with(STANDBY),
             path,
             body: request.body.to_vec(),
             nonce: request.nonce.to_owned(),
             key_id: request.key_id.map(str::to_owned),
         };
-        net.carry(letter).ok_or_else(|| {
+        let answer = match stop {
+            Some(Stop { is_answered: true, meanwhile }) => {
+                let answer = net.lock().carry(letter);
+                meanwhile();
+                answer
+            }
+            Some(Stop { meanwhile, .. }) => {
+                meanwhile();
+                net.lock().carry(letter)
+            }
+            None => net.lock().carry(letter),
+        };
+        let mut net = net.lock();
+        answer.ok_or_else(|| {
             net.heard.silences += 1;
             let bound = u64::try_from(request.timeout.as_millis()).unwrap_or(SILENCE_MS);
             net.time.pass(SILENCE_MS.min(bound));

@@ -56,6 +56,9 @@ pub(crate) enum What {
     Close(usize),
     /// A program is killed.
     Kill(usize),
+    /// A program is stopped in mid-request, before or after the server has answered, while the others of its machine
+    /// report and renew; so many seconds later it wakes.
+    Stop(usize, bool, u64),
     /// The next action of a machine is cut off at this of its kill points.
     CutOff(usize, u32),
     /// A machine loses its power for so many seconds.
@@ -183,6 +186,7 @@ impl Plan {
             steps.push(Step { after, what, weather: Weather { harm }, seed: random.word() });
         }
         ask_otherwise(&mut steps, seed, machines, &item);
+        stop_some(&mut steps, seed, machines);
         let second = move_about(&mut steps, seed, machines, &item);
         let is_standby_apart = second.is_none() && fail_over(&mut steps, seed, machines);
         Self { seed, item, second, is_standby_apart, seats, websites, steps }
@@ -241,6 +245,27 @@ fn move_about(steps: &mut Vec<Step>, seed: u64, machines: u64, first: &LicenseIt
         more
     });
     Some(second)
+}
+
+/// In some worlds programs are stopped in mid-request, by a debugger or with their container.
+fn stop_some(steps: &mut Vec<Step>, seed: u64, machines: u64) {
+    let mut random = Random::new(seed ^ 0x5709);
+    if !random.percent(15) {
+        return;
+    }
+    insert(steps, &mut random, 10, |random| {
+        let machine = usize::try_from(random.below(machines)).expect("few machines");
+        let seconds = random.one_of(&[0, 0, 40, 3600, 2 * DAY_SECONDS]);
+        let stop = What::Stop(machine, random.percent(50), seconds);
+        vec![
+            (0, What::Start(machine)),
+            (0, What::Start(machine)),
+            (0, What::Work(machine, 2)),
+            (0, stop),
+            (0, What::Work(machine, 1)),
+            (0, What::Rounds(machine, 2)),
+        ]
+    });
 }
 
 /// In some worlds programs of one machine ask for different numbers of seats, now and then for more than there are.
@@ -498,6 +523,10 @@ impl fmt::Display for Step {
             What::Keep(m) => write!(f, "the keeper of machine {m} has its round"),
             What::Close(m) => write!(f, "a program on machine {m} ends"),
             What::Kill(m) => write!(f, "a program on machine {m} is killed"),
+            What::Stop(m, is_answered, s) => {
+                let when = if is_answered { "after" } else { "before" };
+                write!(f, "a program on machine {m} is stopped {when} the server's answer, for {s} s")
+            }
             What::CutOff(m, n) => write!(f, "machine {m} is prepared to die at its kill point {n} from here"),
             What::PowerCut(m, s) => write!(f, "the power of machine {m} is cut for {s} s"),
             What::Reboot(m, s) => write!(f, "machine {m} is started anew after {s} s"),

@@ -47,7 +47,7 @@ pub(crate) struct Asked<'a> {
 
 /// What requests and answers did not have in the first version.
 const LATER_IN_REQUESTS: [&str; 3] = ["scope", "needed", "ended"];
-const LATER_IN_ANSWERS: [&str; 4] = ["meters", "standings", "numbers", "allowances"];
+const LATER_IN_ANSWERS: [&str; 5] = ["meters", "standings", "numbers", "allowances", "any_program"];
 
 impl Asked<'_> {
     /// What a device of that version says.

@@ -1,7 +1,9 @@
 //! Virtual time: what it truly is, which the server knows, and what the clocks of each machine make of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -29,8 +31,10 @@ impl Time {
     }
 
     /// A new machine, with a right clock.
-    pub(crate) fn machine(&self) -> &'static MachineClock {
-        let clock: &'static MachineClock = Box::leak(Box::default());
+    pub(crate) fn machine(self: &Arc<Self>) -> &'static MachineClock {
+        let time = Arc::downgrade(self);
+        let clock: &'static MachineClock =
+            Box::leak(Box::new(MachineClock { time, ..MachineClock::default() }));
         clock.wall_ms.store(signed(self.now_ms.load(Relaxed)), Relaxed);
         clock.boot_ms.store(5_000, Relaxed);
         clock.is_on.store(true, Relaxed);
@@ -62,6 +66,7 @@ impl seatmeter_server::clock::Clock for Time {
 /// The clocks of a machine.
 #[derive(Default)]
 pub(crate) struct MachineClock {
+    time: Weak<Time>,
     wall_ms: AtomicI64,
     boot_ms: AtomicI64,
     suspended_ms: AtomicI64,
@@ -128,6 +133,11 @@ impl seatmeter::clock::Clock for MachineClock {
     fn monotonic_ms(&self) -> u64 {
         let awake = self.boot_ms.load(Relaxed) - self.suspended_ms.load(Relaxed);
         awake.try_into().unwrap_or(0)
+    }
+
+    fn wait(&self, time: Duration) {
+        let whole = self.time.upgrade().expect("programs end before their world");
+        whole.pass(u64::try_from(time.as_millis()).unwrap_or(0));
     }
 }
 

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use seatmeter::clock::Clock;
+use seatmeter::clock::{Clock, Deadline};
 use seatmeter::disk::{self, Disk};
 use seatmeter::error::Result;
 use seatmeter::kill_points::{self, CutOff};
@@ -19,7 +20,7 @@ use seatmeter_protocol::slot::slot_of;
 use crate::books::{Books, Counter};
 use crate::laws::{self, Check};
 use crate::machine::{Machine, PROGRAMS_MAX, Program};
-use crate::net::{Heard, Net, Wire};
+use crate::net::{Heard, Net, Stop, Wire};
 use crate::plan::{MACHINES, Plan, Step, Weather, What};
 use crate::random::Random;
 use crate::server::Server;
@@ -67,7 +68,7 @@ impl World {
         let apart = plan.is_standby_apart.then(|| Server::apart(&plan.item, time.clone()));
         let net = Arc::new(Mutex::new(Net::new(server, apart, time.clone())));
         let machine = |number: usize| {
-            let wire = Wire { net: Arc::downgrade(&net), machine: number };
+            let wire = Wire { net: Arc::downgrade(&net), machine: number, stop: Mutex::new(None) };
             Machine::new(folder.path(), time.machine(), wire, plan)
         };
         let machines = (0..MACHINES).map(machine).collect();
@@ -138,6 +139,7 @@ impl World {
                 }
                 Ok(())
             }
+            What::Stop(m, is_answered, seconds) => self.stop(m, is_answered, seconds),
             What::CutOff(m, visit) => {
                 self.machines[m].cut_off = Some(visit);
                 Ok(())
@@ -313,6 +315,51 @@ impl World {
             due[program] = self.time.now() * 1000 + pause.max(1000);
         }
         laws::the_highest_is_had(self, m)
+    }
+
+    /// One program has the turn and is stopped; another one reports and renews beside it. What the first makes of its
+    /// answer when it wakes takes nothing from the device.
+    fn stop(&mut self, m: usize, is_answered: bool, seconds: u64) -> Check {
+        // Nobody dies at a kill point while another one is on the stack.
+        if self.machines[m].programs.len() < 2 || self.machines[m].cut_off.is_some() {
+            return Ok(());
+        }
+        let machine = &mut self.machines[m];
+        let uuid = machine.uuid();
+        let state = machine.folder.clone();
+        let others = Arc::new(Mutex::new(machine.programs.split_off(1)));
+        let gone_on = Arc::new(Mutex::new(None));
+        let meanwhile = {
+            let (others, gone_on, time, state) =
+                (others.clone(), gone_on.clone(), self.time.clone(), state.clone());
+            move || {
+                let others = others.lock();
+                let sync = || {
+                    let bound = Deadline::after(others[0].clock, Duration::from_secs(20));
+                    others[0].session.sync(bound)
+                };
+                // The second shows the license of the first: from then on the one of before is a copy's.
+                let outcome = sync().and_then(|()| sync());
+                *gone_on.lock() = Some((outcome, others[0].serial_on_disk(&state)));
+                time.pass(seconds * 1000);
+            }
+        };
+        let stop = Stop { is_answered, meanwhile: Box::new(meanwhile) };
+        *machine.wire.stop.lock() = Some(stop);
+        let outcome = self.act(m, 0, |machine| {
+            let program = &machine.programs[0];
+            program.session.sync(Deadline::after(program.clock, Duration::from_secs(20)))
+        });
+        let machine = &mut self.machines[m];
+        machine.wire.stop.lock().take();
+        machine.programs.append(&mut others.lock());
+        machine.note_grants(false);
+        outcome?;
+        let Some((outcome, serial)) = gone_on.lock().take() else { return Ok(()) };
+        if !self.had_disk_trouble {
+            self.require_cause(&Outcome::Done(outcome.err().map(|error| error.code)))?;
+        }
+        laws::who_wakes_takes_nothing(self, m, &uuid, serial)
     }
 
     fn close(&mut self, m: usize) -> Check {

@@ -134,6 +134,8 @@ pub struct Granted {
     pub epoch: String,
     /// How far the item is used.
     pub meters: Vec<Meter>,
+    /// Whether the code is good for programs of any name.
+    pub any_program: bool,
 }
 
 /// A licence file whose signature was checked.

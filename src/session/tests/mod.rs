@@ -2,7 +2,9 @@
 
 mod clocks;
 mod clones;
+mod credentials;
 mod options;
+mod stopped;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -97,7 +99,21 @@ impl Bench {
         self.then_grants_from(item(), |_| {});
     }
 
+    /// The same, of a code that is good for executables of any name.
+    fn then_grants_to_any_program(&self) {
+        self.then_answers(item(), |_| {}, true);
+    }
+
     fn then_grants_from(&self, item: LicenseItem, change: impl FnOnce(&mut LocalLicense) + Send + 'static) {
+        self.then_answers(item, change, false);
+    }
+
+    fn then_answers(
+        &self,
+        item: LicenseItem,
+        change: impl FnOnce(&mut LocalLicense) + Send + 'static,
+        any_program: bool,
+    ) {
         let (server, now, serial) =
             (self.server, self.clock.unix_seconds(), self.grants.fetch_add(1, Ordering::Relaxed));
         self.transport.then(Step::Reply(Box::new(move |request| {
@@ -116,6 +132,7 @@ impl Bench {
             let file = LicenseFile { server_key: key(server).public().clone(), ..file };
             answer.license_file = Signed::seal(&file, &key(1)).unwrap();
             answer.local_license = Signed::seal(&local, &key(server)).unwrap();
+            answer.any_program = any_program;
             (200, serde_json::to_string(&answer).unwrap())
         })));
     }

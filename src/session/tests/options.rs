@@ -37,11 +37,14 @@ fn a_device_of_an_overused_item_asks_at_once_and_stops_when_it_gets_no_place() {
 }
 
 #[test]
-fn a_revoked_item_ends_at_the_next_contact_and_other_refusals_end_nothing() {
+fn a_refusal_that_ends_a_license_does_so_at_the_next_contact_and_others_end_nothing() {
     for (code, ends) in [
         (ErrorCode::REVOKED, true),
         (ErrorCode::USED_UP, true),
-        (ErrorCode::SESSION_PASSWORD_WRONG, false),
+        (ErrorCode::SESSION_PASSWORD_WRONG, true),
+        (ErrorCode::DOMAIN_MISMATCH, true),
+        (ErrorCode::VALIDATION_FIELD_MISMATCH, true),
+        (ErrorCode::DEPLOYMENT_TYPE_MISMATCH, false),
         (ErrorCode::STANDBY_NOT_READY, false),
     ] {
         let bench = Bench::new(2);

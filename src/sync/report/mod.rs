@@ -93,12 +93,14 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
         known: &known,
         archive: Archive::new(with.folder),
         heard: with.epoch.to_owned(),
+        is_epoch_lost: false,
         is_again: false,
         for_sending: half_of(with),
         batch: Vec::new(),
         batched: 0,
         reported: Reported::default(),
     };
+    round.is_epoch_lost = !known.path().exists() && round.has_acknowledged();
     let mut outcome = round.report_segments()?;
     let heard = round.heard.clone();
     if heard.is_empty() {
@@ -107,9 +109,9 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
     match known.load::<String>()? {
         Loaded::Content(epoch) if epoch == heard || has_bug("epoch: change ignored") => {}
         // Where nothing was ever told to it, nothing has to be told again.
-        Loaded::Absent if !with.is_ours => {}
-        Loaded::Absent => known.store(&heard)?,
-        Loaded::Content(_) | Loaded::SetAside { .. } => {
+        Loaded::Absent if !round.is_epoch_lost && !with.is_ours => {}
+        Loaded::Absent if !round.is_epoch_lost => known.store(&heard)?,
+        Loaded::Content(_) | Loaded::Absent | Loaded::SetAside { .. } => {
             outcome = round.report_again()?;
             known.store(&round.heard)?;
         }
@@ -199,6 +201,9 @@ struct Round<'a> {
     archive: Archive,
     /// The epoch that the server has named last.
     heard: String,
+    /// Whether the note of the epoch is gone though something was acknowledged: nobody knows in which life of the
+    /// server's data that was.
+    is_epoch_lost: bool,
     /// Whether everything is told once more.
     is_again: bool,
     /// What is left of the time when what is durable by then is sent: half of what there was when the last was sent.
@@ -227,6 +232,22 @@ impl Round<'_> {
         }
         self.send()?;
         Ok(outcome)
+    }
+
+    /// Whether this server has acknowledged anything that is remembered.
+    fn has_acknowledged(&self) -> bool {
+        let archived = self.archive.read().into_iter().flatten();
+        let is_this = |server: Option<&PublicKey>| server.map_or(self.with.is_ours, |of| of == self.with.key);
+        let mut archived = archived.filter(|of| is_this(of.server.as_ref()));
+        if archived.next().is_some() {
+            return true;
+        }
+        let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
+        let segments = files(self.with.folder).unwrap_or_default().into_iter().filter(is_segment);
+        segments.flat_map(|path| Segment::open(&path)).any(|segment| {
+            is_this(segment.header().whose.server.as_ref())
+                && segment.totals().iter().any(|total| total.acknowledged > 0)
+        })
     }
 
     /// Reports everything that the device remembers.
@@ -348,7 +369,8 @@ impl Round<'_> {
         kill_point("report: answered");
         if !answer.epoch.is_empty() {
             // Before anything is taken for recorded: else nobody would know by which life of the server's data.
-            if !self.known.path().exists() {
+            // One that is lost stays so until everything was told again.
+            if !self.is_epoch_lost && !self.known.path().exists() {
                 self.known.store(&answer.epoch)?;
             }
             self.heard = answer.epoch;

@@ -338,6 +338,29 @@ fn a_restored_server_is_told_everything_again() {
 }
 
 #[test]
+fn a_device_whose_note_of_the_epoch_is_lost_tells_everything_again() {
+    let bench = Bench::new([Step::RecordAll]);
+    bench.transport.begin_epoch("first");
+    count_and_die(&bench, 3);
+    bench.report().unwrap();
+    let note = files(bench.folder.path())
+        .unwrap()
+        .into_iter()
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("epoch-")));
+    std::fs::remove_file(note.unwrap()).unwrap();
+    // The server was restored meanwhile, which the note would have told.
+    bench.transport.begin_epoch("second");
+    count_and_die(&bench, 1);
+    bench.transport.then(Step::RecordAll);
+    bench.transport.then(Step::Silence);
+    assert!(bench.report().is_err());
+    bench.transport.then(Step::RecordAll);
+    bench.report_after_grant("second").unwrap();
+    assert_eq!(bench.transport.billed(), 4);
+    assert_eq!(bench.report().unwrap(), Reported::default(), "and quiet again");
+}
+
+#[test]
 fn a_device_that_was_cut_off_in_its_first_report_hears_of_a_restore_all_the_same() {
     let bench = Bench::new([Step::RecordAll, Step::Silence]);
     bench.transport.begin_epoch("first");

@@ -62,6 +62,7 @@ fn decide(sql: &dyn Sql, request: &Authorization, life: &Life) -> Result<Decisio
         parent,
         epoch: life.epoch.clone(),
         meters,
+        any_program: code.validation.process_names.is_empty(),
     })))
 }
 

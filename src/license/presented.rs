@@ -1,0 +1,228 @@
+//! For which programs a stored grant is good: those that have presented what the server wanted to see.
+//!
+//! Handshake code, organization, website domain and application id are part of the grant's name. The session password
+//! and the name of the executable are not: only one password is right at a time, and most codes are good for executables
+//! of any name, so that programs which differ in these alone share one grant. What was presented is kept inside the
+//! grant's own file: no removal or copy of a single file can separate the two.
+//!
+//! | entry of the file | the grant serves |
+//! | --- | --- |
+//! | same password, same executable | yes, until the license that was granted for it ends |
+//! | same password, and the server said that the code is good for any executable | the same |
+//! | none of these | no: the server is asked first |
+//!
+//! Each entry renews by itself: a program with a password that was changed since must hear of that, although another one
+//! keeps renewing the grant with the new password.
+//!
+//! The password is not kept. Its place is taken by PBKDF2 over a random salt and the grant's name. The file is as private
+//! as its folder; whoever reads it all the same has to try passwords one after the other, each at this cost.
+
+use std::num::NonZeroU32;
+
+use ring::pbkdf2;
+use seatmeter_protocol::license::LocalLicense;
+use serde::{Deserialize, Serialize};
+
+use crate::locks::Mutex;
+use crate::memory::random_bytes;
+use crate::parameters::Parameters;
+
+/// Some 10 ms of one core: programs that start do not wait noticeably.
+const ROUNDS: NonZeroU32 = NonZeroU32::new(20_000).expect("it is not zero");
+
+/// Most entries of one grant. The one that was granted longest ago makes room: its program asks again.
+const ENTRIES_MAX: usize = 16;
+
+/// What was presented for a grant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Presented {
+    salt: String,
+    by: Vec<Entry>,
+}
+
+/// What one program has presented, and what it was granted for that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Entry {
+    /// Digest of the session password; empty without one.
+    password: String,
+    /// The executable's name.
+    program: String,
+    /// Whether the code is good for executables of any name.
+    any_program: bool,
+    issued_at: u64,
+    valid_until: u64,
+}
+
+/// The license that a program got for what it has presented: by it, its next renewal is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// When it was granted, Unix seconds.
+    pub issued_at: u64,
+    /// First second at which it is no longer good.
+    pub valid_until: u64,
+}
+
+/// What this program presents under a grant's name.
+#[derive(Debug)]
+pub struct Credentials {
+    grant_name: String,
+    password: String,
+    program: String,
+    /// The last digest, with its salt: it takes long on purpose.
+    digest: Mutex<Option<(String, String)>>,
+}
+
+impl Credentials {
+    /// Return what a program with these parameters presents.
+    pub fn of(parameters: &Parameters) -> Self {
+        Self {
+            grant_name: parameters.grant_name(),
+            password: parameters.session_password.clone(),
+            program: parameters.program.clone(),
+            digest: Mutex::default(),
+        }
+    }
+
+    /// Whether a program with these parameters presents the same.
+    pub fn are_of(&self, parameters: &Parameters) -> bool {
+        self.password == parameters.session_password && self.program == parameters.program
+    }
+
+    /// Present this under the name `name`.
+    #[cfg(test)]
+    pub(crate) fn for_test(password: &str, program: &str) -> Self {
+        let (grant_name, password, program) = ("name".into(), password.into(), program.into());
+        Self { grant_name, password, program, digest: Mutex::default() }
+    }
+
+    fn digest(&self, salt: &str) -> String {
+        if self.password.is_empty() {
+            return String::new();
+        }
+        let mut known = self.digest.lock();
+        if let Some((of, digest)) = &*known
+            && of == salt
+        {
+            return digest.clone();
+        }
+        let salted = format!("{salt} {}", self.grant_name);
+        let mut bytes = [0; 32];
+        let password = self.password.as_bytes();
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salted.as_bytes(), password, &mut bytes);
+        let digest = hex::encode(bytes);
+        *known = Some((salt.to_owned(), digest.clone()));
+        digest
+    }
+}
+
+impl Presented {
+    /// Return by which license the grant serves a program that presents this, or `None`: the server has to be asked.
+    pub(super) fn basis(&self, of: &Credentials, now: u64) -> Option<Basis> {
+        if self.by.is_empty() {
+            return None;
+        }
+        let digest = of.digest(&self.salt);
+        let serves = |entry: &&Entry| {
+            entry.password == digest
+                && (entry.any_program || entry.program == of.program)
+                && now < entry.valid_until
+        };
+        let newest = self.by.iter().filter(serves).max_by_key(|entry| entry.issued_at)?;
+        Some(Basis { issued_at: newest.issued_at, valid_until: newest.valid_until })
+    }
+
+    /// Note that the server has granted this license to a program that presents this. `any_program` is what it says
+    /// about the executable's name.
+    pub(super) fn grant(&mut self, of: &Credentials, license: &LocalLicense, any_program: bool) -> Basis {
+        if self.salt.is_empty() {
+            self.salt = hex::encode(random_bytes());
+        }
+        let password = of.digest(&self.salt);
+        self.by.retain(|entry| entry.password != password || entry.program != of.program);
+        // The server's latest word about the code is about all programs with this password.
+        self.by.iter_mut().filter(|entry| entry.password == password).for_each(|entry| {
+            entry.any_program &= any_program;
+        });
+        let LocalLicense { issued_at, valid_until, .. } = *license;
+        let program = of.program.clone();
+        self.by.push(Entry { password, program, any_program, issued_at, valid_until });
+        self.by.drain(..self.by.len().saturating_sub(ENTRIES_MAX));
+        Basis { issued_at, valid_until }
+    }
+
+    /// Note that the server has refused what this program presents. Other programs keep what they were granted.
+    pub(super) fn withdraw(&mut self, of: &Credentials) {
+        let password = of.digest(&self.salt);
+        self.by.retain(|entry| entry.password != password || entry.program != of.program);
+        self.by.iter_mut().filter(|entry| entry.password == password).for_each(|entry| {
+            entry.any_program = false;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::license::test_support::{NOW, local};
+
+    fn credentials(password: &str, program: &str) -> Credentials {
+        Credentials::for_test(password, program)
+    }
+
+    #[test]
+    fn every_row_of_the_table_holds() {
+        let mut presented = Presented::default();
+        let serves = |presented: &Presented, password, program| {
+            presented.basis(&credentials(password, program), NOW).is_some()
+        };
+        assert!(!serves(&presented, "", ""), "nobody has presented anything");
+        presented.grant(&credentials("secret", "app"), &local(), false);
+        assert!(serves(&presented, "secret", "app"));
+        for (password, program) in [("", "app"), ("wrong", "app"), ("secret", "tool")] {
+            assert!(!serves(&presented, password, program), "{password:?} {program}");
+        }
+        presented.grant(&credentials("secret", "app"), &local(), true);
+        assert!(serves(&presented, "secret", "tool") && !serves(&presented, "wrong", "tool"));
+        let after = local().valid_until;
+        assert_eq!(presented.basis(&credentials("secret", "app"), after), None);
+    }
+
+    #[test]
+    fn a_refusal_ends_what_one_program_was_granted_and_nothing_of_the_others() {
+        let mut presented = Presented::default();
+        for (password, program) in [("old", "app"), ("new", "app"), ("new", "tool")] {
+            presented.grant(&credentials(password, program), &local(), true);
+        }
+        presented.withdraw(&credentials("new", "tool"));
+        let serves = |password, program| presented.basis(&credentials(password, program), NOW).is_some();
+        assert!(serves("old", "app") && serves("new", "app"));
+        assert!(!serves("new", "tool"), "also not by what the others were told of any program");
+    }
+
+    #[test]
+    fn the_password_is_not_in_the_file_and_each_grant_has_its_own_salt() {
+        let text = || {
+            let mut presented = Presented::default();
+            presented.grant(&credentials("secret", "app"), &local(), false);
+            serde_json::to_string(&presented).unwrap()
+        };
+        assert!(!text().contains("secret"));
+        assert_ne!(text(), text());
+        let mut copied = Presented::default();
+        copied.grant(&credentials("secret", "app"), &local(), false);
+        let other = Credentials { grant_name: "other".into(), ..credentials("secret", "app") };
+        assert_eq!(copied.basis(&other, NOW), None, "a copy under another name serves nobody");
+    }
+
+    #[test]
+    fn entries_are_bounded_and_the_oldest_makes_room() {
+        let mut presented = Presented::default();
+        for n in 0..2 * ENTRIES_MAX {
+            presented.grant(&credentials("", &n.to_string()), &local(), false);
+        }
+        assert_eq!(presented.by.len(), ENTRIES_MAX);
+        assert!(presented.basis(&credentials("", &(2 * ENTRIES_MAX - 1).to_string()), NOW).is_some());
+    }
+}
