@@ -186,9 +186,9 @@ impl Plan {
             steps.push(Step { after, what, weather: Weather { harm }, seed: random.word() });
         }
         ask_otherwise(&mut steps, seed, machines, &item);
-        stop_some(&mut steps, seed, machines);
         let second = move_about(&mut steps, seed, machines, &item);
         let is_standby_apart = second.is_none() && fail_over(&mut steps, seed, machines);
+        stop_some(&mut steps, seed, machines);
         Self { seed, item, second, is_standby_apart, seats, websites, steps }
     }
 }
