@@ -66,6 +66,26 @@ fn the_class_works_as_its_documentation_uses_it() {
 }
 
 #[test]
+fn a_license_is_had_by_one_text_in_the_form_of_8_and_in_that_of_9() {
+    runs_twice("tests/c/dbr_license.c", &Server::with_demo_license(), &[]);
+    runs_twice("tests/c/dbr9_license.c", &Server::with_demo_license(), &[]);
+}
+
+#[test]
+fn a_program_for_9_reads_files_and_frames_as_its_documentation_says() {
+    let made = made::pictures();
+    let output = runs_twice("tests/c/dbr9_class.cpp", &Server::with_demo_license(), &[made.path()]);
+    for line in ["EAN_13: 4006381333931", "unique: QR_CODE"] {
+        assert!(output.lines().any(|l| l == line), "{line} is missing in\n{output}");
+    }
+}
+
+#[test]
+fn what_a_function_gives_is_empty_after_an_error() {
+    runs_twice("tests/c/out_parameters.c", &Server::with_demo_license(), &[]);
+}
+
+#[test]
 fn one_reader_a_thread_reads_what_one_alone_reads() {
     let made = made::pictures();
     runs_twice("tests/c/dbr_threads.cpp", &Server::with_demo_license(), &[made.path()]);

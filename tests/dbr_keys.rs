@@ -264,10 +264,11 @@ fn each_key_has_an_effect_or_is_listed_as_without_one_or_is_refused() {
 fn null_is_not_set_wherever_it_stands() {
     let mut all_null = document("ImageParameter", "");
     for (part, key, _) in KEYS {
-        let without = document(part, key);
+        let mut without = document(part, key);
+        without[part].as_object_mut().unwrap().remove(*key);
         let mut with = without.clone();
         with[part][key] = Value::Null;
-        assert_eq!(load(&with), load(&without), "{part}.{key}");
+        assert!(load(&with) == load(&without), "{part}.{key}");
         all_null[part]["Name"] = json!("P");
         all_null[part][key] = Value::Null;
     }
