@@ -101,9 +101,9 @@ fuzz: tools ## Fuzz every parser and sequences of C calls (FUZZ_RUNS=100000, FUZ
 	@FUZZ_RUNS=$(or $(FUZZ_RUNS),100000) FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz.sh $(FUZZ)
 
 .PHONY: bindings
-bindings: tools ## Build the modules for Python (a wheel), Node and Java into target/bindings
+bindings: tools ## Build the modules for Python (a wheel), Node, Java and Go into target/bindings
 	@scripts/languages.sh || echo "some of the modules will be skipped" >&2
-	@for language in python node java; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done
+	@for language in python node java go; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done
 
 .PHONY: check
 check: tools ## Formatting and lints
