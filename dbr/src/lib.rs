@@ -8,3 +8,5 @@
 
 // Every exported function of it is exported here, too.
 pub use seatmeter;
+// For how it is linked.
+pub use seatmeter_second_name;

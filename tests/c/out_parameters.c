@@ -107,10 +107,15 @@ static void texts(void) {
   IS_EMPTY(-10055, DBR_GetModeArgument(reader, "BinarizationModes", 0, "Long", filled, 5, NULL, 0));
 }
 
+/* DBR_InitLicense(license, message, length) of 9.x, which this header declares as 8.x has it. */
+typedef int (*Nine)(const char *, char *, int);
+
 static void messages(void) {
+  Nine init_license = (Nine)(void (*)(void))DBR_InitLicense;
   PublicRuntimeSettings bad;
   char value[8];
   memset(&bad, '#', sizeof bad);
+  IS_MESSAGE(-10053, init_license("DLS2*", filled, sizeof filled));
   IS_MESSAGE(-10038, DBR_UpdateRuntimeSettings(reader, &bad, filled, sizeof filled));
   IS_MESSAGE(-10005, DBR_InitRuntimeSettingsWithFile(reader, "no.json", CM_IGNORE, filled, sizeof filled));
   IS_MESSAGE(-10005, DBR_AppendTplFileToRuntimeSettings(reader, "no.json", CM_IGNORE, filled, sizeof filled));
