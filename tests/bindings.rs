@@ -246,7 +246,8 @@ fn sources(language: &str) -> String {
     };
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap().flatten());
     let is_source = |path: &PathBuf| {
-        path.extension().is_some_and(|ending| ["py", "js", "java", "hpp", "go", "c"].iter().any(|e| ending == *e))
+        path.extension()
+            .is_some_and(|ending| ["py", "js", "java", "hpp", "go", "c"].iter().any(|e| ending == *e))
             && !path.ends_with("scenario.js")
     };
     let paths = files.map(|file| file.path()).filter(is_source);
@@ -346,7 +347,9 @@ fn every_module_has_a_word_for_every_parameter_and_shows_every_field_of_the_stat
             let shown = match language {
                 "python" => sources.contains(&format!("\n    {name}: ")),
                 "java" => sources.contains(&format!(" {name},\n")) || sources.contains(&format!(" {name})")),
-                "go" => sources.contains(&format!("(raw.{name})")) || sources.contains(&format!("&raw.{name}[0]")),
+                "go" => {
+                    sources.contains(&format!("(raw.{name})")) || sources.contains(&format!("&raw.{name}[0]"))
+                }
                 _ => sources.contains(&format!("\n  {name}: ")),
             };
             assert!(shown, "{language} does not show {field}");

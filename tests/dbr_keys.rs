@@ -145,7 +145,7 @@ fn drawn(format: F, text: &str) -> GrayImage {
     GrayImage::from_raw(image.width().cast_unsigned(), image.height().cast_unsigned(), image.data()).unwrap()
 }
 
-/// Symbols upright, turned by 90 and by 30 degrees, and in the shadow.
+/// Symbols upright, turned by 90 and by 30 degrees, in the shadow, and low.
 fn page() -> GrayImage {
     let mut page = GrayImage::from_pixel(640, 640, Luma([255]));
     imageops::overlay(&mut page, &drawn(F::QRCode, "QR text"), 30, 30);
@@ -157,6 +157,10 @@ fn page() -> GrayImage {
     imageops::overlay(&mut shadow, &dark, 30, 30);
     imageops::overlay(&mut page, &shadow, 440, 430);
     imageops::overlay(&mut page, &turned(&drawn(F::Code39, "TURNED")), 150, 180);
+    // So low that it is not certain.
+    let low = drawn(F::Codabar, "A123456B");
+    let low = imageops::crop_imm(&low, 0, low.height() / 2, low.width(), 3).to_image();
+    imageops::overlay(&mut page, &low, 380, 300);
     page
 }
 
@@ -205,7 +209,10 @@ impl Bench {
         let _ = reader.decode(Picture::Bytes(&self.file), "");
         Effect {
             // The region's name is no effect.
-            read: format!("{:?}", read.map(|all| all.into_iter().map(|one| (one.text, one.corners)).collect::<Vec<_>>())),
+            read: format!(
+                "{:?}",
+                read.map(|all| all.into_iter().map(|one| (one.text, one.corners)).collect::<Vec<_>>())
+            ),
             in_file: reader.with_outcome(|outcome| outcome.barcodes.iter().map(|one| one.page).collect()),
             wants_steps: profile.settings().wants_intermediate_results(),
         }
@@ -221,7 +228,8 @@ fn load(document: &Value) -> Result<Profiles, i32> {
 /// The rows of the table: part and key, and what is said of it.
 fn told() -> BTreeMap<(String, String), String> {
     let page = std::fs::read_to_string(seatmeter_e2e::root().join("docs/dbr-compat.md")).unwrap();
-    let rows = page.lines().filter(|line| line.starts_with("| `") && line.contains("` | `"));
+    let parts = ["| `ImageParameter` |", "| `RegionDefinition` |", "| `FormatSpecification` |"];
+    let rows = page.lines().filter(|line| parts.iter().any(|part| line.starts_with(part)));
     rows.map(|row| {
         let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
         ((cells[1].to_owned(), cells[2].to_owned()), cells[3].to_owned())
@@ -229,8 +237,9 @@ fn told() -> BTreeMap<(String, String), String> {
     .collect()
 }
 
+/// Gives a text and does not panic, for the library keeps panics of its process quiet.
 #[test]
-fn each_key_has_an_effect_or_is_listed_as_without_one_or_is_refused() {
+fn each_key_has_an_effect_or_is_listed_as_without_one_or_is_refused() -> Result<(), String> {
     let bench = Bench::new();
     let mut happens = BTreeMap::new();
     for (part, key, value) in KEYS {
@@ -246,22 +255,29 @@ fn each_key_has_an_effect_or_is_listed_as_without_one_or_is_refused() {
                 match (is_changed, with.current().without_effect().iter().any(is_listed)) {
                     (true, false) => "works",
                     (false, true) => "without effect",
-                    (true, true) => panic!("{part}.{key} is listed as without effect, and has one"),
-                    (false, false) => panic!("{part}.{key}: {value} is ignored in silence"),
+                    (true, true) => {
+                        return Err(format!("{part}.{key} is listed as without effect, and has one"));
+                    }
+                    (false, false) => {
+                        let effect = bench.effect(&with);
+                        return Err(format!("{part}.{key}: {value} is ignored in silence: {effect:?}"));
+                    }
                 }
             }
         };
         if *key != "NoSuchKey" {
             happens.insert(((*part).to_owned(), (*key).to_owned()), what.to_owned());
-        } else {
-            assert_eq!(what, "without effect", "{part}");
+        } else if what != "without effect" {
+            return Err(format!("{part}: a key that is none {what}"));
         }
     }
     let told = told();
-    for (key, what) in &happens {
-        assert_eq!(told.get(key), Some(what), "{key:?} in docs/dbr-compat.md");
+    let differs = |(key, what): &(&(String, String), &String)| told.get(*key) != Some(*what);
+    let wrong: Vec<_> = happens.iter().filter(differs).collect();
+    if wrong.is_empty() && told.len() == happens.len() {
+        return Ok(());
     }
-    assert_eq!(told.len(), happens.len(), "the table has keys that are not tested");
+    Err(format!("docs/dbr-compat.md has {} keys of {}, and not: {wrong:?}", told.len(), happens.len()))
 }
 
 #[test]
@@ -281,7 +297,11 @@ fn null_is_not_set_wherever_it_stands() {
     // Within a value too.
     for (part, key, value) in [
         ("ImageParameter", "BarcodeFormatIds", r#"[null, "BF_QR_CODE"]"#),
-        ("ImageParameter", "DeblurModes", r#"[null, {"Mode": "DM_SMOOTHING", "LibraryFileName": null}, {"Mode": null}]"#),
+        (
+            "ImageParameter",
+            "DeblurModes",
+            r#"[null, {"Mode": "DM_SMOOTHING", "LibraryFileName": null}, {"Mode": null}]"#,
+        ),
         ("FormatSpecification", "BarcodeWidthRangeArray", r#"[null, {"MinValue": null, "MaxValue": 5}]"#),
     ] {
         let mut with = document(part, key);
@@ -306,7 +326,10 @@ fn settings_of_one_part_count_there_and_nowhere_else() {
             {"Name": "Right", "MeasuredByPercentage": 1, "Left": 50},
         ],
     }));
-    assert!(read.contains("QR text") && read.contains("4006381333931") && !read.contains("Code 128"), "{read}");
+    assert!(
+        read.contains("QR text") && read.contains("4006381333931") && !read.contains("Code 128"),
+        "{read}"
+    );
     // Of EAN-13 alone something is asked that it has not.
     let read = texts(json!({
         "ImageParameter": {"Name": "P", "BarcodeFormatIds": ["BF_ALL"], "FormatSpecificationNameArray": ["All", "EAN"]},

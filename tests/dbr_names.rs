@@ -69,9 +69,15 @@ fn gives(parameter: &str) -> bool {
     let words = |parts: &[&str]| parts.iter().any(|part| parameter.contains(part));
     let is_place = parameter.contains('*') || parameter.contains('[');
     // Readers, what callbacks are given back, and what is read alone.
-    let is_read = words(&["const char *", "const unsigned char *", "const ImageData *", "const HANDLE", "void *"])
-        || words(&["const struct", "const IntermediateResultArray", "pBufferBytes", "transformationMatrix"])
-        || words(&["void*", "struct SM_Reader *reader"]);
+    let is_read =
+        words(&["const char *", "const unsigned char *", "const ImageData *", "const HANDLE", "void *"])
+            || words(&[
+                "const struct",
+                "const IntermediateResultArray",
+                "pBufferBytes",
+                "transformationMatrix",
+            ])
+            || words(&["void*", "struct SM_Reader *reader"]);
     is_place && !is_read
 }
 
@@ -82,7 +88,10 @@ fn every_function_that_gives_something_is_driven_into_an_error_by_the_test_of_wh
     names.extend(functions_that_give("include/seatmeter.h"));
     assert!(names.contains("DBR_GetIntermediateResults") && names.contains("SM_CreateReader"), "{names:?}");
     for name in names {
-        assert!(program.contains(&format!("{name}(")), "{name} gives something, and its errors are not tested");
+        assert!(
+            program.contains(&format!("{name}(")),
+            "{name} gives something, and its errors are not tested"
+        );
     }
 }
 

@@ -33,14 +33,21 @@ fn link(folder: &Path, more: &[&str]) {
     let mut compiler = Command::new("cc");
     compiler.args(["-std=c99", "-Wall", "-Werror", "-I"]).arg(root.join("include/dbr9"));
     compiler.arg(root.join("tests/c/dbr9_license.c")).arg("-o").arg(folder.join("program"));
-    let compiled = run(compiler.arg("-L").arg(folder).args(["-lDynamsoftBarcodeReader", "-Wl,-rpath,$ORIGIN"]).args(more));
+    let compiled = run(compiler
+        .arg("-L")
+        .arg(folder)
+        .args(["-lDynamsoftBarcodeReader", "-Wl,-rpath,$ORIGIN"])
+        .args(more));
     assert_eq!(compiled.code, Some(0), "{}", compiled.stderr);
 }
 
 fn runs(folder: &Path) {
     let server = Server::with_demo_license();
     let mut command = Command::new(folder.join("program"));
-    command.env_clear().env("SEATMETER_STATE_DIR", folder.join("state")).env("SEATMETER_SERVER", server.url());
+    command
+        .env_clear()
+        .env("SEATMETER_STATE_DIR", folder.join("state"))
+        .env("SEATMETER_SERVER", server.url());
     let run = run(&mut command);
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
 }

@@ -28,7 +28,8 @@ impl Asked<'_> {
         let settings = self.settings;
         let own = self.specifications.iter().find(|one| one.is_for(barcode));
         let confidence_min = own.and_then(|one| one.confidence_min).unwrap_or(settings.confidence_min());
-        let distance_min = own.and_then(|one| one.border_distance_min).unwrap_or(settings.border_distance_min());
+        let distance_min =
+            own.and_then(|one| one.border_distance_min).unwrap_or(settings.border_distance_min());
         let length = barcode.text.chars().count();
         let is_long_enough = match own.filter(|one| !one.text_lengths.0.is_empty()) {
             Some(one) => one.text_lengths.hold(i32::try_from(length).unwrap_or(i32::MAX)),

@@ -22,7 +22,9 @@ impl Pages {
     pub(super) fn understand(value: &Value) -> Result<Self> {
         let written = text_of(value, "Pages")?.to_owned();
         let not_pages = |part: &str| {
-            let message = format!("Pages is {written}, of which {part} is no page: write numbers from 0 on, as 0,2,5-7");
+            let message = format!(
+                "Pages is {written}, of which {part} is no page: write numbers from 0 on, as 0,2,5-7"
+            );
             failed(code::JSON_VALUE_INVALID, message)
         };
         let range = |part: &str| {

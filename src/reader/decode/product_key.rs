@@ -108,7 +108,8 @@ mod tests {
         let (held, says_where) = understand(&key(content), &defaults).unwrap();
         assert_eq!((held.organization_id.as_str(), held.handshake_code.as_str()), ("200001", ""));
         assert_eq!((held.charge_way, held.max_concurrent_instance_count, says_where), (5, 3, false));
-        for bad in [r#"{"chargeWay": "any"}"#, r#"{"handshakeCode": ["A"]}"#, r#"{"chargeWay": 3000000000}"#] {
+        for bad in [r#"{"chargeWay": "any"}"#, r#"{"handshakeCode": ["A"]}"#, r#"{"chargeWay": 3000000000}"#]
+        {
             assert_eq!(understand(&key(bad), &defaults).unwrap_err().code.0, -10053, "{bad}");
         }
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::pages::Pages;
 use super::reading_error::{GET_MODE_ARGUMENT_ERROR, SET_MODE_ARGUMENT_ERROR};
 use super::settings::{Region, SETTINGS_WORDS, Settings};
-use super::pages::Pages;
 use super::settings_table::{Entry, Kind, TABLE, word};
 use super::specification::{ALSO_A_NUMBER, Specification};
 use crate::error::{Error, Result};

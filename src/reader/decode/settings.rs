@@ -111,7 +111,9 @@ impl Settings {
     /// Whether the fast ways to locate a barcode are the only ones.
     pub(super) fn is_fast_localization(&self) -> bool {
         self.modes(word::LOCALIZATION_MODES).count() > 0
-            && self.modes(word::LOCALIZATION_MODES).all(|mode| matches!(*mode, SCAN_DIRECTLY | ONED_FAST_SCAN))
+            && self
+                .modes(word::LOCALIZATION_MODES)
+                .all(|mode| matches!(*mode, SCAN_DIRECTLY | ONED_FAST_SCAN))
     }
 
     /// What the engine has to look for.

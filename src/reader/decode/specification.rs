@@ -72,9 +72,7 @@ impl Specification {
     /// -10031 or -10033, naming the key.
     pub(super) fn new(written: &Map<String, Value>) -> Result<Self> {
         let from = |key: &'static str| written.get(key).map(|value| (key, value));
-        let number = |key, last| {
-            from(key).map(|(key, value)| number_within(value, key, 0, last)).transpose()
-        };
+        let number = |key, last| from(key).map(|(key, value)| number_within(value, key, 0, last)).transpose();
         let ranges = |key| from(key).map_or(Ok(Ranges::default()), |(key, value)| ranges(value, key));
         let pattern = |key| from(key).map_or(Ok(None), |(key, value)| pattern(value, key));
         Ok(Self {
@@ -138,7 +136,9 @@ impl Specification {
             && self.widths.hold(width)
             && self.heights.hold(height)
             && has_module
-            && self.width_to_height_min.is_none_or(|ratio| i64::from(width) >= i64::from(ratio) * i64::from(height))
+            && self
+                .width_to_height_min
+                .is_none_or(|ratio| i64::from(width) >= i64::from(ratio) * i64::from(height))
             && self.mirror.is_none_or(|mirror| mirror == 4 || mirror == is_mirrored)
             && self.text_pattern.as_ref().is_none_or(|pattern| pattern.is_match(&barcode.text))
             && self.bytes_pattern.as_ref().is_none_or(|pattern| pattern.is_match(&latin_1(&barcode.bytes)))
@@ -186,7 +186,9 @@ fn pattern(value: &Value, key: &str) -> Result<Option<Regex>> {
 /// Width and height as the symbol itself stands.
 fn size(barcode: &Decoded) -> (i32, i32) {
     let [top_left, top_right, bottom_right, bottom_left] = barcode.corners;
-    let length = |a: (i32, i32), b: (i32, i32)| (f64::from(a.0) - f64::from(b.0)).hypot(f64::from(a.1) - f64::from(b.1));
+    let length = |a: (i32, i32), b: (i32, i32)| {
+        (f64::from(a.0) - f64::from(b.0)).hypot(f64::from(a.1) - f64::from(b.1))
+    };
     let mean = |a: f64, b: f64| f64::midpoint(a, b).round() as i32;
     (
         mean(length(top_left, top_right), length(bottom_left, bottom_right)),
@@ -241,11 +243,11 @@ mod tests {
                 r#"{"BarcodeHeightRangeArray": [{"MaxValue": 20}]}"#,
                 r#"{"BarcodeHeightRangeArray": [{"MaxValue": 19}]}"#,
             ),
-            (r#"{"ModuleSizeRangeArray": [{"MinValue": 3}]}"#, r#"{"ModuleSizeRangeArray": [{"MinValue": 4}]}"#),
             (
-                r#"{"MinRatioOfBarcodeZoneWidthToHeight": 5}"#,
-                r#"{"MinRatioOfBarcodeZoneWidthToHeight": 6}"#,
+                r#"{"ModuleSizeRangeArray": [{"MinValue": 3}]}"#,
+                r#"{"ModuleSizeRangeArray": [{"MinValue": 4}]}"#,
             ),
+            (r#"{"MinRatioOfBarcodeZoneWidthToHeight": 5}"#, r#"{"MinRatioOfBarcodeZoneWidthToHeight": 6}"#),
             (r#"{"MirrorMode": "MM_NORMAL"}"#, r#"{"MirrorMode": "MM_MIRROR"}"#),
         ] {
             assert!(specification(kept).unwrap().is_met_by(&barcode()), "{kept}");

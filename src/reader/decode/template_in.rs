@@ -75,7 +75,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Template>> {
     let specifications = parts(document, &SPECIFICATIONS)?;
     let specifications = specifications.into_iter().map(Specification::new).collect::<Result<Vec<_>>>()?;
     let regions = parts(document, &REGIONS)?;
-    let regions = regions.into_iter().map(|part| region(part, &specifications)).collect::<Result<Vec<_>>>()?;
+    let regions =
+        regions.into_iter().map(|part| region(part, &specifications)).collect::<Result<Vec<_>>>()?;
     let parameters = parts(document, &PARAMETERS)?;
     if parameters.is_empty() {
         return Err(failed(code::JSON_KEY_INVALID, "there is no ImageParameter"));
@@ -163,9 +164,11 @@ fn region(part: &Map<String, Value>, specifications: &[Specification]) -> Result
     let is_in_percent = number("MeasuredByPercentage", 0)? != 0;
     let end = if is_in_percent { 100 } else { i32::MAX };
     let sides = [number("Top", 0)?, number("Left", 0)?, number("Right", end)?, number("Bottom", end)?];
-    let specifications = named(part, "FormatSpecificationNameArray", specifications, |one, name| one.name() == name)?;
+    let specifications =
+        named(part, "FormatSpecificationNameArray", specifications, |one, name| one.name() == name)?;
     let expected = part.get("ExpectedBarcodesCount");
-    let expected = expected.map(|count| number_within(count, "ExpectedBarcodesCount", 0, i32::MAX)).transpose()?;
+    let expected =
+        expected.map(|count| number_within(count, "ExpectedBarcodesCount", 0, i32::MAX)).transpose()?;
     let is_other = |key: &str| !without_effect::REGION_KEYS.contains(&key);
     let region = Region {
         name: name_of(part, "RegionDefinition")?.to_owned(),
@@ -184,9 +187,8 @@ fn region(part: &Map<String, Value>, specifications: &[Specification]) -> Result
 
 /// Return each format word that a region chooses: by itself, or by its specifications.
 fn formats_of(part: &Map<String, Value>, specifications: &[Specification]) -> Result<[Option<u32>; 2]> {
-    let word = |names, key| {
-        part.get(key).map(|value| bits(names, value, key).map(i32::cast_unsigned)).transpose()
-    };
+    let word =
+        |names, key| part.get(key).map(|value| bits(names, value, key).map(i32::cast_unsigned)).transpose();
     let own = [word(FORMATS, "BarcodeFormatIds")?, word(FORMATS_2, "BarcodeFormatIds_2")?];
     if own.iter().any(Option::is_some) {
         return Ok(own);
@@ -347,7 +349,9 @@ fn modes(profile: &mut Profile, entry: &'static Entry, names: &[Name], value: &V
         let skipped = Value::from(0);
         let name = match mode.get("Mode") {
             None if mode.is_empty() => &skipped,
-            None => return Err(failed(code::JSON_KEY_INVALID, format!("{}[{index}] has no Mode", entry.name))),
+            None => {
+                return Err(failed(code::JSON_KEY_INVALID, format!("{}[{index}] has no Mode", entry.name)));
+            }
             Some(name) => name,
         };
         numbers.push(one_of(names, name, entry.name)?);

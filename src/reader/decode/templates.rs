@@ -209,7 +209,10 @@ mod tests {
         assert_eq!(again.current().settings(), profiles.current().settings());
         assert_eq!(again.current().regions(), profiles.current().regions());
         assert!(text.contains("\"Own\"") && text.contains("\"FormatSpecification"), "{text}");
-        assert!(text.contains(r#""WithoutEffect":["ImageParameter.BinarizationModes[0].BinarizationThreshold""#), "{text}");
+        assert!(
+            text.contains(r#""WithoutEffect":["ImageParameter.BinarizationModes[0].BinarizationThreshold""#),
+            "{text}"
+        );
         profiles.reset();
         assert_eq!(profiles, Profiles::default());
     }
@@ -222,10 +225,16 @@ mod tests {
             assert_eq!(word_of(profiles.current(), word::TIMEOUT), 7, "{text:?}");
         }
         let units = format!("\u{feff}{json}").encode_utf16().collect::<Vec<u16>>();
-        for bytes in [units.iter().flat_map(|u| u.to_le_bytes()).collect::<Vec<u8>>(), units.iter().flat_map(|u| u.to_be_bytes()).collect()] {
+        for bytes in [
+            units.iter().flat_map(|u| u.to_le_bytes()).collect::<Vec<u8>>(),
+            units.iter().flat_map(|u| u.to_be_bytes()).collect(),
+        ] {
             assert!(loaded(&super::super::text_of_file(&bytes), Conflict::Overwrite).is_ok());
         }
-        assert_eq!(loaded(&format!("{json}\0{json}"), Conflict::Overwrite).unwrap_err().code, code::JSON_PARSE_FAILED);
+        assert_eq!(
+            loaded(&format!("{json}\0{json}"), Conflict::Overwrite).unwrap_err().code,
+            code::JSON_PARSE_FAILED
+        );
     }
 
     #[test]

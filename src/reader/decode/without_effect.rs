@@ -58,7 +58,10 @@ const DEFAULTS: [(&str, &str); 17] = [
     ("MSICodeCheckDigitCalculation", "\"MSICCDC_MOD_10\""),
     ("MinQuietZoneWidth", "4"),
     ("PartitionModes", "[\"PM_WHOLE_BARCODE\",\"PM_ALIGNMENT_PARTITION\"]"),
-    ("PatchCodeSearchingMargins", "{\"Bottom\":20,\"Left\":20,\"MeasuredByPercentage\":1,\"Right\":20,\"Top\":20}"),
+    (
+        "PatchCodeSearchingMargins",
+        "{\"Bottom\":20,\"Left\":20,\"MeasuredByPercentage\":1,\"Right\":20,\"Top\":20}",
+    ),
     ("RequireStartStopChars", "1"),
     ("ReturnPartialBarcodeValue", "1"),
     ("StandardFormat", "\"\""),
@@ -123,9 +126,12 @@ fn has_effect(entry: &Entry, settings: &Settings) -> bool {
 }
 
 fn specification_keys(written: &Map<String, Value>) -> impl Iterator<Item = &String> {
-    written.iter().filter(|(key, _)| !SPECIFICATION_KEYS.contains(&key.as_str())).filter_map(|(key, value)| {
-        let is_default = DEFAULTS.iter().any(|(known, default)| known == key && value.to_string() == *default);
-        let skips = value.as_array().is_some_and(|modes| modes.is_empty());
-        (!is_default && !skips).then_some(key)
-    })
+    written.iter().filter(|(key, _)| !SPECIFICATION_KEYS.contains(&key.as_str())).filter_map(
+        |(key, value)| {
+            let is_default =
+                DEFAULTS.iter().any(|(known, default)| known == key && value.to_string() == *default);
+            let skips = value.as_array().is_some_and(|modes| modes.is_empty());
+            (!is_default && !skips).then_some(key)
+        },
+    )
 }
