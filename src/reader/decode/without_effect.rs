@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::profile::Profile;
 use super::settings::Settings;
-use super::settings_table::{Entry, TABLE, word};
+use super::settings_table::{Entry, FORMATS, FORMATS_2, Name, TABLE, word};
 
 /// The key of the list in a text of settings. It is not read back.
 pub(super) const KEY: &str = "WithoutEffect";
@@ -69,10 +69,36 @@ const DEFAULTS: [(&str, &str); 17] = [
     ("VerifyCheckDigit", "0"),
 ];
 
+/// Formats that the engine does not read.
+const UNREAD: u32 = 0x8034_0200;
+const UNREAD_2: u32 = 0x01f0_000e;
+
+/// List the formats in both words that are chosen and not read, unless the word is the default.
+fn unread(part: &str, words: [Option<u32>; 2]) -> Vec<String> {
+    let firsts = [(-31_457_281_i32).cast_unsigned(), 0];
+    let kinds = [("BarcodeFormatIds", FORMATS, UNREAD), ("BarcodeFormatIds_2", FORMATS_2, UNREAD_2)];
+    let chosen = kinds.into_iter().zip(words).zip(firsts);
+    let chosen = chosen.filter_map(|((kind, word), first)| Some((kind, word.filter(|word| *word != first)?)));
+    let of_word = |((key, names, unread), word): ((&str, &'static [Name], u32), u32)| {
+        let is_one = move |name: &&Name| {
+            let bits = name.1.cast_unsigned();
+            bits.is_power_of_two() && bits & unread & word != 0
+        };
+        let prefix = format!("{part}.{key}");
+        names.iter().filter(is_one).map(move |(name, _)| format!("{prefix}.{name}")).collect::<Vec<_>>()
+    };
+    chosen.flat_map(of_word).collect()
+}
+
 impl Profile {
     /// List what is set and has no effect, each with the part to which it belongs.
     pub fn without_effect(&self) -> Vec<String> {
         let mut found: Vec<String> = self.unused.iter().cloned().collect();
+        let (formats, formats_2) = self.settings.formats();
+        found.extend(unread("ImageParameter", [Some(formats), Some(formats_2)]));
+        for region in &self.regions {
+            found.extend(unread(&format!("RegionDefinition {}", region.name), region.formats));
+        }
         let settings = TABLE.iter().filter(|entry| !asks_nothing(entry, &self.settings));
         let settings = settings.filter(|entry| !has_effect(entry, &self.settings));
         found.extend(settings.map(|entry| format!("ImageParameter.{}", entry.name)));
@@ -134,4 +160,42 @@ fn specification_keys(written: &Map<String, Value>) -> impl Iterator<Item = &Str
             (!is_default && !skips).then_some(key)
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_that_is_chosen_and_not_read_is_listed() {
+        let listed = |formats: i32, formats_2: i32| {
+            let mut profile = Profile::default();
+            let mut words = *profile.settings().words();
+            (words[word::FORMATS], words[word::FORMATS_2]) = (formats, formats_2);
+            profile.update(words).unwrap();
+            profile.without_effect()
+        };
+        assert!(listed(-31_457_281, 0).is_empty(), "the default");
+        assert!(listed(0x400_0000, 1).is_empty(), "what is read");
+        assert_eq!(
+            listed(0x404_0000, 2),
+            ["ImageParameter.BarcodeFormatIds.BF_PATCHCODE", "ImageParameter.BarcodeFormatIds_2.BF2_DOTCODE"]
+        );
+        let every = listed(i32::MIN, -1);
+        assert_eq!(every.len(), 1 + 8, "{every:?}");
+    }
+
+    #[test]
+    fn a_setting_whose_value_does_nothing_is_listed_and_one_that_does_is_not() {
+        let mut profile = Profile::default();
+        let mut words = *profile.settings().words();
+        words[word::DEBLUR_LEVEL] = 5;
+        words[word::LOCALIZATION_MODES] = 8;
+        words[word::TIMEOUT] = 5;
+        profile.update(words).unwrap();
+        assert_eq!(
+            profile.without_effect(),
+            ["ImageParameter.DeblurLevel", "ImageParameter.LocalizationModes"]
+        );
+    }
 }
