@@ -40,8 +40,10 @@ pub fn license_with_key(key: &str, server: &str, defaults: &RawParameters) -> Re
 /// The parameters, and whether they say where the program runs.
 fn understand(key: &str, defaults: &RawParameters) -> Result<(RawParameters, bool)> {
     let mut parameters = defaults.clone();
-    let Some(content) = key.trim().strip_prefix(PREFIX) else {
-        key.trim().clone_into(&mut parameters.handshake_code);
+    // What an editor or a file leaves around a key is none of it.
+    let key = key.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let Some(content) = key.strip_prefix(PREFIX) else {
+        key.clone_into(&mut parameters.handshake_code);
         return Ok((parameters, false));
     };
     let no_key = || super::reading_error::explained(super::reading_error::LICENSE_KEY_INVALID);
@@ -87,7 +89,7 @@ mod tests {
     #[test]
     fn a_key_is_a_handshake_code_or_holds_parameters() {
         let defaults = RawParameters { deployment_type: 2, ..RawParameters::default() };
-        let (plain, says_where) = understand(" CODE ", &defaults).unwrap();
+        let (plain, says_where) = understand("\u{feff} CODE\r\n", &defaults).unwrap();
         assert_eq!((plain.handshake_code.as_str(), says_where), ("CODE", false));
         let content = r#"{"handshakeCode": "CODE", "organizationID": "7", "deploymentType": 1}"#;
         let key = format!("DLS2{}", super::super::decoding::BASE64.encode(content));
