@@ -142,6 +142,8 @@
 #define SM_ERR_DOTCODE_LICENSE_INVALID (-10061)
 /** The license does not cover Pharmacode. */
 #define SM_ERR_PHARMACODE_LICENSE_INVALID (-10062)
+/** The orientation of the image is not a possible one. This library reads images as they lie in memory. */
+#define SM_ERR_IMAGE_ORIENTATION_INVALID (-10063)
 /** There is no licence yet. Call InitLicenseFromDLS first. */
 #define SM_ERR_NO_LICENSE (-20000)
 /** The handshake code has characters or a length that no code has. Check it for typing errors. */
