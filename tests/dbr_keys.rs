@@ -1,5 +1,6 @@
-//! Every documented key of a template, set to a value that must change something: it does, or it is listed as without
-//! effect, or it is refused. What happens is what the table in `docs/dbr-compat.md` says, and `null` is "not set".
+//! Every documented key of a template, set to a value that must change something: it does, or it is
+//! listed as without effect, or it is refused. What happens is what the table in
+//! `docs/dbr-compat.md` says, and `null` is "not set".
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Error is what the library answers when it says no: a number, as in seatmeter.h, and a sentence that says what to do.
+// Error is what the library answers when it says no: a number, as in seatmeter.h, and a sentence
+// that says what to do.
 type Error struct {
 	Code    int
 	Message string
@@ -25,7 +26,8 @@ var (
 	ErrAllSeatsTaken = errors.New("seatmeter: all seats are taken")
 	// ErrRefused: the license server has refused, or what was bought is used up or has expired.
 	ErrRefused = errors.New("seatmeter: refused")
-	// ErrServerUnreachable: no license server can be reached, and there is no license that is good without one.
+	// ErrServerUnreachable: no license server can be reached, and there is no license that is good
+	// without one.
 	ErrServerUnreachable = errors.New("seatmeter: no server can be reached")
 	// ErrClosed: the reader has been closed.
 	ErrClosed = errors.New("seatmeter: the reader is closed")

@@ -18,8 +18,8 @@ import (
 // messageBytes is the room for a message of the library.
 const messageBytes = 1024
 
-// ErrArgument is what an argument is that C cannot take: a text with a NUL, or a number that is too large. errors.Is
-// finds it.
+// ErrArgument is what an argument is that C cannot take: a text with a NUL, or a number that is too
+// large. errors.Is finds it.
 var ErrArgument = errors.New("seatmeter: wrong argument")
 
 var (

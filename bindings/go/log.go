@@ -17,8 +17,8 @@ const (
 
 var hearing atomic.Pointer[func(Level, string)]
 
-// SetLog lets hear be called with what the library does, by any goroutine; nil ends it. It must not call functions of
-// this package, and has ended when SetLog(nil) returns.
+// SetLog lets hear be called with what the library does, by any goroutine; nil ends it. It must not
+// call functions of this package, and has ended when SetLog(nil) returns.
 func SetLog(hear func(level Level, line string)) error {
 	if hear == nil {
 		return call(func() C.int { return C.sm_SetLog(0) })

@@ -22,8 +22,9 @@ type Barcode struct {
 
 // Reader holds a seat from its making to Close.
 //
-// Goroutines may share one, and any of them may close it. It is made by NewReader and used by its pointer. A copy of the
-// value is not a second reader: it shares the seat, and closing one closes the other.
+// Goroutines may share one, and any of them may close it. It is made by NewReader and used by its
+// pointer. A copy of the value is not a second reader: it shares the seat, and closing one closes
+// the other.
 type Reader struct {
 	seat *seat
 }
@@ -153,8 +154,8 @@ func (r *Reader) CountScans(format int, n uint64) error {
 	return r.with(func(raw *C.SM_Reader) C.int { return C.sm_CountScans(raw, number, C.uint64_t(n)) })
 }
 
-// SetDuplicateForgetTime sets for how long a barcode of a video that was counted does not count again: whole
-// milliseconds, up to ten minutes. 0 switches the memory across frames off.
+// SetDuplicateForgetTime sets for how long a barcode of a video that was counted does not count
+// again: whole milliseconds, up to ten minutes. 0 switches the memory across frames off.
 func (r *Reader) SetDuplicateForgetTime(forget time.Duration) error {
 	ms, err := cInt("forget", int(forget.Milliseconds()))
 	if err != nil {

@@ -1,7 +1,8 @@
 // Package seatmeter licenses a program by a license server of your own: seats, scans and pages.
 //
-// The shared library is found when the first function is called, where the environment variable SEATMETER_LIBRARY says,
-// else where the system looks. Every function may be called by any number of goroutines.
+// The shared library is found when the first function is called, where the environment variable
+// SEATMETER_LIBRARY says, else where the system looks. Every function may be called by any number
+// of goroutines.
 package seatmeter
 
 // #include <stdlib.h>
@@ -63,9 +64,11 @@ const (
 	ApplicationID ValidationField = 1
 )
 
-// Parameters say how to reach the license server, and what to ask it for. NewParameters sets the defaults.
+// Parameters say how to reach the license server, and what to ask it for. NewParameters sets the
+// defaults.
 type Parameters struct {
-	// Server is the URL of the main license server; "" for that of the environment variable SEATMETER_SERVER.
+	// Server is the URL of the main license server; "" for that of the environment variable
+	// SEATMETER_SERVER.
 	Server          string
 	StandbyServer   string
 	HandshakeCode   string
@@ -75,7 +78,8 @@ type Parameters struct {
 	ChargeWay       ChargeWay
 	// MaxBufferDays are the days for which to work without contact to a server.
 	MaxBufferDays int
-	// Seats are the readers that may exist at one time on this device, in all its processes together.
+	// Seats are the readers that may exist at one time on this device, in all its processes
+	// together.
 	Seats int
 }
 
@@ -95,7 +99,8 @@ func NewParameters(handshakeCode string) Parameters {
 	return parameters
 }
 
-// Initialize gets this process licensed. Without a stored license it waits for the server, 10 s at most.
+// Initialize gets this process licensed. Without a stored license it waits for the server, 10 s at
+// most.
 func Initialize(parameters Parameters) error {
 	raw := (*C.sm_Parameters)(C.calloc(1, C.sizeof_sm_Parameters))
 	defer C.free(unsafe.Pointer(raw))
@@ -134,8 +139,8 @@ func Initialize(parameters Parameters) error {
 	})
 }
 
-// IdleCount returns the free seats of this device; -1 when the license has to be refreshed, and also when the library
-// cannot be loaded; math.MaxInt32 when the license has no seats.
+// IdleCount returns the free seats of this device; -1 when the license has to be refreshed, and
+// also when the library cannot be loaded; math.MaxInt32 when the license has no seats.
 func IdleCount() int {
 	if load() != nil {
 		return -1
@@ -148,7 +153,8 @@ func SetStateDirectory(path string) error {
 	return withText("path", path, func(raw *C.char) C.int { return C.sm_SetStateDirectory(raw) })
 }
 
-// SetValidationField tells the server a fact about this application, before Initialize. "" takes it back.
+// SetValidationField tells the server a fact about this application, before Initialize. "" takes it
+// back.
 func SetValidationField(field ValidationField, value string) error {
 	number, err := cInt("field", int(field))
 	if err != nil {
@@ -157,12 +163,14 @@ func SetValidationField(field ValidationField, value string) error {
 	return withText("value", value, func(raw *C.char) C.int { return C.sm_SetValidationField(number, raw) })
 }
 
-// SetDeviceFriendlyName gives this device a name by which people know it on the server, before Initialize.
+// SetDeviceFriendlyName gives this device a name by which people know it on the server, before
+// Initialize.
 func SetDeviceFriendlyName(name string) error {
 	return withText("name", name, func(raw *C.char) C.int { return C.sm_SetDeviceFriendlyName(raw) })
 }
 
-// SetCAFile trusts the certificates in this PEM file, besides the system's, before the first Initialize.
+// SetCAFile trusts the certificates in this PEM file, besides the system's, before the first
+// Initialize.
 func SetCAFile(path string) error {
 	return withText("path", path, func(raw *C.char) C.int { return C.sm_SetCaFile(raw) })
 }
@@ -192,8 +200,8 @@ func Sync(timeout time.Duration) error {
 	})
 }
 
-// Shutdown reports the rest and gives everything back, within the time. What cannot be reported now, the next program
-// reports.
+// Shutdown reports the rest and gives everything back, within the time. What cannot be reported
+// now, the next program reports.
 func Shutdown(timeout time.Duration) error {
 	return call(func() C.int { return C.sm_Shutdown(milliseconds(timeout)) })
 }

@@ -5,7 +5,8 @@ import "C"
 
 import "unsafe"
 
-// Status says how this process stands with its license; seatmeter.h says what each field means. Times are Unix seconds.
+// Status says how this process stands with its license; seatmeter.h says what each field means.
+// Times are Unix seconds.
 type Status struct {
 	State, ChargeWay                               int
 	CacheCode, TrialCode, ExpiryCode, RefusalCode  int
@@ -50,7 +51,8 @@ type Holder struct {
 
 // Holders returns the processes that hold seats of this device, those of other programs among them.
 func Holders() ([]Holder, error) {
-	// A process may take its first seat between two calls; most of the time the first call has room for all.
+	// A process may take its first seat between two calls; most of the time the first call has room
+	// for all.
 	for capacity := 64; ; capacity *= 2 {
 		raw := make([]C.SM_Holder, capacity)
 		var count C.size_t

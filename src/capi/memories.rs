@@ -1,8 +1,9 @@
 //! The memory of readers: known by its address, and never given back to the allocator.
 //!
-//! So the address of a reader, also of one that was destroyed, can never be that of a text, and `DBR_InitLicense`
-//! can tell the two apart without looking at what is there. A program has as many of them as it ever had readers at
-//! one time. Everything is atomic, so that a forked child finds it whole.
+//! So the address of a reader, also of one that was destroyed, can never be that of a text, and
+//! `DBR_InitLicense` can tell the two apart without looking at what is there. A program has as many
+//! of them as it ever had readers at one time. Everything is atomic, so that a forked child finds
+//! it whole.
 //!
 //! ```text
 //! chunk 0: 64 places   chunk 1: 128 places   …            each place: a reader's address, and the next free place
@@ -25,7 +26,8 @@ pub(super) const NO_PLACE: u32 = u32::MAX;
 
 static MEMORIES: Memories = Memories::new();
 
-/// Return the memory of a reader that was destroyed, or else make some with `make`, which gets its place.
+/// Return the memory of a reader that was destroyed, or else make some with `make`, which gets its
+/// place.
 pub(super) fn take(make: impl FnOnce(u32) -> SM_Reader) -> Box<SM_Reader> {
     MEMORIES.take(make)
 }
@@ -36,6 +38,7 @@ pub(super) fn give(vacant: Box<SM_Reader>) {
 }
 
 /// Whether a reader is, or was, at this address. Nothing there is looked at.
+#[cfg_attr(not(feature = "decode"), allow(dead_code, reason = "only the DBR API has two prototypes"))]
 pub(super) fn is_known(address: *const SM_Reader) -> bool {
     MEMORIES.is_known(address)
 }
@@ -78,6 +81,7 @@ impl Memories {
         }
     }
 
+    #[cfg_attr(not(feature = "decode"), allow(dead_code, reason = "as above"))]
     fn is_known(&self, address: *const SM_Reader) -> bool {
         let count = self.count.load(Ordering::Acquire);
         let places = (0..count).filter_map(|number| self.place(number));
@@ -122,7 +126,8 @@ impl Memories {
     fn place(&self, number: usize) -> Option<&Place> {
         let (chunk, at) = chunk_of(number);
         let places = self.chunks.get(chunk)?.load(Ordering::Acquire);
-        // SAFETY: a chunk that is there has `FIRST_PLACES << chunk` places, more than `at`, and stays for ever.
+        // SAFETY: a chunk that is there has `FIRST_PLACES << chunk` places, more than `at`, and
+        // stays for ever.
         unsafe { places.as_ref().map(|first| &*ptr::from_ref(first).add(at)) }
     }
 
@@ -136,7 +141,8 @@ impl Memories {
             let places = Box::into_raw(places.collect::<Box<[Place]>>());
             let none = ptr::null_mut();
             if slot.compare_exchange(none, places.cast(), Ordering::AcqRel, Ordering::Acquire).is_err() {
-                // SAFETY: from `Box::into_raw`; another thread's chunk is there, and this one nobody has seen.
+                // SAFETY: from `Box::into_raw`; another thread's chunk is there, and this one
+                // nobody has seen.
                 drop(unsafe { Box::from_raw(places) });
             }
         }

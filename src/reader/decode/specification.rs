@@ -1,8 +1,9 @@
 //! A `FormatSpecification` of a template: what it asks of the barcodes of its formats.
 //!
-//! It belongs to the whole picture or to one region. For a barcode the last one counts that names its format, the
-//! region's before the picture's; what that one leaves open is as the settings say. Keys that ask nothing this
-//! engine could do are kept as they were written, and listed by `without_effect.rs`.
+//! It belongs to the whole picture or to one region. For a barcode the last one counts that names
+//! its format, the region's before the picture's; what that one leaves open is as the settings say.
+//! Keys that ask nothing this engine could do are kept as they were written, and listed by
+//! `without_effect.rs`.
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
@@ -125,7 +126,8 @@ impl Specification {
         }
     }
 
-    /// Whether a barcode of its formats, with corners in pixels, has everything that no setting can ask for.
+    /// Whether a barcode of its formats, with corners in pixels, has everything that no setting can
+    /// ask for.
     pub(super) fn is_met_by(&self, barcode: &Decoded) -> bool {
         let (width, height) = size(barcode);
         let is_mirrored = if barcode.is_mirrored { 2 } else { 1 };
@@ -145,7 +147,8 @@ impl Specification {
     }
 }
 
-/// The formats that this speaks of. A word that is not written is empty if the other one is written.
+/// The formats that this speaks of. A word that is not written is empty if the other one is
+/// written.
 fn formats(written: &Map<String, Value>) -> Result<Option<(u32, u32)>> {
     let word = |names, key| {
         written.get(key).map(|value| bits(names, value, key).map(i32::cast_unsigned)).transpose()

@@ -42,7 +42,8 @@ pub(super) struct Template {
     unused: Vec<String>,
 }
 
-/// Return the text of a file: UTF-8, or UTF-16 with the byte-order mark that some editors put in front.
+/// Return the text of a file: UTF-8, or UTF-16 with the byte-order mark that some editors put in
+/// front.
 pub fn text_of_file(bytes: &[u8]) -> Cow<'_, str> {
     let units = |from: fn([u8; 2]) -> u16| -> Vec<u16> {
         bytes[2..].chunks_exact(2).map(|pair| from([pair[0], pair[1]])).collect()
@@ -54,8 +55,8 @@ pub fn text_of_file(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Return the JSON in a text, without a byte-order mark, white space and NULs around it: programs write a buffer
-/// whole, or count the NUL of a string as one of its bytes.
+/// Return the JSON in a text, without a byte-order mark, white space and NULs around it: programs
+/// write a buffer whole, or count the NUL of a string as one of its bytes.
 fn without_surroundings(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{feff}')
 }
@@ -198,7 +199,8 @@ fn formats_of(part: &Map<String, Value>, specifications: &[Specification]) -> Re
 
 /// Return the formats that specifications name together; none where one of them speaks of all.
 ///
-/// A part that chooses no formats by itself, and names specifications of some, has those read, and no others.
+/// A part that chooses no formats by itself, and names specifications of some, has those read, and
+/// no others.
 fn formats_together(specifications: &[Specification]) -> Option<(u32, u32)> {
     if specifications.is_empty() || specifications.iter().any(Specification::is_for_all) {
         return None;
@@ -328,7 +330,8 @@ fn set(profile: &mut Profile, entry: &'static Entry, value: &Value) -> Result<()
     Ok(())
 }
 
-/// Modes with their arguments: `[{"Mode": "BM_LOCAL_BLOCK", "BlockSizeX": 0}]`, or their names alone.
+/// Modes with their arguments: `[{"Mode": "BM_LOCAL_BLOCK", "BlockSizeX": 0}]`, or their names
+/// alone.
 fn modes(profile: &mut Profile, entry: &'static Entry, names: &[Name], value: &Value) -> Result<Vec<i32>> {
     let all = match value {
         Value::Array(all) => all.iter().collect(),

@@ -1,5 +1,5 @@
-//! What a program has set that this engine does nothing with. Such a setting is never accepted in silence: it is
-//! listed under `WithoutEffect` where the settings go out as a text.
+//! What a program has set that this engine does nothing with. Such a setting is never accepted in
+//! silence: it is listed under `WithoutEffect` where the settings go out as a text.
 //!
 //! A setting that asks for nothing, because it has its documented default, is not listed.
 
