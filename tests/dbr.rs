@@ -72,6 +72,23 @@ fn a_license_is_had_by_one_text_in_the_form_of_8_and_in_that_of_9() {
 }
 
 #[test]
+fn an_old_key_that_is_registered_as_a_code_licenses_a_program_as_it_is() {
+    let server = Server::with_demo_license();
+    let program = Program::compile("tests/c/dbr9_key.c");
+    let init = |key: &str| run(program.command(server.url()).arg(key)).stdout;
+    let key = "t0068NQAAAJq+/AbCd==";
+    assert_eq!(init(key), "-20101\n");
+    server.operate(&["handshake", "new", key, "--organization", "demo"]);
+    let codes = server.operate(&["handshake", "list"]);
+    let item = codes.split('"').find(|text| text.starts_with("demo-instances-")).unwrap();
+    server.operate(&["handshake", "items", key, item]);
+    assert_eq!(init(key), "0\n");
+    // {"organizationID": "demo"}, whose default code is the old key.
+    server.operate(&["organization", "default-code", "demo", key]);
+    assert_eq!(init("DLS2eyJvcmdhbml6YXRpb25JRCI6ICJkZW1vIn0="), "0\n");
+}
+
+#[test]
 fn a_program_for_9_reads_files_and_frames_as_its_documentation_says() {
     let made = made::pictures();
     let output = runs_twice("tests/c/dbr9_class.cpp", &Server::with_demo_license(), &[made.path()]);
