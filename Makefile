@@ -6,6 +6,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PREFIX ?= /usr/local
 LIBRARY := $(TARGET)/release/libseatmeter.so
+DBR_LIBRARY := $(TARGET)/release/libDynamsoftBarcodeReader.so
 SERVER := $(TARGET)/release/seatmeterd
 SONAME := libseatmeter.so.$(firstword $(subst ., ,$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)))
 
@@ -19,7 +20,7 @@ tools: ## Find the C and C++ compiler, cmake, valgrind and curl, or install them
 
 .PHONY: build
 build: tools ## Build the library and the server, optimised
-	@cargo build --release --quiet -p seatmeter
+	@cargo build --release --quiet -p seatmeter -p seatmeter-dbr
 	@cargo build --release --quiet -p seatmeter-server
 
 .PHONY: examples
@@ -100,9 +101,9 @@ fuzz: tools ## Fuzz every parser and sequences of C calls (FUZZ_RUNS=100000, FUZ
 	@FUZZ_RUNS=$(or $(FUZZ_RUNS),100000) FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz.sh $(FUZZ)
 
 .PHONY: bindings
-bindings: tools ## Build the modules for Python (a wheel), Node and Java into target/bindings
+bindings: tools ## Build the modules for Python (a wheel), Node, Java and Go into target/bindings
 	@scripts/languages.sh || echo "some of the modules will be skipped" >&2
-	@for language in python node java; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done
+	@for language in python node java go; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done
 
 .PHONY: check
 check: tools ## Formatting and lints
@@ -127,12 +128,14 @@ images: ## Make the pictures of the examples anew
 
 .PHONY: install
 install: build ## Install library, headers and server (PREFIX=/usr/local, DESTDIR=)
-	install -d $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/dbr
+	install -d $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/include/dbr $(DESTDIR)$(PREFIX)/include/dbr9
 	install -m 755 $(LIBRARY) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libseatmeter.so
-	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libDynamsoftBarcodeReader.so
+	install -m 755 $(DBR_LIBRARY) $(DESTDIR)$(PREFIX)/lib/libDynamsoftBarcodeReader.so
 	install -m 755 $(SERVER) $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 include/seatmeter.h include/seatmeter.hpp include/seatmeter_decoder.hpp $(DESTDIR)$(PREFIX)/include/
 	install -m 644 include/dbr/*.h $(DESTDIR)$(PREFIX)/include/dbr/
+	install -m 644 include/dbr9/*.h $(DESTDIR)$(PREFIX)/include/dbr9/
 	@# The loader finds a new library by its cache. Who lays a package together has another hour for that.
 	@[ -n "$(DESTDIR)" ] || ldconfig || echo "run ldconfig as root, or set LD_LIBRARY_PATH=$(PREFIX)/lib" >&2

@@ -5,6 +5,8 @@
  *   - A function that returns int returns 0 for success and a negative number otherwise; SM_GetErrorString
  *     says what it means, and most functions give a more exact sentence into a buffer of the caller's.
  *   - Strings and arrays are copied before a call returns, and never written. NULL is checked.
+ *   - On an error nothing is given: a pointer that a function sets is NULL, a number is 0, a text is "" (a
+ *     message says what happened), and a structure is as it was.
  *   - "Threads: any" means that any number of threads may call it at one time.
  *   - Nothing here ends, prints, handles signals, or starts a thread before InitLicenseFromDLS.
  */
@@ -140,6 +142,8 @@
 #define SM_ERR_DOTCODE_LICENSE_INVALID (-10061)
 /** The license does not cover Pharmacode. */
 #define SM_ERR_PHARMACODE_LICENSE_INVALID (-10062)
+/** The orientation of the image is not a possible one. This library reads images as they lie in memory. */
+#define SM_ERR_IMAGE_ORIENTATION_INVALID (-10063)
 /** There is no licence yet. Call InitLicenseFromDLS first. */
 #define SM_ERR_NO_LICENSE (-20000)
 /** The handshake code has characters or a length that no code has. Check it for typing errors. */
@@ -734,7 +738,7 @@ int SM_SetCaFile(const char *path);
  * Get the client UUID by which the server knows this device: 32 hexadecimal digits.
  *
  * A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
- * UUIDGenerationMethod is to matter. `out` is untouched on failure.
+ * UUIDGenerationMethod is to matter. `out` gets "" on failure.
  *
  * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002 when the
  * state directory cannot be used; -20005 when the system gives no random numbers.

@@ -2,7 +2,7 @@
 # Makes ready the module of a language, as its users would install it, and prints the words of the command that plays
 # bindings/scenario.txt with it, one a line. What was made before and is not older than its sources is used again.
 #
-#   scripts/bindings.sh python|node|java FOLDER      exits with 3, and a line that says why, where that cannot be
+#   scripts/bindings.sh python|node|java|go FOLDER      exits with 3, and a line that says why, where that cannot be
 set -euo pipefail
 
 language=$1
@@ -70,6 +70,18 @@ case $language in
       touch "$out/ready"
     fi
     printf '%s\n' "$(command -v java)" -cp "$jna:$out/seatmeter.jar:$out/classes" Scenario
+    ;;
+  go)
+    need go "apt-get install golang-go"
+    need cc "apt-get install gcc"
+    if ! is_ready; then
+      begin
+      export GOFLAGS=-mod=mod GOPROXY=off GOCACHE="$out/cache" CGO_ENABLED=1 CGO_CFLAGS="-O2 -I$bindings/../include"
+      (cd "$out/source" && go vet ./... && go build -o "$out/programs/" ./scenario ./tests/...) >"$out/log" 2>&1 ||
+        { cat "$out/log" >&2; exit 1; }
+      touch "$out/ready"
+    fi
+    printf '%s\n' env "$out/programs/scenario"
     ;;
   *)
     echo "no such language: $language" >&2

@@ -110,10 +110,20 @@ fn java_plays_the_scenario() {
     plays_in("java");
 }
 
+#[test]
+fn go_plays_the_scenario() {
+    plays_in("go");
+}
+
 /// The words of the command that runs one of a language's own programs; none where its tools are missing.
 fn program(language: &str, name: &str) -> Option<Vec<String>> {
     let mut words = player(language)?;
-    words.pop();
+    let player = words.pop()?;
+    // Of Go every program is a file of its own, beside the player.
+    if language == "go" {
+        words.push(Path::new(&player).with_file_name(name).display().to_string());
+        return Some(words);
+    }
     // Of Java the player is the name of a class, and so is any other program.
     let path = seatmeter_e2e::root().join("bindings").join(language).join("tests").join(name);
     words.push(if language == "java" { name.to_owned() } else { path.display().to_string() });
@@ -188,6 +198,11 @@ fn errors_of_java_use_the_words_of_java() {
 }
 
 #[test]
+fn errors_of_go_use_the_words_of_go() {
+    counts_messages("go", "words");
+}
+
+#[test]
 fn errors_of_cpp_use_the_words_of_cpp() {
     let server = Server::with_demo_license();
     let run = run(&mut Program::compile("bindings/cpp/tests/words_17.cpp").command(server.url()));
@@ -206,7 +221,8 @@ fn counts_messages(language: &str, name: &str) {
 
 #[test]
 fn a_library_that_is_not_found_names_what_to_set() {
-    for (language, name) in [("python", "words.py"), ("node", "words.js"), ("java", "Messages")] {
+    let programs = [("python", "words.py"), ("node", "words.js"), ("java", "Messages"), ("go", "words")];
+    for (language, name) in programs {
         let Some(words) = program(language, name) else { continue };
         let device = tempfile::tempdir().unwrap();
         let mut command = on_device(&words, device.path(), "http://127.0.0.1:1");
@@ -225,11 +241,13 @@ fn sources(language: &str) -> String {
         "python" => vec![root.join("bindings/python/src/seatmeter")],
         "java" => vec![root.join("bindings/java/src/seatmeter")],
         "node" => vec![root.join("bindings/node")],
+        "go" => vec![root.join("bindings/go")],
         _ => vec![root.join("include")],
     };
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap().flatten());
     let is_source = |path: &PathBuf| {
-        path.extension().is_some_and(|ending| ["py", "js", "java", "hpp"].iter().any(|e| ending == *e))
+        path.extension()
+            .is_some_and(|ending| ["py", "js", "java", "hpp", "go", "c"].iter().any(|e| ending == *e))
             && !path.ends_with("scenario.js")
     };
     let paths = files.map(|file| file.path()).filter(is_source);
@@ -278,6 +296,16 @@ fn calls(language: &str, sources: &str, function: &str) -> bool {
             return sources.contains(&format!("library.{name}("))
                 || sources.contains(&format!("library.{name},"));
         }
+        // Each has a function of C, which a function of Go calls.
+        "go" => {
+            let own = match function {
+                "InitDLSConnectionParameters" => "C.sm_Defaults(".to_owned(),
+                "InitLicenseFromDLS" => "C.sm_Initialize(".to_owned(),
+                "SM_SetLogCallback" => "C.sm_SetLog(".to_owned(),
+                _ => format!("C.sm_{}(", function.trim_start_matches("SM_")),
+            };
+            return sources.contains(&format!("library.{function}_(")) && sources.contains(&own);
+        }
         _ => vec![format!("{function}("), format!("({function},")],
     };
     uses.iter().any(|text| sources.contains(text))
@@ -285,7 +313,7 @@ fn calls(language: &str, sources: &str, function: &str) -> bool {
 
 #[test]
 fn every_module_offers_every_function_of_the_header_and_has_a_word_for_it() {
-    for language in ["python", "node", "java", "cpp"] {
+    for language in ["python", "node", "java", "go", "cpp"] {
         let sources = sources(language);
         for function in declared_functions() {
             // Python makes every reader by the function that waits.
@@ -299,7 +327,7 @@ fn every_module_offers_every_function_of_the_header_and_has_a_word_for_it() {
 
 #[test]
 fn every_module_has_a_word_for_every_parameter_and_shows_every_field_of_the_status() {
-    for language in ["python", "node", "java", "cpp"] {
+    for language in ["python", "node", "java", "go", "cpp"] {
         let sources = sources(language);
         for field in fields_of("typedef struct SM_PACKED tagDM_DLSConnectionParameters") {
             // What no module offers is in no message that its users may get.
@@ -319,6 +347,9 @@ fn every_module_has_a_word_for_every_parameter_and_shows_every_field_of_the_stat
             let shown = match language {
                 "python" => sources.contains(&format!("\n    {name}: ")),
                 "java" => sources.contains(&format!(" {name},\n")) || sources.contains(&format!(" {name})")),
+                "go" => {
+                    sources.contains(&format!("(raw.{name})")) || sources.contains(&format!("&raw.{name}[0]"))
+                }
                 _ => sources.contains(&format!("\n  {name}: ")),
             };
             assert!(shown, "{language} does not show {field}");
@@ -365,6 +396,32 @@ fn the_programs_in_the_readmes_of_the_modules_work_as_pasted() {
         assert!(run.stdout.contains("QR_CODE"), "{language}: {}", run.stdout);
         assert_eq!(server.recorded("scan"), 5, "{language}");
     }
+}
+
+#[test]
+fn the_commands_and_the_program_in_the_readme_for_go_work_as_pasted() {
+    let Some(words) = player("go") else { return };
+    let folder = Path::new(words.last().unwrap()).ancestors().nth(2).unwrap();
+    let server = Server::with_demo_license();
+    let demo = folder.join("demo");
+    let _ = std::fs::remove_dir_all(&demo);
+    std::fs::create_dir(&demo).unwrap();
+    std::fs::write(demo.join("main.go"), program_of_readme("go", "go", &server)).unwrap();
+    let readme = std::fs::read_to_string(seatmeter_e2e::root().join("bindings/go/README.md")).unwrap();
+    let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("go mod ")).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    let module = seatmeter_e2e::root().join("bindings/go").display().to_string();
+    let commands = commands.join(" && ").replace("../../bindings/go", &module);
+    let script = format!("cd '{}' && {commands} && go build -o demo .", demo.display());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).env("GOCACHE", folder.join("cache")).env("GOPROXY", "off");
+    let built = run(&mut shell);
+    assert_eq!(built.code, Some(0), "{}{}", built.stdout, built.stderr);
+    let program = [demo.join("demo").display().to_string()];
+    let run = run(&mut on_device(&program, &demo.join("state"), server.url()));
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.stdout);
+    assert!(run.stdout.contains("QR_CODE"), "{}", run.stdout);
+    assert_eq!(server.recorded("scan"), 5);
 }
 
 #[test]

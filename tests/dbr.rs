@@ -66,6 +66,43 @@ fn the_class_works_as_its_documentation_uses_it() {
 }
 
 #[test]
+fn a_license_is_had_by_one_text_in_the_form_of_8_and_in_that_of_9() {
+    runs_twice("tests/c/dbr_license.c", &Server::with_demo_license(), &[]);
+    runs_twice("tests/c/dbr9_license.c", &Server::with_demo_license(), &[]);
+}
+
+#[test]
+fn an_old_key_that_is_registered_as_a_code_licenses_a_program_as_it_is() {
+    let server = Server::with_demo_license();
+    let program = Program::compile("tests/c/dbr9_key.c");
+    let init = |key: &str| run(program.command(server.url()).arg(key)).stdout;
+    let key = "t0068NQAAAJq+/AbCd==";
+    assert_eq!(init(key), "-20101\n");
+    server.operate(&["handshake", "new", key, "--organization", "demo"]);
+    let codes = server.operate(&["handshake", "list"]);
+    let item = codes.split('"').find(|text| text.starts_with("demo-instances-")).unwrap();
+    server.operate(&["handshake", "items", key, item]);
+    assert_eq!(init(key), "0\n");
+    // {"organizationID": "demo"}, whose default code is the old key.
+    server.operate(&["organization", "default-code", "demo", key]);
+    assert_eq!(init("DLS2eyJvcmdhbml6YXRpb25JRCI6ICJkZW1vIn0="), "0\n");
+}
+
+#[test]
+fn a_program_for_9_reads_files_and_frames_as_its_documentation_says() {
+    let made = made::pictures();
+    let output = runs_twice("tests/c/dbr9_class.cpp", &Server::with_demo_license(), &[made.path()]);
+    for line in ["EAN_13: 4006381333931", "unique: QR_CODE"] {
+        assert!(output.lines().any(|l| l == line), "{line} is missing in\n{output}");
+    }
+}
+
+#[test]
+fn what_a_function_gives_is_empty_after_an_error() {
+    runs_twice("tests/c/out_parameters.c", &Server::with_demo_license(), &[]);
+}
+
+#[test]
 fn one_reader_a_thread_reads_what_one_alone_reads() {
     let made = made::pictures();
     runs_twice("tests/c/dbr_threads.cpp", &Server::with_demo_license(), &[made.path()]);

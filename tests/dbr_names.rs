@@ -52,11 +52,54 @@ fn what_is_listed_has_its_type_and_is_exported() {
     assert_eq!(run(&mut program.command("http://127.0.0.1:1")).code, Some(0));
 }
 
-fn compiles(language: &str, standard: &str, headers: &[&str]) {
+/// Functions that set something of the caller's: a parameter is a pointer or an array, of what is not const.
+fn functions_that_give(header: &str) -> BTreeSet<String> {
+    let text = text(header).replace('\n', " ");
+    let declarations = text.split(';').filter_map(|declaration| declaration.rsplit_once('('));
+    declarations
+        .filter(|(_, parameters)| parameters.split(',').any(gives))
+        .filter_map(|(name, _)| name.rsplit([' ', '*']).next().map(str::to_owned))
+        .filter(|name| name.starts_with("DBR_") || name.starts_with("SM_") || name.starts_with("Init"))
+        // What these have is freed.
+        .filter(|name| !name.starts_with("DBR_Free"))
+        .collect()
+}
+
+fn gives(parameter: &str) -> bool {
+    let words = |parts: &[&str]| parts.iter().any(|part| parameter.contains(part));
+    let is_place = parameter.contains('*') || parameter.contains('[');
+    // Readers, what callbacks are given back, and what is read alone.
+    let is_read =
+        words(&["const char *", "const unsigned char *", "const ImageData *", "const HANDLE", "void *"])
+            || words(&[
+                "const struct",
+                "const IntermediateResultArray",
+                "pBufferBytes",
+                "transformationMatrix",
+            ])
+            || words(&["void*", "struct SM_Reader *reader"]);
+    is_place && !is_read
+}
+
+#[test]
+fn every_function_that_gives_something_is_driven_into_an_error_by_the_test_of_what_it_gives_then() {
+    let program = text("tests/c/out_parameters.c");
+    let mut names = functions_that_give("include/dbr/DynamsoftBarcodeReader.h");
+    names.extend(functions_that_give("include/seatmeter.h"));
+    assert!(names.contains("DBR_GetIntermediateResults") && names.contains("SM_CreateReader"), "{names:?}");
+    for name in names {
+        assert!(
+            program.contains(&format!("{name}(")),
+            "{name} gives something, and its errors are not tested"
+        );
+    }
+}
+
+fn compiles(folder: &str, language: &str, standard: &str, headers: &[&str]) {
     let include = seatmeter_e2e::root().join("include");
     let mut compiler = Command::new("cc");
     compiler.args(["-x", language, &format!("-std={standard}"), "-fsyntax-only", "-Wall", "-Wextra"]);
-    compiler.args(["-Wpedantic", "-Werror", "-I"]).arg(include.join("dbr")).arg("-I").arg(&include).arg("-");
+    compiler.args(["-Wpedantic", "-Werror", "-I"]).arg(include.join(folder)).arg("-I").arg(&include).arg("-");
     let mut child = compiler.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines: String = headers.iter().map(|header| format!("#include \"{header}\"\n")).collect();
     child
@@ -67,7 +110,7 @@ fn compiles(language: &str, standard: &str, headers: &[&str]) {
         .unwrap();
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{standard} {headers:?}: {message}");
+    assert!(output.status.success(), "{folder} {standard} {headers:?}: {message}");
 }
 
 #[test]
@@ -84,7 +127,8 @@ fn headers_stand_alone_in_any_order_and_twice() {
             &[own, reader],
             &[reader, own],
         ] {
-            compiles(language, standard, headers);
+            compiles("dbr", language, standard, headers);
+            compiles("dbr9", language, standard, headers);
         }
     }
 }

@@ -30,6 +30,7 @@ pub struct Run {
 
 impl Program {
     /// Compiles a source file of the project: C99 (`host_….c`: C11) or, by its ending, C++11 or (`_17.cpp`) C++17.
+    /// `dbr9_…` gets the headers of DBR 9.x instead of those of 8.x.
     ///
     /// # Panics
     /// When it does not compile without a warning.
@@ -51,7 +52,7 @@ impl Program {
             .arg("-I")
             .arg(root.join("include"))
             .arg("-I")
-            .arg(root.join("include/dbr"))
+            .arg(root.join(if source.contains("/dbr9_") { "include/dbr9" } else { "include/dbr" }))
             .arg(root.join(source))
             .arg("-o")
             .arg(&binary)

@@ -10,6 +10,9 @@
  * Strings and buffers of the caller are copied before a call returns. Threads: any; calls for one reader wait for
  * one another, so one reader a thread is fastest. Messages go into the caller's buffer, always NUL-terminated, also
  * on success; NULL and 0 mean that none is wanted.
+ *
+ * On an error nothing is given: a pointer that a function sets is NULL, a text that it writes is "", and a structure
+ * is as it was.
  */
 #ifndef SEATMETER_DYNAMSOFT_BARCODE_READER_H
 #define SEATMETER_DYNAMSOFT_BARCODE_READER_H
@@ -78,6 +81,7 @@
 #define DBRERR_PANORAMA_LICENSE_INVALID -10060
 #define DBRERR_DOTCODE_LICENSE_INVALID -10061
 #define DBRERR_PHARMACODE_LICENSE_INVALID -10062
+#define DBRERR_IMAGE_ORIENTATION_INVALID -10063
 
 /** Symbologies of the first format word, to be combined as bits. */
 typedef enum BarcodeFormat {
@@ -130,7 +134,9 @@ typedef enum BarcodeFormat_2 {
   BF2_DOTCODE = 0x02,
   BF2_PHARMACODE_ONE_TRACK = 0x04,
   BF2_PHARMACODE_TWO_TRACK = 0x08,
-  BF2_PHARMACODE = 0x0C
+  BF2_PHARMACODE = 0x0C,
+  /** Every one of these (_DBR 9.6_). */
+  BF2_ALL = -1
 } BarcodeFormat_2;
 
 /** How a picture is prepared before it is made black and white. */
@@ -242,6 +248,10 @@ typedef enum QRCodeErrorCorrectionLevel {
 typedef enum DeformationResistingMode {
   DRM_AUTO = 0x01,
   DRM_GENERAL = 0x02,
+  /* The next three are of _DBR 9.6_. */
+  DRM_BROAD_WARP = 0x04,
+  DRM_LOCAL_REFERENCE = 0x08,
+  DRM_DEWRINKLE = 0x10,
   DRM_REV = -2147483647 - 1,
   DRM_SKIP = 0x00
 } DeformationResistingMode;
@@ -349,6 +359,12 @@ typedef enum DeblurMode {
   DM_REV = -2147483647 - 1,
   DM_SKIP = 0x00
 } DeblurMode;
+
+/** Which parts of a symbol are decoded, in templates (_DBR 9.6_). */
+typedef enum PartitionMode {
+  PM_WHOLE_BARCODE = 0x01,
+  PM_ALIGNMENT_PARTITION = 0x02
+} PartitionMode;
 
 #pragma pack(push, 1)
 
@@ -752,7 +768,12 @@ DBR_API int DBR_InitLicenseFromDLS(DM_DLSConnectionParameters *pDLSConnectionPar
  * What the key leaves open has its default; the server is that of the environment. The deployment type is desktop,
  * or server where the licence is not for desktops. barcodeReader is not used and may be NULL.
  */
+#ifdef SEATMETER_DBR_9
+/* Here errorMsgBuffer gets a sentence on failure. */
+DBR_API int DBR_InitLicense(const char *pLicense, char errorMsgBuffer[], const int errorMsgBufferLen);
+#else
 DBR_API int DBR_InitLicense(void *barcodeReader, const char *pLicense);
+#endif
 
 /** As DBR_InitLicense, from this license server. */
 DBR_API int DBR_InitLicenseFromServer(void *barcodeReader, const char *pLicenseServer, const char *pLicenseKey);
@@ -764,7 +785,7 @@ DBR_API int DBR_InitLicenseFromLicenseContent(void *barcodeReader, const char *p
 /** Sets content to "" and returns -20006, as DBR_InitLicenseFromLicenseContent. */
 DBR_API int DBR_OutputLicenseToString(void *barcodeReader, char content[], int contentLen);
 
-/** Sets *content to "", to be freed with DBR_FreeLicenseString, and returns -20006. */
+/** Sets *content to NULL and returns -20006. */
 DBR_API int DBR_OutputLicenseToStringPtr(void *barcodeReader, char **content);
 
 /** Free a string, and set the pointer to NULL. NULL does nothing. */
@@ -898,7 +919,9 @@ DBR_API int DBR_InitRuntimeSettingsWithFile(void *barcodeReader, const char *pFi
 /**
  * Forget all settings and templates, and take those of this JSON text.
  *
- * Returns -10030 to -10037 for a text that cannot be; then nothing is changed.
+ * null means "not set" everywhere. A byte-order mark, white space and NULs around the text are skipped. What is set and
+ * has no effect is listed by DBR_OutputSettingsToString. Returns -10030 to -10037 for a text that cannot be; then nothing
+ * is changed.
  */
 DBR_API int DBR_InitRuntimeSettingsWithString(void *barcodeReader, const char *content,
                                               const ConflictMode conflictMode, char errorMsgBuffer[],
@@ -921,7 +944,10 @@ DBR_API int DBR_GetParameterTemplateCount(void *barcodeReader);
 DBR_API int DBR_GetParameterTemplateName(void *barcodeReader, const int index, char nameBuffer[],
                                          const int nameBufferLen);
 
-/** Write the current settings as JSON, as a template of this name. Returns -10038 when there is no room for it. */
+/**
+ * Write the current settings as JSON, as a template of this name. "WithoutEffect" lists what is set and has no effect.
+ * Returns -10038 when there is no room for it.
+ */
 DBR_API int DBR_OutputSettingsToString(void *barcodeReader, char content[], const int contentLen,
                                        const char *pSettingsName);
 
@@ -934,7 +960,10 @@ DBR_API void DBR_FreeSettingsString(char **content);
 /** The same into a file. */
 DBR_API int DBR_OutputSettingsToFile(void *barcodeReader, const char *pFilePath, const char *pSettingsName);
 
-/** Get the results of the last decode call, to be freed with DBR_FreeTextResults: never a NULL array. */
+/**
+ * Get the results of the last decode call, to be freed with DBR_FreeTextResults: an array also when there are none, and
+ * after a decode call that failed. NULL only without a reader or after a fork in mid-decode, with an error.
+ */
 DBR_API int DBR_GetAllTextResults(void *barcodeReader, TextResultArray **pResults);
 
 /** Free results, and set the pointer to NULL. NULL does nothing. */
@@ -944,7 +973,7 @@ DBR_API void DBR_FreeTextResults(TextResultArray **pResults);
 DBR_API int DBR_InitIntermediateResult(IntermediateResultType intermediateResultType,
                                        IntermediateResult *pIntermediateResult);
 
-/** Get an empty array; returns -10056 when the settings ask for intermediate results. */
+/** Get an empty array, or NULL and -10056 when the settings ask for intermediate results. */
 DBR_API int DBR_GetIntermediateResults(void *barcodeReader, IntermediateResultArray **pResult);
 
 /** Free results, and set the pointer to NULL. NULL does nothing. */
@@ -1004,6 +1033,11 @@ class CBarcodeReader {
     return DBR_InitLicenseFromDLS(pDLSConnectionParameters, errorMsgBuffer, errorMsgBufferLen);
   }
 
+#ifdef SEATMETER_DBR_9
+  static int InitLicense(const char *pLicense, char errorMsgBuffer[] = NULL, const int errorMsgBufferLen = 0) {
+    return DBR_InitLicense(pLicense, errorMsgBuffer, errorMsgBufferLen);
+  }
+#else
   /** The buffer is one of DBR 9.6, and gets what GetErrorString says. */
   static int InitLicense(const char *pLicense, char errorMsgBuffer[] = NULL, const int errorMsgBufferLen = 0) {
     const int code = DBR_InitLicense(NULL, pLicense);
@@ -1015,6 +1049,7 @@ class CBarcodeReader {
     }
     return code;
   }
+#endif
 
   static int InitLicenseFromServer(const char *pLicenseServer, const char *pLicenseKey) {
     return DBR_InitLicenseFromServer(NULL, pLicenseServer, pLicenseKey);

@@ -33,6 +33,10 @@ typedef void *HANDLE;
 #define DMERR_INSTANCE_COUNT_OVER_LIMIT -20008
 #define DMERR_LICENSE_INIT_SEQUENCE_FAILED -20009
 #define DMERR_TRIAL_LICENSE -20010
+/* _DBR 9.6_ */
+#define DMERR_LICENSE_CACHE_USED -20012
+/* The older name of the next. */
+#define DMERR_FAILED_TO_REACH_LTS -20200
 #define DMERR_FAILED_TO_REACH_DLS -20200
 
 /** Where the software runs. */

@@ -320,7 +320,7 @@ pub unsafe extern "C" fn SM_SetCaFile(path: *const c_char) -> c_int {
 /// Get the client UUID by which the server knows this device: 32 hexadecimal digits.
 ///
 /// A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
-/// UUIDGenerationMethod is to matter. `out` is untouched on failure.
+/// UUIDGenerationMethod is to matter. `out` gets "" on failure.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002 when the
 /// state directory cannot be used; -20005 when the system gives no random numbers.
@@ -333,13 +333,15 @@ pub unsafe extern "C" fn SM_GetDeviceUUID(out: *mut c_char, len: usize) -> c_int
         if out.is_null() {
             return Err(null_pointer("out"));
         }
+        // SAFETY: the caller's promise.
+        let buffer = unsafe { MessageBuffer::new(out, len) };
+        buffer.write("");
         let uuid = runtime().device_uuid()?;
         if len <= uuid.len() {
             let message = format!("len is {len}; a UUID needs {} bytes", uuid.len() + 1);
             return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
         }
-        // SAFETY: the caller's promise.
-        unsafe { MessageBuffer::new(out, len) }.write(&uuid);
+        buffer.write(&uuid);
         Ok(())
     })
 }

@@ -11,6 +11,7 @@ pub mod count;
 pub mod dbr;
 pub mod information;
 pub mod license;
+mod memories;
 pub mod reader;
 mod spare;
 pub mod status;

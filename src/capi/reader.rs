@@ -12,7 +12,19 @@ use crate::runtime::runtime;
 use crate::seats::Holder;
 
 /// A reader: under a licence by concurrent instances it holds a seat as long as it exists.
-pub struct SM_Reader(pub(super) Reader);
+pub struct SM_Reader(pub(super) Reader, u32);
+
+impl SM_Reader {
+    /// A reader that holds nothing, in the memory of this place.
+    pub(super) fn vacant(place: u32) -> Self {
+        Self(Reader::vacant(), place)
+    }
+
+    /// The place of its memory.
+    pub(super) fn place(&self) -> u32 {
+        self.1
+    }
+}
 
 /// Create a reader, and take a seat for it where the licence has seats.
 ///

@@ -10,14 +10,14 @@
 //! | a living one | reader or NULL | its own |
 //! | one that has ended | reader or NULL | waits for a thread that gets the same number, as the next one often does |
 //!
-//! A thread whose berth is another's goes to the allocator: so nothing here grows.
+//! A thread whose berth is another's goes to `memories.rs`, where all memory of readers comes from.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use super::memories;
 use super::reader::SM_Reader;
 use crate::memory::thread_number;
-use crate::reader::Reader;
 
 /// Threads that may have a spare. More of them than processors would gain nothing by it.
 const BERTHS: usize = 128;
@@ -95,6 +95,8 @@ impl Spares {
         let berth = self.berth(thread);
         if berth.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             berth.keep(vacant);
+        } else {
+            memories::give(vacant);
         }
     }
 }
@@ -108,7 +110,7 @@ impl Berth {
 
 #[cold]
 fn new() -> Box<SM_Reader> {
-    Box::new(SM_Reader(Reader::vacant()))
+    memories::take(SM_Reader::vacant)
 }
 
 #[cfg(test)]

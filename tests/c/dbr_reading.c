@@ -80,8 +80,7 @@ static void bad_pictures(const char *program) {
   CHECK_INT(-10002, DBR_DecodeFile(NULL, program, NULL));
   CHECK_INT(-10002, DBR_GetAllTextResults(reader, NULL));
   CHECK_INT(-10002, DBR_GetAllTextResults(NULL, &results));
-  CHECK_INT(0, results->resultsCount);
-  DBR_FreeTextResults(&results);
+  CHECK(results == NULL);
 
   snprintf(path, sizeof path, "%s/one_qr.png", folder);
   whole = fopen(path, "rb");

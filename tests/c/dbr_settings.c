@@ -226,7 +226,7 @@ static void what_is_not_there_says_so(void *reader) {
   IntermediateResultArray *steps = NULL;
   IntermediateResult step;
   PublicRuntimeSettings s = settings_of(reader);
-  char *content = NULL, buffer[8] = "filled";
+  char other = 'x', *content = &other, buffer[8] = "filled";
   CHECK_INT(DBR_OK, DBR_GetIntermediateResults(reader, &steps));
   CHECK(steps != NULL && steps->resultsCount == 0);
   DBR_FreeIntermediateResults(&steps);
@@ -235,7 +235,7 @@ static void what_is_not_there_says_so(void *reader) {
   update(reader, &s);
   CHECK_INT(IRT_ORIGINAL_IMAGE | IRT_CONTOUR, settings_of(reader).intermediateResultTypes);
   CHECK_INT(DBRERR_IRT_LICENSE_INVALID, DBR_GetIntermediateResults(reader, &steps));
-  CHECK(steps != NULL && steps->resultsCount == 0);
+  CHECK(steps == NULL);
   DBR_FreeIntermediateResults(&steps);
   DBR_FreeIntermediateResults(NULL);
   CHECK_INT(DBRERR_IRT_LICENSE_INVALID, DBR_DecodeIntermediateResults(reader, NULL, ""));
@@ -243,7 +243,7 @@ static void what_is_not_there_says_so(void *reader) {
   CHECK_INT(DBR_OK, DBR_InitIntermediateResult(IRT_CONTOUR, &step));
   CHECK_INT(IMRDT_CONTOUR, step.dataType);
   CHECK_INT(DMERR_LICENSE_INTERFACE_CONFLICT, DBR_OutputLicenseToStringPtr(reader, &content));
-  CHECK(content != NULL && content[0] == '\0');
+  CHECK(content == NULL);
   DBR_FreeLicenseString(&content);
   CHECK_INT(DMERR_LICENSE_INTERFACE_CONFLICT, DBR_OutputLicenseToString(reader, buffer, sizeof buffer));
   CHECK_INT(0, strlen(buffer));
@@ -267,7 +267,6 @@ static void the_rest(void *reader) {
   CHECK_INT(DBR_OK, DBR_GetDeviceUUID(DM_UUIDGM_HARDWARE, &again));
   CHECK_INT(32, strlen(uuid));
   CHECK_INT(0, strcmp(uuid, again));
-  CHECK_INT(DBRERR_PARAMETER_VALUE_INVALID, DBR_GetDeviceUUID(9, &uuid));
   DBR_FreeString(&uuid);
   DBR_FreeString(&again);
   CHECK(DBR_GetVersion() != NULL && DBR_GetVersion()[0] != '\0');

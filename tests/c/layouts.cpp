@@ -236,6 +236,9 @@ SIZE(BOOL, 1);
 SIZE(HANDLE, sizeof(void *));
 static_assert(DBRERR_FILE_NOT_FOUND == -10005 && DBRERR_DOTCODE_LICENSE_INVALID == -10061, "errors of reading");
 static_assert(DMERR_NO_LICENSE == -20000 && DMERR_FAILED_TO_REACH_DLS == -20200, "errors of licensing");
+static_assert(DMERR_FAILED_TO_REACH_LTS == -20200 && DMERR_LICENSE_CACHE_USED == -20012, "errors of licensing");
+static_assert(DBRERR_IMAGE_ORIENTATION_INVALID == -10063, "an error of reading");
+static_assert(BF2_ALL == -1, "BF2_ALL");
 static_assert(static_cast<DM_LTSConnectionParameters *>(NULL) == static_cast<DM_DLSConnectionParameters *>(NULL),
               "two names of one type");
 // Tags that programs use.
@@ -439,8 +442,15 @@ VALUE(QRECL_ERROR_CORRECTION_Q, 3);
 // DeformationResistingMode
 VALUE(DRM_AUTO, 0x01);
 VALUE(DRM_GENERAL, 0x02);
+VALUE(DRM_BROAD_WARP, 0x04);
+VALUE(DRM_LOCAL_REFERENCE, 0x08);
+VALUE(DRM_DEWRINKLE, 0x10);
 VALUE(DRM_REV, -2147483647 - 1);
 VALUE(DRM_SKIP, 0x00);
+
+// PartitionMode
+VALUE(PM_WHOLE_BARCODE, 0x01);
+VALUE(PM_ALIGNMENT_PARTITION, 0x02);
 
 // ResultType
 VALUE(RT_STANDARD_TEXT, 0);

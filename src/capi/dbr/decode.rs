@@ -5,10 +5,10 @@ use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::layout::{ImageData, TextResultArray};
-use super::{bytes_from_c, enter, enter_or, null_pointer, reader_from_c, results};
+use super::{bytes_from_c, enter, enter_or, give_pointer, null_pointer, reader_from_c, results};
 use crate::capi::text::{path_from_c, text_from_c};
 use crate::error::{Error, Result};
-use crate::reader::{BITMAP_HEADER_BYTES, BitmapHeader, Outcome, Picture, PixelLayout};
+use crate::reader::{BITMAP_HEADER_BYTES, BitmapHeader, Picture, PixelLayout};
 
 /// Decodes with a reader. Like this the reader, and then the picture, is looked at first.
 ///
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn DBR_DecodeImageData(
     })
 }
 
-/// Gives the results of the last decode call: an array also when there are none.
+/// Give the results of the last decode call: an array also when there are none, NULL without a reader.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pResults` is NULL or good for writes.
@@ -162,20 +162,10 @@ pub unsafe extern "C" fn DBR_GetAllTextResults(
     barcodeReader: *mut c_void,
     pResults: *mut *mut TextResultArray,
 ) -> c_int {
-    enter(|| {
-        if pResults.is_null() {
-            return Err(null_pointer("the place for the results"));
-        }
-        // SAFETY: the caller's promise.
-        let reader = unsafe { reader_from_c(barcodeReader) };
-        let array = match &reader {
-            Ok(reader) => reader.with_outcome(results::into_c),
-            Err(_) => results::into_c(&Outcome::default()),
-        };
-        // SAFETY: not NULL, and good for writes by the caller's promise.
-        unsafe { pResults.write_unaligned(array) };
-        reader.map(|_| ())
-    })
+    // SAFETY: the caller's promise.
+    let make = || unsafe { Ok(reader_from_c(barcodeReader)?.with_outcome(results::into_c)) };
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { give_pointer("the place for the results", pResults, make) })
 }
 
 /// Frees results and sets the caller's pointer to NULL.

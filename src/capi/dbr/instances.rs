@@ -43,7 +43,10 @@ pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_GetInstance() -> *mut c_void {
     enter_or(std::ptr::null_mut(), || {
-        Ok(Box::into_raw(Box::new(SM_Reader(Reader::of_instance_pool()?))).cast())
+        let pooled = Reader::of_instance_pool()?;
+        let mut reader = spare::vacant();
+        reader.0 = pooled;
+        Ok(Box::into_raw(reader).cast())
     })
 }
 

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_double, c_int, c_void};
 use std::ptr;
 
 use super::layout::{DBRPoint, IntermediateResult, IntermediateResultArray};
-use super::{enter, null_pointer, reader_from_c};
+use super::{enter, give_pointer, null_pointer, reader_from_c};
 use crate::capi::enter_or;
 use crate::error::Error;
 use crate::reader::reading_error::{INTERMEDIATE_RESULTS_MISSING, explained};
@@ -75,7 +75,7 @@ pub extern "C" fn DBR_DecodeIntermediateResults(
     enter(|| Err(missing()))
 }
 
-/// An empty array, for there is nothing else.
+/// Give an empty array, for there is nothing else; NULL where the settings ask for some.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pResult` is NULL or good for writes.
@@ -84,18 +84,16 @@ pub unsafe extern "C" fn DBR_GetIntermediateResults(
     barcodeReader: *mut c_void,
     pResult: *mut *mut IntermediateResultArray,
 ) -> c_int {
-    enter(|| {
-        if pResult.is_null() {
-            return Err(null_pointer("the place for the results"));
-        }
-        let empty = IntermediateResultArray { resultsCount: 0, results: ptr::null_mut() };
-        // SAFETY: not NULL, and good for writes by the caller's promise.
-        unsafe { pResult.write_unaligned(Box::into_raw(Box::new(empty))) };
+    let make = || {
         // SAFETY: the caller's promise.
         let reader = unsafe { reader_from_c(barcodeReader) }?;
-        let wanted = reader.with_profiles(|p| p.current().settings().wants_intermediate_results());
-        if wanted { Err(missing()) } else { Ok(()) }
-    })
+        if reader.with_profiles(|p| p.current().settings().wants_intermediate_results()) {
+            return Err(missing());
+        }
+        Ok(Box::into_raw(Box::new(IntermediateResultArray { resultsCount: 0, results: ptr::null_mut() })))
+    };
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { give_pointer("the place for the results", pResult, make) })
 }
 
 /// Frees results and sets the caller's pointer to NULL.

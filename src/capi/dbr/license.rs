@@ -5,10 +5,12 @@ use std::ffi::{c_char, c_int, c_void};
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::{enter, give_string, needed_text};
+use crate::capi::enter_with;
 use crate::capi::license::{
     DM_DLSConnectionParameters, GetIdleInstancesCount, InitDLSConnectionParameters, InitLicenseFromDLS,
     SM_SetDeviceFriendlyName, SM_SetStateDirectory,
 };
+use crate::capi::memories;
 use crate::capi::text::MessageBuffer;
 use crate::error::{Error, Result};
 use crate::reader::license_with_key;
@@ -72,14 +74,28 @@ pub extern "C" fn DBR_GetIdleInstancesCount() -> c_int {
     GetIdleInstancesCount()
 }
 
-/// Gets this process licensed with a key alone.
+/// Get this process licensed with a key alone: one function for two prototypes.
+///
+/// | API | first | second | third |
+/// |---|---|---|---|
+/// | 8.x | a reader, also one that was destroyed, or NULL | the key | nothing: what the register holds |
+/// | 9.x | the key | a buffer for a message, or NULL | its length |
+///
+/// Readers are known by their address, and what is there is not looked at. Only when the first argument is none of
+/// them is the second one written to, and the third one believed.
 ///
 /// # Safety
-/// `pLicense` is NULL or NUL-terminated.
+/// As one of the two prototypes: texts are NUL-terminated, and the buffer is good for writes of its length.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn DBR_InitLicense(_barcodeReader: *mut c_void, pLicense: *const c_char) -> c_int {
-    // SAFETY: the caller's promise.
-    enter(|| unsafe { license(pLicense, c"".as_ptr()) })
+pub unsafe extern "C" fn DBR_InitLicense(first: *mut c_void, second: *mut c_char, third: c_int) -> c_int {
+    if first.is_null() || memories::is_known(first.cast()) {
+        // SAFETY: the caller's promise for the prototype of 8.x.
+        return enter(|| unsafe { license(second, c"".as_ptr()) });
+    }
+    // SAFETY: the caller's promise for the prototype of 9.x.
+    let buffer = unsafe { MessageBuffer::new(second, usize::try_from(third).unwrap_or(0)) };
+    // SAFETY: as above.
+    enter_with(|| unsafe { license(first.cast(), c"".as_ptr()) }, |message| buffer.write(message))
 }
 
 /// Gets this process licensed with a key, from this server.
@@ -143,11 +159,8 @@ pub unsafe extern "C" fn DBR_OutputLicenseToStringPtr(
     _barcodeReader: *mut c_void,
     content: *mut *mut c_char,
 ) -> c_int {
-    enter(|| {
-        // SAFETY: the caller's promise.
-        unsafe { give_string(content, "") }?;
-        Err(no_content())
-    })
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { give_string(content, || Err(no_content())) })
 }
 
 /// Frees a string of this library.
@@ -186,15 +199,16 @@ pub unsafe extern "C" fn DBR_SetLicenseCachePath(directoryPath: *const c_char) -
 /// `uuid` is NULL or good for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_GetDeviceUUID(uuidGenerationMethod: c_int, uuid: *mut *mut c_char) -> c_int {
-    enter(|| {
+    let device_uuid = || {
         if !matches!(uuidGenerationMethod, 1 | 2) {
             let message =
                 format!("uuidGenerationMethod {uuidGenerationMethod} is not 1 (random) or 2 (hardware)");
             return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
         }
-        // SAFETY: the caller's promise.
-        unsafe { give_string(uuid, &runtime().device_uuid()?) }
-    })
+        Ok(runtime().device_uuid()?.to_string())
+    };
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { give_string(uuid, device_uuid) })
 }
 
 fn no_content() -> Error {

@@ -52,18 +52,38 @@ pub unsafe extern "C" fn DBR_FreeString(content: *mut *mut c_char) {
     });
 }
 
-/// Gives a string away, to be freed with one of the functions for that.
+/// Give a string away, to be freed with one of the functions for that; NULL where there is none.
 ///
 /// # Safety
 /// `place` is NULL or good for writes.
-unsafe fn give_string(place: *mut *mut c_char, text: &str) -> Result<()> {
-    if place.is_null() {
-        return Err(null_pointer("the place for the string"));
+unsafe fn give_string(place: *mut *mut c_char, text: impl FnOnce() -> Result<String>) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        give_pointer("the place for the string", place, || {
+            // No text of this library has a NUL.
+            Ok(CString::new(text()?).unwrap_or_default().into_raw())
+        })
     }
-    // No text of this library has a NUL.
-    let string = CString::new(text).unwrap_or_default();
+}
+
+/// Give a pointer away; NULL where there is an error.
+///
+/// # Safety
+/// `place` is NULL or good for writes.
+unsafe fn give_pointer<T>(
+    name: &str,
+    place: *mut *mut T,
+    make: impl FnOnce() -> Result<*mut T>,
+) -> Result<()> {
+    if place.is_null() {
+        return Err(null_pointer(name));
+    }
+    // First, so that it is NULL also where `make` panics.
     // SAFETY: not NULL, and good for writes by the caller's promise.
-    unsafe { place.write(string.into_raw()) };
+    unsafe { place.write_unaligned(std::ptr::null_mut()) };
+    let pointer = make()?;
+    // SAFETY: as above.
+    unsafe { place.write_unaligned(pointer) };
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::capi::{enter_or, enter_with};
 use crate::error::{Error, Result};
 use crate::memory::StandardDescriptors;
 use crate::reader::reading_error::GET_MODE_ARGUMENT_ERROR;
-use crate::reader::{Conflict, Profiles, read_file};
+use crate::reader::{Conflict, Profiles, read_file, text_of_file};
 
 /// Lets the settings of a reader be seen or changed.
 ///
@@ -123,12 +123,10 @@ unsafe fn take_file(
         }
         // SAFETY: not NULL, and NUL-terminated by the caller's promise.
         let bytes = read_file(&unsafe { path_from_c(path) })?;
-        let text = String::from_utf8_lossy(&bytes);
-        // A mark of the byte order in front is of some editors.
-        let text = text.trim_start_matches('\u{feff}');
+        let text = text_of_file(&bytes);
         let conflict = Conflict::from_number(conflict)?;
         // SAFETY: the caller's promise.
-        unsafe { with_profiles(reader, |profiles| take(profiles, text, conflict)) }?
+        unsafe { with_profiles(reader, |profiles| take(profiles, &text, conflict)) }?
     };
     enter_with(body, |message| buffer.write(message))
 }
@@ -232,25 +230,31 @@ pub unsafe extern "C" fn DBR_GetParameterTemplateName(
     nameBuffer: *mut c_char,
     nameBufferLen: c_int,
 ) -> c_int {
-    enter(|| {
-        // SAFETY: the caller's promise.
-        let name = unsafe { with_profiles(barcodeReader, |p| p.name(index).map(str::to_owned)) }??;
-        // SAFETY: the caller's promise.
-        unsafe { put_text(nameBuffer, nameBufferLen, &name, ErrorCode::PARAMETER_VALUE_INVALID) }
-    })
+    // SAFETY: the caller's promise.
+    let name = || unsafe { with_profiles(barcodeReader, |p| p.name(index).map(str::to_owned)) }?;
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { put_text(nameBuffer, nameBufferLen, name, ErrorCode::PARAMETER_VALUE_INVALID) })
 }
 
-/// Writes a whole text into the caller's buffer.
+/// Write a whole text into the caller's buffer, or "" where there is an error.
 ///
 /// # Safety
 /// `buffer` is NULL or good for writes of `length` bytes.
-unsafe fn put_text(buffer: *mut c_char, length: c_int, text: &str, too_short: ErrorCode) -> Result<()> {
+unsafe fn put_text(
+    buffer: *mut c_char,
+    length: c_int,
+    text: impl FnOnce() -> Result<String>,
+    too_short: ErrorCode,
+) -> Result<()> {
     if buffer.is_null() {
         return Err(null_pointer("the buffer"));
     }
     // SAFETY: the caller's promise.
-    unsafe { message_buffer(buffer, length) }.write(text);
+    let place = unsafe { message_buffer(buffer, length) };
+    place.write("");
+    let text = text()?;
     if usize::try_from(length).is_ok_and(|length| length > text.len()) {
+        place.write(&text);
         return Ok(());
     }
     let message = format!("the buffer has {length} bytes; {} are needed", text.len() + 1);
@@ -281,12 +285,10 @@ pub unsafe extern "C" fn DBR_OutputSettingsToString(
     contentLen: c_int,
     pSettingsName: *const c_char,
 ) -> c_int {
-    enter(|| {
-        // SAFETY: the caller's promise.
-        let text = unsafe { text_of(barcodeReader, pSettingsName) }?;
-        // SAFETY: the caller's promise.
-        unsafe { put_text(content, contentLen, &text, ErrorCode::PARAMETER_VALUE_INVALID) }
-    })
+    // SAFETY: the caller's promise.
+    let text = || unsafe { text_of(barcodeReader, pSettingsName) };
+    // SAFETY: the caller's promise.
+    enter(|| unsafe { put_text(content, contentLen, text, ErrorCode::PARAMETER_VALUE_INVALID) })
 }
 
 /// The settings in use as a text, to be freed with `DBR_FreeSettingsString`.
@@ -300,7 +302,7 @@ pub unsafe extern "C" fn DBR_OutputSettingsToStringPtr(
     pSettingsName: *const c_char,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    enter(|| unsafe { give_string(content, &text_of(barcodeReader, pSettingsName)?) })
+    enter(|| unsafe { give_string(content, || text_of(barcodeReader, pSettingsName)) })
 }
 
 /// Frees a string of this library.
@@ -389,15 +391,15 @@ pub unsafe extern "C" fn DBR_GetModeArgument(
 ) -> c_int {
     // SAFETY: the caller's promise.
     let buffer = unsafe { message_buffer(errorMsgBuffer, errorMsgBufferLen) };
-    let body = || {
+    let value = || {
         // SAFETY: the caller's promise.
         let [modes, name] = unsafe { argument_texts([pModesName, pArgumentName]) }?;
         let get =
             |profiles: &mut Profiles| profiles.current().argument(&modes, index, &name).map(str::to_owned);
         // SAFETY: the caller's promise.
-        let value = unsafe { with_profiles(barcodeReader, get) }??;
-        // SAFETY: the caller's promise.
-        unsafe { put_text(valueBuffer, valueBufferLen, &value, GET_MODE_ARGUMENT_ERROR) }
+        unsafe { with_profiles(barcodeReader, get) }?
     };
+    // SAFETY: the caller's promise.
+    let body = || unsafe { put_text(valueBuffer, valueBufferLen, value, GET_MODE_ARGUMENT_ERROR) };
     enter_with(body, |message| buffer.write(message))
 }

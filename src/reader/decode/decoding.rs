@@ -156,6 +156,10 @@ fn search_file(engine: &mut dyn DecodeEngine, profile: &Profile, bytes: &[u8]) -
     let mut all = Found::default();
     let mut number = 0;
     for_each_page(bytes, &mut |image| {
+        if !profile.pages.include(number) {
+            number += 1;
+            return Ok(true);
+        }
         let mut page = search_image(engine, profile, &image)?;
         page.barcodes.iter_mut().for_each(|barcode| barcode.page = number);
         number += 1;

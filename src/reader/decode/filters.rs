@@ -2,6 +2,7 @@
 
 use super::engine::{Decoded, GrayImage};
 use super::settings::Settings;
+use super::specification::Specification;
 use super::zxing::ITF;
 
 const BY_CONFIDENCE: i32 = 1;
@@ -11,14 +12,43 @@ const BY_FORMAT: i32 = 4;
 /// The least confidence that the engine gives: two lines of a linear symbol without a check digit.
 const LEAST_CONFIDENCE: i32 = 60;
 
-/// Whether a barcode is one of those that are asked for.
-pub(super) fn is_wanted(barcode: &Decoded, settings: &Settings, image: &GrayImage<'_>) -> bool {
-    let (formats, formats_2) = settings.formats();
-    let has_format = (barcode.format & formats) | (barcode.format_2 & formats_2) != 0;
-    has_format
-        && barcode.confidence >= settings.confidence_min()
-        && barcode.text.chars().count() >= settings.text_length_min()
-        && is_off_the_border(barcode, settings.border_distance_min(), image)
+/// What is asked for in a part of a picture.
+pub(super) struct Asked<'a> {
+    pub(super) settings: &'a Settings,
+    /// Both format words.
+    pub(super) formats: (u32, u32),
+    /// What is asked of barcodes of some formats: the first one that names a barcode's format counts.
+    pub(super) specifications: Vec<&'a Specification>,
+}
+
+impl Asked<'_> {
+    /// Whether a barcode is one of those that are asked for.
+    pub(super) fn is_wanted(&self, barcode: &Decoded, image: &GrayImage<'_>) -> bool {
+        let (formats, formats_2) = self.formats;
+        let settings = self.settings;
+        let own = self.specifications.iter().find(|one| one.is_for(barcode));
+        let confidence_min = own.and_then(|one| one.confidence_min).unwrap_or(settings.confidence_min());
+        let distance_min =
+            own.and_then(|one| one.border_distance_min).unwrap_or(settings.border_distance_min());
+        let length = barcode.text.chars().count();
+        let is_long_enough = match own.filter(|one| !one.text_lengths.0.is_empty()) {
+            Some(one) => one.text_lengths.hold(i32::try_from(length).unwrap_or(i32::MAX)),
+            None => length >= settings.text_length_min(),
+        };
+        (barcode.format & formats) | (barcode.format_2 & formats_2) != 0
+            && barcode.confidence >= confidence_min
+            && is_long_enough
+            && is_off_the_border(barcode, distance_min, image)
+            && own.is_none_or(|one| one.is_met_by(barcode))
+    }
+
+    /// Whether the engine may stop by itself when it has enough, because nothing of that is dropped.
+    pub(super) fn drops_nothing_more(&self) -> bool {
+        self.specifications.is_empty()
+            && self.settings.text_length_min() <= 1
+            && self.settings.confidence_min() <= LEAST_CONFIDENCE
+            && self.settings.border_distance_min() == 0
+    }
 }
 
 fn is_off_the_border(barcode: &Decoded, distance: i32, image: &GrayImage<'_>) -> bool {
@@ -28,13 +58,6 @@ fn is_off_the_border(barcode: &Decoded, distance: i32, image: &GrayImage<'_>) ->
             .corners
             .iter()
             .all(|(x, y)| *x >= distance && *y >= distance && *x < width - distance && *y < height - distance)
-}
-
-/// Whether the engine may stop by itself when it has enough, because nothing of that is dropped.
-pub(super) fn drop_nothing_more(settings: &Settings) -> bool {
-    settings.text_length_min() <= 1
-        && settings.confidence_min() <= LEAST_CONFIDENCE
-        && settings.border_distance_min() == 0
 }
 
 /// Drops parts of an ITF symbol that were read as a symbol: it has no check digit, and any part of it is one.
@@ -145,16 +168,19 @@ mod tests {
 
     #[test]
     fn each_filter_drops_what_it_is_for() {
-        let wanted =
-            |changes: &[(usize, i32)]| is_wanted(&barcode(0x20, "12345", 5, 5), &settings(changes), &image());
+        let is_wanted = |barcode: &Decoded, settings: &Settings| {
+            let asked = Asked { settings, formats: settings.formats(), specifications: Vec::new() };
+            asked.is_wanted(barcode, &image())
+        };
+        let wanted = |changes: &[(usize, i32)]| is_wanted(&barcode(0x20, "12345", 5, 5), &settings(changes));
         assert!(wanted(&[]));
         assert!(!wanted(&[(word::FORMATS, 0x40)]) && wanted(&[(word::FORMATS, 0x60)]));
         assert!(!wanted(&[(word::CONFIDENCE_MIN, 81)]) && wanted(&[(word::CONFIDENCE_MIN, 80)]));
         assert!(!wanted(&[(word::TEXT_LENGTH_MIN, 6)]) && wanted(&[(word::TEXT_LENGTH_MIN, 5)]));
         assert!(!wanted(&[(word::BORDER_DISTANCE, 6)]) && wanted(&[(word::BORDER_DISTANCE, 5)]));
         let other = Decoded { format: 0, format_2: 1, ..barcode(0, "1", 5, 5) };
-        assert!(!is_wanted(&other, &settings(&[]), &image()));
-        assert!(is_wanted(&other, &settings(&[(word::FORMATS_2, 1)]), &image()));
+        assert!(!is_wanted(&other, &settings(&[])));
+        assert!(is_wanted(&other, &settings(&[(word::FORMATS_2, 1)])));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! image_file, tiff_file, pixels, bitmap ──▶ shades of grey
 //!     ──▶ search (region after region, within the time) ──▶ zxing (the engine)
 //!     ──▶ filters ──▶ decoding, frames (count, then show)
-//! settings, settings_table, profile, templates, template_in, template_out: how all that is done
+//! settings, settings_table, profile, templates, template_in, template_out, specification, pages: how all that is done
+//! without_effect: what is set and does nothing
 //! ```
 
 mod bitmap;
@@ -15,6 +16,7 @@ mod engine;
 mod filters;
 mod frames;
 mod image_file;
+mod pages;
 mod pixels;
 mod product_key;
 mod profile;
@@ -23,11 +25,13 @@ mod resample;
 mod search;
 mod settings;
 mod settings_table;
+mod specification;
 mod template_in;
 mod template_out;
 mod templates;
 mod tiff_file;
 mod tiff_texts;
+mod without_effect;
 mod zxing;
 
 pub use bitmap::{BitmapHeader, HEADER_BYTES as BITMAP_HEADER_BYTES};
@@ -42,5 +46,6 @@ pub use profile::Profile;
 
 pub use search::{Found, read_page};
 pub use settings::{RECOGNIZED, Region, SETTINGS_WORDS, Settings};
+pub use template_in::text_of_file;
 pub use templates::{Conflict, Profiles};
 pub use zxing::ZxingEngine;

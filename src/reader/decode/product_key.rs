@@ -2,7 +2,7 @@
 //!
 //! It is a handshake code, or `DLS2` and then, in base64, a JSON object with connection parameters:
 //! `handshakeCode`, `organizationID`, `sessionPassword`, `mainServerURL`, `standbyServerURL`, `deploymentType`,
-//! `chargeWay`, `maxConcurrentInstanceCount`; each may be left out.
+//! `chargeWay`, `maxConcurrentInstanceCount`; each may be left out, or null. Other keys are those of other servers.
 
 use base64::Engine as _;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -40,8 +40,10 @@ pub fn license_with_key(key: &str, server: &str, defaults: &RawParameters) -> Re
 /// The parameters, and whether they say where the program runs.
 fn understand(key: &str, defaults: &RawParameters) -> Result<(RawParameters, bool)> {
     let mut parameters = defaults.clone();
-    let Some(content) = key.trim().strip_prefix(PREFIX) else {
-        key.trim().clone_into(&mut parameters.handshake_code);
+    // What an editor or a file leaves around a key is none of it.
+    let key = key.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let Some(content) = key.strip_prefix(PREFIX) else {
+        key.clone_into(&mut parameters.handshake_code);
         return Ok((parameters, false));
     };
     let no_key = || super::reading_error::explained(super::reading_error::LICENSE_KEY_INVALID);
@@ -55,8 +57,12 @@ fn understand(key: &str, defaults: &RawParameters) -> Result<(RawParameters, boo
         ("standbyServerURL", &mut parameters.standby_server),
     ];
     for (name, place) in texts {
-        if let Some(text) = content.get(name).and_then(Value::as_str) {
-            text.clone_into(place);
+        match content.get(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) => text.clone_into(place),
+            // An organization's id has digits alone.
+            Some(Value::Number(number)) => *place = number.to_string(),
+            Some(_) => return Err(no_key()),
         }
     }
     let numbers = [
@@ -65,11 +71,15 @@ fn understand(key: &str, defaults: &RawParameters) -> Result<(RawParameters, boo
         ("maxConcurrentInstanceCount", &mut parameters.max_concurrent_instance_count),
     ];
     for (name, place) in numbers {
-        if let Some(number) = content.get(name).and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok()) {
-            *place = number;
-        }
+        let text = match content.get(name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) => text.trim().to_owned(),
+            Some(value) => value.to_string(),
+        };
+        *place = text.parse().map_err(|_| no_key())?;
     }
-    Ok((parameters, content.contains_key("deploymentType")))
+    let says_where = content.get("deploymentType").is_some_and(|value| !value.is_null());
+    Ok((parameters, says_where))
 }
 
 #[cfg(test)]
@@ -79,7 +89,7 @@ mod tests {
     #[test]
     fn a_key_is_a_handshake_code_or_holds_parameters() {
         let defaults = RawParameters { deployment_type: 2, ..RawParameters::default() };
-        let (plain, says_where) = understand(" CODE ", &defaults).unwrap();
+        let (plain, says_where) = understand("\u{feff} CODE\r\n", &defaults).unwrap();
         assert_eq!((plain.handshake_code.as_str(), says_where), ("CODE", false));
         let content = r#"{"handshakeCode": "CODE", "organizationID": "7", "deploymentType": 1}"#;
         let key = format!("DLS2{}", super::super::decoding::BASE64.encode(content));
@@ -88,6 +98,21 @@ mod tests {
         assert_eq!((held.deployment_type, says_where), (1, true));
         for bad in ["DLS2", "DLS2*", "DLS2aGVsbG8="] {
             assert_eq!(understand(bad, &defaults).unwrap_err().code.0, -10053);
+        }
+    }
+
+    #[test]
+    fn a_number_may_stand_as_a_text_and_null_is_not_set() {
+        let key = |content: &str| format!("DLS2{}", super::super::decoding::BASE64.encode(content));
+        let defaults = RawParameters { deployment_type: 2, charge_way: 5, ..RawParameters::default() };
+        let content = r#"{"organizationID": 200001, "handshakeCode": null, "deploymentType": null,
+                          "chargeWay": null, "maxConcurrentInstanceCount": "3", "checkCode": 7}"#;
+        let (held, says_where) = understand(&key(content), &defaults).unwrap();
+        assert_eq!((held.organization_id.as_str(), held.handshake_code.as_str()), ("200001", ""));
+        assert_eq!((held.charge_way, held.max_concurrent_instance_count, says_where), (5, 3, false));
+        for bad in [r#"{"chargeWay": "any"}"#, r#"{"handshakeCode": ["A"]}"#, r#"{"chargeWay": 3000000000}"#]
+        {
+            assert_eq!(understand(&key(bad), &defaults).unwrap_err().code.0, -10053, "{bad}");
         }
     }
 }

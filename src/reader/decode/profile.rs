@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::pages::Pages;
 use super::reading_error::{GET_MODE_ARGUMENT_ERROR, SET_MODE_ARGUMENT_ERROR};
 use super::settings::{Region, SETTINGS_WORDS, Settings};
-use super::settings_table::{Entry, Kind, TABLE};
+use super::settings_table::{Entry, Kind, TABLE, word};
+use super::specification::{ALSO_A_NUMBER, Specification};
 use crate::error::{Error, Result};
 
 /// Bytes of a mode argument, name and value together.
@@ -25,8 +27,12 @@ pub struct Profile {
     pub(super) arguments: BTreeMap<(&'static str, usize), BTreeMap<String, String>>,
     /// What a template said that this library does not know: kept, to be given back.
     pub(super) rest: Map<String, Value>,
-    /// Format specifications of a template, likewise.
-    pub(super) specifications: Vec<Value>,
+    /// What a template asks of barcodes of some formats, in the whole picture.
+    pub(super) specifications: Vec<Specification>,
+    /// Which pages of a file a template has read.
+    pub(super) pages: Pages,
+    /// Parts and keys of a text that its templates do not use.
+    pub(super) unused: BTreeSet<String>,
     /// What a template has set, which a later one may have to leave alone.
     pub(super) chosen: BTreeSet<String>,
 }
@@ -57,6 +63,7 @@ impl Profile {
             self.regions.clear();
         }
         let old = std::mem::replace(&mut self.settings, settings);
+        self.let_numbers_count(&old);
         // An argument belongs to its mode.
         let new = &self.settings;
         self.arguments.retain(|(name, index), _| {
@@ -66,6 +73,24 @@ impl Profile {
                 .is_some_and(|entry| old.values(entry).get(*index) == new.values(entry).get(*index))
         });
         Ok(())
+    }
+
+    /// Take back what a template says of settings that the program has changed since.
+    fn let_numbers_count(&mut self, old: &Settings) {
+        let (old, new) = (old.words(), self.settings.words());
+        let is_changed = |at: usize| old[at] != new[at];
+        let has_formats = is_changed(word::FORMATS) || is_changed(word::FORMATS_2);
+        let has_count = is_changed(word::EXPECTED_COUNT);
+        let keys: Vec<&str> =
+            ALSO_A_NUMBER.iter().filter(|(at, _)| is_changed(*at)).map(|(_, key)| *key).collect();
+        for region in &mut self.regions {
+            region.formats = region.formats.map(|word| word.filter(|_| !has_formats));
+            region.expected_count = region.expected_count.filter(|_| !has_count);
+        }
+        let of_regions = self.regions.iter_mut().flat_map(|region| &mut region.specifications);
+        for specification in self.specifications.iter_mut().chain(of_regions) {
+            keys.iter().for_each(|key| specification.forget(key));
+        }
     }
 
     /// Sets an argument of a mode.

@@ -6,11 +6,12 @@
 use std::time::{Duration, Instant};
 
 use super::engine::{DecodeEngine, Decoded, Effort, GrayImage, Rectangle, Search};
-use super::filters;
+use super::filters::{self, Asked};
 use super::image_file::require_room;
 use super::profile::Profile;
 use super::reading_error::{BARCODE_FORMAT_INVALID, CUSTOM_REGION_INVALID, explained};
 use super::resample::{shrunk, turned};
+use super::settings::Region;
 use crate::error::Result;
 
 /// How long the engine takes for a pixel, about: what `bench_decoding` shows for photographs, on one core of its own.
@@ -40,103 +41,152 @@ const SEARCHED_PIXEL_BYTES: usize = 4;
 /// -10001 when there is not enough memory, -10009 when no format can be read, -10010 when the regions lie outside, or what the engine says.
 pub fn read_page(engine: &mut dyn DecodeEngine, profile: &Profile, image: &GrayImage<'_>) -> Result<Found> {
     let settings = profile.settings();
-    let (formats, formats_2) = settings.formats();
-    if !engine.reads(formats, formats_2) {
-        return Err(explained(BARCODE_FORMAT_INVALID));
-    }
     require_room((image.width, image.height), SEARCHED_PIXEL_BYTES)?;
-    let parts = parts(profile, image)?;
+    let parts = readable(parts(profile, image)?, engine)?;
     let mut hunt = Hunt::new(engine, profile, image);
-    for (name, part) in &parts {
-        hunt.pass(name, *part, 0)?;
+    for part in &parts {
+        hunt.pass(part, 0)?;
     }
-    if hunt.search.effort == Effort::Full && formats & DARK_ALONE != 0 {
-        for (name, part) in &parts {
-            hunt.inverted_pass(name, *part)?;
+    if settings.search().effort == Effort::Full {
+        for part in parts.iter().filter(|part| part.asked.formats.0 & DARK_ALONE != 0) {
+            hunt.inverted_pass(part)?;
         }
     }
     if settings.resists_deformation() {
-        for (turn, (name, part)) in TURNS.iter().flat_map(|turn| parts.iter().map(move |part| (turn, part))) {
-            hunt.pass(name, *part, *turn)?;
+        for (turn, part) in TURNS.iter().flat_map(|turn| parts.iter().map(move |part| (turn, part))) {
+            hunt.pass(part, *turn)?;
         }
     }
     Ok(hunt.end())
 }
 
-/// Names and places of the regions; one without a place for the whole page.
-fn parts(profile: &Profile, image: &GrayImage<'_>) -> Result<Vec<(String, Option<Rectangle>)>> {
-    let regions = profile.regions();
-    if regions.is_empty() {
-        return Ok(vec![(String::new(), None)]);
+/// A part of the page, and what is asked for there.
+struct Part<'a> {
+    /// The name of the region, or empty.
+    name: String,
+    /// Its place; none for the whole page.
+    area: Option<Rectangle>,
+    asked: Asked<'a>,
+    /// Barcodes to find here; 0 for all.
+    expected_count: usize,
+}
+
+impl<'a> Part<'a> {
+    /// The whole page, or what the settings say of it.
+    fn of_settings(profile: &'a Profile, area: Option<Rectangle>) -> Self {
+        let settings = profile.settings();
+        // The last one counts.
+        let specifications = profile.specifications.iter().rev().collect();
+        let asked = Asked { settings, formats: settings.formats(), specifications };
+        Self { name: String::new(), area, asked, expected_count: 0 }
     }
-    let within =
-        regions.iter().filter_map(|region| Some((region.name.clone(), Some(region.within(image).ok()?))));
-    let parts: Vec<_> = within.collect();
+
+    /// A region of a template, which counts before the settings.
+    fn of_region(profile: &'a Profile, region: &'a Region, area: Rectangle) -> Self {
+        let mut part = Self::of_settings(profile, Some(area));
+        region.name.clone_into(&mut part.name);
+        let (formats, formats_2) = part.asked.formats;
+        part.asked.formats = (region.formats[0].unwrap_or(formats), region.formats[1].unwrap_or(formats_2));
+        part.asked.specifications.splice(0..0, region.specifications.iter().rev());
+        part.expected_count = region.expected_count.unwrap_or(0);
+        part
+    }
+}
+
+/// The parts to look in: one without a place for the whole page.
+fn parts<'a>(profile: &'a Profile, image: &GrayImage<'_>) -> Result<Vec<Part<'a>>> {
+    if profile.regions.is_empty() {
+        let area = profile.settings().region().map(|region| region.within(image)).transpose()?;
+        return Ok(vec![Part::of_settings(profile, area)]);
+    }
+    let within = profile.regions.iter().filter_map(|region| Some((region, region.within(image).ok()?)));
+    let parts: Vec<_> = within.map(|(region, area)| Part::of_region(profile, region, area)).collect();
     if parts.is_empty() { Err(explained(CUSTOM_REGION_INVALID)) } else { Ok(parts) }
+}
+
+/// The parts in which a format is asked for that the engine reads.
+fn readable<'a>(parts: Vec<Part<'a>>, engine: &dyn DecodeEngine) -> Result<Vec<Part<'a>>> {
+    let is_readable = |part: &Part<'_>| engine.reads(part.asked.formats.0, part.asked.formats.1);
+    let parts: Vec<_> = parts.into_iter().filter(is_readable).collect();
+    if parts.is_empty() { Err(explained(BARCODE_FORMAT_INVALID)) } else { Ok(parts) }
 }
 
 struct Hunt<'a> {
     engine: &'a mut dyn DecodeEngine,
     profile: &'a Profile,
     image: &'a GrayImage<'a>,
-    search: Search,
     end: Option<Instant>,
     found: Found,
 }
 
 impl<'a> Hunt<'a> {
     fn new(engine: &'a mut dyn DecodeEngine, profile: &'a Profile, image: &'a GrayImage<'a>) -> Self {
-        let settings = profile.settings();
-        let mut search = settings.search();
-        if filters::drop_nothing_more(settings) {
-            search.count_max = u32::try_from(settings.expected_count()).unwrap_or(0);
-        }
-        let timeout = settings.timeout_ms();
+        let timeout = profile.settings().timeout_ms();
         let end = (timeout > 0).then(|| Instant::now() + Duration::from_millis(timeout));
-        Self { engine, profile, image, search, end, found: Found::default() }
+        Self { engine, profile, image, end, found: Found::default() }
+    }
+
+    /// What the engine looks for in a part.
+    fn search(&self, part: &Part<'_>) -> Search {
+        let settings = self.profile.settings();
+        let (formats, formats_2) = part.asked.formats;
+        let mut search = Search { formats, formats_2, ..settings.search() };
+        if part.asked.drops_nothing_more() {
+            let counts = [settings.expected_count(), part.expected_count];
+            let least = counts.into_iter().filter(|count| *count > 0).min();
+            search.count_max = least.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+        }
+        search
+    }
+
+    /// Whether there is enough of a part.
+    fn is_full(&self, part: &Part<'_>) -> bool {
+        let found = self.found.barcodes.iter().filter(|barcode| barcode.region == part.name).count();
+        part.expected_count > 0 && found >= part.expected_count
     }
 
     /// Searches a part, turned by some degrees, unless there is enough already.
-    fn pass(&mut self, name: &str, part: Option<Rectangle>, turn: i32) -> Result<()> {
+    fn pass(&mut self, part: &Part<'_>, turn: i32) -> Result<()> {
         let expected = self.profile.settings().expected_count();
         // A turned page is only for one that has too little.
         let enough = if turn == 0 && expected == 0 { usize::MAX } else { expected.max(1) };
-        if self.found.barcodes.len() >= enough {
+        if self.found.barcodes.len() >= enough || self.is_full(part) {
             return Ok(());
         }
         let whole = Rectangle { left: 0, top: 0, width: self.image.width, height: self.image.height };
-        let area = part.unwrap_or(whole);
+        let area = part.area.unwrap_or(whole);
         let Some(factor) = self.factor(area, turn) else {
             self.found.is_cut_short = true;
             return Ok(());
         };
+        let search = self.search(part);
         let barcodes = if factor > 1 {
             self.found.is_cut_short = true;
             let (small, place) = shrunk(self.image, area, factor);
-            place.back(self.engine.decode(&small, &self.search)?)
+            place.back(self.engine.decode(&small, &search)?)
         } else if turn != 0 {
             let (turned, place) = turned(self.image, area, turn);
-            place.back(self.engine.decode(&turned, &self.search)?)
+            place.back(self.engine.decode(&turned, &search)?)
         } else {
-            self.engine.decode(self.image, &Search { part, ..self.search })?
+            self.engine.decode(self.image, &Search { part: part.area, ..search })?
         };
-        self.take(barcodes, name);
+        self.take(barcodes, part);
         Ok(())
     }
 
     /// Searches a part for light symbols on dark that the engine does not find by itself, unless there is enough already.
-    fn inverted_pass(&mut self, name: &str, part: Option<Rectangle>) -> Result<()> {
+    fn inverted_pass(&mut self, part: &Part<'_>) -> Result<()> {
         let enough = self.profile.settings().expected_count().max(1);
         let whole = Rectangle { left: 0, top: 0, width: self.image.width, height: self.image.height };
-        if self.found.barcodes.len() >= enough || self.factor(part.unwrap_or(whole), 0) != Some(1) {
+        if self.found.barcodes.len() >= enough || self.factor(part.area.unwrap_or(whole), 0) != Some(1) {
             return Ok(());
         }
         let pixels = self.image.pixels.iter().map(|shade| !shade).collect::<Vec<u8>>().into();
         let inverted = GrayImage { width: self.image.width, height: self.image.height, pixels };
-        let formats = self.search.formats & DARK_ALONE;
-        let search = Search { part, formats, formats_2: 0, ..self.search };
+        let formats = part.asked.formats.0 & DARK_ALONE;
+        let search = Search { part: part.area, formats, formats_2: 0, ..self.search(part) };
         let barcodes = self.engine.decode(&inverted, &search)?;
-        self.take(barcodes, name);
+        self.take(barcodes, part);
         Ok(())
     }
 
@@ -158,14 +208,14 @@ impl<'a> Hunt<'a> {
         (factor < area.width.min(area.height)).then_some(factor)
     }
 
-    fn take(&mut self, barcodes: Vec<Decoded>, region: &str) {
-        let settings = self.profile.settings();
+    fn take(&mut self, barcodes: Vec<Decoded>, part: &Part<'_>) {
         for mut barcode in barcodes {
             let known = &self.found.barcodes;
-            if filters::is_wanted(&barcode, settings, self.image)
+            if part.asked.is_wanted(&barcode, self.image)
                 && !known.iter().any(|other| filters::is_same(other, &barcode))
+                && !self.is_full(part)
             {
-                region.clone_into(&mut barcode.region);
+                part.name.clone_into(&mut barcode.region);
                 self.found.barcodes.push(barcode);
             }
         }

@@ -8,6 +8,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use super::engine::{Effort, GrayImage, Rectangle, Search};
 use super::reading_error::{CUSTOM_REGION_INVALID, explained};
 use super::settings_table::{Entry, Kind, TABLE, word};
+use super::specification::Specification;
 use crate::error::{Error, Result};
 
 /// Numbers in `PublicRuntimeSettings`, with those that are reserved.
@@ -45,6 +46,14 @@ pub struct Region {
     pub sides: [i32; 4],
     /// In percent of the picture; else in pixels.
     pub is_in_percent: bool,
+    /// Each format word, where it is not that of the settings.
+    pub(super) formats: [Option<u32>; 2],
+    /// Barcodes to find here; none for as many as the settings say, 0 for all.
+    pub(super) expected_count: Option<usize>,
+    /// What is asked of barcodes of some formats here.
+    pub(super) specifications: Vec<Specification>,
+    /// Keys that the library does not know: kept, to be given back.
+    pub(super) rest: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Settings {
@@ -83,9 +92,9 @@ impl Settings {
             && left == 0
             && ((right == 0 && bottom == 0) || (percent == 1 && right == 100 && bottom == 100));
         (!is_whole).then(|| Region {
-            name: String::new(),
             sides: [top, left, right, bottom],
             is_in_percent: percent != 0,
+            ..Region::default()
         })
     }
 
@@ -94,17 +103,27 @@ impl Settings {
         self.words[word::REGION + 4] = i32::from(region.is_in_percent);
     }
 
+    /// Modes that are not skipped.
+    fn modes(&self, at: usize) -> impl Iterator<Item = &i32> {
+        self.words[at..at + 8].iter().filter(|mode| **mode != 0)
+    }
+
+    /// Whether the fast ways to locate a barcode are the only ones.
+    pub(super) fn is_fast_localization(&self) -> bool {
+        self.modes(word::LOCALIZATION_MODES).count() > 0
+            && self
+                .modes(word::LOCALIZATION_MODES)
+                .all(|mode| matches!(*mode, SCAN_DIRECTLY | ONED_FAST_SCAN))
+    }
+
     /// What the engine has to look for.
     pub fn search(&self) -> Search {
-        let set = |modes: usize| self.words[modes..modes + 8].iter().filter(|mode| **mode != 0);
-        let is_fast_localization = set(word::LOCALIZATION_MODES).count() > 0
-            && set(word::LOCALIZATION_MODES).all(|mode| matches!(*mode, SCAN_DIRECTLY | ONED_FAST_SCAN));
-        let is_fast = self.words[word::DEBLUR_LEVEL] == 0 || is_fast_localization;
+        let is_fast = self.words[word::DEBLUR_LEVEL] == 0 || self.is_fast_localization();
         Search {
             formats: self.formats().0,
             formats_2: self.formats().1,
             effort: if is_fast { Effort::Fast } else { Effort::Full },
-            one_threshold: set(word::BINARIZATION_MODES).next() == Some(&THRESHOLD),
+            one_threshold: self.modes(word::BINARIZATION_MODES).next() == Some(&THRESHOLD),
             count_max: 0,
             part: None,
         }
@@ -267,7 +286,7 @@ mod tests {
     #[test]
     fn a_region_is_cut_to_the_picture_and_must_not_be_empty() {
         let image = GrayImage { width: 200, height: 100, pixels: vec![0; 20_000].into() };
-        let region = |sides, is_in_percent| Region { name: String::new(), sides, is_in_percent };
+        let region = |sides, is_in_percent| Region { sides, is_in_percent, ..Region::default() };
         let half = region([0, 50, 100, 100], true).within(&image).unwrap();
         assert_eq!(half, Rectangle { left: 100, top: 0, width: 100, height: 100 });
         let cut = region([90, 10, 1000, 1000], false).within(&image).unwrap();

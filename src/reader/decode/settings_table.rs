@@ -191,7 +191,7 @@ const PHASES: &[Name] = &[
     ("TP_BARCODE_TYPE_DETERMINED", 0x10),
     ("TP_BARCODE_RECOGNIZED", 0x20),
 ];
-const FORMATS: &[Name] = &[
+pub(super) const FORMATS: &[Name] = &[
     ("BF_ALL", -31_457_281),
     ("BF_ONED", 0x10_07ff),
     ("BF_GS1_DATABAR", 0x3_f800),
@@ -226,8 +226,10 @@ const FORMATS: &[Name] = &[
     ("BF_GS1_COMPOSITE", i32::MIN),
     ("BF_NULL", 0),
 ];
-const FORMATS_2: &[Name] = &[
+pub(super) const FORMATS_2: &[Name] = &[
+    ("BF2_ALL", -1),
     ("BF2_POSTALCODE", 0x1f0_0000),
+    ("BF2_PHARMACODE", 0xc),
     ("BF2_NONSTANDARD_BARCODE", 1),
     ("BF2_DOTCODE", 2),
     ("BF2_PHARMACODE_ONE_TRACK", 4),

@@ -7,29 +7,61 @@
 //!   "FormatSpecification": { "Name": …, … } }              or "FormatSpecificationArray": [ … ]
 //! ```
 //!
-//! Which settings there are says `settings_table.rs`. Other keys are kept and given back.
+//! `settings_table.rs` says which settings there are. Other keys are kept and given back, and `without_effect.rs`
+//! lists them. `null` means "not set", at every place: it is taken out first.
+
+use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::pages::Pages;
 use super::profile::Profile;
 use super::reading_error as code;
 use super::settings::Region;
-use super::settings_table::{Entry, Kind, Name, TABLE};
+use super::settings_table::{Entry, FORMATS, FORMATS_2, Kind, Name, TABLE};
+use super::specification::Specification;
 use super::templates::Conflict;
+use super::without_effect;
 use crate::error::{Error, Result};
 
 /// The longest text: templates that people write have some kilobytes.
 pub(super) const TEXT_BYTES_MAX: usize = 4 << 20;
+
+const PARAMETERS: [&str; 3] = ["ImageParameter", "ImageParameterContentArray", "ImageParameterArray"];
+const REGIONS: [&str; 2] = ["RegionDefinition", "RegionDefinitionArray"];
+const SPECIFICATIONS: [&str; 2] = ["FormatSpecification", "FormatSpecificationArray"];
 
 /// One template of a text.
 pub(super) struct Template {
     pub(super) name: String,
     values: Map<String, Value>,
     regions: Vec<Region>,
-    specifications: Vec<Value>,
+    specifications: Vec<Specification>,
+    pages: Pages,
+    /// Parts and keys of the text that no template uses.
+    unused: Vec<String>,
 }
 
-/// Reads a text.
+/// Return the text of a file: UTF-8, or UTF-16 with the byte-order mark that some editors put in
+/// front.
+pub fn text_of_file(bytes: &[u8]) -> Cow<'_, str> {
+    let units = |from: fn([u8; 2]) -> u16| -> Vec<u16> {
+        bytes[2..].chunks_exact(2).map(|pair| from([pair[0], pair[1]])).collect()
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => String::from_utf16_lossy(&units(u16::from_le_bytes)).into(),
+        [0xfe, 0xff, ..] => String::from_utf16_lossy(&units(u16::from_be_bytes)).into(),
+        _ => String::from_utf8_lossy(bytes),
+    }
+}
+
+/// Return the JSON in a text, without a byte-order mark, white space and NULs around it: programs
+/// write a buffer whole, or count the NUL of a string as one of its bytes.
+fn without_surroundings(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{feff}')
+}
+
+/// Read a text.
 ///
 /// # Errors
 /// -10030 to -10037, naming what is wrong.
@@ -37,26 +69,45 @@ pub(super) fn parse(text: &str) -> Result<Vec<Template>> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(failed(code::JSON_PARSE_FAILED, format!("a text has {TEXT_BYTES_MAX} bytes at most")));
     }
-    let document: Value =
-        serde_json::from_str(text).map_err(|e| failed(code::JSON_PARSE_FAILED, e.to_string()))?;
+    let mut document: Value = serde_json::from_str(without_surroundings(text))
+        .map_err(|e| failed(code::JSON_PARSE_FAILED, e.to_string()))?;
+    drop_nulls(&mut document);
     let document = object(&document, "the text")?;
-    let regions = parts(document, &["RegionDefinition", "RegionDefinitionArray"])?;
-    let regions: Vec<Region> = regions.into_iter().map(region).collect::<Result<_>>()?;
-    let specifications = parts(document, &["FormatSpecification", "FormatSpecificationArray"])?;
-    let names = ["ImageParameter", "ImageParameterContentArray", "ImageParameterArray"];
-    let parameters = parts(document, &names)?;
+    let specifications = parts(document, &SPECIFICATIONS)?;
+    let specifications = specifications.into_iter().map(Specification::new).collect::<Result<Vec<_>>>()?;
+    let regions = parts(document, &REGIONS)?;
+    let regions =
+        regions.into_iter().map(|part| region(part, &specifications)).collect::<Result<Vec<_>>>()?;
+    let parameters = parts(document, &PARAMETERS)?;
     if parameters.is_empty() {
         return Err(failed(code::JSON_KEY_INVALID, "there is no ImageParameter"));
     }
-    parameters.into_iter().map(|values| template(values, &regions, &specifications)).collect()
+    let unused = unused(document, &parameters, &regions, &specifications);
+    let template = |values| template(values, &regions, &specifications, &unused);
+    parameters.into_iter().map(template).collect()
 }
 
-/// The parts of a document that stand alone or in an array, each with a name of its own.
+/// Take out every key and every entry that is null.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(entries) => {
+            entries.retain(|entry| !entry.is_null());
+            entries.iter_mut().for_each(drop_nulls);
+        }
+        _ => {}
+    }
+}
+
+/// Return the parts of a document that stand alone or in an array, each with a name of its own.
 fn parts<'a>(document: &'a Map<String, Value>, keys: &[&str]) -> Result<Vec<&'a Map<String, Value>>> {
     let mut found: Vec<&Map<String, Value>> = Vec::new();
     for key in keys {
         let parts = match document.get(*key) {
-            None | Some(Value::Null) => continue,
+            None => continue,
             Some(Value::Array(parts)) => parts.iter().collect(),
             Some(part) => vec![part],
         };
@@ -72,7 +123,34 @@ fn parts<'a>(document: &'a Map<String, Value>, keys: &[&str]) -> Result<Vec<&'a 
     Ok(found)
 }
 
-fn name_of<'a>(part: &'a Map<String, Value>, key: &str) -> Result<&'a str> {
+/// List the keys of the document that are none, and the parts that nothing refers to.
+fn unused(
+    document: &Map<String, Value>,
+    parameters: &[&Map<String, Value>],
+    regions: &[Region],
+    specifications: &[Specification],
+) -> Vec<String> {
+    let known = |key: &str| {
+        let parts = PARAMETERS.iter().chain(&REGIONS).chain(&SPECIFICATIONS);
+        parts.chain(&["Version", without_effect::KEY]).any(|known| *known == key)
+    };
+    let names = |part: &Map<String, Value>, key: &str| -> Vec<String> {
+        let names = part.get(key).and_then(Value::as_array).into_iter().flatten();
+        names.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let of_all = |key| parameters.iter().flat_map(|part| names(part, key)).collect::<Vec<_>>();
+    let mut used = of_all("FormatSpecificationNameArray");
+    used.extend(regions.iter().flat_map(|region| &region.specifications).map(|one| one.name().to_owned()));
+    let used_regions = of_all("RegionDefinitionNameArray");
+    let keys = document.keys().filter(|key| !known(key)).cloned();
+    let regions = regions.iter().filter(|region| !used_regions.contains(&region.name));
+    let specifications = specifications.iter().filter(|one| !used.iter().any(|name| name == one.name()));
+    keys.chain(regions.map(|region| format!("RegionDefinition {}", region.name)))
+        .chain(specifications.map(|one| format!("FormatSpecification {}", one.name())))
+        .collect()
+}
+
+pub(super) fn name_of<'a>(part: &'a Map<String, Value>, key: &str) -> Result<&'a str> {
     match part.get("Name") {
         Some(Value::String(name)) if !name.is_empty() => Ok(name),
         Some(Value::String(_)) | None => {
@@ -82,57 +160,129 @@ fn name_of<'a>(part: &'a Map<String, Value>, key: &str) -> Result<&'a str> {
     }
 }
 
-fn region(part: &Map<String, Value>) -> Result<Region> {
-    let number = |key: &str, otherwise: i32| match part.get(key) {
-        None => Ok(otherwise),
-        Some(value) => integer(value, key),
-    };
+fn region(part: &Map<String, Value>, specifications: &[Specification]) -> Result<Region> {
+    let number = |key: &str, otherwise: i32| part.get(key).map_or(Ok(otherwise), |value| integer(value, key));
     let is_in_percent = number("MeasuredByPercentage", 0)? != 0;
     let end = if is_in_percent { 100 } else { i32::MAX };
     let sides = [number("Top", 0)?, number("Left", 0)?, number("Right", end)?, number("Bottom", end)?];
-    let region = Region { name: name_of(part, "RegionDefinition")?.to_owned(), sides, is_in_percent };
+    let specifications =
+        named(part, "FormatSpecificationNameArray", specifications, |one, name| one.name() == name)?;
+    let expected = part.get("ExpectedBarcodesCount");
+    let expected =
+        expected.map(|count| number_within(count, "ExpectedBarcodesCount", 0, i32::MAX)).transpose()?;
+    let is_other = |key: &str| !without_effect::REGION_KEYS.contains(&key);
+    let region = Region {
+        name: name_of(part, "RegionDefinition")?.to_owned(),
+        sides,
+        is_in_percent,
+        formats: formats_of(part, &specifications)?,
+        expected_count: expected.map(|count| count.unsigned_abs() as usize),
+        specifications,
+        rest: part.iter().filter(|(key, _)| is_other(key)).map(|(k, v)| (k.clone(), v.clone())).collect(),
+    };
     region
         .check()
         .map_err(|e| failed(code::JSON_VALUE_INVALID, format!("{}: {}", region.name, e.message)))?;
     Ok(region)
 }
 
+/// Return each format word that a region chooses: by itself, or by its specifications.
+fn formats_of(part: &Map<String, Value>, specifications: &[Specification]) -> Result<[Option<u32>; 2]> {
+    let word =
+        |names, key| part.get(key).map(|value| bits(names, value, key).map(i32::cast_unsigned)).transpose();
+    let own = [word(FORMATS, "BarcodeFormatIds")?, word(FORMATS_2, "BarcodeFormatIds_2")?];
+    if own.iter().any(Option::is_some) {
+        return Ok(own);
+    }
+    Ok(formats_together(specifications).map_or([None, None], |(first, second)| [Some(first), Some(second)]))
+}
+
+/// Return the formats that specifications name together; none where one of them speaks of all.
+///
+/// A part that chooses no formats by itself, and names specifications of some, has those read, and
+/// no others.
+fn formats_together(specifications: &[Specification]) -> Option<(u32, u32)> {
+    if specifications.is_empty() || specifications.iter().any(Specification::is_for_all) {
+        return None;
+    }
+    let formats = specifications.iter().filter_map(Specification::formats);
+    formats.reduce(|all, one| (all.0 | one.0, all.1 | one.1))
+}
+
+/// Return the parts that a list of names refers to.
+fn named<T: Clone>(
+    part: &Map<String, Value>,
+    key: &str,
+    all: &[T],
+    has_name: impl Fn(&T, &str) -> bool,
+) -> Result<Vec<T>> {
+    let Some(names) = part.get(key) else { return Ok(Vec::new()) };
+    let not_an_array = || failed(code::JSON_TYPE_INVALID, format!("{key} is no array"));
+    let find = |name: &Value| {
+        let name = text_of(name, key)?;
+        let missing = || {
+            let message = format!("{key} names {name}, which is not there");
+            failed(code::JSON_NAME_REFERENCE_INVALID, message)
+        };
+        all.iter().find(|one| has_name(one, name)).cloned().ok_or_else(missing)
+    };
+    names.as_array().ok_or_else(not_an_array)?.iter().map(find).collect()
+}
+
 fn template(
     values: &Map<String, Value>,
     regions: &[Region],
-    specifications: &[&Map<String, Value>],
+    specifications: &[Specification],
+    unused: &[String],
 ) -> Result<Template> {
-    let name = name_of(values, "ImageParameter")?.to_owned();
-    let named = |key: &str| -> Result<Vec<&str>> {
-        let Some(names) = values.get(key) else { return Ok(Vec::new()) };
-        let names =
-            names.as_array().ok_or_else(|| failed(code::JSON_TYPE_INVALID, format!("{key} is no array")))?;
-        let text = |name: &'_ Value| -> Result<String> { Ok(text_of(name, key)?.to_owned()) };
-        names.iter().try_for_each(|name| text(name).map(|_| ()))?;
-        Ok(names.iter().filter_map(Value::as_str).collect())
-    };
-    let missing = |what: &str| {
-        failed(code::JSON_NAME_REFERENCE_INVALID, format!("{name} names {what}, which is not there"))
-    };
-    let find_region = |wanted: &&str| {
-        regions.iter().find(|region| region.name == **wanted).cloned().ok_or_else(|| missing(wanted))
-    };
-    let find_specification = |wanted: &&str| {
-        let found =
-            specifications.iter().find(|part| part.get("Name").and_then(Value::as_str) == Some(*wanted));
-        found.map(|part| Value::Object((*part).clone())).ok_or_else(|| missing(wanted))
-    };
-    let regions = named("RegionDefinitionNameArray")?.iter().map(find_region).collect::<Result<_>>()?;
     let specifications =
-        named("FormatSpecificationNameArray")?.iter().map(find_specification).collect::<Result<_>>()?;
-    let template = Template { name, values: values.clone(), regions, specifications };
+        named(values, "FormatSpecificationNameArray", specifications, |one, name| one.name() == name)?;
+    let template = Template {
+        name: name_of(values, "ImageParameter")?.to_owned(),
+        values: with_those_of_specifications(values.clone(), &specifications),
+        regions: named(values, "RegionDefinitionNameArray", regions, |region, name| region.name == name)?,
+        specifications,
+        pages: values.get("Pages").map_or(Ok(Pages::default()), Pages::understand)?,
+        unused: unused.to_vec(),
+    };
     // What cannot be is found out here, and not when the template is used.
     template.apply(&mut Profile::default(), Conflict::Overwrite)?;
     Ok(template)
 }
 
+/// Set what specifications say of all that is read, so that a program finds it in the settings.
+fn with_those_of_specifications(
+    mut values: Map<String, Value>,
+    specifications: &[Specification],
+) -> Map<String, Value> {
+    if !values.contains_key("BarcodeFormatIds")
+        && !values.contains_key("BarcodeFormatIds_2")
+        && let Some((formats, formats_2)) = formats_together(specifications)
+    {
+        values.insert("BarcodeFormatIds".into(), formats.cast_signed().into());
+        values.insert("BarcodeFormatIds_2".into(), formats_2.cast_signed().into());
+    }
+    for one in specifications.iter().filter(|one| one.is_for_all()) {
+        let length = match &one.text_lengths.0[..] {
+            [(first, i32::MAX)] => Some(*first),
+            _ => None,
+        };
+        let numbers = [
+            ("MinResultConfidence", one.confidence_min),
+            ("BarcodeZoneMinDistanceToImageBorders", one.border_distance_min),
+            ("MinBarcodeTextLength", length),
+        ];
+        for (key, number) in numbers {
+            if let Some(number) = number {
+                values.insert(key.into(), number.into());
+            }
+        }
+    }
+    values
+}
+
 impl Template {
-    /// Sets what the template sets.
+    /// Set what the template sets.
     ///
     /// # Errors
     /// -10031 or -10033 for a value that cannot be.
@@ -151,6 +301,7 @@ impl Template {
                 None if key == "FormatSpecificationNameArray" => {
                     profile.specifications.clone_from(&self.specifications);
                 }
+                None if key == "Pages" => profile.pages = self.pages.clone(),
                 None if key == "Name" => continue,
                 None => {
                     profile.rest.insert(key.clone(), value.clone());
@@ -158,6 +309,7 @@ impl Template {
             }
             profile.chosen.insert(key.clone());
         }
+        profile.unused.extend(self.unused.iter().cloned());
         Ok(())
     }
 }
@@ -178,7 +330,8 @@ fn set(profile: &mut Profile, entry: &'static Entry, value: &Value) -> Result<()
     Ok(())
 }
 
-/// Modes with their arguments: `[{"Mode": "BM_LOCAL_BLOCK", "BlockSizeX": 0}]`, or their names alone.
+/// Modes with their arguments: `[{"Mode": "BM_LOCAL_BLOCK", "BlockSizeX": 0}]`, or their names
+/// alone.
 fn modes(profile: &mut Profile, entry: &'static Entry, names: &[Name], value: &Value) -> Result<Vec<i32>> {
     let all = match value {
         Value::Array(all) => all.iter().collect(),
@@ -195,9 +348,15 @@ fn modes(profile: &mut Profile, entry: &'static Entry, names: &[Name], value: &V
             numbers.push(one_of(names, mode, entry.name)?);
             continue;
         };
-        let name = mode
-            .get("Mode")
-            .ok_or_else(|| failed(code::JSON_KEY_INVALID, format!("{}[{index}] has no Mode", entry.name)))?;
+        // A mode of which nothing is set, as a null leaves it, is none.
+        let skipped = Value::from(0);
+        let name = match mode.get("Mode") {
+            None if mode.is_empty() => &skipped,
+            None => {
+                return Err(failed(code::JSON_KEY_INVALID, format!("{}[{index}] has no Mode", entry.name)));
+            }
+            Some(name) => name,
+        };
         numbers.push(one_of(names, name, entry.name)?);
         let arguments = mode.iter().filter(|(name, _)| *name != "Mode");
         let arguments = arguments.map(|(name, value)| {
@@ -208,7 +367,7 @@ fn modes(profile: &mut Profile, entry: &'static Entry, names: &[Name], value: &V
     Ok(numbers)
 }
 
-fn one_of(names: &[Name], value: &Value, key: &str) -> Result<i32> {
+pub(super) fn one_of(names: &[Name], value: &Value, key: &str) -> Result<i32> {
     if value.is_number() {
         return integer(value, key);
     }
@@ -220,7 +379,7 @@ fn one_of(names: &[Name], value: &Value, key: &str) -> Result<i32> {
         .ok_or_else(|| failed(code::JSON_VALUE_INVALID, format!("{key} is {text}, which is not known")))
 }
 
-fn bits(names: &[Name], value: &Value, key: &str) -> Result<i32> {
+pub(super) fn bits(names: &[Name], value: &Value, key: &str) -> Result<i32> {
     match value {
         Value::Array(all) => all.iter().try_fold(0, |bits, one| Ok(bits | one_of(names, one, key)?)),
         // Several names in one text, as older templates have them.
@@ -233,7 +392,7 @@ fn bits(names: &[Name], value: &Value, key: &str) -> Result<i32> {
     }
 }
 
-fn integer(value: &Value, key: &str) -> Result<i32> {
+pub(super) fn integer(value: &Value, key: &str) -> Result<i32> {
     let number = value.as_i64().ok_or_else(|| {
         failed(code::JSON_TYPE_INVALID, format!("{key} is {value}, and not a whole number"))
     })?;
@@ -243,14 +402,23 @@ fn integer(value: &Value, key: &str) -> Result<i32> {
         .map_err(|_| failed(code::JSON_VALUE_INVALID, format!("{key} is {number}, which is out of range")))
 }
 
-fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>> {
+/// Return a number that must not be outside of a range.
+pub(super) fn number_within(value: &Value, key: &str, first: i32, last: i32) -> Result<i32> {
+    let number = integer(value, key)?;
+    if (first..=last).contains(&number) {
+        return Ok(number);
+    }
+    Err(failed(code::JSON_VALUE_INVALID, format!("{key} is {number}; it can be {first} to {last}")))
+}
+
+pub(super) fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>> {
     value.as_object().ok_or_else(|| failed(code::JSON_TYPE_INVALID, format!("{what} is no object")))
 }
 
-fn text_of<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
+pub(super) fn text_of<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
     value.as_str().ok_or_else(|| failed(code::JSON_TYPE_INVALID, format!("{key} is {value}, and not a name")))
 }
 
-fn failed(code: seatmeter_protocol::error_code::ErrorCode, message: impl Into<String>) -> Error {
+pub(super) fn failed(code: seatmeter_protocol::error_code::ErrorCode, message: impl Into<String>) -> Error {
     Error::new(code, message)
 }

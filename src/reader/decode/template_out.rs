@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::profile::Profile;
 use super::settings::Region;
-use super::settings_table::{Entry, Kind, Name, TABLE};
+use super::settings_table::{Entry, FORMATS, FORMATS_2, Kind, Name, TABLE};
+use super::specification::Specification;
+use super::without_effect;
 
 /// The name of the region of the settings, which has none.
 const REGION_NAME: &str = "Region";
@@ -12,6 +14,7 @@ const REGION_NAME: &str = "Region";
 pub(super) fn text(profile: &Profile, name: &str) -> String {
     let mut parameter = profile.rest.clone();
     parameter.insert("Name".into(), name.into());
+    parameter.insert("Pages".into(), profile.pages.written.as_str().into());
     for entry in TABLE {
         parameter.insert(entry.name.into(), value(profile, entry));
     }
@@ -29,20 +32,58 @@ pub(super) fn text(profile: &Profile, name: &str) -> String {
         document.insert("RegionDefinitionArray".into(), regions.iter().map(region).collect());
     }
     if !profile.specifications.is_empty() {
-        let names: Vec<&Value> = profile.specifications.iter().filter_map(|one| one.get("Name")).collect();
-        parameter.insert("FormatSpecificationNameArray".into(), json!(names));
-        document.insert("FormatSpecificationArray".into(), profile.specifications.clone().into());
+        parameter.insert("FormatSpecificationNameArray".into(), names_of(&profile.specifications));
+    }
+    let specifications = specifications(profile);
+    if !specifications.is_empty() {
+        document.insert("FormatSpecificationArray".into(), specifications.into());
+    }
+    let without_effect = profile.without_effect();
+    if !without_effect.is_empty() {
+        document.insert(without_effect::KEY.into(), without_effect.into());
     }
     document.insert("ImageParameter".into(), parameter.into());
     Value::Object(document).to_string()
 }
 
+fn names_of(specifications: &[Specification]) -> Value {
+    specifications.iter().map(Specification::name).collect()
+}
+
+/// Every specification once, that of the picture or of a region.
+fn specifications(profile: &Profile) -> Vec<Value> {
+    let of_regions = profile.regions.iter().flat_map(|region| &region.specifications);
+    let mut all: Vec<&Specification> = Vec::new();
+    for specification in profile.specifications.iter().chain(of_regions) {
+        if !all.iter().any(|known| known.name() == specification.name()) {
+            all.push(specification);
+        }
+    }
+    all.into_iter().map(|one| one.written.clone().into()).collect()
+}
+
 fn region(region: &Region) -> Value {
     let [top, left, right, bottom] = region.sides;
-    json!({
-        "Name": region.name, "Top": top, "Left": left, "Right": right, "Bottom": bottom,
-        "MeasuredByPercentage": i32::from(region.is_in_percent),
-    })
+    let mut part = region.rest.clone();
+    let mut set = |key: &str, value: Value| part.insert(key.to_owned(), value);
+    set("Name", region.name.as_str().into());
+    for (key, side) in [("Top", top), ("Left", left), ("Right", right), ("Bottom", bottom)] {
+        set(key, side.into());
+    }
+    set("MeasuredByPercentage", i32::from(region.is_in_percent).into());
+    let words = [("BarcodeFormatIds", FORMATS), ("BarcodeFormatIds_2", FORMATS_2)];
+    for ((key, names), word) in words.into_iter().zip(region.formats) {
+        if let Some(word) = word {
+            set(key, bits(names, word.cast_signed()));
+        }
+    }
+    if let Some(count) = region.expected_count {
+        set("ExpectedBarcodesCount", count.into());
+    }
+    if !region.specifications.is_empty() {
+        set("FormatSpecificationNameArray", names_of(&region.specifications));
+    }
+    part.into()
 }
 
 fn value(profile: &Profile, entry: &Entry) -> Value {

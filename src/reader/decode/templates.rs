@@ -209,8 +209,51 @@ mod tests {
         assert_eq!(again.current().settings(), profiles.current().settings());
         assert_eq!(again.current().regions(), profiles.current().regions());
         assert!(text.contains("\"Own\"") && text.contains("\"FormatSpecification"), "{text}");
+        assert!(
+            text.contains(r#""WithoutEffect":["ImageParameter.BinarizationModes[0].BinarizationThreshold""#),
+            "{text}"
+        );
         profiles.reset();
         assert_eq!(profiles, Profiles::default());
+    }
+
+    #[test]
+    fn what_stands_around_the_json_is_forgiven() {
+        let json = r#"{"ImageParameter": {"Name": "P", "Timeout": 7}}"#;
+        for text in [format!("\u{feff}{json}"), format!("{json}\0\0"), format!(" \n{json}\r\n\0 \t")] {
+            let profiles = loaded(&text, Conflict::Overwrite).unwrap();
+            assert_eq!(word_of(profiles.current(), word::TIMEOUT), 7, "{text:?}");
+        }
+        let units = format!("\u{feff}{json}").encode_utf16().collect::<Vec<u16>>();
+        for bytes in [
+            units.iter().flat_map(|u| u.to_le_bytes()).collect::<Vec<u8>>(),
+            units.iter().flat_map(|u| u.to_be_bytes()).collect(),
+        ] {
+            assert!(loaded(&super::super::text_of_file(&bytes), Conflict::Overwrite).is_ok());
+        }
+        assert_eq!(
+            loaded(&format!("{json}\0{json}"), Conflict::Overwrite).unwrap_err().code,
+            code::JSON_PARSE_FAILED
+        );
+    }
+
+    #[test]
+    fn a_setting_by_number_counts_after_a_template_that_says_otherwise() {
+        let mut profiles = loaded(
+            r#"{"ImageParameter": {"Name": "P", "RegionDefinitionNameArray": ["R"], "FormatSpecificationNameArray": ["F"]},
+                "RegionDefinition": {"Name": "R", "BarcodeFormatIds": ["BF_QR_CODE"], "ExpectedBarcodesCount": 2},
+                "FormatSpecification": {"Name": "F", "MinResultConfidence": 80}}"#,
+            Conflict::Overwrite,
+        )
+        .unwrap();
+        let mut words = *profiles.current().settings().words();
+        assert_eq!(words[word::CONFIDENCE_MIN], 80, "a program sees what counts");
+        (words[word::CONFIDENCE_MIN], words[word::FORMATS], words[word::EXPECTED_COUNT]) = (10, 2, 5);
+        profiles.current_mut().update(words).unwrap();
+        let current = profiles.current();
+        assert_eq!(current.specifications[0].confidence_min, None);
+        assert_eq!((current.regions[0].formats, current.regions[0].expected_count), ([None, None], None));
+        assert!(!profiles.text("P").contains("\"MinResultConfidence\":80"));
     }
 
     #[test]

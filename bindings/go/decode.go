@@ -1,0 +1,42 @@
+package seatmeter
+
+// #include <stdlib.h>
+// #include "library.h"
+import "C"
+
+import (
+	"errors"
+	"unsafe"
+)
+
+// Decoded is a barcode that the library has read.
+type Decoded struct {
+	Format, Text string
+	Bytes        []byte
+}
+
+// DecodeFile reads the barcodes of a picture, and counts them. It takes a seat meanwhile.
+func DecodeFile(path string) ([]Decoded, error) {
+	if err := load(); err != nil {
+		return nil, err
+	}
+	if C.sm_HasDecoder() == 0 {
+		return nil, errors.New("seatmeter: this libseatmeter.so was built without its decoder")
+	}
+	instance := C.sm_CreateInstance()
+	defer C.sm_DestroyInstance(instance)
+	err := withText("path", path, func(raw *C.char) C.int { return C.sm_DecodeFile(instance, raw) })
+	if err != nil {
+		return nil, err
+	}
+	var count C.int
+	results := C.sm_Results(instance, &count)
+	defer C.sm_FreeResults(results)
+	found := make([]Decoded, count)
+	for i := range found {
+		one := C.sm_ResultAt(results, C.int(i))
+		bytes := C.GoBytes(unsafe.Pointer(one.bytes), one.length)
+		found[i] = Decoded{C.GoString(one.format), C.GoString(one.text), bytes}
+	}
+	return found, nil
+}

@@ -1,0 +1,114 @@
+package seatmeter
+
+// #include "library.h"
+import "C"
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+)
+
+// Error is what the library answers when it says no: a number, as in seatmeter.h, and a sentence
+// that says what to do.
+type Error struct {
+	Code    int
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Kinds of errors, for errors.Is.
+var (
+	// ErrNoLicense: there is no license yet. Call Initialize.
+	ErrNoLicense = errors.New("seatmeter: no license")
+	// ErrAllSeatsTaken: all seats of this device are in use, or more were asked for than there are.
+	ErrAllSeatsTaken = errors.New("seatmeter: all seats are taken")
+	// ErrRefused: the license server has refused, or what was bought is used up or has expired.
+	ErrRefused = errors.New("seatmeter: refused")
+	// ErrServerUnreachable: no license server can be reached, and there is no license that is good
+	// without one.
+	ErrServerUnreachable = errors.New("seatmeter: no server can be reached")
+	// ErrClosed: the reader has been closed.
+	ErrClosed = errors.New("seatmeter: the reader is closed")
+)
+
+// Is reports whether the error is of a kind.
+func (e *Error) Is(kind error) bool {
+	switch kind {
+	case ErrNoLicense:
+		return e.Code == -20000
+	case ErrAllSeatsTaken:
+		return e.Code == -20008
+	case ErrServerUnreachable:
+		return e.Code == -20200
+	case ErrRefused:
+		return -20200 < e.Code && e.Code <= -20100
+	}
+	return false
+}
+
+// check makes an error of a number, unless it is 0.
+func check(code C.int, message string) error {
+	if code == 0 {
+		return nil
+	}
+	if message == "" {
+		message = C.GoString(C.sm_GetErrorString(code))
+	}
+	return &Error{Code: int(code), Message: inGo(message)}
+}
+
+// words are the names of Go for those of C, which messages of the library use.
+var words = map[string]string{
+	"mainServerURL":               "Server",
+	"standbyServerURL":            "StandbyServer",
+	"handshakeCode":               "HandshakeCode",
+	"sessionPassword":             "SessionPassword",
+	"deploymentType":              "DeploymentType",
+	"chargeWay":                   "ChargeWay",
+	"UUIDGenerationMethod":        "the way in which a UUID is made",
+	"maxBufferDays":               "MaxBufferDays",
+	"limitedLicenseModulesCount":  "the modules",
+	"limitedLicenseModules":       "the modules",
+	"maxConcurrentInstanceCount":  "Seats",
+	"organizationID":              "OrganizationID",
+	"InitDLSConnectionParameters": "NewParameters",
+	"InitLicenseFromDLS":          "Initialize",
+	"GetIdleInstancesCount":       "IdleCount",
+	"SM_SetStateDirectory":        "SetStateDirectory",
+	"SM_SetValidationField":       "SetValidationField",
+	"SM_SetDeviceFriendlyName":    "SetDeviceFriendlyName",
+	"SM_SetCaFile":                "SetCAFile",
+	"SM_GetDeviceUUID":            "DeviceUUID",
+	"SM_SetLogCallback":           "SetLog",
+	"SM_CreateReader":             "NewReader",
+	"SM_CreateReaderWithin":       "NewReaderWithin",
+	"SM_DestroyReader":            "Reader.Close",
+	"SM_CountImage":               "Reader.CountImage",
+	"SM_CountFrame":               "Reader.CountFrame",
+	"SM_CountScans":               "Reader.CountScans",
+	"SM_SetDuplicateForgetTime":   "Reader.SetDuplicateForgetTime",
+	"SM_CountPages":               "CountPages",
+	"SM_ListHolders":              "Holders",
+	"SM_GetStatus":                "CurrentStatus",
+	"SM_Sync":                     "Sync",
+	"SM_Shutdown":                 "Shutdown",
+	"SM_GetErrorString":           "Error",
+	"SM_GetVersion":               "Version",
+}
+
+var namesOfC = func() *regexp.Regexp {
+	names := make([]string, 0, len(words))
+	for name := range words {
+		names = append(names, name)
+	}
+	return regexp.MustCompile(`\b(?:` + strings.Join(names, "|") + `)\b(?:\(\))?`)
+}()
+
+// inGo is a message with the names that Go has for those of the C API.
+func inGo(message string) string {
+	return namesOfC.ReplaceAllStringFunc(message, func(name string) string {
+		return words[strings.TrimSuffix(name, "()")]
+	})
+}

@@ -1,0 +1,3 @@
+module seatmeter
+
+go 1.19

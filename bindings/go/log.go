@@ -1,0 +1,35 @@
+package seatmeter
+
+// #include "library.h"
+import "C"
+
+import "sync/atomic"
+
+// Level says how much a line of the log matters.
+type Level int
+
+// Levels.
+const (
+	LevelError   Level = 1
+	LevelWarning Level = 2
+	LevelInfo    Level = 3
+)
+
+var hearing atomic.Pointer[func(Level, string)]
+
+// SetLog lets hear be called with what the library does, by any goroutine; nil ends it. It must not
+// call functions of this package, and has ended when SetLog(nil) returns.
+func SetLog(hear func(level Level, line string)) error {
+	if hear == nil {
+		return call(func() C.int { return C.sm_SetLog(0) })
+	}
+	hearing.Store(&hear)
+	return call(func() C.int { return C.sm_SetLog(1) })
+}
+
+//export seatmeterHear
+func seatmeterHear(level C.int, line *C.char) {
+	if hear := hearing.Load(); hear != nil {
+		(*hear)(Level(level), C.GoString(line))
+	}
+}

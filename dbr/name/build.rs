@@ -1,0 +1,13 @@
+//! How the library is linked under its second name, and nothing else.
+
+#![allow(clippy::disallowed_methods, reason = "a build script is told by its environment what to build")]
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        return;
+    }
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libDynamsoftBarcodeReader.so");
+    // As libseatmeter.so: the keeper thread and thread-local destructors run code of the library.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+}

@@ -1,0 +1,23 @@
+/*
+ * Barcode reading for programs written for the DBR 9.x C and C++ API, implemented by libseatmeter.
+ *
+ * It is the header of include/dbr with DBR_InitLicense as 9.x declares it: (license, message buffer, its length). What
+ * 9.6 has added is in that header, marked _DBR 9.6_. The library has one DBR_InitLicense for both prototypes, so that
+ * programs compiled with either can run with it, and in one process.
+ *
+ * Put this folder on the include path instead of include/dbr; the two must lie beside each other.
+ */
+#ifndef SEATMETER_DBR_9_BARCODE_READER_H
+#define SEATMETER_DBR_9_BARCODE_READER_H
+
+#if defined(SEATMETER_DYNAMSOFT_BARCODE_READER_H) && !defined(SEATMETER_DBR_9)
+#error "The header of DBR 8.x was included before: include one of the two."
+#endif
+
+#ifndef SEATMETER_DBR_9
+#define SEATMETER_DBR_9
+#endif
+
+#include "../dbr/DynamsoftBarcodeReader.h"
+
+#endif
