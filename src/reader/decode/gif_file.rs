@@ -32,8 +32,8 @@ pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
     let mut canvas = Canvas::new(size, 2)?;
     let mut indices = Vec::new();
     for page in 0..PAGES_MAX {
-        let before = match next_picture(&mut decoder, &mut canvas, &mut indices, page)? {
-            Some(before) => before,
+        let leaving = match next_picture(&mut decoder, &mut canvas, &mut indices, page)? {
+            Some(leaving) => leaving,
             None if page == 0 => {
                 return Err(Error::new(ErrorCode::IMAGE_READ_FAILED, "the GIF file has no picture"));
             }
@@ -42,7 +42,10 @@ pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
         if !found(page, canvas.copied()?)? {
             return Ok(());
         }
-        before.dispose(&mut canvas);
+        // There was nothing before the first one that could come back.
+        if page > 0 || !matches!(leaving, Leaving::Restore(..)) {
+            leaving.dispose(&mut canvas);
+        }
     }
     Ok(())
 }

@@ -7,7 +7,9 @@
 //! | samples of more than 8 bits | the 8 highest bits |
 //! | cyan, magenta, yellow, black | each color is `(255 − ink) · (255 − black) / 255`, rounded |
 //! | with alpha | `(shade · alpha + 255 · (255 − alpha)) / 255`, rounded: on white paper |
-//! | JPEG | the file's brightness, which is BT.601 by definition; its colors are not looked at |
+//!
+//! JPEG files, which are brightness and two colors, become red, green and blue first, like everywhere else: their
+//! brightness alone would be another shade where the colors do not fit into these.
 
 use seatmeter_protocol::error_code::ErrorCode;
 

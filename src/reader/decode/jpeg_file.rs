@@ -2,8 +2,8 @@
 //!
 //! | kind | read by |
 //! |---|---|
-//! | gray, or brightness and two colors of no finer sampling; baseline and progressive | zune-jpeg: brightness alone, a byte a pixel |
-//! | colors sampled more finely than brightness, or by factors other than 1, 2, 4; red, green, blue; four inks | jpeg-decoder: all of it |
+//! | gray, or brightness and two colors of no finer sampling; baseline and progressive | zune-jpeg |
+//! | colors sampled more finely than brightness, or by factors other than 1, 2, 4; red, green, blue; four inks | jpeg-decoder, slower and with more memory |
 //! | arithmetic coding, lossless, hierarchical, 12 bits, height told at the end | none: refused by name |
 //!
 //! Frames of webcams lack the Huffman tables, which are then those of the standard. Of a file that is cut short the
@@ -23,7 +23,10 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::engine::GrayImage;
-use super::gray::{Canvas, MEMORY_BYTES_MAX, SIDE_PIXELS_MAX, brightness_of_inks, luminance};
+use super::gray::{
+    Canvas, MEMORY_BYTES_MAX, SIDE_PIXELS_MAX, WHITE, brightness_of_inks, luminance, require_room,
+    require_size, reserve,
+};
 use super::image_file::ReadPage;
 use super::jpeg_head::{Colors, Frame, Head, Process};
 use super::jpeg_tables::with_standard_tables;
@@ -57,7 +60,7 @@ pub(super) fn gray_of_stream(stream: &[u8], told: Option<Colors>) -> Result<Read
         false => with_standard_tables(stream, head.scan_at)?.into(),
     };
     if colors == Colors::Brightness && frame.is_brightness_finest() {
-        brightness(&stream, &head, &frame)
+        usual(&stream, &head, &frame)
     } else {
         all_kinds(&stream, &frame, colors).map(|picture| ReadPage { picture, failure: None })
     }
@@ -85,25 +88,39 @@ fn refuse_by_name(frame: &Frame) -> Result<()> {
     Ok(())
 }
 
-/// Reads the brightness alone.
-fn brightness(stream: &[u8], head: &Head, frame: &Frame) -> Result<ReadPage> {
+/// Reads a usual kind. What is read takes the place of the shades until it is converted.
+fn usual(stream: &[u8], head: &Head, frame: &Frame) -> Result<ReadPage> {
+    let size = (frame.width, frame.height);
     let is_in_one_scan = frame.process == Process::Baseline && head.scan_components == frame.components.len();
-    let more = if is_in_one_scan { 0 } else { SCANS_PIXEL_BYTES };
-    let mut canvas = Canvas::new((frame.width, frame.height), more)?;
+    let samples = if frame.components.len() == 1 { 1 } else { 3 };
+    require_size(size)?;
+    require_room(size, samples + if is_in_one_scan { 0 } else { SCANS_PIXEL_BYTES })?;
+    let mut pixels = Vec::new();
+    let count = frame.width as usize * frame.height as usize;
+    reserve(&mut pixels, samples * count)?;
+    pixels.resize(samples * count, WHITE);
     let side = SIDE_PIXELS_MAX as usize;
     let mut decode = |is_strict| {
         let options = DecoderOptions::default()
-            .jpeg_set_out_colorspace(ColorSpace::Luma)
+            .jpeg_set_out_colorspace(if samples == 1 { ColorSpace::Luma } else { ColorSpace::RGB })
             .set_max_width(side)
             .set_max_height(side)
             .set_strict_mode(is_strict);
-        JpegDecoder::new_with_options(ZCursor::new(stream), options).decode_into(canvas.pixels())
+        JpegDecoder::new_with_options(ZCursor::new(stream), options).decode_into(&mut pixels)
     };
     // A file with its end is whole, as far as can be seen. One without may lack no more than that.
     let is_cut = !has_end(stream, head.scan_at) && decode(true).is_err();
     decode(false).map_err(damaged)?;
-    let failure = is_cut.then(|| unread("it is cut short".into()));
-    Ok(ReadPage { picture: canvas.done(), failure })
+    if samples == 3 {
+        // The shades of the pixels before never reach as far as the colors of this one.
+        for i in 0..count {
+            pixels[i] = luminance(pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2]);
+        }
+        pixels.truncate(count);
+        pixels.shrink_to_fit();
+    }
+    let picture = GrayImage { width: frame.width, height: frame.height, pixels: pixels.into() };
+    Ok(ReadPage { picture, failure: is_cut.then(|| unread("it is cut short".into())) })
 }
 
 fn has_end(stream: &[u8], scan_at: usize) -> bool {

@@ -138,15 +138,12 @@ impl Frame {
     /// Return whether the brightness is sampled at least as finely as all others, by factors that are usual.
     pub(super) fn is_brightness_finest(&self) -> bool {
         let Some(first) = self.components.first() else { return false };
-        // The decoder of the usual kinds gives another picture, without an error, for this one.
-        let is_misread = self.process == Process::Progressive && (first.across, first.down) == (1, 2);
-        let are_usual = self.components.iter().all(|component| {
+        self.components.iter().all(|component| {
             let factors = [component.across, component.down];
             factors.iter().all(|factor| matches!(factor, 1 | 2 | 4))
                 && component.across <= first.across
                 && component.down <= first.down
-        });
-        are_usual && (!is_misread || self.components.len() == 1)
+        })
     }
 }
 
@@ -190,7 +187,6 @@ mod tests {
         assert!(is_finest(0xc0, [0x11; 3]) && is_finest(0xc2, [0x41, 0x11, 0x11]));
         assert!(!is_finest(0xc0, [0x11, 0x22, 0x22]) && !is_finest(0xc0, [0x21, 0x12, 0x11]));
         assert!(!is_finest(0xc0, [0x31, 0x11, 0x11]) && !is_finest(0xc0, [0; 3]));
-        assert!(is_finest(0xc0, [0x12, 0x11, 0x11]) && !is_finest(0xc2, [0x12, 0x11, 0x11]));
     }
 
     #[test]

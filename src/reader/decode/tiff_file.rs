@@ -64,8 +64,8 @@ fn of_page(number: u32, error: Error) -> Error {
 
 fn picture(file: &TiffFile<'_>, directory: &Directory<'_>) -> Result<GrayImage<'static>> {
     let page = TiffPage::of(directory)?;
-    // A strip of JPEG is decoded as a whole.
-    let more = usize::from(page.packing == Packing::Jpeg);
+    // A strip of JPEG is decoded as a whole, with its colors.
+    let more = if page.packing == Packing::Jpeg { 3 } else { 0 };
     let mut canvas = Canvas::new((page.width as u32, page.height as u32), more)?;
     let across = page.width.div_ceil(page.chunk.0);
     let per_plane = across * page.height.div_ceil(page.chunk.1);
