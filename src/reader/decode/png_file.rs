@@ -36,20 +36,21 @@ pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
     let convert = converter(&reader)?;
     let mut shades = vec![0; size.0 as usize];
     let rows = row_count(&reader);
+    let mut row = vec![0; reader.output_line_size(size.0).unwrap_or(0)];
     let mut failure = None;
     for done in 0..rows {
-        let row = match reader.next_interlaced_row() {
-            Ok(Some(row)) => row,
+        let place = match reader.read_row(&mut row) {
+            Ok(Some(place)) => place,
             Ok(None) | Err(DecodingError::IoError(_)) => {
                 failure = Some(cut_short(done, rows));
                 break;
             }
             Err(error) => return Err(unreadable(&error)),
         };
-        match row.interlace() {
-            InterlaceInfo::Null(_) => convert(row.data(), canvas.row(done)),
+        match &place {
+            InterlaceInfo::Null(_) => convert(&row, canvas.row(done)),
             InterlaceInfo::Adam7(place) => {
-                convert(row.data(), &mut shades);
+                convert(&row, &mut shades);
                 png::expand_interlaced_row(canvas.pixels(), size.0 as usize, &shades, place, 8);
             }
         }
@@ -75,9 +76,7 @@ type Convert = fn(&[u8], &mut [u8]);
 
 fn converter(reader: &Reader<Cursor<&[u8]>>) -> Result<Convert> {
     Ok(match reader.output_color_type() {
-        (ColorType::Grayscale, BitDepth::Eight) => {
-            |row, shades| shades.iter_mut().zip(row).for_each(|(to, shade)| *to = *shade)
-        }
+        (ColorType::Grayscale, BitDepth::Eight) => |row, shades| shades.copy_from_slice(row),
         (ColorType::GrayscaleAlpha, BitDepth::Eight) => {
             |row, shades| each(row, shades, |[shade, alpha]| on_paper(shade, alpha))
         }

@@ -11,7 +11,7 @@ use super::reading_error::TIFF_READ_FAILED;
 use super::tiff_directory::{Directory, TiffFile};
 use super::tiff_page::{Color, Packing, TiffPage, unread};
 use super::tiff_rows::{Rows, highest_bit_first};
-use super::tiff_shades::{row_of_shades, samples_of_8_bits};
+use super::tiff_shades::{row_of_bits, row_of_shades, samples_of_8_bits};
 use crate::error::{Error, Result};
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -172,17 +172,30 @@ impl Chunk<'_> {
             packed.iter().map(|bytes| Rows::new(page, bytes, samples, self.file.is_little)).collect();
         let width = page.chunk.0;
         let mut row = vec![0; (width * samples * page.bits).div_ceil(8)];
-        let mut pixels = vec![0; width * samples * planes];
+        let of_bits = match page.color {
+            Color::Gray { is_white_zero } if page.bits == 1 && page.samples == 1 => Some(is_white_zero),
+            _ => None,
+        };
+        // Whole pixels of bytes need not be put together.
+        let are_whole = page.bits == 8 && planes == 1;
+        let mut pixels = vec![0; if are_whole { 0 } else { width * samples * planes }];
         for y in 0..self.rows() {
+            let to = &mut canvas.row(self.top + y)[self.left..][..self.columns()];
             for (plane, source) in sources.iter_mut().enumerate() {
                 source
                     .read(&mut row)
                     .ok_or_else(|| self.unread(&format!("is damaged or cut short in row {}", y + 1)))?;
-                let into = pixels.iter_mut().skip(plane).step_by(planes);
-                samples_of_8_bits(page, self.file.is_little, &row, into);
+                if let Some(is_white_zero) = of_bits {
+                    row_of_bits(is_white_zero, &row, to);
+                } else if !are_whole {
+                    let into = pixels.iter_mut().skip(plane).step_by(planes);
+                    samples_of_8_bits(page, self.file.is_little, &row, into);
+                }
             }
-            let to = &mut canvas.row(self.top + y)[self.left..][..self.columns()];
-            row_of_shades(page, &self.palette, &pixels, samples * planes, to);
+            if of_bits.is_none() {
+                let pixels = if are_whole { &row } else { &pixels };
+                row_of_shades(page, &self.palette, pixels, samples * planes, to);
+            }
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ enum Source<'a> {
     Plain(&'a [u8]),
     PackBits(PackBits<'a>),
     Deflate(Box<ZlibDecoder<&'a [u8]>>),
-    Lzw(Box<LzwDecoder>, &'a [u8]),
+    Lzw(Box<Lzw<'a>>),
     Fax(Box<FaxRows<'a>>),
 }
 
@@ -55,7 +55,7 @@ impl<'a> Rows<'a> {
             Packing::Plain | Packing::Jpeg => Source::Plain(bytes),
             Packing::PackBits => Source::PackBits(PackBits { bytes, run: Run::Plain(0) }),
             Packing::Deflate => Source::Deflate(Box::new(ZlibDecoder::new(bytes))),
-            Packing::Lzw => Source::Lzw(Box::new(lzw()), bytes),
+            Packing::Lzw => Source::Lzw(Box::new(Lzw::new(bytes))),
             Packing::Fax(kind) => Source::Fax(Box::new(FaxRows::new(kind, bytes, page.chunk.0))),
         };
         let predicted = page.is_predicted.then_some(Predicted { samples, bits: page.bits, is_little });
@@ -72,7 +72,7 @@ impl<'a> Rows<'a> {
             }
             Source::PackBits(bits) => bits.read(row)?,
             Source::Deflate(decoder) => decoder.read_exact(row).ok()?,
-            Source::Lzw(decoder, bytes) => unpack_lzw(decoder, bytes, row)?,
+            Source::Lzw(lzw) => lzw.read(row)?,
             Source::Fax(rows) => rows.read(row)?,
         }
         if let Some(predicted) = self.predicted {
@@ -82,22 +82,52 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn lzw() -> LzwDecoder {
-    Configuration::with_tiff_size_switch(BitOrder::Msb, 8).build()
+/// LZW, which is unpacked in blocks: the decoder takes a while to begin with each.
+struct Lzw<'a> {
+    decoder: LzwDecoder,
+    bytes: &'a [u8],
+    block: Vec<u8>,
+    /// What of the block was not read yet.
+    ready: std::ops::Range<usize>,
 }
 
-fn unpack_lzw(decoder: &mut LzwDecoder, bytes: &mut &[u8], row: &mut [u8]) -> Option<()> {
-    let mut done = 0;
-    while done < row.len() {
-        let result = decoder.decode_bytes(bytes, &mut row[done..]);
-        *bytes = &bytes[result.consumed_in..];
-        done += result.consumed_out;
-        let has_moved = result.consumed_in > 0 || result.consumed_out > 0;
-        if result.status.is_err() || !has_moved {
-            return (done == row.len()).then_some(());
+const BLOCK_BYTES: usize = 1 << 16;
+
+impl<'a> Lzw<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        let decoder = Configuration::with_tiff_size_switch(BitOrder::Msb, 8).build();
+        Self { decoder, bytes, block: Vec::new(), ready: 0..0 }
+    }
+
+    fn read(&mut self, row: &mut [u8]) -> Option<()> {
+        let mut done = 0;
+        while done < row.len() {
+            if self.ready.is_empty() {
+                self.unpack()?;
+            }
+            let count = self.ready.len().min(row.len() - done);
+            row[done..done + count].copy_from_slice(&self.block[self.ready.start..][..count]);
+            self.ready.start += count;
+            done += count;
+        }
+        Some(())
+    }
+
+    /// Unpacks the next block; `None` when there is none.
+    fn unpack(&mut self) -> Option<()> {
+        self.block.resize(BLOCK_BYTES, 0);
+        loop {
+            let result = self.decoder.decode_bytes(self.bytes, &mut self.block);
+            self.bytes = &self.bytes[result.consumed_in..];
+            if result.consumed_out > 0 {
+                self.ready = 0..result.consumed_out;
+                return Some(());
+            }
+            if result.status.is_err() || result.consumed_in == 0 {
+                return None;
+            }
         }
     }
-    Some(())
 }
 
 impl Predicted {

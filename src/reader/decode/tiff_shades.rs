@@ -25,6 +25,15 @@ pub(super) fn samples_of_8_bits<'a>(
     }
 }
 
+/// Convert a row of single bits, the most usual kind of scanned pages.
+pub(super) fn row_of_bits(is_white_zero: bool, row: &[u8], to: &mut [u8]) {
+    let turn = if is_white_zero { 255 } else { 0 };
+    for (to, byte) in to.chunks_mut(8).zip(row) {
+        let byte = byte ^ turn;
+        to.iter_mut().zip((0..8).rev()).for_each(|(to, at)| *to = 0_u8.wrapping_sub(byte >> at & 1));
+    }
+}
+
 /// Bits of a row, the highest of each byte first; at most 16.
 fn bits_at(row: &[u8], at: usize, bits: usize) -> u16 {
     let byte = |i: usize| u32::from(row.get(at / 8 + i).copied().unwrap_or(0));
@@ -41,6 +50,20 @@ pub(super) fn row_of_shades(
     samples: usize,
     to: &mut [u8],
 ) {
+    // The usual kinds, without a look at each pixel's number of samples.
+    match (page.color, samples) {
+        (Color::Gray { is_white_zero }, 1) => {
+            let turn = if is_white_zero { 255 } else { 0 };
+            to.iter_mut().zip(pixels).for_each(|(to, sample)| *to = sample ^ turn);
+            return;
+        }
+        (Color::Rgb, 3) => {
+            let pixels = pixels.as_chunks::<3>().0;
+            to.iter_mut().zip(pixels).for_each(|(to, [r, g, b])| *to = luminance(*r, *g, *b));
+            return;
+        }
+        _ => {}
+    }
     let pixels = pixels.chunks_exact(samples);
     match page.color {
         Color::Gray { is_white_zero: true } => shades(page, pixels, to, |pixel| 255 - pixel[0]),
