@@ -2,6 +2,7 @@
 //! that is wiped in a forked child, the clocks. Everything unsafe outside the C layer and the seat pool is
 //! in this folder, behind safe types.
 
+mod control_group;
 mod descriptors;
 mod filesystem;
 mod fork;
@@ -78,9 +79,18 @@ pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Whether the process could have so many bytes more, right now. Allocating cannot fail in most code that is not ours, it
-/// ends the process; so whoever is about to begin something that takes memory asks this, and says no instead.
+/// From so many bytes on the control group is asked: asking reads some files, which takes as long as reading a small picture,
+/// and a group that has not even this left kills its processes for anything.
+const ASKED_BYTES_MIN: usize = 8 << 20;
+
+/// Return whether the process could have so many bytes more, right now. Allocating cannot fail in most code that is not ours:
+/// it ends the process, or the kernel does. So code that is about to take much memory asks this first, and refuses instead.
 pub fn has_room_for(bytes: usize) -> bool {
+    has_addresses_for(bytes)
+        && (bytes < ASKED_BYTES_MIN || control_group::room().is_none_or(|room| bytes as u64 <= room))
+}
+
+fn has_addresses_for(bytes: usize) -> bool {
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let access = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.

@@ -44,6 +44,20 @@ static void pages(void *reader, const char *made) {
   CHECK_CONTAINS(DBR_GetErrorString(DBRERR_PDF_DLL_MISSING), "PDF");
 }
 
+/* A text ends at its first NUL; what follows is in the bytes. */
+static void contents(void *reader, const char *made) {
+  char path[2048];
+  TextResultArray *results;
+  snprintf(path, sizeof path, "%s/nul.bmp", made);
+  CHECK_INT(DBR_OK, DBR_DecodeFile(reader, path, ""));
+  CHECK_INT(DBR_OK, DBR_GetAllTextResults(reader, &results));
+  CHECK_INT(1, results->resultsCount);
+  CHECK(strcmp(results->results[0]->barcodeText, "A") == 0);
+  CHECK_INT(3, results->results[0]->barcodeBytesLength);
+  CHECK(memcmp(results->results[0]->barcodeBytes, "A\0B", 3) == 0);
+  DBR_FreeTextResults(&results);
+}
+
 /* One pixel of each format, from its shade. */
 static int put(unsigned char *to, int format, int x, unsigned char shade) {
   static const int bytes[] = {0, 0, 1, 1, 2, 2, 3, 4, 6, 8, 4, 8, 3};
@@ -158,6 +172,7 @@ int main(int argc, char **argv) {
   gray = dbr_gray(argv[2], "one.pgm", &width, &height);
   files_in_memory(reader, argv[1], argv[2]);
   pages(reader, argv[2]);
+  contents(reader, argv[2]);
   buffers(reader);
   base64(reader, argv[1]);
   bitmaps(reader);

@@ -32,8 +32,17 @@ pub(crate) fn pictures() -> TempDir {
     alpha.save(path("one_alpha.png")).unwrap();
     let head = format!("P5 {} {} 255\n", one.width(), one.height());
     std::fs::write(path("one.pgm"), [head.as_bytes(), one.as_raw()].concat()).unwrap();
+    symbol_of(b"A\0B").save(path("nul.bmp")).unwrap();
     std::fs::write(path("some.pdf"), "%PDF-1.4\n%%EOF\n").unwrap();
     folder
+}
+
+/// A QR code with these bytes.
+fn symbol_of(content: &[u8]) -> GrayImage {
+    let barcode = zxingcpp::create(zxingcpp::BarcodeFormat::QRCode).from_slice(content).unwrap();
+    let image = barcode.to_image_with(&zxingcpp::write().scale(3).add_quiet_zones(true)).unwrap();
+    let (width, height) = (image.width().cast_unsigned(), image.height().cast_unsigned());
+    GrayImage::from_raw(width, height, image.data()).unwrap()
 }
 
 /// Modules of two pixels instead of four: much faster under valgrind.

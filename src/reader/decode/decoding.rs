@@ -13,7 +13,8 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use super::bitmap::BitmapHeader;
 use super::engine::{DecodeEngine, Decoded, Details, GrayImage};
-use super::image_file::{FILE_BYTES_MAX, for_each_page, read_file, reserve};
+use super::gray::reserve;
+use super::image_file::{FILE_BYTES_MAX, for_each_page, read_file};
 use super::pixels::PixelLayout;
 use super::profile::Profile;
 use super::reading_error::{RECOGNITION_TIMEOUT, explained};
@@ -92,6 +93,7 @@ impl Outcome {
         let keys: Vec<Barcode<'_>> =
             barcodes.iter().map(|b| Barcode { format: b.format, bytes: &b.bytes }).collect();
         match count(&keys) {
+            Ok(_) if found.failure.is_some() => Self { failure: found.failure, ..Self::of(barcodes) },
             Ok(_) if found.is_cut_short => {
                 Self { failure: Some(explained(RECOGNITION_TIMEOUT)), ..Self::of(barcodes) }
             }
@@ -152,22 +154,24 @@ fn search(engine: &mut dyn DecodeEngine, profile: &Profile, picture: Picture<'_>
     }
 }
 
+/// Searches all pages of a file. One that cannot be read takes nothing away from the others: what they have is given,
+/// with the error.
 fn search_file(engine: &mut dyn DecodeEngine, profile: &Profile, bytes: &[u8]) -> Result<Found> {
     let mut all = Found::default();
-    let mut number = 0;
-    for_each_page(bytes, &mut |image| {
+    let read = for_each_page(bytes, &mut |number, image| {
         if !profile.pages.include(number) {
-            number += 1;
             return Ok(true);
         }
         let mut page = search_image(engine, profile, &image)?;
         page.barcodes.iter_mut().for_each(|barcode| barcode.page = number);
-        number += 1;
         all.barcodes.append(&mut page.barcodes);
         all.is_cut_short |= page.is_cut_short;
         Ok(true)
-    })?;
-    Ok(all)
+    });
+    match read {
+        Err(failure) if all.barcodes.is_empty() => Err(failure),
+        read => Ok(Found { failure: read.err(), ..all }),
+    }
 }
 
 /// Searches one picture.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::error::Result;
 
-/// A picture in shades of grey, 0 black, 255 white, row by row without gaps.
+/// A picture in shades of gray, 0 black, 255 white, row by row without gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrayImage<'a> {
     /// Pixels in a row.
@@ -78,7 +78,7 @@ pub struct Decoded {
     pub format_2: u32,
     /// Name of the symbology.
     pub format_name: String,
-    /// Content as text.
+    /// The characters of the content, as they are: control characters too, and nothing that is only shown.
     pub text: String,
     /// Content as it was encoded.
     pub bytes: Vec<u8>,

@@ -19,7 +19,7 @@ use std::time::Instant;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::decoding::{Outcome, search_image};
-use super::image_file::reserve;
+use super::gray::reserve;
 use super::pixels::PixelLayout;
 use super::profile::Profile;
 use super::reading_error::{FRAME_DECODING_THREAD_EXISTS, STOP_DECODING_THREAD_FAILED, explained};

@@ -1,7 +1,7 @@
 //! Decoding: from a picture, through the settings, to barcodes that may be shown.
 //!
 //! ```text
-//! image_file, tiff_file, pixels, bitmap ──▶ shades of grey
+//! image_file (png_file, jpeg_file, gif_file, tiff_file), bitmap, pixels ──▶ gray: shades, by one conversion
 //!     ──▶ search (region after region, within the time) ──▶ zxing (the engine)
 //!     ──▶ filters ──▶ decoding, frames (count, then show)
 //! settings, settings_table, profile, templates, template_in, template_out, specification, pages: how all that is done
@@ -9,15 +9,23 @@
 //! ```
 
 mod bitmap;
+mod bitmap_runs;
 mod code_39;
 mod decoding;
 mod details;
 mod engine;
+mod fax_rows;
 mod filters;
 mod frames;
+mod gif_file;
+mod gray;
 mod image_file;
+mod jpeg_file;
+mod jpeg_head;
+mod jpeg_tables;
 mod pages;
 mod pixels;
+mod png_file;
 mod product_key;
 mod profile;
 pub mod reading_error;
@@ -29,8 +37,11 @@ mod specification;
 mod template_in;
 mod template_out;
 mod templates;
+mod tiff_directory;
 mod tiff_file;
-mod tiff_texts;
+mod tiff_page;
+mod tiff_rows;
+mod tiff_shades;
 mod without_effect;
 mod zxing;
 

@@ -12,13 +12,14 @@
 //! | 9, 11 | 4 × 2 bytes | as 7 and 10, each with the low byte first |
 //!
 //! The names of the API say the channels from the highest address to the lowest.
-
-use std::borrow::Cow;
+//!
+//! Alpha is not looked at, as the engine does not: many programs leave anything there. Only where all pixels have the
+//! same color can there be nothing but alpha, and the picture is taken as lying on white paper.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::engine::GrayImage;
-use super::image_file::{SIDE_PIXELS_MAX, require_room};
+use super::gray::{SIDE_PIXELS_MAX, eight_bits, luminance, on_paper, require_room};
 use crate::error::{Error, Result};
 
 /// How pixels lie in memory.
@@ -77,15 +78,28 @@ impl PixelLayout {
             return Ok(GrayImage { width, height, pixels: bytes.into() });
         }
         require_room((width, height), 1)?;
-        Ok(GrayImage { width, height, pixels: self.converted(bytes) })
-    }
-
-    fn converted(&self, bytes: &[u8]) -> Cow<'static, [u8]> {
         let mut gray = Vec::with_capacity(self.width * self.height);
         for row in bytes.chunks(self.stride) {
             self.convert_row(&row[..self.row_bytes()], &mut gray);
         }
-        gray.into()
+        if let Some(alpha) = self.high_byte_of_alpha()
+            && gray.iter().all(|shade| *shade == gray[0])
+        {
+            let pixel_bytes = alpha + 1;
+            let rows = bytes.chunks(self.stride).map(|row| &row[..self.row_bytes()]);
+            let alphas = rows.flat_map(|row| row.chunks_exact(pixel_bytes)).map(|pixel| pixel[alpha]);
+            gray.iter_mut().zip(alphas).for_each(|(shade, alpha)| *shade = on_paper(*shade, alpha));
+        }
+        Ok(GrayImage { width, height, pixels: gray.into() })
+    }
+
+    /// Return where alpha is in a pixel that has some: its high byte is the last.
+    fn high_byte_of_alpha(&self) -> Option<usize> {
+        match self.format {
+            7 | 10 => Some(3),
+            9 | 11 => Some(7),
+            _ => None,
+        }
     }
 
     fn convert_row(&self, row: &[u8], gray: &mut Vec<u8>) {
@@ -98,11 +112,19 @@ impl PixelLayout {
             }
             4 => each(row, gray, |[low, high]| {
                 let pixel = u16::from_le_bytes([low, high]);
-                luminance(wide(pixel >> 11, 5), wide(pixel >> 5 & 63, 6), wide(pixel & 31, 5))
+                luminance(
+                    eight_bits(pixel >> 11, 5),
+                    eight_bits(pixel >> 5 & 63, 6),
+                    eight_bits(pixel & 31, 5),
+                )
             }),
             5 => each(row, gray, |[low, high]| {
                 let pixel = u16::from_le_bytes([low, high]);
-                luminance(wide(pixel >> 10 & 31, 5), wide(pixel >> 5 & 31, 5), wide(pixel & 31, 5))
+                luminance(
+                    eight_bits(pixel >> 10 & 31, 5),
+                    eight_bits(pixel >> 5 & 31, 5),
+                    eight_bits(pixel & 31, 5),
+                )
             }),
             6 => each(row, gray, |[b, g, r]| luminance(r, g, b)),
             7 => each(row, gray, |[b, g, r, _]| luminance(r, g, b)),
@@ -134,25 +156,14 @@ fn each<const BYTES: usize>(row: &[u8], gray: &mut Vec<u8>, shade: impl Fn([u8; 
     gray.extend(row.as_chunks::<BYTES>().0.iter().map(|pixel| shade(*pixel)));
 }
 
-/// A sample of a few bits as one of eight.
-fn wide(sample: u16, bits: u32) -> u8 {
-    // At most 255.
-    (u32::from(sample) * 255 / ((1 << bits) - 1)) as u8
-}
-
-/// How bright a colour is to the eye (ITU-R BT.601), as the engine has it.
-#[inline(always)]
-pub(super) fn luminance(r: u8, g: u8, b: u8) -> u8 {
-    // At most 255: the factors sum up to 1024.
-    ((306 * u32::from(r) + 601 * u32::from(g) + 117 * u32::from(b) + 512) >> 10) as u8
-}
-
 fn invalid(message: String) -> Error {
     Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     /// A picture of two pixels, the first of the colour, the second black, in a row with a gap behind.
@@ -179,6 +190,17 @@ mod tests {
             (12, &[255, 0, 0, 0, 0, 0]),
         ] {
             assert_eq!(shades(format, pixels), [red, 0], "format {format}");
+        }
+    }
+
+    #[test]
+    fn alpha_is_looked_at_where_there_is_nothing_else_to_see() {
+        for format in [7, 10] {
+            assert_eq!(shades(format, &[0, 0, 0, 0, 0, 0, 0, 255]), [255, 0], "black on nothing");
+            assert_eq!(shades(format, &[9, 9, 9, 0, 8, 8, 8, 255]), [9, 8], "colors differ");
+        }
+        for format in [9, 11] {
+            assert_eq!(shades(format, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255]), [255, 0]);
         }
     }
 

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::engine::{DecodeEngine, Decoded, Effort, GrayImage, Rectangle, Search};
 use super::filters::{self, Asked};
-use super::image_file::require_room;
+use super::gray::require_room;
 use super::profile::Profile;
 use super::reading_error::{BARCODE_FORMAT_INVALID, CUSTOM_REGION_INVALID, explained};
 use super::resample::{shrunk, turned};
 use super::settings::Region;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How long the engine takes for a pixel, about: what `bench_decoding` shows for photographs, on one core of its own.
 const NANOSECONDS_A_PIXEL: u64 = 20;
@@ -30,10 +30,13 @@ pub struct Found {
     pub barcodes: Vec<Decoded>,
     /// The time was over before all was searched.
     pub is_cut_short: bool,
+    /// Why not all pages could be read.
+    pub failure: Option<Error>,
 }
 
-/// A smaller or turned picture beside the one that is searched, and the engine's black and white.
-const SEARCHED_PIXEL_BYTES: usize = 4;
+/// Memory a pixel that searching takes: a turned picture is nearly twice as large as the one that is searched, and so is
+/// the engine's black and white of it; then there are its smaller copies.
+const SEARCHED_PIXEL_BYTES: usize = 5;
 
 /// Reads one page.
 ///

@@ -1,109 +1,266 @@
-//! TIFF files, page by page.
-
-use std::io::Cursor;
-
-use tiff::ColorType;
-use tiff::decoder::{Decoder, DecodingResult, Limits};
+//! TIFF files, page by page, and of each page strip by strip or tile by tile: only the shades of a page are held.
+//!
+//! The orientation that a page may note is not applied: places are those of the pixels as they are stored.
 
 use super::engine::GrayImage;
-use super::image_file::{DECODED_PIXEL_BYTES, MEMORY_BYTES_MAX, PAGES_MAX, SIDE_PIXELS_MAX, require_room};
-use super::pixels::luminance;
+use super::gray::{Canvas, luminance};
+use super::image_file::{PAGES_MAX, Page};
+use super::jpeg_file::gray_of_stream;
+use super::jpeg_head::Colors;
 use super::reading_error::TIFF_READ_FAILED;
-use super::tiff_texts::claims_too_long_a_text;
+use super::tiff_directory::{Directory, TiffFile};
+use super::tiff_page::{Color, Packing, TiffPage, unread};
+use super::tiff_rows::{Rows, highest_bit_first};
+use super::tiff_shades::{row_of_bits, row_of_shades, samples_of_8_bits};
 use crate::error::{Error, Result};
+use seatmeter_protocol::error_code::ErrorCode;
 
-/// Calls `found` with each page, until it says `false`.
+/// Call `found` with each page that can be read, until it says `false`.
 ///
 /// # Errors
-/// -10013 when a page cannot be read, or what `found` says.
-pub(super) fn for_each_page(
-    bytes: &[u8],
-    found: &mut dyn FnMut(GrayImage<'static>) -> Result<bool>,
-) -> Result<()> {
-    if claims_too_long_a_text(bytes) {
-        return Err(failed("a text or directory in it claims more than it can have"));
-    }
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?.with_limits(limits());
-    for _ in 0..PAGES_MAX {
-        if !found(page(&mut decoder)?)? || !decoder.more_images() {
-            return Ok(());
+/// -10013 when a page cannot be read, -10001 when there is not enough memory for one, after all others; or what
+/// `found` says.
+pub(super) fn for_each_page(bytes: &[u8], found: Page<'_>) -> Result<()> {
+    let (file, mut at) = TiffFile::open(bytes).ok_or_else(|| failed("its head is damaged"))?;
+    let mut seen = Vec::new();
+    let mut failure = (at == 0).then(|| failed("it has no page"));
+    while at != 0 {
+        let number = seen.len() as u32;
+        let mut fail = |error: Error| _ = failure.get_or_insert(of_page(number, error));
+        if number == PAGES_MAX {
+            fail(unread(format!("there are more than {PAGES_MAX} pages")));
+            break;
         }
-        decoder.next_image().map_err(failed)?;
-    }
-    Ok(())
-}
-
-fn limits() -> Limits {
-    let mut limits = Limits::default();
-    // The samples, and their shades of grey beside them.
-    limits.decoding_buffer_size = usize::try_from(MEMORY_BYTES_MAX).unwrap_or(usize::MAX);
-    limits.intermediate_buffer_size = limits.decoding_buffer_size;
-    limits
-}
-
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error::new(TIFF_READ_FAILED, format!("the TIFF file cannot be read: {error}"))
-}
-
-fn page(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<GrayImage<'static>> {
-    let (width, height) = decoder.dimensions().map_err(failed)?;
-    if width > SIDE_PIXELS_MAX || height > SIDE_PIXELS_MAX {
-        return Err(failed(format!("it is larger than {SIDE_PIXELS_MAX} pixels a side")));
-    }
-    require_room((width, height), DECODED_PIXEL_BYTES)?;
-    let color = decoder.colortype().map_err(failed)?;
-    let pixels = match decoder.read_image().map_err(failed)? {
-        DecodingResult::U8(samples) => shades(&samples, color, width, height)?,
-        // The high bytes are enough to tell black from white.
-        DecodingResult::U16(samples) => {
-            let samples: Vec<u8> = samples.iter().map(|sample| (sample >> 8) as u8).collect();
-            shades(&samples, color, width, height)?
+        if seen.contains(&at) {
+            fail(unread("it is an earlier page again: the pages have no end"));
+            break;
         }
-        _ => return Err(failed(format!("samples of {} bits are not read", color.bit_depth()))),
-    };
-    Ok(GrayImage { width, height, pixels: pixels.into() })
-}
-
-fn shades(samples: &[u8], color: ColorType, width: u32, height: u32) -> Result<Vec<u8>> {
-    let count = width as usize * height as usize;
-    let shades: Vec<u8> = match color {
-        ColorType::Gray(bits @ (1 | 2 | 4)) => unpacked(samples, bits, width as usize),
-        ColorType::Gray(_) => samples.to_vec(),
-        // Of a picture whose planes are apart the first is given; it is as good as any.
-        _ if samples.len() < 2 * count => samples.to_vec(),
-        ColorType::GrayA(_) => samples.iter().copied().step_by(2).collect(),
-        // The first sample is the luminance.
-        ColorType::YCbCr(_) | ColorType::Lab(_) => samples.iter().copied().step_by(3).collect(),
-        ColorType::RGB(_) => each(samples, |[r, g, b]| luminance(r, g, b)),
-        ColorType::RGBA(_) => each(samples, |[r, g, b, _]| luminance(r, g, b)),
-        ColorType::CMYK(_) => {
-            each(samples, |[c, m, y, k]| luminance(255 - c, 255 - m, 255 - y).saturating_sub(k))
+        seen.push(at);
+        let Some(directory) = file.directory(at) else {
+            fail(unread("its directory lies outside of the file, or claims more than that has"));
+            break;
+        };
+        match picture(&file, &directory) {
+            Ok(picture) => {
+                if !found(number, picture)? {
+                    break;
+                }
+            }
+            Err(error) => fail(error),
         }
-        _ => return Err(failed("its colours are of a kind that is not read")),
-    };
-    if shades.len() != count {
-        return Err(failed("it has another number of samples than it says"));
+        at = directory.next;
     }
-    Ok(shades)
+    failure.map_or(Ok(()), Err)
 }
 
-fn each<const SAMPLES: usize>(samples: &[u8], shade: impl Fn([u8; SAMPLES]) -> u8) -> Vec<u8> {
-    samples.as_chunks::<SAMPLES>().0.iter().map(|pixel| shade(*pixel)).collect()
+fn failed(what: &str) -> Error {
+    Error::new(TIFF_READ_FAILED, format!("the TIFF file cannot be read: {what}"))
 }
 
-/// Pixels of a few bits, the highest first; each row begins with a byte.
-fn unpacked(samples: &[u8], bits: u8, width: usize) -> Vec<u8> {
-    let a_byte = usize::from(8 / bits);
-    let max = (1_u32 << bits) - 1;
-    let row_bytes = width.div_ceil(a_byte);
-    let mut shades = Vec::with_capacity(samples.len() * a_byte);
-    for row in samples.chunks_exact(row_bytes.max(1)) {
-        for x in 0..width {
-            let shift = 8 - usize::from(bits) * (x % a_byte + 1);
-            let value = u32::from(row[x / a_byte] >> shift) & max;
-            // At most 255.
-            shades.push((value * 255 / max) as u8);
+fn of_page(number: u32, error: Error) -> Error {
+    let code = if error.code == ErrorCode::NO_MEMORY { error.code } else { TIFF_READ_FAILED };
+    Error::new(code, format!("page {} of the TIFF file cannot be read: {}", number + 1, error.message))
+}
+
+fn picture(file: &TiffFile<'_>, directory: &Directory<'_>) -> Result<GrayImage<'static>> {
+    let page = TiffPage::of(directory)?;
+    // A strip of JPEG is decoded as a whole, with its colors.
+    let more = if page.packing == Packing::Jpeg { 3 } else { 0 };
+    let mut canvas = Canvas::new((page.width as u32, page.height as u32), more)?;
+    let across = page.width.div_ceil(page.chunk.0);
+    let per_plane = across * page.height.div_ceil(page.chunk.1);
+    let needed = if page.are_planes_apart { per_plane * page.samples } else { per_plane };
+    if page.offsets.len() < needed {
+        return Err(unread(format!("it has {} of {needed} strips or tiles", page.offsets.len())));
+    }
+    let mut chunk =
+        Chunk { file, page: &page, palette: palette(&page)?, number: 0, per_plane, left: 0, top: 0 };
+    for number in 0..per_plane {
+        chunk.number = number;
+        (chunk.left, chunk.top) = (number % across * page.chunk.0, number / across * page.chunk.1);
+        chunk.draw(&mut canvas)?;
+    }
+    Ok(canvas.done())
+}
+
+/// Shades of the colors that samples name.
+fn palette(page: &TiffPage<'_>) -> Result<Vec<u8>> {
+    if page.color != Color::Palette {
+        return Ok(Vec::new());
+    }
+    let count = 1_usize << page.bits;
+    if page.bits > 8 || page.color_map.len() < 3 * count {
+        let message = format!(
+            "its samples of {} bits name colors, of which {} are there",
+            page.bits,
+            page.color_map.len() / 3
+        );
+        return Err(unread(message));
+    }
+    // Some programs write colors of 8 bits.
+    let shift = if page.color_map.iter().any(|value| *value > 255) { 8 } else { 0 };
+    let color = |at: usize| (page.color_map[at] >> shift) as u8;
+    Ok((0..count).map(|i| luminance(color(i), color(count + i), color(2 * count + i))).collect())
+}
+
+/// A strip or tile, of each plane where these are apart.
+struct Chunk<'a> {
+    file: &'a TiffFile<'a>,
+    page: &'a TiffPage<'a>,
+    palette: Vec<u8>,
+    number: usize,
+    per_plane: usize,
+    left: usize,
+    top: usize,
+}
+
+impl Chunk<'_> {
+    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
+        match (self.page.packing, self.page.color) {
+            (Packing::Jpeg, _) => self.draw_jpeg(canvas),
+            (_, Color::Brightness { across, down })
+                if (across, down) != (1, 1) && !self.page.are_planes_apart =>
+            {
+                self.draw_blocks(canvas, across, down)
+            }
+            _ => self.draw_rows(canvas),
         }
     }
-    shades
+
+    fn rows(&self) -> usize {
+        self.page.chunk.1.min(self.page.height - self.top)
+    }
+
+    fn columns(&self) -> usize {
+        self.page.chunk.0.min(self.page.width - self.left)
+    }
+
+    fn bytes(&self, plane: usize) -> Result<&[u8]> {
+        let at = plane * self.per_plane + self.number;
+        let bytes = self.file.bytes;
+        let start = usize::try_from(self.page.offsets[at]).unwrap_or(usize::MAX);
+        let rest = bytes.get(start..).ok_or_else(|| self.unread("lies outside of the file"))?;
+        // Where no length is given it reaches to the end at most.
+        let length = self.page.lengths.get(at).copied().filter(|length| *length > 0).unwrap_or(u64::MAX);
+        Ok(&rest[..rest.len().min(usize::try_from(length).unwrap_or(usize::MAX))])
+    }
+
+    fn unread(&self, what: &str) -> Error {
+        let Self { page, number, .. } = self;
+        let kind = if page.chunk.0 == page.width { "strip" } else { "tile" };
+        unread(format!("its {kind} {} of {} {what}", number + 1, self.per_plane))
+    }
+
+    /// Planes that say something of the shade.
+    fn planes(&self) -> usize {
+        let page = self.page;
+        match page.color {
+            _ if !page.are_planes_apart => 1,
+            _ if page.alpha != super::tiff_page::Alpha::None => page.color.samples() + 1,
+            Color::Brightness { .. } | Color::Lab => 1,
+            color => color.samples(),
+        }
+    }
+
+    fn draw_rows(&self, canvas: &mut Canvas) -> Result<()> {
+        let page = self.page;
+        let planes = self.planes();
+        let samples = if page.are_planes_apart { 1 } else { page.samples };
+        let packed = (0..planes).map(|plane| highest_bit_first(page, self.bytes(plane)?));
+        let packed = packed.collect::<Result<Vec<_>>>()?;
+        let mut sources: Vec<Rows<'_>> =
+            packed.iter().map(|bytes| Rows::new(page, bytes, samples, self.file.is_little)).collect();
+        let width = page.chunk.0;
+        let mut row = vec![0; (width * samples * page.bits).div_ceil(8)];
+        let of_bits = match page.color {
+            Color::Gray { is_white_zero } if page.bits == 1 && page.samples == 1 => Some(is_white_zero),
+            _ => None,
+        };
+        // Whole pixels of bytes need not be put together.
+        let are_whole = page.bits == 8 && planes == 1;
+        let mut pixels = vec![0; if are_whole { 0 } else { width * samples * planes }];
+        for y in 0..self.rows() {
+            let to = &mut canvas.row(self.top + y)[self.left..][..self.columns()];
+            for (plane, source) in sources.iter_mut().enumerate() {
+                source
+                    .read(&mut row)
+                    .ok_or_else(|| self.unread(&format!("is damaged or cut short in row {}", y + 1)))?;
+                if let Some(is_white_zero) = of_bits {
+                    row_of_bits(is_white_zero, &row, to);
+                } else if !are_whole {
+                    let into = pixels.iter_mut().skip(plane).step_by(planes);
+                    samples_of_8_bits(page, self.file.is_little, &row, into);
+                }
+            }
+            if of_bits.is_none() {
+                let pixels = if are_whole { &row } else { &pixels };
+                row_of_shades(page, &self.palette, pixels, samples * planes, to);
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws blocks of pixels that share their colors: the brightness of each, then the two colors.
+    fn draw_blocks(&self, canvas: &mut Canvas, across: usize, down: usize) -> Result<()> {
+        let page = self.page;
+        if page.bits != 8 || page.samples != 3 {
+            return Err(unread(format!("its blocks have {} samples of {} bits", page.samples, page.bits)));
+        }
+        let packed = highest_bit_first(page, self.bytes(0)?)?;
+        let mut source = Rows::new(page, &packed, 3, self.file.is_little);
+        let block = across * down + 2;
+        let mut row = vec![0; page.chunk.0.div_ceil(across) * block];
+        for y in (0..self.rows()).step_by(down) {
+            source
+                .read(&mut row)
+                .ok_or_else(|| self.unread(&format!("is damaged or cut short in row {}", y + 1)))?;
+            for inner in 0..down.min(self.rows() - y) {
+                let to = &mut canvas.row(self.top + y + inner)[self.left..][..self.columns()];
+                for (x, shade) in to.iter_mut().enumerate() {
+                    *shade = row[x / across * block + inner * across + x % across];
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn draw_jpeg(&self, canvas: &mut Canvas) -> Result<()> {
+        let page = self.page;
+        let told = match page.color {
+            Color::Gray { .. } => None,
+            Color::Rgb => Some(Colors::AsTheyAre),
+            Color::Brightness { .. } => Some(Colors::Brightness),
+            other => return Err(unread(format!("it is compressed by JPEG with colors of kind {other:?}"))),
+        };
+        if page.are_planes_apart || page.samples != page.color.samples() {
+            return Err(unread("it is compressed by JPEG with planes apart, or with alpha"));
+        }
+        let bytes = self.bytes(0)?;
+        let stream = match page.jpeg_tables {
+            // The tables are a stream of their own: its end and the beginning of the other are taken out.
+            Some(tables) if tables.len() >= 4 && bytes.len() >= 2 => {
+                [tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(tables), &bytes[2..]].concat()
+            }
+            _ => bytes.to_vec(),
+        };
+        let read = gray_of_stream(&stream, told).map_err(|error| {
+            let of_strip = self.unread(&format!("is not read: {}", error.message));
+            if error.code == ErrorCode::NO_MEMORY { error } else { of_strip }
+        })?;
+        if read.failure.is_some() {
+            return Err(self.unread("is cut short"));
+        }
+        let (width, height) = (read.picture.width as usize, read.picture.height as usize);
+        if width < self.columns() || height < self.rows() {
+            return Err(self.unread(&format!("has {width} by {height} pixels, fewer than it must")));
+        }
+        let is_inverted = page.color == Color::Gray { is_white_zero: true };
+        for (y, row) in read.picture.pixels.chunks_exact(width).take(self.rows()).enumerate() {
+            let to = &mut canvas.row(self.top + y)[self.left..][..self.columns()];
+            to.iter_mut()
+                .zip(row)
+                .for_each(|(to, shade)| *to = if is_inverted { 255 - shade } else { *shade });
+        }
+        Ok(())
+    }
 }

@@ -2,7 +2,7 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::symbology::symbology_name;
-use zxingcpp::{Barcode, BarcodeFormat, BarcodeReader, Binarizer, ImageFormat, ImageView};
+use zxingcpp::{Barcode, BarcodeFormat, BarcodeReader, Binarizer, ImageFormat, ImageView, TextMode};
 
 use super::code_39::Code39;
 use super::details::details_of;
@@ -84,6 +84,8 @@ impl DecodeEngine for ZxingEngine {
             .set_try_invert(is_full)
             .set_try_downscale(is_full)
             .set_binarizer(binarizer)
+            // The characters themselves: no brackets around GS1 identifiers, no names for control characters.
+            .set_text_mode(TextMode::Plain)
             // The engine keeps this number in a byte.
             .set_max_number_of_symbols(i32::from(u8::try_from(search.count_max).unwrap_or(0)));
         let barcodes = reader.from(view).map_err(failed)?;
@@ -110,15 +112,29 @@ fn failed(error: zxingcpp::Error) -> Error {
     Error::new(ErrorCode::IMAGE_READ_FAILED, format!("decoding failed: {error}"))
 }
 
+/// Return the text. The binding gives it up to the first NUL alone; where there is one, it is in the description that the
+/// engine gives in JSON, whose first part it is.
+fn text_of(barcode: &Barcode, bytes: &[u8]) -> String {
+    const TEXT: &str = "{\"Text\":";
+    if !bytes.contains(&0) {
+        return barcode.text();
+    }
+    let all = barcode.extra_with_key("ALL");
+    let literal = all.strip_prefix(TEXT).unwrap_or_default();
+    let text = serde_json::Deserializer::from_str(literal).into_iter().next().and_then(|text| text.ok());
+    text.unwrap_or_else(|| barcode.text())
+}
+
 fn decoded(barcode: &Barcode, search: &Search, origin: (i32, i32)) -> Decoded {
+    let bytes = barcode.bytes();
     let format = format_number(barcode, search.formats);
     let corners = barcode.position();
     let mut decoded = Decoded {
         format,
         format_2: if format == 0 { NON_STANDARD } else { 0 },
         format_name: if format == 0 { barcode.format().to_string() } else { symbology_name(format) },
-        text: barcode.text(),
-        bytes: barcode.bytes(),
+        text: text_of(barcode, &bytes),
+        bytes,
         corners: [corners.top_left, corners.top_right, corners.bottom_right, corners.bottom_left]
             .map(|point| (point.x + origin.0, point.y + origin.1)),
         angle: barcode.orientation().rem_euclid(360),
