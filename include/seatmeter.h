@@ -32,7 +32,7 @@
 #define SM_ERR_NO_MEMORY (-10001)
 /** A required pointer is NULL. */
 #define SM_ERR_NULL_POINTER (-10002)
-/** The license cannot be used. Call DBR_InitLicenseFromDLS, which says why in its message buffer. */
+/** The license cannot be used. Get this process licensed again: what is wrong with the license is told then. */
 #define SM_ERR_LICENSE_INVALID (-10003)
 /** The license has expired. Ask your vendor to renew it. */
 #define SM_ERR_LICENSE_EXPIRED (-10004)
@@ -114,7 +114,7 @@
 #define SM_ERR_POSTALCODE_LICENSE_INVALID (-10047)
 /** The license does not cover codes that are marked directly on parts. */
 #define SM_ERR_DPM_LICENSE_INVALID (-10048)
-/** Frames are being decoded already. Call DBR_StopFrameDecoding first. */
+/** Frames are being decoded already. Stop that first. */
 #define SM_ERR_FRAME_DECODING_THREAD_EXISTS (-10049)
 /** No frames are being decoded, so that there is nothing to stop. */
 #define SM_ERR_STOP_DECODING_THREAD_FAILED (-10050)
@@ -128,7 +128,7 @@
 #define SM_ERR_LICENSE_DEVICE_RUNS_OUT (-10054)
 /** There is no such list of modes or no mode at this index, the argument was not set, or the buffer is too short. */
 #define SM_ERR_GET_MODE_ARGUMENT_ERROR (-10055)
-/** This library has no intermediate results to give. Set intermediateResultTypes to 0. */
+/** This library has no intermediate results to give. Ask for none. */
 #define SM_ERR_INTERMEDIATE_RESULTS_MISSING (-10056)
 /** The license does not cover MaxiCode. */
 #define SM_ERR_MAXICODE_LICENSE_INVALID (-10057)

@@ -65,7 +65,7 @@ errors! {
     UNKNOWN = -10000, c"An internal error in the library. Please report it, with the library's version and its log (SEATMETER_LOG).";
     NO_MEMORY = -10001, c"Not enough memory for this image or result.";
     NULL_POINTER = -10002, c"A required pointer is NULL.";
-    LICENSE_INVALID = -10003, c"The license cannot be used. Call DBR_InitLicenseFromDLS, which says why in its message buffer.";
+    LICENSE_INVALID = -10003, c"The license cannot be used. Get this process licensed again: what is wrong with the license is told then.";
     LICENSE_EXPIRED = -10004, c"The license has expired. Ask your vendor to renew it.";
     FILE_NOT_FOUND = -10005, c"The file does not exist, or may not be read. Check path and permissions.";
     FILETYPE_NOT_SUPPORTED = -10006, c"The file is not in an image format that this library reads.";
@@ -106,14 +106,14 @@ errors! {
     PATCHCODE_LICENSE_INVALID = -10046, c"The license does not cover patch codes.";
     POSTALCODE_LICENSE_INVALID = -10047, c"The license does not cover postal codes.";
     DPM_LICENSE_INVALID = -10048, c"The license does not cover codes that are marked directly on parts.";
-    FRAME_DECODING_THREAD_EXISTS = -10049, c"Frames are being decoded already. Call DBR_StopFrameDecoding first.";
+    FRAME_DECODING_THREAD_EXISTS = -10049, c"Frames are being decoded already. Stop that first.";
     STOP_DECODING_THREAD_FAILED = -10050, c"No frames are being decoded, so that there is nothing to stop.";
     SET_MODE_ARGUMENT_ERROR = -10051, c"There is no such list of modes, or no mode at this index.";
     LICENSE_CONTENT_INVALID = -10052, c"The content is no license.";
     LICENSE_KEY_INVALID = -10053, c"The license key has a form that no key has.";
     LICENSE_DEVICE_RUNS_OUT = -10054, c"The license has no room for another device.";
     GET_MODE_ARGUMENT_ERROR = -10055, c"There is no such list of modes or no mode at this index, the argument was not set, or the buffer is too short.";
-    INTERMEDIATE_RESULTS_MISSING = -10056, c"This library has no intermediate results to give. Set intermediateResultTypes to 0.";
+    INTERMEDIATE_RESULTS_MISSING = -10056, c"This library has no intermediate results to give. Ask for none.";
     MAXICODE_LICENSE_INVALID = -10057, c"The license does not cover MaxiCode.";
     GS1_DATABAR_LICENSE_INVALID = -10058, c"The license does not cover GS1 DataBar.";
     GS1_COMPOSITE_LICENSE_INVALID = -10059, c"The license does not cover GS1 Composite.";
