@@ -85,8 +85,14 @@
 
 /** Symbologies of the first format word, to be combined as bits. */
 typedef enum BarcodeFormat {
+#ifdef SEATMETER_DBR_9
+  /* With BF_CODE_11, as 9.x has them. */
+  BF_ALL = -29360129,
+  BF_ONED = 0x003007FF,
+#else
   BF_ALL = -31457281,
   BF_ONED = 0x001007FF,
+#endif
   BF_GS1_DATABAR = 0x0003F800,
   BF_CODE_39 = 0x1,
   BF_CODE_128 = 0x2,
@@ -116,7 +122,7 @@ typedef enum BarcodeFormat {
   BF_MICRO_PDF417 = 0x00080000,
   BF_GS1_COMPOSITE = -2147483647 - 1,
   BF_MSI_CODE = 0x100000,
-  /** Not part of BF_ALL; no engine of this library reads it. */
+  /** Part of BF_ALL in 9.x alone; no engine of this library reads it. */
   BF_CODE_11 = 0x200000,
   BF_NULL = 0x00
 } BarcodeFormat;
@@ -464,7 +470,12 @@ typedef struct tagFrameDecodingParameters {
    * The first four bytes are an int of DBR 9.6, duplicateForgetTime: milliseconds in which a barcode that was counted
    * does not count again, 0 to 600000. DBR_InitFrameDecodingParameters sets 3000.
    */
+#ifdef SEATMETER_DBR_9
+  int duplicateForgetTime;
+  char reserved[16];
+#else
   char reserved[20];
+#endif
 } FrameDecodingParameters;
 
 /** What else is known of one barcode. */
@@ -585,7 +596,14 @@ typedef struct tagPDF417Details {
   int rows;
   int columns;
   int errorCorrectionLevel;
+#ifdef SEATMETER_DBR_9
+  /** Not known: 0. */
+  int hasLeftRowIndicator;
+  int hasRightRowIndicator;
+  char reserved[24];
+#else
   char reserved[32];
+#endif
 } PDF417Details;
 
 /** Of Data Matrix. */

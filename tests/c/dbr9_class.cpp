@@ -94,6 +94,8 @@ static void read_frames(const string &picture) {
   parameters.height = height;
   parameters.stride = width;
   parameters.imagePixelFormat = IPF_GRAYSCALED;
+  CHECK_INT(3000, parameters.duplicateForgetTime);
+  parameters.duplicateForgetTime = 1000;
   parameters.region.regionMeasuredByPercentage = 1;
   CHECK_INT(DBR_OK, reader.SetErrorCallback(on_error, NULL));
   CHECK_INT(DBR_OK, reader.SetTextResultCallback(on_frame, NULL));

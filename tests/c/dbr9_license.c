@@ -59,5 +59,12 @@ int main(void) {
   CHECK_INT(1, DBR_GetIdleInstancesCount());
   CHECK_INT(DMERR_LICENSE_CACHE_USED, -20012);
   CHECK_INT(BF2_ALL, -1);
+  CHECK_INT(0xFE3FFFFF, (unsigned int)BF_ALL);
+  CHECK_INT(0x003007FF, BF_ONED);
+  /* Names of 9.6 for what is reserved in 8.x, at the same places. */
+  CHECK_INT(64, offsetof(FrameDecodingParameters, duplicateForgetTime));
+  CHECK_INT(84, sizeof(FrameDecodingParameters));
+  CHECK_INT(16, offsetof(PDF417Details, hasLeftRowIndicator));
+  CHECK_INT(48, sizeof(PDF417Details));
   return 0;
 }

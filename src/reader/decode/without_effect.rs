@@ -75,10 +75,11 @@ const UNREAD_2: u32 = 0x01f0_000e;
 
 /// List the formats in both words that are chosen and not read, unless the word is the default.
 fn unread(part: &str, words: [Option<u32>; 2]) -> Vec<String> {
-    let firsts = [(-31_457_281_i32).cast_unsigned(), 0];
+    // BF_ALL, which has one format more in 9.x, and BF2_NULL.
+    let is_default = |word: &u32| [0xfe1f_ffff, 0xfe3f_ffff, 0].contains(word);
     let kinds = [("BarcodeFormatIds", FORMATS, UNREAD), ("BarcodeFormatIds_2", FORMATS_2, UNREAD_2)];
-    let chosen = kinds.into_iter().zip(words).zip(firsts);
-    let chosen = chosen.filter_map(|((kind, word), first)| Some((kind, word.filter(|word| *word != first)?)));
+    let chosen = kinds.into_iter().zip(words);
+    let chosen = chosen.filter_map(|(kind, word)| Some((kind, word.filter(|word| !is_default(word))?)));
     let of_word = |((key, names, unread), word): ((&str, &'static [Name], u32), u32)| {
         let is_one = move |name: &&Name| {
             let bits = name.1.cast_unsigned();
@@ -176,6 +177,7 @@ mod tests {
             profile.without_effect()
         };
         assert!(listed(-31_457_281, 0).is_empty(), "the default");
+        assert!(listed(-29_360_129, 0).is_empty(), "that of 9.x");
         assert!(listed(0x400_0000, 1).is_empty(), "what is read");
         assert_eq!(
             listed(0x404_0000, 2),
