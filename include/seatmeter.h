@@ -66,7 +66,7 @@
 #define SM_ERR_DATAMATRIX_LICENSE_INVALID (-10020)
 /** The PDF file cannot be read. */
 #define SM_ERR_PDF_READ_FAILED (-10021)
-/** This library has no part that draws PDF files. Turn the pages into pictures, and decode those. */
+/** PDF files are not read. Turn the pages into pictures, for example by pdftoppm -r 300 -png, and decode those. */
 #define SM_ERR_PDF_DLL_MISSING (-10022)
 /** The file has no page with this number. */
 #define SM_ERR_PAGE_NUMBER_INVALID (-10023)
@@ -144,71 +144,71 @@
 #define SM_ERR_PHARMACODE_LICENSE_INVALID (-10062)
 /** The orientation of the image is not a possible one. This library reads images as they lie in memory. */
 #define SM_ERR_IMAGE_ORIENTATION_INVALID (-10063)
-/** There is no licence yet. Call InitLicenseFromDLS first. */
+/** There is no license yet. Call InitLicenseFromDLS first, and look at what it returns. */
 #define SM_ERR_NO_LICENSE (-20000)
-/** The handshake code has characters or a length that no code has. Check it for typing errors. */
+/** The handshake code has characters or a length that no code has. Copy it anew from the one who runs the license server. */
 #define SM_ERR_HANDSHAKE_CODE_INVALID (-20001)
 /** The state directory cannot be read or written. Check its path, permissions and free space. */
 #define SM_ERR_LICENSE_BUFFER_FAILED (-20002)
 /** The license server's answer cannot be used or trusted, or the license was not renewed in time. Check the server's URL and the network, then call InitLicenseFromDLS again. */
 #define SM_ERR_LICENSE_SYNC_FAILED (-20003)
-/** The stored licence belongs to another device. Connect to the license server to get one for this device. */
+/** The stored license belongs to another device. Let the program reach the license server once, to get one for this device. */
 #define SM_ERR_DEVICE_NOT_MATCH (-20004)
-/** The license server could not register this device. */
+/** The license server could not register this device. Try again, and ask the one who runs the server to look at its log. */
 #define SM_ERR_BIND_DEVICE_FAILED (-20005)
 /** Two ways of licensing are used in one process. Use InitLicenseFromDLS alone. */
 #define SM_ERR_LICENSE_INTERFACE_CONFLICT (-20006)
 /** A part of the licensing library is missing. Install it again. */
 #define SM_ERR_LICENSE_CLIENT_DLL_MISSING (-20007)
-/** All seats of this licence are in use, or more seats are asked for than it has. Destroy a reader, or ask for fewer seats. */
+/** All seats of this license are in use, or more are asked for than it has. Destroy a reader, wait for a seat, or ask for another number of seats. */
 #define SM_ERR_INSTANCE_COUNT_OVER_LIMIT (-20008)
 /** The function was called at the wrong time. Make settings before InitLicenseFromDLS, and do not replace a log callback from within it. */
 #define SM_ERR_LICENSE_INIT_SEQUENCE_FAILED (-20009)
-/** This is a trial licence. */
+/** This is a trial license. Nothing is wrong; ask your vendor for a full one. */
 #define SM_ERR_TRIAL_LICENSE (-20010)
-/** The license server cannot be reached; the licence stored on this device is in use. */
+/** The license server cannot be reached, and the license stored on this device is in use. The program works on; let it reach the server before the license ends. */
 #define SM_ERR_LICENSE_CACHE_USED (-20012)
-/** This license server is a standby while its main server is up, or is not ready. Use the main server. */
+/** This license server is a standby while its main server is up, or is not ready. Ask again, and set mainServerURL to the main server. */
 #define SM_ERR_STANDBY_NOT_READY (-20100)
 /** The license server has no such handshake code. Check the code and the server's address. */
 #define SM_ERR_HANDSHAKE_CODE_UNKNOWN (-20101)
-/** The session password is missing or wrong. */
+/** The session password is missing or wrong. Set sessionPassword to the password of the handshake code. */
 #define SM_ERR_SESSION_PASSWORD_WRONG (-20102)
-/** This handshake code is not valid for this website. */
+/** The handshake code is not valid for this website. Set the website domain with SM_SetValidationField, or ask for a code that lists it. */
 #define SM_ERR_DOMAIN_MISMATCH (-20103)
-/** The handshake code has no licence item that fits this request. */
+/** The handshake code has no license item that fits this request. Compare what the program asks for with the items of the code. */
 #define SM_ERR_NO_ITEM_FITS (-20104)
-/** The licence does not cover this product. */
+/** The license does not cover this product. Ask your vendor for one that does. */
 #define SM_ERR_PRODUCT_MISMATCH (-20106)
-/** The licence does not cover this version. */
+/** The license does not cover this version of the product. Ask your vendor for one that does, or use an older version. */
 #define SM_ERR_VERSION_MISMATCH (-20107)
 /** The license is not good for this deploymentType. Set deploymentType to one that the license lists. */
 #define SM_ERR_DEPLOYMENT_TYPE_MISMATCH (-20108)
-/** The licence does not cover this edition. */
+/** The license does not cover this edition of the product. Ask your vendor for one that does. */
 #define SM_ERR_EDITION_MISMATCH (-20109)
-/** The licence has expired. Ask your vendor to renew it. */
+/** The license has expired. Ask your vendor to renew it. */
 #define SM_ERR_EXPIRED (-20111)
-/** The licence is not in effect yet. */
+/** The license is not in effect yet. Wait for its start, or check the clock of the license server. */
 #define SM_ERR_NOT_YET_IN_EFFECT (-20112)
-/** The licence has been revoked. Ask your vendor. */
+/** The license has been revoked. Ask your vendor. */
 #define SM_ERR_REVOKED (-20113)
-/** This application is not one that the handshake code was made for. */
+/** The handshake code was made for another application. Set what it asks for with SM_SetValidationField, or ask for a code for this one. */
 #define SM_ERR_VALIDATION_FIELD_MISMATCH (-20114)
-/** The handshake code has no licence item with this charge way. */
+/** The handshake code has no license item with this charge way. Set chargeWay to 0, and the server chooses. */
 #define SM_ERR_CHARGE_WAY_MISMATCH (-20115)
-/** The licence is used up, with its grace. */
+/** The license is used up, with its grace. Ask your vendor for more. */
 #define SM_ERR_USED_UP (-20120)
-/** The organization is unknown, or has no default handshake code. */
+/** The organization is unknown, or has no default handshake code. Check organizationID, or set handshakeCode. */
 #define SM_ERR_ORGANIZATION_UNKNOWN (-20121)
-/** The handshake code belongs to another organization. */
+/** The handshake code belongs to another organization. Leave organizationID empty, or set the one of the code. */
 #define SM_ERR_HANDSHAKE_CODE_OF_OTHER_ORGANIZATION (-20122)
 /** Neither handshakeCode nor organizationID is set. Set one of them. */
 #define SM_ERR_NO_HANDSHAKE_CODE (-20123)
-/** A licence item that this one depends on is missing. */
+/** A license item that this one depends on is missing. Ask the one who runs the license server to import it. */
 #define SM_ERR_REQUIRED_ITEM_MISSING (-20124)
-/** The licence has no room for another authorisation now. */
+/** The license has no place for another authorization now. Try again when a device has given its place back, or ask for more. */
 #define SM_ERR_QUOTA_EXCEEDED (-20130)
-/** Another installation uses this device's identity. A new one will be made. */
+/** Another installation uses this device's identity. Call InitLicenseFromDLS again: this one gets an identity of its own. */
 #define SM_ERR_DEVICE_CLONED (-20151)
 /** The license server cannot be reached. Check its URL, the network and the proxy, or run seatmeterd doctor. */
 #define SM_ERR_FAILED_TO_REACH_SERVER (-20200)

@@ -49,6 +49,30 @@ fn error_numbers() -> String {
         .collect()
 }
 
+/// The README's table of error numbers, between two comments.
+fn table_of_errors() -> String {
+    let errors = seatmeter_protocol::error_code::ERRORS.iter().filter(|entry| entry.code.0 != 0);
+    let rows = errors.map(|entry| {
+        format!("| {} | {} | {} |\n", entry.code, entry.name, entry.message.to_str().unwrap())
+    });
+    format!("| number | name | meaning, and what to do |\n| --- | --- | --- |\n{}", rows.collect::<String>())
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test asks how it was called")]
+fn the_readme_lists_every_error_number_with_its_sentence() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("<!-- errors -->\n").unwrap();
+    let (listed, after) = rest.split_once("<!-- end of errors -->").unwrap();
+    let table = table_of_errors();
+    if std::env::var_os("UPDATE_HEADER").is_some() {
+        let whole = format!("{before}<!-- errors -->\n{table}<!-- end of errors -->{after}");
+        return std::fs::write(&path, whole).unwrap();
+    }
+    assert!(listed == table, "README.md lists other errors: run UPDATE_HEADER=1 cargo test --test header");
+}
+
 /// The numbers with five digits in a text, as they stand in the documentation.
 fn numbers(text: &str) -> BTreeSet<i32> {
     let parts = text.split(|c: char| !(c.is_ascii_digit() || c == '-'));
