@@ -1,14 +1,22 @@
 //! The environment variables that the library looks at, read once per initialisation and only here.
 //!
 //! An explicit parameter wins over each of them. The proxy variables are read with the HTTP client's help.
+//!
+//! A program that runs with more rights than whoever has started it (`AT_SECURE` of `getauxval(3)`) is told nothing by the
+//! environment: neither ours nor HOME, the proxies, nor where certificates are.
+//!
+//! A relative path means the same file for as long as the process lives, wherever the process goes: it begins at the
+//! working directory in which the environment was first read.
 
 #![allow(clippy::disallowed_methods, reason = "this file is the one home of the environment")]
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use seatmeter_protocol::no_proxy::names_every_host;
+
+use crate::memory::{PerProcess, is_privileged};
 
 /// What the environment says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,16 +40,21 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Reads the variables. Empty ones count as unset.
+    /// Reads the variables. Empty ones count as unset, and all of them where the program has more rights than its user.
     pub fn read() -> Self {
+        if is_privileged() {
+            // What it is called is the system's word.
+            return Self { program: program_name(), ..Self::default() };
+        }
         let text = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let ours = |name| path(name).map(from_the_start);
         Self {
             server: text("SEATMETER_SERVER"),
             standby_server: text("SEATMETER_STANDBY_SERVER"),
-            state_directory: path("SEATMETER_STATE_DIR"),
-            ca_file: path("SEATMETER_CA_FILE"),
-            log: path("SEATMETER_LOG"),
+            state_directory: ours("SEATMETER_STATE_DIR"),
+            ca_file: ours("SEATMETER_CA_FILE"),
+            log: ours("SEATMETER_LOG"),
             // Relative paths are to be ignored, says the specification.
             xdg_state_home: path("XDG_STATE_HOME").filter(|p| p.is_absolute()),
             home: path("HOME").filter(|p| p.is_absolute()),
@@ -63,8 +76,21 @@ fn program_name() -> String {
     name
 }
 
-/// Whether `NO_PROXY` names every host.
+/// The working directory in which the environment was first read, also of a process that this one was forked from; the
+/// empty path where there was none.
+static START: PerProcess<PathBuf> = PerProcess::new();
+
+/// The path as it was meant when the environment was first read.
+fn from_the_start(path: PathBuf) -> PathBuf {
+    let start = START.get(|parent| parent.cloned().unwrap_or_else(|| env::current_dir().unwrap_or_default()));
+    if path.is_absolute() { path } else { Path::new(start).join(path) }
+}
+
+/// Whether the environment asks for no proxy at all, or does not count.
 pub fn wants_no_proxy_at_all() -> bool {
+    if is_privileged() {
+        return true;
+    }
     let list = env::var("NO_PROXY").or_else(|_| env::var("no_proxy")).unwrap_or_default();
     names_every_host(&list)
 }

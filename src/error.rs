@@ -5,6 +5,9 @@ use std::fmt;
 
 use seatmeter_protocol::error_code::ErrorCode;
 
+use crate::memory::advice_about;
+use crate::state::state_directory_of;
+
 /// What went wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -63,7 +66,10 @@ impl Error {
 
     /// A state file or directory that cannot be used.
     pub fn state(path: &std::path::Path, what: &str, cause: &std::io::Error) -> Self {
-        Self::new(ErrorCode::LICENSE_BUFFER_FAILED, format!("cannot {what} {}: {cause}", path.display()))
+        let failed = format!("cannot {what} {}: {cause}", path.display());
+        let advice = advice_about(path, state_directory_of(path), cause);
+        let message = advice.map_or_else(|| failed.clone(), |advice| format!("{failed}. {advice}"));
+        Self::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
     }
 }
 

@@ -14,6 +14,7 @@
 
 #![doc(hidden)]
 
+pub mod built_in;
 pub mod capi;
 pub mod clock;
 pub mod device;

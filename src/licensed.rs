@@ -563,8 +563,10 @@ pub(crate) fn pool_name(item_id: &str) -> String {
 }
 
 fn seat_error(error: SeatError) -> Error {
-    let code = match error {
+    let code = match &error {
         SeatError::Full { .. } => ErrorCode::INSTANCE_COUNT_OVER_LIMIT,
+        // With whose file it is, and what to do.
+        SeatError::Io { path, what, source } => return Error::state(path, what, source),
         _ => ErrorCode::LICENSE_BUFFER_FAILED,
     };
     Error::new(code, error.to_string())

@@ -11,12 +11,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
 use crate::locks::{Mutex, RwLock};
 use crate::memory::{PerProcess, Published};
-use crate::state::private_file;
+use crate::state::log_file;
 
 /// How much a line matters. The numbers are those of the C API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,22 +121,35 @@ pub fn set_sink(sink: Option<Sink>) -> Result<()> {
 }
 
 /// Lets lines go to the end of this file while the program has no callback.
-pub fn use_file(path: &Path) {
+///
+/// # Errors
+/// When it cannot be written now. It is tried again for each line all the same: a disk may be there later.
+pub fn use_file(path: &Path) -> Result<()> {
     let log = Log::get();
     let mut files = log.files.lock();
     if log.file.get().is_none_or(|file| file != path) {
         files.push(log.file.publish_new(path.to_owned()));
     }
+    log_file(path).map(drop).map_err(|e| {
+        let failed = Error::state(path, "write the log", &e);
+        let message = format!("{}. Set SEATMETER_LOG to a file that this user can write", failed.message);
+        Error { message, ..failed }
+    })
 }
 
 /// Opens the file for every line: it may be moved away meanwhile, and descriptors are the host's.
 fn append(path: &Path, level: Level, line: Arguments<'_>) {
-    let mut options = std::fs::OpenOptions::new();
-    if let Ok(mut file) = private_file(path, options.append(true).create(true)) {
-        let now = crate::clock::wall_seconds();
-        // A log that cannot be written is not worth an error of its own.
+    // That it cannot be written was said when it was named.
+    if let Ok(mut file) = log_file(path) {
+        let now = rfc_3339(crate::clock::wall_seconds());
         let _ = file.write_all(format!("{now} {} {level}: {line}\n", std::process::id()).as_bytes());
     }
+}
+
+/// An instant as people and programs read it, such as 2026-11-25T06:00:00Z.
+fn rfc_3339(unix_seconds: u64) -> String {
+    let instant = i64::try_from(unix_seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    instant.map_or_else(|| unix_seconds.to_string(), |instant| instant.to_string())
 }
 
 #[cfg(test)]
@@ -143,6 +157,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    #[test]
+    fn an_instant_is_written_as_utc() {
+        assert_eq!(rfc_3339(1_764_050_400), "2025-11-25T06:00:00Z");
+    }
 
     // One test, because the log is the process's.
     #[test]
@@ -160,9 +179,13 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        use_file(&path);
+        use_file(&path).unwrap();
         say(Level::Warning, format_args!("ours 2"));
-        assert!(!path.exists(), "the program's own callback wins over the environment");
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "",
+            "the program's own callback wins over the environment"
+        );
 
         set_sink(Some(Box::new(|_, _| {
             assert!(set_sink(None).is_err(), "a callback that changes itself is not waited for");
@@ -180,8 +203,10 @@ mod tests {
         assert!(!text.contains("ours 5"), "{text}");
 
         let other = folder.path().join("other");
-        use_file(&other);
+        use_file(&other).unwrap();
         say(Level::Info, format_args!("ours 8"));
         assert!(std::fs::read_to_string(&other).unwrap().contains("ours 8"));
+        let error = use_file(&folder.path().join("missing/log")).unwrap_err();
+        assert!(error.message.contains("missing/log") && error.message.contains("SEATMETER_LOG"), "{error}");
     }
 }

@@ -47,6 +47,8 @@ pub struct Runtime {
     sessions: Mutex<Vec<&'static Session>>,
     /// Why there is no session, once initialising has failed.
     failure: Mutex<Option<Trouble>>,
+    /// Why the log that the environment names cannot be written.
+    log_trouble: Mutex<Option<Trouble>>,
     transport: Published<HttpTransport>,
     keeper: Keeper,
     instances: Instances,
@@ -84,6 +86,7 @@ impl Runtime {
             waiting: Published::absent(),
             sessions: Mutex::default(),
             failure: Mutex::default(),
+            log_trouble: Mutex::default(),
             transport: Published::absent(),
             keeper: Keeper::default(),
             instances: Instances::default(),
@@ -229,7 +232,7 @@ impl Runtime {
         require_room()?;
         let environment = Environment::read();
         if let Some(path) = &environment.log {
-            log::use_file(path);
+            self.use_log(path);
         }
         if let Some(transport) = self.transport.get() {
             transport.heed_environment();
@@ -240,6 +243,15 @@ impl Runtime {
         let parameters = Parameters::understand(&raw, &environment)?;
         let path = self.state_path(&environment)?;
         Ok((self.session_for(&parameters, path)?, parameters))
+    }
+
+    /// A log that cannot be written stops nothing; a callback hears of it, and the status says it.
+    fn use_log(&self, path: &Path) {
+        let outcome = log::use_file(path);
+        if let Err(error) = &outcome {
+            say(Level::Warning, format_args!("{error}"));
+        }
+        *self.log_trouble.lock() = outcome.err().map(|error| Trouble { at: CLOCK.unix_seconds(), error });
     }
 
     fn session_for(&'static self, parameters: &Parameters, path: PathBuf) -> Result<&'static Session> {
@@ -306,7 +318,7 @@ impl Runtime {
         let mut status = self.current.get().map(Session::status).unwrap_or_else(Status::without_license);
         // An initialisation that failed is no trouble any more once a server has answered since.
         let failure = self.failure.lock().clone().filter(|failure| failure.at >= status.contact_at);
-        status.trouble = failure.or(status.trouble);
+        status.trouble = failure.or(status.trouble).or_else(|| self.log_trouble.lock().clone());
         status
     }
 

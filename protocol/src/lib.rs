@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod built_in;
 pub mod charge_way;
 pub mod error_code;
 pub mod file_system;
@@ -17,6 +18,7 @@ pub mod page_module;
 pub mod rehearsal;
 pub mod seat_layout;
 pub mod segment_layout;
+pub mod sharing;
 pub mod signature;
 pub mod slot;
 pub mod state_frame;

@@ -15,6 +15,7 @@ use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::AuthorizationAnswer;
 use seatmeter_protocol::signature::PublicKey;
 
+use crate::built_in;
 use crate::device::Device;
 use crate::error::{Error, Result};
 
@@ -23,7 +24,8 @@ use crate::error::{Error, Result};
 /// # Errors
 /// When it was built with something that is not a key.
 pub fn compiled_root_key() -> Result<Option<PublicKey>> {
-    match option_env!("SEATMETER_ROOT_KEY") {
+    built_in::keep();
+    match built_in::ROOT_KEY {
         None | Some("") => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|e| {
             Error::new(

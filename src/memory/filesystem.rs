@@ -1,4 +1,4 @@
-//! What of file systems std does not offer: which one something is on, and exchanging two names.
+//! What of file systems std does not offer: which one something is on, exchanging two names, and giving one once.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -41,4 +41,45 @@ pub fn exchange_names(one: &Path, other: &Path) -> io::Result<()> {
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Rename a file or directory to a name that nothing has.
+///
+/// # Errors
+/// `AlreadyExists` when something has the name; else what the file system says.
+pub fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    let as_c = |path: &Path| CString::new(path.as_os_str().as_bytes());
+    let (old, new) = (as_c(from)?, as_c(to)?);
+    // By its number: older C libraries have no function for it.
+    // SAFETY: both are strings that end with a zero and outlive the call.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            old.as_ptr(),
+            libc::AT_FDCWD,
+            new.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    if answer == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // A kernel or file system without this call, or a sandbox that forbids it.
+        Some(libc::ENOSYS | libc::EINVAL | libc::EPERM) => link_and_remove(from, to),
+        _ => Err(error),
+    }
+}
+
+/// Does the same in two steps. Directories, which cannot be linked, are made in their place.
+fn link_and_remove(from: &Path, to: &Path) -> io::Result<()> {
+    let of = std::fs::metadata(from)?;
+    if of.is_dir() {
+        // An empty directory in this place is replaced by one like it.
+        return std::fs::rename(from, to);
+    }
+    std::fs::hard_link(from, to)?;
+    std::fs::remove_file(from)
 }

@@ -13,10 +13,11 @@ mod overlay;
 mod page_lock;
 mod published;
 mod range_lock;
+mod sharing;
 mod thread;
 
 pub use descriptors::StandardDescriptors;
-pub use filesystem::{exchange_names, file_system_type};
+pub use filesystem::{exchange_names, file_system_type, rename_to_new};
 pub use fork::{PerProcess, process_generation, wiped_pages};
 pub use lock::FileLock;
 pub use mapped::{FoundWord, MappedFile};
@@ -25,6 +26,7 @@ pub(crate) use overlay::on_overlay;
 pub use page_lock::page_keeps_locks;
 pub use published::Published;
 pub use range_lock::{is_range_locked, try_lock_byte, try_share_byte};
+pub use sharing::{advice_about, draft_of, make_folder, make_home, names, owned, share_file};
 pub use thread::thread_number;
 
 /// The given clock in milliseconds; 0 for a clock that the system does not have.
@@ -55,10 +57,22 @@ pub fn random_bytes() -> [u8; 16] {
     bytes
 }
 
+/// Return the user as whom the process acts.
+pub fn user_id() -> u32 {
+    // SAFETY: asks for a number; cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Whether the process acts as root.
 pub fn is_root() -> bool {
+    user_id() == 0
+}
+
+/// Whether the process has more rights than whoever has started it: a program with the set-user-id or set-group-id bit,
+/// or with capabilities of its file. Its environment is then a stranger's.
+pub fn is_privileged() -> bool {
     // SAFETY: asks for a number; cannot fail.
-    unsafe { libc::geteuid() == 0 }
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
 /// Runs what makes threads. A thread inherits the signal mask of who makes it: so no signal of the host ever arrives on

@@ -92,7 +92,7 @@ impl fmt::Display for SeatError {
                 path.display()
             ),
             Self::NotAFile { path } => {
-                write!(f, "{} is not a regular file: move it out of the way", path.display())
+                write!(f, "{} is not a regular file of one name: move it out of the way", path.display())
             }
             Self::Name { name } => {
                 write!(f, "{name:?} cannot name a seat pool: use 1 to 200 letters, digits, '-', '_' or '.'")

@@ -8,22 +8,23 @@
 //! whether the file still has the name. Otherwise, of two processes that see a damaged file, the slower would
 //! rename the good one that the faster has just made.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use seatmeter_protocol::file_system::refusal;
 use seatmeter_protocol::seat_layout::{self, FILE_BYTES, LOCK_BASE, SLOTS, Unfit};
+use seatmeter_protocol::sharing::file_mode;
 
 use super::anchor;
 use super::error::{Repair, SeatError};
 use super::system::{self, Identity};
 use crate::kill_points::kill_point;
-use crate::memory::{file_system_type, is_range_locked, random_bytes};
+use crate::memory::{file_system_type, is_range_locked, make_home, random_bytes, rename_to_new, share_file};
 
 /// Longest name of a pool; with what is added to it when it is set aside it stays below the usual 255.
 const NAME_BYTES_MAX: usize = 200;
@@ -63,10 +64,10 @@ impl Home {
             move |source| SeatError::Io { path, what, source }
         };
         if !self.directory.is_dir() {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
-            made.map_err(io("create the state directory", &self.directory))?;
+            make_home(&self.directory).map_err(io("create the state directory", &self.directory))?;
         }
-        let directory = system::open(&self.directory, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let directory = system::open(&self.directory, flags, 0)
             .map_err(io("open the state directory", &self.directory))?;
         let file_system =
             file_system_type(&directory).map_err(io("look at the file system of", &self.directory))?;
@@ -75,7 +76,7 @@ impl Home {
         }
         let mut settle = false;
         for _ in 0..TRIES_MAX {
-            let Some(file) = self.open_existing()? else {
+            let Some(file) = self.open_existing(&directory)? else {
                 self.create(&directory, settle)?;
                 continue;
             };
@@ -87,12 +88,12 @@ impl Home {
         Err(SeatError::Scribbled { path: self.path.clone() })
     }
 
-    fn open_existing(&self) -> Result<Option<File>, SeatError> {
+    fn open_existing(&self, directory: &File) -> Result<Option<File>, SeatError> {
         // Without O_CREAT: with it, the kernel refuses files of other users in sticky directories
         // (fs.protected_regular). O_NONBLOCK: a pipe in this place must not stop us.
         match system::open(&self.path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0) {
             Ok(file) => match file.metadata() {
-                Ok(data) if data.is_file() => Ok(Some(file)),
+                Ok(data) if data.is_file() && !is_linked_by_others(&data, directory) => Ok(Some(file)),
                 Ok(_) => Err(SeatError::NotAFile { path: self.path.clone() }),
                 Err(error) => Err(SeatError::io(&self.path, "look at", error)),
             },
@@ -119,7 +120,7 @@ impl Home {
         let made = fill(&file, directory, settle).and_then(|()| {
             kill_point("create: before the link");
             match &temporary {
-                Some(path) => fs::hard_link(path, &self.path),
+                Some(path) => rename_to_new(path, &self.path),
                 None => system::link_unnamed(&file, &self.path),
             }
         });
@@ -180,6 +181,12 @@ impl Home {
     }
 }
 
+/// Has the file another name, given by somebody who could not write it himself?
+fn is_linked_by_others(file: &Metadata, directory: &File) -> bool {
+    let is_shared = |of: Metadata| of.uid() != file.uid() || of.mode() & 0o022 != 0;
+    file.nlink() > 1 && directory.metadata().is_ok_and(is_shared)
+}
+
 /// Is the file fit to be the pool? Its counts are checked once it is mapped.
 fn check(file: &File) -> io::Result<Result<(), Unfit>> {
     let mut start = [0; 64];
@@ -207,10 +214,9 @@ fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
     }
     let settled_at_ms = if settle { system::coarse_ms() + SETTLE_MS } else { 0 };
     file.write_all_at(&seat_layout::new_header(random_bytes(), settled_at_ms), 0)?;
-    // The file is as widely shared as its directory, whatever the umask of the first user says: seats are
-    // shared by those who share the directory.
-    let shared = directory.metadata()?.mode() & 0o022;
-    file.set_permissions(fs::Permissions::from_mode(0o600 | shared | shared << 1))
+    // Seats are shared by those who share the directory.
+    let directory = directory.metadata()?;
+    share_file(file, file_mode(directory.mode()), &directory)
 }
 
 fn has_no_unnamed_files(error: &io::Error) -> bool {

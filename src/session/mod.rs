@@ -30,7 +30,7 @@ use crate::license::{Basis, Credentials, Grant, GrantStore, Told, Users, Validit
 use crate::licensed::{Licensed, pool_name};
 use crate::locks::Mutex;
 use crate::log::{Level, say};
-use crate::memory::Published;
+use crate::memory::{Published, make_folder};
 use crate::parameters::Parameters;
 use crate::state::{StateDirectory, sync_folder};
 use crate::status::{Origin, Status, Trouble};
@@ -319,7 +319,8 @@ impl Session {
         let folder = self.state.usage().join(&self.name);
         if !folder.is_dir() {
             disk::allows(Use::Grow)
-                .and_then(|()| std::fs::create_dir_all(&folder))
+                .and_then(|()| make_folder(&self.state.usage()))
+                .and_then(|()| make_folder(&folder))
                 .and_then(|()| sync_folder(&folder))
                 .map_err(|e| Error::state(&folder, "make", &e))?;
         }

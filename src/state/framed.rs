@@ -19,11 +19,11 @@ use serde::de::DeserializeOwned;
 
 pub use seatmeter_protocol::state_frame::Kind;
 
-use super::private_file;
+use super::{new_file, private_file};
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::log::{Level, say};
-use crate::memory::{exchange_names, random_bytes};
+use crate::memory::{draft_of, exchange_names, rename_to_new};
 
 /// What reading a file gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,9 +105,6 @@ impl FramedFile {
         let mut bytes = Vec::new();
         let limit = (HEADER_BYTES + CONTENT_BYTES_MAX + 1) as u64;
         let file = private_file(&self.path, OpenOptions::new().read(true))?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
-        }
         (&file).take(limit).read_to_end(&mut bytes)?;
         Ok((bytes, file))
     }
@@ -181,9 +178,11 @@ impl FramedFile {
     /// When it cannot be written.
     pub fn store_new<T: Serialize>(&self, content: &T) -> Result<bool> {
         let temporary = self.write_beside(content)?;
-        let linked = disk::allows(Use::Rename).and_then(|()| fs::hard_link(&temporary, &self.path));
-        let _ = fs::remove_file(&temporary);
-        match linked {
+        let named = disk::allows(Use::Rename).and_then(|()| rename_to_new(&temporary, &self.path));
+        if named.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        match named {
             Ok(()) => {
                 sync_folder(&self.path).map(|()| true).map_err(|e| Error::state(&self.path, "write", &e))
             }
@@ -214,14 +213,12 @@ impl FramedFile {
     }
 
     fn write_beside<T: Serialize>(&self, content: &T) -> Result<PathBuf> {
-        // At random: two containers have processes with one id, and two copies of the library are in one process.
-        let temporary = self.path.with_extension(format!("new-{}", hex::encode(random_bytes())));
+        let temporary = draft_of(&self.path);
         let bytes = serde_json::to_vec(content).map_err(io::Error::from).map(|json| frame(&json, self.kind));
         disk::allows(Use::Grow)
             .and(bytes)
             .and_then(|bytes| {
-                let options = &mut OpenOptions::new();
-                let mut file = private_file(&temporary, options.create_new(true).write(true))?;
+                let mut file = new_file(&temporary)?;
                 file.write_all(&bytes)?;
                 file.sync_data()
             })
@@ -234,7 +231,7 @@ impl FramedFile {
 }
 
 /// Whether an error says that there is something else than a file: a directory, a link, a device.
-pub(super) fn is_no_file(error: &io::Error) -> bool {
+pub(crate) fn is_no_file(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
         || matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO | libc::EISDIR))
 }

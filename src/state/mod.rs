@@ -22,20 +22,26 @@
 //! ```
 
 mod framed;
+mod private;
 
-use framed::is_no_file;
+pub(crate) use framed::is_no_file;
 pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folder};
+pub use private::{file_made_if_missing, log_file, new_file, private_file, state_directory_of};
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::memory::{StandardDescriptors, file_system_type, random_bytes};
+use crate::memory::{
+    StandardDescriptors, advice_about, file_system_type, is_privileged, make_folder, make_home, names,
+    random_bytes, user_id,
+};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::file_system::refusal;
+use seatmeter_protocol::sharing::{is_shared_by_all, quoted};
 
 /// The device's state directory, made and found writable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +68,17 @@ impl StateDirectory {
             .ok_or_else(|| {
                 Error::new(
                     ErrorCode::LICENSE_BUFFER_FAILED,
-                    "no place for the state directory: HOME is not set. Set SEATMETER_STATE_DIR, or call \
-                     SM_SetStateDirectory before InitLicenseFromDLS",
+                    match is_privileged() {
+                        // Its environment is not read.
+                        true => {
+                            "no place for the state directory: this program runs with more rights than its user, so \
+                             that its environment says nothing. Call SM_SetStateDirectory before InitLicenseFromDLS"
+                        }
+                        false => {
+                            "no place for the state directory: HOME is not set. Set SEATMETER_STATE_DIR, or call \
+                             SM_SetStateDirectory before InitLicenseFromDLS"
+                        }
+                    },
                 )
             })?;
         Ok(state_home.join("seatmeter"))
@@ -72,23 +87,43 @@ impl StateDirectory {
     /// Makes the directory where it is missing, and finds out whether it can be used.
     ///
     /// # Errors
-    /// When it cannot be made or written, or is on a file system of the network; the sentence says what to set.
+    /// When it cannot be made or written, belongs to another user and everybody may write in it, or is on a file system of
+    /// the network; the sentence says what to set.
     pub fn open(path: PathBuf) -> Result<Self> {
         let directory = Self { path };
-        for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&folder)
-                .map_err(|e| unusable(&folder, &e))?;
+        make_home(&directory.path).map_err(|e| unusable(&directory.path, &e))?;
+        directory.check_owner()?;
+        for folder in [directory.licenses(), directory.seats(), directory.usage()] {
+            if private::is_link(&folder) {
+                return Err(unusable(&folder, &private::linked(&folder)));
+            }
+            make_folder(&folder).map_err(|e| unusable(&folder, &e))?;
         }
         directory.check_file_system(file_system_type)?;
-        // A name of its own, for others may find it out at the same time: threads, copies of the library, containers.
-        let probe = directory.path.join(format!(".probe-{}", hex::encode(random_bytes())));
-        private_file(&probe, OpenOptions::new().create_new(true).write(true))
-            .and_then(|_| fs::remove_file(&probe))
-            .map_err(|e| unusable(&directory.path, &e))?;
+        for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {
+            try_to_write(&folder).map_err(|e| unusable(&folder, &e))?;
+        }
         Ok(directory)
+    }
+
+    /// Refuses a directory in which anybody can put what this process is to believe, and not even its owner can see to
+    /// that.
+    fn check_owner(&self) -> Result<()> {
+        let of = fs::metadata(&self.path).map_err(|e| unusable(&self.path, &e))?;
+        if of.uid() == user_id() || !is_shared_by_all(of.mode()) {
+            return Ok(());
+        }
+        let (shown, quoted) = (self.path.display(), quoted(&self.path.to_string_lossy()));
+        Err(Error::new(
+            ErrorCode::LICENSE_BUFFER_FAILED,
+            format!(
+                "the state directory {shown} belongs to {} and has mode {:o}: everybody may write in it, so it is not used. \
+                 Choose another with SM_SetStateDirectory or SEATMETER_STATE_DIR, or share it with a group: \
+                 \"sudo chgrp -R GROUP {quoted} && sudo chmod -R o-w,g+rwX {quoted} && sudo chmod g+s {quoted}\"",
+                names().user_for_people(of.uid()),
+                of.mode() & 0o7777
+            ),
+        ))
     }
 
     /// Whether the file system can carry what is kept here: not only seats need its locks and mappings.
@@ -142,25 +177,20 @@ impl StateDirectory {
 }
 
 fn unusable(path: &Path, cause: &io::Error) -> Error {
-    Error::new(
-        ErrorCode::LICENSE_BUFFER_FAILED,
-        format!(
-            "the state directory {} cannot be used: {cause}. Make it writable for this user, or choose another \
-             with SM_SetStateDirectory or SEATMETER_STATE_DIR",
-            path.display()
-        ),
-    )
+    let what = format!("the state directory {} cannot be used: {cause}", path.display());
+    let other = "choose another with SM_SetStateDirectory or SEATMETER_STATE_DIR";
+    let message = match advice_about(path, state_directory_of(&path.join("file")), cause) {
+        Some(advice) => format!("{what}. {advice} Or {other}"),
+        None => format!("{what}. Make it writable for this user, or {other}"),
+    };
+    Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
 }
 
-/// Opens a file that only its owner may read, never through a symbolic link, and never waiting for the other end of a
-/// pipe.
-///
-/// # Errors
-/// What the file system says.
-pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let _standard = StandardDescriptors::hold();
-    // std opens with O_CLOEXEC already.
-    options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+/// Makes a file and removes it. By a name of its own, for others may try at the same time: threads, copies of the library,
+/// containers.
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    let probe = folder.join(format!(".probe-{}", hex::encode(random_bytes())));
+    new_file(&probe).and_then(|_| fs::remove_file(&probe))
 }
 
 /// Opens a file whose lock is all that matters of it, made when it is missing. What stands in its place and is no file is
@@ -169,10 +199,7 @@ pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
 /// # Errors
 /// What the file system says.
 pub fn lock_file(path: &Path) -> io::Result<File> {
-    let open = || {
-        let options = &mut OpenOptions::new();
-        private_file(path, options.create(true).truncate(false).read(true).write(true))
-    };
+    let open = || file_made_if_missing(path, OpenOptions::new().read(true).write(true));
     match open() {
         Err(e) if is_no_file(&e) => set_aside(path).and_then(|_| open()),
         opened => opened,

@@ -10,6 +10,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 use seatmeter_protocol::version::Version;
 
 use super::exchange::Servers;
+use crate::built_in;
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -61,7 +62,7 @@ pub fn authorize(
         buffer_days: parameters.buffer_days,
         modules: parameters.modules.clone(),
         product_version: product_version()?,
-        product_edition: option_env!("SEATMETER_PRODUCT_EDITION").map(str::to_owned),
+        product_edition: built_in::PRODUCT_EDITION.map(str::to_owned),
         validation: ValidationFacts {
             website_domain: settings.website_domain.clone(),
             application_id: settings.application_id.clone(),
@@ -107,7 +108,7 @@ pub fn authorize(
 
 /// The version of the product, when its vendor has built one in (`SEATMETER_PRODUCT_VERSION`).
 fn product_version() -> Result<Option<Version>> {
-    option_env!("SEATMETER_PRODUCT_VERSION").map(str::parse).transpose().map_err(|why: String| {
+    built_in::PRODUCT_VERSION.map(str::parse).transpose().map_err(|why: String| {
         let message = format!("this library was built with a wrong SEATMETER_PRODUCT_VERSION: {why}");
         Error::new(ErrorCode::LICENSE_SYNC_FAILED, message)
     })

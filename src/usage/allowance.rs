@@ -48,7 +48,7 @@ use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::locks::Mutex;
 use crate::memory::{MappedFile, boot_id};
-use crate::state::{private_file, set_aside_same};
+use crate::state::{file_made_if_missing, set_aside_same};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
 const FILE_BYTES: usize = 4096;
@@ -342,8 +342,7 @@ impl SpentAllowance {
 }
 
 fn map(path: &Path) -> io::Result<(MappedFile, File)> {
-    let options = &mut OpenOptions::new();
-    let file = private_file(path, options.create(true).truncate(false).read(true).write(true))?;
+    let file = file_made_if_missing(path, OpenOptions::new().read(true).write(true))?;
     let mapped = match file.metadata()?.len() < FILE_BYTES as u64 {
         true => MappedFile::create(&file, FILE_BYTES),
         false => MappedFile::open(&file, FILE_BYTES),

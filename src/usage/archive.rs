@@ -11,7 +11,7 @@
 //!
 //! A line that is torn or damaged is passed over. Only the process that reports for the device comes here.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use seatmeter_protocol::slot::SLOTS_PER_DAY;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Use};
-use crate::state::private_file;
+use crate::state::{file_made_if_missing, private_file};
 
 /// The ending of the files.
 pub(super) const ENDING: &str = "acknowledged";
@@ -71,7 +71,7 @@ impl Archive {
         let path = self.folder.join(format!("{day:010}.{ENDING}"));
         let is_new = !path.exists();
         disk::allows(Use::Grow)?;
-        let mut file = private_file(&path, OpenOptions::new().create(true).append(true))?;
+        let mut file = file_made_if_missing(&path, OpenOptions::new().append(true))?;
         let mut line = serde_json::to_vec(acknowledged)?;
         line.push(b'\n');
         // A line that was torn by a kill must not take the next one with it.
@@ -88,7 +88,10 @@ impl Archive {
     /// # Errors
     /// What the disk says.
     pub fn read(&self) -> io::Result<impl Iterator<Item = Acknowledged> + use<>> {
-        let files = self.days()?.into_iter().filter_map(|path| File::open(path).ok());
+        let files = self
+            .days()?
+            .into_iter()
+            .filter_map(|path| private_file(&path, OpenOptions::new().read(true)).ok());
         let lines = files.flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
         Ok(lines.filter_map(|line| serde_json::from_slice(&line).ok()))
     }

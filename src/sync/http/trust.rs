@@ -2,15 +2,22 @@
 //!
 //! The platform's authorities are read when the first certificate is to be checked, not when the client is made: that
 //! takes some 20 ms, and a server that is spoken to without TLS, or not at all, does not need them.
+//!
+//! Where they are may be said by `SSL_CERT_FILE` and `SSL_CERT_DIR`: not in a program that has more rights than its user,
+//! which looks in the usual places only.
 
 use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
+
+use crate::memory::is_privileged;
 
 /// The platform's verifier, made when it is needed.
 #[derive(Debug)]
@@ -18,7 +25,7 @@ pub(super) struct Trust {
     provider: Arc<CryptoProvider>,
     /// Certificates of the CA file.
     extra: Vec<CertificateDer<'static>>,
-    verifier: OnceCell<Verifier>,
+    verifier: OnceCell<Arc<dyn ServerCertVerifier>>,
 }
 
 impl Trust {
@@ -26,10 +33,45 @@ impl Trust {
         Self { provider, extra, verifier: OnceCell::new() }
     }
 
-    fn verifier(&self) -> Result<&Verifier, Error> {
-        self.verifier
-            .get_or_try_init(|| Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone()))
+    fn verifier(&self) -> Result<&dyn ServerCertVerifier, Error> {
+        let new = || match is_privileged() {
+            true => self.verifier_of_usual_places(),
+            false => {
+                let verifier = Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone())?;
+                Ok(Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
+            }
+        };
+        self.verifier.get_or_try_init(new).map(|verifier| &**verifier)
     }
+
+    /// As the platform's, but for the environment.
+    fn verifier_of_usual_places(&self) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+        let mut roots = RootCertStore::empty();
+        for certificate in &self.extra {
+            roots.add(certificate.clone())?;
+        }
+        roots.add_parsable_certificates(usual_certificates());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(roots.into(), self.provider.clone()).build();
+        match verifier {
+            Ok(verifier) => Ok(verifier),
+            Err(e) => Err(Error::Other(OtherError(Arc::new(e)))),
+        }
+    }
+}
+
+/// Files in which distributions keep all certificates that they trust: Debian, Fedora and RHEL, openSUSE, Alpine.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+fn usual_certificates() -> Vec<CertificateDer<'static>> {
+    let bundle = BUNDLES.iter().find_map(|path| std::fs::read(path).ok()).unwrap_or_default();
+    CertificateDer::pem_slice_iter(&bundle).filter_map(Result::ok).collect()
 }
 
 impl ServerCertVerifier for Trust {
@@ -66,5 +108,20 @@ impl ServerCertVerifier for Trust {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_environment_the_usual_places_and_the_ca_file_are_trusted() {
+        let ca = include_bytes!("../../../tests/certificates/ca.pem");
+        let extra = vec![CertificateDer::from_pem_slice(ca).unwrap()];
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Trust::new(provider, extra).verifier_of_usual_places().unwrap();
+        let places = BUNDLES.iter().any(|path| std::path::Path::new(path).exists());
+        assert_eq!(places, !usual_certificates().is_empty());
     }
 }

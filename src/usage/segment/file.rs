@@ -11,7 +11,7 @@ use super::{ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING, Whose};
 use crate::disk::{self, Use};
 use crate::kill_points::kill_point;
 use crate::memory::{FileLock, MappedFile};
-use crate::state::private_file;
+use crate::state::{new_file, private_file};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
 const VERSION: u32 = 2;
@@ -44,7 +44,7 @@ pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<(Mapp
 }
 
 fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
-    let file = private_file(path, OpenOptions::new().create_new(true).read(true).write(true))?;
+    let file = new_file(path)?;
     kill_point("create: made");
     let own = private_file(path, OpenOptions::new().read(true).write(true))?;
     let lock = FileLock::try_lock(own)?.ok_or(io::ErrorKind::ResourceBusy)?;

@@ -64,7 +64,7 @@ use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::memory::{FileLock, FoundWord, MappedFile};
-use crate::state::{private_file, set_aside};
+use crate::state::{is_no_file, private_file, set_aside};
 
 const HEADER_BYTES: usize = 0x1000;
 const ENTRY_BYTES: usize = 32;
@@ -184,7 +184,11 @@ impl Segment {
     /// # Errors
     /// When it cannot be opened or renamed.
     pub fn set_aside_damaged(path: &Path) -> io::Result<()> {
-        let file = private_file(path, OpenOptions::new().read(true).write(true))?;
+        let file = match private_file(path, OpenOptions::new().read(true).write(true)) {
+            // Nobody counts into what is no file: a directory, a link, a pipe.
+            Err(e) if is_no_file(&e) => return set_aside(path).map(drop),
+            opened => opened?,
+        };
         if let Some(_lock) = FileLock::try_lock(file)? {
             kill_point("set aside: before");
             set_aside(path)?;

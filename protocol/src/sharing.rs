@@ -1,0 +1,240 @@
+//! Who may use a file: what follows from the directory in which it is made, and what to do about one that a user cannot
+//! open. Both ends keep files that several users may have to share; here are the rules, the system calls are theirs.
+//!
+//! | directory | file in it | directory in it |
+//! | --- | --- | --- |
+//! | 0700, 0755 | 0600 | 0700 |
+//! | 0770, 2770, 2775 | 0660 | 2770 |
+//! | 0777 | 0666 | 2777 |
+//!
+//! Owner and group are the directory's, as far as the process may give them.
+
+/// The bits by which others than the owner may make files in a directory.
+const SHARED: u32 = 0o022;
+
+/// The bit by which a directory hands its group down.
+const HANDS_DOWN_GROUP: u32 = 0o2000;
+
+/// Return the mode of a file in a directory of this mode.
+#[must_use]
+pub const fn file_mode(directory: u32) -> u32 {
+    let shared = directory & SHARED;
+    0o600 | shared | shared << 1
+}
+
+/// Return the mode of a directory in a directory of this mode.
+#[must_use]
+pub const fn folder_mode(directory: u32) -> u32 {
+    let shared = directory & SHARED;
+    let hands_down = if is_shared_by_group(directory) { HANDS_DOWN_GROUP } else { 0 };
+    0o700 | shared | shared << 1 | shared >> 1 | hands_down
+}
+
+/// Return the mode of a directory that is the first of ours under this parent: it is shared only where the parent says
+/// with the set-group-id bit that it was made for that.
+#[must_use]
+pub const fn home_mode(parent: u32) -> u32 {
+    let is_for_sharing = is_shared_by_group(parent) && parent & HANDS_DOWN_GROUP != 0;
+    if is_for_sharing { folder_mode(parent & 0o770) } else { 0o700 }
+}
+
+/// Whether the group of a directory may make files in it.
+#[must_use]
+pub const fn is_shared_by_group(directory: u32) -> bool {
+    directory & 0o020 != 0
+}
+
+/// Whether everybody may make files in a directory.
+#[must_use]
+pub const fn is_shared_by_all(directory: u32) -> bool {
+    directory & 0o002 != 0
+}
+
+/// Owner, group and mode of a file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its mode, with or without the bits of its type.
+    pub mode: u32,
+}
+
+impl Owned {
+    /// Whether a file that was made in this directory can be used by all who share the directory. `me` is the user
+    /// whose process made it.
+    #[must_use]
+    pub const fn is_of_use_in(&self, directory: &Self, me: u32) -> bool {
+        let is_owners = self.uid == directory.uid;
+        let is_groups =
+            is_shared_by_group(directory.mode) && self.gid == directory.gid && self.mode & 0o060 == 0o060;
+        let is_alls = is_shared_by_all(directory.mode) && self.mode & 0o006 == 0o006;
+        // Access may come from a list of the file system's own, which nothing here shows: whoever is no
+        // superuser made it for himself at least.
+        is_owners || is_groups || is_alls || (me != 0 && self.uid == me)
+    }
+}
+
+/// Names of users and groups, as `/etc/passwd` and `/etc/group` have them.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The text of `/etc/passwd`.
+    pub users: String,
+    /// The text of `/etc/group`.
+    pub groups: String,
+}
+
+impl Names {
+    /// Return the name of a user for a command line, or the number.
+    #[must_use]
+    pub fn user(&self, uid: u32) -> String {
+        name_of(&self.users, uid)
+    }
+
+    /// Return the name of a group for a command line, or the number.
+    #[must_use]
+    pub fn group(&self, gid: u32) -> String {
+        name_of(&self.groups, gid)
+    }
+
+    /// Return a user for people: name and number.
+    #[must_use]
+    pub fn user_for_people(&self, uid: u32) -> String {
+        match self.user(uid) {
+            name if name == uid.to_string() => format!("user {uid}"),
+            name => format!("user {name} ({uid})"),
+        }
+    }
+}
+
+/// Both files have the name first and the number third.
+fn name_of(table: &str, number: u32) -> String {
+    let number = number.to_string();
+    let mut lines = table.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found = lines.find(|fields| fields.get(2) == Some(&number.as_str()) && !fields[0].is_empty());
+    found.map_or(number, |fields| fields[0].to_owned())
+}
+
+/// What a user was refused, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Denied<'a> {
+    /// What could not be used: it exists.
+    pub path: &'a str,
+    /// Whose it is.
+    pub of: Owned,
+    /// The directory that is to be shared, with all that is in it.
+    pub folder: &'a str,
+    /// Whose that is.
+    pub folder_of: Owned,
+    /// The user who was refused.
+    pub me: u32,
+}
+
+/// Return whose the file is, and the command by which this user gets access.
+#[must_use]
+pub fn advice(denied: &Denied<'_>, names: &Names) -> String {
+    let Denied { path, of, folder, folder_of, me } = denied;
+    let whose = format!(
+        "{path} belongs to {} and group {}, with mode {:o}; this process runs as {}.",
+        names.user_for_people(of.uid),
+        names.group(of.gid),
+        of.mode & 0o7777,
+        names.user_for_people(*me)
+    );
+    let (dir, user) = (quoted(folder), names.user(*me));
+    let is_own = folder_of.uid == *me && of.uid == *me;
+    let todo = if is_own && !is_shared_by_group(folder_of.mode) {
+        format!("Run \"chmod -R u+rwX {dir}\".")
+    } else if folder_of.uid == *me && !is_shared_by_group(folder_of.mode) {
+        format!("Run \"sudo chown -R {user} {dir}\".")
+    } else if is_shared_by_group(folder_of.mode) {
+        let group = names.group(folder_of.gid);
+        format!(
+            "Run \"sudo chgrp -R {group} {dir} && sudo chmod -R ug+rwX {dir}\", and see that {user} is in group {group}."
+        )
+    } else {
+        format!(
+            "Run \"sudo chown -R {user} {dir}\", run the program as {}, or share the directory with a group of both: \
+             \"sudo chgrp -R GROUP {dir} && sudo chmod -R g+rwX {dir} && sudo chmod g+s {dir}\".",
+            names.user(folder_of.uid)
+        )
+    };
+    format!("{whose} {todo}")
+}
+
+/// A path as a shell reads it.
+#[must_use]
+pub fn quoted(path: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        return path.to_owned();
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_in_a_directory_is_as_widely_shared_as_the_directory() {
+        for (directory, file, folder) in [
+            (0o700, 0o600, 0o700),
+            (0o755, 0o600, 0o700),
+            (0o750, 0o600, 0o700),
+            (0o770, 0o660, 0o2770),
+            (0o2770, 0o660, 0o2770),
+            (0o2775, 0o660, 0o2770),
+            (0o1777, 0o666, 0o2777),
+        ] {
+            assert_eq!((file_mode(directory), folder_mode(directory)), (file, folder), "{directory:o}");
+        }
+    }
+
+    #[test]
+    fn a_state_directory_under_a_common_one_is_private_unless_its_parent_is_made_for_sharing() {
+        for (parent, home) in
+            [(0o755, 0o700), (0o1777, 0o700), (0o775, 0o700), (0o2770, 0o2770), (0o2775, 0o2770)]
+        {
+            assert_eq!(home_mode(parent), home, "{parent:o}");
+        }
+    }
+
+    #[test]
+    fn advice_names_the_file_its_owner_and_the_command_that_mends_it() {
+        let names = Names {
+            users: "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\n".into(),
+            groups: "team:x:50:\n".into(),
+        };
+        let of = |uid, gid, mode| Owned { uid, gid, mode };
+        let say = |file, folder, me| {
+            let denied = Denied { path: "/s t/device", of: file, folder: "/s t", folder_of: folder, me };
+            advice(&denied, &names)
+        };
+        let sudo = say(of(0, 0, 0o600), of(1000, 1000, 0o700), 1000);
+        assert_eq!(
+            sudo,
+            "/s t/device belongs to user root (0) and group 0, with mode 600; this process runs as user ada \
+             (1000). Run \"sudo chown -R ada '/s t'\"."
+        );
+        let group = say(of(7, 7, 0o600), of(0, 50, 0o2770), 1000);
+        assert!(group.contains("belongs to user 7 and"), "{group}");
+        assert!(group.contains("sudo chgrp -R team '/s t' && sudo chmod -R ug+rwX '/s t'"), "{group}");
+        let foreign = say(of(0, 0, 0o700), of(0, 0, 0o700), 1000);
+        assert!(foreign.contains("sudo chown -R ada '/s t'") && foreign.contains("as root"), "{foreign}");
+        let own = say(of(1000, 1000, 0), of(1000, 1000, 0o700), 1000);
+        assert!(own.contains("chmod -R u+rwX '/s t'") && !own.contains("sudo"), "{own}");
+    }
+
+    #[test]
+    fn a_file_is_of_use_when_all_who_share_its_directory_can_open_it() {
+        let of = |uid, gid, mode| Owned { uid, gid, mode };
+        let (private, team) = (of(1000, 1000, 0o700), of(1000, 50, 0o2770));
+        assert!(of(1000, 0, 0o600).is_of_use_in(&private, 0));
+        assert!(!of(0, 0, 0o600).is_of_use_in(&private, 0), "root's file in a user's directory");
+        assert!(of(1001, 50, 0o660).is_of_use_in(&team, 1001));
+        assert!(!of(0, 0, 0o660).is_of_use_in(&team, 0));
+        assert!(!of(0, 50, 0o600).is_of_use_in(&team, 0));
+    }
+}

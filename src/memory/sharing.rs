@@ -1,0 +1,174 @@
+//! Files and directories that those can use who share the directory in which they are made, whatever the umask, and
+//! whoever the process is: owner, group and mode follow the directory's (`protocol/src/sharing.rs` has the table).
+//!
+//! What is made gets owner, group and mode before it gets its name: nobody ever finds it half shared.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use seatmeter_protocol::sharing::{Denied, Names, Owned, advice, folder_mode, home_mode};
+
+use super::filesystem::rename_to_new;
+use super::{random_bytes, user_id};
+
+/// The modes that permissions are, without the bits of the type.
+const MODE: u32 = 0o7777;
+
+/// Owner, group and mode of what this describes.
+pub fn owned(of: &Metadata) -> Owned {
+    Owned { uid: of.uid(), gid: of.gid(), mode: of.mode() }
+}
+
+/// Give a new file or directory to the owner and the group of the directory that it is in, with this mode. Changes the least
+/// that has to be changed; then looks whether that is good enough, for file systems have rules of their own.
+///
+/// # Errors
+/// When the file system refuses it, and what was made would be of no use to those who share the directory.
+pub fn share_file(file: &File, mode: u32, directory: &Metadata) -> io::Result<()> {
+    let made = file.metadata()?;
+    let (uid, gid) = (directory.uid(), directory.gid());
+    let mut refused = None;
+    if made.uid() != uid || made.gid() != gid {
+        // Only the superuser may give a file away; its group everybody who is in that.
+        let owner = (user_id() == 0).then_some(uid);
+        refused = fchown(file, owner, Some(gid)).err();
+    }
+    // After the owner: changing that takes bits of the mode away.
+    if file.metadata()?.mode() & MODE != mode {
+        refused = file.set_permissions(fs::Permissions::from_mode(mode)).err().or(refused);
+    }
+    let has = owned(&file.metadata()?);
+    match refused {
+        Some(cause) if !has.is_of_use_in(&owned(directory), user_id()) => Err(io::Error::new(
+            cause.kind(),
+            format!(
+                "it cannot be given to user {uid} and group {gid}, whose directory it is in, with mode {mode:o}: {cause}"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Make a directory inside one of ours, as widely shared as that; one that is there stays as it is.
+///
+/// # Errors
+/// When it cannot be made, or given to those who share its parent.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    make(path, folder_mode)
+}
+
+/// Make the first of our directories, with the parents that it lacks: for the owner of its parent, and private unless
+/// that is made for sharing. One that is there stays as it is.
+///
+/// # Errors
+/// When it cannot be made, or given to that owner.
+pub fn make_home(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => make_home(parent)?,
+        _ => {}
+    }
+    make(path, home_mode)
+}
+
+fn make(path: &Path, mode: impl Fn(u32) -> u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = fs::metadata(path.parent().unwrap_or(Path::new("/")))?;
+    let draft = draft_of(path);
+    fs::DirBuilder::new().mode(0o700).create(&draft)?;
+    let made = give_folder(&draft, mode(parent.mode()), &parent).and_then(|()| rename_to_new(&draft, path));
+    if made.is_err() {
+        let _ = fs::remove_dir(&draft);
+    }
+    match made {
+        // Another process was faster. If it is no directory, then using it says so.
+        Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {
+            Ok(())
+        }
+        made => made,
+    }
+}
+
+fn give_folder(folder: &Path, mode: u32, parent: &Metadata) -> io::Result<()> {
+    // With a umask of 0777 nobody can open it yet; it has a name that nobody knows. Some file systems know no modes, and
+    // let none be set.
+    if fs::metadata(folder)?.mode() & 0o700 != 0o700 {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    }
+    // One that is not shared with the parent's group keeps the group that the system gave it.
+    share_file(&File::open(folder)?, mode, parent)
+}
+
+/// A name beside this one that nobody else uses, for what is to become it.
+pub fn draft_of(path: &Path) -> PathBuf {
+    // At random: two containers have processes with one id, and two copies of the library are in one process.
+    path.with_extension(format!("new-{}", hex::encode(random_bytes())))
+}
+
+/// Return whose the file is that was denied to this process, and the command that mends it. `folder` is the directory
+/// that is to be shared. `None` where access was not the matter.
+pub fn advice_about(path: &Path, folder: &Path, cause: &io::Error) -> Option<String> {
+    if cause.kind() != io::ErrorKind::PermissionDenied {
+        return None;
+    }
+    // What cannot even be looked at is in a directory that denies it.
+    let (path, of) = path.ancestors().find_map(|path| Some((path, path.symlink_metadata().ok()?)))?;
+    let folder = if path.starts_with(folder) { folder } else { path };
+    let folder_of = fs::metadata(folder).ok()?;
+    let denied = Denied {
+        path: &path.display().to_string(),
+        of: owned(&of),
+        folder: &folder.display().to_string(),
+        folder_of: owned(&folder_of),
+        me: user_id(),
+    };
+    Some(advice(&denied, &names()))
+}
+
+/// Names of the users and groups of this machine's own files: asking the system's service may take long.
+pub fn names() -> Names {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    Names { users: read("/etc/passwd"), groups: read("/etc/group") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & MODE
+    }
+
+    #[test]
+    fn folders_are_private_or_shared_as_what_they_are_in() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path().join("a/home");
+        make_home(&home).unwrap();
+        make_home(&home).unwrap();
+        make_folder(&home.join("seats")).unwrap();
+        assert_eq!((mode_of(&home), mode_of(&home.join("seats"))), (0o700, 0o700));
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o2770)).unwrap();
+        make_folder(&home.join("usage")).unwrap();
+        make_home(&home.join("inner")).unwrap();
+        assert_eq!((mode_of(&home.join("usage")), mode_of(&home.join("inner"))), (0o2770, 0o2770));
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 3, "no draft is left");
+    }
+
+    #[test]
+    fn racing_makers_of_a_folder_all_find_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("folder");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| make_folder(&path).unwrap());
+            }
+        });
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,284 @@
+//! How files of the state directory are opened and made.
+//!
+//! | what stands in the file's place | what happens |
+//! | --- | --- |
+//! | a regular file with one name | it is opened |
+//! | a symbolic link, also as the folder | refused: it is not followed |
+//! | a directory, a pipe, a device | refused |
+//! | a file with a second name, in a directory that others can write or of another owner | refused: a link to what only this process can write would make it do another's work |
+//! | nothing | made, if asked for: as widely shared as the directory (`memory/sharing.rs`) |
+//!
+//! The path of the state directory itself may have links: whoever names it has chosen them.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use seatmeter_protocol::sharing::{file_mode, home_mode};
+
+use crate::memory::{StandardDescriptors, draft_of, rename_to_new, share_file};
+
+/// The folders of a state directory.
+pub(super) const FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
+
+/// Made, and gone before it was opened: so often, and then it is somebody else's fault.
+const TRIES_MAX: u32 = 16;
+
+/// Opens a file of the state directory that is there, never through a symbolic link, and never waiting for the other end
+/// of a pipe.
+///
+/// # Errors
+/// What the file system says; `InvalidData` for what is not a file of one name.
+pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let _standard = StandardDescriptors::hold();
+    let folder = hold(path.parent().unwrap_or(Path::new("/")))?;
+    let file = open_in(&folder, path, options)?;
+    require_plain(&file, &folder)?;
+    Ok(file)
+}
+
+/// Makes a file where there is none, to be read and written by all who share its folder.
+///
+/// # Errors
+/// What the file system says, also when it lets the file not be shared.
+pub fn new_file(path: &Path) -> io::Result<File> {
+    make_file(path, file_mode)
+}
+
+fn make_file(path: &Path, mode: fn(u32) -> u32) -> io::Result<File> {
+    let _standard = StandardDescriptors::hold();
+    let folder = hold(path.parent().unwrap_or(Path::new("/")))?;
+    let options = &mut OpenOptions::new();
+    let file = open_in(&folder, path, options.create_new(true).read(true).write(true))?;
+    let of = folder.metadata()?;
+    share_file(&file, mode(of.mode()), &of).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })?;
+    Ok(file)
+}
+
+/// Opens a log to write at its end, made where there is none: for the owner of its folder, and private but in one that is
+/// made for sharing. It may be a terminal or a pipe, too.
+///
+/// # Errors
+/// As [`private_file`].
+pub fn log_file(path: &Path) -> io::Result<File> {
+    let _standard = StandardDescriptors::hold();
+    let folder = hold(path.parent().unwrap_or(Path::new("/")))?;
+    for _ in 0..TRIES_MAX {
+        match open_in(&folder, path, OpenOptions::new().append(true)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                make_empty(path, |folder| home_mode(folder) & 0o666)?
+            }
+            opened => {
+                let file = opened?;
+                return require_one_name(&file, &folder).map(|()| file);
+            }
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+/// Opens a file as [`private_file`], and makes an empty one before where there is none. It has its owner and its mode
+/// from the first moment in which others can find it.
+///
+/// # Errors
+/// As [`private_file`] and [`new_file`].
+pub fn file_made_if_missing(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    for _ in 0..TRIES_MAX {
+        match private_file(path, options) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => make_empty(path, file_mode)?,
+            opened => return opened,
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+fn make_empty(path: &Path, mode: fn(u32) -> u32) -> io::Result<()> {
+    let draft = draft_of(path);
+    let named = make_file(&draft, mode).and_then(|_| rename_to_new(&draft, path));
+    if named.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    match named {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        named => named,
+    }
+}
+
+/// Opens the file through its folder, which cannot become a link any more.
+fn open_in(folder: &File, path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // std opens with O_CLOEXEC already.
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let Some(name) = path.file_name() else { return Err(io::ErrorKind::InvalidInput.into()) };
+    match options.open(place_in(folder, name)) {
+        // Without /proc there is no way through the folder.
+        Err(_) if !place_in(folder, OsStr::new("")).exists() => options.open(path),
+        opened => opened,
+    }
+}
+
+fn place_in(folder: &File, name: &OsStr) -> PathBuf {
+    Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name)
+}
+
+/// Opens a folder, only to look for files in it: one inside of a state directory never through a link.
+fn hold(folder: &Path) -> io::Result<File> {
+    let open = |path: &Path, flags| {
+        let flags = libc::O_PATH | libc::O_DIRECTORY | flags;
+        OpenOptions::new().read(true).custom_flags(flags).open(path)
+    };
+    let Some((outer, name)) = inner(folder) else { return open(folder, 0) };
+    let outer = hold(outer)?;
+    let held = match open(&place_in(&outer, name), libc::O_NOFOLLOW) {
+        Err(_) if !place_in(&outer, OsStr::new("")).exists() => open(folder, libc::O_NOFOLLOW),
+        held => held,
+    };
+    match held {
+        Err(_) if is_link(folder) && is_inside(folder) => Err(linked(folder)),
+        Err(_) if is_link(folder) => open(folder, 0),
+        held => held,
+    }
+}
+
+/// The error for a folder inside the state directory that is a symbolic link.
+pub(super) fn linked(folder: &Path) -> io::Error {
+    let folder = folder.display();
+    io::Error::other(format!(
+        "{folder} is a symbolic link, and links inside the state directory are not followed. Put a directory in its \
+         place, or move the whole state directory and make that a link"
+    ))
+}
+
+pub(super) fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|of| of.is_symlink())
+}
+
+/// For a folder that has the name of one inside of a state directory, its parent and its name.
+fn inner(folder: &Path) -> Option<(&Path, &OsStr)> {
+    let (outer, name) = (folder.parent()?, folder.file_name()?);
+    (is_name_of_ours(folder) || outer.file_name().is_some_and(|outer| outer == "usage"))
+        .then_some((outer, name))
+}
+
+fn is_name_of_ours(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| FOLDERS.iter().any(|ours| name == *ours))
+}
+
+/// Whether this is a folder inside of a state directory, and not a state directory that has such a name.
+fn is_inside(folder: &Path) -> bool {
+    is_one_of_ours(folder)
+        || folder.parent().is_some_and(|outer| outer.ends_with("usage") && is_one_of_ours(outer))
+}
+
+/// Whether this is one of a state directory's folders: one of ours has the others beside it.
+fn is_one_of_ours(folder: &Path) -> bool {
+    let beside = |name: &&str| {
+        folder.parent().is_some_and(|parent| parent.join(name) != folder && parent.join(name).is_dir())
+    };
+    is_name_of_ours(folder) && FOLDERS.iter().any(|name| beside(&name))
+}
+
+/// The state directory to which a path in it belongs, by the names of its folders.
+pub fn state_directory_of(path: &Path) -> &Path {
+    let folder = path.parent().unwrap_or(path);
+    let ours = [Some(folder), folder.parent()].into_iter().flatten().find(|folder| is_one_of_ours(folder));
+    ours.map_or(folder, |ours| ours.parent().unwrap_or(ours))
+}
+
+fn require_plain(file: &File, folder: &File) -> io::Result<()> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
+    }
+    require_one_name(file, folder)
+}
+
+fn require_one_name(file: &File, folder: &File) -> io::Result<()> {
+    let (of, folder) = (file.metadata()?, folder.metadata()?);
+    let may_be_anothers = folder.uid() != of.uid() || folder.mode() & 0o022 != 0;
+    if of.is_file() && of.nlink() > 1 && may_be_anothers {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it has another name elsewhere (a hard link)",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn read() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        options
+    }
+
+    #[test]
+    fn a_file_is_made_as_widely_shared_as_its_folder_and_opened_then() {
+        let folder = tempfile::tempdir().unwrap();
+        for (directory, mode) in [(0o700, 0o600), (0o2770, 0o660)] {
+            fs::set_permissions(folder.path(), PermissionsExt::from_mode(directory)).unwrap();
+            let path = folder.path().join(format!("{directory:o}"));
+            file_made_if_missing(&path, &mut read()).unwrap();
+            file_made_if_missing(&path, &mut read()).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no draft is left");
+    }
+
+    #[test]
+    fn a_folder_inside_that_is_a_link_is_not_followed_and_a_state_directory_that_is_one_is() {
+        let place = tempfile::tempdir().unwrap();
+        let (state, elsewhere) = (place.path().join("state"), place.path().join("elsewhere"));
+        for folder in [state.join("licenses"), state.join("usage"), elsewhere.clone()] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        symlink(&elsewhere, state.join("seats")).unwrap();
+        symlink(&elsewhere, state.join("usage/name")).unwrap();
+        for path in ["seats/item.users", "usage/name/x.segment"] {
+            let error = new_file(&state.join(path)).unwrap_err();
+            assert!(error.to_string().contains("symbolic link"), "{error}");
+        }
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+        // Whoever names a directory so has chosen the link.
+        for link in ["home", "licenses"] {
+            symlink(&elsewhere, place.path().join(link)).unwrap();
+            new_file(&place.path().join(link).join(format!("of-{link}"))).unwrap();
+        }
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_with_a_second_name_is_refused_where_others_could_have_given_it() {
+        let place = tempfile::tempdir().unwrap();
+        let (victim, path) = (place.path().join("victim"), place.path().join("x.users"));
+        fs::write(&victim, "precious").unwrap();
+        fs::hard_link(&victim, &path).unwrap();
+        private_file(&path, &mut read()).unwrap();
+        fs::set_permissions(place.path(), PermissionsExt::from_mode(0o2770)).unwrap();
+        let error = private_file(&path, &mut read()).unwrap_err();
+        assert!(
+            error.kind() == io::ErrorKind::InvalidData && error.to_string().contains("hard link"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_state_directory_of_a_file_is_known_by_its_folders() {
+        let place = tempfile::tempdir().unwrap();
+        // One that has the name of a folder of ours is told from such a folder.
+        for state in ["state", "usage"].map(|name| place.path().join(name)) {
+            FOLDERS.iter().for_each(|folder| fs::create_dir_all(state.join(folder)).unwrap());
+            for path in ["device", "licenses/x.grant", "usage/name/x.segment", "seats"] {
+                assert_eq!(state_directory_of(&state.join(path)), state, "{path}");
+            }
+        }
+    }
+}

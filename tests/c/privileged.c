@@ -1,0 +1,25 @@
+/* A program that may have more rights than its user: what InitLicenseFromDLS says without a state directory of its own, and
+ * then with one.
+ *
+ *   privileged SERVER STATE-DIRECTORY
+ */
+#include "common.h"
+
+static void init(char *server) {
+  char message[1024];
+  DM_DLSConnectionParameters parameters = demo_parameters();
+  int code;
+  parameters.mainServerURL = server;
+  code = InitLicenseFromDLS(&parameters, message, sizeof message);
+  printf("%d %s\n", code, message);
+}
+
+int main(int argc, char **argv) {
+  CHECK(argc == 3);
+  init(argv[1]);
+  SM_Shutdown(20000);
+  CHECK_INT(0, SM_SetStateDirectory(argv[2]));
+  init(argv[1]);
+  CHECK_INT(0, SM_Shutdown(20000));
+  return 0;
+}
