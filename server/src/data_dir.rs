@@ -1,7 +1,7 @@
 //! The data directory: where the server's key, its database and the demo vendor's key are.
 //!
 //! ```text
-//! DIR/                    0700
+//! DIR/                    0700 (or 2770: then what is in it 0660, for the group)
 //!   server.key            0600  seed of the server's signing key; licence files are bound to this key
 //!   server-ID.key         0600  a key that was replaced, and still signs what belongs to its licence files
 //!   seatmeter.db (-wal…)  0600  the database
@@ -20,6 +20,7 @@ use seatmeter_protocol::signature::{PublicKey, SigningKey, random_id};
 
 use crate::error::Error;
 use crate::keyring::Keyring;
+use crate::sharing;
 
 /// Longest a key file may be: far above the 65 bytes that it has.
 const KEY_FILE_BYTES_MAX: u64 = 1_024;
@@ -159,16 +160,12 @@ impl DataDir {
         self.path.join(DATABASE)
     }
 
-    /// Makes the directory, readable by its owner only. One that exists stays as it is.
+    /// Makes the directory, for the owner of its parent. One that exists stays as it is.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn create(&self) -> Result<(), Error> {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.path).map_err(|e| cannot("make the directory", &self.path, &e))
+        sharing::make_directory(&self.path).map_err(|e| cannot("make the directory", &self.path, &e))
     }
 
     /// Whether there is nothing in it, or no such directory: a first start.
@@ -287,9 +284,8 @@ impl DataDir {
     /// When another server has it, or it cannot be locked.
     pub fn lock(&self) -> Result<ServerLock, Error> {
         let path = self.path.join(LOCK);
-        let file = private_file(OpenOptions::new().create(true).truncate(false).write(true))
-            .open(&path)
-            .map_err(|e| cannot("open", &path, &e))?;
+        touch_private(&path)?;
+        let file = OpenOptions::new().write(true).open(&path).map_err(|e| cannot("open", &path, &e))?;
         match file.try_lock() {
             Ok(()) => Ok(ServerLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Setup(format!(
@@ -330,17 +326,11 @@ fn key_of(seed: &str, path: &Path) -> Result<SigningKey, Error> {
 /// When it cannot be read, or others may read it.
 pub fn read_secret(path: &Path) -> Result<String, Error> {
     let file = File::open(path).map_err(|e| cannot("read", path, &e))?;
-    #[cfg(unix)]
-    {
-        let mode = std::os::unix::fs::PermissionsExt::mode(
-            &file.metadata().map_err(|e| cannot("read", path, &e))?.permissions(),
-        );
-        if mode & 0o077 != 0 {
-            return Err(Error::Setup(format!(
-                "{0} is a secret key that other users can read. Run \"chmod 600 {0}\".",
-                path.display()
-            )));
-        }
+    if !sharing::is_secret(&file.metadata().map_err(|e| cannot("read", path, &e))?, path) {
+        return Err(Error::Setup(format!(
+            "{0} is a secret key that other users can read. Run \"chmod 600 {0}\".",
+            path.display()
+        )));
     }
     let mut seed = String::new();
     std::io::Read::read_to_string(&mut std::io::Read::take(file, KEY_FILE_BYTES_MAX), &mut seed)
@@ -374,14 +364,15 @@ pub fn read_or_make_key(path: &Path) -> Result<(SigningKey, bool), Error> {
     Ok((read_key(path)?, new))
 }
 
-/// Writes a file that is either whole and durable or not there; `false` when one was there already.
+/// Writes a file that is either whole and durable or not there, for those who share its directory; `false` when one was
+/// there already.
 fn publish(path: &Path, content: &str) -> Result<bool, Error> {
     let suffix = random_id().ok_or_else(|| Error::Setup("the system has no random numbers".to_owned()))?;
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!("{DRAFT}{suffix}"));
     let draft = PathBuf::from(draft);
     let write = || -> std::io::Result<()> {
-        let mut file = private_file(OpenOptions::new().create_new(true).write(true)).open(&draft)?;
+        let mut file = sharing::new_file(&draft)?;
         file.write_all(content.as_bytes())?;
         file.sync_all()
     };
@@ -420,15 +411,15 @@ fn sync_name(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Makes an empty file that only its owner may read, if there is none.
+/// Makes an empty file for those who share its directory, if there is none, and looks whether it can be written.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be made or written.
 pub fn touch_private(path: &Path) -> Result<(), Error> {
-    private_file(OpenOptions::new().create(true).append(true))
-        .open(path)
-        .map(|_| ())
-        .map_err(|e| cannot("write", path, &e))
+    if !exists(path)? {
+        publish(path, "")?;
+    }
+    OpenOptions::new().append(true).open(path).map(drop).map_err(|e| cannot("write", path, &e))
 }
 
 /// Whether there is something at this path.
@@ -439,17 +430,10 @@ pub fn exists(path: &Path) -> Result<bool, Error> {
     path.try_exists().map_err(|e| cannot("look for", path, &e))
 }
 
-fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
-}
-
 fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Error {
-    Error::Setup(format!(
-        "cannot {what} {}: {error}. Check path, permissions and free space.",
-        path.display()
-    ))
+    let advice = sharing::advice_about(path, error);
+    let todo = advice.as_deref().unwrap_or("Check path, permissions and free space.");
+    Error::Setup(format!("cannot {what} {}: {error}. {todo}", path.display()))
 }
 
 #[cfg(test)]

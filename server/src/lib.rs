@@ -22,5 +22,6 @@ pub mod operation;
 pub mod password;
 pub mod planner;
 pub mod policy;
+pub mod sharing;
 pub mod store;
 pub mod utc;

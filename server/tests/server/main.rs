@@ -12,6 +12,7 @@ mod crash;
 mod http_limits;
 mod on_postgres;
 mod operation;
+mod owners;
 mod plan;
 mod plans;
 mod restore;

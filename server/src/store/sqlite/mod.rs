@@ -23,6 +23,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use self::engine::SqliteEngine;
 use crate::error::Error;
+use crate::sharing;
 use crate::store::group::{GroupStore, Writers};
 use crate::store::sql::{self, Keys};
 
@@ -112,9 +113,20 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, Error> {
 fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
     let todo = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "It is damaged, or no database: move it away, and restore a backup"
+            "It is damaged, or no database: move it away, and restore a backup.".to_owned()
         }
-        _ => "Check that it is a seatmeter database and writable",
+        _ => denied(path).unwrap_or_else(|| "Check that it is a seatmeter database and writable.".to_owned()),
     };
-    Error::Setup(format!("the database {} cannot be opened: {error}. {todo}.", path.display()))
+    Error::Setup(format!("the database {} cannot be opened: {error}. {todo}", path.display()))
+}
+
+/// Whose one of the database's files is that this process may not open: SQLite does not say which one it was.
+fn denied(path: &Path) -> Option<String> {
+    ["", "-wal", "-shm"].iter().find_map(|ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        let name = Path::new(&name);
+        let opened = std::fs::OpenOptions::new().read(true).write(true).open(name);
+        opened.err().and_then(|e| sharing::advice_about(name, &e))
+    })
 }
