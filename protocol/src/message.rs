@@ -13,6 +13,8 @@ use crate::version::Version;
 
 /// Path of [`AuthorizationRequest`].
 pub const AUTHORIZATIONS_PATH: &str = "/v1/authorizations";
+/// Path that asks with an [`AuthorizationRequest`] what would be answered: nothing is granted, and nothing remembered.
+pub const AUTHORIZATION_CHECKS_PATH: &str = "/v1/authorization-checks";
 /// Path of [`UsageReport`].
 pub const USAGE_PATH: &str = "/v1/usage";
 
@@ -136,6 +138,27 @@ pub struct AuthorizationAnswer {
     /// Whether the handshake code is good for programs of any name, so that the grant serves all of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_program: bool,
+}
+
+/// What an authorization would be, had it been asked for: the answer of [`AUTHORIZATION_CHECKS_PATH`]. It is no grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizationCheck {
+    /// The handshake code that is meant.
+    pub handshake_code: String,
+    /// The item from which it would be granted.
+    pub item_id: String,
+    /// By what that is charged.
+    pub charge_way: ChargeWay,
+    /// Seats that the device would have; 0 where the item has none.
+    pub seats: u32,
+    /// Until when it would be good without contact, Unix seconds.
+    pub valid_until: u64,
+    /// Which life of the server's data has decided.
+    #[serde(default)]
+    pub epoch: String,
+    /// How far the item would be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meters: Vec<Meter>,
 }
 
 /// How far one quota of an item is used.

@@ -10,8 +10,8 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
-    AuthorizationAnswer, AuthorizationRequest, DeviceFacts, ENDED_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX,
-    TOTALS_MAX, UsageAnswer, UsageKind, UsageReport, UsageTotal,
+    AuthorizationAnswer, AuthorizationCheck, AuthorizationRequest, DeviceFacts, ENDED_MAX, SEGMENTS_MAX,
+    TEXT_BYTES_MAX, TOTALS_MAX, UsageAnswer, UsageKind, UsageReport, UsageTotal,
 };
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
@@ -24,7 +24,7 @@ use crate::operation::{Actor, Change};
 use crate::password::PASSWORDS;
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::{Claim, per_domain};
-use crate::store::{Authorization, Decision, Granted, Import, ShownLicense, Store};
+use crate::store::{Authorization, Decision, Granted, Import, Reply, ShownLicense, Store};
 
 /// Digits of a client UUID and of a segment id.
 const ID_DIGITS: usize = 32;
@@ -51,6 +51,60 @@ impl Licensing {
     /// # Errors
     /// When the request is malformed, the rules refuse it, or it cannot be remembered.
     pub async fn authorize(&self, request: AuthorizationRequest) -> Result<AuthorizationAnswer, Error> {
+        let (authorization, device_uuid, password) = self.understand(request)?;
+        let now = authorization.claim.now;
+        let granted = self.decide(authorization, password, |request| self.store.authorize(request)).await?;
+        let local_license = LocalLicense {
+            version: DOCUMENT_VERSION,
+            license_id: granted.license_id,
+            serial: granted.grant.serial,
+            item_id: granted.item.item_id,
+            handshake_code: granted.handshake_code,
+            device_uuid,
+            charge_way: granted.item.charge_way,
+            seats: granted.grant.seats,
+            issued_at: now,
+            valid_until: granted.grant.valid_until,
+            item_expires_at: granted.item.expires_at,
+            generation: fresh_id()?,
+            parent: granted.parent,
+            epoch: granted.epoch.clone(),
+            allowances: granted.grant.allowances.into_iter().map(count_allowance).collect(),
+        };
+        let key = self.keys.of_file(&granted.server_key_id).ok_or_else(|| {
+            Error::Internal("the store has granted what this server cannot sign".to_owned())
+        })?;
+        let local_license = Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(AuthorizationAnswer {
+            root_key: granted.root_key,
+            license_file: granted.license_file,
+            local_license,
+            epoch: granted.epoch,
+            meters: granted.meters,
+            any_program: granted.any_program,
+        })
+    }
+
+    /// Finds out what an authorization would be, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::authorize`].
+    pub async fn check(&self, request: AuthorizationRequest) -> Result<AuthorizationCheck, Error> {
+        let (authorization, _, password) = self.understand(request)?;
+        let granted = self.decide(authorization, password, |request| self.store.check(request)).await?;
+        Ok(AuthorizationCheck {
+            handshake_code: granted.handshake_code,
+            item_id: granted.item.item_id,
+            charge_way: granted.item.charge_way,
+            seats: granted.grant.seats,
+            valid_until: granted.grant.valid_until,
+            epoch: granted.epoch,
+            meters: granted.meters,
+        })
+    }
+
+    /// A request that makes sense, in the words of the rules; the device's UUID, and the session password.
+    fn understand(&self, request: AuthorizationRequest) -> Result<(Authorization, String, String), Error> {
         require_authorization(&request)?;
         let now = self.clock.unix_seconds();
         let held = request.held_license.as_ref().and_then(|held| self.own(held, &request.device.uuid));
@@ -78,42 +132,18 @@ impl Licensing {
             license_id: fresh_id()?,
             keys: self.keys.clone(),
         };
-        let granted = self.decide(authorization, request.session_password).await?;
-        let local_license = LocalLicense {
-            version: DOCUMENT_VERSION,
-            license_id: granted.license_id,
-            serial: granted.grant.serial,
-            item_id: granted.item.item_id,
-            handshake_code: granted.handshake_code,
-            device_uuid: request.device.uuid,
-            charge_way: granted.item.charge_way,
-            seats: granted.grant.seats,
-            issued_at: now,
-            valid_until: granted.grant.valid_until,
-            item_expires_at: granted.item.expires_at,
-            generation: fresh_id()?,
-            parent: granted.parent,
-            epoch: granted.epoch.clone(),
-            allowances: granted.grant.allowances.into_iter().map(count_allowance).collect(),
-        };
-        let key = self.keys.of_file(&granted.server_key_id).ok_or_else(|| {
-            Error::Internal("the store has granted what this server cannot sign".to_owned())
-        })?;
-        let local_license = Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
-        Ok(AuthorizationAnswer {
-            root_key: granted.root_key,
-            license_file: granted.license_file,
-            local_license,
-            epoch: granted.epoch,
-            meters: granted.meters,
-            any_program: granted.any_program,
-        })
+        Ok((authorization, request.device.uuid, request.session_password))
     }
 
     /// Lets the store decide. A session password is checked outside the store, because that takes long on
     /// purpose.
-    async fn decide(&self, mut authorization: Authorization, password: String) -> Result<Granted, Error> {
-        let hash = match self.store.authorize(authorization.clone()).await? {
+    async fn decide(
+        &self,
+        mut authorization: Authorization,
+        password: String,
+        ask: impl Fn(Authorization) -> Reply<Decision>,
+    ) -> Result<Granted, Error> {
+        let hash = match ask(authorization.clone()).await? {
             Decision::Granted(granted) => return Ok(*granted),
             Decision::ProvePassword(hash) => hash,
         };
@@ -125,7 +155,7 @@ impl Licensing {
             return Err(wrong().into());
         }
         authorization.proven_hash = Some(hash);
-        match self.store.authorize(authorization).await? {
+        match ask(authorization).await? {
             Decision::Granted(granted) => Ok(*granted),
             // The password was changed in between.
             Decision::ProvePassword(_) => Err(wrong().into()),

@@ -107,6 +107,10 @@ impl Store for Compared {
         Box::pin(std::future::ready(sql))
     }
 
+    fn check(&self, request: Authorization) -> Reply<Decision> {
+        self.sql.check(request)
+    }
+
     fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, at: u64) -> Reply<UsageAnswer> {
         let ours = shown.iter().filter(|shown| (shown.is_ours)());
         let vouched: Vec<LocalLicense> = ours.map(|shown| shown.license.clone()).collect();

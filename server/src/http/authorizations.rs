@@ -1,4 +1,4 @@
-//! `POST /v1/authorizations`: may this device use the product?
+//! `POST /v1/authorizations`: may this device use the product? And `POST /v1/authorization-checks`: would it be allowed to?
 
 use std::sync::Arc;
 
@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
-use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest};
+use seatmeter_protocol::message::{
+    AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest,
+};
 
 use super::Web;
 use super::answer::{SignWith, answer};
@@ -17,7 +19,7 @@ use crate::error::Error;
 use crate::licensing::require_text;
 
 pub(super) fn router() -> Router<Arc<Web>> {
-    Router::new().route(AUTHORIZATIONS_PATH, post(authorize))
+    Router::new().route(AUTHORIZATIONS_PATH, post(authorize)).route(AUTHORIZATION_CHECKS_PATH, post(check))
 }
 
 async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
@@ -31,7 +33,19 @@ async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes)
     response
 }
 
+/// Costs and refuses what the authorization would, and grants nothing.
+async fn check(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(match admit(&web, &headers, &body).await {
+        Ok(request) => web.licensing.check(request).await,
+        Err(error) => Err(error),
+    })
+}
+
 async fn decide(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<AuthorizationAnswer, Error> {
+    web.licensing.authorize(admit(web, headers, body).await?).await
+}
+
+async fn admit(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<AuthorizationRequest, Error> {
     let request: AuthorizationRequest = parse(headers, body)?;
     let (name, code) = if request.handshake_code.is_empty() {
         ("organization_id", &request.organization_id)
@@ -42,5 +56,5 @@ async fn decide(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<Authoriza
     require_text(name, code)?;
     web.limits.code(code)?;
     web.require_in_charge().await?;
-    web.licensing.authorize(request).await
+    Ok(request)
 }

@@ -7,6 +7,7 @@
 //! | a request | its savepoint | the others |
 //! | --- | --- | --- |
 //! | succeeds | kept | – |
+//! | succeeds, and was only to find out what would be | rolled back | untouched |
 //! | is refused, fails or panics | rolled back | untouched |
 //! | makes the engine drop the whole transaction (disk full) | gone | all answered with the error, none recorded |
 //! | fails within a batch of reports | rolled back, each report runs by itself | untouched |
@@ -104,6 +105,8 @@ trait Request: Send {
 struct Task<T, F> {
     concern: Concern,
     work: F,
+    /// Whether what it does is to stay.
+    is_kept: bool,
     outcome: Result<T, Error>,
     reply: oneshot::Sender<Result<T, Error>>,
 }
@@ -121,7 +124,7 @@ where
         // The connection is whole after a panic: the savepoint is rolled back like after an error.
         self.outcome =
             catch_unwind(AssertUnwindSafe(|| (self.work)(sql))).unwrap_or_else(|_| Err(panicked()));
-        self.outcome.is_ok()
+        self.outcome.is_ok() && self.is_kept
     }
 
     fn answer(self: Box<Self>, transaction: Result<(), Error>) {
@@ -186,9 +189,27 @@ impl Writers {
         T: Send + 'static,
         F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
     {
+        self.submit_task(concern, work, true)
+    }
+
+    /// As [`Self::submit`], of work whose effects are rolled back.
+    pub(super) fn try_out<T, F>(&self, concern: Concern, work: F) -> Reply<T>
+    where
+        T: Send + 'static,
+        F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
+    {
+        self.submit_task(concern, work, false)
+    }
+
+    fn submit_task<T, F>(&self, concern: Concern, work: F, is_kept: bool) -> Reply<T>
+    where
+        T: Send + 'static,
+        F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let lane = concern.clone();
-        self.push(&lane, Job::Other(Box::new(Task { concern, work, outcome: Err(unanswered()), reply })));
+        let task = Task { concern, work, is_kept, outcome: Err(unanswered()), reply };
+        self.push(&lane, Job::Other(Box::new(task)));
         wait_for(answer)
     }
 
@@ -236,12 +257,11 @@ pub(super) trait GroupStore: Send + Sync + 'static {
 
 impl<S: GroupStore> Store for S {
     fn authorize(&self, request: Authorization) -> Reply<Decision> {
-        let concern = Concern {
-            handshake_code: request.handshake_code.clone(),
-            organization_id: request.organization_id.clone(),
-            item_id: request.held.as_ref().map(|held| held.item_id.clone()).unwrap_or_default(),
-        };
-        self.writers().submit(concern, move |sql| sql::authorize(sql, &request))
+        self.writers().submit(concern_of(&request), move |sql| sql::authorize(sql, &request))
+    }
+
+    fn check(&self, request: Authorization) -> Reply<Decision> {
+        self.writers().try_out(concern_of(&request), move |sql| sql::authorize(sql, &request))
     }
 
     fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer> {
@@ -274,6 +294,14 @@ impl<S: GroupStore> Store for S {
 
     fn ready(&self) -> Reply<()> {
         self.writers().submit(Concern::default(), sql::write_and_forget)
+    }
+}
+
+fn concern_of(request: &Authorization) -> Concern {
+    Concern {
+        handshake_code: request.handshake_code.clone(),
+        organization_id: request.organization_id.clone(),
+        item_id: request.held.as_ref().map(|held| held.item_id.clone()).unwrap_or_default(),
     }
 }
 

@@ -37,6 +37,9 @@ pub trait Store: Send + Sync + 'static {
     /// Decides an authorisation, and remembers it when it is granted.
     fn authorize(&self, request: Authorization) -> Reply<Decision>;
 
+    /// Decides an authorization as [`Self::authorize`] does, and remembers nothing of it.
+    fn check(&self, request: Authorization) -> Reply<Decision>;
+
     /// Raises the recorded totals to those of the report. `shown` are local licences that came with it.
     fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer>;
 

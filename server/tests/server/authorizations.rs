@@ -294,3 +294,42 @@ fn a_forged_license_file_is_not_imported() {
     let outcome = server.wait(server.licensing.import(envelope, vendor().public().clone(), None, "test"));
     assert!(outcome.unwrap_err().to_string().contains("changed or forged"));
 }
+
+#[test]
+fn a_check_says_what_an_authorization_would_say_and_leaves_nothing_behind() {
+    let devices = LicenseItem { charge_way: ChargeWay::ClientDevice, ..item("devices", 1) };
+    let server = TestServer::with_items(vec![item("instances", 4), devices]);
+    let check = |request: &AuthorizationRequest| {
+        server.post::<AuthorizationCheck>(AUTHORIZATION_CHECKS_PATH, request)
+    };
+    let for_device =
+        |uuid: &str| AuthorizationRequest { charge_way: Some(ChargeWay::ClientDevice), ..request(uuid, 1) };
+    // Any number of devices may ask for the one place: nobody gets it.
+    for _ in 0..3 {
+        let found = check(&for_device(&id())).unwrap();
+        assert_eq!((found.item_id.as_str(), found.handshake_code.as_str()), ("devices", CODE));
+        assert_eq!(found.valid_until, START + 7 * DAY);
+    }
+    let found = check(&request(&id(), 3)).unwrap();
+    assert_eq!((found.item_id.as_str(), found.seats, found.epoch.len()), ("instances", 3, 32));
+    let listed = number(&server.location, "SELECT COUNT(*) FROM local_license");
+    assert_eq!(listed, 0, "no local license was remembered");
+    // A refusal is that of an authorization, and the next check finds what was granted meanwhile.
+    let of_instances =
+        AuthorizationRequest { charge_way: Some(ChargeWay::ConcurrentInstance), ..request(&id(), 5) };
+    assert_eq!(check(&of_instances).unwrap_err().code, ErrorCode::INSTANCE_COUNT_OVER_LIMIT);
+    let holder = id();
+    let held = server.authorize(&for_device(&holder)).unwrap();
+    assert_eq!(check(&for_device(&id())).unwrap_err().code, ErrorCode::USED_UP);
+    // The device's own history goes on as if nobody had asked.
+    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &for_device(&holder)).unwrap();
+    let asked = AuthorizationRequest {
+        held_license: Some(answer.local_license.clone()),
+        scope: "scope".into(),
+        ..for_device(&holder)
+    };
+    for _ in 0..3 {
+        assert_eq!(check(&asked).unwrap().item_id, held.item_id);
+    }
+    server.authorize(&asked).unwrap();
+}

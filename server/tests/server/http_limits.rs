@@ -242,6 +242,10 @@ impl Store for SilentStore {
         Box::pin(std::future::pending())
     }
 
+    fn check(&self, _: Authorization) -> Reply<Decision> {
+        Box::pin(std::future::pending())
+    }
+
     fn record(&self, _: UsageReport, _: Vec<ShownLicense>, _: u64) -> Reply<UsageAnswer> {
         Box::pin(std::future::pending())
     }
@@ -295,6 +299,10 @@ struct BrokenStore {
 
 impl Store for BrokenStore {
     fn authorize(&self, _: Authorization) -> Reply<Decision> {
+        panic!("on purpose")
+    }
+
+    fn check(&self, _: Authorization) -> Reply<Decision> {
         panic!("on purpose")
     }
 

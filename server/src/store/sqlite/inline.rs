@@ -100,6 +100,13 @@ impl Store for InlineStore {
         self.submit(|connection| sql::authorize(connection, &request))
     }
 
+    fn check(&self, request: Authorization) -> Reply<Decision> {
+        let mut connection = self.connection();
+        // The transaction is rolled back when it is dropped.
+        let outcome = connection.transaction().map_err(Error::from);
+        Box::pin(std::future::ready(outcome.and_then(|transaction| sql::authorize(&*transaction, &request))))
+    }
+
     fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer> {
         self.submit(|connection| {
             let report = sql::Report { report, shown, now };
