@@ -194,6 +194,21 @@ impl Server {
         self.operate(&["usage", "show"])
     }
 
+    /// What a command on the server's data prints that reads this from its standard input.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn operate_with(&self, arguments: &[&str], input: &str) -> String {
+        let mut command = command(&self.data, arguments);
+        let mut running =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("seatmeterd runs");
+        // Its end closes the pipe.
+        running.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("it reads");
+        let output = running.wait_with_output().expect("own child");
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// What a command on the server's data prints.
     ///
     /// # Panics
@@ -251,9 +266,21 @@ pub fn doctor(state: &Path, arguments: &[&str]) -> Run {
 /// When it does not run.
 #[must_use]
 pub fn doctor_amid(variables: &[(&str, &str)], state: &Path, arguments: &[&str]) -> Run {
+    run(&mut doctor_command(variables, state, arguments))
+}
+
+/// The command for that. With an empty path it is not told where the state is; a part of the doctor may be named first.
+#[must_use]
+pub fn doctor_command(variables: &[(&str, &str)], state: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    command.env_clear().envs(variables.iter().copied());
-    run(command.args(["doctor", "--state-dir"]).arg(state).args(arguments))
+    command.env_clear().envs(variables.iter().copied()).arg("doctor");
+    let part = usize::from(arguments.first().is_some_and(|first| !first.starts_with('-')));
+    command.args(&arguments[..part]);
+    if !state.as_os_str().is_empty() {
+        command.arg("--state-dir").arg(state);
+    }
+    command.args(&arguments[part..]);
+    command
 }
 
 impl Drop for Server {

@@ -3,8 +3,15 @@
 //! Reads the state directory of the device and asks the license server as a program would, stage by stage. Changes
 //! nothing, takes no seat, and works while programs run, and when the server does not. Exit code 0: nothing is broken,
 //! though there may be warnings; 1: something is.
+//!
+//! It says only what it has seen. "ok" stands before what was looked at and found good; what could not be looked at is a
+//! warning, and what is not known without the operator's help a note.
 
+mod ask;
+mod library;
 mod network;
+mod place;
+mod reset;
 mod seats;
 mod state;
 
@@ -29,25 +36,50 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Part {
     Seats(seats::SeatsArguments),
+    Reset(reset::ResetArguments),
+}
+
+/// Where a device keeps its state.
+#[derive(Args, Debug)]
+struct StateDir {
+    /// The state directory of the device, as its programs use it. Without it: where those of this user have theirs
+    #[arg(long, value_name = "DIR", env = "SEATMETER_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl StateDir {
+    fn path(&self) -> Result<PathBuf, Error> {
+        match &self.state_dir {
+            Some(path) => std::path::absolute(path)
+                .map_err(|e| Error::Setup(format!("{} is no path: {e}.", path.display()))),
+            None => place::usual(),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
 struct DeviceArguments {
-    /// The state directory of the device, as its programs use it
-    #[arg(long, value_name = "DIR", env = "SEATMETER_STATE_DIR", default_value = "/var/lib/seatmeter")]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state: StateDir,
     /// The license server, as the programs name it
     #[arg(long, value_name = "URL", env = "SEATMETER_SERVER")]
     server: Option<String>,
     /// Certificates to trust beside the system's, as the programs do
     #[arg(long, value_name = "FILE", env = "SEATMETER_CA_FILE")]
     ca_file: Option<PathBuf>,
+    /// The library that the programs load, to see what is built into it
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+    #[command(flatten)]
+    ask: ask::AskArguments,
 }
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Health {
     Good,
+    /// It is not known, and nothing may be wrong.
+    Note,
     /// It works, but may not for ever.
     Warning,
     Broken,
@@ -65,6 +97,7 @@ impl Findings<'_> {
     fn say(&mut self, health: Health, what: &str, finding: &str, todo: &str) -> Result<(), Error> {
         let mark = match health {
             Health::Good => "ok",
+            Health::Note => "note",
             Health::Warning => "warning",
             Health::Broken => "BROKEN",
         };
@@ -87,14 +120,26 @@ impl Findings<'_> {
 /// # Errors
 /// When something is broken, after all that was found is said.
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
-    if let Some(Part::Seats(arguments)) = &arguments.part {
-        return seats::seats(arguments, output);
+    match &arguments.part {
+        Some(Part::Seats(arguments)) => return seats::seats(arguments, output),
+        Some(Part::Reset(arguments)) => return reset::reset(arguments, output),
+        None => {}
     }
-    let DeviceArguments { state_dir, server, ca_file } = &arguments.device;
+    let DeviceArguments { state, server, ca_file, library, ask } = &arguments.device;
     let mut findings = Findings { output, broken: 0, warnings: 0 };
-    let device = state::examine(state_dir, &mut findings)?;
+    let folder = state.path()?;
+    let library = library::examine(library.as_deref(), &mut findings)?;
+    let device = match place::examine(&folder, &mut findings)? {
+        true => state::examine(&folder, library.as_ref(), &mut findings)?,
+        false => state::Device::default(),
+    };
     match server {
-        Some(url) => network::examine(url, ca_file.as_deref(), &device, &mut findings)?,
+        Some(url) => {
+            let way = network::examine(url, ca_file.as_deref(), &device, &mut findings)?;
+            if let Some(way) = way {
+                ask::examine(&way, ask, library.as_ref(), &device, &mut findings)?;
+            }
+        }
         None => findings.say(
             Health::Warning,
             "server",

@@ -21,7 +21,7 @@ use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
 use seatmeter_protocol::no_proxy::names_every_host;
-use seatmeter_protocol::signature::{AnswerFacts, random_id};
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
 
 use super::state::Device;
 use super::{Findings, Health};
@@ -49,15 +49,19 @@ struct Broken {
     todo: &'static str,
 }
 
+/// Goes the way, and gives it where it leads to a license server.
 pub(super) fn examine(
     url: &str,
     ca_file: Option<&Path>,
     device: &Device,
     findings: &mut Findings<'_>,
-) -> Result<(), Error> {
+) -> Result<Option<Way>, Error> {
     let url = if url.contains("://") { url.to_owned() } else { format!("https://{url}") };
     name_proxy(&url, findings)?;
-    let Err(Broken { stage, finding, todo }) = ask(&url, ca_file, device, findings)? else { return Ok(()) };
+    let Broken { stage, finding, todo } = match ask(&url, ca_file, device, findings)? {
+        Ok(way) => return Ok(Some(way)),
+        Err(broken) => broken,
+    };
     findings.say(Health::Broken, stage, &finding, todo)?;
     let now = SystemClock.unix_seconds();
     if device.good_until > now {
@@ -65,7 +69,7 @@ pub(super) fn examine(
         findings
             .good("meanwhile", &format!("programs work on with the licence of this device, until {until}"))?;
     }
-    Ok(())
+    Ok(None)
 }
 
 fn name_proxy(url: &str, findings: &mut Findings<'_>) -> Result<(), Error> {
@@ -81,7 +85,7 @@ fn ask(
     ca_file: Option<&Path>,
     device: &Device,
     findings: &mut Findings<'_>,
-) -> Result<Result<(), Broken>, Error> {
+) -> Result<Result<Way, Broken>, Error> {
     let broken = |stage, finding, todo| Ok(Err(Broken { stage, finding, todo }));
     // Programs read it first of all, also for a server without TLS.
     let extra = match ca_file.map_or(Ok(Vec::new()), certificates) {
@@ -108,30 +112,58 @@ fn ask(
     };
     let shown: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
     findings.good("lookup", &format!("{host} is {}", shown.join(", ")))?;
-    let Some(stream) = connect(&addresses, findings)? else {
+    let Some((address, stream)) = connect(&addresses, findings)? else {
         let todo = "start the server; check the port, and the firewalls between";
         return broken("connect", format!("nobody answers at port {port} of {host}"), todo);
     };
-    let mut stream: Box<dyn Connection> = if is_tls {
-        match trust(stream, &host, extra) {
-            Ok(stream) => {
-                findings.good("TLS", "the server's certificate is trusted")?;
-                Box::new(stream)
-            }
-            Err(why) => {
-                let todo = advice(&why);
-                return broken("TLS", why, todo);
-            }
+    let way = Way { address, host, is_tls, extra };
+    let mut stream = match way.over(stream) {
+        Ok(stream) => stream,
+        Err(why) => {
+            let todo = advice(&why);
+            return broken(if is_tls { "TLS" } else { "connect" }, why, todo);
         }
-    } else {
-        Box::new(stream)
     };
-    match exchange(stream.as_mut(), &host) {
-        Ok(answer) => judge(&answer, device, findings),
+    if is_tls {
+        findings.good("TLS", "the server's certificate is trusted")?;
+    }
+    let key_id = device.server_keys.first().map(PublicKey::id);
+    match exchange(stream.as_mut(), &way.host, AUTHORIZATIONS_PATH, QUESTION, key_id.as_deref()) {
+        Ok(answer) => Ok(judge(&answer, &way, device, findings)?.map(|()| way)),
         Err(why) => {
             let todo = "look whether the server is overloaded, and at what stands between";
             broken("answer", format!("no whole answer: {why}"), todo)
         }
+    }
+}
+
+/// A way to a server that was gone once.
+pub(super) struct Way {
+    address: SocketAddr,
+    host: String,
+    is_tls: bool,
+    /// Certificates to trust beside the system's.
+    extra: Vec<CertificateDer<'static>>,
+}
+
+impl Way {
+    fn open(&self) -> Result<Box<dyn Connection>, String> {
+        self.over(TcpStream::connect_timeout(&self.address, STAGE).map_err(|e| e.to_string())?)
+    }
+
+    fn over(&self, stream: TcpStream) -> Result<Box<dyn Connection>, String> {
+        let bounds =
+            stream.set_read_timeout(Some(STAGE)).and_then(|()| stream.set_write_timeout(Some(STAGE)));
+        bounds.map_err(|e| format!("a connection without a bound is no use: {e}"))?;
+        Ok(match self.is_tls {
+            true => Box::new(trust(stream, &self.host, self.extra.clone())?),
+            false => Box::new(stream),
+        })
+    }
+
+    /// Asks something, over a connection of its own, with the key that the answer is to be signed with.
+    pub(super) fn ask(&self, path: &str, body: &str, key_id: Option<&str>) -> Result<Answer, String> {
+        exchange(self.open()?.as_mut(), &self.host, path, body, key_id)
     }
 }
 
@@ -162,13 +194,17 @@ fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     found.map_err(|e| e.to_string())
 }
 
-fn connect(addresses: &[SocketAddr], findings: &mut Findings<'_>) -> Result<Option<TcpStream>, Error> {
+/// Tries every address; gives the first that answers.
+fn connect(
+    addresses: &[SocketAddr],
+    findings: &mut Findings<'_>,
+) -> Result<Option<(SocketAddr, TcpStream)>, Error> {
     let mut connected = None;
     for address in addresses {
         match TcpStream::connect_timeout(address, STAGE) {
             Ok(stream) => {
                 findings.good("connect", &format!("{address}"))?;
-                connected = connected.or(Some(stream));
+                connected = connected.or(Some((*address, stream)));
             }
             Err(e) if addresses.len() > 1 => {
                 let todo =
@@ -177,11 +213,6 @@ fn connect(addresses: &[SocketAddr], findings: &mut Findings<'_>) -> Result<Opti
             }
             Err(_) => {}
         }
-    }
-    if let Some(stream) = &connected {
-        let bounds =
-            stream.set_read_timeout(Some(STAGE)).and_then(|()| stream.set_write_timeout(Some(STAGE)));
-        bounds.map_err(|e| Error::Setup(format!("a connection without a bound is no use: {e}")))?;
     }
     Ok(connected)
 }
@@ -219,14 +250,30 @@ fn trust(
 }
 
 /// What the server said, and to what.
-struct Answer {
+pub(super) struct Answer {
+    asked: String,
     nonce: String,
-    status: u16,
+    pub(super) status: u16,
     head: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
+    /// What it says of its signature: the server's time, the id of the key, the signature.
+    fn signature(&self) -> Option<(u64, &str, &str)> {
+        let time = self.header(TIME_HEADER)?.parse().ok()?;
+        Some((time, self.header(KEY_ID_HEADER)?, self.header(SIGNATURE_HEADER)?))
+    }
+
+    /// Whether the holder of this key has given this answer to what was asked.
+    pub(super) fn is_signed_by(&self, key: &PublicKey) -> bool {
+        let Some((server_time, key_id, signature)) = self.signature() else { return false };
+        let request_body = self.asked.as_bytes();
+        let facts =
+            AnswerFacts { request_body, nonce: &self.nonce, status: self.status, server_time, key_id };
+        facts.verify(&self.body, signature, key).is_ok()
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -238,12 +285,20 @@ impl Answer {
 /// What is sent: the server refuses it, signed, and remembers nothing.
 const QUESTION: &str = "{}";
 
-fn exchange(stream: &mut dyn Connection, host: &str) -> Result<Answer, String> {
+fn exchange(
+    stream: &mut dyn Connection,
+    host: &str,
+    path: &str,
+    body: &str,
+    key_id: Option<&str>,
+) -> Result<Answer, String> {
     let nonce = random_id().ok_or("the system has no random numbers")?;
+    // A server whose key was replaced answers with the old one for who names it.
+    let known = key_id.map_or_else(String::new, |id| format!("{KEY_ID_HEADER}: {id}\r\n"));
     let request = format!(
-        "POST {AUTHORIZATIONS_PATH} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{QUESTION}",
-        QUESTION.len()
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n{known}\
+         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
     );
     stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
@@ -256,36 +311,22 @@ fn exchange(stream: &mut dyn Connection, host: &str) -> Result<Answer, String> {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or("it does not speak HTTP")?;
-    Ok(Answer { nonce, status, head, body: bytes.split_off(end + 4) })
+    Ok(Answer { asked: body.to_owned(), nonce, status, head, body: bytes.split_off(end + 4) })
 }
 
-fn judge(answer: &Answer, device: &Device, findings: &mut Findings<'_>) -> Result<Result<(), Broken>, Error> {
-    let signed = (|| {
-        let time: u64 = answer.header(TIME_HEADER)?.parse().ok()?;
-        Some((time, answer.header(KEY_ID_HEADER)?, answer.header(SIGNATURE_HEADER)?))
-    })();
-    let Some((server_time, key_id, signature)) = signed else {
+fn judge(
+    answer: &Answer,
+    way: &Way,
+    device: &Device,
+    findings: &mut Findings<'_>,
+) -> Result<Result<(), Broken>, Error> {
+    let Some((server_time, key_id, _)) = answer.signature() else {
         let finding = format!("status {}, and not as a license server answers", answer.status);
         let todo = "check the URL, and what stands between: a proxy, a login page";
         return Ok(Err(Broken { stage: "HTTP", finding, todo }));
     };
     findings.good("HTTP", "a license server answers")?;
-    let facts = AnswerFacts {
-        request_body: QUESTION.as_bytes(),
-        nonce: &answer.nonce,
-        status: answer.status,
-        server_time,
-        key_id,
-    };
-    let is_known = device.server_keys.iter().any(|key| facts.verify(&answer.body, signature, key).is_ok());
-    if is_known {
-        findings.good("signature", "it is the server that has granted the licence of this device")?;
-    } else if !device.server_keys.is_empty() {
-        let todo =
-            "check the URL; if the server's key was replaced, the next program gets a licence by the new one";
-        let finding = "it is not the server that has granted the licence of this device";
-        findings.say(Health::Warning, "signature", finding, todo)?;
-    }
+    whose_signature(answer, key_id, way, device, findings)?;
     let now = SystemClock.unix_seconds();
     let differ = now.abs_diff(server_time);
     if differ <= CLOCKS_DIFFER_SECONDS_MAX {
@@ -297,4 +338,33 @@ fn judge(answer: &Answer, device: &Device, findings: &mut Findings<'_>) -> Resul
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
     Ok(Ok(()))
+}
+
+/// Whether the server is one that has granted a licence of this device. It is asked with the key of each, as programs ask.
+fn whose_signature(
+    answer: &Answer,
+    key_id: &str,
+    way: &Way,
+    device: &Device,
+    findings: &mut Findings<'_>,
+) -> Result<(), Error> {
+    let Some(first) = device.server_keys.first() else {
+        let finding =
+            format!("not checked: this device has no licence, and so knows no key; the server's is {key_id}");
+        return findings.say(Health::Note, "signature", &finding, "");
+    };
+    let is_of = |key: &PublicKey| {
+        let again = way.ask(AUTHORIZATIONS_PATH, QUESTION, Some(&key.id()));
+        again.is_ok_and(|answer| answer.is_signed_by(key))
+    };
+    if answer.is_signed_by(first) || device.server_keys.iter().skip(1).any(is_of) {
+        return findings.good("signature", "it is the server that has granted the licence of this device");
+    }
+    let finding = format!(
+        "it is not the server that has granted the licence of this device: its key is {key_id}, the licence is of key {}",
+        first.id()
+    );
+    let todo = "check the URL. If the server was made anew, restore its keys from a backup, or import licence files that \
+                the vendor issues for the new key: programs then get a licence by that; until then they cannot renew";
+    findings.say(Health::Warning, "signature", &finding, todo)
 }

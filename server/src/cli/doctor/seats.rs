@@ -13,19 +13,19 @@ use nix::libc;
 use seatmeter_protocol::seat_layout::{LOCK_BASE, PoolReport, SlotReport, parse};
 
 use super::super::output_error;
+use super::StateDir;
 use crate::error::Error;
 use crate::utc;
 
 /// Show who holds the seats of this device
 #[derive(Args, Debug)]
 pub(super) struct SeatsArguments {
-    /// The state directory of the device, as its programs use it
-    #[arg(long, value_name = "DIR", env = "SEATMETER_STATE_DIR", default_value = "/var/lib/seatmeter")]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state: StateDir,
 }
 
 pub(super) fn seats(arguments: &SeatsArguments, output: &mut dyn Write) -> Result<(), Error> {
-    let folder = arguments.state_dir.join("seats");
+    let folder = arguments.state.path()?.join("seats");
     let entries = std::fs::read_dir(&folder).map_err(|e| {
         Error::Setup(format!(
             "{} cannot be read: {e}. Name the state directory of the programs with --state-dir",
@@ -44,20 +44,37 @@ pub(super) fn seats(arguments: &SeatsArguments, output: &mut dyn Write) -> Resul
     Ok(())
 }
 
-/// For each pool its name, and how many seats are free.
-pub(super) fn summary(folder: &Path) -> Vec<(String, String)> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+/// For each pool its name, and how many seats are in use, or why that is not known.
+pub(super) fn summary(folder: &Path) -> Vec<(String, Result<String, String>)> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(e) => return vec![(folder.display().to_string(), Err(e.to_string()))],
+    };
     let pools = entries.filter(|path| path.extension().is_some_and(|ending| ending == "pool"));
     let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    pools.filter_map(|path| Some((name(&path), free(&path)?))).collect()
+    pools.map(|path| (name(&path), in_use(&path))).collect()
 }
 
-fn free(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
-    let report = parse(&std::fs::read(path).ok()?).ok()?;
+fn in_use(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let report = parse(&bytes).map_err(|unfit| unfit.to_string())?;
     let held = report.slots.iter().filter(|slot| slot.held > 0 && lives(&file, slot));
     let used: u32 = held.map(|slot| slot.held).sum();
-    Some(format!("{used} of {} in use", report.grant.seats))
+    Ok(format!("{used} of {} in use", report.grant.seats))
+}
+
+/// Programs that hold seats, by name and process id.
+pub(super) fn holders(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let pools = entries.filter(|path| path.extension().is_some_and(|ending| ending == "pool"));
+    let of_pool = |path: PathBuf| {
+        let (file, bytes) = (File::open(&path).ok()?, std::fs::read(&path).ok()?);
+        let living = parse(&bytes).ok()?.slots.into_iter().filter(|slot| slot.held > 0 && lives(&file, slot));
+        Some(living.map(|slot| format!("{} (pid {})", slot.name, slot.pid)).collect::<Vec<_>>())
+    };
+    pools.filter_map(of_pool).flatten().collect()
 }
 
 fn show(path: &Path, output: &mut dyn Write) -> std::io::Result<()> {

@@ -1,115 +1,166 @@
-//! What the state directory of a device says.
+//! What the files of a device say. What this user may not read is said to be so, never taken for good.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::collections::HashMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::sys::statfs::statfs;
-use seatmeter_protocol::file_system::refusal;
+use seatmeter_protocol::built_in::BuiltIn;
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
-use seatmeter_protocol::message::AuthorizationAnswer;
+use seatmeter_protocol::message::{AuthorizationAnswer, MeterState, Metered, ProblemNumbers};
 use seatmeter_protocol::segment_layout::read_segment;
-use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::signature::{PublicKey, Signed};
 use seatmeter_protocol::slot::slot_start;
 use seatmeter_protocol::state_frame::{Kind, unframe};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Findings, Health, seats};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::sharing::advice_about;
 use crate::utc;
 
 /// What of a device the other examinations need.
+#[derive(Default)]
 pub(super) struct Device {
+    /// Its UUID, if it has one that can be read.
+    pub(super) uuid: Option<String>,
+    /// Its licences.
+    pub(super) licenses: Vec<Held>,
     /// Keys of the servers that have granted.
     pub(super) server_keys: Vec<PublicKey>,
+    /// Of each of them, by its id, which life of its data has told the device what it acknowledged.
+    pub(super) epochs: HashMap<String, String>,
     /// Until when its programs work without a server, Unix seconds; 0: not at all.
     pub(super) good_until: u64,
 }
 
-pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Device, Error> {
-    let mut device = Device { server_keys: Vec::new(), good_until: 0 };
-    if !examine_folder(folder, findings)? {
-        return Ok(device);
+/// A licence that the device holds.
+pub(super) struct Held {
+    /// The name of its way of asking.
+    pub(super) scope: String,
+    /// As the server has signed it.
+    pub(super) signed: Signed,
+    pub(super) local: LocalLicense,
+    pub(super) item: LicenseItem,
+    pub(super) server_key: PublicKey,
+}
+
+/// Why the content of a file is not known.
+enum Unread {
+    Missing,
+    /// It could not be read, and what to do.
+    Denied(String, String),
+    /// It is not what it should be.
+    Unfit(String),
+}
+
+impl Unread {
+    fn from(path: &Path, cause: &io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            _ => {
+                let other = "look as a user who may read it";
+                let advice = advice_about(path, cause).unwrap_or_else(|| other.to_owned());
+                Self::Denied(format!("{} was not looked at: {cause}", path.display()), advice)
+            }
+        }
     }
-    identity(folder, findings)?;
-    for path in files(&folder.join("licenses"), "grant") {
-        licence(&path, &mut device, findings)?;
+}
+
+pub(super) fn examine(
+    folder: &Path,
+    library: Option<&BuiltIn>,
+    findings: &mut Findings<'_>,
+) -> Result<Device, Error> {
+    let mut device = Device::default();
+    let former = identity(folder, &mut device, findings)?;
+    let grants = list(&folder.join("licenses"), "grant", "licence", findings)?;
+    for path in grants.iter().flatten() {
+        licence(path, library, &former, &mut device, findings)?;
     }
-    if device.server_keys.is_empty() {
+    if device.server_keys.is_empty() && grants.is_some() {
         findings.say(
             Health::Broken,
             "licence",
-            "there is none on this device",
+            "there is none on this device that can be used",
             "run the program while the server can be reached",
         )?;
     }
-    for (name, free) in seats::summary(&folder.join("seats")) {
-        findings.good("seats", &format!("{name}: {free}"))?;
+    for (name, found) in seats::summary(&folder.join("seats")) {
+        match found {
+            Ok(free) => findings.good("seats", &format!("{name}: {free}"))?,
+            Err(why) => {
+                let finding = format!("{name}: who holds them is not known: {why}");
+                findings.say(Health::Warning, "seats", &finding, "seatmeterd doctor seats says more")?;
+            }
+        }
     }
-    usage(&folder.join("usage"), findings)?;
+    usage(&folder.join("usage"), &mut device, findings)?;
     set_aside(folder, findings)?;
     Ok(device)
 }
 
-fn examine_folder(folder: &Path, findings: &mut Findings<'_>) -> Result<bool, Error> {
-    let shown = folder.display();
-    let metadata = match fs::metadata(folder) {
-        Ok(metadata) => metadata,
-        Err(e) => {
-            let todo = "name the directory that the programs use with --state-dir, or run a program first";
-            findings.say(Health::Broken, "state", &format!("{shown} cannot be looked at: {e}"), todo)?;
-            return Ok(false);
+/// Files with this ending; `None`, and a line about it, where the folder cannot be listed. One that is missing has none.
+fn list(
+    folder: &Path,
+    ending: &str,
+    what: &str,
+    findings: &mut Findings<'_>,
+) -> Result<Option<Vec<PathBuf>>, Error> {
+    match entries(folder) {
+        Ok(mut files) => {
+            files.retain(|path| path.extension().is_some_and(|e| e == ending));
+            Ok(Some(files))
         }
-    };
-    let probe = folder.join(format!(".doctor-{}", std::process::id()));
-    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&probe);
-    match made.and_then(|_| fs::remove_file(&probe)) {
-        Ok(()) => findings.good("state", &format!("{shown} can be written"))?,
-        Err(e) => findings.say(
-            Health::Broken,
-            "state",
-            &format!("{shown} cannot be written: {e}"),
-            "make it writable for the programs' user, and see that the disk has room",
-        )?,
+        Err(e) => match Unread::from(folder, &e) {
+            Unread::Denied(finding, todo) => {
+                findings.say(Health::Warning, what, &finding, &todo).map(|()| None)
+            }
+            _ => Ok(Some(Vec::new())),
+        },
     }
-    let file_system = statfs(folder).ok().map(|about| about.filesystem_type().0 as u32);
-    if let Some(kind) = file_system.and_then(refusal) {
-        findings.say(
-            Health::Broken,
-            "file system",
-            &format!("{shown} is on {kind}"),
-            "choose a state directory on a local disk, with SEATMETER_STATE_DIR or SM_SetStateDirectory",
-        )?;
-    }
-    let (mode, owner) = (metadata.permissions().mode() & 0o777, metadata.uid());
-    if mode & 0o022 != 0 {
-        findings.say(
+}
+
+/// The content of a framed file.
+fn content<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, Unread> {
+    let bytes = fs::read(path).map_err(|e| Unread::from(path, &e))?;
+    let json = unframe(&bytes, kind).map_err(Unread::Unfit)?;
+    serde_json::from_slice(json).map_err(|e| Unread::Unfit(e.to_string()))
+}
+
+/// What the file says of who the device is, and was.
+#[derive(Deserialize)]
+struct Identity {
+    uuid: String,
+    #[serde(default)]
+    generation: u64,
+    #[serde(default)]
+    former: Vec<String>,
+}
+
+/// Gives the UUIDs of before.
+fn identity(folder: &Path, device: &mut Device, findings: &mut Findings<'_>) -> Result<Vec<String>, Error> {
+    let mut former = Vec::new();
+    match content::<Identity>(&folder.join("device"), Kind::Device) {
+        Ok(found) => {
+            let copies = match found.generation {
+                0 => String::new(),
+                fresh => format!(", a copy of another ({fresh})"),
+            };
+            findings.good("device", &format!("{}{copies}", found.uuid))?;
+            (device.uuid, former) = (Some(found.uuid), found.former);
+        }
+        Err(Unread::Denied(finding, todo)) => findings.say(Health::Warning, "device", &finding, &todo)?,
+        Err(Unread::Missing) => findings.say(
             Health::Warning,
-            "permissions",
-            &format!("{shown} belongs to user {owner} and has mode {mode:o}: others may write in it"),
-            "chmod 700, unless programs of several users are to share it",
-        )?;
-    } else {
-        findings.good("permissions", &format!("user {owner}, mode {mode:o}"))?;
-    }
-    Ok(true)
-}
-
-/// The content of a framed file; the reason, if it is no such file.
-fn content<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, String> {
-    let bytes = fs::read(path).map_err(|e| e.to_string())?;
-    serde_json::from_slice(unframe(&bytes, kind)?).map_err(|e| e.to_string())
-}
-
-fn identity(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> {
-    match content::<serde_json::Value>(&folder.join("device"), Kind::Device) {
-        Ok(device) => {
-            let fresh = device["generation"].as_u64().unwrap_or(0);
-            let copies = if fresh == 0 { String::new() } else { format!(", a copy of another ({fresh})") };
-            findings.good("device", &format!("{}{copies}", device["uuid"].as_str().unwrap_or("?")))?;
-        }
-        Err(why) => findings.say(
+            "device",
+            "it has no UUID: no program has been licensed here, or its file was removed",
+            "the next program gives it one; if it had one before, it is then another device",
+        )?,
+        Err(Unread::Unfit(why)) => findings.say(
             Health::Warning,
             "device",
             &format!("it has no UUID: {why}"),
@@ -123,80 +174,246 @@ fn identity(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> {
         let todo = "set this machine's clock right; the next contact with the server sets the state right";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
-    Ok(())
+    Ok(former)
 }
 
 const DAY: u64 = 86_400;
 
-fn licence(path: &Path, device: &mut Device, findings: &mut Findings<'_>) -> Result<(), Error> {
-    let (item, local, key) = match read_grant(path) {
+fn licence(
+    path: &Path,
+    library: Option<&BuiltIn>,
+    former: &[String],
+    device: &mut Device,
+    findings: &mut Findings<'_>,
+) -> Result<(), Error> {
+    let (held, is_vendors) = match read_grant(path, library) {
         Ok(grant) => grant,
-        Err(why) => {
+        Err(Unread::Denied(finding, todo)) => {
+            return findings.say(Health::Warning, "licence", &finding, &todo);
+        }
+        Err(Unread::Missing) => return Ok(()),
+        Err(Unread::Unfit(why)) => {
             let finding = format!("{} cannot be used: {why}", path.display());
             return findings.say(Health::Warning, "licence", &finding, "the next program asks for a new one");
         }
     };
-    let now = SystemClock.unix_seconds();
+    let local = &held.local;
     let seats = if local.seats > 0 { format!(", {} seats", local.seats) } else { String::new() };
     let what = format!("{} (code {}{seats})", local.item_id, local.handshake_code);
+    let is_own = device.uuid.iter().chain(former).any(|uuid| *uuid == local.device_uuid);
+    if device.uuid.is_some() && !is_own {
+        let finding = format!("{what} is for another device, {}", local.device_uuid);
+        let todo = "programs do not use it, and ask for one of their own; put the device's file back if it was removed";
+        return findings.say(Health::Broken, "licence", &finding, todo);
+    }
+    let (health, how, todo) = validity(&held.item, local);
+    let unchecked = if is_vendors { "" } else { "; whether its vendor has signed it was not checked" };
+    findings.say(health, "licence", &format!("{what} {how}{unchecked}"), todo)?;
+    let is_refused = told(path, &what, findings)?;
+    if health != Health::Broken && !is_refused {
+        device.good_until = device.good_until.max(local.valid_until);
+    }
+    device.server_keys.push(held.server_key.clone());
+    device.licenses.push(held);
+    Ok(())
+}
+
+fn validity(item: &LicenseItem, local: &LocalLicense) -> (Health, String, &'static str) {
+    let now = SystemClock.unix_seconds();
     let until = utc::text(local.valid_until);
-    device.server_keys.push(key);
-    let (health, how, todo) = if now >= item.grace_ends_at() {
-        (
-            Health::Broken,
-            format!("has expired, with its grace, {}", utc::text(item.grace_ends_at())),
-            "renew it",
-        )
+    if now >= item.grace_ends_at() {
+        let how = format!("has expired, with its grace, {}", utc::text(item.grace_ends_at()));
+        (Health::Broken, how, "renew it")
     } else if now >= local.valid_until {
         (Health::Broken, format!("was to be renewed by {until}"), "let a program reach the server")
     } else if now >= item.expires_at {
         (Health::Warning, format!("has expired, and works until {until}"), "renew it")
     } else if now + DAY >= local.valid_until {
-        (
-            Health::Warning,
-            format!("is good until {until} without the server"),
-            "let a program reach the server",
-        )
+        let how = format!("is good until {until} without the server");
+        (Health::Warning, how, "let a program reach the server")
     } else {
         (Health::Good, format!("is good until {until} without the server"), "")
-    };
-    if health != Health::Broken {
-        device.good_until = device.good_until.max(local.valid_until);
     }
-    findings.say(health, "licence", &format!("{what} {how}"), todo)
 }
 
-fn read_grant(path: &Path) -> Result<(LicenseItem, LocalLicense, PublicKey), String> {
-    let answer: AuthorizationAnswer = content(path, Kind::Grant)?;
-    let file = match content::<PublicKey>(&path.with_extension("root-key"), Kind::RootKey) {
-        Ok(root) => answer.license_file.open::<LicenseFile>(&root),
-        // A library with a vendor's key built in stores none.
-        Err(_) => answer.license_file.peek(),
-    };
-    let file = file.map_err(|e| format!("the licence file in it is not the vendor's: {e}"))?;
-    let local: LocalLicense = answer.local_license.open(&file.server_key).map_err(|e| e.to_string())?;
-    let item = file.items.into_iter().find(|item| item.item_id == local.item_id);
-    Ok((item.ok_or("it names an item that the vendor did not issue")?, local, file.server_key))
+/// What a server has said of a licence since it granted it; what is not known here does not matter to the doctor.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    at: u64,
+    meters: Vec<seatmeter_protocol::message::Meter>,
+    refusal: Option<ErrorCode>,
+    refused_because: String,
+    refused_with: Option<ProblemNumbers>,
 }
 
-fn usage(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> {
-    let (mut unsent, mut oldest, mut unread) = (0, u32::MAX, 0);
-    for path in subfolders(folder).iter().flat_map(|folder| files(folder, "segment")) {
-        let Some(counted) = fs::read(path).ok().and_then(|bytes| read_segment(&bytes).ok()) else {
-            unread += 1;
-            continue;
-        };
-        for counter in counted.iter().filter(|counter| counter.acknowledged < counter.usage.total) {
-            unsent += counter.usage.total - counter.acknowledged;
-            oldest = oldest.min(counter.usage.slot);
+/// Names a refusal with its number and its sentence; whether there is one that stops all work under the licence.
+fn told(grant: &Path, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
+    let path = grant.with_extension("told");
+    let told = match content::<Told>(&path, Kind::Told) {
+        Ok(told) => told,
+        Err(why) => {
+            let (finding, todo) = match why {
+                Unread::Denied(finding, todo) => (finding, todo),
+                Unread::Missing => (format!("{} is missing", path.display()), String::new()),
+                Unread::Unfit(why) => (format!("{} cannot be used: {why}", path.display()), String::new()),
+            };
+            let finding = format!("what the server has said of {what} since is not known: {finding}");
+            let todo =
+                if todo.is_empty() { "let a program reach the server: it says it again" } else { &todo };
+            return findings.say(Health::Warning, "refusal", &finding, todo).map(|()| false);
         }
+    };
+    let since = utc::text(told.at);
+    if let Some(code) = told.refusal {
+        let finding =
+            format!("the server refuses {what} with {code} since {since}: {}", told.refused_because);
+        let numbers = told.refused_with.map_or_else(String::new, |n| numbers(&n));
+        let todo = "do what the sentence says, then let a program reach the server";
+        return findings.say(Health::Broken, "refusal", &format!("{finding}{numbers}"), todo).map(|()| true);
+    }
+    let gone: Vec<_> = told.meters.iter().filter(|meter| meter.state == MeterState::UsedUp).collect();
+    for meter in &gone {
+        let module =
+            if meter.module > 0 { format!(" of page module {}", meter.module) } else { String::new() };
+        let finding = format!(
+            "{what} is used up ({}), says the server at {since}: {} of {} and {} of grace{module}",
+            ErrorCode::USED_UP,
+            meter.used,
+            meter.quota,
+            meter.grace
+        );
+        let todo = "ask the vendor for more, then let a program reach the server";
+        findings.say(Health::Broken, "refusal", &finding, todo)?;
+    }
+    if gone.is_empty() {
+        findings.good("refusal", &format!("none for {what}, as the server has last said, {since}"))?;
+    }
+    Ok(gone.iter().any(|meter| meter.of == Metered::Scans))
+}
+
+/// The numbers behind a refusal.
+pub(super) fn numbers(of: &ProblemNumbers) -> String {
+    if of.quota == 0 && of.used == 0 {
+        return String::new();
+    }
+    let next = of.next_free_at.map_or_else(String::new, |at| format!(", the next is free {}", utc::text(at)));
+    format!(" ({} in use of {}, grace {}{next})", of.used, of.quota, of.grace)
+}
+
+/// A licence, and whether it was found to be the vendor's.
+fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, bool), Unread> {
+    let answer: AuthorizationAnswer = content(path, Kind::Grant)?;
+    let unfit = |why: String| Unread::Unfit(why);
+    let root = match library.map(|library| library.root_key.parse::<PublicKey>()) {
+        Some(Ok(built_in)) => Some(built_in),
+        // A library with a vendor's key built in stores none.
+        _ => match content::<PublicKey>(&path.with_extension("root-key"), Kind::RootKey) {
+            Ok(stored) => Some(stored),
+            Err(Unread::Missing) => None,
+            Err(Unread::Unfit(why)) => {
+                return Err(unfit(format!("the root key beside it is damaged: {why}")));
+            }
+            Err(denied) => return Err(denied),
+        },
+    };
+    let file = match &root {
+        Some(root) => answer.license_file.open::<LicenseFile>(root),
+        None => answer.license_file.peek(),
+    };
+    let file = file.map_err(|e| unfit(format!("the licence file in it is not the vendor's: {e}")))?;
+    let local: LocalLicense =
+        answer.local_license.open(&file.server_key).map_err(|e| unfit(e.to_string()))?;
+    let item = file.items.into_iter().find(|item| item.item_id == local.item_id);
+    let item = item.ok_or_else(|| unfit("it names an item that the vendor did not issue".to_owned()))?;
+    let scope = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let held = Held { scope, signed: answer.local_license, local, item, server_key: file.server_key };
+    Ok((held, root.is_some()))
+}
+
+/// Counts that no server has acknowledged.
+#[derive(Default)]
+pub(super) struct Unsent {
+    pub(super) counts: u64,
+    /// Slot of the oldest.
+    pub(super) oldest: u32,
+    pub(super) files: usize,
+    /// Files that this version does not understand.
+    pub(super) unread: usize,
+    /// What could not be looked at, and what to do.
+    pub(super) denied: Option<(String, String)>,
+}
+
+impl Unsent {
+    pub(super) fn in_usage(usage: &Path) -> Self {
+        let mut found = Self { oldest: u32::MAX, ..Self::default() };
+        match entries(usage) {
+            Ok(folders) => folders.iter().filter(|path| path.is_dir()).for_each(|folder| found.add(folder)),
+            Err(e) => found.deny(usage, &e),
+        }
+        found
+    }
+
+    fn add(&mut self, folder: &Path) {
+        let files = match entries(folder) {
+            Ok(files) => files,
+            Err(e) => return self.deny(folder, &e),
+        };
+        for path in files.iter().filter(|path| path.extension().is_some_and(|e| e == "segment")) {
+            let bytes = match fs::read(path) {
+                Ok(bytes) => bytes,
+                Err(e) => {
+                    self.deny(path, &e);
+                    continue;
+                }
+            };
+            self.files += 1;
+            let Ok(counted) = read_segment(&bytes) else {
+                self.unread += 1;
+                continue;
+            };
+            for counter in counted.iter().filter(|counter| counter.acknowledged < counter.usage.total) {
+                self.counts += counter.usage.total - counter.acknowledged;
+                self.oldest = self.oldest.min(counter.usage.slot);
+            }
+        }
+    }
+
+    fn deny(&mut self, path: &Path, cause: &io::Error) {
+        if let Unread::Denied(finding, todo) = Unread::from(path, cause) {
+            self.denied.get_or_insert((finding, todo));
+        }
+    }
+}
+
+fn usage(folder: &Path, device: &mut Device, findings: &mut Findings<'_>) -> Result<(), Error> {
+    for name in entries(folder).unwrap_or_default() {
+        for path in entries(&name).unwrap_or_default() {
+            let key =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("epoch-"));
+            if let (Some(key), Ok(epoch)) = (key, content::<String>(&path, Kind::Epoch)) {
+                device.epochs.insert(key.to_owned(), epoch);
+            }
+        }
+    }
+    let Unsent { counts: unsent, oldest, files, unread, denied } = Unsent::in_usage(folder);
+    let is_whole = denied.is_none() && unread == 0;
+    if let Some((finding, todo)) = denied {
+        let finding = format!("{finding}: counts in it are reported by a program that may read it");
+        findings.say(Health::Warning, "usage", &finding, &todo)?;
     }
     if unread > 0 {
         let finding = format!("{unread} files of counts cannot be read by this version");
         findings.say(Health::Warning, "usage", &finding, "run the programs that wrote them once more")?;
     }
     if unsent == 0 {
-        return findings.good("usage", "the server has everything");
+        return match (is_whole, files) {
+            (true, 0) => findings.good("usage", "no counts wait to be reported"),
+            (true, _) => {
+                findings.good("usage", &format!("the server has acknowledged all counts of {files} files"))
+            }
+            (false, _) => Ok(()),
+        };
     }
     let age = SystemClock.unix_seconds().saturating_sub(slot_start(oldest));
     let finding = format!(
@@ -211,31 +428,22 @@ fn usage(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> {
 }
 
 fn set_aside(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> {
-    let folders = ["", "licenses", "seats"].map(|name| folder.join(name));
-    let usage = subfolders(&folder.join("usage"));
-    let is_aside = |path: &PathBuf| path.to_string_lossy().contains(".damaged-");
-    let aside: Vec<PathBuf> =
-        folders.iter().chain(&usage).flat_map(|folder| entries(folder)).filter(is_aside).collect();
+    let mut folders = ["", "licenses", "seats"].map(|name| folder.join(name)).to_vec();
+    folders.extend(entries(&folder.join("usage")).unwrap_or_default());
+    let is_aside = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.contains(".damaged-") || name.contains(".pool.aside-")
+    };
+    // What cannot be listed was said already.
+    let listed = folders.iter().flat_map(|folder| entries(folder).unwrap_or_default());
+    let aside: Vec<PathBuf> = listed.filter(is_aside).collect();
     let Some(first) = aside.first() else { return Ok(()) };
     let finding = format!("{} damaged files were set aside, such as {}", aside.len(), first.display());
     findings.say(Health::Warning, "damage", &finding, "see whether the disk is sound, then delete them")
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths: Vec<_> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
     paths.sort();
-    paths
-}
-
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut files = entries(folder);
-    files.retain(|path| path.extension().is_some_and(|e| e == ending));
-    files
-}
-
-fn subfolders(folder: &Path) -> Vec<PathBuf> {
-    let mut folders = entries(folder);
-    folders.retain(|path| path.is_dir());
-    folders
+    Ok(paths)
 }

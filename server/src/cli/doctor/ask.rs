@@ -1,0 +1,271 @@
+//! What the server would say to the program's request for a licence. It decides as if it were asked, and remembers nothing:
+//! no seat is taken, and the device's history with it goes on as if nobody had asked.
+//!
+//! | known | asked |
+//! | --- | --- |
+//! | `--handshake-code` or `--organization` | what the command line says; the rest as the device's licence of that code has it, or as programs have it by default |
+//! | neither, but the device has licences | whether each would be renewed |
+//! | neither, and it has none | nothing |
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the session password comes by the environment, as it is no word for a command line"
+)]
+
+use clap::Args;
+use seatmeter_protocol::PROTOCOL_VERSION;
+use seatmeter_protocol::built_in::BuiltIn;
+use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::{
+    AUTHORIZATION_CHECKS_PATH, AuthorizationCheck, AuthorizationRequest, DeviceFacts, Problem,
+    ValidationFacts,
+};
+use seatmeter_protocol::signature::PublicKey;
+
+use super::network::{Answer, Way};
+use super::state::{Device, Held, numbers};
+use super::{Findings, Health};
+use crate::error::Error;
+use crate::licensing::fresh_id;
+use crate::utc;
+
+/// Holds the session password.
+const PASSWORD: &str = "SEATMETER_SESSION_PASSWORD";
+
+/// As `InitDLSConnectionParameters` sets them.
+const SEATS: u32 = 1;
+const BUFFER_DAYS: u32 = 7;
+const PRODUCTS_ALL: u32 = 0xffff;
+
+/// What a program asks for.
+#[derive(Args, Debug, Default)]
+pub(super) struct AskArguments {
+    /// Ask as a program with this handshake code would: nothing is granted. Its session password goes into the variable
+    /// SEATMETER_SESSION_PASSWORD
+    #[arg(long, value_name = "CODE")]
+    handshake_code: Option<String>,
+    /// The organization that the program names
+    #[arg(long, value_name = "ID")]
+    organization: Option<String>,
+    /// The deployment type that the program names
+    #[arg(long, value_enum)]
+    deployment_type: Option<DeploymentType>,
+    /// The charge way that the program names
+    #[arg(long, value_enum)]
+    charge_way: Option<ChargeWay>,
+    /// Seats that the program asks for
+    #[arg(long, value_name = "N")]
+    seats: Option<u32>,
+    /// The website domain that the program sets
+    #[arg(long, value_name = "DOMAIN", default_value = "", hide_default_value = true)]
+    website_domain: String,
+    /// The application id that the program sets
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    application_id: String,
+    /// The name of the program's executable file
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    process_name: String,
+}
+
+impl AskArguments {
+    fn names_somebody(&self) -> bool {
+        self.handshake_code.is_some() || self.organization.is_some()
+    }
+}
+
+/// Asks, and says what the server would do.
+pub(super) fn examine(
+    way: &Way,
+    arguments: &AskArguments,
+    library: Option<&BuiltIn>,
+    device: &Device,
+    findings: &mut Findings<'_>,
+) -> Result<(), Error> {
+    if !arguments.names_somebody() {
+        if device.licenses.is_empty() {
+            let finding = "whether the server would grant a licence was not asked";
+            return findings.say(
+                Health::Note,
+                "licensing",
+                finding,
+                "name what the program asks with: --handshake-code",
+            );
+        }
+        for held in &device.licenses {
+            ask(way, arguments, Some(held), library, device, findings)?;
+        }
+        return Ok(());
+    }
+    let is_same = |held: &&Held| match &arguments.handshake_code {
+        Some(code) => held.local.handshake_code == *code,
+        None => false,
+    };
+    ask(way, arguments, device.licenses.iter().find(is_same), library, device, findings)
+}
+
+fn ask(
+    way: &Way,
+    arguments: &AskArguments,
+    held: Option<&Held>,
+    library: Option<&BuiltIn>,
+    device: &Device,
+    findings: &mut Findings<'_>,
+) -> Result<(), Error> {
+    let request = request(arguments, held, library, device)?;
+    let body = serde_json::to_string(&request).map_err(|e| Error::Internal(e.to_string()))?;
+    let key = held.map(|held| &held.server_key);
+    let answered = way.ask(AUTHORIZATION_CHECKS_PATH, &body, key.map(PublicKey::id).as_deref());
+    let answer = match answered {
+        Ok(answer) => answer,
+        Err(why) => {
+            let finding = format!("whether the server would grant is not known: no whole answer: {why}");
+            return findings.say(Health::Warning, "licensing", &finding, "try again");
+        }
+    };
+    let who = match (&request.handshake_code, &request.organization_id) {
+        (code, _) if !code.is_empty() => format!("code {code}"),
+        (_, organization) => format!("organization {organization}"),
+    };
+    let epoch = judge(&answer, &who, key, arguments, findings)?;
+    let (Some(key), Some(epoch)) = (key, epoch.filter(|epoch| !epoch.is_empty())) else { return Ok(()) };
+    match device.epochs.get(&key.id()) {
+        Some(known) if *known != epoch => {
+            let finding =
+                "the server's data is not what this device knew: a backup was restored, or it was made anew";
+            findings.say(
+                Health::Warning,
+                "epoch",
+                finding,
+                "let a program reach it: all that the device remembers is reported again",
+            )
+        }
+        Some(_) => findings.good("epoch", "the server has the data to which this device has reported"),
+        None => Ok(()),
+    }
+}
+
+fn request(
+    arguments: &AskArguments,
+    held: Option<&Held>,
+    library: Option<&BuiltIn>,
+    device: &Device,
+) -> Result<AuthorizationRequest, Error> {
+    let built_in = library.cloned().unwrap_or_default();
+    let renewed = held.filter(|_| !arguments.names_somebody());
+    Ok(AuthorizationRequest {
+        protocol: PROTOCOL_VERSION,
+        handshake_code: match (&arguments.handshake_code, renewed) {
+            (Some(code), _) => code.clone(),
+            (None, Some(held)) => held.local.handshake_code.clone(),
+            (None, None) => String::new(),
+        },
+        organization_id: arguments.organization.clone().unwrap_or_default(),
+        session_password: std::env::var(PASSWORD).unwrap_or_default(),
+        device: DeviceFacts {
+            // Who has no UUID yet would ask with a fresh one.
+            uuid: device.uuid.clone().map_or_else(fresh_id, Ok)?,
+            friendly_name: String::new(),
+            library_version: built_in.library,
+        },
+        deployment_type: arguments
+            .deployment_type
+            .or_else(|| held.and_then(|held| held.item.deployment_types.first().copied()))
+            .unwrap_or(DeploymentType::Desktop),
+        charge_way: arguments.charge_way.or_else(|| renewed.map(|held| held.item.charge_way)),
+        products: PRODUCTS_ALL,
+        seats: arguments.seats.unwrap_or_else(|| held.map_or(SEATS, |held| held.local.seats.max(SEATS))),
+        buffer_days: BUFFER_DAYS,
+        modules: Vec::new(),
+        product_version: built_in.product_version.parse().ok(),
+        product_edition: Some(built_in.product_edition).filter(|edition| !edition.is_empty()),
+        validation: ValidationFacts {
+            website_domain: arguments.website_domain.clone(),
+            application_id: arguments.application_id.clone(),
+            process_name: arguments.process_name.clone(),
+        },
+        held_license: held.map(|held| held.signed.clone()),
+        scope: held.map(|held| held.scope.clone()).unwrap_or_default(),
+        needed: 0,
+    })
+}
+
+/// Gives the epoch that the answer names, if it is to be believed.
+fn judge(
+    answer: &Answer,
+    who: &str,
+    key: Option<&PublicKey>,
+    arguments: &AskArguments,
+    findings: &mut Findings<'_>,
+) -> Result<Option<String>, Error> {
+    let is_known = key.is_some_and(|key| answer.is_signed_by(key));
+    if key.is_some() && !is_known {
+        let finding = format!(
+            "whether the server would grant ({who}) is not known: the answer is not signed by the licence's server"
+        );
+        return findings
+            .say(Health::Warning, "licensing", &finding, "see the line about the signature")
+            .map(|()| None);
+    }
+    let trust = if is_known {
+        ""
+    } else {
+        "; this device knows no key of it yet, so that the signature was not checked"
+    };
+    if answer.status == 200 {
+        let Ok(check) = serde_json::from_slice::<AuthorizationCheck>(&answer.body) else {
+            let finding = "whether the server would grant is not known: its answer is of another version";
+            return findings
+                .say(Health::Warning, "licensing", finding, "update the older side")
+                .map(|()| None);
+        };
+        let seats = if check.seats > 0 { format!(", {} seats", check.seats) } else { String::new() };
+        let finding = format!(
+            "the server would grant {} ({who}{seats}) until {}; nothing was granted{trust}",
+            check.item_id,
+            utc::text(check.valid_until)
+        );
+        return findings.good("licensing", &finding).map(|()| Some(check.epoch));
+    }
+    let Ok(problem) = serde_json::from_slice::<Problem>(&answer.body) else {
+        let finding =
+            format!("whether the server would grant is not known: it answers with status {}", answer.status);
+        return findings.say(Health::Warning, "licensing", &finding, "update the server").map(|()| None);
+    };
+    if answer.status == 404 && problem.code != ErrorCode::HANDSHAKE_CODE_UNKNOWN {
+        let finding = "whether the server would grant is not known: this server cannot be asked";
+        return findings.say(Health::Note, "licensing", finding, "update the server").map(|()| None);
+    }
+    refused(&problem, who, trust, arguments, findings)?;
+    Ok(Some(problem.epoch))
+}
+
+fn refused(
+    problem: &Problem,
+    who: &str,
+    trust: &str,
+    arguments: &AskArguments,
+    findings: &mut Findings<'_>,
+) -> Result<(), Error> {
+    let with = problem.numbers.as_deref().map_or_else(String::new, numbers);
+    let finding =
+        format!("the server would refuse ({who}) with {}: {}{with}{trust}", problem.code, problem.detail);
+    let by_program = match problem.code {
+        ErrorCode::SESSION_PASSWORD_WRONG => format!("give the program's session password in {PASSWORD}"),
+        ErrorCode::DOMAIN_MISMATCH => "give the program's domain with --website-domain".to_owned(),
+        ErrorCode::VALIDATION_FIELD_MISMATCH => {
+            "give what the program sets with --application-id, --website-domain and --process-name".to_owned()
+        }
+        _ => String::new(),
+    };
+    // What only the program knows was not asked for, unless it was given here.
+    match by_program.is_empty() || arguments.names_somebody() {
+        true => findings.say(
+            Health::Broken,
+            "licensing",
+            &finding,
+            "do what the sentence says, or ask the server's operator",
+        ),
+        false => findings.say(Health::Note, "licensing", &finding, &by_program),
+    }
+}

@@ -1,0 +1,202 @@
+//! `seatmeterd doctor reset`: a device begins anew, as another one, and nothing of the old one is deleted.
+//!
+//! ```text
+//! DIR/device, clock, licenses/, seats/, usage/, …  ─▶  DIR/reset-<time>/
+//! ```
+//!
+//! The UUID goes last: a reset that is cut off leaves a device that has lost its licences, which programs know how to heal,
+//! and the next reset moves the rest.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::Args;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use seatmeter_protocol::sharing::quoted;
+use seatmeter_protocol::slot::slot_start;
+use seatmeter_protocol::state_frame::{Kind, unframe};
+
+use super::super::output_error;
+use super::state::Unsent;
+use super::{StateDir, seats};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::sharing::{advice_about, make_folder};
+use crate::utc;
+
+/// How a folder with what was reset is called.
+const ASIDE: &str = "reset-";
+
+/// Make a device begin anew, as another one. What it was is moved aside, not deleted
+///
+/// Refused while programs use the directory, and while counts wait to be reported. The new device needs a seat of its own
+/// where licences are per device: release the old one on the server.
+#[derive(Args, Debug)]
+pub(super) struct ResetArguments {
+    #[command(flatten)]
+    state: StateDir,
+    /// Reset it although counts wait to be reported: they are moved aside, too, and can be reported from there
+    #[arg(long)]
+    with_unreported: bool,
+}
+
+pub(super) fn reset(arguments: &ResetArguments, output: &mut dyn Write) -> Result<(), Error> {
+    let folder = arguments.state.path()?;
+    let names = ours_in(&folder)?;
+    if names.is_empty() {
+        return Err(Error::Setup(format!(
+            "{} has no state of a device: there is nothing to reset.",
+            folder.display()
+        )));
+    }
+    require_unused(&folder, &names)?;
+    let unsent = Unsent::in_usage(&folder.join("usage"));
+    require_reported(&folder, &unsent, arguments.with_unreported)?;
+    let uuid = uuid_of(&folder);
+    let aside =
+        folder.join(format!("{ASIDE}{}", utc::text(SystemClock.unix_seconds()).replace([':', '-'], "")));
+    make_folder(&aside).map_err(|e| cannot("make", &aside, &e))?;
+    for name in &names {
+        let (from, to) = (folder.join(name), aside.join(name));
+        fs::rename(&from, &to).map_err(|e| cannot("move", &from, &e))?;
+    }
+    // A program that began in between is at the old files.
+    let late = users_of(&aside, &names);
+    tell(&folder, &aside, uuid.as_deref(), &unsent, output).map_err(output_error)?;
+    match late {
+        Some(who) => Err(Error::Setup(format!(
+            "while this was done a program began to use the old state: {who}. End it and start it again."
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What the library keeps in a state directory, the UUID last.
+fn ours_in(folder: &Path) -> Result<Vec<String>, Error> {
+    let entries = fs::read_dir(folder).map_err(|e| cannot("list", folder, &e))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| {
+            let is_folder = ["licenses", "seats", "usage"].contains(&name.as_str());
+            is_folder || ["device", "clock", "sync-"].iter().any(|beginning| name.starts_with(beginning))
+        })
+        .collect();
+    names.sort_by_key(|name| (name.starts_with("device"), name.clone()));
+    // Empty folders are no state.
+    let has_content = |name: &String| {
+        let path = folder.join(name);
+        !path.is_dir() || fs::read_dir(&path).map_or(true, |mut entries| entries.next().is_some())
+    };
+    let is_something = names.iter().any(has_content);
+    Ok(if is_something { names } else { Vec::new() })
+}
+
+fn require_unused(folder: &Path, names: &[String]) -> Result<(), Error> {
+    let Some(who) = users_of(folder, names) else { return Ok(()) };
+    Err(Error::Setup(format!(
+        "programs use {}: {who}. End them first; nothing was changed.",
+        folder.display()
+    )))
+}
+
+/// Who uses these, by the locks that the kernel keeps for each program that lives.
+fn users_of(folder: &Path, names: &[String]) -> Option<String> {
+    let holders = seats::holders(&folder.join("seats"));
+    if !holders.is_empty() {
+        return Some(holders.join(", "));
+    }
+    names.iter().find_map(|name| locked_in(&folder.join(name)))
+}
+
+/// A file here on which a program that lives has a lock, or of which that cannot be known.
+fn locked_in(path: &Path) -> Option<String> {
+    let of = path.symlink_metadata().ok()?;
+    if !of.is_file() && !of.is_dir() {
+        return None;
+    }
+    match File::open(path).and_then(|file| is_locked(&file)) {
+        Ok(true) => return Some(format!("{} is locked", path.display())),
+        Ok(false) => {}
+        Err(e) => {
+            let advice = advice_about(path, &e).unwrap_or_default();
+            return Some(format!("{} cannot be looked at: {e}. {advice}", path.display()));
+        }
+    }
+    let entries = if of.is_dir() { fs::read_dir(path).ok() } else { None };
+    entries.into_iter().flatten().flatten().find_map(|entry| locked_in(&entry.path()))
+}
+
+fn is_locked(file: &File) -> io::Result<bool> {
+    // The whole file, as long as any may be.
+    let mut request = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut request))?;
+    Ok(request.l_type != libc::F_UNLCK as libc::c_short)
+}
+
+fn require_reported(folder: &Path, unsent: &Unsent, is_accepted: bool) -> Result<(), Error> {
+    if let Some((finding, todo)) = &unsent.denied {
+        return Err(Error::Setup(format!("whether all counts are reported is not known: {finding}. {todo}")));
+    }
+    if is_accepted || unsent.counts == 0 && unsent.unread == 0 {
+        return Ok(());
+    }
+    let what = match unsent.counts {
+        0 => format!("{} files of counts cannot be read by this version", unsent.unread),
+        n => format!(
+            "{n} counts wait to be reported, the oldest since {}",
+            utc::text(slot_start(unsent.oldest))
+        ),
+    };
+    Err(Error::Setup(format!(
+        "{}: {what}. Let a program reach the license server first: it reports them. Or repeat this with --with-unreported: \
+         they are kept aside. Nothing was changed.",
+        folder.display()
+    )))
+}
+
+fn uuid_of(folder: &Path) -> Option<String> {
+    let bytes = fs::read(folder.join("device")).ok()?;
+    let device: serde_json::Value = serde_json::from_slice(unframe(&bytes, Kind::Device).ok()?).ok()?;
+    device["uuid"].as_str().map(str::to_owned)
+}
+
+fn tell(
+    folder: &Path,
+    aside: &Path,
+    uuid: Option<&str>,
+    unsent: &Unsent,
+    output: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(output, "reset {}: the next program makes it a new device", folder.display())?;
+    writeln!(output, "what it was is in {}", aside.display())?;
+    if unsent.counts > 0 || unsent.unread > 0 {
+        writeln!(
+            output,
+            "{} counts in there are not reported: a program with SEATMETER_STATE_DIR={} and the server in reach reports them",
+            unsent.counts,
+            quoted(&aside.to_string_lossy())
+        )?;
+    }
+    if let Some(uuid) = uuid {
+        writeln!(
+            output,
+            "where licences are per device, the old one keeps its seat until its time is over, or until the operator frees \
+             it: seatmeterd device release {uuid} --item ITEM"
+        )?;
+    }
+    Ok(())
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
+    let advice = advice_about(path, error).unwrap_or_default();
+    Error::Setup(format!("cannot {what} {}: {error}. {advice}", path.display()))
+}
