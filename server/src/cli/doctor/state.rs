@@ -209,7 +209,7 @@ fn licence(
     let (health, how, todo) = validity(&held.item, local);
     let unchecked = if is_vendors { "" } else { "; whether its vendor has signed it was not checked" };
     findings.say(health, "licence", &format!("{what} {how}{unchecked}"), todo)?;
-    let is_refused = told(path, &what, findings)?;
+    let is_refused = told(path, &held, &what, findings)?;
     if health != Health::Broken && !is_refused {
         device.good_until = device.good_until.max(local.valid_until);
     }
@@ -245,12 +245,22 @@ struct Told {
     refusal: Option<ErrorCode>,
     refused_because: String,
     refused_with: Option<ProblemNumbers>,
+    /// The licence that this is about.
+    grant_name: String,
+    license_id: String,
 }
 
-/// Names a refusal with its number and its sentence; whether there is one that stops all work under the licence.
-fn told(grant: &Path, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
+/// Names a refusal with its number and its sentence; whether programs do not work under the licence before a server is heard:
+/// for a refusal, or because what was said is not known.
+fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
     let path = grant.with_extension("told");
+    let is_about = |told: &Told| told.grant_name == held.scope && told.license_id == held.local.license_id;
     let told = match content::<Told>(&path, Kind::Told) {
+        Ok(told) if is_about(&told) => Ok(told),
+        Ok(_) => Err(Unread::Unfit("it is about another licence".to_owned())),
+        Err(why) => Err(why),
+    };
+    let told = match told {
         Ok(told) => told,
         Err(why) => {
             let (finding, todo) = match why {
