@@ -179,7 +179,7 @@ fn is_one_of_ours(folder: &Path) -> bool {
     let beside = |name: &&str| {
         folder.parent().is_some_and(|parent| parent.join(name) != folder && parent.join(name).is_dir())
     };
-    is_name_of_ours(folder) && FOLDERS.iter().any(|name| beside(&name))
+    is_name_of_ours(folder) && FOLDERS.iter().any(beside)
 }
 
 /// The state directory to which a path in it belongs, by the names of its folders.
