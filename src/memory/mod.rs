@@ -8,6 +8,8 @@ mod filesystem;
 mod fork;
 mod lock;
 mod mapped;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod old_glibc;
 #[cfg(test)]
 mod overlay;
 mod page_lock;
