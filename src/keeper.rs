@@ -8,11 +8,15 @@
 //! | none | no | no | before the first licence, or after a stop |
 //! | asleep or at work | yes | no | |
 //! | ending | yes | yes | finishes the request that is under way; goes on after that if it is wanted again |
+//!
+//! It also hands over lines of the log that were said where nobody could (`log.rs`).
 
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::locks::{Condvar, Mutex};
-use crate::memory::with_signals_blocked;
+use crate::log;
+use crate::memory::{thread_number, with_signals_blocked};
 
 /// Stack of the thread: TLS and JSON need some; the default of 8 MiB would count against small limits.
 const STACK_BYTES: usize = 512 << 10;
@@ -29,6 +33,11 @@ struct Control {
     running: bool,
     stop: bool,
     wake: bool,
+    /// Lines of the log wait.
+    deliver: bool,
+    /// The thread's number while it runs, and what it is waited for by.
+    number: usize,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
@@ -47,9 +56,16 @@ impl Keeper {
         control.running = true;
         control.stop = false;
         let builder = std::thread::Builder::new().name("seatmeter".into()).stack_size(STACK_BYTES);
-        if with_signals_blocked(|| builder.spawn(move || self.run(work))).is_err() {
-            control.running = false;
+        match with_signals_blocked(|| builder.spawn(move || self.run(work))) {
+            Ok(thread) => control.thread = Some(thread),
+            Err(_) => control.running = false,
         }
+    }
+
+    /// Has the thread, if it runs, hand over lines of the log when it has nothing else to do.
+    pub fn deliver(&self) {
+        self.control.lock().deliver = true;
+        self.changed.notify_all();
     }
 
     /// Has the thread, if it runs, do its work now.
@@ -59,35 +75,48 @@ impl Keeper {
     }
 
     /// Ends the thread; says whether it ended within the bound. One that did not ends as soon as its
-    /// request does.
+    /// request does. The thread itself, in a callback of the host, does not wait for its own end.
     pub fn stop(&self, bound: Duration) -> bool {
         let end = Instant::now() + bound;
         let mut control = self.control.lock();
         control.stop = true;
         self.changed.notify_all();
+        if control.running && control.number == thread_number() {
+            return true;
+        }
         while control.running {
             if self.changed.wait_until(&mut control, end).timed_out() {
-                break;
+                return !control.running;
             }
         }
-        !control.running
+        let thread = control.thread.take();
+        drop(control);
+        // It has said that it ends: now it is gone, too. It does not end by a panic: see `run`.
+        thread.map(JoinHandle::join);
+        true
     }
 
     fn run(&self, mut work: impl FnMut() -> Duration) {
+        self.control.lock().number = thread_number();
         loop {
             // The thread must not die of a fault in one round: the next may do better.
             let due = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut work))
                 .unwrap_or(PAUSE_AFTER_FAULT);
+            log::deliver();
             let end = Instant::now() + due;
             let mut control = self.control.lock();
             while !control.stop && !control.wake {
-                if self.changed.wait_until(&mut control, end).timed_out() {
+                if std::mem::take(&mut control.deliver) {
+                    drop(control);
+                    log::deliver();
+                    control = self.control.lock();
+                } else if self.changed.wait_until(&mut control, end).timed_out() {
                     break;
                 }
             }
             control.wake = false;
             if control.stop {
-                control.running = false;
+                (control.running, control.number) = (false, 0);
                 self.changed.notify_all();
                 return;
             }

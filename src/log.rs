@@ -3,19 +3,34 @@
 //!
 //! A log never holds a barcode, a session password or a signature.
 //!
-//! Both are looked up without a lock, so that a forked child has its parent's; who takes a callback back waits
-//! for the calls that are under way, so that what it refers to can be freed then.
+//! A line is said wherever something happens, often under a lock. A callback is the host's, and may wait for a thread that
+//! waits for that lock. So lines for it are collected, and handed over where no lock of ours is held:
+//!
+//! | who says a line | who hands it over |
+//! |---|---|
+//! | a call that may block, the keeper in its round | the same thread, before the call returns or the next step begins ([`collect`]) |
+//! | a count, a reader's creation, a thread that decodes frames | the keeper, who is woken for it |
+//! | anybody, while another thread hands lines over | that one |
+//!
+//! One thread at a time hands over, so that lines come in order; nobody waits for it. A line for the file is written at once.
+//!
+//! Callback and file are looked up without a lock, so that a forked child has its parent's; it has none of the lines. Who
+//! takes a callback back waits for the call that is under way, so that what it refers to can be freed then.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fmt::{self, Arguments};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
-use crate::locks::{Mutex, RwLock};
-use crate::memory::{PerProcess, Published};
+use crate::locks::{Mutex, RwLock, holds_none};
+use crate::memory::{PerProcess, Published, Undisturbed, thread_number};
 use crate::state::private_file;
 
 /// How much a line matters. The numbers are those of the C API.
@@ -53,6 +68,9 @@ pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 struct Log {
     sink: Published<Option<Sink>>,
     file: Published<PathBuf>,
+    lines: Mutex<Lines>,
+    /// The number of the thread that hands lines over; 0 for none.
+    deliverer: AtomicUsize,
     /// Read while a line is handed over, written while the sink is changed. Holds all sinks that there ever were: a
     /// forked child may still be looking at one. Programs change theirs seldom.
     sinks: RwLock<Vec<&'static Option<Sink>>>,
@@ -60,7 +78,28 @@ struct Log {
     files: Mutex<Vec<&'static PathBuf>>,
 }
 
+/// Lines that wait to be handed over.
+#[derive(Default)]
+struct Lines {
+    waiting: VecDeque<(Level, String)>,
+    bytes: usize,
+    /// How many there was no room for since.
+    dropped: u64,
+}
+
+/// What waits at most: a callback may be stuck for hours, and the library goes on.
+const LINES_MAX: usize = 1_000;
+const BYTES_MAX: usize = 256 << 10;
+
 static LOG: PerProcess<Log> = PerProcess::new();
+
+/// Has the keeper hand lines over.
+static WAKE: Published<fn()> = Published::absent();
+
+thread_local! {
+    /// Whether this thread hands over what it says by itself, a little later.
+    static COLLECTS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A callback that takes longer than this for one line cannot be waited for.
 const CHANGE_BOUND: Duration = Duration::from_secs(1);
@@ -71,6 +110,8 @@ impl Log {
             let log = Self {
                 sink: Published::absent(),
                 file: Published::absent(),
+                lines: Mutex::default(),
+                deliverer: AtomicUsize::new(0),
                 sinks: RwLock::default(),
                 files: Mutex::default(),
             };
@@ -87,22 +128,128 @@ impl Log {
     fn sink(&self) -> Option<&'static Sink> {
         self.sink.get().and_then(Option::as_ref)
     }
+
+    fn next(&self) -> Option<(Level, String)> {
+        let mut lines = self.lines.lock();
+        if let Some(next) = lines.waiting.pop_front() {
+            lines.bytes -= next.1.len();
+            return Some(next);
+        }
+        let dropped = std::mem::take(&mut lines.dropped);
+        (dropped > 0).then(|| (Level::Warning, format!("{dropped} lines of this log were dropped here")))
+    }
+
+    fn hand_over(&self, level: Level, line: &str) {
+        // The callback may say another line: nobody waits to write in a way that would stop it.
+        let _sinks = self.sinks.read();
+        match (self.sink(), self.file.get()) {
+            (Some(sink), _) => sink(level, line),
+            (None, Some(file)) => append(file, level, format_args!("{line}")),
+            (None, None) => {}
+        }
+    }
 }
 
-/// Says a line.
+impl Lines {
+    fn push(&mut self, level: Level, line: String) {
+        if self.dropped > 0 || self.waiting.len() >= LINES_MAX || self.bytes + line.len() > BYTES_MAX {
+            self.dropped += 1;
+            return;
+        }
+        self.bytes += line.len();
+        self.waiting.push_back((level, line));
+    }
+}
+
+/// Say a line. Any thread may, also under locks.
 pub fn say(level: Level, line: Arguments<'_>) {
     let log = Log::get();
     if log.sink().is_some() {
-        // A callback may call what says another line: nobody waits to write in a way that would stop it.
-        let _sinks = log.sinks.read();
-        if let Some(sink) = log.sink() {
-            return sink(level, &line.to_string());
+        let line = line.to_string();
+        log.lines.lock().push(level, line);
+        if let (false, Some(wake)) = (COLLECTS.get(), WAKE.get()) {
+            wake();
         }
-    }
-    if let Some(file) = log.file.get() {
+    } else if let Some(file) = log.file.get() {
         append(file, level, line);
     }
 }
+
+/// Name who has the keeper hand lines over.
+pub fn wake_by(wake: fn()) {
+    if WAKE.get().is_none() {
+        WAKE.publish_new(wake);
+    }
+}
+
+/// Run `body`, and then hand over what was said. To be called without a lock.
+pub fn collect<T>(body: impl FnOnce() -> T) -> T {
+    let collecting = Collecting { before: COLLECTS.replace(true) };
+    let answer = body();
+    let is_within_another = collecting.before;
+    drop(collecting);
+    if !is_within_another {
+        deliver();
+    }
+    answer
+}
+
+/// While it lives, its thread hands over by itself what it says.
+struct Collecting {
+    before: bool,
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        COLLECTS.set(self.before);
+    }
+}
+
+/// Hand over what waits, unless another thread is at it, or this one. To be called without a lock.
+pub fn deliver() {
+    let log = Log::get();
+    let is_empty = || {
+        let lines = log.lines.lock();
+        lines.waiting.is_empty() && lines.dropped == 0
+    };
+    // Who says a line while this one leaves finds a deliverer, and relies on him: so it is looked once more.
+    while !is_empty() {
+        let mine = log.deliverer.compare_exchange(0, thread_number(), Ordering::SeqCst, Ordering::Relaxed);
+        if mine.is_err() {
+            return;
+        }
+        let _delivering = Delivering(log);
+        debug_assert!(holds_none(), "the host is called under a lock");
+        while let Some((level, line)) = log.next() {
+            log.hand_over(level, &line);
+            if !ptr::eq(log, Log::get()) {
+                // The callback has forked, and this is the child: the lines are its parent's.
+                return;
+            }
+        }
+    }
+}
+
+/// While it lives, its thread hands lines over.
+struct Delivering(&'static Log);
+
+impl Drop for Delivering {
+    fn drop(&mut self) {
+        self.0.deliverer.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Wait until no other thread is inside the callback, up to `bound`.
+pub fn wait_for_deliverer(bound: Duration) {
+    let (log, end) = (Log::get(), Instant::now() + bound);
+    let is_another = || ![0, thread_number()].contains(&log.deliverer.load(Ordering::SeqCst));
+    while is_another() && Instant::now() < end {
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How often one who waits for another thread's callback looks whether it is over.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Changes the callback; with `None`, lines go to the file again. The old one is not in use any more when this returns.
 ///
@@ -130,6 +277,7 @@ pub fn use_file(path: &Path) {
 
 /// Opens the file for every line: it may be moved away meanwhile, and descriptors are the host's.
 fn append(path: &Path, level: Level, line: Arguments<'_>) {
+    let _undisturbed = Undisturbed::hold();
     let mut options = std::fs::OpenOptions::new();
     if let Ok(mut file) = private_file(path, options.append(true).create(true)) {
         let now = crate::clock::wall_seconds();

@@ -16,7 +16,7 @@ use crate::keeper::Keeper;
 use crate::licensed::Licensed;
 use crate::locks::Mutex;
 use crate::log::{self, Level, say};
-use crate::memory::{PerProcess, Published, boot_id, has_room_for, is_root};
+use crate::memory::{PerProcess, Published, Undisturbed, boot_id, has_room_for, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
 use crate::session::{self, FIRST_CONTACT_BOUND, Session, World};
 use crate::state::StateDirectory;
@@ -76,6 +76,7 @@ pub fn runtime() -> &'static Runtime {
 impl Runtime {
     fn new(parent: Option<&'static Self>) -> Self {
         faults::tell_the_log();
+        log::wake_by(|| runtime().keeper.deliver());
         let runtime = Self {
             state_directory: Published::absent(),
             settings: Published::absent(),
@@ -287,6 +288,7 @@ impl Runtime {
 
     #[cold]
     fn licensed_slow(&'static self) -> Result<&'static Licensed> {
+        let _undisturbed = Undisturbed::hold();
         if let Some(licensed) = self.resume() {
             return Ok(licensed);
         }
@@ -355,7 +357,8 @@ impl Runtime {
         let waits =
             |session: &Session| self.waiting.get().is_some_and(|waiting| std::ptr::eq(waiting, session));
         sessions.retain(|session| session.licensed().is_some() || waits(session));
-        let pause = sessions.iter().map(|session| session.keep()).min();
+        // The host hears after each what was done.
+        let pause = sessions.iter().map(|session| log::collect(|| session.keep())).min();
         self.use_waiting();
         pause.unwrap_or(Duration::from_secs(60))
     }

@@ -8,7 +8,7 @@ use seatmeter_protocol::item_check::LIST_MAX;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
 use super::text::{MessageBuffer, path_from_c, text_from_c};
-use super::{bounded_wait, enter, enter_or, enter_with, null_pointer};
+use super::{bounded_wait, enter, enter_hot_or, enter_with, null_pointer};
 use crate::error::{Error, Result};
 use crate::parameters::{RawParameters, Settings, ValidationField};
 use crate::runtime::runtime;
@@ -234,7 +234,7 @@ pub unsafe extern "C" fn InitLicenseFromDLS(
 /// concurrent instances, and so has no seats.
 #[unsafe(no_mangle)]
 pub extern "C" fn GetIdleInstancesCount() -> c_int {
-    enter_or(-1, || Ok(runtime().licensed()?.idle_seats()))
+    enter_hot_or(-1, || Ok(runtime().licensed()?.idle_seats()))
 }
 
 /// Choose where this device's state is kept: the licence, the seats, what is counted and not yet reported.

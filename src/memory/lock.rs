@@ -23,6 +23,7 @@ use super::mapped::Mapping;
 use super::page_lock::{PAGE_BYTES, page_keeps_locks};
 use super::process_generation;
 use super::range_lock::{try_lock_byte, try_share_byte, unlock_byte};
+use super::undisturbed::Uncancelled;
 
 /// The byte that is locked.
 const FIRST_BYTE: i64 = 0;
@@ -99,6 +100,8 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
+        // A count may let go of the last share of a segment.
+        let _uncancelled = Uncancelled::hold();
         let Some(file) = self.file.take() else { return };
         if identity(&file).ok() != Some(self.identity) {
             std::mem::forget(file);

@@ -16,6 +16,7 @@ mod page_lock;
 mod published;
 mod range_lock;
 mod thread;
+mod undisturbed;
 
 pub use descriptors::StandardDescriptors;
 pub use filesystem::{exchange_names, file_system_type};
@@ -28,6 +29,7 @@ pub use page_lock::page_keeps_locks;
 pub use published::Published;
 pub use range_lock::{is_range_locked, try_lock_byte, try_share_byte};
 pub use thread::thread_number;
+pub use undisturbed::{Uncancelled, Undisturbed};
 
 /// The given clock in milliseconds; 0 for a clock that the system does not have.
 pub fn clock_ms(clock: libc::clockid_t) -> u64 {

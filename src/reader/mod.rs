@@ -18,6 +18,7 @@ use crate::licensed::Licensed;
 #[cfg(feature = "decode")]
 use crate::locks::Mutex;
 use crate::locks::{BriefMutex, NAP};
+use crate::memory::{Uncancelled, Undisturbed};
 use crate::runtime::{Runtime, runtime};
 use crate::seats::Seat;
 use crate::usage::Barcode;
@@ -97,6 +98,7 @@ impl Hold {
 
     #[cold]
     fn take_slowly() -> Result<Self> {
+        let _undisturbed = Undisturbed::hold();
         Self::by(Licensed::take_seat)
     }
 
@@ -176,6 +178,7 @@ impl Reader {
     /// The first use in this process: finds out whether its locks came open.
     #[cold]
     fn arrive(&self) -> Result<&Self> {
+        let _uncancelled = Uncancelled::hold();
         for _ in 0..LOOKS_AT_LOCKS {
             if self.process.load(Ordering::Acquire) == address(runtime()) {
                 return Ok(self);
@@ -221,6 +224,7 @@ impl Reader {
 
     #[cold]
     fn make_anew(&mut self) {
+        let _uncancelled = Uncancelled::hold();
         let before = std::mem::replace(self, Self::vacant());
         // What a thread of the parent's was changing cannot be taken apart.
         if before.here().is_err() {
@@ -316,6 +320,7 @@ impl Use {
 
     #[cold]
     fn take_anew(&mut self) -> Result<&'static Licensed> {
+        let _uncancelled = Uncancelled::hold();
         let taken = Hold::take()?;
         if let Some(tally) = &mut self.tally {
             tally.begin_anew();

@@ -20,7 +20,7 @@ use super::segment::{Segment, Whose};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::locks::{Mutex, RwLock};
-use crate::memory::FoundWord;
+use crate::memory::{FoundWord, Undisturbed};
 
 /// One piece of work: what kind, of which symbology or module, how much.
 pub type Work = (UsageKind, u32, u64);
@@ -153,6 +153,8 @@ impl Counter {
 
     #[cold]
     fn find_entry(&self, mine: &mut SlotEntries, slot: u32, kind: UsageKind, what: u32) -> Result<()> {
+        // A segment may have to be made, by a host's thread in the middle of a count.
+        let _undisturbed = Undisturbed::hold();
         let lane = mine.lane.get_or_insert_with(|| self.emptiest_lane());
         let entry = self.entry(lane, slot, kind, what).or_else(|error| {
             // The disk may be full, and another lane may have room in what it has.
