@@ -8,15 +8,12 @@
 //! | none | no | no | before the first licence, or after a stop |
 //! | asleep or at work | yes | no | |
 //! | ending | yes | yes | finishes the request that is under way; goes on after that if it is wanted again |
-//!
-//! It also hands over lines of the log that were said where nobody could (`log.rs`).
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::locks::{Condvar, Mutex};
-use crate::log;
-use crate::memory::{thread_number, with_signals_blocked};
+use crate::memory::with_signals_blocked;
 
 /// Stack of the thread: TLS and JSON need some; the default of 8 MiB would count against small limits.
 const STACK_BYTES: usize = 512 << 10;
@@ -33,10 +30,7 @@ struct Control {
     running: bool,
     stop: bool,
     wake: bool,
-    /// Lines of the log wait.
-    deliver: bool,
-    /// The thread's number while it runs, and what it is waited for by.
-    number: usize,
+    /// What the thread is waited for by.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -62,12 +56,6 @@ impl Keeper {
         }
     }
 
-    /// Has the thread, if it runs, hand over lines of the log when it has nothing else to do.
-    pub fn deliver(&self) {
-        self.control.lock().deliver = true;
-        self.changed.notify_all();
-    }
-
     /// Has the thread, if it runs, do its work now.
     pub fn wake(&self) {
         self.control.lock().wake = true;
@@ -75,15 +63,12 @@ impl Keeper {
     }
 
     /// Ends the thread; says whether it ended within the bound. One that did not ends as soon as its
-    /// request does. The thread itself, in a callback of the host, does not wait for its own end.
+    /// request does.
     pub fn stop(&self, bound: Duration) -> bool {
         let end = Instant::now() + bound;
         let mut control = self.control.lock();
         control.stop = true;
         self.changed.notify_all();
-        if control.running && control.number == thread_number() {
-            return true;
-        }
         while control.running {
             if self.changed.wait_until(&mut control, end).timed_out() {
                 return !control.running;
@@ -97,26 +82,20 @@ impl Keeper {
     }
 
     fn run(&self, mut work: impl FnMut() -> Duration) {
-        self.control.lock().number = thread_number();
         loop {
             // The thread must not die of a fault in one round: the next may do better.
             let due = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut work))
                 .unwrap_or(PAUSE_AFTER_FAULT);
-            log::deliver();
             let end = Instant::now() + due;
             let mut control = self.control.lock();
             while !control.stop && !control.wake {
-                if std::mem::take(&mut control.deliver) {
-                    drop(control);
-                    log::deliver();
-                    control = self.control.lock();
-                } else if self.changed.wait_until(&mut control, end).timed_out() {
+                if self.changed.wait_until(&mut control, end).timed_out() {
                     break;
                 }
             }
             control.wake = false;
             if control.stop {
-                (control.running, control.number) = (false, 0);
+                control.running = false;
                 self.changed.notify_all();
                 return;
             }

@@ -7,8 +7,8 @@
 //!
 //! A thread that dies of a fault while it holds a lock leaves it open: what is behind locks is whole at every step.
 //!
-//! The host is never called under a lock: it may wait for a thread that waits for that lock. A build with assertions counts
-//! the locks of each thread ([`holds_none`]).
+//! The host is never called, nor its callback waited for, under a lock: it may wait for a thread that waits for that lock. A
+//! build with assertions counts the locks of each thread ([`holds_none`]).
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;

@@ -1,8 +1,7 @@
 //! The C functions: each checks, calls one method of the core, and answers. They decide nothing.
 //!
 //! Every body runs inside [`enter`], the one way across the border: a panic cannot cross it, an error becomes its
-//! number, the host's thread is kept whole ([`Undisturbed`]), and what was said meanwhile is handed to the host's log
-//! callback when no lock is held any more. The functions that must cost nothing run inside [`enter_hot`], which only stops
+//! number, the host's thread is kept whole ([`Undisturbed`]), and the host's log callback has heard what was said. The functions that must cost nothing run inside [`enter_hot`], which only stops
 //! panics: whatever in them may block or touch files holds cancellation off by itself, in a `#[cold]` function.
 //!
 //! The functions of `include/seatmeter.h` are in the files beside `dbr`; those of `include/dbr/` are in `dbr`.
@@ -79,9 +78,8 @@ fn answer(outcome: Result<()>, tell: impl FnOnce(&str)) -> c_int {
 }
 
 fn undisturbed<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    // The callback of the log runs under its protection, too: what the host does in it is no place to unwind from.
     let _undisturbed = Undisturbed::hold();
-    log::collect(|| guarded(body))
+    log::heard(|| guarded(body))
 }
 
 #[inline(always)]

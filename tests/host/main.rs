@@ -11,6 +11,8 @@ mod faults;
 mod forks;
 mod limits;
 mod loading;
+mod log;
+mod shutdown;
 mod signals;
 mod surroundings;
 mod threads;

@@ -14,9 +14,12 @@ mod proxies;
 mod trust;
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
@@ -30,6 +33,7 @@ use seatmeter_protocol::message::{
     BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
 
 pub use self::progress::LookUp;
 use self::progress::{MarkingResolver, Marks, Progress};
@@ -56,6 +60,8 @@ pub struct HttpTransport {
     proxies: Mutex<Arc<Proxies>>,
     progress: Arc<Progress>,
     look_up: Arc<LookUp>,
+    /// Whether requests are called off.
+    called_off: watch::Sender<bool>,
 }
 
 impl HttpTransport {
@@ -67,7 +73,13 @@ impl HttpTransport {
     /// The same, with names that are looked up in another way than the system's.
     pub fn looking_up_by(look_up: Arc<LookUp>, ca_file: Option<PathBuf>) -> Self {
         let proxies = Mutex::new(Arc::new(Proxies::read()));
-        Self { tls: OnceCell::new(), ca_file, proxies, progress: Progress::new(), look_up }
+        let (tls, progress, called_off) = (OnceCell::new(), Progress::new(), watch::Sender::new(false));
+        Self { tls, ca_file, proxies, progress, look_up, called_off }
+    }
+
+    /// Call off all requests that are under way, and that begin from now on; or let them be sent again.
+    pub fn call_off(&self, are_called_off: bool) {
+        self.called_off.send_replace(are_called_off);
     }
 
     /// Reads anew which proxies the environment names.
@@ -149,6 +161,24 @@ impl HttpTransport {
         read(response, request.timeout).await
     }
 
+    /// What this gives, unless requests are called off before: then it is dropped.
+    async fn unless_called_off(
+        &self,
+        ask: impl Future<Output = Result<RawAnswer, Unreachable>>,
+    ) -> Result<RawAnswer, Unreachable> {
+        let mut called_off = self.called_off.subscribe();
+        let mut called_off = pin!(called_off.wait_for(|called_off| *called_off));
+        let mut ask = pin!(ask);
+        poll_fn(|context| {
+            if called_off.as_mut().poll(context).is_ready() {
+                let detail = "called off by SM_Shutdown".into();
+                return Poll::Ready(Err(Unreachable { stage: Stage::Answer, detail }));
+            }
+            ask.as_mut().poll(context)
+        })
+        .await
+    }
+
     fn resolver(&self) -> MarkingResolver {
         MarkingResolver { progress: self.progress.clone(), look_up: self.look_up.clone() }
     }
@@ -212,12 +242,16 @@ impl Transport for HttpTransport {
         let exchange = || {
             let client = self.client(&request.url)?;
             let runtime = runtime().map_err(failed)?;
-            let outcome = runtime.block_on(self.ask(client, request));
-            // A name lookup that goes on cannot be called off, and is not waited for.
+            let outcome = runtime.block_on(self.unless_called_off(self.ask(client, request)));
+            // With it go its connections. A name lookup that goes on cannot be called off, and is not waited for.
             runtime.shutdown_background();
             outcome
         };
         in_whole_thread(exchange).map_err(failed)?
+    }
+
+    fn is_called_off(&self) -> bool {
+        *self.called_off.borrow()
     }
 }
 
