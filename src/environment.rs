@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use seatmeter_protocol::no_proxy::names_every_host;
 
+use crate::memory;
+
 /// What the environment says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -52,8 +54,7 @@ impl Environment {
 
 /// Return the name of this process's executable file. The system says it: a caller could say anything.
 fn program_name() -> String {
-    let path = std::fs::read_link("/proc/self/exe").unwrap_or_default();
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = String::from_utf8_lossy(&memory::program_name()).into_owned();
     // The kernel appends this when an update has replaced the file of a running program.
     let mut name = name.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(name);
     // Linux's own bound on a name is 255 bytes; replaced bytes may make it longer.
@@ -61,6 +62,11 @@ fn program_name() -> String {
         name.pop();
     }
     name
+}
+
+/// `SSL_CERT_FILE`: the file that the platform's verifier takes its authorities from, if the user names one.
+pub fn authorities_file() -> Option<PathBuf> {
+    env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Whether `NO_PROXY` names every host.

@@ -63,7 +63,19 @@ impl Error {
 
     /// A state file or directory that cannot be used.
     pub fn state(path: &std::path::Path, what: &str, cause: &std::io::Error) -> Self {
-        Self::new(ErrorCode::LICENSE_BUFFER_FAILED, format!("cannot {what} {}: {cause}", path.display()))
+        let advice = advice(cause);
+        let message = format!("cannot {what} {}: {cause}{advice}", path.display());
+        Self::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
+    }
+}
+
+/// What to do about a failure of the system whose own words name no remedy.
+pub fn advice(cause: &std::io::Error) -> &'static str {
+    match cause.raw_os_error() {
+        Some(libc::EFBIG) => {
+            ". This process may not write files of that size: raise its limit (RLIMIT_FSIZE; \"ulimit -f\")"
+        }
+        _ => "",
     }
 }
 

@@ -13,7 +13,7 @@ use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::PublicKey;
 
 use crate::clock::{Clock, Moment, SlotClock};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, advice};
 use crate::license::{Grant, Told, Validity};
 use crate::locks::{Mutex, RwLock};
 use crate::log::{Level, say};
@@ -569,7 +569,11 @@ fn seat_error(error: SeatError) -> Error {
         SeatError::Full { .. } => ErrorCode::INSTANCE_COUNT_OVER_LIMIT,
         _ => ErrorCode::LICENSE_BUFFER_FAILED,
     };
-    Error::new(code, error.to_string())
+    let advice = match &error {
+        SeatError::Io { source, .. } => advice(source),
+        _ => "",
+    };
+    Error::new(code, format!("{error}{advice}"))
 }
 
 #[cfg(test)]

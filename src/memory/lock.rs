@@ -21,6 +21,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::mapped::Mapping;
 use super::page_lock::{PAGE_BYTES, page_keeps_locks};
+use super::process::reopen;
 use super::process_generation;
 use super::range_lock::{try_lock_byte, try_share_byte, unlock_byte};
 use super::undisturbed::Uncancelled;
@@ -72,11 +73,8 @@ impl FileLock {
 
 /// A mapped page that keeps the locks of this description when its descriptor is closed; `None` where none can.
 fn page_of(file: &File) -> Option<Mapping> {
-    let reopen = || {
-        let own_name = format!("/proc/self/fd/{}", file.as_raw_fd());
-        File::options().read(true).write(true).open(own_name)
-    };
-    if !page_keeps_locks(file, reopen) {
+    // Where /proc is not mounted it cannot be asked, and the descriptor is kept.
+    if !page_keeps_locks(file, || reopen(file.as_raw_fd())) {
         return None;
     }
     Mapping::new(file, PAGE_BYTES).ok().filter(Mapping::is_hidden_from_children)

@@ -13,6 +13,7 @@ mod old_glibc;
 #[cfg(test)]
 mod overlay;
 mod page_lock;
+mod process;
 mod published;
 mod range_lock;
 mod thread;
@@ -26,6 +27,7 @@ pub use mapped::{FoundWord, MappedFile};
 #[cfg(test)]
 pub(crate) use overlay::on_overlay;
 pub use page_lock::page_keeps_locks;
+pub use process::{descriptor_name, program_name, reopen};
 pub use published::Published;
 pub use range_lock::{is_range_locked, try_lock_byte, try_share_byte};
 pub use thread::thread_number;

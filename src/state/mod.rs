@@ -27,12 +27,12 @@ use framed::is_no_file;
 pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folder};
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, advice};
 use crate::memory::{StandardDescriptors, file_system_type, random_bytes};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::file_system::refusal;
@@ -145,11 +145,39 @@ fn unusable(path: &Path, cause: &io::Error) -> Error {
     Error::new(
         ErrorCode::LICENSE_BUFFER_FAILED,
         format!(
-            "the state directory {} cannot be used: {cause}. Make it writable for this user, or choose another \
+            "the state directory {} cannot be used: {cause}{}. Make it writable for this user, or choose another \
              with SM_SetStateDirectory or SEATMETER_STATE_DIR",
-            path.display()
+            path.display(),
+            advice(cause)
         ),
     )
+}
+
+/// Open a file that the program or its user names, for reading. Symbolic links are followed; what is no regular file is
+/// refused: a pipe would be waited for, a device may have no end.
+///
+/// # Errors
+/// What the file system says; `InvalidInput` for something else than a regular file.
+pub fn named_file(path: &Path) -> io::Result<File> {
+    let _standard = StandardDescriptors::hold();
+    // A pipe opens at once like this, and for a terminal nobody becomes its owner.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+}
+
+/// Write a file that the program names, as [`std::fs::write`] does, but never wait for the other end of a pipe.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_named_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let _standard = StandardDescriptors::hold();
+    let options = &mut OpenOptions::new();
+    options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    options.open(path)?.write_all(content)
 }
 
 /// Opens a file that only its owner may read, never through a symbolic link, and never waiting for the other end of a

@@ -12,6 +12,7 @@ mod forks;
 mod limits;
 mod loading;
 mod log;
+mod narrow;
 mod shutdown;
 mod signals;
 mod surroundings;

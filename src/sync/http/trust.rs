@@ -12,6 +12,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
+use crate::environment::authorities_file;
+use crate::state::named_file;
+
 /// The platform's verifier, made when it is needed.
 #[derive(Debug)]
 pub(super) struct Trust {
@@ -27,8 +30,15 @@ impl Trust {
     }
 
     fn verifier(&self) -> Result<&Verifier, Error> {
-        self.verifier
-            .get_or_try_init(|| Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone()))
+        self.verifier.get_or_try_init(|| {
+            if let Some(path) = authorities_file() {
+                // It would be waited for without end where it is a pipe.
+                named_file(&path).map_err(|e| {
+                    Error::General(format!("SSL_CERT_FILE {} cannot be used: {e}", path.display()))
+                })?;
+            }
+            Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone())
+        })
     }
 }
 
