@@ -17,7 +17,6 @@ use crate::error::{Error, Result, advice};
 use crate::license::{Grant, Told, Validity};
 use crate::locks::{Mutex, RwLock};
 use crate::log::{Level, say};
-use crate::memory::Uncancelled;
 use crate::seats::{Holder, Seat, SeatError, SeatPool};
 use crate::status::Status;
 use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, has_counted, unsent_of};
@@ -391,7 +390,6 @@ impl Licensed {
         slot: u32,
         work: &[Work],
     ) -> Result<()> {
-        let _uncancelled = Uncancelled::hold();
         let grant = self.grant();
         let charged = charged(grant.local.charge_way, work);
         allowance.look(&grant)?;

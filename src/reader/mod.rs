@@ -18,7 +18,7 @@ use crate::licensed::Licensed;
 #[cfg(feature = "decode")]
 use crate::locks::Mutex;
 use crate::locks::{BriefMutex, NAP};
-use crate::memory::{Uncancelled, Undisturbed};
+use crate::memory::Uncancelled;
 use crate::runtime::{Runtime, runtime};
 use crate::seats::Seat;
 use crate::usage::Barcode;
@@ -98,7 +98,6 @@ impl Hold {
 
     #[cold]
     fn take_slowly() -> Result<Self> {
-        let _undisturbed = Undisturbed::hold();
         Self::by(Licensed::take_seat)
     }
 
@@ -224,7 +223,6 @@ impl Reader {
 
     #[cold]
     fn make_anew(&mut self) {
-        let _uncancelled = Uncancelled::hold();
         let before = std::mem::replace(self, Self::vacant());
         // What a thread of the parent's was changing cannot be taken apart.
         if before.here().is_err() {
@@ -320,7 +318,6 @@ impl Use {
 
     #[cold]
     fn take_anew(&mut self) -> Result<&'static Licensed> {
-        let _uncancelled = Uncancelled::hold();
         let taken = Hold::take()?;
         if let Some(tally) = &mut self.tally {
             tally.begin_anew();

@@ -32,7 +32,6 @@ use std::time::Duration;
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::seat_layout::{Grant, SEATS_MAX};
 
-use crate::memory::Uncancelled;
 use attachment::{CLOSED, Place, Shared};
 pub use error::{Repair, SeatError};
 pub use holders::Holder;
@@ -193,7 +192,6 @@ impl SeatPool {
 
     #[cold]
     fn give_slowly(&self, seat: Seat) {
-        let _uncancelled = Uncancelled::hold();
         for _ in 0..TRIES_MAX {
             let view = self.shared.settled_view();
             let Some(who) = view.local.identified() else {

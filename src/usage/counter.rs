@@ -153,8 +153,6 @@ impl Counter {
 
     #[cold]
     fn find_entry(&self, mine: &mut SlotEntries, slot: u32, kind: UsageKind, what: u32) -> Result<()> {
-        // A segment may have to be made, by a host's thread in the middle of a count.
-        let _undisturbed = Undisturbed::hold();
         let lane = mine.lane.get_or_insert_with(|| self.emptiest_lane());
         let entry = self.entry(lane, slot, kind, what).or_else(|error| {
             // The disk may be full, and another lane may have room in what it has.
@@ -193,6 +191,8 @@ impl Counter {
             {
                 return Ok(Entry { kind, what, total: segment.counting(number) });
             }
+            // By a host's thread in the middle of a count.
+            let _undisturbed = Undisturbed::hold();
             let begun_at = slot_start(slot);
             let whose = self.whose.read().clone();
             let segment = Segment::create(&self.folder, &whose, begun_at)?;
