@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use seatmeter_protocol::no_proxy::names_every_host;
 
-use crate::memory::{PerProcess, is_privileged};
+use crate::memory::{self, PerProcess, is_privileged};
 
 /// What the environment says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,8 +65,7 @@ impl Environment {
 
 /// Return the name of this process's executable file. The system says it: a caller could say anything.
 fn program_name() -> String {
-    let path = std::fs::read_link("/proc/self/exe").unwrap_or_default();
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = String::from_utf8_lossy(&memory::program_name()).into_owned();
     // The kernel appends this when an update has replaced the file of a running program.
     let mut name = name.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(name);
     // Linux's own bound on a name is 255 bytes; replaced bytes may make it longer.
@@ -84,6 +83,11 @@ static START: PerProcess<PathBuf> = PerProcess::new();
 fn from_the_start(path: PathBuf) -> PathBuf {
     let start = START.get(|parent| parent.cloned().unwrap_or_else(|| env::current_dir().unwrap_or_default()));
     if path.is_absolute() { path } else { Path::new(start).join(path) }
+}
+
+/// `SSL_CERT_FILE`: the file that the platform's verifier takes its authorities from, if the user names one.
+pub fn authorities_file() -> Option<PathBuf> {
+    env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Whether the environment asks for no proxy at all, or does not count.

@@ -2,6 +2,7 @@
 //! how far a request came.
 
 use std::fmt;
+use std::path::Path;
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -65,12 +66,22 @@ impl Error {
     }
 
     /// A state file or directory that cannot be used.
-    pub fn state(path: &std::path::Path, what: &str, cause: &std::io::Error) -> Self {
+    pub fn state(path: &Path, what: &str, cause: &std::io::Error) -> Self {
         let failed = format!("cannot {what} {}: {cause}", path.display());
-        let advice = advice_about(path, state_directory_of(path), cause);
-        let message = advice.map_or_else(|| failed.clone(), |advice| format!("{failed}. {advice}"));
+        let remedy = remedy(path, state_directory_of(path), cause);
+        let message = remedy.map_or_else(|| failed.clone(), |remedy| format!("{failed}. {remedy}"));
         Self::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
     }
+}
+
+/// Return what to do about a failure of the system with a file of this state directory, where its own words name no
+/// remedy.
+pub fn remedy(path: &Path, state_directory: &Path, cause: &std::io::Error) -> Option<String> {
+    if cause.raw_os_error() == Some(libc::EFBIG) {
+        let limit = "This process may not write files of that size: raise its limit (RLIMIT_FSIZE; \"ulimit -f\")";
+        return Some(limit.to_owned());
+    }
+    advice_about(path, state_directory, cause)
 }
 
 impl From<ErrorCode> for Error {

@@ -9,6 +9,7 @@
 //! | asleep or at work | yes | no | |
 //! | ending | yes | yes | finishes the request that is under way; goes on after that if it is wanted again |
 
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::locks::{Condvar, Mutex};
@@ -29,6 +30,8 @@ struct Control {
     running: bool,
     stop: bool,
     wake: bool,
+    /// What the thread is waited for by.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
@@ -47,8 +50,9 @@ impl Keeper {
         control.running = true;
         control.stop = false;
         let builder = std::thread::Builder::new().name("seatmeter".into()).stack_size(STACK_BYTES);
-        if with_signals_blocked(|| builder.spawn(move || self.run(work))).is_err() {
-            control.running = false;
+        match with_signals_blocked(|| builder.spawn(move || self.run(work))) {
+            Ok(thread) => control.thread = Some(thread),
+            Err(_) => control.running = false,
         }
     }
 
@@ -67,10 +71,14 @@ impl Keeper {
         self.changed.notify_all();
         while control.running {
             if self.changed.wait_until(&mut control, end).timed_out() {
-                break;
+                return !control.running;
             }
         }
-        !control.running
+        let thread = control.thread.take();
+        drop(control);
+        // It has said that it ends: now it is gone, too. It does not end by a panic: see `run`.
+        thread.map(JoinHandle::join);
+        true
     }
 
     fn run(&self, mut work: impl FnMut() -> Duration) {

@@ -38,4 +38,5 @@ pub mod session;
 pub mod state;
 pub mod status;
 pub mod sync;
+pub mod talks;
 pub mod usage;

@@ -6,11 +6,18 @@
 //! objects of the parent are made anew in a child (`memory/fork.rs`); such a table is not.
 //!
 //! A thread that dies of a fault while it holds a lock leaves it open: what is behind locks is whole at every step.
+//!
+//! The host is never called, nor its callback waited for, under a lock: it may wait for a thread that waits for that lock. A
+//! build with assertions counts the locks of each thread ([`holds_none`]).
 
+#[cfg(debug_assertions)]
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::sync::{self, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::memory::Uncancelled;
 
 /// One at a time.
 #[derive(Debug, Default)]
@@ -18,7 +25,40 @@ pub struct Mutex<T>(sync::Mutex<T>);
 
 /// While it lives, what is behind the lock is ours.
 #[derive(Debug)]
-pub struct MutexGuard<'a, T>(Option<sync::MutexGuard<'a, T>>);
+pub struct MutexGuard<'a, T>(Option<sync::MutexGuard<'a, T>>, Held);
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static LOCKS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Counts a lock of this thread while it lives, in a build with assertions.
+#[derive(Debug)]
+struct Held(());
+
+impl Held {
+    fn new() -> Self {
+        #[cfg(debug_assertions)]
+        LOCKS.set(LOCKS.get() + 1);
+        Self(())
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for Held {
+    fn drop(&mut self) {
+        LOCKS.set(LOCKS.get() - 1);
+    }
+}
+
+/// Say whether this thread holds no lock of this file. A build without assertions does not know, and says yes.
+#[must_use]
+pub fn holds_none() -> bool {
+    #[cfg(debug_assertions)]
+    return LOCKS.get() == 0;
+    #[cfg(not(debug_assertions))]
+    true
+}
 
 const HELD: &str = "a guard is without its lock only while it waits";
 
@@ -30,14 +70,14 @@ impl<T> Mutex<T> {
 
     /// Waits for it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+        MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)), Held::new())
     }
 
     /// Has it if nobody else does.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
-            Ok(guard) => Some(MutexGuard(Some(guard))),
-            Err(TryLockError::Poisoned(poison)) => Some(MutexGuard(Some(poison.into_inner()))),
+            Ok(guard) => Some(MutexGuard(Some(guard), Held::new())),
+            Err(TryLockError::Poisoned(poison)) => Some(MutexGuard(Some(poison.into_inner()), Held::new())),
             Err(TryLockError::WouldBlock) => None,
         }
     }
@@ -125,26 +165,52 @@ impl<T> RwLock<T> {
     }
 
     /// Waits to read. A thread that reads already must not, where others wait to write.
-    pub fn read(&self) -> sync::RwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    pub fn read(&self) -> ReadGuard<'_, T> {
+        RwGuard(self.0.read().unwrap_or_else(PoisonError::into_inner), Held::new())
     }
 
     /// Waits to write.
-    pub fn write(&self) -> sync::RwLockWriteGuard<'_, T> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    pub fn write(&self) -> WriteGuard<'_, T> {
+        RwGuard(self.0.write().unwrap_or_else(PoisonError::into_inner), Held::new())
     }
 
     /// Writes when nobody reads, if that comes to be in time. Who reads again meanwhile does not wait for this.
-    pub fn try_write_for(&self, bound: Duration) -> Option<sync::RwLockWriteGuard<'_, T>> {
+    pub fn try_write_for(&self, bound: Duration) -> Option<WriteGuard<'_, T>> {
         let end = Instant::now() + bound;
         loop {
             match self.0.try_write() {
-                Ok(guard) => return Some(guard),
-                Err(TryLockError::Poisoned(poison)) => return Some(poison.into_inner()),
+                Ok(guard) => return Some(RwGuard(guard, Held::new())),
+                Err(TryLockError::Poisoned(poison)) => {
+                    return Some(RwGuard(poison.into_inner(), Held::new()));
+                }
                 Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOOK_EVERY),
                 Err(TryLockError::WouldBlock) => return None,
             }
         }
+    }
+}
+
+/// While it lives, what is behind the lock can be read, or written.
+#[derive(Debug)]
+pub struct RwGuard<G>(G, Held);
+
+/// While it lives, nobody writes.
+pub type ReadGuard<'a, T> = RwGuard<sync::RwLockReadGuard<'a, T>>;
+
+/// While it lives, nobody else reads or writes.
+pub type WriteGuard<'a, T> = RwGuard<sync::RwLockWriteGuard<'a, T>>;
+
+impl<G: Deref> Deref for RwGuard<G> {
+    type Target = G::Target;
+
+    fn deref(&self) -> &G::Target {
+        &self.0
+    }
+}
+
+impl<G: DerefMut> DerefMut for RwGuard<G> {
+    fn deref_mut(&mut self) -> &mut G::Target {
+        &mut self.0
     }
 }
 
@@ -159,6 +225,7 @@ pub struct Nap;
 
 impl spin::RelaxStrategy for Nap {
     fn relax() {
+        let _uncancelled = Uncancelled::hold();
         thread::sleep(NAP);
     }
 }
@@ -184,6 +251,21 @@ mod tests {
         *mutex.lock() += *lock.read();
         assert!(lock.try_write_for(Duration::ZERO).is_some());
         assert_eq!(mutex.into_inner(), 2);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn a_thread_that_holds_a_lock_is_known() {
+        let (mutex, lock) = (Mutex::new(1), RwLock::new(1));
+        assert!(holds_none());
+        let held = (mutex.lock(), lock.read());
+        assert!(mutex.try_lock().is_none() && !holds_none());
+        drop(held);
+        assert!(holds_none());
+        let written = lock.try_write_for(Duration::ZERO);
+        assert!(!holds_none());
+        drop(written);
+        assert!(holds_none());
     }
 
     #[test]

@@ -3,20 +3,30 @@
 //!
 //! A log never holds a barcode, a session password or a signature.
 //!
-//! Both are looked up without a lock, so that a forked child has its parent's; who takes a callback back waits
-//! for the calls that are under way, so that what it refers to can be freed then.
+//! A line is said wherever something happens, often under a lock. A callback is the host's, and may wait for a thread that
+//! waits for that lock. So no thread that works calls it: lines wait in a queue, and a thread of their own hands them over, one
+//! after the other. It begins with the first line that waits, and ends when none is left. A call of the host's that has said
+//! something returns when that was heard, so that the host finds it where it looks; but it waits a moment only, and under no
+//! lock. A line for the file is written at once.
+//!
+//! Callback and file are looked up without a lock, so that a forked child has its parent's; it has none of the lines. Who
+//! takes a callback back waits for the call that is under way, so that what it refers to can be freed then.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fmt::{self, Arguments};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::ptr;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
-use crate::locks::{Mutex, RwLock};
-use crate::memory::{PerProcess, Published};
+use crate::locks::{Condvar, Mutex, RwLock, holds_none};
+use crate::memory::{PerProcess, Published, Undisturbed, thread_number, with_signals_blocked};
 use crate::state::log_file;
 
 /// How much a line matters. The numbers are those of the C API.
@@ -54,6 +64,9 @@ pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 struct Log {
     sink: Published<Option<Sink>>,
     file: Published<PathBuf>,
+    lines: Mutex<Lines>,
+    /// A line was handed over, or the thread that does it ends.
+    changed: Condvar,
     /// Read while a line is handed over, written while the sink is changed. Holds all sinks that there ever were: a
     /// forked child may still be looking at one. Programs change theirs seldom.
     sinks: RwLock<Vec<&'static Option<Sink>>>,
@@ -61,7 +74,43 @@ struct Log {
     files: Mutex<Vec<&'static PathBuf>>,
 }
 
+/// Lines that wait to be handed over, and the thread that does it.
+///
+/// | deliverer | thread | |
+/// |---|---|---|
+/// | no | no, or ended | nothing waits; or the system has no thread to give, and the next line tries again |
+/// | yes | yes | lines wait, or the last one is just being handed over |
+#[derive(Default)]
+struct Lines {
+    waiting: VecDeque<(Level, String)>,
+    bytes: usize,
+    /// How many there was no room for since.
+    dropped: u64,
+    /// How many were put here, and how many of them are handed over.
+    said: u64,
+    heard: u64,
+    has_deliverer: bool,
+    /// Its number while it runs.
+    number: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What waits at most: a callback may be stuck for hours, and the library goes on.
+const LINES_MAX: usize = 1_000;
+const BYTES_MAX: usize = 256 << 10;
+
+/// Stack of the thread that calls the host: loggers format, and may belong to the runtime of another language.
+const STACK_BYTES: usize = 1 << 20;
+
+/// For so long a call waits until what it has said is heard.
+const HEARD_BOUND: Duration = Duration::from_secs(1);
+
 static LOG: PerProcess<Log> = PerProcess::new();
+
+thread_local! {
+    /// Which line this thread has said last, counted from 1.
+    static LAST_SAID: Cell<u64> = const { Cell::new(0) };
+}
 
 /// A callback that takes longer than this for one line cannot be waited for.
 const CHANGE_BOUND: Duration = Duration::from_secs(1);
@@ -72,6 +121,8 @@ impl Log {
             let log = Self {
                 sink: Published::absent(),
                 file: Published::absent(),
+                lines: Mutex::default(),
+                changed: Condvar::new(),
                 sinks: RwLock::default(),
                 files: Mutex::default(),
             };
@@ -88,21 +139,109 @@ impl Log {
     fn sink(&self) -> Option<&'static Sink> {
         self.sink.get().and_then(Option::as_ref)
     }
+
+    /// Put a line where it waits, and see to it that it is handed over.
+    fn put(&'static self, level: Level, line: String) {
+        let mut lines = self.lines.lock();
+        if lines.dropped > 0 || lines.waiting.len() >= LINES_MAX || lines.bytes + line.len() > BYTES_MAX {
+            lines.dropped += 1;
+            return;
+        }
+        lines.bytes += line.len();
+        lines.said += 1;
+        lines.waiting.push_back((level, line));
+        LAST_SAID.set(lines.said);
+        if !lines.has_deliverer {
+            let builder = std::thread::Builder::new().name("seatmeter-log".into()).stack_size(STACK_BYTES);
+            let thread = with_signals_blocked(|| builder.spawn(|| self.deliver()));
+            lines.has_deliverer = thread.is_ok();
+            lines.thread = thread.ok();
+        }
+    }
+
+    /// Hand over what waits until nothing does.
+    fn deliver(&self) {
+        self.lines.lock().number = thread_number();
+        while let Some((level, line)) = self.next() {
+            self.hand_over(level, &line);
+            if !ptr::eq(self, Log::get()) {
+                // The callback has forked, and this is the child: the lines are its parent's.
+                return;
+            }
+            self.lines.lock().heard += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    fn next(&self) -> Option<(Level, String)> {
+        let mut lines = self.lines.lock();
+        if let Some(next) = lines.waiting.pop_front() {
+            lines.bytes -= next.1.len();
+            return Some(next);
+        }
+        if lines.dropped > 0 {
+            let line = format!("{} lines of this log were dropped here", std::mem::take(&mut lines.dropped));
+            lines.said += 1;
+            return Some((Level::Warning, line));
+        }
+        (lines.has_deliverer, lines.number) = (false, 0);
+        self.changed.notify_all();
+        None
+    }
+
+    fn hand_over(&self, level: Level, line: &str) {
+        // The callback may say another line: nobody waits to write in a way that would stop it.
+        let _sinks = self.sinks.read();
+        match (self.sink(), self.file.get()) {
+            (Some(sink), _) => sink(level, line),
+            (None, Some(file)) => append(file, level, format_args!("{line}")),
+            (None, None) => {}
+        }
+    }
+
+    /// Wait, up to `bound`, while this is so; the thread that hands over does not wait for itself.
+    fn wait_while(&self, bound: Duration, is_so: impl Fn(&Lines) -> bool) {
+        let (end, is_free) = (Instant::now() + bound, holds_none());
+        let mut lines = self.lines.lock();
+        while lines.has_deliverer && lines.number != thread_number() && is_so(&lines) {
+            debug_assert!(is_free, "the host is waited for under a lock");
+            if self.changed.wait_until(&mut lines, end).timed_out() {
+                return;
+            }
+        }
+    }
 }
 
-/// Says a line.
+/// Say a line. Any thread may, also under locks.
 pub fn say(level: Level, line: Arguments<'_>) {
     let log = Log::get();
     if log.sink().is_some() {
-        // A callback may call what says another line: nobody waits to write in a way that would stop it.
-        let _sinks = log.sinks.read();
-        if let Some(sink) = log.sink() {
-            return sink(level, &line.to_string());
-        }
-    }
-    if let Some(file) = log.file.get() {
+        log.put(level, line.to_string());
+    } else if let Some(file) = log.file.get() {
         append(file, level, line);
     }
+}
+
+/// Run `body`, and then wait a moment until what this thread has said in it is heard. To be called without a lock.
+pub fn heard<T>(body: impl FnOnce() -> T) -> T {
+    let before = LAST_SAID.replace(0);
+    let answer = body();
+    let last = LAST_SAID.replace(before);
+    if last > 0 {
+        Log::get().wait_while(HEARD_BOUND, |lines| lines.heard < last);
+    }
+    answer
+}
+
+/// Wait, up to `bound`, until all is handed over and the thread that did it is gone. To be called without a lock.
+pub fn settle(bound: Duration) {
+    let log = Log::get();
+    log.wait_while(bound, |_| true);
+    let mut lines = log.lines.lock();
+    let thread = if lines.has_deliverer { None } else { lines.thread.take() };
+    drop(lines);
+    // It has nothing more to do than to end, without a panic of its own.
+    thread.map(JoinHandle::join);
 }
 
 /// Changes the callback; with `None`, lines go to the file again. The old one is not in use any more when this returns.
@@ -139,6 +278,7 @@ pub fn use_file(path: &Path) -> Result<()> {
 
 /// Opens the file for every line: it may be moved away meanwhile, and descriptors are the host's.
 fn append(path: &Path, level: Level, line: Arguments<'_>) {
+    let _undisturbed = Undisturbed::hold();
     // That it cannot be written was said when it was named.
     if let Ok(mut file) = log_file(path) {
         let now = rfc_3339(crate::clock::wall_seconds());
@@ -172,6 +312,7 @@ mod tests {
             Some(Box::new(move |level, line: &str| heard.lock().push(format!("{level}: {line}"))) as Sink)
         };
         set_sink(sink(&heard)).unwrap();
+        let say = |level, line: Arguments<'_>| super::heard(|| super::say(level, line));
         say(Level::Info, format_args!("ours {}", 1));
         let mut own = heard.lock().clone();
         own.retain(|line| line.contains("ours"));
@@ -201,6 +342,31 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("info: ours 6\n") && text.contains("error: ours 7\n"), "{text}");
         assert!(!text.contains("ours 5"), "{text}");
+
+        // While one line is being heard nobody waits, others come in order, and too many are dropped.
+        let (let_go, stuck) = std::sync::mpsc::channel::<()>();
+        let (stuck, begun) = (Mutex::new(stuck), Arc::new(Mutex::new(false)));
+        let (mine, has_begun) = (heard.clone(), begun.clone());
+        heard.lock().clear();
+        set_sink(Some(Box::new(move |_, line: &str| {
+            *has_begun.lock() = true;
+            let _ = stuck.lock().recv();
+            mine.lock().push(line.to_owned());
+        })))
+        .unwrap();
+        super::say(Level::Info, format_args!("ours 0"));
+        while !*begun.lock() {
+            std::thread::yield_now();
+        }
+        (1..=LINES_MAX + 5).for_each(|n| super::say(Level::Info, format_args!("ours {n}")));
+        drop(let_go);
+        super::settle(Duration::from_secs(60));
+        let lines = heard.lock().clone();
+        let numbers: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("ours ")).collect();
+        assert!(numbers.iter().zip(0..).all(|(number, n)| *number == n.to_string()), "{numbers:?}");
+        assert!(numbers.len() > LINES_MAX / 2 && numbers.len() <= LINES_MAX + 1, "{}", numbers.len());
+        assert!(lines.last().unwrap().ends_with("lines of this log were dropped here"), "{lines:?}");
+        set_sink(None).unwrap();
 
         let other = folder.path().join("other");
         use_file(&other).unwrap();

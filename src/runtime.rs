@@ -16,18 +16,22 @@ use crate::keeper::Keeper;
 use crate::licensed::Licensed;
 use crate::locks::Mutex;
 use crate::log::{self, Level, say};
-use crate::memory::{PerProcess, Published, boot_id, has_room_for, is_root};
+use crate::memory::{PerProcess, Published, Undisturbed, boot_id, has_room_for, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
 use crate::session::{self, FIRST_CONTACT_BOUND, Session, World};
 use crate::state::StateDirectory;
 use crate::status::{Status, Trouble};
 use crate::sync::HttpTransport;
+use crate::talks::{Ending, Talks};
 
 /// What a talk with a server takes at most, with the threads of the HTTP client: TLS, certificates, an answer.
 const ROOM_BYTES: usize = 16 << 20;
 
 /// Until the keeper looks again whether there is memory to work with.
 const PAUSE_WITHOUT_ROOM: Duration = Duration::from_secs(10);
+
+/// What is called off ends within this; most often within a millisecond.
+const CALLED_OFF_BOUND: Duration = Duration::from_millis(250);
 
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 static CLOCK: SystemClock = SystemClock;
@@ -51,6 +55,7 @@ pub struct Runtime {
     log_trouble: Mutex<Option<Trouble>>,
     transport: Published<HttpTransport>,
     keeper: Keeper,
+    talks: Talks,
     instances: Instances,
     /// The session of the process that this one was forked from.
     inherited: Option<&'static Session>,
@@ -89,6 +94,7 @@ impl Runtime {
             log_trouble: Mutex::default(),
             transport: Published::absent(),
             keeper: Keeper::default(),
+            talks: Talks::default(),
             instances: Instances::default(),
             inherited: parent.and_then(Self::to_inherit),
             resumed: AtomicBool::new(false),
@@ -184,10 +190,12 @@ impl Runtime {
     /// # Errors
     /// See [`Session::initialize`]. A session that was in use before stays in use.
     pub fn initialize(&'static self, raw: &RawParameters) -> Result<()> {
+        let talk = self.talks.begin(FIRST_CONTACT_BOUND)?;
         let (session, outcome) = match self.session_of(raw) {
             Ok((session, parameters)) => (Some(session), session.initialize(parameters, FIRST_CONTACT_BOUND)),
             Err(error) => (None, Err(error)),
         };
+        let outcome = talk.outcome(outcome);
         match (&outcome, session) {
             (Ok(()), Some(session)) => self.use_session(session),
             (Err(error), Some(session))
@@ -299,6 +307,7 @@ impl Runtime {
 
     #[cold]
     fn licensed_slow(&'static self) -> Result<&'static Licensed> {
+        let _undisturbed = Undisturbed::hold();
         if let Some(licensed) = self.resume() {
             return Ok(licensed);
         }
@@ -328,10 +337,11 @@ impl Runtime {
     /// As [`Session::sync`]; why there is no licence, if there is none.
     pub fn sync(&'static self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
+        let talk = self.talks.begin(bound)?;
         require_room()?;
         let _ = self.licensed();
         let session = self.current.get().or_else(|| self.waiting.get());
-        let outcome = session.ok_or_else(|| self.why_unlicensed())?.sync(deadline);
+        let outcome = talk.outcome(session.ok_or_else(|| self.why_unlicensed())?.sync(deadline));
         self.use_waiting();
         outcome
     }
@@ -375,16 +385,49 @@ impl Runtime {
     /// The last report of this process, and the end of its sessions. It can be initialised again.
     ///
     /// # Errors
-    /// When not everything could be reported in time: the next process of this device will do it.
+    /// When not everything could be reported in time: the next process of this device will do it. When another thread is
+    /// shutting down for all that time.
     pub fn shut_down(&self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
+        let ending = self.talks.begin_ending(bound)?;
         {
             let _turn = self.resuming.lock();
             self.resumed.store(true, Ordering::Release);
         }
+        self.end_talks(&ending, deadline);
+        let outcome = self.close_sessions(deadline);
+        drop(ending);
+        log::settle(deadline.remaining(&CLOCK).max(CALLED_OFF_BOUND));
+        outcome
+    }
+
+    /// End the keeper and whatever calls talk to a server: half of the time they have for themselves.
+    fn end_talks(&self, ending: &Ending<'_>, deadline: Deadline) {
+        let half = Deadline::after(&CLOCK, deadline.remaining(&CLOCK) / 2);
+        let stop = |until: Deadline| {
+            let has_ended = self.keeper.stop(until.remaining(&CLOCK));
+            let are_silent = ending.wait_for_talks(&CLOCK, until);
+            // A call that has just been licensed starts the keeper, and is licensed no longer.
+            self.current.withdraw();
+            self.waiting.withdraw();
+            has_ended && are_silent && self.keeper.stop(until.remaining(&CLOCK))
+        };
         self.current.withdraw();
         self.waiting.withdraw();
-        self.keeper.stop(deadline.remaining(&CLOCK) / 2);
+        if stop(half) {
+            return;
+        }
+        let transport = self.transport.get();
+        if let Some(transport) = transport {
+            transport.call_off(true);
+        }
+        stop(Deadline::after(&CLOCK, deadline.remaining(&CLOCK).max(CALLED_OFF_BOUND)));
+        if let Some(transport) = transport {
+            transport.call_off(false);
+        }
+    }
+
+    fn close_sessions(&self, deadline: Deadline) -> Result<()> {
         let sessions = self.sessions.lock().clone();
         // Without memory everything is given back, and the last report is left to the next program.
         let deadline = require_room().map_or_else(|_| Deadline::after(&CLOCK, Duration::ZERO), |()| deadline);

@@ -40,3 +40,22 @@ fn the_library_has_a_soname_and_is_never_unloaded() {
     assert!(text.contains("Library soname: [libseatmeter.so.0]"), "{text}");
     assert!(text.contains("NODELETE"), "{text}");
 }
+
+/// The newest glibc whose symbols the library may ask for; README.md names it.
+const GLIBC_MINOR_MAX: u32 = 34;
+
+#[test]
+fn every_system_with_glibc_2_34_can_load_the_library() {
+    let output = Command::new("objdump").arg("-T").arg(library()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let minor = |line: &str| {
+        let version = line.split_once("GLIBC_2.")?.1;
+        version.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()
+    };
+    let imported: Vec<_> = text.lines().filter_map(|line| Some((minor(line)?, line))).collect();
+    assert!(imported.len() > 50, "{text}");
+    let too_new: Vec<_> = imported.iter().filter(|(minor, _)| *minor > GLIBC_MINOR_MAX).collect();
+    assert!(too_new.is_empty(), "{too_new:?}");
+    let readme = std::fs::read_to_string(seatmeter_e2e::root().join("README.md")).unwrap();
+    assert!(readme.contains(&format!("glibc 2.{GLIBC_MINOR_MAX}")), "README.md does not name the floor");
+}

@@ -7,7 +7,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 
 use super::reader::SM_Reader;
-use super::{enter, null_pointer};
+use super::{enter_hot, null_pointer};
 use crate::error::Error;
 use crate::runtime::runtime;
 use crate::usage::Barcode;
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn SM_CountFrame(
 /// SM_CountImage.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_CountScans(reader: Option<&SM_Reader>, format: c_int, n: u64) -> c_int {
-    enter(|| reader.ok_or_else(|| null_pointer("reader"))?.0.count_scans(format.cast_unsigned(), n))
+    enter_hot(|| reader.ok_or_else(|| null_pointer("reader"))?.0.count_scans(format.cast_unsigned(), n))
 }
 
 /// Pages acquired from a scanner or imported.
@@ -117,7 +117,7 @@ pub const SM_PAGE_OCR: c_int = 4;
 /// module, or the license, is used up; -20130 when it has no room for this device now.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_CountPages(module: c_int, n: u64) -> c_int {
-    enter(|| {
+    enter_hot(|| {
         let what = u32::try_from(module).ok().filter(|_| (SM_PAGE_CORE..=SM_PAGE_OCR).contains(&module));
         let what = what.ok_or_else(|| {
             Error::new(
@@ -136,7 +136,7 @@ pub extern "C" fn SM_CountPages(module: c_int, n: u64) -> c_int {
 /// Threads: any. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when `ms` is out of range.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_SetDuplicateForgetTime(reader: Option<&SM_Reader>, ms: c_int) -> c_int {
-    enter(|| reader.ok_or_else(|| null_pointer("reader"))?.0.forget_time().set(ms))
+    enter_hot(|| reader.ok_or_else(|| null_pointer("reader"))?.0.forget_time().set(ms))
 }
 
 /// Runs a counting function, and tells the caller how much it counted.
@@ -146,7 +146,7 @@ fn count_with(
     count: impl FnOnce(&SM_Reader) -> Result<u64, Error>,
 ) -> c_int {
     let mut outcome = 0;
-    let code = enter(|| {
+    let code = enter_hot(|| {
         outcome =
             usize::try_from(count(reader.ok_or_else(|| null_pointer("reader"))?)?).unwrap_or(usize::MAX);
         Ok(())

@@ -8,7 +8,7 @@ use seatmeter_protocol::item_check::LIST_MAX;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
 use super::text::{MessageBuffer, path_from_c, text_from_c};
-use super::{bounded_wait, enter, enter_or, enter_with, null_pointer};
+use super::{bounded_wait, enter, enter_hot_or, enter_with, null_pointer};
 use crate::error::{Error, Result};
 use crate::parameters::{RawParameters, Settings, ValidationField};
 use crate::runtime::runtime;
@@ -202,6 +202,7 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(parameters: *mut DM_DLSConn
 /// range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state directory cannot be
 /// used; -20003 when the server's answer cannot be trusted; -20004 when the answer is for another device; -20005 when
 /// the system gives no random numbers for the UUID of this device; -20008 when more seats are asked for than there are;
+/// -20009 when SM_Shutdown was called in another thread, which calls this off;
 /// -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or the server's
 /// refusal, -20100 to -20151.
 ///
@@ -234,7 +235,7 @@ pub unsafe extern "C" fn InitLicenseFromDLS(
 /// concurrent instances, and so has no seats.
 #[unsafe(no_mangle)]
 pub extern "C" fn GetIdleInstancesCount() -> c_int {
-    enter_or(-1, || Ok(runtime().licensed()?.idle_seats()))
+    enter_hot_or(-1, || Ok(runtime().licensed()?.idle_seats()))
 }
 
 /// Choose where this device's state is kept: the licence, the seats, what is counted and not yet reported.
@@ -387,10 +388,15 @@ unsafe fn path_setting_from_c(name: &str, path: *const c_char) -> Result<PathBuf
 /// here. Readers that still exist hold no seat from then on, and may be destroyed; after InitLicenseFromDLS was called
 /// again, one that is used takes a seat anew.
 ///
-/// Threads: any; one at a time. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range
-/// counts as the nearest). Returns 0; -20002 when a file of the state directory cannot be used; -20003 when the server's
-/// answer cannot be trusted, or another program of this device is reporting all the time; -20200 when no server can be
-/// reached in time; or the server's refusal, -20100 to -20151. In each of these cases something is left to report.
+/// Requests that are under way, also those of other threads, have half of the time, and are then called off. When this
+/// has returned, no thread, connection or log callback of the library is left. Only a name lookup that the system does
+/// not answer keeps a thread until the system gives up; it touches nothing of the host's.
+///
+/// Threads: any; of several at once one waits for the other. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out
+/// of that range counts as the nearest), and 0.5 s at most for what is called off. Returns 0; -20002 when a file of the
+/// state directory cannot be used; -20003 when the server's answer cannot be trusted, or another program of this device
+/// is reporting all the time; -20009 when another thread has been shutting down for all that time; -20200 when no server
+/// can be reached in time; or the server's refusal, -20100 to -20151. In each of these cases something is left to report.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_Shutdown(timeoutMs: c_int) -> c_int {
     enter(|| runtime().shut_down(bounded_wait(timeoutMs)))

@@ -1,8 +1,10 @@
 //! The C functions: each checks, calls one method of the core, and answers. They decide nothing.
 //!
-//! Every body runs inside [`enter`], the one way across the border: a panic cannot cross it, and an error
-//! becomes its number. The functions of `include/seatmeter.h` are in the files beside `dbr`; those of
-//! `include/dbr/` are in `dbr`.
+//! Every body runs inside [`enter`], the one way across the border: a panic cannot cross it, an error becomes its
+//! number, the host's thread is kept whole ([`Undisturbed`]), and the host's log callback has heard what was said. The functions that must cost nothing run inside [`enter_hot`], which only stops
+//! panics: whatever in them may block or touch files holds cancellation off by itself, in a `#[cold]` function.
+//!
+//! The functions of `include/seatmeter.h` are in the files beside `dbr`; those of `include/dbr/` are in `dbr`.
 
 #![allow(non_camel_case_types, non_snake_case, reason = "names of the C API")]
 
@@ -24,17 +26,46 @@ use std::time::Duration;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
+use crate::log;
+use crate::memory::Undisturbed;
 
-/// Runs the body of a C function that answers with a number.
-#[inline(always)]
+/// Run the body of a C function that answers with a number.
 fn enter(body: impl FnOnce() -> Result<()>) -> c_int {
     enter_with(body, |_| {})
 }
 
 /// As [`enter`]; `tell` gets the error before its number is returned.
-#[inline(always)]
 fn enter_with(body: impl FnOnce() -> Result<()>, tell: impl FnOnce(&str)) -> c_int {
-    match guarded(body) {
+    answer(undisturbed(body), tell)
+}
+
+/// Run the body of a C function that answers with something else than a number; `fallback` is the answer
+/// when it fails.
+fn enter_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
+    undisturbed(body).unwrap_or(fallback)
+}
+
+/// As [`enter`], for a function whose usual path neither blocks, nor touches files, nor says anything.
+#[inline(always)]
+fn enter_hot(body: impl FnOnce() -> Result<()>) -> c_int {
+    answer(guarded(body), |_| {})
+}
+
+/// As [`enter_with`], for such a function.
+#[inline(always)]
+fn enter_hot_with(body: impl FnOnce() -> Result<()>, tell: impl FnOnce(&str)) -> c_int {
+    answer(guarded(body), tell)
+}
+
+/// As [`enter_or`], for such a function.
+#[inline(always)]
+fn enter_hot_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
+    guarded(body).unwrap_or(fallback)
+}
+
+#[inline(always)]
+fn answer(outcome: Result<()>, tell: impl FnOnce(&str)) -> c_int {
+    match outcome {
         Ok(()) => {
             tell("");
             ErrorCode::OK.0
@@ -46,11 +77,9 @@ fn enter_with(body: impl FnOnce() -> Result<()>, tell: impl FnOnce(&str)) -> c_i
     }
 }
 
-/// Runs the body of a C function that answers with something else than a number; `fallback` is the answer
-/// when it fails.
-#[inline(always)]
-fn enter_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
-    guarded(body).unwrap_or(fallback)
+fn undisturbed<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    let _undisturbed = Undisturbed::hold();
+    log::heard(|| guarded(body))
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use super::spare;
 use super::text::MessageBuffer;
-use super::{bounded_wait, enter, enter_or, enter_with, null_pointer};
+use super::{bounded_wait, enter, enter_hot_or, enter_hot_with, enter_with, null_pointer};
 use crate::error::Result;
 use crate::reader::{Hold, Reader};
 use crate::runtime::runtime;
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn SM_CreateReader(
 ) -> c_int {
     // SAFETY: the caller's promise.
     let buffer = unsafe { MessageBuffer::new(detail, detailLen) };
-    enter_with(|| hand_out(out, Hold::take), |message| buffer.write(message))
+    enter_hot_with(|| hand_out(out, Hold::take), |message| buffer.write(message))
 }
 
 /// Create a reader as SM_CreateReader does, waiting for a seat while all are taken.
@@ -101,7 +101,7 @@ fn hand_out(
 /// Threads: any, also another than that which created it. Blocks: never.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_DestroyReader(reader: Option<Box<SM_Reader>>) {
-    enter_or((), || {
+    enter_hot_or((), || {
         if let Some(reader) = reader {
             spare::end(reader);
         }

@@ -233,7 +233,7 @@ fn known_bytes(size: usize) -> Result<usize> {
 /// InitLicenseFromDLS that failed has returned; -20002 when the state directory cannot be used; -20003 when the server's
 /// answer cannot be trusted, or another program of this device is talking to it all the time; -20004 when the answer is
 /// for another device; -20005 when the system gives no random numbers; -20008 when the license has fewer seats than were
-/// asked for; -20200 when no server can be reached, or the time was too short for everything; or the server's refusal,
+/// asked for; -20009 when SM_Shutdown was called in another thread, which calls this off; -20200 when no server can be reached, or the time was too short for everything; or the server's refusal,
 /// -20100 to -20151.
 ///
 /// # Safety
@@ -262,9 +262,12 @@ unsafe impl Sync for Callback {}
 
 /// Hear what the library does: licences that it gets, reports, failures with their stage.
 ///
-/// `callback` is called by any thread, the library's own among them, by several at one time, and must not call
-/// functions of this library. NULL ends it. When this has returned, the callback that was set before is not called any
-/// more, so that what its `user` points to can be freed. Lines hold no barcode and no password. Without a callback,
+/// `callback` is called by a thread of the library's own, for one line after the other, in order, while that thread holds
+/// no lock. It may call every function of this library. It must not throw, jump out of itself, or end its thread. A call
+/// that has something to say waits until that was heard, 1 s at most. Lines that come while a callback is at work wait; of
+/// more than 1000 the rest is dropped, which a line tells. NULL ends it. When this has returned, the callback that was set
+/// before is not called any more, so that what its `user` points to can be freed; and none is called after SM_Shutdown has
+/// returned, unless it was still at work when the time was up. Lines hold no barcode and no password. Without a callback,
 /// also after NULL, the file that the environment variable SEATMETER_LOG named at InitLicenseFromDLS gets the lines.
 ///
 /// Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the callback of before is still

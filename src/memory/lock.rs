@@ -21,8 +21,10 @@ use std::os::unix::fs::MetadataExt;
 
 use super::mapped::Mapping;
 use super::page_lock::{PAGE_BYTES, page_keeps_locks};
+use super::process::reopen;
 use super::process_generation;
 use super::range_lock::{try_lock_byte, try_share_byte, unlock_byte};
+use super::undisturbed::Uncancelled;
 
 /// The byte that is locked.
 const FIRST_BYTE: i64 = 0;
@@ -71,11 +73,8 @@ impl FileLock {
 
 /// A mapped page that keeps the locks of this description when its descriptor is closed; `None` where none can.
 fn page_of(file: &File) -> Option<Mapping> {
-    let reopen = || {
-        let own_name = format!("/proc/self/fd/{}", file.as_raw_fd());
-        File::options().read(true).write(true).open(own_name)
-    };
-    if !page_keeps_locks(file, reopen) {
+    // Where /proc is not mounted it cannot be asked, and the descriptor is kept.
+    if !page_keeps_locks(file, || reopen(file.as_raw_fd())) {
         return None;
     }
     Mapping::new(file, PAGE_BYTES).ok().filter(Mapping::is_hidden_from_children)
@@ -99,6 +98,8 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
+        // A count may let go of the last share of a segment.
+        let _uncancelled = Uncancelled::hold();
         let Some(file) = self.file.take() else { return };
         if identity(&file).ok() != Some(self.identity) {
             std::mem::forget(file);

@@ -8,13 +8,17 @@ mod filesystem;
 mod fork;
 mod lock;
 mod mapped;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod old_glibc;
 #[cfg(test)]
 mod overlay;
 mod page_lock;
+mod process;
 mod published;
 mod range_lock;
 mod sharing;
 mod thread;
+mod undisturbed;
 
 pub use descriptors::StandardDescriptors;
 pub use filesystem::{exchange_names, file_system_type, rename_to_new};
@@ -24,10 +28,12 @@ pub use mapped::{FoundWord, MappedFile};
 #[cfg(test)]
 pub(crate) use overlay::on_overlay;
 pub use page_lock::page_keeps_locks;
+pub use process::{descriptor_name, program_name, reopen};
 pub use published::Published;
 pub use range_lock::{is_range_locked, try_lock_byte, try_share_byte};
 pub use sharing::{advice_about, draft_of, make_folder, make_home, names, owned, share_file};
 pub use thread::thread_number;
+pub use undisturbed::{Uncancelled, Undisturbed};
 
 /// The given clock in milliseconds; 0 for a clock that the system does not have.
 pub fn clock_ms(clock: libc::clockid_t) -> u64 {

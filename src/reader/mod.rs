@@ -18,6 +18,7 @@ use crate::licensed::Licensed;
 #[cfg(feature = "decode")]
 use crate::locks::Mutex;
 use crate::locks::{BriefMutex, NAP};
+use crate::memory::Uncancelled;
 use crate::runtime::{Runtime, runtime};
 use crate::seats::Seat;
 use crate::usage::Barcode;
@@ -176,6 +177,7 @@ impl Reader {
     /// The first use in this process: finds out whether its locks came open.
     #[cold]
     fn arrive(&self) -> Result<&Self> {
+        let _uncancelled = Uncancelled::hold();
         for _ in 0..LOOKS_AT_LOCKS {
             if self.process.load(Ordering::Acquire) == address(runtime()) {
                 return Ok(self);

@@ -27,6 +27,7 @@ use super::waiting;
 use super::wide;
 use super::wiped::{Identified, LINEAGE_MASK, Passage};
 use crate::kill_points::kill_point;
+use crate::memory::{Uncancelled, Undisturbed};
 
 /// A file that comes out inconsistent again and again is being scribbled on.
 const OPEN_TRIES_MAX: u32 = 4;
@@ -120,6 +121,8 @@ impl Shared {
 
     /// Attach, unless another thread was faster.
     pub(super) fn attach(self: &Arc<Self>) -> Result<(), SeatError> {
+        // A host's thread comes here from a function that holds this off nowhere else.
+        let _undisturbed = Undisturbed::hold();
         self.look(true)?;
         let (view, _passage) = self.enter();
         if view.local.identified().is_some() {
@@ -151,6 +154,7 @@ impl Shared {
     /// In `seen`, `who` was found to be attached no longer. If that is not because another thread has detached
     /// or moved meanwhile, then the place is lost although we live.
     pub(super) fn lost(&self, seen: &View, who: Identified) {
+        let _uncancelled = Uncancelled::hold();
         let (view, _passage) = self.enter();
         // In another file we may well have the same slot and life.
         if !std::ptr::eq(view, seen) || view.local.identified() != Some(who) {
@@ -172,6 +176,7 @@ impl Shared {
         if !is_replaced(view) {
             return Ok(Place::Same);
         }
+        let _undisturbed = Undisturbed::hold();
         let (view, _passage) = self.enter();
         self.move_from(view, true)
     }

@@ -116,12 +116,32 @@ impl Home {
             Err(error) if has_no_unnamed_files(&error) => self.temporary_file()?,
             Err(error) => return Err(SeatError::io(&self.path, "create", error)),
         };
+        let is_unnamed = temporary.is_none();
         let settle = settle || anchor::is_at(directory, &self.path);
-        let made = fill(&file, directory, settle).and_then(|()| {
+        let mut made = self.fill_and_link(&file, temporary, directory, settle);
+        // An unnamed file gets its name through /proc, which need not be mounted; a named one does not.
+        if is_unnamed && made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            let (file, temporary) = self.temporary_file()?;
+            made = self.fill_and_link(&file, temporary, directory, settle);
+        }
+        match made {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("create")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn fill_and_link(
+        &self,
+        file: &File,
+        temporary: Option<PathBuf>,
+        directory: &File,
+        settle: bool,
+    ) -> io::Result<()> {
+        let made = fill(file, directory, settle).and_then(|()| {
             kill_point("create: before the link");
             match &temporary {
                 Some(path) => rename_to_new(path, &self.path),
-                None => system::link_unnamed(&file, &self.path),
+                None => system::link_unnamed(file, &self.path),
             }
         });
         kill_point("create: linked");
@@ -129,10 +149,7 @@ impl Home {
             // If it stays, it is a file that nobody looks at.
             let _ = fs::remove_file(path);
         }
-        match made {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("create")(error)),
-            _ => Ok(()),
-        }
+        made
     }
 
     fn temporary_file(&self) -> Result<(File, Option<PathBuf>), SeatError> {

@@ -13,6 +13,7 @@ use super::memory::{Cell, Memory};
 use super::pool;
 use super::system;
 use super::view::{View, sure};
+use crate::memory::program_name;
 
 /// A process that holds seats.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +38,7 @@ pub(super) fn introduce(mapping: &Mapping, slot: u16) {
     mapping.word(at + IN_SLOT_NAMESPACE).store(pid_namespace(), Ordering::Relaxed);
     let mut name = [0; NAME_BYTES];
     // The kernel's short name is what `ps` and `top` show.
-    let comm = fs::read("/proc/self/comm").unwrap_or_default();
+    let comm = fs::read("/proc/self/comm").unwrap_or_else(|_| program_name());
     let length = comm.trim_ascii_end().len().min(NAME_BYTES);
     name[..length].copy_from_slice(&comm[..length]);
     for (index, bytes) in name.chunks_exact(8).enumerate() {
@@ -49,7 +50,7 @@ pub(super) fn introduce(mapping: &Mapping, slot: u16) {
 
 fn pid_namespace() -> u64 {
     use std::os::unix::fs::MetadataExt;
-    fs::metadata("/proc/self/ns/pid").map_or(0, |data| data.ino())
+    fs::metadata("/proc/thread-self/ns/pid").map_or(0, |data| data.ino())
 }
 
 /// The processes that hold seats, by slot.

@@ -21,7 +21,7 @@ use seatmeter_protocol::seat_layout::LOCK_BASE;
 use super::forks;
 use super::system::{self, Identity};
 use crate::kill_points::kill_point;
-use crate::memory::{is_range_locked, page_keeps_locks, try_lock_byte};
+use crate::memory::{Uncancelled, descriptor_name, is_range_locked, page_keeps_locks, try_lock_byte};
 
 /// What -1 looks like in the half of a word.
 const NO_DESCRIPTOR: u32 = u32::MAX;
@@ -61,6 +61,8 @@ impl Probe {
         if self.identity.is_of_descriptor(kept as u32 as RawFd) {
             return Some(kept as u32 as RawFd);
         }
+        // Free seats are counted by this path, too, which holds cancellation off nowhere else.
+        let _uncancelled = Uncancelled::hold();
         let file = system::open(path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).ok()?;
         if Identity::of(&file).ok()? != self.identity {
             return None;
@@ -87,9 +89,9 @@ impl Probe {
     fn reopen(&self, path: &Path) -> io::Result<File> {
         let file = match self.descriptor(path) {
             Some(descriptor) => {
-                let name = format!("/proc/self/fd/{descriptor}");
+                let name = descriptor_name(descriptor);
                 // Where /proc is not mounted, or another user's file may not be opened anew, the name may do.
-                system::open(Path::new(&name), libc::O_RDWR, 0)
+                system::open(&name, libc::O_RDWR, 0)
                     .or_else(|_| system::open(path, libc::O_RDWR | libc::O_NOFOLLOW, 0))?
             }
             None => return Err(io::Error::from_raw_os_error(libc::ESTALE)),

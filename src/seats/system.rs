@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use crate::disk::{self, Use};
-use crate::memory::{StandardDescriptors, clock_ms};
+use crate::memory::{StandardDescriptors, clock_ms, descriptor_name};
 
 /// Which file a name or a descriptor means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +64,7 @@ pub(super) fn open(path: &Path, flags: i32, mode: u32) -> io::Result<File> {
 
 /// Give an unnamed file, opened as `file`, a name that nothing has yet.
 pub(super) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
-    let from = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let from = CString::new(descriptor_name(file.as_raw_fd()).into_os_string().into_encoded_bytes())?;
     let to = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: both are strings that end with a zero and outlive the call.
     let answer = unsafe {

@@ -29,15 +29,15 @@ pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folde
 pub use private::{file_made_if_missing, log_file, new_file, private_file, state_directory_of};
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, remedy};
 use crate::memory::{
-    StandardDescriptors, advice_about, file_system_type, is_privileged, make_folder, make_home, names,
-    random_bytes, user_id,
+    StandardDescriptors, file_system_type, is_privileged, make_folder, make_home, names, random_bytes,
+    user_id,
 };
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::file_system::refusal;
@@ -179,7 +179,7 @@ impl StateDirectory {
 fn unusable(path: &Path, cause: &io::Error) -> Error {
     let what = format!("the state directory {} cannot be used: {cause}", path.display());
     let other = "choose another with SM_SetStateDirectory or SEATMETER_STATE_DIR";
-    let message = match advice_about(path, state_directory_of(&path.join("file")), cause) {
+    let message = match remedy(path, state_directory_of(&path.join("file")), cause) {
         Some(advice) => format!("{what}. {advice} Or {other}"),
         None => format!("{what}. Make it writable for this user, or {other}"),
     };
@@ -191,6 +191,33 @@ fn unusable(path: &Path, cause: &io::Error) -> Error {
 fn try_to_write(folder: &Path) -> io::Result<()> {
     let probe = folder.join(format!(".probe-{}", hex::encode(random_bytes())));
     new_file(&probe).and_then(|_| fs::remove_file(&probe))
+}
+
+/// Open a file that the program or its user names, for reading. Symbolic links are followed; what is no regular file is
+/// refused: a pipe would be waited for, a device may have no end.
+///
+/// # Errors
+/// What the file system says; `InvalidInput` for something else than a regular file.
+pub fn named_file(path: &Path) -> io::Result<File> {
+    let _standard = StandardDescriptors::hold();
+    // A pipe opens at once like this, and for a terminal nobody becomes its owner.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+}
+
+/// Write a file that the program names, as [`std::fs::write`] does, but never wait for the other end of a pipe.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_named_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let _standard = StandardDescriptors::hold();
+    let options = &mut OpenOptions::new();
+    options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    options.open(path)?.write_all(content)
 }
 
 /// Opens a file whose lock is all that matters of it, made when it is missing. What stands in its place and is no file is

@@ -47,7 +47,7 @@ use seatmeter_protocol::signature::digest_hex;
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::locks::Mutex;
-use crate::memory::{MappedFile, boot_id};
+use crate::memory::{MappedFile, Uncancelled, boot_id};
 use crate::state::{file_made_if_missing, set_aside_same};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
@@ -296,6 +296,8 @@ impl SpentAllowance {
 
     /// Raises `kept` of a module to `wanted` at least.
     fn keep(&self, module: usize, wanted: u64) -> Result<()> {
+        // A count waits for the disk here, in a thread of the host's.
+        let _uncancelled = Uncancelled::hold();
         let _changing = self.changing.lock();
         let allowed = self.allowed(module);
         let left = allowed.saturating_sub(wanted);

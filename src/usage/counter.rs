@@ -20,7 +20,7 @@ use super::segment::{Segment, Whose};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::locks::{Mutex, RwLock};
-use crate::memory::FoundWord;
+use crate::memory::{FoundWord, Undisturbed};
 
 /// One piece of work: what kind, of which symbology or module, how much.
 pub type Work = (UsageKind, u32, u64);
@@ -191,6 +191,8 @@ impl Counter {
             {
                 return Ok(Entry { kind, what, total: segment.counting(number) });
             }
+            // By a host's thread in the middle of a count.
+            let _undisturbed = Undisturbed::hold();
             let begun_at = slot_start(slot);
             let whose = self.whose.read().clone();
             let segment = Segment::create(&self.folder, &whose, begun_at)?;

@@ -3,6 +3,7 @@
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
+mod cancelled;
 mod contract;
 mod ends;
 #[cfg(feature = "kill-points")]
@@ -10,6 +11,9 @@ mod faults;
 mod forks;
 mod limits;
 mod loading;
+mod log;
+mod narrow;
+mod shutdown;
 mod signals;
 mod surroundings;
 mod threads;

@@ -30,6 +30,17 @@ fn a_companys_own_authority_is_trusted_when_its_file_is_named_and_else_not() {
 }
 
 #[test]
+fn a_request_over_tls_needs_little_of_its_callers_stack() {
+    let url = format!("https://localhost:{}/", https_server());
+    let ask = move || {
+        let trusting = HttpTransport::trusting(Some(certificate("ca.pem")));
+        ask_within(&trusting, &url, BOUND * 10).unwrap().body
+    };
+    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(ask).unwrap();
+    assert_eq!(thread.join().unwrap(), b"{}");
+}
+
+#[test]
 fn a_certificate_for_another_name_is_not_trusted() {
     let port = https_server();
     let trusting = HttpTransport::trusting(Some(certificate("ca.pem")));

@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_void};
 
 use super::layout::InstancePoolStatus;
 use super::{enter, enter_or, reader_from_c};
+use crate::capi::enter_hot_or;
 use crate::capi::reader::SM_Reader;
 use crate::capi::spare;
 use crate::reader::{Hold, Reader};
@@ -12,7 +13,7 @@ use crate::runtime::runtime;
 /// A reader in any case, as C++ `new` needs one: without a licence or seat its decode calls say why.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
-    enter_or(std::ptr::null_mut(), || {
+    enter_hot_or(std::ptr::null_mut(), || {
         let mut reader = spare::vacant();
         if let Ok(hold) = Hold::take() {
             reader.0.occupy(hold);
@@ -27,7 +28,7 @@ pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`, and not used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
-    enter_or((), || {
+    enter_hot_or((), || {
         // SAFETY: the caller's promise.
         if let Ok(reader) = unsafe { reader_from_c(barcodeReader) } {
             // The thread that decodes its frames must be gone before the reader is. That there is none is no error.

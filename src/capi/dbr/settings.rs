@@ -9,9 +9,9 @@ use super::{enter, give_string, needed_text, null_pointer, reader_from_c};
 use crate::capi::text::{MessageBuffer, path_from_c, text_from_c};
 use crate::capi::{enter_or, enter_with};
 use crate::error::{Error, Result};
-use crate::memory::StandardDescriptors;
 use crate::reader::reading_error::GET_MODE_ARGUMENT_ERROR;
 use crate::reader::{Conflict, Profiles, read_file, text_of_file};
+use crate::state::write_named_file;
 
 /// Lets the settings of a reader be seen or changed.
 ///
@@ -331,8 +331,7 @@ pub unsafe extern "C" fn DBR_OutputSettingsToFile(
         }
         // SAFETY: the caller's promise.
         let (path, text) = unsafe { (path_from_c(pFilePath), text_of(barcodeReader, pSettingsName)?) };
-        let _standard = StandardDescriptors::hold();
-        std::fs::write(&path, text).map_err(|e| {
+        write_named_file(&path, text.as_bytes()).map_err(|e| {
             Error::new(ErrorCode::FILE_NOT_FOUND, format!("{} cannot be written: {e}", path.display()))
         })
     })

@@ -9,7 +9,6 @@
 //! | TIFF | its pages | `tiff_file.rs`, strip by strip |
 //! | PDF | refused by a number of its own: no part of this library draws it | |
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -19,6 +18,7 @@ use super::engine::GrayImage;
 use super::reading_error::{PDF_DLL_MISSING, explained};
 use super::{bitmap, gif_file, jpeg_file, png_file, tiff_file};
 use crate::error::{Error, Result};
+use crate::state::named_file;
 
 /// The largest file that is read: no picture within the limits is larger, not even an uncompressed one of 64 bits.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -35,11 +35,8 @@ pub(super) type Page<'a> = &'a mut dyn FnMut(u32, GrayImage<'static>) -> Result<
 /// -10005 when there is no such file, -10012 when it is too large.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |code, why: String| Error::new(code, format!("{}: {why}", path.display()));
-    let file = File::open(path).map_err(|e| unreadable(ErrorCode::FILE_NOT_FOUND, e.to_string()))?;
+    let file = named_file(path).map_err(|e| unreadable(ErrorCode::FILE_NOT_FOUND, e.to_string()))?;
     let metadata = file.metadata().map_err(|e| unreadable(ErrorCode::FILE_NOT_FOUND, e.to_string()))?;
-    if !metadata.is_file() {
-        return Err(unreadable(ErrorCode::FILE_NOT_FOUND, "it is not a file".into()));
-    }
     let mut bytes = Vec::new();
     let length = usize::try_from(metadata.len().min(FILE_BYTES_MAX)).unwrap_or(0);
     bytes.try_reserve_exact(length).map_err(|e| unreadable(ErrorCode::NO_MEMORY, e.to_string()))?;

@@ -1,7 +1,7 @@
 //! The transport of the field: HTTP by reqwest, TLS by rustls with the platform's trusted roots.
 //!
-//! Each request has a client of its own, which runs in the thread that asks. Nothing is kept between requests, neither
-//! a thread nor a connection: a host may close all descriptors (a daemon does), and one that lay in wait would then be
+//! Each request has a client of its own, in a thread that lives as long as the request: TLS needs more stack than some hosts
+//! give their threads. Who asks waits for it. Nothing is kept between requests, neither a thread nor a connection: a host may close all descriptors (a daemon does), and one that lay in wait would then be
 //! closed once more by us, when it is a file of the host's. A client speaks once a slot, and a connection costs less
 //! than the care. Redirects are refused: a license server has no reason to send its clients elsewhere, a captive portal has. Proxies are those of the
 //! environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), with a login in their URL where they want one.
@@ -13,10 +13,12 @@ mod progress;
 mod proxies;
 mod trust;
 
-use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
@@ -30,6 +32,7 @@ use seatmeter_protocol::message::{
     BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
 
 pub use self::progress::LookUp;
 use self::progress::{MarkingResolver, Marks, Progress};
@@ -39,12 +42,16 @@ use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
 use crate::locks::Mutex;
 use crate::memory::{StandardDescriptors, with_signals_blocked};
+use crate::state::named_file;
 
 /// Bound for getting a connection, within that of the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Stack of the thread in which a name is looked up: the system's own functions, with whatever modules it has for that.
 const LOOK_UP_STACK_BYTES: usize = 512 << 10;
+
+/// Stack of the thread in which a request runs: TLS, the check of certificates, JSON.
+const REQUEST_STACK_BYTES: usize = 512 << 10;
 
 /// Longest CA file: all authorities of a common system are below half of it.
 const CA_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -56,6 +63,8 @@ pub struct HttpTransport {
     proxies: Mutex<Arc<Proxies>>,
     progress: Arc<Progress>,
     look_up: Arc<LookUp>,
+    /// Whether requests are called off.
+    called_off: watch::Sender<bool>,
 }
 
 impl HttpTransport {
@@ -67,7 +76,13 @@ impl HttpTransport {
     /// The same, with names that are looked up in another way than the system's.
     pub fn looking_up_by(look_up: Arc<LookUp>, ca_file: Option<PathBuf>) -> Self {
         let proxies = Mutex::new(Arc::new(Proxies::read()));
-        Self { tls: OnceCell::new(), ca_file, proxies, progress: Progress::new(), look_up }
+        let (tls, progress, called_off) = (OnceCell::new(), Progress::new(), watch::Sender::new(false));
+        Self { tls, ca_file, proxies, progress, look_up, called_off }
+    }
+
+    /// Call off all requests that are under way, and that begin from now on; or let them be sent again.
+    pub fn call_off(&self, are_called_off: bool) {
+        self.called_off.send_replace(are_called_off);
     }
 
     /// Reads anew which proxies the environment names.
@@ -86,9 +101,12 @@ impl HttpTransport {
             detail: format!("the CA file {} cannot be used: {why}", path.display()),
         };
         let mut pem = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(CA_FILE_BYTES_MAX).read_to_end(&mut pem))
+        named_file(path)
+            .and_then(|file| file.take(CA_FILE_BYTES_MAX + 1).read_to_end(&mut pem))
             .map_err(|e| unfit(e.to_string()))?;
+        if pem.len() as u64 > CA_FILE_BYTES_MAX {
+            return Err(unfit(format!("it has more than {} MiB", CA_FILE_BYTES_MAX >> 20)));
+        }
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<_, _>>()
             .map_err(|e| unfit(e.to_string()))?;
@@ -147,6 +165,24 @@ impl HttpTransport {
             .await
             .map_err(|e| self.classify(&e, request, begun))?;
         read(response, request.timeout).await
+    }
+
+    /// What this gives, unless requests are called off before: then it is dropped.
+    async fn unless_called_off(
+        &self,
+        ask: impl Future<Output = Result<RawAnswer, Unreachable>>,
+    ) -> Result<RawAnswer, Unreachable> {
+        let mut called_off = self.called_off.subscribe();
+        let mut called_off = pin!(called_off.wait_for(|called_off| *called_off));
+        let mut ask = pin!(ask);
+        poll_fn(|context| {
+            if called_off.as_mut().poll(context).is_ready() {
+                let detail = "called off by SM_Shutdown".into();
+                return Poll::Ready(Err(Unreachable { stage: Stage::Answer, detail }));
+            }
+            ask.as_mut().poll(context)
+        })
+        .await
     }
 
     fn resolver(&self) -> MarkingResolver {
@@ -212,29 +248,34 @@ impl Transport for HttpTransport {
         let exchange = || {
             let client = self.client(&request.url)?;
             let runtime = runtime().map_err(failed)?;
-            let outcome = runtime.block_on(self.ask(client, request));
-            // A name lookup that goes on cannot be called off, and is not waited for.
+            let outcome = runtime.block_on(self.unless_called_off(self.ask(client, request)));
+            // With it go its connections. A name lookup that goes on cannot be called off, and is not waited for.
             runtime.shutdown_background();
             outcome
         };
-        in_whole_thread(exchange).map_err(failed)?
+        on_own_stack(exchange).map_err(failed)?
+    }
+
+    fn is_called_off(&self) -> bool {
+        *self.called_off.borrow()
     }
 }
 
-/// Runs this in the thread that asks. One that ends has no variables of its own any more, without which no request runs: for
-/// a program that says goodbye in a destructor it is done by another.
-fn in_whole_thread<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<T> {
-    if !Handle::try_current().is_err_and(|e| e.is_thread_local_destroyed()) {
-        return Ok(body());
-    }
-    let builder = std::thread::Builder::new().name("seatmeter-last".into());
-    std::thread::scope(|scope| {
-        let thread = with_signals_blocked(|| builder.spawn_scoped(scope, body))?;
-        thread.join().map_err(|_| io::Error::other("the request met a fault of the library"))
+/// Run this in a thread of its own, and wait for it; in this one where the system has no thread to give. A thread that ends
+/// could not do it by itself: it has no variables of its own any more, without which no request runs.
+fn on_own_stack<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let body = Mutex::new(Some(body));
+    let run = || body.lock().take().map(|body| body());
+    let builder = std::thread::Builder::new().name("seatmeter-ask".into()).stack_size(REQUEST_STACK_BYTES);
+    let fault = || io::Error::other("the request met a fault of the library");
+    std::thread::scope(|scope| match with_signals_blocked(|| builder.spawn_scoped(scope, run)) {
+        Ok(thread) => thread.join().ok().flatten().ok_or_else(fault),
+        Err(error) if Handle::try_current().is_err_and(|e| e.is_thread_local_destroyed()) => Err(error),
+        Err(_) => run().ok_or_else(fault),
     })
 }
 
-/// What a request runs on: the thread that it is made in.
+/// What a request runs on: the thread that this is called in.
 fn runtime() -> io::Result<Runtime> {
     let _standard = StandardDescriptors::hold();
     Builder::new_current_thread().enable_all().thread_stack_size(LOOK_UP_STACK_BYTES).build()

@@ -139,10 +139,20 @@ struct Lookup {
     name: String,
 }
 
+/// Lookups that may be under way at one time. None can be called off: each keeps its thread until the system gives up, which
+/// may be half a minute after the request that wanted it.
+const LOOKUPS_MAX: u32 = 8;
+
 impl Lookup {
-    fn begin(progress: Arc<Progress>, name: String) -> Self {
-        *progress.lookups.lock().entry(name.clone()).or_default() += 1;
-        Self { progress, name }
+    fn begin(progress: Arc<Progress>, name: String) -> io::Result<Self> {
+        let mut lookups = progress.lookups.lock();
+        if lookups.values().sum::<u32>() >= LOOKUPS_MAX {
+            let message = format!("{LOOKUPS_MAX} lookups of names have had no answer yet");
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+        }
+        *lookups.entry(name.clone()).or_default() += 1;
+        drop(lookups);
+        Ok(Self { progress, name })
     }
 }
 
@@ -164,6 +174,7 @@ impl Resolve for MarkingResolver {
         let look_up = self.look_up.clone();
         Box::pin(async move {
             // It blocks, and cannot be called off: it ends by itself, on a thread of its own.
+            let lookup = lookup?;
             let found = with_signals_blocked(|| tokio::task::spawn_blocking(move || look_up(&lookup.name)));
             Ok(Box::new(found.await??.into_iter()) as Addrs)
         })

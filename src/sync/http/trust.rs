@@ -17,7 +17,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
+use crate::environment::authorities_file;
 use crate::memory::is_privileged;
+use crate::state::named_file;
 
 /// The platform's verifier, made when it is needed.
 #[derive(Debug)]
@@ -37,6 +39,12 @@ impl Trust {
         let new = || match is_privileged() {
             true => self.verifier_of_usual_places(),
             false => {
+                if let Some(path) = authorities_file() {
+                    // It would be waited for without end where it is a pipe.
+                    named_file(&path).map_err(|e| {
+                        Error::General(format!("SSL_CERT_FILE {} cannot be used: {e}", path.display()))
+                    })?;
+                }
                 let verifier = Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone())?;
                 Ok(Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
             }

@@ -1,0 +1,111 @@
+//! Which calls of the host are talking to a server, and whether the library is being shut down: so that `SM_Shutdown` leaves
+//! nothing behind it.
+//!
+//! | | no shutdown | a shutdown by another thread |
+//! |---|---|---|
+//! | a call that talks begins | at once | when that is over, within its own bound |
+//! | a call that talks | goes on | is waited for, then called off |
+//! | a shutdown begins | at once | when that is over, within its own bound |
+
+use std::time::Duration;
+
+use seatmeter_protocol::error_code::ErrorCode;
+
+use crate::clock::{Clock, Deadline};
+use crate::error::{Error, Result};
+use crate::locks::{Condvar, Mutex, MutexGuard};
+
+/// The calls of one process.
+#[derive(Debug, Default)]
+pub struct Talks {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    under_way: u32,
+    is_ending: bool,
+}
+
+/// A call that talks, while it lives.
+#[derive(Debug)]
+pub struct Talk<'a>(&'a Talks);
+
+/// A shutdown, while it lives.
+#[derive(Debug)]
+pub struct Ending<'a>(&'a Talks);
+
+impl Talks {
+    /// Begin to talk, after a shutdown that is under way.
+    ///
+    /// # Errors
+    /// -20009 when that takes longer than `bound`.
+    pub fn begin(&self, bound: Duration) -> Result<Talk<'_>> {
+        self.after_another_shutdown(bound)?.under_way += 1;
+        Ok(Talk(self))
+    }
+
+    /// Begin to shut down, after a shutdown that is under way.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_ending(&self, bound: Duration) -> Result<Ending<'_>> {
+        self.after_another_shutdown(bound)?.is_ending = true;
+        Ok(Ending(self))
+    }
+
+    fn after_another_shutdown(&self, bound: Duration) -> Result<MutexGuard<'_, State>> {
+        let end = std::time::Instant::now() + bound;
+        let mut state = self.state.lock();
+        while state.is_ending {
+            if self.changed.wait_until(&mut state, end).timed_out() {
+                let message =
+                    "SM_Shutdown is at work in another thread: call this again when it has returned";
+                return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
+            }
+        }
+        Ok(state)
+    }
+}
+
+impl Talk<'_> {
+    /// What the caller is told of `outcome`: a request that a shutdown has called off says nothing of the server.
+    pub fn outcome<T>(&self, outcome: Result<T>) -> Result<T> {
+        match outcome {
+            Err(_) if self.0.state.lock().is_ending => {
+                let message = "called off, for SM_Shutdown was called in another thread";
+                Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message))
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl Ending<'_> {
+    /// Wait until nobody talks, and say whether that came to be in time.
+    pub fn wait_for_talks(&self, clock: &dyn Clock, deadline: Deadline) -> bool {
+        let end = std::time::Instant::now() + deadline.remaining(clock);
+        let mut state = self.0.state.lock();
+        while state.under_way > 0 {
+            if self.0.changed.wait_until(&mut state, end).timed_out() {
+                return state.under_way == 0;
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Talk<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().under_way -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().is_ending = false;
+        self.0.changed.notify_all();
+    }
+}
