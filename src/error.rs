@@ -78,7 +78,8 @@ impl Error {
 /// remedy.
 pub fn remedy(path: &Path, state_directory: &Path, cause: &std::io::Error) -> Option<String> {
     if cause.raw_os_error() == Some(libc::EFBIG) {
-        let limit = "This process may not write files of that size: raise its limit (RLIMIT_FSIZE; \"ulimit -f\")";
+        let limit =
+            "This process may not write files of that size: raise its limit (RLIMIT_FSIZE; \"ulimit -f\")";
         return Some(limit.to_owned());
     }
     advice_about(path, state_directory, cause)

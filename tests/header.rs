@@ -52,9 +52,8 @@ fn error_numbers() -> String {
 /// The README's table of error numbers, between two comments.
 fn table_of_errors() -> String {
     let errors = seatmeter_protocol::error_code::ERRORS.iter().filter(|entry| entry.code.0 != 0);
-    let rows = errors.map(|entry| {
-        format!("| {} | {} | {} |\n", entry.code, entry.name, entry.message.to_str().unwrap())
-    });
+    let rows = errors
+        .map(|entry| format!("| {} | {} | {} |\n", entry.code, entry.name, entry.message.to_str().unwrap()));
     format!("| number | name | meaning, and what to do |\n| --- | --- | --- |\n{}", rows.collect::<String>())
 }
 

@@ -162,7 +162,7 @@ impl Session {
             if let Some(lock) = FileLock::try_lock(file).map_err(|e| failed(&e))? {
                 return Ok(Some(lock));
             }
-// What is called off fails at its next request.
+            // What is called off fails at its next request.
             if half.remaining(self.world.clock).is_zero() || self.world.transport.is_called_off() {
                 return Ok(None);
             }
