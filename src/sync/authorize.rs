@@ -79,7 +79,7 @@ pub fn authorize(
             // Only from the server that has granted: anybody can say no.
             let is_believed = known_key.is_some_and(|key| answer.verify(key).is_ok());
             if is_believed {
-                servers.clock.hear(answer.server_time());
+                answer.tell_time(servers.clock);
                 *servers.epoch.lock() = answer.refusing_epoch();
             }
             // An item that is revoked is so for everybody, whatever he has asked for.
@@ -100,7 +100,7 @@ pub fn authorize(
             content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
         license::serves(&local, &file, parameters.deployment_type).map_err(|why| answer.untrusted(&why))?;
         let accepted = store.accept(&content, device, shown.as_ref(), credentials)?;
-        servers.clock.hear(answer.server_time());
+        answer.tell_time(servers.clock);
         *servers.epoch.lock() = content.epoch;
         Ok(accepted)
     })

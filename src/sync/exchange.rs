@@ -37,6 +37,8 @@ pub(super) struct Answer {
     request_body: Vec<u8>,
     nonce: String,
     url: String,
+    /// How long it took, whole seconds.
+    taken_seconds: u64,
 }
 
 impl Servers<'_> {
@@ -87,7 +89,13 @@ impl Servers<'_> {
                 Stage::Answer,
                 format!("the answer of {url} came after {} s, too late to count", taken.as_secs()),
             )),
-            Ok(raw) => Ok(Answer { raw, request_body: body.to_vec(), nonce, url: url.to_owned() }),
+            Ok(raw) => Ok(Answer {
+                raw,
+                request_body: body.to_vec(),
+                nonce,
+                url: url.to_owned(),
+                taken_seconds: taken.as_secs(),
+            }),
             Err(Unreachable { stage, detail }) => {
                 Err(Error::unreachable(stage, format!("no answer from {url} ({stage}): {detail}")))
             }
@@ -136,9 +144,11 @@ impl Answer {
         self.raw.status == 200
     }
 
-    /// The server's time: to be believed after [`Self::verify`].
-    pub(super) fn server_time(&self) -> u64 {
-        self.raw.server_time.unwrap_or(0)
+    /// Tell the clock what time the server says it is: to be called after [`Self::verify`]. The answer was made some
+    /// time since the request, so that of all times that agree with it the one nearest to the clock's own is told.
+    pub(super) fn tell_time(&self, clock: &dyn Clock) {
+        let said = self.raw.server_time.unwrap_or(0);
+        clock.hear(clock.unix_seconds().clamp(said, said.saturating_add(self.taken_seconds)));
     }
 
     /// Checks that the answer is from the holder of this key, to this very request.

@@ -19,7 +19,7 @@ use seatmeter::sync::{RawAnswer, RawRequest, Transport, Unreachable};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, Problem, USAGE_PATH};
 
-use crate::plan::{MACHINES, Versions, Weather};
+use crate::plan::{MACHINES, Stopped, Versions, Weather};
 use crate::random::Random;
 use crate::server::{Asked, Server};
 use crate::time::Time;
@@ -292,8 +292,8 @@ pub(crate) struct Wire {
 
 /// A program is stopped in mid-request.
 pub(crate) struct Stop {
-    /// Whether the server has answered by then.
-    pub(crate) is_answered: bool,
+    /// In which request.
+    pub(crate) stopped: Stopped,
     pub(crate) meanwhile: Box<dyn FnOnce() + Send>,
 }
 
@@ -301,10 +301,11 @@ impl Transport for Wire {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
         let net = self.net.upgrade().expect("programs end before their world");
         let path = if request.url.ends_with(USAGE_PATH) { USAGE_PATH } else { AUTHORIZATIONS_PATH };
-        let stop = self.stop.lock().take();
+        let is_due = |stop: &mut Stop| stop.stopped == Stopped::Answered || path == AUTHORIZATIONS_PATH;
+        let stop = self.stop.lock().take_if(is_due);
         let letter = Letter {
             machine: self.machine,
-            is_late: stop.as_ref().is_some_and(|stop| !stop.is_answered),
+            is_late: stop.as_ref().is_some_and(|stop| stop.stopped == Stopped::Asking),
             to_standby: request.url.starts_with(STANDBY),
             path,
             body: request.body.to_vec(),
@@ -312,14 +313,14 @@ impl Transport for Wire {
             key_id: request.key_id.map(str::to_owned),
         };
         let answer = match stop {
-            Some(Stop { is_answered: true, meanwhile }) => {
+            Some(Stop { stopped: Stopped::Asking, meanwhile }) => {
+                meanwhile();
+                net.lock().carry(letter)
+            }
+            Some(Stop { meanwhile, .. }) => {
                 let answer = net.lock().carry(letter);
                 meanwhile();
                 answer
-            }
-            Some(Stop { meanwhile, .. }) => {
-                meanwhile();
-                net.lock().carry(letter)
             }
             None => net.lock().carry(letter),
         };

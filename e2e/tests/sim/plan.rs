@@ -56,9 +56,9 @@ pub(crate) enum What {
     Close(usize),
     /// A program is killed.
     Kill(usize),
-    /// A program is stopped in mid-request, before or after the server has answered, while the others of its machine
-    /// report and renew; so many seconds later it wakes.
-    Stop(usize, bool, u64),
+    /// A program is stopped in mid-request while another one of its machine reports and renews; it wakes so many seconds
+    /// later.
+    Stop(usize, Stopped, u64),
     /// The next action of a machine is cut off at this of its kill points.
     CutOff(usize, u32),
     /// A machine loses its power for so many seconds.
@@ -117,6 +117,17 @@ pub(crate) enum What {
     Release(usize),
     /// The server lets go of what is old.
     Tidy,
+}
+
+/// In which request a program is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// Its first one, a report if there is something to report, which the server has answered.
+    Answered,
+    /// When it asks for a license, which the server has answered.
+    Granted,
+    /// When it asks for a license, before that leaves.
+    Asking,
 }
 
 /// Who is of another version than this one, while an upgrade is under way.
@@ -256,7 +267,8 @@ fn stop_some(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     insert(steps, &mut random, 10, |random| {
         let machine = usize::try_from(random.below(machines)).expect("few machines");
         let seconds = random.one_of(&[0, 0, 40, 3600, 2 * DAY_SECONDS]);
-        let stop = What::Stop(machine, random.percent(50), seconds);
+        let stopped = random.one_of(&[Stopped::Answered, Stopped::Granted, Stopped::Asking]);
+        let stop = What::Stop(machine, stopped, seconds);
         vec![
             (0, What::Start(machine)),
             (0, What::Start(machine)),
@@ -523,9 +535,8 @@ impl fmt::Display for Step {
             What::Keep(m) => write!(f, "the keeper of machine {m} has its round"),
             What::Close(m) => write!(f, "a program on machine {m} ends"),
             What::Kill(m) => write!(f, "a program on machine {m} is killed"),
-            What::Stop(m, is_answered, s) => {
-                let when = if is_answered { "after" } else { "before" };
-                write!(f, "a program on machine {m} is stopped {when} the server's answer, for {s} s")
+            What::Stop(m, stopped, s) => {
+                write!(f, "a program on machine {m} is stopped ({stopped:?}) for {s} s")
             }
             What::CutOff(m, n) => write!(f, "machine {m} is prepared to die at its kill point {n} from here"),
             What::PowerCut(m, s) => write!(f, "the power of machine {m} is cut for {s} s"),

@@ -21,7 +21,7 @@ use crate::books::{Books, Counter};
 use crate::laws::{self, Check};
 use crate::machine::{Machine, PROGRAMS_MAX, Program};
 use crate::net::{Heard, Net, Stop, Wire};
-use crate::plan::{MACHINES, Plan, Step, Weather, What};
+use crate::plan::{MACHINES, Plan, Step, Stopped, Weather, What};
 use crate::random::Random;
 use crate::server::Server;
 use crate::time::Time;
@@ -139,7 +139,7 @@ impl World {
                 }
                 Ok(())
             }
-            What::Stop(m, is_answered, seconds) => self.stop(m, is_answered, seconds),
+            What::Stop(m, stopped, seconds) => self.stop(m, stopped, seconds),
             What::CutOff(m, visit) => {
                 self.machines[m].cut_off = Some(visit);
                 Ok(())
@@ -319,7 +319,7 @@ impl World {
 
     /// One program has the turn and is stopped; another one reports and renews beside it. What the first makes of its
     /// answer when it wakes takes nothing from the device.
-    fn stop(&mut self, m: usize, is_answered: bool, seconds: u64) -> Check {
+    fn stop(&mut self, m: usize, stopped: Stopped, seconds: u64) -> Check {
         // Nobody dies at a kill point while another one is on the stack.
         if self.machines[m].programs.len() < 2 || self.machines[m].cut_off.is_some() {
             return Ok(());
@@ -344,7 +344,7 @@ impl World {
                 time.pass(seconds * 1000);
             }
         };
-        let stop = Stop { is_answered, meanwhile: Box::new(meanwhile) };
+        let stop = Stop { stopped, meanwhile: Box::new(meanwhile) };
         *machine.wire.stop.lock() = Some(stop);
         let outcome = self.act(m, 0, |machine| {
             let program = &machine.programs[0];

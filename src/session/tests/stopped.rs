@@ -131,3 +131,16 @@ fn an_answer_from_before_a_long_stop_is_not_believed() {
     let (now, wall) = (session.world.clock.unix_seconds(), bench.clock.unix_seconds());
     assert!(now + 5 >= wall, "its time is of before, too");
 }
+
+#[test]
+fn an_answer_from_before_a_short_stop_counts_and_does_not_set_the_clock_back() {
+    let bench = leaked(2);
+    let session = bench.licensed_session("CODE");
+    let before = session.licensed().unwrap().grant().local.serial;
+    bench.pass(6 * 3600);
+    bench.transport.then(Step::Meanwhile(Box::new(|| bench.clock.pass(14_000))));
+    bench.then_grants();
+    session.keep();
+    assert!(session.licensed().unwrap().grant().local.serial > before);
+    assert_eq!(session.world.clock.unix_seconds(), bench.clock.unix_seconds());
+}

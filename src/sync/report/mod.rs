@@ -359,7 +359,7 @@ impl Round<'_> {
                 return Err(answer.refusal(Some(with.key)));
             }
             answer.verify(with.key)?;
-            with.servers.clock.hear(answer.server_time());
+            answer.tell_time(with.servers.clock);
             answer.read()
         });
         if answer.is_err() && has_bug("report: acknowledged though unanswered") {
