@@ -44,6 +44,21 @@ static void pages(void *reader, const char *made) {
   CHECK_CONTAINS(DBR_GetErrorString(DBRERR_PDF_DLL_MISSING), "PDF");
 }
 
+/* A page that cannot be read takes nothing away from those that can. */
+static void bad_page(void *reader, const char *made) {
+  TextResultArray *results;
+  int size;
+  unsigned char *bytes = dbr_file(made, "pages.gif", &size);
+  /* The third picture is cut short. */
+  CHECK_INT(DBRERR_IMAGE_READ_FAILED, DBR_DecodeFileInMemory(reader, bytes, size - 50, ""));
+  CHECK_INT(DBR_OK, DBR_GetAllTextResults(reader, &results));
+  CHECK_INT(1, results->resultsCount);
+  CHECK(strcmp(results->results[0]->barcodeText, TEXT) == 0);
+  CHECK_INT(0, results->results[0]->localizationResult->pageNumber);
+  DBR_FreeTextResults(&results);
+  free(bytes);
+}
+
 /* A text ends at its first NUL; what follows is in the bytes. */
 static void contents(void *reader, const char *made) {
   char path[2048];
@@ -172,6 +187,7 @@ int main(int argc, char **argv) {
   gray = dbr_gray(argv[2], "one.pgm", &width, &height);
   files_in_memory(reader, argv[1], argv[2]);
   pages(reader, argv[2]);
+  bad_page(reader, argv[2]);
   contents(reader, argv[2]);
   buffers(reader);
   base64(reader, argv[1]);

@@ -111,9 +111,6 @@ impl Canvas {
     /// -10001 when there is not enough memory for a copy.
     pub(super) fn copied(&self) -> Result<GrayImage<'static>> {
         let mut pixels = Vec::new();
-        if !has_room_for(self.pixels.len()) {
-            return Err(no_memory(self.pixels.len()));
-        }
         reserve(&mut pixels, self.pixels.len())?;
         pixels.extend_from_slice(&self.pixels);
         Ok(Self { width: self.width, pixels }.done())
@@ -169,6 +166,10 @@ pub(super) fn require_room((width, height): (u32, u32), pixel_bytes: usize) -> R
 /// # Errors
 /// -10001 when there is not so much memory left.
 pub(super) fn reserve(buffer: &mut Vec<u8>, bytes: usize) -> Result<()> {
+    let is_there = buffer.capacity() - buffer.len() >= bytes || has_room_for(bytes);
+    if !is_there {
+        return Err(no_memory(bytes));
+    }
     buffer.try_reserve_exact(bytes).map_err(|_| no_memory(bytes))
 }
 

@@ -15,6 +15,7 @@ use std::path::Path;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::engine::GrayImage;
+use super::gray::reserve;
 use super::reading_error::{PDF_DLL_MISSING, explained};
 use super::{bitmap, gif_file, jpeg_file, png_file, tiff_file};
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let metadata = file.metadata().map_err(|e| unreadable(ErrorCode::FILE_NOT_FOUND, e.to_string()))?;
     let mut bytes = Vec::new();
     let length = usize::try_from(metadata.len().min(FILE_BYTES_MAX)).unwrap_or(0);
-    bytes.try_reserve_exact(length).map_err(|e| unreadable(ErrorCode::NO_MEMORY, e.to_string()))?;
+    reserve(&mut bytes, length).map_err(|e| unreadable(e.code, e.message))?;
     file.take(FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| unreadable(ErrorCode::IMAGE_READ_FAILED, e.to_string()))?;

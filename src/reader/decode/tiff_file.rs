@@ -2,8 +2,12 @@
 //!
 //! The orientation that a page may note is not applied: places are those of the pixels as they are stored.
 
+use std::borrow::Cow;
+
+use seatmeter_protocol::error_code::ErrorCode;
+
 use super::engine::GrayImage;
-use super::gray::{Canvas, luminance};
+use super::gray::{Canvas, luminance, reserve};
 use super::image_file::{PAGES_MAX, Page};
 use super::jpeg_file::gray_of_stream;
 use super::jpeg_head::Colors;
@@ -13,7 +17,6 @@ use super::tiff_page::{Color, Packing, TiffPage, unread};
 use super::tiff_rows::{Rows, highest_bit_first};
 use super::tiff_shades::{row_of_bits, row_of_shades, samples_of_8_bits};
 use crate::error::{Error, Result};
-use seatmeter_protocol::error_code::ErrorCode;
 
 /// Call `found` with each page that can be read, until it says `false`.
 ///
@@ -236,12 +239,16 @@ impl Chunk<'_> {
             return Err(unread("it is compressed by JPEG with planes apart, or with alpha"));
         }
         let bytes = self.bytes(0)?;
-        let stream = match page.jpeg_tables {
+        let stream: Cow<'_, [u8]> = match page.jpeg_tables {
             // The tables are a stream of their own: its end and the beginning of the other are taken out.
             Some(tables) if tables.len() >= 4 && bytes.len() >= 2 => {
-                [tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(tables), &bytes[2..]].concat()
+                let mut whole = Vec::new();
+                reserve(&mut whole, tables.len() + bytes.len())?;
+                whole.extend_from_slice(tables.strip_suffix(&[0xff, 0xd9]).unwrap_or(tables));
+                whole.extend_from_slice(&bytes[2..]);
+                whole.into()
             }
-            _ => bytes.to_vec(),
+            _ => bytes.into(),
         };
         let read = gray_of_stream(&stream, told).map_err(|error| {
             let of_strip = self.unread(&format!("is not read: {}", error.message));
