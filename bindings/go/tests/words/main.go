@@ -43,7 +43,7 @@ func main() {
 	refused(func(p *seatmeter.Parameters) { p.Seats = 0 })
 	refused(func(p *seatmeter.Parameters) { p.Seats = 5 })
 	refused(func(p *seatmeter.Parameters) { p.ChargeWay = 99 })
-	refused(func(p *seatmeter.Parameters) { p.HandshakeCode = "DEMO-4-SEATS " })
+	refused(func(p *seatmeter.Parameters) { p.HandshakeCode = "DEMO 4 SEATS" })
 	refused(func(p *seatmeter.Parameters) { p.Server = "ftp://x" })
 	refused(func(p *seatmeter.Parameters) { p.DeploymentType = seatmeter.Mobile })
 	parameters := seatmeter.NewParameters("DEMO-4-SEATS")
