@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 pub use seatmeter_protocol::state_frame::Kind;
 
+use super::drafts::lock_draft;
 use super::{new_file, private_file};
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
@@ -119,7 +120,7 @@ impl FramedFile {
     /// # Errors
     /// When it cannot be written; then the old content is still there.
     pub fn store<T: Serialize>(&self, content: &T) -> Result<()> {
-        let temporary = self.write_beside(content)?;
+        let (temporary, _at_it) = self.write_beside(content)?;
         let renamed = disk::allows(Use::Rename).and_then(|()| fs::rename(&temporary, &self.path));
         if renamed.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -137,7 +138,7 @@ impl FramedFile {
         T: Serialize + DeserializeOwned + PartialEq,
     {
         let Some(seen) = seen else { return self.store_new(content) };
-        let temporary = self.write_beside(content)?;
+        let (temporary, _at_it) = self.write_beside(content)?;
         let failed = |e: io::Error| Error::state(&self.path, "write", &e);
         let outcome = disk::allows(Use::Rename).and_then(|()| self.replace_seen(seen, &temporary));
         // It holds what was there before, or what did not get there.
@@ -177,7 +178,7 @@ impl FramedFile {
     /// # Errors
     /// When it cannot be written.
     pub fn store_new<T: Serialize>(&self, content: &T) -> Result<bool> {
-        let temporary = self.write_beside(content)?;
+        let (temporary, _at_it) = self.write_beside(content)?;
         let named = disk::allows(Use::Rename).and_then(|()| rename_to_new(&temporary, &self.path));
         if named.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -212,21 +213,28 @@ impl FramedFile {
         }
     }
 
-    fn write_beside<T: Serialize>(&self, content: &T) -> Result<PathBuf> {
-        let temporary = draft_of(&self.path);
+    /// Writes a draft; it is this process's as long as the file is open.
+    fn write_beside<T: Serialize>(&self, content: &T) -> Result<(PathBuf, File)> {
+        let failed = |e: io::Error| Error::state(&self.path, "write", &e);
         let bytes = serde_json::to_vec(content).map_err(io::Error::from).map(|json| frame(&json, self.kind));
-        disk::allows(Use::Grow)
-            .and(bytes)
-            .and_then(|bytes| {
-                let mut file = new_file(&temporary)?;
-                file.write_all(&bytes)?;
-                file.sync_data()
-            })
-            .map_err(|e| {
-                let _ = fs::remove_file(&temporary);
-                Error::state(&self.path, "write", &e)
-            })?;
-        Ok(temporary)
+        let bytes = disk::allows(Use::Grow).and(bytes).map_err(failed)?;
+        let (temporary, mut file) = self.draft().map_err(failed)?;
+        file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(|e| {
+            let _ = fs::remove_file(&temporary);
+            failed(e)
+        })?;
+        Ok((temporary, file))
+    }
+
+    fn draft(&self) -> io::Result<(PathBuf, File)> {
+        for _ in 0..DRAFT_TRIES_MAX {
+            let path = draft_of(&self.path);
+            let file = new_file(&path)?;
+            if lock_draft(&file)? {
+                return Ok((path, file));
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
     }
 }
 
@@ -285,6 +293,9 @@ const LOAD_TRIES_MAX: u32 = 16;
 /// Tries for the lock of a damaged file, and what is between two.
 const LOCK_TRIES_MAX: u32 = 16;
 const NAP: Duration = Duration::from_millis(5);
+
+/// Drafts that others sweep away in the moment between making and locking them: so often, and then it is no accident.
+const DRAFT_TRIES_MAX: u32 = 16;
 
 /// Damaged copies kept of one file.
 const SET_ASIDE_MAX: u32 = 100;

@@ -3,7 +3,8 @@
 //! ```text
 //! <state>/device              who this device is
 //! <state>/device.turn         held by the process that takes a fresh UUID for it
-//! <state>/clock               the highest time seen, and by how much the wall clock was wrong
+//! <state>/clock               the highest time seen, the server's word heard last, and what was wrong before
+//! <state>/clock.turn          locked by the process that replaces it
 //! <state>/licenses/<name>.…   for each way of asking:
 //!     grant                   what the server has granted, and which programs it was granted to
 //!     root-key                the vendor's key, stored at first contact (unless compiled in)
@@ -21,9 +22,11 @@
 //! <state>/sync-<key>.lock     held by the process that reports to the server with this key
 //! ```
 
+mod drafts;
 mod framed;
 mod private;
 
+pub use drafts::{is_draft, lock_draft, sweep, sweep_drafts};
 pub(crate) use framed::is_no_file;
 pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folder};
 pub use private::{file_made_if_missing, log_file, new_file, private_file, state_directory_of};
@@ -102,6 +105,7 @@ impl StateDirectory {
         directory.check_file_system(file_system_type)?;
         for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {
             try_to_write(&folder).map_err(|e| unusable(&folder, &e))?;
+            sweep_drafts(&folder);
         }
         Ok(directory)
     }
@@ -190,7 +194,11 @@ fn unusable(path: &Path, cause: &io::Error) -> Error {
 /// containers.
 fn try_to_write(folder: &Path) -> io::Result<()> {
     let probe = folder.join(format!(".probe-{}", hex::encode(random_bytes())));
-    new_file(&probe).and_then(|_| fs::remove_file(&probe))
+    match new_file(&probe).and_then(|_| fs::remove_file(&probe)) {
+        // A process that was stopped in between finds it swept away.
+        Err(e) if e.kind() != io::ErrorKind::NotFound || !folder.is_dir() => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// Open a file that the program or its user names, for reading. Symbolic links are followed; what is no regular file is

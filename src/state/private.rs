@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::sharing::{file_mode, home_mode};
 
+use super::drafts::lock_draft;
 use crate::memory::{StandardDescriptors, draft_of, rename_to_new, share_file};
 
 /// The folders of a state directory.
@@ -99,7 +100,10 @@ pub fn file_made_if_missing(path: &Path, options: &mut OpenOptions) -> io::Resul
 
 fn make_empty(path: &Path, mode: fn(u32) -> u32) -> io::Result<()> {
     let draft = draft_of(path);
-    let named = make_file(&draft, mode).and_then(|_| rename_to_new(&draft, path));
+    let named = make_file(&draft, mode).and_then(|file| {
+        // Held until it has its name: so nobody takes it for one that was left behind.
+        lock_draft(&file).and_then(|_| rename_to_new(&draft, path))
+    });
     if named.is_err() {
         let _ = fs::remove_file(&draft);
     }

@@ -29,7 +29,7 @@ use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result, Stage};
 use crate::kill_points::kill_point;
-use crate::state::{FramedFile, Kind, Loaded, sync_folder};
+use crate::state::{FramedFile, Kind, Loaded, is_draft, sweep, sync_folder};
 use crate::usage::{Acknowledged, Archive, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING};
 
 /// What a round of reporting did.
@@ -227,6 +227,7 @@ impl Round<'_> {
                 },
                 // Tried again by the next round, as everything that only takes up room.
                 Some(UNFINISHED_ENDING) => drop(Segment::sweep_unfinished(&path)),
+                _ if is_draft(&path) => drop(sweep(&path)),
                 _ => {}
             }
         }
