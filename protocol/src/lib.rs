@@ -23,6 +23,7 @@ pub mod signature;
 pub mod slot;
 pub mod state_frame;
 pub mod symbology;
+pub mod time_scope;
 pub mod version;
 
 /// The version of the wire format that this crate speaks.

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! 0x000 u64  magic        0x008 u32 version      0x00c u32 slots       0x010 u128 file id
-//! 0x020 u64  settled at (monotonic ms; openers wait for it)
+//! 0x020 u64  settled at (machine's monotonic ms, openers wait for it; 0 settled, u64::MAX unknown)
 //! 0x040 u64  grant        seats:32 | number:32
 //! 0x048 u32  mark         0x04c u32 waiters      0x050 u32 bell (futex)
 //! 0x080 u128 pool word    low: used:20 | held:20 | life:24        high: slot:16 | seq:48

@@ -35,6 +35,8 @@ pub use sharing::{advice_about, draft_of, make_folder, make_home, names, owned, 
 pub use thread::thread_number;
 pub use undisturbed::{Uncancelled, Undisturbed};
 
+use seatmeter_protocol::time_scope::{self, ClocksAhead};
+
 /// The given clock in milliseconds; 0 for a clock that the system does not have.
 pub fn clock_ms(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -48,6 +50,11 @@ pub fn clock_ms(clock: libc::clockid_t) -> u64 {
 pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// Return by how much this process's clocks are ahead of the machine's; `None` where the system does not tell.
+pub fn clocks_ahead() -> Option<ClocksAhead> {
+    time_scope::clocks_ahead(|path| std::fs::read_link(path), |path| std::fs::read_to_string(path))
 }
 
 /// Random bytes from the kernel, for names; from the address of a local and the clock if it has none yet.

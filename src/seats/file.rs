@@ -17,14 +17,18 @@ use std::thread;
 use std::time::Duration;
 
 use seatmeter_protocol::file_system::refusal;
-use seatmeter_protocol::seat_layout::{self, FILE_BYTES, LOCK_BASE, SLOTS, Unfit};
+use seatmeter_protocol::seat_layout::{self, AT_GRANT, FILE_BYTES, Grant, LOCK_BASE, SLOTS, Unfit};
 use seatmeter_protocol::sharing::file_mode;
 
 use super::anchor;
+use super::attachment::CLOSED;
 use super::error::{Repair, SeatError};
 use super::system::{self, Identity};
 use crate::kill_points::kill_point;
-use crate::memory::{file_system_type, is_range_locked, make_home, random_bytes, rename_to_new, share_file};
+use crate::memory::{
+    clocks_ahead, file_system_type, is_range_locked, make_home, random_bytes, rename_to_new, share_file,
+};
+use crate::state::lock_draft;
 
 /// Longest name of a pool; with what is added to it when it is set aside it stays below the usual 255.
 const NAME_BYTES_MAX: usize = 200;
@@ -34,6 +38,11 @@ const TRIES_MAX: u32 = 16;
 /// so that the limit holds; the half second is for their work.
 pub(super) const SETTLE_MS: u64 = 1_500;
 const NAP: Duration = Duration::from_millis(5);
+
+/// What stands for an instant that has passed in any case.
+pub(super) const SETTLED: u64 = 0;
+/// What stands for an instant that its writer cannot name by a clock of all processes.
+const UNKNOWN_MS: u64 = u64::MAX;
 
 /// Where a pool lives.
 #[derive(Clone, Debug)]
@@ -146,18 +155,24 @@ impl Home {
         });
         kill_point("create: linked");
         if let Some(path) = temporary {
-            // If it stays, it is a file that nobody looks at.
+            // If it stays, the next program sweeps it.
             let _ = fs::remove_file(path);
         }
         made
     }
 
     fn temporary_file(&self) -> Result<(File, Option<PathBuf>), SeatError> {
-        let path = self.directory.join(format!(".{}.{}.new", self.name, hex::encode(random_bytes())));
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-        let file =
-            system::open(&path, flags, 0o600).map_err(|error| SeatError::io(&path, "create", error))?;
-        Ok((file, Some(path)))
+        let mut path = self.path.clone();
+        for _ in 0..TRIES_MAX {
+            path = self.directory.join(format!(".{}.{}.new", self.name, hex::encode(random_bytes())));
+            let failed = |error| SeatError::io(&path, "create", error);
+            let file = system::open(&path, flags, 0o600).map_err(failed)?;
+            if lock_draft(&file).map_err(failed)? {
+                return Ok((file, Some(path)));
+            }
+        }
+        Err(SeatError::io(&path, "create", ErrorKind::ResourceBusy.into()))
     }
 
     /// Rename `file`, which is not fit to be the pool. Answers whether somebody may still be using it.
@@ -204,6 +219,20 @@ fn is_linked_by_others(file: &Metadata, directory: &File) -> bool {
     file.nlink() > 1 && directory.metadata().is_ok_and(is_shared)
 }
 
+/// Return the number of the newest grant that the pool with this name was told of; 0 when there is no such pool.
+pub(super) fn newest_grant(directory: &Path, name: &str) -> u32 {
+    let read = || {
+        let file = Home::new(directory, name).ok()?.open_existing().ok()??;
+        let mut start = [0; AT_GRANT + 8];
+        file.read_exact_at(&mut start, 0).ok()?;
+        seat_layout::check(&start, file.metadata().ok()?.len()).ok()?;
+        let word = start[AT_GRANT..].try_into().ok()?;
+        // One that is closed tells nothing: another one takes its place.
+        Some(Grant::unpack(u64::from_le_bytes(word)).number).filter(|number| *number != CLOSED)
+    };
+    read().unwrap_or(0)
+}
+
 /// Is the file fit to be the pool? Its counts are checked once it is mapped.
 fn check(file: &File) -> io::Result<Result<(), Unfit>> {
     let mut start = [0; 64];
@@ -215,6 +244,12 @@ fn check(file: &File) -> io::Result<Result<(), Unfit>> {
         }
     }
     Ok(seat_layout::check(&start[..got], file.metadata()?.len()))
+}
+
+/// The machine's monotonic clock, which all processes of the device read alike; `None` where a process cannot tell how its
+/// own differs from it.
+pub(super) fn machine_ms() -> Option<u64> {
+    clocks_ahead().map(|ahead| system::coarse_ms().saturating_add_signed(-ahead.monotonic_ms))
 }
 
 /// Does a living process hold a slot of this file?
@@ -229,7 +264,7 @@ fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
         }
         file.write_all_at(&vec![0; FILE_BYTES], 0)?;
     }
-    let settled_at_ms = if settle { system::coarse_ms() + SETTLE_MS } else { 0 };
+    let settled_at_ms = if settle { machine_ms().map_or(UNKNOWN_MS, |now| now + SETTLE_MS) } else { SETTLED };
     file.write_all_at(&seat_layout::new_header(random_bytes(), settled_at_ms), 0)?;
     // Seats are shared by those who share the directory.
     let directory = directory.metadata()?;

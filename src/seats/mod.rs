@@ -39,6 +39,11 @@ use pool::Outcome;
 use view::{View, sure};
 use wiped::Identified;
 
+/// Return the number of the newest grant that the pool `<directory>/<name>.pool` was told of; 0 when it cannot be read.
+pub fn newest_grant(directory: &Path, name: &str) -> u32 {
+    file::newest_grant(directory, name)
+}
+
 /// A take that loses its place, its file or a freed seat to others this often in a row gives up.
 const TRIES_MAX: u32 = 64;
 

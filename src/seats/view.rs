@@ -14,7 +14,7 @@ use seatmeter_protocol::seat_layout::{AT_MARK, Grant, SLOTS, SlotWord};
 use super::anchor;
 use super::attachment::CLOSED;
 use super::error::SeatError;
-use super::file::SETTLE_MS;
+use super::file::{SETTLE_MS, SETTLED, machine_ms};
 use super::liveness::{Keeper, Probe};
 use super::mapping::Mapping;
 use super::memory::{Cell as Word, Locksmith, Memory, Witness};
@@ -80,12 +80,18 @@ impl View {
 
     /// Let the processes of a file that this one replaced move here first, if there are any.
     pub(super) fn wait_until_settled(&self) {
-        let at = self.mapping.settled_at_ms().load(Ordering::Acquire);
-        let is_early =
-            || at.checked_sub(system::coarse_ms()).is_some_and(|left| (1..=SETTLE_MS).contains(&left));
-        while is_early() && anchor::is_at_path(&self.path) {
+        let at = self.mapping.settled_at_ms();
+        let until = at.load(Ordering::Acquire);
+        if until == SETTLED {
+            return;
+        }
+        let left_ms = settles_in_ms(until, machine_ms());
+        let begun = system::coarse_ms();
+        while system::coarse_ms().saturating_sub(begun) < left_ms && anchor::is_at_path(&self.path) {
             thread::sleep(Duration::from_millis(10));
         }
+        // For those whose clock does not tell that it has passed.
+        let _ = at.compare_exchange(until, SETTLED, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Let the pool have as many seats as `grant` says, unless a newer one was heard. Of two with one number,
@@ -147,6 +153,17 @@ impl View {
             (0, descriptor) => Some(Keeper::Descriptor(descriptor - 1)),
             (page, _) => Some(Keeper::Page(page)),
         }
+    }
+}
+
+/// How long to wait for an instant of the machine's monotonic clock, which stands at `now`. One that is further away than it
+/// can be is of an earlier start of the machine. Where one of both is unknown, the wait is as long as it can be.
+fn settles_in_ms(until: u64, now: Option<u64>) -> u64 {
+    match now {
+        Some(now) if until != u64::MAX => {
+            until.checked_sub(now).filter(|left| *left <= SETTLE_MS).unwrap_or(0)
+        }
+        _ => SETTLE_MS,
     }
 }
 
@@ -214,6 +231,26 @@ impl Locksmith for Candidate<'_> {
                 self.failure.replace(Some(failure));
                 Ok(false)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_read_the_clock_of_all_waits_as_long_as_it_can_take() {
+        for (until, now, expected) in [
+            (5_000, Some(4_000), 1_000),
+            (5_000, Some(5_000), 0),
+            (5_000, Some(9_000), 0),
+            (9_000_000, Some(4_000), 0),
+            (5_000, None, SETTLE_MS),
+            (u64::MAX, Some(4_000), SETTLE_MS),
+            (u64::MAX, None, SETTLE_MS),
+        ] {
+            assert_eq!(settles_in_ms(until, now), expected, "{until} at {now:?}");
         }
     }
 }
