@@ -11,7 +11,6 @@
 //! good until the next one is there.
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::signature::{digest_hex, random_id};
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +28,6 @@ pub enum UuidMethod {
 
 /// UUIDs of before that are remembered.
 const FORMER_MAX: usize = 16;
-
-/// The highest number by which a seat pool can know a grant; the one above it says that the pool has moved.
-const GRANT_NUMBER_MAX: u32 = u32::MAX - 1;
 
 /// This device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,16 +105,6 @@ impl Device {
     /// Whether a UUID is this device's, or was.
     pub fn is_or_was(&self, uuid: &str) -> bool {
         self.uuid == uuid || self.former.iter().any(|former| former == uuid)
-    }
-
-    /// The number by which the seat pool tells the newest grant of this device: the serial, which is the server's time in
-    /// seconds at least, also for a UUID that is new to it; and the generation, so that a fresh UUID's grant is the newer
-    /// one of two within a second.
-    pub fn grant_number(&self, license: &LocalLicense) -> u32 {
-        let ago = self.former.iter().rev().position(|former| *former == license.device_uuid);
-        let ago = ago.map_or(0, |position| u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1));
-        let generation = self.generation.saturating_sub(ago);
-        license.serial.saturating_add(generation).min(GRANT_NUMBER_MAX)
     }
 }
 
@@ -204,33 +190,6 @@ mod tests {
             device = device.take_fresh_uuid(&state).unwrap();
         }
         assert!(!device.is_or_was(&first.uuid), "it is not remembered for ever");
-    }
-
-    #[test]
-    fn a_grant_of_a_later_generation_is_the_newer_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
-        let license = |uuid: &str, serial| LocalLicense {
-            device_uuid: uuid.to_owned(),
-            serial,
-            ..crate::license::test_support::local()
-        };
-        // As a server gives them: by the second.
-        let now = 218_000_000;
-        let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
-        let old = license(&first.uuid, now);
-        assert!(
-            first.grant_number(&license(&first.uuid, now + 1)) > first.grant_number(&old),
-            "it was renewed"
-        );
-        let second = first.take_fresh_uuid(&state).unwrap();
-        assert_eq!(second.grant_number(&old), first.grant_number(&old));
-        let next = license(&second.uuid, now);
-        assert!(second.grant_number(&next) > second.grant_number(&old), "within one second");
-        let third = second.take_fresh_uuid(&state).unwrap();
-        assert_eq!(third.grant_number(&old), first.grant_number(&old));
-        assert!(third.grant_number(&license(&third.uuid, now)) > third.grant_number(&next));
-        assert_eq!(third.grant_number(&license(&third.uuid, u32::MAX)), GRANT_NUMBER_MAX);
     }
 
     #[test]

@@ -143,6 +143,28 @@ impl Licensed {
         same
     }
 
+    /// Read the grant's dates anew: `signed_at` says what a date should have been that was signed by a server whose clock
+    /// was ahead.
+    pub fn redate(&self, signed_at: impl Fn(u64) -> u64) {
+        // Asked before the grant is locked: who counts waits for that lock.
+        let dated = self.grant.read().local.issued_at;
+        let should_be = signed_at(dated);
+        if should_be >= dated {
+            return;
+        }
+        let mut mine = self.grant.write();
+        if mine.local.issued_at == dated {
+            *mine = Arc::new(mine.dated(should_be));
+            self.slots.forget();
+        }
+    }
+
+    /// Count into other segments from now on. The time has leaped: a server may not book a slot that is far ahead of its
+    /// time, and what is in one segment with it would wait as long.
+    pub fn begin_segments(&self) {
+        self.counter.close();
+    }
+
     /// Lets be counted what the grant allows. Under another UUID it is spent, and counted, apart from what was before.
     fn allow(&self, grant: &Grant, is_renamed: bool) -> Result<()> {
         let local = &grant.local;

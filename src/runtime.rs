@@ -16,7 +16,7 @@ use crate::keeper::Keeper;
 use crate::licensed::Licensed;
 use crate::locks::Mutex;
 use crate::log::{self, Level, say};
-use crate::memory::{PerProcess, Published, Undisturbed, boot_id, has_room_for, is_root};
+use crate::memory::{PerProcess, Published, Undisturbed, has_room_for, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
 use crate::session::{self, FIRST_CONTACT_BOUND, Session, World};
 use crate::state::StateDirectory;
@@ -50,7 +50,7 @@ pub struct Runtime {
     /// Every session of this process; also the lock under which they are made.
     sessions: Mutex<Vec<&'static Session>>,
     /// Why there is no session, once initialising has failed.
-    failure: Mutex<Option<Trouble>>,
+    failure: Mutex<Option<Failure>>,
     /// Why the log that the environment names cannot be written.
     log_trouble: Mutex<Option<Trouble>>,
     transport: Published<HttpTransport>,
@@ -63,6 +63,14 @@ pub struct Runtime {
     resumed: AtomicBool,
     /// One thread at a time resumes; the others wait for what comes of it.
     resuming: Mutex<()>,
+}
+
+/// An initialisation that failed.
+#[derive(Clone)]
+struct Failure {
+    trouble: Trouble,
+    /// The monotonic clock at that moment: what came first is not told by clocks that are set meanwhile.
+    order_ms: u64,
 }
 
 /// Memory for what this library does beside counting and seats; without it, code that is not ours would end the process.
@@ -207,7 +215,7 @@ impl Runtime {
         }
         if let Err(error) = &outcome {
             say(Level::Error, format_args!("not licensed: {error}"));
-            *self.failure.lock() = Some(Trouble { at: CLOCK.unix_seconds(), error: error.clone() });
+            self.note_failure(error);
         }
         outcome
     }
@@ -283,7 +291,7 @@ impl Runtime {
             self.transport.publish_new(HttpTransport::trusting(ca_file))
         });
         let known = sessions.iter().find(|session| session.is_in(state)).map(|session| session.clock());
-        let clock = known.unwrap_or_else(|| Box::leak(Box::new(DeviceClock::open(state, &CLOCK, boot_id()))));
+        let clock = known.unwrap_or_else(|| Box::leak(Box::new(DeviceClock::open(state, &CLOCK))));
         World { clock, transport, wake: || runtime().keeper.wake() }
     }
 
@@ -314,9 +322,14 @@ impl Runtime {
         Err(self.why_unlicensed())
     }
 
+    fn note_failure(&self, error: &Error) {
+        let trouble = Trouble { at: CLOCK.unix_seconds(), error: error.clone() };
+        *self.failure.lock() = Some(Failure { trouble, order_ms: CLOCK.monotonic_ms() });
+    }
+
     fn why_unlicensed(&self) -> Error {
         let failure = self.failure.lock().clone();
-        failure.map_or_else(|| ErrorCode::NO_LICENSE.into(), |trouble| trouble.error)
+        failure.map_or_else(|| ErrorCode::NO_LICENSE.into(), |failure| failure.trouble.error)
     }
 
     /// How this process stands with its licence. What failed is that of the last initialisation, if it failed, else
@@ -326,7 +339,9 @@ impl Runtime {
         let _ = self.licensed();
         let mut status = self.current.get().map(Session::status).unwrap_or_else(Status::without_license);
         // An initialisation that failed is no trouble any more once a server has answered since.
-        let failure = self.failure.lock().clone().filter(|failure| failure.at >= status.contact_at);
+        let failure =
+            self.failure.lock().clone().filter(|failure| failure.order_ms >= status.contact_order_ms);
+        let failure = failure.map(|failure| failure.trouble);
         status.trouble = failure.or(status.trouble).or_else(|| self.log_trouble.lock().clone());
         status
     }
@@ -360,7 +375,7 @@ impl Runtime {
             // As after an initialisation that has found no server.
             Ok((session, None)) => self.wait_with(session),
             Err(error) => {
-                *self.failure.lock() = Some(Trouble { at: CLOCK.unix_seconds(), error });
+                self.note_failure(&error);
                 return None;
             }
         }

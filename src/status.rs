@@ -57,6 +57,8 @@ pub struct Status {
     pub told: Told,
     /// When the server has last answered, and which.
     pub contact_at: u64,
+    /// The monotonic clock at that moment, in milliseconds: for comparing what came first.
+    pub contact_order_ms: u64,
     /// URL of the server that has answered last.
     pub server: String,
     /// What failed last, until it goes well again.

@@ -5,7 +5,7 @@
 //! it every random number is the system's, and [`has_bug`] is `false` where it stands.
 
 /// Every bug that can be put in: what it breaks, and how.
-pub const BUGS: [&str; 38] = [
+pub const BUGS: [&str; 41] = [
     "count: twice",
     "slot: off by one",
     "segment: removed before it is acknowledged",
@@ -44,6 +44,9 @@ pub const BUGS: [&str; 38] = [
     "domain: any website",
     "stopped: word of before believed",
     "stopped: newer grant replaced",
+    "clock: the later word wins",
+    "clock: dates ahead believed",
+    "clock: one apart believed",
 ];
 
 /// Whether this bug is put in.

@@ -1,12 +1,16 @@
 //! Where time comes in. Everything else asks this trait, so that a test can hold the clock.
 
 mod device;
+mod leaps;
+mod seen;
 mod slots;
 
 pub use device::DeviceClock;
 pub use slots::{Moment, SlotClock};
 
 use std::time::Duration;
+
+use crate::memory::{boot_id, clocks_ahead};
 
 /// A source of time.
 pub trait Clock: Send + Sync {
@@ -34,8 +38,30 @@ pub trait Clock: Send + Sync {
         std::thread::sleep(time);
     }
 
-    /// Takes notice of what a server has said the time is (Unix seconds), whose signature was checked.
-    fn hear(&self, _server_seconds: u64) {}
+    /// Return which start of the machine [`Self::boot_ms`] counts from.
+    fn boot(&self) -> Boot {
+        Boot::default()
+    }
+
+    /// Take notice of what a server has said the time is (Unix seconds), whose signature was checked. It was asked when
+    /// the boot clock stood at `asked_at_ms`, and its answer is here now.
+    fn hear(&self, _server_seconds: u64, _asked_at_ms: u64) {}
+}
+
+/// Which start of the machine a boot clock counts from, and how it is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Boot {
+    /// The id of the start, the same for all processes of the machine; empty where the system does not name it.
+    pub id: String,
+    /// By how much the boot clock of this process is ahead of the machine's; `None` where the system does not tell.
+    pub ahead_ms: Option<i64>,
+}
+
+impl Boot {
+    /// Return the start with this id, whose boot clock all processes read alike.
+    pub fn named(id: impl Into<String>) -> Self {
+        Self { id: id.into(), ahead_ms: Some(0) }
+    }
 }
 
 /// The system's clocks.
@@ -55,6 +81,10 @@ impl Clock for SystemClock {
 
     fn monotonic_ms(&self) -> u64 {
         crate::memory::clock_ms(libc::CLOCK_MONOTONIC_COARSE)
+    }
+
+    fn boot(&self) -> Boot {
+        Boot { id: boot_id(), ahead_ms: clocks_ahead().map(|ahead| ahead.boot_ms) }
     }
 }
 
@@ -86,7 +116,7 @@ impl Deadline {
 pub(crate) mod test_support {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::Clock;
+    use super::{Boot, Clock};
 
     /// A clock that stands where the test puts it, in milliseconds.
     #[derive(Debug, Default)]
@@ -94,6 +124,7 @@ pub(crate) mod test_support {
         wall_ms: AtomicU64,
         boot_ms: AtomicU64,
         suspended_ms: AtomicU64,
+        boots: AtomicU64,
     }
 
     impl HandClock {
@@ -119,6 +150,7 @@ pub(crate) mod test_support {
             self.wall_ms.fetch_add(off_ms, Ordering::Relaxed);
             self.boot_ms.store(0, Ordering::Relaxed);
             self.suspended_ms.store(0, Ordering::Relaxed);
+            self.boots.fetch_add(1, Ordering::Relaxed);
         }
 
         /// The machine sleeps.
@@ -145,6 +177,46 @@ pub(crate) mod test_support {
 
         fn monotonic_ms(&self) -> u64 {
             self.boot_ms.load(Ordering::Relaxed) - self.suspended_ms.load(Ordering::Relaxed)
+        }
+
+        fn boot(&self) -> Boot {
+            Boot::named(format!("boot {}", self.boots.load(Ordering::Relaxed)))
+        }
+    }
+
+    /// The clocks of a machine as a process reads them whose boot clock is so far ahead of it.
+    pub(crate) struct ApartClock {
+        pub(crate) machine: &'static HandClock,
+        pub(crate) ahead_ms: i64,
+        /// What the system tells of it.
+        pub(crate) told: fn(&Self) -> Boot,
+    }
+
+    impl ApartClock {
+        pub(crate) fn new(
+            machine: &'static HandClock,
+            ahead_ms: i64,
+            told: fn(&Self) -> Boot,
+        ) -> &'static Self {
+            Box::leak(Box::new(Self { machine, ahead_ms, told }))
+        }
+    }
+
+    impl Clock for ApartClock {
+        fn wall_ms(&self) -> u64 {
+            self.machine.wall_ms()
+        }
+
+        fn boot_ms(&self) -> u64 {
+            self.machine.boot_ms().saturating_add_signed(self.ahead_ms)
+        }
+
+        fn monotonic_ms(&self) -> u64 {
+            self.machine.monotonic_ms()
+        }
+
+        fn boot(&self) -> Boot {
+            (self.told)(self)
         }
     }
 }

@@ -45,8 +45,10 @@ pub struct Grant {
     pub item: LicenseItem,
     /// The key of the server that granted, as the vendor names it.
     pub server_key: PublicKey,
-    /// The number by which the seat pool tells the newest grant of this device.
+    /// The number by which the seat pool tells the newest grant of this device: they are numbered as they are accepted.
     pub number: u32,
+    /// Whether it is dated later than it was given: the server's clock was ahead then. It is to be renewed.
+    pub is_postdated: bool,
 }
 
 /// How good a grant is at an instant.
@@ -94,8 +96,18 @@ impl Grant {
             untrusted(format!("the licence names item {}, which the vendor did not issue", local.item_id))
         })?;
         within(&local, &item).map_err(untrusted)?;
-        let number = device.grant_number(&local);
-        Ok(Self { local, item, server_key: file.server_key, number })
+        Ok(Self { local, item, server_key: file.server_key, number: 0, is_postdated: false })
+    }
+
+    /// Return it as it would be had it been dated with this instant (Unix seconds), which is before its own date: it is
+    /// good for as long as the server meant, not until the day that its clock said.
+    #[must_use]
+    pub fn dated(&self, issued_at: u64) -> Self {
+        let mut local = self.local.clone();
+        let life = local.valid_until.saturating_sub(local.issued_at);
+        local.issued_at = issued_at;
+        local.valid_until = local.valid_until.min(issued_at.saturating_add(life));
+        Self { local, is_postdated: true, ..self.clone() }
     }
 
     /// How good it is at this instant (Unix seconds).
@@ -258,6 +270,16 @@ mod tests {
             let text = String::from_utf8_lossy(&run.stdout);
             assert!(text.contains("2 passed"), "{zone}: {text}");
         }
+    }
+
+    #[test]
+    fn a_postdated_grant_is_good_for_as_long_as_was_meant() {
+        let grant = verify(&answer(item(), &local())).unwrap();
+        let dated = grant.dated(NOW - 5 * DAY_SECONDS);
+        assert!(dated.is_postdated && !grant.is_postdated);
+        assert_eq!(dated.validity(NOW + 2 * DAY_SECONDS - 1), Validity::Good);
+        assert_eq!(dated.validity(NOW + 2 * DAY_SECONDS), Validity::Stale);
+        assert_eq!(dated.local.serial, grant.local.serial);
     }
 
     #[test]

@@ -64,6 +64,15 @@ pub struct Basis {
     pub valid_until: u64,
 }
 
+impl Basis {
+    /// Return it as it would be had it been dated with this instant, which is not after its own date.
+    #[must_use]
+    pub fn dated(self, issued_at: u64) -> Self {
+        let life = self.valid_until.saturating_sub(self.issued_at);
+        Self { issued_at, valid_until: self.valid_until.min(issued_at.saturating_add(life)) }
+    }
+}
+
 /// What this program presents under a grant's name.
 #[derive(Debug)]
 pub struct Credentials {
@@ -129,7 +138,8 @@ impl Presented {
                 && (entry.any_program || entry.program == of.program)
                 && now < entry.valid_until
         };
-        let newest = self.by.iter().filter(serves).max_by_key(|entry| entry.issued_at)?;
+        // They stand in the order in which they were granted; a server's clock may have been ahead meanwhile.
+        let newest = self.by.iter().rfind(serves)?;
         Some(Basis { issued_at: newest.issued_at, valid_until: newest.valid_until })
     }
 

@@ -21,13 +21,20 @@ use super::told::Told;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
+use crate::licensed::pool_name;
 use crate::log::{Level, say};
+use crate::seats::newest_grant;
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
+
+/// The highest number by which a seat pool can know a grant; the one above it says that the pool has moved.
+const GRANT_NUMBER_MAX: u32 = u32::MAX - 1;
 
 /// The stored grant of one name.
 #[derive(Debug)]
 pub struct GrantStore {
     name: String,
+    /// Where the seat pools are.
+    seats: PathBuf,
     grant: FramedFile,
     root_key: FramedFile,
     told: FramedFile,
@@ -42,6 +49,9 @@ struct Stored {
     answer: AuthorizationAnswer,
     #[serde(default)]
     presented: Presented,
+    /// See [`Grant::number`].
+    #[serde(default)]
+    number: u32,
 }
 
 /// What came of an answer.
@@ -67,6 +77,7 @@ impl GrantStore {
             |ending: &str, kind| FramedFile::new(state.licenses().join(format!("{name}.{ending}")), kind);
         Self {
             name: name.to_owned(),
+            seats: state.seats(),
             grant: file("grant", Kind::Grant),
             root_key: file("root-key", Kind::RootKey),
             told: file("told", Kind::Told),
@@ -94,10 +105,10 @@ impl GrantStore {
     /// # Errors
     /// When files cannot be read or set aside.
     pub fn load(&self, device: &Device) -> Result<Option<Arc<Grant>>> {
-        let Loaded::Content(answer) = self.grant.load::<AuthorizationAnswer>()? else { return Ok(None) };
+        let Loaded::Content(Stored { answer, number, .. }) = self.grant.load()? else { return Ok(None) };
         let Some(root) = self.known_root()? else { return Ok(None) };
         match Grant::verify(&answer, &root, device) {
-            Ok(grant) => Ok(Some(Arc::new(grant))),
+            Ok(grant) => Ok(Some(Arc::new(Grant { number, ..grant }))),
             Err(_) => {
                 self.grant.set_aside()?;
                 Ok(None)
@@ -238,14 +249,16 @@ impl GrantStore {
                 || has_bug("stopped: newer grant replaced");
             let theirs = seen.as_ref().filter(|_| !is_shown).and_then(|seen| {
                 let grant = self.verify(&seen.answer, device).ok()?;
-                Some((seen.answer.clone(), grant))
+                Some((seen.answer.clone(), Grant { number: seen.number, ..grant }))
             });
             let is_overtaken = theirs.is_some();
-            let (answer, grant) = theirs.unwrap_or_else(|| (answer.clone(), ours.clone()));
+            let number = self.next_number(seen.as_ref(), &ours);
+            let (answer, grant) =
+                theirs.unwrap_or_else(|| (answer.clone(), Grant { number, ..ours.clone() }));
             let mut presented = seen.as_ref().map(|seen| seen.presented.clone()).unwrap_or_default();
             let basis = presented.grant(by, &ours.local, answer.any_program);
             let meters = answer.meters.clone();
-            if self.grant.store_over(seen.as_ref(), &Stored { answer, presented })? {
+            if self.grant.store_over(seen.as_ref(), &Stored { answer, presented, number: grant.number })? {
                 kill_point("grant: stored");
                 let known = if is_overtaken { self.told_of(&grant.local) } else { None };
                 let told = known.unwrap_or_else(|| self.first_told(&grant, meters));
@@ -289,6 +302,14 @@ impl GrantStore {
         Ok(grant)
     }
 
+    /// Return the number of a grant that was given just now. It does not follow from what the server says of its time or
+    /// of its other grants: that of a server whose clock was ahead, or of another server, may be the older one.
+    fn next_number(&self, seen: Option<&Stored>, grant: &Grant) -> u32 {
+        let before = seen.map_or(0, |stored| stored.number);
+        let known = newest_grant(&self.seats, &pool_name(&grant.local.item_id));
+        before.max(known).saturating_add(1).min(GRANT_NUMBER_MAX)
+    }
+
     fn known_root(&self) -> Result<Option<PublicKey>> {
         if let Some(key) = compiled_root_key()? {
             return Ok(Some(key));
@@ -330,8 +351,30 @@ mod tests {
         assert!(GrantStore::new(&state, "a").load(&device()).unwrap().is_none());
         GrantStore::new(&state, "a").accept(&answer(item(), &local()), &device(), None, &nothing()).unwrap();
         let grant = GrantStore::new(&state, "a").load(&device()).unwrap().unwrap();
-        assert_eq!(grant.local, local());
+        assert_eq!((&grant.local, grant.number), (&local(), 1));
         assert!(GrantStore::new(&state, "b").load(&device()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_grant_that_was_given_later_has_the_higher_number_whatever_the_servers_clock_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let ahead = LocalLicense { serial: 500, ..local() };
+        let accept = |name: &str, local: &LocalLicense| {
+            let store = GrantStore::new(&state, name);
+            let shown = store.held();
+            let accepted = store.accept(&answer(item(), local), &device(), shown.as_ref(), &nothing());
+            let grant = accepted.unwrap().grant;
+            let pool = crate::seats::SeatPool::open(&state.seats(), "item-1").unwrap();
+            assert!(pool.grant(local.seats, grant.number), "it is the newest");
+            grant.number
+        };
+        assert_eq!(
+            [("a", &ahead), ("a", &local()), ("b", &ahead), ("a", &local())].map(|(n, l)| accept(n, l)),
+            [1, 2, 3, 4]
+        );
+        std::fs::remove_file(state.seats().join("item-1.pool")).unwrap();
+        assert_eq!(accept("a", &local()), 5, "nor does it matter whether there is a pool");
     }
 
     #[test]

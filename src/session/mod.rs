@@ -16,10 +16,11 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_protocol::signature::PublicKey;
 
 use crate::clock::{Clock, Deadline, DeviceClock};
@@ -75,6 +76,8 @@ pub struct Session {
     /// The epoch that the server has named with its last grant or refusal, until a report has taken notice.
     heard_epoch: Mutex<String>,
     contact: Mutex<Contact>,
+    /// What time it was when this was last looked at, Unix seconds: to notice when it leaps.
+    latest_at: AtomicU64,
     /// This process's place among those that work under the item.
     users: Mutex<Option<Users>>,
 }
@@ -84,6 +87,8 @@ pub struct Session {
 struct Contact {
     /// When one has answered last, Unix seconds; 0: not in this process.
     at: u64,
+    /// The monotonic clock at that moment.
+    order_ms: u64,
     /// Its URL.
     server: String,
     /// What failed in the last round.
@@ -115,6 +120,7 @@ impl Session {
             failures: AtomicU32::new(0),
             heard_epoch: Mutex::default(),
             contact: Mutex::default(),
+            latest_at: AtomicU64::new(0),
             users: Mutex::default(),
         };
         session.use_parameters(parameters);
@@ -197,13 +203,27 @@ impl Session {
         let Some(told) = self.store.told_of(&grant.local).filter(|told| told.stops().is_none()) else {
             return Ok(None);
         };
-        self.world.clock.is_at_least(grant.local.issued_at);
+        // Another process may have heard since that a server's clock was ahead when it gave this.
+        self.world.clock.catch_up();
+        let dated = self.world.clock.signed_at(grant.local.issued_at);
+        let grant = if dated < grant.local.issued_at { Arc::new(grant.dated(dated)) } else { grant };
         let now = self.world.clock.unix_seconds();
-        let Some(basis) = self.store.basis(&self.credentials, now) else { return Ok(None) };
+        let Some(basis) = self.stored_basis(now) else { return Ok(None) };
         match grant.validity(now) {
             Validity::Good | Validity::Grace => self.adopt(grant, &told, basis).map(Some),
             Validity::Stale | Validity::Expired => Ok(None),
         }
+    }
+
+    /// By which license the stored grant serves what this program presents.
+    fn stored_basis(&self, now: u64) -> Option<Basis> {
+        let basis = self.store.basis(&self.credentials, now).map(|basis| self.dated(basis));
+        basis.filter(|basis| now < basis.valid_until)
+    }
+
+    /// With the date that it should have: the server's clock may have been ahead when it was granted.
+    fn dated(&self, basis: Basis) -> Basis {
+        basis.dated(self.world.clock.signed_at(basis.issued_at).min(basis.issued_at))
     }
 
     fn device(&self) -> Device {
@@ -248,6 +268,7 @@ impl Session {
     /// since; and of the end of the grant's time, of which programs that hold seats and count nothing hear in no other way.
     fn hear(&self) {
         let Some(licensed) = self.licensed() else { return };
+        self.heed_clock(licensed);
         let license = &licensed.grant().local;
         let refused = self.refused.lock().clone();
         if self.store.has_given_back(license) {
@@ -260,10 +281,29 @@ impl Session {
         let _ = licensed.check();
     }
 
+    /// Takes notice of a leap of the time, which the word of a server makes.
+    fn heed_clock(&self, licensed: &Licensed) {
+        let clock = self.world.clock;
+        licensed.redate(|date| clock.signed_at(date));
+        let mut basis = self.basis.lock();
+        *basis = basis.map(|basis| self.dated(basis));
+        drop(basis);
+        let now = clock.unix_seconds();
+        let before = self.latest_at.swap(now, Ordering::Relaxed);
+        if before > 0 && before.abs_diff(now) > DAY_SECONDS {
+            licensed.begin_segments();
+        }
+    }
+
     fn note_contact(&self, server: String) {
         if !server.is_empty() {
             let mut contact = self.contact.lock();
             (contact.at, contact.server) = (self.world.clock.unix_seconds(), server);
+            contact.order_ms = self.world.clock.monotonic_ms();
+            drop(contact);
+            if let Some(licensed) = self.licensed() {
+                licensed.redate(|date| self.world.clock.signed_before_now(date));
+            }
         }
     }
 
@@ -288,6 +328,7 @@ impl Session {
         status.oldest_unsent_at = oldest_unsent(&self.state.usage().join(&self.name));
         let contact = self.contact.lock();
         (status.contact_at, status.server) = (contact.at, contact.server.clone());
+        status.contact_order_ms = contact.order_ms;
         status.trouble.clone_from(&contact.trouble);
         let is_away = contact.trouble.as_ref().is_some_and(|trouble| is_silence(trouble.error.code));
         status.origin = if contact.at == 0 || is_away { Origin::Cache } else { Origin::Server };

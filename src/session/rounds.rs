@@ -102,6 +102,7 @@ impl Session {
         let now = self.world.clock.unix_seconds();
         !is_asked
             || licensed.wants_renewal()
+            || licensed.grant().is_postdated
             || self.is_short_of_seats(licensed)
             || now >= self.renewal_due_at(licensed)
             || self.is_overtaken(now)
@@ -122,7 +123,7 @@ impl Session {
     /// have been the end of it.
     fn is_vouched_for(&self, licensed: &Licensed, now: u64) -> bool {
         self.store.told_of(&licensed.grant().local).is_some()
-            && self.store.basis(&self.credentials, now).is_some()
+            && self.stored_basis(now).is_some()
     }
 
     /// Whether this program has asked for more seats than there are now: another one of the device has renewed for fewer

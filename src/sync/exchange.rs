@@ -37,8 +37,8 @@ pub(super) struct Answer {
     request_body: Vec<u8>,
     nonce: String,
     url: String,
-    /// How long it took, whole seconds.
-    taken_seconds: u64,
+    /// The boot clock when it was asked for.
+    asked_at_ms: u64,
 }
 
 impl Servers<'_> {
@@ -79,9 +79,9 @@ impl Servers<'_> {
         let key_id = self.known_key.as_ref().map(PublicKey::id);
         let request =
             RawRequest { url: url.to_owned(), nonce: &nonce, key_id: key_id.as_deref(), body, timeout };
-        let begun_ms = self.clock.boot_ms();
+        let asked_at_ms = self.clock.boot_ms();
         let answer = self.transport.post(&request);
-        let taken = Duration::from_millis(self.clock.boot_ms().saturating_sub(begun_ms));
+        let taken = Duration::from_millis(self.clock.boot_ms().saturating_sub(asked_at_ms));
         match answer {
             // This process was stopped, or the machine slept. The device may have gone on meanwhile, and what was true
             // then is not the server's latest word: neither its time nor its grant.
@@ -89,13 +89,9 @@ impl Servers<'_> {
                 Stage::Answer,
                 format!("the answer of {url} came after {} s, too late to count", taken.as_secs()),
             )),
-            Ok(raw) => Ok(Answer {
-                raw,
-                request_body: body.to_vec(),
-                nonce,
-                url: url.to_owned(),
-                taken_seconds: taken.as_secs(),
-            }),
+            Ok(raw) => {
+                Ok(Answer { raw, request_body: body.to_vec(), nonce, url: url.to_owned(), asked_at_ms })
+            }
             Err(Unreachable { stage, detail }) => {
                 Err(Error::unreachable(stage, format!("no answer from {url} ({stage}): {detail}")))
             }
@@ -144,11 +140,9 @@ impl Answer {
         self.raw.status == 200
     }
 
-    /// Tell the clock what time the server says it is: to be called after [`Self::verify`]. The answer was made some
-    /// time since the request, so that of all times that agree with it the one nearest to the clock's own is told.
+    /// Tell the clock what time the server says it is: to be called after [`Self::verify`].
     pub(super) fn tell_time(&self, clock: &dyn Clock) {
-        let said = self.raw.server_time.unwrap_or(0);
-        clock.hear(clock.unix_seconds().clamp(said, said.saturating_add(self.taken_seconds)));
+        clock.hear(self.raw.server_time.unwrap_or(0), self.asked_at_ms);
     }
 
     /// Checks that the answer is from the holder of this key, to this very request.

@@ -6,7 +6,6 @@ mod credentials;
 mod options;
 mod stopped;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::charge_way::ChargeWay;
@@ -28,7 +27,6 @@ struct Bench {
     clock: &'static HandClock,
     transport: &'static Scripted,
     server: u8,
-    boot: Arc<AtomicU32>,
     /// Serial of the next grant.
     grants: AtomicU32,
 }
@@ -49,7 +47,6 @@ impl Bench {
             clock,
             transport,
             server,
-            boot: Arc::default(),
             grants: AtomicU32::new(FIRST_SERIAL),
         }
     }
@@ -71,11 +68,7 @@ impl Bench {
 
     fn session(&self, handshake_code: &str) -> Session {
         let state = StateDirectory::open(self.state.path().to_owned()).unwrap();
-        let clock = Box::leak(Box::new(DeviceClock::open(
-            &state,
-            self.clock,
-            self.boot.load(Ordering::Relaxed).to_string(),
-        )));
+        let clock = Box::leak(Box::new(DeviceClock::open(&state, self.clock)));
         let world = World { clock, transport: self.transport, wake: || {} };
         Session::open(Self::parameters(handshake_code), state, world).unwrap()
     }
@@ -91,6 +84,13 @@ impl Bench {
         let session = self.session(handshake_code);
         self.then_grants();
         session.initialize(Self::parameters(handshake_code), FIRST_CONTACT_BOUND).unwrap();
+        session
+    }
+
+    /// A session that works with the grant on disk.
+    fn session_of_stored(&self, handshake_code: &str) -> Session {
+        let session = self.session(handshake_code);
+        session.use_stored_grant().unwrap().expect("there is one that is good");
         session
     }
 
@@ -154,7 +154,6 @@ impl Bench {
 
     /// The machine is started again, with its clock at this time.
     fn reboot_at(&self, wall_seconds: u64) {
-        self.boot.fetch_add(1, Ordering::Relaxed);
         self.clock.reboot(0);
         self.clock.set_wall(wall_seconds * 1000);
     }

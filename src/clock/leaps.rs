@@ -1,0 +1,192 @@
+//! Times that were believed and set back.
+//!
+//! A server whose clock was ahead has dated what it signed meanwhile too late. When the next word
+//! sets the device's time back, the device remembers by how much, and reads such dates as what they
+//! should have been:
+//!
+//! ```text
+//!            to ──────────── true time goes on ────────────▶
+//!             │◀── too late by from − to ──▶│
+//!  … a date in here, ahead of the present … from
+//! ```
+//!
+//! A date in that range that is not ahead of the present is one of the right time, which has come
+//! that far since. So a date that was once found to be too late is remembered by itself, for the
+//! day when the present reaches it.
+
+use serde::{Deserialize, Serialize};
+
+/// A date that is ahead of the present by no more than this is taken for one of now.
+pub(super) const AHEAD_MS_MAX: i64 = 60_000;
+
+/// Leaps that are remembered, and dates.
+const LEAPS_MAX: usize = 8;
+const DATES_MAX: usize = 32;
+
+/// One leap back, Unix milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Leap {
+    /// What the time was taken to be.
+    pub(super) from_ms: i64,
+    /// What it was then.
+    pub(super) to_ms: i64,
+}
+
+impl Leap {
+    fn back_ms(self) -> i64 {
+        self.from_ms.saturating_sub(self.to_ms)
+    }
+}
+
+/// The latest leaps, and the dates that were found to be too late, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Leaps {
+    leaps: Vec<Leap>,
+    /// From the date to what it should have been.
+    dates: Vec<Leap>,
+}
+
+impl Leaps {
+    /// Note that the time was set back, if that is by enough to matter.
+    pub(super) fn note(&mut self, from_ms: i64, to_ms: i64) {
+        let leap = Leap { from_ms, to_ms };
+        if leap.back_ms() <= AHEAD_MS_MAX {
+            return;
+        }
+        // Of two servers one of which is ahead, each change of the server is a leap like the one
+        // before.
+        match self.leaps.last_mut() {
+            Some(last) if last.back_ms().abs_diff(leap.back_ms()) <= AHEAD_MS_MAX.unsigned_abs() => {
+                last.from_ms = last.from_ms.max(from_ms);
+                last.to_ms = last.from_ms.saturating_sub(leap.back_ms());
+            }
+            _ => self.leaps.push(leap),
+        }
+        keep_latest(&mut self.leaps, LEAPS_MAX);
+    }
+
+    fn remember(&mut self, date: Leap) {
+        if self.known(date.from_ms).is_none() {
+            self.dates.push(date);
+            keep_latest(&mut self.dates, DATES_MAX);
+        }
+    }
+
+    fn known(&self, date_ms: i64) -> Option<i64> {
+        self.dates.iter().find(|date| date.from_ms == date_ms).map(|date| date.to_ms)
+    }
+
+    /// Take over what another process has noted, unless this one knows it.
+    pub(super) fn merge(&mut self, others: &Self) {
+        if others.leaps.iter().any(|leap| !self.leaps.contains(leap)) {
+            let own = std::mem::take(&mut self.leaps);
+            self.leaps.clone_from(&others.leaps);
+            own.into_iter().for_each(|leap| self.note(leap.from_ms, leap.to_ms));
+        }
+        others.dates.iter().for_each(|date| self.remember(*date));
+    }
+
+    /// Return what a date should have been that a server has signed; `None` when it is right, or
+    /// nobody knows better.
+    pub(super) fn corrected(&mut self, date_ms: i64, now_ms: i64) -> Option<i64> {
+        if let Some(known) = self.known(date_ms) {
+            return Some(known);
+        }
+        if date_ms <= now_ms.saturating_add(AHEAD_MS_MAX) {
+            return None;
+        }
+        let is_of_it =
+            |leap: &Leap| date_ms > leap.to_ms && date_ms <= leap.from_ms.saturating_add(AHEAD_MS_MAX);
+        // The latest that it can be of, for the ranges of greater leaps hold those of smaller ones.
+        let first = self.leaps.iter().rposition(is_of_it)?;
+        // What was dated before a leap was dated before all that came after it.
+        let back_ms = self.leaps[first..].iter().fold(0_i64, |sum, leap| sum.saturating_add(leap.back_ms()));
+        let corrected = date_ms.saturating_sub(back_ms);
+        self.remember(Leap { from_ms: date_ms, to_ms: corrected });
+        Some(corrected)
+    }
+
+    /// Note that a date is too late which no leap explains: it is taken for one of now.
+    pub(super) fn take_for_now(&mut self, date_ms: i64, now_ms: i64) {
+        self.remember(Leap { from_ms: date_ms, to_ms: now_ms });
+    }
+}
+
+fn keep_latest(leaps: &mut Vec<Leap>, count: usize) {
+    let too_many = leaps.len().saturating_sub(count);
+    leaps.drain(..too_many);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+    const DAY: i64 = 24 * HOUR;
+
+    #[test]
+    fn a_date_of_a_server_that_was_ahead_is_read_as_it_should_have_been() {
+        let mut leaps = Leaps::default();
+        leaps.note(403 * DAY, 3 * DAY);
+        assert_eq!(leaps.corrected(400 * DAY, 3 * DAY), Some(0));
+        assert_eq!(leaps.corrected(2 * DAY, 3 * DAY), None, "a right one");
+        assert_eq!(leaps.corrected(401 * DAY, 401 * DAY), None, "the present has come so far");
+        assert_eq!(leaps.corrected(500 * DAY, 3 * DAY), None, "nobody knows");
+    }
+
+    #[test]
+    fn a_date_that_was_too_late_stays_so_when_the_present_reaches_it() {
+        let mut leaps = Leaps::default();
+        leaps.note(403 * DAY, 3 * DAY);
+        assert_eq!(leaps.corrected(400 * DAY, 3 * DAY), Some(0));
+        assert_eq!(leaps.corrected(400 * DAY, 401 * DAY), Some(0));
+        leaps.take_for_now(900 * DAY, 5 * DAY);
+        let mut other = Leaps::default();
+        other.merge(&leaps);
+        assert_eq!([other.corrected(900 * DAY, 0), other.corrected(400 * DAY, 0)], [Some(5 * DAY), Some(0)]);
+    }
+
+    #[test]
+    fn leaps_that_follow_one_another_add_up() {
+        let mut leaps = Leaps::default();
+        leaps.note(400 * DAY, 2 * HOUR);
+        leaps.note(3 * HOUR, HOUR);
+        assert_eq!(leaps.corrected(400 * DAY - HOUR, HOUR), Some(-HOUR));
+        assert_eq!(leaps.corrected(2 * HOUR + HOUR / 2, HOUR), Some(HOUR / 2));
+    }
+
+    #[test]
+    fn what_was_dated_between_two_leaps_is_corrected_by_the_second_alone() {
+        let mut leaps = Leaps::default();
+        leaps.note(400 * DAY, 2 * HOUR);
+        leaps.note(5 * HOUR, HOUR);
+        assert_eq!(leaps.corrected(4 * HOUR, HOUR), Some(4 * HOUR - 4 * HOUR));
+    }
+
+    #[test]
+    fn two_servers_that_differ_make_one_leap_however_often_they_take_turns() {
+        let mut leaps = Leaps::default();
+        for turn in 0..1000 {
+            leaps.note((turn + 2) * HOUR + turn, turn * HOUR);
+        }
+        assert_eq!(leaps.leaps.len(), 1);
+        assert_eq!(leaps.corrected(1001 * HOUR, 999 * HOUR), Some(999 * HOUR - 999));
+        for other in 1..100 {
+            leaps.note(other * 10 * DAY, 0);
+        }
+        assert_eq!(leaps.leaps.len(), LEAPS_MAX, "they are bounded");
+    }
+
+    #[test]
+    fn what_another_process_has_noted_is_taken_over_once() {
+        let mut one = Leaps::default();
+        one.note(10 * DAY, 0);
+        let mut other = Leaps::default();
+        other.note(5 * HOUR, HOUR);
+        other.merge(&one);
+        let merged = other.clone();
+        other.merge(&one);
+        assert_eq!((other.leaps.len(), &other), (2, &merged));
+    }
+}
