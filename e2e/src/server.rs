@@ -22,6 +22,33 @@ pub struct Server {
     settings: Vec<String>,
     process: Child,
     url: String,
+    /// Its clock, where the test may set it.
+    clock: Option<ShiftedClock>,
+}
+
+/// A clock that a test sets for a running server: a library preloaded into it, and the file by which it is shifted.
+struct ShiftedClock {
+    library: PathBuf,
+    ahead: PathBuf,
+}
+
+impl ShiftedClock {
+    fn make(folder: &Path) -> Self {
+        let library = folder.join("shifted_clock.so");
+        let mut compile = Command::new("cc");
+        compile.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]).arg(&library);
+        text_of_command(compile.arg(crate::root().join("tests/c/shifted_clock.c")));
+        let clock = Self { library, ahead: folder.join("ahead") };
+        clock.set(0);
+        clock
+    }
+
+    fn set(&self, seconds: i64) {
+        // By renaming, for the server may be just reading it.
+        let next = self.ahead.with_extension("next");
+        std::fs::write(&next, seconds.to_string()).expect("a temporary file");
+        std::fs::rename(&next, &self.ahead).expect("a temporary file");
+    }
 }
 
 impl Server {
@@ -35,8 +62,8 @@ impl Server {
         let data = folder.path().join("data");
         let output = command(&data, &["init", "--demo"]).output().expect("seatmeterd runs");
         assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
-        let (process, url) = serve(&data, "127.0.0.1:0", &[]);
-        Self { folder, data, settings: Vec::new(), process, url }
+        let (process, url) = serve(&data, "127.0.0.1:0", &[], None);
+        Self { folder, data, settings: Vec::new(), process, url, clock: None }
     }
 
     /// Starts a server with a licence for these items, as a vendor signs them and an operator takes them in, under the
@@ -51,6 +78,27 @@ impl Server {
         keygen.args(["vendor", "keygen", "--key"]).arg(folder.path().join("vendor.key"));
         text_of(keygen);
         Self::of_vendor(folder, items, Vec::new())
+    }
+
+    /// The same, whose clock the test sets with [`Self::set_ahead`].
+    ///
+    /// # Panics
+    /// When something of it fails.
+    #[must_use]
+    pub fn with_items_and_clock(items: &Value) -> Self {
+        let mut server = Self::with_items(items);
+        server.kill();
+        server.clock = Some(ShiftedClock::make(server.folder.path()));
+        server.start_again();
+        server
+    }
+
+    /// Sets the clock of a server that was started with one, so many seconds ahead of the true time.
+    ///
+    /// # Panics
+    /// When it was started without.
+    pub fn set_ahead(&self, seconds: i64) {
+        self.clock.as_ref().expect("it was started with a clock").set(seconds);
     }
 
     /// Starts a standby of this server, with data of its own: a licence of the same vendor for these items.
@@ -84,8 +132,8 @@ impl Server {
         });
         std::fs::write(folder.path().join("draft.json"), draft.to_string()).expect("a temporary file");
         import(folder.path(), &data, &["--handshake-code", DEMO_CODE]);
-        let (process, url) = serve(&data, "127.0.0.1:0", &settings);
-        Self { folder, data, settings, process, url }
+        let (process, url) = serve(&data, "127.0.0.1:0", &settings, None);
+        Self { folder, data, settings, process, url, clock: None }
     }
 
     /// Gives it another key, and the licence of [`Self::with_items`] for that one.
@@ -143,7 +191,7 @@ impl Server {
     /// When it does not start.
     pub fn start_again(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
-        (self.process, self.url) = serve(&self.data, &address, &self.settings);
+        (self.process, self.url) = serve(&self.data, &address, &self.settings, self.clock.as_ref());
     }
 
     /// Ends it, and restores a backup of it as another server in another place.
@@ -159,8 +207,8 @@ impl Server {
         let data = folder.path().join("data");
         let restored = command(&data, &["restore"]).arg(&backup).output().expect("seatmeterd runs");
         assert!(restored.status.success(), "restore: {}", String::from_utf8_lossy(&restored.stderr));
-        let (process, url) = serve(&data, "127.0.0.1:0", &[]);
-        Self { folder, data, settings: Vec::new(), process, url }
+        let (process, url) = serve(&data, "127.0.0.1:0", &[], None);
+        Self { folder, data, settings: Vec::new(), process, url, clock: None }
     }
 
     /// What it has recorded, as rows of the export.
@@ -291,9 +339,11 @@ impl Drop for Server {
     }
 }
 
-fn serve(data: &Path, listen: &str, settings: &[String]) -> (Child, String) {
+fn serve(data: &Path, listen: &str, settings: &[String], clock: Option<&ShiftedClock>) -> (Child, String) {
     let mut process = command(data, &["serve", "--listen", listen])
         .args(settings)
+        .envs(clock.map(|clock| ("LD_PRELOAD", &clock.library)))
+        .envs(clock.map(|clock| ("SHIFTED_CLOCK", &clock.ahead)))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -318,7 +368,11 @@ fn import(folder: &Path, data: &Path, more: &[&str]) {
 }
 
 fn text_of(mut command: Command) -> String {
-    let output = command.output().expect("seatmeterd runs");
+    text_of_command(&mut command)
+}
+
+fn text_of_command(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }

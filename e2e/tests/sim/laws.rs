@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seatmeter::clock::Clock;
+use seatmeter::clock::{Clock, DeviceClock};
 use seatmeter::license::Grant;
 use seatmeter::licensed::Licensed;
 use seatmeter_protocol::charge_way::ChargeWay;
@@ -33,7 +33,7 @@ pub(crate) fn look(world: &mut World) -> Check {
         let model = &net.server.model;
         if net.is_judged() {
             sums_are_sums(&net.server.store, &world.books, model)?;
-            holders_are_those_of_the_model(&net.server.store, model, world.time.now())?;
+            holders_are_those_of_the_model(&net.server.store, model, net.server.time.now())?;
             strict_is_never_exceeded(world, &net)?;
         } else {
             each_item_has_its_own(world, &net)?;
@@ -41,6 +41,7 @@ pub(crate) fn look(world: &mut World) -> Check {
     }
     what_is_given_back_is_gone(world);
     acknowledged_was_billed(world)?;
+    programs_agree_on_the_time(world)?;
     time_never_goes_back(world)
 }
 
@@ -229,8 +230,9 @@ fn performed_of(world: &World, module: u32) -> BTreeMap<usize, u64> {
 /// What was brought back beyond the limit may not come a second time.
 fn what_is_given_back_is_gone(world: &World) {
     let mut net = world.net.lock();
+    let at = net.server.time.now();
     let model = &mut net.server.model;
-    let held = model.held(world.time.now());
+    let held = model.held(at);
     model.brought_back.seats = model.brought_back.seats.min(held);
     for (module, most) in &mut model.brought_back.allowed {
         *most = world.books.allowed(*module).min(*most);
@@ -301,12 +303,42 @@ pub(crate) fn who_wakes_takes_nothing(world: &World, m: usize, uuid: &str, seria
     Ok(())
 }
 
-/// Who has heard a server knows what time it is.
-pub(crate) fn heard_the_time(world: &World, m: usize, program: usize) -> Check {
+/// Who has heard a server takes that for the time which the server says it is: that one, and no other one that was heard
+/// before by whichever program of the device. The step has had so many answers before.
+pub(crate) fn heard_the_time(world: &World, m: usize, program: usize, before: usize) -> Check {
     let (true_ms, ms) = (world.time.now() * 1000, world.machines[m].programs[program].clock.unix_ms());
-    let wrong = ms.abs_diff(true_ms);
+    let wrong = |ahead: &u64| ms.abs_diff(true_ms + ahead * 1000);
+    let wrong = world.net.lock().heard.ahead.iter().skip(before).map(wrong).min().unwrap_or(0);
     if wrong > TIME_MS_MAX {
         return Err(format!("machine {m} has heard the server, and its time is wrong by {wrong} ms"));
+    }
+    Ok(())
+}
+
+/// Programs of one machine that go by one word of a server agree what time it is, in whatever time namespace they are.
+fn programs_agree_on_the_time(world: &World) -> Check {
+    for (number, machine) in world.machines.iter().enumerate() {
+        let clocks = machine.programs.iter().filter(|program| !program.is_apart && program.clock.is_set());
+        let clocks: Vec<&DeviceClock> = clocks.map(|program| program.clock).collect();
+        for pair in clocks.windows(2) {
+            let apart = pair[0].unix_ms().abs_diff(pair[1].unix_ms());
+            if pair[0].heard_ms() == pair[1].heard_ms() && apart > TIME_MS_MAX {
+                return Err(format!("two programs of machine {number} are {apart} ms apart"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A license is good for as long as it was meant, whatever the clock of the server said that gave it. Where a device's own
+/// time is wrong, nobody can hold it to that.
+pub(crate) fn is_not_outlived(world: &World, m: usize, program: usize, grant: &Grant) -> Check {
+    const HOUR: u64 = 3_600;
+    let (now, at) = (world.time.now(), world.machines[m].programs[program].clock.unix_seconds());
+    let key = (grant.local.license_id.clone(), grant.local.serial);
+    let meant = world.net.lock().granted.get(&key).copied().unwrap_or(u64::MAX);
+    if at.abs_diff(now) < HOUR && now > meant.saturating_add(HOUR) {
+        return Err(format!("machine {m} works {} s longer than its license was meant for", now - meant));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 
 use seatmeter::clock::{Clock, DeviceClock};
 use seatmeter::device::{Device, UuidMethod};
@@ -25,7 +26,7 @@ use crate::books::Counter;
 use crate::net::{MAIN, STANDBY, Wire};
 use crate::plan::Plan;
 use crate::server::CODE;
-use crate::time::MachineClock;
+use crate::time::{MachineClock, Namespace, ProgramClock};
 
 /// Programs that run on one machine at a time.
 pub(crate) const PROGRAMS_MAX: usize = 2;
@@ -47,7 +48,8 @@ pub(crate) struct Machine {
     codes: BTreeSet<String>,
     /// The item of each licence that its programs have worked with.
     items: BTreeMap<String, String>,
-    boots: u32,
+    /// Where the programs are that start from now on.
+    pub(crate) namespace: Namespace,
     pub(crate) programs: Vec<Program>,
     /// How its disk is.
     pub(crate) health: Disk,
@@ -67,6 +69,8 @@ pub(crate) struct Program {
     /// For how many seats it has asked.
     pub(crate) x: u32,
     pub(crate) clock: &'static DeviceClock,
+    /// Whether it cannot know how its boot clock relates to that of other programs.
+    pub(crate) is_apart: bool,
     /// What it took the time to be when it was last looked at, milliseconds.
     pub(crate) last_ms: u64,
     /// What server's word it went by then.
@@ -134,7 +138,7 @@ impl Machine {
             granted: BTreeMap::new(),
             codes: BTreeSet::new(),
             items: BTreeMap::new(),
-            boots: 0,
+            namespace: Namespace::default(),
             programs: Vec::new(),
             health: Disk::Sound,
             cut_off: None,
@@ -148,11 +152,11 @@ impl Machine {
 
     /// Starts a program, and gives what initialising it comes to.
     pub(crate) fn start(&mut self) -> Result<()> {
-        self.clock.is_in_use.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.clock.is_in_use.store(true, Relaxed);
         self.codes.insert(self.parameters.handshake_code.clone());
         let state = StateDirectory::open(self.folder.clone())?;
-        let clock: &'static DeviceClock =
-            Box::leak(Box::new(DeviceClock::open(&state, self.clock, format!("boot {}", self.boots))));
+        let system = ProgramClock::on(self.clock, self.namespace);
+        let clock: &'static DeviceClock = Box::leak(Box::new(DeviceClock::open(&state, system)));
         let world = World { clock, transport: self.wire, wake: || {} };
         let session = Session::open(self.parameters.clone(), state, world)?;
         let (last_ms, heard_ms) = (clock.unix_ms(), clock.heard_ms());
@@ -164,6 +168,7 @@ impl Machine {
             code: self.parameters.handshake_code.clone(),
             x: self.parameters.seats,
             clock,
+            is_apart: self.namespace.is_silent,
             last_ms,
             heard_ms,
         });
@@ -225,7 +230,7 @@ impl Machine {
     /// It is off, and starts anew: another boot.
     pub(crate) fn reboot(&mut self) {
         self.kill_all();
-        self.boots += 1;
+        self.clock.boots.fetch_add(1, Relaxed);
         self.clock.switch_off();
     }
 
@@ -240,7 +245,8 @@ impl Machine {
         }
         for file in list(&self.folder.join("seats")).into_iter().filter(|file| has_ending(file, "spent")) {
             let Ok(mut durable) = fs::read(self.disk.join(name(&file))) else { continue };
-            durable[BOOT_OFFSET..BOOT_OFFSET + 8].copy_from_slice(&(1 + u64::from(self.boots)).to_le_bytes());
+            durable[BOOT_OFFSET..BOOT_OFFSET + 8]
+                .copy_from_slice(&(1 + self.clock.boots.load(Relaxed)).to_le_bytes());
             fs::write(&file, durable).expect("there is room");
         }
     }
@@ -258,7 +264,7 @@ impl Machine {
         self.parameters = other.parameters.clone();
         self.granted = other.granted.clone();
         (self.items, self.codes) = (other.items.clone(), other.codes.clone());
-        self.boots = other.boots + 100;
+        self.clock.boots.store(other.clock.boots.load(Relaxed) + 100, Relaxed);
     }
 
     pub(crate) fn usage_folders(&self) -> Vec<PathBuf> {

@@ -17,7 +17,8 @@ use parking_lot::Mutex;
 use seatmeter::error::Stage;
 use seatmeter::sync::{RawAnswer, RawRequest, Transport, Unreachable};
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, Problem, USAGE_PATH};
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, AuthorizationAnswer, Problem, USAGE_PATH};
 
 use crate::plan::{MACHINES, Stopped, Versions, Weather};
 use crate::random::Random;
@@ -53,6 +54,8 @@ pub(crate) struct Net {
     pub(crate) families: [usize; MACHINES],
     /// By whom each UUID was used.
     pub(crate) owners: BTreeMap<String, usize>,
+    /// By license and serial: until when each local license was truly meant to be good.
+    pub(crate) granted: BTreeMap<(String, u32), u64>,
     delayed: Vec<Letter>,
     answers: Vec<(usize, &'static str, RawAnswer)>,
     pub(crate) heard: Heard,
@@ -68,6 +71,8 @@ pub(crate) struct Net {
 pub(crate) struct Heard {
     /// Answers that came through unharmed.
     pub(crate) answers: u32,
+    /// By how much the servers were ahead, in seconds, that gave those of them which are believed.
+    pub(crate) ahead: Vec<u64>,
     /// Codes of refusals.
     pub(crate) refusals: Vec<ErrorCode>,
     pub(crate) silences: u32,
@@ -110,6 +115,7 @@ impl Net {
             versions: Versions::default(),
             families: std::array::from_fn(|machine| machine),
             owners: BTreeMap::new(),
+            granted: BTreeMap::new(),
             delayed: Vec::new(),
             answers: Vec::new(),
             heard: Heard::default(),
@@ -205,6 +211,7 @@ impl Net {
     /// Everything that was broken works again, and everybody is of this version.
     pub(crate) fn heal(&mut self) {
         self.server.is_up = true;
+        self.servers().for_each(|server| server.time.set_ahead(0));
         (self.is_standby_up, self.is_partitioned) = (true, false);
         self.is_unplugged.fill(false);
         self.has_lost_main.fill(false);
@@ -218,7 +225,7 @@ impl Net {
     }
 
     fn carry(&mut self, letter: Letter) -> Option<RawAnswer> {
-        let letter_machine = letter.machine;
+        let (letter_machine, letter_path, asked_key) = (letter.machine, letter.path, letter.key_id.clone());
         let fate = self.fate();
         let is_cut_off = !letter.to_standby && self.has_lost_main[letter.machine];
         if self.is_unplugged[letter.machine] || is_cut_off || !self.is_up(&letter) {
@@ -261,12 +268,27 @@ impl Net {
         }
         self.answers.push((letter.machine, letter.path, answer.clone()));
         self.heard.answers += 1;
+        if is_granted(letter_path, &answer) || (asked_key.is_some() && answer.key_id == asked_key) {
+            self.heard.ahead.push(answer.server_time.unwrap_or(0).saturating_sub(self.time.now()));
+        }
+        self.note_grant(letter_path, &answer);
         if answer.status != 200 {
             let problem: Problem = serde_json::from_slice(&answer.body).expect("refusals are problems");
             self.heard.refusals.push(problem.code);
             self.refusals[letter_machine].insert(problem.code);
         }
         Some(answer)
+    }
+
+    /// Notes when a local license truly came to a device, and for how long it was meant.
+    fn note_grant(&mut self, path: &str, answer: &RawAnswer) {
+        if !is_granted(path, answer) {
+            return;
+        }
+        let granted: AuthorizationAnswer = serde_json::from_slice(&answer.body).expect("it is a grant");
+        let local: LocalLicense = granted.local_license.peek().expect("it is a grant");
+        let life = local.valid_until.saturating_sub(local.issued_at);
+        self.granted.insert((local.license_id, local.serial), self.time.now() + life);
     }
 
     fn damage(&mut self, mut answer: RawAnswer) -> RawAnswer {
@@ -280,6 +302,11 @@ impl Net {
         }
         answer
     }
+}
+
+/// Whether an answer is a license: it is believed, whoever gave it.
+fn is_granted(path: &str, answer: &RawAnswer) -> bool {
+    path == AUTHORIZATIONS_PATH && answer.status == 200
 }
 
 /// The network as one machine has it.

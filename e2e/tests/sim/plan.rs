@@ -11,7 +11,7 @@ use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, PageQuotas};
 
 use crate::random::Random;
 use crate::server::{CODE, SECOND_CODE};
-use crate::time::START;
+use crate::time::{Namespace, START};
 
 /// Most machines of a world, of which the last ones are empty until they become copies.
 pub(crate) const MACHINES: usize = 6;
@@ -89,6 +89,12 @@ pub(crate) enum What {
     Clone(usize),
     /// A machine is cut off from the server, or has the network again.
     Unplug(usize),
+    /// Programs that start on a machine from now on are in this time namespace.
+    EnterNamespace(usize, Namespace),
+    /// The clock of the main server is so many seconds ahead; 0: it is right.
+    ServerAhead(u64),
+    /// The same of a standby with data of its own.
+    StandbyAhead(u64),
     /// The main server is down, or up again.
     ServerDown,
     /// The standby is down, or up again.
@@ -169,6 +175,9 @@ pub(crate) struct Plan {
     pub(crate) second: Option<LicenseItem>,
     /// Whether the standby has data of its own, with an item of its own.
     pub(crate) is_standby_apart: bool,
+    /// Whether clocks of servers are ahead for a while. Then answers are not judged: what a server lets go by such a clock
+    /// the model does not know.
+    pub(crate) are_servers_ahead: bool,
     /// x of each machine.
     pub(crate) seats: [u32; MACHINES],
     /// The website for which each machine asks, where that matters.
@@ -200,7 +209,16 @@ impl Plan {
         let second = move_about(&mut steps, seed, machines, &item);
         let is_standby_apart = second.is_none() && fail_over(&mut steps, seed, machines);
         stop_some(&mut steps, seed, machines);
-        Self { seed, item, second, is_standby_apart, seats, websites, steps }
+        let are_servers_ahead = set_servers_ahead(&mut steps, seed, machines, is_standby_apart);
+        enter_namespaces(&mut steps, seed, machines);
+        Self { seed, item, second, is_standby_apart, are_servers_ahead, seats, websites, steps }
+    }
+}
+
+impl Plan {
+    /// Whether the main server's answers can be judged by a model of one item, which it has for itself.
+    pub(crate) fn is_judged(&self) -> bool {
+        !self.is_standby_apart && !self.are_servers_ahead
     }
 }
 
@@ -225,6 +243,58 @@ fn fail_over(steps: &mut Vec<Step>, seed: u64, machines: u64) -> bool {
         ]
     });
     true
+}
+
+/// In some worlds the clocks of servers are ahead for a while, and are set right again.
+fn set_servers_ahead(steps: &mut Vec<Step>, seed: u64, machines: u64, is_standby_apart: bool) -> bool {
+    let mut random = Random::new(seed ^ 0xc10c);
+    if !random.percent(if is_standby_apart { 60 } else { 12 }) {
+        return false;
+    }
+    // A server forgets by its clock, and a restored one is careful until a time that is far away: that a server sets right
+    // what it has written while its clock was ahead is its own affair.
+    steps.retain(|step| !matches!(step.what, What::Tidy | What::Backup | What::Restore | What::Aftermath(_)));
+    insert(steps, &mut random, 8, |random| {
+        let machine = usize::try_from(random.below(machines)).expect("few machines");
+        let seconds = random.one_of(&[7_200, 26 * 3_600, 20 * DAY_SECONDS, 400 * DAY_SECONDS]);
+        let set = |seconds| match is_standby_apart && seed.is_multiple_of(2) {
+            true => What::StandbyAhead(seconds),
+            false => What::ServerAhead(seconds),
+        };
+        let mut more = vec![
+            (0, What::Start(machine)),
+            (0, set(seconds)),
+            (random.one_of(&[1, 200]), What::Rounds(machine, 2)),
+            (0, What::Work(machine, 2)),
+        ];
+        if random.percent(30) {
+            more.push((0, What::Reboot(machine, random.one_of(&[0, 600]))));
+        }
+        more.push((random.one_of(&[1, 200, 7_200]), set(0)));
+        more.extend([(0, What::Start(machine)), (0, What::Rounds(machine, 2)), (0, What::Work(machine, 2))]);
+        more
+    });
+    true
+}
+
+/// In some worlds programs are in time namespaces, whose boot clocks are apart from the machine's.
+fn enter_namespaces(steps: &mut Vec<Step>, seed: u64, machines: u64) {
+    let mut random = Random::new(seed ^ 0x7145);
+    if !random.percent(12) {
+        return;
+    }
+    insert(steps, &mut random, 12, |random| {
+        let machine = usize::try_from(random.below(machines)).expect("few machines");
+        let ahead_ms = random.one_of(&[-1_200_000, 1_200_000, -40 * 86_400_000, 0]);
+        let namespace = Namespace { ahead_ms, is_silent: random.percent(25) };
+        vec![
+            (0, What::EnterNamespace(machine, namespace)),
+            (0, What::Start(machine)),
+            (0, What::Work(machine, 1)),
+            (1, What::Rounds(machine, 3)),
+            (0, What::EnterNamespace(machine, Namespace::default())),
+        ]
+    });
 }
 
 /// In some worlds the code has a second item, and the operator changes which of them it is good for.
@@ -558,6 +628,13 @@ impl fmt::Display for Step {
             What::Drift(m, ppm) => write!(f, "the clocks of machine {m} drift by {ppm} millionths"),
             What::Clone(m) => write!(f, "machine {m} is copied"),
             What::Unplug(m) => write!(f, "machine {m} is unplugged from the network, or plugged in again"),
+            What::EnterNamespace(m, of) => {
+                let seconds = of.ahead_ms / 1000;
+                let silent = if of.is_silent { ", of which the system does not tell" } else { "" };
+                write!(f, "machine {m} starts programs in a time namespace that is {seconds} s ahead{silent}")
+            }
+            What::ServerAhead(s) => write!(f, "the clock of the main server is {s} s ahead"),
+            What::StandbyAhead(s) => write!(f, "the clock of the standby is {s} s ahead"),
             What::ServerDown => write!(f, "the main server goes down, or up again"),
             What::StandbyDown => write!(f, "the standby goes down, or up again"),
             What::Partition => write!(f, "the standby no longer sees the main server, or sees it again"),

@@ -24,7 +24,7 @@ use crate::compared::Compared;
 use crate::model::Model;
 use crate::plain::Plain;
 use crate::plan::{Code, Version, Versions};
-use crate::time::{START, Time};
+use crate::time::{START, ServerClock, Time};
 
 pub(crate) const CODE: &str = "SIM";
 
@@ -95,7 +95,7 @@ pub(crate) struct Server {
     licensing: Licensing,
     pub(crate) store: Arc<InlineStore>,
     compared: Arc<Compared>,
-    time: Arc<Time>,
+    pub(crate) time: Arc<ServerClock>,
     vendor: SigningKey,
     pub(crate) is_up: bool,
     pub(crate) model: Model,
@@ -134,6 +134,7 @@ impl Server {
         time: Arc<Time>,
     ) -> Self {
         let is_judged = is_alone && second.is_none();
+        let time = ServerClock::of(time);
         let store = Arc::new(InlineStore::new().expect("there is memory"));
         let compared = Arc::new(Compared::new(store.clone(), epoch_of(&store), is_judged));
         let keys = Keyring::new(key(digit), Vec::new());

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use seatmeter::clock::Boot;
 
 /// When every world begins, Unix seconds: the first instant of a slot.
 pub(crate) const START: u64 = 1_800_000_000;
@@ -57,9 +58,80 @@ impl Time {
     }
 }
 
-impl seatmeter_server::clock::Clock for Time {
+/// The clock of a server, which may be ahead of the true time.
+pub(crate) struct ServerClock {
+    time: Arc<Time>,
+    ahead_seconds: AtomicU64,
+}
+
+impl ServerClock {
+    pub(crate) fn of(time: Arc<Time>) -> Arc<Self> {
+        Arc::new(Self { time, ahead_seconds: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.time.now() + self.ahead_seconds.load(Relaxed)
+    }
+
+    pub(crate) fn set_ahead(&self, seconds: u64) {
+        self.ahead_seconds.store(seconds, Relaxed);
+    }
+}
+
+impl seatmeter_server::clock::Clock for ServerClock {
     fn unix_seconds(&self) -> u64 {
         self.now()
+    }
+}
+
+/// The clocks of a machine as one of its programs reads them.
+pub(crate) struct ProgramClock {
+    machine: &'static MachineClock,
+    namespace: Namespace,
+}
+
+/// A time namespace: by how much the boot clock is ahead in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Namespace {
+    pub(crate) ahead_ms: i64,
+    /// The system does not tell of it, nor of the start of the machine: there is no /proc.
+    pub(crate) is_silent: bool,
+}
+
+impl ProgramClock {
+    pub(crate) fn on(machine: &'static MachineClock, namespace: Namespace) -> &'static Self {
+        // No boot clock is before zero.
+        let ahead_ms = namespace.ahead_ms.max(-machine.boot_ms.load(Relaxed));
+        Box::leak(Box::new(Self { machine, namespace: Namespace { ahead_ms, ..namespace } }))
+    }
+}
+
+impl seatmeter::clock::Clock for ProgramClock {
+    fn wall_ms(&self) -> u64 {
+        self.machine.wall_ms.load(Relaxed).try_into().unwrap_or(0)
+    }
+
+    fn boot_ms(&self) -> u64 {
+        let boot = self.machine.boot_ms.load(Relaxed) + self.namespace.ahead_ms;
+        boot.try_into().unwrap_or(0)
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        let awake = self.machine.boot_ms.load(Relaxed) - self.machine.suspended_ms.load(Relaxed);
+        awake.try_into().unwrap_or(0)
+    }
+
+    fn wait(&self, time: Duration) {
+        let whole = self.machine.time.upgrade().expect("programs end before their world");
+        whole.pass(u64::try_from(time.as_millis()).unwrap_or(0));
+    }
+
+    fn boot(&self) -> Boot {
+        if self.namespace.is_silent {
+            return Boot::default();
+        }
+        let id = format!("boot {}", self.machine.boots.load(Relaxed));
+        Boot { id, ahead_ms: Some(self.namespace.ahead_ms) }
     }
 }
 
@@ -72,6 +144,8 @@ pub(crate) struct MachineClock {
     suspended_ms: AtomicI64,
     /// By how many millionths its clocks go wrong.
     drift_ppm: AtomicI64,
+    /// Which start of the machine it is.
+    pub(crate) boots: AtomicU64,
     is_on: AtomicBool,
     is_asleep: AtomicBool,
     /// Whether a program was ever started on it.
@@ -118,26 +192,6 @@ impl MachineClock {
     pub(crate) fn copy(&self, other: &Self) {
         self.wall_ms.store(other.wall_ms.load(Relaxed), Relaxed);
         self.drift_ppm.store(other.drift_ppm.load(Relaxed), Relaxed);
-    }
-}
-
-impl seatmeter::clock::Clock for MachineClock {
-    fn wall_ms(&self) -> u64 {
-        self.wall_ms.load(Relaxed).try_into().unwrap_or(0)
-    }
-
-    fn boot_ms(&self) -> u64 {
-        self.boot_ms.load(Relaxed).try_into().unwrap_or(0)
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        let awake = self.boot_ms.load(Relaxed) - self.suspended_ms.load(Relaxed);
-        awake.try_into().unwrap_or(0)
-    }
-
-    fn wait(&self, time: Duration) {
-        let whole = self.time.upgrade().expect("programs end before their world");
-        whole.pass(u64::try_from(time.as_millis()).unwrap_or(0));
     }
 }
 

@@ -63,8 +63,7 @@ impl World {
         let folder =
             tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("there is room");
         let time = Time::begin();
-        let server =
-            Server::new(plan.item.clone(), plan.second.clone(), !plan.is_standby_apart, time.clone());
+        let server = Server::new(plan.item.clone(), plan.second.clone(), plan.is_judged(), time.clone());
         let apart = plan.is_standby_apart.then(|| Server::apart(&plan.item, time.clone()));
         let net = Arc::new(Mutex::new(Net::new(server, apart, time.clone())));
         let machine = |number: usize| {
@@ -177,6 +176,10 @@ impl World {
                 self.machines[m].parameters.seats = x;
                 Ok(())
             }
+            What::EnterNamespace(m, namespace) => {
+                self.machines[m].namespace = namespace;
+                Ok(())
+            }
             What::SetWall(m, seconds) => {
                 self.machines[m].clock.shift_wall(seconds);
                 Ok(())
@@ -203,6 +206,12 @@ impl World {
         match what {
             What::Unplug(m) => net.is_unplugged[m] ^= true,
             What::LoseMain(m) => net.has_lost_main[m] ^= true,
+            What::ServerAhead(seconds) => net.server.time.set_ahead(seconds),
+            What::StandbyAhead(seconds) => {
+                if let Some(standby) = &net.apart {
+                    standby.time.set_ahead(seconds);
+                }
+            }
             What::ServerDown => net.server.is_up ^= true,
             What::StandbyDown => net.is_standby_up ^= true,
             What::Partition => net.is_partitioned ^= true,
@@ -288,7 +297,10 @@ impl World {
     /// A round of a program's keeper; after how long the next one is due, in milliseconds.
     pub(crate) fn keep(&mut self, m: usize, program: usize) -> std::result::Result<u64, String> {
         let mut next = 0;
-        let heard = self.net.lock().heard.answers;
+        let (heard, believed) = {
+            let heard = &self.net.lock().heard;
+            (heard.answers, heard.ahead.len())
+        };
         let outcome = self.act(m, program, |machine| {
             let session = &machine.programs[program].session;
             next = u64::try_from(session.keep().as_millis()).unwrap_or(0);
@@ -297,7 +309,7 @@ impl World {
         self.require_cause(&outcome)?;
         // What another program has heard in this step is known here only if the disk has taken it.
         if matches!(outcome, Outcome::Done(None)) && self.net.lock().heard.answers > heard {
-            laws::heard_the_time(self, m, program)?;
+            laws::heard_the_time(self, m, program, believed)?;
         }
         Ok(next)
     }
@@ -419,6 +431,9 @@ impl World {
         match outcome {
             Outcome::Done(None) => {
                 laws::may_work(&licensed.grant(), at)?;
+                if self.machines[m].programs.len() > program {
+                    laws::is_not_outlived(self, m, program, &licensed.grant())?;
+                }
                 if let Some(before) = before_by_item {
                     laws::only_its_item_counted(&self.machines[m], &licensed.grant(), &before)?;
                 }
