@@ -8,6 +8,7 @@
 //! warning, and what is not known without the operator's help a note.
 
 mod ask;
+mod clock;
 mod library;
 mod network;
 mod place;

@@ -23,6 +23,7 @@ use seatmeter_protocol::message::{
 use seatmeter_protocol::no_proxy::names_every_host;
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
 
+use super::clock::DIFFER_SECONDS_MAX;
 use super::state::Device;
 use super::{Findings, Health};
 use crate::clock::{Clock, SystemClock};
@@ -34,9 +35,6 @@ const STAGE: Duration = Duration::from_secs(5);
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 1 << 16;
-
-/// The clocks of device and server may differ by so much.
-const CLOCKS_DIFFER_SECONDS_MAX: u64 = 60;
 
 /// Something that both kinds of connection can do.
 trait Connection: Read + Write {}
@@ -329,12 +327,23 @@ fn judge(
     whose_signature(answer, key_id, way, device, findings)?;
     let now = SystemClock.unix_seconds();
     let differ = now.abs_diff(server_time);
-    if differ <= CLOCKS_DIFFER_SECONDS_MAX {
+    if differ <= DIFFER_SECONDS_MAX {
         findings.good("clock", &format!("{differ} s from the server's"))?;
     } else {
         let finding = format!("it is {} here, and {} at the server", utc::text(now), utc::text(server_time));
         let todo =
             "set the wrong one right, and let NTP keep it; programs go by the server's while they reach it";
+        findings.say(Health::Warning, "clock", &finding, todo)?;
+    }
+    let programs = device.programs_ahead.map_or(server_time, |ahead| now.saturating_add_signed(ahead));
+    if programs.abs_diff(server_time) > DIFFER_SECONDS_MAX {
+        let finding = format!(
+            "programs take it to be {}, the server says {}: a server whose clock was wrong was heard before, or this \
+             one's is wrong now",
+            utc::text(programs),
+            utc::text(server_time)
+        );
+        let todo = "the next contact of a program sets the time of all of them";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
     Ok(Ok(()))

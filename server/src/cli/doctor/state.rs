@@ -16,7 +16,7 @@ use seatmeter_protocol::state_frame::{Kind, unframe};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Findings, Health, seats};
+use super::{Findings, Health, clock, seats};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::sharing::advice_about;
@@ -35,6 +35,8 @@ pub(super) struct Device {
     pub(super) epochs: HashMap<String, String>,
     /// Until when its programs work without a server, Unix seconds; 0: not at all.
     pub(super) good_until: u64,
+    /// By how many seconds the time of its programs is ahead of this machine's clock, if they have a server's word.
+    pub(super) programs_ahead: Option<i64>,
 }
 
 /// A licence that the device holds.
@@ -49,7 +51,7 @@ pub(super) struct Held {
 }
 
 /// Why the content of a file is not known.
-enum Unread {
+pub(super) enum Unread {
     Missing,
     /// It could not be read, and what to do.
     Denied(String, String),
@@ -77,6 +79,7 @@ pub(super) fn examine(
 ) -> Result<Device, Error> {
     let mut device = Device::default();
     let former = identity(folder, &mut device, findings)?;
+    device.programs_ahead = clock::examine(folder, findings)?;
     let grants = list(&folder.join("licenses"), "grant", "licence", findings)?;
     for path in grants.iter().flatten() {
         licence(path, library, &former, &mut device, findings)?;
@@ -125,7 +128,7 @@ fn list(
 }
 
 /// The content of a framed file.
-fn content<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, Unread> {
+pub(super) fn content<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, Unread> {
     let bytes = fs::read(path).map_err(|e| Unread::from(path, &e))?;
     let json = unframe(&bytes, kind).map_err(Unread::Unfit)?;
     serde_json::from_slice(json).map_err(|e| Unread::Unfit(e.to_string()))
@@ -166,13 +169,6 @@ fn identity(folder: &Path, device: &mut Device, findings: &mut Findings<'_>) -> 
             &format!("it has no UUID: {why}"),
             "the next program gives it one; it is then another device than before",
         )?,
-    }
-    let clock = content::<serde_json::Value>(&folder.join("clock"), Kind::Clock).unwrap_or_default();
-    let highest = clock["highest_ms"].as_u64().unwrap_or(0) / 1000;
-    if highest > SystemClock.unix_seconds() + DAY {
-        let finding = format!("it was {} here already, says the state", utc::text(highest));
-        let todo = "set this machine's clock right; the next contact with the server sets the state right";
-        findings.say(Health::Warning, "clock", &finding, todo)?;
     }
     Ok(former)
 }

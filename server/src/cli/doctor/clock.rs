@@ -1,0 +1,141 @@
+//! What time it is to the programs of a device, and why: by their own file, by this machine's
+//! clock, by a server.
+
+use std::fs;
+use std::path::Path;
+
+use seatmeter_protocol::state_frame::Kind;
+use seatmeter_protocol::time_scope::clocks_ahead;
+use serde::Deserialize;
+
+use super::state::{Unread, content};
+use super::{Findings, Health};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::utc;
+
+const DAY: u64 = 86_400;
+
+/// Clocks may differ by so many seconds.
+pub(super) const DIFFER_SECONDS_MAX: u64 = 60;
+
+/// What programs keep of the time, as far as it is told here; `src/clock/seen.rs` of the library
+/// writes it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Seen {
+    highest_ms: i64,
+    boot_id: String,
+    offset_ms: i64,
+    is_set: bool,
+    heard_at_ms: i64,
+    leaps: Leaps,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Leaps {
+    leaps: Vec<Leap>,
+}
+
+#[derive(Deserialize)]
+struct Leap {
+    from_ms: i64,
+    to_ms: i64,
+}
+
+/// Say what is known of the time; return by how many seconds that of the programs is ahead of this
+/// machine's clock.
+pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Option<i64>, Error> {
+    let boot = boot_clock(findings)?;
+    let seen = match content::<Seen>(&folder.join("clock"), Kind::Clock) {
+        Ok(seen) => seen,
+        Err(Unread::Denied(finding, todo)) => {
+            return findings.say(Health::Warning, "clock", &finding, &todo).map(|()| None);
+        }
+        // The next program makes it.
+        Err(Unread::Missing | Unread::Unfit(_)) => return Ok(None),
+    };
+    let ahead = match boot {
+        Some((id, boot_ms)) if id == seen.boot_id && seen.is_set => {
+            Some(by_word_of_server(&seen, boot_ms, findings)?)
+        }
+        _ => {
+            without_word(&seen, findings)?;
+            None
+        }
+    };
+    if let Some(leap) = seen.leaps.leaps.last() {
+        let finding = format!(
+            "a server's word has set the time of programs back by {} s, at {}: before, a server's clock or this \
+             machine's was ahead",
+            (leap.from_ms - leap.to_ms) / 1000,
+            utc::text(seconds(leap.to_ms))
+        );
+        findings.good("clock", &finding)?;
+    }
+    Ok(ahead)
+}
+
+/// The start of the machine and its boot clock in milliseconds, as far as this process can tell.
+fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Error> {
+    let ahead_ms =
+        clocks_ahead(|path| fs::read_link(path), |path| fs::read_to_string(path)).map(|ahead| ahead.boot_ms);
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let uptime_ms = uptime.split(' ').next().and_then(|seconds| seconds.parse::<f64>().ok());
+    match (ahead_ms, uptime_ms) {
+        (Some(ahead_ms), Some(uptime)) if !id.is_empty() => {
+            if ahead_ms != 0 {
+                let finding = format!(
+                    "in this time namespace the boot clock is {} s {} the machine's: programs reckon with that",
+                    ahead_ms.unsigned_abs() / 1000,
+                    if ahead_ms > 0 { "ahead of" } else { "behind" }
+                );
+                findings.good("boot clock", &finding)?;
+            }
+            Ok(Some((id, (uptime * 1000.0) as i64 - ahead_ms)))
+        }
+        _ => {
+            let finding = "the system does not tell whether the boot clock is the machine's: programs that start here \
+                           go on from the highest time that was seen";
+            findings.say(Health::Warning, "boot clock", finding, "mount /proc where the programs run")?;
+            Ok(None)
+        }
+    }
+}
+
+/// Since a server was heard in this start of the machine.
+fn by_word_of_server(seen: &Seen, boot_ms: i64, findings: &mut Findings<'_>) -> Result<i64, Error> {
+    let now = SystemClock.unix_seconds();
+    let programs = seconds(seen.offset_ms.saturating_add(boot_ms).max(seen.highest_ms));
+    let ago = boot_ms.saturating_sub(seen.heard_at_ms) / 1000;
+    if programs.abs_diff(now) > DIFFER_SECONDS_MAX {
+        let finding = format!(
+            "it is {} here; programs take it to be {}, by the word of a license server {ago} s ago",
+            utc::text(now),
+            utc::text(programs)
+        );
+        let todo = "set right the clock that is wrong, this machine's or the server's; programs believe the server at \
+                    their next contact";
+        findings.say(Health::Warning, "clock", &finding, todo)?;
+    } else {
+        findings.good("clock", &format!("programs go by the word of a license server, {ago} s ago"))?;
+    }
+    Ok(i64::try_from(programs).unwrap_or(i64::MAX).saturating_sub(i64::try_from(now).unwrap_or(0)))
+}
+
+/// No server was heard since the start of the machine, or this process cannot tell.
+fn without_word(seen: &Seen, findings: &mut Findings<'_>) -> Result<(), Error> {
+    let highest = seconds(seen.highest_ms);
+    if highest > SystemClock.unix_seconds() + DAY {
+        let finding = format!("it was {} here already, says the state", utc::text(highest));
+        let todo = "set this machine's clock right; the next contact with the server sets the state right";
+        findings.say(Health::Warning, "clock", &finding, todo)?;
+    }
+    Ok(())
+}
+
+fn seconds(ms: i64) -> u64 {
+    u64::try_from(ms / 1000).unwrap_or(0)
+}
