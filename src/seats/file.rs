@@ -222,7 +222,9 @@ fn is_linked_by_others(file: &Metadata, directory: &File) -> bool {
 /// Return the number of the newest grant that the pool with this name was told of; 0 when there is no such pool.
 pub(super) fn newest_grant(directory: &Path, name: &str) -> u32 {
     let read = || {
-        let file = Home::new(directory, name).ok()?.open_existing().ok()??;
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let opened = system::open(directory, flags, 0).ok()?;
+        let file = Home::new(directory, name).ok()?.open_existing(&opened).ok()??;
         let mut start = [0; AT_GRANT + 8];
         file.read_exact_at(&mut start, 0).ok()?;
         seat_layout::check(&start, file.metadata().ok()?.len()).ok()?;
