@@ -29,6 +29,9 @@ const ROOM_BYTES: usize = 16 << 20;
 /// Until the keeper looks again whether there is memory to work with.
 const PAUSE_WITHOUT_ROOM: Duration = Duration::from_secs(10);
 
+/// How often files that are mapped are looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 static CLOCK: SystemClock = SystemClock;
 
@@ -49,6 +52,9 @@ pub struct Runtime {
     failure: Mutex<Option<Trouble>>,
     transport: Published<HttpTransport>,
     keeper: Keeper,
+    /// The thread that looks after files once a second: the keeper may be waiting for a server, and who counts waits for
+    /// nothing.
+    watch: Keeper,
     instances: Instances,
     /// The session of the process that this one was forked from.
     inherited: Option<&'static Session>,
@@ -86,6 +92,7 @@ impl Runtime {
             failure: Mutex::default(),
             transport: Published::absent(),
             keeper: Keeper::default(),
+            watch: Keeper::default(),
             instances: Instances::default(),
             inherited: parent.and_then(Self::to_inherit),
             resumed: AtomicBool::new(false),
@@ -162,12 +169,10 @@ impl Runtime {
     /// # Errors
     /// When the state directory cannot be used.
     pub fn device_uuid(&self) -> Result<String> {
-        let environment = Environment::read();
-        let path = match self.current.get().and_then(Session::origin) {
-            Some((_, path)) => path.to_owned(),
-            None => self.state_path(&environment)?,
-        };
-        let state = StateDirectory::open(path)?;
+        if let Some(session) = self.current.get() {
+            return Ok(session.device_uuid());
+        }
+        let state = StateDirectory::open(self.state_path(&Environment::read())?)?;
         Ok(Device::load_or_create(&state, UuidMethod::Random)?.uuid)
     }
 
@@ -206,6 +211,7 @@ impl Runtime {
         self.waiting.withdraw();
         self.current.publish(session);
         self.keeper.ensure_running(move || self.keep());
+        self.watch.ensure_running(move || self.look());
         say(Level::Info, format_args!("licensed"));
     }
 
@@ -249,6 +255,10 @@ impl Runtime {
         }
         let state = StateDirectory::open(path)?;
         let world = self.world(&sessions, &state);
+        // A session that is open there knows the device, also when its file was deleted.
+        if let Some(known) = sessions.iter().find(|session| session.is_in(&state)) {
+            known.device_uuid();
+        }
         let session: &'static Session = Box::leak(Box::new(Session::open(parameters.clone(), state, world)?));
         sessions.push(session);
         Ok(session)
@@ -360,6 +370,13 @@ impl Runtime {
         pause.unwrap_or(Duration::from_secs(60))
     }
 
+    /// Looks after the files of all sessions.
+    fn look(&'static self) -> Duration {
+        let sessions = self.sessions.lock().clone();
+        sessions.iter().for_each(|session| session.watch());
+        LOOK_EVERY
+    }
+
     /// The last report of this process, and the end of its sessions. It can be initialised again.
     ///
     /// # Errors
@@ -373,11 +390,13 @@ impl Runtime {
         self.current.withdraw();
         self.waiting.withdraw();
         self.keeper.stop(deadline.remaining(&CLOCK) / 2);
+        self.watch.stop(deadline.remaining(&CLOCK) / 2);
         let sessions = self.sessions.lock().clone();
         // Without memory everything is given back, and the last report is left to the next program.
         let deadline = require_room().map_or_else(|_| Deadline::after(&CLOCK, Duration::ZERO), |()| deadline);
         let mut outcome = Ok(());
         for session in sessions {
+            session.end_watch();
             outcome = outcome.and(session.close(deadline).map(|_| ()));
         }
         outcome

@@ -79,6 +79,11 @@ impl GrantStore {
         self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)
     }
 
+    /// Whether no grant is on the disk.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.grant.path().try_exists(), Ok(false))
+    }
+
     /// The file whose lock says whose turn it is to ask for a grant of this name.
     pub fn turn(&self) -> PathBuf {
         self.grant.path().with_extension("turn")

@@ -13,7 +13,9 @@ mod reporting;
 mod rounds;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -31,10 +33,10 @@ use crate::locks::Mutex;
 use crate::log::{Level, say};
 use crate::memory::Published;
 use crate::parameters::Parameters;
-use crate::state::{StateDirectory, sync_folder};
+use crate::state::{StateDirectory, make_folder, sync_folder};
 use crate::status::{Origin, Status, Trouble};
 use crate::sync::{Servers, Transport};
-use crate::usage::oldest_unsent;
+use crate::usage::{Durable, oldest_unsent};
 
 /// Bound for a first contact: all servers together.
 pub const FIRST_CONTACT_BOUND: Duration = Duration::from_secs(10);
@@ -70,6 +72,12 @@ pub struct Session {
     contact: Mutex<Contact>,
     /// This process's place among those that work under the item.
     users: Mutex<Option<Users>>,
+    /// What this process knows to be on the disk of what was counted on this device.
+    durable: Durable,
+    /// What was said of segments.
+    said: Mutex<BTreeSet<String>>,
+    /// Whether the last look has found no grant on the disk.
+    is_grant_missing: AtomicBool,
 }
 
 /// How the last talks with a server went.
@@ -106,6 +114,9 @@ impl Session {
             heard_epoch: Mutex::default(),
             contact: Mutex::default(),
             users: Mutex::default(),
+            durable: Durable::default(),
+            said: Mutex::default(),
+            is_grant_missing: AtomicBool::new(false),
         };
         session.use_parameters(parameters);
         Ok(session)
@@ -289,7 +300,7 @@ impl Session {
         let folder = self.state.usage().join(&self.name);
         if !folder.is_dir() {
             disk::allows(Use::Grow)
-                .and_then(|()| std::fs::create_dir_all(&folder))
+                .and_then(|()| make_folder(&folder))
                 .and_then(|()| sync_folder(&folder))
                 .map_err(|e| Error::state(&folder, "make", &e))?;
         }

@@ -101,6 +101,7 @@ impl Session {
         let is_asked = self.contact.lock().at > 0;
         let now = self.world.clock.unix_seconds();
         !is_asked
+            || self.store.is_missing()
             || licensed.wants_renewal()
             || self.is_short_of_seats(licensed)
             || now >= renewal_due_at(&licensed.grant().local)

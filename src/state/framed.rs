@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 pub use seatmeter_protocol::state_frame::Kind;
 
-use super::private_file;
+use super::{made_file, private_file};
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::log::{Level, say};
@@ -177,7 +177,7 @@ impl FramedFile {
             .and(bytes)
             .and_then(|bytes| {
                 let options = &mut OpenOptions::new();
-                let mut file = private_file(&temporary, options.create_new(true).write(true))?;
+                let mut file = made_file(&temporary, options.create_new(true).write(true))?;
                 file.write_all(&bytes)?;
                 file.sync_data()
             })

@@ -22,13 +22,15 @@
 //! ```
 
 mod framed;
+mod named;
 
 use framed::is_no_file;
 pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folder};
+pub use named::{Identity, Standing, made_file, make_folder};
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
@@ -76,11 +78,7 @@ impl StateDirectory {
     pub fn open(path: PathBuf) -> Result<Self> {
         let directory = Self { path };
         for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&folder)
-                .map_err(|e| unusable(&folder, &e))?;
+            make_folder(&folder).map_err(|e| unusable(&folder, &e))?;
         }
         directory.check_file_system(file_system_type)?;
         // A name of its own, for others may find it out at the same time: threads, copies of the library, containers.
@@ -171,7 +169,7 @@ pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
 pub fn lock_file(path: &Path) -> io::Result<File> {
     let open = || {
         let options = &mut OpenOptions::new();
-        private_file(path, options.create(true).truncate(false).read(true).write(true))
+        made_file(path, options.create(true).truncate(false).read(true).write(true))
     };
     match open() {
         Err(e) if is_no_file(&e) => set_aside(path).and_then(|_| open()),

@@ -26,8 +26,12 @@
 //! device that had to take another UUID for ever. A program that still works under the UUID of before spends what
 //! that was allowed. So nothing is ever set back in a file that others may be using: the first UUID has `<item>.spent`, a
 //! later one `<item>.<digest>.spent`.
+//!
+//! A file that loses its name while it is mapped is made again. Whoever sees it first closes it: the highest bit of each
+//! `spent` says so, and nobody spends there any more. What stands below that bit is taken into the file that has the name
+//! then, as often as you like: the greater number counts.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,8 +44,8 @@ use seatmeter_protocol::signature::digest_hex;
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::locks::Mutex;
-use crate::memory::{MappedFile, boot_id};
-use crate::state::{private_file, set_aside_same};
+use crate::memory::{MappedFile, boot_id, random_bytes};
+use crate::state::{Identity, Standing, made_file, set_aside_same, sync_folder};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
 const FILE_BYTES: usize = 4096;
@@ -57,6 +61,9 @@ const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
 const KEPT_FRACTION: u64 = 8;
 const KEPT_MIN: u64 = 64;
 
+/// Set in each `spent` of a file that is not to be used any more.
+const CLOSED: u64 = 1 << 63;
+
 /// What stands for a boot that the system does not name.
 const UNKNOWN_BOOT: u64 = 0;
 
@@ -68,6 +75,7 @@ const OPEN_TRIES_MAX: u32 = 16;
 pub struct SpentAllowance {
     path: PathBuf,
     file: MappedFile,
+    identity: Identity,
     /// Digest of the boot.
     boot: u64,
     /// Held while `kept` or the grant's numbers are changed by this process.
@@ -116,7 +124,10 @@ impl SpentAllowance {
             let (mapped, file) = map(&path).map_err(failed)?;
             // 0: it is new, perhaps just being made by another process.
             if matches!(mapped.word64(0).load(Ordering::Acquire), MAGIC | 0) {
-                return Ok(Self { path, file: mapped, boot, changing: Mutex::default() });
+                let identity = Identity::of(&file).map_err(failed)?;
+                let this = Self { path, file: mapped, identity, boot, changing: Mutex::default() };
+                this.open_again();
+                return Ok(this);
             }
             set_aside_same(&path, &file).map_err(failed)?;
         }
@@ -152,6 +163,97 @@ impl SpentAllowance {
         Ok(())
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the name of the file means now.
+    pub fn standing(&self) -> Standing {
+        Standing::of(&self.path, self.identity, FILE_BYTES)
+    }
+
+    /// Whether somebody has found that the file has lost its name.
+    pub fn is_closed(&self) -> bool {
+        self.spent(0).load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Lets a file be used again that has come back under its name.
+    fn open_again(&self) {
+        (0..MODULE_COUNT).for_each(|module| _ = self.spent(module).fetch_and(!CLOSED, Ordering::AcqRel));
+    }
+
+    /// The file that has the name now, made if there is none, with everything that this one knows, whose name is lost.
+    ///
+    /// # Errors
+    /// When it cannot be made: then nothing is spent until that is tried again.
+    pub fn carry(&self) -> Result<Self> {
+        let failed = |e: io::Error| Error::state(&self.path, "make again", &e);
+        let spent: [u64; MODULE_COUNT] = std::array::from_fn(|module| {
+            self.spent(module).fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED
+        });
+        let unfinished = self.path.with_extension(format!("new-{}", hex::encode(random_bytes())));
+        let made = self.write_to(&unfinished, &spent).and_then(|()| {
+            disk::allows(Use::Rename)?;
+            fs::hard_link(&unfinished, &self.path)
+        });
+        let _ = fs::remove_file(&unfinished);
+        match made {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
+            _ => {}
+        }
+        let this = Self::map(self.boot, self.path.clone())?;
+        this.take_over(self, &spent);
+        sync_folder(&self.path).map_err(failed)?;
+        this.make_durable()?;
+        Ok(this)
+    }
+
+    fn write_to(&self, path: &Path, spent: &[u64; MODULE_COUNT]) -> io::Result<()> {
+        let file = made_file(path, OpenOptions::new().create_new(true).read(true).write(true))?;
+        let mapped = MappedFile::create(&file, FILE_BYTES)?;
+        for at in (0..FILE_BYTES).step_by(8) {
+            mapped.word64(at).store(self.file.word64(at).load(Ordering::Acquire), Ordering::Relaxed);
+        }
+        for (module, spent) in spent.iter().enumerate() {
+            mapped.word64(MODULES + module * MODULE_BYTES + 8).store(*spent, Ordering::Relaxed);
+        }
+        disk::allows(Use::Sync)?;
+        mapped.make_durable()
+    }
+
+    /// Takes in what the file of before knows: it may be another process that has made this one, and knew less.
+    fn take_over(&self, before: &Self, spent: &[u64; MODULE_COUNT]) {
+        let word = |of: &Self, at| of.file.word64(at).load(Ordering::Acquire);
+        if word(self, 0) != MAGIC {
+            self.file.word64(WHOSE).store(word(before, WHOSE), Ordering::Release);
+            self.file.word64(BOOT).store(word(before, BOOT), Ordering::Release);
+            self.file.word64(0).store(MAGIC, Ordering::Release);
+        }
+        let serial = word(before, SERIAL);
+        let is_newer = self.file.word64(SERIAL).fetch_max(serial, Ordering::AcqRel) < serial;
+        for (module, spent) in spent.iter().enumerate() {
+            self.spent(module).fetch_max(*spent, Ordering::AcqRel);
+            self.lost(module).fetch_max(before.lost(module).load(Ordering::Acquire), Ordering::AcqRel);
+            if is_newer {
+                self.word(module, 0).store(before.allowed(module), Ordering::Release);
+            }
+        }
+    }
+
+    /// Raises what is kept before it is used up, so that who spends does not wait for the disk. What fails is tried again by
+    /// whoever needs it.
+    pub fn keep_ahead(&self) {
+        for module in 0..MODULE_COUNT {
+            let spent = self.spent(module).load(Ordering::Acquire);
+            let (kept, allowed) = (self.kept(module).load(Ordering::Acquire), self.allowed(module));
+            let more = self.margin(allowed.saturating_sub(spent));
+            if spent > 0 && spent & CLOSED == 0 && kept < allowed && kept.saturating_sub(spent) < more / 2 {
+                let _ = self.keep(module, spent);
+            }
+        }
+    }
+
     /// Takes over the allowances of a grant, unless it is older than what is known.
     ///
     /// # Errors
@@ -185,7 +287,7 @@ impl SpentAllowance {
         loop {
             let next = now.saturating_add(n);
             if next > self.allowed(module) {
-                return Err(none_left(n));
+                return Err(if now & CLOSED == 0 { none_left(n) } else { self.is_replaced() });
             }
             if next > self.kept(module).load(Ordering::Acquire) {
                 self.keep(module, next)?;
@@ -212,7 +314,8 @@ impl SpentAllowance {
             let module = allowance.module as usize;
             let brought = allowance.allowed.saturating_sub(allowance.used);
             let of_use = brought.saturating_sub(self.lost(module).load(Ordering::Relaxed));
-            let left = allowance.allowed.saturating_sub(self.spent(module).load(Ordering::Relaxed));
+            let spent = self.spent(module).load(Ordering::Relaxed) & !CLOSED;
+            let left = allowance.allowed.saturating_sub(spent);
             brought > 0 && left < of_use.div_ceil(2).max(1)
         })
     }
@@ -232,7 +335,8 @@ impl SpentAllowance {
     pub fn settle(&self) {
         let _changing = self.changing.lock();
         for module in 0..MODULE_COUNT {
-            self.kept(module).store(self.spent(module).load(Ordering::Acquire), Ordering::Release);
+            let spent = self.spent(module).load(Ordering::Acquire) & !CLOSED;
+            self.kept(module).store(spent, Ordering::Release);
         }
         // If it cannot be kept, then the next start loses what it would have lost without this.
         let _ = self.make_durable();
@@ -242,14 +346,26 @@ impl SpentAllowance {
     fn keep(&self, module: usize, wanted: u64) -> Result<()> {
         let _changing = self.changing.lock();
         let allowed = self.allowed(module);
-        let left = allowed.saturating_sub(wanted);
-        // Where no boot can be told from another, whatever is kept counts as spent when the next program begins.
-        let more = match self.boot {
-            UNKNOWN_BOOT => 0,
-            _ => (left / KEPT_FRACTION).max(KEPT_MIN).min(left),
-        };
+        let more = self.margin(allowed.saturating_sub(wanted));
         self.kept(module).fetch_max(wanted.saturating_add(more), Ordering::AcqRel);
         self.make_durable()
+    }
+
+    /// How much more than is asked for is kept, of what is left.
+    fn margin(&self, left: u64) -> u64 {
+        // Where no boot can be told from another, whatever is kept counts as spent when the next program begins.
+        match self.boot {
+            UNKNOWN_BOOT => 0,
+            _ => (left / KEPT_FRACTION).max(KEPT_MIN).min(left),
+        }
+    }
+
+    fn is_replaced(&self) -> Error {
+        let message = format!(
+            "{} was deleted or replaced while it was in use, and is being made again: count again in a moment",
+            self.path.display()
+        );
+        Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
     }
 
     fn make_durable(&self) -> Result<()> {
@@ -283,7 +399,7 @@ impl SpentAllowance {
 
 fn map(path: &Path) -> io::Result<(MappedFile, File)> {
     let options = &mut OpenOptions::new();
-    let file = private_file(path, options.create(true).truncate(false).read(true).write(true))?;
+    let file = made_file(path, options.create(true).truncate(false).read(true).write(true))?;
     let mapped = match file.metadata()?.len() < FILE_BYTES as u64 {
         true => MappedFile::create(&file, FILE_BYTES),
         false => MappedFile::open(&file, FILE_BYTES),
@@ -476,6 +592,72 @@ mod tests {
         of.spend(0, 10).unwrap();
         of.spent(0).store(0, Ordering::Relaxed);
         assert_eq!(spend_all(&program(), 0), 990);
+    }
+
+    #[test]
+    fn what_was_spent_stays_spent_when_the_file_is_deleted_replaced_or_comes_back() {
+        let harms: [fn(&Path); 4] = [
+            |file| fs::remove_file(file).unwrap(),
+            |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(),
+            |file| {
+                let copy = file.with_extension("copy");
+                fs::copy(file, &copy).unwrap();
+                fs::rename(copy, file).unwrap();
+            },
+            |file| {
+                fs::remove_file(file).unwrap();
+                fs::write(file, vec![7; FILE_BYTES]).unwrap();
+            },
+        ];
+        for harm in harms {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = parent.path().join("seats");
+            let program = || SpentAllowance::open(&folder, "item", "uuid", |_| 0).unwrap();
+            let (one, other) = (program(), program());
+            one.grant(1, &[allowance(0, 100, 0)]).unwrap();
+            one.spend(0, 10).unwrap();
+            harm(&one.path);
+            other.spend(0, 5).unwrap();
+            assert_ne!(one.standing(), Standing::Same);
+            let one = one.carry().unwrap();
+            assert_eq!(other.spend(0, 1).unwrap_err().code, ErrorCode::LICENSE_BUFFER_FAILED);
+            assert!(other.is_closed());
+            one.spend(0, 1).unwrap();
+            let other = other.carry().unwrap();
+            other.spend(0, 2).unwrap();
+            assert_eq!(spend_all(&one, 0) + spend_all(&other, 0), 82);
+        }
+    }
+
+    #[test]
+    fn a_file_that_comes_back_under_its_name_knows_what_was_spent_in_the_one_between() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        of.grant(1, &[allowance(0, 100, 0)]).unwrap();
+        of.spend(0, 10).unwrap();
+        let aside = folder.path().join("aside");
+        fs::rename(&of.path, &aside).unwrap();
+        let between = of.carry().unwrap();
+        between.spend(0, 30).unwrap();
+        fs::rename(&aside, &of.path).unwrap();
+        assert_eq!(spend_all(&between.carry().unwrap(), 0), 60);
+        assert!(open(&folder).spend(0, 1).is_err());
+    }
+
+    #[test]
+    fn enough_is_kept_ahead_that_who_spends_does_not_wait_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        of.grant(1, &[allowance(0, 10_000, 0)]).unwrap();
+        of.spend(0, 1).unwrap();
+        let kept = || of.kept(0).load(Ordering::Relaxed);
+        let before = kept();
+        of.keep_ahead();
+        assert_eq!(kept(), before, "there is enough");
+        of.spend(0, before - 10).unwrap();
+        assert_eq!(kept(), before);
+        of.keep_ahead();
+        assert!(kept() > before + 500);
     }
 
     #[test]

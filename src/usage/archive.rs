@@ -21,7 +21,7 @@ use seatmeter_protocol::slot::SLOTS_PER_DAY;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Use};
-use crate::state::private_file;
+use crate::state::made_file;
 
 /// The ending of the files.
 pub(super) const ENDING: &str = "acknowledged";
@@ -71,7 +71,7 @@ impl Archive {
         let path = self.folder.join(format!("{day:010}.{ENDING}"));
         let is_new = !path.exists();
         disk::allows(Use::Grow)?;
-        let mut file = private_file(&path, OpenOptions::new().create(true).append(true))?;
+        let mut file = made_file(&path, OpenOptions::new().create(true).append(true))?;
         let mut line = serde_json::to_vec(acknowledged)?;
         line.push(b'\n');
         // A line that was torn by a kill must not take the next one with it.

@@ -19,13 +19,16 @@ struct Bench {
     folder: tempfile::TempDir,
     transport: Scripted,
     key: SigningKey,
+    durable: Durable,
+    notes: crate::locks::Mutex<Vec<String>>,
 }
 
 impl Bench {
     fn new(steps: impl IntoIterator<Item = Step>) -> Self {
         let key = || SigningKey::from_seed(&hex::encode([1; 32])).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, transport: Scripted::new(key(), steps), key: key() }
+        let transport = Scripted::new(key(), steps);
+        Self { folder, transport, key: key(), durable: Durable::default(), notes: crate::locks::Mutex::default() }
     }
 
     fn counter(&self) -> Counter {
@@ -51,6 +54,7 @@ impl Bench {
             epoch: crate::locks::Mutex::default(),
         };
         let deadline = Deadline::after(clock, Duration::from_secs(10));
+        self.durable.begin_round();
         report(&Reporting {
             servers: &servers,
             folder: self.folder.path(),
@@ -58,6 +62,8 @@ impl Bench {
             epoch,
             held: &|| None,
             heard: &|_| {},
+            durable: &self.durable,
+            notes: &|path, line| self.notes.lock().push(format!("{} {line}", path.display())),
             is_ours: true,
             other: &|_| {},
             deadline,
