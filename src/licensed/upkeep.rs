@@ -24,7 +24,7 @@ use crate::license::Grant;
 use crate::locks::Mutex;
 use crate::log::{Level, say};
 use crate::state::Standing;
-use crate::usage::{Carried, Looked};
+use crate::usage::{Carried, Durable, Looked};
 
 /// What looking after files has come to.
 #[derive(Debug, Default)]
@@ -65,6 +65,11 @@ impl Licensed {
     pub fn look(&self) {
         let _looking = self.upkeep.looking.lock();
         self.look_now();
+    }
+
+    /// Makes durable what was counted here and is not acknowledged.
+    pub fn make_durable(&self, durable: &Durable) {
+        self.counter.make_durable(durable);
     }
 
     fn look_now(&self) {

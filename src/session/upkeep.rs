@@ -54,10 +54,13 @@ impl Session {
         self.reload_device().uuid
     }
 
-    /// Makes everything durable that was counted on this device and that no server has yet, as far as there is time for it:
-    /// what is sent afterwards may take all the time there is.
+    /// Makes everything durable that was counted on this device and that no server has yet: what this program has counted in
+    /// any case, the rest as far as there is time for it. What is sent afterwards may take all the time there is.
     pub(super) fn make_all_durable(&self, deadline: Deadline) {
         self.durable.begin_round();
+        if let Some(licensed) = self.licensed() {
+            licensed.make_durable(&self.durable);
+        }
         let clock = self.world.clock;
         let half = deadline.remaining(clock) / 2;
         let is_late = || deadline.remaining(clock) <= half;

@@ -16,6 +16,7 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::slot::slot_start;
 
+use super::durable::Durable;
 use super::segment::{Carried, Segment, Whose};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
@@ -134,6 +135,12 @@ impl Counter {
             self.let_go(begun);
         }
         looked
+    }
+
+    /// Makes durable what was counted here and is not acknowledged. What fails is told by who reports it.
+    pub fn make_durable(&self, durable: &Durable) {
+        let begun = self.begun.lock().clone();
+        begun.iter().for_each(|segment| durable.ensure_what_is_new(&segment.path(), segment));
     }
 
     /// Lets go of segments that nobody counts into any more.
@@ -447,13 +454,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let counter = counter(folder.path());
         let mut mine = SlotEntries::default();
-        for slot in 0..10_000 {
+        for slot in 0..9_000 {
             counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
         }
         assert_eq!(counter.look().carried, []);
         let segments = segments(folder.path());
         assert_eq!(segments.iter().filter(|segment| !segment.is_held()).count(), 1, "the one in use");
         assert!(segments.len() > 4);
+    }
+
+    #[test]
+    fn the_next_segment_is_there_before_the_present_one_is_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        for slot in 0..2_000 {
+            counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
+        }
+        assert_eq!(segments(folder.path()).len(), 1);
+        counter.look();
+        counter.look();
+        assert_eq!(segments(folder.path()).len(), 2);
+        for slot in 2_000..3_000 {
+            counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
+        }
+        assert_eq!(segments(folder.path()).len(), 2, "who counts has made none");
+        counter.close();
+        let let_go = segments(folder.path()).iter().filter(|segment| segment.is_held()).count();
+        assert_eq!(let_go, 1, "the second is there as long as somebody is at it");
     }
 
     #[test]

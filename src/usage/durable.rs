@@ -71,13 +71,18 @@ impl Durable {
                 return;
             }
             let Ok(segment) = Segment::open(&path) else { continue };
-            let totals = segment.totals();
-            if totals.iter().any(|total| total.acknowledged < total.usage.total) {
-                let _ = self.ensure(&path, &segment, &totals);
-            }
+            self.ensure_what_is_new(&path, &segment);
         }
         // Their names, too.
         let _ = sync_folder(&folder.join("any"));
+    }
+
+    /// As [`Self::ensure`], if there is anything in the segment that is not acknowledged.
+    pub(super) fn ensure_what_is_new(&self, path: &Path, segment: &Segment) {
+        let totals = segment.totals();
+        if totals.iter().any(|total| total.acknowledged < total.usage.total) {
+            let _ = self.ensure(path, segment, &totals);
+        }
     }
 }
 

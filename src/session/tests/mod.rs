@@ -2,6 +2,7 @@
 
 mod clocks;
 mod clones;
+mod lost;
 mod options;
 
 use std::sync::Arc;

@@ -134,6 +134,9 @@ fn a_damaged_segment_is_set_aside_and_the_others_are_reported() {
     counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
     assert_eq!(bench.report().unwrap().totals, 1);
     assert!(bench.folder.path().join("torn.segment.damaged-1").exists());
+    let notes = bench.notes.lock();
+    let told = |part| notes[0].contains(part);
+    assert!(notes.len() == 1 && told("torn.segment cannot be used") && told("torn.segment.damaged-1"), "{notes:?}");
 }
 
 #[test]
@@ -212,6 +215,8 @@ fn a_refused_segment_stays_and_the_others_go() {
     }
     assert_eq!(bench.report().unwrap(), reported(2, 2, 1));
     assert_eq!(bench.files(), 1);
+    let told = bench.notes.lock().join("");
+    assert!(told.contains(".segment is not recorded by the license server (because)"), "{told}");
     assert_eq!(bench.report().unwrap(), reported(1, 1, 0));
     assert_eq!(bench.transport.billed(), 7);
 }
