@@ -439,7 +439,7 @@ impl Licensed {
         let entries = std::mem::take(&mut *self.entries.lock());
         drop(entries);
         if let Some(pool) = &self.pool {
-            pool.detach();
+            pool.rest();
         }
     }
 }

@@ -5,7 +5,7 @@
 //! it every random number is the system's, and [`has_bug`] is `false` where it stands.
 
 /// Every bug that can be put in: what it breaks, and how.
-pub const BUGS: [&str; 36] = [
+pub const BUGS: [&str; 38] = [
     "count: twice",
     "slot: off by one",
     "segment: removed before it is acknowledged",
@@ -42,6 +42,8 @@ pub const BUGS: [&str; 36] = [
     "quota: raise ignored",
     "browser: seat without its origin",
     "domain: any website",
+    "lost file: not noticed",
+    "lost file: carried under another id",
 ];
 
 /// Whether this bug is put in.

@@ -65,6 +65,8 @@ pub struct Session {
     licensed: Published<Licensed>,
     /// Closed, and not initialised since: nobody works under it.
     is_closed: AtomicBool,
+    /// Everything was reported when it was closed: there is nothing to be done for it any more.
+    is_settled: AtomicBool,
     /// Rounds of the keeper that failed one after the other.
     failures: AtomicU32,
     /// The epoch that the server has named with its last grant or refusal, until a report has taken notice.
@@ -110,6 +112,7 @@ impl Session {
             all_parameters: Mutex::default(),
             licensed: Published::absent(),
             is_closed: AtomicBool::new(false),
+            is_settled: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             heard_epoch: Mutex::default(),
             contact: Mutex::default(),
@@ -163,6 +166,7 @@ impl Session {
     /// # Errors
     /// The server's refusal, or that none could be reached.
     pub fn initialize(&self, parameters: Parameters, bound: Duration) -> Result<()> {
+        self.is_settled.store(false, Ordering::Release);
         self.is_closed.store(false, Ordering::Release);
         let parameters = self.use_parameters(parameters);
         let has_enough =

@@ -166,7 +166,9 @@ impl Session {
     /// # Errors
     /// As [`Self::report`]; seats and segments are given up in any case.
     pub fn close(&self, deadline: Deadline) -> Result<Reported> {
-        self.is_closed.store(true, Ordering::Release);
+        if self.is_closed.swap(true, Ordering::AcqRel) && self.is_settled() {
+            return Ok(Reported::default());
+        }
         let Some(licensed) = self.licensed() else { return self.report(deadline) };
         licensed.look();
         licensed.close();
@@ -176,6 +178,7 @@ impl Session {
             let servers = self.servers(self.known_parameters()?, Some(key.clone()));
             report_end(&servers, &self.device(), &key, ended, deadline)?;
         }
+        self.is_settled.store(true, Ordering::Release);
         Ok(reported)
     }
 

@@ -43,6 +43,7 @@ impl Session {
             Ok(!self.is_renewal_due())
         };
         let outcome = match self.is_closed.load(Ordering::Acquire) {
+            true if self.is_settled() => Ok(()),
             true => self.report(deadline).map(|_| ()),
             false => self.round(false, deadline, is_done),
         };

@@ -42,6 +42,11 @@ impl Session {
         self.is_grant_missing.store(is_missing, Ordering::Relaxed);
     }
 
+    /// Whether it is closed, and everything was reported.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire) && self.is_settled.load(Ordering::Acquire)
+    }
+
     /// Nobody looks once a second any more.
     pub fn end_watch(&self) {
         if let Some(licensed) = self.licensed() {

@@ -9,7 +9,7 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_server::store::sqlite::InlineStore;
 
-use crate::books::{Books, number, rows, text};
+use crate::books::{Books, Counter, number, rows, text};
 use crate::machine::Machine;
 use crate::model::{Hold, Model};
 use crate::net::Net;
@@ -289,6 +289,18 @@ pub(crate) fn heard_the_time(world: &World, m: usize, program: usize) -> Check {
     let wrong = ms.abs_diff(true_ms);
     if wrong > TIME_MS_MAX {
         return Err(format!("machine {m} has heard the server, and its time is wrong by {wrong} ms"));
+    }
+    Ok(())
+}
+
+/// No count that was taken is lost with its file.
+pub(crate) fn nothing_is_missing(machine: &Machine, before: &BTreeMap<Counter, u64>, m: usize) -> Check {
+    let now = machine.counted();
+    for (counter, total) in before {
+        let there = now.get(counter).copied().unwrap_or(0);
+        if there < *total {
+            return Err(format!("machine {m} has lost {} of {total} of {counter:?} with a file", total - there));
+        }
     }
     Ok(())
 }

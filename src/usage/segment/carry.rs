@@ -30,6 +30,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::random_id;
 
 use super::file::{Made, fill_file, until_made};
@@ -68,7 +69,7 @@ impl Segment {
     /// When the new file cannot be made: what was counted is still there, and the next look tries again.
     pub fn look(&self) -> Result<Option<Carried>> {
         let standing = self.standing();
-        if standing == Standing::Same {
+        if standing == Standing::Same || has_bug("lost file: not noticed") {
             return Ok(None);
         }
         let path = self.path();
@@ -86,7 +87,11 @@ impl Segment {
 
     /// Carries everything into a new file of the same name; `seen` is what was there.
     fn carry(&self, seen: &[u8]) -> io::Result<Carried> {
-        let (path, header) = (self.path(), self.header());
+        let (mut path, mut header) = (self.path(), self.header());
+        if has_bug("lost file: carried under another id") {
+            header.segment_id = random_id().ok_or(io::ErrorKind::Other)?;
+            path = path.with_file_name(format!("{}.{ENDING}", header.segment_id));
+        }
         let unfinished = unfinished(&path);
         let Made { mapped, lock, identity } = until_made(|| make_unfinished(&unfinished, &header))?;
         for at in (HEADER_BYTES..seen.len()).step_by(8) {
