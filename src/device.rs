@@ -76,9 +76,43 @@ impl Device {
         ))
     }
 
-    /// The device as another process may have stored it meanwhile.
+    /// The device as another process may have stored it meanwhile. A file that was deleted or damaged is written again: a
+    /// device does not become another one while a program of it runs.
     pub fn reloaded(&self, state: &StateDirectory) -> Self {
-        state.file("device", Kind::Device).peek().unwrap_or_else(|| self.clone())
+        let file = state.file("device", Kind::Device);
+        // Two rounds, as when it was made.
+        for _ in 0..2 {
+            match file.load::<Self>() {
+                Ok(Loaded::Content(stored)) => return self.taken_up_by(stored, state),
+                Ok(Loaded::Absent | Loaded::SetAside { .. }) => {
+                    if !matches!(file.store_new(self), Ok(false)) {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        self.clone()
+    }
+
+    /// The device that is stored. A program that began after the file was deleted and before this one has noticed has made
+    /// a new device: then that is the next generation of this one, so that what was granted to it goes on to be good.
+    fn taken_up_by(&self, stored: Self, state: &StateDirectory) -> Self {
+        if stored.is_or_was(&self.uuid) || self.is_or_was(&stored.uuid) {
+            return stored;
+        }
+        let mut former = [self.former.as_slice(), &[self.uuid.clone()], &stored.former].concat();
+        former.drain(..former.len().saturating_sub(FORMER_MAX));
+        let generation = self.generation.max(stored.generation).saturating_add(1);
+        let next = Self { uuid: stored.uuid, generation, former };
+        // Where it cannot be stored, the next look finds the same.
+        let _ = state.file("device", Kind::Device).store(&next);
+        next
+    }
+
+    /// Whether the file is there.
+    pub fn is_stored(state: &StateDirectory) -> bool {
+        !matches!(state.file("device", Kind::Device).path().try_exists(), Ok(false))
     }
 
     /// Return the next generation of this device, with a fresh random UUID, stored; or the one that another process has
@@ -190,6 +224,39 @@ mod tests {
             device = device.take_fresh_uuid(&state).unwrap();
         }
         assert!(!device.is_or_was(&first.uuid), "it is not remembered for ever");
+    }
+
+    #[test]
+    fn a_device_whose_file_is_deleted_or_damaged_stays_what_it_is_while_a_program_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().join("state")).unwrap();
+        let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
+        let path = state.path().join("device");
+        let harms: [&dyn Fn(); 3] = [
+            &|| std::fs::remove_file(&path).unwrap(),
+            &|| std::fs::write(&path, "torn").unwrap(),
+            &|| std::fs::remove_dir_all(state.path()).unwrap(),
+        ];
+        for harm in harms {
+            harm();
+            assert_eq!(first.reloaded(&state), first);
+            assert!(Device::is_stored(&state));
+            assert_eq!(Device::load_or_create(&state, UuidMethod::Random).unwrap(), first);
+        }
+    }
+
+    #[test]
+    fn a_device_that_was_made_before_a_loss_was_noticed_is_the_next_generation_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let before = Device::load_or_create(&state, UuidMethod::Random).unwrap();
+        std::fs::remove_file(state.path().join("device")).unwrap();
+        let made = Device::load_or_create(&state, UuidMethod::Random).unwrap();
+        let next = before.reloaded(&state);
+        assert_eq!(next.uuid, made.uuid);
+        assert!(next.is_or_was(&before.uuid));
+        assert_eq!(made.reloaded(&state), next, "the other one goes along");
+        assert_eq!(before.reloaded(&state), next);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) enum Use {
     Rename,
     /// What was written is made durable.
     Sync,
+    /// A name is looked at. No disk fails this, but one that hangs lets it wait.
+    Look,
 }
 
 /// Whether the disk lets this be done.
@@ -23,7 +25,7 @@ pub(crate) fn allows(_use: Use) -> std::io::Result<()> {
 #[cfg(feature = "kill-points")]
 pub(crate) use played::allows;
 #[cfg(feature = "kill-points")]
-pub use played::{Disk, play};
+pub use played::{Disk, Hang, play};
 
 #[cfg(feature = "kill-points")]
 mod played {
@@ -31,6 +33,7 @@ mod played {
     use std::io;
 
     use super::Use;
+    use crate::locks::{Condvar, Mutex};
 
     /// How a disk is.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -44,6 +47,54 @@ mod played {
         Dead,
         /// The nth use from here fails (from 1), and then it is sound.
         FailsOnce(u32),
+        /// Every use waits until the disk is let go.
+        Hangs(&'static Hang),
+    }
+
+    /// A disk that gives no answer, and who waits for it.
+    #[derive(Debug, Default)]
+    pub struct Hang {
+        state: Mutex<HangState>,
+        changed: Condvar,
+    }
+
+    #[derive(Debug, Default)]
+    struct HangState {
+        is_over: bool,
+        waiting: u32,
+    }
+
+    impl PartialEq for Hang {
+        fn eq(&self, other: &Self) -> bool {
+            std::ptr::eq(self, other)
+        }
+    }
+
+    impl Eq for Hang {}
+
+    impl Hang {
+        fn wait(&self) {
+            let mut state = self.state.lock();
+            state.waiting += 1;
+            self.changed.notify_all();
+            while !state.is_over {
+                self.changed.wait(&mut state);
+            }
+        }
+
+        /// Waits until somebody waits for the disk.
+        pub fn await_one(&self) {
+            let mut state = self.state.lock();
+            while state.waiting == 0 {
+                self.changed.wait(&mut state);
+            }
+        }
+
+        /// The disk answers again.
+        pub fn let_go(&self) {
+            self.state.lock().is_over = true;
+            self.changed.notify_all();
+        }
     }
 
     thread_local! {
@@ -57,6 +108,11 @@ mod played {
 
     pub(crate) fn allows(what: Use) -> io::Result<()> {
         match DISK.get() {
+            Disk::Hangs(hang) => {
+                hang.wait();
+                Ok(())
+            }
+            _ if what == Use::Look => Ok(()),
             Disk::Full if what == Use::Grow => Err(io::ErrorKind::StorageFull.into()),
             Disk::Sound | Disk::Full => Ok(()),
             Disk::Dead => Err(io::Error::from_raw_os_error(libc::EIO)),

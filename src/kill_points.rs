@@ -11,7 +11,7 @@ pub(crate) fn kill_point(_name: &'static str) {}
 #[cfg(feature = "kill-points")]
 pub(crate) use armed::kill_point;
 #[cfg(feature = "kill-points")]
-pub use armed::{CLONES, COUNTS, CutOff, SEATS, arm, cut_off};
+pub use armed::{CARRIES, CLONES, COUNTS, CutOff, SEATS, arm, cut_off};
 
 #[cfg(feature = "kill-points")]
 mod armed {
@@ -72,6 +72,9 @@ mod armed {
     /// Every place in becoming another device.
     pub const CLONES: &[&str] = &["clone: fresh UUID stored"];
 
+    /// Every place in carrying counts out of a file that has lost its name.
+    pub const CARRIES: &[&str] = &["carry: filled", "carry: under those who count", "carry: renamed"];
+
     static PLACE: OnceLock<&str> = OnceLock::new();
     static VISITS_LEFT: AtomicU32 = AtomicU32::new(0);
 
@@ -109,7 +112,7 @@ mod armed {
 
     pub(crate) fn kill_point(name: &'static str) {
         assert!(!is_faulty(name), "a fault on purpose, {name}");
-        let is_outside_the_pool = COUNTS.contains(&name) || CLONES.contains(&name);
+        let is_outside_the_pool = [COUNTS, CLONES, CARRIES].iter().any(|places| places.contains(&name));
         debug_assert!(is_outside_the_pool || SEATS.contains(&name), "{name} is not listed");
         if PLACE.get() == Some(&name) && VISITS_LEFT.fetch_sub(1, Ordering::Relaxed) == 1 {
             crate::memory::kill_own_process();

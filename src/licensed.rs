@@ -1,5 +1,7 @@
 //! What a licensed device works with: its grant, its seats, its counter.
 
+mod upkeep;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -12,6 +14,7 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::PublicKey;
 
+use self::upkeep::Upkeep;
 use crate::clock::{Clock, Moment, SlotClock};
 use crate::error::{Error, Result};
 use crate::license::{Grant, Told, Validity};
@@ -22,8 +25,13 @@ use crate::status::Status;
 use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, has_counted, unsent_of};
 
 /// A grant in use. Lives as long as the process: readers refer to it.
+///
+/// Who counts takes some of the locks here. So none of them is held while the disk is waited for: what needs the disk is
+/// made before, and put in place under the lock.
 pub struct Licensed {
     grant: RwLock<Arc<Grant>>,
+    /// Held by who changes the grant.
+    renewing: Mutex<()>,
     /// Where the charge way has seats.
     pool: Option<SeatPool>,
     counter: Counter,
@@ -45,18 +53,18 @@ pub struct Licensed {
     needed: AtomicU64,
     /// Calls for a renewal before its time.
     hurry: Hurry,
+    /// Looking after the files that are mapped.
+    upkeep: Upkeep,
 }
 
 /// What may be counted under a strict item, and where that is kept.
 struct Allowance {
     /// Read by who spends until it is counted. So one who changes it, with the UUID under which is counted, has no count
-    /// before him that is spent under one UUID and counted under another. The grant is locked before this.
-    spent: RwLock<SpentAllowance>,
+    /// before him that is spent under one UUID and counted under another.
+    spent: RwLock<Arc<SpentAllowance>>,
     seats_folder: PathBuf,
     usage_folder: PathBuf,
     clock: &'static dyn Clock,
-    /// When the file was last seen to have its name, by the clock for intervals.
-    seen_at_ms: AtomicU64,
 }
 
 /// How a call that runs out of allowance wakes whoever can get more, once a second at most.
@@ -67,9 +75,6 @@ struct Hurry {
 
 /// Between two calls for more allowance.
 const HURRY_MS: u64 = 1_000;
-
-/// Between two looks whether the file of allowances still has its name.
-const LOOK_MS: u64 = 1_000;
 
 impl Licensed {
     /// Puts a grant into use.
@@ -99,6 +104,7 @@ impl Licensed {
         let counter = Counter::new(usage_folder, whose(&grant));
         Ok(Self {
             grant: RwLock::new(grant),
+            renewing: Mutex::default(),
             pool,
             counter,
             entries: Mutex::default(),
@@ -111,36 +117,39 @@ impl Licensed {
             allowance,
             needed: AtomicU64::new(0),
             hurry: Hurry { wake, asked_at_ms: AtomicU64::new(0) },
+            upkeep: Upkeep::default(),
         })
     }
 
     /// Takes over a newer grant from the same item; `false` when it is from another, or from another server: what it has
     /// licensed, it has to book. One that renews the same licence is the same server, with another key.
     pub fn renew(&self, grant: &Arc<Grant>) -> bool {
-        let mut mine = self.grant.write();
+        let _renewing = self.renewing.lock();
+        let mine = self.grant();
         let same = (mine.local.item_id == grant.local.item_id || has_bug("items: one taken for the other"))
             && (mine.server_key == grant.server_key || mine.local.license_id == grant.local.license_id)
             && mine.local.charge_way == grant.local.charge_way
             && mine.item.strict == grant.item.strict;
-        if same {
-            let is_renamed = mine.local.device_uuid != grant.local.device_uuid;
-            if let Err(error) = self.allow(grant, is_renamed) {
-                say(Level::Warning, format_args!("{error}"));
-                if is_renamed {
-                    // The grant of before stays in use, as good as it was, until the next renewal.
-                    return true;
-                }
-            }
-            self.needed.store(0, Ordering::Relaxed);
-            if let Some(pool) = &self.pool {
-                pool.grant(grant.local.seats, grant.number);
-            }
-            *mine = grant.clone();
-            *self.stopped.lock() = None;
-            self.ended.store(false, Ordering::Relaxed);
-            self.slots.forget();
+        if !same {
+            return false;
         }
-        same
+        let is_renamed = mine.local.device_uuid != grant.local.device_uuid;
+        if let Err(error) = self.allow(grant, is_renamed) {
+            say(Level::Warning, format_args!("{error}"));
+            if is_renamed {
+                // The grant of before stays in use, as good as it was, until the next renewal.
+                return true;
+            }
+        }
+        if let Some(pool) = &self.pool {
+            pool.grant(grant.local.seats, grant.number);
+        }
+        self.needed.store(0, Ordering::Relaxed);
+        *self.grant.write() = grant.clone();
+        *self.stopped.lock() = None;
+        self.ended.store(false, Ordering::Relaxed);
+        self.slots.forget();
+        true
     }
 
     /// Read the grant's dates anew: `signed_at` says what a date should have been that was signed by a server whose clock
@@ -168,23 +177,28 @@ impl Licensed {
     /// Lets be counted what the grant allows. Under another UUID it is spent, and counted, apart from what was before.
     fn allow(&self, grant: &Grant, is_renamed: bool) -> Result<()> {
         let local = &grant.local;
-        if let Some(allowance) = self.allowance.as_ref().filter(|_| !is_renamed) {
-            allowance.see_in_place(grant)?;
+        if self.allowance.is_some() && !is_renamed {
+            // By a file that was removed, more could be spent than there is: other programs have another one.
+            self.look();
         }
         let count_as = || self.counter.count_as(whose(grant));
         match &self.allowance {
             None if is_renamed => count_as(),
             None => {}
             Some(allowance) if is_renamed => {
-                let anew = allowance.open_for(grant)?;
-                let mut spent = allowance.spent.write();
-                *spent = anew;
-                count_as();
+                let anew = Arc::new(allowance.open_for(grant)?);
+                let before = {
+                    let mut spent = allowance.spent.write();
+                    count_as();
+                    std::mem::replace(&mut *spent, anew)
+                };
+                // Unmapped without the lock.
+                drop(before);
             }
             Some(allowance) => {
                 let unreported = |module| allowance.unreported(local, module);
                 let now_ms = self.clock.boot_ms();
-                allowance.spent.read().grant(local.serial, &local.allowances, now_ms, unreported)?;
+                allowance.now().grant(local.serial, &local.allowances, now_ms, unreported)?;
             }
         }
         Ok(())
@@ -269,27 +283,27 @@ impl Licensed {
     /// runs low.
     pub fn wants_renewal(&self) -> bool {
         let grant = self.grant();
-        let runs_low = |allowance: &Allowance| allowance.spent.read().runs_low(&grant.local.allowances);
+        let runs_low = |allowance: &Allowance| allowance.now().runs_low(&grant.local.allowances);
         self.stopped().is_some() || self.allowance.as_ref().is_some_and(runs_low)
     }
 
     /// What the next grant has to allow at least.
     pub fn needed(&self) -> u64 {
         let refused = self.needed.load(Ordering::Relaxed);
-        self.allowance.as_ref().map_or(refused, |allowance| allowance.spent.read().needed(refused))
+        self.allowance.as_ref().map_or(refused, |allowance| allowance.now().needed(refused))
     }
 
     /// Nobody of the device works under the item any more: a start of the machine is to cost nothing of the allowance.
     pub fn settle(&self) {
         if let Some(allowance) = &self.allowance {
-            allowance.spent.write().settle();
+            allowance.now().settle();
         }
     }
 
     /// Let nothing more be counted under a strict item: what is left of its allowance is given back.
     pub fn forgo(&self) {
         if let Some(allowance) = &self.allowance {
-            allowance.spent.read().forgo();
+            allowance.now().forgo();
         }
     }
 
@@ -378,13 +392,13 @@ impl Licensed {
         }
     }
 
-    /// This moment, if the grant is good in it: checked about once a second.
+    /// This moment, if the grant is good in it, and what was counted before is in its place: checked about once a second.
     ///
     /// # Errors
-    /// As [`Self::check`].
+    /// As [`Self::check`]; -20002 when what was counted has lost its file, and cannot be carried into another.
     #[inline(always)]
     pub fn moment(&self) -> Result<Moment> {
-        self.slots.now(self.clock, |now| self.check_at(now))
+        self.slots.now(self.clock, |now| self.check_to_count(now))
     }
 
     /// Counts work into a slot. `mine` are the caller's own entries.
@@ -414,7 +428,10 @@ impl Licensed {
     ) -> Result<()> {
         let grant = self.grant();
         let charged = charged(grant.local.charge_way, work);
-        allowance.look(&grant)?;
+        if allowance.now().is_closed() {
+            // Another process has seen that the file is lost: nothing can be spent in it.
+            self.look();
+        }
         let allowance = allowance.spent.read();
         self.counter.catch_up(mine);
         let mut outcome = Ok(());
@@ -462,9 +479,10 @@ impl Licensed {
     pub fn close(&self) {
         self.closings.fetch_add(1, Ordering::Release);
         self.counter.close();
-        *self.entries.lock() = SlotEntries::default();
+        let entries = std::mem::take(&mut *self.entries.lock());
+        drop(entries);
         if let Some(pool) = &self.pool {
-            pool.detach();
+            pool.rest();
         }
     }
 }
@@ -511,11 +529,10 @@ impl Allowance {
         clock: &'static dyn Clock,
     ) -> Result<Self> {
         Ok(Self {
-            spent: RwLock::new(open_spent(grant, seats_folder, usage_folder, clock)?),
+            spent: RwLock::new(Arc::new(open_spent(grant, seats_folder, usage_folder, clock)?)),
             seats_folder: seats_folder.to_owned(),
             usage_folder: usage_folder.to_owned(),
             clock,
-            seen_at_ms: AtomicU64::new(clock.monotonic_ms()),
         })
     }
 
@@ -523,31 +540,16 @@ impl Allowance {
         open_spent(grant, &self.seats_folder, &self.usage_folder, self.clock)
     }
 
-    /// See about once a second that the file still has its name: by one that was removed, more could be spent than there
-    /// is, for other programs have another one.
-    fn look(&self, grant: &Grant) -> Result<()> {
-        let now_ms = self.clock.monotonic_ms();
-        if now_ms.saturating_sub(self.seen_at_ms.load(Ordering::Relaxed)) < LOOK_MS {
-            return Ok(());
-        }
-        self.see_in_place(grant)?;
-        self.seen_at_ms.store(now_ms, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn see_in_place(&self, grant: &Grant) -> Result<()> {
-        if !self.spent.read().is_in_place() {
-            let anew = self.open_for(grant)?;
-            *self.spent.write() = anew;
-        }
-        Ok(())
-    }
-
     fn unreported(&self, license: &LocalLicense, module: u32) -> u64 {
         let LocalLicense { license_id, device_uuid, .. } = license;
         folders_beside(&self.usage_folder)
             .map(|folder| unsent_of(&folder, license_id, device_uuid, module))
             .fold(0, u64::saturating_add)
+    }
+
+    /// The one in use, for who does not count.
+    fn now(&self) -> Arc<SpentAllowance> {
+        self.spent.read().clone()
     }
 }
 

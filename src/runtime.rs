@@ -32,6 +32,8 @@ const PAUSE_WITHOUT_ROOM: Duration = Duration::from_secs(10);
 
 /// What is called off ends within this; most often within a millisecond.
 const CALLED_OFF_BOUND: Duration = Duration::from_millis(250);
+/// How often files that are mapped are looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 static CLOCK: SystemClock = SystemClock;
@@ -56,6 +58,9 @@ pub struct Runtime {
     transport: Published<HttpTransport>,
     keeper: Keeper,
     talks: Talks,
+    /// The thread that looks after files once a second: the keeper may be waiting for a server, and who counts waits for
+    /// nothing.
+    watch: Keeper,
     instances: Instances,
     /// The session of the process that this one was forked from.
     inherited: Option<&'static Session>,
@@ -103,6 +108,7 @@ impl Runtime {
             transport: Published::absent(),
             keeper: Keeper::default(),
             talks: Talks::default(),
+            watch: Keeper::default(),
             instances: Instances::default(),
             inherited: parent.and_then(Self::to_inherit),
             resumed: AtomicBool::new(false),
@@ -179,12 +185,10 @@ impl Runtime {
     /// # Errors
     /// When the state directory cannot be used.
     pub fn device_uuid(&self) -> Result<String> {
-        let environment = Environment::read();
-        let path = match self.current.get().and_then(Session::origin) {
-            Some((_, path)) => path.to_owned(),
-            None => self.state_path(&environment)?,
-        };
-        let state = StateDirectory::open(path)?;
+        if let Some(session) = self.current.get() {
+            return Ok(session.device_uuid());
+        }
+        let state = StateDirectory::open(self.state_path(&Environment::read())?)?;
         Ok(Device::load_or_create(&state, UuidMethod::Random)?.uuid)
     }
 
@@ -225,6 +229,7 @@ impl Runtime {
         self.waiting.withdraw();
         self.current.publish(session);
         self.keeper.ensure_running(move || self.keep());
+        self.watch.ensure_running(move || self.look());
         say(Level::Info, format_args!("licensed"));
     }
 
@@ -277,6 +282,10 @@ impl Runtime {
         }
         let state = StateDirectory::open(path)?;
         let world = self.world(&sessions, &state);
+        // A session that is open there knows the device, also when its file was deleted.
+        if let Some(known) = sessions.iter().find(|session| session.is_in(&state)) {
+            known.device_uuid();
+        }
         let session: &'static Session = Box::leak(Box::new(Session::open(parameters.clone(), state, world)?));
         sessions.push(session);
         Ok(session)
@@ -397,6 +406,13 @@ impl Runtime {
         pause.unwrap_or(Duration::from_secs(60))
     }
 
+    /// Looks after the files of all sessions.
+    fn look(&'static self) -> Duration {
+        let sessions = self.sessions.lock().clone();
+        sessions.iter().for_each(|session| session.watch());
+        LOOK_EVERY
+    }
+
     /// The last report of this process, and the end of its sessions. It can be initialised again.
     ///
     /// # Errors
@@ -429,14 +445,18 @@ impl Runtime {
         };
         self.current.withdraw();
         self.waiting.withdraw();
+        let watch_ends = |bound: Deadline| self.watch.stop(bound.remaining(&CLOCK));
         if stop(half) {
+            watch_ends(half);
             return;
         }
         let transport = self.transport.get();
         if let Some(transport) = transport {
             transport.call_off(true);
         }
-        stop(Deadline::after(&CLOCK, deadline.remaining(&CLOCK).max(CALLED_OFF_BOUND)));
+        let bound = Deadline::after(&CLOCK, deadline.remaining(&CLOCK).max(CALLED_OFF_BOUND));
+        stop(bound);
+        watch_ends(bound);
         if let Some(transport) = transport {
             transport.call_off(false);
         }
@@ -448,6 +468,7 @@ impl Runtime {
         let deadline = require_room().map_or_else(|_| Deadline::after(&CLOCK, Duration::ZERO), |()| deadline);
         let mut outcome = Ok(());
         for session in sessions {
+            session.end_watch();
             outcome = outcome.and(session.close(deadline).map(|_| ()));
         }
         outcome

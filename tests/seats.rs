@@ -68,6 +68,40 @@ fn the_newest_grant_wins_and_of_two_equally_new_the_greater() {
 }
 
 #[test]
+fn a_pool_that_rests_holds_nothing_and_is_used_again_also_when_its_memory_is_anothers() {
+    let device = Device::new();
+    let (first, other) = (device.pool_of(3), device.pool());
+    let _seats = [first.take().unwrap(), first.take().unwrap()];
+    first.rest();
+    assert_eq!((first.idle(), first.holders().len(), other.idle()), (0, 0, 3));
+    first.rest();
+    // So many that memory is used again.
+    let pools: Vec<SeatPool> = (0..50)
+        .map(|number| {
+            let pool = SeatPool::open(device.path(), &format!("pool-{number}")).unwrap();
+            assert!(pool.grant(2, 1));
+            let _seat = pool.take().unwrap();
+            assert_eq!((pool.idle(), pool.holders().len()), (1, 1), "{number}");
+            pool.rest();
+            pool
+        })
+        .collect();
+    let seat = first.take().unwrap();
+    assert_eq!(other.idle(), 2);
+    for pool in &pools {
+        assert!(pool.grant(2, 1));
+        assert_eq!(pool.idle(), 2);
+        pool.give(seat);
+        let own = pool.take().unwrap();
+        assert_eq!(pool.idle(), 1);
+        pool.give(own);
+        assert_eq!((pool.idle(), pool.repairs().len()), (2, 0));
+    }
+    first.give(seat);
+    assert_eq!(other.idle(), 3);
+}
+
+#[test]
 fn a_seat_may_be_given_back_by_another_thread() {
     let device = Device::new();
     let pool = device.pool_of(1);

@@ -6,10 +6,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use seatmeter_e2e::dialogue::Dialogue;
 use seatmeter_e2e::program::Program;
 use seatmeter_e2e::server::Server;
+use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::segment_layout::read_segment;
+
+/// What happens within a second takes so long on no machine.
+const LONG: Duration = Duration::from_secs(120);
 
 struct Bench {
     server: Server,
@@ -128,6 +134,125 @@ fn whatever_happens_to_one_file_programs_start_and_the_rest_is_billed_once() {
         }
     }
     assert_eq!(bench.server.recorded("scan"), 5 + 3 + 2 * uses, "{uses} uses");
+}
+
+/// Scans in the segments of a state directory.
+fn scans_in(state: &Path) -> u64 {
+    let Ok(folders) = fs::read_dir(state.join("usage")) else { return 0 };
+    let files = folders.flatten().filter_map(|folder| fs::read_dir(folder.path()).ok()).flatten().flatten();
+    let segments = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "segment"));
+    let counters = segments.filter_map(|path| read_segment(&fs::read(path).ok()?).ok()).flatten();
+    counters.filter(|counted| counted.usage.kind == UsageKind::Scan).map(|counted| counted.usage.total).sum()
+}
+
+#[test]
+fn what_is_deleted_under_a_counting_program_is_there_again_in_a_moment_and_costs_no_count() {
+    let harms: [(&str, fn(&Path)); 5] = [
+        ("segments", |state| {
+            let is_segment = |path: &PathBuf| path.extension().is_some_and(|e| e == "segment");
+            files(&state.join("usage")).iter().filter(|path| is_segment(path)).for_each(|path| {
+                fs::remove_file(path).unwrap();
+            });
+        }),
+        ("usage", |state| fs::remove_dir_all(state.join("usage")).unwrap()),
+        ("licenses", |state| fs::remove_dir_all(state.join("licenses")).unwrap()),
+        ("the state directory", |state| fs::remove_dir_all(state).unwrap()),
+        ("the state directory, which is renamed", |state| {
+            fs::rename(state, state.with_extension("aside")).unwrap();
+        }),
+    ];
+    for (what, harm) in harms {
+        let bench = Bench::new();
+        let state = bench.folder.path().join("state");
+        let mut device = bench.start(&state);
+        assert!(device.ask("init").starts_with('0'), "{what}");
+        assert_eq!(device.ask("count 5"), "0");
+        let uuid = device.ask("uuid");
+        harm(&state);
+        assert_eq!(device.ask("count 3"), "0", "{what}");
+        // Without a sync, a start or another count: a thread of the library's looks once a second.
+        let begun = Instant::now();
+        while scans_in(&state) < 8 {
+            assert!(begun.elapsed() < LONG, "{what}: {} of 8 are there again", scans_in(&state));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(device.ask("uuid"), uuid, "{what}");
+        for line in ["count 1", "sync", "init", "sync"] {
+            let answer = device.ask(line);
+            assert!(answer.starts_with('0'), "{what}: {line}: {answer}");
+        }
+        assert_eq!(bench.server.recorded("scan"), 9, "{what}");
+        assert_eq!(device.ask("count 2"), "0");
+        device.kill();
+        bench.use_it(&state, what);
+        assert_eq!(bench.server.recorded("scan"), 9 + 2 + 2, "{what}");
+        let mut next = bench.start(&state);
+        assert_eq!(next.ask("uuid"), uuid, "{what}: another program is the same device");
+    }
+}
+
+#[test]
+fn a_count_that_can_be_kept_nowhere_is_refused_and_nothing_of_before_is_lost() {
+    let bench = Bench::new();
+    let state = bench.folder.path().join("state");
+    let mut device = bench.start(&state);
+    assert!(device.ask("init").starts_with('0'));
+    assert_eq!(device.ask("count 5"), "0");
+    fs::remove_dir_all(&state).unwrap();
+    fs::write(&state, "in the way").unwrap();
+    let mut counted = 5;
+    let begun = Instant::now();
+    loop {
+        match device.ask("count 1").as_str() {
+            "0" => counted += 1,
+            refusal => break assert_eq!(refusal, "-20002"),
+        }
+        assert!(begun.elapsed() < LONG, "counts are taken that are nowhere");
+    }
+    fs::remove_file(&state).unwrap();
+    while device.ask("count 1") != "0" {
+        assert!(begun.elapsed() < LONG, "it does not go on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let answer = device.ask("sync");
+    assert!(answer.starts_with('0'), "{answer}");
+    assert_eq!(bench.server.recorded("scan"), counted + 1);
+}
+
+#[test]
+fn a_program_that_uses_one_state_directory_after_the_other_keeps_nothing_of_them_open() {
+    const DIRECTORIES: u32 = 200;
+    /// Some pools are kept for a while; allocators and the like map now and then.
+    const MORE_MAX: usize = 40;
+    let bench = Bench::new();
+    let mut device = bench.start(&bench.folder.path().join("first"));
+    assert!(device.ask("init").starts_with('0'));
+    let has = |pid: u32| {
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+        (fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(), maps.lines().count())
+    };
+    let mut first = (0, 0);
+    for number in 0..DIRECTORIES {
+        let state = bench.folder.path().join(format!("state-{number}"));
+        let answer = device.ask(&format!("move {}", state.display()));
+        assert!(answer.starts_with('0'), "{answer}");
+        // The reader takes a seat in each.
+        assert_eq!(device.ask("count 1"), "0");
+        if number == 20 {
+            first = has(device.pid());
+        }
+    }
+    let last = has(device.pid());
+    assert!(last.0 <= first.0 + 2, "descriptors: {} with 20 directories, {} with {DIRECTORIES}", first.0, last.0);
+    assert!(last.1 <= first.1 + MORE_MAX, "mappings: {} with 20 directories, {} with {DIRECTORIES}", first.1, last.1);
+    // It goes back to the first, in which nothing is lost.
+    for name in ["first", "state-0"] {
+        let answer = device.ask(&format!("move {}", bench.folder.path().join(name).display()));
+        assert!(answer.starts_with('0'), "{answer}");
+        assert_eq!(device.ask("count 1"), "0");
+    }
+    assert_eq!(device.ask("end"), "0");
+    assert_eq!(bench.server.recorded("scan"), u64::from(DIRECTORIES) + 2);
 }
 
 #[test]

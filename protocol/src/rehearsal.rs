@@ -5,7 +5,7 @@
 //! it every random number is the system's, and [`has_bug`] is `false` where it stands.
 
 /// Every bug that can be put in: what it breaks, and how.
-pub const BUGS: [&str; 41] = [
+pub const BUGS: [&str; 43] = [
     "count: twice",
     "slot: off by one",
     "segment: removed before it is acknowledged",
@@ -47,6 +47,8 @@ pub const BUGS: [&str; 41] = [
     "clock: the later word wins",
     "clock: dates ahead believed",
     "clock: one apart believed",
+    "lost file: not noticed",
+    "lost file: carried under another id",
 ];
 
 /// Whether this bug is put in.

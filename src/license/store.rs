@@ -155,6 +155,11 @@ impl GrantStore {
         self.held()?.peek().ok()
     }
 
+    /// Whether no grant is on the disk.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.grant.path().try_exists(), Ok(false))
+    }
+
     /// The file whose lock says whose turn it is to ask for a grant of this name.
     pub fn turn(&self) -> PathBuf {
         self.grant.path().with_extension("turn")

@@ -8,13 +8,20 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::locks::Mutex;
 use crate::memory::FileLock;
-use crate::state::lock_file;
+use crate::state::{Identity, Standing, lock_file};
 
 /// This process's place among the users of an item.
 #[derive(Debug)]
 pub struct Users {
     path: PathBuf,
-    mine: Mutex<Option<FileLock>>,
+    mine: Mutex<Option<Place>>,
+}
+
+/// A lock, and the file that it is on.
+#[derive(Debug)]
+struct Place {
+    _lock: FileLock,
+    identity: Identity,
 }
 
 /// Nobody else uses the item, and as long as this is held nobody begins to.
@@ -40,7 +47,7 @@ impl Users {
     pub fn join(&self) -> Result<()> {
         let mut mine = self.mine.lock();
         if mine.is_none() {
-            *mine = self.lock(FileLock::try_share)?;
+            *mine = self.place()?;
         }
         Ok(())
     }
@@ -51,14 +58,37 @@ impl Users {
     /// When the file cannot be locked.
     pub fn leave(&self) -> Result<Option<Alone>> {
         let was_there = self.mine.lock().take().is_some();
-        if was_there { Ok(self.lock(FileLock::try_lock)?.map(Alone)) } else { Ok(None) }
+        if was_there { Ok(self.lock(FileLock::try_lock)?.map(|(lock, _)| Alone(lock))) } else { Ok(None) }
+    }
+
+    /// Joins those of the file that has the name now, if the one with this process's lock has lost it: by that one nobody
+    /// would see that this process is there.
+    ///
+    /// # Errors
+    /// As [`Self::join`]; the next look tries again.
+    pub fn look(&self) -> Result<()> {
+        let mut mine = self.mine.lock();
+        if mine.as_ref().is_some_and(|mine| Standing::of(&self.path, mine.identity, 0) == Standing::Lost)
+            && let Some(place) = self.place()?
+        {
+            *mine = Some(place);
+        }
+        Ok(())
+    }
+
+    fn place(&self) -> Result<Option<Place>> {
+        Ok(self.lock(FileLock::try_share)?.map(|(lock, identity)| Place { _lock: lock, identity }))
     }
 
     fn lock(
         &self,
         how: impl FnOnce(std::fs::File) -> std::io::Result<Option<FileLock>>,
-    ) -> Result<Option<FileLock>> {
-        lock_file(&self.path).and_then(how).map_err(|e| Error::state(&self.path, "lock", &e))
+    ) -> Result<Option<(FileLock, Identity)>> {
+        let locked = lock_file(&self.path).and_then(|file| {
+            let identity = Identity::of(&file)?;
+            Ok(how(file)?.map(|lock| (lock, identity)))
+        });
+        locked.map_err(|e| Error::state(&self.path, "lock", &e))
     }
 }
 
@@ -84,6 +114,20 @@ mod tests {
         drop(alone);
         stranger.join().unwrap();
         assert!(stranger.leave().unwrap().is_some(), "the first found the door closed");
+    }
+
+    #[test]
+    fn who_was_there_before_the_file_was_deleted_is_seen_by_who_came_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = || Users::new(folder.path().join("seats/item"));
+        let (first, second) = (users(), users());
+        first.join().unwrap();
+        std::fs::remove_dir_all(folder.path().join("seats")).unwrap();
+        second.join().unwrap();
+        first.look().unwrap();
+        first.look().unwrap();
+        assert!(second.leave().unwrap().is_none(), "the first is still there");
+        assert!(first.leave().unwrap().is_some());
     }
 
     #[test]

@@ -122,3 +122,128 @@ fn two_programs_spend_no_more_than_there_is_when_their_file_is_removed() {
     }
     assert_eq!(work_until_refused(&first) + work_until_refused(&second), 498);
 }
+
+/// Lets `job` wait for a disk that gives no answer, and shows that others count meanwhile, through several of the checks that
+/// they make once a second.
+#[cfg(feature = "kill-points")]
+fn others_count_while_the_disk_hangs(licensed: &Licensed, clock: &HandClock, why: &str, job: impl FnOnce() + Send) {
+    use crate::disk::{Disk, Hang, play};
+    /// Nobody waits for so long for a lock that is free.
+    const LONG: Duration = Duration::from_secs(120);
+    let hang: &'static Hang = Box::leak(Box::default());
+    let (sender, counted) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            play(Disk::Hangs(hang));
+            job();
+        });
+        hang.await_one();
+        scope.spawn(move || {
+            let mut mine = SlotEntries::default();
+            for _ in 0..3 {
+                clock.pass(1_100);
+                let slot = licensed.moment().unwrap().slot;
+                licensed.count(&mut mine, slot, &[SCAN]).unwrap();
+                licensed.count_without_reader(&[SCAN]).unwrap();
+                let _ = licensed.take_seat_at_once();
+            }
+            sender.send(()).unwrap();
+        });
+        let outcome = counted.recv_timeout(LONG);
+        hang.let_go();
+        assert!(outcome.is_ok(), "{why}: who counts waits for the disk");
+    });
+}
+
+#[cfg(feature = "kill-points")]
+#[test]
+fn who_counts_waits_for_no_disk_while_the_grant_is_renewed_or_files_are_looked_after() {
+    let start = |grant: Arc<Grant>| {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Box::leak(Box::new(HandClock::at(NOW))));
+        let usage = folder.path().join("usage");
+        let licensed = Licensed::new(grant, folder.path(), usage, clock, || {}).unwrap();
+        licensed.watch();
+        licensed.count_without_reader(&[SCAN]).unwrap();
+        (folder, &*clock, licensed)
+    };
+    let (_folder, clock, licensed) = start(grant("a", 1, 500));
+    others_count_while_the_disk_hangs(&licensed, clock, "renewed", || {
+        assert!(licensed.renew(&grant("a", 2, 600)));
+    });
+    others_count_while_the_disk_hangs(&licensed, clock, "renewed under another UUID", || {
+        assert!(licensed.renew(&grant("b", 3, 300)));
+    });
+    let (folder, clock, licensed) = start(grant("a", 1, 500));
+    std::fs::remove_dir_all(folder.path().join("usage")).unwrap();
+    others_count_while_the_disk_hangs(&licensed, clock, "usage was deleted", || licensed.watch());
+    assert_eq!(counted(folder.path(), "a"), 7);
+    let seats = |serial| {
+        let (license_id, device_uuid) = ("d".repeat(32), "d".repeat(32));
+        let local = LocalLicense { serial, license_id, device_uuid, ..local() };
+        let device = Device::with_uuid(&local.device_uuid);
+        Arc::new(Grant::verify(&answer(item(), &local), key(1).public(), &device).unwrap())
+    };
+    let (folder, clock, licensed) = start(seats(1));
+    std::fs::remove_file(folder.path().join("item-1.pool")).unwrap();
+    others_count_while_the_disk_hangs(&licensed, clock, "the seat pool moves", || {
+        assert!(licensed.renew(&seats(2)));
+    });
+}
+
+#[test]
+fn what_cannot_be_carried_makes_counting_fail_until_it_is_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock: &'static HandClock = Box::leak(Box::new(HandClock::at(NOW)));
+    let usage = folder.path().join("usage");
+    let licensed = Licensed::new(grant("a", 1, 500), folder.path(), usage.clone(), clock, || {}).unwrap();
+    licensed.watch();
+    let count = || licensed.count_without_reader(&[SCAN]);
+    count().unwrap();
+    std::fs::remove_dir_all(&usage).unwrap();
+    std::fs::write(&usage, "in the way").unwrap();
+    count().unwrap();
+    licensed.watch();
+    for _ in 0..2 {
+        assert_eq!(count().unwrap_err().code, ErrorCode::LICENSE_BUFFER_FAILED);
+    }
+    std::fs::remove_file(&usage).unwrap();
+    licensed.watch();
+    count().unwrap();
+    assert_eq!(counted(folder.path(), "a"), 3);
+    let segment = std::fs::read_dir(&usage).unwrap().next().unwrap().unwrap().path();
+    std::fs::File::options().write(true).open(segment).unwrap().set_len(0).unwrap();
+    licensed.watch();
+    let error = count().unwrap_err();
+    assert!(error.code == ErrorCode::LICENSE_BUFFER_FAILED && error.message.contains("cut short"), "{error}");
+    count().unwrap();
+}
+
+#[test]
+fn where_no_thread_watches_who_counts_looks_once_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock: &'static HandClock = Box::leak(Box::new(HandClock::at(NOW)));
+    let usage = folder.path().join("usage");
+    let licensed = Licensed::new(grant("a", 1, 500), folder.path(), usage.clone(), clock, || {}).unwrap();
+    licensed.count_without_reader(&[SCAN]).unwrap();
+    std::fs::remove_dir_all(&usage).unwrap();
+    clock.pass(1_000);
+    licensed.count_without_reader(&[SCAN]).unwrap();
+    assert_eq!(counted(folder.path(), "a"), 2);
+}
+
+#[test]
+fn what_is_spent_of_an_allowance_whose_file_is_deleted_stays_spent_in_every_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let programs = [(); 2].map(|()| licensed(folder.path(), grant("a", 9, 500)));
+    let mut mine = [SlotEntries::default(), SlotEntries::default()];
+    let mut count = |program: usize, n: u64| programs[program].count(&mut mine[program], 1, &[(UsageKind::Scan, 1, n)]);
+    count(0, 100).unwrap();
+    std::fs::remove_file(folder.path().join("item-1.spent")).unwrap();
+    count(1, 50).unwrap();
+    programs[0].watch();
+    // The second one has not looked, and finds its file closed.
+    count(1, 10).unwrap();
+    count(0, 340).unwrap();
+    assert_eq!(count(1, 1).unwrap_err().code, ErrorCode::USED_UP);
+    assert_eq!(counted(folder.path(), "a"), 500);
+}

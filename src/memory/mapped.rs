@@ -4,14 +4,14 @@
 //! ends. It reaches the disk with [`MappedFile::make_durable`].
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Deref;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::process_generation;
+use super::{StandardDescriptors, process_generation};
 use crate::disk::{self, Use};
 
 /// A whole file, mapped shared and writable. Unmapped when dropped. Needs no descriptor: a host that closes all
@@ -92,6 +92,75 @@ impl MappedFile {
     }
 }
 
+impl MappedFile {
+    /// What is in it. Unlike a look at a word, this cannot end the process when the file was cut short.
+    ///
+    /// # Errors
+    /// When a part of it is not there any more, or there is no memory or descriptor for a copy.
+    pub fn copy(&self) -> io::Result<Vec<u8>> {
+        // The kernel reads the mapping for us, and says EFAULT where we would die of SIGBUS. Through a pipe, whose writer no
+        // limit on files can reach.
+        let (mut reader, writer) = pipe()?;
+        let mapping = &self.mapping;
+        let mut bytes = vec![0; mapping.length];
+        let mut copied = 0;
+        while copied < mapping.length {
+            let wanted = (mapping.length - copied).min(PIPE_BYTES);
+            // SAFETY: a part of the mapping, which the kernel only reads; the descriptor is open.
+            let more = unsafe {
+                libc::write(writer.as_raw_fd(), mapping.base.as_ptr().add(copied).cast(), wanted)
+            };
+            let more = usize::try_from(more).map_err(|_| io::Error::last_os_error())?;
+            if more == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            reader.read_exact(&mut bytes[copied..copied + more])?;
+            copied += more;
+        }
+        Ok(bytes)
+    }
+
+    /// Puts another file in the place of this one, under whoever has found words in it: what they store from then on is in
+    /// the other file. Gives the one of before, which nobody stores into any more.
+    ///
+    /// # Errors
+    /// When the kernel cannot move mappings: then all is as it was.
+    pub fn replace(&self, other: Self) -> io::Result<Self> {
+        let (mine, other) = (&self.mapping, other.mapping);
+        if mine.length != other.length || mine.hidden != other.hidden {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let before = mine.again()?;
+        // One call, so that at no time there is nothing in this place.
+        // SAFETY: both ranges are whole mappings of one length. `other` is known to nobody else, and forgotten below; what
+        // refers into this one are atomics, which stay mapped at their addresses throughout.
+        let moved = unsafe {
+            let how = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+            libc::mremap(other.base.as_ptr().cast(), other.length, mine.length, how, mine.base.as_ptr())
+        };
+        if moved == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        std::mem::forget(other);
+        Ok(Self { mapping: before })
+    }
+}
+
+/// What every pipe takes at once when it is empty.
+const PIPE_BYTES: usize = 4096;
+
+/// The end of a pipe from which is read, and the one into which is written.
+fn pipe() -> io::Result<(File, File)> {
+    let _standard = StandardDescriptors::hold();
+    let mut ends = [0; 2];
+    // SAFETY: the kernel fills the two numbers.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us these descriptors, and nobody else knows them.
+    Ok(unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) })
+}
+
 /// A word of a mapped file, found once by who counts into it again and again. Keeps the owner of the file, and so
 /// the mapping.
 #[derive(Debug)]
@@ -165,6 +234,23 @@ impl Mapping {
         Ok(Self { base, length, generation: process_generation(), hidden })
     }
 
+    /// The same pages once more, at another address.
+    fn again(&self) -> io::Result<Self> {
+        // An old size of 0 leaves the mapping where it is, and makes another of the same shared pages (mremap(2)).
+        // SAFETY: the address is that of a shared mapping of this length.
+        let base = unsafe { libc::mremap(self.base.as_ptr().cast(), 0, self.length, libc::MREMAP_MAYMOVE) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
+        let again = Self { base, length: self.length, generation: process_generation(), hidden: self.hidden };
+        // SAFETY: the range is exactly the mapping made above.
+        if again.hidden && unsafe { libc::madvise(base.as_ptr().cast(), again.length, libc::MADV_DONTFORK) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(again)
+    }
+
     pub(super) fn is_hidden_from_children(&self) -> bool {
         self.hidden
     }
@@ -207,6 +293,49 @@ mod tests {
         };
         word.clone().store(7, Ordering::Relaxed);
         assert_eq!(MappedFile::open(&file, 4096).unwrap().word64(8).load(Ordering::Relaxed), 7);
+    }
+
+    #[test]
+    fn who_counts_while_the_file_is_replaced_loses_nothing() {
+        const ROUNDS: u64 = 200;
+        let mapped = Arc::new(MappedFile::create(&tempfile::tempfile().unwrap(), 8192).unwrap());
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let counted: u64 = std::thread::scope(|scope| {
+            let counters: Vec<_> = (0..2)
+                .map(|_| {
+                    let word = FoundWord::new(mapped.clone(), |file| file.word64(4096));
+                    let is_over = &is_over;
+                    scope.spawn(move || {
+                        let mut counted = 0;
+                        while !is_over.load(Ordering::Relaxed) {
+                            word.fetch_add(1, Ordering::Relaxed);
+                            counted += 1;
+                        }
+                        counted
+                    })
+                })
+                .collect();
+            for _ in 0..ROUNDS {
+                let other = MappedFile::create(&tempfile::tempfile().unwrap(), 8192).unwrap();
+                let before = mapped.replace(other).unwrap();
+                let total = before.word64(4096).load(Ordering::Relaxed);
+                mapped.word64(4096).fetch_add(total, Ordering::Relaxed);
+                assert_eq!(before.word64(4096).load(Ordering::Relaxed), total, "nobody counts there any more");
+            }
+            is_over.store(true, Ordering::Relaxed);
+            counters.into_iter().map(|counter| counter.join().unwrap()).sum()
+        });
+        assert_eq!(mapped.word64(4096).load(Ordering::Relaxed), counted);
+    }
+
+    #[test]
+    fn a_copy_of_a_file_that_was_cut_short_is_an_error_and_not_the_end() {
+        let file = tempfile::tempfile().unwrap();
+        let mapped = MappedFile::create(&file, 8192).unwrap();
+        mapped.word64(4096).store(7, Ordering::Relaxed);
+        assert_eq!(mapped.copy().unwrap()[4096], 7);
+        file.set_len(4096).unwrap();
+        assert!(mapped.copy().is_err());
     }
 
     #[test]

@@ -304,11 +304,12 @@ mod tests {
     fn a_barcode_that_could_not_be_counted_counts_the_next_time_and_once() {
         let mut bench = Bench::new();
         std::fs::remove_dir(bench.usage()).unwrap();
+        std::fs::write(bench.usage(), "in the way").unwrap();
         for _ in 0..2 {
             let error = bench.tally.frame(&bench.licensed, &[A], &bench.forget).unwrap_err();
             assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
         }
-        std::fs::create_dir(bench.usage()).unwrap();
+        std::fs::remove_file(bench.usage()).unwrap();
         assert_eq!((bench.frame(&[A]), bench.frame(&[A])), (1, 0));
         assert_eq!(bench.counted(UsageKind::Scan), 1);
     }

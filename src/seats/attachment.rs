@@ -151,6 +151,24 @@ impl Shared {
         waiting::ring(view);
     }
 
+    /// Nobody of this process uses the pool for now: what it has mapped and open is left to others. Whoever uses it again finds
+    /// the file anew.
+    pub(super) fn rest(&self) {
+        let (view, passage) = self.enter();
+        let is_in_use = |view: &View| {
+            view.local.identified().is_some() || view.local.guardian.load(Ordering::SeqCst) != guardian::NONE
+        };
+        // One whose guardian has not left in time is left as it is. What was left before may be another pool's by now.
+        if view.is_of_nothing() || self.views.iter().filter(|view| view.has_own_memory()).any(is_in_use) {
+            return;
+        }
+        let Ok(nothing) = View::of_nothing(&self.home.path) else { return };
+        self.views.push(nothing);
+        drop(passage);
+        debug_assert!(!std::ptr::eq(view, self.view()), "another view is in its place");
+        self.views.iter().skip(1).for_each(View::leave);
+    }
+
     /// In `seen`, `who` was found to be attached no longer. If that is not because another thread has detached
     /// or moved meanwhile, then the place is lost although we live.
     pub(super) fn lost(&self, seen: &View, who: Identified) {
@@ -206,7 +224,9 @@ impl Shared {
             sure(pool::adopt(&new.mapping, me, seats));
             new.local.identify(Some(Identified { me, lineage: who.lineage }));
         }
-        self.repairs.push(Repair::Moved { path: self.home.path.clone(), seats });
+        if !view.is_of_nothing() {
+            self.repairs.push(Repair::Moved { path: self.home.path.clone(), seats });
+        }
         let new = self.views.push(new);
         view.local.identify(None);
         if let Some(me) = me {

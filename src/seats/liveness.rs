@@ -51,6 +51,12 @@ impl Probe {
         Ok(Self { descriptor: AtomicU64::new(file.into_raw_fd() as u32 as u64), identity })
     }
 
+    /// Of no file.
+    pub(super) fn of_nothing() -> Self {
+        let identity = Identity { device: u64::MAX, inode: u64::MAX };
+        Self { descriptor: AtomicU64::new(u64::from(NO_DESCRIPTOR)), identity }
+    }
+
     pub(super) fn identity(&self) -> Identity {
         self.identity
     }

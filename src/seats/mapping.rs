@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use seatmeter_protocol::seat_layout::{
     AT_BELL, AT_GRANT, AT_MARK, AT_POOL, AT_SETTLED, AT_WAITERS, FILE_BYTES, IN_SLOT_FLAG, SLOTS, slot_offset,
@@ -25,6 +25,8 @@ const PAUSE_DOUBLINGS_MAX: u32 = 6;
 #[derive(Debug)]
 pub(super) struct Mapping {
     base: NonNull<u8>,
+    /// Whether it is unmapped with this.
+    is_own: AtomicBool,
 }
 
 // SAFETY: all access to the mapped bytes goes through atomics and the atomic 128-bit exchange.
@@ -33,23 +35,33 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Map a file whose length was checked.
-    pub(super) fn new(file: &File) -> io::Result<Self> {
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
-        let base = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                FILE_BYTES,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                file.as_raw_fd(),
-                0,
-            )
-        };
+    /// Map a file whose length was checked; in the place of one that is left, if there is one.
+    pub(super) fn new(file: &File, left: Option<NonNull<u8>>) -> io::Result<Self> {
+        let (at, fixed) = left.map_or((ptr::null_mut(), 0), |left| (left.as_ptr().cast(), libc::MAP_FIXED));
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours; one that is left is as long,
+        // and is nobody's.
+        let base =
+            unsafe { libc::mmap(at, FILE_BYTES, access, libc::MAP_SHARED | fixed, file.as_raw_fd(), 0) };
         match NonNull::new(base) {
-            Some(start) if base != libc::MAP_FAILED => Ok(Self { base: start.cast() }),
+            Some(start) if base != libc::MAP_FAILED => Ok(Self { base: start.cast(), is_own: AtomicBool::new(true) }),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// A mapping that belongs to nobody, and stays.
+    pub(super) fn of_nothing(base: NonNull<u8>) -> Self {
+        Self { base, is_own: AtomicBool::new(false) }
+    }
+
+    /// Whether it is unmapped with this.
+    pub(super) fn is_own(&self) -> bool {
+        self.is_own.load(Ordering::Acquire)
+    }
+
+    /// Where it is; it stays mapped from now on. `None` when it did so before.
+    pub(super) fn leave(&self) -> Option<NonNull<u8>> {
+        self.is_own.swap(false, Ordering::AcqRel).then_some(self.base)
     }
 
     #[inline(always)]
@@ -97,6 +109,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if !*self.is_own.get_mut() {
+            return;
+        }
         // SAFETY: `new` mapped exactly these bytes, and the borrow checker knows of no reference into them.
         unsafe { libc::munmap(self.base.as_ptr().cast(), FILE_BYTES) };
     }

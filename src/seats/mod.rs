@@ -18,6 +18,7 @@ mod log;
 mod mapping;
 mod memory;
 mod pool;
+mod resting;
 mod system;
 mod view;
 mod waiting;
@@ -253,6 +254,14 @@ impl SeatPool {
     /// Blocks: until the guardian thread has left, some 0.05 ms; 2 s at the very most.
     pub fn detach(&self) {
         self.shared.detach();
+    }
+
+    /// Give back everything, as `detach`, and let go of what is mapped and open. The next use finds the file again.
+    ///
+    /// Blocks: as `detach`.
+    pub fn rest(&self) {
+        self.shared.detach();
+        self.shared.rest();
     }
 
     /// What had to be put right, the newest first.

@@ -114,6 +114,73 @@ pub(super) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration, sha
     };
 }
 
+/// How a sleep on several words has come out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sleep {
+    /// One of the words was not as expected: nobody has slept.
+    NotBegun,
+    /// Somebody has woken the sleeper, or the time was over.
+    Over,
+    /// This kernel cannot do it (before Linux 5.16, or where a sandbox forbids it).
+    Unknown,
+}
+
+/// Most words that the kernel takes.
+pub(super) const SLEEP_WORDS_MAX: usize = 128;
+
+/// A word of another process's, for the kernel (`struct futex_waitv`).
+#[repr(C)]
+struct SharedWord {
+    value: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// Words of 32 bits, shared with other processes.
+const FUTEX2_SIZE_U32: u32 = 2;
+
+/// Sleep on words that other processes share, while each is as expected. They are looked at one after the other, the sleeper
+/// being awake to those before.
+pub(super) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) -> Sleep {
+    let words: Vec<SharedWord> = words
+        .iter()
+        .take(SLEEP_WORDS_MAX)
+        .map(|(word, expected)| SharedWord {
+            value: u64::from(*expected),
+            address: word.as_ptr().addr() as u64,
+            flags: FUTEX2_SIZE_U32,
+            reserved: 0,
+        })
+        .collect();
+    let mut until = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills `until`.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut until) };
+    let nanoseconds = until.tv_nsec + libc::c_long::from(timeout.subsec_nanos());
+    until.tv_sec += timeout.as_secs() as libc::time_t + nanoseconds / 1_000_000_000;
+    until.tv_nsec = nanoseconds % 1_000_000_000;
+    // SAFETY: `words` and `until` outlive the call, and the words that they name outlive it by the caller's references; the
+    // kernel only reads them.
+    let woken = unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            words.as_ptr(),
+            words.len() as libc::c_uint,
+            0_u32,
+            &raw const until,
+            libc::CLOCK_MONOTONIC,
+        )
+    };
+    if woken >= 0 {
+        return Sleep::Over;
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::EAGAIN) => Sleep::NotBegun,
+        Some(libc::ETIMEDOUT | libc::EINTR) => Sleep::Over,
+        _ => Sleep::Unknown,
+    }
+}
+
 /// Wake up to `count` sleepers; returns how many there were.
 pub(super) fn futex_wake(word: &AtomicU32, count: i32, shared: bool) -> u32 {
     let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };

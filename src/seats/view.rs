@@ -17,8 +17,9 @@ use super::error::SeatError;
 use super::file::{SETTLE_MS, SETTLED, machine_ms};
 use super::liveness::{Keeper, Probe};
 use super::mapping::Mapping;
-use super::memory::{Cell as Word, Locksmith, Memory, Witness};
+use super::memory::{Cell as Word, Locksmith, Memory as _, Witness};
 use super::pool;
+use super::resting::{self, Memory};
 use super::system;
 use super::wiped::{Identified, Wiped};
 
@@ -48,8 +49,36 @@ pub(super) fn sure<T>(answer: Result<T, Infallible>) -> T {
 
 impl View {
     pub(super) fn new(file: File, path: &Path) -> io::Result<Self> {
-        let mapping = Mapping::new(&file)?;
-        Ok(Self { mapping, probe: Probe::new(file)?, local: Wiped::new()?, path: path.to_owned() })
+        let left = resting::take();
+        let mapping = Mapping::new(&file, left.map(|left| left.file))?;
+        let local = left.map_or_else(Wiped::new, |left| Ok(Wiped::again(left.page)))?;
+        Ok(Self { mapping, probe: Probe::new(file)?, local, path: path.to_owned() })
+    }
+
+    /// A view of nothing, for a pool that rests (`resting.rs`).
+    pub(super) fn of_nothing(path: &Path) -> io::Result<Self> {
+        let Memory { file, page } = resting::nothing()?;
+        let (mapping, local) = (Mapping::of_nothing(file), Wiped::of_nothing(page));
+        Ok(Self { mapping, probe: Probe::of_nothing(), local, path: path.to_owned() })
+    }
+
+    /// Whether it is a view of nothing.
+    pub(super) fn is_of_nothing(&self) -> bool {
+        self.probe.identity() == Probe::of_nothing().identity()
+    }
+
+    /// Whether its memory is its own still.
+    pub(super) fn has_own_memory(&self) -> bool {
+        self.mapping.is_own()
+    }
+
+    /// Leaves its memory to pools that are opened later. The caller has seen that nobody is attached by it, and has put
+    /// another view in its place.
+    pub(super) fn leave(&self) {
+        self.probe.retire();
+        if let Some(file) = self.mapping.leave() {
+            resting::leave(Memory { file, page: self.local.leave() });
+        }
     }
 
     /// Is the sum of the counts what the pool word says? Only a sum that no write disturbed counts.

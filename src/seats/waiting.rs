@@ -4,28 +4,36 @@
 //! `waiters` says that somebody may be asleep; a dying process rings it through its guardian's robust list.
 //! FIFO is not promised: a seat goes to whoever takes it first.
 //!
-//! | who waits | who gives |
-//! | --- | --- |
-//! | reads the bell | gives the seat |
-//! | sets `waiters` | takes `waiters`, if it is set |
-//! | tries to take | counts the bell up |
-//! | sleeps if the bell is as read | wakes one; if there was one, sets `waiters` again |
+//! | who waits | who gives | who dies |
+//! | --- | --- | --- |
+//! | reads the bell | gives the seat | |
+//! | sets `waiters` | takes `waiters`, if it is set | |
+//! | reads the flags of the others | | |
+//! | tries to take | counts the bell up | marks its flag |
+//! | sleeps if bell and flags are as read | wakes one; if there was one, sets `waiters` again | wakes one |
 //!
 //! No wake is lost: if the give came too late for the try, then `waiters` was set before it, and the bell is
-//! counted up before the sleep or wakes it. The bell has two bits only (see `BELL_STEP`), and a ringer may be
-//! killed in between; so a sleeper looks for itself from time to time.
+//! counted up before the sleep or wakes it. A death cannot count the bell up, for the kernel only wakes there. So the
+//! sleeper asks for the flags, too, in the same call that lets it sleep: bell first, so that a death whose flag is seen too
+//! early wakes who sleeps on the bell already. A seat that came to a process whose flag was not read came from one who gave
+//! it, or died, since. The bell has two bits only (see `BELL_STEP`), a ringer may be killed in between, and a death without a
+//! guardian wakes nobody; so a sleeper looks for itself from time to time.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use seatmeter_protocol::seat_layout::BELL_STEP;
+use seatmeter_protocol::seat_layout::{AT_MARK, BELL_STEP, OWNER_DIED, SLOTS};
 
-use super::system::{futex_wait, futex_wake};
+use super::system::{SLEEP_WORDS_MAX, Sleep, futex_wait, futex_wait_many, futex_wake};
 use super::view::View;
 use crate::kill_points::kill_point;
 
 /// How long a sleeper sleeps at most before it looks for itself.
 const SLEEP_MAX: Duration = Duration::from_millis(250);
+
+/// The first sleep where flags cannot be asked for, because the kernel is too old or there are too many; the next ones are
+/// each twice as long. A death just before a sleep costs that sleep.
+const BLIND_SLEEP: Duration = Duration::from_millis(2);
 
 /// A seat was given back: wake one who waits, if somebody does.
 #[inline(always)]
@@ -62,14 +70,85 @@ pub(super) fn wait<'v, T>(
     mut attempt: impl FnMut(bool) -> Option<T>,
 ) -> T {
     let begun = Instant::now();
+    let mut blind = BLIND_SLEEP;
     loop {
         let view = view();
-        let bell = view.mapping.bell().load(Ordering::SeqCst);
-        view.mapping.waiters().store(1, Ordering::SeqCst);
+        let alarm = Alarm::set(view);
         let left = timeout.saturating_sub(begun.elapsed());
-        match attempt(left.is_zero()) {
-            Some(answer) => return answer,
-            None => futex_wait(view.mapping.bell(), bell, left.min(SLEEP_MAX), true),
+        if let Some(answer) = attempt(left.is_zero()) {
+            return answer;
         }
+        if alarm.sleep(left.min(SLEEP_MAX)) == Sleep::Unknown {
+            futex_wait(view.mapping.bell(), alarm.bell, left.min(blind), true);
+            blind = (2 * blind).min(SLEEP_MAX);
+        }
+    }
+}
+
+/// What a waiter has read before it tries: if any of it has changed since, it does not sleep.
+struct Alarm<'a> {
+    bell: u32,
+    /// The bell first.
+    words: Vec<(&'a AtomicU32, u32)>,
+}
+
+impl<'a> Alarm<'a> {
+    fn set(view: &'a View) -> Self {
+        let mapping = &view.mapping;
+        let bell = mapping.bell().load(Ordering::SeqCst);
+        mapping.waiters().store(1, Ordering::SeqCst);
+        let mark = mapping.half(AT_MARK).load(Ordering::SeqCst).min(SLOTS) as u16;
+        let flags = (0..mark).map(|slot| mapping.flag(slot)).map(|flag| (flag, flag.load(Ordering::SeqCst)));
+        // Without a guardian nothing is told; of one that has died the try will know.
+        let living = flags.filter(|(_, flag)| *flag != 0 && flag & OWNER_DIED == 0);
+        Self { bell, words: std::iter::once((mapping.bell(), bell)).chain(living).collect() }
+    }
+
+    fn sleep(&self, limit: Duration) -> Sleep {
+        if self.words.len() > SLEEP_WORDS_MAX { Sleep::Unknown } else { futex_wait_many(&self.words, limit) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::Home;
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn a_death_or_a_gift_between_the_try_and_the_sleep_lets_nobody_sleep() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path(), "pool").unwrap();
+        let view = View::new(home.open_or_create(&mut Vec::new()).unwrap(), &home.path).unwrap();
+        view.mapping.half(AT_MARK).store(3, Ordering::SeqCst);
+        view.mapping.flag(1).store(4711, Ordering::SeqCst);
+        let alarm = Alarm::set(&view);
+        // What the kernel does for one that dies before anybody sleeps: it marks the flag, and wakes nobody.
+        view.mapping.flag(1).fetch_or(OWNER_DIED, Ordering::SeqCst);
+        assert_eq!(alarm.sleep(LONG), Sleep::NotBegun);
+        let alarm = Alarm::set(&view);
+        assert_eq!(alarm.sleep(Duration::from_millis(1)), Sleep::Over, "a death that the try knows of is past");
+        let alarm = Alarm::set(&view);
+        ring(&view);
+        assert_eq!(alarm.sleep(LONG), Sleep::NotBegun);
+    }
+
+    #[test]
+    fn a_death_wakes_who_sleeps_on_the_bell_and_the_flags() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path(), "pool").unwrap();
+        let view = View::new(home.open_or_create(&mut Vec::new()).unwrap(), &home.path).unwrap();
+        view.mapping.half(AT_MARK).store(1, Ordering::SeqCst);
+        view.mapping.flag(0).store(4711, Ordering::SeqCst);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| Alarm::set(&view).sleep(LONG));
+            while !sleeper.is_finished() {
+                // As the kernel does it at a death: the bell stays as it is.
+                futex_wake(view.mapping.bell(), 1, true);
+                std::thread::yield_now();
+            }
+            assert_eq!(sleeper.join().unwrap(), Sleep::Over);
+        });
     }
 }

@@ -8,7 +8,7 @@
 use std::io;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::pool::Me;
@@ -72,6 +72,8 @@ impl Local {
 #[derive(Debug)]
 pub(super) struct Wiped {
     page: NonNull<Local>,
+    /// Whether it is unmapped with this.
+    is_own: AtomicBool,
 }
 
 // SAFETY: `Local` is atomics only, and the page belongs to this object alone.
@@ -81,7 +83,29 @@ unsafe impl Sync for Wiped {}
 
 impl Wiped {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { page: wiped_pages(PAGE_BYTES)?.cast() })
+        Ok(Self { page: wiped_pages(PAGE_BYTES)?.cast(), is_own: AtomicBool::new(true) })
+    }
+
+    /// A page that was left, with everything at its beginning.
+    pub(super) fn again(page: NonNull<Local>) -> Self {
+        let again = Self { page, is_own: AtomicBool::new(true) };
+        again.identify(None);
+        again.gate.0.store(OPEN, Ordering::Release);
+        for word in [&again.asked_at_ms, &again.looked_at_ms] {
+            word.store(0, Ordering::Release);
+        }
+        again
+    }
+
+    /// A page that belongs to nobody, and stays.
+    pub(super) fn of_nothing(page: NonNull<Local>) -> Self {
+        Self { page, is_own: AtomicBool::new(false) }
+    }
+
+    /// Where it is; it stays mapped from now on.
+    pub(super) fn leave(&self) -> NonNull<Local> {
+        self.is_own.store(false, Ordering::Release);
+        self.page
     }
 }
 
@@ -97,6 +121,9 @@ impl Deref for Wiped {
 
 impl Drop for Wiped {
     fn drop(&mut self) {
+        if !*self.is_own.get_mut() {
+            return;
+        }
         // SAFETY: `new` mapped exactly this range, and no reference into it outlives `self`.
         unsafe { libc::munmap(self.page.as_ptr().cast(), PAGE_BYTES) };
     }

@@ -13,7 +13,9 @@ mod reporting;
 mod rounds;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -36,7 +38,7 @@ use crate::parameters::Parameters;
 use crate::state::{StateDirectory, sync_folder};
 use crate::status::{Origin, Status, Trouble};
 use crate::sync::{Servers, Transport};
-use crate::usage::oldest_unsent;
+use crate::usage::{Durable, oldest_unsent};
 
 /// Bound for a first contact: all servers together.
 pub const FIRST_CONTACT_BOUND: Duration = Duration::from_secs(10);
@@ -71,6 +73,8 @@ pub struct Session {
     refused: Mutex<Option<Error>>,
     /// Closed, and not initialised since: nobody works under it.
     is_closed: AtomicBool,
+    /// Everything was reported when it was closed: there is nothing to be done for it any more.
+    is_settled: AtomicBool,
     /// Rounds of the keeper that failed one after the other.
     failures: AtomicU32,
     /// The epoch that the server has named with its last grant or refusal, until a report has taken notice.
@@ -80,6 +84,12 @@ pub struct Session {
     latest_at: AtomicU64,
     /// This process's place among those that work under the item.
     users: Mutex<Option<Users>>,
+    /// What this process knows to be on the disk of what was counted on this device.
+    durable: Durable,
+    /// What was said of segments.
+    said: Mutex<BTreeSet<String>>,
+    /// Whether the last look has found no grant on the disk.
+    is_grant_missing: AtomicBool,
 }
 
 /// How the last talks with a server went.
@@ -117,11 +127,15 @@ impl Session {
             basis: Mutex::default(),
             refused: Mutex::default(),
             is_closed: AtomicBool::new(false),
+            is_settled: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             heard_epoch: Mutex::default(),
             contact: Mutex::default(),
             latest_at: AtomicU64::new(0),
             users: Mutex::default(),
+            durable: Durable::default(),
+            said: Mutex::default(),
+            is_grant_missing: AtomicBool::new(false),
         };
         session.use_parameters(parameters);
         Ok(session)
@@ -176,6 +190,7 @@ impl Session {
     /// # Errors
     /// The server's refusal, or that none could be reached.
     pub fn initialize(&self, parameters: Parameters, bound: Duration) -> Result<()> {
+        self.is_settled.store(false, Ordering::Release);
         self.is_closed.store(false, Ordering::Release);
         let parameters = self.use_parameters(parameters);
         let has_enough =

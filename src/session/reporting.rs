@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -30,6 +31,11 @@ impl Session {
     /// licence does not hold up the others; the first error is given.
     pub fn report(&self, deadline: Deadline) -> Result<Reported> {
         let parameters = self.known_parameters()?;
+        if let Some(licensed) = self.licensed() {
+            licensed.look();
+        }
+        // Before the turn, for it may be another's all the time, and before anything is sent.
+        self.make_all_durable(deadline);
         let Some(key) = self.server_key() else { return Ok(Reported::default()) };
         let _turn = self.turn(&self.report_turn(&key), deadline)?;
         let servers = self.servers(parameters, Some(key.clone()));
@@ -47,6 +53,8 @@ impl Session {
                 epoch: &epoch,
                 held: &|| store.held(),
                 heard: &|standing| self.note_standing(standing, &key),
+                durable: &self.durable,
+                notes: &|path, what| self.note_segment(path, what),
                 is_ours,
                 other: &|other| _ = others.borrow_mut().insert(other.clone()),
                 deadline,
@@ -106,6 +114,8 @@ impl Session {
             epoch,
             held: &|| None,
             heard: &|_| {},
+            durable: &self.durable,
+            notes: &|path, what| self.note_segment(path, what),
             is_ours: false,
             other: &|_| {},
             deadline,
@@ -121,9 +131,13 @@ impl Session {
     }
 
     /// Folders of usage, each with the grant under whose name it is.
-    fn usage_folders(&self) -> Result<Vec<(PathBuf, GrantStore)>> {
+    pub(super) fn usage_folders(&self) -> Result<Vec<(PathBuf, GrantStore)>> {
         let usage = self.state.usage();
-        let entries = std::fs::read_dir(&usage).map_err(|e| Error::state(&usage, "list", &e))?;
+        let entries = match std::fs::read_dir(&usage) {
+            // Somebody has deleted it: it is made again by the next count.
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|e| Error::state(&usage, "list", &e))?,
+        };
         let named = |entry: DirEntry| {
             let name = entry.file_name().into_string().ok()?;
             Some((entry.path(), GrantStore::new(&self.state, &name)))
@@ -150,8 +164,11 @@ impl Session {
     /// # Errors
     /// As [`Self::report`]; seats and segments are given up in any case.
     pub fn close(&self, deadline: Deadline) -> Result<Reported> {
-        self.is_closed.store(true, Ordering::Release);
+        if self.is_closed.swap(true, Ordering::AcqRel) && self.is_settled() {
+            return Ok(Reported::default());
+        }
         let Some(licensed) = self.licensed() else { return self.report(deadline) };
+        licensed.look();
         licensed.close();
         let ended = self.give_up(licensed)?;
         let reported = self.report(deadline)?;
@@ -159,6 +176,7 @@ impl Session {
             let servers = self.servers(self.known_parameters()?, Some(key.clone()));
             report_end(&servers, &self.device(), &key, ended, deadline)?;
         }
+        self.is_settled.store(true, Ordering::Release);
         Ok(reported)
     }
 

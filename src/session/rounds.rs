@@ -43,6 +43,7 @@ impl Session {
             Ok(!self.is_renewal_due())
         };
         let outcome = match self.is_closed.load(Ordering::Acquire) {
+            true if self.is_settled() => Ok(()),
             true => self.report(deadline).map(|_| ()),
             false => self.round(false, deadline, is_done),
         };
@@ -101,6 +102,7 @@ impl Session {
         let is_asked = self.contact.lock().at > 0;
         let now = self.world.clock.unix_seconds();
         !is_asked
+            || self.store.is_missing()
             || licensed.wants_renewal()
             || licensed.grant().is_postdated
             || self.is_short_of_seats(licensed)

@@ -20,10 +20,15 @@ use std::path::{Path, PathBuf};
 use seatmeter_protocol::sharing::{file_mode, home_mode};
 
 use super::drafts::lock_draft;
-use crate::memory::{StandardDescriptors, draft_of, rename_to_new, share_file};
+use super::framed::sync_folder;
+use crate::disk::{self, Use};
+use crate::memory::{StandardDescriptors, draft_of, make_home, rename_to_new, share_file};
 
 /// The folders of a state directory.
 pub(super) const FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
+
+/// Folders from a file of usage up to the state directory.
+const FOLDERS_DEEP: usize = 3;
 
 /// Made, and gone before it was opened: so often, and then it is somebody else's fault.
 const TRIES_MAX: u32 = 16;
@@ -41,12 +46,27 @@ pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
     Ok(file)
 }
 
-/// Makes a file where there is none, to be read and written by all who share its folder.
+/// Make a file where there is none, to be read and written by all who share its folder. A folder that was removed is
+/// made again.
 ///
 /// # Errors
 /// What the file system says, also when it lets the file not be shared.
 pub fn new_file(path: &Path) -> io::Result<File> {
-    make_file(path, file_mode)
+    with_folders(path, || make_file(path, file_mode))
+}
+
+/// Make something; if a folder that it needs was removed, make that again and try once more.
+fn with_folders<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match (make(), path.parent()) {
+        (Err(e), Some(folder)) if e.kind() == io::ErrorKind::NotFound && !folder.is_dir() => {
+            disk::allows(Use::Grow)?;
+            make_home(folder)?;
+            // What cannot be made durable now is so before a report.
+            let _ = folder.ancestors().take(FOLDERS_DEEP).try_for_each(sync_folder);
+            make()
+        }
+        (made, _) => made,
+    }
 }
 
 fn make_file(path: &Path, mode: fn(u32) -> u32) -> io::Result<File> {
@@ -91,7 +111,9 @@ pub fn log_file(path: &Path) -> io::Result<File> {
 pub fn file_made_if_missing(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     for _ in 0..TRIES_MAX {
         match private_file(path, options) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => make_empty(path, file_mode)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                with_folders(path, || make_empty(path, file_mode))?;
+            }
             opened => return opened,
         }
     }

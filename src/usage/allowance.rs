@@ -25,17 +25,20 @@
 //!
 //! **A file that is lost**, or damaged and set aside, counts as all spent. It is lost when something was counted under the
 //! license already. The next grant says how much of it the server knows, and the segments say the rest; but processes
-//! that have mapped the lost file may still spend by it, until they notice ([`SpentAllowance::is_in_place`], asked about
-//! once a second). So a grant mends nothing before [`MOURNING_MS`] have passed.
+//! that have mapped the lost file may still spend by it, until they notice ([`SpentAllowance::standing`], asked once a
+//! second). So a grant mends nothing before [`MOURNING_MS`] have passed.
 //!
 //! A server begins with each UUID anew, and so do these numbers: what is spent only rises, and would stand against a
 //! device that had to take another UUID for ever. A program that still works under the UUID of before spends what
 //! that was allowed. So nothing is ever set back in a file that others may be using: the first UUID has `<item>.spent`, a
 //! later one `<item>.<digest>.spent`.
+//!
+//! A file that loses its name while it is mapped is made again. Whoever sees it first closes it: the highest bit of each
+//! `spent` says so, and nobody spends there any more. What stands below that bit is taken into the file that has the name
+//! then, as often as you like: the greater number counts.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,8 +50,8 @@ use seatmeter_protocol::signature::digest_hex;
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::locks::Mutex;
-use crate::memory::{MappedFile, Uncancelled, boot_id};
-use crate::state::{file_made_if_missing, set_aside_same};
+use crate::memory::{MappedFile, Uncancelled, boot_id, draft_of, rename_to_new};
+use crate::state::{Identity, Standing, file_made_if_missing, new_file, set_aside_same, sync_folder};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
 const FILE_BYTES: usize = 4096;
@@ -67,6 +70,8 @@ const KEPT_MIN: u64 = 64;
 
 /// Until nobody spends by a file that is lost: each process looks about once a second.
 const MOURNING_MS: u64 = 3_000;
+/// Set in each `spent` of a file that is not to be used any more.
+const CLOSED: u64 = 1 << 63;
 
 /// What stands for a boot that the system does not name.
 const UNKNOWN_BOOT: u64 = 0;
@@ -79,8 +84,7 @@ const OPEN_TRIES_MAX: u32 = 16;
 pub struct SpentAllowance {
     path: PathBuf,
     file: MappedFile,
-    /// Device and number of the file.
-    identity: (u64, u64),
+    identity: Identity,
     /// Digest of the boot.
     boot: u64,
     /// Held while `kept` or the grant's numbers are changed by this process.
@@ -131,8 +135,10 @@ impl SpentAllowance {
             let (mapped, file) = map(&path).map_err(failed)?;
             // 0: it is new, perhaps just being made by another process.
             if matches!(mapped.word64(0).load(Ordering::Acquire), MAGIC | 0) {
-                let identity = file.metadata().map(|of| (of.dev(), of.ino())).map_err(failed)?;
-                return Ok(Self { path, file: mapped, identity, boot, changing: Mutex::default() });
+                let identity = Identity::of(&file).map_err(failed)?;
+                let this = Self { path, file: mapped, identity, boot, changing: Mutex::default() };
+                this.open_again();
+                return Ok(this);
             }
             set_aside_same(&path, &file).map_err(failed)?;
         }
@@ -144,11 +150,6 @@ impl SpentAllowance {
         let word = self.file.word64(WHOSE);
         word.compare_exchange(0, whose, Ordering::AcqRel, Ordering::Acquire)
             .map_or_else(|is| is == whose, |_| true)
-    }
-
-    /// Whether the file still has its name. By one that has lost it nothing may be spent: others have another one.
-    pub fn is_in_place(&self) -> bool {
-        self.path.symlink_metadata().is_ok_and(|of| (of.dev(), of.ino()) == self.identity)
     }
 
     /// Makes a new file good, and takes as spent what a power cut may have hidden.
@@ -174,6 +175,97 @@ impl SpentAllowance {
             self.file.word64(BOOT).store(self.boot, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the name of the file means now.
+    pub fn standing(&self) -> Standing {
+        Standing::of(&self.path, self.identity, FILE_BYTES)
+    }
+
+    /// Whether somebody has found that the file has lost its name.
+    pub fn is_closed(&self) -> bool {
+        self.spent(0).load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Lets a file be used again that has come back under its name.
+    fn open_again(&self) {
+        (0..MODULE_COUNT).for_each(|module| _ = self.spent(module).fetch_and(!CLOSED, Ordering::AcqRel));
+    }
+
+    /// The file that has the name now, made if there is none, with everything that this one knows, whose name is lost.
+    ///
+    /// # Errors
+    /// When it cannot be made: then nothing is spent until that is tried again.
+    pub fn carry(&self) -> Result<Self> {
+        let failed = |e: io::Error| Error::state(&self.path, "make again", &e);
+        let spent: [u64; MODULE_COUNT] = std::array::from_fn(|module| {
+            self.spent(module).fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED
+        });
+        let unfinished = draft_of(&self.path);
+        let made = self.write_to(&unfinished, &spent).and_then(|()| {
+            disk::allows(Use::Rename)?;
+            rename_to_new(&unfinished, &self.path)
+        });
+        let _ = fs::remove_file(&unfinished);
+        match made {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
+            _ => {}
+        }
+        let this = Self::map(self.boot, self.path.clone())?;
+        this.take_over(self, &spent);
+        sync_folder(&self.path).map_err(failed)?;
+        this.make_durable()?;
+        Ok(this)
+    }
+
+    fn write_to(&self, path: &Path, spent: &[u64; MODULE_COUNT]) -> io::Result<()> {
+        let file = new_file(path)?;
+        let mapped = MappedFile::create(&file, FILE_BYTES)?;
+        for at in (0..FILE_BYTES).step_by(8) {
+            mapped.word64(at).store(self.file.word64(at).load(Ordering::Acquire), Ordering::Relaxed);
+        }
+        for (module, spent) in spent.iter().enumerate() {
+            mapped.word64(MODULES + module * MODULE_BYTES + 8).store(*spent, Ordering::Relaxed);
+        }
+        disk::allows(Use::Sync)?;
+        mapped.make_durable()
+    }
+
+    /// Takes in what the file of before knows: it may be another process that has made this one, and knew less.
+    fn take_over(&self, before: &Self, spent: &[u64; MODULE_COUNT]) {
+        let word = |of: &Self, at| of.file.word64(at).load(Ordering::Acquire);
+        if word(self, 0) != MAGIC {
+            self.file.word64(WHOSE).store(word(before, WHOSE), Ordering::Release);
+            self.file.word64(BOOT).store(word(before, BOOT), Ordering::Release);
+            self.file.word64(0).store(MAGIC, Ordering::Release);
+        }
+        let serial = word(before, SERIAL);
+        let is_newer = self.file.word64(SERIAL).fetch_max(serial, Ordering::AcqRel) < serial;
+        for (module, spent) in spent.iter().enumerate() {
+            self.spent(module).fetch_max(*spent, Ordering::AcqRel);
+            self.lost(module).fetch_max(before.lost(module).load(Ordering::Acquire), Ordering::AcqRel);
+            if is_newer {
+                self.word(module, 0).store(before.allowed(module), Ordering::Release);
+            }
+        }
+    }
+
+    /// Raises what is kept before it is used up, so that who spends does not wait for the disk. What fails is tried again by
+    /// whoever needs it.
+    pub fn keep_ahead(&self) {
+        for module in 0..MODULE_COUNT {
+            let spent = self.spent(module).load(Ordering::Acquire);
+            let (kept, allowed) = (self.kept(module).load(Ordering::Acquire), self.allowed(module));
+            let more = self.margin(allowed.saturating_sub(spent));
+            if spent > 0 && spent & CLOSED == 0 && kept < allowed && kept.saturating_sub(spent) < more / 2 {
+                let _ = self.keep(module, spent);
+            }
+        }
     }
 
     /// Take over the allowances of a grant, unless it is older than what is known. `unreported` is what was counted of a
@@ -223,7 +315,8 @@ impl SpentAllowance {
     pub fn forgo(&self) {
         let _changing = self.changing.lock();
         for module in 0..MODULE_COUNT {
-            self.word(module, 0).store(self.spent(module).load(Ordering::Acquire), Ordering::Release);
+            let spent = self.spent(module).load(Ordering::Acquire) & !CLOSED;
+            self.word(module, 0).store(spent, Ordering::Release);
         }
     }
 
@@ -241,7 +334,7 @@ impl SpentAllowance {
         loop {
             let next = now.saturating_add(n);
             if next > self.allowed(module) {
-                return Err(none_left(n));
+                return Err(if now & CLOSED == 0 { none_left(n) } else { self.is_replaced() });
             }
             if next > self.kept(module).load(Ordering::Acquire) {
                 self.keep(module, next)?;
@@ -268,7 +361,8 @@ impl SpentAllowance {
             let module = allowance.module as usize;
             let brought = allowance.allowed.saturating_sub(allowance.used);
             let of_use = brought.saturating_sub(self.lost(module).load(Ordering::Relaxed));
-            let left = allowance.allowed.saturating_sub(self.spent(module).load(Ordering::Relaxed));
+            let spent = self.spent(module).load(Ordering::Relaxed) & !CLOSED;
+            let left = allowance.allowed.saturating_sub(spent);
             brought > 0 && left < of_use.div_ceil(2).max(1)
         })
     }
@@ -288,7 +382,8 @@ impl SpentAllowance {
     pub fn settle(&self) {
         let _changing = self.changing.lock();
         for module in 0..MODULE_COUNT {
-            self.kept(module).store(self.spent(module).load(Ordering::Acquire), Ordering::Release);
+            let spent = self.spent(module).load(Ordering::Acquire) & !CLOSED;
+            self.kept(module).store(spent, Ordering::Release);
         }
         // If it cannot be kept, then the next start loses what it would have lost without this.
         let _ = self.make_durable();
@@ -300,14 +395,26 @@ impl SpentAllowance {
         let _uncancelled = Uncancelled::hold();
         let _changing = self.changing.lock();
         let allowed = self.allowed(module);
-        let left = allowed.saturating_sub(wanted);
-        // Where no boot can be told from another, whatever is kept counts as spent when the next program begins.
-        let more = match self.boot {
-            UNKNOWN_BOOT => 0,
-            _ => (left / KEPT_FRACTION).max(KEPT_MIN).min(left),
-        };
+        let more = self.margin(allowed.saturating_sub(wanted));
         self.kept(module).fetch_max(wanted.saturating_add(more), Ordering::AcqRel);
         self.make_durable()
+    }
+
+    /// How much more than is asked for is kept, of what is left.
+    fn margin(&self, left: u64) -> u64 {
+        // Where no boot can be told from another, whatever is kept counts as spent when the next program begins.
+        match self.boot {
+            UNKNOWN_BOOT => 0,
+            _ => (left / KEPT_FRACTION).max(KEPT_MIN).min(left),
+        }
+    }
+
+    fn is_replaced(&self) -> Error {
+        let message = format!(
+            "{} was deleted or replaced while it was in use, and is being made again: count again in a moment",
+            self.path.display()
+        );
+        Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
     }
 
     fn make_durable(&self) -> Result<()> {
@@ -501,11 +608,11 @@ mod tests {
     fn a_program_whose_file_was_removed_or_replaced_sees_it() {
         let folder = tempfile::tempdir().unwrap();
         let of = open(&folder);
-        assert!(of.is_in_place());
+        assert_eq!(of.standing(), Standing::Same);
         std::fs::remove_file(folder.path().join("item.spent")).unwrap();
-        assert!(!of.is_in_place());
+        assert_eq!(of.standing(), Standing::Lost);
         let next = open(&folder);
-        assert!(next.is_in_place() && !of.is_in_place());
+        assert_eq!((next.standing(), of.standing()), (Standing::Same, Standing::Lost));
     }
 
     #[test]
@@ -577,6 +684,72 @@ mod tests {
         of.spend(0, 10).unwrap();
         of.spent(0).store(0, Ordering::Relaxed);
         assert_eq!(spend_all(&program(), 0), 990);
+    }
+
+    #[test]
+    fn what_was_spent_stays_spent_when_the_file_is_deleted_replaced_or_comes_back() {
+        let harms: [fn(&Path); 4] = [
+            |file| fs::remove_file(file).unwrap(),
+            |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(),
+            |file| {
+                let copy = file.with_extension("copy");
+                fs::copy(file, &copy).unwrap();
+                fs::rename(copy, file).unwrap();
+            },
+            |file| {
+                fs::remove_file(file).unwrap();
+                fs::write(file, vec![7; FILE_BYTES]).unwrap();
+            },
+        ];
+        for harm in harms {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = parent.path().join("seats");
+            let program = || SpentAllowance::open(&folder, "item", "uuid", |_| 0).unwrap();
+            let (one, other) = (program(), program());
+            one.grant(1, &[allowance(0, 100, 0)]).unwrap();
+            one.spend(0, 10).unwrap();
+            harm(&one.path);
+            other.spend(0, 5).unwrap();
+            assert_ne!(one.standing(), Standing::Same);
+            let one = one.carry().unwrap();
+            assert_eq!(other.spend(0, 1).unwrap_err().code, ErrorCode::LICENSE_BUFFER_FAILED);
+            assert!(other.is_closed());
+            one.spend(0, 1).unwrap();
+            let other = other.carry().unwrap();
+            other.spend(0, 2).unwrap();
+            assert_eq!(spend_all(&one, 0) + spend_all(&other, 0), 82);
+        }
+    }
+
+    #[test]
+    fn a_file_that_comes_back_under_its_name_knows_what_was_spent_in_the_one_between() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        of.grant(1, &[allowance(0, 100, 0)]).unwrap();
+        of.spend(0, 10).unwrap();
+        let aside = folder.path().join("aside");
+        fs::rename(&of.path, &aside).unwrap();
+        let between = of.carry().unwrap();
+        between.spend(0, 30).unwrap();
+        fs::rename(&aside, &of.path).unwrap();
+        assert_eq!(spend_all(&between.carry().unwrap(), 0), 60);
+        assert!(open(&folder).spend(0, 1).is_err());
+    }
+
+    #[test]
+    fn enough_is_kept_ahead_that_who_spends_does_not_wait_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        of.grant(1, &[allowance(0, 10_000, 0)]).unwrap();
+        of.spend(0, 1).unwrap();
+        let kept = || of.kept(0).load(Ordering::Relaxed);
+        let before = kept();
+        of.keep_ahead();
+        assert_eq!(kept(), before, "there is enough");
+        of.spend(0, before - 10).unwrap();
+        assert_eq!(kept(), before);
+        of.keep_ahead();
+        assert!(kept() > before + 500);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::slot::slot_start;
 
-use super::segment::{Segment, Whose};
+use super::durable::Durable;
+use super::segment::{Carried, Segment, Whose};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
 use crate::locks::{Mutex, RwLock};
@@ -33,6 +34,18 @@ pub struct Counter {
     /// How often that has changed.
     changes: AtomicU32,
     lanes: [Arc<Lane>; LANES],
+    /// Every segment that may be counted into, also by those who are still at one that is full: their files are looked after.
+    /// One that nobody uses any more is let go by the next look.
+    begun: Mutex<Vec<Arc<Segment>>>,
+}
+
+/// What a look at the files has found.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// What was put right.
+    pub carried: Vec<Carried>,
+    /// What was counted and could not be carried into a new file: it is still there, and the next look tries again.
+    pub failed: Option<Error>,
 }
 
 /// More threads than this at once share lanes. Each in use costs a file.
@@ -47,8 +60,13 @@ struct Current {
     /// The one with room. Full ones live as long as somebody counts into them, and are then reported and removed
     /// like a dead process's: so a program that runs for years does not gather files.
     segment: Option<Arc<Segment>>,
+    /// The one that follows it, made before it is needed: who counts does not wait for the disk then.
+    next: Option<Arc<Segment>>,
     entries: SlotEntries,
 }
+
+/// The next segment is made when a lane has room for fewer counters than this.
+const ROOM_MIN: usize = 512;
 
 /// Most that one call may count of anything: a total can then not run over.
 const WORK_MAX: u64 = u32::MAX as u64;
@@ -89,15 +107,75 @@ impl SlotEntries {
 impl Counter {
     /// Counts into segments in this folder.
     pub fn new(folder: PathBuf, whose: Whose) -> Self {
-        Self { folder, whose: RwLock::new(whose), changes: AtomicU32::new(0), lanes: Default::default() }
+        Self { folder, whose: RwLock::new(whose), changes: AtomicU32::new(0), lanes: Default::default(), begun: Mutex::default() }
     }
 
     /// Counts under this licence and UUID from now on: into segments of their own, as soon as a counter of a new slot
     /// is needed. What was counted before, and by who is at it just now, is that of before.
     pub fn count_as(&self, whose: Whose) {
         *self.whose.write() = whose;
-        self.close();
+        self.leave_lanes();
         self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Looks whether the files are still those that their names mean, and carries what was counted into new ones where they
+    /// are not; makes the segments that will soon be needed. Counting goes on meanwhile, and waits for none of it. One thread
+    /// at a time.
+    pub fn look(&self) -> Looked {
+        let mut looked = Looked::default();
+        let begun = self.begun.lock().clone();
+        for segment in &begun {
+            match segment.look() {
+                Ok(carried) => looked.carried.extend(carried),
+                Err(error) => looked.failed = Some(error),
+            }
+        }
+        if looked.failed.is_none() {
+            self.prepare();
+            self.let_go(begun);
+        }
+        looked
+    }
+
+    /// Makes durable what was counted here and is not acknowledged. What fails is told by who reports it.
+    pub fn make_durable(&self, durable: &Durable) {
+        let begun = self.begun.lock().clone();
+        begun.iter().for_each(|segment| durable.ensure_what_is_new(&segment.path(), segment));
+    }
+
+    /// Lets go of segments that nobody counts into any more.
+    fn let_go(&self, looked_at: Vec<Arc<Segment>>) {
+        // Those that are looked at have a reference here, and one in the list.
+        let is_used = |segment: &Arc<Segment>| {
+            !looked_at.iter().any(|seen| Arc::ptr_eq(seen, segment)) || Arc::strong_count(segment) > 2
+        };
+        self.begun.lock().retain(is_used);
+        // Unmapped here, where no lock is held.
+        drop(looked_at);
+    }
+
+    /// Makes the next segment of each lane whose present one is nearly full.
+    fn prepare(&self) {
+        for lane in &self.lanes {
+            let changes = self.changes.load(Ordering::Acquire);
+            let is_wanted = |current: &Current| {
+                current.next.is_none() && current.segment.as_ref().is_some_and(|one| one.room() < ROOM_MIN)
+            };
+            if !is_wanted(&lane.lock()) {
+                continue;
+            }
+            let whose = self.whose.read().clone();
+            // When it fails, whoever needs it makes it, or hears of it.
+            let Ok(next) = Segment::create(&self.folder, &whose, slot_start(lane.lock().entries.slot)) else {
+                return;
+            };
+            let next = Arc::new(next);
+            self.begun.lock().push(next.clone());
+            let mut current = lane.lock();
+            if is_wanted(&current) && self.changes.load(Ordering::Acquire) == changes {
+                current.next = Some(next);
+            }
+        }
     }
 
     /// Lets the caller's own entries go if they are from before [`Self::count_as`]: for who may not go on with them to
@@ -143,7 +221,17 @@ impl Counter {
 
     /// Lets go of all segments: from now on they are a dead process's. For the end of a session.
     pub fn close(&self) {
-        self.lanes.iter().for_each(|lane| *lane.lock() = Current::default());
+        self.leave_lanes();
+        let begun = std::mem::take(&mut *self.begun.lock());
+        drop(begun);
+    }
+
+    fn leave_lanes(&self) {
+        for lane in &self.lanes {
+            let left = std::mem::take(&mut *lane.lock());
+            // Unmapped without the lock, which others may want to count.
+            drop(left);
+        }
     }
 
     fn emptiest_lane(&self) -> Arc<Lane> {
@@ -173,20 +261,21 @@ impl Counter {
         if let Some(known) = current.entries.find(kind, what) {
             return Ok(known.clone());
         }
-        let entry = self.new_entry(&mut current.segment, slot, kind, what)?;
+        let entry = self.new_entry(&mut current, slot, kind, what)?;
         current.entries.entries.push(entry.clone());
         Ok(entry)
     }
 
     fn new_entry(
         &self,
-        current: &mut Option<Arc<Segment>>,
+        current: &mut Current,
         slot: u32,
         kind: UsageKind,
         what: u32,
     ) -> Result<Entry> {
+        let Current { segment, next, .. } = current;
         for _ in 0..2 {
-            if let Some(segment) = current
+            if let Some(segment) = segment
                 && let Some(number) = segment.entry(slot, kind, what)
             {
                 return Ok(Entry { kind, what, total: segment.counting(number) });
@@ -195,8 +284,14 @@ impl Counter {
             let _undisturbed = Undisturbed::hold();
             let begun_at = slot_start(slot);
             let whose = self.whose.read().clone();
-            let segment = Segment::create(&self.folder, &whose, begun_at)?;
-            *current = Some(Arc::new(segment));
+            *segment = match next.take() {
+                Some(next) => Some(next),
+                None => {
+                    let made = Arc::new(Segment::create(&self.folder, &whose, begun_at)?);
+                    self.begun.lock().push(made.clone());
+                    Some(made)
+                }
+            };
         }
         Err(Error::new(ErrorCode::UNKNOWN, "a new usage segment has no room"))
     }
@@ -300,7 +395,8 @@ mod tests {
     #[test]
     fn nothing_is_made_before_the_first_count_and_an_unwritable_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let counter = counter(&folder.path().join("gone"));
+        std::fs::write(folder.path().join("file"), "no folder").unwrap();
+        let counter = counter(&folder.path().join("file"));
         let error = counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 1, 1)]).unwrap_err();
         assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
     }
@@ -360,12 +456,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let counter = counter(folder.path());
         let mut mine = SlotEntries::default();
-        for slot in 0..10_000 {
+        for slot in 0..9_000 {
             counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
         }
+        assert_eq!(counter.look().carried, []);
         let segments = segments(folder.path());
         assert_eq!(segments.iter().filter(|segment| !segment.is_held()).count(), 1, "the one in use");
         assert!(segments.len() > 4);
+    }
+
+    #[test]
+    fn the_next_segment_is_there_before_the_present_one_is_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        for slot in 0..2_000 {
+            counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
+        }
+        assert_eq!(segments(folder.path()).len(), 1);
+        counter.look();
+        counter.look();
+        assert_eq!(segments(folder.path()).len(), 2);
+        for slot in 2_000..3_000 {
+            counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
+        }
+        assert_eq!(segments(folder.path()).len(), 2, "who counts has made none");
+        counter.close();
+        let let_go = segments(folder.path()).iter().filter(|segment| segment.is_held()).count();
+        assert_eq!(let_go, 1, "the second is there as long as somebody is at it");
     }
 
     #[test]

@@ -3,8 +3,11 @@
 mod allowance;
 mod archive;
 mod counter;
+mod durable;
 #[cfg(test)]
 mod history;
+#[cfg(test)]
+mod lost_files;
 mod repeats;
 mod segment;
 mod unique;
@@ -12,9 +15,10 @@ mod unsent;
 
 pub use allowance::SpentAllowance;
 pub use archive::{Acknowledged, Archive};
-pub use counter::{Counter, SlotEntries, Work};
+pub use durable::Durable;
+pub use counter::{Counter, Looked, SlotEntries, Work};
 pub use repeats::Repeats;
-pub use segment::{ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING, Whose};
+pub use segment::{Carried, ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING, Whose};
 pub use unique::{Barcode, for_each_unique};
 pub use unsent::{has_counted, oldest_unsent, unsent_of};
 

@@ -1,4 +1,4 @@
-/* A program of a device, told line by line what to do: "init", "count N", "sync", "uuid", "status", "proxy URL", "end".
+/* A program of a device, told line by line what to do: "init", "count N", "sync", "uuid", "status", "proxy URL", "move DIRECTORY", "end".
  * Each is answered in one line: the result, and what else there is to say. */
 #define _POSIX_C_SOURCE 200809L
 #include "common.h"
@@ -37,6 +37,14 @@ static void status(void) {
          now.oldestUnsentAt != 0, now.lastError);
 }
 
+/* Goes on in another state directory, as a test runner does. */
+static void move_to(char *directory) {
+  directory[strcspn(directory, "\n")] = '\0';
+  CHECK_INT(0, SM_Shutdown(20000));
+  CHECK_INT(0, SM_SetStateDirectory(directory));
+  init();
+}
+
 /* As a host changes its environment, whatever its threads do. */
 static void name_proxy(char *url) {
   url[strcspn(url, "\n")] = '\0';
@@ -44,7 +52,7 @@ static void name_proxy(char *url) {
 }
 
 int main(void) {
-  char line[100];
+  char line[4096];
   SM_Reader *reader = NULL;
   while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
     if (strcmp(line, "init\n") == 0) init();
@@ -53,6 +61,7 @@ int main(void) {
     else if (strcmp(line, "uuid\n") == 0) uuid();
     else if (strcmp(line, "status\n") == 0) status();
     else if (strncmp(line, "proxy ", 6) == 0) name_proxy(line + 6);
+    else if (strncmp(line, "move ", 5) == 0) move_to(line + 5);
     fflush(stdout);
   }
   SM_DestroyReader(reader);

@@ -9,7 +9,7 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_server::store::sqlite::InlineStore;
 
-use crate::books::{Books, number, rows, text};
+use crate::books::{Books, Counter, number, rows, text};
 use crate::machine::Machine;
 use crate::model::{Hold, Model};
 use crate::net::Net;
@@ -325,6 +325,18 @@ fn programs_agree_on_the_time(world: &World) -> Check {
             if pair[0].heard_ms() == pair[1].heard_ms() && apart > TIME_MS_MAX {
                 return Err(format!("two programs of machine {number} are {apart} ms apart"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// No count that was taken is lost with its file.
+pub(crate) fn nothing_is_missing(machine: &Machine, before: &BTreeMap<Counter, u64>, m: usize) -> Check {
+    let now = machine.counted();
+    for (counter, total) in before {
+        let there = now.get(counter).copied().unwrap_or(0);
+        if there < *total {
+            return Err(format!("machine {m} has lost {} of {total} of {counter:?} with a file", total - there));
         }
     }
     Ok(())

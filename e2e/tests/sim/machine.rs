@@ -24,7 +24,7 @@ use seatmeter_protocol::signature::PublicKey;
 
 use crate::books::Counter;
 use crate::net::{MAIN, STANDBY, Wire};
-use crate::plan::Plan;
+use crate::plan::{Loss, Plan};
 use crate::server::CODE;
 use crate::time::{MachineClock, Namespace, ProgramClock};
 
@@ -274,6 +274,28 @@ impl Machine {
     pub(crate) fn segment_files(&self) -> Vec<PathBuf> {
         let files = self.usage_folders().into_iter().flat_map(|folder| list(&folder));
         files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
+    }
+
+    /// Loses files that its running programs use: segments, what is spent of allowances, who works under an item, who the
+    /// device is. Gives those that were moved away, with where they are now.
+    pub(crate) fn lose(&self, loss: Loss) -> Vec<(PathBuf, PathBuf)> {
+        let is_in_use = |file: &PathBuf| Segment::open(file).is_ok_and(|segment| !segment.is_held());
+        let mut files: Vec<PathBuf> = self.segment_files().into_iter().filter(is_in_use).collect();
+        let of_items = |file: &PathBuf| has_ending(file, "spent") || has_ending(file, "users");
+        files.extend(list(&self.folder.join("seats")).into_iter().filter(of_items));
+        files.push(self.folder.join("device"));
+        files.retain(|file| file.exists());
+        let aside = |file: &PathBuf| file.with_file_name(format!("{}.aside", name(file).display()));
+        let moved: Vec<_> = files.iter().map(|file| (file.clone(), aside(file))).collect();
+        for (file, aside) in &moved {
+            match loss {
+                Loss::Deleted => fs::remove_file(file),
+                Loss::Renamed | Loss::AwayAndBack => fs::rename(file, aside),
+                Loss::Copied => fs::copy(file, aside).and_then(|_| fs::rename(aside, file)),
+            }
+            .expect("it is there");
+        }
+        moved
     }
 
     fn segments(&self) -> impl Iterator<Item = Segment> {

@@ -69,6 +69,8 @@ pub(crate) enum What {
     Suspend(usize, u64),
     /// A machine's disk is like this from now on.
     Disk(usize, Disk),
+    /// Files of a machine are lost in this way while its programs work.
+    Lose(usize, Loss),
     /// A machine's disk fails once, at this use from here, while a program works and reports; then its power is cut.
     Brownout(usize, u32),
     /// One of a machine's programs takes so many seats, as far as there are.
@@ -134,6 +136,19 @@ pub(crate) enum Stopped {
     Granted,
     /// When it asks for a license, before that leaves.
     Asking,
+}
+
+/// What becomes of files under running programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Somebody deletes them.
+    Deleted,
+    /// Somebody renames them.
+    Renamed,
+    /// Copies take their place.
+    Copied,
+    /// They are moved away, and come back when they have been made again.
+    AwayAndBack,
 }
 
 /// Who is of another version than this one, while an upgrade is under way.
@@ -211,6 +226,7 @@ impl Plan {
         stop_some(&mut steps, seed, machines);
         let are_servers_ahead = set_servers_ahead(&mut steps, seed, machines, is_standby_apart);
         enter_namespaces(&mut steps, seed, machines);
+        clean_up(&mut steps, seed, machines);
         Self { seed, item, second, is_standby_apart, are_servers_ahead, seats, websites, steps }
     }
 }
@@ -220,6 +236,19 @@ impl Plan {
     pub(crate) fn is_judged(&self) -> bool {
         !self.is_standby_apart && !self.are_servers_ahead
     }
+}
+
+/// In some worlds somebody cleans up in state directories that are in use.
+fn clean_up(steps: &mut Vec<Step>, seed: u64, machines: u64) {
+    let mut random = Random::new(seed ^ 0x14d);
+    if !random.percent(12) {
+        return;
+    }
+    insert(steps, &mut random, 12, |random| {
+        let machine = usize::try_from(random.below(machines)).expect("few machines");
+        let loss = random.one_of(&[Loss::Deleted, Loss::Deleted, Loss::Renamed, Loss::Copied, Loss::AwayAndBack]);
+        vec![(0, What::Start(machine)), (0, What::Lose(machine, loss)), (1, What::Keep(machine))]
+    });
 }
 
 /// In some worlds the standby has data of its own, and devices move to it and back.
@@ -613,6 +642,7 @@ impl fmt::Display for Step {
             What::Reboot(m, s) => write!(f, "machine {m} is started anew after {s} s"),
             What::Suspend(m, s) => write!(f, "machine {m} sleeps for {s} s"),
             What::Disk(m, disk) => write!(f, "the disk of machine {m} is {disk:?}"),
+            What::Lose(m, loss) => write!(f, "files of machine {m} are lost while its programs work: {loss:?}"),
             What::Brownout(m, n) => {
                 write!(
                     f,

@@ -21,7 +21,7 @@ use crate::books::{Books, Counter};
 use crate::laws::{self, Check};
 use crate::machine::{Machine, PROGRAMS_MAX, Program};
 use crate::net::{Heard, Net, Stop, Wire};
-use crate::plan::{MACHINES, Plan, Step, Stopped, Weather, What};
+use crate::plan::{Loss, MACHINES, Plan, Step, Stopped, Weather, What};
 use crate::random::Random;
 use crate::server::Server;
 use crate::time::Time;
@@ -164,6 +164,7 @@ impl World {
                 Ok(())
             }
             What::Aftermath(m) => self.aftermath(m),
+            What::Lose(m, loss) => self.lose(m, loss),
             What::Brownout(m, n) => self.brownout(m, n),
             What::Take(m, n) => self.take_seats(m, n),
             What::Give(m, n) => self.give_seats(m, n),
@@ -472,6 +473,41 @@ impl World {
             self.keep(m, program)?;
         }
         self.lose_power(m);
+        Ok(())
+    }
+
+    /// Files that are in use are lost, and within a second each program has noticed it. What it has counted in that second is
+    /// to be there, too.
+    fn lose(&mut self, m: usize, loss: Loss) -> Check {
+        let is_fit = self.machines[m].health == Disk::Sound && self.machines[m].cut_off.is_none();
+        if !is_fit || self.machines[m].programs.is_empty() {
+            // What cannot be carried before its program dies is lost.
+            return Ok(());
+        }
+        self.work(m, 1)?;
+        let before = self.machines[m].counted();
+        let lost = self.machines[m].lose(loss);
+        self.work(m, 2)?;
+        self.watch(m)?;
+        if loss == Loss::AwayAndBack {
+            self.work(m, 1)?;
+            lost.iter().for_each(|(file, aside)| std::fs::rename(aside, file).expect("it was just moved"));
+            self.work(m, 1)?;
+            self.watch(m)?;
+        }
+        laws::nothing_is_missing(&self.machines[m], &before, m)
+    }
+
+    /// Every program of a machine looks after its files, as a thread of it does once a second.
+    fn watch(&mut self, m: usize) -> Check {
+        for program in 0..self.machines[m].programs.len() {
+            let outcome = self.act(m, program, |machine| {
+                machine.programs[program].session.watch();
+                machine.programs[program].session.end_watch();
+                Ok(())
+            })?;
+            self.require_cause(&outcome)?;
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod clocks;
 mod clones;
 mod credentials;
+mod lost;
 mod options;
 mod stopped;
 

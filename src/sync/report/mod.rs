@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::message::{
-    EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentReport, TOTALS_MAX, USAGE_PATH, UsageAnswer,
+    EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX, USAGE_PATH, UsageAnswer,
     UsageReport, UsageTotal,
 };
 use seatmeter_protocol::rehearsal::has_bug;
@@ -30,7 +30,7 @@ use crate::device::Device;
 use crate::error::{Error, Result, Stage};
 use crate::kill_points::kill_point;
 use crate::state::{FramedFile, Kind, Loaded, is_draft, sweep, sync_folder};
-use crate::usage::{Acknowledged, Archive, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING};
+use crate::usage::{Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING};
 
 /// What a round of reporting did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +68,10 @@ pub struct Reporting<'a> {
     pub held: &'a dyn Fn() -> Option<Signed>,
     /// Hears how far the items are used.
     pub heard: &'a dyn Fn(&ItemStanding),
+    /// What is on the disk.
+    pub durable: &'a Durable,
+    /// Hears, by the file, what people should know of segments that were refused, set aside or left alone.
+    pub notes: &'a dyn Fn(&Path, &str),
     /// Whether what does not name its server is this one's.
     pub is_ours: bool,
     /// Hears of other servers that are named, by what they have not recorded yet, or are to be told again.
@@ -162,15 +166,22 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// What becomes of a file that is not a segment that we can read.
-fn cannot_open(path: &Path, cause: &io::Error) -> Result<()> {
+fn cannot_open(path: &Path, cause: &io::Error, note: impl Fn(&str)) -> Result<()> {
     match cause.kind() {
         // Damaged: kept for whoever wants to look, and out of the way.
         io::ErrorKind::InvalidData => {
-            let _ = Segment::set_aside_damaged(path);
+            if let Ok(Some(aside)) = Segment::set_aside_damaged(path) {
+                note(&format!("cannot be used ({cause}); it is kept as {}", aside.display()));
+            }
             Ok(())
         }
-        // Removed by another process a moment ago; another user's; a newer library's, which will report it.
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => Ok(()),
+        // Another user's; a newer library's. They will report it.
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => {
+            note(&format!("is left to the program that wrote it ({cause})"));
+            Ok(())
+        }
+        // Removed by another process a moment ago.
+        io::ErrorKind::NotFound => Ok(()),
         _ => Err(Error::state(path, "read", cause)),
     }
 }
@@ -223,7 +234,10 @@ impl Round<'_> {
             match path.extension().and_then(OsStr::to_str) {
                 Some(SEGMENT_ENDING) => match Segment::open(&path) {
                     Ok(segment) => outcome = outcome.and(self.add(&path, &segment)?),
-                    Err(e) => outcome = outcome.and(cannot_open(&path, &e)),
+                    Err(e) => {
+                        let note = |line: &str| (self.with.notes)(&path, line);
+                        outcome = outcome.and(cannot_open(&path, &e, note));
+                    }
                 },
                 // Tried again by the next round, as everything that only takes up room.
                 Some(UNFINISHED_ENDING) => drop(Segment::sweep_unfinished(&path)),
@@ -285,8 +299,8 @@ impl Round<'_> {
     /// Takes up what a segment has to say. The outer error ends the round, the inner one is of this segment
     /// alone.
     fn add(&mut self, path: &Path, segment: &Segment) -> Result<Result<()>> {
-        let totals: Vec<Total> =
-            segment.totals().into_iter().filter(|t| t.acknowledged < t.usage.total).collect();
+        let all = segment.totals();
+        let totals: Vec<Total> = all.iter().filter(|t| t.acknowledged < t.usage.total).copied().collect();
         if totals.is_empty() {
             self.remove_if_done(segment);
             return Ok(Ok(()));
@@ -303,10 +317,7 @@ impl Round<'_> {
             let why = "no time was left to report everything: the rest goes with the next report";
             return Err(Error::unreachable(Stage::Connect, why));
         }
-        if !has_bug("report: not durable before it is sent")
-            && let Err(e) = segment.make_durable()
-            && !has_bug("disk: failed sync ignored")
-        {
+        if let Err(e) = self.with.durable.ensure(path, segment, &all) {
             return Ok(Err(Error::state(path, "make durable what was counted in", &e)));
         }
         kill_point("report: durable");
@@ -381,10 +392,19 @@ impl Round<'_> {
                 self.acknowledge(news);
             } else {
                 self.reported.refused += 1;
+                self.note_refused(news, &answer.refused);
             }
         }
         answer.standings.iter().for_each(with.heard);
         Ok(())
+    }
+
+    fn note_refused(&self, news: &News, refused: &[SegmentRefusal]) {
+        let id = &news.segment.segment_id;
+        let reason = refused.iter().find(|refusal| refusal.segment_id == *id).map(|refusal| refusal.reason.as_str());
+        let why = reason.unwrap_or("no reason was given");
+        let path = news.source.as_ref().map_or_else(|| self.with.folder.join(id), |(path, _)| path.clone());
+        (self.with.notes)(&path, &format!("is not recorded by the license server ({why}); it is kept"));
     }
 
     /// Notes what is recorded of a segment. One that cannot be opened any more says it all again next time.

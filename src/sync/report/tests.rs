@@ -19,13 +19,16 @@ struct Bench {
     folder: tempfile::TempDir,
     transport: Scripted,
     key: SigningKey,
+    durable: Durable,
+    notes: crate::locks::Mutex<Vec<String>>,
 }
 
 impl Bench {
     fn new(steps: impl IntoIterator<Item = Step>) -> Self {
         let key = || SigningKey::from_seed(&hex::encode([1; 32])).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, transport: Scripted::new(key(), steps), key: key() }
+        let transport = Scripted::new(key(), steps);
+        Self { folder, transport, key: key(), durable: Durable::default(), notes: crate::locks::Mutex::default() }
     }
 
     fn counter(&self) -> Counter {
@@ -51,6 +54,7 @@ impl Bench {
             epoch: crate::locks::Mutex::default(),
         };
         let deadline = Deadline::after(clock, Duration::from_secs(10));
+        self.durable.begin_round();
         report(&Reporting {
             servers: &servers,
             folder: self.folder.path(),
@@ -58,6 +62,8 @@ impl Bench {
             epoch,
             held: &|| None,
             heard: &|_| {},
+            durable: &self.durable,
+            notes: &|path, line| self.notes.lock().push(format!("{} {line}", path.display())),
             is_ours: true,
             other: &|_| {},
             deadline,
@@ -128,6 +134,9 @@ fn a_damaged_segment_is_set_aside_and_the_others_are_reported() {
     counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
     assert_eq!(bench.report().unwrap().totals, 1);
     assert!(bench.folder.path().join("torn.segment.damaged-1").exists());
+    let notes = bench.notes.lock();
+    let told = |part| notes[0].contains(part);
+    assert!(notes.len() == 1 && told("torn.segment cannot be used") && told("torn.segment.damaged-1"), "{notes:?}");
 }
 
 #[test]
@@ -206,6 +215,8 @@ fn a_refused_segment_stays_and_the_others_go() {
     }
     assert_eq!(bench.report().unwrap(), reported(2, 2, 1));
     assert_eq!(bench.files(), 1);
+    let told = bench.notes.lock().join("");
+    assert!(told.contains(".segment is not recorded by the license server (because)"), "{told}");
     assert_eq!(bench.report().unwrap(), reported(1, 1, 0));
     assert_eq!(bench.transport.billed(), 7);
 }

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 
 use seatmeter_protocol::signature::PublicKey;
 
-use super::{ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING, Whose};
+use super::{CREATE_ATTEMPTS, ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING, Whose};
 use crate::disk::{self, Use};
 use crate::kill_points::kill_point;
 use crate::memory::{FileLock, MappedFile};
-use crate::state::{new_file, private_file};
+use crate::state::{Identity, new_file, private_file};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
 const VERSION: u32 = 2;
@@ -28,8 +28,15 @@ pub(super) const ENTRIES: u32 = if cfg!(fuzzing) { 64 } else { 2048 };
 /// What a file may claim; one that claims more is not believed.
 const ENTRIES_MAX: u32 = 1 << 20;
 
+/// A file that was made: mapped, locked, and which it is.
+pub(super) struct Made {
+    pub(super) mapped: MappedFile,
+    pub(super) lock: FileLock,
+    pub(super) identity: Identity,
+}
+
 /// Makes a new file with this header, locked, and gives it its name when it is whole.
-pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
+pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<Made> {
     let unfinished = path.with_extension(UNFINISHED_ENDING);
     let made = fill_file(&unfinished, header).and_then(|made| {
         disk::allows(Use::Rename)?;
@@ -43,7 +50,21 @@ pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<(Mapp
     made
 }
 
-fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, FileLock)> {
+/// Makes a file again and again: a report may sweep it away before it is locked.
+pub(super) fn until_made<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let is_swept =
+        |e: &io::Error| matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound);
+    for _ in 1..CREATE_ATTEMPTS {
+        match make() {
+            Err(e) if is_swept(&e) => {}
+            outcome => return outcome,
+        }
+    }
+    make()
+}
+
+/// Makes a file with this header, locked, under a name for unfinished ones.
+pub(super) fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<Made> {
     let file = new_file(path)?;
     kill_point("create: made");
     let own = private_file(path, OpenOptions::new().read(true).write(true))?;
@@ -68,7 +89,7 @@ fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<(MappedFile, Fil
     }
     mapped.word64(CHECK).store(header_check(&mapped, CHECK), Ordering::Relaxed);
     kill_point("create: header written");
-    Ok((mapped, lock))
+    Ok(Made { mapped, lock, identity: Identity::of(&file)? })
 }
 
 /// Who counted, and how many entries the file has.

@@ -37,9 +37,12 @@
 //! A damaged entry is not reported, and its file is set aside instead of removed. So is a total that no server
 //! could record, and one below what is acknowledged.
 //!
+//! A file that loses its name while it is counted into is carried into a new one: `carry.rs`.
+//!
 //! A file is made under another name, `….new`, and gets its own when it is whole. One that a killed process left
 //! unfinished is swept away by the next report: who gets its lock knows that nobody is finishing it.
 
+mod carry;
 mod file;
 #[cfg(any(test, feature = "kill-points"))]
 pub mod power_cut;
@@ -58,13 +61,16 @@ use seatmeter_protocol::message::{SegmentReport, UsageKind, UsageTotal};
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::{PublicKey, random_id};
 
-use self::file::{ENTRIES, damaged, make_file, mix, read_header};
+pub use self::carry::Carried;
+use self::file::{ENTRIES, Made, damaged, make_file, mix, read_header, until_made};
 use super::archive::{Acknowledged, Archive};
 use crate::disk::{self, Use};
 use crate::error::{Error, Result};
 use crate::kill_points::kill_point;
+use crate::locks::Mutex;
+use crate::log::{Level, say};
 use crate::memory::{FileLock, FoundWord, MappedFile};
-use crate::state::{is_no_file, private_file, set_aside};
+use crate::state::{Identity, Standing, is_no_file, private_file, set_aside};
 
 const HEADER_BYTES: usize = 0x1000;
 const ENTRY_BYTES: usize = 32;
@@ -129,12 +135,30 @@ pub struct Total {
 /// A segment, open.
 #[derive(Debug)]
 pub struct Segment {
-    path: PathBuf,
-    header: SegmentHeader,
     entries: u32,
     mapped: MappedFile,
+    filed: Mutex<Filed>,
+    /// What its owner has filled. While this is locked no entry is filled, and the mapping stays that of one file.
+    filled: Mutex<Vec<Filled>>,
+}
+
+/// Which file it is.
+#[derive(Debug)]
+struct Filed {
+    path: PathBuf,
+    header: SegmentHeader,
+    identity: Identity,
     /// Held by the owner, or by whoever has found the owner dead.
     lock: Option<FileLock>,
+}
+
+/// An entry, and what it counts.
+#[derive(Clone, Copy, Debug)]
+struct Filled {
+    entry: u32,
+    slot: u32,
+    kind: UsageKind,
+    what: u32,
 }
 
 impl Segment {
@@ -143,26 +167,16 @@ impl Segment {
     /// # Errors
     /// When the disk is full, or the file cannot be made: then nothing was counted.
     pub fn create(folder: &Path, whose: &Whose, begun_at: u64) -> Result<Self> {
-        let mut attempt = 1;
-        loop {
-            let segment_id = random_id()
-                .ok_or_else(|| Error::state(folder, "name a file in", &io::ErrorKind::Other.into()))?;
-            let path = folder.join(format!("{segment_id}.{ENDING}"));
+        let mut path = folder.to_owned();
+        let made = until_made(|| {
+            let segment_id = random_id().ok_or(io::ErrorKind::Other)?;
+            path = folder.join(format!("{segment_id}.{ENDING}"));
             let header = SegmentHeader { segment_id, whose: whose.clone(), begun_at };
-            match make_file(&path, &header) {
-                Ok((mapped, lock)) => {
-                    return Ok(Self { path, header, entries: ENTRIES, mapped, lock: Some(lock) });
-                }
-                // A report has swept it away before it was locked.
-                Err(e)
-                    if matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound)
-                        && attempt < CREATE_ATTEMPTS =>
-                {
-                    attempt += 1;
-                }
-                Err(e) => return Err(Error::state(&path, "count into", &e)),
-            }
-        }
+            let Made { mapped, lock, identity } = make_file(&path, &header)?;
+            let filed = Filed { path: path.clone(), header, identity, lock: Some(lock) };
+            Ok(Self { entries: ENTRIES, mapped, filed: Mutex::new(filed), filled: Mutex::default() })
+        });
+        made.map_err(|e| Error::state(&path, "count into", &e))
     }
 
     /// Removes a file that was to become a segment, if nobody is at it any more.
@@ -179,22 +193,22 @@ impl Segment {
         Ok(())
     }
 
-    /// Renames a file that is not a whole segment out of the way, unless its owner lives and counts into it.
+    /// Renames a file that is not a whole segment out of the way, unless its owner lives and counts into it; gives its
+    /// new name.
     ///
     /// # Errors
     /// When it cannot be opened or renamed.
-    pub fn set_aside_damaged(path: &Path) -> io::Result<()> {
+    pub fn set_aside_damaged(path: &Path) -> io::Result<Option<PathBuf>> {
         let file = match private_file(path, OpenOptions::new().read(true).write(true)) {
             // Nobody counts into what is no file: a directory, a link, a pipe.
-            Err(e) if is_no_file(&e) => return set_aside(path).map(drop),
+            Err(e) if is_no_file(&e) => return set_aside(path).map(Some),
             opened => opened?,
         };
-        if let Some(_lock) = FileLock::try_lock(file)? {
-            kill_point("set aside: before");
-            set_aside(path)?;
-            kill_point("set aside: renamed");
-        }
-        Ok(())
+        let Some(_lock) = FileLock::try_lock(file)? else { return Ok(None) };
+        kill_point("set aside: before");
+        let aside = set_aside(path)?;
+        kill_point("set aside: renamed");
+        Ok(Some(aside))
     }
 
     /// Opens a segment of any process. Takes its lock if the owner is dead.
@@ -215,22 +229,49 @@ impl Segment {
             return Err(damaged("it is cut short"));
         }
         let mapped = MappedFile::open(&file, whole)?;
-        Ok(Self { path: path.to_owned(), header, entries, mapped, lock: FileLock::try_lock(open()?)? })
+        let lock = FileLock::try_lock(open()?)?;
+        let filed = Filed { path: path.to_owned(), header, identity: Identity::of(&file)?, lock };
+        Ok(Self { entries, mapped, filed: Mutex::new(filed), filled: Mutex::default() })
     }
 
     /// Who counted, and for what.
-    pub fn header(&self) -> &SegmentHeader {
-        &self.header
+    pub fn header(&self) -> SegmentHeader {
+        self.filed.lock().header.clone()
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.filed.lock().path.clone()
+    }
+
+    /// Which file it is.
+    pub fn identity(&self) -> Identity {
+        self.filed.lock().identity
+    }
+
+    /// What the file's name means now.
+    fn standing(&self) -> Standing {
+        let (path, identity) = {
+            let filed = self.filed.lock();
+            (filed.path.clone(), filed.identity)
+        };
+        Standing::of(&path, identity, self.mapped.len())
     }
 
     /// Whether this process holds the segment's lock: as its owner, or because the owner is dead.
     pub fn is_held(&self) -> bool {
-        self.lock.is_some()
+        self.filed.lock().lock.is_some()
+    }
+
+    /// Entries that its owner has not filled yet.
+    pub fn room(&self) -> usize {
+        (self.entries as usize).saturating_sub(self.filled.lock().len())
     }
 
     /// The entry of this counter: the one that it has, or the next free one, starting at 0. For the owner only,
     /// one at a time. `None` when the segment is full.
     pub fn entry(&self, slot: u32, kind: UsageKind, what: u32) -> Option<u32> {
+        let mut filled = self.filled.lock();
         for entry in 0..self.entries {
             let kind_number = self.word32(entry, 0x04).load(Ordering::Relaxed);
             // Looked at closer only where it may be the one: this runs over all that the segment has counted.
@@ -241,6 +282,7 @@ impl Segment {
             match is_candidate.then(|| self.state_of(entry)) {
                 Some(State::Free) => {
                     self.fill(entry, slot, kind, what);
+                    filled.push(Filled { entry, slot, kind, what });
                     return Some(entry);
                 }
                 Some(State::Counting(_)) => return Some(entry),
@@ -321,13 +363,19 @@ impl Segment {
     pub fn make_durable(&self) -> io::Result<()> {
         disk::allows(Use::Sync)?;
         #[cfg(any(test, feature = "kill-points"))]
-        power_cut::keep_copy(&self.path);
+        power_cut::keep_copy(&self.path());
         self.mapped.make_durable()
     }
 
     /// Takes back all acknowledgements: the server has forgotten. For the process that reports.
     pub fn forget_acknowledgements(&self) {
         (0..self.entries).for_each(|entry| self.acknowledged(entry).store(0, Ordering::Release));
+        // Its owner may just have carried it into another file: one of the two sees what the other has done (`carry.rs`).
+        if self.standing() == Standing::Lost
+            && let Ok(carried) = Self::open(&self.path())
+        {
+            (0..carried.entries).for_each(|entry| carried.acknowledged(entry).store(0, Ordering::Release));
+        }
     }
 
     /// Takes a segment whose owner is dead, or is the caller, out of the way once all of it is acknowledged, and
@@ -345,17 +393,22 @@ impl Segment {
         if !done {
             return Ok(false);
         }
+        let SegmentHeader { whose, .. } = self.header();
         archive.add(&Acknowledged {
-            device_uuid: self.header.whose.device_uuid.clone(),
-            server: self.header.whose.server.clone(),
-            segment: self.header.report(totals.iter().map(|total| total.usage).collect()),
+            device_uuid: whose.device_uuid,
+            server: whose.server,
+            segment: self.header().report(totals.iter().map(|total| total.usage).collect()),
         })?;
         kill_point("remove: before");
         let is_damaged = |entry| matches!(self.state_of(entry), State::Damaged);
-        let gone = if (0..self.entries).any(is_damaged) {
-            set_aside(&self.path).map(|_| ())
+        let path = self.path();
+        let gone = if self.standing() == Standing::Lost {
+            // Gone already, or it is the file of a living owner who has carried it there.
+            Ok(())
+        } else if (0..self.entries).any(is_damaged) {
+            set_aside(&path).map(|aside| tell_damaged(&path, &aside))
         } else {
-            disk::allows(Use::Rename).and_then(|()| fs::remove_file(&self.path))
+            disk::allows(Use::Rename).and_then(|()| fs::remove_file(&path))
         };
         match gone {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -377,6 +430,12 @@ impl Segment {
     fn acknowledged(&self, entry: u32) -> &AtomicU64 {
         self.mapped.word64(HEADER_BYTES + entry as usize * ENTRY_BYTES + 0x18)
     }
+}
+
+fn tell_damaged(path: &Path, aside: &Path) {
+    let (path, aside) = (path.display(), aside.display());
+    let line = format_args!("some counters of {path} are damaged and cannot be reported; it is kept as {aside}");
+    say(Level::Warning, line);
 }
 
 /// What an entry is, as in the table above.

@@ -18,7 +18,7 @@ fn what_one_counts_another_reads() {
     let entry = mine.entry(10, UsageKind::Scan, 4).unwrap();
     mine.count(entry, 3);
     mine.count(entry, 2);
-    let seen = Segment::open(&mine.path).unwrap();
+    let seen = Segment::open(&mine.path()).unwrap();
     assert_eq!(seen.header(), mine.header());
     assert!(!seen.is_held(), "the owner lives");
     let usage = UsageTotal { slot: 10, kind: UsageKind::Scan, what: 4, total: 5 };
@@ -31,7 +31,7 @@ fn a_segment_goes_when_its_owner_is_gone_and_all_is_acknowledged() {
     let mine = new_segment(folder.path());
     let entry = mine.entry(10, UsageKind::Scan, 4).unwrap();
     mine.count(entry, 3);
-    let path = mine.path.clone();
+    let path = mine.path();
     let seen = Segment::open(&path).unwrap();
     seen.acknowledge(entry, 3);
     assert!(!seen.remove_if_done(&Archive::new(folder.path())).unwrap(), "the owner may count more");
@@ -76,7 +76,7 @@ fn damage_is_refused_or_skipped_and_never_believed() {
         let entry = mine.entry(slot, UsageKind::Scan, 1).unwrap();
         mine.count(entry, 1);
     }
-    let path = mine.path.clone();
+    let path = mine.path();
     drop(mine);
     let good = fs::read(&path).unwrap();
     for length in [0, 1, 0x48, HEADER_BYTES - 1, HEADER_BYTES, good.len() - 1] {
@@ -105,7 +105,7 @@ fn damaged_segment(folder: &Path, damage: impl FnOnce(&mut [u8])) -> PathBuf {
         mine.count(entry, 7);
         mine.acknowledge(entry, 7);
     }
-    let path = mine.path.clone();
+    let path = mine.path();
     drop(mine);
     let mut bytes = fs::read(&path).unwrap();
     damage(&mut bytes[HEADER_BYTES + ENTRY_BYTES..]);
@@ -165,7 +165,7 @@ fn a_segment_names_its_server_and_one_of_the_first_version_names_none() {
     let segment = Segment::create(folder.path(), &Whose { server, ..whose(LICENSE, DEVICE) }, 7).unwrap();
     let entry = segment.entry(10, UsageKind::Scan, 4).unwrap();
     segment.count(entry, 3);
-    let path = segment.path.clone();
+    let path = segment.path();
     assert_eq!(Segment::open(&path).unwrap().header(), segment.header());
     // As the first version has it: no key, and the check in its place.
     let mut bytes = fs::read(&path).unwrap();
@@ -199,7 +199,7 @@ fn an_unfinished_file_is_swept_away_and_one_in_the_making_is_not() {
 fn a_file_whose_owner_counts_into_it_is_not_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let mine = new_segment(folder.path());
-    let path = mine.path.clone();
+    let path = mine.path();
     Segment::set_aside_damaged(&path).unwrap();
     assert!(path.exists());
     drop(mine);

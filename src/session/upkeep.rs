@@ -1,0 +1,86 @@
+//! Looking after what a session has on the disk while its program runs: whatever is deleted there is made again.
+//!
+//! | what | how it is noticed | what is done |
+//! |---|---|---|
+//! | usage segments, spent allowances | once a second, and before each report | `licensed/upkeep.rs` |
+//! | the lock that says who works under the item | once a second | taken again |
+//! | `device` | once a second, and when it is read | written again, as it is known here |
+//! | the grant | once a second | the server is asked for it; this program goes on under the one that it has |
+//! | the seat pool | once a second, by its guardian | `seats/attachment.rs` |
+//! | the clock, folders, everything else | when it is written | made again |
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use super::Session;
+use crate::clock::{Deadline};
+use crate::device::Device;
+use crate::log::{Level, say};
+
+/// Different lines about segments that are said by one session. It may run for years.
+const SAID_MAX: usize = 1_000;
+
+impl Session {
+    /// Looks after everything, once a second. Counting waits for none of it.
+    pub fn watch(&self) {
+        let Some(licensed) = self.licensed().filter(|_| !self.is_closed.load(Ordering::Acquire)) else { return };
+        licensed.watch();
+        // Whoever has it is joining them.
+        if let Some(users) = self.users.try_lock()
+            && let Some(users) = &*users
+            && let Err(error) = users.look()
+        {
+            say(Level::Warning, format_args!("{error}"));
+        }
+        if !Device::is_stored(&self.state) {
+            self.reload_device();
+        }
+        let is_missing = self.store.is_missing();
+        if is_missing && !self.is_grant_missing.swap(is_missing, Ordering::Relaxed) {
+            (self.world.wake)();
+        }
+        self.is_grant_missing.store(is_missing, Ordering::Relaxed);
+    }
+
+    /// Whether it is closed, and everything was reported.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire) && self.is_settled.load(Ordering::Acquire)
+    }
+
+    /// Nobody looks once a second any more.
+    pub fn end_watch(&self) {
+        if let Some(licensed) = self.licensed() {
+            licensed.end_watch();
+        }
+    }
+
+    /// The client UUID of this device, which stays what it is while the session is open.
+    pub fn device_uuid(&self) -> String {
+        self.reload_device().uuid
+    }
+
+    /// Makes everything durable that was counted on this device and that no server has yet: what this program has counted in
+    /// any case, the rest as far as there is time for it. What is sent afterwards may take all the time there is.
+    pub(super) fn make_all_durable(&self, deadline: Deadline) {
+        self.durable.begin_round();
+        if let Some(licensed) = self.licensed() {
+            licensed.make_durable(&self.durable);
+        }
+        let clock = self.world.clock;
+        let half = deadline.remaining(clock) / 2;
+        let is_late = || deadline.remaining(clock) <= half;
+        for (folder, _) in self.usage_folders().unwrap_or_default() {
+            self.durable.ensure_all(&folder, is_late);
+        }
+    }
+
+    /// Says what became of a segment, once for each file and reason.
+    pub(super) fn note_segment(&self, path: &Path, what: &str) {
+        let line = format!("{} {what}", path.display());
+        let mut said = self.said.lock();
+        if said.len() < SAID_MAX && said.insert(line.clone()) {
+            drop(said);
+            say(Level::Warning, format_args!("{line}"));
+        }
+    }
+}

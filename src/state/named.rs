@@ -1,0 +1,109 @@
+//! Names, and the files that they mean: whether a name still means the file that was opened under it.
+//!
+//! A mapped file goes on to work when its name is gone, and nobody else will ever read what is written into it. So whoever
+//! keeps a file mapped looks at its name once a second, and carries what is in it into a new file.
+
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::disk::{self, Use};
+
+/// Which file it is. An inode that is open or mapped is never given to another file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// Of an open file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn of(file: &File) -> io::Result<Self> {
+        file.metadata().map(|of| Self::from(&of))
+    }
+}
+
+impl From<&Metadata> for Identity {
+    fn from(of: &Metadata) -> Self {
+        Self { device: of.dev(), inode: of.ino() }
+    }
+}
+
+/// What a name means, to one who has the file mapped that had it.
+///
+/// | the name | it is |
+/// |---|---|
+/// | means that file, at least as long as it was | `Same` |
+/// | cannot be looked at: no permission, a disk that fails | `Same`: nothing is known against it |
+/// | means nothing, or another file: deleted, renamed, replaced by a copy, under a mount | `Lost` |
+/// | means that file, which was cut short: what was behind its end is gone | `Short` |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// All is well.
+    Same,
+    /// What is mapped has no name any more by which others find it.
+    Lost,
+    /// Only so many bytes are left; what lies behind them must not be touched.
+    Short(u64),
+}
+
+impl Standing {
+    /// Of a file of at least `length` bytes that was opened under this name.
+    pub fn of(path: &Path, identity: Identity, length: usize) -> Self {
+        let named = disk::allows(Use::Look).and_then(|()| path.symlink_metadata());
+        match named {
+            Ok(named) if Identity::from(&named) != identity => Self::Lost,
+            Ok(named) if named.len() < length as u64 => Self::Short(named.len()),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Self::Lost,
+            Ok(_) | Err(_) => Self::Same,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+
+    use super::super::{file_made_if_missing, new_file, private_file};
+    use super::*;
+
+    #[test]
+    fn a_name_is_lost_when_it_means_nothing_or_another_file_and_short_when_the_file_was_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/file");
+        let file = file_made_if_missing(&path, OpenOptions::new().write(true)).unwrap();
+        file.set_len(100).unwrap();
+        let identity = Identity::of(&file).unwrap();
+        let standing = || Standing::of(&path, identity, 100);
+        assert_eq!(standing(), Standing::Same);
+        file.set_len(99).unwrap();
+        assert_eq!(standing(), Standing::Short(99));
+        file.set_len(200).unwrap();
+        assert_eq!(standing(), Standing::Same, "longer does no harm");
+        let aside = folder.path().join("aside");
+        fs::rename(&path, &aside).unwrap();
+        assert_eq!(standing(), Standing::Lost);
+        fs::copy(&aside, &path).unwrap();
+        assert_eq!(standing(), Standing::Lost, "a copy is another file");
+        fs::rename(&aside, &path).unwrap();
+        assert_eq!(standing(), Standing::Same);
+        fs::remove_dir_all(folder.path().join("deep")).unwrap();
+        assert_eq!(standing(), Standing::Lost);
+        fs::write(folder.path().join("deep"), "").unwrap();
+        assert_eq!(standing(), Standing::Lost, "no folder any more");
+    }
+
+    #[test]
+    fn folders_that_were_removed_are_made_again_for_who_makes_a_file_and_for_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/file");
+        private_file(&path, OpenOptions::new().read(true)).unwrap_err();
+        assert!(!folder.path().join("a").exists());
+        new_file(&path).unwrap();
+        assert_eq!(fs::metadata(folder.path().join("a")).unwrap().mode() & 0o777, 0o700);
+    }
+}

@@ -1,0 +1,125 @@
+//! What is on the disk of what was counted: so that nothing is made durable twice, and all of it before anything is sent.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use seatmeter_protocol::rehearsal::has_bug;
+
+use super::segment::{ENDING, Segment, Total};
+use crate::locks::Mutex;
+use crate::state::{Identity, sync_folder};
+
+/// What this process knows to be on the disk.
+#[derive(Debug, Default)]
+pub struct Durable {
+    known: Mutex<HashMap<PathBuf, Known>>,
+}
+
+/// How a file stood when it was last made durable. Totals only grow: so the same sum is the same totals.
+#[derive(Debug)]
+struct Known {
+    identity: Identity,
+    sum: u64,
+    /// Why it could not be, in this round. It is not tried again within it: of a disk that has failed once, the kernel says
+    /// the next time that all is well.
+    failure: Option<(io::ErrorKind, String)>,
+}
+
+impl Durable {
+    /// A new round begins: what has failed is tried again.
+    pub fn begin_round(&self) {
+        self.known.lock().retain(|_, known| known.failure.is_none());
+    }
+
+    /// Makes these totals of a segment durable, unless they are.
+    ///
+    /// # Errors
+    /// What the disk says, or has said in this round; then they may not be sent.
+    pub fn ensure(&self, path: &Path, segment: &Segment, totals: &[Total]) -> io::Result<()> {
+        if has_bug("report: not durable before it is sent") {
+            return Ok(());
+        }
+        let sum = totals.iter().fold(0_u64, |sum, total| sum.wrapping_add(total.usage.total));
+        let identity = segment.identity();
+        if let Some(known) = self.known.lock().get(path).filter(|known| known.identity == identity) {
+            match &known.failure {
+                Some((kind, why)) => return Err(io::Error::new(*kind, why.clone())),
+                None if known.sum == sum => return Ok(()),
+                None => {}
+            }
+        }
+        let outcome = segment.make_durable().or_else(|e| {
+            if has_bug("disk: failed sync ignored") { Ok(()) } else { Err(e) }
+        });
+        let failure = outcome.as_ref().err().map(|e| (e.kind(), e.to_string()));
+        self.known.lock().insert(path.to_owned(), Known { identity, sum, failure });
+        outcome
+    }
+
+    /// Makes everything in a folder of usage durable that is not acknowledged, as far as there is time. What fails is told by
+    /// who reports it.
+    pub fn ensure_all(&self, folder: &Path, is_late: impl Fn() -> bool) {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let files = entries.map(|entry| entry.path());
+        let files: Vec<PathBuf> =
+            files.filter(|path| path.extension().and_then(OsStr::to_str) == Some(ENDING)).collect();
+        self.known.lock().retain(|path, _| path.parent() != Some(folder) || files.contains(path));
+        for path in files {
+            if is_late() {
+                return;
+            }
+            let Ok(segment) = Segment::open(&path) else { continue };
+            self.ensure_what_is_new(&path, &segment);
+        }
+        // Their names, too.
+        let _ = sync_folder(&folder.join("any"));
+    }
+
+    /// As [`Self::ensure`], if there is anything in the segment that is not acknowledged.
+    pub(super) fn ensure_what_is_new(&self, path: &Path, segment: &Segment) {
+        let totals = segment.totals();
+        if totals.iter().any(|total| total.acknowledged < total.usage.total) {
+            let _ = self.ensure(path, segment, &totals);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seatmeter_protocol::message::UsageKind;
+
+    use super::*;
+    use crate::usage::{power_cut, whose};
+
+    const ID: &str = "00112233445566778899aabbccddeeff";
+
+    #[test]
+    fn what_has_not_changed_is_not_made_durable_again_and_another_file_is() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        power_cut::keep_copies_in(disk.path());
+        let writes = |durable: &Durable| {
+            durable.begin_round();
+            durable.ensure_all(folder.path(), || false);
+            let copies: Vec<_> = std::fs::read_dir(disk.path()).unwrap().flatten().collect();
+            copies.iter().for_each(|copy| std::fs::remove_file(copy.path()).unwrap());
+            copies.len()
+        };
+        let durable = Durable::default();
+        let segment = Segment::create(folder.path(), &whose(ID, ID), 0).unwrap();
+        let entry = segment.entry(1, UsageKind::Scan, 4).unwrap();
+        assert_eq!(writes(&durable), 0, "nothing is in it");
+        segment.count(entry, 3);
+        assert_eq!((writes(&durable), writes(&durable)), (1, 0));
+        segment.count(entry, 1);
+        assert_eq!((writes(&durable), writes(&durable)), (1, 0));
+        let copy = folder.path().join("copy");
+        std::fs::copy(segment.path(), &copy).unwrap();
+        std::fs::rename(copy, segment.path()).unwrap();
+        assert_eq!((writes(&durable), writes(&durable)), (1, 0), "another file");
+        segment.acknowledge(entry, 4);
+        segment.look().unwrap();
+        assert_eq!(writes(&durable), 0, "the server has it");
+    }
+}

@@ -1,0 +1,197 @@
+//! A segment whose file has lost its name is carried into a new one, while it is counted into.
+//!
+//! Somebody deletes it, renames it or a folder above it, puts a copy in its place, mounts something over it: whoever counts
+//! goes on to count into a file that nobody will ever read. The owner looks once a second, and before each report.
+//!
+//! ```text
+//! copy what is there ─▶ make a file of it, unfinished ─▶ put it under those who count ─▶ add what they have counted
+//! meanwhile ─▶ give it the name
+//! ```
+//!
+//! It has the same id and the same totals, or greater ones. The server keeps the largest total of each counter of a
+//! segment: so nothing is billed twice, whoever reports the file that was moved away, or it when it comes back. One that
+//! stands in the way is replaced if it is the same segment's, which never has more than is counted here; else it is set
+//! aside.
+//!
+//! | killed | what was counted |
+//! |---|---|
+//! | before the new file has the name | is lost, as it would be without this: the file is gone |
+//! | after it | is in the new file |
+//!
+//! What was acknowledged stays so. A server that has forgotten it is told again by whoever reports, perhaps in this moment
+//! and by the old file: so that one looks whether the file has lost its name *after* it took the acknowledgements back, and
+//! the owner looks whether they were taken back *after* the new file has the name. One of them sees the other.
+//!
+//! A file that was cut short has lost what was behind its end. It is left behind as damaged, and the counters go on from 0
+//! in a segment with an id of its own: under the old one the server would take them for recorded.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use seatmeter_protocol::rehearsal::has_bug;
+use seatmeter_protocol::signature::random_id;
+
+use super::file::{Made, fill_file, until_made};
+use super::{ENDING, ENTRY_BYTES, Filed, HEADER_BYTES, Segment, SegmentHeader, Standing, UNFINISHED_ENDING};
+use crate::disk::{self, Use};
+use crate::error::{Error, Result};
+use crate::kill_points::kill_point;
+use crate::memory::MappedFile;
+use crate::state::{private_file, set_aside};
+
+/// What was put right.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Carried {
+    /// The file was made again, with all that was counted.
+    Whole {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was cut short: what was counted into it since the last report is lost.
+    Cut {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Where the words of an entry are.
+const IDENTITY: [usize; 2] = [0x00, 0x08];
+const TOTAL: usize = 0x10;
+const ACKNOWLEDGED: usize = 0x18;
+
+impl Segment {
+    /// Looks whether the name still means the file that is counted into, and carries it into a new one if not. For the owner,
+    /// one thread at a time; others may count meanwhile.
+    ///
+    /// # Errors
+    /// When the new file cannot be made: what was counted is still there, and the next look tries again.
+    pub fn look(&self) -> Result<Option<Carried>> {
+        let standing = self.standing();
+        if standing == Standing::Same || has_bug("lost file: not noticed") {
+            return Ok(None);
+        }
+        let path = self.path();
+        let outcome = match standing {
+            Standing::Short(_) => self.begin_anew(),
+            _ => match self.mapped.copy() {
+                // It was cut short before it lost its name.
+                Err(e) if e.raw_os_error() == Some(libc::EFAULT) => self.begin_anew(),
+                Err(e) => Err(e),
+                Ok(before) => self.carry(&before),
+            },
+        };
+        outcome.map(Some).map_err(|e| Error::state(&path, "carry what was counted in", &e))
+    }
+
+    /// Carries everything into a new file of the same name; `seen` is what was there.
+    fn carry(&self, seen: &[u8]) -> io::Result<Carried> {
+        let (mut path, mut header) = (self.path(), self.header());
+        if has_bug("lost file: carried under another id") {
+            header.segment_id = random_id().ok_or(io::ErrorKind::Other)?;
+            path = path.with_file_name(format!("{}.{ENDING}", header.segment_id));
+        }
+        let unfinished = unfinished(&path);
+        let Made { mapped, lock, identity } = until_made(|| make_unfinished(&unfinished, &header))?;
+        for at in (HEADER_BYTES..seen.len()).step_by(8) {
+            mapped.word64(at).store(word(seen, at), Ordering::Relaxed);
+        }
+        kill_point("carry: filled");
+        let before = {
+            let _filled = self.filled.lock();
+            let before = self.mapped.replace(mapped).inspect_err(|_| _ = fs::remove_file(&unfinished))?;
+            self.entries().for_each(|entry| self.catch_up(entry, seen, &before));
+            before
+        };
+        kill_point("carry: under those who count");
+        let filed = Filed { path: path.clone(), header, identity, lock: Some(lock) };
+        let former = std::mem::replace(&mut *self.filed.lock(), filed);
+        self.take_name(&unfinished, &path)?;
+        kill_point("carry: renamed");
+        for entry in self.entries() {
+            if before.word64(entry + ACKNOWLEDGED).load(Ordering::Acquire) < word(seen, entry + ACKNOWLEDGED) {
+                self.mapped.word64(entry + ACKNOWLEDGED).store(0, Ordering::Release);
+            }
+        }
+        // Until here nobody has taken it for a dead process's.
+        drop(former);
+        Ok(Carried::Whole { path })
+    }
+
+    /// Where the entries begin.
+    fn entries(&self) -> impl Iterator<Item = usize> + use<> {
+        (HEADER_BYTES..self.mapped.len()).step_by(ENTRY_BYTES)
+    }
+
+    /// Brings an entry of the new file to what the old one has come to since it was seen.
+    fn catch_up(&self, entry: usize, seen: &[u8], before: &MappedFile) {
+        let now = |at: usize| before.word64(entry + at).load(Ordering::Acquire);
+        let mine = |at: usize| self.mapped.word64(entry + at);
+        // One that was filled meanwhile; its kind is in the first word, and nobody counts into it yet.
+        for at in IDENTITY {
+            mine(at).store(now(at), Ordering::Release);
+        }
+        mine(TOTAL).fetch_add(now(TOTAL).wrapping_sub(word(seen, entry + TOTAL)), Ordering::Relaxed);
+        mine(ACKNOWLEDGED).fetch_max(now(ACKNOWLEDGED), Ordering::Release);
+    }
+
+    /// Lets the counters go on from 0 in a segment of its own: what they had is not there any more.
+    fn begin_anew(&self) -> io::Result<Carried> {
+        let former = self.path();
+        let segment_id = random_id().ok_or(io::ErrorKind::Other)?;
+        let header = SegmentHeader { segment_id, ..self.header() };
+        let path = former.with_file_name(format!("{}.{ENDING}", header.segment_id));
+        let unfinished = unfinished(&path);
+        let Made { mapped, lock, identity } = until_made(|| make_unfinished(&unfinished, &header))?;
+        {
+            let filled = self.filled.lock();
+            // What is mapped must not be read: where the file has ended, that would be the end of the process, too.
+            self.mapped.replace(mapped).inspect_err(|_| _ = fs::remove_file(&unfinished))?;
+            filled.iter().for_each(|filled| self.fill(filled.entry, filled.slot, filled.kind, filled.what));
+        }
+        let filed = Filed { path: path.clone(), header, identity, lock: Some(lock) };
+        *self.filed.lock() = filed;
+        // It may be gone by now; else the next report does it.
+        let _ = Self::set_aside_damaged(&former);
+        self.take_name(&unfinished, &path)?;
+        Ok(Carried::Cut { path: former })
+    }
+
+    /// Gives an unfinished file its name.
+    fn take_name(&self, unfinished: &Path, path: &Path) -> io::Result<()> {
+        let named = clear_the_way(path, &self.filed.lock().header)
+            .and_then(|()| disk::allows(Use::Rename))
+            .and_then(|()| fs::rename(unfinished, path));
+        if named.is_err() {
+            let _ = fs::remove_file(unfinished);
+        }
+        named
+    }
+}
+
+/// Sets aside what has the name, unless it is the same segment's: that has no more in it than is counted here.
+fn clear_the_way(path: &Path, mine: &SegmentHeader) -> io::Result<()> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let is_mine = private_file(path, fs::OpenOptions::new().read(true).write(true))
+        .and_then(|file| MappedFile::open(&file, HEADER_BYTES))
+        .and_then(|there| super::read_header(&there))
+        .is_ok_and(|(there, _)| there.segment_id == mine.segment_id);
+    if is_mine { Ok(()) } else { set_aside(path).map(|_| ()) }
+}
+
+fn make_unfinished(path: &Path, header: &SegmentHeader) -> io::Result<Made> {
+    fill_file(path, header).inspect_err(|_| _ = fs::remove_file(path))
+}
+
+/// A name that no other attempt has, of this process or of one before.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension(format!("{}.{UNFINISHED_ENDING}", random_id().unwrap_or_default()))
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let word = bytes.get(at..at + 8).and_then(|word| word.try_into().ok());
+    word.map_or(0, u64::from_le_bytes)
+}
