@@ -232,11 +232,10 @@ mod tests {
         let state = StateDirectory::open(folder.path().join("state")).unwrap();
         let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
         let path = state.path().join("device");
-        let harms: [&dyn Fn(); 3] = [
-            &|| std::fs::remove_file(&path).unwrap(),
-            &|| std::fs::write(&path, "torn").unwrap(),
-            &|| std::fs::remove_dir_all(state.path()).unwrap(),
-        ];
+        let harms: [&dyn Fn(); 3] =
+            [&|| std::fs::remove_file(&path).unwrap(), &|| std::fs::write(&path, "torn").unwrap(), &|| {
+                std::fs::remove_dir_all(state.path()).unwrap()
+            }];
         for harm in harms {
             harm();
             assert_eq!(first.reloaded(&state), first);

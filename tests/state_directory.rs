@@ -140,7 +140,8 @@ fn whatever_happens_to_one_file_programs_start_and_the_rest_is_billed_once() {
 fn scans_in(state: &Path) -> u64 {
     let Ok(folders) = fs::read_dir(state.join("usage")) else { return 0 };
     let files = folders.flatten().filter_map(|folder| fs::read_dir(folder.path()).ok()).flatten().flatten();
-    let segments = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "segment"));
+    let segments =
+        files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "segment"));
     let counters = segments.filter_map(|path| read_segment(&fs::read(path).ok()?).ok()).flatten();
     counters.filter(|counted| counted.usage.kind == UsageKind::Scan).map(|counted| counted.usage.total).sum()
 }
@@ -243,8 +244,18 @@ fn a_program_that_uses_one_state_directory_after_the_other_keeps_nothing_of_them
         }
     }
     let last = has(device.pid());
-    assert!(last.0 <= first.0 + 2, "descriptors: {} with 20 directories, {} with {DIRECTORIES}", first.0, last.0);
-    assert!(last.1 <= first.1 + MORE_MAX, "mappings: {} with 20 directories, {} with {DIRECTORIES}", first.1, last.1);
+    assert!(
+        last.0 <= first.0 + 2,
+        "descriptors: {} with 20 directories, {} with {DIRECTORIES}",
+        first.0,
+        last.0
+    );
+    assert!(
+        last.1 <= first.1 + MORE_MAX,
+        "mappings: {} with 20 directories, {} with {DIRECTORIES}",
+        first.1,
+        last.1
+    );
     // It goes back to the first, in which nothing is lost.
     for name in ["first", "state-0"] {
         let answer = device.ask(&format!("move {}", bench.folder.path().join(name).display()));

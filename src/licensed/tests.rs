@@ -126,7 +126,12 @@ fn two_programs_spend_no_more_than_there_is_when_their_file_is_removed() {
 /// Lets `job` wait for a disk that gives no answer, and shows that others count meanwhile, through several of the checks that
 /// they make once a second.
 #[cfg(feature = "kill-points")]
-fn others_count_while_the_disk_hangs(licensed: &Licensed, clock: &HandClock, why: &str, job: impl FnOnce() + Send) {
+fn others_count_while_the_disk_hangs(
+    licensed: &Licensed,
+    clock: &HandClock,
+    why: &str,
+    job: impl FnOnce() + Send,
+) {
     use crate::disk::{Disk, Hang, play};
     /// Nobody waits for so long for a lock that is free.
     const LONG: Duration = Duration::from_secs(120);
@@ -236,7 +241,8 @@ fn what_is_spent_of_an_allowance_whose_file_is_deleted_stays_spent_in_every_prog
     let folder = tempfile::tempdir().unwrap();
     let programs = [(); 2].map(|()| licensed(folder.path(), grant("a", 9, 500)));
     let mut mine = [SlotEntries::default(), SlotEntries::default()];
-    let mut count = |program: usize, n: u64| programs[program].count(&mut mine[program], 1, &[(UsageKind::Scan, 1, n)]);
+    let mut count =
+        |program: usize, n: u64| programs[program].count(&mut mine[program], 1, &[(UsageKind::Scan, 1, n)]);
     count(0, 100).unwrap();
     std::fs::remove_file(folder.path().join("item-1.spent")).unwrap();
     count(1, 50).unwrap();

@@ -161,7 +161,10 @@ impl Allowance {
             Standing::Short(_) => self.open_for(grant)?,
             Standing::Same | Standing::Lost => now.carry()?,
         };
-        let line = format!("{} was deleted, replaced or cut short while in use: it is made again", anew.path().display());
+        let line = format!(
+            "{} was deleted, replaced or cut short while in use: it is made again",
+            anew.path().display()
+        );
         let mut spent = self.spent.write();
         // Unless the device has taken another UUID meanwhile.
         if Arc::ptr_eq(&spent, &now) {

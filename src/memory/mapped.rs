@@ -107,9 +107,8 @@ impl MappedFile {
         while copied < mapping.length {
             let wanted = (mapping.length - copied).min(PIPE_BYTES);
             // SAFETY: a part of the mapping, which the kernel only reads; the descriptor is open.
-            let more = unsafe {
-                libc::write(writer.as_raw_fd(), mapping.base.as_ptr().add(copied).cast(), wanted)
-            };
+            let more =
+                unsafe { libc::write(writer.as_raw_fd(), mapping.base.as_ptr().add(copied).cast(), wanted) };
             let more = usize::try_from(more).map_err(|_| io::Error::last_os_error())?;
             if more == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
@@ -245,7 +244,9 @@ impl Mapping {
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
         let again = Self { base, length: self.length, generation: process_generation(), hidden: self.hidden };
         // SAFETY: the range is exactly the mapping made above.
-        if again.hidden && unsafe { libc::madvise(base.as_ptr().cast(), again.length, libc::MADV_DONTFORK) } != 0 {
+        if again.hidden
+            && unsafe { libc::madvise(base.as_ptr().cast(), again.length, libc::MADV_DONTFORK) } != 0
+        {
             return Err(io::Error::last_os_error());
         }
         Ok(again)
@@ -320,7 +321,11 @@ mod tests {
                 let before = mapped.replace(other).unwrap();
                 let total = before.word64(4096).load(Ordering::Relaxed);
                 mapped.word64(4096).fetch_add(total, Ordering::Relaxed);
-                assert_eq!(before.word64(4096).load(Ordering::Relaxed), total, "nobody counts there any more");
+                assert_eq!(
+                    before.word64(4096).load(Ordering::Relaxed),
+                    total,
+                    "nobody counts there any more"
+                );
             }
             is_over.store(true, Ordering::Relaxed);
             counters.into_iter().map(|counter| counter.join().unwrap()).sum()

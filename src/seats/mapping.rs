@@ -44,7 +44,9 @@ impl Mapping {
         let base =
             unsafe { libc::mmap(at, FILE_BYTES, access, libc::MAP_SHARED | fixed, file.as_raw_fd(), 0) };
         match NonNull::new(base) {
-            Some(start) if base != libc::MAP_FAILED => Ok(Self { base: start.cast(), is_own: AtomicBool::new(true) }),
+            Some(start) if base != libc::MAP_FAILED => {
+                Ok(Self { base: start.cast(), is_own: AtomicBool::new(true) })
+            }
             _ => Err(io::Error::last_os_error()),
         }
     }

@@ -128,7 +128,11 @@ mod tests {
         view.mapping.flag(1).fetch_or(OWNER_DIED, Ordering::SeqCst);
         assert_eq!(alarm.sleep(LONG), Sleep::NotBegun);
         let alarm = Alarm::set(&view);
-        assert_eq!(alarm.sleep(Duration::from_millis(1)), Sleep::Over, "a death that the try knows of is past");
+        assert_eq!(
+            alarm.sleep(Duration::from_millis(1)),
+            Sleep::Over,
+            "a death that the try knows of is past"
+        );
         let alarm = Alarm::set(&view);
         ring(&view);
         assert_eq!(alarm.sleep(LONG), Sleep::NotBegun);

@@ -124,8 +124,7 @@ impl Session {
     /// Whether a program that begins now could use the grant at once, as far as notes go: a note that has been lost may
     /// have been the end of it.
     fn is_vouched_for(&self, licensed: &Licensed, now: u64) -> bool {
-        self.store.told_of(&licensed.grant().local).is_some()
-            && self.stored_basis(now).is_some()
+        self.store.told_of(&licensed.grant().local).is_some() && self.stored_basis(now).is_some()
     }
 
     /// Whether this program has asked for more seats than there are now: another one of the device has renewed for fewer

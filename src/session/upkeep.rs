@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::Session;
-use crate::clock::{Deadline};
+use crate::clock::Deadline;
 use crate::device::Device;
 use crate::log::{Level, say};
 
@@ -23,7 +23,9 @@ const SAID_MAX: usize = 1_000;
 impl Session {
     /// Looks after everything, once a second. Counting waits for none of it.
     pub fn watch(&self) {
-        let Some(licensed) = self.licensed().filter(|_| !self.is_closed.load(Ordering::Acquire)) else { return };
+        let Some(licensed) = self.licensed().filter(|_| !self.is_closed.load(Ordering::Acquire)) else {
+            return;
+        };
         licensed.watch();
         // Whoever has it is joining them.
         if let Some(users) = self.users.try_lock()

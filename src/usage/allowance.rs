@@ -203,9 +203,8 @@ impl SpentAllowance {
     /// When it cannot be made: then nothing is spent until that is tried again.
     pub fn carry(&self) -> Result<Self> {
         let failed = |e: io::Error| Error::state(&self.path, "make again", &e);
-        let spent: [u64; MODULE_COUNT] = std::array::from_fn(|module| {
-            self.spent(module).fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED
-        });
+        let spent: [u64; MODULE_COUNT] =
+            std::array::from_fn(|module| self.spent(module).fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED);
         let unfinished = draft_of(&self.path);
         let made = self.write_to(&unfinished, &spent).and_then(|()| {
             disk::allows(Use::Rename)?;
@@ -704,9 +703,9 @@ mod tests {
         for harm in harms {
             let parent = tempfile::tempdir().unwrap();
             let folder = parent.path().join("seats");
-            let program = || SpentAllowance::open(&folder, "item", "uuid", |_| 0).unwrap();
+            let program = || SpentAllowance::open(&folder, "item", "uuid", NOW_MS, || false).unwrap();
             let (one, other) = (program(), program());
-            one.grant(1, &[allowance(0, 100, 0)]).unwrap();
+            one.grant(1, &[allowance(0, 100, 0)], NOW_MS, |_| 0).unwrap();
             one.spend(0, 10).unwrap();
             harm(&one.path);
             other.spend(0, 5).unwrap();
@@ -725,7 +724,7 @@ mod tests {
     fn a_file_that_comes_back_under_its_name_knows_what_was_spent_in_the_one_between() {
         let folder = tempfile::tempdir().unwrap();
         let of = open(&folder);
-        of.grant(1, &[allowance(0, 100, 0)]).unwrap();
+        of.grant(1, &[allowance(0, 100, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 10).unwrap();
         let aside = folder.path().join("aside");
         fs::rename(&of.path, &aside).unwrap();
@@ -740,7 +739,7 @@ mod tests {
     fn enough_is_kept_ahead_that_who_spends_does_not_wait_for_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let of = open(&folder);
-        of.grant(1, &[allowance(0, 10_000, 0)]).unwrap();
+        of.grant(1, &[allowance(0, 10_000, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 1).unwrap();
         let kept = || of.kept(0).load(Ordering::Relaxed);
         let before = kept();

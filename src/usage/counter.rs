@@ -107,7 +107,13 @@ impl SlotEntries {
 impl Counter {
     /// Counts into segments in this folder.
     pub fn new(folder: PathBuf, whose: Whose) -> Self {
-        Self { folder, whose: RwLock::new(whose), changes: AtomicU32::new(0), lanes: Default::default(), begun: Mutex::default() }
+        Self {
+            folder,
+            whose: RwLock::new(whose),
+            changes: AtomicU32::new(0),
+            lanes: Default::default(),
+            begun: Mutex::default(),
+        }
     }
 
     /// Counts under this licence and UUID from now on: into segments of their own, as soon as a counter of a new slot
@@ -266,13 +272,7 @@ impl Counter {
         Ok(entry)
     }
 
-    fn new_entry(
-        &self,
-        current: &mut Current,
-        slot: u32,
-        kind: UsageKind,
-        what: u32,
-    ) -> Result<Entry> {
+    fn new_entry(&self, current: &mut Current, slot: u32, kind: UsageKind, what: u32) -> Result<Entry> {
         let Current { segment, next, .. } = current;
         for _ in 0..2 {
             if let Some(segment) = segment

@@ -50,9 +50,9 @@ impl Durable {
                 None => {}
             }
         }
-        let outcome = segment.make_durable().or_else(|e| {
-            if has_bug("disk: failed sync ignored") { Ok(()) } else { Err(e) }
-        });
+        let outcome = segment
+            .make_durable()
+            .or_else(|e| if has_bug("disk: failed sync ignored") { Ok(()) } else { Err(e) });
         let failure = outcome.as_ref().err().map(|e| (e.kind(), e.to_string()));
         self.known.lock().insert(path.to_owned(), Known { identity, sum, failure });
         outcome

@@ -183,7 +183,8 @@ fn threads_that_count_while_their_files_are_deleted_again_and_again_lose_nothing
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     bench.counter.look();
-    let totals = bench.segments().iter().flat_map(Segment::totals).map(|total| total.usage.total).sum::<u64>();
+    let totals =
+        bench.segments().iter().flat_map(Segment::totals).map(|total| total.usage.total).sum::<u64>();
     assert_eq!(totals, bench.performed + counted);
 }
 

@@ -15,10 +15,12 @@ mod unsent;
 
 pub use allowance::SpentAllowance;
 pub use archive::{Acknowledged, Archive};
-pub use durable::Durable;
 pub use counter::{Counter, Looked, SlotEntries, Work};
+pub use durable::Durable;
 pub use repeats::Repeats;
-pub use segment::{Carried, ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING, Whose};
+pub use segment::{
+    Carried, ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING, Whose,
+};
 pub use unique::{Barcode, for_each_unique};
 pub use unsent::{has_counted, oldest_unsent, unsent_of};
 

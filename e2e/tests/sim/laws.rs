@@ -336,7 +336,10 @@ pub(crate) fn nothing_is_missing(machine: &Machine, before: &BTreeMap<Counter, u
     for (counter, total) in before {
         let there = now.get(counter).copied().unwrap_or(0);
         if there < *total {
-            return Err(format!("machine {m} has lost {} of {total} of {counter:?} with a file", total - there));
+            return Err(format!(
+                "machine {m} has lost {} of {total} of {counter:?} with a file",
+                total - there
+            ));
         }
     }
     Ok(())

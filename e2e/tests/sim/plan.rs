@@ -246,7 +246,8 @@ fn clean_up(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     }
     insert(steps, &mut random, 12, |random| {
         let machine = usize::try_from(random.below(machines)).expect("few machines");
-        let loss = random.one_of(&[Loss::Deleted, Loss::Deleted, Loss::Renamed, Loss::Copied, Loss::AwayAndBack]);
+        let loss =
+            random.one_of(&[Loss::Deleted, Loss::Deleted, Loss::Renamed, Loss::Copied, Loss::AwayAndBack]);
         vec![(0, What::Start(machine)), (0, What::Lose(machine, loss)), (1, What::Keep(machine))]
     });
 }
@@ -642,7 +643,9 @@ impl fmt::Display for Step {
             What::Reboot(m, s) => write!(f, "machine {m} is started anew after {s} s"),
             What::Suspend(m, s) => write!(f, "machine {m} sleeps for {s} s"),
             What::Disk(m, disk) => write!(f, "the disk of machine {m} is {disk:?}"),
-            What::Lose(m, loss) => write!(f, "files of machine {m} are lost while its programs work: {loss:?}"),
+            What::Lose(m, loss) => {
+                write!(f, "files of machine {m} are lost while its programs work: {loss:?}")
+            }
             What::Brownout(m, n) => {
                 write!(
                     f,

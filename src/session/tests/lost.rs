@@ -45,13 +45,18 @@ fn whatever_is_deleted_under_a_running_program_it_counts_reports_renews_and_is_i
         count(&session, 1);
         bench.transport.then(Step::RecordAll);
         bench.then_grants();
-        session.sync(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap_or_else(|e| panic!("{why}: {e}"));
-        session.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND).unwrap_or_else(|e| panic!("{why}: {e}"));
+        session
+            .sync(Deadline::after(bench.clock, Duration::from_secs(5)))
+            .unwrap_or_else(|e| panic!("{why}: {e}"));
+        session
+            .initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND)
+            .unwrap_or_else(|e| panic!("{why}: {e}"));
         assert_eq!(bench.transport.billed(), 8, "{why}");
         // Another program finds all that it needs.
         let next = bench.session("CODE");
         assert_eq!(next.device().uuid, uuid, "{why}");
-        next.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND).unwrap_or_else(|e| panic!("{why}: {e}"));
+        next.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND)
+            .unwrap_or_else(|e| panic!("{why}: {e}"));
         drop(parent);
     }
 }
@@ -74,8 +79,11 @@ fn a_program_whose_grant_was_deleted_asks_for_it_at_once_and_goes_on_meanwhile()
 
 /// Names of the segments of which something is on the disk.
 fn on_the_disk(disk: &tempfile::TempDir) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(disk.path()).unwrap().flatten().map(|file| file.file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(disk.path())
+        .unwrap()
+        .flatten()
+        .map(|file| file.file_name().into_string().unwrap())
+        .collect();
     names.retain(|name| name.ends_with(".segment"));
     names.sort();
     names
@@ -86,7 +94,8 @@ fn segments_of(sessions: &[Session]) -> Vec<String> {
     let files: Vec<PathBuf> =
         folders.flat_map(|folder| fs::read_dir(folder).unwrap().flatten().map(|file| file.path())).collect();
     let is_segment = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "segment");
-    let names = files.iter().filter(is_segment).map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    let names =
+        files.iter().filter(is_segment).map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
     let mut names: Vec<String> = names.collect();
     names.sort();
     names

@@ -30,7 +30,7 @@ impl Clock for Patience {
 fn patient(bench: &Bench) -> Session {
     let session = bench.licensed_session("CODE");
     let clock = Box::leak(Box::new(Patience(bench.clock)));
-    let clock = Box::leak(Box::new(DeviceClock::open(&session.state, clock, "0".to_owned())));
+    let clock = Box::leak(Box::new(DeviceClock::open(&session.state, clock)));
     let world = World { clock, ..session.world };
     let session = Session::open(Bench::parameters("CODE"), session.state.clone(), world).unwrap();
     initialize(&session).unwrap();

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::message::{
-    EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX, USAGE_PATH, UsageAnswer,
-    UsageReport, UsageTotal,
+    EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX, USAGE_PATH,
+    UsageAnswer, UsageReport, UsageTotal,
 };
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::{PublicKey, Signed};
@@ -401,7 +401,8 @@ impl Round<'_> {
 
     fn note_refused(&self, news: &News, refused: &[SegmentRefusal]) {
         let id = &news.segment.segment_id;
-        let reason = refused.iter().find(|refusal| refusal.segment_id == *id).map(|refusal| refusal.reason.as_str());
+        let reason =
+            refused.iter().find(|refusal| refusal.segment_id == *id).map(|refusal| refusal.reason.as_str());
         let why = reason.unwrap_or("no reason was given");
         let path = news.source.as_ref().map_or_else(|| self.with.folder.join(id), |(path, _)| path.clone());
         (self.with.notes)(&path, &format!("is not recorded by the license server ({why}); it is kept"));

@@ -28,7 +28,13 @@ impl Bench {
         let key = || SigningKey::from_seed(&hex::encode([1; 32])).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let transport = Scripted::new(key(), steps);
-        Self { folder, transport, key: key(), durable: Durable::default(), notes: crate::locks::Mutex::default() }
+        Self {
+            folder,
+            transport,
+            key: key(),
+            durable: Durable::default(),
+            notes: crate::locks::Mutex::default(),
+        }
     }
 
     fn counter(&self) -> Counter {
@@ -136,7 +142,10 @@ fn a_damaged_segment_is_set_aside_and_the_others_are_reported() {
     assert!(bench.folder.path().join("torn.segment.damaged-1").exists());
     let notes = bench.notes.lock();
     let told = |part| notes[0].contains(part);
-    assert!(notes.len() == 1 && told("torn.segment cannot be used") && told("torn.segment.damaged-1"), "{notes:?}");
+    assert!(
+        notes.len() == 1 && told("torn.segment cannot be used") && told("torn.segment.damaged-1"),
+        "{notes:?}"
+    );
 }
 
 #[test]

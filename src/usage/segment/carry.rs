@@ -110,7 +110,8 @@ impl Segment {
         self.take_name(&unfinished, &path)?;
         kill_point("carry: renamed");
         for entry in self.entries() {
-            if before.word64(entry + ACKNOWLEDGED).load(Ordering::Acquire) < word(seen, entry + ACKNOWLEDGED) {
+            if before.word64(entry + ACKNOWLEDGED).load(Ordering::Acquire) < word(seen, entry + ACKNOWLEDGED)
+            {
                 self.mapped.word64(entry + ACKNOWLEDGED).store(0, Ordering::Release);
             }
         }

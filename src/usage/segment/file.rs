@@ -52,8 +52,7 @@ pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<Made>
 
 /// Makes a file again and again: a report may sweep it away before it is locked.
 pub(super) fn until_made<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let is_swept =
-        |e: &io::Error| matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound);
+    let is_swept = |e: &io::Error| matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound);
     for _ in 1..CREATE_ATTEMPTS {
         match make() {
             Err(e) if is_swept(&e) => {}

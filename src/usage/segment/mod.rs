@@ -434,7 +434,8 @@ impl Segment {
 
 fn tell_damaged(path: &Path, aside: &Path) {
     let (path, aside) = (path.display(), aside.display());
-    let line = format_args!("some counters of {path} are damaged and cannot be reported; it is kept as {aside}");
+    let line =
+        format_args!("some counters of {path} are damaged and cannot be reported; it is kept as {aside}");
     say(Level::Warning, line);
 }
 
