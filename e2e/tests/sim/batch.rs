@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::rehearsal::BUGS;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, What};
 use crate::run::{Lived, catch_panics, run, shrink, tell};
 
 /// Names a batch: first seed, seconds, most worlds, number of a bug or `-`.
@@ -134,6 +134,7 @@ fn concerns(bug: &str, plan: &Plan) -> bool {
         Some("grace") => matches!(way, ClientDevice | BarcodeScan),
         Some("seats") => way == ConcurrentInstance,
         Some("items") => plan.second.is_some(),
+        Some("stopped") => plan.steps.iter().any(|step| matches!(step.what, What::Stop(..))),
         Some("domain") => way == ChargeWay::Domain,
         Some("browser") => item.deployment_types == [DeploymentType::Browser],
         Some("excess" | "overused") => matches!(way, ConcurrentDevice | ConcurrentInstance),
