@@ -662,6 +662,7 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
  * range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state directory cannot be
  * used; -20003 when the server's answer cannot be trusted; -20004 when the answer is for another device; -20005 when
  * the system gives no random numbers for the UUID of this device; -20008 when more seats are asked for than there are;
+ * -20009 when SM_Shutdown was called in another thread, which calls this off;
  * -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or the server's
  * refusal, -20100 to -20151.
  *
@@ -756,10 +757,15 @@ int SM_GetDeviceUUID(char *out,
  * here. Readers that still exist hold no seat from then on, and may be destroyed; after InitLicenseFromDLS was called
  * again, one that is used takes a seat anew.
  *
- * Threads: any; one at a time. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range
- * counts as the nearest). Returns 0; -20002 when a file of the state directory cannot be used; -20003 when the server's
- * answer cannot be trusted, or another program of this device is reporting all the time; -20200 when no server can be
- * reached in time; or the server's refusal, -20100 to -20151. In each of these cases something is left to report.
+ * Requests that are under way, also those of other threads, have half of the time, and are then called off. When this
+ * has returned, no thread, connection or log callback of the library is left. Only a name lookup that the system does
+ * not answer keeps a thread until the system gives up; it touches nothing of the host's.
+ *
+ * Threads: any; of several at once one waits for the other. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out
+ * of that range counts as the nearest), and 0.5 s at most for what is called off. Returns 0; -20002 when a file of the
+ * state directory cannot be used; -20003 when the server's answer cannot be trusted, or another program of this device
+ * is reporting all the time; -20009 when another thread has been shutting down for all that time; -20200 when no server
+ * can be reached in time; or the server's refusal, -20100 to -20151. In each of these cases something is left to report.
  */
 int SM_Shutdown(int timeoutMs);
 
@@ -923,7 +929,7 @@ int SM_GetStatus(struct SM_Status *status);
  * InitLicenseFromDLS that failed has returned; -20002 when the state directory cannot be used; -20003 when the server's
  * answer cannot be trusted, or another program of this device is talking to it all the time; -20004 when the answer is
  * for another device; -20005 when the system gives no random numbers; -20008 when the license has fewer seats than were
- * asked for; -20200 when no server can be reached, or the time was too short for everything; or the server's refusal,
+ * asked for; -20009 when SM_Shutdown was called in another thread, which calls this off; -20200 when no server can be reached, or the time was too short for everything; or the server's refusal,
  * -20100 to -20151.
  *
  * Pointers: `detail` is NULL or good for writes of `detailLen` bytes.
@@ -935,9 +941,12 @@ int SM_Sync(int timeoutMs,
 /**
  * Hear what the library does: licences that it gets, reports, failures with their stage.
  *
- * `callback` is called by any thread, the library's own among them, by several at one time, and must not call
- * functions of this library. NULL ends it. When this has returned, the callback that was set before is not called any
- * more, so that what its `user` points to can be freed. Lines hold no barcode and no password. Without a callback,
+ * `callback` is called by a thread of the library's own, for one line after the other, in order, while that thread holds
+ * no lock. It may call every function of this library. It must not throw, jump out of itself, or end its thread. A call
+ * that has something to say waits until that was heard, 1 s at most. Lines that come while a callback is at work wait; of
+ * more than 1000 the rest is dropped, which a line tells. NULL ends it. When this has returned, the callback that was set
+ * before is not called any more, so that what its `user` points to can be freed; and none is called after SM_Shutdown has
+ * returned, unless it was still at work when the time was up. Lines hold no barcode and no password. Without a callback,
  * also after NULL, the file that the environment variable SEATMETER_LOG named at InitLicenseFromDLS gets the lines.
  *
  * Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the callback of before is still

@@ -202,9 +202,8 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(parameters: *mut DM_DLSConn
 /// range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state directory cannot be
 /// used; -20003 when the server's answer cannot be trusted; -20004 when the answer is for another device; -20005 when
 /// the system gives no random numbers for the UUID of this device; -20008 when more seats are asked for than there are;
-/// -20009 when SM_Shutdown was called in another thread, which calls this off;
-/// -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or the server's
-/// refusal, -20100 to -20151.
+/// -20009 when SM_Shutdown was called in another thread, which calls this off; -20123 when neither handshakeCode nor
+/// organizationID is set; -20200 when no server can be reached; or the server's refusal, -20100 to -20151.
 ///
 /// # Safety
 /// `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated; `errorMsg` is NULL

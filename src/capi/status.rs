@@ -233,8 +233,8 @@ fn known_bytes(size: usize) -> Result<usize> {
 /// InitLicenseFromDLS that failed has returned; -20002 when the state directory cannot be used; -20003 when the server's
 /// answer cannot be trusted, or another program of this device is talking to it all the time; -20004 when the answer is
 /// for another device; -20005 when the system gives no random numbers; -20008 when the license has fewer seats than were
-/// asked for; -20009 when SM_Shutdown was called in another thread, which calls this off; -20200 when no server can be reached, or the time was too short for everything; or the server's refusal,
-/// -20100 to -20151.
+/// asked for; -20009 when SM_Shutdown was called in another thread, which calls this off; -20200 when no server can be
+/// reached, or the time was too short for everything; or the server's refusal, -20100 to -20151.
 ///
 /// # Safety
 /// `detail` is NULL or good for writes of `detailLen` bytes.

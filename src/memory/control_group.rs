@@ -36,7 +36,7 @@ const VERSION_1: Files = Files {
 
 /// Return how many bytes this process can still take; `None` where no limit is known.
 pub(super) fn room() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let groups = std::fs::read_to_string("/proc/thread-self/cgroup").ok()?;
     room_within(&groups, Path::new("/sys/fs/cgroup"))
 }
 
