@@ -62,6 +62,31 @@ fn a_png_that_is_cut_short_gives_what_there_is_and_says_so() {
 }
 
 #[test]
+fn a_png_whose_alpha_would_hide_everything_is_read_without_it() {
+    let holes = image::RgbaImage::from_fn(40, 32, |x, _| if x % 7 < 3 { [0; 4] } else { [255; 4] }.into());
+    let mut bytes = Cursor::new(Vec::new());
+    holes.write_to(&mut bytes, ImageFormat::Png).unwrap();
+    let expected: Vec<u8> = holes.pixels().map(|pixel| pixel.0[0]).collect();
+    assert_eq!(shades("holes", &bytes.into_inner()), expected);
+}
+
+#[test]
+fn of_an_animated_png_the_first_picture_is_read_and_the_others_are_an_error() {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 40, 32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_animated(2, 0).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(picture().as_raw()).unwrap();
+    writer.write_image_data(&[255; 40 * 32]).unwrap();
+    writer.finish().unwrap();
+    let (pages, failure) = read(&bytes);
+    assert_eq!(pages, [(0, (40, 32, picture().into_raw()))]);
+    let (code, message) = failure.unwrap();
+    assert!(code == -10012 && message.contains("animation of 2 pictures"), "{message}");
+}
+
+#[test]
 fn a_gif_without_its_trailer_is_read_and_one_that_is_cut_in_a_picture_gives_those_before() {
     let whole = encoded(ImageFormat::Gif);
     assert_eq!(whole.last(), Some(&b';'));

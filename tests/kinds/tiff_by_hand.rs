@@ -178,11 +178,17 @@ fn alpha_is_on_white_paper_whichever_kind_it_is() {
         let bytes = one(Tiff::new(photometric, 2, interleaved(2)).with(338, &[2]));
         assert_eq!(shades("gray with alpha", &bytes), la);
     }
-    let clear = vec![[0, 0, 0, 0]; WIDTH * HEIGHT].concat();
-    assert_eq!(
-        shades("black on nothing", &one(Tiff::new(2, 4, clear).with(338, &[2]))),
-        [255; WIDTH * HEIGHT]
-    );
+}
+
+#[test]
+fn alpha_that_would_hide_everything_is_not_looked_at() {
+    // White paper whose bars are holes, and colors under an alpha that nobody has set.
+    let holes = expected(|sample| if sample(0) > 127 { 255 } else { 0 });
+    let pixels: Vec<u8> = holes.iter().flat_map(|shade| [*shade; 4]).collect();
+    assert_eq!(shades("holes", &one(Tiff::new(2, 4, pixels).with(338, &[2]))), holes);
+    let unset: Vec<u8> = interleaved(3).chunks(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 0]).collect();
+    let rgb = expected(|sample| luminance([0, 1, 2].map(sample)));
+    assert_eq!(shades("unset", &one(Tiff::new(2, 4, unset).with(338, &[2]))), rgb);
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl BitmapHeader {
                 let shade = if channels[3].is_some() { masked_on_paper } else { masked };
                 self.fill(&mut canvas, pixels, |x, row| shade(&channels, pixel_of(row, x, self.bits)))?;
                 // Many programs say that there is alpha, and leave it 0: such a bitmap is not one of nothing.
-                if channels[3].is_some_and(|alpha| self.has_none_of(pixels, alpha)) {
+                if channels[3].is_some() && canvas.is_of_one_shade() {
                     self.fill(&mut canvas, pixels, |x, row| masked(&channels, pixel_of(row, x, self.bits)))?;
                 }
             }
@@ -212,13 +212,6 @@ impl BitmapHeader {
             *channel = Channel::of_mask(u32::from_le_bytes(*mask));
         }
         Ok(channels)
-    }
-
-    fn has_none_of(&self, pixels: &[u8], alpha: Channel) -> bool {
-        pixels
-            .chunks(self.row_bytes())
-            .take(self.height)
-            .all(|row| (0..self.width).all(|x| alpha.of(pixel_of(row, x, self.bits)) == 0))
     }
 }
 

@@ -8,6 +8,9 @@
 //! | cyan, magenta, yellow, black | each color is `(255 − ink) · (255 − black) / 255`, rounded |
 //! | with alpha | `(shade · alpha + 255 · (255 − alpha)) / 255`, rounded: on white paper |
 //!
+//! Where on paper nothing is seen but one shade, alpha is not looked at: white paper whose bars are holes, and pictures
+//! of programs that leave alpha at 0.
+//!
 //! JPEG files, which are brightness and two colors, become red, green and blue first, like everywhere else: their
 //! brightness alone would be another shade where the colors do not fit into these.
 
@@ -103,6 +106,11 @@ impl Canvas {
     /// Return all pixels.
     pub(super) fn pixels(&mut self) -> &mut [u8] {
         &mut self.pixels
+    }
+
+    /// Return whether there is nothing to see.
+    pub(super) fn is_of_one_shade(&self) -> bool {
+        self.pixels.iter().all(|shade| *shade == self.pixels[0])
     }
 
     /// Return a picture of the canvas as it is.

@@ -1,7 +1,8 @@
 //! PNG files, row by row.
 //!
-//! The first picture of an animation is its page: it is what a viewer shows that knows nothing of animations. Of a file
-//! that is cut short the picture is given as far as it goes, as browsers show it, and then the error.
+//! Of an animation the first picture is read, which is what a viewer shows that knows nothing of animations, and then
+//! there is an error. Of a file that is cut short the picture is given as far as it goes, as browsers show it, and then
+//! the error.
 
 use std::io::Cursor;
 
@@ -21,6 +22,16 @@ const PASSES: [(u32, u32, u32, u32); 7] =
 /// # Errors
 /// -10012 when it is damaged, cut short or too large, -10001 when there is not enough memory.
 pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
+    let (canvas, failure, has_alpha) = read(file, true)?;
+    if has_alpha && canvas.is_of_one_shade() {
+        let (canvas, failure, _) = read(file, false)?;
+        return Ok(ReadPage { picture: canvas.done(), failure });
+    }
+    Ok(ReadPage { picture: canvas.done(), failure })
+}
+
+/// Reads a file; gives what is wrong if it is not whole, and whether there is alpha, which may be left aside.
+fn read(file: &[u8], with_alpha: bool) -> Result<(Canvas, Option<Error>, bool)> {
     let mut decoder = Decoder::new(Cursor::new(file));
     // Room for rows: the picture itself is ours.
     decoder.set_limits(Limits { bytes: usize::try_from(MEMORY_BYTES_MAX).unwrap_or(usize::MAX) });
@@ -33,7 +44,7 @@ pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
     require_size(size)?;
     let mut reader = decoder.read_info().map_err(|e| unreadable(&e))?;
     let mut canvas = Canvas::new(size, 0)?;
-    let convert = converter(&reader)?;
+    let convert = converter(&reader, with_alpha)?;
     let mut shades = vec![0; size.0 as usize];
     let rows = row_count(&reader);
     let mut row = vec![0; reader.output_line_size(size.0).unwrap_or(0)];
@@ -56,7 +67,21 @@ pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
         }
     }
     // What follows the last row is of no interest: a file that lacks its end has its picture all the same.
-    Ok(ReadPage { picture: canvas.done(), failure })
+    let failure = failure.or_else(|| further_pictures(&reader));
+    let has_alpha = matches!(reader.output_color_type().0, ColorType::GrayscaleAlpha | ColorType::Rgba);
+    Ok((canvas, failure, has_alpha))
+}
+
+fn further_pictures(reader: &Reader<Cursor<&[u8]>>) -> Option<Error> {
+    let pictures = reader.info().animation_control?.num_frames;
+    // The first picture need not be part of the animation.
+    let is_first_apart = reader.info().frame_control.is_none();
+    (pictures > 1 || is_first_apart).then(|| {
+        let message = format!(
+            "the PNG file is an animation of {pictures} pictures; only the first of the file is read"
+        );
+        Error::new(ErrorCode::IMAGE_READ_FAILED, message)
+    })
 }
 
 /// Rows that the decoder gives: those of all passes where it is interlaced.
@@ -74,8 +99,14 @@ fn row_count(reader: &Reader<Cursor<&[u8]>>) -> usize {
 /// Converts a row to shades.
 type Convert = fn(&[u8], &mut [u8]);
 
-fn converter(reader: &Reader<Cursor<&[u8]>>) -> Result<Convert> {
+fn converter(reader: &Reader<Cursor<&[u8]>>, with_alpha: bool) -> Result<Convert> {
     Ok(match reader.output_color_type() {
+        (ColorType::GrayscaleAlpha, BitDepth::Eight) if !with_alpha => {
+            |row, shades| each(row, shades, |[shade, _]| shade)
+        }
+        (ColorType::Rgba, BitDepth::Eight) if !with_alpha => {
+            |row, shades| each(row, shades, |[r, g, b, _]| luminance(r, g, b))
+        }
         (ColorType::Grayscale, BitDepth::Eight) => |row, shades| shades.copy_from_slice(row),
         (ColorType::GrayscaleAlpha, BitDepth::Eight) => {
             |row, shades| each(row, shades, |[shade, alpha]| on_paper(shade, alpha))

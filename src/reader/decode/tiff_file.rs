@@ -13,7 +13,7 @@ use super::jpeg_file::gray_of_stream;
 use super::jpeg_head::Colors;
 use super::reading_error::TIFF_READ_FAILED;
 use super::tiff_directory::{Directory, TiffFile};
-use super::tiff_page::{Color, Packing, TiffPage, unread};
+use super::tiff_page::{Alpha, Color, Packing, TiffPage, unread};
 use super::tiff_rows::{Rows, highest_bit_first};
 use super::tiff_shades::{row_of_bits, row_of_shades, samples_of_8_bits};
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ fn of_page(number: u32, error: Error) -> Error {
 }
 
 fn picture(file: &TiffFile<'_>, directory: &Directory<'_>) -> Result<GrayImage<'static>> {
-    let page = TiffPage::of(directory)?;
+    let mut page = TiffPage::of(directory)?;
     // A strip of JPEG is decoded as a whole, with its colors.
     let more = if page.packing == Packing::Jpeg { 3 } else { 0 };
     let mut canvas = Canvas::new((page.width as u32, page.height as u32), more)?;
@@ -76,12 +76,17 @@ fn picture(file: &TiffFile<'_>, directory: &Directory<'_>) -> Result<GrayImage<'
     if page.offsets.len() < needed {
         return Err(unread(format!("it has {} of {needed} strips or tiles", page.offsets.len())));
     }
-    let mut chunk =
-        Chunk { file, page: &page, palette: palette(&page)?, number: 0, per_plane, left: 0, top: 0 };
-    for number in 0..per_plane {
-        chunk.number = number;
-        (chunk.left, chunk.top) = (number % across * page.chunk.0, number / across * page.chunk.1);
-        chunk.draw(&mut canvas)?;
+    let palette = palette(&page)?;
+    let draw = |page: &TiffPage<'_>, canvas: &mut Canvas| {
+        (0..per_plane).try_for_each(|number| {
+            let (left, top) = (number % across * page.chunk.0, number / across * page.chunk.1);
+            Chunk { file, page, palette: &palette, number, per_plane, left, top }.draw(canvas)
+        })
+    };
+    draw(&page, &mut canvas)?;
+    if page.alpha != Alpha::None && canvas.is_of_one_shade() {
+        page.alpha = Alpha::None;
+        draw(&page, &mut canvas)?;
     }
     Ok(canvas.done())
 }
@@ -110,7 +115,7 @@ fn palette(page: &TiffPage<'_>) -> Result<Vec<u8>> {
 struct Chunk<'a> {
     file: &'a TiffFile<'a>,
     page: &'a TiffPage<'a>,
-    palette: Vec<u8>,
+    palette: &'a [u8],
     number: usize,
     per_plane: usize,
     left: usize,
@@ -159,7 +164,7 @@ impl Chunk<'_> {
         let page = self.page;
         match page.color {
             _ if !page.are_planes_apart => 1,
-            _ if page.alpha != super::tiff_page::Alpha::None => page.color.samples() + 1,
+            _ if page.alpha != Alpha::None => page.color.samples() + 1,
             Color::Brightness { .. } | Color::Lab => 1,
             color => color.samples(),
         }
@@ -197,7 +202,7 @@ impl Chunk<'_> {
             }
             if of_bits.is_none() {
                 let pixels = if are_whole { &row } else { &pixels };
-                row_of_shades(page, &self.palette, pixels, samples * planes, to);
+                row_of_shades(page, self.palette, pixels, samples * planes, to);
             }
         }
         Ok(())
