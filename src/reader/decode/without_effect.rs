@@ -152,11 +152,16 @@ fn has_effect(entry: &Entry, settings: &Settings) -> bool {
     }
 }
 
+/// Whether a value is this one, which is written as JSON.
+fn has_value(json: &str, value: &Value) -> bool {
+    serde_json::from_str::<Value>(json).is_ok_and(|expected| expected == *value)
+}
+
 fn specification_keys(written: &Map<String, Value>) -> impl Iterator<Item = &String> {
     written.iter().filter(|(key, _)| !SPECIFICATION_KEYS.contains(&key.as_str())).filter_map(
         |(key, value)| {
             let is_default =
-                DEFAULTS.iter().any(|(known, default)| known == key && value.to_string() == *default);
+                DEFAULTS.iter().any(|(known, default)| known == key && has_value(default, value));
             let skips = value.as_array().is_some_and(|modes| modes.is_empty());
             (!is_default && !skips).then_some(key)
         },
