@@ -75,7 +75,8 @@ fn count_on_a_full_disk(disk: &Path) {
     // What has its counter already goes on.
     counter.count(&mut SlotEntries::default(), slot - 1, &work).unwrap();
     assert!(counter.count(&mut mine, slot, &work).is_err(), "still full");
-    // Space is freed, and counting goes on. A full segment is nobody's any more: its space is free at once.
+    // Space is freed, and counting goes on. A full segment is nobody's any more, from the next look on.
+    assert!(counter.look().failed.is_none());
     let files = std::fs::read_dir(disk).unwrap().flatten().map(|entry| entry.path());
     let full = files.filter_map(|path| Some((Segment::open(&path).ok()?, path))).find(|(s, _)| s.is_held());
     let (segment, path) = full.unwrap();
