@@ -662,9 +662,8 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
  * range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state directory cannot be
  * used; -20003 when the server's answer cannot be trusted; -20004 when the answer is for another device; -20005 when
  * the system gives no random numbers for the UUID of this device; -20008 when more seats are asked for than there are;
- * -20009 when SM_Shutdown was called in another thread, which calls this off;
- * -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or the server's
- * refusal, -20100 to -20151.
+ * -20009 when SM_Shutdown was called in another thread, which calls this off; -20123 when neither handshakeCode nor
+ * organizationID is set; -20200 when no server can be reached; or the server's refusal, -20100 to -20151.
  *
  * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated; `errorMsg` is NULL
  * or good for writes of `errorMsgLen` bytes.
@@ -929,8 +928,8 @@ int SM_GetStatus(struct SM_Status *status);
  * InitLicenseFromDLS that failed has returned; -20002 when the state directory cannot be used; -20003 when the server's
  * answer cannot be trusted, or another program of this device is talking to it all the time; -20004 when the answer is
  * for another device; -20005 when the system gives no random numbers; -20008 when the license has fewer seats than were
- * asked for; -20009 when SM_Shutdown was called in another thread, which calls this off; -20200 when no server can be reached, or the time was too short for everything; or the server's refusal,
- * -20100 to -20151.
+ * asked for; -20009 when SM_Shutdown was called in another thread, which calls this off; -20200 when no server can be
+ * reached, or the time was too short for everything; or the server's refusal, -20100 to -20151.
  *
  * Pointers: `detail` is NULL or good for writes of `detailLen` bytes.
  */

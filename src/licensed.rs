@@ -171,7 +171,7 @@ impl Licensed {
     /// Count into other segments from now on. The time has leaped: a server may not book a slot that is far ahead of its
     /// time, and what is in one segment with it would wait as long.
     pub fn begin_segments(&self) {
-        self.counter.close();
+        self.counter.begin_segments();
     }
 
     /// Lets be counted what the grant allows. Under another UUID it is spent, and counted, apart from what was before.

@@ -167,6 +167,10 @@ fn drafts_that_stay_after_kills_are_gone_with_the_next_program() {
     let left = ["clock.new-", "licenses/some-name.new-"]
         .map(|name| bench.tool.state().join(format!("{name}{}", "0".repeat(32))));
     left.iter().for_each(|path| std::fs::write(path, "torn").unwrap());
-    drop(bench.licensed());
-    assert!(left.iter().all(|path| !path.exists()));
+    // One that was written within this second may still be somebody's.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while left.iter().any(|path| path.exists()) {
+        assert!(std::time::Instant::now() < end, "drafts stay: {left:?}");
+        drop(bench.licensed());
+    }
 }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use seatmeter::parameters::RawParameters;
 use seatmeter::reader::{Hold, Reader};
 use seatmeter::runtime::runtime;
+use seatmeter::state::is_draft;
 use seatmeter::usage::{Barcode, SEGMENT_ENDING, Segment};
 use seatmeter_e2e::server::{DEMO_CODE, Server};
 use seatmeter_protocol::error_code::ErrorCode;
@@ -235,7 +236,9 @@ impl Device {
     /// Something that a crash of the file system may leave: for the places that are reached by that alone.
     fn plant(&self, name: &str) {
         let usage = self.state.join("usage");
-        for folder in std::fs::read_dir(usage).into_iter().flatten().flatten() {
+        let entries = std::fs::read_dir(usage).into_iter().flatten().flatten();
+        // A folder that is being made may have another name in a moment.
+        for folder in entries.filter(|entry| entry.path().is_dir() && !is_draft(&entry.path())) {
             std::fs::write(folder.path().join(name), b"SMSE").unwrap();
         }
     }

@@ -112,7 +112,7 @@ fn two_programs_spend_no_more_than_there_is_when_their_file_is_removed() {
     assert_eq!(work_until_refused(&second), 0);
     // The first may go on until it looks.
     first.count(&mut mine, 1, &[SCAN]).unwrap();
-    clock.pass(1_000);
+    first.look();
     assert_eq!(work_until_refused(&first), 0);
     for clock in [clock, other_clock] {
         clock.pass(3_000);

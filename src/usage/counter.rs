@@ -232,6 +232,11 @@ impl Counter {
         drop(begun);
     }
 
+    /// Count into other segments from now on. Those of before are looked after as long as somebody may count into them.
+    pub fn begin_segments(&self) {
+        self.leave_lanes();
+    }
+
     fn leave_lanes(&self) {
         for lane in &self.lanes {
             let left = std::mem::take(&mut *lane.lock());

@@ -42,7 +42,7 @@ fn texts_numbers_and_settings_read_alike_in_every_locale() {
         output_of(&mut command)
     };
     let plain = told_in("C");
-    assert!(plain.contains("QR_CODE") && plain.contains("licence"), "{plain}");
+    assert!(plain.contains("QR_CODE") && plain.contains("license"), "{plain}");
     for language in ["de_DE", "tr_TR"] {
         if !make_locale(folder.path(), language) {
             skip(&format!("localedef cannot make {language} (Debian, Ubuntu: apt-get install locales)"));

@@ -147,6 +147,7 @@ fn why_a_segment_is_refused_or_set_aside_and_what_was_repaired_is_said_once() {
     let seat = session.licensed().unwrap().take_seat().unwrap();
     session.watch();
     session.watch();
+    crate::log::settle(Duration::from_secs(60));
     set_sink(None).unwrap();
     // Other tests say something meanwhile.
     let mine = session.state.path().to_str().unwrap().to_owned();

@@ -9,7 +9,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -28,6 +28,9 @@ use crate::utc;
 
 /// How a folder with what was reset is called.
 const ASIDE: &str = "reset-";
+
+/// Resets within one second that find a name.
+const NAMES_MAX: u32 = 100;
 
 /// Make a device begin anew, as another one. What it was is moved aside, not deleted
 ///
@@ -55,9 +58,7 @@ pub(super) fn reset(arguments: &ResetArguments, output: &mut dyn Write) -> Resul
     let unsent = Unsent::in_usage(&folder.join("usage"));
     require_reported(&folder, &unsent, arguments.with_unreported)?;
     let uuid = uuid_of(&folder);
-    let aside =
-        folder.join(format!("{ASIDE}{}", utc::text(SystemClock.unix_seconds()).replace([':', '-'], "")));
-    make_folder(&aside).map_err(|e| cannot("make", &aside, &e))?;
+    let aside = new_aside(&folder)?;
     for name in &names {
         let (from, to) = (folder.join(name), aside.join(name));
         fs::rename(&from, &to).map_err(|e| cannot("move", &from, &e))?;
@@ -92,6 +93,20 @@ fn ours_in(folder: &Path) -> Result<Vec<String>, Error> {
     };
     let is_something = names.iter().any(has_content);
     Ok(if is_something { names } else { Vec::new() })
+}
+
+/// Make a folder for what is reset, named by the time; a second one of the same second gets a number behind it.
+fn new_aside(folder: &Path) -> Result<PathBuf, Error> {
+    let time = utc::text(SystemClock.unix_seconds()).replace([':', '-'], "");
+    for number in 1.. {
+        let name = if number == 1 { format!("{ASIDE}{time}") } else { format!("{ASIDE}{time}-{number}") };
+        let aside = folder.join(name);
+        match make_folder(&aside) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && number < NAMES_MAX => {}
+            made => return made.map(|()| aside.clone()).map_err(|e| cannot("make", &aside, &e)),
+        }
+    }
+    unreachable!("the last number returns")
 }
 
 fn require_unused(folder: &Path, names: &[String]) -> Result<(), Error> {
