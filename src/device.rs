@@ -101,7 +101,7 @@ impl Device {
         if stored.is_or_was(&self.uuid) || self.is_or_was(&stored.uuid) {
             return stored;
         }
-        let mut former = [self.former.as_slice(), &[self.uuid.clone()], &stored.former].concat();
+        let mut former = [self.former.as_slice(), std::slice::from_ref(&self.uuid), &stored.former].concat();
         former.drain(..former.len().saturating_sub(FORMER_MAX));
         let generation = self.generation.max(stored.generation).saturating_add(1);
         let next = Self { uuid: stored.uuid, generation, former };

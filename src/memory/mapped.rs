@@ -243,11 +243,12 @@ impl Mapping {
         }
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
         let again = Self { base, length: self.length, generation: process_generation(), hidden: self.hidden };
-        // SAFETY: the range is exactly the mapping made above.
-        if again.hidden
-            && unsafe { libc::madvise(base.as_ptr().cast(), again.length, libc::MADV_DONTFORK) } != 0
-        {
-            return Err(io::Error::last_os_error());
+        if again.hidden {
+            // SAFETY: the range is exactly the mapping made above.
+            let advised = unsafe { libc::madvise(base.as_ptr().cast(), again.length, libc::MADV_DONTFORK) };
+            if advised != 0 {
+                return Err(io::Error::last_os_error());
+            }
         }
         Ok(again)
     }

@@ -89,10 +89,8 @@ impl Head {
             0xc4 => self.has_huffman_tables = true,
             0xe0 if segment.starts_with(b"JFIF") => self.is_jfif = true,
             0xee if segment.starts_with(b"Adobe") => self.adobe_transform = segment.get(11).copied(),
-            0xc0..=0xcf if marker != 0xc8 && marker != 0xcc => {
-                if self.frame.is_none() {
-                    self.frame = Frame::of(marker, segment);
-                }
+            0xc0..=0xcf if marker != 0xc8 && marker != 0xcc && self.frame.is_none() => {
+                self.frame = Frame::of(marker, segment);
             }
             _ => {}
         }
