@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::license::Grant;
 use crate::locks::Mutex;
 use crate::log::{Level, say};
+use crate::memory::Undisturbed;
 use crate::state::Standing;
 use crate::usage::{Carried, Durable, Looked};
 
@@ -73,6 +74,8 @@ impl Licensed {
     }
 
     fn look_now(&self) {
+        // Where no thread watches, a count does this, in a thread of the host's.
+        let _undisturbed = Undisturbed::hold();
         let mut looked = self.counter.look();
         looked.carried.iter().for_each(|carried| say(Level::Warning, format_args!("{}", line_of(carried))));
         if let Some(allowance) = &self.allowance {
