@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | a framed file | `….new-<32 digits>` | `framed.rs` |
 //! | a seat pool, where there are no unnamed files | `.<item>.<32 digits>.new` | `seats/file.rs` |
-//! | a probe, made and removed at once, without a lock | `.probe-<32 digits>` | `mod.rs` |
+//! | a probe, where there are no unnamed files, removed at once | `.probe-<32 digits>` | `private.rs` |
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};

@@ -41,8 +41,7 @@ use std::path::{Path, PathBuf};
 use crate::environment::Environment;
 use crate::error::{Error, Result, remedy};
 use crate::memory::{
-    StandardDescriptors, file_system_type, is_privileged, make_folder, make_home, names, random_bytes,
-    user_id,
+    StandardDescriptors, file_system_type, is_privileged, make_folder, make_home, names, user_id,
 };
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::file_system::refusal;
@@ -106,7 +105,7 @@ impl StateDirectory {
         }
         directory.check_file_system(file_system_type)?;
         for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {
-            try_to_write(&folder).map_err(|e| unusable(&folder, &e))?;
+            private::try_to_write(&folder).map_err(|e| unusable(&folder, &e))?;
             sweep_drafts(&folder);
         }
         Ok(directory)
@@ -190,17 +189,6 @@ fn unusable(path: &Path, cause: &io::Error) -> Error {
         None => format!("{what}. Make it writable for this user, or {other}"),
     };
     Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
-}
-
-/// Makes a file and removes it. By a name of its own, for others may try at the same time: threads, copies of the library,
-/// containers.
-fn try_to_write(folder: &Path) -> io::Result<()> {
-    let probe = folder.join(format!(".probe-{}", hex::encode(random_bytes())));
-    match new_file(&probe).and_then(|_| fs::remove_file(&probe)) {
-        // A process that was stopped in between finds it swept away.
-        Err(e) if e.kind() != io::ErrorKind::NotFound || !folder.is_dir() => Err(e),
-        _ => Ok(()),
-    }
 }
 
 /// Open a file that the program or its user names, for reading. Symbolic links are followed; what is no regular file is

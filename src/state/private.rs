@@ -22,7 +22,7 @@ use seatmeter_protocol::sharing::{file_mode, home_mode};
 use super::drafts::lock_draft;
 use super::framed::sync_folder;
 use crate::disk::{self, Use};
-use crate::memory::{StandardDescriptors, draft_of, make_home, rename_to_new, share_file};
+use crate::memory::{StandardDescriptors, draft_of, make_home, random_bytes, rename_to_new, share_file};
 
 /// The folders of a state directory.
 pub(super) const FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
@@ -133,6 +133,39 @@ fn make_empty(path: &Path, mode: fn(u32) -> u32) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         named => named,
     }
+}
+
+/// Makes a file in this folder that is gone at once. It has no name where the file system knows such files: a death in
+/// between leaves nothing behind.
+///
+/// # Errors
+/// As [`new_file`].
+pub(super) fn try_to_write(folder: &Path) -> io::Result<()> {
+    let _standard = StandardDescriptors::hold();
+    let held = hold(folder)?;
+    let through = place_in(&held, OsStr::new(""));
+    let place = if through.exists() { &through } else { folder };
+    let options = &mut OpenOptions::new();
+    match options.write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(place) {
+        Ok(file) => {
+            let of = held.metadata()?;
+            share_file(&file, file_mode(of.mode()), &of)
+        }
+        Err(e) if has_no_unnamed_files(&e) => {
+            let probe = folder.join(format!(".probe-{}", hex::encode(random_bytes())));
+            match new_file(&probe).and_then(|_| fs::remove_file(&probe)) {
+                // A process that was stopped in between finds it swept away.
+                Err(e) if e.kind() != io::ErrorKind::NotFound || !folder.is_dir() => Err(e),
+                _ => Ok(()),
+            }
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn has_no_unnamed_files(error: &io::Error) -> bool {
+    // EISDIR: what kernels say that do not know the flag.
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL | libc::ENOENT))
 }
 
 /// Opens the file through its folder, which cannot become a link any more.
