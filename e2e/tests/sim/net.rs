@@ -315,6 +315,8 @@ pub(crate) struct Wire {
     pub(crate) machine: usize,
     /// What happens while the program that sends the next request is stopped.
     pub(crate) stop: Mutex<Option<Stop>>,
+    /// What the last program was about to say when it was stopped: to another server it is as late.
+    pub(crate) late: Mutex<Vec<u8>>,
 }
 
 /// A program is stopped in mid-request.
@@ -330,9 +332,12 @@ impl Transport for Wire {
         let path = if request.url.ends_with(USAGE_PATH) { USAGE_PATH } else { AUTHORIZATIONS_PATH };
         let is_due = |stop: &mut Stop| stop.stopped == Stopped::Answered || path == AUTHORIZATIONS_PATH;
         let stop = self.stop.lock().take_if(is_due);
+        if stop.as_ref().is_some_and(|stop| stop.stopped == Stopped::Asking) {
+            *self.late.lock() = request.body.to_vec();
+        }
         let letter = Letter {
             machine: self.machine,
-            is_late: stop.as_ref().is_some_and(|stop| stop.stopped == Stopped::Asking),
+            is_late: *self.late.lock() == request.body,
             to_standby: request.url.starts_with(STANDBY),
             path,
             body: request.body.to_vec(),

@@ -67,7 +67,12 @@ impl World {
         let apart = plan.is_standby_apart.then(|| Server::apart(&plan.item, time.clone()));
         let net = Arc::new(Mutex::new(Net::new(server, apart, time.clone())));
         let machine = |number: usize| {
-            let wire = Wire { net: Arc::downgrade(&net), machine: number, stop: Mutex::new(None) };
+            let wire = Wire {
+                net: Arc::downgrade(&net),
+                machine: number,
+                stop: Mutex::new(None),
+                late: Mutex::default(),
+            };
             Machine::new(folder.path(), time.machine(), wire, plan)
         };
         let machines = (0..MACHINES).map(machine).collect();
