@@ -197,7 +197,8 @@ impl Licensed {
             }
             Some(allowance) => {
                 let unreported = |module| allowance.unreported(local, module);
-                let now_ms = self.clock.boot_ms();
+                // Where it is not known, nothing counts as long past.
+                let now_ms = self.clock.machine_boot_ms().unwrap_or(0);
                 allowance.now().grant(local.serial, &local.allowances, now_ms, unreported)?;
             }
         }
@@ -570,9 +571,11 @@ fn open_spent(
     let has_counted = |folder: PathBuf| has_counted(&folder, license_id, device_uuid);
     let is_used =
         || allowances.iter().any(|known| known.used > 0) || folders_beside(usage_folder).any(has_counted);
-    let now_ms = clock.boot_ms();
-    let spent = SpentAllowance::open(seats_folder, &pool_name(item_id), device_uuid, now_ms, is_used)?;
-    spent.grant(*serial, allowances, now_ms, |_| 0)?;
+    // Where it is not known, nothing counts as long past: neither now, nor for those who read it later.
+    let now_ms = clock.machine_boot_ms();
+    let lost_at = now_ms.unwrap_or(u64::MAX);
+    let spent = SpentAllowance::open(seats_folder, &pool_name(item_id), device_uuid, lost_at, is_used)?;
+    spent.grant(*serial, allowances, now_ms.unwrap_or(0), |_| 0)?;
     Ok(spent)
 }
 

@@ -367,6 +367,11 @@ impl Clock for DeviceClock {
         self.system.monotonic_ms()
     }
 
+    fn machine_boot_ms(&self) -> Option<u64> {
+        let ahead_ms = self.known.lock().ahead_ms?;
+        Some(unsigned(self.boot_now() - ahead_ms))
+    }
+
     fn unix_ms(&self) -> u64 {
         let boot = signed(self.system.boot_ms());
         let offset = self.offset_ms.load(Ordering::Relaxed);

@@ -43,6 +43,12 @@ pub trait Clock: Send + Sync {
         Boot::default()
     }
 
+    /// Return the machine's boot clock, for files that all processes of the device share; `None` where this process
+    /// cannot tell it from its own.
+    fn machine_boot_ms(&self) -> Option<u64> {
+        Some(self.boot_ms())
+    }
+
     /// Take notice of what a server has said the time is (Unix seconds), whose signature was checked. It was asked when
     /// the boot clock stood at `asked_at_ms`, and its answer is here now.
     fn hear(&self, _server_seconds: u64, _asked_at_ms: u64) {}

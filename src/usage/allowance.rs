@@ -93,7 +93,7 @@ pub struct SpentAllowance {
 
 impl SpentAllowance {
     /// Open the file of an item for a device that goes by this UUID, or make it. `is_used` says whether anything was
-    /// counted under the license before: then a file that is not there is lost. `now_ms` is the boot clock.
+    /// counted under the license before: then a file that is not there is lost. `now_ms` is the machine's boot clock.
     ///
     /// # Errors
     /// When it cannot be made, mapped or written.
@@ -162,17 +162,21 @@ impl SpentAllowance {
             self.file.word64(0).store(MAGIC, Ordering::Release);
             return self.make_durable();
         }
-        if self.file.word64(BOOT).load(Ordering::Acquire) != self.boot {
+        let before = self.file.word64(BOOT).load(Ordering::Acquire);
+        if before != self.boot && before != UNKNOWN_BOOT && self.boot != UNKNOWN_BOOT {
             // Whoever had mapped a lost file is gone, and the boot clock has begun anew.
             let _ = self.lost_at().fetch_min(1, Ordering::AcqRel);
         }
-        if self.boot == UNKNOWN_BOOT || self.file.word64(BOOT).load(Ordering::Acquire) != self.boot {
+        if self.boot == UNKNOWN_BOOT || before != self.boot {
             for module in 0..MODULE_COUNT {
                 let kept = self.kept(module).load(Ordering::Acquire).min(self.allowed(module));
                 let spent = self.spent(module).fetch_max(kept, Ordering::AcqRel);
                 self.lost(module).fetch_add(kept.saturating_sub(spent), Ordering::AcqRel);
             }
-            self.file.word64(BOOT).store(self.boot, Ordering::Release);
+            // One that cannot name the start leaves the name to those who can: it is no other start for them.
+            if self.boot != UNKNOWN_BOOT {
+                self.file.word64(BOOT).store(self.boot, Ordering::Release);
+            }
         }
         Ok(())
     }
@@ -670,6 +674,22 @@ mod tests {
         let fresh = open_as("fresh", &folder);
         fresh.grant(1, &[allowance(0, 3, 0)], NOW_MS, |_| 0).unwrap();
         assert_eq!(spend_all(&fresh, 0), 3, "it has told since");
+    }
+
+    #[test]
+    fn a_program_that_cannot_name_the_start_is_no_other_start_for_those_who_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |boot| {
+            SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || true).unwrap()
+        };
+        let of = open(1);
+        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
+        let lost_at = of.lost_at().load(Ordering::Relaxed);
+        assert_ne!(lost_at, 0, "the file was lost, and somebody may still have it mapped");
+        for boot in [UNKNOWN_BOOT, 1, UNKNOWN_BOOT] {
+            assert_eq!(open(boot).lost_at().load(Ordering::Relaxed), lost_at);
+        }
+        assert_eq!(of.file.word64(BOOT).load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -21,6 +21,10 @@ impl Clock for Patience {
         self.0.monotonic_ms()
     }
 
+    fn boot(&self) -> crate::clock::Boot {
+        self.0.boot()
+    }
+
     fn wait(&self, time: Duration) {
         self.0.pass(u64::try_from(time.as_millis()).unwrap());
     }
