@@ -679,9 +679,8 @@ mod tests {
     #[test]
     fn a_program_that_cannot_name_the_start_is_no_other_start_for_those_who_can() {
         let folder = tempfile::tempdir().unwrap();
-        let open = |boot| {
-            SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || true).unwrap()
-        };
+        let open =
+            |boot| SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || true).unwrap();
         let of = open(1);
         of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         let lost_at = of.lost_at().load(Ordering::Relaxed);
