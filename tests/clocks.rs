@@ -70,6 +70,7 @@ impl Bench {
 }
 
 /// The slot of this moment.
+#[allow(clippy::disallowed_methods, reason = "a test compares with the machine's clock")]
 fn slot() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 180
 }

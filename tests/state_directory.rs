@@ -156,7 +156,9 @@ fn scans_in(state: &Path) -> u64 {
 
 #[test]
 fn what_is_deleted_under_a_counting_program_is_there_again_in_a_moment_and_costs_no_count() {
-    let harms: [(&str, fn(&Path)); 5] = [
+    /// What somebody does to a state directory.
+    type Harm = (&'static str, fn(&Path));
+    let harms: [Harm; 5] = [
         ("segments", |state| {
             let is_segment = |path: &PathBuf| path.extension().is_some_and(|e| e == "segment");
             files(&state.join("usage")).iter().filter(|path| is_segment(path)).for_each(|path| {

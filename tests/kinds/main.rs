@@ -16,8 +16,11 @@ use seatmeter::reader::for_each_page;
 /// A page of a file: columns, rows, shades.
 type Page = (u32, u32, Vec<u8>);
 
+/// Pages with their numbers, and the error that ended the reading.
+type Read = (Vec<(u32, Page)>, Option<(i32, String)>);
+
 /// What is read of a file: the number of each page and its shades, and the error.
-fn read(file: &[u8]) -> (Vec<(u32, Page)>, Option<(i32, String)>) {
+fn read(file: &[u8]) -> Read {
     let mut pages = Vec::new();
     let end = for_each_page(file, &mut |number, page| {
         pages.push((number, (page.width, page.height, page.pixels.into_owned())));

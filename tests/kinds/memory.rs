@@ -16,7 +16,7 @@ const REST_KIB: u64 = 40 << 10;
 
 /// 1 bit a pixel, packed by PackBits: a strip of all rows, which is white.
 fn small_file_of_a_large_picture() -> Vec<u8> {
-    let row = [vec![0x81, 0xff].repeat(WIDTH.div_ceil(8) as usize / 128), vec![0x81, 0xff]].concat();
+    let row = [[0x81, 0xff].repeat(WIDTH.div_ceil(8) as usize / 128), vec![0x81, 0xff]].concat();
     let strip = row.repeat(HEIGHT as usize);
     tiff(1, 32_773, &strip)
 }
