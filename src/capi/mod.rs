@@ -41,6 +41,7 @@ fn enter_with(body: impl FnOnce() -> Result<()>, tell: impl FnOnce(&str)) -> c_i
 
 /// Run the body of a C function that answers with something else than a number; `fallback` is the answer
 /// when it fails.
+#[cfg(feature = "decode")]
 fn enter_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
     undisturbed(body).unwrap_or(fallback)
 }
