@@ -14,7 +14,6 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
-use seatmeter_protocol::no_proxy::names_every_host;
 
 use crate::memory::{self, PerProcess, is_privileged};
 
@@ -90,11 +89,11 @@ pub fn authorities_file() -> Option<PathBuf> {
     env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// Whether the environment asks for no proxy at all, or does not count.
-pub fn wants_no_proxy_at_all() -> bool {
+/// Return the hosts for which the environment asks for no proxy (`NO_PROXY`). Where the environment does not count, these
+/// are all hosts.
+pub fn hosts_without_proxy() -> String {
     if is_privileged() {
-        return true;
+        return "*".to_owned();
     }
-    let list = env::var("NO_PROXY").or_else(|_| env::var("no_proxy")).unwrap_or_default();
-    names_every_host(&list)
+    env::var("NO_PROXY").or_else(|_| env::var("no_proxy")).unwrap_or_default()
 }

@@ -336,7 +336,7 @@ impl Licensed {
         if self.ended.load(Ordering::Relaxed) {
             self.check()?;
         }
-        self.pool.as_ref().map(SeatPool::take).transpose().map_err(seat_error)
+        self.pool.as_ref().map(SeatPool::take).transpose().map_err(|e| self.no_seat(e))
     }
 
     /// As [`Self::take_seat`], if one exchange does it. Cannot panic.
@@ -351,13 +351,29 @@ impl Licensed {
         }
     }
 
+    /// Return why there is no seat; and where this device has asked for fewer seats than the license has, that it may ask
+    /// for more.
+    #[cold]
+    fn no_seat(&self, error: SeatError) -> Error {
+        let is_full = matches!(error, SeatError::Full { .. });
+        let mut error = seat_error(error);
+        let grant = self.grant();
+        if is_full && u64::from(grant.local.seats) < grant.item.quota {
+            error.message.push_str(&format!(
+                "; or ask for more: maxConcurrentInstanceCount was {}, and the license has {}",
+                grant.local.seats, grant.item.quota
+            ));
+        }
+        error
+    }
+
     /// Takes a seat, waiting for one up to `wait`.
     ///
     /// # Errors
     /// As [`Self::take_seat`].
     pub fn take_seat_within(&self, wait: Duration) -> Result<Option<Seat>> {
         self.check()?;
-        self.pool.as_ref().map(|pool| pool.take_within(wait)).transpose().map_err(seat_error)
+        self.pool.as_ref().map(|pool| pool.take_within(wait)).transpose().map_err(|e| self.no_seat(e))
     }
 
     /// Who holds the seats of this device; nobody where there are no seats.

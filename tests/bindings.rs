@@ -206,7 +206,7 @@ fn errors_of_go_use_the_words_of_go() {
 fn errors_of_cpp_use_the_words_of_cpp() {
     let server = Server::with_demo_license();
     let run = run(&mut Program::compile("bindings/cpp/tests/words_17.cpp").command(server.url()));
-    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "6\n"), "{}", run.stderr);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "7\n"), "{}", run.stderr);
 }
 
 /// Runs a program that looks at messages, and says how many.

@@ -43,6 +43,11 @@ int main() {
   look_at_error_of([] { ask_for(1, ""); }, "handshake_code");
   look_at_error_of([] { ask_for(0, "DEMO-4-SEATS"); }, "seats");
   look_at_error_of([] { ask_for(5, "DEMO-4-SEATS"); }, "seats");
+  ask_for(1, "DEMO-4-SEATS");
+  {
+    seatmeter::Reader one;
+    look_at_error_of([] { seatmeter::Reader two; }, "seats was 1, and the license has 4");
+  }
   ask_for(4, "DEMO-4-SEATS");
   look_at_error_of([] { seatmeter::set_device_friendly_name("late"); }, "");
   seatmeter::shutdown(20000);

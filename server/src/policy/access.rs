@@ -26,6 +26,13 @@ pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusa
         return Ok(());
     }
     let is_listed = asked.website_domains.iter().any(|domain| lies_under(&facts.website_domain, domain));
+    if !asked.website_domains.is_empty() && facts.website_domain.is_empty() {
+        return Err(Refusal::new(
+            ErrorCode::DOMAIN_MISMATCH,
+            "this handshake code is for certain websites, and the program names none: set its website domain with \
+             SM_SetValidationField",
+        ));
+    }
     if !asked.website_domains.is_empty() && !is_listed {
         return Err(Refusal::new(
             ErrorCode::DOMAIN_MISMATCH,

@@ -198,7 +198,7 @@ impl HttpTransport {
             (Stage::Lookup | Stage::Connect, Some(_)) => Stage::Proxy,
             (stage, _) => stage,
         };
-        let mut detail = chain;
+        let mut detail = why(error);
         if error.is_timeout() {
             detail = format!("nothing within {:?} ({detail})", begun.elapsed().min(request.timeout));
         }
@@ -213,6 +213,8 @@ impl HttpTransport {
             ));
         } else if stage == Stage::Tls {
             detail.push_str(tls_advice(&detail));
+        } else {
+            detail.push_str(advice(stage));
         }
         Unreachable { stage, detail }
     }
@@ -332,6 +334,37 @@ fn tls_advice(detail: &str) -> &'static str {
         }
     }
     ""
+}
+
+/// What to do where the failure itself does not say it.
+fn advice(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Lookup => ". Check the name in the server's URL, and DNS",
+        Stage::Connect => ". Start the server there, or check URL, port and firewall",
+        _ => "",
+    }
+}
+
+/// Return why a request failed, in the words of its innermost causes. The outer ones say that it is a request that
+/// failed, and its URL, which the message has already.
+fn why(error: &reqwest::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        texts.push(inner.to_string());
+        cause = inner.source();
+    }
+    let is_general = |text: &String| text.starts_with("client error") || text.starts_with("error sending");
+    texts.retain(|text| !is_general(text));
+    let mut why = String::new();
+    for text in texts {
+        if !why.contains(&text) {
+            let colon = if why.is_empty() { "" } else { ": " };
+            why.push_str(colon);
+            why.push_str(&text);
+        }
+    }
+    if why.is_empty() { chain(error) } else { why }
 }
 
 /// The error with all its causes, outermost first, each once.

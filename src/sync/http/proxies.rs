@@ -3,6 +3,7 @@
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use reqwest::{ClientBuilder, Proxy};
+use seatmeter_protocol::no_proxy::names;
 
 use super::super::transport::Unreachable;
 use crate::environment;
@@ -10,20 +11,25 @@ use crate::error::Stage;
 
 /// What the environment says of proxies.
 #[derive(Debug)]
-pub(super) struct Proxies(Matcher);
+pub(super) struct Proxies {
+    matcher: Matcher,
+    /// Hosts for which there is none.
+    excepted: String,
+}
 
 impl Proxies {
     /// Those of the environment at this moment.
     pub(super) fn read() -> Self {
-        if environment::wants_no_proxy_at_all() {
-            return Self(Matcher::builder().build());
-        }
-        Self(Matcher::from_env())
+        Self { matcher: Matcher::from_env(), excepted: environment::hosts_without_proxy() }
     }
 
     /// The one for this URL; none where the way is direct, or the URL is none.
     fn of(&self, url: &str) -> Option<Intercept> {
-        self.0.intercept(&url.parse().ok()?)
+        let parsed = reqwest::Url::parse(url).ok()?;
+        if names(&self.excepted, parsed.host_str()?, parsed.port_or_known_default()?) {
+            return None;
+        }
+        self.matcher.intercept(&url.parse().ok()?)
     }
 
     /// The URL of the one for this URL, without its login.

@@ -20,7 +20,7 @@ use rustls_platform_verifier::Verifier;
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
-use seatmeter_protocol::no_proxy::names_every_host;
+use seatmeter_protocol::no_proxy::names;
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
 
 use super::clock::DIFFER_SECONDS_MAX;
@@ -72,8 +72,10 @@ pub(super) fn examine(
 
 fn name_proxy(url: &str, findings: &mut Findings<'_>) -> Result<(), Error> {
     let excepted = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).unwrap_or_default();
-    let found = url.parse().ok().and_then(|url| Matcher::from_env().intercept(&url));
-    let Some(proxy) = found.filter(|_| !names_every_host(&excepted)) else { return Ok(()) };
+    let Ok(uri) = url.parse::<Uri>() else { return Ok(()) };
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let is_excepted = uri.host().is_some_and(|host| names(&excepted, host, port));
+    let Some(proxy) = Matcher::from_env().intercept(&uri).filter(|_| !is_excepted) else { return Ok(()) };
     let finding = format!("programs with this environment go through the proxy {}", proxy.uri());
     findings.say(Health::Warning, "proxy", &finding, "what follows is the direct way, without it")
 }
