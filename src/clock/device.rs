@@ -273,6 +273,12 @@ impl DeviceClock {
         unsigned(self.known.lock().word.said_ms)
     }
 
+    /// Return when that server was asked, by the machine's boot clock: servers whose clocks differ may say the same time
+    /// at different instants.
+    pub fn heard_at_ms(&self) -> i64 {
+        self.known.lock().word.asked_at_ms
+    }
+
     /// Whether a server was heard since the machine was started.
     pub fn is_set(&self) -> bool {
         self.is_set.load(Ordering::Relaxed)
