@@ -18,6 +18,7 @@ use std::fmt::{self, Arguments};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use crate::error::{Error, Result};
 use crate::locks::{Condvar, Mutex, RwLock, holds_none};
 use crate::memory::{PerProcess, Published, Undisturbed, thread_number, with_signals_blocked};
-use crate::state::log_file;
+use crate::state::{log_file, log_file_again};
 
 /// How much a line matters. The numbers are those of the C API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +73,8 @@ struct Log {
     sinks: RwLock<Vec<&'static Option<Sink>>>,
     /// All files that were ever named, for the same reason.
     files: Mutex<Vec<&'static PathBuf>>,
+    /// Whether the file could be written: then its folder is made again when somebody removes it.
+    was_there: AtomicBool,
 }
 
 /// Lines that wait to be handed over, and the thread that does it.
@@ -125,6 +128,7 @@ impl Log {
                 changed: Condvar::new(),
                 sinks: RwLock::default(),
                 files: Mutex::default(),
+                was_there: AtomicBool::new(false),
             };
             if let Some(sink) = parent.and_then(|parent| parent.sink.get()) {
                 log.sink.publish(sink);
@@ -269,7 +273,9 @@ pub fn use_file(path: &Path) -> Result<()> {
     if log.file.get().is_none_or(|file| file != path) {
         files.push(log.file.publish_new(path.to_owned()));
     }
-    log_file(path).map(drop).map_err(|e| {
+    let opened = log_file(path);
+    log.was_there.store(opened.is_ok(), Ordering::Relaxed);
+    opened.map(drop).map_err(|e| {
         let failed = Error::state(path, "write the log", &e);
         let message = format!("{}. Set SEATMETER_LOG to a file that this user can write", failed.message);
         Error { message, ..failed }
@@ -280,7 +286,8 @@ pub fn use_file(path: &Path) -> Result<()> {
 fn append(path: &Path, level: Level, line: Arguments<'_>) {
     let _undisturbed = Undisturbed::hold();
     // That it cannot be written was said when it was named.
-    if let Ok(mut file) = log_file(path) {
+    let open = if Log::get().was_there.load(Ordering::Relaxed) { log_file_again } else { log_file };
+    if let Ok(mut file) = open(path) {
         let now = rfc_3339(crate::clock::wall_seconds());
         let _ = file.write_all(format!("{now} {} {level}: {line}\n", std::process::id()).as_bytes());
     }
@@ -374,5 +381,16 @@ mod tests {
         assert!(std::fs::read_to_string(&other).unwrap().contains("ours 8"));
         let error = use_file(&folder.path().join("missing/log")).unwrap_err();
         assert!(error.message.contains("missing/log") && error.message.contains("SEATMETER_LOG"), "{error}");
+        say(Level::Info, format_args!("ours 9"));
+        assert!(!folder.path().join("missing").exists(), "it may be a mistyped name");
+        let deep = folder.path().join("deep");
+        std::fs::create_dir(&deep).unwrap();
+        use_file(&deep.join("log")).unwrap();
+        std::fs::remove_dir_all(&deep).unwrap();
+        say(Level::Info, format_args!("ours 10"));
+        assert!(
+            std::fs::read_to_string(deep.join("log")).unwrap().contains("ours 10"),
+            "it was there before"
+        );
     }
 }

@@ -445,7 +445,8 @@ impl Runtime {
         };
         self.current.withdraw();
         self.waiting.withdraw();
-        let watch_ends = |bound: Deadline| self.watch.stop(bound.remaining(&CLOCK));
+        // It waits for no server: whatever time there is, it ends in a moment.
+        let watch_ends = |bound: Deadline| self.watch.stop(bound.remaining(&CLOCK).max(CALLED_OFF_BOUND));
         if stop(half) {
             watch_ends(half);
             return;

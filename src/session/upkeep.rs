@@ -38,10 +38,11 @@ impl Session {
             self.reload_device();
         }
         let is_missing = self.store.is_missing();
-        if is_missing && !self.is_grant_missing.swap(is_missing, Ordering::Relaxed) {
+        let was_missing = self.is_grant_missing.swap(is_missing, Ordering::Relaxed);
+        // Once: where no server answers, the keeper comes again by itself.
+        if is_missing && !was_missing {
             (self.world.wake)();
         }
-        self.is_grant_missing.store(is_missing, Ordering::Relaxed);
     }
 
     /// Whether it is closed, and everything was reported.

@@ -31,7 +31,9 @@ pub use drafts::{is_draft, lock_draft, sweep, sweep_drafts};
 pub(crate) use framed::is_no_file;
 pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folder};
 pub use named::{Identity, Standing};
-pub use private::{file_made_if_missing, log_file, new_file, private_file, state_directory_of};
+pub use private::{
+    file_made_if_missing, log_file, log_file_again, new_file, private_file, state_directory_of,
+};
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

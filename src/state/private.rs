@@ -103,6 +103,14 @@ pub fn log_file(path: &Path) -> io::Result<File> {
     Err(io::ErrorKind::NotFound.into())
 }
 
+/// Open a log as [`log_file`], in a folder that is made again if it was removed.
+///
+/// # Errors
+/// As [`log_file`].
+pub fn log_file_again(path: &Path) -> io::Result<File> {
+    with_folders(path, || log_file(path))
+}
+
 /// Opens a file as [`private_file`], and makes an empty one before where there is none. It has its owner and its mode
 /// from the first moment in which others can find it.
 ///

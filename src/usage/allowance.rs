@@ -70,6 +70,7 @@ const KEPT_MIN: u64 = 64;
 
 /// Until nobody spends by a file that is lost: each process looks about once a second.
 const MOURNING_MS: u64 = 3_000;
+
 /// Set in each `spent` of a file that is not to be used any more.
 const CLOSED: u64 = 1 << 63;
 
