@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
-use crate::memory::{self, PerProcess, is_privileged};
+use crate::os::{self, PerProcess, is_privileged};
 
 /// What the environment says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Environment {
 
 /// Return the name of this process's executable file. The system says it: a caller could say anything.
 fn program_name() -> String {
-    let name = String::from_utf8_lossy(&memory::program_name()).into_owned();
+    let name = String::from_utf8_lossy(&os::program_name()).into_owned();
     // The kernel appends this when an update has replaced the file of a running program.
     let mut name = name.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(name);
     // Linux's own bound on a name is 255 bytes; replaced bytes may make it longer.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use seatmeter_protocol::error_code::ErrorCode;
 
-use crate::memory::advice_about;
+use crate::os::advice_about;
 use crate::state::state_directory_of;
 
 /// What went wrong, and what to do about it.

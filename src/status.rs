@@ -5,7 +5,7 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::Error;
-use crate::license::{Told, Validity};
+use crate::license::{ServerNotice, Validity};
 
 /// Where the licence comes from at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Status {
     /// When the oldest work was done that the server does not have yet.
     pub oldest_unsent_at: Option<u64>,
     /// What the server has last told of the item's use.
-    pub told: Told,
+    pub told: ServerNotice,
     /// When the server has last answered, and which.
     pub contact_at: u64,
     /// The monotonic clock at that moment, in milliseconds: for comparing what came first.

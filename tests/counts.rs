@@ -29,7 +29,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 
 #[cfg(feature = "kill-points")]
-use seatmeter::kill_points::COUNTS as NAMES;
+use seatmeter::fault_injection::kill_points::COUNTS as NAMES;
 #[cfg(not(feature = "kill-points"))]
 const NAMES: &[&str] = &[];
 
@@ -121,7 +121,7 @@ fn worker() {
     let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
     #[cfg(feature = "kill-points")]
     if let Ok(place) = std::env::var("COUNTS_PLACE") {
-        seatmeter::kill_points::arm(
+        seatmeter::fault_injection::kill_points::arm(
             NAMES[place.parse::<usize>().unwrap()],
             number("COUNTS_VISIT").try_into().unwrap(),
         );

@@ -179,7 +179,7 @@ fn work(device: &Device, board: &Board, number: usize, seed: u64) -> i32 {
     dice.below(1);
     #[cfg(feature = "kill-points")]
     if dice.below(2) == 0 {
-        use seatmeter::kill_points::{SEATS, arm};
+        use seatmeter::fault_injection::kill_points::{SEATS, arm};
         arm(SEATS[dice.below(SEATS.len() as u64) as usize], 1 + dice.below(30) as u32);
     }
     let pool = device.pool();
@@ -271,7 +271,7 @@ fn kills_at_any_moment_lose_no_seat_and_issue_none_twice() {
 #[cfg(feature = "kill-points")]
 mod named {
     use super::*;
-    use seatmeter::kill_points::{SEATS, arm};
+    use seatmeter::fault_injection::kill_points::{SEATS, arm};
 
     /// Come by every named place.
     fn tour(device: &Device) -> i32 {

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use seatmeter::locks::{Mutex, MutexGuard};
+use seatmeter::os::locks::{Mutex, MutexGuard};
 use seatmeter::usage::{Counter, Segment, SlotEntries, Whose};
 use seatmeter_protocol::message::UsageKind;
 

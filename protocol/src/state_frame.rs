@@ -35,7 +35,7 @@ pub enum Kind {
     /// Which life of a server's data its acknowledgements are from.
     Epoch = 4,
     /// What a server has told of an item's use.
-    Told = 5,
+    ServerNotice = 5,
     /// What time was seen.
     Clock = 6,
 }

@@ -164,7 +164,7 @@ fn changed(head: u64, place_and_one: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::locks::Mutex;
+    use crate::os::locks::Mutex;
     use std::collections::BTreeSet;
 
     fn address(reader: &SM_Reader) -> usize {

@@ -27,7 +27,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
 use crate::log;
-use crate::memory::Undisturbed;
+use crate::os::Undisturbed;
 
 /// Run the body of a C function that answers with a number.
 fn enter(body: impl FnOnce() -> Result<()>) -> c_int {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::memories;
 use super::reader::SM_Reader;
-use crate::memory::thread_number;
+use crate::os::thread_number;
 
 /// Threads that may have a spare. More of them than processors would gain nothing by it.
 const BERTHS: usize = 128;

@@ -1,16 +1,16 @@
 //! Where time comes in. Everything else asks this trait, so that a test can hold the clock.
 
-mod device;
+mod device_clock;
 mod leaps;
 mod seen;
 mod slots;
 
-pub use device::DeviceClock;
+pub use device_clock::DeviceClock;
 pub use slots::{Moment, SlotClock};
 
 use std::time::Duration;
 
-use crate::memory::{boot_id, clocks_ahead};
+use crate::os::{boot_id, clocks_ahead};
 
 /// A source of time.
 pub trait Clock: Send + Sync {
@@ -78,15 +78,15 @@ pub struct SystemClock;
 // and seconds, and cheap enough to be asked for every counted frame.
 impl Clock for SystemClock {
     fn wall_ms(&self) -> u64 {
-        crate::memory::clock_ms(libc::CLOCK_REALTIME_COARSE)
+        crate::os::clock_ms(libc::CLOCK_REALTIME_COARSE)
     }
 
     fn boot_ms(&self) -> u64 {
-        crate::memory::clock_ms(libc::CLOCK_BOOTTIME)
+        crate::os::clock_ms(libc::CLOCK_BOOTTIME)
     }
 
     fn monotonic_ms(&self) -> u64 {
-        crate::memory::clock_ms(libc::CLOCK_MONOTONIC_COARSE)
+        crate::os::clock_ms(libc::CLOCK_MONOTONIC_COARSE)
     }
 
     fn boot(&self) -> Boot {

@@ -2,14 +2,14 @@
 
 mod grant;
 mod presented;
+mod server_notice;
 mod store;
-mod told;
 mod users;
 
 pub use grant::{Grant, Validity, compiled_root_key, serves};
 pub use presented::{Basis, Credentials};
+pub use server_notice::{ENDING, OF_CREDENTIALS, ServerNotice};
 pub use store::{Accepted, GrantStore};
-pub use told::{ENDING, OF_CREDENTIALS, Told};
 pub use users::Users;
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ use ring::pbkdf2;
 use seatmeter_protocol::license::LocalLicense;
 use serde::{Deserialize, Serialize};
 
-use crate::locks::Mutex;
-use crate::memory::random_bytes;
+use crate::os::locks::Mutex;
+use crate::os::random_bytes;
 use crate::parameters::Parameters;
 
 /// Some 10 ms of one core: programs that start do not wait noticeably.

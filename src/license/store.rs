@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use super::grant::{Grant, compiled_root_key};
 use super::presented::{Basis, Credentials, Presented};
-use super::told::Told;
+use super::server_notice::ServerNotice;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kill_points::kill_point;
+use crate::fault_injection::kill_points::kill_point;
 use crate::licensed::pool_name;
 use crate::log::{Level, say};
 use crate::seats::newest_grant;
@@ -60,7 +60,7 @@ pub struct Accepted {
     /// The grant that is on the disk now.
     pub grant: Arc<Grant>,
     /// What was told with it.
-    pub told: Told,
+    pub told: ServerNotice,
     /// By which license it serves this program.
     pub basis: Basis,
     /// Whether it is that of another process, which was faster.
@@ -80,7 +80,7 @@ impl GrantStore {
             seats: state.seats(),
             grant: file("grant", Kind::Grant),
             root_key: file("root-key", Kind::RootKey),
-            told: file("told", Kind::Told),
+            told: file("told", Kind::ServerNotice),
             given_back: file("given-back", Kind::Grant),
         }
     }
@@ -166,13 +166,14 @@ impl GrantStore {
     }
 
     /// What the server has last told of the item's use.
-    pub fn told(&self) -> Option<Told> {
+    pub fn told(&self) -> Option<ServerNotice> {
         self.told.peek()
     }
 
     /// Return what the server has told of this license. `None`: the note is missing, and may have been the end of it.
-    pub fn told_of(&self, license: &LocalLicense) -> Option<Told> {
-        let is_of = |told: &Told| told.grant_name == self.name && told.license_id == license.license_id;
+    pub fn told_of(&self, license: &LocalLicense) -> Option<ServerNotice> {
+        let is_of =
+            |told: &ServerNotice| told.grant_name == self.name && told.license_id == license.license_id;
         self.told().filter(is_of)
     }
 
@@ -181,7 +182,7 @@ impl GrantStore {
         // A note that is missing stays missing: nobody knows whether it held a refusal.
         if let Some(told) = self.held_license().and_then(|license| self.told_of(&license)) {
             // A refusal stands until the next grant.
-            self.note_told(&Told { at, meters, ..told });
+            self.note_told(&ServerNotice { at, meters, ..told });
         }
     }
 
@@ -195,7 +196,7 @@ impl GrantStore {
         if known.is_none() && license.is_some() && !ends {
             return;
         }
-        let mut told = Told { at, refused_with: numbers, ..known.unwrap_or_default() };
+        let mut told = ServerNotice { at, refused_with: numbers, ..known.unwrap_or_default() };
         told.grant_name.clone_from(&self.name);
         told.license_id = license.map(|license| license.license_id).unwrap_or_default();
         if ends {
@@ -225,7 +226,7 @@ impl GrantStore {
     }
 
     // A full disk is no reason to fail: whatever is decided by it is decided again at the next contact.
-    fn note_told(&self, told: &Told) {
+    fn note_told(&self, told: &ServerNotice) {
         if let Err(error) = self.told.store(told) {
             say(Level::Warning, format_args!("{error}"));
         }
@@ -274,13 +275,13 @@ impl GrantStore {
     }
 
     /// Note what is told with a grant.
-    fn first_told(&self, grant: &Grant, meters: Vec<Meter>) -> Told {
-        let told = Told {
+    fn first_told(&self, grant: &Grant, meters: Vec<Meter>) -> ServerNotice {
+        let told = ServerNotice {
             at: grant.local.issued_at,
             meters,
             grant_name: self.name.clone(),
             license_id: grant.local.license_id.clone(),
-            ..Told::default()
+            ..ServerNotice::default()
         };
         self.note_told(&told);
         told

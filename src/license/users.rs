@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::locks::Mutex;
-use crate::memory::FileLock;
+use crate::os::FileLock;
+use crate::os::locks::Mutex;
 use crate::state::{Identity, Standing, lock_file};
 
 /// This process's place among the users of an item.
@@ -95,7 +95,7 @@ impl Users {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::on_overlay;
+    use crate::os::on_overlay;
 
     #[test]
     fn the_last_one_to_leave_is_alone() {

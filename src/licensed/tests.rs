@@ -132,7 +132,7 @@ fn others_count_while_the_disk_hangs(
     why: &str,
     job: impl FnOnce() + Send,
 ) {
-    use crate::disk::{Disk, Hang, play};
+    use crate::fault_injection::disk::{Disk, Hang, play};
     /// Nobody waits for so long for a lock that is free.
     const LONG: Duration = Duration::from_secs(120);
     let hang: &'static Hang = Box::leak(Box::default());

@@ -21,9 +21,9 @@ use seatmeter_protocol::error_code::ErrorCode;
 use super::{Allowance, Licensed};
 use crate::error::{Error, Result};
 use crate::license::Grant;
-use crate::locks::Mutex;
 use crate::log::{Level, say};
-use crate::memory::Undisturbed;
+use crate::os::Undisturbed;
+use crate::os::locks::Mutex;
 use crate::state::Standing;
 use crate::usage::{Carried, Durable, Looked};
 

@@ -1,12 +1,12 @@
 //! Readers: what a program creates, decodes with, and destroys; each holds one seat while it lives.
 
 #[cfg(feature = "decode")]
+mod barcode_counter;
 mod decode;
-mod tally;
 
+pub use barcode_counter::{BarcodeCounter, FORGET_MS_DEFAULT, FORGET_MS_MAX, ForgetTime};
 #[cfg(feature = "decode")]
 pub use decode::*;
-pub use tally::{FORGET_MS_DEFAULT, FORGET_MS_MAX, ForgetTime, Tally};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
 use crate::licensed::Licensed;
+use crate::os::Uncancelled;
 #[cfg(feature = "decode")]
-use crate::locks::Mutex;
-use crate::locks::{BriefMutex, NAP};
-use crate::memory::Uncancelled;
+use crate::os::locks::Mutex;
+use crate::os::locks::{BriefMutex, NAP};
 use crate::runtime::{Runtime, runtime};
 use crate::seats::Seat;
 use crate::usage::Barcode;
@@ -51,7 +51,7 @@ pub struct Reader {
 /// What a reader holds, and what it counts under that: made by the first count.
 struct Use {
     hold: Option<Hold>,
-    tally: Option<Box<Tally>>,
+    tally: Option<Box<BarcodeCounter>>,
 }
 
 /// How often a reader that came from another process is looked at: each time a nap long.
@@ -330,7 +330,7 @@ impl Use {
     }
 
     #[inline(always)]
-    fn licensed_tally(&mut self) -> Result<(&'static Licensed, &mut Tally)> {
+    fn licensed_tally(&mut self) -> Result<(&'static Licensed, &mut BarcodeCounter)> {
         Ok((self.licensed()?, self.tally.get_or_insert_default()))
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use seatmeter_protocol::seat_layout::LOCK_BASE;
 
 use super::system::{self, Identity};
-use crate::memory::{is_range_locked, try_share_byte};
+use crate::os::{is_range_locked, try_share_byte};
 
 /// Say in the directory that the pool at `path` is in use. Answers the descriptor that keeps the lock.
 pub(super) fn drop_at(path: &Path) -> Option<RawFd> {

@@ -26,8 +26,8 @@ use super::view::{Candidate, View, sure};
 use super::waiting;
 use super::wide;
 use super::wiped::{Identified, LINEAGE_MASK, Passage};
-use crate::kill_points::kill_point;
-use crate::memory::{Uncancelled, Undisturbed};
+use crate::fault_injection::kill_points::kill_point;
+use crate::os::{Uncancelled, Undisturbed};
 
 /// A file that comes out inconsistent again and again is being scribbled on.
 const OPEN_TRIES_MAX: u32 = 4;

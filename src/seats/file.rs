@@ -24,8 +24,8 @@ use super::anchor;
 use super::attachment::CLOSED;
 use super::error::{Repair, SeatError};
 use super::system::{self, Identity};
-use crate::kill_points::kill_point;
-use crate::memory::{
+use crate::fault_injection::kill_points::kill_point;
+use crate::os::{
     clocks_ahead, file_system_type, is_range_locked, make_home, random_bytes, rename_to_new, share_file,
 };
 use crate::state::lock_draft;

@@ -30,8 +30,8 @@ use std::time::Duration;
 use seatmeter_protocol::seat_layout::OWNER_DIED;
 
 use super::system::{self, futex_wait, futex_wake};
-use crate::kill_points::kill_point;
-use crate::memory::with_signals_blocked;
+use crate::fault_injection::kill_points::kill_point;
+use crate::os::with_signals_blocked;
 
 pub(super) const NONE: u32 = 0;
 const STARTING: u32 = 1;

@@ -13,7 +13,7 @@ use super::memory::{Cell, Memory};
 use super::pool;
 use super::system;
 use super::view::{View, sure};
-use crate::memory::program_name;
+use crate::os::program_name;
 
 /// A process that holds seats.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -20,8 +20,8 @@ use seatmeter_protocol::seat_layout::LOCK_BASE;
 
 use super::forks;
 use super::system::{self, Identity};
-use crate::kill_points::kill_point;
-use crate::memory::{Uncancelled, descriptor_name, is_range_locked, page_keeps_locks, try_lock_byte};
+use crate::fault_injection::kill_points::kill_point;
+use crate::os::{Uncancelled, descriptor_name, is_range_locked, page_keeps_locks, try_lock_byte};
 
 /// What -1 looks like in the half of a word.
 const NO_DESCRIPTOR: u32 = u32::MAX;
@@ -208,7 +208,7 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
-    use crate::memory::on_overlay;
+    use crate::os::on_overlay;
 
     /// How often two race for one slot.
     const RACES: usize = 2_000;

@@ -18,7 +18,7 @@ use seatmeter_protocol::seat_layout::{
 };
 
 use super::memory::{Cell, Locksmith, Memory, Witness};
-use crate::kill_points::kill_point;
+use crate::fault_injection::kill_points::kill_point;
 
 /// A loop that lost this often in a row, with pauses in between, is not contended: the words are being scribbled
 /// on. Some seconds of work.

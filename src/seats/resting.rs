@@ -16,8 +16,8 @@ use std::sync::OnceLock;
 use seatmeter_protocol::seat_layout::FILE_BYTES;
 
 use super::wiped::{Local, PAGE_BYTES};
-use crate::locks::Mutex;
-use crate::memory::{PerProcess, wiped_pages};
+use crate::os::locks::Mutex;
+use crate::os::{PerProcess, wiped_pages};
 
 /// Places that are left are used again when so many others were left after them.
 const ROW: usize = 8;

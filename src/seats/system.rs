@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use crate::disk::{self, Use};
-use crate::memory::{StandardDescriptors, clock_ms, descriptor_name};
+use crate::fault_injection::disk::{self, Use};
+use crate::os::{StandardDescriptors, clock_ms, descriptor_name};
 
 /// Which file a name or a descriptor means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -26,7 +26,7 @@ use seatmeter_protocol::seat_layout::{AT_MARK, BELL_STEP, OWNER_DIED, SLOTS};
 
 use super::system::{SLEEP_WORDS_MAX, Sleep, futex_wait, futex_wait_many, futex_wake};
 use super::view::View;
-use crate::kill_points::kill_point;
+use crate::fault_injection::kill_points::kill_point;
 
 /// How long a sleeper sleeps at most before it looks for itself.
 const SLEEP_MAX: Duration = Duration::from_millis(250);

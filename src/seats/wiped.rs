@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::pool::Me;
 use super::system::{futex_wait, futex_wake};
-use crate::memory::wiped_pages;
+use crate::os::wiped_pages;
 
 /// The kernel wipes whole pages; no page is larger than this on the targets that we build for.
 pub(super) const PAGE_BYTES: usize = 65_536;

@@ -8,9 +8,9 @@
 //!     └─────────────────────────────────▶ licensed ◀──▶ renewed and reported by the keeper
 //! ```
 
-mod asking;
+mod renewal;
 mod reporting;
-mod rounds;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -27,13 +27,13 @@ use seatmeter_protocol::signature::PublicKey;
 
 use crate::clock::{Clock, Deadline, DeviceClock};
 use crate::device::Device;
-use crate::disk::{self, Use};
 use crate::error::{Error, Result};
-use crate::license::{Basis, Credentials, Grant, GrantStore, Told, Users, Validity};
+use crate::fault_injection::disk::{self, Use};
+use crate::license::{Basis, Credentials, Grant, GrantStore, ServerNotice, Users, Validity};
 use crate::licensed::{Licensed, pool_name};
-use crate::locks::Mutex;
 use crate::log::{Level, say};
-use crate::memory::{Published, make_folder};
+use crate::os::locks::Mutex;
+use crate::os::{Published, make_folder};
 use crate::parameters::Parameters;
 use crate::state::{StateDirectory, sync_folder};
 use crate::status::{Origin, Status, Trouble};
@@ -106,7 +106,7 @@ struct Contact {
 }
 
 impl Session {
-    /// Learns who the device is. Talks to nobody.
+    /// Learns who the device is. ServerCalls to nobody.
     ///
     /// # Errors
     /// When the state directory cannot be used.
@@ -247,7 +247,7 @@ impl Session {
 
     /// Put a grant into use: into the pool and the counter that are there, or into new ones when the item
     /// is another than before. Readers move to that one with their next use.
-    fn adopt(&self, grant: Arc<Grant>, told: &Told, basis: Basis) -> Result<&'static Licensed> {
+    fn adopt(&self, grant: Arc<Grant>, told: &ServerNotice, basis: Basis) -> Result<&'static Licensed> {
         // One at a time: the keeper and an initialisation may have got a grant of another item each.
         let mut users = self.users.lock();
         self.join_users(&mut users, &grant.local.item_id)?;

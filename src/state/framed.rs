@@ -21,10 +21,10 @@ pub use seatmeter_protocol::state_frame::Kind;
 
 use super::drafts::lock_draft;
 use super::{new_file, private_file};
-use crate::disk::{self, Use};
 use crate::error::{Error, Result};
+use crate::fault_injection::disk::{self, Use};
 use crate::log::{Level, say};
-use crate::memory::{draft_of, exchange_names, rename_to_new};
+use crate::os::{draft_of, exchange_names, rename_to_new};
 
 /// What reading a file gave.
 #[derive(Debug, PartialEq, Eq)]

@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result, remedy};
-use crate::memory::{
+use crate::os::{
     StandardDescriptors, file_system_type, is_privileged, make_folder, make_home, names, user_id,
 };
 use seatmeter_protocol::error_code::ErrorCode;

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::disk::{self, Use};
+use crate::fault_injection::disk::{self, Use};
 
 /// Which file it is. An inode that is open or mapped is never given to another file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

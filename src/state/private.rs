@@ -21,8 +21,8 @@ use seatmeter_protocol::sharing::{file_mode, home_mode};
 
 use super::drafts::lock_draft;
 use super::framed::sync_folder;
-use crate::disk::{self, Use};
-use crate::memory::{StandardDescriptors, draft_of, make_home, random_bytes, rename_to_new, share_file};
+use crate::fault_injection::disk::{self, Use};
+use crate::os::{StandardDescriptors, draft_of, make_home, random_bytes, rename_to_new, share_file};
 
 /// The folders of a state directory.
 pub(super) const FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];

@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result, Stage};
-use crate::locks::Mutex;
+use crate::os::locks::Mutex;
 
 /// The servers, and what is needed to ask them.
 pub struct Servers<'a> {

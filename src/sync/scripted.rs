@@ -9,7 +9,7 @@ use seatmeter_protocol::signature::{AnswerFacts, SigningKey};
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
 use crate::license::test_support::NOW;
-use crate::locks::Mutex;
+use crate::os::locks::Mutex;
 
 /// Makes status and body of an answer from a request.
 pub(crate) type Reply = Box<dyn FnOnce(&serde_json::Value) -> (u16, String) + Send>;

@@ -47,10 +47,10 @@ use seatmeter_protocol::license::CountAllowance;
 use seatmeter_protocol::page_module::PAGE_MODULES;
 use seatmeter_protocol::signature::digest_hex;
 
-use crate::disk::{self, Use};
 use crate::error::{Error, Result};
-use crate::locks::Mutex;
-use crate::memory::{MappedFile, Uncancelled, boot_id, draft_of, rename_to_new};
+use crate::fault_injection::disk::{self, Use};
+use crate::os::locks::Mutex;
+use crate::os::{MappedFile, Uncancelled, boot_id, draft_of, rename_to_new};
 use crate::state::{Identity, Standing, file_made_if_missing, new_file, set_aside_same, sync_folder};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");

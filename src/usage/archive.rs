@@ -20,7 +20,7 @@ use seatmeter_protocol::signature::PublicKey;
 use seatmeter_protocol::slot::SLOTS_PER_DAY;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, Use};
+use crate::fault_injection::disk::{self, Use};
 use crate::state::{file_made_if_missing, private_file};
 
 /// The ending of the files.

@@ -19,9 +19,9 @@ use seatmeter_protocol::slot::slot_start;
 use super::durable::Durable;
 use super::segment::{Carried, Segment, Whose};
 use crate::error::{Error, Result};
-use crate::kill_points::kill_point;
-use crate::locks::{Mutex, RwLock};
-use crate::memory::{FoundWord, Undisturbed};
+use crate::fault_injection::kill_points::kill_point;
+use crate::os::locks::{Mutex, RwLock};
+use crate::os::{FoundWord, Undisturbed};
 
 /// One piece of work: what kind, of which symbology or module, how much.
 pub type Work = (UsageKind, u32, u64);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use seatmeter_protocol::rehearsal::has_bug;
 
 use super::segment::{ENDING, Segment, Total};
-use crate::locks::Mutex;
+use crate::os::locks::Mutex;
 use crate::state::{Identity, sync_folder};
 
 /// What this process knows to be on the disk.

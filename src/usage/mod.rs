@@ -3,12 +3,12 @@
 mod allowance;
 mod archive;
 mod counter;
+mod duplicate_filter;
 mod durable;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
 mod lost_files;
-mod repeats;
 mod segment;
 mod unique;
 mod unsent;
@@ -16,8 +16,8 @@ mod unsent;
 pub use allowance::SpentAllowance;
 pub use archive::{Acknowledged, Archive};
 pub use counter::{Counter, Looked, SlotEntries, Work};
+pub use duplicate_filter::DuplicateFilter;
 pub use durable::Durable;
-pub use repeats::Repeats;
 pub use segment::{
     Carried, ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING, Whose,
 };

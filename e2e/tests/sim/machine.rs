@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use seatmeter::clock::{Clock, DeviceClock};
 use seatmeter::device::{Device, UuidMethod};
-use seatmeter::disk::Disk;
 use seatmeter::environment::Environment;
 use seatmeter::error::Result;
+use seatmeter::fault_injection::disk::Disk;
 use seatmeter::license::GrantStore;
 use seatmeter::licensed::Licensed;
 use seatmeter::parameters::{Parameters, RawParameters, Settings};

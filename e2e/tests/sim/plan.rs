@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use seatmeter::disk::Disk;
+use seatmeter::fault_injection::disk::Disk;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, PageQuotas};
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use seatmeter::disk::Disk;
+use seatmeter::fault_injection::disk::Disk;
 use seatmeter_protocol::rehearsal::{put_in, seed_random};
 
 use crate::laws::{self, Check};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use seatmeter::clock::{Clock, Deadline};
-use seatmeter::disk::{self, Disk};
 use seatmeter::error::Result;
-use seatmeter::kill_points::{self, CutOff};
+use seatmeter::fault_injection::disk::{self, Disk};
+use seatmeter::fault_injection::kill_points::{self, CutOff};
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;

@@ -25,11 +25,11 @@ use super::profile::Profile;
 use super::reading_error::{FRAME_DECODING_THREAD_EXISTS, STOP_DECODING_THREAD_FAILED, explained};
 use super::zxing::ZxingEngine;
 use crate::error::{Error, Result};
-use crate::locks::{Condvar, Mutex};
-use crate::memory::{Uncancelled, with_signals_blocked};
+use crate::os::locks::{Condvar, Mutex};
+use crate::os::{Uncancelled, with_signals_blocked};
 use crate::reader::Reader;
 use crate::runtime::{Runtime, runtime};
-use crate::usage::{Barcode, Repeats};
+use crate::usage::{Barcode, DuplicateFilter};
 
 /// Frames that wait at one time.
 const FRAMES_MAX: usize = 4096;
@@ -285,7 +285,7 @@ struct Work {
 impl Work {
     fn run(self) {
         let mut engine = ZxingEngine;
-        let mut repeats = self.listeners.unique.as_ref().and_then(|_| Repeats::new());
+        let mut repeats = self.listeners.unique.as_ref().and_then(|_| DuplicateFilter::new());
         let start = Instant::now();
         let mut done = None;
         while let Some((number, frame)) = self.shared.next(done.take()) {
@@ -313,7 +313,7 @@ impl Work {
     }
 
     /// Those barcodes of a frame that were not seen within the forget time. Masked ones are all alike.
-    fn unique(&self, repeats: &mut Repeats, outcome: &Outcome, now_ms: u64) -> Outcome {
+    fn unique(&self, repeats: &mut DuplicateFilter, outcome: &Outcome, now_ms: u64) -> Outcome {
         let forget_ms = self.reader.forget_time().ms();
         let mut unique = outcome.clone();
         unique.barcodes.retain(|barcode| {

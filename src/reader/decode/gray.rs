@@ -18,7 +18,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use super::engine::GrayImage;
 use crate::error::{Error, Result};
-use crate::memory::has_room_for;
+use crate::os::has_room_for;
 
 /// Longest side of a picture in pixels.
 pub(super) const SIDE_PIXELS_MAX: u32 = 32_768;

@@ -2,7 +2,7 @@
 //! they do no harm when they wake.
 
 use super::*;
-use crate::memory::FileLock;
+use crate::os::FileLock;
 use crate::state::lock_file;
 
 /// A clock that moves when somebody waits: so whoever does comes to the end of his patience without real time.

@@ -40,8 +40,8 @@ use self::proxies::Proxies;
 use self::trust::Trust;
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
-use crate::locks::Mutex;
-use crate::memory::{StandardDescriptors, with_signals_blocked};
+use crate::os::locks::Mutex;
+use crate::os::{StandardDescriptors, with_signals_blocked};
 use crate::state::named_file;
 
 /// Bound for getting a connection, within that of the whole exchange.

@@ -22,8 +22,8 @@ use rustls::pki_types::ServerName;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::locks::Mutex;
-use crate::memory::{StandardDescriptors, with_signals_blocked};
+use crate::os::locks::Mutex;
+use crate::os::{StandardDescriptors, with_signals_blocked};
 
 /// Sessions that are kept for a quicker handshake: one server, its standby, and some to spare.
 const SESSIONS: usize = 8;

@@ -18,7 +18,7 @@ use rustls::{DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureS
 use rustls_platform_verifier::Verifier;
 
 use crate::environment::authorities_file;
-use crate::memory::is_privileged;
+use crate::os::is_privileged;
 use crate::state::named_file;
 
 /// The platform's verifier, made when it is needed.

@@ -28,7 +28,7 @@ use super::exchange::Servers;
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result, Stage};
-use crate::kill_points::kill_point;
+use crate::fault_injection::kill_points::kill_point;
 use crate::state::{FramedFile, Kind, Loaded, is_draft, sweep, sync_folder};
 use crate::usage::{Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING};
 

@@ -20,7 +20,7 @@ struct Bench {
     transport: Scripted,
     key: SigningKey,
     durable: Durable,
-    notes: crate::locks::Mutex<Vec<String>>,
+    notes: crate::os::locks::Mutex<Vec<String>>,
 }
 
 impl Bench {
@@ -33,7 +33,7 @@ impl Bench {
             transport,
             key: key(),
             durable: Durable::default(),
-            notes: crate::locks::Mutex::default(),
+            notes: crate::os::locks::Mutex::default(),
         }
     }
 
@@ -56,8 +56,8 @@ impl Bench {
             clock,
             urls: &urls,
             known_key: None,
-            answered: crate::locks::Mutex::default(),
-            epoch: crate::locks::Mutex::default(),
+            answered: crate::os::locks::Mutex::default(),
+            epoch: crate::os::locks::Mutex::default(),
         };
         let deadline = Deadline::after(clock, Duration::from_secs(10));
         self.durable.begin_round();

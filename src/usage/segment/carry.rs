@@ -35,10 +35,10 @@ use seatmeter_protocol::signature::random_id;
 
 use super::file::{Made, fill_file, until_made};
 use super::{ENDING, ENTRY_BYTES, Filed, HEADER_BYTES, Segment, SegmentHeader, Standing, UNFINISHED_ENDING};
-use crate::disk::{self, Use};
 use crate::error::{Error, Result};
-use crate::kill_points::kill_point;
-use crate::memory::MappedFile;
+use crate::fault_injection::disk::{self, Use};
+use crate::fault_injection::kill_points::kill_point;
+use crate::os::MappedFile;
 use crate::state::{private_file, set_aside};
 
 /// What was put right.

@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use seatmeter_protocol::signature::PublicKey;
 
 use super::{CREATE_ATTEMPTS, ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING, Whose};
-use crate::disk::{self, Use};
-use crate::kill_points::kill_point;
-use crate::memory::{FileLock, MappedFile};
+use crate::fault_injection::disk::{self, Use};
+use crate::fault_injection::kill_points::kill_point;
+use crate::os::{FileLock, MappedFile};
 use crate::state::{Identity, new_file, private_file};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");

@@ -64,12 +64,12 @@ use seatmeter_protocol::signature::{PublicKey, random_id};
 pub use self::carry::Carried;
 use self::file::{ENTRIES, Made, damaged, make_file, mix, read_header, until_made};
 use super::archive::{Acknowledged, Archive};
-use crate::disk::{self, Use};
 use crate::error::{Error, Result};
-use crate::kill_points::kill_point;
-use crate::locks::Mutex;
+use crate::fault_injection::disk::{self, Use};
+use crate::fault_injection::kill_points::kill_point;
 use crate::log::{Level, say};
-use crate::memory::{FileLock, FoundWord, MappedFile};
+use crate::os::locks::Mutex;
+use crate::os::{FileLock, FoundWord, MappedFile};
 use crate::state::{Identity, Standing, is_no_file, private_file, set_aside};
 
 const HEADER_BYTES: usize = 0x1000;

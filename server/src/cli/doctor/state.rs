@@ -235,7 +235,7 @@ fn validity(item: &LicenseItem, local: &LocalLicense) -> (Health, String, &'stat
 /// What a server has said of a licence since it granted it; what is not known here does not matter to the doctor.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Told {
+struct ServerNotice {
     at: u64,
     meters: Vec<seatmeter_protocol::message::Meter>,
     refusal: Option<ErrorCode>,
@@ -250,8 +250,9 @@ struct Told {
 /// for a refusal, or because what was said is not known.
 fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
     let path = grant.with_extension("told");
-    let is_about = |told: &Told| told.grant_name == held.scope && told.license_id == held.local.license_id;
-    let told = match content::<Told>(&path, Kind::Told) {
+    let is_about =
+        |told: &ServerNotice| told.grant_name == held.scope && told.license_id == held.local.license_id;
+    let told = match content::<ServerNotice>(&path, Kind::ServerNotice) {
         Ok(told) if is_about(&told) => Ok(told),
         Ok(_) => Err(Unread::Unfit("it is about another licence".to_owned())),
         Err(why) => Err(why),

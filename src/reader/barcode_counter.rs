@@ -7,7 +7,7 @@ use seatmeter_protocol::message::UsageKind;
 
 use crate::error::{Error, Result};
 use crate::licensed::Licensed;
-use crate::usage::{Barcode, Repeats, SlotEntries, Work, for_each_unique};
+use crate::usage::{Barcode, DuplicateFilter, SlotEntries, Work, for_each_unique};
 
 /// The forget time of a new reader.
 pub const FORGET_MS_DEFAULT: u32 = 3000;
@@ -17,9 +17,9 @@ pub const FORGET_MS_MAX: u32 = 600_000;
 
 /// A reader's counting. Small until the first frame of a sequence is counted.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct BarcodeCounter {
     entries: SlotEntries,
-    repeats: Option<Box<Repeats>>,
+    repeats: Option<Box<DuplicateFilter>>,
     /// Kept for its memory.
     work: Vec<Work>,
     /// Hashes of the barcodes of a frame that count, likewise.
@@ -61,7 +61,7 @@ impl ForgetTime {
     }
 }
 
-impl Tally {
+impl BarcodeCounter {
     /// Counts anew: what it knows are entries of another licence, of segments that are closed, or of the parent. Which
     /// barcodes were counted a short while ago is the reader's, and stays.
     pub fn begin_anew(&mut self) {
@@ -98,7 +98,7 @@ impl Tally {
         let Self { entries, repeats, work, fresh } = self;
         let repeats = match repeats {
             Some(repeats) => repeats,
-            None => repeats.insert(Box::new(Repeats::new().ok_or(ErrorCode::UNKNOWN)?)),
+            None => repeats.insert(Box::new(DuplicateFilter::new().ok_or(ErrorCode::UNKNOWN)?)),
         };
         if let [barcode] = barcodes {
             // The usual frame, without a list.
@@ -189,7 +189,7 @@ mod tests {
         folder: tempfile::TempDir,
         clock: &'static HandClock,
         licensed: Licensed,
-        tally: Tally,
+        tally: BarcodeCounter,
         forget: ForgetTime,
     }
 
@@ -205,7 +205,7 @@ mod tests {
             let usage = folder.path().join("usage");
             std::fs::create_dir(&usage).unwrap();
             let licensed = Licensed::new(grant.into(), folder.path(), usage, clock, || {}).unwrap();
-            Self { folder, clock, licensed, tally: Tally::default(), forget: ForgetTime::default() }
+            Self { folder, clock, licensed, tally: BarcodeCounter::default(), forget: ForgetTime::default() }
         }
 
         fn usage(&self) -> PathBuf {

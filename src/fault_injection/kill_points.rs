@@ -115,7 +115,7 @@ mod armed {
         let is_outside_the_pool = [COUNTS, CLONES, CARRIES].iter().any(|places| places.contains(&name));
         debug_assert!(is_outside_the_pool || SEATS.contains(&name), "{name} is not listed");
         if PLACE.get() == Some(&name) && VISITS_LEFT.fetch_sub(1, Ordering::Relaxed) == 1 {
-            crate::memory::kill_own_process();
+            crate::os::kill_own_process();
         }
         if let Some(visit) = CUT_OFF_AFTER.get()
             && is_outside_the_pool

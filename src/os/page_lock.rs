@@ -22,7 +22,7 @@ use super::filesystem::file_system_type;
 use super::mapped::Mapping;
 use super::range_lock::{is_range_locked, try_lock_byte};
 use super::{PerProcess, random_bytes};
-use crate::locks::Mutex;
+use crate::os::locks::Mutex;
 
 /// Bytes of a page that keeps a lock; that it is mapped is all that matters.
 pub(super) const PAGE_BYTES: usize = 4096;
@@ -108,7 +108,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::memory::on_overlay;
+    use crate::os::on_overlay;
 
     fn ask_about(folder: &Path) -> bool {
         let path = folder.join("file");

@@ -118,7 +118,7 @@ fn identity(file: &File) -> io::Result<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::on_overlay;
+    use crate::os::on_overlay;
 
     #[test]
     fn one_holder_at_a_time_and_dropping_gives_it_back() {

@@ -42,8 +42,8 @@ use seatmeter_protocol::rehearsal::has_bug;
 use super::leaps::{AHEAD_MS_MAX, Leaps};
 use super::seen::{Seen, Word};
 use super::{Boot, Clock};
-use crate::locks::Mutex;
 use crate::log::{Level, say};
+use crate::os::locks::Mutex;
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory, lock_file};
 
 /// A server says whole seconds, and its answer takes a while: what differs by less is the same

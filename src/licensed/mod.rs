@@ -17,9 +17,9 @@ use seatmeter_protocol::signature::PublicKey;
 use self::upkeep::Upkeep;
 use crate::clock::{Clock, Moment, SlotClock};
 use crate::error::{Error, Result};
-use crate::license::{Grant, Told, Validity};
-use crate::locks::{Mutex, RwLock};
+use crate::license::{Grant, ServerNotice, Validity};
 use crate::log::{Level, say};
+use crate::os::locks::{Mutex, RwLock};
 use crate::seats::{Holder, Seat, SeatError, SeatPool};
 use crate::status::Status;
 use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, has_counted, unsent_of};
@@ -251,7 +251,7 @@ impl Licensed {
     }
 
     /// Takes notice of what the server has told.
-    pub fn hear(&self, told: &Told) {
+    pub fn hear(&self, told: &ServerNotice) {
         self.used_up_modules.store(told.used_up_modules(), Ordering::Relaxed);
         self.set_stopped(told.stops());
     }

@@ -33,7 +33,7 @@ mod played {
     use std::io;
 
     use super::Use;
-    use crate::locks::{Condvar, Mutex};
+    use crate::os::locks::{Condvar, Mutex};
 
     /// How a disk is.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -12,6 +12,8 @@
 //! Callback and file are looked up without a lock, so that a forked child has its parent's; it has none of the lines. Who
 //! takes a callback back waits for the call that is under way, so that what it refers to can be freed then.
 
+pub mod panic_hook;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt::{self, Arguments};
@@ -26,8 +28,8 @@ use jiff::Timestamp;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
-use crate::locks::{Condvar, Mutex, RwLock, holds_none};
-use crate::memory::{PerProcess, Published, Undisturbed, thread_number, with_signals_blocked};
+use crate::os::locks::{Condvar, Mutex, RwLock, holds_none};
+use crate::os::{PerProcess, Published, Undisturbed, thread_number, with_signals_blocked};
 use crate::state::{log_file, log_file_again};
 
 /// How much a line matters. The numbers are those of the C API.

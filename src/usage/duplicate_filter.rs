@@ -90,12 +90,12 @@ impl Survey {
 
 /// The memory of one reader.
 #[derive(Debug)]
-pub struct Repeats {
+pub struct DuplicateFilter {
     key: Box<[u8; KEY_BYTES]>,
     lines: Vec<Line>,
 }
 
-impl Repeats {
+impl DuplicateFilter {
     /// Remembers nothing yet. `None` when the system has no random numbers.
     pub fn new() -> Option<Self> {
         Some(Self { key: Box::new(random_bytes()?), lines: vec![Line::default()] })
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_forget_time_runs_from_the_count_and_ends_on_the_millisecond() {
-        let mut repeats = Repeats::new().unwrap();
+        let mut repeats = DuplicateFilter::new().unwrap();
         assert!(repeats.counts(7, 10_000, 3000));
         for seen_at in [10_001, 11_500, 12_998, 12_999] {
             assert!(!repeats.counts(7, seen_at, 3000), "{seen_at}");
@@ -218,14 +218,14 @@ mod tests {
 
     #[test]
     fn a_forget_time_of_0_counts_every_time() {
-        let mut repeats = Repeats::new().unwrap();
+        let mut repeats = DuplicateFilter::new().unwrap();
         assert!(repeats.counts(7, 5, 0));
         assert!(repeats.counts(7, 5, 0));
     }
 
     #[test]
     fn symbology_and_content_both_make_the_difference() {
-        let repeats = Repeats::new().unwrap();
+        let repeats = DuplicateFilter::new().unwrap();
         let barcodes: Vec<(u32, Vec<u8>)> = (0..40)
             .flat_map(|format| (0..40_usize).map(move |length| (format, vec![b'x'; length])))
             .collect();
@@ -236,14 +236,14 @@ mod tests {
         hashes.sort_unstable();
         hashes.dedup();
         assert_eq!(hashes.len(), barcodes.len());
-        let other = Repeats::new().unwrap();
+        let other = DuplicateFilter::new().unwrap();
         let barcode = Barcode { format: 1, bytes: b"secret" };
         assert_ne!(repeats.hash(&barcode), other.hash(&barcode), "each reader has its own key");
     }
 
     #[test]
     fn it_agrees_with_a_map_over_a_long_random_history() {
-        let mut repeats = Repeats::new().unwrap();
+        let mut repeats = DuplicateFilter::new().unwrap();
         let mut model: HashMap<u64, u64> = HashMap::new();
         let mut random = 88_172_645_463_325_252_u64;
         let mut now_ms = 0;
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "hours")]
     fn memory_is_small_at_first_and_bounded_under_a_flood() {
-        let mut repeats = Repeats::new().unwrap();
+        let mut repeats = DuplicateFilter::new().unwrap();
         assert!(repeats.memory_bytes() < 512);
         for n in 0..1_000_000 {
             repeats.counts(spread(n), 0, 3000);
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "hours")]
     fn forty_thousand_codes_within_the_forget_time_are_each_counted_once() {
-        let mut repeats = Repeats::new().unwrap();
+        let mut repeats = DuplicateFilter::new().unwrap();
         let counted = (0..80_000).filter(|n| repeats.counts(spread(n % 40_000), 0, 3000)).count();
         assert_eq!(counted, 40_000);
     }

@@ -7,6 +7,7 @@ mod descriptors;
 mod filesystem;
 mod fork;
 mod lock;
+pub mod locks;
 mod mapped;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod old_glibc;

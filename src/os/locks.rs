@@ -17,7 +17,7 @@ use std::sync::{self, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::memory::Uncancelled;
+use crate::os::Uncancelled;
 
 /// One at a time.
 #[derive(Debug, Default)]

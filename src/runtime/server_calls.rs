@@ -13,11 +13,11 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result};
-use crate::locks::{Condvar, Mutex, MutexGuard};
+use crate::os::locks::{Condvar, Mutex, MutexGuard};
 
 /// The calls of one process.
 #[derive(Debug, Default)]
-pub struct Talks {
+pub struct ServerCalls {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -30,13 +30,13 @@ struct State {
 
 /// A call that talks, while it lives.
 #[derive(Debug)]
-pub struct Talk<'a>(&'a Talks);
+pub struct Talk<'a>(&'a ServerCalls);
 
 /// A shutdown, while it lives.
 #[derive(Debug)]
-pub struct Ending<'a>(&'a Talks);
+pub struct Ending<'a>(&'a ServerCalls);
 
-impl Talks {
+impl ServerCalls {
     /// Begin to talk, after a shutdown that is under way.
     ///
     /// # Errors

@@ -15,14 +15,14 @@ use seatmeter_protocol::license::SEATS_MAX;
 
 use crate::error::{Error, Result};
 use crate::licensed::Licensed;
-use crate::locks::{Condvar, Mutex};
+use crate::os::locks::{Condvar, Mutex};
 
 /// The longest time-out in milliseconds.
 pub const TIMEOUT_MS_MAX: u32 = 600_000;
 
 /// Settings and count of this process.
 #[derive(Debug, Default)]
-pub struct Instances {
+pub struct InstancePool {
     device_max: AtomicU32,
     process_max: AtomicU32,
     timeout_ms: AtomicU32,
@@ -35,7 +35,7 @@ pub struct Instances {
 /// How the pool stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstancesStatus {
-    /// Instances that this process may have.
+    /// InstancePool that this process may have.
     pub authorized: i32,
     /// Of those, how many are free.
     pub remaining: i32,
@@ -45,7 +45,7 @@ pub struct InstancesStatus {
     pub waits: i32,
 }
 
-impl Instances {
+impl InstancePool {
     /// Changes the settings.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_of_its_own_a_process_never_waits_here() {
-        let instances = Instances::default();
+        let instances = InstancePool::default();
         for _ in 0..100 {
             assert!(instances.begin().is_ok());
         }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_process_keeps_to_its_limit_and_a_recycled_instance_lets_the_next_in() {
-        let instances = Instances::default();
+        let instances = InstancePool::default();
         instances.set(0, 1, 60_000).unwrap();
         assert!(instances.begin().is_ok());
         std::thread::scope(|scope| {
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_higher_number_of_seats_is_asked_for() {
-        let instances = Instances::default();
+        let instances = InstancePool::default();
         assert_eq!((instances.seats(4), instances.seats(-1)), (4, -1));
         instances.set(8, 0, 0).unwrap();
         assert_eq!((instances.seats(4), instances.seats(9)), (8, 9));

@@ -30,7 +30,7 @@ pub const OF_CREDENTIALS: [ErrorCode; 3] =
 /// What the server has told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Told {
+pub struct ServerNotice {
     /// When it was said, Unix seconds.
     pub at: u64,
     /// How far the item's quotas are used.
@@ -46,7 +46,7 @@ pub struct Told {
     pub license_id: String,
 }
 
-impl Told {
+impl ServerNotice {
     /// The meter that stands worst: the one to warn of.
     pub fn worst(&self) -> Option<Meter> {
         // Of those that stand alike, the one that is used furthest.
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_holds() {
-        let told = |meters| Told { meters, ..Told::default() };
-        let stops = |told: &Told| told.stops().map(|why| why.code);
+        let told = |meters| ServerNotice { meters, ..ServerNotice::default() };
+        let stops = |told: &ServerNotice| told.stops().map(|why| why.code);
         let scans = |state| told(vec![meter(Metered::Scans, 0, 0, state)]);
         assert_eq!(stops(&scans(MeterState::UsedUp)), Some(ErrorCode::USED_UP));
         assert_eq!(stops(&scans(MeterState::InGrace)), None);
@@ -100,21 +100,21 @@ mod tests {
         assert_eq!((stops(&pages), pages.used_up_modules()), (None, 1 << 4));
         let seats = told(vec![meter(Metered::Devices, 0, 0, MeterState::UsedUp)]);
         assert_eq!(stops(&seats), None, "those that hold a seat go on");
-        let revoked = Told { refusal: Some(ErrorCode::REVOKED), ..Told::default() };
+        let revoked = ServerNotice { refusal: Some(ErrorCode::REVOKED), ..ServerNotice::default() };
         assert_eq!(stops(&revoked), Some(ErrorCode::REVOKED));
     }
 
     #[test]
     fn the_worst_meter_is_the_one_to_warn_of() {
-        let told = Told {
+        let told = ServerNotice {
             meters: vec![
                 meter(Metered::Pages, 1, 99, MeterState::Within),
                 meter(Metered::Pages, 2, 101, MeterState::InGrace),
                 meter(Metered::Pages, 3, 103, MeterState::InGrace),
             ],
-            ..Told::default()
+            ..ServerNotice::default()
         };
         assert_eq!(told.worst().map(|meter| meter.module), Some(3));
-        assert_eq!(Told::default().worst(), None);
+        assert_eq!(ServerNotice::default().worst(), None);
     }
 }

@@ -13,7 +13,7 @@
 use std::os::fd::RawFd;
 
 use super::PerProcess;
-use crate::locks::Mutex;
+use crate::os::locks::Mutex;
 
 const STANDARD: std::ops::Range<RawFd> = 0..3;
 
@@ -46,7 +46,7 @@ impl Drop for StandardDescriptors {
     }
 }
 
-fn holders() -> crate::locks::MutexGuard<'static, u32> {
+fn holders() -> crate::os::locks::MutexGuard<'static, u32> {
     HOLDERS.get(|_| Mutex::default()).lock()
 }
 

@@ -12,8 +12,8 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::locks::{Condvar, Mutex};
-use crate::memory::with_signals_blocked;
+use crate::os::locks::{Condvar, Mutex};
+use crate::os::with_signals_blocked;
 
 /// Stack of the thread: TLS and JSON need some; the default of 8 MiB would count against small limits.
 const STACK_BYTES: usize = 512 << 10;

@@ -11,11 +11,11 @@ use super::Session;
 use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kill_points::kill_point;
+use crate::fault_injection::kill_points::kill_point;
 use crate::license::{Accepted, GrantStore, OF_CREDENTIALS};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
-use crate::memory::FileLock;
+use crate::os::FileLock;
 use crate::state::lock_file;
 use crate::sync::{Asking, authorize};
 

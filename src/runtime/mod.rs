@@ -1,5 +1,9 @@
 //! The runtime: the one object of a process, made at the first call and made anew in a forked child.
 
+pub mod instance_pool;
+pub mod keeper;
+pub mod server_calls;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,19 +14,19 @@ use crate::clock::{Clock, Deadline, DeviceClock, SystemClock};
 use crate::device::{Device, UuidMethod};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::faults;
-use crate::instances::Instances;
-use crate::keeper::Keeper;
 use crate::licensed::Licensed;
-use crate::locks::Mutex;
+use crate::log::panic_hook;
 use crate::log::{self, Level, say};
-use crate::memory::{PerProcess, Published, Undisturbed, has_room_for, is_root};
+use crate::os::locks::Mutex;
+use crate::os::{PerProcess, Published, Undisturbed, has_room_for, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
+use crate::runtime::instance_pool::InstancePool;
+use crate::runtime::keeper::Keeper;
+use crate::runtime::server_calls::{Ending, ServerCalls};
 use crate::session::{self, FIRST_CONTACT_BOUND, Session, World};
 use crate::state::StateDirectory;
 use crate::status::{Status, Trouble};
 use crate::sync::HttpTransport;
-use crate::talks::{Ending, Talks};
 
 /// What a talk with a server takes at most, with the threads of the HTTP client: TLS, certificates, an answer.
 const ROOM_BYTES: usize = 16 << 20;
@@ -57,11 +61,11 @@ pub struct Runtime {
     log_trouble: Mutex<Option<Trouble>>,
     transport: Published<HttpTransport>,
     keeper: Keeper,
-    talks: Talks,
+    talks: ServerCalls,
     /// The thread that looks after files once a second: the keeper may be waiting for a server, and who counts waits for
     /// nothing.
     watch: Keeper,
-    instances: Instances,
+    instances: InstancePool,
     /// The session of the process that this one was forked from.
     inherited: Option<&'static Session>,
     /// Nothing is to be inherited any more: it was, or this process was shut down.
@@ -95,7 +99,7 @@ pub fn runtime() -> &'static Runtime {
 
 impl Runtime {
     fn new(parent: Option<&'static Self>) -> Self {
-        faults::tell_the_log();
+        panic_hook::tell_the_log();
         let runtime = Self {
             state_directory: Published::absent(),
             settings: Published::absent(),
@@ -107,9 +111,9 @@ impl Runtime {
             log_trouble: Mutex::default(),
             transport: Published::absent(),
             keeper: Keeper::default(),
-            talks: Talks::default(),
+            talks: ServerCalls::default(),
             watch: Keeper::default(),
-            instances: Instances::default(),
+            instances: InstancePool::default(),
             inherited: parent.and_then(Self::to_inherit),
             resumed: AtomicBool::new(false),
             resuming: Mutex::default(),
@@ -476,7 +480,7 @@ impl Runtime {
     }
 
     /// The instance pool of the DBR API.
-    pub fn instances(&self) -> &Instances {
+    pub fn instances(&self) -> &InstancePool {
         &self.instances
     }
 }

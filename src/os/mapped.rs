@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::{StandardDescriptors, process_generation};
-use crate::disk::{self, Use};
+use crate::fault_injection::disk::{self, Use};
 
 /// A whole file, mapped shared and writable. Unmapped when dropped. Needs no descriptor: a host that closes all
 /// of them takes nothing away.

@@ -1,0 +1,6 @@
+//! Faults that a test puts in: a process that dies at a named place, a disk that refuses.
+//!
+//! Without the feature `kill-points` all of it compiles to nothing.
+
+pub mod disk;
+pub mod kill_points;
