@@ -26,6 +26,7 @@ impl Session {
         let Some(licensed) = self.licensed().filter(|_| !self.is_closed.load(Ordering::Acquire)) else {
             return;
         };
+        self.follow_clock();
         licensed.watch();
         // Whoever has it is joining them.
         if let Some(users) = self.users.try_lock()
@@ -43,6 +44,15 @@ impl Session {
         if is_missing && !was_missing {
             (self.world.wake)();
         }
+    }
+
+    /// Read the grant's dates by what any program of the device has heard of the time since.
+    ///
+    /// The keeper does so, too, but a round of it may be minutes away, and counting asks the grant alone.
+    pub fn follow_clock(&self) {
+        let Some(licensed) = self.licensed() else { return };
+        self.world.clock.catch_up();
+        self.heed_clock(licensed);
     }
 
     /// Whether it is closed, and everything was reported.

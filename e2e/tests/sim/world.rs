@@ -417,6 +417,8 @@ impl World {
         let Some(program) = self.choose(m) else { return Ok(()) };
         let (clock, licensed) = {
             let program = &mut self.machines[m].programs[program];
+            // A thread of each program does so once a second.
+            program.session.follow_clock();
             (program.clock, program.licensed())
         };
         let Some(licensed) = licensed else { return Ok(()) };
