@@ -14,7 +14,7 @@ fn main() {
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
     let is = |name: &str, values: &[&str]| std::env::var(name).is_ok_and(|value| values.contains(&&*value));
     if is("CARGO_CFG_TARGET_ENV", &["gnu"]) && is("CARGO_CFG_TARGET_ARCH", &["x86_64", "aarch64"]) {
-        // Else the library needs glibc 2.35: src/memory/old_glibc.rs.
+        // Else the library needs glibc 2.35: src/os/old_glibc.rs.
         println!("cargo:rustc-cdylib-link-arg=-Wl,--wrap=hypot");
     }
 }

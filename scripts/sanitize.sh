@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 # address space that a sanitizer does not leave.
 C_SUITE=(host c_api shared_seats options dbr)
 # Memory that threads share, and tables: what is unsafe in them, or has a lock, and needs neither kernel nor assembler.
-CORE=(locks::tests memory::published seats::log usage::repeats usage::unique capi::spare capi::text)
+CORE=(os::locks::tests os::published seats::log usage::duplicate_filter usage::unique capi::spare capi::text)
 NOT_HERE=(--skip too_little_address_space --skip memory_is_too_little --skip memory_does_not_grow)
 
 skip() { echo "SKIPPED: $1" >&2; }

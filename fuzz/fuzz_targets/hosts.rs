@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use seatmeter_server::policy::host::Host;
-use seatmeter_server::policy::per_client_device::browser_device;
-use seatmeter_server::policy::per_domain::Domains;
+use seatmeter_server::policy::charge_way::host::Host;
+use seatmeter_server::policy::charge_way::per_client_device::browser_device;
+use seatmeter_server::policy::charge_way::per_domain::Domains;
 
 fuzz_target!(|text: &str| {
     if let Ok(host) = Host::parse(text) {

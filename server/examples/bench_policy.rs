@@ -17,14 +17,15 @@ use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::{SLOTS_PER_DAY, slot_of, slot_start};
 use seatmeter_server::policy::active_slots::ActiveSlots;
+use seatmeter_server::policy::charge_way::per_domain::Domains;
+use seatmeter_server::policy::charge_way::{
+    per_barcode_scan, per_client_device, per_concurrent_device, per_domain, per_server,
+};
 use seatmeter_server::policy::holders::{Hold, Holders};
-use seatmeter_server::policy::per_domain::Domains;
 use seatmeter_server::policy::running::Admission;
 use seatmeter_server::policy::slot_ledger::SlotLedger;
+use seatmeter_server::policy::strict_allowance;
 use seatmeter_server::policy::strict_allowance::{Allowance, Allowances};
-use seatmeter_server::policy::{
-    per_barcode_scan, per_client_device, per_concurrent_device, per_domain, per_server, strict_allowance,
-};
 
 const ROUNDS: usize = 7;
 const DECISIONS: u32 = 200_000;

@@ -19,11 +19,12 @@ use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
 use crate::clock::Clock;
 use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
-use crate::operate;
-use crate::operation::{Actor, Change};
+use crate::operator;
+use crate::operator::commands::{Actor, Change};
 use crate::password::PASSWORDS;
+use crate::policy::Claim;
+use crate::policy::charge_way::per_domain;
 use crate::policy::strict_allowance::Allowance;
-use crate::policy::{Claim, per_domain};
 use crate::store::{Authorization, Decision, Granted, Import, Reply, ShownLicense, Store};
 
 /// Digits of a client UUID and of a segment id.
@@ -216,7 +217,7 @@ impl Licensing {
             .map_err(|e| Error::bad_request(format!("the licence file cannot be imported: {e}")))?;
         require_usable(&file, &self.keys)?;
         if let Some(code) = &handshake_code {
-            operate::require_code(code)?;
+            operator::require_code(code)?;
         }
         let by = self.actor(actor);
         let import = Import { file, envelope, root_key, handshake_code, now: by.now };

@@ -3,7 +3,7 @@
 //!
 //! Each is a word of its own, and nothing else. Others, parking_lot's among them, keep one table of sleeping threads for the
 //! whole process: a forked child has a copy of it, perhaps locked, with threads in it that the child does not have. The
-//! objects of the parent are made anew in a child (`memory/fork.rs`); such a table is not.
+//! objects of the parent are made anew in a child (`os/fork.rs`); such a table is not.
 //!
 //! A thread that dies of a fault while it holds a lock leaves it open: what is behind locks is whole at every step.
 //!

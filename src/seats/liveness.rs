@@ -7,7 +7,7 @@
 //! POSIX record locks would not do: they vanish when any descriptor of the file is closed.
 //!
 //! On overlayfs the page refers to the file below and the lock goes with `close`. Where that is so, which is found out
-//! (`memory/page_lock.rs`), the descriptor is kept, and closed in forked children.
+//! (`os/page_lock.rs`), the descriptor is kept, and closed in forked children.
 
 use std::fs::File;
 use std::io;

@@ -6,7 +6,7 @@
 //! | a symbolic link, also as the folder | refused: it is not followed |
 //! | a directory, a pipe, a device | refused |
 //! | a file with a second name, in a directory that others can write or of another owner | refused: a link to what only this process can write would make it do another's work |
-//! | nothing | made, if asked for: as widely shared as the directory (`memory/sharing.rs`) |
+//! | nothing | made, if asked for: as widely shared as the directory (`os/sharing.rs`) |
 //!
 //! The path of the state directory itself may have links: whoever names it has chosen them.
 

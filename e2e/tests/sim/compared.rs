@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 use seatmeter_server::error::{Error, Refusal};
-use seatmeter_server::operation::{Actor, Change, Listing, View};
+use seatmeter_server::operator::commands::{Actor, Change, Listing, View};
 use seatmeter_server::store::postgres::{PostgresStore, renew_epoch};
 use seatmeter_server::store::sqlite::InlineStore;
 use seatmeter_server::store::{Authorization, Decision, Organization, Reply, ShownLicense, Store};

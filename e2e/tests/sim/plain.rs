@@ -12,16 +12,17 @@ use seatmeter_protocol::message::{
 };
 use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
 use seatmeter_server::error::Refusal;
-use seatmeter_server::operation::{Change, Validation};
+use seatmeter_server::operator::commands::{Change, Validation};
 use seatmeter_server::policy::clone::{self, Before, Shown};
 use seatmeter_server::policy::holders::{Hold, Occupied};
-use seatmeter_server::policy::item_choice::NoItem;
 use seatmeter_server::policy::overuse::{OveruseRule, excess};
-use seatmeter_server::policy::room::{Used, holder_name, meters, quotas};
 use seatmeter_server::policy::running::runs_until;
+use seatmeter_server::policy::select::access;
+use seatmeter_server::policy::select::admission::{Used, holder_name, meters, quotas};
+use seatmeter_server::policy::select::item_choice::NoItem;
 use seatmeter_server::policy::strict_allowance::Allowance;
 use seatmeter_server::policy::window::seat_until;
-use seatmeter_server::policy::{self, Candidate, Claim, Grant, ItemState, Order, access};
+use seatmeter_server::policy::{self, Candidate, Claim, Grant, ItemState, Order};
 use seatmeter_server::store::Authorization;
 
 use crate::books::Counter;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::output_error;
 use crate::error::Error;
-use crate::policy::host::{CountsAs, Host, Listed};
+use crate::policy::charge_way::host::{CountsAs, Host, Listed};
 
 /// Say what a host counts as, and why
 #[derive(Args, Debug)]

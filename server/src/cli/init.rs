@@ -16,7 +16,7 @@ use super::{DataOption, output_error};
 use crate::data_dir::{self, DataDir};
 use crate::error::Error;
 use crate::licensing::{Licensing, fresh_id};
-use crate::operate;
+use crate::operator;
 use crate::store::Location;
 use crate::utc;
 
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
 }
 
 fn handshake_code(text: &str) -> Result<String, String> {
-    operate::require_code(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
+    operator::require_code(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {

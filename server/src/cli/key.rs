@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::{DataOption, operator, output_error};
 use crate::data_dir;
 use crate::error::Error;
-use crate::operation::Change;
+use crate::operator::commands::Change;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {

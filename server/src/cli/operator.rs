@@ -15,8 +15,8 @@ use super::{DataOption, output_error};
 use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::licensing::Licensing;
-use crate::operate::{Access, IssuedFile};
-use crate::operation::{Change, CodeItems, Validation, View};
+use crate::operator::commands::{Change, CodeItems, Validation, View};
+use crate::operator::{Access, IssuedFile};
 
 /// Longest file or standard input that is read: a licence file with the most items stays far below.
 const FILE_BYTES_MAX: u64 = 8 << 20;

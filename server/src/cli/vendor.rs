@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::data_dir;
 use crate::error::Error;
 use crate::licensing::{fresh_id, require_sound};
-use crate::operate::IssuedFile;
+use crate::operator::IssuedFile;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Vendor {

@@ -1,5 +1,5 @@
 //! The operator's API under `/admin/v1`: who may use it, and which path leads to which method of
-//! [`crate::operate`].
+//! [`crate::operator`].
 //!
 //! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from a program on this machine
 //! ([`super::loopback`]) where the server was told that this is enough. The OpenAPI document is made from the
@@ -27,10 +27,10 @@ use super::body::parse;
 use super::{Web, loopback};
 use crate::error::Error;
 use crate::licensing::Licensing;
-use crate::operate::{Access, IssuedFile};
-use crate::operation::{
+use crate::operator::commands::{
     AuditRow, Change, CodeItems, CodeRow, DeviceRow, ItemRow, OrganizationRow, TokenRow, View,
 };
+use crate::operator::{Access, IssuedFile};
 
 /// Where the API begins.
 pub const ADMIN_PATH: &str = "/admin/v1";

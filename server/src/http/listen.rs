@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::places::{Place, Places, WatchedBody};
+use super::connection_slots::{Place, Places, WatchedBody};
 use crate::error::Error;
 
 /// Bounds on connections.

@@ -12,11 +12,11 @@ pub mod admin;
 pub mod answer;
 mod authorizations;
 mod body;
+mod connection_slots;
 pub mod health;
 pub mod limit;
 pub mod listen;
 mod loopback;
-mod places;
 pub mod standby;
 mod usage;
 

@@ -7,10 +7,10 @@ use seatmeter_protocol::slot::slot_start;
 use crate::error::Refusal;
 use crate::planner::Outcome;
 use crate::planner::history::History;
+use crate::policy::charge_way::{per_client_device, per_server};
 use crate::policy::device_seats::Taking;
 use crate::policy::grace::{DEVICE_GRACE_PERCENT, quota_for_limit};
 use crate::policy::holders::{Hold, Holders, Occupied};
-use crate::policy::{per_client_device, per_server};
 
 /// Replays a history under an item by client devices, active devices or servers.
 #[must_use]

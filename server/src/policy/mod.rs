@@ -4,27 +4,17 @@
 //! has read its input and will write its outcome, so racing requests cannot both get the last seat; a
 //! simulation or a planner can run the same code without any store.
 
-pub mod access;
 pub mod active_slots;
+pub mod charge_way;
 pub mod clone;
 pub mod device_seats;
 pub mod grace;
-pub mod handshake;
 pub mod holders;
-pub mod host;
-pub mod item_choice;
 pub mod license_year;
 pub mod metered;
 pub mod overuse;
-pub mod per_barcode_scan;
-pub mod per_client_device;
-pub mod per_concurrent_device;
-pub mod per_concurrent_instance;
-pub mod per_domain;
-pub mod per_page;
-pub mod per_server;
-pub mod room;
 pub mod running;
+pub mod select;
 pub mod slot_ledger;
 pub mod slot_sums;
 pub mod strict_allowance;
@@ -37,8 +27,9 @@ use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
 use crate::policy::holders::{Hold, Occupied};
-use crate::policy::item_choice::NoItem;
-use crate::policy::room::Used;
+use crate::policy::select::admission;
+use crate::policy::select::admission::Used;
+use crate::policy::select::item_choice::{self, NoItem};
 use crate::policy::strict_allowance::Allowance;
 
 /// What a device asks for, at one instant.
@@ -141,7 +132,7 @@ pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<G
         candidate,
         seats: room.seats,
         serial: validity::next_serial(chosen.state.newest_serial, claim.now),
-        valid_until: room::valid_until(&room, &chosen.item, claim),
+        valid_until: admission::valid_until(&room, &chosen.item, claim),
         hold: room.hold,
         allowances: room.allowances,
     })

@@ -26,7 +26,7 @@ use super::sql::{self, Report, Sql};
 use super::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
 use crate::error::Error;
 use crate::kill_points::kill_point;
-use crate::operation::{Actor, Change, Listing, View};
+use crate::operator::commands::{Actor, Change, Listing, View};
 
 /// Most requests that share a transaction: enough that the sync no longer matters, few enough that the
 /// first of them does not wait long for the last.

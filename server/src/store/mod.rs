@@ -22,7 +22,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::error::Error;
 use crate::keyring::Keyring;
-use crate::operation::{Actor, Change, Listing, View};
+use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::policy::{Claim, Grant};
 
 pub use location::{Location, Opened};

@@ -10,7 +10,7 @@ use seatmeter_server::http::Web;
 use seatmeter_server::http::listen::ConnectionLimits;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
-use seatmeter_server::operation::{Actor, Change, Listing, View};
+use seatmeter_server::operator::commands::{Actor, Change, Listing, View};
 use seatmeter_server::store::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
 
 use crate::support::*;

@@ -14,7 +14,7 @@ use seatmeter_server::http::limit::{Rate, RateLimits};
 use seatmeter_server::http::listen::ConnectionLimits;
 use seatmeter_server::http::standby::Peer;
 use seatmeter_server::keyring::Keyring;
-use seatmeter_server::operation::{Listing, View};
+use seatmeter_server::operator::commands::{Listing, View};
 use seatmeter_server::store::Location;
 use serde_json::Value;
 

@@ -11,8 +11,8 @@ use super::{Sql, activity, holders, strict, values};
 use crate::error::Error;
 use crate::policy::ItemState;
 use crate::policy::overuse::OveruseRule;
-use crate::policy::room::{Used, quotas};
 use crate::policy::running::runs_until;
+use crate::policy::select::admission::{Used, quotas};
 
 /// The item that a row holds as JSON.
 pub(super) fn read_item(definition: &str) -> Result<LicenseItem, Error> {

@@ -8,12 +8,13 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 use super::epoch::{Life, careful, life};
 use super::{Sql, account, activity, held, holders, strict, values};
 use crate::error::Error;
-use crate::operation::Validation;
-use crate::policy::handshake::{self, Asked, Known};
+use crate::operator::commands::Validation;
 use crate::policy::holders::Hold;
-use crate::policy::item_choice::NoItem;
-use crate::policy::room::{holder_name, meters};
-use crate::policy::{self, Candidate, Grant, Order, access};
+use crate::policy::select::access;
+use crate::policy::select::admission::{holder_name, meters};
+use crate::policy::select::handshake::{self, Asked, Known};
+use crate::policy::select::item_choice::NoItem;
+use crate::policy::{self, Candidate, Grant, Order};
 use crate::store::{Authorization, Decision, Granted};
 
 /// What is known of a handshake code.

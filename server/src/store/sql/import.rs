@@ -17,8 +17,8 @@ use super::account::is_concurrent;
 use super::operation::{make_code, set_items};
 use super::{Sql, activity, strict, values};
 use crate::error::Error;
-use crate::operation::CodeItems;
-use crate::policy::item_choice::name;
+use crate::operator::commands::CodeItems;
+use crate::policy::select::item_choice::name;
 use crate::store::{Import, Organization};
 
 /// Takes the file in, and tells the audit log about it.

@@ -4,7 +4,7 @@ use seatmeter_protocol::license::LicenseItem;
 
 use super::{Sql, account, values};
 use crate::error::Error;
-use crate::policy::room::{Used, quotas};
+use crate::policy::select::admission::{Used, quotas};
 use crate::policy::strict_allowance::Allowance;
 
 /// Reads the sums of a module, and what the device itself is allowed.

@@ -18,7 +18,7 @@ use super::epoch::life;
 use super::held::{self, Left};
 use super::{Report, Sql, account, holders, strict};
 use crate::error::Error;
-use crate::policy::room::meters;
+use crate::policy::select::admission::meters;
 
 /// What a report has raised of one item.
 #[derive(Default)]

@@ -11,7 +11,7 @@ use crate::policy::ItemState;
 use crate::policy::active_slots::ActiveSlots;
 use crate::policy::holders::Hold;
 use crate::policy::overuse::{OveruseRule, excess};
-use crate::policy::room::{Used, quotas};
+use crate::policy::select::admission::{Used, quotas};
 use crate::policy::slot_ledger::{first_open_slot, last_open_slot};
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::window::seat_until;

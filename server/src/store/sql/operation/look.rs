@@ -6,7 +6,7 @@ use seatmeter_protocol::license::LicenseItem;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::operation::{
+use crate::operator::commands::{
     AuditRow, CodeRow, DeviceRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow, Validation, View,
 };
 use crate::store::sql::{Row, Sql, Value, values};

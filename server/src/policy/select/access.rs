@@ -14,8 +14,8 @@ use seatmeter_protocol::message::ValidationFacts;
 use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
-use crate::operation::Validation;
-use crate::policy::host::Host;
+use crate::operator::commands::Validation;
+use crate::policy::charge_way::host::Host;
 
 /// Whether an application with these facts may use a code that asks for these.
 ///

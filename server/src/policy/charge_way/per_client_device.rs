@@ -18,10 +18,10 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 
 use crate::error::Refusal;
+use crate::policy::charge_way::host::Host;
 use crate::policy::device_seats::{self, Taking};
 use crate::policy::grace::DEVICE_GRACE_PERCENT;
 use crate::policy::holders::{Hold, Occupied};
-use crate::policy::host::Host;
 
 /// The seat of a device that asks for an authorisation or reports usage.
 ///

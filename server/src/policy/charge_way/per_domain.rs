@@ -1,7 +1,7 @@
 //! Charge way 6: unlimited use under the domains that an item lists.
 //!
 //! A website may use the item when its host is the same domain as one that is listed: when their registrable
-//! domain by the Public Suffix List, private section included, is the same ([`crate::policy::host`]).
+//! domain by the Public Suffix List, private section included, is the same ([`crate::policy::charge_way::host`]).
 //!
 //! | listed | means |
 //! | --- | --- |
@@ -20,7 +20,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
-use crate::policy::host::{CountsAs, Host};
+use crate::policy::charge_way::host::{CountsAs, Host};
 
 /// The domains of an item, ready to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

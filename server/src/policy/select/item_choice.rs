@@ -19,7 +19,7 @@ use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
-use crate::policy::room::{Room, page_modules, quotas, room};
+use crate::policy::select::admission::{Room, page_modules, quotas, room};
 use crate::policy::{Candidate, Claim, Order, validity};
 
 /// The checks that an item has to pass, in order.
@@ -269,7 +269,7 @@ pub(crate) fn name(value: &impl serde::Serialize) -> String {
 mod tests {
     use super::*;
     use crate::policy::fixture::{EXPIRY, START, candidate, claim};
-    use crate::policy::room::Used;
+    use crate::policy::select::admission::Used;
     use seatmeter_protocol::license::PageQuotas;
 
     fn changed(quota: u64, change: impl FnOnce(&mut LicenseItem)) -> Candidate {

@@ -1,5 +1,7 @@
 //! What an operator does, checked: the code behind both the command line and the admin API.
 
+pub mod commands;
+
 use seatmeter_protocol::item_check::LIST_MAX;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use seatmeter_protocol::signature::{PublicKey, Signed, random_bytes};
@@ -8,9 +10,9 @@ use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::licensing::{Licensing, no_random};
-use crate::operation::{Change, CodeItems, Listing, Validation, View};
+use crate::operator::commands::{Change, CodeItems, Listing, Validation, View};
 use crate::password;
-use crate::policy::per_domain::Domains;
+use crate::policy::charge_way::per_domain::Domains;
 
 /// What tokens of the admin API begin with, so that people and scanners know one when they see it.
 const TOKEN_PREFIX: &str = "seatmeter_";

@@ -2,13 +2,13 @@
 //!
 //! | charge way | rule | until when, beside the item's validity |
 //! | --- | --- | --- |
-//! | barcode scans | [`per_barcode_scan`](crate::policy::per_barcode_scan), [`strict_allowance`] | – |
-//! | pages | [`per_page`](crate::policy::per_page), [`strict_allowance`] | – |
-//! | client devices, active devices | [`per_client_device`](crate::policy::per_client_device) | its window |
-//! | servers | [`per_server`](crate::policy::per_server) | its window |
-//! | domain | [`per_domain`](crate::policy::per_domain) | – |
-//! | concurrent devices | [`per_concurrent_device`](crate::policy::per_concurrent_device) | the slot, once overused |
-//! | concurrent instances | [`per_concurrent_instance`](crate::policy::per_concurrent_instance) | the slot, once overused |
+//! | barcode scans | [`per_barcode_scan`](crate::policy::charge_way::per_barcode_scan), [`strict_allowance`] | – |
+//! | pages | [`per_page`](crate::policy::charge_way::per_page), [`strict_allowance`] | – |
+//! | client devices, active devices | [`per_client_device`](crate::policy::charge_way::per_client_device) | its window |
+//! | servers | [`per_server`](crate::policy::charge_way::per_server) | its window |
+//! | domain | [`per_domain`](crate::policy::charge_way::per_domain) | – |
+//! | concurrent devices | [`per_concurrent_device`](crate::policy::charge_way::per_concurrent_device) | the slot, once overused |
+//! | concurrent instances | [`per_concurrent_instance`](crate::policy::charge_way::per_concurrent_instance) | the slot, once overused |
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
@@ -18,17 +18,18 @@ use seatmeter_protocol::page_module::{PAGE_MODULES, page_module_name};
 use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
+use crate::policy::charge_way::per_page::PageCounts;
+use crate::policy::charge_way::{
+    per_barcode_scan, per_client_device, per_concurrent_device, per_concurrent_instance, per_domain,
+    per_page, per_server,
+};
 use crate::policy::grace::{DEVICE_GRACE_PERCENT, METERED_GRACE_PERCENT, grace};
 use crate::policy::holders::Hold;
 use crate::policy::metered::{Standing, standing};
 use crate::policy::overuse::OveruseRule;
-use crate::policy::per_page::PageCounts;
 use crate::policy::running::Admission;
 use crate::policy::strict_allowance::{self, Allowance, Allowances};
-use crate::policy::{
-    Claim, ItemState, per_barcode_scan, per_client_device, per_concurrent_device, per_concurrent_instance,
-    per_domain, per_page, per_server, validity,
-};
+use crate::policy::{Claim, ItemState, validity};
 
 /// What an item grants to a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

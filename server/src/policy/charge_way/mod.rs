@@ -1,0 +1,10 @@
+//! What each charge way admits and counts, one file for each.
+
+pub mod host;
+pub mod per_barcode_scan;
+pub mod per_client_device;
+pub mod per_concurrent_device;
+pub mod per_concurrent_instance;
+pub mod per_domain;
+pub mod per_page;
+pub mod per_server;
