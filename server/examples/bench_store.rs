@@ -40,10 +40,13 @@ const NOW: u64 = 1_800_000_000;
 enum Work {
     Reports,
     Authorisations,
+    /// Every other client reports, the others authorize.
+    Both,
 }
 
 struct Figures {
     per_second: f64,
+    reports_per_second: f64,
     p50: Duration,
     p99: Duration,
 }
@@ -61,8 +64,9 @@ fn main() {
             let time = Duration::from_secs_f64(seconds);
             let figures = runtime.block_on(run(store, clients, work, time));
             say(&format!(
-                "round {round}  {name:<30} {:>8.0} /s   p50 {:>7.2} ms   p99 {:>7.2} ms",
+                "round {round}  {name:<30} {:>8.0} /s, reports {:>8.0}   p50 {:>7.2} ms   p99 {:>7.2} ms",
                 figures.per_second,
+                figures.reports_per_second,
                 figures.p50.as_secs_f64() * 1e3,
                 figures.p99.as_secs_f64() * 1e3
             ));
@@ -77,6 +81,7 @@ fn main() {
         let group = measure("reports, group commit", Work::Reports, GROUP_MAX);
         measure("authorisations, each by itself", Work::Authorisations, 1);
         measure("authorisations, group commit", Work::Authorisations, GROUP_MAX);
+        measure("both, group commit", Work::Both, GROUP_MAX);
         if let Some(cluster) = &cluster {
             let open = || {
                 let url = cluster.url(&cluster.new_database());
@@ -84,6 +89,7 @@ fn main() {
             };
             let on_postgres = measure_on("reports, PostgreSQL", Work::Reports, open());
             measure_on("authorisations, PostgreSQL", Work::Authorisations, open());
+            measure_on("both, PostgreSQL", Work::Both, open());
             say(&format!("round {round}  reports on PostgreSQL / on SQLite {:.2}", on_postgres / group));
         }
         say(&format!("round {round}  ratio of the reports {:.1}", group / single));
@@ -107,24 +113,35 @@ async fn run(store: Arc<dyn Store>, count: usize, work: Work, time: Duration) ->
         clients.push((device, license_id));
     }
     let started = Instant::now();
-    let tasks: Vec<_> = clients
+    let tasks: Vec<(bool, tokio::task::JoinHandle<Vec<Duration>>)> = clients
         .into_iter()
-        .map(|(device, license_id)| {
+        .enumerate()
+        .map(|(number, (device, license_id))| {
             let (store, until) = (store.clone(), started + time);
-            match work {
-                Work::Reports => tokio::spawn(reporting(store, device, license_id, until)),
-                Work::Authorisations => tokio::spawn(authorizing(store, until)),
-            }
+            let reports = match work {
+                Work::Reports => true,
+                Work::Authorisations => false,
+                Work::Both => number % 2 == 0,
+            };
+            let task = if reports {
+                tokio::spawn(reporting(store, device, license_id, until))
+            } else {
+                tokio::spawn(authorizing(store, until))
+            };
+            (reports, task)
         })
         .collect();
-    let mut latencies = Vec::new();
-    for task in tasks {
-        latencies.extend(task.await.unwrap());
+    let (mut latencies, mut reports) = (Vec::new(), 0);
+    for (is_report, task) in tasks {
+        let of_one = task.await.unwrap();
+        reports += if is_report { of_one.len() } else { 0 };
+        latencies.extend(of_one);
     }
     let elapsed = started.elapsed();
     latencies.sort_unstable();
     Figures {
         per_second: latencies.len() as f64 / elapsed.as_secs_f64(),
+        reports_per_second: reports as f64 / elapsed.as_secs_f64(),
         p50: latencies[latencies.len() / 2],
         p99: latencies[latencies.len() * 99 / 100],
     }

@@ -4,6 +4,7 @@
 //! the outcome. An answer comes only once the transaction is durable. The methods give futures, so that no
 //! caller blocks a thread while it waits; a store that has too much waiting answers [`Error::Busy`].
 
+mod account;
 mod day_totals;
 mod group;
 mod location;

@@ -154,7 +154,7 @@ fn covers_deployment_type(claim: &Claim, item: &LicenseItem) -> Result<(), Refus
 }
 
 /// Return the refusal of a deployment type. It names the parameter as C programs know it, and each value that would do.
-pub(super) fn wrong_deployment_type(asked: DeploymentType, item: &LicenseItem) -> Refusal {
+pub(in crate::policy) fn wrong_deployment_type(asked: DeploymentType, item: &LicenseItem) -> Refusal {
     let named = |kind: &DeploymentType| format!("{} ({})", kind.number(), name(kind));
     let mut good: Vec<DeploymentType> = Vec::new();
     for kind in &item.deployment_types {

@@ -12,7 +12,6 @@ use seatmeter_protocol::slot::{slot_of, slot_start};
 use super::table::YEAR_EXCESS;
 use super::{Sql, values};
 use crate::error::Error;
-use crate::policy::license_year::LicenseYear;
 use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::slot_ledger::first_open_slot;
 use crate::store::day_totals::day_of;
@@ -151,33 +150,4 @@ pub(super) fn begin_years_anew(sql: &dyn Sql, item: &LicenseItem) -> Result<(), 
     let rows: Vec<_> =
         years.into_iter().map(|(year, sum)| [item_id.into(), year.into(), sum.into()]).collect();
     YEAR_EXCESS.put(sql, rows.as_flattened())
-}
-
-/// The excess so far of the licence year that holds an instant: of its slots that have ended.
-pub(super) fn excess_so_far(sql: &dyn Sql, item: &LicenseItem, now: u64) -> Result<u64, Error> {
-    let year = OveruseRule::of(item).year(now);
-    let all: Option<u64> = sql.value(
-        "SELECT excess FROM year_excess WHERE item_id = ?1 AND year = ?2",
-        values![&item.item_id, year.index],
-    )?;
-    let Some(all) = all else { return Ok(0) };
-    let running = sql.query(
-        "SELECT slot, active FROM slot_sum WHERE item_id = ?1 AND slot >= ?2",
-        values![&item.item_id, slot_of(now)],
-    )?;
-    let running = running.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?)));
-    Ok(of_ended_slots(item, &year, all, running.collect::<Result<Vec<_>, Error>>()?))
-}
-
-/// What is left of the excess of a licence year without that of slots which have not ended: `running`, with what is active
-/// in each.
-pub(super) fn of_ended_slots(
-    item: &LicenseItem,
-    year: &LicenseYear,
-    all: u64,
-    running: impl IntoIterator<Item = (u32, u64)>,
-) -> u64 {
-    let of_year = running.into_iter().filter(|(slot, _)| slot_start(*slot) < year.ends_at);
-    let not_yet = of_year.fold(0_u64, |sum, (_, active)| sum.saturating_add(excess(active, item.quota)));
-    all.saturating_sub(not_yet)
 }

@@ -6,7 +6,7 @@ use seatmeter_protocol::message::Meter;
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::epoch::{Life, careful, life};
-use super::{Sql, account, activity, held, holders, strict, values};
+use super::{Sql, activity, held, holders, strict, values};
 use crate::error::Error;
 use crate::operator::commands::Validation;
 use crate::policy::holders::Hold;
@@ -15,6 +15,7 @@ use crate::policy::select::admission::{holder_name, meters};
 use crate::policy::select::handshake::{self, Asked, Known};
 use crate::policy::select::item_choice::NoItem;
 use crate::policy::{self, Candidate, Grant, Order};
+use crate::store::account::load_one;
 use crate::store::{Authorization, Decision, Granted};
 
 /// What is known of a handshake code.
@@ -123,10 +124,10 @@ fn candidates(
     )?;
     let mut candidates = Vec::with_capacity(rows.len());
     for mut row in rows {
-        let item = account::read_item(&row.take::<String>(0)?)?;
+        let item = load_one::read_item(&row.take::<String>(0)?)?;
         // It may have come to the code after the transaction began and locked those that it had.
         sql.lock_items(&[&item.item_id])?;
-        let state = account::state(sql, &item, &request.device.uuid, holder, request.claim.now)?;
+        let state = load_one::state(sql, &item, &request.device.uuid, holder, request.claim.now)?;
         candidates.push(Candidate { item, revoked: row.take(1)?, state });
     }
     Ok(candidates)

@@ -8,13 +8,13 @@ use crate::error::Error;
 use crate::store::day_totals::DayTotals;
 
 /// The totals in a column of a row that is of this segment or device.
-pub(super) fn totals(row: &mut Row, column: usize, of: &str) -> Result<DayTotals, Error> {
+pub(in crate::store) fn totals(row: &mut Row, column: usize, of: &str) -> Result<DayTotals, Error> {
     DayTotals::from_bytes(&row.take::<Vec<u8>>(column)?)
         .ok_or_else(|| Error::Store(format!("a day of the usage of {of} is damaged")))
 }
 
 /// The totals that there are of these: segment, day, totals.
-pub(super) fn find(
+pub(in crate::store) fn find(
     sql: &dyn Sql,
     table: &Table,
     wanted: &BTreeSet<(&str, u32, &str)>,
@@ -30,7 +30,7 @@ pub(super) fn find(
 }
 
 /// Writes these: item, day, segment or device, bytes.
-pub(super) fn put(
+pub(in crate::store) fn put(
     sql: &dyn Sql,
     table: &Table,
     mut rows: Vec<(&str, u32, &str, Vec<u8>)>,

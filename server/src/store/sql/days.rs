@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::batch::{Account, put_devices, put_sums};
 use super::table::{ACTIVE_DAY, USAGE_DAY};
-use super::{Sql, account, by_day, values};
+use super::{Sql, by_day, values};
 use crate::error::Error;
 use crate::policy::active_slots::ActiveSlots;
+use crate::store::account::Account;
+use crate::store::account::item_kind::is_concurrent;
+use crate::store::account::load_one::read_item;
+use crate::store::account::save::{put_devices, put_sums};
 use crate::store::day_totals::{DayTotals, day_of, first_slot};
 
 pub(in crate::store) fn bring_to_days(sql: &dyn Sql) -> Result<(), Error> {
@@ -56,8 +59,8 @@ fn bring_activity(sql: &dyn Sql) -> Result<(), Error> {
 pub(in crate::store) fn count_activity(sql: &dyn Sql) -> Result<(), Error> {
     for mut row in sql.query("SELECT item_id, definition FROM license_item", &[])? {
         let (item_id, definition): (String, String) = (row.take(0)?, row.take(1)?);
-        let item = account::read_item(&definition)?;
-        if !account::is_concurrent(&item) {
+        let item = read_item(&definition)?;
+        if !is_concurrent(&item) {
             continue;
         }
         let mut account = Account::of(item);

@@ -9,12 +9,13 @@ use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::DeviceFacts;
 use seatmeter_protocol::rehearsal::has_bug;
 
-use super::{Sql, account, activity, holders, strict, values};
+use super::{Sql, activity, holders, strict, values};
 use crate::error::Error;
 use crate::policy::clone::{self, Before, Shown};
 use crate::policy::holders::Hold;
 use crate::policy::strict_allowance::Allowance;
 use crate::store::Authorization;
+use crate::store::account::load_one;
 
 /// Sees whether the device goes on from where it was; gives the parent of its next licence, empty when it shows none.
 /// `holder` is the name under which the device holds seats.
@@ -143,7 +144,7 @@ fn remember_as(
     let known: Option<(u32, String)> =
         known.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?))).transpose()?;
     if known.as_ref().is_some_and(|(serial, _)| *serial >= held.serial)
-        || account::item(sql, &held.item_id)?.is_none()
+        || load_one::item(sql, &held.item_id)?.is_none()
     {
         return Ok(());
     }

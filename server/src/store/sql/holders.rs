@@ -11,7 +11,12 @@ use crate::error::Error;
 use crate::policy::holders::{Hold, Occupied};
 
 /// How the item is occupied now, as seen by one who may hold seats himself.
-pub(super) fn occupied(sql: &dyn Sql, item_id: &str, holder: &str, now: u64) -> Result<Occupied, Error> {
+pub(in crate::store) fn occupied(
+    sql: &dyn Sql,
+    item_id: &str,
+    holder: &str,
+    now: u64,
+) -> Result<Occupied, Error> {
     let look = || {
         sql.row(
             "SELECT (SELECT seats FROM item_held WHERE item_id = ?1),

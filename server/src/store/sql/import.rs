@@ -13,12 +13,12 @@
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::rehearsal::has_bug;
 
-use super::account::is_concurrent;
 use super::operation::{make_code, set_items};
 use super::{Sql, activity, strict, values};
 use crate::error::Error;
 use crate::operator::commands::CodeItems;
 use crate::policy::select::item_choice::name;
+use crate::store::account::item_kind::is_concurrent;
 use crate::store::{Import, Organization};
 
 /// Takes the file in, and tells the audit log about it.

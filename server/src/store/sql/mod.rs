@@ -4,22 +4,21 @@
 //! plain SQL: numbered parameters, `INSERT … ON CONFLICT`, `RETURNING`; whole numbers of 64 bits, texts and bytes,
 //! with 0 and 1 for no and yes. So the stores decide alike, because they run the same code.
 
-mod account;
 mod activity;
 mod authorization;
 mod batch;
-mod by_day;
+pub(super) mod by_day;
 mod days;
 mod epoch;
 mod held;
-mod holders;
+pub(super) mod holders;
 mod import;
 mod operation;
 mod ready;
 mod recorded;
 mod retention;
-mod strict;
-mod table;
+pub(super) mod strict;
+pub(super) mod table;
 mod usage;
 
 use seatmeter_protocol::message::UsageReport;
@@ -28,6 +27,7 @@ use crate::error::Error;
 use crate::store::ShownLicense;
 
 pub(super) use authorization::authorize;
+pub(super) use batch::License;
 pub(super) use days::{bring_to_days, count_activity};
 pub(super) use epoch::{renew as renew_epoch, serving};
 pub(super) use import::organization;

@@ -2,26 +2,24 @@
 
 use seatmeter_protocol::license::LicenseItem;
 
-use super::{Sql, account, values};
+use super::{Sql, values};
 use crate::error::Error;
-use crate::policy::select::admission::{Used, quotas};
+use crate::policy::select::admission::quotas;
 use crate::policy::strict_allowance::Allowance;
+use crate::store::account::item_kind::metered_kind;
+use crate::store::account::rise_of_allowances;
 
-/// Reads the sums of a module, and what the device itself is allowed.
-pub(super) fn read(sql: &dyn Sql, item_id: &str, device_uuid: &str, used: &mut Used) -> Result<(), Error> {
-    let sums = sql.row(
+/// Return the sums of a module over all devices: what is allowed, and how many have some of it left.
+pub(in crate::store) fn sums(sql: &dyn Sql, item_id: &str, module: u32) -> Result<Option<(i64, i64)>, Error> {
+    let row = sql.row(
         "SELECT allowed, devices FROM item_allowed WHERE item_id = ?1 AND module = ?2",
-        values![item_id, used.module],
+        values![item_id, module],
     )?;
-    if let Some(mut row) = sums {
-        (used.allowed, used.devices) = (row.take(0)?, row.take(1)?);
-    }
-    used.own = own(sql, item_id, device_uuid, used.module)?.unwrap_or_default();
-    Ok(())
+    row.map(|mut row| Ok((row.take(0)?, row.take(1)?))).transpose()
 }
 
 /// What a device is allowed of a module; `None` when it was never allowed any.
-pub(super) fn own(
+pub(in crate::store) fn own(
     sql: &dyn Sql,
     item_id: &str,
     device_uuid: &str,
@@ -58,7 +56,7 @@ const NOBODY: &str = "";
 
 /// The item becomes a strict one: what was used of it until now is used, and by no allowance of a device.
 pub(super) fn begin(sql: &dyn Sql, item: &LicenseItem) -> Result<(), Error> {
-    let kind = account::metered_kind(item).number();
+    let kind = metered_kind(item).number();
     for (module, _) in quotas(item) {
         let used: Option<u64> = sql.value(
             "SELECT used FROM item_used WHERE item_id = ?1 AND kind = ?2 AND module = ?3",
@@ -91,7 +89,7 @@ pub(super) fn put(
             SET serial = excluded.serial, allowed = excluded.allowed, used = excluded.used",
         values![item_id, device_uuid, module, allowance.serial, allowance.allowed, allowance.used],
     )?;
-    let (allowed, devices) = rise(before, allowance);
+    let (allowed, devices) = rise_of_allowances(before, allowance);
     sql.execute(
         "INSERT INTO item_allowed (item_id, module, allowed, devices) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (item_id, module) DO UPDATE
@@ -100,12 +98,4 @@ pub(super) fn put(
         values![item_id, module, allowed, devices],
     )?;
     Ok(())
-}
-
-/// By how much the sums over all devices rise when one has another allowance than before: what is allowed, and how many
-/// have some of it left.
-pub(super) fn rise(before: Allowance, after: Allowance) -> (i64, i64) {
-    let number = |total: u64| i64::try_from(total).unwrap_or(i64::MAX);
-    let has_some = |allowance: Allowance| i64::from(allowance.unused() > 0);
-    (number(after.allowed) - number(before.allowed), has_some(after) - has_some(before))
 }

@@ -45,12 +45,12 @@ impl Table {
     }
 
     /// The rows with these keys, in any order. `keys` is key after key; none is there twice.
-    pub(super) fn find(&self, sql: &dyn Sql, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+    pub(in crate::store) fn find(&self, sql: &dyn Sql, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
         if keys.is_empty() { Ok(Vec::new()) } else { sql.find(self, keys) }
     }
 
     /// Puts these rows in the place of those with the same keys. `rows` is row after row; no key is there twice.
-    pub(super) fn put(&self, sql: &dyn Sql, rows: &[Value<'_>]) -> Result<(), Error> {
+    pub(in crate::store) fn put(&self, sql: &dyn Sql, rows: &[Value<'_>]) -> Result<(), Error> {
         if rows.is_empty() { Ok(()) } else { sql.put(self, rows) }
     }
 }
@@ -63,7 +63,7 @@ pub(in crate::store) fn join(texts: impl Iterator<Item = String>, between: &str)
 use Kind::{Bytes, Integer, Text};
 
 /// Local licences by their ids.
-pub(super) const LICENSE: Table = Table {
+pub(in crate::store) const LICENSE: Table = Table {
     name: "local_license",
     key: &[("license_id", Text)],
     rest: &[
@@ -76,10 +76,10 @@ pub(super) const LICENSE: Table = Table {
 };
 
 /// Segments by their ids alone.
-pub(super) const SEGMENT_OWNER: Table =
+pub(in crate::store) const SEGMENT_OWNER: Table =
     Table { name: "segment", key: &[("segment_id", Text)], rest: &[("license_id", Text)] };
 
-pub(super) const SEGMENT: Table = Table {
+pub(in crate::store) const SEGMENT: Table = Table {
     name: "segment",
     key: &[("item_id", Text), ("segment_id", Text)],
     rest: &[
@@ -90,31 +90,31 @@ pub(super) const SEGMENT: Table = Table {
     ],
 };
 
-pub(super) const USAGE_DAY: Table = Table {
+pub(in crate::store) const USAGE_DAY: Table = Table {
     name: "usage_day",
     key: &[("item_id", Text), ("day", Integer), ("segment_id", Text)],
     rest: &[("totals", Bytes)],
 };
 
-pub(super) const USAGE_OLD: Table = Table {
+pub(in crate::store) const USAGE_OLD: Table = Table {
     name: "usage_old",
     key: &[("item_id", Text), ("first_day", Integer), ("segment_id", Text)],
     rest: &[("totals", Bytes)],
 };
 
-pub(super) const COMPACTED: Table =
+pub(in crate::store) const COMPACTED: Table =
     Table { name: "compacted", key: &[("item_id", Text)], rest: &[("before_day", Integer)] };
 
-pub(super) const ACTIVE_DAY: Table = Table {
+pub(in crate::store) const ACTIVE_DAY: Table = Table {
     name: "active_day",
     key: &[("item_id", Text), ("day", Integer), ("device_uuid", Text)],
     rest: &[("slots", Bytes)],
 };
 
-pub(super) const ITEM: Table =
+pub(in crate::store) const ITEM: Table =
     Table { name: "license_item", key: &[("item_id", Text)], rest: &[("definition", Text)] };
 
-pub(super) const DEVICE: Table = Table {
+pub(in crate::store) const DEVICE: Table = Table {
     name: "device",
     key: &[("item_id", Text), ("device_uuid", Text)],
     rest: &[
@@ -127,65 +127,65 @@ pub(super) const DEVICE: Table = Table {
 };
 
 /// All the numbers of seats that a device ever had.
-pub(super) const DEVICE_SEATS: Table = Table {
+pub(in crate::store) const DEVICE_SEATS: Table = Table {
     name: "device_seats",
     key: &[("item_id", Text), ("device_uuid", Text)],
     rest: &[("from_slot", Integer), ("seats", Integer)],
 };
 
-pub(super) const SLOT_SUM: Table =
+pub(in crate::store) const SLOT_SUM: Table =
     Table { name: "slot_sum", key: &[("item_id", Text), ("slot", Integer)], rest: &[("active", Integer)] };
 
 /// All licence years of an item.
-pub(super) const YEARS: Table =
+pub(in crate::store) const YEARS: Table =
     Table { name: "year_excess", key: &[("item_id", Text)], rest: &[("year", Integer), ("excess", Integer)] };
 
-pub(super) const YEAR_EXCESS: Table =
+pub(in crate::store) const YEAR_EXCESS: Table =
     Table { name: "year_excess", key: &[("item_id", Text), ("year", Integer)], rest: &[("excess", Integer)] };
 
 /// All that is used of an item.
-pub(super) const USED: Table = Table {
+pub(in crate::store) const USED: Table = Table {
     name: "item_used",
     key: &[("item_id", Text)],
     rest: &[("kind", Integer), ("module", Integer), ("used", Integer)],
 };
 
-pub(super) const ITEM_USED: Table = Table {
+pub(in crate::store) const ITEM_USED: Table = Table {
     name: "item_used",
     key: &[("item_id", Text), ("kind", Integer), ("module", Integer)],
     rest: &[("used", Integer)],
 };
 
-pub(super) const SEAT_HOLDER: Table = Table {
+pub(in crate::store) const SEAT_HOLDER: Table = Table {
     name: "seat_holder",
     key: &[("item_id", Text), ("holder", Text)],
     rest: &[("device_uuid", Text), ("seats", Integer), ("held_until", Integer)],
 };
 
-pub(super) const ITEM_HELD: Table =
+pub(in crate::store) const ITEM_HELD: Table =
     Table { name: "item_held", key: &[("item_id", Text)], rest: &[("seats", Integer)] };
 
 /// What a device is allowed of all modules.
-pub(super) const ALLOWANCES: Table = Table {
+pub(in crate::store) const ALLOWANCES: Table = Table {
     name: "allowance",
     key: &[("item_id", Text), ("device_uuid", Text)],
     rest: &[("module", Integer), ("serial", Integer), ("allowed", Integer), ("used", Integer)],
 };
 
-pub(super) const ALLOWANCE: Table = Table {
+pub(in crate::store) const ALLOWANCE: Table = Table {
     name: "allowance",
     key: &[("item_id", Text), ("device_uuid", Text), ("module", Integer)],
     rest: &[("serial", Integer), ("allowed", Integer), ("used", Integer)],
 };
 
 /// What all devices are allowed of all modules.
-pub(super) const ALLOWED: Table = Table {
+pub(in crate::store) const ALLOWED: Table = Table {
     name: "item_allowed",
     key: &[("item_id", Text)],
     rest: &[("module", Integer), ("allowed", Integer), ("devices", Integer)],
 };
 
-pub(super) const ITEM_ALLOWED: Table = Table {
+pub(in crate::store) const ITEM_ALLOWED: Table = Table {
     name: "item_allowed",
     key: &[("item_id", Text), ("module", Integer)],
     rest: &[("allowed", Integer), ("devices", Integer)],

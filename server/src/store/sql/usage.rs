@@ -13,12 +13,14 @@ use seatmeter_protocol::message::{
     EndedLicense, ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind,
 };
 
-use super::batch::{Account, Batch};
+use super::batch::Batch;
 use super::epoch::life;
 use super::held::{self, Left};
-use super::{Report, Sql, account, holders, strict};
+use super::{Report, Sql, holders, strict};
 use crate::error::Error;
 use crate::policy::select::admission::meters;
+use crate::store::account::Account;
+use crate::store::account::item_kind::{has_seats, is_concurrent, metered_kind};
 
 /// What a report has raised of one item.
 #[derive(Default)]
@@ -109,7 +111,7 @@ fn book_segment<'a>(
 
 /// Adds what a report has raised to the sums of an item; how it stands with it.
 fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -> ItemStanding {
-    let metered = account::metered_kind(&account.item).number();
+    let metered = metered_kind(&account.item).number();
     for (&(kind, module), &more) in &raised.used {
         if kind != UsageKind::Image.number() {
             account.add_used(kind, module, more);
@@ -118,10 +120,10 @@ fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -
             account.use_allowance(device_uuid, module, more);
         }
     }
-    if account::is_concurrent(&account.item) {
+    if is_concurrent(&account.item) {
         account.active(device_uuid, &raised.slots, now);
     }
-    if account::has_seats(&account.item) {
+    if has_seats(&account.item) {
         for holder in &raised.holders {
             account.begin_window_anew(device_uuid, holder, now);
         }

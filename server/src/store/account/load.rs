@@ -1,4 +1,4 @@
-//! What a batch looks up: first the items with their sums, then what the reports need of devices and slots.
+//! What a batch of reports looks up: first the items with their sums, then what the reports need of devices and slots.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -6,8 +6,9 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::slot_of;
 
-use super::License;
-use super::account::{Account, Kept, Seen};
+use super::item_kind::{has_seats, is_concurrent};
+use super::load_one::read_item;
+use super::{Account, Kept, Seen};
 use crate::error::Error;
 use crate::policy::active_slots::ActiveSlots;
 use crate::policy::holders::Hold;
@@ -17,10 +18,10 @@ use crate::store::sql::table::{
     ACTIVE_DAY, ALLOWANCES, ALLOWED, DEVICE, DEVICE_SEATS, ITEM, ITEM_HELD, SEAT_HOLDER, SLOT_SUM, USED,
     YEARS,
 };
-use crate::store::sql::{Report, Row, Sql, Value, account, values};
+use crate::store::sql::{License, Report, Row, Sql, Value, values};
 
 /// The items of these licences, with their sums.
-pub(super) fn accounts<'l>(
+pub(in crate::store) fn accounts<'l>(
     sql: &dyn Sql,
     licenses: impl Iterator<Item = &'l License>,
     now: u64,
@@ -29,7 +30,7 @@ pub(super) fn accounts<'l>(
     let keys: Vec<Value<'_>> = ids.iter().map(|id| Value::Text(id)).collect();
     let mut accounts = BTreeMap::new();
     for mut row in ITEM.find(sql, &keys)? {
-        let item = account::read_item(&row.take::<String>(1)?)?;
+        let item = read_item(&row.take::<String>(1)?)?;
         accounts.insert(row.take(0)?, Account::of(item));
     }
     look_up_sums(sql, &mut accounts, now)?;
@@ -43,7 +44,7 @@ fn look_up_sums(sql: &dyn Sql, accounts: &mut BTreeMap<String, Account>, now: u6
         account.used.insert((row.take(1)?, row.take(2)?), Kept::read(row.take(3)?));
         Ok(())
     })?;
-    let concurrent = ids(accounts, account::is_concurrent);
+    let concurrent = ids(accounts, is_concurrent);
     each(accounts, YEARS.find(sql, &texts(&concurrent))?, |account, mut row| {
         account.years.insert(row.take(1)?, Kept::read(row.take(2)?));
         Ok(())
@@ -58,7 +59,7 @@ fn look_up_sums(sql: &dyn Sql, accounts: &mut BTreeMap<String, Account>, now: u6
             Ok(())
         })?;
     }
-    let with_seats = ids(accounts, account::has_seats);
+    let with_seats = ids(accounts, has_seats);
     each(accounts, ITEM_HELD.find(sql, &texts(&with_seats))?, |account, mut row| {
         account.seats_held = row.take(1)?;
         Ok(())
@@ -84,7 +85,7 @@ fn look_up_sums(sql: &dyn Sql, accounts: &mut BTreeMap<String, Account>, now: u6
 }
 
 /// What the accounts have of the devices and slots that are reported.
-pub(super) fn look_up_reported(
+pub(in crate::store) fn look_up_reported(
     sql: &dyn Sql,
     accounts: &mut BTreeMap<String, Account>,
     licenses: &HashMap<String, License>,
@@ -157,7 +158,7 @@ impl<'a> Wanted<'a> {
             let Some(license) = licenses.get(&segment.license_id) else { continue };
             let License { item_id, device_uuid, holder, .. } = license;
             devices.insert((item_id.as_str(), device_uuid.as_str(), holder.as_str()));
-            if accounts.get(item_id).is_some_and(|account| account::is_concurrent(&account.item)) {
+            if accounts.get(item_id).is_some_and(|account| is_concurrent(&account.item)) {
                 let slots = segment.totals.iter().map(|counter| counter.slot);
                 active.extend(slots.map(|slot| (item_id.as_str(), slot, device_uuid.as_str())));
             }
@@ -210,9 +211,8 @@ impl<'a> Wanted<'a> {
     }
 
     fn holders(&self) -> Vec<Value<'a>> {
-        let has_seats = |item_id: &str| {
-            self.accounts.get(item_id).is_some_and(|account| account::has_seats(&account.item))
-        };
+        let has_seats =
+            |item_id: &str| self.accounts.get(item_id).is_some_and(|account| has_seats(&account.item));
         let holders: BTreeSet<(&str, &str)> = self
             .devices
             .iter()
@@ -239,13 +239,13 @@ fn each(
 }
 
 /// Those whose item is such a one.
-pub(super) fn ids(
+pub(in crate::store) fn ids(
     accounts: &BTreeMap<String, Account>,
     is_such: impl Fn(&LicenseItem) -> bool,
 ) -> Vec<String> {
     accounts.iter().filter(|(_, account)| is_such(&account.item)).map(|(id, _)| id.clone()).collect()
 }
 
-pub(super) fn texts(ids: &[String]) -> Vec<Value<'_>> {
+pub(in crate::store) fn texts(ids: &[String]) -> Vec<Value<'_>> {
     ids.iter().map(Value::from).collect()
 }

@@ -1,4 +1,13 @@
-//! How an item stands in memory, as far as the reports of a batch concern it: what they raise, and what it comes to.
+//! The account of one item: the state that decisions read and bookings change.
+//!
+//! [`load`] reads the accounts that a batch of reports needs, and [`load_one`] the account that an authorization
+//! needs. [`save`] writes what a batch has changed. What follows from the rows stands here alone: what is used and
+//! allowed, the excess, the seats held, and the change of the sums of allowances.
+
+pub(in crate::store) mod item_kind;
+pub(in crate::store) mod load;
+pub(in crate::store) mod load_one;
+pub(in crate::store) mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,21 +25,22 @@ use crate::policy::slot_ledger::{first_open_slot, last_open_slot};
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::window::seat_until;
 use crate::store::day_totals::day_of;
-use crate::store::sql::{account, activity, strict};
+
+use self::item_kind::{has_seats, is_concurrent, is_metered, metered_kind};
 
 /// When a device was last seen is kept this exactly: a row less to write with most reports.
 const SEEN_SECONDS: u64 = 3_600;
 
 /// Something of the database, and whether it has to be written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kept<T> {
-    pub(super) value: T,
-    pub(super) is_changed: bool,
+pub(in crate::store) struct Kept<T> {
+    pub(in crate::store) value: T,
+    pub(in crate::store) is_changed: bool,
 }
 
 impl<T> Kept<T> {
     /// As it was read.
-    pub(super) fn read(value: T) -> Self {
+    pub(in crate::store) fn read(value: T) -> Self {
         Self { value, is_changed: false }
     }
 }
@@ -43,8 +53,8 @@ impl<T: PartialEq> Kept<T> {
 }
 
 /// How an item stands, as far as the reports concern it.
-pub(in crate::store::sql) struct Account {
-    pub(in crate::store::sql) item: LicenseItem,
+pub(in crate::store) struct Account {
+    pub(in crate::store) item: LicenseItem,
     pub(super) used: BTreeMap<(u8, u32), Kept<u64>>,
     pub(super) slots: BTreeMap<u32, Kept<u64>>,
     pub(super) years: BTreeMap<u32, Kept<u64>>,
@@ -55,11 +65,11 @@ pub(in crate::store::sql) struct Account {
 }
 
 #[derive(Default)]
-pub(in crate::store::sql) struct Device {
+pub(in crate::store) struct Device {
     pub(super) seen: Option<Seen>,
     pub(super) days: BTreeMap<u32, Kept<ActiveSlots>>,
     /// From which slot on it counts as how many instances.
-    pub(in crate::store::sql) seats: BTreeMap<u32, u32>,
+    pub(in crate::store) seats: BTreeMap<u32, u32>,
     pub(super) allowances: BTreeMap<u32, Kept<Allowance>>,
     /// By the name of the holder.
     pub(super) holds: BTreeMap<String, Kept<Hold>>,
@@ -76,7 +86,7 @@ pub(super) struct Seen {
 
 impl Account {
     /// Of an item of which nothing is known yet.
-    pub(in crate::store::sql) fn of(item: LicenseItem) -> Self {
+    pub(in crate::store) fn of(item: LicenseItem) -> Self {
         Self {
             item,
             used: BTreeMap::new(),
@@ -88,23 +98,23 @@ impl Account {
         }
     }
 
-    pub(in crate::store::sql) fn device(&mut self, device_uuid: String) -> &mut Device {
+    pub(in crate::store) fn device(&mut self, device_uuid: String) -> &mut Device {
         self.devices.entry(device_uuid).or_default()
     }
 
     /// So much more is used of a kind and module. The sum stops at the greatest number that the database can hold.
-    pub(in crate::store::sql) fn add_used(&mut self, kind: u8, module: u32, more: u64) {
+    pub(in crate::store) fn add_used(&mut self, kind: u8, module: u32, more: u64) {
         let used = self.used.entry((kind, module)).or_default();
         used.set(used.value.saturating_add(more).min(i64::MAX as u64));
     }
 
     /// The device reports so much more of its allowances.
-    pub(in crate::store::sql) fn use_allowance(&mut self, device_uuid: &str, module: u32, more: u64) {
+    pub(in crate::store) fn use_allowance(&mut self, device_uuid: &str, module: u32, more: u64) {
         let Some(device) = self.devices.get_mut(device_uuid) else { return };
         let own = device.allowances.entry(module).or_default();
         let before = own.value;
         own.set(before.reported(before.used.saturating_add(more)));
-        let (more_allowed, more_devices) = strict::rise(before, own.value);
+        let (more_allowed, more_devices) = rise_of_allowances(before, own.value);
         let sums = self.allowed.entry(module).or_default();
         let (allowed, devices) = sums.value;
         sums.set((allowed.saturating_add(more_allowed), devices + more_devices));
@@ -113,7 +123,7 @@ impl Account {
     }
 
     /// The device was active in these slots.
-    pub(in crate::store::sql) fn active(&mut self, device_uuid: &str, slots: &BTreeSet<u32>, now: u64) {
+    pub(in crate::store) fn active(&mut self, device_uuid: &str, slots: &BTreeSet<u32>, now: u64) {
         let Some(device) = self.devices.get_mut(device_uuid) else { return };
         let first_open = first_open_slot(now);
         let first =
@@ -142,7 +152,7 @@ impl Account {
     }
 
     /// A usage report moves the window of a seat on; it does not take one that has run out.
-    pub(in crate::store::sql) fn begin_window_anew(&mut self, device_uuid: &str, holder: &str, now: u64) {
+    pub(in crate::store) fn begin_window_anew(&mut self, device_uuid: &str, holder: &str, now: u64) {
         let until = seat_until(&self.item, now);
         let device = self.devices.get_mut(device_uuid);
         if let Some(hold) = device.and_then(|device| device.holds.get_mut(holder))
@@ -153,7 +163,7 @@ impl Account {
     }
 
     /// The device was heard.
-    pub(in crate::store::sql) fn seen(&mut self, device_uuid: &str, now: u64) {
+    pub(in crate::store) fn seen(&mut self, device_uuid: &str, now: u64) {
         let device = self.devices.get_mut(device_uuid);
         if let Some(seen) = device.and_then(|device| device.seen.as_mut())
             && seen.last_seen_at.value < now.saturating_sub(SEEN_SECONDS)
@@ -163,23 +173,23 @@ impl Account {
     }
 
     /// As much of how it stands for a device as the meters show.
-    pub(in crate::store::sql) fn standing(&self, device_uuid: &str, now: u64) -> ItemState {
+    pub(in crate::store) fn standing(&self, device_uuid: &str, now: u64) -> ItemState {
         let mut state = ItemState::default();
-        if matches!(self.item.charge_way, ChargeWay::BarcodeScan | ChargeWay::Page) {
+        if is_metered(&self.item) {
             state.used =
                 quotas(&self.item).into_iter().map(|(module, _)| self.used_of(device_uuid, module)).collect();
         }
-        if account::is_concurrent(&self.item) {
+        if is_concurrent(&self.item) {
             state.excess_of_year = self.excess_so_far(now);
         }
-        if account::has_seats(&self.item) {
+        if has_seats(&self.item) {
             state.occupied.by_others = self.seats_held;
         }
         state
     }
 
     fn used_of(&self, device_uuid: &str, module: u32) -> Used {
-        let kind = account::metered_kind(&self.item).number();
+        let kind = metered_kind(&self.item).number();
         let used = self.used.get(&(kind, module)).map_or(0, |used| used.value);
         if !self.item.strict {
             return Used { module, used, ..Used::default() };
@@ -195,13 +205,23 @@ impl Account {
         }
     }
 
-    /// The excess so far of the licence year that holds an instant: of its slots that have ended.
+    /// Return the excess so far of the license year that holds an instant: that of its slots that have ended.
     fn excess_so_far(&self, now: u64) -> u64 {
         let year = OveruseRule::of(&self.item).year(now);
         let Some(all) = self.years.get(&year.index) else { return 0 };
-        let running = self.slots.range(slot_of(now)..).map(|(slot, active)| (*slot, active.value));
-        activity::of_ended_slots(&self.item, &year, all.value, running)
+        // A slot that has not ended does not count yet, however early some devices report it.
+        let running = self.slots.range(slot_of(now)..).filter(|(slot, _)| slot_start(**slot) < year.ends_at);
+        let not_yet = running.map(|(_, active)| excess(active.value, self.item.quota));
+        all.value.saturating_sub(not_yet.fold(0, u64::saturating_add))
     }
+}
+
+/// Return by how much the sums over all devices rise when one device has another allowance than before: what is
+/// allowed, and how many devices have some of it left.
+pub(in crate::store) fn rise_of_allowances(before: Allowance, after: Allowance) -> (i64, i64) {
+    let number = |total: u64| i64::try_from(total).unwrap_or(i64::MAX);
+    let has_some = |allowance: Allowance| i64::from(allowance.unused() > 0);
+    (number(after.allowed) - number(before.allowed), has_some(after) - has_some(before))
 }
 
 impl Device {

@@ -4,31 +4,26 @@
 //! memory, and what has changed is written together. To the engine a batch is a dozen statements, however many reports
 //! are in it; to the rules it is the same as one report after another.
 
-mod account;
-mod look_up;
-mod write;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use seatmeter_protocol::message::{SegmentReport, UsageTotal};
 use seatmeter_protocol::rehearsal::has_bug;
 
-pub(super) use self::account::Account;
-use self::account::Kept;
-use self::look_up::{accounts, ids, look_up_reported, texts};
-pub(super) use self::write::{put_devices, put_sums};
 use super::table::{COMPACTED, LICENSE, SEGMENT, SEGMENT_OWNER, Table, USAGE_DAY, USAGE_OLD};
 use super::{Report, Sql, Value, by_day, held, values};
 use crate::error::Error;
 use crate::store::ShownLicense;
+use crate::store::account::load::{accounts, ids, look_up_reported, texts};
+use crate::store::account::save::{put_devices, put_sums};
+use crate::store::account::{Account, Kept};
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
 
 /// A local licence: whom a segment is booked to.
-pub(super) struct License {
-    pub(super) item_id: String,
-    pub(super) device_uuid: String,
+pub(in crate::store) struct License {
+    pub(in crate::store) item_id: String,
+    pub(in crate::store) device_uuid: String,
     pub(super) handshake_code: String,
-    pub(super) holder: String,
+    pub(in crate::store) holder: String,
     serial: u32,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::account::Account;
+use super::Account;
 use crate::error::Error;
 use crate::policy::strict_allowance::Allowance;
 use crate::store::sql::table::{
@@ -11,10 +11,7 @@ use crate::store::sql::table::{
 use crate::store::sql::{Sql, by_day, values};
 
 /// Writes the sums of the items.
-pub(in crate::store::sql) fn put_sums(
-    sql: &dyn Sql,
-    accounts: &BTreeMap<String, Account>,
-) -> Result<(), Error> {
+pub(in crate::store) fn put_sums(sql: &dyn Sql, accounts: &BTreeMap<String, Account>) -> Result<(), Error> {
     let (mut used, mut slots, mut years, mut allowed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (item_id, account) in accounts {
         for (&(kind, module), sum) in account.used.iter().filter(|(_, sum)| sum.is_changed) {
@@ -37,7 +34,7 @@ pub(in crate::store::sql) fn put_sums(
 }
 
 /// Writes what has changed of the devices.
-pub(in crate::store::sql) fn put_devices(
+pub(in crate::store) fn put_devices(
     sql: &dyn Sql,
     accounts: &BTreeMap<String, Account>,
 ) -> Result<(), Error> {
