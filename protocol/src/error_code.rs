@@ -120,7 +120,7 @@ errors! {
     PANORAMA_LICENSE_INVALID = -10060, c"The license does not cover panoramas.";
     DOTCODE_LICENSE_INVALID = -10061, c"The license does not cover DotCode.";
     PHARMACODE_LICENSE_INVALID = -10062, c"The license does not cover Pharmacode.";
-    IMAGE_ORIENTATION_INVALID = -10063, c"The orientation of the image is not a possible one. This library reads images as they lie in memory.";
+    IMAGE_ORIENTATION_INVALID = -10063, c"The orientation of the image is not 0, 90, 180 or 270. Set ImageData.orientation to one of these.";
     NO_LICENSE = -20000, c"There is no license yet. Call InitLicenseFromDLS first, and look at what it returns.";
     HANDSHAKE_CODE_INVALID = -20001, c"The handshake code has characters or a length that no code has. Copy it anew from the one who runs the license server.";
     LICENSE_BUFFER_FAILED = -20002, c"The state directory cannot be read or written. Check its path, permissions and free space.";
