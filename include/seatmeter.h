@@ -66,7 +66,7 @@
 #define SM_ERR_DATAMATRIX_LICENSE_INVALID (-10020)
 /** The PDF file cannot be read. */
 #define SM_ERR_PDF_READ_FAILED (-10021)
-/** PDF files are not read. Turn the pages into pictures, for example by pdftoppm -r 300 -png, and decode those. */
+/** PDF files are not read. Turn the pages into pictures with 'pdftoppm -r 300 -gray -png FILE.pdf PAGE', and decode these. */
 #define SM_ERR_PDF_DLL_MISSING (-10022)
 /** The file has no page with this number. */
 #define SM_ERR_PAGE_NUMBER_INVALID (-10023)

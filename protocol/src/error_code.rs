@@ -82,7 +82,7 @@ errors! {
     PDF417_LICENSE_INVALID = -10019, c"The license does not cover PDF417.";
     DATAMATRIX_LICENSE_INVALID = -10020, c"The license does not cover Data Matrix.";
     PDF_READ_FAILED = -10021, c"The PDF file cannot be read.";
-    PDF_DLL_MISSING = -10022, c"PDF files are not read. Turn the pages into pictures, for example by pdftoppm -r 300 -png, and decode those.";
+    PDF_DLL_MISSING = -10022, c"PDF files are not read. Turn the pages into pictures with 'pdftoppm -r 300 -gray -png FILE.pdf PAGE', and decode these.";
     PAGE_NUMBER_INVALID = -10023, c"The file has no page with this number.";
     CUSTOM_SIZE_INVALID = -10024, c"The size is not a possible one.";
     CUSTOM_MODULESIZE_INVALID = -10025, c"The size of a module is not a possible one.";
