@@ -66,7 +66,7 @@
 #define SM_ERR_DATAMATRIX_LICENSE_INVALID (-10020)
 /** The PDF file cannot be read. */
 #define SM_ERR_PDF_READ_FAILED (-10021)
-/** PDF files are not read. Turn the pages into pictures, for example by pdftoppm -r 300 -png, and decode those. */
+/** PDF files are not read. Turn the pages into pictures with 'pdftoppm -r 300 -gray -png FILE.pdf PAGE', and decode these. */
 #define SM_ERR_PDF_DLL_MISSING (-10022)
 /** The file has no page with this number. */
 #define SM_ERR_PAGE_NUMBER_INVALID (-10023)
@@ -142,7 +142,7 @@
 #define SM_ERR_DOTCODE_LICENSE_INVALID (-10061)
 /** The license does not cover Pharmacode. */
 #define SM_ERR_PHARMACODE_LICENSE_INVALID (-10062)
-/** The orientation of the image is not a possible one. This library reads images as they lie in memory. */
+/** The orientation of the image is not 0, 90, 180 or 270. Set ImageData.orientation to one of these. */
 #define SM_ERR_IMAGE_ORIENTATION_INVALID (-10063)
 /** There is no license yet. Call InitLicenseFromDLS first, and look at what it returns. */
 #define SM_ERR_NO_LICENSE (-20000)

@@ -89,6 +89,12 @@ fn an_old_key_that_is_registered_as_a_code_licenses_a_program_as_it_is() {
 }
 
 #[test]
+fn a_program_for_9_tells_how_its_picture_stands_and_gets_places_in_the_upright_picture() {
+    let made = made::pictures();
+    runs_twice("tests/c/dbr9_image_data.c", &Server::with_demo_license(), &[made.path()]);
+}
+
+#[test]
 fn a_program_for_9_reads_files_and_frames_as_its_documentation_says() {
     let made = made::pictures();
     let output = runs_twice("tests/c/dbr9_class.cpp", &Server::with_demo_license(), &[made.path()]);

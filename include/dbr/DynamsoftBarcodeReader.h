@@ -526,6 +526,10 @@ typedef struct tagLocalizationResult {
   unsigned char *accompanyingTextBytes;
   int accompanyingTextBytesLength;
   int confidence;
+#ifdef SEATMETER_DBR_9
+  /** Takes places of the stored picture to the upright one, by DBR_TransformCoordinates; row by row. */
+  double transformationMatrix[9];
+#endif
   char reserved[52];
 } LocalizationResult, *PLocalizationResult;
 
@@ -862,7 +866,12 @@ DBR_API int DBR_DecodeBase64String(void *barcodeReader, const char *pBase64Strin
  */
 DBR_API int DBR_DecodeDIB(void *barcodeReader, const HANDLE hDIB, const char *pTemplateName);
 
-/** As DBR_DecodeBuffer; bytesLength must cover the picture (_DBR 9.6_). */
+/**
+ * As DBR_DecodeBuffer; bytesLength must cover the picture (_DBR 9.6_).
+ *
+ * In the header of 9.x, ImageData has an orientation: returns also -10063 when it is not 0, 90, 180 or 270. It changes
+ * transformationMatrix of the results, and nothing else.
+ */
 DBR_API int DBR_DecodeImageData(void *barcodeReader, const ImageData *imageData, const char *pTemplateName);
 
 /** Returns -10056: there are no intermediate results. */
@@ -1011,6 +1020,23 @@ DBR_API int DBR_SetIntermediateResultCallback(void *barcodeReader, CB_Intermedia
 
 /** Where a point comes to by a matrix, row by row; rounded (_DBR 9.6_). */
 DBR_API DBRPoint DBR_TransformCoordinates(DBRPoint originalPoint, double transformationMatrix[9]);
+
+#ifndef SEATMETER_DBR_9
+/* The library reads ImageData as 9.6 has it, which is longer by its orientation: add one of 0. */
+static __inline__ int seatmeter_decode_image_data(void *barcodeReader, const ImageData *imageData,
+                                                  const char *pTemplateName) {
+  struct {
+    ImageData picture;
+    int orientation;
+  } longer;
+  int code;
+  if (imageData != NULL) longer.picture = *imageData;
+  longer.orientation = 0;
+  code = DBR_DecodeImageData(barcodeReader, imageData == NULL ? NULL : &longer.picture, pTemplateName);
+  return code;
+}
+#define DBR_DecodeImageData seatmeter_decode_image_data
+#endif
 
 #ifdef __cplusplus
 }

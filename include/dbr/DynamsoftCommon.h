@@ -215,8 +215,15 @@ typedef struct tagDBRPoint {
   int y;
 } DBRPoint, *PDBRPoint;
 
+#ifdef SEATMETER_DBR_9
+/** A point as the other parts of the family have it: x, then y. */
+typedef struct tagDMPoint {
+  int coordinate[2];
+} DM_Point;
+#else
 /** Its name in other parts of the family. */
 typedef DBRPoint DM_Point;
+#endif
 
 /** Four corners. */
 typedef struct tagQuadrilateral {
@@ -231,6 +238,10 @@ typedef struct tagImageData {
   int height;
   int stride;
   ImagePixelFormat format;
+#ifdef SEATMETER_DBR_9
+  /** Degrees by which the picture must be turned clockwise to stand upright: 0, 90, 180 or 270. Set it always. */
+  int orientation;
+#endif
 } ImageData;
 
 #pragma pack(pop)

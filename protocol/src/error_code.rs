@@ -82,7 +82,7 @@ errors! {
     PDF417_LICENSE_INVALID = -10019, c"The license does not cover PDF417.";
     DATAMATRIX_LICENSE_INVALID = -10020, c"The license does not cover Data Matrix.";
     PDF_READ_FAILED = -10021, c"The PDF file cannot be read.";
-    PDF_DLL_MISSING = -10022, c"PDF files are not read. Turn the pages into pictures, for example by pdftoppm -r 300 -png, and decode those.";
+    PDF_DLL_MISSING = -10022, c"PDF files are not read. Turn the pages into pictures with 'pdftoppm -r 300 -gray -png FILE.pdf PAGE', and decode these.";
     PAGE_NUMBER_INVALID = -10023, c"The file has no page with this number.";
     CUSTOM_SIZE_INVALID = -10024, c"The size is not a possible one.";
     CUSTOM_MODULESIZE_INVALID = -10025, c"The size of a module is not a possible one.";
@@ -120,7 +120,7 @@ errors! {
     PANORAMA_LICENSE_INVALID = -10060, c"The license does not cover panoramas.";
     DOTCODE_LICENSE_INVALID = -10061, c"The license does not cover DotCode.";
     PHARMACODE_LICENSE_INVALID = -10062, c"The license does not cover Pharmacode.";
-    IMAGE_ORIENTATION_INVALID = -10063, c"The orientation of the image is not a possible one. This library reads images as they lie in memory.";
+    IMAGE_ORIENTATION_INVALID = -10063, c"The orientation of the image is not 0, 90, 180 or 270. Set ImageData.orientation to one of these.";
     NO_LICENSE = -20000, c"There is no license yet. Call InitLicenseFromDLS first, and look at what it returns.";
     HANDSHAKE_CODE_INVALID = -20001, c"The handshake code has characters or a length that no code has. Copy it anew from the one who runs the license server.";
     LICENSE_BUFFER_FAILED = -20002, c"The state directory cannot be read or written. Check its path, permissions and free space.";

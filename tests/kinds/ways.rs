@@ -118,6 +118,8 @@ fn one_picture_has_one_gray_and_one_result_by_every_way() {
     for (dark, light) in [
         ([0, 0, 0], [255, 255, 255]),
         ([0, 0, 0], [0, 0, 255]),
+        // 0 and 23: fewer shades than the engine tells apart.
+        ([0, 0, 0], [0, 0, 200]),
         ([0, 0, 0], [200, 0, 0]),
         ([0, 60, 0], [0, 200, 255]),
         ([120, 0, 0], [255, 230, 180]),
@@ -179,5 +181,22 @@ fn black_on_nothing_is_black_on_white_by_every_way() {
     for format in [7, 10] {
         let layout = PixelLayout::new(page.width() as i32, page.height() as i32, 0, format).unwrap();
         assert_eq!(*layout.gray(clear.as_raw()).unwrap().pixels, *page.as_raw(), "format {format}");
+    }
+}
+
+/// Shades of noise between two, the same in each run.
+fn noise(darkest: u8, shades: u32) -> RgbImage {
+    let mut state = 4711_u32;
+    RgbImage::from_fn(900, 700, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        image::Rgb([darkest + ((state >> 16) % shades) as u8; 3])
+    })
+}
+
+#[test]
+fn nothing_is_invented_in_flat_pages_without_barcodes() {
+    for (darkest, shades) in [(0, 24), (190, 64), (240, 16), (100, 30)] {
+        let (layout, buffer) = pixels(&noise(darkest, shades), 12);
+        assert_eq!(decoded(Picture::Pixels(layout, &buffer)), [], "{darkest} and {shades} more");
     }
 }

@@ -130,7 +130,7 @@ pub unsafe extern "C" fn DBR_DecodeDIB(
 /// Decodes pixels that say themselves how they lie.
 ///
 /// # Safety
-/// As `DBR_DecodeFile`; `imageData` is NULL or good, and its bytes are NULL or as many as it says.
+/// As `DBR_DecodeFile`; `imageData` is NULL or good, in the layout of DBR 9.6, and its bytes are NULL or as many as it says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeImageData(
     barcodeReader: *mut c_void,
@@ -143,7 +143,8 @@ pub unsafe extern "C" fn DBR_DecodeImageData(
         }
         // SAFETY: not NULL, and good by the caller's promise.
         let data = unsafe { imageData.read_unaligned() };
-        let layout = PixelLayout::new(data.width, data.height, data.stride, data.format)?;
+        let layout =
+            PixelLayout::new(data.width, data.height, data.stride, data.format)?.turned(data.orientation)?;
         let length =
             usize::try_from(data.bytesLength).map_err(|_| negative("bytesLength", data.bytesLength))?;
         // SAFETY: the caller's promise.

@@ -69,7 +69,7 @@ pub struct SamplingImageData {
     pub(super) height: c_int,
 }
 
-/// Where a barcode is.
+/// Where a barcode is: as DBR 9.6 has it. To programs for 8.x it begins in the same way, and the end is reserved.
 #[repr(C, packed)]
 pub struct LocalizationResult {
     pub(super) terminatePhase: c_int,
@@ -87,6 +87,7 @@ pub struct LocalizationResult {
     pub(super) accompanyingTextBytes: *const c_char,
     pub(super) accompanyingTextBytesLength: c_int,
     pub(super) confidence: c_int,
+    pub(super) transformationMatrix: [c_double; 9],
     pub(super) reserved: [c_char; 52],
 }
 
@@ -163,7 +164,7 @@ pub struct FrameDecodingParameters {
     pub(super) reserved: [c_char; 16],
 }
 
-/// A picture in memory.
+/// A picture in memory, as DBR 9.6 has it. The header of 8.x, where it ends before the orientation, adds a 0.
 #[repr(C, packed)]
 pub struct ImageData {
     pub(super) bytesLength: c_int,
@@ -172,6 +173,7 @@ pub struct ImageData {
     pub(super) height: c_int,
     pub(super) stride: c_int,
     pub(super) format: c_int,
+    pub(super) orientation: c_int,
 }
 
 /// A step on the way to a result.
@@ -232,13 +234,13 @@ mod tests {
         assert_eq!(size_of::<TextResultArray>(), 12);
         assert_eq!(size_of::<TextResult>(), 132);
         assert_eq!(size_of::<ExtendedResult>(), 128);
-        assert_eq!(size_of::<LocalizationResult>(), 160);
+        assert_eq!(size_of::<LocalizationResult>(), 232);
         assert_eq!(size_of::<OneDCodeDetails>(), 72);
         assert_eq!(size_of::<QRCodeDetails>(), 53);
         assert_eq!(size_of::<FourNumbers>(), 48);
         assert_eq!(size_of::<DataMatrixDetails>(), 56);
         assert_eq!(size_of::<FrameDecodingParameters>(), 84);
-        assert_eq!(size_of::<ImageData>(), 28);
+        assert_eq!(size_of::<ImageData>(), 32);
         assert_eq!(size_of::<IntermediateResult>(), 256);
         assert_eq!(size_of::<IntermediateResultArray>(), 12);
         assert_eq!(size_of::<crate::capi::license::DM_DLSConnectionParameters>(), 128);
@@ -256,6 +258,8 @@ mod tests {
         assert_eq!(offset_of!(LocalizationResult, corners), 28);
         assert_eq!(offset_of!(LocalizationResult, regionName), 72);
         assert_eq!(offset_of!(LocalizationResult, confidence), 104);
+        assert_eq!(offset_of!(LocalizationResult, transformationMatrix), 108);
+        assert_eq!(offset_of!(ImageData, orientation), 28);
         assert_eq!(offset_of!(OneDCodeDetails, reserved), 64);
         assert_eq!(offset_of!(QRCodeDetails, parityData), 36);
         assert_eq!(offset_of!(FrameDecodingParameters, threshold), 44);

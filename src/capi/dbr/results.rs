@@ -5,7 +5,7 @@ use std::ptr;
 
 use super::details::DetailsInC;
 use super::layout::{ExtendedResult, LocalizationResult, SamplingImageData, TextResult, TextResultArray};
-use crate::reader::{Decoded, Outcome, RECOGNIZED};
+use crate::reader::{Decoded, Orientation, Outcome, RECOGNIZED};
 
 /// The array with all that it points to. The array is first, so that its address is that of the whole.
 #[repr(C)]
@@ -43,7 +43,7 @@ pub(super) fn into_c(outcome: &Outcome) -> *mut TextResultArray {
         _ => ptr::null(),
     };
     for barcode in &outcome.barcodes {
-        owned.add(barcode, exception);
+        owned.add(barcode, outcome.orientation, exception);
     }
     owned.connect();
     Box::into_raw(owned).cast()
@@ -68,7 +68,7 @@ impl Owned {
         pointer
     }
 
-    fn add(&mut self, barcode: &Decoded, exception: *const c_char) {
+    fn add(&mut self, barcode: &Decoded, orientation: Orientation, exception: *const c_char) {
         let text = self.keep(&barcode.text);
         let name = self.keep(&barcode.format_name);
         let region = self.keep(&barcode.region);
@@ -78,7 +78,8 @@ impl Owned {
         content.push(0);
         let names = if barcode.format == 0 { (empty, name) } else { (name, empty) };
         let details = DetailsInC::new(barcode);
-        self.places.push(place(barcode, names, region, empty));
+        let matrix = orientation.matrix(barcode.is_in_percent);
+        self.places.push(place(barcode, names, region, empty, matrix));
         self.extended.push(extended(barcode, names, &content, details.pointer(), empty));
         self.results.push(TextResult {
             barcodeFormat: barcode.format.cast_signed(),
@@ -125,7 +126,13 @@ fn length(bytes: &[u8]) -> c_int {
     c_int::try_from(bytes.len()).unwrap_or(c_int::MAX)
 }
 
-fn place(barcode: &Decoded, names: Names, region: *const c_char, empty: *const c_char) -> LocalizationResult {
+fn place(
+    barcode: &Decoded,
+    names: Names,
+    region: *const c_char,
+    empty: *const c_char,
+    transformationMatrix: [f64; 9],
+) -> LocalizationResult {
     LocalizationResult {
         terminatePhase: RECOGNIZED,
         barcodeFormat: barcode.format.cast_signed(),
@@ -142,6 +149,7 @@ fn place(barcode: &Decoded, names: Names, region: *const c_char, empty: *const c
         accompanyingTextBytes: empty,
         accompanyingTextBytesLength: 0,
         confidence: barcode.confidence,
+        transformationMatrix,
         reserved: [0; 52],
     }
 }

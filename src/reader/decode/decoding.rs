@@ -15,6 +15,7 @@ use super::bitmap::BitmapHeader;
 use super::engine::{DecodeEngine, Decoded, Details, GrayImage};
 use super::gray::reserve;
 use super::image_file::{FILE_BYTES_MAX, for_each_page, read_file};
+use super::orientation::Orientation;
 use super::pixels::PixelLayout;
 use super::profile::Profile;
 use super::reading_error::{RECOGNITION_TIMEOUT, explained};
@@ -49,6 +50,8 @@ pub struct Outcome {
     pub failure: Option<Error>,
     /// Whether they are masked.
     pub is_masked: bool,
+    /// How the picture stands, as far as the caller said so.
+    pub orientation: Orientation,
 }
 
 /// What to decode.
@@ -74,17 +77,17 @@ impl Default for Decoding {
 
 impl Outcome {
     fn of(barcodes: Vec<Decoded>) -> Self {
-        Self { barcodes, failure: None, is_masked: false }
+        Self { barcodes, ..Self::default() }
     }
 
     /// Nothing could be read.
     pub(super) fn unread(failure: Error) -> Self {
-        Self { barcodes: Vec::new(), failure: Some(failure), is_masked: false }
+        Self { failure: Some(failure), ..Self::default() }
     }
 
     /// The barcodes are there, but not to be read.
     pub(super) fn masked(barcodes: Vec<Decoded>, failure: Error) -> Self {
-        Self { barcodes: masked(barcodes), failure: Some(failure), is_masked: true }
+        Self { barcodes: masked(barcodes), failure: Some(failure), is_masked: true, ..Self::default() }
     }
 
     /// The barcodes of a search; counts them by `count`.
@@ -126,6 +129,9 @@ impl Reader {
             }
             (Ok(_), Ok(found)) => Outcome::counted(found, |barcodes| self.count_image(barcodes)),
         };
+        if let Picture::Pixels(layout, _) = picture {
+            outcome.orientation = layout.orientation();
+        }
         outcome.failure.clone().map_or(Ok(()), Err)
     }
 

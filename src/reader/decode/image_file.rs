@@ -140,11 +140,21 @@ mod tests {
         assert_eq!(load_gray(Path::new("/")).unwrap_err().code, ErrorCode::FILE_NOT_FOUND);
         assert_eq!(error_of(b"").code, ErrorCode::FILETYPE_NOT_SUPPORTED);
         assert_eq!(error_of(b"hello").code, ErrorCode::FILETYPE_NOT_SUPPORTED);
-        assert_eq!(error_of(b"%PDF-1.7\n").code, PDF_DLL_MISSING);
         for damaged in [&b"\x89PNG\r\n\x1a\n"[..], b"GIF89a", b"BM", b"\xff\xd8\xff\xe0"] {
             assert_eq!(error_of(damaged).code, ErrorCode::IMAGE_READ_FAILED, "{damaged:?}");
         }
         assert_eq!(error_of(b"II*\0").code, super::super::reading_error::TIFF_READ_FAILED);
+    }
+
+    #[test]
+    fn a_pdf_file_is_refused_with_the_command_that_makes_pictures_of_it() {
+        let command = "pdftoppm -r 300 -gray -png FILE.pdf PAGE";
+        for file in [&b"%PDF-1.7\n"[..], b"\r\n%PDF-1.4\n", &[&[b' '; 1000][..], b"%PDF-2.0"].concat()] {
+            let error = error_of(file);
+            assert_eq!(error.code, PDF_DLL_MISSING);
+            assert!(error.message.contains(command), "{error}");
+        }
+        assert!(include_str!("../../../docs/dbr-compat.md").contains(command));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod image_file;
 mod jpeg_file;
 mod jpeg_head;
 mod jpeg_tables;
+mod orientation;
 mod pages;
 mod pixels;
 mod png_file;
@@ -51,6 +52,7 @@ pub use engine::{DecodeEngine, Decoded, Details, Effort, GrayImage, Rectangle, S
 pub(super) use frames::Frames;
 pub use frames::{FrameOptions, Listeners, OnError, OnResults};
 pub use image_file::{for_each_page, load_gray, read_file};
+pub use orientation::Orientation;
 pub use pixels::PixelLayout;
 pub use product_key::license_with_key;
 pub use profile::Profile;

@@ -20,6 +20,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use super::engine::GrayImage;
 use super::gray::{SIDE_PIXELS_MAX, eight_bits, luminance, on_paper, require_room};
+use super::orientation::Orientation;
 use crate::error::{Error, Result};
 
 /// How pixels lie in memory.
@@ -29,6 +30,7 @@ pub struct PixelLayout {
     height: usize,
     stride: usize,
     format: i32,
+    orientation: Orientation,
 }
 
 impl PixelLayout {
@@ -50,7 +52,20 @@ impl PixelLayout {
             Ok(stride) if stride >= row => stride,
             _ => return Err(invalid(format!("stride is {stride}; a row of this picture has {row} bytes"))),
         };
-        Ok(Self { width, height, stride, format })
+        Ok(Self { width, height, stride, format, orientation: Orientation::default() })
+    }
+
+    /// Note how far the picture must be turned clockwise to stand upright.
+    ///
+    /// # Errors
+    /// -10063 when that is not 0, 90, 180 or 270.
+    pub fn turned(self, degrees: i32) -> Result<Self> {
+        Ok(Self { orientation: Orientation::new(degrees, self.width, self.height)?, ..self })
+    }
+
+    /// Return how the picture stands.
+    pub(super) fn orientation(&self) -> Orientation {
+        self.orientation
     }
 
     /// Bytes that are read: the last row needs no gap behind it.

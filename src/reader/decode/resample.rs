@@ -1,6 +1,12 @@
-//! A picture made smaller or turned, and the way back for what was found in it.
+//! A picture made smaller, turned or richer in contrast, and the way back for what was found in it.
 
 use super::engine::{Decoded, GrayImage, Rectangle};
+use super::gray::reserve;
+use crate::error::Result;
+
+/// Shades from the darkest to the lightest of a picture that is flat: fewer are paper and its noise alone, and with more
+/// the engine needs no help.
+const FLAT_SHADES: std::ops::Range<u8> = 16..64;
 
 const WHITE: u8 = 255;
 
@@ -47,6 +53,32 @@ pub(super) fn shrunk(image: &GrayImage<'_>, part: Rectangle, factor: u32) -> (Gr
     let offset = (f64::from(part.left), f64::from(part.top));
     let way = WayBack { cos: f64::from(factor), sin: 0.0, offset, turn: 0 };
     (GrayImage { width, height, pixels: pixels.into() }, way)
+}
+
+/// Return a flat picture with its shades spread from black to white; `None` of one that is not flat.
+///
+/// # Errors
+/// -10001 when there is not enough memory.
+pub(super) fn stretched(image: &GrayImage<'_>) -> Result<Option<GrayImage<'static>>> {
+    let (mut darkest, mut lightest) = (u8::MAX, u8::MIN);
+    for row in image.pixels.chunks(image.width.max(1) as usize) {
+        darkest = row.iter().fold(darkest, |least, shade| least.min(*shade));
+        lightest = row.iter().fold(lightest, |most, shade| most.max(*shade));
+        // Most pictures show it within a few rows.
+        if lightest.saturating_sub(darkest) >= FLAT_SHADES.end {
+            return Ok(None);
+        }
+    }
+    let shades = lightest.saturating_sub(darkest);
+    if !FLAT_SHADES.contains(&shades) {
+        return Ok(None);
+    }
+    let mut pixels = Vec::new();
+    reserve(&mut pixels, image.pixels.len())?;
+    // At most 255: the quotient of what lies between the two.
+    let spread = |shade: &u8| (u32::from(shade - darkest) * 255 / u32::from(shades)) as u8;
+    pixels.extend(image.pixels.iter().map(spread));
+    Ok(Some(GrayImage { width: image.width, height: image.height, pixels: pixels.into() }))
 }
 
 fn row<'a>(image: &'a GrayImage<'_>, y: u32, left: u32, width: u32) -> &'a [u8] {
@@ -98,6 +130,19 @@ fn between(image: &GrayImage<'_>, part: Rectangle, (x, y): (f64, f64)) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flat_picture_is_spread_from_black_to_white_and_no_other_is() {
+        let of = |pixels: &[u8]| {
+            let image = GrayImage { width: 2, height: 2, pixels: pixels.to_vec().into() };
+            stretched(&image).unwrap().map(|image| image.pixels.into_owned())
+        };
+        assert_eq!(of(&[0, 23, 23, 0]), Some(vec![0, 255, 255, 0]));
+        assert_eq!(of(&[192, 255, 223, 192]), Some(vec![0, 255, 125, 0]));
+        assert_eq!(of(&[100, 100, 164, 100]), None, "the engine reads it as it is");
+        assert_eq!(of(&[240, 255, 250, 245]), None, "noise of paper");
+        assert_eq!(of(&[7; 4]), None);
+    }
 
     #[test]
     fn the_way_back_leads_to_where_a_pixel_came_from() {

@@ -10,7 +10,7 @@ use super::filters::{self, Asked};
 use super::gray::require_room;
 use super::profile::Profile;
 use super::reading_error::{BARCODE_FORMAT_INVALID, CUSTOM_REGION_INVALID, explained};
-use super::resample::{shrunk, turned};
+use super::resample::{shrunk, stretched, turned};
 use super::settings::Region;
 use crate::error::{Error, Result};
 
@@ -46,8 +46,23 @@ pub fn read_page(engine: &mut dyn DecodeEngine, profile: &Profile, image: &GrayI
     let settings = profile.settings();
     require_room((image.width, image.height), SEARCHED_PIXEL_BYTES)?;
     let parts = readable(parts(profile, image)?, engine)?;
-    let mut hunt = Hunt::new(engine, profile, image);
-    for part in &parts {
+    let timeout = settings.timeout_ms();
+    let end = (timeout > 0).then(|| Instant::now() + Duration::from_millis(timeout));
+    let found = all_passes(Hunt::new(engine, profile, image, end), &parts)?;
+    if !found.barcodes.is_empty() || found.is_cut_short {
+        return Ok(found);
+    }
+    // To the engine, shades that differ by less than 24 are one.
+    match stretched(image)? {
+        Some(image) => all_passes(Hunt::new(engine, profile, &image, end), &parts),
+        None => Ok(found),
+    }
+}
+
+/// Search all parts of a page.
+fn all_passes(mut hunt: Hunt<'_>, parts: &[Part<'_>]) -> Result<Found> {
+    let settings = hunt.profile.settings();
+    for part in parts {
         hunt.pass(part, 0)?;
     }
     if settings.search().effort == Effort::Full {
@@ -123,9 +138,12 @@ struct Hunt<'a> {
 }
 
 impl<'a> Hunt<'a> {
-    fn new(engine: &'a mut dyn DecodeEngine, profile: &'a Profile, image: &'a GrayImage<'a>) -> Self {
-        let timeout = profile.settings().timeout_ms();
-        let end = (timeout > 0).then(|| Instant::now() + Duration::from_millis(timeout));
+    fn new(
+        engine: &'a mut dyn DecodeEngine,
+        profile: &'a Profile,
+        image: &'a GrayImage<'a>,
+        end: Option<Instant>,
+    ) -> Self {
         Self { engine, profile, image, end, found: Found::default() }
     }
 
