@@ -1,7 +1,7 @@
 //! Readers: what a program creates, decodes with, and destroys; each holds one seat while it lives.
 
-#[cfg(feature = "decode")]
 mod barcode_counter;
+#[cfg(feature = "decode")]
 mod decode;
 
 pub use barcode_counter::{BarcodeCounter, FORGET_MS_DEFAULT, FORGET_MS_MAX, ForgetTime};
