@@ -55,8 +55,8 @@ soak-sim: tools ## Simulate on all cores for an hour (SIM_SECONDS=3600, SIM_CORE
 		cargo test --quiet --profile sim -p seatmeter-e2e --test sim -- --nocapture --exact worlds_obey_the_laws
 
 .PHONY: soak-images
-soak-images: tools ## Decode damaged image files (IMAGES=10000), and see that memory stays as it is
-	@SEATMETER_SOAK_IMAGES=$(or $(IMAGES),10000) cargo test --quiet --workspace --test dbr_damaged -- --nocapture
+soak-images: tools ## Decode damaged image files (IMAGES=10000, KIND=jpg for one kind), and see that memory stays as it is
+	@SEATMETER_SOAK_IMAGES=$(or $(IMAGES),10000) SEATMETER_SOAK_KIND=$(KIND) cargo test --quiet --workspace --test dbr_damaged -- --nocapture
 
 .PHONY: soak-parsers
 soak-parsers: ## Feed damaged and arbitrary documents, answers and requests to the parsers (TIMES=20)

@@ -8,26 +8,44 @@ use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{
     DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas, VersionRange,
 };
-use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::signature::{PublicKey, SigningKey};
 use seatmeter_protocol::version::Version;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::utc;
 
 /// How far the clocks of who drafts and who signs may be apart.
 const CLOCKS_DIFFER_SECONDS_MAX: u64 = DAY_SECONDS;
 
-/// Refuses a draft that says what no server would hear, or that no later issue could replace.
+/// Refuse a draft with a setting that no license file has, with the place and the setting that was probably meant.
+///
+/// This comes before the draft is understood: the name that is misspelt helps more than the one that is missing then.
 ///
 /// # Errors
 /// What is wrong with it, as a clause for a sentence.
-pub(super) fn check(draft: &Value, file: &LicenseFile, now: u64) -> Result<(), String> {
-    let known = serde_json::to_value(every_setting(&file.server_key)).map_err(|e| e.to_string())?;
-    if let Some(name) = first_unknown(draft, &known) {
-        return Err(format!(
-            "it has {name:?}, which is no setting of a licence file; check it for typing errors"
-        ));
-    }
+pub(super) fn require_known(draft: &Value) -> Result<(), String> {
+    let (key, _) = SigningKey::generate().map_err(|e| e.to_string())?;
+    let known = serde_json::to_value(every_setting(key.public())).map_err(|e| e.to_string())?;
+    let Some(unknown) = first_unknown("", draft, &known) else { return Ok(()) };
+    let place = if unknown.place.is_empty() { "it" } else { &unknown.place };
+    let name = unknown.name;
+    Err(match nearest(name, unknown.known) {
+        Some(meant) => format!("{place} has {name:?}, which is no setting there: write {meant:?}"),
+        None => {
+            let known: Vec<&str> = unknown.known.keys().map(String::as_str).collect();
+            format!(
+                "{place} has {name:?}, which is no setting there. Remove it, or take one of {}",
+                known.join(", ")
+            )
+        }
+    })
+}
+
+/// Refuse a draft that no later issue could replace.
+///
+/// # Errors
+/// What is wrong with it, as a clause for a sentence.
+pub(super) fn check(file: &LicenseFile, now: u64) -> Result<(), String> {
     if file.issued_at > now.saturating_add(CLOCKS_DIFFER_SECONDS_MAX) {
         return Err(format!(
             "its issued_at is {}, in the future: no issue before that could take its place. Write {now} for now",
@@ -37,20 +55,54 @@ pub(super) fn check(draft: &Value, file: &LicenseFile, now: u64) -> Result<(), S
     Ok(())
 }
 
-fn first_unknown<'d>(draft: &'d Value, known: &Value) -> Option<&'d str> {
+/// A setting that is not known.
+struct Unknown<'d, 'k> {
+    /// Where it stands, as `items[0].versions`; empty for the file itself.
+    place: String,
+    name: &'d str,
+    /// The settings that are known there.
+    known: &'k Map<String, Value>,
+}
+
+fn first_unknown<'d, 'k>(place: &str, draft: &'d Value, known: &'k Value) -> Option<Unknown<'d, 'k>> {
     match (draft, known) {
         (Value::Object(draft), Value::Object(known)) => {
             draft.iter().find_map(|(name, value)| match known.get(name) {
-                Some(known) => first_unknown(value, known),
-                None => Some(name.as_str()),
+                Some(known) if place.is_empty() => first_unknown(name, value, known),
+                Some(known) => first_unknown(&format!("{place}.{name}"), value, known),
+                None => Some(Unknown { place: place.to_owned(), name, known }),
             })
         }
         (Value::Array(draft), Value::Array(known)) => {
             let known = known.first()?;
-            draft.iter().find_map(|value| first_unknown(value, known))
+            let mut values = draft.iter().enumerate();
+            values.find_map(|(i, value)| first_unknown(&format!("{place}[{i}]"), value, known))
         }
         _ => None,
     }
+}
+
+/// Return the setting that a misspelt name is most like; `None` when it is like none.
+fn nearest<'k>(name: &str, known: &'k Map<String, Value>) -> Option<&'k str> {
+    let measured = known.keys().map(|known| (letters_apart(name, known), known.as_str()));
+    // Two letters that changed places are two of five. More would be a guess.
+    measured.min().filter(|(apart, _)| apart * 5 <= 2 * name.len().min(60)).map(|(_, known)| known)
+}
+
+/// Return how many letters must be added, removed or replaced to make one name of the other.
+fn letters_apart(one: &str, other: &str) -> usize {
+    // The names of settings are short; of a longer one the beginning is enough to see that it is none.
+    let (one, other) = (one.bytes().take(60), other.bytes().collect::<Vec<u8>>());
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, letter) in one.enumerate() {
+        let mut before = std::mem::replace(&mut row[0], i + 1);
+        for (j, known) in other.iter().enumerate() {
+            let replaced = before + usize::from(letter != *known);
+            before = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(before + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// A file in which each setting is written, whether or not they go together. Without `..`, so that none is forgotten.
@@ -90,8 +142,6 @@ fn every_setting(server_key: &PublicKey) -> LicenseFile {
 
 #[cfg(test)]
 mod tests {
-    use seatmeter_protocol::signature::SigningKey;
-
     use super::*;
 
     const NOW: u64 = 1_800_000_000;
@@ -102,20 +152,31 @@ mod tests {
         file.issued_at = NOW;
         let mut draft = serde_json::to_value(&file).unwrap();
         change(&mut draft);
-        check(&draft, &serde_json::from_value(draft.clone()).unwrap(), NOW)
+        require_known(&draft)?;
+        check(&serde_json::from_value(draft).unwrap(), NOW)
     }
 
     #[test]
     fn every_setting_is_known_and_a_misspelt_one_is_named_wherever_it_stands() {
         assert_eq!(check_changed(|_| ()), Ok(()));
-        let misspelt = |place: &str, name: &str| {
-            let told = check_changed(|draft| draft.pointer_mut(place).unwrap()[name] = 1.into());
-            assert!(told.unwrap_err().contains(&format!("{name:?}")));
+        let misspelt = |place: &str, name: &str, told_place: &str, action: &str| {
+            let told = check_changed(|draft| draft.pointer_mut(place).unwrap()[name] = 1.into()).unwrap_err();
+            assert!(
+                told.starts_with(&format!("{told_place} has {name:?}")) && told.contains(action),
+                "{told}"
+            );
         };
-        misspelt("", "isued_at");
-        misspelt("/items/0", "overuse_buget");
-        misspelt("/items/0/page_quotas", "orc");
-        misspelt("/items/0/versions", "until");
+        misspelt("", "isued_at", "it", "write \"issued_at\"");
+        misspelt("/items/0", "overuse_buget", "items[0]", "write \"overuse_budget\"");
+        misspelt("/items/0", "ChargeWay", "items[0]", "write \"charge_way\"");
+        misspelt("/items/0", "qouta", "items[0]", "write \"quota\"");
+        misspelt(
+            "/items/0/page_quotas",
+            "orc",
+            "items[0].page_quotas",
+            "take one of core, ocr, pdfr, webcam",
+        );
+        misspelt("/items/0/versions", "until", "items[0].versions", "take one of from, to");
     }
 
     #[test]

@@ -331,11 +331,17 @@ pub(super) fn write_json(value: &impl Serialize, output: &mut dyn Write) -> Resu
     writeln!(output, "{text}").map_err(output_error)
 }
 
-/// Reads a draft of a licence file: as it is written, and as it is understood.
-pub(super) fn read_draft(path: &Path) -> Result<(Value, LicenseFile), Error> {
+/// Read a draft of a license file, in which every setting is known.
+pub(super) fn read_draft(path: &Path) -> Result<LicenseFile, Error> {
     let text = read_text(path)?;
     let is_signed = ("root_key", " It is signed already.");
-    Ok((understand(path, &text, is_signed)?, understand(path, &text, is_signed)?))
+    let written: Value = understand(path, &text, is_signed)?;
+    // A signed file has other names, and is told as what it is below.
+    if written.get(is_signed.0).is_none() {
+        super::draft::require_known(&written)
+            .map_err(|why| Error::Setup(format!("{} cannot be signed: {why}.", path.display())))?;
+    }
+    understand(path, &text, is_signed)
 }
 
 /// Reads a licence file that the vendor has signed.

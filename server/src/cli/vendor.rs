@@ -119,9 +119,9 @@ pub(super) fn licence_file(command: &LicenceFile, output: &mut dyn Write) -> Res
     match command {
         LicenceFile::New(arguments) => write_json(&draft(arguments)?, output),
         LicenceFile::Sign { draft, key } => {
-            let (written, file) = read_draft(draft)?;
+            let file = read_draft(draft)?;
             require_sound(&file)
-                .and_then(|()| super::draft::check(&written, &file, SystemClock.unix_seconds()))
+                .and_then(|()| super::draft::check(&file, SystemClock.unix_seconds()))
                 .map_err(|why| Error::Setup(format!("{} cannot be signed: {why}.", draft.display())))?;
             let key = data_dir::read_key(key)?;
             let license_file = Signed::seal(&file, &key).map_err(|e| Error::Internal(e.to_string()))?;

@@ -67,6 +67,7 @@ struct ImportRequest {
 
 /// A handshake code to be made.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct NewCode {
     /// The code.
     handshake_code: String,
@@ -76,6 +77,7 @@ struct NewCode {
 
 /// Which of an organization's codes is its default.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct DefaultCode {
     /// The code.
     handshake_code: String,
@@ -83,6 +85,7 @@ struct DefaultCode {
 
 /// The device that is to be released.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Release {
     /// The item whose seats it gives back.
     item_id: String,
@@ -90,6 +93,7 @@ struct Release {
 
 /// A name for a device or token.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Name {
     /// The name.
     name: String,

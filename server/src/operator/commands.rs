@@ -96,6 +96,7 @@ pub struct Actor {
 
 /// The items of a handshake code.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CodeItems {
     /// Ids of the items.
     pub item_ids: Vec<String>,

@@ -368,7 +368,12 @@ fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
         assert!(told.contains(part), "{arguments:?}: {told}");
     };
     std::fs::write(path("misspelt"), draft.replace("offline_days", "ofline_days")).unwrap();
-    refused(&["licence-file", "sign", "misspelt"], "\"ofline_days\"");
+    refused(&["licence-file", "sign", "misspelt"], "items[0] has \"ofline_days\"");
+    refused(&["licence-file", "sign", "misspelt"], "write \"offline_days\"");
+    // One that must be there is misspelt, not missing.
+    std::fs::write(path("misspelt"), draft.replace("\"quota\": 4", "\"qouta\": 4")).unwrap();
+    refused(&["licence-file", "sign", "misspelt"], "items[0] has \"qouta\"");
+    refused(&["licence-file", "sign", "misspelt"], "write \"quota\"");
     std::fs::write(path("wrong"), draft.replace("\"quota\": 4", "\"quota\": -4")).unwrap();
     refused(&["licence-file", "sign", "wrong"], "at line 12");
     let future = draft.replace("\"issued_at\": ", "\"issued_at\": 9");

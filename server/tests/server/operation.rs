@@ -95,6 +95,20 @@ fn an_access_that_is_misspelt_or_lets_in_everybody_changes_nothing() {
 }
 
 #[test]
+fn a_misspelt_name_in_a_request_of_an_operator_is_refused_with_that_name() {
+    let server = server_with(|web| Web { open_to_loopback: true, ..web });
+    for (method, path, body, misspelt) in [
+        ("POST", "/handshake-codes", r#"{"handshake_code":"X","organization_id":"acme","item":[]}"#, "item"),
+        ("PUT", &format!("/handshake-codes/{CODE}/items"), r#"{"item_ids":[],"own_ordr":true}"#, "own_ordr"),
+        ("POST", "/tokens", r#"{"name":"desk","rol":"viewer"}"#, "rol"),
+    ] {
+        let problem = admin(&server, method, path, body, None).problem();
+        let named = problem.detail.contains(&format!("unknown field `{misspelt}`"));
+        assert!(problem.status == 400 && named, "{body}: {problem:?}");
+    }
+}
+
+#[test]
 fn without_a_token_this_machine_is_asked_for_by_its_own_name_and_by_no_web_page() {
     let server = server_with(|web| Web { open_to_loopback: true, ..web });
     let ask = || Request::json("POST", "/admin/v1/tokens", r#"{"name":"x y"}"#);
