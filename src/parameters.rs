@@ -80,10 +80,11 @@ impl ValidationField {
             0 => Ok(Self::WebsiteDomain),
             1 => Ok(Self::ApplicationId),
             2 => Err(invalid(
-                "the process name is taken from the operating system, and cannot be set".to_owned(),
+                "validation field 2, the process name, comes from the operating system: do not set it"
+                    .to_owned(),
             )),
             _ => Err(invalid(format!(
-                "validation field {number} is not 0 (the website's domain) or 1 (the application's id)"
+                "validation field {number} does not exist: set 0 (the website's domain) or 1 (the application's id)"
             ))),
         }
     }
@@ -134,7 +135,10 @@ impl Parameters {
             ("organizationID", &raw.organization_id),
         ] {
             if text.len() > TEXT_BYTES_MAX {
-                return Err(invalid(format!("{name} has {} bytes, at most {TEXT_BYTES_MAX}", text.len())));
+                return Err(invalid(format!(
+                    "{name} has {} bytes: shorten it to {TEXT_BYTES_MAX}",
+                    text.len()
+                )));
             }
         }
         // White space around a code comes from copying it, and no code has any. A password may have some.
@@ -167,7 +171,7 @@ impl Parameters {
                 2 => UuidMethod::Hardware,
                 n => {
                     return Err(invalid(format!(
-                        "UUIDGenerationMethod {n} is not 1 (random) or 2 (hardware)"
+                        "UUIDGenerationMethod {n} does not exist: set 1 (random) or 2 (hardware)"
                     )));
                 }
             },
@@ -228,7 +232,9 @@ fn require_graphic(code: &str) -> Result<()> {
 fn modules(asked: &[i32]) -> Result<Vec<String>> {
     let name = |number: &i32| {
         license_module_name(*number).map(str::to_owned).ok_or_else(|| {
-            invalid(format!("limitedLicenseModules has {number}, which is not one of DM_LicenseModule"))
+            invalid(format!(
+                "limitedLicenseModules has {number}, which is not one of DM_LicenseModule: remove it"
+            ))
         })
     };
     asked.iter().map(name).collect()

@@ -149,7 +149,7 @@ impl Licensing {
             Decision::ProvePassword(hash) => hash,
         };
         let wrong = || {
-            let detail = "this handshake code has a session password, and the request does not know it";
+            let detail = "sessionPassword is missing or wrong: set the one of this handshake code; the code's owner knows it";
             Refusal::new(ErrorCode::SESSION_PASSWORD_WRONG, detail)
         };
         if !PASSWORDS.is_right(password, hash.clone()).await? {

@@ -79,21 +79,30 @@ impl Grant {
     pub fn verify(answer: &AuthorizationAnswer, root: &PublicKey, device: &Device) -> Result<Self> {
         let untrusted = |what: String| Error::new(ErrorCode::LICENSE_SYNC_FAILED, what);
         let file: LicenseFile = answer.license_file.open(root).map_err(|e| {
-            untrusted(format!("the licence file is not from the vendor of this software: {e}"))
+            untrusted(format!(
+                "the license file on the server is not from the vendor of this software: {e}. Check the server's URL, \
+                 or ask its operator to import this vendor's file"
+            ))
         })?;
         let local: LocalLicense = answer.local_license.open(&file.server_key).map_err(|e| {
-            untrusted(format!("the licence is not from the server that the vendor named: {e}"))
+            untrusted(format!(
+                "the license is not from the server that the vendor named: {e}. Check the server's URL"
+            ))
         })?;
         if file.version != DOCUMENT_VERSION || local.version != DOCUMENT_VERSION {
             return Err(untrusted(
-                "the licence is in a format that this library does not know: update it".into(),
+                "the license is in a format that this library does not know: install a newer version of this software".into(),
             ));
         }
         if !device.is_or_was(&local.device_uuid) {
             return Err(ErrorCode::DEVICE_NOT_MATCH.into());
         }
         let item = file.items.into_iter().find(|item| item.item_id == local.item_id).ok_or_else(|| {
-            untrusted(format!("the licence names item {}, which the vendor did not issue", local.item_id))
+            untrusted(format!(
+                "the license names item {}, which the vendor did not issue: ask the server's operator to import the \
+                 vendor's newest license file",
+                local.item_id
+            ))
         })?;
         within(&local, &item).map_err(untrusted)?;
         Ok(Self { local, item, server_key: file.server_key, number: 0, is_postdated: false })

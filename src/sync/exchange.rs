@@ -87,7 +87,10 @@ impl Servers<'_> {
             // then is not the server's latest word: neither its time nor its grant.
             Ok(_) if taken > timeout + LATE_AFTER => Err(Error::unreachable(
                 Stage::Answer,
-                format!("the answer of {url} came after {} s, too late to count", taken.as_secs()),
+                format!(
+                    "the answer of {url} came after {} s, too late to be used: it is asked again",
+                    taken.as_secs()
+                ),
             )),
             Ok(raw) => {
                 Ok(Answer { raw, request_body: body.to_vec(), nonce, url: url.to_owned(), asked_at_ms })

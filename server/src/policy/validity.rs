@@ -29,7 +29,11 @@ const SERIAL_EPOCH: u64 = 1_577_836_800;
 /// -20112 before it starts, -20111 once the grace is over.
 pub fn in_effect(item: &LicenseItem, now: u64) -> Result<(), Refusal> {
     if now < item.starts_at {
-        let detail = format!("item \"{}\" is good from {}", item.item_id, utc::text(item.starts_at));
+        let detail = format!(
+            "item \"{}\" is good from {}: wait until then, or ask your vendor",
+            item.item_id,
+            utc::text(item.starts_at)
+        );
         return Err(Refusal::new(ErrorCode::NOT_YET_IN_EFFECT, detail));
     }
     if now >= item.grace_ends_at() {

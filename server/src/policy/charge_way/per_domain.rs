@@ -79,7 +79,9 @@ pub fn decide(item_id: &str, domains: &Domains, host: &str) -> Result<(), Refusa
         Err(why) => no(why.to_string()),
         Ok(parsed) if domains.contain(&parsed) || has_bug("domain: any website") => Ok(()),
         Ok(parsed) => match parsed.domain() {
-            Some(domain) => no(format!("it counts as {domain}, which the item does not list")),
+            Some(domain) => {
+                no(format!("it counts as {domain}, which the item does not list; ask your vendor to add it"))
+            }
             None => no("it is a public suffix, which no item can list".to_owned()),
         },
     }

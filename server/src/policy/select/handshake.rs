@@ -44,7 +44,7 @@ pub fn resolve(asked: Asked<'_>, known: &Known) -> Result<String, Refusal> {
     if code.is_empty() && organization.is_empty() {
         return Err(Refusal::new(
             ErrorCode::NO_HANDSHAKE_CODE,
-            "the request names neither a handshake code nor an organization; set one of them",
+            "neither handshakeCode nor organizationID is set: set one of them",
         ));
     }
     if code.is_empty() {
@@ -73,9 +73,9 @@ pub fn resolve(asked: Asked<'_>, known: &Known) -> Result<String, Refusal> {
 
 fn organization_refusal(organization: &str, known: &Known) -> Refusal {
     let why = if known.organization {
-        format!("organization {organization:?} has no default handshake code; name a handshake code")
+        format!("organization {organization:?} has no default handshake code: set handshakeCode")
     } else {
-        format!("there is no organization {organization:?} on this server")
+        format!("there is no organization {organization:?} on this server; check it for typing errors")
     };
     Refusal::new(ErrorCode::ORGANIZATION_UNKNOWN, why)
 }

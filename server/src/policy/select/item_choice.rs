@@ -136,8 +136,9 @@ fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
         Some(asked) if asked != item.charge_way => Err(Refusal::new(
             ErrorCode::CHARGE_WAY_MISMATCH,
             format!(
-                "charge way {} was asked for; the handshake code has no item with it, but one with {}",
+                "chargeWay is {}, but item \"{}\" has {}: set chargeWay to 0, and the server chooses",
                 name(&asked),
+                item.item_id,
                 name(&item.charge_way)
             ),
         )),
@@ -181,7 +182,8 @@ fn covers_products(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
     Err(Refusal::new(
         ErrorCode::PRODUCT_MISMATCH,
         format!(
-            "products {:#x} were asked for; item \"{}\" covers {:#x}, without {missing:#x}",
+            "products is {:#x}; item \"{}\" covers {:#x}: take {missing:#x} out of products, or ask your vendor for an \
+             item that covers it",
             claim.products, item.item_id, item.products
         ),
     ))
@@ -193,7 +195,8 @@ fn covers_modules(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
         Some(module) if !item.modules.is_empty() => Err(Refusal::new(
             ErrorCode::NO_ITEM_FITS,
             format!(
-                "module {module} was asked for; item \"{}\" covers {}",
+                "module {module} was asked for; item \"{}\" covers {} alone: take the module out of limitedLicenseModules, or \
+                 ask your vendor for an item that covers it",
                 item.item_id,
                 item.modules.join(", ")
             ),
@@ -212,7 +215,8 @@ fn covers_version(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
     Err(Refusal::new(
         ErrorCode::VERSION_MISMATCH,
         format!(
-            "the product's version is {asked}; item \"{}\" covers versions from {} to {}",
+            "the product's version is {asked}; item \"{}\" covers versions from {} to {}: use one of these, or ask your vendor for \
+             an item that covers yours",
             item.item_id,
             text(&range.from, "the first"),
             text(&range.to, "the last")
@@ -225,7 +229,7 @@ fn covers_edition(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
         Some(edition) if claim.product_edition.as_ref() != Some(edition) => Err(Refusal::new(
             ErrorCode::EDITION_MISMATCH,
             format!(
-                "the product's edition is {:?}; item \"{}\" covers {edition:?}",
+                "the product's edition is {:?}; item \"{}\" covers {edition:?} alone: use this edition, or ask your vendor",
                 claim.product_edition.as_deref().unwrap_or("none"),
                 item.item_id
             ),
@@ -253,7 +257,8 @@ fn has_required(claim: &Claim, item: &LicenseItem, all: &[Candidate]) -> Result<
         Some(id) => Err(Refusal::new(
             ErrorCode::REQUIRED_ITEM_MISSING,
             format!(
-                "item \"{}\" depends on item \"{id}\", which is not under this handshake code, or not in effect",
+                "item \"{}\" depends on item \"{id}\", which is not under this handshake code, or not in effect: \
+                 ask the code's owner to add it",
                 item.item_id
             ),
         )),
@@ -314,6 +319,33 @@ mod tests {
         }] {
             let furthest = index(&asked, &order);
             assert_eq!(furthest, Err(ErrorCode::INSTANCE_COUNT_OVER_LIMIT), "the nearest miss is told");
+        }
+    }
+
+    #[test]
+    fn each_refusal_of_an_item_says_what_to_do() {
+        let asked = Claim {
+            charge_way: Some(ChargeWay::ConcurrentInstance),
+            modules: vec!["qr_code".into()],
+            ..claim(3)
+        };
+        for (item, action) in [
+            (changed(4, |item| item.charge_way = ChargeWay::BarcodeScan), "set chargeWay to 0"),
+            (
+                changed(4, |item| item.deployment_types = vec![DeploymentType::Desktop]),
+                "set deploymentType to 2",
+            ),
+            (changed(4, |item| item.products = 0x1), "out of products"),
+            (changed(4, |item| item.modules = vec!["aztec".into()]), "out of limitedLicenseModules"),
+            (changed(4, |item| item.versions.from = "9".parse().ok()), "ask your vendor"),
+            (changed(4, |item| item.edition = Some("gold".into())), "use this edition"),
+            (changed(4, |item| item.starts_at = START + 1), "wait until then"),
+            (changed(4, |item| item.expires_at = START - 7 * 86_400), "ask your vendor"),
+            (changed(4, |item| item.requires = vec!["other".into()]), "ask the code's owner"),
+            (candidate(2), "ask for a number from 1 to 2"),
+        ] {
+            let no = choose(&asked, std::slice::from_ref(&item), Order::ByRule).unwrap_err();
+            assert!(no.refusal.detail.contains(action), "{}", no.refusal.detail);
         }
     }
 
