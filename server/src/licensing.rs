@@ -149,7 +149,7 @@ impl Licensing {
             Decision::ProvePassword(hash) => hash,
         };
         let wrong = || {
-            let detail = "sessionPassword is missing or wrong: set the one of this handshake code; the code's owner knows it";
+            let detail = "the session password is missing or wrong: set sessionPassword to that of this handshake code; its owner knows it";
             Refusal::new(ErrorCode::SESSION_PASSWORD_WRONG, detail)
         };
         if !PASSWORDS.is_right(password, hash.clone()).await? {
