@@ -35,7 +35,7 @@ pub struct InstancePool {
 /// How the pool stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstancesStatus {
-    /// InstancePool that this process may have.
+    /// Instances that this process may have.
     pub authorized: i32,
     /// Of those, how many are free.
     pub remaining: i32,

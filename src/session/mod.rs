@@ -106,7 +106,7 @@ struct Contact {
 }
 
 impl Session {
-    /// Learns who the device is. ServerCalls to nobody.
+    /// Learns who the device is. Talks to nobody.
     ///
     /// # Errors
     /// When the state directory cannot be used.

@@ -111,8 +111,8 @@ fn usual(stream: &[u8], head: &Head, frame: &Frame) -> Result<ReadPage> {
     // A file with its end is whole, as far as can be seen. One without may lack no more than that: then the strict pass
     // has read all of it, and a second one would double the time.
     let has_end = has_end(stream, head.scan_at);
-    let is_read = !has_end && decode(true).is_ok();
-    if !is_read {
+    let is_cut = !has_end && decode(true).is_err();
+    if has_end || is_cut {
         decode(false).map_err(damaged)?;
     }
     if samples == 3 {
@@ -124,7 +124,7 @@ fn usual(stream: &[u8], head: &Head, frame: &Frame) -> Result<ReadPage> {
         pixels.shrink_to_fit();
     }
     let picture = GrayImage { width: frame.width, height: frame.height, pixels: pixels.into() };
-    Ok(ReadPage { picture, failure: (!has_end && !is_read).then(|| unread("it is cut short".into())) })
+    Ok(ReadPage { picture, failure: is_cut.then(|| unread("it is cut short".into())) })
 }
 
 fn has_end(stream: &[u8], scan_at: usize) -> bool {
