@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use seatmeter_fuzz::VENDOR;
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey};
 use seatmeter_protocol::version::Version;
-use seatmeter_server::{operate, utc};
+use seatmeter_server::{operator, utc};
 
 fuzz_target!(|text: &str| {
     if let Ok(key) = text.parse::<PublicKey>() {
@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
     }
     let _ = SigningKey::from_seed(text);
     let _ = utc::slot_at_or_after(text);
-    let _ = operate::require_code(text);
+    let _ = operator::require_code(text);
     let id = VENDOR.public().id();
     let facts = AnswerFacts { request_body: b"{}", nonce: text, status: 200, server_time: 9, key_id: &id };
     assert!(facts.verify(b"{}", text, VENDOR.public()).is_err());

@@ -74,6 +74,24 @@ impl ChargeWay {
         }
     }
 
+    /// Return whether devices hold seats for a window of days.
+    #[must_use]
+    pub const fn has_window(self) -> bool {
+        matches!(self, Self::ClientDevice | Self::ActiveDevice | Self::Server)
+    }
+
+    /// Return whether what runs at the same time is charged, which has an overuse budget.
+    #[must_use]
+    pub const fn is_concurrent(self) -> bool {
+        matches!(self, Self::ConcurrentDevice | Self::ConcurrentInstance)
+    }
+
+    /// Return whether scans or pages are used up.
+    #[must_use]
+    pub const fn is_metered(self) -> bool {
+        matches!(self, Self::BarcodeScan | Self::Page)
+    }
+
     /// Return the deployment type as which a request counts under an item with this charge way.
     ///
     /// Programs leave the deployment type at its initial value, desktop. Where only servers are charged, that can mean

@@ -84,7 +84,7 @@ pub fn check_item(item: &LicenseItem) -> Result<(), String> {
     check_quota(item)?;
     check_window(item)?;
     check_overuse(item)?;
-    if item.strict && !matches!(item.charge_way, ChargeWay::BarcodeScan | ChargeWay::Page) {
+    if item.strict && !item.charge_way.is_metered() {
         return Err(belongs_elsewhere("strict", "scans and pages"));
     }
     let for_servers = match item.charge_way {
@@ -141,7 +141,7 @@ fn check_quota(item: &LicenseItem) -> Result<(), String> {
 
 fn check_window(item: &LicenseItem) -> Result<(), String> {
     let Some(days) = item.window_days else { return Ok(()) };
-    if !matches!(item.charge_way, ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server) {
+    if !item.charge_way.has_window() {
         return Err(belongs_elsewhere("window_days", "client devices, active devices and servers"));
     }
     if !WINDOWS_DAYS.contains(&days) {
@@ -154,7 +154,7 @@ fn check_overuse(item: &LicenseItem) -> Result<(), String> {
     if item.overuse_budget.is_none() && item.overuse_growth_per_day == 0 {
         return Ok(());
     }
-    if !matches!(item.charge_way, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance) {
+    if !item.charge_way.is_concurrent() {
         return Err(belongs_elsewhere("an overuse budget", "concurrent devices and instances"));
     }
     if item.overuse_budget() > BUDGET_MAX || item.overuse_growth_per_day > BUDGET_MAX {

@@ -84,25 +84,9 @@ fn first_unknown<'d, 'k>(place: &str, draft: &'d Value, known: &'k Value) -> Opt
 
 /// Return the setting that a misspelt name is most like; `None` when it is like none.
 fn nearest<'k>(name: &str, known: &'k Map<String, Value>) -> Option<&'k str> {
-    let measured = known.keys().map(|known| (letters_apart(name, known), known.as_str()));
+    let measured = known.keys().map(|known| (strsim::levenshtein(name, known), known.as_str()));
     // Two letters that changed places are two of five. More would be a guess.
-    measured.min().filter(|(apart, _)| apart * 5 <= 2 * name.len().min(60)).map(|(_, known)| known)
-}
-
-/// Return how many letters must be added, removed or replaced to make one name of the other.
-fn letters_apart(one: &str, other: &str) -> usize {
-    // The names of settings are short; of a longer one the beginning is enough to see that it is none.
-    let (one, other) = (one.bytes().take(60), other.bytes().collect::<Vec<u8>>());
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, letter) in one.enumerate() {
-        let mut before = std::mem::replace(&mut row[0], i + 1);
-        for (j, known) in other.iter().enumerate() {
-            let replaced = before + usize::from(letter != *known);
-            before = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(before + 1);
-        }
-    }
-    row[other.len()]
+    measured.min().filter(|(apart, _)| apart * 5 <= 2 * name.len()).map(|(_, known)| known)
 }
 
 /// A file in which each setting is written, whether or not they go together. Without `..`, so that none is forgotten.

@@ -6,7 +6,6 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::slot_of;
 
-use super::item_kind::{has_seats, is_concurrent};
 use super::load_one::read_item;
 use super::{Account, Kept, Seen};
 use crate::error::Error;
@@ -44,7 +43,7 @@ fn look_up_sums(sql: &dyn Sql, accounts: &mut BTreeMap<String, Account>, now: u6
         account.used.insert((row.take(1)?, row.take(2)?), Kept::read(row.take(3)?));
         Ok(())
     })?;
-    let concurrent = ids(accounts, is_concurrent);
+    let concurrent = ids(accounts, |item| item.charge_way.is_concurrent());
     each(accounts, YEARS.find(sql, &texts(&concurrent))?, |account, mut row| {
         account.years.insert(row.take(1)?, Kept::read(row.take(2)?));
         Ok(())
@@ -59,7 +58,7 @@ fn look_up_sums(sql: &dyn Sql, accounts: &mut BTreeMap<String, Account>, now: u6
             Ok(())
         })?;
     }
-    let with_seats = ids(accounts, has_seats);
+    let with_seats = ids(accounts, |item| item.charge_way.has_window());
     each(accounts, ITEM_HELD.find(sql, &texts(&with_seats))?, |account, mut row| {
         account.seats_held = row.take(1)?;
         Ok(())
@@ -158,7 +157,7 @@ impl<'a> Wanted<'a> {
             let Some(license) = licenses.get(&segment.license_id) else { continue };
             let License { item_id, device_uuid, holder, .. } = license;
             devices.insert((item_id.as_str(), device_uuid.as_str(), holder.as_str()));
-            if accounts.get(item_id).is_some_and(|account| is_concurrent(&account.item)) {
+            if accounts.get(item_id).is_some_and(|account| account.item.charge_way.is_concurrent()) {
                 let slots = segment.totals.iter().map(|counter| counter.slot);
                 active.extend(slots.map(|slot| (item_id.as_str(), slot, device_uuid.as_str())));
             }
@@ -211,8 +210,9 @@ impl<'a> Wanted<'a> {
     }
 
     fn holders(&self) -> Vec<Value<'a>> {
-        let has_seats =
-            |item_id: &str| self.accounts.get(item_id).is_some_and(|account| has_seats(&account.item));
+        let has_seats = |item_id: &str| {
+            self.accounts.get(item_id).is_some_and(|account| account.item.charge_way.has_window())
+        };
         let holders: BTreeSet<(&str, &str)> = self
             .devices
             .iter()

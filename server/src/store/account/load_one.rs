@@ -6,7 +6,7 @@
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::slot_of;
 
-use super::item_kind::{has_seats, is_concurrent, is_metered, metered_kind};
+use super::metered_kind;
 use super::{Account, Kept};
 use crate::error::Error;
 use crate::policy::ItemState;
@@ -38,10 +38,10 @@ pub(in crate::store) fn state(
 ) -> Result<ItemState, Error> {
     let mut account = Account::of(item.clone());
     account.device(device_uuid.to_owned());
-    if is_metered(item) {
+    if item.charge_way.is_metered() {
         load_used(sql, &mut account, device_uuid)?;
     }
-    if is_concurrent(item) {
+    if item.charge_way.is_concurrent() {
         load_year(sql, &mut account, now)?;
     }
     let mut state = account.standing(device_uuid, now);
@@ -50,10 +50,10 @@ pub(in crate::store) fn state(
         values![&item.item_id, device_uuid],
     )?;
     state.newest_serial = newest_serial.unwrap_or(0);
-    if is_concurrent(item) {
+    if item.charge_way.is_concurrent() {
         state.running_seats = running_seats(sql, item, device_uuid, state.excess_of_year, now)?;
     }
-    if has_seats(item) || is_concurrent(item) {
+    if item.charge_way.has_window() || item.charge_way.is_concurrent() {
         state.occupied = holders::occupied(sql, &item.item_id, holder, now)?;
     }
     Ok(state)

@@ -4,7 +4,6 @@
 //! needs. [`save`] writes what a batch has changed. What follows from the rows stands here alone: what is used and
 //! allowed, the excess, the seats held, and the change of the sums of allowances.
 
-pub(in crate::store) mod item_kind;
 pub(in crate::store) mod load;
 pub(in crate::store) mod load_one;
 pub(in crate::store) mod save;
@@ -13,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
@@ -25,8 +25,6 @@ use crate::policy::slot_ledger::{first_open_slot, last_open_slot};
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::window::seat_until;
 use crate::store::day_totals::day_of;
-
-use self::item_kind::{has_seats, is_concurrent, is_metered, metered_kind};
 
 /// When a device was last seen is kept this exactly: a row less to write with most reports.
 const SEEN_SECONDS: u64 = 3_600;
@@ -175,14 +173,14 @@ impl Account {
     /// As much of how it stands for a device as the meters show.
     pub(in crate::store) fn standing(&self, device_uuid: &str, now: u64) -> ItemState {
         let mut state = ItemState::default();
-        if is_metered(&self.item) {
+        if self.item.charge_way.is_metered() {
             state.used =
                 quotas(&self.item).into_iter().map(|(module, _)| self.used_of(device_uuid, module)).collect();
         }
-        if is_concurrent(&self.item) {
+        if self.item.charge_way.is_concurrent() {
             state.excess_of_year = self.excess_so_far(now);
         }
-        if has_seats(&self.item) {
+        if self.item.charge_way.has_window() {
             state.occupied.by_others = self.seats_held;
         }
         state
@@ -213,6 +211,14 @@ impl Account {
         let running = self.slots.range(slot_of(now)..).filter(|(slot, _)| slot_start(**slot) < year.ends_at);
         let not_yet = running.map(|(_, active)| excess(active.value, self.item.quota));
         all.value.saturating_sub(not_yet.fold(0, u64::saturating_add))
+    }
+}
+
+/// Return the kind of usage that a metered item is charged by.
+pub(in crate::store) fn metered_kind(item: &LicenseItem) -> UsageKind {
+    match item.charge_way {
+        ChargeWay::Page => UsageKind::Page,
+        _ => UsageKind::Scan,
     }
 }
 

@@ -7,7 +7,6 @@ use super::{Sql, by_day, values};
 use crate::error::Error;
 use crate::policy::active_slots::ActiveSlots;
 use crate::store::account::Account;
-use crate::store::account::item_kind::is_concurrent;
 use crate::store::account::load_one::read_item;
 use crate::store::account::save::{put_devices, put_sums};
 use crate::store::day_totals::{DayTotals, day_of, first_slot};
@@ -60,7 +59,7 @@ pub(in crate::store) fn count_activity(sql: &dyn Sql) -> Result<(), Error> {
     for mut row in sql.query("SELECT item_id, definition FROM license_item", &[])? {
         let (item_id, definition): (String, String) = (row.take(0)?, row.take(1)?);
         let item = read_item(&definition)?;
-        if !is_concurrent(&item) {
+        if !item.charge_way.is_concurrent() {
             continue;
         }
         let mut account = Account::of(item);

@@ -18,7 +18,6 @@ use super::{Sql, activity, strict, values};
 use crate::error::Error;
 use crate::operator::commands::CodeItems;
 use crate::policy::select::item_choice::name;
-use crate::store::account::item_kind::is_concurrent;
 use crate::store::{Import, Organization};
 
 /// Takes the file in, and tells the audit log about it.
@@ -56,7 +55,7 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
         file.items.iter().try_for_each(|item| put_item(sql, file, item))?;
         let moved = file.items.iter().filter(|item| has_moved(old.as_ref(), item));
         moved
-            .filter(|item| is_concurrent(item))
+            .filter(|item| item.charge_way.is_concurrent())
             .try_for_each(|item| activity::begin_years_anew(sql, item))?;
         let mut tightened = file.items.iter().filter(|item| has_become_strict(old.as_ref(), item));
         tightened.try_for_each(|item| strict::begin(sql, item))?;

@@ -6,7 +6,7 @@ use super::{Sql, values};
 use crate::error::Error;
 use crate::policy::select::admission::quotas;
 use crate::policy::strict_allowance::Allowance;
-use crate::store::account::item_kind::metered_kind;
+use crate::store::account::metered_kind;
 use crate::store::account::rise_of_allowances;
 
 /// Return the sums of a module over all devices: what is allowed, and how many have some of it left.

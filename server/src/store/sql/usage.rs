@@ -20,7 +20,7 @@ use super::{Report, Sql, holders, strict};
 use crate::error::Error;
 use crate::policy::select::admission::meters;
 use crate::store::account::Account;
-use crate::store::account::item_kind::{has_seats, is_concurrent, metered_kind};
+use crate::store::account::metered_kind;
 
 /// What a report has raised of one item.
 #[derive(Default)]
@@ -120,10 +120,10 @@ fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -
             account.use_allowance(device_uuid, module, more);
         }
     }
-    if is_concurrent(&account.item) {
+    if account.item.charge_way.is_concurrent() {
         account.active(device_uuid, &raised.slots, now);
     }
-    if has_seats(&account.item) {
+    if account.item.charge_way.has_window() {
         for holder in &raised.holders {
             account.begin_window_anew(device_uuid, holder, now);
         }
