@@ -16,7 +16,7 @@ use seatmeter::state::StateDirectory;
 use seatmeter::sync::{
     Asking, RawAnswer, RawRequest, Reporting, Servers, Transport, Unreachable, authorize, report,
 };
-use seatmeter::usage::{Segment, Whose};
+use seatmeter::usage::{Durable, Segment, Whose};
 use seatmeter_fuzz::{SERVER, VENDOR};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::UsageKind;
@@ -136,6 +136,8 @@ fuzz_target!(|bytes: &[u8]| {
             epoch: "",
             held: &|| None,
             heard: &|_| {},
+            durable: &Durable::default(),
+            notes: &|_, _| {},
             is_ours: true,
             other: &|_| {},
             deadline,

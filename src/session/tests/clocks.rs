@@ -95,6 +95,22 @@ fn a_server_that_was_ahead_is_forgotten_with_the_next_word_by_all_programs_of_th
 }
 
 #[test]
+fn a_program_whose_keeper_rests_dates_its_grant_by_what_another_program_has_heard() {
+    let bench = Bench::new(2);
+    let session = granted_ahead(&bench, 2 * DAY_SECONDS);
+    let other = bench.session("CODE");
+    initialize(&other).unwrap();
+    bench.pass(60);
+    bench.transport.then(Step::RecordAll);
+    bench.transport.then(Step::Silence);
+    session.keep();
+    let valid_until = || other.licensed().unwrap().grant().local.valid_until;
+    assert_eq!(valid_until(), NOW + 9 * DAY_SECONDS, "it has heard nothing yet");
+    other.watch();
+    assert_eq!(valid_until(), NOW + 7 * DAY_SECONDS);
+}
+
+#[test]
 fn a_grant_of_a_server_that_was_ahead_is_good_for_as_long_as_was_meant_and_renewed_at_once() {
     let bench = Bench::new(2);
     let session = granted_ahead(&bench, 2 * DAY_SECONDS);
