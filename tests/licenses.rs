@@ -7,6 +7,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use seatmeter_e2e::dialogue::Dialogue;
 use seatmeter_e2e::program::Program;
@@ -19,6 +20,9 @@ const PAGES: i32 = 20;
 
 const CORE: u32 = 1;
 const OCR: u32 = 4;
+
+/// What happens within a second takes so long on no machine.
+const LONG: Duration = Duration::from_secs(60);
 
 const NO_SERVER: &str = "-20200";
 const USED_UP: &str = "-20120";
@@ -176,6 +180,32 @@ fn a_used_up_module_stays_used_up_for_the_next_process() {
     let mut second = bench.licensed(NOTHING);
     assert_eq!(second.ask(&format!("pages {OCR} 1")), USED_UP);
     assert_eq!(second.ask(&format!("pages {CORE} 1")), "0");
+}
+
+#[test]
+fn what_one_process_is_told_stops_the_other_running_ones_of_its_device() {
+    let pages = json!({ "page_quotas": { "ocr": 5 } });
+    for (name, charge_way, settings, work, refusal) in [
+        ("barcode_scan", SCANS, json!({ "quota": 20 }), "count 25".to_owned(), USED_UP),
+        ("page", PAGES, pages, format!("pages {OCR} 6"), USED_UP),
+        ("barcode_scan", SCANS, json!({ "quota": 20 }), String::new(), REVOKED),
+    ] {
+        let bench = Bench::new(charge_way, name, settings);
+        let (mut first, mut second) = (bench.licensed(NOTHING), bench.licensed(NOTHING));
+        let one_more = if charge_way == PAGES { format!("pages {OCR} 1") } else { "count 1".to_owned() };
+        if work.is_empty() {
+            bench.server.operate(&["item", "revoke", "item"]);
+        } else {
+            assert_eq!(first.ask(&work), "0");
+        }
+        assert_eq!(first.ask("sync 5000"), refusal, "{name}");
+        // The other one talks to no server now, and is busy all the time.
+        let ends = Instant::now() + LONG;
+        while second.ask(&one_more) != refusal {
+            assert!(Instant::now() < ends, "{name}: it works on, {refusal} was told to its device");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
 
 /// A device in a state that holds it back, while its server is away: how it comes to that, and what shows it.

@@ -136,6 +136,57 @@ fn whatever_happens_to_one_file_programs_start_and_the_rest_is_billed_once() {
     assert_eq!(bench.server.recorded("scan"), 5 + 3 + 2 * uses, "{uses} uses");
 }
 
+#[test]
+fn a_file_in_the_place_of_a_folder_is_set_aside_and_work_goes_on() {
+    let bench = Bench::new();
+    let used = bench.used_directory();
+    let usage_of_grant = fs::read_dir(used.join("usage")).unwrap().next().unwrap().unwrap().file_name();
+    let folders =
+        ["licenses".into(), "seats".into(), "usage".into(), Path::new("usage").join(usage_of_grant)];
+    let mut uses = 0;
+    for (folder, while_it_runs) in folders.iter().flat_map(|folder| [(folder, false), (folder, true)]) {
+        let why = format!("{} is a file, while it runs: {while_it_runs}", folder.display());
+        let state = bench.copy_of(&used, &format!("folder-{uses}"));
+        let mut device = bench.start(&state);
+        let harm = || {
+            remove_all(&state.join(folder));
+            fs::write(state.join(folder), "not ours").unwrap();
+        };
+        if while_it_runs {
+            assert!(device.ask("init").starts_with('0'), "{why}");
+            harm();
+        } else {
+            harm();
+            assert!(device.ask("init").starts_with('0'), "{why}");
+        }
+        for line in ["count 2", "end"] {
+            let answer = device.ask(line);
+            assert!(answer.starts_with('0'), "{why}: {line}: {answer}");
+        }
+        let aside = state.join(format!("{}.damaged-1", folder.display()));
+        assert_eq!(fs::read(aside).unwrap(), b"not ours", "{why}");
+        uses += 1;
+    }
+    // What stood in a folder that is gone cannot be billed; all else is.
+    assert!(bench.server.recorded("scan") >= 5 + 2 * uses, "{uses} uses");
+}
+
+#[test]
+fn a_link_in_the_place_of_a_folder_is_refused_with_one_remedy() {
+    let bench = Bench::new();
+    let used = bench.used_directory();
+    for folder in ["licenses", "seats", "usage"] {
+        let state = bench.copy_of(&used, folder);
+        let elsewhere = bench.folder.path().join(format!("{folder}-elsewhere"));
+        fs::rename(state.join(folder), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, state.join(folder)).unwrap();
+        let answer = bench.start(&state).ask("init");
+        assert!(answer.starts_with("-20002"), "{answer}");
+        assert!(answer.contains("is a symbolic link"), "{answer}");
+        assert!(!answer.contains("Make it writable"), "a link cannot be mended so: {answer}");
+    }
+}
+
 /// Removes a folder in which a program may be making files in this moment.
 fn remove_all(folder: &Path) {
     let begun = Instant::now();

@@ -32,10 +32,10 @@ use crate::fault_injection::disk::{self, Use};
 use crate::license::{Basis, Credentials, Grant, GrantStore, ServerNotice, Users, Validity};
 use crate::licensed::{Licensed, pool_name};
 use crate::log::{Level, say};
+use crate::os::Published;
 use crate::os::locks::Mutex;
-use crate::os::{Published, make_folder};
 use crate::parameters::Parameters;
-use crate::state::{StateDirectory, sync_folder};
+use crate::state::{StateDirectory, folder_made_if_missing, sync_folder};
 use crate::status::{Origin, Status, Trouble};
 use crate::sync::{Servers, Transport};
 use crate::usage::{Durable, oldest_unsent};
@@ -375,8 +375,8 @@ impl Session {
         let folder = self.state.usage().join(&self.name);
         if !folder.is_dir() {
             disk::allows(Use::Grow)
-                .and_then(|()| make_folder(&self.state.usage()))
-                .and_then(|()| make_folder(&folder))
+                .and_then(|()| folder_made_if_missing(&self.state.usage()))
+                .and_then(|()| folder_made_if_missing(&folder))
                 .and_then(|()| sync_folder(&folder))
                 .map_err(|e| Error::state(&folder, "make", &e))?;
         }

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use super::Session;
 use crate::clock::Deadline;
 use crate::device::Device;
+use crate::license::Users;
 use crate::log::{Level, say};
 
 /// Different lines about segments that are said by one session. It may run for years.
@@ -26,15 +27,8 @@ impl Session {
         let Some(licensed) = self.licensed().filter(|_| !self.is_closed.load(Ordering::Acquire)) else {
             return;
         };
-        self.follow_clock();
         licensed.watch();
-        // Whoever has it is joining them.
-        if let Some(users) = self.users.try_lock()
-            && let Some(users) = &*users
-            && let Err(error) = users.look()
-        {
-            say(Level::Warning, format_args!("{error}"));
-        }
+        self.follow_device();
         if !Device::is_stored(&self.state) {
             self.reload_device();
         }
@@ -46,13 +40,21 @@ impl Session {
         }
     }
 
-    /// Read the grant's dates by what any program of the device has heard of the time since.
+    /// Take over what any program of the device has heard since: the time, and what the server has told of the item.
     ///
     /// The keeper does so, too, but a round of it may be minutes away, and counting asks the grant alone.
-    pub fn follow_clock(&self) {
+    pub fn follow_device(&self) {
         let Some(licensed) = self.licensed() else { return };
         self.world.clock.catch_up();
-        self.heed_clock(licensed);
+        // Whoever holds this lock is putting a new grant into use. What was told of the old one must not stop the new one.
+        let Some(users) = self.users.try_lock() else {
+            self.heed_clock(licensed);
+            return;
+        };
+        self.hear();
+        if let Some(Err(error)) = users.as_ref().map(Users::look) {
+            say(Level::Warning, format_args!("{error}"));
+        }
     }
 
     /// Whether it is closed, and everything was reported.

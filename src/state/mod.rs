@@ -32,7 +32,8 @@ pub(crate) use framed::is_no_file;
 pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folder};
 pub use named::{Identity, Standing};
 pub use private::{
-    file_made_if_missing, log_file, log_file_again, new_file, private_file, state_directory_of,
+    file_made_if_missing, folder_made_if_missing, log_file, log_file_again, new_file, private_file,
+    state_directory_of,
 };
 
 use std::fs::{self, File, OpenOptions};
@@ -42,9 +43,7 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result, remedy};
-use crate::os::{
-    StandardDescriptors, file_system_type, is_privileged, make_folder, make_home, names, user_id,
-};
+use crate::os::{StandardDescriptors, file_system_type, is_privileged, make_home, names, user_id};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::file_system::refusal;
 use seatmeter_protocol::sharing::{is_shared_by_all, quoted};
@@ -101,9 +100,10 @@ impl StateDirectory {
         directory.check_owner()?;
         for folder in [directory.licenses(), directory.seats(), directory.usage()] {
             if private::is_link(&folder) {
-                return Err(unusable(&folder, &private::linked(&folder)));
+                let why = private::linked(&folder).to_string();
+                return Err(Error::new(ErrorCode::LICENSE_BUFFER_FAILED, why));
             }
-            make_folder(&folder).map_err(|e| unusable(&folder, &e))?;
+            folder_made_if_missing(&folder).map_err(|e| unusable(&folder, &e))?;
         }
         directory.check_file_system(file_system_type)?;
         for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {

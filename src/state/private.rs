@@ -20,9 +20,11 @@ use std::path::{Path, PathBuf};
 use seatmeter_protocol::sharing::{file_mode, home_mode};
 
 use super::drafts::lock_draft;
-use super::framed::sync_folder;
+use super::framed::{set_aside, sync_folder};
 use crate::fault_injection::disk::{self, Use};
-use crate::os::{StandardDescriptors, draft_of, make_home, random_bytes, rename_to_new, share_file};
+use crate::os::{
+    StandardDescriptors, draft_of, make_folder, make_home, random_bytes, rename_to_new, share_file,
+};
 
 /// The folders of a state directory.
 pub(super) const FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
@@ -55,11 +57,28 @@ pub fn new_file(path: &Path) -> io::Result<File> {
     with_folders(path, || make_file(path, file_mode))
 }
 
+/// Make a folder of the state directory. What stands in its place and is no folder holds nothing of ours: it is set aside.
+///
+/// # Errors
+/// What the file system says; for a symbolic link, that it is not followed.
+pub fn folder_made_if_missing(folder: &Path) -> io::Result<()> {
+    match folder.symlink_metadata() {
+        Ok(of) if of.is_symlink() => return Err(linked(folder)),
+        Ok(of) if !of.is_dir() => set_aside(folder).map(drop)?,
+        _ => {}
+    }
+    make_folder(folder)
+}
+
 /// Make something; if a folder that it needs was removed, make that again and try once more.
 fn with_folders<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
     match (make(), path.parent()) {
-        (Err(e), Some(folder)) if e.kind() == io::ErrorKind::NotFound && !folder.is_dir() => {
+        (Err(e), Some(folder)) if is_without_folder(&e) && !folder.is_dir() => {
             disk::allows(Use::Grow)?;
+            if let Some((outer, _)) = inner(folder) {
+                make_home(outer)?;
+                folder_made_if_missing(folder)?;
+            }
             make_home(folder)?;
             // What cannot be made durable now is so before a report.
             let _ = folder.ancestors().take(FOLDERS_DEEP).try_for_each(sync_folder);
@@ -67,6 +86,10 @@ fn with_folders<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<
         }
         (made, _) => made,
     }
+}
+
+fn is_without_folder(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn make_file(path: &Path, mode: fn(u32) -> u32) -> io::Result<File> {

@@ -418,7 +418,7 @@ impl World {
         let (clock, licensed) = {
             let program = &mut self.machines[m].programs[program];
             // A thread of each program does so once a second.
-            program.session.follow_clock();
+            program.session.follow_device();
             (program.clock, program.licensed())
         };
         let Some(licensed) = licensed else { return Ok(()) };
