@@ -287,7 +287,10 @@ impl DeviceClock {
     /// Take notice that a server has signed something with this date (Unix seconds); return what
     /// the date should have been, which is another one when that server's clock was ahead.
     ///
-    /// Where no server was heard since the start of the machine, it is that time at least.
+    /// Where no server was heard since the start of the machine, it is that time at least. Where
+    /// one was heard, the date is not after now: one that is, and that no leap explains, is taken
+    /// for one of now. A process in a time namespace may have got it, whose word of a server is
+    /// not shared.
     pub fn signed_at(&self, seconds: u64) -> u64 {
         let date_ms = signed(seconds.saturating_mul(1000));
         if has_bug("clock: dates ahead believed") {
@@ -296,24 +299,17 @@ impl DeviceClock {
         }
         let now_ms = signed(self.unix_ms());
         let known = &mut *self.known.lock();
-        if let Some(corrected) = known.leaps.corrected(date_ms, now_ms) {
-            self.is_at_least(corrected);
-            return unsigned(corrected) / 1000;
-        }
-        self.is_at_least(date_ms);
-        seconds
-    }
-
-    /// The same for a process that has just heard a server since it knows the date: one that is
-    /// ahead nevertheless, and that nobody can explain, is taken for one of now.
-    pub fn signed_before_now(&self, seconds: u64) -> u64 {
-        let date_ms = signed(self.signed_at(seconds).saturating_mul(1000));
-        let now_ms = signed(self.unix_ms());
-        if date_ms <= now_ms.saturating_add(AHEAD_MS_MAX) || has_bug("clock: dates ahead believed") {
-            return unsigned(date_ms) / 1000;
-        }
-        self.known.lock().leaps.take_for_now(signed(seconds.saturating_mul(1000)), now_ms);
-        unsigned(now_ms) / 1000
+        let is_set = self.is_set.load(Ordering::Relaxed);
+        let corrected = match known.leaps.corrected(date_ms, now_ms) {
+            None if is_set && date_ms > now_ms.saturating_add(AHEAD_MS_MAX) => {
+                known.leaps.take_for_now(date_ms, now_ms);
+                now_ms
+            }
+            None => date_ms,
+            Some(corrected) => corrected,
+        };
+        self.is_at_least(corrected);
+        unsigned(corrected) / 1000
     }
 
     fn is_at_least(&self, date_ms: i64) {

@@ -304,7 +304,7 @@ mod tests {
     fn a_barcode_that_could_not_be_counted_counts_the_next_time_and_once() {
         let mut bench = Bench::new();
         std::fs::remove_dir(bench.usage()).unwrap();
-        std::fs::write(bench.usage(), "in the way").unwrap();
+        std::os::unix::fs::symlink("nowhere", bench.usage()).unwrap();
         for _ in 0..2 {
             let error = bench.tally.frame(&bench.licensed, &[A], &bench.forget).unwrap_err();
             assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);

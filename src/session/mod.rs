@@ -317,7 +317,7 @@ impl Session {
             contact.order_ms = self.world.clock.monotonic_ms();
             drop(contact);
             if let Some(licensed) = self.licensed() {
-                licensed.redate(|date| self.world.clock.signed_before_now(date));
+                licensed.redate(|date| self.world.clock.signed_at(date));
             }
         }
     }
