@@ -19,7 +19,7 @@ tools: ## Find the C and C++ compiler, cmake, valgrind and curl, or install them
 	@scripts/tools.sh
 
 .PHONY: build
-build: tools ## Build the library and the server, optimised
+build: tools ## Build the library and the server, optimized
 	@cargo build --release --quiet -p seatmeter -p seatmeter-dbr
 	@cargo build --release --quiet -p seatmeter-server
 
@@ -28,7 +28,7 @@ examples: build ## Compile the C and C++ examples into target/examples
 	@scripts/examples.sh $(LIBRARY) $(TARGET)/examples
 
 .PHONY: run
-run: examples ## The main job on real input: server, demo licence, a picture read, what was recorded (KEEP=1: server stays)
+run: examples ## The main job on real input: server, demo license, a picture read, what was recorded (KEEP=1: server stays)
 	@scripts/run.sh $(SERVER) $(TARGET)/examples
 	@scripts/roles.sh $(SERVER) $(TARGET)/examples
 
@@ -49,7 +49,7 @@ soak: soak-sim tools ## Simulate for an hour on all cores, kill holders of seats
 	@$(MAKE) --no-print-directory soak-images
 
 .PHONY: soak-sim
-soak-sim: tools ## Simulate on all cores for an hour (SIM_SECONDS=3600, SIM_CORES=N), from an optimised build
+soak-sim: tools ## Simulate on all cores for an hour (SIM_SECONDS=3600, SIM_CORES=N), from an optimized build
 	@SEATMETER_SIM_CORES=$(or $(SIM_CORES),$$(nproc)) SEATMETER_SIM_SECONDS=$(or $(SIM_SECONDS),3600) \
 		SEATMETER_SIM_FIRST=$${SEATMETER_SIM_FIRST:-$$(date +%s)000} \
 		cargo test --quiet --profile sim -p seatmeter-e2e --test sim -- --nocapture --exact worlds_obey_the_laws
@@ -74,7 +74,7 @@ failover: tools ## Kill the primary of PostgreSQL under load, time after time (F
 		cargo test --quiet --workspace --test server -- --nocapture no_acknowledged_work_is_lost
 
 .PHONY: bench-server
-bench-server: tools ## Reports and authorisations a second over HTTP, on SQLite and PostgreSQL, beside Redis and etcd (BENCH_SECONDS=4, CLIENTS=64)
+bench-server: tools ## Reports and authorizations a second over HTTP, on SQLite and PostgreSQL, beside Redis and etcd (BENCH_SECONDS=4, CLIENTS=64)
 	@scripts/tools.sh initdb=postgresql redis-server=redis-server etcd=etcd-server
 	@cargo build --quiet --release -p seatmeter-server --bin seatmeterd --example bench_server
 	@timeout 1800 $(TARGET)/release/examples/bench_server $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) $(SERVER)

@@ -27,14 +27,14 @@ int main(int argc, char **argv) {
   char message[512];
   int code = CBarcodeReader::InitLicenseFromDLS(&parameters, message, sizeof message);
   if (code != DBR_OK) {
-    std::fprintf(stderr, "no licence: %s (%d)\n", message, code);
+    std::fprintf(stderr, "no license: %s (%d)\n", message, code);
     return 1;
   }
 
   int idle = CBarcodeReader::GetIdleInstancesCount();
   std::printf("idle seats before: %d\n", idle);
   if (idle <= 0) {
-    std::fprintf(stderr, idle == 0 ? "all seats are in use\n" : "the licence has to be refreshed\n");
+    std::fprintf(stderr, idle == 0 ? "all seats are in use\n" : "the license has to be refreshed\n");
     return 1;
   }
 

@@ -23,7 +23,7 @@ int main(void) {
   char message[512];
   int code = InitLicenseFromDLS(&parameters, message, sizeof message);
   if (code != DBR_OK) {
-    fprintf(stderr, "no licence: %s (%d)\n", message, code);
+    fprintf(stderr, "no license: %s (%d)\n", message, code);
     return 1;
   }
 

@@ -3,7 +3,7 @@
  *
  *   report_leftovers
  *
- * Nothing special has to be called for that: every initialisation does it in the background. This program
+ * Nothing special has to be called for that: every initialization does it in the background. This program
  * only waits for it, by ending in good order.
  */
 #include <stdio.h>
@@ -20,7 +20,7 @@ int main(void) {
   char message[512];
   int code = InitLicenseFromDLS(&parameters, message, sizeof message);
   if (code != DBR_OK) {
-    fprintf(stderr, "no licence: %s (%d)\n", message, code);
+    fprintf(stderr, "no license: %s (%d)\n", message, code);
     return 1;
   }
 

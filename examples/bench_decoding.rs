@@ -61,7 +61,7 @@ fn bare(picture: &GrayImage<'_>) {
     let _ = BarcodeReader::new().from(view).unwrap();
 }
 
-/// Without a licence everything is decoded and masked; counting is measured by `through_c`.
+/// Without a license everything is decoded and masked; counting is measured by `through_c`.
 fn with_reader(template: Option<&std::ffi::CStr>, pictures: &[GrayImage<'_>]) {
     let reader = DBR_CreateInstance();
     if let Some(template) = template {

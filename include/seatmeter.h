@@ -325,37 +325,37 @@
 #define SM_PAGE_PDFR 3
 
 /**
- * Pages recognised as text.
+ * Pages recognized as text.
  */
 #define SM_PAGE_OCR 4
 
 /**
- * SM_Status.state: there is no licence in use.
+ * SM_Status.state: there is no license in use.
  */
 #define SM_LICENSE_NONE 0
 
 /**
- * SM_Status.state: the licence is good.
+ * SM_Status.state: the license is good.
  */
 #define SM_LICENSE_GOOD 1
 
 /**
- * SM_Status.state: the licence has expired, and works on for the seven days of grace: warn the user.
+ * SM_Status.state: the license has expired, and works on for the seven days of grace: warn the user.
  */
 #define SM_LICENSE_GRACE 2
 
 /**
- * SM_Status.state: the licence was not renewed in time, and is refused until a server is reached.
+ * SM_Status.state: the license was not renewed in time, and is refused until a server is reached.
  */
 #define SM_LICENSE_STALE 3
 
 /**
- * SM_Status.state: the licence has expired, with its grace.
+ * SM_Status.state: the license has expired, with its grace.
  */
 #define SM_LICENSE_EXPIRED 4
 
 /**
- * SM_Status.state: the server lets no work be done under the licence: it was revoked, is used up, or has no room.
+ * SM_Status.state: the server lets no work be done under the license: it was revoked, is used up, or has no room.
  */
 #define SM_LICENSE_REFUSED 5
 
@@ -380,7 +380,7 @@
 #define SM_USAGE_USED_UP 3
 
 /**
- * SM_Status.usage: the overuse budget of a concurrent licence is exceeded: N at a time are authorised.
+ * SM_Status.usage: the overuse budget of a concurrent license is exceeded: N at a time are authorized.
  */
 #define SM_USAGE_OVERUSED 4
 
@@ -390,7 +390,7 @@
 #define SM_STATUS_TEXT_BYTES 512
 
 /**
- * A reader: under a licence by concurrent instances it holds a seat as long as it exists.
+ * A reader: under a license by concurrent instances it holds a seat as long as it exists.
  */
 typedef struct SM_Reader SM_Reader;
 
@@ -512,7 +512,7 @@ typedef struct SM_Barcode {
 } SM_Barcode;
 
 /**
- * How this process stands with its licence. Times are Unix seconds in UTC; 0 where there is none.
+ * How this process stands with its license. Times are Unix seconds in UTC; 0 where there is none.
  *
  * Later versions add fields at the end.
  */
@@ -526,20 +526,20 @@ typedef struct SM_Status {
    */
   int state;
   /**
-   * By what the licence is charged, as in DM_DLSConnectionParameters; 0 without a licence.
+   * By what the license is charged, as in DM_DLSConnectionParameters; 0 without a license.
    */
   int chargeWay;
   /**
-   * SM_ERR_LICENSE_CACHE_USED (-20012) while the licence stored on this device is used and no server has been
+   * SM_ERR_LICENSE_CACHE_USED (-20012) while the license stored on this device is used and no server has been
    * reached; else 0. Not a failure: the software works.
    */
   int cacheCode;
   /**
-   * SM_ERR_TRIAL_LICENSE (-20010) when the licence is a trial; else 0.
+   * SM_ERR_TRIAL_LICENSE (-20010) when the license is a trial; else 0.
    */
   int trialCode;
   /**
-   * SM_ERR_EXPIRED (-20111) when the licence has expired, also while the grace lasts; else 0.
+   * SM_ERR_EXPIRED (-20111) when the license has expired, also while the grace lasts; else 0.
    */
   int expiryCode;
   /**
@@ -555,7 +555,7 @@ typedef struct SM_Status {
    */
   int usageModule;
   /**
-   * Seats that the server has granted to this device; 0 where the licence has none.
+   * Seats that the server has granted to this device; 0 where the license has none.
    */
   int seatsGranted;
   /**
@@ -567,11 +567,11 @@ typedef struct SM_Status {
    */
   int seatsIdle;
   /**
-   * First second at which the licence stops to be good, unless a server is reached before.
+   * First second at which the license stops to be good, unless a server is reached before.
    */
   uint64_t validUntil;
   /**
-   * When the licence expires: first second of the grace.
+   * When the license expires: first second of the grace.
    */
   uint64_t expiresAt;
   /**
@@ -583,7 +583,7 @@ typedef struct SM_Status {
    */
   uint64_t oldestUnsentAt;
   /**
-   * What is used of the licence (scans, pages, devices, or the overuse of this licence year), as the server has last
+   * What is used of the license (scans, pages, devices, or the overuse of this license year), as the server has last
    * told; -1: it has not.
    */
   int64_t used;
@@ -648,13 +648,13 @@ extern "C" {
 int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
 
 /**
- * Get this process licensed: from the licence stored on this device if that is still good, else from the
+ * Get this process licensed: from the license stored on this device if that is still good, else from the
  * main license server, else from the standby.
  *
- * With a stored licence it answers at once and renews in the background. `errorMsg`, if not NULL, gets a
+ * With a stored license it answers at once and renews in the background. `errorMsg`, if not NULL, gets a
  * sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always NUL-terminated. What was
  * in use before a failed call stays in use. If no server could be reached and nothing is in use, the background goes on
- * asking, and readers get their licence as soon as a server is there. The first success, or that, starts the library's
+ * asking, and readers get their license as soon as a server is there. The first success, or that, starts the library's
  * one background thread.
  *
  * Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0; -10001 when the
@@ -676,13 +676,13 @@ int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters,
  * Count the seats of this device that are free: for all programs on it together.
  *
  * Threads: any. Blocks: never. Returns the number of free seats; 0 when all are taken; -1 when there is no
- * licence, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the licence is not one by
+ * license, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the license is not one by
  * concurrent instances, and so has no seats.
  */
 int GetIdleInstancesCount(void);
 
 /**
- * Choose where this device's state is kept: the licence, the seats, what is counted and not yet reported.
+ * Choose where this device's state is kept: the license, the seats, what is counted and not yet reported.
  *
  * Programs share seats when they share this directory. It is made with mode 0700 where it does not exist,
  * when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR; else
@@ -752,7 +752,7 @@ int SM_GetDeviceUUID(char *out,
  * Report what is counted and not yet reported, give the seats of this process back, and end the background
  * thread.
  *
- * What cannot be reported in time is kept on this device and reported by the next program that initialises
+ * What cannot be reported in time is kept on this device and reported by the next program that initializes
  * here. Readers that still exist hold no seat from then on, and may be destroyed; after InitLicenseFromDLS was called
  * again, one that is used takes a seat anew.
  *
@@ -769,7 +769,7 @@ int SM_GetDeviceUUID(char *out,
 int SM_Shutdown(int timeoutMs);
 
 /**
- * Create a reader, and take a seat for it where the licence has seats.
+ * Create a reader, and take a seat for it where the license has seats.
  *
  * `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`, if not
  * NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
@@ -809,7 +809,7 @@ int SM_CreateReaderWithin(struct SM_Reader **out,
 void SM_DestroyReader(struct SM_Reader *reader);
 
 /**
- * List the processes that hold seats of this device, of all programs under the same licence item.
+ * List the processes that hold seats of this device, of all programs under the same license item.
  *
  * `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is more. What is
  * behind the last one is not touched. Processes that have died are not listed: their seats are free.
@@ -824,7 +824,7 @@ int SM_ListHolders(struct SM_Holder *holders,
                    size_t *count);
 
 /**
- * Count the barcodes of one still image against the licence: each different one (by symbology and content)
+ * Count the barcodes of one still image against the license: each different one (by symbology and content)
  * once.
  *
  * The count is in shared memory when this returns: a killed process loses nothing. Content is compared, and
@@ -902,14 +902,14 @@ int SM_SetDuplicateForgetTime(const struct SM_Reader *reader,
                               int ms);
 
 /**
- * Get how this process stands with its licence.
+ * Get how this process stands with its license.
  *
  * Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that this library knows
  * is not touched, and `size` then says how much was filled. `status` is untouched on failure. The status is a picture
  * of the moment: while other programs take seats and count, its parts may be of two moments.
  *
  * Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for each program that has
- * counted since the last report. Returns 0, also without a licence; -10002 when `status` is NULL; -10038 when its
+ * counted since the last report. Returns 0, also without a license; -10002 when `status` is NULL; -10038 when its
  * size is below that of the first version.
  *
  * Pointers: `status` is NULL, or its `size` is set, and as many bytes are good for writes.
@@ -917,11 +917,11 @@ int SM_SetDuplicateForgetTime(const struct SM_Reader *reader,
 int SM_GetStatus(struct SM_Status *status);
 
 /**
- * Report what is counted and not yet reported, and renew the licence, now.
+ * Report what is counted and not yet reported, and renew the license, now.
  *
  * The background does this by itself; call it where a program wants to know, or is about to lose its network.
  * `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success. What could not
- * be reported is kept, and a licence that could not be renewed goes on as it is.
+ * be reported is kept, and a license that could not be renewed goes on as it is.
  *
  * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
  * Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000 before InitLicenseFromDLS, or what the
@@ -938,7 +938,7 @@ int SM_Sync(int timeoutMs,
             size_t detailLen);
 
 /**
- * Hear what the library does: licences that it gets, reports, failures with their stage.
+ * Hear what the library does: licenses that it gets, reports, failures with their stage.
  *
  * `callback` is called by a thread of the library's own, for one line after the other, in order, while that thread holds
  * no lock. It may call every function of this library. It must not throw, jump out of itself, or end its thread. A call

@@ -98,7 +98,7 @@ class Error : public std::runtime_error {
   int code_;
 };
 
-/** There is no licence (yet): call initialize(). */
+/** There is no license (yet): call initialize(). */
 class NoLicense : public Error {
   using Error::Error;
 };
@@ -113,7 +113,7 @@ class Refused : public Error {
   using Error::Error;
 };
 
-/** No license server can be reached, and this device has no licence that is good without one. */
+/** No license server can be reached, and this device has no license that is good without one. */
 class ServerUnreachable : public Error {
   using Error::Error;
 };
@@ -188,7 +188,7 @@ inline std::string device_uuid() {
 /** Return the version of the library. */
 inline std::string version() { return SM_GetVersion(); }
 
-/** Get this process licensed. Blocks up to 10 s when there is no stored licence. */
+/** Get this process licensed. Blocks up to 10 s when there is no stored license. */
 inline void initialize(const Parameters &parameters) {
   DM_DLSConnectionParameters raw;
   detail::check(InitDLSConnectionParameters(&raw));
@@ -205,7 +205,7 @@ inline void initialize(const Parameters &parameters) {
   detail::check(InitLicenseFromDLS(&raw, message, detail::kMessageBytes), message);
 }
 
-/** How this process stands with its licence. */
+/** How this process stands with its license. */
 inline SM_Status status() {
   SM_Status now{};
   now.size = sizeof now;
@@ -239,7 +239,7 @@ inline void set_log(std::function<void(int level, std::string_view line)> hear) 
   current = std::move(next);
 }
 
-/** Free seats of this device; -1 when the licence has to be refreshed; INT_MAX without a seat limit. */
+/** Free seats of this device; -1 when the license has to be refreshed; INT_MAX without a seat limit. */
 inline int idle_count() noexcept { return GetIdleInstancesCount(); }
 
 /** Return the processes that hold seats of this device, those of other programs among them. */

@@ -25,7 +25,7 @@ count() {
   valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=main "$folder/pairs" "$url" "$1" 2>&1 |
     awk '/Collected/ { print $NF }'
 }
-# The first one stores the licence, so that the others find it.
+# The first one stores the license, so that the others find it.
 count 1 >/dev/null
 few=$(count "$more") many=$(count $((2 * more)))
 echo "SM_CreateReader + SM_DestroyReader: $(((many - few + more / 2) / more)) instructions"

@@ -13,7 +13,7 @@ finish() {
 trap finish EXIT
 step() { printf '\n== %s\n' "$*"; }
 
-step "a license server with a demo licence: four concurrent instances"
+step "a license server with a demo license: four concurrent instances"
 "$server" init --demo --data "$work/server"
 
 "$server" serve --data "$work/server" --listen 127.0.0.1:0 >"$work/listening" 2>"$work/server.log" &

@@ -1,4 +1,4 @@
-//! The environment variables that the library looks at, read once per initialisation and only here.
+//! The environment variables that the library looks at, read once per initialization and only here.
 //!
 //! An explicit parameter wins over each of them. The proxy variables are read with the HTTP client's help.
 //!

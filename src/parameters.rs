@@ -48,7 +48,7 @@ pub struct RawParameters {
     pub settings: Settings,
 }
 
-/// What a program sets before it initialises.
+/// What a program sets before it initializes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// Host of the website, or empty.

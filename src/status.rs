@@ -1,4 +1,4 @@
-//! How a process stands with its licence, for people and for programs that show it to people.
+//! How a process stands with its license, for people and for programs that show it to people.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 
@@ -7,13 +7,13 @@ use seatmeter_protocol::error_code::ErrorCode;
 use crate::error::Error;
 use crate::license::{ServerNotice, Validity};
 
-/// Where the licence comes from at the moment.
+/// Where the license comes from at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// The server has answered when it was last asked.
     #[default]
     Server,
-    /// The server was not reached, or not asked yet: the licence stored on the device is in use (-20012).
+    /// The server was not reached, or not asked yet: the license stored on the device is in use (-20012).
     Cache,
 }
 
@@ -29,7 +29,7 @@ pub struct Trouble {
 /// A status.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// How good the licence is; `None` when there is none.
+    /// How good the license is; `None` when there is none.
     pub validity: Option<Validity>,
     /// Why the server lets no work be done under it, if that is so.
     pub stopped: Option<ErrorCode>,

@@ -135,7 +135,7 @@ fn pictures_are_read_through_the_dbr_api() {
     let server = Server::with_demo_license();
     let pictures = image("");
     runs_twice("tests/c/dbr_reading.c", server.url(), &[&pictures]);
-    // one_qr.jpg, same_qr_twice.png (one code), one_qr.png; no count without a licence or seat.
+    // one_qr.jpg, same_qr_twice.png (one code), one_qr.png; no count without a license or seat.
     assert_eq!(server.recorded("scan"), 2 * 3);
 }
 
@@ -188,7 +188,7 @@ fn the_snippet_says_what_is_wrong() {
 }
 
 #[test]
-fn a_program_starts_from_the_stored_licence_when_the_server_is_away() {
+fn a_program_starts_from_the_stored_license_when_the_server_is_away() {
     let mut server = Server::with_demo_license();
     let snippet = Program::compile("c_examples/documented_snippet.cpp");
     let picture = image("four_barcodes.png");

@@ -33,7 +33,7 @@ impl Bench {
         Dialogue::start(self.tool.command(self.server.url()))
     }
 
-    /// A program that has initialised, with one seat.
+    /// A program that has initialized, with one seat.
     fn licensed(&self) -> Dialogue {
         let mut program = self.program();
         assert_eq!(program.ask("init 10 1 4"), "0");

@@ -79,7 +79,7 @@ fn damaged_files_are_refused_or_read_and_memory_stays_as_it_is() {
     let pictures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("c_examples/images");
     let files = whole_files();
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-    // Without a licence it decodes all the same, and says so.
+    // Without a license it decodes all the same, and says so.
     let reader = Reader::vacant();
     for _ in 0..rounds() {
         let bytes = damage(&files[numbers.below(files.len())], &mut numbers);

@@ -119,7 +119,7 @@ fn a_file_that_another_version_uses_is_left_alone_and_the_reason_given() {
     let _holder = holder(&device, 1);
     let file = fs::File::options().write(true).open(device.pool_file()).unwrap();
     file.write_all_at(&[9], AT_VERSION as u64).unwrap();
-    let error = SeatPool::open(device.path(), "licence").unwrap_err();
+    let error = SeatPool::open(device.path(), "license").unwrap_err();
     assert!(matches!(error, SeatError::OtherVersion { unfit: Unfit::Newer(9), .. }), "{error}");
 }
 
@@ -137,7 +137,7 @@ fn what_is_not_a_regular_file_is_refused() {
     for place in place {
         let device = Device::new();
         place(&device);
-        let error = SeatPool::open(device.path(), "licence").unwrap_err();
+        let error = SeatPool::open(device.path(), "license").unwrap_err();
         assert!(matches!(error, SeatError::NotAFile { .. }), "{error}");
     }
 }

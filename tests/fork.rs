@@ -223,7 +223,7 @@ fn a_directory_that_is_not_shared_is_refused_to_others_with_the_reason() {
     std::fs::set_permissions(device.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let end = Process::fork(|| {
         become_nobody();
-        let error = seatmeter::seats::SeatPool::open(device.path(), "licence").unwrap_err().to_string();
+        let error = seatmeter::seats::SeatPool::open(device.path(), "license").unwrap_err().to_string();
         i32::from(!error.contains("Permission denied"))
     })
     .wait();
@@ -351,7 +351,7 @@ fn the_pool_works_on_tmpfs() {
 fn a_full_file_system_is_an_error_and_not_a_crash() {
     let device = Device::new();
     on_mount(&device, c"tmpfs", c"size=64k", || {
-        match seatmeter::seats::SeatPool::open(device.path(), "licence") {
+        match seatmeter::seats::SeatPool::open(device.path(), "license") {
             Err(error) if error.to_string().contains("No space left") => 0,
             _ => 1,
         }

@@ -1,4 +1,4 @@
-//! Every licence option from both ends: the real server, and C programs under each option.
+//! Every license option from both ends: the real server, and C programs under each option.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -50,7 +50,7 @@ impl Bench {
         Dialogue::start(command)
     }
 
-    /// The same, that asks for a licence; what came of it.
+    /// The same, that asks for a license; what came of it.
     fn asks(&self, device: &str, rest: &str) -> (Dialogue, String) {
         let mut process = self.process(device);
         let outcome = process.ask(&format!("init {} {rest}", self.charge_way));

@@ -25,11 +25,11 @@ fn as_many_seats_as_granted_can_be_taken_and_no_more() {
 #[test]
 fn a_pool_without_a_grant_has_no_seats_and_says_what_to_do() {
     let error = Device::new().pool().take().unwrap_err();
-    assert!(error.to_string().contains("initialise the license"), "{error}");
+    assert!(error.to_string().contains("initialize the license"), "{error}");
 }
 
 #[test]
-fn every_handle_of_the_device_shares_the_seats_and_other_licences_do_not() {
+fn every_handle_of_the_device_shares_the_seats_and_other_licenses_do_not() {
     let device = Device::new();
     let (one, other) = (device.pool_of(2), device.pool());
     let _seat = one.take().unwrap();

@@ -1,4 +1,4 @@
-//! A main server and a standby with data of its own, and a server whose key was replaced: what was counted under a licence is
+//! A main server and a standby with data of its own, and a server whose key was replaced: what was counted under a license is
 //! booked by the server that gave it.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
@@ -102,7 +102,7 @@ fn each_server_books_its_own(ids: [&str; 2]) {
 }
 
 #[test]
-fn each_server_books_what_was_counted_under_its_own_licence() {
+fn each_server_books_what_was_counted_under_its_own_license() {
     each_server_books_its_own(["main", "standby"]);
 }
 

@@ -163,8 +163,9 @@ fn a_file_in_the_place_of_a_folder_is_set_aside_and_work_goes_on() {
             let answer = device.ask(line);
             assert!(answer.starts_with('0'), "{why}: {line}: {answer}");
         }
+        // In a running program's way it is set aside when something has to be written there.
         let aside = state.join(format!("{}.damaged-1", folder.display()));
-        assert_eq!(fs::read(aside).unwrap(), b"not ours", "{why}");
+        assert!(while_it_runs || fs::read(aside).unwrap() == b"not ours", "{why}");
         uses += 1;
     }
     // What stood in a folder that is gone cannot be billed; all else is.
@@ -333,7 +334,7 @@ fn a_program_that_uses_one_state_directory_after_the_other_keeps_nothing_of_them
 }
 
 #[test]
-fn a_damaged_licence_is_set_aside_never_deleted() {
+fn a_damaged_license_is_set_aside_never_deleted() {
     let bench = Bench::new();
     let used = bench.used_directory();
     let grant = files(&used).into_iter().find(|path| path.extension().is_some_and(|e| e == "grant")).unwrap();

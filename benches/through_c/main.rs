@@ -48,7 +48,7 @@ impl Library {
     fn load() -> Self {
         let path = seatmeter_e2e::build_folder().join("libseatmeter.so");
         let name = CString::new(path.to_str().unwrap()).unwrap();
-        // SAFETY: loads our own library, whose initialisers do nothing.
+        // SAFETY: loads our own library, whose initializers do nothing.
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         assert!(!handle.is_null(), "{} cannot be loaded", path.display());
         // SAFETY: the types are those of the header.
@@ -83,7 +83,7 @@ unsafe fn function<F: Copy>(handle: *mut c_void, name: &str) -> F {
 }
 
 type Init = unsafe extern "C" fn(*mut DM_DLSConnectionParameters) -> c_int;
-type Licence = unsafe extern "C" fn(*const DM_DLSConnectionParameters, *mut c_char, c_int) -> c_int;
+type License = unsafe extern "C" fn(*const DM_DLSConnectionParameters, *mut c_char, c_int) -> c_int;
 type Create = unsafe extern "C" fn(*mut *mut c_void, *mut c_char, usize) -> c_int;
 type Destroy = unsafe extern "C" fn(*mut c_void);
 type Idle = unsafe extern "C" fn() -> c_int;
@@ -158,7 +158,7 @@ fn license(library: &Library, url: &str, state: &Path) -> Duration {
         parameters.handshakeCode = code.as_ptr().cast_mut();
         parameters.deploymentType = 1;
         parameters.maxConcurrentInstanceCount = peers::SEATS as c_int;
-        let init = library.function::<Licence>("InitLicenseFromDLS");
+        let init = library.function::<License>("InitLicenseFromDLS");
         let start = Instant::now();
         assert_eq!(init(&raw const parameters, std::ptr::null_mut(), 0), 0);
         start.elapsed()

@@ -163,7 +163,7 @@ fn file_locks(folder: &Path, name: &str, lock: Lock) -> impl Fn() -> Taker + Syn
 fn robust_mutexes() -> impl Fn() -> Taker + Sync {
     let bytes = SEATS as usize * size_of::<libc::pthread_mutex_t>();
     let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping, which children share; each mutex is initialised before its use.
+    // SAFETY: a new mapping, which children share; each mutex is initialized before its use.
     let mutexes = unsafe {
         let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
         let mutexes: *mut c_void = libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0);
@@ -183,7 +183,7 @@ fn robust_mutexes() -> impl Fn() -> Taker + Sync {
         let mutexes = mutexes.get();
         Box::new(move |n| {
             for _ in 0..n {
-                // SAFETY: there are `SEATS` of them, initialised, mapped for ever; what is locked here is unlocked.
+                // SAFETY: there are `SEATS` of them, initialized, mapped for ever; what is locked here is unlocked.
                 unsafe {
                     let mut seats = (0..SEATS as usize).map(|seat| mutexes.add(seat));
                     let seat = seats.find(|&seat| libc::pthread_mutex_trylock(seat) == 0);

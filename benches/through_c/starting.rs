@@ -1,4 +1,4 @@
-//! How long a program waits for its licence when it starts: each start in a process of its own, with the licence stored on
+//! How long a program waits for its license when it starts: each start in a process of its own, with the license stored on
 //! the device, and a server that answers, refuses, or drops every packet.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -45,7 +45,7 @@ pub(crate) fn compare_starts(server: &str, state: &Path) {
             }
         }
     }
-    println!("\nInitLicenseFromDLS in a fresh process, from the licence stored on the device, µs");
+    println!("\nInitLicenseFromDLS in a fresh process, from the license stored on the device, µs");
     let first = median(times[0].clone());
     for ((name, _), times) in cases.iter().zip(times) {
         let slowest = times.iter().copied().fold(0.0, f64::max);

@@ -39,7 +39,7 @@ class SeatmeterError extends Error {
   }
 }
 
-// There is no licence (yet).
+// There is no license (yet).
 class NoLicenseError extends SeatmeterError {}
 
 // All seats of this device are in use, or more were asked for than there are.
@@ -48,7 +48,7 @@ class AllSeatsTakenError extends SeatmeterError {}
 // The license server has refused, or what was bought is used up or has expired.
 class RefusedError extends SeatmeterError {}
 
-// No license server can be reached, and this device has no licence that is good without one.
+// No license server can be reached, and this device has no license that is good without one.
 class ServerUnreachableError extends SeatmeterError {}
 
 const ALL_SEATS_TAKEN = -20008;
@@ -120,7 +120,7 @@ function setLog(hear) {
   check(code);
 }
 
-// Gets this process licensed. Without a stored licence it waits for the server, 10 s at most.
+// Gets this process licensed. Without a stored license it waits for the server, 10 s at most.
 async function initialize(options = {}) {
   const parameters = {};
   check(library.initParameters(parameters));
@@ -147,12 +147,12 @@ async function initialize(options = {}) {
   check(await beside(library.initialize, parameters, message, message.length), message);
 }
 
-// Free seats of this device; -1 when the licence has to be refreshed; 2 ** 31 - 1 without a limit.
+// Free seats of this device; -1 when the license has to be refreshed; 2 ** 31 - 1 without a limit.
 function idleCount() {
   return library.idleCount();
 }
 
-// How this process stands with its licence; seatmeter.h tells what each field means.
+// How this process stands with its license; seatmeter.h tells what each field means.
 function status() {
   const now = { size: library.koffi.sizeof(library.Status), lastError: [], server: [] };
   check(library.status(now));

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::program::{Run, run};
 
-/// The handshake code of the demo licence.
+/// The handshake code of the demo license.
 pub const DEMO_CODE: &str = "DEMO-4-SEATS";
 
 /// A running server. It is killed, by its process id, when this is dropped.
@@ -52,7 +52,7 @@ impl ShiftedClock {
 }
 
 impl Server {
-    /// Starts a server with the demo licence: four concurrent instances.
+    /// Starts a server with the demo license: four concurrent instances.
     ///
     /// # Panics
     /// When it does not start.
@@ -66,7 +66,7 @@ impl Server {
         Self { folder, data, settings: Vec::new(), process, url, clock: None }
     }
 
-    /// Starts a server with a licence for these items, as a vendor signs them and an operator takes them in, under the
+    /// Starts a server with a license for these items, as a vendor signs them and an operator takes them in, under the
     /// demo's handshake code. What an item does not say of its times is from yesterday on for a year.
     ///
     /// # Panics
@@ -101,7 +101,7 @@ impl Server {
         self.clock.as_ref().expect("it was started with a clock").set(seconds);
     }
 
-    /// Starts a standby of this server, with data of its own: a licence of the same vendor for these items.
+    /// Starts a standby of this server, with data of its own: a license of the same vendor for these items.
     ///
     /// # Panics
     /// When something of it fails.
@@ -136,7 +136,7 @@ impl Server {
         Self { folder, data, settings, process, url, clock: None }
     }
 
-    /// Gives it another key, and the licence of [`Self::with_items`] for that one.
+    /// Gives it another key, and the license of [`Self::with_items`] for that one.
     ///
     /// # Panics
     /// When something of it fails.
@@ -147,7 +147,7 @@ impl Server {
         self.reissue(&serde_json::json!({}));
     }
 
-    /// Issues the licence of [`Self::with_items`] anew, with these settings in every item, and takes it in.
+    /// Issues the license of [`Self::with_items`] anew, with these settings in every item, and takes it in.
     ///
     /// # Panics
     /// When something of it fails.
@@ -358,11 +358,11 @@ fn serve(data: &Path, listen: &str, settings: &[String], clock: Option<&ShiftedC
 
 /// Signs the draft in a folder, and takes it in.
 fn import(folder: &Path, data: &Path, more: &[&str]) {
-    let [draft, key, signed] = ["draft.json", "vendor.key", "signed.licence"].map(|name| folder.join(name));
+    let [draft, key, signed] = ["draft.json", "vendor.key", "signed.license"].map(|name| folder.join(name));
     let mut sign = Command::new(binary());
-    sign.args(["licence-file", "sign"]).arg(draft).arg("--key").arg(key);
+    sign.args(["license-file", "sign"]).arg(draft).arg("--key").arg(key);
     std::fs::write(&signed, text_of(sign)).expect("a temporary file");
-    let mut import = command(data, &["licence-file", "import"]);
+    let mut import = command(data, &["license-file", "import"]);
     import.arg(signed).args(more);
     text_of(import);
 }

@@ -29,7 +29,7 @@ use seatmeter_fuzz::{SEATS, serve_demo};
 
 const READERS: usize = 8;
 
-/// The handshake code of the licence.
+/// The handshake code of the license.
 const DEMO: &CStr = c"FUZZ-4-SEATS";
 
 /// The server's address; the state directory is in memory. Both live as long as the process.
@@ -241,7 +241,7 @@ impl Program {
     }
 }
 
-/// Whether the process has its licence for all seats; an input that talks may have changed it.
+/// Whether the process has its license for all seats; an input that talks may have changed it.
 static IS_LICENSED: AtomicBool = AtomicBool::new(false);
 
 fn license_for_all_seats(program: &mut Program, url: &str) {

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: keys, and a server with a licence for four concurrent instances, all in memory.
+//! What the fuzz targets share: keys, and a server with a license for four concurrent instances, all in memory.
 
 use std::sync::{Arc, LazyLock};
 
@@ -12,7 +12,7 @@ use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::store::sqlite::InlineStore;
 
-/// The handshake code of the licence.
+/// The handshake code of the license.
 pub const DEMO_CODE: &str = "FUZZ-4-SEATS";
 
 /// Seats that it has.
@@ -50,10 +50,10 @@ pub fn demo_server() -> Web {
             now + year,
         )],
     };
-    let envelope = Signed::seal(&file, &VENDOR).expect("a licence file has a JSON form");
+    let envelope = Signed::seal(&file, &VENDOR).expect("a license file has a JSON form");
     let import = licensing.import(envelope, VENDOR.public().clone(), Some(DEMO_CODE.into()), "fuzz");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there are threads");
-    runtime.block_on(import).expect("the licence file is sound");
+    runtime.block_on(import).expect("the license file is sound");
     let limits = RateLimits::new(Rate::per_second(u32::MAX), Rate::per_second(u32::MAX));
     Web { limits, open_to_loopback: true, ..Web::new(licensing) }
 }

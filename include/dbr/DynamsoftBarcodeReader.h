@@ -165,8 +165,8 @@ typedef enum BarcodeComplementMode {
   BCM_SKIP = 0x00
 } BarcodeComplementMode;
 
-/** Which colours a symbol has on which ground. */
-typedef enum BarcodeColourMode {
+/** Which colors a symbol has on which ground. */
+typedef enum BarcodeColorMode {
   BICM_DARK_ON_LIGHT = 0x01,
   BICM_LIGHT_ON_DARK = 0x02,
   BICM_DARK_ON_DARK = 0x04,
@@ -175,15 +175,15 @@ typedef enum BarcodeColourMode {
   BICM_DARK_ON_LIGHT_DARK_SURROUNDING = 0x20,
   BICM_REV = -2147483647 - 1,
   BICM_SKIP = 0x00
-} BarcodeColourMode;
+} BarcodeColorMode;
 
-/** How colours are sorted. */
-typedef enum ColourClusteringMode {
+/** How colors are sorted. */
+typedef enum ColorClusteringMode {
   CCM_AUTO = 0x00000001,
   CCM_GENERAL_HSV = 0x00000002,
   CCM_REV = -2147483647 - 1,
   CCM_SKIP = 0x00
-} ColourClusteringMode;
+} ColorClusteringMode;
 
 /** How symbols that are punched or etched into parts are read. */
 typedef enum DPMCodeReadingMode {
@@ -393,8 +393,8 @@ typedef struct tagRegionDefinition {
 
 /** Modes of the steps of reading, in the order in which they are tried; what stands behind the last is 0. */
 typedef struct tagFurtherModes {
-  ColourClusteringMode colourClusteringModes[8];
-  ColourConversionMode colourConversionModes[8];
+  ColorClusteringMode colorClusteringModes[8];
+  ColorConversionMode colorConversionModes[8];
   GrayscaleTransformationMode grayscaleTransformationModes[8];
   RegionPredetectionMode regionPredetectionModes[8];
   ImagePreprocessingMode imagePreprocessingModes[8];
@@ -405,7 +405,7 @@ typedef struct tagFurtherModes {
   /** Any mode: a picture in which less is found than expected is also read turned by 30 and 60 degrees. */
   DeformationResistingMode deformationResistingModes[8];
   BarcodeComplementMode barcodeComplementModes[8];
-  BarcodeColourMode barcodeColourModes[8];
+  BarcodeColorMode barcodeColorModes[8];
   AccompanyingTextRecognitionMode accompanyingTextRecognitionModes[8];
   char reserved[32];
 } FurtherModes;
@@ -539,7 +539,7 @@ typedef struct tagTextResult {
   const char *barcodeFormatString;
   BarcodeFormat_2 barcodeFormat_2;
   const char *barcodeFormatString_2;
-  /** Content as text, UTF-8; masked with '*' when there was no licence or seat to read it under. */
+  /** Content as text, UTF-8; masked with '*' when there was no license or seat to read it under. */
   const char *barcodeText;
   /** Content as it was encoded, with a NUL behind it that does not count. */
   unsigned char *barcodeBytes;
@@ -657,13 +657,13 @@ typedef struct tagIntermediateResult {
   int rpmIndex;
   GrayscaleTransformationMode grayscaleTransformationMode;
   int gtmIndex;
-  ColourConversionMode colourConversionMode;
+  ColorConversionMode colorConversionMode;
   int cicmIndex;
-  ColourClusteringMode colourClusteringMode;
+  ColorClusteringMode colorClusteringMode;
   int ccmIndex;
   int scaleDownRatio;
   int frameId;
-  int rpmColourArgumentIndex;
+  int rpmColorArgumentIndex;
   char reserved[60];
 } IntermediateResult, *PIntermediateResult;
 
@@ -730,7 +730,7 @@ DBR_API const char *DBR_GetErrorString(int errorCode);
 /** The version of the library: a static string. */
 DBR_API const char *DBR_GetVersion(void);
 
-/** Make a reader, and take a seat for it if there is one. Without a licence or seat its decode calls say why. */
+/** Make a reader, and take a seat for it if there is one. Without a license or seat its decode calls say why. */
 DBR_API void *DBR_CreateInstance(void);
 
 /**
@@ -744,17 +744,17 @@ DBR_API void DBR_DestroyInstance(void *barcodeReader);
  * Get a reader from the instance pool, with its seat; give it back with DBR_RecycleInstance (_DBR 9.6_).
  *
  * Threads: any. Blocks: as long as DBR_SetMaxConcurrentInstanceCount says; not at all unless it was called.
- * Returns NULL when no instance or seat became free in that time, or without a licence.
+ * Returns NULL when no instance or seat became free in that time, or without a license.
  */
 DBR_API void *DBR_GetInstance(void);
 
 /** Give a reader back to the instance pool. NULL does nothing. Any thread (_DBR 9.6_). */
 DBR_API void DBR_RecycleInstance(void *barcodeReader);
 
-/** 1 when this reader has a licence, and a seat where one is needed; else 0 (_DBR 9.6_). */
+/** 1 when this reader has a license, and a seat where one is needed; else 0 (_DBR 9.6_). */
 DBR_API int DBR_IsInstanceValid(void *barcodeReader);
 
-/** How the instance pool stands; all 0 without a licence. INT_MAX where the licence has no seats (_DBR 9.6_). */
+/** How the instance pool stands; all 0 without a license. INT_MAX where the license has no seats (_DBR 9.6_). */
 DBR_API InstancePoolStatus DBR_GetInstancePoolStatus(void);
 
 /**
@@ -788,7 +788,7 @@ DBR_API int DBR_InitLicenseFromDLS(DM_DLSConnectionParameters *pDLSConnectionPar
  * Get this process licensed with a handshake code alone, or with a key "DLS2…", which holds connection parameters.
  *
  * What the key leaves open has its default; the server is that of the environment. The deployment type is desktop,
- * or server where the licence is not for desktops. barcodeReader is not used and may be NULL.
+ * or server where the license is not for desktops. barcodeReader is not used and may be NULL.
  */
 #ifdef SEATMETER_DBR_9
 /* Here errorMsgBuffer gets a sentence on failure. */
@@ -800,7 +800,7 @@ DBR_API int DBR_InitLicense(void *barcodeReader, const char *pLicense);
 /** As DBR_InitLicense, from this license server. */
 DBR_API int DBR_InitLicenseFromServer(void *barcodeReader, const char *pLicenseServer, const char *pLicenseKey);
 
-/** Returns -20006: a licence is what the server signs for this device, and is kept there; see DBR_InitLicense. */
+/** Returns -20006: a license is what the server signs for this device, and is kept there; see DBR_InitLicense. */
 DBR_API int DBR_InitLicenseFromLicenseContent(void *barcodeReader, const char *pLicenseKey,
                                               const char *pLicenseContent);
 
@@ -816,10 +816,10 @@ DBR_API void DBR_FreeLicenseString(char **content);
 /** Free a string, and set the pointer to NULL. NULL does nothing (_DBR 9.6_). */
 DBR_API void DBR_FreeString(char **content);
 
-/** Give this device a name for people; before the licence (_DBR 9.6_). */
+/** Give this device a name for people; before the license (_DBR 9.6_). */
 DBR_API int DBR_SetDeviceFriendlyName(const char *name);
 
-/** Choose where this device's state is kept; before the licence (_DBR 9.6_). */
+/** Choose where this device's state is kept; before the license (_DBR 9.6_). */
 DBR_API int DBR_SetLicenseCachePath(const char *directoryPath);
 
 /**
@@ -830,11 +830,11 @@ DBR_API int DBR_SetLicenseCachePath(const char *directoryPath);
 DBR_API int DBR_GetDeviceUUID(int uuidGenerationMethod, char **uuid);
 
 /**
- * Decode an image file and count its different barcodes against the licence.
+ * Decode an image file and count its different barcodes against the license.
  *
  * PNG, JPEG, BMP, GIF (each picture of it) and TIFF (each page), by their content. pTemplateName: NULL or "" for the
  * current settings, or the name of a template. Blocks: as long as decoding takes; searching one page as long as the
- * settings say. Returns 0, also when there is no barcode; the licence's error, then texts are masked; -10005 no such
+ * settings say. Returns 0, also when there is no barcode; the license's error, then texts are masked; -10005 no such
  * file; -10006 another kind of file; -10022 a PDF file; -10012 a damaged or too large picture, -10013 of a TIFF file;
  * -10009 no format of the settings can be read; -10010 the region is outside; -10026 the time was over before all was
  * searched: what was found is there; -10036 no template of this name.
@@ -859,7 +859,7 @@ DBR_API int DBR_DecodeBuffer(void *barcodeReader, const unsigned char *pBufferBy
 DBR_API int DBR_DecodeBase64String(void *barcodeReader, const char *pBase64String, const char *pTemplateName);
 
 /**
- * As DBR_DecodeFile, of a bitmap: the address of a BITMAPINFOHEADER, its colours and its pixels behind.
+ * As DBR_DecodeFile, of a bitmap: the address of a BITMAPINFOHEADER, its colors and its pixels behind.
  *
  * 1, 4, 8, 16, 24 or 32 bits a pixel, not compressed. Returns also -10018 when the header cannot be, -10007 for
  * another number of bits.
@@ -1045,7 +1045,7 @@ namespace dynamsoft {
 namespace dbr {
 
 /**
- * A barcode reader. Under a licence by concurrent instances it holds a seat while it exists.
+ * A barcode reader. Under a license by concurrent instances it holds a seat while it exists.
  *
  * Each member is the C function of its name; those that need no reader can be called without one.
  */

@@ -21,7 +21,7 @@ typedef void *HANDLE;
 #ifndef _COMMON_PART1_
 #define _COMMON_PART1_
 
-/* Licence errors, -20000 and below. DBR_GetErrorString says what each means and what to do. */
+/* License errors, -20000 and below. DBR_GetErrorString says what each means and what to do. */
 #define DMERR_NO_LICENSE -20000
 #define DMERR_HANDSHAKE_CODE_INVALID -20001
 #define DMERR_LICENSE_BUFFER_FAILED -20002
@@ -48,7 +48,7 @@ typedef enum DM_DeploymentType {
   DM_DT_MOBILE = 9
 } DM_DeploymentType;
 
-/** By what a licence is charged. */
+/** By what a license is charged. */
 typedef enum DM_ChargeWay {
   DM_CW_AUTO = 0,
   DM_CW_DEVICE_COUNT = 1,
@@ -66,7 +66,7 @@ typedef enum DM_UUIDGenerationMethod {
   DM_UUIDGM_HARDWARE = 2
 } DM_UUIDGenerationMethod;
 
-/** Modules that a licence can cover. */
+/** Modules that a license can cover. */
 typedef enum DM_LicenseModule {
   DM_LM_ONED = 1,
   DM_LM_QR_CODE = 2,
@@ -133,7 +133,7 @@ typedef enum ImagePixelFormat {
   /** The same, 0 is white. */
   IPF_BINARYINVERTED = 1,
   IPF_GRAYSCALED = 2,
-  /** A plane of luminance, then one of interleaved colour at half the size, which is not read. */
+  /** A plane of luminance, then one of interleaved color at half the size, which is not read. */
   IPF_NV21 = 3,
   IPF_RGB_565 = 4,
   IPF_RGB_555 = 5,
@@ -176,12 +176,12 @@ typedef enum RegionPredetectionMode {
   RPM_SKIP = 0x00
 } RegionPredetectionMode;
 
-/** How colours become shades of grey. */
-typedef enum ColourConversionMode {
+/** How colors become shades of gray. */
+typedef enum ColorConversionMode {
   CICM_GENERAL = 0x01,
   CICM_REV = -2147483647 - 1,
   CICM_SKIP = 0x00
-} ColourConversionMode;
+} ColorConversionMode;
 
 /** How textures are told from symbols. */
 typedef enum TextureDetectionMode {

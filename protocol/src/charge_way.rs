@@ -1,8 +1,8 @@
-//! By what a licence item is charged, and where it may be used. The numbers are those of the C API.
+//! By what a license item is charged, and where it may be used. The numbers are those of the C API.
 
 use serde::{Deserialize, Serialize};
 
-/// By what a licence item is charged.
+/// By what a license item is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -116,7 +116,7 @@ impl ChargeWay {
     }
 }
 
-/// Where the software runs; a licence item lists the types that it is good for.
+/// Where the software runs; a license item lists the types that it is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]

@@ -1,4 +1,4 @@
-//! Whether a licence file makes sense, beside being correctly signed: what a vendor may write into it.
+//! Whether a license file makes sense, beside being correctly signed: what a vendor may write into it.
 //!
 //! The vendor's tool and the server's import ask the same questions, so that nothing can be signed that
 //! cannot be imported. Which settings belong to which charge way:
@@ -19,10 +19,10 @@ use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::license::{LicenseFile, LicenseItem, PageQuotas};
 use crate::message::TEXT_BYTES_MAX;
 
-/// The version of licence files and local licences.
+/// The version of license files and local licenses.
 pub const DOCUMENT_VERSION: u32 = 1;
 
-/// Most items of one licence file.
+/// Most items of one license file.
 pub const ITEMS_MAX: usize = 1_024;
 
 /// Most days that an item may allow a device to work without contact.
@@ -40,7 +40,7 @@ pub const LIST_MAX: usize = 1_024;
 /// The windows that an item can state.
 pub const WINDOWS_DAYS: [u32; 4] = [1, 30, 90, 365];
 
-/// Looks at a licence file with all its items.
+/// Looks at a license file with all its items.
 ///
 /// # Errors
 /// The first thing that makes no sense, as a clause for a sentence.

@@ -18,7 +18,7 @@ pub const SEATS_MAX: u32 = 65_536;
 /// All products, as bits of the C API.
 pub const PRODUCTS_ALL: u32 = 0xffff;
 
-/// What a vendor issues and signs: licence items for one organization, bound to one server's key.
+/// What a vendor issues and signs: license items for one organization, bound to one server's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LicenseFile {
     /// Version of this document's format.
@@ -38,12 +38,12 @@ pub struct LicenseFile {
 }
 
 impl Document for LicenseFile {
-    const CONTEXT: &'static str = "licence file";
+    const CONTEXT: &'static str = "license file";
 }
 
-/// One permit of a licence file.
+/// One permit of a license file.
 ///
-/// Every setting that has a default may be absent from a licence file. [`crate::item_check`] says which
+/// Every setting that has a default may be absent from a license file. [`crate::item_check`] says which
 /// belong to which charge way, and their ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LicenseItem {
@@ -76,7 +76,7 @@ pub struct LicenseItem {
     /// Domain: the domains under which it may be used, as `company.com` or `*.company.com`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
-    /// Concurrent devices and instances: device- or instance-slots above N in a licence year. See
+    /// Concurrent devices and instances: device- or instance-slots above N in a license year. See
     /// [`LicenseItem::overuse_budget`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overuse_budget: Option<u64>,
@@ -114,7 +114,7 @@ pub struct PageQuotas {
     pub webcam: u64,
     /// Pages rasterised from PDF.
     pub pdfr: u64,
-    /// Pages recognised.
+    /// Pages recognized.
     pub ocr: u64,
 }
 
@@ -213,7 +213,7 @@ impl LicenseItem {
         self.window_days.unwrap_or(default)
     }
 
-    /// Device- or instance-slots above N in a licence year: as stated, else 1000·N.
+    /// Device- or instance-slots above N in a license year: as stated, else 1000·N.
     #[must_use]
     pub fn overuse_budget(&self) -> u64 {
         self.overuse_budget.unwrap_or(self.quota.saturating_mul(Self::OVERUSE_BUDGET_PER_QUOTA))
@@ -227,7 +227,7 @@ pub struct LocalLicense {
     pub version: u32,
     /// Unguessable id; usage reports name it.
     pub license_id: String,
-    /// Grows with every licence for the same device and item: the newest grant wins.
+    /// Grows with every license for the same device and item: the newest grant wins.
     pub serial: u32,
     /// The item it is granted from.
     pub item_id: String,
@@ -277,5 +277,5 @@ fn is_no_module(module: &u32) -> bool {
 }
 
 impl Document for LocalLicense {
-    const CONTEXT: &'static str = "local licence";
+    const CONTEXT: &'static str = "local license";
 }

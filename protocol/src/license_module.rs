@@ -1,4 +1,4 @@
-//! Modules of a product that a licence item can name, with their numbers in the C API.
+//! Modules of a product that a license item can name, with their numbers in the C API.
 
 /// Name and number of every module.
 pub const LICENSE_MODULES: [(&str, i32); 14] = [

@@ -35,7 +35,7 @@ pub const TEXT_BYTES_MAX: usize = 512;
 pub const SEGMENTS_MAX: usize = 256;
 /// Most totals in one report; more go into the next.
 pub const TOTALS_MAX: usize = 4_096;
-/// Most ended local licences in one report.
+/// Most ended local licenses in one report.
 pub const ENDED_MAX: usize = 256;
 
 /// "May this device use the product?"
@@ -77,10 +77,10 @@ pub struct AuthorizationRequest {
     /// What the handshake code's owner may want to match.
     #[serde(default)]
     pub validation: ValidationFacts,
-    /// The local licence that the device holds, if it has one.
+    /// The local license that the device holds, if it has one.
     #[serde(default)]
     pub held_license: Option<Signed>,
-    /// Which of the device's ways of asking this is: licences of one way form one history, by which a copied
+    /// Which of the device's ways of asking this is: licenses of one way form one history, by which a copied
     /// installation is told apart. Empty when the device keeps no histories.
     #[serde(default)]
     pub scope: String,
@@ -124,7 +124,7 @@ pub struct DeviceFacts {
 pub struct AuthorizationAnswer {
     /// The vendor's root key; a client that has one compiled in or stored does not believe this.
     pub root_key: PublicKey,
-    /// The licence file that names this server's key and the item, signed by the vendor.
+    /// The license file that names this server's key and the item, signed by the vendor.
     pub license_file: Signed,
     /// The grant, signed by the server.
     pub local_license: Signed,
@@ -169,7 +169,7 @@ pub struct Meter {
     /// Module of pages; 0 for everything else.
     #[serde(default, skip_serializing_if = "is_no_module")]
     pub module: u32,
-    /// N, or the budget of the licence year so far.
+    /// N, or the budget of the license year so far.
     pub quota: u64,
     /// What is recorded, or held.
     pub used: u64,
@@ -193,7 +193,7 @@ pub enum Metered {
     Pages,
     /// Devices or servers that hold a seat.
     Devices,
-    /// Device- or instance-slots above N in this licence year.
+    /// Device- or instance-slots above N in this license year.
     Excess,
     /// Something that a later version counts.
     #[serde(other)]
@@ -210,7 +210,7 @@ pub enum MeterState {
     InGrace,
     /// Quota and grace are used: scans and pages are refused, new devices too.
     UsedUp,
-    /// The budget is exceeded: N at a time are authorised.
+    /// The budget is exceeded: N at a time are authorized.
     Overused,
     /// Something that a later version says.
     #[serde(other)]
@@ -226,13 +226,13 @@ pub struct UsageReport {
     pub device: DeviceFacts,
     /// Segments with what was counted in each.
     pub segments: Vec<SegmentReport>,
-    /// Ids of local licences that the device has ended, after these totals: it works under them no more,
+    /// Ids of local licenses that the device has ended, after these totals: it works under them no more,
     /// and gives back the seats and allowances that it holds by them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<EndedLicense>,
 }
 
-/// A local licence that a device has ended.
+/// A local license that a device has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedLicense {
     /// Its id.
@@ -246,9 +246,9 @@ pub struct EndedLicense {
 pub struct SegmentReport {
     /// Random id of the segment, 32 hexadecimal digits.
     pub segment_id: String,
-    /// The local licence under which it was counted.
+    /// The local license under which it was counted.
     pub license_id: String,
-    /// That local licence itself, for a server that was restored from a backup older than the grant: it
+    /// That local license itself, for a server that was restored from a backup older than the grant: it
     /// believes its own signature. May be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_license: Option<Signed>,

@@ -1,8 +1,8 @@
 //! Signatures: who vouches for what.
 //!
 //! ```text
-//! vendor's root key ──signs──▶ licence file   (names the server's key and the items)
-//! server's key      ──signs──▶ local licence  (names device, item, seats, validity)
+//! vendor's root key ──signs──▶ license file   (names the server's key and the items)
+//! server's key      ──signs──▶ local license  (names device, item, seats, validity)
 //! server's key      ──signs──▶ every answer   (request digest, nonce, status, time, key id, body)
 //! ```
 //!

@@ -6,7 +6,7 @@
 /// Length of a slot in seconds.
 pub const SLOT_SECONDS: u64 = 180;
 
-/// Time to renew an authorisation that runs by the slot, after its slot has ended. Devices report within the first half
+/// Time to renew an authorization that runs by the slot, after its slot has ended. Devices report within the first half
 /// minute of a slot, each at another instant, and one attempt takes up to 20 s.
 pub const RENEWAL_SECONDS: u64 = 60;
 

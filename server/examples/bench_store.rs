@@ -1,10 +1,10 @@
-//! Durable usage reports and authorisations per second: group commit against one transaction for each, in the
+//! Durable usage reports and authorizations per second: group commit against one transaction for each, in the
 //! same run; on SQLite, and on PostgreSQL where that is installed.
 //!
 //! `cargo run --release -p seatmeter-server --example bench_store [seconds per round] [directory] [clients]`
 //!
 //! So many clients, 64 unless told, wait for one answer each at a time, as 64 devices would. A report carries two counters under a
-//! concurrent-instance item, the dearest kind; an authorisation is that of a new client device, which takes a
+//! concurrent-instance item, the dearest kind; an authorization is that of a new client device, which takes a
 //! seat, and of which there are more with each. The rounds alternate, so that a disk that gets slower or faster
 //! does so for all. Clients sit at the store's trait: HTTP and signatures are not part of the figure.
 
@@ -39,7 +39,7 @@ const NOW: u64 = 1_800_000_000;
 #[derive(Clone, Copy)]
 enum Work {
     Reports,
-    Authorisations,
+    Authorizations,
     /// Every other client reports, the others authorize.
     Both,
 }
@@ -79,8 +79,8 @@ fn main() {
         };
         let single = measure("reports, each by itself", Work::Reports, 1);
         let group = measure("reports, group commit", Work::Reports, GROUP_MAX);
-        measure("authorisations, each by itself", Work::Authorisations, 1);
-        measure("authorisations, group commit", Work::Authorisations, GROUP_MAX);
+        measure("authorizations, each by itself", Work::Authorizations, 1);
+        measure("authorizations, group commit", Work::Authorizations, GROUP_MAX);
         measure("both, group commit", Work::Both, GROUP_MAX);
         if let Some(cluster) = &cluster {
             let open = || {
@@ -88,7 +88,7 @@ fn main() {
                 Arc::new(PostgresStore::open(&url).unwrap())
             };
             let on_postgres = measure_on("reports, PostgreSQL", Work::Reports, open());
-            measure_on("authorisations, PostgreSQL", Work::Authorisations, open());
+            measure_on("authorizations, PostgreSQL", Work::Authorizations, open());
             measure_on("both, PostgreSQL", Work::Both, open());
             say(&format!("round {round}  reports on PostgreSQL / on SQLite {:.2}", on_postgres / group));
         }
@@ -120,7 +120,7 @@ async fn run(store: Arc<dyn Store>, count: usize, work: Work, time: Duration) ->
             let (store, until) = (store.clone(), started + time);
             let reports = match work {
                 Work::Reports => true,
-                Work::Authorisations => false,
+                Work::Authorizations => false,
                 Work::Both => number % 2 == 0,
             };
             let task = if reports {

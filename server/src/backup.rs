@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! backup file 0600 = a copy of the database, taken as one transaction while the server goes on
-//!                  + table backup_key: the server's keys, without which its licence files are worth nothing
+//!                  + table backup_key: the server's keys, without which its license files are worth nothing
 //! ```
 //!
 //! A restore begins a new epoch: clients then send their totals again, and for the first slot in which a server serves only
@@ -19,7 +19,7 @@ use crate::store::sqlite;
 /// # Errors
 /// When the file is there already, or cannot be written whole: then none is left.
 pub fn backup(dir: &DataDir, file: &Path) -> Result<(), Error> {
-    dir.require_initialised()?;
+    dir.require_initialized()?;
     let keys = key_files(dir)?;
     if data_dir::exists(file)? {
         return Err(Error::Setup(format!(

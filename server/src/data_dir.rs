@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! DIR/                    0700 (or 2770: then what is in it 0660, for the group)
-//!   server.key            0600  seed of the server's signing key; licence files are bound to this key
-//!   server-ID.key         0600  a key that was replaced, and still signs what belongs to its licence files
+//!   server.key            0600  seed of the server's signing key; license files are bound to this key
+//!   server-ID.key         0600  a key that was replaced, and still signs what belongs to its license files
 //!   seatmeter.db (-wal…)  0600  the database
 //!   seatmeterd.lock       0600  held by the one server that serves from here
 //!   demo-vendor.key       0600  only after `init --demo`
 //! ```
 //!
 //! `init` makes the key before the database. A database without a key has therefore lost it, and a new key
-//! would be worthless for the licence files in it: that is an error, never repaired by making another one.
+//! would be worthless for the license files in it: that is an error, never repaired by making another one.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -180,7 +180,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When key or database is missing; the sentence says which command to run.
-    pub fn require_initialised(&self) -> Result<(), Error> {
+    pub fn require_initialized(&self) -> Result<(), Error> {
         self.refuse_half_restored()?;
         let key = exists(&self.server_key_path())?;
         let database = exists(&self.database_path())?;
@@ -189,14 +189,14 @@ impl DataDir {
             (false, true) => Err(self.lost_key()),
             (true, false) => Err(Error::Setup(format!(
                 "{0} is missing, but the server's key is there. If there was a database, restore it from a backup; a \
-                 new one knows no licences, and nothing of what was used. If there never was one, run \
+                 new one knows no licenses, and nothing of what was used. If there never was one, run \
                  \"seatmeterd init --data {1}\".",
                 self.database_path().display(),
                 self.path.display()
             ))),
             _ => Err(Error::Setup(format!(
-                "{0} is not an initialised data directory. Run \"seatmeterd init --data {0}\" first (add --demo \
-                 for a licence to try out).",
+                "{0} is not an initialized data directory. Run \"seatmeterd init --data {0}\" first (add --demo \
+                 for a license to try out).",
                 self.path.display()
             ))),
         }
@@ -272,7 +272,7 @@ impl DataDir {
     #[must_use]
     pub fn lost_key(&self) -> Error {
         Error::Setup(format!(
-            "{} is missing, but there is a database beside it whose licence files are bound to that key. \
+            "{} is missing, but there is a database beside it whose license files are bound to that key. \
              Restore the key from a backup.",
             self.server_key_path().display()
         ))
@@ -472,9 +472,9 @@ mod tests {
     fn a_lost_key_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::new(folder.path());
-        assert!(dir.require_initialised().unwrap_err().to_string().contains("seatmeterd init"));
+        assert!(dir.require_initialized().unwrap_err().to_string().contains("seatmeterd init"));
         touch_private(&dir.database_path()).unwrap();
-        assert!(dir.require_initialised().unwrap_err().to_string().contains("from a backup"));
+        assert!(dir.require_initialized().unwrap_err().to_string().contains("from a backup"));
     }
 
     #[test]
@@ -482,7 +482,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::new(folder.path());
         read_or_make_key(&dir.server_key_path()).unwrap();
-        let told = dir.require_initialised().unwrap_err().to_string();
+        let told = dir.require_initialized().unwrap_err().to_string();
         assert!(told.contains("seatmeter.db is missing") && told.contains("from a backup"), "{told}");
     }
 

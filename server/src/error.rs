@@ -2,7 +2,7 @@
 //!
 //! | kind | who is at fault | HTTP status |
 //! | --- | --- | --- |
-//! | `Refused` | nobody: the licence rules say no | 403; 404 for an unknown handshake code |
+//! | `Refused` | nobody: the license rules say no | 403; 404 for an unknown handshake code |
 //! | `BadRequest` | the client | the one it carries: 400, 401, 403, 404, 405, 408, 409, 413, 415 |
 //! | `Busy` | the load | 503 with Retry-After |
 //! | `TooMany` | the client: it asks too often | 429 with Retry-After |
@@ -15,7 +15,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
 use seatmeter_protocol::rehearsal::has_bug;
 
-/// A request that the licence rules do not allow.
+/// A request that the license rules do not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Which rule.
@@ -45,7 +45,7 @@ impl Refusal {
 /// Whatever can go wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The licence rules say no.
+    /// The license rules say no.
     Refused(Refusal),
     /// The request is not one that this server understands.
     BadRequest {

@@ -1,12 +1,12 @@
 //! The server's keys: the one in use, and those that were replaced.
 //!
-//! A licence file names one key, and devices believe that one. So after a rotation, for as long as it takes
+//! A license file names one key, and devices believe that one. So after a rotation, for as long as it takes
 //! the vendor to issue the files anew and the devices to renew, the old key goes on signing what belongs to
 //! its files:
 //!
 //! | what is signed | with |
 //! | --- | --- |
-//! | a local licence, and the answer that brings it | the key that the item's licence file names |
+//! | a local license, and the answer that brings it | the key that the item's license file names |
 //! | any other answer | the key that the request says it knows (header `Seatmeter-Key-Id`), else the one in use |
 
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Keyring {
         self.keys.iter().find(|key| key.public().id() == id)
     }
 
-    /// The key that a licence file names by this id, if it is here. Files from before there could be several keys name
+    /// The key that a license file names by this id, if it is here. Files from before there could be several keys name
     /// none: theirs is the one in use.
     #[must_use]
     pub fn of_file(&self, server_key_id: &str) -> Option<&SigningKey> {

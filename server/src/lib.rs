@@ -1,4 +1,4 @@
-//! The license server: it grants seats by the licence rules, and records what was used.
+//! The license server: it grants seats by the license rules, and records what was used.
 //!
 //! A request comes in through [`http`], is checked and put into the words of the rules by [`licensing`], and
 //! is decided by a pure function of [`policy`] inside the [`store`]'s transaction, with what that transaction

@@ -1,7 +1,7 @@
 //! From a request to a signed grant: checks what came over the wire, asks the store, signs.
 //!
 //! A request is checked in full before the store sees it: whatever is refused here is malformed, whatever
-//! the store refuses is a matter of the licence rules.
+//! the store refuses is a matter of the license rules.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ const ID_DIGITS: usize = 32;
 pub struct Licensing {
     /// What the server remembers.
     pub store: Arc<dyn Store>,
-    /// The keys that licence files name, and that sign local licences and answers.
+    /// The keys that license files name, and that sign local licenses and answers.
     pub keys: Keyring,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Licensing {
 }
 
 impl Licensing {
-    /// Decides one authorisation.
+    /// Decides one authorization.
     ///
     /// # Errors
     /// When the request is malformed, the rules refuse it, or it cannot be remembered.
@@ -163,18 +163,18 @@ impl Licensing {
         }
     }
 
-    /// The local licence in this envelope, if this server has signed it for this device.
+    /// The local license in this envelope, if this server has signed it for this device.
     fn own(&self, signed: &Signed, device_uuid: &str) -> Option<LocalLicense> {
         let license: LocalLicense = signed.open(self.keys.with_id(&signed.key_id)?.public()).ok()?;
         (license.device_uuid == device_uuid).then_some(license)
     }
 
-    /// The local licence in this envelope, to be checked if it matters.
+    /// The local license in this envelope, to be checked if it matters.
     fn shown(&self, signed: &Signed, device_uuid: &str) -> Option<ShownLicense> {
         let license: LocalLicense = signed.peek().ok()?;
         // Nobody vouches for it yet, and the store looks for what it names.
         for text in [&license.license_id, &license.item_id, &license.handshake_code] {
-            require_text("a local licence", text).ok()?;
+            require_text("a local license", text).ok()?;
         }
         let key = self.keys.with_id(&signed.key_id)?.public().clone();
         let (signed, device_uuid) = (signed.clone(), device_uuid.to_owned());
@@ -200,7 +200,7 @@ impl Licensing {
         self.store.record(report, shown, self.clock.unix_seconds()).await
     }
 
-    /// Takes in a licence file that a vendor has signed.
+    /// Takes in a license file that a vendor has signed.
     ///
     /// # Errors
     /// When the signature is wrong, the file is for another server, an item makes no sense, or it is there
@@ -214,7 +214,7 @@ impl Licensing {
     ) -> Result<(), Error> {
         let file: LicenseFile = envelope
             .open(&root_key)
-            .map_err(|e| Error::bad_request(format!("the licence file cannot be imported: {e}")))?;
+            .map_err(|e| Error::bad_request(format!("the license file cannot be imported: {e}")))?;
         require_usable(&file, &self.keys)?;
         if let Some(code) = &handshake_code {
             operator::require_code(code)?;
@@ -308,7 +308,7 @@ fn require_segments(report: &UsageReport) -> Result<(), Error> {
     for (what, count, max) in [
         ("segments", segments, SEGMENTS_MAX),
         ("totals", totals, TOTALS_MAX),
-        ("ended licences", report.ended.len(), ENDED_MAX),
+        ("ended licenses", report.ended.len(), ENDED_MAX),
     ] {
         if count > max {
             return Err(Error::bad_request(format!(
@@ -335,10 +335,10 @@ fn require_module(counter: &UsageTotal) -> Result<(), Error> {
     )))
 }
 
-/// What a licence file must be, beside correctly signed.
+/// What a license file must be, beside correctly signed.
 fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
     let no = |why: String| {
-        Err(Error::bad_request(format!("licence file \"{}\" cannot be imported: {why}", file.file_id)))
+        Err(Error::bad_request(format!("license file \"{}\" cannot be imported: {why}", file.file_id)))
     };
     if !keys.holds(&file.server_key) {
         return no(format!(
@@ -350,7 +350,7 @@ fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
     require_sound(file).or_else(no)
 }
 
-/// What every licence file must be, whichever server it is for: sound in itself, with domains that belong to
+/// What every license file must be, whichever server it is for: sound in itself, with domains that belong to
 /// somebody.
 ///
 /// # Errors

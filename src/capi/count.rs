@@ -30,7 +30,7 @@ pub struct SM_Barcode {
     pub length: usize,
 }
 
-/// Count the barcodes of one still image against the licence: each different one (by symbology and content)
+/// Count the barcodes of one still image against the license: each different one (by symbology and content)
 /// once.
 ///
 /// The count is in shared memory when this returns: a killed process loses nothing. Content is compared, and
@@ -103,7 +103,7 @@ pub const SM_PAGE_CORE: c_int = 1;
 pub const SM_PAGE_WEBCAM: c_int = 2;
 /// Pages rasterised from PDF.
 pub const SM_PAGE_PDFR: c_int = 3;
-/// Pages recognised as text.
+/// Pages recognized as text.
 pub const SM_PAGE_OCR: c_int = 4;
 
 /// Count `n` pages of `module` (SM_PAGE_CORE, SM_PAGE_WEBCAM, SM_PAGE_PDFR or SM_PAGE_OCR).

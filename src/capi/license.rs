@@ -188,13 +188,13 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(parameters: *mut DM_DLSConn
     })
 }
 
-/// Get this process licensed: from the licence stored on this device if that is still good, else from the
+/// Get this process licensed: from the license stored on this device if that is still good, else from the
 /// main license server, else from the standby.
 ///
-/// With a stored licence it answers at once and renews in the background. `errorMsg`, if not NULL, gets a
+/// With a stored license it answers at once and renews in the background. `errorMsg`, if not NULL, gets a
 /// sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always NUL-terminated. What was
 /// in use before a failed call stays in use. If no server could be reached and nothing is in use, the background goes on
-/// asking, and readers get their licence as soon as a server is there. The first success, or that, starts the library's
+/// asking, and readers get their license as soon as a server is there. The first success, or that, starts the library's
 /// one background thread.
 ///
 /// Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0; -10001 when the
@@ -230,14 +230,14 @@ pub unsafe extern "C" fn InitLicenseFromDLS(
 /// Count the seats of this device that are free: for all programs on it together.
 ///
 /// Threads: any. Blocks: never. Returns the number of free seats; 0 when all are taken; -1 when there is no
-/// licence, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the licence is not one by
+/// license, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the license is not one by
 /// concurrent instances, and so has no seats.
 #[unsafe(no_mangle)]
 pub extern "C" fn GetIdleInstancesCount() -> c_int {
     enter_hot_or(-1, || Ok(runtime().licensed()?.idle_seats()))
 }
 
-/// Choose where this device's state is kept: the licence, the seats, what is counted and not yet reported.
+/// Choose where this device's state is kept: the license, the seats, what is counted and not yet reported.
 ///
 /// Programs share seats when they share this directory. It is made with mode 0700 where it does not exist,
 /// when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR; else
@@ -383,7 +383,7 @@ unsafe fn path_setting_from_c(name: &str, path: *const c_char) -> Result<PathBuf
 /// Report what is counted and not yet reported, give the seats of this process back, and end the background
 /// thread.
 ///
-/// What cannot be reported in time is kept on this device and reported by the next program that initialises
+/// What cannot be reported in time is kept on this device and reported by the next program that initializes
 /// here. Readers that still exist hold no seat from then on, and may be destroyed; after InitLicenseFromDLS was called
 /// again, one that is used takes a seat anew.
 ///

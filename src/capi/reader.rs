@@ -11,7 +11,7 @@ use crate::reader::{Hold, Reader};
 use crate::runtime::runtime;
 use crate::seats::Holder;
 
-/// A reader: under a licence by concurrent instances it holds a seat as long as it exists.
+/// A reader: under a license by concurrent instances it holds a seat as long as it exists.
 pub struct SM_Reader(pub(super) Reader, u32);
 
 impl SM_Reader {
@@ -26,7 +26,7 @@ impl SM_Reader {
     }
 }
 
-/// Create a reader, and take a seat for it where the licence has seats.
+/// Create a reader, and take a seat for it where the license has seats.
 ///
 /// `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`, if not
 /// NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
@@ -133,7 +133,7 @@ impl SM_Holder {
     }
 }
 
-/// List the processes that hold seats of this device, of all programs under the same licence item.
+/// List the processes that hold seats of this device, of all programs under the same license item.
 ///
 /// `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is more. What is
 /// behind the last one is not touched. Processes that have died are not listed: their seats are free.

@@ -1,4 +1,4 @@
-//! How this process stands with its licence, and what the library says while it works.
+//! How this process stands with its license, and what the library says while it works.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::mem::offset_of;
@@ -14,18 +14,18 @@ use crate::log::{Level, Sink, set_sink};
 use crate::runtime::runtime;
 use crate::status::{Origin, Status};
 
-/// SM_Status.state: there is no licence in use.
+/// SM_Status.state: there is no license in use.
 pub const SM_LICENSE_NONE: c_int = 0;
-/// SM_Status.state: the licence is good.
+/// SM_Status.state: the license is good.
 pub const SM_LICENSE_GOOD: c_int = 1;
-/// SM_Status.state: the licence has expired, and works on for the seven days of grace: warn the user.
+/// SM_Status.state: the license has expired, and works on for the seven days of grace: warn the user.
 pub const SM_LICENSE_GRACE: c_int = 2;
-/// SM_Status.state: the licence was not renewed in time, and is refused until a server is reached.
+/// SM_Status.state: the license was not renewed in time, and is refused until a server is reached.
 pub const SM_LICENSE_STALE: c_int = 3;
-/// SM_Status.state: the licence has expired, with its grace.
+/// SM_Status.state: the license has expired, with its grace.
 pub const SM_LICENSE_EXPIRED: c_int = 4;
 
-/// SM_Status.state: the server lets no work be done under the licence: it was revoked, is used up, or has no room.
+/// SM_Status.state: the server lets no work be done under the license: it was revoked, is used up, or has no room.
 pub const SM_LICENSE_REFUSED: c_int = 5;
 
 /// SM_Status.usage: the server has not told, or in a way that only later versions know.
@@ -36,13 +36,13 @@ pub const SM_USAGE_WITHIN: c_int = 1;
 pub const SM_USAGE_IN_GRACE: c_int = 2;
 /// SM_Status.usage: used up with its grace. Scans and pages are refused, and devices that are new.
 pub const SM_USAGE_USED_UP: c_int = 3;
-/// SM_Status.usage: the overuse budget of a concurrent licence is exceeded: N at a time are authorised.
+/// SM_Status.usage: the overuse budget of a concurrent license is exceeded: N at a time are authorized.
 pub const SM_USAGE_OVERUSED: c_int = 4;
 
 /// Bytes of each text in a status, with its NUL; longer ones are cut.
 pub const SM_STATUS_TEXT_BYTES: usize = 512;
 
-/// How this process stands with its licence. Times are Unix seconds in UTC; 0 where there is none.
+/// How this process stands with its license. Times are Unix seconds in UTC; 0 where there is none.
 ///
 /// Later versions add fields at the end.
 #[repr(C)]
@@ -52,14 +52,14 @@ pub struct SM_Status {
     pub size: usize,
     /// One of SM_LICENSE_NONE, _GOOD, _GRACE, _STALE, _EXPIRED, _REFUSED.
     pub state: c_int,
-    /// By what the licence is charged, as in DM_DLSConnectionParameters; 0 without a licence.
+    /// By what the license is charged, as in DM_DLSConnectionParameters; 0 without a license.
     pub chargeWay: c_int,
-    /// SM_ERR_LICENSE_CACHE_USED (-20012) while the licence stored on this device is used and no server has been
+    /// SM_ERR_LICENSE_CACHE_USED (-20012) while the license stored on this device is used and no server has been
     /// reached; else 0. Not a failure: the software works.
     pub cacheCode: c_int,
-    /// SM_ERR_TRIAL_LICENSE (-20010) when the licence is a trial; else 0.
+    /// SM_ERR_TRIAL_LICENSE (-20010) when the license is a trial; else 0.
     pub trialCode: c_int,
-    /// SM_ERR_EXPIRED (-20111) when the licence has expired, also while the grace lasts; else 0.
+    /// SM_ERR_EXPIRED (-20111) when the license has expired, also while the grace lasts; else 0.
     pub expiryCode: c_int,
     /// Why the server lets no work be done, as an error number, when the state is SM_LICENSE_REFUSED; else 0.
     pub refusalCode: c_int,
@@ -67,21 +67,21 @@ pub struct SM_Status {
     pub usage: c_int,
     /// Module of pages of which used, quota and grace tell; 0 for anything else.
     pub usageModule: c_int,
-    /// Seats that the server has granted to this device; 0 where the licence has none.
+    /// Seats that the server has granted to this device; 0 where the license has none.
     pub seatsGranted: c_int,
     /// Seats that are held, by all programs of this device together.
     pub seatsHeld: c_int,
     /// As GetIdleInstancesCount says.
     pub seatsIdle: c_int,
-    /// First second at which the licence stops to be good, unless a server is reached before.
+    /// First second at which the license stops to be good, unless a server is reached before.
     pub validUntil: u64,
-    /// When the licence expires: first second of the grace.
+    /// When the license expires: first second of the grace.
     pub expiresAt: u64,
     /// First second after the grace.
     pub graceEndsAt: u64,
     /// Start of the time slot of the oldest work that no server has recorded yet; 0 when all is recorded.
     pub oldestUnsentAt: u64,
-    /// What is used of the licence (scans, pages, devices, or the overuse of this licence year), as the server has last
+    /// What is used of the license (scans, pages, devices, or the overuse of this license year), as the server has last
     /// told; -1: it has not.
     pub used: i64,
     /// What was bought, or the overuse budget, as the server has last told; -1: it has not.
@@ -186,14 +186,14 @@ fn text(text: &str) -> [c_char; SM_STATUS_TEXT_BYTES] {
     bytes
 }
 
-/// Get how this process stands with its licence.
+/// Get how this process stands with its license.
 ///
 /// Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that this library knows
 /// is not touched, and `size` then says how much was filled. `status` is untouched on failure. The status is a picture
 /// of the moment: while other programs take seats and count, its parts may be of two moments.
 ///
 /// Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for each program that has
-/// counted since the last report. Returns 0, also without a licence; -10002 when `status` is NULL; -10038 when its
+/// counted since the last report. Returns 0, also without a license; -10002 when `status` is NULL; -10038 when its
 /// size is below that of the first version.
 ///
 /// # Safety
@@ -222,11 +222,11 @@ fn known_bytes(size: usize) -> Result<usize> {
     Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message))
 }
 
-/// Report what is counted and not yet reported, and renew the licence, now.
+/// Report what is counted and not yet reported, and renew the license, now.
 ///
 /// The background does this by itself; call it where a program wants to know, or is about to lose its network.
 /// `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success. What could not
-/// be reported is kept, and a licence that could not be renewed goes on as it is.
+/// be reported is kept, and a license that could not be renewed goes on as it is.
 ///
 /// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
 /// Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000 before InitLicenseFromDLS, or what the
@@ -260,7 +260,7 @@ unsafe impl Send for Callback {}
 // SAFETY: as above.
 unsafe impl Sync for Callback {}
 
-/// Hear what the library does: licences that it gets, reports, failures with their stage.
+/// Hear what the library does: licenses that it gets, reports, failures with their stage.
 ///
 /// `callback` is called by a thread of the library's own, for one line after the other, in order, while that thread holds
 /// no lock. It may call every function of this library. It must not throw, jump out of itself, or end its thread. A call

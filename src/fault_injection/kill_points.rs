@@ -42,7 +42,7 @@ mod armed {
         "ring: before the wake",
     ];
 
-    /// Every place in counting, reporting and keeping the licence.
+    /// Every place in counting, reporting and keeping the license.
     pub const COUNTS: &[&str] = &[
         "create: made",
         "create: locked",

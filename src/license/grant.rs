@@ -1,11 +1,11 @@
 //! A grant: the server's answer, believed only as far as the vendor's root key vouches for it.
 //!
 //! ```text
-//! root key ─▶ licence file ─▶ server's key ─▶ local licence
+//! root key ─▶ license file ─▶ server's key ─▶ local license
 //!                └▶ item   ◀── must fit ──────────┘
 //! ```
 //!
-//! A server in the hands of its licensee can sign what it likes with its own key; so the local licence is
+//! A server in the hands of its licensee can sign what it likes with its own key; so the local license is
 //! checked against the item that the vendor signed: it may narrow it, never widen it.
 
 use seatmeter_protocol::charge_way::DeploymentType;
@@ -137,7 +137,7 @@ impl Grant {
 /// [`Grant::verify`] looks at the signatures.
 ///
 /// # Errors
-/// A sentence. The licence then serves no program that asks for this type, however its server came to grant it.
+/// A sentence. The license then serves no program that asks for this type, however its server came to grant it.
 pub fn serves(
     local: &LocalLicense,
     file: &LicenseFile,
@@ -154,16 +154,16 @@ pub fn serves(
     }
 }
 
-/// Whether a local licence stays within its item.
+/// Whether a local license stays within its item.
 fn within(local: &LocalLicense, item: &LicenseItem) -> std::result::Result<(), String> {
     if local.charge_way != item.charge_way {
-        return Err("the licence has another charge way than its item".into());
+        return Err("the license has another charge way than its item".into());
     }
     if u64::from(local.seats) > item.quota {
-        return Err(format!("the licence grants {} seats, its item has {}", local.seats, item.quota));
+        return Err(format!("the license grants {} seats, its item has {}", local.seats, item.quota));
     }
     if local.valid_until > item.grace_ends_at() {
-        return Err("the licence outlives its item".into());
+        return Err("the license outlives its item".into());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The local licence: what this device may do, proved by signatures and kept on disk.
+//! The local license: what this device may do, proved by signatures and kept on disk.
 
 mod grant;
 mod presented;

@@ -72,7 +72,7 @@ impl ServerNotice {
         gone.fold(0, |bits, meter| bits | 1_u32.checked_shl(meter.module).unwrap_or(0))
     }
 
-    /// Whether the item is overused: authorisations are by the slot.
+    /// Whether the item is overused: authorizations are by the slot.
     pub fn is_overused(&self) -> bool {
         self.meters.iter().any(|meter| meter.state == MeterState::Overused)
     }

@@ -145,7 +145,7 @@ impl GrantStore {
         Grant::verify(&answer, &root, device).ok().map(|grant| grant.server_key)
     }
 
-    /// The local licence as the server has signed it, to show it that server again. It checks it itself.
+    /// The local license as the server has signed it, to show it that server again. It checks it itself.
     pub fn held(&self) -> Option<Signed> {
         self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)
     }
@@ -213,7 +213,7 @@ impl GrantStore {
         self.grant.move_to(&self.given_back)
     }
 
-    /// Whether this licence, or a later one of the same item, was given back by whichever program was the last to work under
+    /// Whether this license, or a later one of the same item, was given back by whichever program was the last to work under
     /// it, and there is none since.
     pub fn has_given_back(&self, license: &LocalLicense) -> bool {
         let local = |answer: AuthorizationAnswer| answer.local_license.peek::<LocalLicense>().ok();

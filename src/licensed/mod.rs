@@ -122,7 +122,7 @@ impl Licensed {
     }
 
     /// Takes over a newer grant from the same item; `false` when it is from another, or from another server: what it has
-    /// licensed, it has to book. One that renews the same licence is the same server, with another key.
+    /// licensed, it has to book. One that renews the same license is the same server, with another key.
     pub fn renew(&self, grant: &Arc<Grant>) -> bool {
         let _renewing = self.renewing.lock();
         let mine = self.grant();
@@ -226,7 +226,7 @@ impl Licensed {
         self.grant.read().server_key.clone()
     }
 
-    /// Fills in what is known here of the licence's status.
+    /// Fills in what is known here of the license's status.
     pub fn describe(&self, status: &mut Status) {
         // Before the numbers are read: they are to say the same as the status.
         let _ = self.check();
@@ -322,7 +322,7 @@ impl Licensed {
             Validity::Expired => Err(ErrorCode::EXPIRED.into()),
             Validity::Stale => Err(Error::new(
                 ErrorCode::LICENSE_SYNC_FAILED,
-                "the licence on this device was not renewed in time: connect to the license server and call \
+                "the license on this device was not renewed in time: connect to the license server and call \
                  InitLicenseFromDLS again",
             )),
         }

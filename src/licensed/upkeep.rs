@@ -1,4 +1,4 @@
-//! Looking after the files that a licence in use has mapped: what was counted or spent must be where others find it.
+//! Looking after the files that a license in use has mapped: what was counted or spent must be where others find it.
 //!
 //! A thread of its own looks once a second (`runtime.rs`), and whoever reports looks before. Who counts does not: a look asks
 //! the disk, and counting waits for no disk. It reads what the look has found, in the check that it makes once a second

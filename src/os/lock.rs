@@ -24,7 +24,7 @@ use super::page_lock::{PAGE_BYTES, page_keeps_locks};
 use super::process::reopen;
 use super::process_generation;
 use super::range_lock::{try_lock_byte, try_share_byte, unlock_byte};
-use super::undisturbed::Uncancelled;
+use super::undisturbed::Uncanceled;
 
 /// The byte that is locked.
 const FIRST_BYTE: i64 = 0;
@@ -99,7 +99,7 @@ impl Descriptor {
 impl Drop for Descriptor {
     fn drop(&mut self) {
         // A count may let go of the last share of a segment.
-        let _uncancelled = Uncancelled::hold();
+        let _uncanceled = Uncanceled::hold();
         let Some(file) = self.file.take() else { return };
         if identity(&file).ok() != Some(self.identity) {
             std::mem::forget(file);

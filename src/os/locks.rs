@@ -17,7 +17,7 @@ use std::sync::{self, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::os::Uncancelled;
+use crate::os::Uncanceled;
 
 /// One at a time.
 #[derive(Debug, Default)]
@@ -225,7 +225,7 @@ pub struct Nap;
 
 impl spin::RelaxStrategy for Nap {
     fn relax() {
-        let _uncancelled = Uncancelled::hold();
+        let _uncanceled = Uncanceled::hold();
         thread::sleep(NAP);
     }
 }

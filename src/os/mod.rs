@@ -34,7 +34,7 @@ pub use published::Published;
 pub use range_lock::{is_range_locked, try_lock_byte, try_share_byte};
 pub use sharing::{advice_about, draft_of, make_folder, make_home, names, owned, share_file};
 pub use thread::thread_number;
-pub use undisturbed::{Uncancelled, Undisturbed};
+pub use undisturbed::{Uncanceled, Undisturbed};
 
 use seatmeter_protocol::time_scope::{self, ClocksAhead};
 

@@ -1,7 +1,7 @@
 //! A value that is replaced whole, seldom, and read without a lock by everybody, in a forked child too.
 //!
 //! Old values are never freed: a reader may still be looking at one. So this is for values whose number is
-//! bounded by what a program does on purpose (initialising with other parameters, say), not by time.
+//! bounded by what a program does on purpose (initializing with other parameters, say), not by time.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};

@@ -2,7 +2,7 @@
 //!
 //! | what would strike it | where | held off by |
 //! |---|---|---|
-//! | `pthread_cancel` | at every system call that may block: the unwinding cannot pass through our frames, and the process would die | [`Uncancelled`] |
+//! | `pthread_cancel` | at every system call that may block: the unwinding cannot pass through our frames, and the process would die | [`Uncanceled`] |
 //! | SIGXFSZ, SIGPIPE | at our own write, where the file is too large for the process, or nobody reads the pipe: their default is death | [`Undisturbed`] |
 //!
 //! A cancellation that came meanwhile takes effect at the thread's next cancellation point, in the host's own code. Whoever
@@ -25,23 +25,23 @@ unsafe extern "C" {
 /// Signals that the kernel sends to a thread for its own write.
 const OF_WRITES: [c_int; 2] = [libc::SIGXFSZ, libc::SIGPIPE];
 
-/// While this lives, the calling thread cannot be cancelled. Costs no system call.
+/// While this lives, the calling thread cannot be canceled. Costs no system call.
 #[derive(Debug)]
-pub struct Uncancelled {
+pub struct Uncanceled {
     before: c_int,
     /// It belongs to the thread that made it.
     _thread: std::marker::PhantomData<*const ()>,
 }
 
-impl Uncancelled {
+impl Uncanceled {
     /// Hold cancellation off.
     #[must_use]
     pub fn hold() -> Self {
         let mut before = 0;
         // SAFETY: both calls change a word of the calling thread, and fill `before`.
         unsafe {
-            // A thread that may be cancelled anywhere could not be given its state back: that would unwind from here. It
-            // stays one that is cancelled at cancellation points.
+            // A thread that may be canceled anywhere could not be given its state back: that would unwind from here. It
+            // stays one that is canceled at cancellation points.
             pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, ptr::null_mut());
             pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before);
         }
@@ -49,28 +49,28 @@ impl Uncancelled {
     }
 }
 
-impl Drop for Uncancelled {
+impl Drop for Uncanceled {
     fn drop(&mut self) {
         // SAFETY: as above. With the deferred type this is no cancellation point.
         unsafe { pthread_setcancelstate(self.before, ptr::null_mut()) };
     }
 }
 
-/// While this lives, the calling thread cannot be cancelled, and its writes raise no signal.
+/// While this lives, the calling thread cannot be canceled, and its writes raise no signal.
 #[derive(Debug)]
 pub struct Undisturbed {
     /// The thread's mask, if it could be changed.
     mask: Option<libc::sigset_t>,
     /// Signals that were waiting for the thread before, which are the host's.
     waiting: libc::sigset_t,
-    _uncancelled: Uncancelled,
+    _uncanceled: Uncanceled,
 }
 
 impl Undisturbed {
     /// Hold both off.
     #[must_use]
     pub fn hold() -> Self {
-        let uncancelled = Uncancelled::hold();
+        let uncanceled = Uncanceled::hold();
         let (ours, mut mask) = (of_writes(), empty_set());
         // SAFETY: reads the one set and fills the other.
         let is_changed =
@@ -81,7 +81,7 @@ impl Undisturbed {
             // SAFETY: fills the set.
             unsafe { libc::sigpending(&raw mut waiting) };
         }
-        Self { mask: is_changed.then_some(mask), waiting, _uncancelled: uncancelled }
+        Self { mask: is_changed.then_some(mask), waiting, _uncanceled: uncanceled }
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
         };
         let before = state();
         {
-            let _outer = Uncancelled::hold();
+            let _outer = Uncanceled::hold();
             drop(Undisturbed::hold());
             assert_eq!(state(), PTHREAD_CANCEL_DISABLE);
         }

@@ -62,7 +62,7 @@ impl ForgetTime {
 }
 
 impl BarcodeCounter {
-    /// Counts anew: what it knows are entries of another licence, of segments that are closed, or of the parent. Which
+    /// Counts anew: what it knows are entries of another license, of segments that are closed, or of the parent. Which
     /// barcodes were counted a short while ago is the reader's, and stays.
     pub fn begin_anew(&mut self) {
         self.entries = SlotEntries::default();
@@ -71,7 +71,7 @@ impl BarcodeCounter {
     /// Counts one still image; gives the number of different barcodes.
     ///
     /// # Errors
-    /// When the licence is no longer good, or the count cannot be kept: then nothing was counted.
+    /// When the license is no longer good, or the count cannot be kept: then nothing was counted.
     pub fn image(&mut self, licensed: &Licensed, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let moment = licensed.moment()?;
         if let [barcode] = barcodes {

@@ -15,7 +15,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
 use crate::licensed::Licensed;
-use crate::os::Uncancelled;
+use crate::os::Uncanceled;
 #[cfg(feature = "decode")]
 use crate::os::locks::Mutex;
 use crate::os::locks::{BriefMutex, NAP};
@@ -29,7 +29,7 @@ use crate::usage::Barcode;
 ///
 /// | hold | seat | |
 /// |---|---|---|
-/// | none | – | made without a licence or seat; the next use tries again |
+/// | none | – | made without a license or seat; the next use tries again |
 /// | this process's | some | licensed by seats |
 /// | this process's | none | licensed otherwise |
 /// | this process's, from before a shutdown | any | counts as none: its seat went back then |
@@ -64,13 +64,13 @@ fn address(runtime: &'static Runtime) -> usize {
 // A program may have tens of thousands of readers.
 const _: () = assert!(size_of::<Reader>() <= 128);
 
-/// The right to have a reader: a seat, where the licence has seats.
+/// The right to have a reader: a seat, where the license has seats.
 #[derive(Clone, Copy)]
 pub struct Hold {
     runtime: &'static Runtime,
     licensed: &'static Licensed,
     seat: Option<Seat>,
-    /// How often the licence had been closed when this was taken.
+    /// How often the license had been closed when this was taken.
     closings: u32,
 }
 
@@ -78,7 +78,7 @@ impl Hold {
     /// Takes a seat.
     ///
     /// # Errors
-    /// -20000 without a licence, -20008 without a free seat.
+    /// -20000 without a license, -20008 without a free seat.
     #[inline(always)]
     pub fn take() -> Result<Self> {
         match Self::take_at_once() {
@@ -117,7 +117,7 @@ impl Hold {
         if hold.is_good() {
             return Ok(hold);
         }
-        // The licence was closed while this waited: the seat is of a place that was taken anew, for nobody.
+        // The license was closed while this waited: the seat is of a place that was taken anew, for nobody.
         hold.give_seat();
         Self::take()
     }
@@ -177,7 +177,7 @@ impl Reader {
     /// The first use in this process: finds out whether its locks came open.
     #[cold]
     fn arrive(&self) -> Result<&Self> {
-        let _uncancelled = Uncancelled::hold();
+        let _uncanceled = Uncanceled::hold();
         for _ in 0..LOOKS_AT_LOCKS {
             if self.process.load(Ordering::Acquire) == address(runtime()) {
                 return Ok(self);
@@ -261,7 +261,7 @@ impl Reader {
         }
     }
 
-    /// The licence under which it works, with a seat where one is needed.
+    /// The license under which it works, with a seat where one is needed.
     ///
     /// # Errors
     /// As [`Hold::take`].
@@ -272,7 +272,7 @@ impl Reader {
     /// Counts the barcodes of one still image; gives the number of different ones.
     ///
     /// # Errors
-    /// When there is no licence or seat, or the count cannot be kept: then nothing was counted.
+    /// When there is no license or seat, or the count cannot be kept: then nothing was counted.
     #[inline]
     pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let mut use_of = self.here()?.use_of.lock();
@@ -323,7 +323,7 @@ impl Use {
             tally.begin_anew();
         }
         if let Some(hold) = self.hold.replace(taken) {
-            // Gone already, unless the licence was closed while it was taken.
+            // Gone already, unless the license was closed while it was taken.
             hold.give_seat();
         }
         Ok(taken.licensed)

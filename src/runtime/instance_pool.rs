@@ -3,7 +3,7 @@
 //!
 //! | setting | 0 means | |
 //! |---|---|---|
-//! | of the device | what the connection parameters say | the higher one of both is asked for at the next initialisation |
+//! | of the device | what the connection parameters say | the higher one of both is asked for at the next initialization |
 //! | of this process | no limit of its own | counts instances that are got and not recycled |
 //! | time-out | do not wait | for both limits together |
 
@@ -104,7 +104,7 @@ impl InstancePool {
         outcome
     }
 
-    /// How the pool stands, under this licence.
+    /// How the pool stands, under this license.
     pub fn status(&self, licensed: &Licensed) -> InstancesStatus {
         let number = |count: &AtomicU32| i32::try_from(count.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
         let own = match number(&self.process_max) {

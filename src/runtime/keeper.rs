@@ -1,11 +1,11 @@
 //! The keeper: the one background thread of a process.
 //!
 //! It renews and reports while the host works. All signals are blocked in it, so that the host's handlers
-//! run in the host's threads; it starts with the first licence and ends, within a bound, at `SM_Shutdown`.
+//! run in the host's threads; it starts with the first license and ends, within a bound, at `SM_Shutdown`.
 //!
 //! | state | running | stop | |
 //! |---|---|---|---|
-//! | none | no | no | before the first licence, or after a stop |
+//! | none | no | no | before the first license, or after a stop |
 //! | asleep or at work | yes | no | |
 //! | ending | yes | yes | finishes the request that is under way; goes on after that if it is wanted again |
 
@@ -36,7 +36,7 @@ struct Control {
 
 impl Keeper {
     /// Starts the thread unless it runs; then wakes it. `work` does what is due and says when it is due
-    /// again. When the system has no thread to give, the work is left to the next initialisation and to
+    /// again. When the system has no thread to give, the work is left to the next initialization and to
     /// `SM_Shutdown`.
     pub fn ensure_running(&'static self, work: impl FnMut() -> Duration + Send + 'static) {
         let mut control = self.control.lock();

@@ -44,7 +44,7 @@ static CLOCK: SystemClock = SystemClock;
 
 /// Everything that a process has of this library.
 pub struct Runtime {
-    /// What was set before initialising. Survives a fork.
+    /// What was set before initializing. Survives a fork.
     state_directory: Published<PathBuf>,
     settings: Published<Settings>,
     /// All settings that there ever were: a forked child may still read what was replaced.
@@ -55,7 +55,7 @@ pub struct Runtime {
     waiting: Published<Session>,
     /// Every session of this process; also the lock under which they are made.
     sessions: Mutex<Vec<&'static Session>>,
-    /// Why there is no session, once initialising has failed.
+    /// Why there is no session, once initializing has failed.
     failure: Mutex<Option<Failure>>,
     /// Why the log that the environment names cannot be written.
     log_trouble: Mutex<Option<Trouble>>,
@@ -74,7 +74,7 @@ pub struct Runtime {
     resuming: Mutex<()>,
 }
 
-/// An initialisation that failed.
+/// An initialization that failed.
 #[derive(Clone)]
 struct Failure {
     trouble: Trouble,
@@ -134,7 +134,7 @@ impl Runtime {
         own.or_else(|| self.inherited.filter(|_| !self.resumed.load(Ordering::Acquire)))
     }
 
-    /// Says where the state is to be, before initialising.
+    /// Says where the state is to be, before initializing.
     ///
     /// # Errors
     /// -20009 when a session is open already.
@@ -155,7 +155,7 @@ impl Runtime {
         ))
     }
 
-    /// Changes what the next initialisation starts from.
+    /// Changes what the next initialization starts from.
     ///
     /// # Errors
     /// -20009 when a session is open already.
@@ -237,7 +237,7 @@ impl Runtime {
         say(Level::Info, format_args!("licensed"));
     }
 
-    /// Has the background ask for this session's licence.
+    /// Has the background ask for this session's license.
     fn wait_with(&'static self, session: &'static Session) {
         self.waiting.publish(session);
         self.keeper.ensure_running(move || self.keep());
@@ -308,7 +308,7 @@ impl Runtime {
         World { clock, transport, wake: || runtime().keeper.wake() }
     }
 
-    /// The licence in use.
+    /// The license in use.
     ///
     /// # Errors
     /// Why there is none: that of the last attempt, or -20000 when there was no attempt.
@@ -320,7 +320,7 @@ impl Runtime {
         }
     }
 
-    /// The licence in use, if there is one.
+    /// The license in use, if there is one.
     #[inline(always)]
     pub fn licensed_at_once(&'static self) -> Option<&'static Licensed> {
         self.current.get().and_then(Session::licensed)
@@ -345,13 +345,13 @@ impl Runtime {
         failure.map_or_else(|| ErrorCode::NO_LICENSE.into(), |failure| failure.trouble.error)
     }
 
-    /// How this process stands with its licence. What failed is that of the last initialisation, if it failed, else
+    /// How this process stands with its license. What failed is that of the last initialization, if it failed, else
     /// that of the background.
     pub fn status(&'static self) -> Status {
-        // A forked child goes on under its parent's licence: this finds it.
+        // A forked child goes on under its parent's license: this finds it.
         let _ = self.licensed();
         let mut status = self.current.get().map(Session::status).unwrap_or_else(Status::without_license);
-        // An initialisation that failed is no trouble any more once a server has answered since.
+        // An initialization that failed is no trouble any more once a server has answered since.
         let failure =
             self.failure.lock().clone().filter(|failure| failure.order_ms >= status.contact_order_ms);
         let failure = failure.map(|failure| failure.trouble);
@@ -362,7 +362,7 @@ impl Runtime {
     /// Renews and reports now.
     ///
     /// # Errors
-    /// As [`Session::sync`]; why there is no licence, if there is none.
+    /// As [`Session::sync`]; why there is no license, if there is none.
     pub fn sync(&'static self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
         let talk = self.talks.begin(bound)?;
@@ -374,7 +374,7 @@ impl Runtime {
         outcome
     }
 
-    /// A forked child goes on under its parent's licence, with seats and counters of its own. What fails is tried again by
+    /// A forked child goes on under its parent's license, with seats and counters of its own. What fails is tried again by
     /// the next call.
     fn resume(&'static self) -> Option<&'static Licensed> {
         let (parameters, path) = self.inherited?.origin()?;
@@ -385,7 +385,7 @@ impl Runtime {
         let session = self.session_for(parameters, path.to_owned());
         match session.and_then(|session| Ok((session, session.use_stored_grant()?))) {
             Ok((session, Some(_))) => self.use_session(session),
-            // As after an initialisation that has found no server.
+            // As after an initialization that has found no server.
             Ok((session, None)) => self.wait_with(session),
             Err(error) => {
                 self.note_failure(&error);
@@ -417,7 +417,7 @@ impl Runtime {
         LOOK_EVERY
     }
 
-    /// The last report of this process, and the end of its sessions. It can be initialised again.
+    /// The last report of this process, and the end of its sessions. It can be initialized again.
     ///
     /// # Errors
     /// When not everything could be reported in time: the next process of this device will do it. When another thread is

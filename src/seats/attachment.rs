@@ -27,7 +27,7 @@ use super::waiting;
 use super::wide;
 use super::wiped::{Identified, LINEAGE_MASK, Passage};
 use crate::fault_injection::kill_points::kill_point;
-use crate::os::{Uncancelled, Undisturbed};
+use crate::os::{Uncanceled, Undisturbed};
 
 /// A file that comes out inconsistent again and again is being scribbled on.
 const OPEN_TRIES_MAX: u32 = 4;
@@ -172,7 +172,7 @@ impl Shared {
     /// In `seen`, `who` was found to be attached no longer. If that is not because another thread has detached
     /// or moved meanwhile, then the place is lost although we live.
     pub(super) fn lost(&self, seen: &View, who: Identified) {
-        let _uncancelled = Uncancelled::hold();
+        let _uncanceled = Uncanceled::hold();
         let (view, _passage) = self.enter();
         // In another file we may well have the same slot and life.
         if !std::ptr::eq(view, seen) || view.local.identified() != Some(who) {

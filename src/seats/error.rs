@@ -69,7 +69,7 @@ impl fmt::Display for SeatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full { capacity: 0, .. } => {
-                write!(f, "no seats are granted to this device: initialise the license first")
+                write!(f, "no seats are granted to this device: initialize the license first")
             }
             Self::Full { capacity, used } => write!(
                 f,

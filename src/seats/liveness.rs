@@ -21,7 +21,7 @@ use seatmeter_protocol::seat_layout::LOCK_BASE;
 use super::forks;
 use super::system::{self, Identity};
 use crate::fault_injection::kill_points::kill_point;
-use crate::os::{Uncancelled, descriptor_name, is_range_locked, page_keeps_locks, try_lock_byte};
+use crate::os::{Uncanceled, descriptor_name, is_range_locked, page_keeps_locks, try_lock_byte};
 
 /// What -1 looks like in the half of a word.
 const NO_DESCRIPTOR: u32 = u32::MAX;
@@ -68,7 +68,7 @@ impl Probe {
             return Some(kept as u32 as RawFd);
         }
         // Free seats are counted by this path, too, which holds cancellation off nowhere else.
-        let _uncancelled = Uncancelled::hold();
+        let _uncanceled = Uncanceled::hold();
         let file = system::open(path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).ok()?;
         if Identity::of(&file).ok()? != self.identity {
             return None;

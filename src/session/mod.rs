@@ -64,14 +64,14 @@ pub struct Session {
     /// What its program presents to be licensed.
     credentials: Credentials,
     parameters: Published<Parameters>,
-    /// All that it was ever initialised with: one that comes again is not kept twice.
+    /// All that it was ever initialized with: one that comes again is not kept twice.
     all_parameters: Mutex<Vec<&'static Parameters>>,
     licensed: Published<Licensed>,
     /// The license that was granted for the credentials, by which the next renewal is due.
     basis: Mutex<Option<Basis>>,
     /// Why the server does not accept the credentials any more.
     refused: Mutex<Option<Error>>,
-    /// Closed, and not initialised since: nobody works under it.
+    /// Closed, and not initialized since: nobody works under it.
     is_closed: AtomicBool,
     /// Everything was reported when it was closed: there is nothing to be done for it any more.
     is_settled: AtomicBool,
@@ -154,7 +154,7 @@ impl Session {
             && self.state.path() == state_path
     }
 
-    /// The parameters it was last initialised with, and where its state is. Readable in a forked child.
+    /// The parameters it was last initialized with, and where its state is. Readable in a forked child.
     pub fn origin(&self) -> Option<(&'static Parameters, &Path)> {
         Some((self.parameters.get()?, self.state.path()))
     }
@@ -248,7 +248,7 @@ impl Session {
     /// Put a grant into use: into the pool and the counter that are there, or into new ones when the item
     /// is another than before. Readers move to that one with their next use.
     fn adopt(&self, grant: Arc<Grant>, told: &ServerNotice, basis: Basis) -> Result<&'static Licensed> {
-        // One at a time: the keeper and an initialisation may have got a grant of another item each.
+        // One at a time: the keeper and an initialization may have got a grant of another item each.
         let mut users = self.users.lock();
         self.join_users(&mut users, &grant.local.item_id)?;
         *self.basis.lock() = Some(basis);

@@ -28,7 +28,7 @@ impl Session {
     ///
     /// # Errors
     /// When the server cannot be reached or trusted, or the disk fails: nothing is lost by it. What fails for one
-    /// licence does not hold up the others; the first error is given.
+    /// license does not hold up the others; the first error is given.
     pub fn report(&self, deadline: Deadline) -> Result<Reported> {
         let parameters = self.known_parameters()?;
         if let Some(licensed) = self.licensed() {
@@ -94,7 +94,7 @@ impl Session {
         Ok(all)
     }
 
-    /// What this session has counted under licences of another server, before or after this one's: of a standby with data
+    /// What this session has counted under licenses of another server, before or after this one's: of a standby with data
     /// of its own, or under a key that was replaced. That it cannot be told now is no trouble of this session's: it is
     /// told whenever one of the servers proves to be that one.
     fn report_to_another(

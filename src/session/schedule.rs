@@ -128,13 +128,13 @@ impl Session {
     }
 
     /// Whether this program has asked for more seats than there are now: another one of the device has renewed for fewer
-    /// after this one's authorisation had ended.
+    /// after this one's authorization had ended.
     fn is_short_of_seats(&self, licensed: &Licensed) -> bool {
         let asks_for_more = |parameters: &Parameters| !licensed.has_seats(parameters.seats);
         self.parameters.get().is_some_and(asks_for_more) && !has_bug("seats: asked for once")
     }
 
-    /// Whether the item is authorised by the slot since this device's grant was given, which goes on for longer.
+    /// Whether the item is authorized by the slot since this device's grant was given, which goes on for longer.
     fn is_overtaken(&self, now: u64) -> bool {
         let soon = now.saturating_add(2 * SLOT_SECONDS);
         let is_long = |licensed: &Licensed| licensed.grant().local.valid_until > soon;
@@ -178,7 +178,7 @@ fn renewal_due_at(license: &LocalLicense) -> u64 {
     license.issued_at + due - due * random_share(license) / (4 << 16)
 }
 
-/// A number below 65 536, always the same for one licence.
+/// A number below 65 536, always the same for one license.
 fn random_share(license: &LocalLicense) -> u64 {
     license.license_id.get(..4).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! Asking for a local licence.
+//! Asking for a local license.
 
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -31,7 +31,7 @@ pub struct Asking<'a> {
     pub needed: u64,
 }
 
-/// Asks for a licence, checks it, and stores it. `known_key` is that of the server that granted last, if
+/// Asks for a license, checks it, and stores it. `known_key` is that of the server that granted last, if
 /// one did: then refusals are believed only from its holder.
 ///
 /// # Errors

@@ -175,7 +175,7 @@ impl Answer {
     }
 
     /// The refusal in the answer. Anything that is not one of our server's refusals (a proxy's page, a
-    /// captive portal) counts as no answer, so that it cannot end a licence.
+    /// captive portal) counts as no answer, so that it cannot end a license.
     pub(super) fn refusal(&self, known_key: Option<&PublicKey>) -> Error {
         let Some(problem) = self.problem() else {
             return Error::unreachable(

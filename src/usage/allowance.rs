@@ -50,7 +50,7 @@ use seatmeter_protocol::signature::digest_hex;
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::os::locks::Mutex;
-use crate::os::{MappedFile, Uncancelled, boot_id, draft_of, rename_to_new};
+use crate::os::{MappedFile, Uncanceled, boot_id, draft_of, rename_to_new};
 use crate::state::{Identity, Standing, file_made_if_missing, new_file, set_aside_same, sync_folder};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
@@ -396,7 +396,7 @@ impl SpentAllowance {
     /// Raises `kept` of a module to `wanted` at least.
     fn keep(&self, module: usize, wanted: u64) -> Result<()> {
         // A count waits for the disk here, in a thread of the host's.
-        let _uncancelled = Uncancelled::hold();
+        let _uncanceled = Uncanceled::hold();
         let _changing = self.changing.lock();
         let allowed = self.allowed(module);
         let more = self.margin(allowed.saturating_sub(wanted));
@@ -467,7 +467,7 @@ fn none_left(n: u64) -> Error {
     Error::new(
         ErrorCode::USED_UP,
         format!(
-            "the licence is strict, and {n} more are not set aside for this device now; the license server is asked for \
+            "the license is strict, and {n} more are not set aside for this device now; the license server is asked for \
              them in the background"
         ),
     )

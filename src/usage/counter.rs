@@ -1,4 +1,4 @@
-//! The counting of one process under one local licence: finds the right entry of the right segment.
+//! The counting of one process under one local license: finds the right entry of the right segment.
 //!
 //! Whoever counts often keeps the entries of the current slot to himself ([`SlotEntries`]): then a count is one
 //! atomic addition, and a lock is taken only for an entry that he has not used in this slot.
@@ -116,7 +116,7 @@ impl Counter {
         }
     }
 
-    /// Counts under this licence and UUID from now on: into segments of their own, as soon as a counter of a new slot
+    /// Counts under this license and UUID from now on: into segments of their own, as soon as a counter of a new slot
     /// is needed. What was counted before, and by who is at it just now, is that of before.
     pub fn count_as(&self, whose: Whose) {
         *self.whose.write() = whose;

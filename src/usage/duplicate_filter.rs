@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(counted, 40_000);
     }
 
-    /// Spreads a number over all bits, one to one, as a hash would: the finaliser of SplitMix64.
+    /// Spreads a number over all bits, one to one, as a hash would: the finalizer of SplitMix64.
     fn spread(n: u64) -> u64 {
         let mut bits = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

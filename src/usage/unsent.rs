@@ -13,7 +13,7 @@ pub fn oldest_unsent(folder: &Path) -> Option<u64> {
     segments(folder).flat_map(|segment| unsent_in(&segment)).map(|total| slot_start(total.usage.slot)).min()
 }
 
-/// How much was counted in this folder under this local licence, and under this UUID, that the server has not acknowledged:
+/// How much was counted in this folder under this local license, and under this UUID, that the server has not acknowledged:
 /// scans for module 0, else pages.
 pub fn unsent_of(folder: &Path, license_id: &str, device_uuid: &str, module: u32) -> u64 {
     let is_of = |usage: &UsageTotal| match module {

@@ -1,4 +1,4 @@
-/* What the C test programs share: being licensed under the demo licence. */
+/* What the C test programs share: being licensed under the demo license. */
 #ifndef COMMON_H
 #define COMMON_H
 

@@ -64,7 +64,7 @@ int main(int argc, const char *argv[]) {
   }
   early->FreeTextResults(&masked);
 
-  // The demo licence is for servers; the key does not say where this runs.
+  // The demo license is for servers; the key does not say where this runs.
   CBarcodeReader reader;
   CHECK_INT(DBR_OK, reader.InitLicense("DEMO-4-SEATS"));
   PublicRuntimeSettings *settings = new PublicRuntimeSettings();

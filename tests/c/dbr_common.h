@@ -1,4 +1,4 @@
-/* What the programs for the DBR API share: no header of seatmeter's own, and the demo licence by that API alone. */
+/* What the programs for the DBR API share: no header of seatmeter's own, and the demo license by that API alone. */
 #ifndef DBR_COMMON_H
 #define DBR_COMMON_H
 
@@ -38,7 +38,7 @@ static inline unsigned char *dbr_file(const char *folder, const char *name, int 
   return bytes;
 }
 
-/* A picture as grey pixels, from a PGM file. The caller frees it. */
+/* A picture as gray pixels, from a PGM file. The caller frees it. */
 static inline unsigned char *dbr_gray(const char *folder, const char *name, int *width, int *height) {
   int size, maximum, header;
   unsigned char *file = dbr_file(folder, name, &size), *pixels;

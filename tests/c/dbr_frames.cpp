@@ -159,8 +159,8 @@ void stopped_from_a_callback(Video &video) {
   CHECK_INT(DBRERR_STOP_DECODING_THREAD_FAILED, reader.StopFrameDecoding());
 }
 
-// Without a licence texts are masked, the error is told, and nothing counts.
-void without_a_licence(Video &video) {
+// Without a license texts are masked, the error is told, and nothing counts.
+void without_a_license(Video &video) {
   CBarcodeReader reader;
   listen(reader);
   CHECK_INT(DBR_OK, reader.StartFrameDecodingEx(parameters_for(reader, video), ""));
@@ -181,7 +181,7 @@ int main(int argc, char **argv) {
   video.one.assign(gray, gray + video.width * video.height);
   video.blank.assign(video.one.size(), 255);
   free(gray);
-  without_a_licence(video);
+  without_a_license(video);
   dbr_license();
   a_sequence(video);
   without_a_forget_time(video);

@@ -24,7 +24,7 @@ static TextResultArray *results_of(void *reader, int expected_count) {
   return results;
 }
 
-static void without_a_licence(void) {
+static void without_a_license(void) {
   void *reader = DBR_CreateInstance();
   TextResultArray *results;
   CHECK(reader != NULL);
@@ -37,7 +37,7 @@ static void without_a_licence(void) {
   DBR_DestroyInstance(reader);
 }
 
-static void under_a_licence(void) {
+static void under_a_license(void) {
   void *reader = DBR_CreateInstance();
   TextResultArray *results, *kept;
   CHECK_INT(3, DBR_GetIdleInstancesCount());
@@ -133,9 +133,9 @@ static void by_the_instance_pool(void) {
 int main(int argc, char **argv) {
   CHECK_INT(2, argc);
   snprintf(folder, sizeof folder, "%s", argv[1]);
-  without_a_licence();
+  without_a_license();
   get_licensed();
-  under_a_licence();
+  under_a_license();
   bad_pictures(argv[0]);
   without_a_seat();
   by_the_instance_pool();

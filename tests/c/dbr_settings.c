@@ -48,10 +48,10 @@ static void defaults(void *reader) {
   CHECK_INT(2300, s.scaleDownThreshold);
   CHECK_INT(BM_LOCAL_BLOCK, s.binarizationModes[0]);
   CHECK_INT(LM_LINES, s.localizationModes[3]);
-  CHECK_INT(CICM_GENERAL, s.furtherModes.colourConversionModes[0]);
+  CHECK_INT(CICM_GENERAL, s.furtherModes.colorConversionModes[0]);
   CHECK_INT(GTM_ORIGINAL, s.furtherModes.grayscaleTransformationModes[0]);
   CHECK_INT(TACM_VERIFYING, s.furtherModes.textAssistedCorrectionMode);
-  CHECK_INT(BICM_DARK_ON_LIGHT, s.furtherModes.barcodeColourModes[0]);
+  CHECK_INT(BICM_DARK_ON_LIGHT, s.furtherModes.barcodeColorModes[0]);
   CHECK_INT(9, s.deblurLevel);
   CHECK_INT(IRSM_MEMORY, s.intermediateResultSavingMode);
   CHECK_INT(RCT_PIXEL, s.resultCoordinateType);

@@ -112,7 +112,7 @@ static void from_threads(const char *path, int rounds) {
   printf("%ld\n", atomic_load(&counted));
 }
 
-/* Two copies share the device's seats and its licence, as two processes do. */
+/* Two copies share the device's seats and its license, as two processes do. */
 static void twice(const char *path, const char *copy) {
   Library one = load(path), other = load(copy);
   SM_Reader *readers[2];

@@ -85,7 +85,7 @@ static void listen_to(void *user, int level, const char *line) {
   atomic_fetch_add(atomic_load(&is_over) ? &late_lines : &lines, 1);
 }
 
-/* From the licence that is stored, at once; the background then asks the silent server. */
+/* From the license that is stored, at once; the background then asks the silent server. */
 static int init_at(char *url, const char *code) {
   DM_DLSConnectionParameters parameters = demo_parameters();
   parameters.mainServerURL = url;
@@ -103,7 +103,7 @@ static void *sync_for_ever(void *result) {
   return NULL;
 }
 
-/* Another process gets the licence: this one has not asked a server yet, and does so in the background. */
+/* Another process gets the license: this one has not asked a server yet, and does so in the background. */
 static void let_another_get_licensed(void) {
   int status;
   pid_t child = fork();

@@ -116,7 +116,7 @@ FIELD(PublicRuntimeSettings, barcodeZoneMinDistanceToImageBorders, 672);
 FIELD(PublicRuntimeSettings, reserved, 676);
 
 SIZE(FurtherModes, 420);
-FIELD(FurtherModes, colourClusteringModes, 0);
+FIELD(FurtherModes, colorClusteringModes, 0);
 FIELD(FurtherModes, textAssistedCorrectionMode, 224);
 FIELD(FurtherModes, accompanyingTextRecognitionModes, 356);
 FIELD(FurtherModes, reserved, 388);
@@ -333,7 +333,7 @@ VALUE(BF2_AUSTRALIANPOST, 0x00800000);
 VALUE(BF2_RM4SCC, 0x01000000);
 VALUE(BF2_DOTCODE, 0x02);
 
-// ColourConversionMode
+// ColorConversionMode
 VALUE(CICM_GENERAL, 0x01);
 VALUE(CICM_REV, -2147483647 - 1);
 VALUE(CICM_SKIP, 0x00);
@@ -372,7 +372,7 @@ VALUE(BCM_GENERAL, 0x02);
 VALUE(BCM_REV, -2147483647 - 1);
 VALUE(BCM_SKIP, 0x00);
 
-// BarcodeColourMode
+// BarcodeColorMode
 VALUE(BICM_DARK_ON_LIGHT, 0x01);
 VALUE(BICM_LIGHT_ON_DARK, 0x02);
 VALUE(BICM_DARK_ON_DARK, 0x04);
@@ -382,7 +382,7 @@ VALUE(BICM_DARK_ON_LIGHT_DARK_SURROUNDING, 0x20);
 VALUE(BICM_REV, -2147483647 - 1);
 VALUE(BICM_SKIP, 0x00);
 
-// ColourClusteringMode
+// ColorClusteringMode
 VALUE(CCM_AUTO, 0x00000001);
 VALUE(CCM_GENERAL_HSV, 0x00000002);
 VALUE(CCM_REV, -2147483647 - 1);

@@ -22,7 +22,7 @@ struct Goodbye {
     const int before = lines;
     seatmeter::shutdown(10000);
     CHECK(lines > before);
-    // For another licence the server has to be asked, by this thread, whose own variables are gone.
+    // For another license the server has to be asked, by this thread, whose own variables are gone.
     get_licensed(0);
     seatmeter::shutdown(10000);
   }

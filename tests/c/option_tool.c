@@ -1,5 +1,5 @@
 /*
- * A process in a test's hands, under any licence option: reads commands, answers each with a line.
+ * A process in a test's hands, under any license option: reads commands, answers each with a line.
  *
  *   init WAY DEPLOYMENT SEATS [SITE] · image N · decode FILE · pages MODULE N · idle · sync · status · shutdown
  *

@@ -11,7 +11,7 @@ int main() {
 
   try {
     seatmeter::Reader reader;
-    CHECK(!"a reader without a licence");
+    CHECK(!"a reader without a license");
   } catch (const seatmeter::Error &error) {
     CHECK_INT(SM_ERR_NO_LICENSE, error.code());
   }

@@ -1,4 +1,4 @@
-/* Seats: as many readers as the licence has, given back by any thread, and none after the end. */
+/* Seats: as many readers as the license has, given back by any thread, and none after the end. */
 #include <pthread.h>
 
 #include "common.h"

@@ -25,7 +25,7 @@ static SM_Status status(void) {
   return now;
 }
 
-static void without_a_licence(void) {
+static void without_a_license(void) {
   char detail[64] = "x";
   SM_Status now = status();
   CHECK_INT(SM_LICENSE_NONE, now.state);
@@ -64,7 +64,7 @@ int main(int count, char **arguments) {
   CHECK_INT(2, count);
 
   CHECK_INT(0, SM_SetLogCallback(hear, &log));
-  without_a_licence();
+  without_a_license();
   bad_sizes();
 
   get_licensed();

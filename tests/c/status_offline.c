@@ -1,4 +1,4 @@
-/* The status of a program whose server is away, although its licence is good: it works, and says why it may not for
+/* The status of a program whose server is away, although its license is good: it works, and says why it may not for
  * ever. */
 #include "common.h"
 

@@ -21,11 +21,11 @@ impl Device {
     }
 
     pub(crate) fn pool_file(&self) -> std::path::PathBuf {
-        self.path().join("licence.pool")
+        self.path().join("license.pool")
     }
 
     pub(crate) fn pool(&self) -> SeatPool {
-        SeatPool::open(self.path(), "licence").unwrap()
+        SeatPool::open(self.path(), "license").unwrap()
     }
 
     pub(crate) fn pool_of(&self, seats: u32) -> SeatPool {

@@ -40,7 +40,7 @@ fn too_little_address_space_is_an_error_and_when_there_is_enough_it_works() {
     let program = program();
     let (mut worked, mut refused) = (0, 0);
     for mib in [0, 1, 2, 4, 8, 16, 18, 20, 24, 32, 64, 128, 256] {
-        // Each begins without a licence.
+        // Each begins without a license.
         let _ = std::fs::remove_dir_all(program.state());
         let mut command = program.command(server.url());
         let run = run(command.arg("memory").arg(image("four_barcodes.png")).arg(mib.to_string()));

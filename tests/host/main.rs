@@ -3,7 +3,7 @@
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
-mod cancelled;
+mod canceled;
 mod contract;
 mod ends;
 #[cfg(feature = "kill-points")]

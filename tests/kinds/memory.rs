@@ -91,7 +91,7 @@ fn part_of_other_tests() {
     let code = if variable("KINDS_WHAT").unwrap() == "read" {
         for_each_page(&bytes, &mut |_, _| Ok(true)).err()
     } else {
-        // Without a license the licence's error is the code: so that of the picture is looked for by its page.
+        // Without a license the license's error is the code: so that of the picture is looked for by its page.
         let mut found = None;
         let read = for_each_page(&bytes, &mut |_, page| {
             found = seatmeter::reader::read_page(

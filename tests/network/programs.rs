@@ -178,7 +178,7 @@ fn the_proxies_of_the_environment_are_read_by_init_and_at_no_other_time() {
 }
 
 #[test]
-fn a_captive_portal_is_no_license_server_and_ends_no_licence() {
+fn a_captive_portal_is_no_license_server_and_ends_no_license() {
     let server = Server::with_demo_license();
     let state = tempfile::tempdir().unwrap();
     let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 16\r\n\r\n<h1>Sign in</h1>";
@@ -226,7 +226,7 @@ fn a_server_that_stalls_at_any_step_costs_its_share_and_the_standby_serves() {
 }
 
 #[test]
-fn without_a_licence_a_black_hole_costs_the_bound_and_with_one_it_costs_nothing() {
+fn without_a_license_a_black_hole_costs_the_bound_and_with_one_it_costs_nothing() {
     let server = Server::with_demo_license();
     let hole = BlackHole::new();
     let url = Arc::new(format!("http://{}", hole.address));

@@ -1,4 +1,4 @@
-// What the programs here begin with: the demo licence, four concurrent instances.
+// What the programs here begin with: the demo license, four concurrent instances.
 'use strict';
 
 const seatmeter = require('seatmeter');

@@ -17,7 +17,7 @@ def main(tasks: int) -> None:
     init()
     with seatmeter.Reader() as reader:
         counted += reader.count_image([(4, b"parent")])
-        # Forked processes go on under their parent's licence; spawned ones get it for themselves.
+        # Forked processes go on under their parent's license; spawned ones get it for themselves.
         with multiprocessing.get_context("fork").Pool(4) as pool:
             counted += sum(pool.map(work, range(tasks)))
         with multiprocessing.get_context("spawn").Pool(2, init) as pool:
@@ -28,7 +28,7 @@ def main(tasks: int) -> None:
     except seatmeter.NoLicense as error:
         assert error.code == -20000
     else:
-        raise AssertionError("a reader without a licence")
+        raise AssertionError("a reader without a license")
     seatmeter.sync(20000)
     seatmeter.shutdown(20000)
     print(counted)

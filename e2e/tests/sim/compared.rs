@@ -83,7 +83,7 @@ impl Compared {
                     self.differ("a refusal", &facts(sql), &facts(plain));
                 }
             }
-            _ => self.differ("an authorisation", sql, plain),
+            _ => self.differ("an authorization", sql, plain),
         }
     }
 }
@@ -101,7 +101,7 @@ impl Store for Compared {
                 self.compare(&sql, &Ok((granted.grant, granted.license_id, granted.parent)));
             }
             Some(Err(Error::Refused(refusal))) => self.compare(&sql, &Err(refusal)),
-            Some(other) => self.differ("an authorisation on PostgreSQL", &sql, &other),
+            Some(other) => self.differ("an authorization on PostgreSQL", &sql, &other),
             None => {}
         }
         Box::pin(std::future::ready(sql))

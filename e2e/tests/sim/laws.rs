@@ -273,13 +273,15 @@ fn time_never_goes_back(world: &mut World) -> Check {
     for (number, machine) in world.machines.iter_mut().enumerate() {
         for program in &mut machine.programs {
             let (now, heard) = (program.clock.unix_ms(), program.clock.heard_ms());
-            // It may have said the same second twice, and it is that now.
-            let is_said = heard != program.heard_ms || (heard..heard + 1000).contains(&now);
+            // Servers whose clocks differ may say the same second at different instants, and one may say it twice at
+            // one instant: then it is that now.
+            let word = (heard, program.clock.heard_at_ms());
+            let is_said = word != program.word || (heard..heard + 1000).contains(&now);
             if now < program.last_ms && !is_said {
                 let back = program.last_ms - now;
                 return Err(format!("the time of machine {number} goes back by {back} ms"));
             }
-            (program.last_ms, program.heard_ms) = (now, heard);
+            (program.last_ms, program.word) = (now, word);
         }
     }
     Ok(())
@@ -359,16 +361,16 @@ pub(crate) fn is_not_outlived(world: &World, m: usize, program: usize, grant: &G
     Ok(())
 }
 
-/// No work is done under a licence that has ended.
+/// No work is done under a license that has ended.
 pub(crate) fn may_work(grant: &Grant, at: u64) -> Check {
     let end = grant.local.valid_until.min(grant.item.grace_ends_at());
     if at < end {
         return Ok(());
     }
-    Err(format!("work is counted {} s after its licence has ended", at - end))
+    Err(format!("work is counted {} s after its license has ended", at - end))
 }
 
-/// Work is counted for the item under whose licence it is done, and for no other one.
+/// Work is counted for the item under whose license it is done, and for no other one.
 pub(crate) fn only_its_item_counted(
     machine: &Machine,
     grant: &Grant,

@@ -46,7 +46,7 @@ pub(crate) struct Machine {
     granted: BTreeMap<String, (u32, Option<u32>)>,
     /// Codes that its programs have had.
     codes: BTreeSet<String>,
-    /// The item of each licence that its programs have worked with.
+    /// The item of each license that its programs have worked with.
     items: BTreeMap<String, String>,
     /// Where the programs are that start from now on.
     pub(crate) namespace: Namespace,
@@ -74,7 +74,7 @@ pub(crate) struct Program {
     /// What it took the time to be when it was last looked at, milliseconds.
     pub(crate) last_ms: u64,
     /// What server's word it went by then.
-    pub(crate) heard_ms: u64,
+    pub(crate) word: (u64, i64),
 }
 
 impl Program {
@@ -150,7 +150,7 @@ impl Machine {
         power_cut::keep_copies_in(&self.disk);
     }
 
-    /// Starts a program, and gives what initialising it comes to.
+    /// Starts a program, and gives what initializing it comes to.
     pub(crate) fn start(&mut self) -> Result<()> {
         self.clock.is_in_use.store(true, Relaxed);
         self.codes.insert(self.parameters.handshake_code.clone());
@@ -159,7 +159,7 @@ impl Machine {
         let clock: &'static DeviceClock = Box::leak(Box::new(DeviceClock::open(&state, system)));
         let world = World { clock, transport: self.wire, wake: || {} };
         let session = Session::open(self.parameters.clone(), state, world)?;
-        let (last_ms, heard_ms) = (clock.unix_ms(), clock.heard_ms());
+        let (last_ms, word) = (clock.unix_ms(), (clock.heard_ms(), clock.heard_at_ms()));
         self.programs.push(Program {
             mine: SlotEntries::default(),
             seats: Vec::new(),
@@ -170,7 +170,7 @@ impl Machine {
             clock,
             is_apart: self.namespace.is_silent,
             last_ms,
-            heard_ms,
+            word,
         });
         let program = self.programs.last().expect("it was just put in");
         program.session.initialize(self.parameters.clone(), FIRST_CONTACT_BOUND)
@@ -192,7 +192,7 @@ impl Machine {
         }
     }
 
-    /// Codes that programs have had, and none that runs has. A program that never got a licence tells its server of nothing
+    /// Codes that programs have had, and none that runs has. A program that never got a license tells its server of nothing
     /// that others have counted.
     pub(crate) fn idle_codes(&self) -> Vec<String> {
         let is_idle = |code: &&String| self.programs.iter().all(|program| program.code != **code);
@@ -323,7 +323,7 @@ impl Machine {
         totals.collect()
     }
 
-    /// How much is counted for each item; work under licences that are not known here is left out.
+    /// How much is counted for each item; work under licenses that are not known here is left out.
     pub(crate) fn counted_by_item(&self) -> BTreeMap<String, u64> {
         let mut counted = BTreeMap::new();
         for segment in self.segments() {

@@ -1,4 +1,4 @@
-//! The licence rules once more, naively: what the server may answer, by the rules' own words and numbers.
+//! The license rules once more, naively: what the server may answer, by the rules' own words and numbers.
 
 use std::collections::BTreeMap;
 
@@ -32,14 +32,14 @@ pub(crate) struct Model {
     pub(crate) code: Code,
     /// The website for which each device has asked.
     pub(crate) websites: BTreeMap<String, String>,
-    /// As how many each device counts in each slot, and the excess of each licence year that came of it.
+    /// As how many each device counts in each slot, and the excess of each license year that came of it.
     active: BTreeMap<(u32, String), u64>,
     excess: BTreeMap<u64, u64>,
     /// By device.
     pub(crate) holds: BTreeMap<String, Hold>,
     serials: BTreeMap<String, u32>,
-    /// What was authorised, by licence.
-    authorised: BTreeMap<String, Authorised>,
+    /// What was authorized, by license.
+    authorized: BTreeMap<String, Authorized>,
     /// The seats of each device, by the slot from which it has so many.
     seats: BTreeMap<String, SeatsBySlot>,
     pub(crate) restores: u32,
@@ -49,9 +49,9 @@ pub(crate) struct Model {
     pub(crate) brought_back: Beyond,
 }
 
-/// One authorisation: applications of a device that ask for different x have one each.
+/// One authorization: applications of a device that ask for different x have one each.
 #[derive(Clone, Debug)]
-struct Authorised {
+struct Authorized {
     device: String,
     serial: u32,
     x: u32,
@@ -106,7 +106,7 @@ impl Model {
             excess: BTreeMap::new(),
             holds: BTreeMap::new(),
             serials: BTreeMap::new(),
-            authorised: BTreeMap::new(),
+            authorized: BTreeMap::new(),
             seats: BTreeMap::new(),
             restores: 0,
             careful_until: 0,
@@ -125,8 +125,8 @@ impl Model {
 
     pub(crate) fn release(&mut self, device: &str, at: u64) {
         self.holds.remove(device);
-        let authorised = self.authorised.values_mut().filter(|one| one.device == device);
-        authorised.for_each(|one| one.until = one.until.min(at));
+        let authorized = self.authorized.values_mut().filter(|one| one.device == device);
+        authorized.for_each(|one| one.until = one.until.min(at));
     }
 
     /// Those who hold something now.
@@ -158,9 +158,9 @@ impl Model {
         self.item.expires_at + 7 * DAY
     }
 
-    /// A device shows a licence: a server that was restored takes its word for what it has forgotten. Whether it had.
+    /// A device shows a license: a server that was restored takes its word for what it has forgotten. Whether it had.
     pub(crate) fn see(&mut self, held: &LocalLicense, at: u64) -> bool {
-        self.see_authorised(held);
+        self.see_authorized(held);
         let known = self.serials.get(&held.device_uuid).copied().unwrap_or(0);
         if held.serial <= known {
             return false;
@@ -177,24 +177,24 @@ impl Model {
         true
     }
 
-    fn see_authorised(&mut self, held: &LocalLicense) {
-        let known = self.authorised.get(&held.license_id);
+    fn see_authorized(&mut self, held: &LocalLicense) {
+        let known = self.authorized.get(&held.license_id);
         if known.is_some_and(|known| known.serial >= held.serial) {
             return;
         }
         let x = known.map_or(held.seats, |known| known.x);
         let (device, serial) = (held.device_uuid.clone(), held.serial);
-        let authorised = Authorised { device: device.clone(), serial, x, until: held.valid_until };
-        self.authorised.insert(held.license_id.clone(), authorised);
+        let authorized = Authorized { device: device.clone(), serial, x, until: held.valid_until };
+        self.authorized.insert(held.license_id.clone(), authorized);
         if self.item.charge_way == ChargeWay::ConcurrentInstance {
             self.seats.entry(device).or_default().note_of_before(held.seats, held.issued_at);
         }
     }
 
-    /// The highest x for which an application of the device is authorised: of an overused item, by the slot.
+    /// The highest x for which an application of the device is authorized: of an overused item, by the slot.
     fn highest_x(&self, device: &str, at: u64) -> u32 {
-        let last = if self.is_overused(at) { slot_authorisation_ends(at) } else { u64::MAX };
-        let own = self.authorised.values().filter(|one| one.device == device);
+        let last = if self.is_overused(at) { slot_authorization_ends(at) } else { u64::MAX };
+        let own = self.authorized.values().filter(|one| one.device == device);
         own.filter(|one| one.until > at && one.until <= last).map(|one| one.x).max().unwrap_or(0)
     }
 
@@ -283,7 +283,7 @@ impl Model {
         *self.excess.entry(year_of(slot)).or_default() += self.above_quota(slot) - before;
     }
 
-    /// The excess of all licence years.
+    /// The excess of all license years.
     pub(crate) fn excess(&self) -> u64 {
         self.excess.values().sum()
     }
@@ -385,7 +385,7 @@ impl Model {
                 let x = if self.item.charge_way == ChargeWay::ConcurrentDevice { 1 } else { x };
                 if self.is_overused(at) {
                     why += ", and it is overused";
-                    hold = Some(Hold { seats: x, until: slot_authorisation_ends(at) });
+                    hold = Some(Hold { seats: x, until: slot_authorization_ends(at) });
                     if others + x > self.item.quota {
                         must.push(ErrorCode::QUOTA_EXCEEDED);
                     }
@@ -422,7 +422,7 @@ impl Model {
         }
         if granted.valid_until != verdict.valid_until {
             let (is, should) = (granted.valid_until - at, verdict.valid_until - at);
-            return Err(format!("a licence is good for {is} s, and should be for {should} s"));
+            return Err(format!("a license is good for {is} s, and should be for {should} s"));
         }
         if granted.seats != verdict.seats {
             return Err(format!("{} seats are granted instead of {}", granted.seats, verdict.seats));
@@ -435,12 +435,12 @@ impl Model {
         }
         let (serial, until) = (granted.serial, granted.valid_until);
         if self.item.charge_way != ChargeWay::ConcurrentInstance {
-            // One alone: what was authorised before is over.
-            let before = self.authorised.values_mut().filter(|one| one.device == *device);
+            // One alone: what was authorized before is over.
+            let before = self.authorized.values_mut().filter(|one| one.device == *device);
             before.for_each(|one| one.until = one.until.min(at));
         }
-        let authorised = Authorised { device: device.clone(), serial, x: verdict.x, until };
-        self.authorised.insert(granted.license_id.clone(), authorised);
+        let authorized = Authorized { device: device.clone(), serial, x: verdict.x, until };
+        self.authorized.insert(granted.license_id.clone(), authorized);
         if granted.seats > 0 {
             self.seats.entry(device.clone()).or_default().note(granted.seats, at);
         }
@@ -468,24 +468,24 @@ impl Model {
             }
         }
         for ended in &report.ended {
-            let own = self.authorised.get_mut(&ended.license_id);
+            let own = self.authorized.get_mut(&ended.license_id);
             let Some(own) = own.filter(|own| own.device == *device && own.serial == ended.serial) else {
                 continue;
             };
             own.until = own.until.min(at);
-            if !self.authorised.values().any(|one| one.device == *device && one.until > at) {
+            if !self.authorized.values().any(|one| one.device == *device && one.until > at) {
                 self.holds.remove(device);
             }
         }
     }
 }
 
-/// An overused item is authorised by the slot, with a minute to renew it in.
-fn slot_authorisation_ends(at: u64) -> u64 {
+/// An overused item is authorized by the slot, with a minute to renew it in.
+fn slot_authorization_ends(at: u64) -> u64 {
     (at / SLOT + 1) * SLOT + 60
 }
 
-/// Licence years are counted from the item's first instant; what is before it is in the first.
+/// License years are counted from the item's first instant; what is before it is in the first.
 fn year_of(slot: u32) -> u64 {
     (u64::from(slot) * SLOT).saturating_sub(START) / (365 * DAY)
 }

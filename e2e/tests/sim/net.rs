@@ -332,12 +332,14 @@ impl Transport for Wire {
         let path = if request.url.ends_with(USAGE_PATH) { USAGE_PATH } else { AUTHORIZATIONS_PATH };
         let is_due = |stop: &mut Stop| stop.stopped == Stopped::Answered || path == AUTHORIZATIONS_PATH;
         let stop = self.stop.lock().take_if(is_due);
-        if stop.as_ref().is_some_and(|stop| stop.stopped == Stopped::Asking) {
+        // One that gets no answer from the main server goes to the standby after the stop, as it is.
+        if stop.is_some() {
             *self.late.lock() = request.body.to_vec();
         }
+        let is_stopped_after = stop.as_ref().is_some_and(|stop| stop.stopped != Stopped::Asking);
         let letter = Letter {
             machine: self.machine,
-            is_late: *self.late.lock() == request.body,
+            is_late: *self.late.lock() == request.body && !is_stopped_after,
             to_standby: request.url.starts_with(STANDBY),
             path,
             body: request.body.to_vec(),

@@ -28,7 +28,7 @@ use seatmeter_server::store::Authorization;
 use crate::books::Counter;
 use crate::seats_by_slot::SeatsBySlot;
 
-/// A local licence.
+/// A local license.
 #[derive(Clone)]
 struct License {
     device: String,
@@ -47,14 +47,14 @@ pub(crate) struct Plain {
     is_revoked: bool,
     is_listed: bool,
     validation: Validation,
-    /// Serial of the newest licence of each device.
+    /// Serial of the newest license of each device.
     devices: BTreeMap<String, u32>,
     licenses: BTreeMap<String, License>,
     /// By holder: the device, and what it holds.
     holders: BTreeMap<String, (String, Hold)>,
     /// By device and scope: generation, serial and epoch of what was shown last.
     history: BTreeMap<(String, String), (String, u32, String)>,
-    /// Licence of each segment.
+    /// License of each segment.
     segments: BTreeMap<String, String>,
     usage: BTreeMap<(String, Counter), u64>,
     /// As how many each device counts, from which slot on.
@@ -64,7 +64,7 @@ pub(crate) struct Plain {
     allowances: BTreeMap<(String, u32), Allowance>,
 }
 
-/// What an authorisation comes to: the grant, id of the licence, its parent.
+/// What an authorization comes to: the grant, id of the license, its parent.
 pub(crate) type Granted = (Grant, String, String);
 
 impl Plain {
@@ -99,7 +99,7 @@ impl Plain {
         licenses.for_each(|license| license.valid_until = license.valid_until.min(now));
     }
 
-    /// Decides one authorisation. What is refused leaves nothing behind.
+    /// Decides one authorization. What is refused leaves nothing behind.
     pub(crate) fn authorize(&mut self, request: &Authorization) -> Result<Granted, Refusal> {
         let before = self.clone();
         let epoch = self.epoch.clone();
@@ -260,7 +260,7 @@ impl Plain {
         Ok(held.generation.clone())
     }
 
-    /// A device shows a licence that a restored server has forgotten.
+    /// A device shows a license that a restored server has forgotten.
     fn remember(&mut self, held: &LocalLicense, holder: Option<&str>) {
         let known = self.licenses.get(&held.license_id);
         let (true, Some(item)) = (known.is_none_or(|known| known.serial < held.serial), self.item.clone())
@@ -354,7 +354,7 @@ impl Plain {
         id
     }
 
-    /// The excess of the running licence year's slots that have ended.
+    /// The excess of the running license year's slots that have ended.
     fn excess_so_far(&self, item: &LicenseItem, now: u64) -> u64 {
         if !is_concurrent(item) {
             return 0;
@@ -484,7 +484,7 @@ impl Plain {
     }
 }
 
-/// Whether a device that shows this licence holds by it what is asked for.
+/// Whether a device that shows this license holds by it what is asked for.
 fn holds(held: &LocalLicense, claim: &Claim) -> bool {
     let has_enough = held.charge_way != ChargeWay::ConcurrentInstance || claim.seats <= held.seats;
     has_enough && claim.now < held.valid_until

@@ -42,7 +42,7 @@ pub(crate) struct Weather {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
-    /// A program starts on a machine and initialises.
+    /// A program starts on a machine and initializes.
     Start(usize),
     /// One of a machine's programs does so much work.
     Work(usize, u64),

@@ -181,7 +181,7 @@ impl Server {
         std::iter::once(&self.model).chain(&self.second)
     }
 
-    /// Takes in the vendor's licence file with the items as the models have them.
+    /// Takes in the vendor's license file with the items as the models have them.
     fn import(&mut self) {
         let file = LicenseFile {
             version: 1,
@@ -192,10 +192,10 @@ impl Server {
             issued_at: START + self.issues,
             items: self.models().map(|model| model.item.clone()).collect(),
         };
-        let envelope = Signed::seal(&file, &self.vendor).expect("a licence file has a JSON form");
+        let envelope = Signed::seal(&file, &self.vendor).expect("a license file has a JSON form");
         let code = (self.issues == 0).then(|| CODE.to_owned());
         let root = self.vendor.public().clone();
-        now(self.licensing.import(envelope, root, code, "sim")).expect("the licence file is sound");
+        now(self.licensing.import(envelope, root, code, "sim")).expect("the license file is sound");
         self.issues += 1;
     }
 
@@ -342,7 +342,7 @@ impl Server {
                 // What is refused leaves nothing behind.
                 self.model = before;
             }
-            Err(other) => return Err(format!("the server fails at an authorisation: {other}")),
+            Err(other) => return Err(format!("the server fails at an authorization: {other}")),
         }
         Ok(outcome)
     }
@@ -353,7 +353,7 @@ impl Server {
     ) -> Result<Result<AuthorizationAnswer, Error>, String> {
         match now(self.licensing.authorize(request)) {
             Err(error) if !matches!(error, Error::Refused(_)) => {
-                Err(format!("the server fails at an authorisation: {error}"))
+                Err(format!("the server fails at an authorization: {error}"))
             }
             outcome => Ok(outcome),
         }

@@ -1,14 +1,14 @@
-//! Durable usage reports and authorisations per second over HTTP, client and server on the same machine; on SQLite, on
+//! Durable usage reports and authorizations per second over HTTP, client and server on the same machine; on SQLite, on
 //! PostgreSQL, and beside them what Redis and etcd do that comes nearest.
 //!
 //! `bench_server [seconds per measurement] [clients] [seatmeterd]`; `make bench-server` builds and runs it.
 //!
 //! Each client has one connection that it keeps, and one request in flight. A report is as the library sends it: the
-//! device's local licence, signed, and two counters of a slot that was not reported before. What the server does is
-//! its whole work: it checks the licence, books, makes durable, and signs the answer. A new device with each
-//! authorisation. The peers neither check nor sign anything:
+//! device's local license, signed, and two counters of a slot that was not reported before. What the server does is
+//! its whole work: it checks the license, books, makes durable, and signs the answer. A new device with each
+//! authorization. The peers neither check nor sign anything:
 //!
-//! | peer | a report | an authorisation |
+//! | peer | a report | an authorization |
 //! | --- | --- | --- |
 //! | Redis, `appendfsync always` | a Lua script that keeps the maximum of two counters | one that counts the leases that run, and adds one |
 //! | etcd | a put | a lease, and a put under it |
@@ -84,11 +84,11 @@ fn main() {
     ));
 }
 
-/// Reports and authorisations per second.
+/// Reports and authorizations per second.
 type Rates = (f64, f64);
 
 fn compare(what: &str, of: Rates, to: Rates) {
-    say(&format!("{what}: reports {:.2}, authorisations {:.2}", of.0 / to.0, of.1 / to.1));
+    say(&format!("{what}: reports {:.2}, authorizations {:.2}", of.0 / to.0, of.1 / to.1));
 }
 
 fn now() -> u64 {

@@ -52,7 +52,7 @@ impl Bench {
                 }
             }
         });
-        let authorisations = self.measure(&format!("authorisations, {name}"), move |client| {
+        let authorizations = self.measure(&format!("authorizations, {name}"), move |client| {
             let connections = connections.clone();
             async move {
                 let body = serde_json::to_vec(&authorization(&random_id().unwrap())).unwrap();
@@ -61,7 +61,7 @@ impl Bench {
             }
         });
         server.tell_memory(name);
-        (reports, authorisations)
+        (reports, authorizations)
     }
 }
 

@@ -47,7 +47,7 @@ impl Bench {
                     .await;
             }
         });
-        let authorisations = self.measure("authorisations, Redis", move |client| {
+        let authorizations = self.measure("authorizations, Redis", move |client| {
             let connections = connections.clone();
             async move {
                 let (device, now) = (random_id().unwrap(), now());
@@ -60,7 +60,7 @@ impl Bench {
                 .await;
             }
         });
-        Some((reports, authorisations))
+        Some((reports, authorizations))
     }
 
     /// `None` when it is not on the machine.
@@ -89,7 +89,7 @@ impl Bench {
                 let _: serde_json::Value = post(&mut connection, "/v3/kv/put", body.as_bytes()).await;
             }
         });
-        let authorisations = self.measure("authorisations, etcd", move |client| {
+        let authorizations = self.measure("authorizations, etcd", move |client| {
             let connections = connections.clone();
             async move {
                 let mut connection = connections[client].lock().await;
@@ -103,7 +103,7 @@ impl Bench {
                 let _: serde_json::Value = post(&mut connection, "/v3/kv/put", body.as_bytes()).await;
             }
         });
-        Some((reports, authorisations))
+        Some((reports, authorizations))
     }
 }
 

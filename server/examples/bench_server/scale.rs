@@ -86,7 +86,7 @@ fn id_of(kind: u64, number: u64) -> String {
     format!("{:016x}{:016x}", mix(number ^ kind << 56), mix(mix(number) ^ kind))
 }
 
-/// Devices, each with a licence, a segment and some days of usage, as if they had been there.
+/// Devices, each with a license, a segment and some days of usage, as if they had been there.
 fn fill(database: &Path, devices: u64, days: u32) {
     let mut connection = rusqlite::Connection::open(database).unwrap();
     // The ids come in no order: with all pages in memory, in KiB, each is written once.

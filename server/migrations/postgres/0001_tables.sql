@@ -2,7 +2,7 @@
 --
 -- They say what those of the embedded store say (migrations/sqlite tells the reasons), in what PostgreSQL and the engines
 -- that speak its protocol have in common: whole numbers of 64 bits, texts, bytes, primary keys, plain indexes. No sequences,
--- foreign keys, triggers, partitions or extensions. Where a table concerns a licence item its key begins with the item, so
+-- foreign keys, triggers, partitions or extensions. Where a table concerns a license item its key begins with the item, so
 -- that it can be spread over machines by it.
 
 CREATE TABLE organization (

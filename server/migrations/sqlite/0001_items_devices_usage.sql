@@ -1,7 +1,7 @@
--- Licence files and what is granted from them; devices; usage.
+-- License files and what is granted from them; devices; usage.
 --
--- Where a table concerns a licence item its key begins with the item, so that it can be spread over several
--- machines by it. Organizations, licence files and handshake codes are few and small: every machine would
+-- Where a table concerns a license item its key begins with the item, so that it can be spread over several
+-- machines by it. Organizations, license files and handshake codes are few and small: every machine would
 -- have all of them. Times are Unix seconds.
 
 CREATE TABLE organization (
@@ -21,7 +21,7 @@ CREATE TABLE license_file (
     imported_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- `definition` is the item as it stands in the licence file, as JSON.
+-- `definition` is the item as it stands in the license file, as JSON.
 CREATE TABLE license_item (
     item_id    TEXT NOT NULL PRIMARY KEY,
     file_id    TEXT NOT NULL REFERENCES license_file,
@@ -52,7 +52,7 @@ CREATE TABLE device (
     PRIMARY KEY (item_id, device_uuid)
 ) STRICT, WITHOUT ROWID;
 
--- Every local licence that was ever granted: a report may come late and name an old one.
+-- Every local license that was ever granted: a report may come late and name an old one.
 -- `seats_asked` is x of the request; `seats` is what the device got, the highest of its running ones.
 CREATE TABLE local_license (
     item_id        TEXT NOT NULL,
@@ -67,12 +67,12 @@ CREATE TABLE local_license (
     PRIMARY KEY (item_id, license_id)
 ) STRICT, WITHOUT ROWID;
 
--- "Which authorisations of this device are running?"
+-- "Which authorizations of this device are running?"
 CREATE INDEX local_license_running ON local_license (item_id, device_uuid, valid_until, seats_asked);
--- A report names the local licence, not the item.
+-- A report names the local license, not the item.
 CREATE INDEX local_license_by_id ON local_license (license_id);
 
--- A segment belongs to one local licence for good, and through it to a device, a handshake code and an item.
+-- A segment belongs to one local license for good, and through it to a device, a handshake code and an item.
 CREATE TABLE segment (
     item_id           TEXT NOT NULL,
     segment_id        TEXT NOT NULL,
@@ -83,7 +83,7 @@ CREATE TABLE segment (
     PRIMARY KEY (item_id, segment_id)
 ) STRICT, WITHOUT ROWID;
 
--- "Is this segment known under another local licence?"
+-- "Is this segment known under another local license?"
 CREATE INDEX segment_by_id ON segment (segment_id);
 
 -- Totals, never differences: only ever raised. `kind` and `what` as on the wire.

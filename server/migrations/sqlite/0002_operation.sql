@@ -26,11 +26,11 @@ CREATE TABLE device_name (
     name        TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The local licence that the device held when it asked for this one; '' for none.
+-- The local license that the device held when it asked for this one; '' for none.
 ALTER TABLE local_license ADD COLUMN parent TEXT NOT NULL DEFAULT '';
 
--- The last local licence that a device has shown, for each of its ways of asking (`scope`). Two installations that
--- share a UUID show licences of different branches.
+-- The last local license that a device has shown, for each of its ways of asking (`scope`). Two installations that
+-- share a UUID show licenses of different branches.
 CREATE TABLE device_history (
     device_uuid     TEXT NOT NULL,
     scope           TEXT NOT NULL,

@@ -1,9 +1,9 @@
--- What the licence rules of all charge ways have to know, beside usage.
+-- What the license rules of all charge ways have to know, beside usage.
 
 -- The name under which a device holds seats: its UUID, in a browser with the origin.
 ALTER TABLE local_license ADD COLUMN holder TEXT NOT NULL DEFAULT '';
 UPDATE local_license SET holder = device_uuid;
--- A local licence says itself from which one it goes on.
+-- A local license says itself from which one it goes on.
 ALTER TABLE local_license DROP COLUMN parent;
 DELETE FROM device_history;
 
@@ -57,7 +57,7 @@ CREATE TABLE active_slots (
     PRIMARY KEY (item_id, device_uuid)
 ) STRICT, WITHOUT ROWID;
 
--- Active devices, or instances, in each slot; and what that gives to the excess of each licence year.
+-- Active devices, or instances, in each slot; and what that gives to the excess of each license year.
 CREATE TABLE slot_sum (
     item_id TEXT NOT NULL,
     slot    INTEGER NOT NULL,

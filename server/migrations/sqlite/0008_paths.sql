@@ -1,7 +1,7 @@
 -- Each statement goes by a key or an index to the rows that it is about, however many an item has
 -- (server/tests/server/plans.rs).
 
--- Nearly every question about local licences is about those of one device, so the device stands in the key. An index beside a
+-- Nearly every question about local licenses is about those of one device, so the device stands in the key. An index beside a
 -- key that begins with the item would not do: SQLite, which keeps no statistics here, takes the key.
 CREATE TABLE license_of_device (
     item_id        TEXT NOT NULL,
@@ -21,7 +21,7 @@ SELECT item_id, device_uuid, license_id, handshake_code, serial, seats_asked, se
   FROM local_license ORDER BY item_id, device_uuid, license_id;
 DROP TABLE local_license;
 ALTER TABLE license_of_device RENAME TO local_license;
--- A report names the local licence, not the item.
+-- A report names the local license, not the item.
 CREATE INDEX local_license_by_id ON local_license (license_id);
 
 -- An operator releases a device, under whatever names it holds seats.

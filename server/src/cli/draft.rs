@@ -1,7 +1,7 @@
-//! Drafts of licence files, as vendors edit them by hand.
+//! Drafts of license files, as vendors edit them by hand.
 //!
-//! A reader of licence files passes over settings that it does not know, for they may be of a later version. Whoever
-//! writes one wants each of his to count: a misspelt `overuse_budget` would be a licence of another kind than was sold.
+//! A reader of license files passes over settings that it does not know, for they may be of a later version. Whoever
+//! writes one wants each of his to count: a misspelt `overuse_budget` would be a license of another kind than was sold.
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;

@@ -1,4 +1,4 @@
-//! `seatmeterd init`: makes the server's key and database, and on request a licence to try out.
+//! `seatmeterd init`: makes the server's key and database, and on request a license to try out.
 //!
 //! Each step looks first whether its thing is there, and a step that was cut off leaves nothing half made:
 //! the command can be run again at any time, also beside a running server.
@@ -32,16 +32,16 @@ pub(super) struct Arguments {
     #[command(flatten)]
     data: DataOption,
 
-    /// Also make a vendor, an organization and a licence to try out
+    /// Also make a vendor, an organization and a license to try out
     #[arg(long)]
     demo: bool,
 
-    /// Seats of the demo licence
+    /// Seats of the demo license
     #[arg(long, value_name = "N", default_value_t = 4, requires = "demo",
           value_parser = clap::value_parser!(u64).range(1..=u64::from(SEATS_MAX)))]
     demo_quota: u64,
 
-    /// Handshake code of the demo licence: what an application is given
+    /// Handshake code of the demo license: what an application is given
     #[arg(long, value_name = "CODE", default_value = "DEMO-4-SEATS", requires = "demo",
           value_parser = handshake_code)]
     handshake_code: String,
@@ -76,14 +76,14 @@ struct Made {
 pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
     let dir = data.dir();
     if !dir.is_empty()? {
-        return data.require_initialised();
+        return data.require_initialized();
     }
     let made = make(data)?;
     tell(&made, &dir, output)?;
     writeln!(
         output,
-        "\nNext: ask your vendor for a licence file for the key that \"seatmeterd key show --data {0}\" shows, and take it \
-         in with \"seatmeterd licence-file import FILE --handshake-code CODE --data {0}\". \"seatmeterd init --demo \
+        "\nNext: ask your vendor for a license file for the key that \"seatmeterd key show --data {0}\" shows, and take it \
+         in with \"seatmeterd license-file import FILE --handshake-code CODE --data {0}\". \"seatmeterd init --demo \
          --data {0}\" makes one to try out.",
         dir.path().display()
     )
@@ -110,7 +110,7 @@ fn make(data: &DataOption) -> Result<Made, Error> {
         let named = location.open()?.keys.of_files;
         if !named.is_empty() {
             return Err(Error::Setup(format!(
-                "the database has licence files for a server with key {}. Copy the key files of a server that uses \
+                "the database has license files for a server with key {}. Copy the key files of a server that uses \
                  this database to {}.",
                 named.join(", "),
                 dir.path().display()
@@ -159,7 +159,7 @@ async fn make_demo(
         output,
         true,
         &format!(
-            "licence: {} concurrent instances, on servers and on desktops, until {}",
+            "license: {} concurrent instances, on servers and on desktops, until {}",
             arguments.demo_quota,
             utc::text(expires_at)
         ),

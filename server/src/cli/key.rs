@@ -1,4 +1,4 @@
-//! `seatmeterd key`: the server's key, whose public half the vendor writes into licence files.
+//! `seatmeterd key`: the server's key, whose public half the vendor writes into license files.
 
 use std::io::Write;
 
@@ -13,26 +13,26 @@ use crate::operator::commands::Change;
 pub(super) enum Key {
     /// Show the public key that is in use, for the vendor
     Show(DataOption),
-    /// Put a new key into use. The old one stays, for devices and licence files that know it
+    /// Put a new key into use. The old one stays, for devices and license files that know it
     Rotate(DataOption),
 }
 
 pub(super) fn run(command: &Key, output: &mut dyn Write) -> Result<(), Error> {
     match command {
         Key::Show(data) => {
-            data.require_initialised()?;
+            data.require_initialized()?;
             let key = data_dir::read_key(&data.dir().server_key_path())?;
             writeln!(output, "{}", key.public()).map_err(output_error)
         }
         Key::Rotate(data) => {
-            data.require_initialised()?;
+            data.require_initialized()?;
             let dir = data.dir();
             let key = dir.prepare_key()?;
             operator::change(data, Change::UseKey { key_id: key.id() })?;
             dir.finish_rotation(Some(&key.id()))?;
             writeln!(
                 output,
-                "{key}\n\nNext: start the server again; ask your vendor to issue the licence files anew for this key, \
+                "{key}\n\nNext: start the server again; ask your vendor to issue the license files anew for this key, \
                  and import them. Devices follow when they renew."
             )
             .map_err(output_error)

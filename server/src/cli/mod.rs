@@ -55,16 +55,16 @@ enum Command {
     /// For vendors: the root key
     #[command(subcommand)]
     Vendor(vendor::Vendor),
-    /// For vendors: make and sign licence files. For operators: take them in
-    #[command(subcommand, name = "licence-file", alias = "license-file")]
-    LicenceFile(vendor::LicenceFile),
+    /// For vendors: make and sign license files. For operators: take them in
+    #[command(subcommand, name = "license-file")]
+    LicenseFile(vendor::LicenseFileCommand),
     /// The server's key
     #[command(subcommand)]
     Key(key::Key),
     /// Licensees
     #[command(subcommand)]
     Organization(operator::Organization),
-    /// Licence items
+    /// License items
     #[command(subcommand)]
     Item(operator::Item),
     /// Handshake codes
@@ -121,10 +121,10 @@ impl DataOption {
     }
 
     /// Refuses a directory that `init` has not finished.
-    fn require_initialised(&self) -> Result<(), Error> {
+    fn require_initialized(&self) -> Result<(), Error> {
         match self.database {
             Some(_) => self.dir().require_key(),
-            None => self.dir().require_initialised(),
+            None => self.dir().require_initialized(),
         }
     }
 
@@ -147,7 +147,7 @@ impl DataOption {
         let keys = dir.keyring()?;
         if let Some(missing) = opened.keys.of_files.iter().find(|id| keys.with_id(id).is_none()) {
             return Err(Error::Setup(format!(
-                "the database has licence files for a server with key {missing}, which is not in {}. Copy the key files \
+                "the database has license files for a server with key {missing}, which is not in {}. Copy the key files \
                  of a server that uses this database there.",
                 dir.path().display()
             )));
@@ -181,7 +181,7 @@ pub fn main() -> ExitCode {
         Command::Usage(Usage::Export(arguments)) => usage_export::run(&arguments, output),
         Command::Doctor(arguments) => doctor::run(&arguments, output),
         Command::Vendor(command) => vendor::vendor(&command, output),
-        Command::LicenceFile(command) => vendor::licence_file(&command, output),
+        Command::LicenseFile(command) => vendor::license_file(&command, output),
         Command::Key(arguments) => key::run(&arguments, output),
         Command::Organization(command) => operator::organization(&command, output),
         Command::Item(command) => operator::item(&command, output),

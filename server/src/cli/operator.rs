@@ -18,7 +18,7 @@ use crate::licensing::Licensing;
 use crate::operator::commands::{Change, CodeItems, Validation, View};
 use crate::operator::{Access, IssuedFile};
 
-/// Longest file or standard input that is read: a licence file with the most items stays far below.
+/// Longest file or standard input that is read: a license file with the most items stays far below.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// A data directory in an operator's hands.
@@ -29,7 +29,7 @@ pub(super) struct Operator {
 
 impl Operator {
     pub(super) fn open(data: &DataOption) -> Result<Self, Error> {
-        data.require_initialised()?;
+        data.require_initialized()?;
         let (store, keys) = data.open()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -67,7 +67,7 @@ pub(super) enum Organization {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Item {
-    /// List licence items
+    /// List license items
     List(DataOption),
     /// Grant nothing more from an item
     Revoke {
@@ -186,7 +186,7 @@ pub(super) enum Token {
     },
 }
 
-/// Take in a licence file that the vendor has signed
+/// Take in a license file that the vendor has signed
 #[derive(Args, Debug)]
 pub(super) struct ImportArguments {
     /// The file; "-" for standard input
@@ -344,9 +344,9 @@ pub(super) fn read_draft(path: &Path) -> Result<LicenseFile, Error> {
     understand(path, &text, is_signed)
 }
 
-/// Reads a licence file that the vendor has signed.
+/// Reads a license file that the vendor has signed.
 pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
-    let is_draft = ("items", " It is a draft: \"seatmeterd licence-file sign\" signs it.");
+    let is_draft = ("items", " It is a draft: \"seatmeterd license-file sign\" signs it.");
     understand(path, &read_text(path)?, is_draft)
 }
 

@@ -1,4 +1,4 @@
-//! `seatmeterd plan`: what recorded usage would have come to under another licence option, or another N.
+//! `seatmeterd plan`: what recorded usage would have come to under another license option, or another N.
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::planner::history::History;
 use crate::planner::{Outcome, concurrent, metered, seats, usage_file};
 use crate::utc;
 
-/// Replay recorded usage against a licence option
+/// Replay recorded usage against a license option
 ///
 /// Reads what "seatmeterd usage export" has written, row by row. Says what would have been refused, when an overuse
 /// budget would have run out, and which N would have been enough.
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     usage: PathBuf,
 
-    /// The licence option to try
+    /// The license option to try
     #[arg(long, value_enum)]
     option: PlanOption,
 
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "X", value_parser = clap::value_parser!(u32).range(1..=i64::from(SEATS_MAX)))]
     seats_per_device: Option<u32>,
 
-    /// Overuse budget of a licence year; for the concurrent options [default: 1000·N]
+    /// Overuse budget of a license year; for the concurrent options [default: 1000·N]
     #[arg(long, value_name = "SLOTS")]
     overuse_budget: Option<u64>,
 
@@ -53,11 +53,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DAYS")]
     window_days: Option<u32>,
 
-    /// When the first licence year starts, such as 2026-11-25 [default: with the first slot of the usage]
+    /// When the first license year starts, such as 2026-11-25 [default: with the first slot of the usage]
     #[arg(long, value_name = "TIME")]
     starts: Option<String>,
 
-    /// Only usage of this licence item
+    /// Only usage of this license item
     #[arg(long, value_name = "ID")]
     item: Option<String>,
 
@@ -220,7 +220,7 @@ fn write_outcome(plan: &Plan, outcome: &Outcome, output: &mut impl Write) -> std
         let number = year.year.saturating_add(1);
         writeln!(
             output,
-            "licence year {number} excess {} of a budget of {}: {ran_out}",
+            "license year {number} excess {} of a budget of {}: {ran_out}",
             year.excess, year.budget
         )?;
     }
@@ -298,7 +298,7 @@ usage          10 devices, 4000 rows, 2027-01-15T08:00:00Z to 2027-01-15T17:57:0
 
 per-concurrent-instance, N = 10 instances
 peak           100 instances at 2027-01-15T08:00:00Z
-licence year 1 excess 10080 of a budget of 10000: runs out at 2027-01-15T13:36:00Z
+license year 1 excess 10080 of a budget of 10000: runs out at 2027-01-15T13:36:00Z
 refused        792 times a device in a slot, first at 2027-01-15T13:36:00Z
 smallest N     17, with no refusal
 ";

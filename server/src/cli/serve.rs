@@ -56,7 +56,7 @@ pub(super) struct Arguments {
           value_parser = clap::value_parser!(u32).range(1..))]
     rate_per_source: u32,
 
-    /// Authorisations a second for one handshake code
+    /// Authorizations a second for one handshake code
     #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_CODE", default_value_t = http::RATE_PER_CODE,
           value_parser = clap::value_parser!(u32).range(1..))]
     rate_per_code: u32,
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
-    // Colours are for a terminal: in a file they are garbage, in which no one can search.
+    // Colors are for a terminal: in a file they are garbage, in which no one can search.
     if std::io::stderr().is_terminal() {
         log.init()
     } else {

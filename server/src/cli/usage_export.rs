@@ -59,7 +59,7 @@ struct ExportRow {
 const CSV_HEADING: &str = "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
-    arguments.data.require_initialised()?;
+    arguments.data.require_initialized()?;
     let filter = UsageFilter {
         from_slot: arguments.from.as_deref().map_or(Ok(0), utc::slot_at_or_after)?,
         until_slot: arguments.to.as_deref().map(utc::slot_at_or_after).transpose()?,

@@ -41,7 +41,7 @@ struct Account {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
-    arguments.data.require_initialised()?;
+    arguments.data.require_initialized()?;
     let mut accounts = Vec::new();
     arguments.data.location().read_usage()?.for_each(UsageFilter::ALL, |row| {
         add(&mut accounts, row);

@@ -1,4 +1,4 @@
-//! The vendor's commands: his root key, and licence files signed with it. They need no server and no data
+//! The vendor's commands: his root key, and license files signed with it. They need no server and no data
 //! directory.
 
 use std::io::Write;
@@ -29,7 +29,7 @@ pub(super) enum Vendor {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum LicenceFile {
+pub(super) enum LicenseFileCommand {
     New(Box<NewArguments>),
     /// Sign a draft
     Sign {
@@ -115,10 +115,10 @@ pub(super) fn vendor(command: &Vendor, output: &mut dyn Write) -> Result<(), Err
     .map_err(output_error)
 }
 
-pub(super) fn licence_file(command: &LicenceFile, output: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn license_file(command: &LicenseFileCommand, output: &mut dyn Write) -> Result<(), Error> {
     match command {
-        LicenceFile::New(arguments) => write_json(&draft(arguments)?, output),
-        LicenceFile::Sign { draft, key } => {
+        LicenseFileCommand::New(arguments) => write_json(&draft(arguments)?, output),
+        LicenseFileCommand::Sign { draft, key } => {
             let file = read_draft(draft)?;
             require_sound(&file)
                 .and_then(|()| super::draft::check(&file, SystemClock.unix_seconds()))
@@ -127,8 +127,8 @@ pub(super) fn licence_file(command: &LicenceFile, output: &mut dyn Write) -> Res
             let license_file = Signed::seal(&file, &key).map_err(|e| Error::Internal(e.to_string()))?;
             write_json(&IssuedFile { root_key: key.public().clone(), license_file }, output)
         }
-        LicenceFile::Show { file } => show(&read_issued(file)?, output),
-        LicenceFile::Import(arguments) => super::operator::import(arguments, output),
+        LicenseFileCommand::Show { file } => show(&read_issued(file)?, output),
+        LicenseFileCommand::Import(arguments) => super::operator::import(arguments, output),
     }
 }
 
@@ -161,7 +161,7 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
         items: vec![item],
     };
     require_sound(&file)
-        .map_err(|why| Error::Setup(format!("such a licence file makes no sense: {why}.")))?;
+        .map_err(|why| Error::Setup(format!("such a license file makes no sense: {why}.")))?;
     Ok(file)
 }
 

@@ -53,10 +53,10 @@ struct Done {
     done: bool,
 }
 
-/// A licence file with the code to make for it.
+/// A license file with the code to make for it.
 #[derive(Deserialize, ToSchema)]
 struct ImportRequest {
-    /// The file, as `seatmeterd licence-file sign` writes it.
+    /// The file, as `seatmeterd license-file sign` writes it.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     file: IssuedFile,
@@ -267,7 +267,7 @@ async fn set_default_code(
     done(web.licensing.change(Change::SetDefaultCode { organization_id, handshake_code }, &by.0).await)
 }
 
-/// Take in a licence file
+/// Take in a license file
 #[utoipa::path(post, path = "/license-files", request_body = ImportRequest,
     responses((status = 200, body = Done)))]
 async fn import(
@@ -278,7 +278,7 @@ async fn import(
     done(web.licensing.import(file.license_file, file.root_key, handshake_code, &by.0).await)
 }
 
-/// List licence items
+/// List license items
 #[utoipa::path(get, path = "/items", responses((status = 200, body = Vec<ItemRow>)))]
 async fn items(State(web): Server) -> Response {
     list(&web.licensing, View::Items).await

@@ -24,7 +24,7 @@ pub(super) fn router() -> Router<Arc<Web>> {
 
 async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
     let outcome = decide(&web, &headers, &body).await;
-    // A device cannot believe a grant by another key than the one that its licence file names.
+    // A device cannot believe a grant by another key than the one that its license file names.
     let key = outcome.as_ref().ok().map(|granted| SignWith(granted.local_license.key_id.clone()));
     let mut response = answer(outcome);
     if let Some(key) = key {

@@ -39,7 +39,7 @@ use standby::Peer;
 /// address may have thousands of devices, which speak once in three minutes.
 pub const RATE_PER_SOURCE: u32 = 2_000;
 
-/// Authorisations a second for one handshake code, unless the operator says otherwise.
+/// Authorizations a second for one handshake code, unless the operator says otherwise.
 pub const RATE_PER_CODE: u32 = 1_000;
 
 /// The server, and how it meets the network.

@@ -3,7 +3,7 @@
 //! | main's `/healthz` | the standby |
 //! | --- | --- |
 //! | answers 200 in time | refuses with -20100: devices go to the main server |
-//! | the same, and names none of the standby's keys | the same, but for reports: what was counted under the standby's own licences nobody else can book |
+//! | the same, and names none of the standby's keys | the same, but for reports: what was counted under the standby's own licenses nobody else can book |
 //! | anything else | takes over |
 //!
 //! What was found is good for a moment, so that a crowd of devices does not become a crowd of questions.

@@ -15,7 +15,7 @@ pub const ROWS_MAX: u32 = 10_000;
 /// Something that an operator changes.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Take in a licence file whose signature was checked.
+    /// Take in a license file whose signature was checked.
     Import(Box<Import>),
     /// Make a handshake code, as yet without items.
     MakeCode {
@@ -125,7 +125,7 @@ pub struct Validation {
 pub enum View {
     /// Licensees.
     Organizations,
-    /// Licence items.
+    /// License items.
     Items,
     /// Handshake codes.
     Codes,
@@ -156,10 +156,10 @@ pub struct OrganizationRow {
     pub default_handshake_code: Option<String>,
 }
 
-/// A licence item.
+/// A license item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ItemRow {
-    /// The licence file that it stands in.
+    /// The license file that it stands in.
     pub file_id: String,
     /// Who bought it.
     pub organization_id: String,
@@ -202,7 +202,7 @@ pub struct DeviceRow {
     pub seats: u32,
     /// Until when it may go on without contact, Unix seconds.
     pub valid_until: u64,
-    /// When it was last authorised, Unix seconds.
+    /// When it was last authorized, Unix seconds.
     pub last_seen_at: u64,
 }
 
@@ -240,7 +240,7 @@ pub struct TokenRow {
 pub enum Listing {
     /// Licensees.
     Organizations(Vec<OrganizationRow>),
-    /// Licence items.
+    /// License items.
     Items(Vec<ItemRow>),
     /// Handshake codes.
     Codes(Vec<CodeRow>),

@@ -17,12 +17,12 @@ use crate::policy::charge_way::per_domain::Domains;
 /// What tokens of the admin API begin with, so that people and scanners know one when they see it.
 const TOKEN_PREFIX: &str = "seatmeter_";
 
-/// A licence file as a vendor hands it over.
+/// A license file as a vendor hands it over.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IssuedFile {
     /// The vendor's root key.
     pub root_key: PublicKey,
-    /// The licence file, signed with it.
+    /// The license file, signed with it.
     pub license_file: Signed,
 }
 

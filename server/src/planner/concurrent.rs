@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_licence_year_has_a_fresh_budget() {
+    fn a_new_license_year_has_a_fresh_budget() {
         let turn = slot_of(LicenseYear::of(START, START).ends_at);
         let history =
             of_visits((turn - 3..turn + 2).flat_map(|slot| (0..3).map(move |device| (slot, device))));

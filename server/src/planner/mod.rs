@@ -1,4 +1,4 @@
-//! What recorded usage would have come to under another licence option, or another N.
+//! What recorded usage would have come to under another license option, or another N.
 //!
 //! [`usage_file`] reads an export row by row, [`history`] keeps of it what the rules ask about, and one replay for
 //! each kind of option runs through that in order of time with the functions of [`crate::policy`]: the planner has
@@ -38,7 +38,7 @@ pub struct Outcome {
     pub years: Vec<YearOutcome>,
 }
 
-/// How the overuse budget of one licence year would have fared.
+/// How the overuse budget of one license year would have fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct YearOutcome {
     /// 0 for the first.

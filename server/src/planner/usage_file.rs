@@ -24,7 +24,7 @@ pub struct Row {
     pub total: u128,
 }
 
-/// Hands every row to `each`. The format is recognised by the first character.
+/// Hands every row to `each`. The format is recognized by the first character.
 ///
 /// # Errors
 /// Where the file cannot be read or understood, or the first error of `each`, as a clause for a sentence.

@@ -1,6 +1,6 @@
 //! Two installations that present one client UUID.
 //!
-//! Each local licence has a generation, and names the one that the device showed when it asked for it: its parent.
+//! Each local license has a generation, and names the one that the device showed when it asked for it: its parent.
 //! What one installation shows is therefore a path: each generation is the one shown before, or a child of it. A
 //! lost answer only leaves a child behind that nobody ever shows. Two installations that were copied from one
 //! another both get children of the same generation, and the one that comes second shows one that is off the path:
@@ -12,22 +12,22 @@
 //!
 //! | shown now | shown before | outcome |
 //! | --- | --- | --- |
-//! | nothing | anything | fine; the new licence has no parent: with it the device begins anew |
+//! | nothing | anything | fine; the new license has no parent: with it the device begins anew |
 //! | one from another life of the data | anything | fine: this server was restored from a backup since |
 //! | L | nothing, one from another life, L, or the parent of L | fine |
 //! | L, which has no parent | one with a lower serial | fine: the device had given that one back, or lost it |
 //! | L | anything else | -20151 |
 //!
-//! What is shown is what counts as shown before from then on, with one exception: a licence from another life does not
+//! What is shown is what counts as shown before from then on, with one exception: a license from another life does not
 //! take the place of one from this life. Requests may arrive late: one from before a restore, after the device has gone
-//! on; one that shows a licence, after the device has given it back and begun anew.
+//! on; one that shows a license, after the device has given it back and begun anew.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
 
-/// What a device shows of the local licence that it holds.
+/// What a device shows of the local license that it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown<'a> {
     /// Its generation.

@@ -1,4 +1,4 @@
-//! Licence years: from the item's start to its first anniversary, and so on.
+//! License years: from the item's start to its first anniversary, and so on.
 //!
 //! An anniversary is the same date and time of day, UTC; of a 29 February it is the 28th in years that have no 29th.
 //! The instant of the anniversary belongs to the new year. What lies before the start counts to the first
@@ -7,7 +7,7 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
-/// One licence year of an item.
+/// One license year of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LicenseYear {
     /// 0 for the first.
@@ -19,7 +19,7 @@ pub struct LicenseYear {
 }
 
 impl LicenseYear {
-    /// The licence year that holds an instant.
+    /// The license year that holds an instant.
     #[must_use]
     pub fn of(item_starts_at: u64, at: u64) -> Self {
         let Some((start, instant)) = utc(item_starts_at).zip(utc(at.max(item_starts_at))) else {

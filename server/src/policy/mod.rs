@@ -1,4 +1,4 @@
-//! The licence rules as pure functions: state and request in, decision out.
+//! The license rules as pure functions: state and request in, decision out.
 //!
 //! Nothing here reads a clock, a disk or a network. The store runs [`decide`] inside the transaction that
 //! has read its input and will write its outcome, so racing requests cannot both get the last seat; a
@@ -74,13 +74,13 @@ pub struct Candidate {
 /// transaction of the decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemState {
-    /// The highest x among the device's running authorisations under it; 0 when it has none.
+    /// The highest x among the device's running authorizations under it; 0 when it has none.
     pub running_seats: u32,
-    /// Serial of the newest local licence of the device under it; 0 when it has none.
+    /// Serial of the newest local license of the device under it; 0 when it has none.
     pub newest_serial: u32,
     /// Who holds its seats.
     pub occupied: Occupied,
-    /// The excess of the licence year that holds this instant: of its slots that have ended.
+    /// The excess of the license year that holds this instant: of its slots that have ended.
     pub excess_of_year: u64,
     /// How much of each module is used; a module that is not there was never used.
     pub used: Vec<Used>,
@@ -111,7 +111,7 @@ pub struct Grant {
     pub candidate: usize,
     /// Seats of the device; 0 where the charge way has none.
     pub seats: u32,
-    /// Serial of the new local licence.
+    /// Serial of the new local license.
     pub serial: u32,
     /// First instant at which it is no longer good without renewal, Unix seconds.
     pub valid_until: u64,
@@ -121,7 +121,7 @@ pub struct Grant {
     pub allowances: Vec<(u32, Allowance)>,
 }
 
-/// Decides one authorisation.
+/// Decides one authorization.
 ///
 /// # Errors
 /// The rule that stands in the way.

@@ -1,10 +1,10 @@
 //! The overuse budget of the concurrent kinds.
 //!
-//! In each slot an item may be used above N; what is above it is the slot's *excess*. The excess of a licence year is
+//! In each slot an item may be used above N; what is above it is the slot's *excess*. The excess of a license year is
 //! set against a budget: 1000·N unless the item says otherwise, and so much more for each whole day of the
-//! licence year that is over. Each licence year begins with a fresh budget and no excess.
+//! license year that is over. Each license year begins with a fresh budget and no excess.
 //!
-//! | excess of the licence year so far | state | authorisations |
+//! | excess of the license year so far | state | authorizations |
 //! | --- | --- | --- |
 //! | ≤ budget of this instant | free | none is refused |
 //! | > budget of this instant | overused | N at a time, see [`crate::policy::running`] |
@@ -12,7 +12,7 @@
 //! "So far" means the slots that have ended: an item becomes overused between two slots, never within one.
 //! The state is a function of one sum and the time, so it does not matter in which order slots are reported.
 //! Where a budget grows, an item that was overused is free again once the budget has caught up with the
-//! excess; otherwise it is overused until the licence year ends.
+//! excess; otherwise it is overused until the license year ends.
 
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
 use seatmeter_protocol::rehearsal::has_bug;
@@ -30,9 +30,9 @@ pub fn excess(active: u64, quota: u64) -> u64 {
 pub struct OveruseRule {
     /// N.
     pub quota: u64,
-    /// The budget with which a licence year begins.
+    /// The budget with which a license year begins.
     pub budget: u64,
-    /// By how much it grows with each day of the licence year.
+    /// By how much it grows with each day of the license year.
     pub growth_per_day: u64,
     /// When the item starts, Unix seconds.
     pub item_starts_at: u64,
@@ -50,25 +50,25 @@ impl OveruseRule {
         }
     }
 
-    /// The licence year that holds an instant.
+    /// The license year that holds an instant.
     #[must_use]
     pub fn year(&self, at: u64) -> LicenseYear {
         LicenseYear::of(self.item_starts_at, at)
     }
 
-    /// The budget of the licence year, as far as it has grown at this instant.
+    /// The budget of the license year, as far as it has grown at this instant.
     #[must_use]
     pub fn budget_at(&self, at: u64) -> u64 {
         self.budget_in(&self.year(at), at)
     }
 
-    /// As [`Self::budget_at`], for one who knows the licence year.
+    /// As [`Self::budget_at`], for one who knows the license year.
     pub(crate) fn budget_in(&self, year: &LicenseYear, at: u64) -> u64 {
         let days = at.saturating_sub(year.starts_at) / DAY_SECONDS;
         self.budget.saturating_add(self.growth_per_day.saturating_mul(days))
     }
 
-    /// Whether the item is overused at this instant, with this excess in its licence year so far.
+    /// Whether the item is overused at this instant, with this excess in its license year so far.
     #[must_use]
     pub fn is_overused(&self, excess_of_year: u64, at: u64) -> bool {
         excess_of_year > self.budget_at(at) && !has_bug("overused: ignored")
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_grows_at_the_end_of_each_day_and_begins_anew_each_licence_year() {
+    fn a_budget_grows_at_the_end_of_each_day_and_begins_anew_each_license_year() {
         let rule = OveruseRule { growth_per_day: 7, ..OveruseRule::of(&item(1)) };
         let year = rule.year(START).ends_at;
         for (at, expected) in [

@@ -1,7 +1,7 @@
-//! Authorisations of an overused item of a concurrent kind.
+//! Authorizations of an overused item of a concurrent kind.
 //!
 //! While the item is free nobody is refused, and nobody has to be remembered. From the instant at which it is
-//! overused, devices hold running authorisations for one slot each, renewed per slot, first come first served: their
+//! overused, devices hold running authorizations for one slot each, renewed per slot, first come first served: their
 //! seats together are N at most. A device counts 1, or its x under a concurrent-instance item.
 //!
 //! | the item is | seats asked for + seats of others | outcome |
@@ -28,7 +28,7 @@ use crate::policy::holders::{Hold, Occupied};
 use crate::policy::overuse::OveruseRule;
 use crate::utc;
 
-/// How long an authorisation runs.
+/// How long an authorization runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// As long as the item's other rules say; nobody counts it.
@@ -37,13 +37,13 @@ pub enum Admission {
     PerSlot(Hold),
 }
 
-/// Until when an authorisation runs that is granted now for an overused item.
+/// Until when an authorization runs that is granted now for an overused item.
 #[must_use]
 pub fn runs_until(now: u64) -> u64 {
     slot_start(slot_of(now)).saturating_add(SLOT_SECONDS + RENEWAL_SECONDS)
 }
 
-/// Whether a device may have this many seats, and for how long. `excess_of_year` is the excess of the licence
+/// Whether a device may have this many seats, and for how long. `excess_of_year` is the excess of the license
 /// year that holds this instant, so far; `noun` is a word for the seats in the plural.
 ///
 /// # Errors
@@ -70,7 +70,7 @@ pub(super) fn decide(
     Err(Refusal::with_numbers(
         ErrorCode::QUOTA_EXCEEDED,
         format!(
-            "item \"{}\" is overused: an excess of {excess_of_year} in this licence year, with a budget of {}. Until \
+            "item \"{}\" is overused: an excess of {excess_of_year} in this license year, with a budget of {}. Until \
              that changes {} {noun} can run at a time; others have {}, {seats} were asked for{next}",
             item.item_id,
             rule.budget_at(now),
@@ -96,7 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_authorisation_runs_to_the_end_of_its_slot_and_a_minute() {
+    fn an_authorization_runs_to_the_end_of_its_slot_and_a_minute() {
         let slot = slot_start(slot_of(START));
         for (now, expected) in [
             (slot - 1, slot + 60),

@@ -4,14 +4,14 @@
 //! | --- | --- | --- |
 //! | slots, and as how many instances in each | each device | "is this new?", so that a repeated or late report changes nothing |
 //! | active devices or Σx | each slot | excess, statistics |
-//! | excess | each licence year | "is the item overused?" |
+//! | excess | each license year | "is the item overused?" |
 //!
 //! A report says "this device was active in this slot, as x instances". What is kept is the maximum for each
 //! device and slot; sums and excess are functions of those. Hence the order of reports does not matter,
 //! and neither do repetitions.
 //!
 //! Once slots can no longer be reported ([`SlotLedger::close_before`]) they are
-//! dropped, and what they gave to the excess of their licence year stays, so that the account does not grow with its
+//! dropped, and what they gave to the excess of their license year stays, so that the account does not grow with its
 //! history.
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +25,7 @@ use crate::policy::active_slots::ActiveSlots;
 use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::slot_sums::SlotSums;
 
-/// For so long a slot can be reported: a licence year offline at most, the grace after the expiry, and a month in
+/// For so long a slot can be reported: a license year offline at most, the grace after the expiry, and a month in
 /// which a device that comes back has to report.
 pub const REPORTABLE_DAYS: u64 = OFFLINE_DAYS_MAX as u64 + EXPIRY_GRACE_DAYS + 30;
 
@@ -99,13 +99,13 @@ impl<D: Eq + Hash> SlotLedger<D> {
         self.active.get(slot)
     }
 
-    /// The excess of all slots of a licence year, as far as it is known.
+    /// The excess of all slots of a license year, as far as it is known.
     #[must_use]
     pub fn excess_of_year(&self, index: u32) -> u64 {
         self.excess_of_years.get(&index).copied().unwrap_or(0)
     }
 
-    /// The excess so far of the licence year that holds an instant: of the slots that have ended by then. A slot that
+    /// The excess so far of the license year that holds an instant: of the slots that have ended by then. A slot that
     /// has not ended does not count yet, however early some devices report.
     #[must_use]
     pub fn excess_so_far(&self, at: u64) -> u64 {
@@ -122,7 +122,7 @@ impl<D: Eq + Hash> SlotLedger<D> {
     }
 
     /// Closes every slot that began before this instant, when no report about one can come any more: after the
-    /// longest time that a device may be offline. Their excess stays in their licence year's.
+    /// longest time that a device may be offline. Their excess stays in their license year's.
     pub fn close_before(&mut self, at: u64) {
         let slot = slot_of(at);
         self.first_open_slot = self.first_open_slot.max(slot);
@@ -149,7 +149,7 @@ mod tests {
     use crate::policy::license_year::LicenseYear;
     use proptest::prelude::*;
 
-    /// A few slots around the end of the first licence year, where all edges are near.
+    /// A few slots around the end of the first license year, where all edges are near.
     fn slots() -> impl Strategy<Value = u32> {
         turn_slot() - 5..turn_slot() + 5
     }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_report_counts_in_its_slot_and_its_licence_year() {
+    fn a_late_report_counts_in_its_slot_and_its_license_year() {
         let item = item(1);
         let (last, first) = (turn_slot() - 1, turn_slot());
         let mut ledger = SlotLedger::new(&item);

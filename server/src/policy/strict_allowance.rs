@@ -1,7 +1,7 @@
 //! Strict items: scans and pages that never exceed N and its grace, with every device offline too.
 //!
 //! A device may count only what the server has set aside for it: its *allowance*. Allowances are totals that a
-//! device may reach, counted since it first used the item; they come with the local licence and grow with
+//! device may reach, counted since it first used the item; they come with the local license and grow with
 //! the next one. What is left for others is N + grace less all allowances, used or not:
 //!
 //! ```text
@@ -32,7 +32,7 @@ use crate::policy::grace::{METERED_GRACE_PERCENT, grace, limit};
 /// What one device may count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
-    /// Serial of the local licence that carries it.
+    /// Serial of the local license that carries it.
     pub serial: u32,
     /// The total that it may reach.
     pub allowed: u64,
@@ -55,7 +55,7 @@ impl Allowance {
         Self { used, allowed: self.allowed.max(used), ..self }
     }
 
-    /// The device will perform no more under the local licence with this serial.
+    /// The device will perform no more under the local license with this serial.
     #[must_use]
     pub fn given_back(self, serial: u32) -> Self {
         if serial == self.serial { Self { allowed: self.used, ..self } } else { self }
@@ -89,7 +89,7 @@ pub fn share(could_get: u64, devices: u64, needed: u64) -> u64 {
     half.max(needed).max(1).min(could_get)
 }
 
-/// The allowance of a device with its next local licence. `serial` is that of the new one.
+/// The allowance of a device with its next local license. `serial` is that of the new one.
 ///
 /// # Errors
 /// -20120 when it has nothing left, and nothing is left for it.
@@ -155,7 +155,7 @@ mod tests {
         let mut all = Allowances { quota: 1_000, allowed: 1_050, devices: 2 };
         let refusal = decide("item", &all, Allowance::default(), 1, 1).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::USED_UP);
-        assert_eq!(offline.given_back(6), offline, "not under an older local licence");
+        assert_eq!(offline.given_back(6), offline, "not under an older local license");
         offline = offline.given_back(7);
         assert_eq!(offline, Allowance { serial: 7, allowed: 3, used: 3 });
         all.allowed = offline.allowed;
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(decide("item", &all, first, 1, 2), Ok(Allowance { serial: 2, ..first }));
     }
 
-    /// One device as it is, its local licence, and what is on its way to it and from it.
+    /// One device as it is, its local license, and what is on its way to it and from it.
     #[derive(Clone, Debug, Default)]
     struct Device {
         serial: u32,

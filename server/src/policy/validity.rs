@@ -1,4 +1,4 @@
-//! From when until when: of an item, and of a local licence.
+//! From when until when: of an item, and of a local license.
 //!
 //! ```text
 //!       starts_at               expires_at        + 7 days
@@ -6,7 +6,7 @@
 //! ───────┼──────────────────────────┼────────────────┼────────▶
 //! ```
 //!
-//! Each edge belongs to what comes after it. In the grace the item works as before; the local licence
+//! Each edge belongs to what comes after it. In the grace the item works as before; the local license
 //! carries the expiry, so that the device can warn.
 
 use seatmeter_protocol::error_code::ErrorCode;
@@ -60,7 +60,7 @@ pub fn valid_until(item: &LicenseItem, buffer_days: u32, now: u64) -> u64 {
     now.saturating_add(seconds).min(item.grace_ends_at())
 }
 
-/// Serial of the next local licence for a device and item: greater than the last one, and at least the
+/// Serial of the next local license for a device and item: greater than the last one, and at least the
 /// time. A server that was restored from a backup does not know its last serials, but knows the time.
 #[must_use]
 pub fn next_serial(newest: u32, now: u64) -> u32 {

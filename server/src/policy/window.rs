@@ -1,11 +1,11 @@
 //! The window of a seat: for how long a device keeps it after it was last heard of.
 //!
 //! ```text
-//!   authorised or reported at t          min(t + W, expiry)
+//!   authorized or reported at t          min(t + W, expiry)
 //! ───────────┼────────── holds its seat ──────┼── free ──▶
 //! ```
 //!
-//! The edge belongs to what comes after it: at the instant itself the seat is free. A device that is authorised in
+//! The edge belongs to what comes after it: at the instant itself the seat is free. A device that is authorized in
 //! the 7 days of grace after the item's expiry keeps its seat until the grace ends, for it cannot be asked for
 //! later.
 

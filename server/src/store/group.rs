@@ -79,7 +79,7 @@ pub(super) struct Concerned<'a> {
     pub(super) codes: Vec<&'a str>,
     /// Organizations, whose default codes are meant.
     pub(super) organizations: Vec<&'a str>,
-    /// Local licences.
+    /// Local licenses.
     pub(super) licenses: Vec<&'a str>,
     /// Items.
     pub(super) items: Vec<&'a str>,
@@ -216,7 +216,7 @@ impl Writers {
     /// Hands a report to the threads; the reply comes once it is durable.
     pub(super) fn report(&self, report: Report) -> Reply<UsageAnswer> {
         let (reply, answer) = oneshot::channel();
-        // Clients show a licence with their reports; one who does not waits in a lane by chance.
+        // Clients show a license with their reports; one who does not waits in a lane by chance.
         let item_id = report.shown.first().map(|shown| shown.license.item_id.clone());
         let lane = item_id.unwrap_or_else(|| report.report.device.uuid.clone());
         self.push(&lane, Job::Report(Box::new(ReportTask { report, outcome: Err(unanswered()), reply })));
@@ -352,7 +352,7 @@ impl Group {
             concerned.items.extend(named(item_id));
         }
         for Report { report, shown, .. } in self.reports.iter().map(|task| &task.report) {
-            // A licence that is shown names its item.
+            // A license that is shown names its item.
             let is_shown = |id: &str| shown.iter().any(|shown| shown.license.license_id == id);
             let named = report.segments.iter().map(|segment| segment.license_id.as_str());
             concerned.licenses.extend(named.filter(|id| !is_shown(id)));

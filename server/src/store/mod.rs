@@ -35,13 +35,13 @@ pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// What the server remembers.
 pub trait Store: Send + Sync + 'static {
-    /// Decides an authorisation, and remembers it when it is granted.
+    /// Decides an authorization, and remembers it when it is granted.
     fn authorize(&self, request: Authorization) -> Reply<Decision>;
 
     /// Decides an authorization as [`Self::authorize`] does, and remembers nothing of it.
     fn check(&self, request: Authorization) -> Reply<Decision>;
 
-    /// Raises the recorded totals to those of the report. `shown` are local licences that came with it.
+    /// Raises the recorded totals to those of the report. `shown` are local licenses that came with it.
     fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer>;
 
     /// Carries out what an operator wants, with a line in the audit log.
@@ -66,7 +66,7 @@ pub trait Store: Send + Sync + 'static {
     fn ready(&self) -> Reply<()>;
 }
 
-/// A local licence that came with a report. It matters only to a store that has forgotten it; so its signature is
+/// A local license that came with a report. It matters only to a store that has forgotten it; so its signature is
 /// checked when it does, and not with every report.
 pub struct ShownLicense {
     /// What it says.
@@ -81,7 +81,7 @@ impl std::fmt::Debug for ShownLicense {
     }
 }
 
-/// A request for an authorisation, in the words of the rules.
+/// A request for an authorization, in the words of the rules.
 #[derive(Clone, Debug)]
 pub struct Authorization {
     /// The handshake code that is named, or empty.
@@ -96,17 +96,17 @@ pub struct Authorization {
     pub proven_hash: Option<String>,
     /// Facts of the application.
     pub validation: ValidationFacts,
-    /// The local licence that the device holds, when this server has signed it for this device.
+    /// The local license that the device holds, when this server has signed it for this device.
     pub held: Option<LocalLicense>,
     /// Which of the device's ways of asking this is, or empty.
     pub scope: String,
-    /// Id of the local licence, if the device has none to renew.
+    /// Id of the local license, if the device has none to renew.
     pub license_id: String,
     /// The server's keys: what they cannot sign is not granted.
     pub keys: Keyring,
 }
 
-/// What an authorisation came to, when it was not refused.
+/// What an authorization came to, when it was not refused.
 #[derive(Clone, Debug)]
 pub enum Decision {
     /// It is granted.
@@ -115,20 +115,20 @@ pub enum Decision {
     ProvePassword(String),
 }
 
-/// A granted authorisation.
+/// A granted authorization.
 #[derive(Clone, Debug)]
 pub struct Granted {
     /// The handshake code that was used.
     pub handshake_code: String,
-    /// Id of the local licence: a renewal keeps it.
+    /// Id of the local license: a renewal keeps it.
     pub license_id: String,
     /// The item that it is granted from.
     pub item: LicenseItem,
-    /// The licence file that the item stands in.
+    /// The license file that the item stands in.
     pub license_file: Signed,
-    /// The key that has signed the licence file.
+    /// The key that has signed the license file.
     pub root_key: PublicKey,
-    /// Id of the server's key that the licence file names.
+    /// Id of the server's key that the license file names.
     pub server_key_id: String,
     /// What the device gets.
     pub grant: Grant,
@@ -142,7 +142,7 @@ pub struct Granted {
     pub any_program: bool,
 }
 
-/// A licence file whose signature was checked.
+/// A license file whose signature was checked.
 #[derive(Clone, Debug)]
 pub struct Import {
     /// What it says.

@@ -1,4 +1,4 @@
-//! Where requests wait for a transaction: bounded, and fair among licence items.
+//! Where requests wait for a transaction: bounded, and fair among license items.
 //!
 //! Requests of one item wait in one lane, and a transaction takes one of each lane in turn, so that an item with ten
 //! thousand waiting devices does not hold up one with three. There are fewer lanes than items may be: which items share one

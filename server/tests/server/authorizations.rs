@@ -1,4 +1,4 @@
-//! Authorisations over HTTP: grants, and every refusal that there is.
+//! Authorizations over HTTP: grants, and every refusal that there is.
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
@@ -198,7 +198,7 @@ fn an_item_works_from_its_start_to_the_end_of_its_grace() {
 }
 
 #[test]
-fn a_device_has_the_highest_of_its_running_authorisations() {
+fn a_device_has_the_highest_of_its_running_authorizations() {
     let server = TestServer::with_items(vec![item("instances", 8)]);
     let device = id();
     let seats = |now, asked| {
@@ -229,7 +229,7 @@ fn serials_grow_even_when_the_clock_goes_back() {
 }
 
 #[test]
-fn racing_authorisations_of_one_device_make_one_device() {
+fn racing_authorizations_of_one_device_make_one_device() {
     let server = TestServer::with_items(vec![item("instances", 4)]);
     let device = id();
     let mut serials: Vec<u32> = std::thread::scope(|scope| {

@@ -108,7 +108,7 @@ impl Drop for Served {
     }
 }
 
-/// Authorises under the demo code; gives the server's key and the local licence.
+/// Authorizes under the demo code; gives the server's key and the local license.
 pub(crate) fn authorize_demo(address: SocketAddr, uuid: &str) -> (PublicKey, LocalLicense) {
     try_authorize_demo(address, uuid).unwrap()
 }
@@ -221,7 +221,7 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[test]
-fn a_log_that_is_a_file_has_no_colours() {
+fn a_log_that_is_a_file_has_no_colors() {
     let folder = folder();
     stdout(folder.path(), &["init"]);
     let log = folder.path().join("log");
@@ -360,7 +360,7 @@ fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
     stdout(&data, &["init"]);
     let key = stdout(&data, &["key", "show"]);
     vendor_says(here, &["vendor", "keygen"]);
-    let new = ["licence-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let new = ["license-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
     let draft = vendor_says(here, &[&new[..], &["concurrent-instance", "--quota", "4"]].concat());
     std::fs::write(path("draft"), &draft).unwrap();
     let refused = |arguments: &[&str], part: &str| {
@@ -368,28 +368,28 @@ fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
         assert!(told.contains(part), "{arguments:?}: {told}");
     };
     std::fs::write(path("misspelt"), draft.replace("offline_days", "ofline_days")).unwrap();
-    refused(&["licence-file", "sign", "misspelt"], "items[0] has \"ofline_days\"");
-    refused(&["licence-file", "sign", "misspelt"], "write \"offline_days\"");
+    refused(&["license-file", "sign", "misspelt"], "items[0] has \"ofline_days\"");
+    refused(&["license-file", "sign", "misspelt"], "write \"offline_days\"");
     // One that must be there is misspelt, not missing.
     std::fs::write(path("misspelt"), draft.replace("\"quota\": 4", "\"qouta\": 4")).unwrap();
-    refused(&["licence-file", "sign", "misspelt"], "items[0] has \"qouta\"");
-    refused(&["licence-file", "sign", "misspelt"], "write \"quota\"");
+    refused(&["license-file", "sign", "misspelt"], "items[0] has \"qouta\"");
+    refused(&["license-file", "sign", "misspelt"], "write \"quota\"");
     std::fs::write(path("wrong"), draft.replace("\"quota\": 4", "\"quota\": -4")).unwrap();
-    refused(&["licence-file", "sign", "wrong"], "at line 12");
+    refused(&["license-file", "sign", "wrong"], "at line 12");
     let future = draft.replace("\"issued_at\": ", "\"issued_at\": 9");
     std::fs::write(path("future"), future).unwrap();
-    refused(&["licence-file", "sign", "future"], "in the future");
+    refused(&["license-file", "sign", "future"], "in the future");
     refused(&[&new[..], &["page", "--pages", "ocr=1", "--pages", "ocr=2"]].concat(), "ocr twice");
-    refused(&["licence-file", "show", "draft"], "It is a draft");
+    refused(&["license-file", "show", "draft"], "It is a draft");
     // As some editors save it.
     std::fs::write(path("marked"), format!("\u{feff}{draft}")).unwrap();
-    let signed = vendor_says(here, &["licence-file", "sign", "marked"]);
+    let signed = vendor_says(here, &["license-file", "sign", "marked"]);
     std::fs::write(path("signed"), &signed).unwrap();
-    refused(&["licence-file", "sign", "signed"], "signed already");
-    stdout(&data, &["licence-file", "import", &path("signed")]);
+    refused(&["license-file", "sign", "signed"], "signed already");
+    stdout(&data, &["license-file", "import", &path("signed")]);
     std::fs::write(path("more"), draft.replace("\"quota\": 4", "\"quota\": 5")).unwrap();
-    std::fs::write(path("signed"), vendor_says(here, &["licence-file", "sign", "more"])).unwrap();
-    assert!(failure(&data, &["licence-file", "import", &path("signed")]).contains("with a later issued_at"));
+    std::fs::write(path("signed"), vendor_says(here, &["license-file", "sign", "more"])).unwrap();
+    assert!(failure(&data, &["license-file", "import", &path("signed")]).contains("with a later issued_at"));
 }
 
 /// RULES §1 and §2: a client device is a computer, an ARM computer, a phone or a browser profile; work is charged wherever it
@@ -401,12 +401,12 @@ fn a_draft_is_for_the_usual_deployment_types_of_its_charge_way_unless_others_are
     stdout(&data, &["init"]);
     let key = stdout(&data, &["key", "show"]);
     vendor_says(here, &["vendor", "keygen", "--key", "vendor.key"]);
-    let new = ["licence-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let new = ["license-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
     let types = |rest: &[&str]| {
         let text = vendor_says(here, &[&new[..], rest].concat());
         std::fs::write(here.join("draft"), &text).unwrap();
         let draft = here.join("draft");
-        vendor_says(here, &["licence-file", "sign", draft.to_str().unwrap(), "--key", "vendor.key"]);
+        vendor_says(here, &["license-file", "sign", draft.to_str().unwrap(), "--key", "vendor.key"]);
         let draft: serde_json::Value = serde_json::from_str(&text).unwrap();
         let listed = draft["items"][0]["deployment_types"].as_array().unwrap();
         listed.iter().map(|kind| kind.as_str().unwrap()).collect::<Vec<_>>().join(" ")
@@ -447,7 +447,7 @@ fn vendor_and_operator_do_their_work_on_the_command_line() {
     let key = stdout(&data, &["key", "show"]);
     assert!(vendor_says(here, &["vendor", "keygen", "--key", "vendor.key"]).contains("root key"));
 
-    let new = ["licence-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let new = ["license-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
     let draft = |rest: &[&str]| vendor_says(here, &[&new[..], rest].concat());
     write("seats.json", &draft(&["concurrent-instance", "--quota", "4"]));
     write("pages.json", &draft(&["page", "--pages", "ocr=100", "--deployment", "desktop", "--trial"]));
@@ -457,25 +457,25 @@ fn vendor_and_operator_do_their_work_on_the_command_line() {
         // Both spellings.
         let draft = path(&format!("{name}.json"));
         write(name, &vendor_says(here, &["license-file", "sign", &draft, "--key", "vendor.key"]));
-        assert!(vendor_says(here, &["licence-file", "show", &path(name)]).contains("signed by root key"));
+        assert!(vendor_says(here, &["license-file", "show", &path(name)]).contains("signed by root key"));
     }
     let forged =
         std::fs::read_to_string(path("seats")).unwrap().replace("\\\"quota\\\":4", "\\\"quota\\\":9");
     write("forged", &forged);
-    let told = vendor_command(here, &["licence-file", "show", &path("forged")]);
+    let told = vendor_command(here, &["license-file", "show", &path("forged")]);
     assert!(String::from_utf8_lossy(&told.stderr).contains("changed or forged"));
-    assert!(failure(&data, &["licence-file", "import", &path("forged")]).contains("changed or forged"));
+    assert!(failure(&data, &["license-file", "import", &path("forged")]).contains("changed or forged"));
     assert!(
-        failure(&data, &["licence-file", "import", &path("seats.json")]).contains("not what is expected")
+        failure(&data, &["license-file", "import", &path("seats.json")]).contains("not what is expected")
     );
     let other = here.join("other");
     stdout(&other, &["init"]);
-    assert!(failure(&other, &["licence-file", "import", &path("seats")]).contains("issued for the server"));
+    assert!(failure(&other, &["license-file", "import", &path("seats")]).contains("issued for the server"));
 
     let server = Served::start(&data);
-    stdout(&data, &["licence-file", "import", &path("seats"), "--handshake-code", "DEMO-4-SEATS"]);
+    stdout(&data, &["license-file", "import", &path("seats"), "--handshake-code", "DEMO-4-SEATS"]);
     stdout(&data, &["license-file", "import", &path("pages")]);
-    assert!(failure(&data, &["licence-file", "import", &path("seats")]).contains("already"));
+    assert!(failure(&data, &["license-file", "import", &path("seats")]).contains("already"));
     let device = id();
     let (_, license) = authorize_demo(server.address, &device);
     stdout(&data, &["device", "rename", &device, "Front desk"]);
@@ -509,7 +509,7 @@ fn vendor_and_operator_do_their_work_on_the_command_line() {
     assert_eq!(ask("open sesame"), Err(-20113));
     let audit = stdout(&data, &["audit"]);
     for action in
-        ["import licence file", "rename device", "release device", "make handshake code", "revoke item"]
+        ["import license file", "rename device", "release device", "make handshake code", "revoke item"]
     {
         assert!(audit.contains(action), "{action}: {audit}");
     }

@@ -291,7 +291,7 @@ fn a_crowd_that_asks_for_readiness_costs_one_write_a_second() {
     assert!((1..=1 + begun.elapsed().as_secs()).contains(&asked), "{asked} writes");
 }
 
-/// A store that cannot: it panics at authorisations, is full for reports, and is never ready.
+/// A store that cannot: it panics at authorizations, is full for reports, and is never ready.
 #[derive(Default)]
 struct BrokenStore {
     asked_whether_ready: std::sync::atomic::AtomicU64,

@@ -145,7 +145,7 @@ fn without_a_token_this_machine_is_asked_for_by_its_own_name_and_by_no_web_page(
     assert_eq!(typed.status, 200, "what a person has typed into a browser");
     let token = server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
     let shown = Request::new("GET", "/admin/v1/items").header("origin", "https://tools.example");
-    let shown = shown.header("host", "licence.example").header("authorization", &format!("Bearer {token}"));
+    let shown = shown.header("host", "license.example").header("authorization", &format!("Bearer {token}"));
     assert_eq!(shown.send(server.address).status, 200, "a token is good from everywhere");
 }
 
@@ -160,7 +160,7 @@ fn what_was_changed_stands_in_the_audit_log_with_who_did_it() {
         panic!("another list")
     };
     let lines: Vec<_> = rows.iter().map(|row| (row.actor.as_str(), row.action.as_str())).collect();
-    let expected = [("token: ann", "revoke item"), ("test", "make token"), ("test", "import licence file")];
+    let expected = [("token: ann", "revoke item"), ("test", "make token"), ("test", "import license file")];
     assert_eq!(lines, expected, "what failed has no line");
 }
 
@@ -360,7 +360,7 @@ fn after_a_rotation_old_and_new_key_each_sign_for_those_who_know_them() {
     assert_eq!(refused_for(&new.public().id()), [false, true]);
     assert_eq!(refused_for("somebody else's"), [false, true]);
 
-    // The vendor issues the file anew for the new key; who holds a licence by the old one goes on.
+    // The vendor issues the file anew for the new key; who holds a license by the old one goes on.
     let anew = LicenseFile { server_key: new.public().clone(), issued_at: START + 1, ..file.clone() };
     server.import(&anew, None).unwrap();
     assert_eq!(granted(new.public()).local_license.key_id, new.public().id());
@@ -380,7 +380,7 @@ fn after_a_rotation_old_and_new_key_each_sign_for_those_who_know_them() {
 }
 
 #[test]
-fn a_server_without_the_key_that_a_licence_file_names_is_not_ready_and_books_nothing() {
+fn a_server_without_the_key_that_a_license_file_names_is_not_ready_and_books_nothing() {
     let (old, new) = (server_key(), key(7));
     let rotated = TestServer::with_keys(Keyring::new(key(7), vec![server_key()]), |web| web);
     let file = license_file("acme", vec![item("instances", 4)]);

@@ -197,7 +197,7 @@ fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold()
 }
 
 #[test]
-fn a_licence_that_has_ended_holds_nothing_on_a_restored_server() {
+fn a_license_that_has_ended_holds_nothing_on_a_restored_server() {
     let one = LicenseItem {
         window_days: Some(1),
         ..LicenseItem::new("one", ChargeWay::ClientDevice, 1, START, EXPIRY)
@@ -290,7 +290,7 @@ fn usage_under_a_grant_that_a_restored_server_has_forgotten_is_booked_by_its_own
         segment.local_license = held;
         later.report(&report(&device, vec![segment]))
     };
-    assert!(send(None).refused[0].reason.contains("no local licence"));
+    assert!(send(None).refused[0].reason.contains("no local license"));
     let mut forged = answer.local_license.clone();
     forged.payload = forged.payload.replace("\"seats\":3", "\"seats\":4");
     assert_eq!(send(Some(forged)).refused.len(), 1);

@@ -3,18 +3,18 @@
 //!
 //! ```text
 //! item ID CHARGE_WAY KEY=VALUE…       an item for the next import; values are JSON, or texts as they stand
-//! import ORGANIZATION CODE            a licence file with these items, and a handshake code over them
-//! reissue ORGANIZATION                the last licence file anew, a second later, with these items
+//! import ORGANIZATION CODE            a license file with these items, and a handshake code over them
+//! reissue ORGANIZATION                the last license file anew, a second later, with these items
 //! at +SECONDS | expiry+SECONDS        sets the clock; 3d is three days
-//! ask KEY=VALUE… -> granted KEY=VALUE…   fields of the request, and of the local licence that comes
+//! ask KEY=VALUE… -> granted KEY=VALUE…   fields of the request, and of the local license that comes
 //! ask KEY=VALUE… -> CODE KEY=VALUE… "text"   … of the problem that comes; its detail holds the text
 //! use NAME KIND=TOTAL… [in=SEGMENT] [at=+SECONDS] [x=COUNT] -> KEY=VALUE…
-//!                                     reports totals under the licence that was kept as NAME; fields of the
+//!                                     reports totals under the license that was kept as NAME; fields of the
 //!                                     standing that comes back; `x` does so for as many slots, one after another
 //! end NAME…                           … that these have ended, which are of one device
 //! admin METHOD PATH [JSON] -> STATUS "text"  the admin API; the answer holds the text
 //! ```
-//! `device=NAME` stands for a UUID; `held=NAME` for the local licence that `as=NAME` has kept.
+//! `device=NAME` stands for a UUID; `held=NAME` for the local license that `as=NAME` has kept.
 
 use std::collections::HashMap;
 
@@ -243,7 +243,7 @@ impl Scenario {
 
     fn end(&mut self, names: &[&str]) -> Outcome {
         let licenses = names.iter().map(|name| self.held(name)).collect::<Result<Vec<_>, _>>()?;
-        let device_uuid = licenses.first().ok_or("which licence?")?.device_uuid.clone();
+        let device_uuid = licenses.first().ok_or("which license?")?.device_uuid.clone();
         let ended = licenses
             .into_iter()
             .map(|LocalLicense { license_id, serial, .. }| EndedLicense { license_id, serial });

@@ -21,7 +21,7 @@ fn wait<T>(reply: Reply<T>) -> Result<T, Error> {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(reply)
 }
 
-/// A store with one item and one authorised device; gives the device and its local licence.
+/// A store with one item and one authorized device; gives the device and its local license.
 fn store_with_device(location: &Location) -> (Arc<dyn Store>, String, String) {
     let store = location.open().unwrap().store;
     let file = license_file("acme", vec![item("instances", 4)]);
@@ -141,7 +141,7 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
     })
 }
 
-/// The excess of the item's first licence year, as far as its slots have ended.
+/// The excess of the item's first license year, as far as its slots have ended.
 fn excess(store: &dyn Store, uuid: &str, now: u64) -> u64 {
     let asked =
         Authorization { claim: Claim { now, ..authorization(uuid, "").claim }, ..authorization(uuid, &id()) };

@@ -140,7 +140,7 @@ impl TestServer {
         server
     }
 
-    /// Without any licence.
+    /// Without any license.
     pub(crate) fn empty() -> Self {
         Self::with_web(|web| Web { open_to_loopback: true, ..web })
     }

@@ -113,7 +113,7 @@ fn what_cannot_be_booked_does_not_hold_up_the_rest() {
     assert_eq!(answer.recorded, [good, last]);
     let refused: Vec<_> = answer.refused.iter().map(|refusal| refusal.segment_id.clone()).collect();
     assert_eq!(refused, [stranger, foreign, known, too_much]);
-    let words = ["no local licence", "another device", "another local licence", "more than can be recorded"];
+    let words = ["no local license", "another device", "another local license", "more than can be recorded"];
     for (refusal, word) in answer.refused.iter().zip(words) {
         assert!(refusal.reason.contains(word), "{}", refusal.reason);
     }

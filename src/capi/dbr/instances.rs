@@ -10,7 +10,7 @@ use crate::capi::spare;
 use crate::reader::{Hold, Reader};
 use crate::runtime::runtime;
 
-/// A reader in any case, as C++ `new` needs one: without a licence or seat its decode calls say why.
+/// A reader in any case, as C++ `new` needs one: without a license or seat its decode calls say why.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
     enter_hot_or(std::ptr::null_mut(), || {
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn DBR_RecycleInstance(barcodeReader: *mut c_void) {
     unsafe { DBR_DestroyInstance(barcodeReader) }
 }
 
-/// Whether a reader has a licence, and a seat where one is needed.
+/// Whether a reader has a license, and a seat where one is needed.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`.

@@ -59,7 +59,7 @@ impl IntermediateResult {
             last_modes: [0, -1, 0, -1, 0, -1, 0, -1],
             scaleDownRatio: 1,
             frameId: -1,
-            rpmColourArgumentIndex: -1,
+            rpmColorArgumentIndex: -1,
             reserved: [0; 60],
         }
     }

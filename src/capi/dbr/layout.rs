@@ -193,7 +193,7 @@ pub struct IntermediateResult {
     pub(super) last_modes: [c_int; 8],
     pub(super) scaleDownRatio: c_int,
     pub(super) frameId: c_int,
-    pub(super) rpmColourArgumentIndex: c_int,
+    pub(super) rpmColorArgumentIndex: c_int,
     pub(super) reserved: [c_char; 60],
 }
 

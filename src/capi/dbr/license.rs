@@ -122,7 +122,7 @@ unsafe fn license(key: *const c_char, server: *const c_char) -> Result<()> {
     license_with_key(&key, &server, &defaults)
 }
 
-/// A licence cannot be given in as a text.
+/// A license cannot be given in as a text.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_InitLicenseFromLicenseContent(
     _barcodeReader: *mut c_void,
@@ -132,7 +132,7 @@ pub extern "C" fn DBR_InitLicenseFromLicenseContent(
     enter(|| Err(no_content()))
 }
 
-/// A licence cannot be given out as a text.
+/// A license cannot be given out as a text.
 ///
 /// # Safety
 /// `content` is NULL or good for writes of `contentLen` bytes.
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn DBR_OutputLicenseToString(
     })
 }
 
-/// A licence cannot be given out as a text.
+/// A license cannot be given out as a text.
 ///
 /// # Safety
 /// `content` is NULL or good for writes.
@@ -213,6 +213,6 @@ pub unsafe extern "C" fn DBR_GetDeviceUUID(uuidGenerationMethod: c_int, uuid: *m
 
 fn no_content() -> Error {
     let message =
-        "a licence is what the server signs for this device, and is kept there: use InitLicenseFromDLS";
+        "a license is what the server signs for this device, and is kept there: use InitLicenseFromDLS";
     Error::new(ErrorCode::LICENSE_INTERFACE_CONFLICT, message)
 }

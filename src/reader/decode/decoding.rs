@@ -1,6 +1,6 @@
-//! Decoding under the licence: read, decode, filter, count, and only then show.
+//! Decoding under the license: read, decode, filter, count, and only then show.
 //!
-//! Without a licence or seat the picture is decoded all the same, nothing is counted, and every text is
+//! Without a license or seat the picture is decoded all the same, nothing is counted, and every text is
 //! masked with `*`: users of this API see that it would work, and what is missing.
 
 use std::borrow::Cow;
@@ -111,7 +111,7 @@ impl Reader {
     /// call.
     ///
     /// # Errors
-    /// -10036 for an unknown template; the licence's error; the picture's; -10026 when the time was too short.
+    /// -10036 for an unknown template; the license's error; the picture's; -10026 when the time was too short.
     pub fn decode(&self, picture: Picture<'_>, template: &str) -> Result<()> {
         let licensed = self.licensed();
         let mut slot = self.decoding.lock();
@@ -186,7 +186,7 @@ pub(super) fn search_image(
     profile: &Profile,
     image: &GrayImage<'_>,
 ) -> Result<Found> {
-    // Who stops before recognition gets nothing to be recognised, and so to be counted.
+    // Who stops before recognition gets nothing to be recognized, and so to be counted.
     if profile.settings().is_recognizing() { read_page(engine, profile, image) } else { Ok(Found::default()) }
 }
 

@@ -26,7 +26,7 @@ use super::reading_error::{FRAME_DECODING_THREAD_EXISTS, STOP_DECODING_THREAD_FA
 use super::zxing::ZxingEngine;
 use crate::error::{Error, Result};
 use crate::os::locks::{Condvar, Mutex};
-use crate::os::{Uncancelled, with_signals_blocked};
+use crate::os::{Uncanceled, with_signals_blocked};
 use crate::reader::Reader;
 use crate::runtime::{Runtime, runtime};
 use crate::usage::{Barcode, DuplicateFilter};
@@ -208,7 +208,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        let _uncancelled = Uncancelled::hold();
+        let _uncanceled = Uncanceled::hold();
         if !self.is_of_this_process() {
             // There is no such thread here, and its locks may be as it left them.
             std::mem::forget(thread);

@@ -1,10 +1,10 @@
-//! Pixels in memory, in each format of the DBR API, as shades of grey.
+//! Pixels in memory, in each format of the DBR API, as shades of gray.
 //!
 //! | number | a pixel | in memory, lowest address first |
 //! |---|---|---|
 //! | 0, 1 | 1 bit | the highest bit of a byte is the leftmost pixel; 0 is black (1: white) |
-//! | 2 | 1 byte | grey |
-//! | 3 | 1 byte | grey, then at half the size colour, which is not looked at |
+//! | 2 | 1 byte | gray |
+//! | 3 | 1 byte | gray, then at half the size color, which is not looked at |
 //! | 4, 5 | 2 bytes | blue in the low 5 bits, then green (6 bits, 5), then red |
 //! | 6, 12 | 3 bytes | blue green red (12: red green blue) |
 //! | 7, 10 | 4 bytes | blue green red alpha (10: red green blue alpha) |
@@ -77,7 +77,7 @@ impl PixelLayout {
         row_bytes(self.width, self.format).unwrap_or(0)
     }
 
-    /// Shades of grey; borrowed where the pixels are that already.
+    /// Shades of gray; borrowed where the pixels are that already.
     ///
     /// # Errors
     /// -10012 when there are too few bytes, -10001 when there is not enough memory.
@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    /// A picture of two pixels, the first of the colour, the second black, in a row with a gap behind.
+    /// A picture of two pixels, the first of the color, the second black, in a row with a gap behind.
     fn shades(format: i32, pixels: &[u8]) -> Vec<u8> {
         let stride = pixels.len() as i32 + 3;
         let layout = PixelLayout::new(2, 1, stride, format).unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn red_has_the_same_shade_in_every_format_of_colours() {
+    fn red_has_the_same_shade_in_every_format_of_colors() {
         let red = luminance(255, 0, 0);
         for (format, pixels) in [
             (4, &[0, 0xf8, 0, 0][..]),

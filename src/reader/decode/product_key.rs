@@ -28,7 +28,7 @@ pub fn license_with_key(key: &str, server: &str, defaults: &RawParameters) -> Re
     let fits_elsewhere =
         |e: &Error| matches!(e.code, ErrorCode::DEPLOYMENT_TYPE_MISMATCH | ErrorCode::NO_ITEM_FITS);
     match outcome {
-        // The key does not say where the program runs, and the licence is not for desktops.
+        // The key does not say where the program runs, and the license is not for desktops.
         Err(e) if !says_where && fits_elsewhere(&e) => {
             parameters.deployment_type = SERVER;
             runtime().initialize(&parameters).map_err(|_| e)

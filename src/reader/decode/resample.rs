@@ -91,7 +91,7 @@ pub(super) fn turned(image: &GrayImage<'_>, part: Rectangle, degrees: i32) -> (G
     let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
     let (w, h) = (f64::from(part.width), f64::from(part.height));
     let (width, height) = ((w * cos + h * sin).ceil(), (w * sin + h * cos).ceil());
-    // The centre stays the centre.
+    // The center stays the center.
     let center = (f64::from(part.left) + w / 2.0, f64::from(part.top) + h / 2.0);
     let offset =
         (center.0 - (width * cos - height * sin) / 2.0, center.1 - (width * sin + height * cos) / 2.0);

@@ -3,7 +3,7 @@
 //! | call | settings in use | templates |
 //! |---|---|---|
 //! | new reader, reset | the first ones | none |
-//! | initialise with a text | the first ones, then each template of the text | those of the text |
+//! | initialize with a text | the first ones, then each template of the text | those of the text |
 //! | append a text | as they are, then each template of the text | those of the text too |
 //! | update by numbers | as given | as they are |
 //!

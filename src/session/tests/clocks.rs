@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_clock_set_back_does_not_stretch_a_licence() {
+fn a_clock_set_back_does_not_stretch_a_license() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
     bench.pass(8 * DAY_SECONDS);

@@ -79,7 +79,7 @@ fn two_programs_that_hear_of_the_copy_take_one_fresh_uuid() {
 }
 
 #[test]
-fn a_copy_that_gets_no_licence_of_its_own_works_on_with_what_it_has() {
+fn a_copy_that_gets_no_license_of_its_own_works_on_with_what_it_has() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
     bench.pass(6 * 3600);

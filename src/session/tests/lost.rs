@@ -26,7 +26,7 @@ const HARMS: [(&str, Harm); 6] = [
 ];
 
 #[test]
-fn whatever_is_deleted_under_a_running_program_it_counts_reports_renews_and_is_initialised_again() {
+fn whatever_is_deleted_under_a_running_program_it_counts_reports_renews_and_is_initialized_again() {
     for (why, harm) in HARMS {
         let mut bench = Bench::new(2);
         // A directory of its own, that can be deleted as a whole.

@@ -170,7 +170,7 @@ fn count(session: &Session, pages: u64) {
 }
 
 #[test]
-fn what_was_counted_before_a_licence_expired_is_reported_after_it() {
+fn what_was_counted_before_a_license_expired_is_reported_after_it() {
     let bench = Bench::new(2);
     count(&bench.licensed_session("CODE"), 3);
     bench.pass(30 * DAY_SECONDS);
@@ -194,7 +194,7 @@ fn what_was_counted_under_another_code_of_the_same_server_is_reported() {
 }
 
 #[test]
-fn what_cannot_be_reported_of_one_licence_does_not_hold_up_the_others() {
+fn what_cannot_be_reported_of_one_license_does_not_hold_up_the_others() {
     let bench = Bench::new(2);
     let sessions = ["ONE", "OTHER"].map(|code| bench.licensed_session(code));
     for session in &sessions {
@@ -224,7 +224,7 @@ fn initialize(session: &Session) -> Result<()> {
 }
 
 #[test]
-fn a_stored_licence_is_used_at_once_and_nobody_is_asked() {
+fn a_stored_license_is_used_at_once_and_nobody_is_asked() {
     let bench = Bench::new(2);
     bench.licensed_session("CODE");
     let asked = bench.asked();
@@ -238,7 +238,7 @@ fn a_stored_licence_is_used_at_once_and_nobody_is_asked() {
 }
 
 #[test]
-fn a_licence_is_good_offline_to_its_last_second_and_heals_at_the_next_contact() {
+fn a_license_is_good_offline_to_its_last_second_and_heals_at_the_next_contact() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
     bench.pass(7 * DAY_SECONDS - 1);
@@ -299,12 +299,12 @@ fn a_renewal_that_becomes_due_while_a_round_ends_is_not_left_to_the_next_slot() 
     let until = bench.clock.unix_seconds() + 180;
     bench.then_grants_from(item(), move |local| local.valid_until = until);
     initialize(&session).unwrap();
-    // Whichever second it is in which the licence becomes due: the round has begun in the one before.
+    // Whichever second it is in which the license becomes due: the round has begun in the one before.
     for _ in 0..120 {
         bench.pass(1);
         let now = bench.clock.unix_seconds();
         let pause = session.until_next_round(now - 1);
-        assert!(now + pause.as_secs() <= until - 30, "{pause:?} at {now}, of a licence until {until}");
+        assert!(now + pause.as_secs() <= until - 30, "{pause:?} at {now}, of a license until {until}");
     }
 }
 
@@ -325,7 +325,7 @@ fn a_renewal_for_fewer_seats_is_for_fewer_seats() {
 }
 
 #[test]
-fn a_program_whose_report_is_answered_by_another_server_asks_that_one_for_a_licence() {
+fn a_program_whose_report_is_answered_by_another_server_asks_that_one_for_a_license() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
     count(&session, 3);
@@ -361,7 +361,7 @@ fn the_program_that_asks_for_most_seats_gets_them_back_after_one_that_asks_for_f
 }
 
 #[test]
-fn a_program_that_counts_nothing_hears_of_the_end_of_its_licence() {
+fn a_program_that_counts_nothing_hears_of_the_end_of_its_license() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
     let licensed = session.licensed().unwrap();
@@ -415,7 +415,7 @@ fn a_server_that_is_busy_is_asked_again_soon() {
 }
 
 #[test]
-fn a_session_that_was_closed_is_reported_and_not_renewed_until_it_is_initialised_again() {
+fn a_session_that_was_closed_is_reported_and_not_renewed_until_it_is_initialized_again() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
     count(&session, 3);
@@ -469,7 +469,7 @@ fn the_grace_after_expiry_is_a_warning_and_its_end_is_the_end() {
 }
 
 #[test]
-fn a_revoked_licence_ends_at_the_next_contact_and_its_usage_is_reported() {
+fn a_revoked_license_ends_at_the_next_contact_and_its_usage_is_reported() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
     count(&session, 3);
@@ -509,7 +509,7 @@ fn a_refusal_of_a_restored_server_has_everything_told_to_it_again() {
 }
 
 #[test]
-fn what_was_counted_under_a_licence_that_was_given_back_is_reported_though_there_is_no_new_one() {
+fn what_was_counted_under_a_license_that_was_given_back_is_reported_though_there_is_no_new_one() {
     let bench = Bench::new(2);
     let session = bench.session("CODE");
     let item = LicenseItem { charge_way: ChargeWay::Server, ..item() };

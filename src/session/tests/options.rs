@@ -59,7 +59,7 @@ fn a_refusal_that_ends_a_license_does_so_at_the_next_contact_and_others_end_noth
 
 /// A server may be in the hands of its licensee: what the vendor has issued for phones does not serve a server.
 #[test]
-fn a_licence_of_an_item_for_other_deployment_types_is_not_believed() {
+fn a_license_of_an_item_for_other_deployment_types_is_not_believed() {
     let instances = |kinds: &[DeploymentType]| LicenseItem { deployment_types: kinds.to_vec(), ..item() };
     let domain = LicenseItem { charge_way: ChargeWay::Domain, ..instances(&[DeploymentType::Desktop]) };
     for (item, is_believed) in [
@@ -85,7 +85,7 @@ fn a_licence_of_an_item_for_other_deployment_types_is_not_believed() {
 }
 
 #[test]
-fn a_desktop_believes_a_licence_for_servers_where_only_servers_are_charged() {
+fn a_desktop_believes_a_license_for_servers_where_only_servers_are_charged() {
     for (way, seats, is_believed) in [
         (ChargeWay::ConcurrentInstance, 1, true),
         (ChargeWay::Server, 0, true),

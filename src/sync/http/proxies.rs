@@ -1,4 +1,4 @@
-//! The proxies that the environment names, read when a program asks for a licence and at no other time: a request may
+//! The proxies that the environment names, read when a program asks for a license and at no other time: a request may
 //! be sent by a thread of the library's while the host changes its environment.
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};

@@ -123,7 +123,7 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
     outcome.map(|()| round.reported)
 }
 
-/// Tells a server which of its local licences this device has ended. A server that does not hear of it lets them end
+/// Tells a server which of its local licenses this device has ended. A server that does not hear of it lets them end
 /// by themselves.
 ///
 /// # Errors

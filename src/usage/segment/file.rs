@@ -139,7 +139,7 @@ fn header_check(mapped: &MappedFile, end: usize) -> u64 {
         .fold(0x5ea7_3e7e, |check, offset| mix(check ^ mapped.word64(offset).load(Ordering::Relaxed)))
 }
 
-/// Spreads every bit over the whole word: the finaliser of MurmurHash3 (public domain). Against damage, not
+/// Spreads every bit over the whole word: the finalizer of MurmurHash3 (public domain). Against damage, not
 /// against forgers: whoever can write the file can write the check.
 pub(super) fn mix(mut bits: u64) -> u64 {
     bits ^= bits >> 33;

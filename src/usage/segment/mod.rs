@@ -1,4 +1,4 @@
-//! A segment: a mapped file with the totals that one process has counted under one local licence.
+//! A segment: a mapped file with the totals that one process has counted under one local license.
 //!
 //! ```text
 //! offset      bytes
@@ -6,10 +6,10 @@
 //! 0x008        4     version: 2
 //! 0x00c        4     number of entries
 //! 0x010       16     segment id
-//! 0x020       16     id of the local licence under which it was counted
+//! 0x020       16     id of the local license under which it was counted
 //! 0x030       16     device UUID
 //! 0x040        8     when it was begun, Unix seconds
-//! 0x048       32     key of the server under whose licence it was counted; 0: not known
+//! 0x048       32     key of the server under whose license it was counted; 0: not known
 //! 0x068        8     check over 0x000 … 0x068
 //! 0x1000 + 32·i      entry i
 //!   0x00       4     slot
@@ -87,14 +87,14 @@ pub const UNFINISHED_ENDING: &str = "new";
 /// The ending of segment files.
 pub const ENDING: &str = "segment";
 
-/// Under which local licence it is counted, and by whom.
+/// Under which local license it is counted, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whose {
-    /// The local licence, 32 hexadecimal digits.
+    /// The local license, 32 hexadecimal digits.
     pub license_id: String,
     /// The device, 32 hexadecimal digits.
     pub device_uuid: String,
-    /// The key of the server that has given the licence; `None` for work of before that was noted.
+    /// The key of the server that has given the license; `None` for work of before that was noted.
     pub server: Option<PublicKey>,
 }
 
@@ -103,7 +103,7 @@ pub struct Whose {
 pub struct SegmentHeader {
     /// Random id, 32 hexadecimal digits.
     pub segment_id: String,
-    /// The licence and the device.
+    /// The license and the device.
     pub whose: Whose,
     /// When it was begun, Unix seconds.
     pub begun_at: u64,

@@ -2,7 +2,7 @@
 
 use super::Whose;
 
-/// Under this licence by this device, for a server that is not named.
+/// Under this license by this device, for a server that is not named.
 pub(crate) fn whose(license_id: &str, device_uuid: &str) -> Whose {
     Whose { license_id: license_id.to_owned(), device_uuid: device_uuid.to_owned(), server: None }
 }

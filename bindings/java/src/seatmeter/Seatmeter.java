@@ -30,7 +30,7 @@ public final class Seatmeter {
     }
   }
 
-  /** By what the licence is charged; AUTO lets the server choose. */
+  /** By what the license is charged; AUTO lets the server choose. */
   public enum ChargeWay {
     AUTO(0),
     CLIENT_DEVICE(1),
@@ -135,7 +135,7 @@ public final class Seatmeter {
     }
   }
 
-  /** How this process stands with its licence; seatmeter.h tells what each number means. */
+  /** How this process stands with its license; seatmeter.h tells what each number means. */
   public record Status(
       int state,
       int chargeWay,
@@ -220,18 +220,18 @@ public final class Seatmeter {
     }
   }
 
-  /** Gets this process licensed. Without a stored licence it waits for the server, 10 s at most. */
+  /** Gets this process licensed. Without a stored license it waits for the server, 10 s at most. */
   public static void initialize(Parameters parameters) {
     byte[] message = new byte[Library.TEXT_BYTES];
     SeatmeterException.check(Library.INSTANCE.InitLicenseFromDLS(parameters.raw, message, message.length), message);
   }
 
-  /** Free seats of this device; -1 when the licence has to be refreshed; MAX_VALUE without a limit. */
+  /** Free seats of this device; -1 when the license has to be refreshed; MAX_VALUE without a limit. */
   public static int idleCount() {
     return Library.INSTANCE.GetIdleInstancesCount();
   }
 
-  /** How this process stands with its licence. */
+  /** How this process stands with its license. */
   public static Status status() {
     Library.RawStatus now = new Library.RawStatus();
     now.size = new NativeLong(now.size());

@@ -16,7 +16,7 @@ public class SeatmeterException extends RuntimeException {
     return code;
   }
 
-  /** There is no licence (yet). */
+  /** There is no license (yet). */
   public static final class NoLicense extends SeatmeterException {
     private static final long serialVersionUID = 1;
 
@@ -43,7 +43,7 @@ public class SeatmeterException extends RuntimeException {
     }
   }
 
-  /** No license server can be reached, and this device has no licence that is good without one. */
+  /** No license server can be reached, and this device has no license that is good without one. */
   public static final class ServerUnreachable extends SeatmeterException {
     private static final long serialVersionUID = 1;
 

@@ -16,7 +16,7 @@ class Error(Exception):
 
 
 class NoLicense(Error):
-    """There is no licence (yet): call initialize()."""
+    """There is no license (yet): call initialize()."""
 
 
 class AllSeatsTaken(Error):
@@ -28,7 +28,7 @@ class Refused(Error):
 
 
 class ServerUnreachable(Error):
-    """No license server can be reached, and this device has no licence that is good without one."""
+    """No license server can be reached, and this device has no license that is good without one."""
 
 
 ALL_SEATS_TAKEN = -20008

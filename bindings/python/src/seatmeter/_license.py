@@ -25,7 +25,7 @@ class DeploymentType(enum.IntEnum):
 
 
 class ChargeWay(enum.IntEnum):
-    """By what the licence is charged; AUTO lets the server choose."""
+    """By what the license is charged; AUTO lets the server choose."""
 
     AUTO = 0
     CLIENT_DEVICE = 1
@@ -65,7 +65,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class Status:
-    """How this process stands with its licence; ``seatmeter.h`` tells what each field means."""
+    """How this process stands with its license; ``seatmeter.h`` tells what each field means."""
 
     state: int
     charge_way: int
@@ -133,7 +133,7 @@ def initialize(
     seats: int = 1,
     max_buffer_days: int = 7,
 ) -> None:
-    """Get this process licensed. Without a stored licence it waits for the server, 10 s at most."""
+    """Get this process licensed. Without a stored license it waits for the server, 10 s at most."""
     parameters = ConnectionParameters()
     check(library.InitDLSConnectionParameters(parameters))
     parameters.main_server = text("server", server)
@@ -160,12 +160,12 @@ def licensed(*, shutdown_ms: int = 5000, **parameters) -> Iterator[None]:
 
 
 def idle_count() -> int:
-    """Free seats of this device; -1 when the licence has to be refreshed; 2**31 - 1 without a limit."""
+    """Free seats of this device; -1 when the license has to be refreshed; 2**31 - 1 without a limit."""
     return library.GetIdleInstancesCount()
 
 
 def status() -> Status:
-    """How this process stands with its licence."""
+    """How this process stands with its license."""
     raw = RawStatus(size=ctypes.sizeof(RawStatus))
     check(library.SM_GetStatus(raw))
     fields = {name: getattr(raw, name) for name in Status.__dataclass_fields__}

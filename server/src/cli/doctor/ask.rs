@@ -1,10 +1,10 @@
-//! What the server would say to the program's request for a licence. It decides as if it were asked, and remembers nothing:
+//! What the server would say to the program's request for a license. It decides as if it were asked, and remembers nothing:
 //! no seat is taken, and the device's history with it goes on as if nobody had asked.
 //!
 //! | known | asked |
 //! | --- | --- |
-//! | `--handshake-code` or `--organization` | what the command line says; the rest as the device's licence of that code has it, or as programs have it by default |
-//! | neither, but the device has licences | whether each would be renewed |
+//! | `--handshake-code` or `--organization` | what the command line says; the rest as the device's license of that code has it, or as programs have it by default |
+//! | neither, but the device has licenses | whether each would be renewed |
 //! | neither, and it has none | nothing |
 
 #![allow(
@@ -84,7 +84,7 @@ pub(super) fn examine(
 ) -> Result<(), Error> {
     if !arguments.names_somebody() {
         if device.licenses.is_empty() {
-            let finding = "whether the server would grant a licence was not asked";
+            let finding = "whether the server would grant a license was not asked";
             return findings.say(
                 Health::Note,
                 "licensing",
@@ -201,7 +201,7 @@ fn judge(
     let is_known = key.is_some_and(|key| answer.is_signed_by(key));
     if key.is_some() && !is_known {
         let finding = format!(
-            "whether the server would grant ({who}) is not known: the answer is not signed by the licence's server"
+            "whether the server would grant ({who}) is not known: the answer is not signed by the license's server"
         );
         return findings
             .say(Health::Warning, "licensing", &finding, "see the line about the signature")

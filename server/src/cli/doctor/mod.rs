@@ -24,7 +24,7 @@ use clap::{Args, Subcommand};
 use super::output_error;
 use crate::error::Error;
 
-/// Look at a device: its state directory, clock, licence, seats, what is not reported yet, and the way to the server
+/// Look at a device: its state directory, clock, license, seats, what is not reported yet, and the way to the server
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {

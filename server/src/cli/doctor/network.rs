@@ -65,7 +65,7 @@ pub(super) fn examine(
     if device.good_until > now {
         let until = utc::text(device.good_until);
         findings
-            .good("meanwhile", &format!("programs work on with the licence of this device, until {until}"))?;
+            .good("meanwhile", &format!("programs work on with the license of this device, until {until}"))?;
     }
     Ok(None)
 }
@@ -351,7 +351,7 @@ fn judge(
     Ok(Ok(()))
 }
 
-/// Whether the server is one that has granted a licence of this device. It is asked with the key of each, as programs ask.
+/// Whether the server is one that has granted a license of this device. It is asked with the key of each, as programs ask.
 fn whose_signature(
     answer: &Answer,
     key_id: &str,
@@ -361,7 +361,7 @@ fn whose_signature(
 ) -> Result<(), Error> {
     let Some(first) = device.server_keys.first() else {
         let finding =
-            format!("not checked: this device has no licence, and so knows no key; the server's is {key_id}");
+            format!("not checked: this device has no license, and so knows no key; the server's is {key_id}");
         return findings.say(Health::Note, "signature", &finding, "");
     };
     let is_of = |key: &PublicKey| {
@@ -369,13 +369,13 @@ fn whose_signature(
         again.is_ok_and(|answer| answer.is_signed_by(key))
     };
     if answer.is_signed_by(first) || device.server_keys.iter().skip(1).any(is_of) {
-        return findings.good("signature", "it is the server that has granted the licence of this device");
+        return findings.good("signature", "it is the server that has granted the license of this device");
     }
     let finding = format!(
-        "it is not the server that has granted the licence of this device: its key is {key_id}, the licence is of key {}",
+        "it is not the server that has granted the license of this device: its key is {key_id}, the license is of key {}",
         first.id()
     );
-    let todo = "check the URL. If the server was made anew, restore its keys from a backup, or import licence files that \
-                the vendor issues for the new key: programs then get a licence by that; until then they cannot renew";
+    let todo = "check the URL. If the server was made anew, restore its keys from a backup, or import license files that \
+                the vendor issues for the new key: programs then get a license by that; until then they cannot renew";
     findings.say(Health::Warning, "signature", &finding, todo)
 }

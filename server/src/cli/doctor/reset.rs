@@ -4,7 +4,7 @@
 //! DIR/device, clock, licenses/, seats/, usage/, …  ─▶  DIR/reset-<time>/
 //! ```
 //!
-//! The UUID goes last: a reset that is cut off leaves a device that has lost its licences, which programs know how to heal,
+//! The UUID goes last: a reset that is cut off leaves a device that has lost its licenses, which programs know how to heal,
 //! and the next reset moves the rest.
 
 use std::fs::{self, File};
@@ -35,7 +35,7 @@ const NAMES_MAX: u32 = 100;
 /// Make a device begin anew, as another one. What it was is moved aside, not deleted
 ///
 /// Refused while programs use the directory, and while counts wait to be reported. The new device needs a seat of its own
-/// where licences are per device: release the old one on the server.
+/// where licenses are per device: release the old one on the server.
 #[derive(Args, Debug)]
 pub(super) struct ResetArguments {
     #[command(flatten)]
@@ -204,7 +204,7 @@ fn tell(
     if let Some(uuid) = uuid {
         writeln!(
             output,
-            "where licences are per device, the old one keeps its seat until its time is over, or until the operator frees \
+            "where licenses are per device, the old one keeps its seat until its time is over, or until the operator frees \
              it: seatmeterd device release {uuid} --item ITEM"
         )?;
     }

@@ -27,7 +27,7 @@ use crate::utc;
 pub(super) struct Device {
     /// Its UUID, if it has one that can be read.
     pub(super) uuid: Option<String>,
-    /// Its licences.
+    /// Its licenses.
     pub(super) licenses: Vec<Held>,
     /// Keys of the servers that have granted.
     pub(super) server_keys: Vec<PublicKey>,
@@ -39,7 +39,7 @@ pub(super) struct Device {
     pub(super) programs_ahead: Option<i64>,
 }
 
-/// A licence that the device holds.
+/// A license that the device holds.
 pub(super) struct Held {
     /// The name of its way of asking.
     pub(super) scope: String,
@@ -80,14 +80,14 @@ pub(super) fn examine(
     let mut device = Device::default();
     let former = identity(folder, &mut device, findings)?;
     device.programs_ahead = clock::examine(folder, findings)?;
-    let grants = list(&folder.join("licenses"), "grant", "licence", findings)?;
+    let grants = list(&folder.join("licenses"), "grant", "license", findings)?;
     for path in grants.iter().flatten() {
-        licence(path, library, &former, &mut device, findings)?;
+        license(path, library, &former, &mut device, findings)?;
     }
     if device.server_keys.is_empty() && grants.is_some() {
         findings.say(
             Health::Broken,
-            "licence",
+            "license",
             "there is none on this device that can be used",
             "run the program while the server can be reached",
         )?;
@@ -175,7 +175,7 @@ fn identity(folder: &Path, device: &mut Device, findings: &mut Findings<'_>) -> 
 
 const DAY: u64 = 86_400;
 
-fn licence(
+fn license(
     path: &Path,
     library: Option<&BuiltIn>,
     former: &[String],
@@ -185,12 +185,12 @@ fn licence(
     let (held, is_vendors) = match read_grant(path, library) {
         Ok(grant) => grant,
         Err(Unread::Denied(finding, todo)) => {
-            return findings.say(Health::Warning, "licence", &finding, &todo);
+            return findings.say(Health::Warning, "license", &finding, &todo);
         }
         Err(Unread::Missing) => return Ok(()),
         Err(Unread::Unfit(why)) => {
             let finding = format!("{} cannot be used: {why}", path.display());
-            return findings.say(Health::Warning, "licence", &finding, "the next program asks for a new one");
+            return findings.say(Health::Warning, "license", &finding, "the next program asks for a new one");
         }
     };
     let local = &held.local;
@@ -200,11 +200,11 @@ fn licence(
     if device.uuid.is_some() && !is_own {
         let finding = format!("{what} is for another device, {}", local.device_uuid);
         let todo = "programs do not use it, and ask for one of their own; put the device's file back if it was removed";
-        return findings.say(Health::Broken, "licence", &finding, todo);
+        return findings.say(Health::Broken, "license", &finding, todo);
     }
     let (health, how, todo) = validity(&held.item, local);
     let unchecked = if is_vendors { "" } else { "; whether its vendor has signed it was not checked" };
-    findings.say(health, "licence", &format!("{what} {how}{unchecked}"), todo)?;
+    findings.say(health, "license", &format!("{what} {how}{unchecked}"), todo)?;
     let is_refused = told(path, &held, &what, findings)?;
     if health != Health::Broken && !is_refused {
         device.good_until = device.good_until.max(local.valid_until);
@@ -232,7 +232,7 @@ fn validity(item: &LicenseItem, local: &LocalLicense) -> (Health, String, &'stat
     }
 }
 
-/// What a server has said of a licence since it granted it; what is not known here does not matter to the doctor.
+/// What a server has said of a license since it granted it; what is not known here does not matter to the doctor.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ServerNotice {
@@ -241,12 +241,12 @@ struct ServerNotice {
     refusal: Option<ErrorCode>,
     refused_because: String,
     refused_with: Option<ProblemNumbers>,
-    /// The licence that this is about.
+    /// The license that this is about.
     grant_name: String,
     license_id: String,
 }
 
-/// Names a refusal with its number and its sentence; whether programs do not work under the licence before a server is heard:
+/// Names a refusal with its number and its sentence; whether programs do not work under the license before a server is heard:
 /// for a refusal, or because what was said is not known.
 fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
     let path = grant.with_extension("told");
@@ -254,7 +254,7 @@ fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> R
         |told: &ServerNotice| told.grant_name == held.scope && told.license_id == held.local.license_id;
     let told = match content::<ServerNotice>(&path, Kind::ServerNotice) {
         Ok(told) if is_about(&told) => Ok(told),
-        Ok(_) => Err(Unread::Unfit("it is about another licence".to_owned())),
+        Ok(_) => Err(Unread::Unfit("it is about another license".to_owned())),
         Err(why) => Err(why),
     };
     let told = match told {
@@ -308,7 +308,7 @@ pub(super) fn numbers(of: &ProblemNumbers) -> String {
     format!(" ({} in use of {}, grace {}{next})", of.used, of.quota, of.grace)
 }
 
-/// A licence, and whether it was found to be the vendor's.
+/// A license, and whether it was found to be the vendor's.
 fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, bool), Unread> {
     let answer: AuthorizationAnswer = content(path, Kind::Grant)?;
     let unfit = |why: String| Unread::Unfit(why);
@@ -328,7 +328,7 @@ fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, bool), Un
         Some(root) => answer.license_file.open::<LicenseFile>(root),
         None => answer.license_file.peek(),
     };
-    let file = file.map_err(|e| unfit(format!("the licence file in it is not the vendor's: {e}")))?;
+    let file = file.map_err(|e| unfit(format!("the license file in it is not the vendor's: {e}")))?;
     let local: LocalLicense =
         answer.local_license.open(&file.server_key).map_err(|e| unfit(e.to_string()))?;
     let item = file.items.into_iter().find(|item| item.item_id == local.item_id);

@@ -1,7 +1,7 @@
 //! Charge ways 1 and 8: client devices, and active devices within a stated window.
 //!
-//! A device takes a seat when it is authorised, and keeps it for a window of 1, 30, 90 (unless the item says
-//! otherwise) or 365 days: a daily, monthly, quarterly or yearly active device. Each further authorisation and each
+//! A device takes a seat when it is authorized, and keeps it for a window of 1, 30, 90 (unless the item says
+//! otherwise) or 365 days: a daily, monthly, quarterly or yearly active device. Each further authorization and each
 //! usage report begins the window anew. When it has passed, the device is forgotten and its seat is free. Beyond
 //! N and a grace of `round(10 % · N)` a new device is refused with -20120; those that hold a seat go on.
 //!
@@ -23,7 +23,7 @@ use crate::policy::device_seats::{self, Taking};
 use crate::policy::grace::DEVICE_GRACE_PERCENT;
 use crate::policy::holders::{Hold, Occupied};
 
-/// The seat of a device that asks for an authorisation or reports usage.
+/// The seat of a device that asks for an authorization or reports usage.
 ///
 /// # Errors
 /// -20120 when the device is new, and N and its grace are held by others.

@@ -1,7 +1,7 @@
 //! Charge way 10: reader objects alive at the same time.
 //!
 //! The item has N seats. A device asks for x of them, 1 ≤ x ≤ N. Seats are shared by all applications of the
-//! device: when they ask for different x, the device has the highest for as long as that authorisation
+//! device: when they ask for different x, the device has the highest for as long as that authorization
 //! runs. The item is for servers only; a request with deployment type desktop counts as a server's.
 //!
 //! | request | running x of the device | outcome |
@@ -12,8 +12,8 @@
 //! | 1 ≤ x ≤ N | y > x | min(y, N) seats: N may have become smaller since y was granted |
 //!
 //! In a slot in which it did at least one counted operation the device counts as x instances, however many ran.
-//! What is above N in all is the slot's excess; once that of a licence year is above the budget
-//! ([`crate::policy::overuse`]), the x of all running authorisations together are N at most
+//! What is above N in all is the slot's excess; once that of a license year is above the budget
+//! ([`crate::policy::overuse`]), the x of all running authorizations together are N at most
 //! ([`crate::policy::running`]).
 
 use seatmeter_protocol::error_code::ErrorCode;
@@ -41,7 +41,7 @@ pub fn seats(claim: &Claim, item: &LicenseItem, running_seats: u32) -> Result<u3
 }
 
 /// Whether a device may have the seats that [`seats`] gave, and for how long. `excess_of_year` is that of the
-/// licence year that holds this instant, so far: of its slots that have ended.
+/// license year that holds this instant, so far: of its slots that have ended.
 ///
 /// # Errors
 /// -20130 when the item is overused and others hold too many of its N.

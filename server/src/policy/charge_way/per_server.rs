@@ -1,7 +1,7 @@
 //! Charge way 9: servers.
 //!
 //! As client devices, for servers only, and without a grace: a machine takes a seat when it is
-//! authorised and keeps it for a window of 1 day unless the item says otherwise. It also gives the seat back when
+//! authorized and keeps it for a window of 1 day unless the item says otherwise. It also gives the seat back when
 //! the client ends cleanly, and when the operator says so: the holder is then released, and its seat is free at once.
 //!
 //! | deployment type | the server holds a seat | seats of others | outcome |
@@ -22,7 +22,7 @@ use crate::policy::only_for_servers;
 /// Servers have no grace.
 const GRACE_PERCENT: u32 = 0;
 
-/// The seat of a server that asks for an authorisation or reports usage.
+/// The seat of a server that asks for an authorization or reports usage.
 ///
 /// # Errors
 /// -20108 or -20120, by the table above.

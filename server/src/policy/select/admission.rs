@@ -116,7 +116,7 @@ pub fn room(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Room
     }
 }
 
-/// First instant at which a local licence with this room is no longer good without renewal.
+/// First instant at which a local license with this room is no longer good without renewal.
 #[must_use]
 pub fn valid_until(room: &Room, item: &LicenseItem, claim: &Claim) -> u64 {
     let by_item = validity::valid_until(item, claim.buffer_days, claim.now);

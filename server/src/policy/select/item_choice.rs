@@ -85,7 +85,7 @@ pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(
             nearest: None,
             refusal: Refusal::new(
                 ErrorCode::NO_ITEM_FITS,
-                "the handshake code has no licence item at all; ask its owner",
+                "the handshake code has no license item at all; ask its owner",
             ),
         },
     })

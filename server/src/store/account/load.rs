@@ -19,7 +19,7 @@ use crate::store::sql::table::{
 };
 use crate::store::sql::{License, Report, Row, Sql, Value, values};
 
-/// The items of these licences, with their sums.
+/// The items of these licenses, with their sums.
 pub(in crate::store) fn accounts<'l>(
     sql: &dyn Sql,
     licenses: impl Iterator<Item = &'l License>,

@@ -81,7 +81,7 @@ impl PgConnection {
         self.is_lost.get() || self.client.borrow().as_ref().is_none_or(Client::is_closed)
     }
 
-    /// The items that handshake codes, organizations and local licences lead to.
+    /// The items that handshake codes, organizations and local licenses lead to.
     pub(super) fn items_of(
         &self,
         codes: &[&str],

@@ -200,12 +200,12 @@ mod tests {
     #[test]
     fn a_host_that_has_vanished_is_noticed_within_seconds_unless_the_url_says_otherwise() {
         let of = |url: &str| Address::from_str(url).unwrap().config;
-        let usual = of("postgres://user@one:5432,two:5432/licences?sslmode=disable");
+        let usual = of("postgres://user@one:5432,two:5432/licenses?sslmode=disable");
         let (idle, interval) = (usual.get_keepalives_idle(), usual.get_keepalives_interval().unwrap());
         assert!(usual.get_keepalives());
         assert!(idle + interval * usual.get_keepalives_retries().unwrap() <= Duration::from_secs(10));
-        let own = of("postgres://user@one/licences?keepalives_idle=60");
+        let own = of("postgres://user@one/licenses?keepalives_idle=60");
         assert_eq!(own.get_keepalives_idle(), Duration::from_secs(60));
-        assert!(!of("postgres://user@one/licences?keepalives=0").get_keepalives());
+        assert!(!of("postgres://user@one/licenses?keepalives=0").get_keepalives());
     }
 }

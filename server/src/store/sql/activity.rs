@@ -2,7 +2,7 @@
 //!
 //! A device counts once in a slot, with the highest number that was ever reported for it; see
 //! [`crate::policy::slot_ledger`], which keeps the same in memory. Here it is a row for each device and day, for each slot
-//! and for each licence year; reports raise them in [`super::batch`].
+//! and for each license year; reports raise them in [`super::batch`].
 
 use std::collections::BTreeMap;
 
@@ -112,7 +112,7 @@ const OLDEST: [(&str, &str); 2] = [
 ];
 
 /// Drops at most so many rows of slots that can no longer be reported; whether there may be more. What they gave to the
-/// excess of their licence year stays.
+/// excess of their license year stays.
 pub(super) fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> {
     let first = first_open_slot(now);
     let mut left = rows;
@@ -132,7 +132,7 @@ pub(super) fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bo
     Ok(false)
 }
 
-/// Adds up the excess of an item whose licence years begin at another instant than before: of each, from its slots that can
+/// Adds up the excess of an item whose license years begin at another instant than before: of each, from its slots that can
 /// still be reported. What was done before the first of them was set against years that are no more.
 pub(super) fn begin_years_anew(sql: &dyn Sql, item: &LicenseItem) -> Result<(), Error> {
     let (item_id, rule) = (&item.item_id, OveruseRule::of(item));

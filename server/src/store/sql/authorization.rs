@@ -1,4 +1,4 @@
-//! One authorisation: read what the rules need, let them decide, write the grant.
+//! One authorization: read what the rules need, let them decide, write the grant.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
@@ -167,7 +167,7 @@ struct Grantee<'a> {
     held: Option<Hold>,
 }
 
-/// Writes the grant; gives the id of the local licence. A renewal keeps its id, so that the rows do not grow with
+/// Writes the grant; gives the id of the local license. A renewal keeps its id, so that the rows do not grow with
 /// the years, and a report can name one that has run out long ago.
 fn remember(
     sql: &dyn Sql,
@@ -220,8 +220,8 @@ fn put_license(
     grant: &Grant,
 ) -> Result<String, Error> {
     let item_id = &item.item_id;
-    // Applications that ask for different numbers of instances have a licence each. How many others ask for means nothing,
-    // and a licence that was brought back after a restore does not tell.
+    // Applications that ask for different numbers of instances have a license each. How many others ask for means nothing,
+    // and a license that was brought back after a restore does not tell.
     let seats = match item.charge_way {
         ChargeWay::ConcurrentInstance => request.claim.seats..=request.claim.seats,
         _ => 0..=u32::MAX,
@@ -270,20 +270,20 @@ fn put_license(
     Ok(request.license_id.clone())
 }
 
-/// Devices believe a grant by the key that the licence file names, and by no other. A server that runs on while its key is
+/// Devices believe a grant by the key that the license file names, and by no other. A server that runs on while its key is
 /// rotated, or that shares a database and has not all keys, has to know it before anything is granted.
 fn require_key(request: &Authorization, item: &LicenseItem, server_key_id: &str) -> Result<(), Error> {
     if request.keys.of_file(server_key_id).is_some() {
         return Ok(());
     }
     Err(Error::NotReady(format!(
-        "the licence file of item \"{}\" names server key {server_key_id}, which this server has not loaded. Its operator \
+        "the license file of item \"{}\" names server key {server_key_id}, which this server has not loaded. Its operator \
          puts the file of that key into the data directory, if it is not there, and starts the server again",
         item.item_id
     )))
 }
 
-/// A licence file as it was imported.
+/// A license file as it was imported.
 struct File {
     envelope: Signed,
     root_key: PublicKey,
@@ -296,7 +296,7 @@ fn license_file(sql: &dyn Sql, item_id: &str) -> Result<File, Error> {
           WHERE file_id = (SELECT file_id FROM license_item WHERE item_id = ?1)",
         values![item_id],
     )?;
-    let mut row = found.ok_or_else(|| Error::Store(format!("item \"{item_id}\" has no licence file")))?;
+    let mut row = found.ok_or_else(|| Error::Store(format!("item \"{item_id}\" has no license file")))?;
     let envelope = Signed { payload: row.take(0)?, key_id: row.take(1)?, signature: row.take(2)? };
     let root_key = row
         .take::<String>(3)?

@@ -18,7 +18,7 @@ use crate::store::account::save::{put_devices, put_sums};
 use crate::store::account::{Account, Kept};
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
 
-/// A local licence: whom a segment is booked to.
+/// A local license: whom a segment is booked to.
 pub(in crate::store) struct License {
     pub(in crate::store) item_id: String,
     pub(in crate::store) device_uuid: String,
@@ -36,7 +36,7 @@ struct NewSegment {
 /// Everything that a batch of reports is about.
 pub(super) struct Batch<'a> {
     licenses: HashMap<String, License>,
-    /// Which local licence each segment belongs to.
+    /// Which local license each segment belongs to.
     owners: HashMap<String, String>,
     new_segments: BTreeMap<&'a str, NewSegment>,
     /// By segment and day.
@@ -95,12 +95,12 @@ impl<'a> Batch<'a> {
         Ok(batch)
     }
 
-    /// The local licence with this id.
+    /// The local license with this id.
     pub(super) fn license(&self, license_id: &str) -> Option<&License> {
         self.licenses.get(license_id)
     }
 
-    /// Whether the segment belongs to this licence; one that was never seen does from now on.
+    /// Whether the segment belongs to this license; one that was never seen does from now on.
     pub(super) fn belongs(&mut self, segment_id: &'a str, license_id: &str, now: u64) -> bool {
         if let Some(owner) = self.owners.get(segment_id) {
             return owner == license_id;

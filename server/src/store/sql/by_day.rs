@@ -35,7 +35,7 @@ pub(in crate::store) fn put(
     table: &Table,
     mut rows: Vec<(&str, u32, &str, Vec<u8>)>,
 ) -> Result<(), Error> {
-    // In the order of the table, so that neighbours are written one after another.
+    // In the order of the table, so that neighbors are written one after another.
     rows.sort_unstable_by_key(|(item_id, day, name, _)| (*item_id, *day, *name));
     let values: Vec<_> = rows
         .iter()

@@ -88,7 +88,7 @@ pub(super) fn careful(
     .into())
 }
 
-/// Whether a device that shows this licence holds by it what is asked for.
+/// Whether a device that shows this license holds by it what is asked for.
 fn holds(held: &LocalLicense, claim: &Claim) -> bool {
     let has_enough = held.charge_way != ChargeWay::ConcurrentInstance || claim.seats <= held.seats;
     has_enough && claim.now < held.valid_until

@@ -1,4 +1,4 @@
-//! Local licences that devices bring back, or work under no more.
+//! Local licenses that devices bring back, or work under no more.
 //!
 //! A server that was restored from a backup older than a grant does not know it. It believes its own
 //! signature, which the caller has checked, and remembers the grant again: usage can be booked to it, and its
@@ -17,7 +17,7 @@ use crate::policy::strict_allowance::Allowance;
 use crate::store::Authorization;
 use crate::store::account::load_one;
 
-/// Sees whether the device goes on from where it was; gives the parent of its next licence, empty when it shows none.
+/// Sees whether the device goes on from where it was; gives the parent of its next license, empty when it shows none.
 /// `holder` is the name under which the device holds seats.
 pub(super) fn follow_history(
     sql: &dyn Sql,
@@ -67,7 +67,7 @@ pub(super) struct Left {
     pub(super) holder: String,
 }
 
-/// The device works no more under the licence with this serial; one that was renewed since goes on. Gives the item, if the
+/// The device works no more under the license with this serial; one that was renewed since goes on. Gives the item, if the
 /// device has left it: other applications may run under another code, and keep what the device holds.
 pub(super) fn end(
     sql: &dyn Sql,
@@ -91,7 +91,7 @@ pub(super) fn end(
     Ok((!goes_on).then_some(left))
 }
 
-/// A device that shows a licence, and goes on under another item of the same code, leaves the first one: what it held of
+/// A device that shows a license, and goes on under another item of the same code, leaves the first one: what it held of
 /// that only as long as it worked is free. A client device counts until its window ends, and an allowance comes back only by
 /// the device's word, after its totals.
 pub(super) fn leave(
@@ -108,7 +108,7 @@ pub(super) fn leave(
     if held.item_id == item_id || held.handshake_code != handshake_code || !is_by_work {
         return Ok(());
     }
-    // All ways of asking that get the same item of a code share a licence: the others may work on under it.
+    // All ways of asking that get the same item of a code share a license: the others may work on under it.
     let has_others = sql.exists(
         "SELECT 1 FROM device_history WHERE device_uuid = ?1 AND scope <> ?2 LIMIT 1",
         values![&held.device_uuid, &request.scope],
@@ -123,14 +123,14 @@ pub(super) fn leave(
     Ok(())
 }
 
-/// Remembers a licence that this server has signed, where it was forgotten. One from an item that is not here any
+/// Remembers a license that this server has signed, where it was forgotten. One from an item that is not here any
 /// more cannot be.
 pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts) -> Result<(), Error> {
     remember_as(sql, held, device, None)
 }
 
 /// `holder` is the name under which the device holds seats, if that is known now. Else it is the one of before, under this
-/// licence or its latest one, or the bare UUID.
+/// license or its latest one, or the bare UUID.
 fn remember_as(
     sql: &dyn Sql,
     held: &LocalLicense,
@@ -191,7 +191,7 @@ fn remember_as(
     hold_again(sql, held, holder)
 }
 
-/// Under which name the device holds seats by the latest licence of which that is known.
+/// Under which name the device holds seats by the latest license of which that is known.
 fn name_of(sql: &dyn Sql, item_id: &str, device_uuid: &str) -> Result<Option<String>, Error> {
     let row = sql.row(
         "SELECT holder FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND holder <> ''
@@ -220,7 +220,7 @@ fn take_name(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Err
     Ok(())
 }
 
-/// What the device holds by a licence that was forgotten.
+/// What the device holds by a license that was forgotten.
 fn hold_again(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Error> {
     let (item_id, uuid) = (&held.item_id, &held.device_uuid);
     match held.charge_way {

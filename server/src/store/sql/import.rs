@@ -1,4 +1,4 @@
-//! Licence files: taken in once, or issued anew.
+//! License files: taken in once, or issued anew.
 //!
 //! | there is | the file | outcome |
 //! | --- | --- | --- |
@@ -7,7 +7,7 @@
 //! | one | anything else | refused |
 //!
 //! A file that is issued anew renews or extends items, or names a new key of this server. What was used of an item stays with
-//! it: its seats, its sums, which count for one that becomes strict, too, and of its excess what lies in the licence years
+//! it: its seats, its sums, which count for one that becomes strict, too, and of its excess what lies in the license years
 //! that it has now. The organization's first file says whose root key it trusts.
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
@@ -74,7 +74,7 @@ fn require_known_root(sql: &dyn Sql, import: &Import) -> Result<(), Error> {
     )?;
     match known {
         Some(known) if known != import.root_key.to_string() => Err(Error::conflict(format!(
-            "licence file \"{}\" is signed by root key {}, but organization \"{}\" has files of another vendor's \
+            "license file \"{}\" is signed by root key {}, but organization \"{}\" has files of another vendor's \
              root key. Ask your vendor which is his",
             import.file.file_id,
             import.root_key.id(),
@@ -90,11 +90,11 @@ fn old_issue(sql: &dyn Sql, file_id: &str) -> Result<Option<LicenseFile>, Error>
     payload
         .map(|text| serde_json::from_str(&text))
         .transpose()
-        .map_err(|e| Error::Store(format!("licence file \"{file_id}\" is damaged: {e}")))
+        .map_err(|e| Error::Store(format!("license file \"{file_id}\" is damaged: {e}")))
 }
 
 fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
-    let no = |why: String| Err(Error::conflict(format!("licence file \"{}\" {why}", file.file_id)));
+    let no = |why: String| Err(Error::conflict(format!("license file \"{}\" {why}", file.file_id)));
     if file.issued_at <= old.issued_at {
         return no(format!(
             "was imported already, as this issue or a later one: the one that is here has issued_at {}, this one {}. \
@@ -130,7 +130,7 @@ fn same_item<'a>(old: &'a LicenseFile, item: &LicenseItem) -> Option<&'a License
     old.items.iter().find(|before| before.item_id == item.item_id)
 }
 
-/// Whether its licence years begin at another instant than those of the issue before.
+/// Whether its license years begin at another instant than those of the issue before.
 fn has_moved(old: Option<&LicenseFile>, item: &LicenseItem) -> bool {
     old.and_then(|old| same_item(old, item)).is_some_and(|before| before.starts_at != item.starts_at)
 }
@@ -151,7 +151,7 @@ fn put_item(sql: &dyn Sql, file: &LicenseFile, item: &LicenseItem) -> Result<(),
     )?;
     if rows == 0 {
         return Err(Error::conflict(format!(
-            "licence file \"{}\" has item \"{}\", which is here already from another file",
+            "license file \"{}\" has item \"{}\", which is here already from another file",
             file.file_id, item.item_id
         )));
     }

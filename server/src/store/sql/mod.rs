@@ -70,7 +70,7 @@ pub(super) trait Sql {
 pub(super) struct Report {
     /// What the device says.
     pub(super) report: UsageReport,
-    /// Local licences that came with it.
+    /// Local licenses that came with it.
     pub(super) shown: Vec<ShownLicense>,
     /// When, Unix seconds.
     pub(super) now: u64,

@@ -62,7 +62,7 @@ pub(in crate::store) fn join(texts: impl Iterator<Item = String>, between: &str)
 
 use Kind::{Bytes, Integer, Text};
 
-/// Local licences by their ids.
+/// Local licenses by their ids.
 pub(in crate::store) const LICENSE: Table = Table {
     name: "local_license",
     key: &[("license_id", Text)],
@@ -136,7 +136,7 @@ pub(in crate::store) const DEVICE_SEATS: Table = Table {
 pub(in crate::store) const SLOT_SUM: Table =
     Table { name: "slot_sum", key: &[("item_id", Text), ("slot", Integer)], rest: &[("active", Integer)] };
 
-/// All licence years of an item.
+/// All license years of an item.
 pub(in crate::store) const YEARS: Table =
     Table { name: "year_excess", key: &[("item_id", Text)], rest: &[("year", Integer), ("excess", Integer)] };
 

@@ -2,7 +2,7 @@
 //!
 //! What is kept of a counter is the maximum of what was ever reported for it. A report that is repeated,
 //! late or overtaken by a newer one therefore changes nothing, and needs no bookkeeping of its own. What a report
-//! raises is added to the sums that the licence rules look at, in the same transaction.
+//! raises is added to the sums that the license rules look at, in the same transaction.
 //!
 //! A segment is booked whole or not at all; one that cannot be booked does not hold up the others. Reports that come
 //! together share what they look up and write ([`Batch`]).
@@ -88,14 +88,14 @@ fn book_segment<'a>(
         ));
     }
     let Some(license) = batch.license(&segment.license_id) else {
-        return Err(format!("there is no local licence {:?} on this server", segment.license_id));
+        return Err(format!("there is no local license {:?} on this server", segment.license_id));
     };
     if license.device_uuid != device_uuid {
-        return Err(format!("local licence {:?} belongs to another device", segment.license_id));
+        return Err(format!("local license {:?} belongs to another device", segment.license_id));
     }
     let (item_id, holder) = (license.item_id.clone(), license.holder.clone());
     if !batch.belongs(&segment.segment_id, &segment.license_id, now) {
-        return Err("the segment is known under another local licence".to_owned());
+        return Err("the segment is known under another local license".to_owned());
     }
     let rises = batch.raise(&item_id, segment);
     let raised = raised.entry(item_id).or_default();
@@ -133,7 +133,7 @@ fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -
     ItemStanding { item_id: account.item.item_id.clone(), meters: meters(&account.item, &state, now) }
 }
 
-/// The device works under this licence no more.
+/// The device works under this license no more.
 fn end(sql: &dyn Sql, device_uuid: &str, ended: &EndedLicense, now: u64) -> Result<(), Error> {
     let left = held::end(sql, device_uuid, &ended.license_id, ended.serial, now)?;
     let Some(Left { item_id, holder }) = left else { return Ok(()) };

@@ -26,7 +26,7 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
     Ok(match change {
         Change::Import(file) => {
             let detail = import::import(sql, file)?;
-            line("import licence file", &file.file.file_id, detail)
+            line("import license file", &file.file.file_id, detail)
         }
         Change::MakeCode { handshake_code, organization_id } => {
             make_code(sql, handshake_code, organization_id, now)?;
@@ -51,7 +51,7 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
         }
         Change::ReleaseDevice { item_id, device_uuid } => {
             let ended = release(sql, item_id, device_uuid, now)?;
-            line("release device", device_uuid, format!("item {item_id}, {ended} running licences ended"))
+            line("release device", device_uuid, format!("item {item_id}, {ended} running licenses ended"))
         }
         Change::RenameDevice { device_uuid, name } => {
             rename(sql, device_uuid, name)?;
@@ -182,7 +182,7 @@ fn set_access(
     require_done(rows, "handshake code", handshake_code)
 }
 
-/// Ends the device's running licences on this side, and frees what it holds. What the device has goes on until it
+/// Ends the device's running licenses on this side, and frees what it holds. What the device has goes on until it
 /// has to renew.
 fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str, now: u64) -> Result<usize, Error> {
     sql.lock_items(&[item_id])?;

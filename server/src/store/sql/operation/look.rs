@@ -29,7 +29,7 @@ pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Lis
 pub struct Keys {
     /// Id of the key to sign with; `None` when it was never rotated.
     pub in_use: Option<String>,
-    /// Ids of the keys that the licence files name.
+    /// Ids of the keys that the license files name.
     pub of_files: Vec<String>,
 }
 

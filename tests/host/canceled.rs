@@ -8,7 +8,7 @@ use seatmeter_e2e::server::Server;
 
 use super::output_of;
 
-/// What POSIX and glibc let a thread be cancelled in, as far as the library might ever use it. `fcntl` is one only where it
+/// What POSIX and glibc let a thread be canceled in, as far as the library might ever use it. `fcntl` is one only where it
 /// waits for a lock, which the library never does; so is `syscall` for none of what it is used for.
 const CANCELLATION_POINTS: &str = "accept accept4 clock_nanosleep close connect copy_file_range creat creat64 epoll_pwait \
      epoll_wait fallocate fallocate64 fdatasync fopen fopen64 fsync getaddrinfo getnameinfo lockf lockf64 msync nanosleep \
@@ -18,7 +18,7 @@ const CANCELLATION_POINTS: &str = "accept accept4 clock_nanosleep close connect 
      sigwaitinfo sleep splice system tcdrain usleep wait waitid waitpid write writev";
 
 fn program() -> Program {
-    Program::compile("tests/c/host_cancelled.c")
+    Program::compile("tests/c/host_canceled.c")
 }
 
 fn words(text: &str) -> BTreeSet<String> {
@@ -36,24 +36,24 @@ fn every_cancellation_point_that_the_library_uses_is_watched() {
     assert!(used.len() > 10, "{imported:?}");
     let watched = words(&output_of(program().command("http://127.0.0.1:9").arg("names")));
     let unwatched: Vec<_> = used.difference(&watched).collect();
-    assert!(unwatched.is_empty(), "add to tests/c/host_cancelled.c: {unwatched:?}");
+    assert!(unwatched.is_empty(), "add to tests/c/host_canceled.c: {unwatched:?}");
 }
 
 #[test]
-fn no_call_reaches_a_cancellation_point_while_its_thread_can_be_cancelled() {
+fn no_call_reaches_a_cancellation_point_while_its_thread_can_be_canceled() {
     let server = Server::with_demo_license();
     let seen = output_of(program().command(server.url()).arg("points").arg(image("four_barcodes.png")));
     assert_eq!(seen, "");
 }
 
 #[test]
-fn a_thread_that_is_cancelled_at_any_moment_of_its_calls_costs_no_seat_and_not_the_process() {
+fn a_thread_that_is_canceled_at_any_moment_of_its_calls_costs_no_seat_and_not_the_process() {
     let server = Server::with_demo_license();
     output_of(program().command(server.url()).arg("calls").arg(image("four_barcodes.png")));
 }
 
 #[test]
-fn a_thread_that_is_cancelled_inside_a_call_ends_after_it() {
+fn a_thread_that_is_canceled_inside_a_call_ends_after_it() {
     let server = Server::with_demo_license();
     output_of(program().command(server.url()).arg("inside").arg(image("four_barcodes.png")));
 }

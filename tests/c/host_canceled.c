@@ -1,10 +1,10 @@
 /*
  * A host that cancels its threads.
  *
- *   host_cancelled points FILE   no call reaches a cancellation point while its thread may be cancelled: prints those that do
- *   host_cancelled names         prints the names of the cancellation points that are watched
- *   host_cancelled calls FILE    threads are cancelled at any moment of their calls, and nothing is lost
- *   host_cancelled inside FILE   threads are cancelled while they are surely inside, with either type of cancellation
+ *   host_canceled points FILE   no call reaches a cancellation point while its thread may be canceled: prints those that do
+ *   host_canceled names         prints the names of the cancellation points that are watched
+ *   host_canceled calls FILE    threads are canceled at any moment of their calls, and nothing is lost
+ *   host_canceled inside FILE   threads are canceled while they are surely inside, with either type of cancellation
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,7 +23,7 @@
 #include "dbr/DynamsoftBarcodeReader.h"
 #include "host.h"
 
-/* The library finds these functions before those of libc. Each looks whether its thread could be cancelled just now. */
+/* The library finds these functions before those of libc. Each looks whether its thread could be canceled just now. */
 static __thread int is_inside;
 static atomic_int were_seen;
 static const char *names[64];
@@ -159,7 +159,7 @@ static void points(const char *file) {
   get_licensed();
   CHECK_INT(0, SM_CreateReader(&reader, NULL, 0));
   fflush(stdout);
-  /* A child goes on under its parent's licence with whatever call is its first. */
+  /* A child goes on under its parent's license with whatever call is its first. */
   child = fork();
   if (child == 0) {
     SM_Reader *own;
@@ -263,7 +263,7 @@ static void cancel_it(void *user, int level, const char *line) {
   CHECK_INT(0, pthread_cancel(to_cancel));
 }
 
-static void *be_cancelled_inside(void *type) {
+static void *be_canceled_inside(void *type) {
   to_cancel = pthread_self();
   CHECK_INT(0, pthread_setcanceltype(*(int *)type, NULL));
   get_licensed();
@@ -282,7 +282,7 @@ static void inside(const char *file) {
   for (i = 0; i < 20; i++) {
     pthread_t thread;
     void *result;
-    CHECK_INT(0, pthread_create(&thread, NULL, be_cancelled_inside, &types[i % 2]));
+    CHECK_INT(0, pthread_create(&thread, NULL, be_canceled_inside, &types[i % 2]));
     CHECK_INT(0, pthread_join(thread, &result));
     CHECK(result == PTHREAD_CANCELED);
     CHECK_INT(i + 1, atomic_load(&has_returned));
