@@ -142,7 +142,7 @@ pub fn log_file_again(path: &Path) -> io::Result<File> {
 pub fn file_made_if_missing(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     for _ in 0..TRIES_MAX {
         match private_file(path, options) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Err(e) if is_without_folder(&e) => {
                 with_folders(path, || make_empty(path, file_mode))?;
             }
             opened => return opened,
