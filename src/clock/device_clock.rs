@@ -75,6 +75,16 @@ pub struct DeviceClock {
     known: Mutex<Known>,
 }
 
+/// How this process's clock stood at some instant. A license that was put into use then ends with its time by this.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standpoint {
+    offset_ms: i64,
+    /// Whether a server was heard before it.
+    is_set: bool,
+    /// How often the process had been thawed with another boot clock.
+    thaws: u32,
+}
+
 /// What changes only where a word is heard, kept or taken over.
 struct Known {
     /// The start of the machine, as it was found when this was last looked at.
@@ -88,6 +98,8 @@ struct Known {
     /// The highest time on disk, and this process's boot clock at that moment: what a clock apart
     /// goes on from.
     base: (i64, i64),
+    /// How often this process was thawed with another boot clock.
+    thaws: u32,
 }
 
 impl DeviceClock {
@@ -105,7 +117,7 @@ impl DeviceClock {
             offset_ms: AtomicI64::new(-now_ms),
             is_set: AtomicBool::new(false),
             error_ms: AtomicI64::new(0),
-            known: Mutex::new(Known { boot, ahead_ms, word, leaps, base: (0, now_ms) }),
+            known: Mutex::new(Known { boot, ahead_ms, word, leaps, base: (0, now_ms), thaws: 0 }),
         };
         if let Ok(Loaded::Content(seen)) = clock.file.load() {
             clock.begin_from(&mut clock.known.lock(), &seen);
@@ -247,6 +259,7 @@ impl DeviceClock {
         if boot != known.boot && ahead_of_machine_ms(&boot).is_some() {
             known.ahead_ms = ahead_of_machine_ms(&boot);
             known.boot = boot;
+            known.thaws += 1;
             known.base = (signed(self.unix_ms()), self.boot_now());
             known.word = Word { said_ms: known.word.said_ms, ..Word::default() };
             self.is_set.store(false, Ordering::Relaxed);
@@ -302,7 +315,7 @@ impl DeviceClock {
         let is_set = self.is_set.load(Ordering::Relaxed);
         let corrected = match known.leaps.corrected(date_ms, now_ms) {
             None if is_set && date_ms > now_ms.saturating_add(AHEAD_MS_MAX) => {
-                known.leaps.take_for_now(date_ms, now_ms);
+                known.leaps.take_for(date_ms, now_ms);
                 now_ms
             }
             None => date_ms,
@@ -310,6 +323,36 @@ impl DeviceClock {
         };
         self.is_at_least(corrected);
         unsigned(corrected) / 1000
+    }
+
+    /// How the clock stands now.
+    pub fn standpoint(&self) -> Standpoint {
+        let known = self.known.lock();
+        let (offset_ms, is_set) =
+            (self.offset_ms.load(Ordering::Relaxed), self.is_set.load(Ordering::Relaxed));
+        Standpoint { offset_ms, is_set, thaws: known.thaws }
+    }
+
+    /// As [`Self::signed_at`], of a license that is in use since then. If a server has set the time
+    /// back meanwhile, the date goes back with it: by its date alone such a license would be good
+    /// for longer than it was meant, where as much time has passed as that server's clock was ahead.
+    pub fn in_use_since(&self, seconds: u64, since: &mut Standpoint) -> u64 {
+        let corrected = self.signed_at(seconds);
+        let now = self.standpoint();
+        let back_ms = since.offset_ms.saturating_sub(now.offset_ms);
+        let is_comparable = since.is_set && since.thaws == now.thaws && now.is_set;
+        if corrected != seconds || !is_comparable {
+            *since = now;
+            return corrected;
+        }
+        if back_ms <= AHEAD_MS_MAX || has_bug("clock: dates ahead believed") {
+            return corrected;
+        }
+        *since = now;
+        let date_ms = signed(seconds.saturating_mul(1000));
+        let known = &mut *self.known.lock();
+        known.leaps.take_for(date_ms, date_ms.saturating_sub(back_ms));
+        unsigned(date_ms.saturating_sub(back_ms)) / 1000
     }
 
     fn is_at_least(&self, date_ms: i64) {

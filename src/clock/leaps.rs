@@ -107,9 +107,9 @@ impl Leaps {
         Some(corrected)
     }
 
-    /// Note that a date is too late which no leap explains: it is taken for one of now.
-    pub(super) fn take_for_now(&mut self, date_ms: i64, now_ms: i64) {
-        self.remember(Leap { from_ms: date_ms, to_ms: now_ms });
+    /// Note that a date is too late which no leap explains, and for what it is taken.
+    pub(super) fn take_for(&mut self, date_ms: i64, should_be_ms: i64) {
+        self.remember(Leap { from_ms: date_ms, to_ms: should_be_ms });
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
         leaps.note(403 * DAY, 3 * DAY);
         assert_eq!(leaps.corrected(400 * DAY, 3 * DAY), Some(0));
         assert_eq!(leaps.corrected(400 * DAY, 401 * DAY), Some(0));
-        leaps.take_for_now(900 * DAY, 5 * DAY);
+        leaps.take_for(900 * DAY, 5 * DAY);
         let mut other = Leaps::default();
         other.merge(&leaps);
         assert_eq!([other.corrected(900 * DAY, 0), other.corrected(400 * DAY, 0)], [Some(5 * DAY), Some(0)]);

@@ -5,7 +5,7 @@ mod leaps;
 mod seen;
 mod slots;
 
-pub use device_clock::DeviceClock;
+pub use device_clock::{DeviceClock, Standpoint};
 pub use slots::{Moment, SlotClock};
 
 use std::time::Duration;

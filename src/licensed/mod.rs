@@ -154,7 +154,7 @@ impl Licensed {
 
     /// Read the grant's dates anew: `signed_at` says what a date should have been that was signed by a server whose clock
     /// was ahead.
-    pub fn redate(&self, signed_at: impl Fn(u64) -> u64) {
+    pub fn redate(&self, signed_at: impl FnOnce(u64) -> u64) {
         // Asked before the grant is locked: who counts waits for that lock.
         let dated = self.grant.read().local.issued_at;
         let should_be = signed_at(dated);

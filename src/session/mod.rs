@@ -25,7 +25,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_protocol::signature::PublicKey;
 
-use crate::clock::{Clock, Deadline, DeviceClock};
+use crate::clock::{Clock, Deadline, DeviceClock, Standpoint};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
@@ -84,6 +84,8 @@ pub struct Session {
     latest_at: AtomicU64,
     /// This process's place among those that work under the item.
     users: Mutex<Option<Users>>,
+    /// How the clock stood when the grant was put into use.
+    in_use_since: Mutex<Standpoint>,
     /// What this process knows to be on the disk of what was counted on this device.
     durable: Durable,
     /// What was said of segments.
@@ -133,6 +135,7 @@ impl Session {
             contact: Mutex::default(),
             latest_at: AtomicU64::new(0),
             users: Mutex::default(),
+            in_use_since: Mutex::default(),
             durable: Durable::default(),
             said: Mutex::default(),
             is_grant_missing: AtomicBool::new(false),
@@ -253,6 +256,7 @@ impl Session {
         self.join_users(&mut users, &grant.local.item_id)?;
         *self.basis.lock() = Some(basis);
         *self.refused.lock() = None;
+        *self.in_use_since.lock() = self.world.clock.standpoint();
         let before = self.licensed();
         if let Some(licensed) = before
             && licensed.renew(&grant)
@@ -299,7 +303,9 @@ impl Session {
     /// Takes notice of a leap of the time, which the word of a server makes.
     fn heed_clock(&self, licensed: &Licensed) {
         let clock = self.world.clock;
-        licensed.redate(|date| clock.signed_at(date));
+        let mut in_use_since = self.in_use_since.lock();
+        licensed.redate(|date| clock.in_use_since(date, &mut in_use_since));
+        drop(in_use_since);
         let mut basis = self.basis.lock();
         *basis = basis.map(|basis| self.dated(basis));
         drop(basis);
@@ -317,7 +323,7 @@ impl Session {
             contact.order_ms = self.world.clock.monotonic_ms();
             drop(contact);
             if let Some(licensed) = self.licensed() {
-                licensed.redate(|date| self.world.clock.signed_at(date));
+                self.heed_clock(licensed);
             }
         }
     }

@@ -135,11 +135,14 @@ impl Session {
         let usage = self.state.usage();
         let entries = match std::fs::read_dir(&usage) {
             // Somebody has deleted it: it is made again by the next count.
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
             entries => entries.map_err(|e| Error::state(&usage, "list", &e))?,
         };
         let named = |entry: DirEntry| {
-            let name = entry.file_name().into_string().ok()?;
+            // A file that stood in the place of a folder was set aside here.
+            let name = entry.file_name().into_string().ok().filter(|_| entry.path().is_dir())?;
             Some((entry.path(), GrantStore::new(&self.state, &name)))
         };
         Ok(entries.flatten().filter_map(named).collect())

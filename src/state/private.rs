@@ -62,11 +62,10 @@ pub fn new_file(path: &Path) -> io::Result<File> {
 /// # Errors
 /// What the file system says; for a symbolic link, that it is not followed.
 pub fn folder_made_if_missing(folder: &Path) -> io::Result<()> {
-    match folder.symlink_metadata() {
-        Ok(of) if of.is_symlink() => return Err(linked(folder)),
-        Ok(of) if !of.is_dir() => set_aside(folder).map(drop)?,
-        _ => {}
+    if is_link(folder) {
+        return Err(linked(folder));
     }
+    clear_way(folder)?;
     make_folder(folder)
 }
 
@@ -75,10 +74,7 @@ fn with_folders<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<
     match (make(), path.parent()) {
         (Err(e), Some(folder)) if is_without_folder(&e) && !folder.is_dir() => {
             disk::allows(Use::Grow)?;
-            if let Some((outer, _)) = inner(folder) {
-                make_home(outer)?;
-                folder_made_if_missing(folder)?;
-            }
+            clear_way(folder)?;
             make_home(folder)?;
             // What cannot be made durable now is so before a report.
             let _ = folder.ancestors().take(FOLDERS_DEEP).try_for_each(sync_folder);
@@ -86,6 +82,17 @@ fn with_folders<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<
         }
         (made, _) => made,
     }
+}
+
+/// Set aside what stands in the place of a folder inside a state directory, and of the folder around it.
+fn clear_way(folder: &Path) -> io::Result<()> {
+    if let (true, Some(outer)) = (is_inside(folder), folder.parent()) {
+        clear_way(outer)?;
+        if folder.symlink_metadata().is_ok_and(|of| !of.is_dir() && !of.is_symlink()) {
+            set_aside(folder)?;
+        }
+    }
+    Ok(())
 }
 
 fn is_without_folder(error: &io::Error) -> bool {
