@@ -1,7 +1,8 @@
-//! How many pictures a second are decoded: the engine alone, the library through its C function, and peers, in one run.
+//! How many pictures a second are decoded: the engine alone, the library through its C function,
+//! and peers, in one run.
 //!
-//! `cargo run --release --example bench_decoding [folder of pictures]`; peers are python3 with the package `zxing-cpp`
-//! (another interpreter: `ZXING_PYTHON`) and `zbarimg`, where they are there.
+//! `cargo run --release --example bench_decoding [folder of pictures]`; peers are python3 with the
+//! package `zxing-cpp` (another interpreter: `ZXING_PYTHON`) and `zbarimg`, where they are there.
 //!
 //! The candidates take turns in every round, and what to look at are the ratios.
 
@@ -31,7 +32,8 @@ const TIME: Duration = Duration::from_millis(1500);
 type Run<'a> = Box<dyn Fn() + Sync + 'a>;
 
 fn main() {
-    let folder = std::env::args().nth(1).map_or_else(|| PathBuf::from("c_examples/images"), PathBuf::from);
+    let folder =
+        std::env::args().nth(1).map_or_else(|| PathBuf::from("c_examples/images"), PathBuf::from);
     let pictures: Vec<GrayImage<'_>> = std::fs::read_dir(&folder)
         .unwrap()
         .filter_map(|file| load_gray(&file.unwrap().path()).ok())
@@ -57,7 +59,8 @@ fn main() {
 
 fn bare(picture: &GrayImage<'_>) {
     let view =
-        ImageView::from_slice(&picture.pixels, picture.width, picture.height, ImageFormat::Lum).unwrap();
+        ImageView::from_slice(&picture.pixels, picture.width, picture.height, ImageFormat::Lum)
+            .unwrap();
     let _ = BarcodeReader::new().from(view).unwrap();
 }
 
@@ -67,7 +70,13 @@ fn with_reader(template: Option<&std::ffi::CStr>, pictures: &[GrayImage<'_>]) {
     if let Some(template) = template {
         // SAFETY: the reader lives, the text is NUL-terminated, and no message is wanted.
         let code = unsafe {
-            DBR_AppendTplStringToRuntimeSettings(reader, template.as_ptr(), 2, std::ptr::null_mut(), 0)
+            DBR_AppendTplStringToRuntimeSettings(
+                reader,
+                template.as_ptr(),
+                2,
+                std::ptr::null_mut(),
+                0,
+            )
         };
         assert_eq!(code, 0);
     }
@@ -80,11 +89,20 @@ fn decode(reader: *mut c_void, picture: &GrayImage<'_>) {
     let (width, height) = (picture.width.cast_signed(), picture.height.cast_signed());
     // SAFETY: the reader lives, and the picture has as many bytes as is said.
     unsafe {
-        DBR_DecodeBuffer(reader, picture.pixels.as_ptr(), width, height, width, 2, std::ptr::null());
+        DBR_DecodeBuffer(
+            reader,
+            picture.pixels.as_ptr(),
+            width,
+            height,
+            width,
+            2,
+            std::ptr::null(),
+        );
     }
 }
 
-/// Pictures a second, all threads together: the best round of each, for others use this machine too.
+/// Pictures a second, all threads together: the best round of each, for others use this machine
+/// too.
 fn compare(threads: usize, pictures: &[GrayImage<'_>], candidates: &[(&str, Run<'_>)]) {
     let mut best = vec![0_f64; candidates.len()];
     for _ in 0..ROUNDS {
@@ -137,7 +155,8 @@ print(best)
 
 fn peers(pictures: &[GrayImage<'_>]) {
     let folder = tempfile::tempdir().unwrap();
-    let files: Vec<PathBuf> = pictures.iter().enumerate().map(|(i, p)| pgm(folder.path(), i, p)).collect();
+    let files: Vec<PathBuf> =
+        pictures.iter().enumerate().map(|(i, p)| pgm(folder.path(), i, p)).collect();
     println!("\npeers, one thread");
     let python = std::env::var("ZXING_PYTHON").unwrap_or_else(|_| "python3".into());
     match Command::new(&python).arg("-c").arg(PYTHON).args(&files).output() {

@@ -49,7 +49,9 @@ fn main() {
         let alone = shortest(|| {
             let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::Luma);
             let mut pixels = vec![0; (size.0 * size.1) as usize];
-            JpegDecoder::new_with_options(ZCursor::new(&whole), options).decode_into(&mut pixels).unwrap();
+            JpegDecoder::new_with_options(ZCursor::new(&whole), options)
+                .decode_into(&mut pixels)
+                .unwrap();
         });
         let library = |bytes| {
             let time = shortest(|| for_each_page(bytes, &mut |_, _| Ok(true)).unwrap());

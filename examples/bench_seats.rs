@@ -1,7 +1,9 @@
-//! What the seat pool costs by itself: flat in the number of seats, in a crowd of processes, when holders die. What
-//! else could count seats between processes is measured through C, in `benches/through_c`.
+//! What the seat pool costs by itself: flat in the number of seats, in a crowd of processes, when
+//! holders die. What else could count seats between processes is measured through C, in
+//! `benches/through_c`.
 //!
-//! `cargo run --release --no-default-features --example bench_seats [pairs] [idle] [attach] [deaths]`
+//! `cargo run --release --no-default-features --example bench_seats [pairs] [idle] [attach]
+//! [deaths]`
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -113,7 +115,9 @@ fn contended(directory: &Path) {
     });
     let processes = nanoseconds(PAIRS, || pair(&pool));
     end(busy);
-    println!("take + give, each of two threads {threads:.1} ns, each of two processes {processes:.1} ns");
+    println!(
+        "take + give, each of two threads {threads:.1} ns, each of two processes {processes:.1} ns"
+    );
 }
 
 /// Processes that hold a seat each.
@@ -188,8 +192,8 @@ fn now_us() -> f64 {
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 
-/// A process that sleeps until there is a seat, whenever it is told to, and tells when it had it: as a program that waits
-/// is another one than the one that kills.
+/// A process that sleeps until there is a seat, whenever it is told to, and tells when it had it:
+/// as a program that waits is another one than the one that kills.
 struct Sleeper {
     pid: i32,
     told: UnixStream,
@@ -260,7 +264,8 @@ fn deaths(directory: &Path, bystanders: usize, megabytes: usize) {
                 }
             };
             let at = now_us();
-            // The slots of the crowd, of this process and the sleeper, and of whoever is dead and not yet gone.
+            // The slots of the crowd, of this process and the sleeper, and of whoever is dead and
+            // not yet gone.
             before_its_lock +=
                 usize::from(locked_slots(&directory.join(format!("{name}.pool"))) > bystanders + 2);
             pool.give(seat);
@@ -271,7 +276,8 @@ fn deaths(directory: &Path, bystanders: usize, megabytes: usize) {
     }
     let [asleep, awake] = times.map(median);
     println!(
-        "SIGKILL to the seat in other hands, {bystanders} other processes, {megabytes} MiB: asleep {asleep:.0} µs, \
+        "SIGKILL to the seat in other hands, {bystanders} other processes, {megabytes} MiB: \
+         asleep {asleep:.0} µs, \
          trying {awake:.0} µs; there before the kernel freed the lock: {before_its_lock} of {}",
         DEATHS / 2
     );
@@ -279,8 +285,9 @@ fn deaths(directory: &Path, bystanders: usize, megabytes: usize) {
     crowd_pids.into_iter().for_each(end);
 }
 
-/// The least that a death can take to reach one who sleeps: the kernel has to wake the holder, so that it dies, and then
-/// the sleeper. Here a byte goes to a sleeping process and comes back, after as long a rest.
+/// The least that a death can take to reach one who sleeps: the kernel has to wake the holder, so
+/// that it dies, and then the sleeper. Here a byte goes to a sleeping process and comes back, after
+/// as long a rest.
 fn two_wakes() {
     let [mut there, mut back] = [[0; 2]; 2];
     // SAFETY: each array takes the two descriptors of a pipe.

@@ -14,7 +14,8 @@ fn symbol(format: BarcodeFormat, text: &str) -> GrayImage {
         .to_image_with(&zxingcpp::write().scale(SCALE).add_quiet_zones(true))
         .expect("a barcode can be drawn");
     let (width, height) = (drawn.width().cast_unsigned(), drawn.height().cast_unsigned());
-    GrayImage::from_raw(width, height, drawn.data()).expect("a picture has width times height pixels")
+    GrayImage::from_raw(width, height, drawn.data())
+        .expect("a picture has width times height pixels")
 }
 
 /// Puts symbols into two columns on white.
@@ -25,8 +26,9 @@ fn sheet(symbols: &[GrayImage]) -> GrayImage {
     let mut sheet = GrayImage::from_pixel(2 * column + MARGIN, rows * row + MARGIN, Luma([255]));
     for (i, symbol) in symbols.iter().enumerate() {
         let (x, y) = (i % 2, i / 2);
-        let place =
-            |n: usize, step: u32| i64::from(MARGIN) + i64::from(step) * i64::try_from(n).expect("few");
+        let place = |n: usize, step: u32| {
+            i64::from(MARGIN) + i64::from(step) * i64::try_from(n).expect("few")
+        };
         imageops::overlay(&mut sheet, symbol, place(x, column), place(y, row));
     }
     sheet

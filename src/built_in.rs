@@ -1,5 +1,5 @@
-//! What the vendor of the product has built into this library, as text that can be read in its file (`seatmeterd doctor
-//! --library`).
+//! What the vendor of the product has built into this library, as text that can be read in its file
+//! (`seatmeterd doctor --library`).
 
 use std::hint::black_box;
 

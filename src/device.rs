@@ -1,14 +1,14 @@
 //! Who this device is: one installation, known to the server by its client UUID.
 //!
-//! The UUID is stored in the state directory and never changes with host name, address or network card: containers
-//! that are made anew and share a state directory are one device. Two ways to get the first one: at random, or derived
-//! from the machine id (see machine-id(5)) and the processor, which are hashed with our own name first so that no other
-//! software can be linked by it.
+//! The UUID is stored in the state directory and never changes with host name, address or network
+//! card: containers that are made anew and share a state directory are one device. Two ways to get
+//! the first one: at random, or derived from the machine id (see machine-id(5)) and the processor,
+//! which are hashed with our own name first so that no other software can be linked by it.
 //!
-//! A state directory that was copied makes two installations with one UUID. The server tells them apart by what they
-//! show (server/src/policy/clone.rs), and the one that it hears of second takes a fresh UUID: that is the next
-//! *generation* of the device. What was counted before is still reported under the UUID of then, and a grant of then is
-//! good until the next one is there.
+//! A state directory that was copied makes two installations with one UUID. The server tells them
+//! apart by what they show (server/src/policy/clone.rs), and the one that it hears of second takes
+//! a fresh UUID: that is the next *generation* of the device. What was counted before is still
+//! reported under the UUID of then, and a grant of then is good until the next one is there.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::signature::{digest_hex, random_id};
@@ -76,8 +76,8 @@ impl Device {
         ))
     }
 
-    /// The device as another process may have stored it meanwhile. A file that was deleted or damaged is written again: a
-    /// device does not become another one while a program of it runs.
+    /// The device as another process may have stored it meanwhile. A file that was deleted or
+    /// damaged is written again: a device does not become another one while a program of it runs.
     pub fn reloaded(&self, state: &StateDirectory) -> Self {
         let file = state.file("device", Kind::Device);
         // Two rounds, as when it was made.
@@ -95,13 +95,15 @@ impl Device {
         self.clone()
     }
 
-    /// The device that is stored. A program that began after the file was deleted and before this one has noticed has made
-    /// a new device: then that is the next generation of this one, so that what was granted to it goes on to be good.
+    /// The device that is stored. A program that began after the file was deleted and before this
+    /// one has noticed has made a new device: then that is the next generation of this one, so that
+    /// what was granted to it goes on to be good.
     fn taken_up_by(&self, stored: Self, state: &StateDirectory) -> Self {
         if stored.is_or_was(&self.uuid) || self.is_or_was(&stored.uuid) {
             return stored;
         }
-        let mut former = [self.former.as_slice(), std::slice::from_ref(&self.uuid), &stored.former].concat();
+        let mut former =
+            [self.former.as_slice(), std::slice::from_ref(&self.uuid), &stored.former].concat();
         former.drain(..former.len().saturating_sub(FORMER_MAX));
         let generation = self.generation.max(stored.generation).saturating_add(1);
         let next = Self { uuid: stored.uuid, generation, former };
@@ -115,11 +117,12 @@ impl Device {
         !matches!(state.file("device", Kind::Device).path().try_exists(), Ok(false))
     }
 
-    /// Return the next generation of this device, with a fresh random UUID, stored; or the one that another process has
-    /// stored meanwhile.
+    /// Return the next generation of this device, with a fresh random UUID, stored; or the one that
+    /// another process has stored meanwhile.
     ///
     /// # Errors
-    /// When it cannot be stored, or the system gives no random numbers: then the device is who it was.
+    /// When it cannot be stored, or the system gives no random numbers: then the device is who it
+    /// was.
     pub fn take_fresh_uuid(&self, state: &StateDirectory) -> Result<Self> {
         let mut former = self.former.clone();
         former.push(self.uuid.clone());
@@ -150,13 +153,24 @@ fn new_uuid(method: UuidMethod) -> Result<String> {
         }
     }
     random_id().ok_or_else(|| {
-        Error::new(ErrorCode::BIND_DEVICE_FAILED, "the system gives no random numbers for a device id")
+        Error::new(
+            ErrorCode::BIND_DEVICE_FAILED,
+            "the system gives no random numbers for a device id",
+        )
     })
 }
 
 /// What of a processor stays the same from start to start, on the architectures that have it.
-const CPU_FACTS: [&str; 8] =
-    ["vendor_id", "cpu family", "model", "model name", "CPU implementer", "CPU part", "Hardware", "Serial"];
+const CPU_FACTS: [&str; 8] = [
+    "vendor_id",
+    "cpu family",
+    "model",
+    "model name",
+    "CPU implementer",
+    "CPU part",
+    "Hardware",
+    "Serial",
+];
 
 /// Derives a UUID from the machine id and what /proc/cpuinfo says of the first processor.
 fn hardware_uuid(machine_id: &str, cpu_info: &str) -> Option<String> {
@@ -193,8 +207,10 @@ mod tests {
 
     #[test]
     fn a_hardware_uuid_is_that_of_machine_and_processor_and_tells_neither() {
-        let (id, cpu) =
-            ("0123456789abcdef0123456789abcdef\n", "processor\t: 0\nmodel name\t: A\ncpu MHz\t: 800\n");
+        let (id, cpu) = (
+            "0123456789abcdef0123456789abcdef\n",
+            "processor\t: 0\nmodel name\t: A\ncpu MHz\t: 800\n",
+        );
         let uuid = hardware_uuid(id, cpu).unwrap();
         assert_eq!(uuid.len(), 32);
         assert_eq!(
@@ -232,10 +248,11 @@ mod tests {
         let state = StateDirectory::open(folder.path().join("state")).unwrap();
         let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
         let path = state.path().join("device");
-        let harms: [&dyn Fn(); 3] =
-            [&|| std::fs::remove_file(&path).unwrap(), &|| std::fs::write(&path, "torn").unwrap(), &|| {
-                std::fs::remove_dir_all(state.path()).unwrap()
-            }];
+        let harms: [&dyn Fn(); 3] = [
+            &|| std::fs::remove_file(&path).unwrap(),
+            &|| std::fs::write(&path, "torn").unwrap(),
+            &|| std::fs::remove_dir_all(state.path()).unwrap(),
+        ];
         for harm in harms {
             harm();
             assert_eq!(first.reloaded(&state), first);
@@ -274,7 +291,9 @@ mod tests {
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         let uuids: Vec<String> = std::thread::scope(|scope| {
             let racers: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| Device::load_or_create(&state, UuidMethod::Random).unwrap().uuid))
+                .map(|_| {
+                    scope.spawn(|| Device::load_or_create(&state, UuidMethod::Random).unwrap().uuid)
+                })
                 .collect();
             racers.into_iter().map(|racer| racer.join().unwrap()).collect()
         });

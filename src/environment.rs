@@ -1,12 +1,14 @@
 //! The environment variables that the library looks at, read once per initialization and only here.
 //!
-//! An explicit parameter wins over each of them. The proxy variables are read with the HTTP client's help.
+//! An explicit parameter wins over each of them. The proxy variables are read with the HTTP
+//! client's help.
 //!
-//! A program that runs with more rights than whoever has started it (`AT_SECURE` of `getauxval(3)`) is told nothing by the
-//! environment: neither ours nor HOME, the proxies, nor where certificates are.
+//! A program that runs with more rights than whoever has started it (`AT_SECURE` of `getauxval(3)`)
+//! is told nothing by the environment: neither ours nor HOME, the proxies, nor where certificates
+//! are.
 //!
-//! A relative path means the same file for as long as the process lives, wherever the process goes: it begins at the
-//! working directory in which the environment was first read.
+//! A relative path means the same file for as long as the process lives, wherever the process goes:
+//! it begins at the working directory in which the environment was first read.
 
 #![allow(clippy::disallowed_methods, reason = "this file is the one home of the environment")]
 
@@ -39,7 +41,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Reads the variables. Empty ones count as unset, and all of them where the program has more rights than its user.
+    /// Reads the variables. Empty ones count as unset, and all of them where the program has more
+    /// rights than its user.
     pub fn read() -> Self {
         if is_privileged() {
             // What it is called is the system's word.
@@ -62,7 +65,8 @@ impl Environment {
     }
 }
 
-/// Return the name of this process's executable file. The system says it: a caller could say anything.
+/// Return the name of this process's executable file. The system says it: a caller could say
+/// anything.
 fn program_name() -> String {
     let name = String::from_utf8_lossy(&os::program_name()).into_owned();
     // The kernel appends this when an update has replaced the file of a running program.
@@ -74,23 +78,25 @@ fn program_name() -> String {
     name
 }
 
-/// The working directory in which the environment was first read, also of a process that this one was forked from; the
-/// empty path where there was none.
+/// The working directory in which the environment was first read, also of a process that this one
+/// was forked from; the empty path where there was none.
 static START: PerProcess<PathBuf> = PerProcess::new();
 
 /// The path as it was meant when the environment was first read.
 fn from_the_start(path: PathBuf) -> PathBuf {
-    let start = START.get(|parent| parent.cloned().unwrap_or_else(|| env::current_dir().unwrap_or_default()));
+    let start = START
+        .get(|parent| parent.cloned().unwrap_or_else(|| env::current_dir().unwrap_or_default()));
     if path.is_absolute() { path } else { Path::new(start).join(path) }
 }
 
-/// `SSL_CERT_FILE`: the file that the platform's verifier takes its authorities from, if the user names one.
+/// `SSL_CERT_FILE`: the file that the platform's verifier takes its authorities from, if the user
+/// names one.
 pub fn authorities_file() -> Option<PathBuf> {
     env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// Return the hosts for which the environment asks for no proxy (`NO_PROXY`). Where the environment does not count, these
-/// are all hosts.
+/// Return the hosts for which the environment asks for no proxy (`NO_PROXY`). Where the environment
+/// does not count, these are all hosts.
 pub fn hosts_without_proxy() -> String {
     if is_privileged() {
         return "*".to_owned();

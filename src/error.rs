@@ -1,5 +1,5 @@
-//! The library's one error type: a number for programs, a sentence for people; and where it is one of the network,
-//! how far a request came.
+//! The library's one error type: a number for programs, a sentence for people; and where it is one
+//! of the network, how far a request came.
 
 use std::fmt;
 use std::path::Path;
@@ -74,12 +74,12 @@ impl Error {
     }
 }
 
-/// Return what to do about a failure of the system with a file of this state directory, where its own words name no
-/// remedy.
+/// Return what to do about a failure of the system with a file of this state directory, where its
+/// own words name no remedy.
 pub fn remedy(path: &Path, state_directory: &Path, cause: &std::io::Error) -> Option<String> {
     if cause.raw_os_error() == Some(libc::EFBIG) {
-        let limit =
-            "This process may not write files of that size: raise its limit (RLIMIT_FSIZE; \"ulimit -f\")";
+        let limit = "This process may not write files of that size: raise its limit \
+            (RLIMIT_FSIZE; \"ulimit -f\")";
         return Some(limit.to_owned());
     }
     advice_about(path, state_directory, cause)

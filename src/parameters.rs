@@ -80,11 +80,13 @@ impl ValidationField {
             0 => Ok(Self::WebsiteDomain),
             1 => Ok(Self::ApplicationId),
             2 => Err(invalid(
-                "validation field 2, the process name, comes from the operating system: do not set it"
+                "validation field 2, the process name, comes from the operating system: do not \
+                 set it"
                     .to_owned(),
             )),
             _ => Err(invalid(format!(
-                "validation field {number} does not exist: set 0 (the website's domain) or 1 (the application's id)"
+                "validation field {number} does not exist: set 0 (the website's domain) or 1 (the \
+                 application's id)"
             ))),
         }
     }
@@ -122,7 +124,8 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Understands the caller's parameters, with the environment's help where he left something open.
+    /// Understands the caller's parameters, with the environment's help where he left something
+    /// open.
     ///
     /// # Errors
     /// The first parameter that is out of its range.
@@ -141,7 +144,8 @@ impl Parameters {
                 )));
             }
         }
-        // White space around a code comes from copying it, and no code has any. A password may have some.
+        // White space around a code comes from copying it, and no code has any. A password may have
+        // some.
         let handshake_code = raw.handshake_code.trim();
         let organization_id = raw.organization_id.trim();
         if handshake_code.is_empty() && organization_id.is_empty() {
@@ -161,8 +165,10 @@ impl Parameters {
             })?,
             charge_way: ChargeWay::from_number(raw.charge_way).map_err(|n| {
                 invalid(format!(
-                    "chargeWay {n} does not exist: set 0, and the server chooses; or 1 (client device), \
-                     2 (scans), 3 (concurrent devices), 6 (domain), 8 (active devices), 9 (server), \
+                    "chargeWay {n} does not exist: set 0, and the server chooses; or 1 (client \
+                     device), \
+                     2 (scans), 3 (concurrent devices), 6 (domain), 8 (active devices), 9 \
+                     (server), \
                      10 (concurrent instances) or 20 (pages)"
                 ))
             })?,
@@ -188,10 +194,12 @@ impl Parameters {
     /// Name the grant that these parameters lead to: two programs that ask for the same thing, with
     /// whatever number of seats and from whichever server, share one.
     ///
-    /// Website domain and application id are part of the name: a license was granted for them. The session
-    /// password and the executable's name are not; `license/presented.rs` says why, and where they are compared.
+    /// Website domain and application id are part of the name: a license was granted for them. The
+    /// session password and the executable's name are not; `license/presented.rs` says why, and
+    /// where they are compared.
     pub fn grant_name(&self) -> String {
-        let mut text = format!("{:?} {:?} {}", self.deployment_type, self.charge_way, self.products);
+        let mut text =
+            format!("{:?} {:?} {}", self.deployment_type, self.charge_way, self.products);
         for part in [&self.handshake_code, &self.organization_id].into_iter().chain(&self.modules) {
             text.push_str(&format!(" {}:{part}", part.len()));
         }
@@ -222,7 +230,8 @@ fn require_graphic(code: &str) -> Result<()> {
     Err(Error::new(
         ErrorCode::HANDSHAKE_CODE_INVALID,
         format!(
-            "handshakeCode {code:?} has {what} at position {}: codes have printable ASCII characters \
+            "handshakeCode {code:?} has {what} at position {}: codes have printable ASCII \
+             characters \
              and no spaces; copy the code anew",
             at + 1
         ),
@@ -233,7 +242,8 @@ fn modules(asked: &[i32]) -> Result<Vec<String>> {
     let name = |number: &i32| {
         license_module_name(*number).map(str::to_owned).ok_or_else(|| {
             invalid(format!(
-                "limitedLicenseModules has {number}, which is not one of DM_LicenseModule: remove it"
+                "limitedLicenseModules has {number}, which is not one of DM_LicenseModule: remove \
+                 it"
             ))
         })
     };
@@ -273,8 +283,9 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
     }
     // Programs written for other servers give a host name alone. One that is mistyped is none.
     for url in &mut servers {
-        let begins_with =
-            |scheme: &str| url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+        let begins_with = |scheme: &str| {
+            url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+        };
         let has_scheme = url.contains("://") || begins_with("http:") || begins_with("https:");
         if has_scheme && !begins_with("http://") && !begins_with("https://") {
             return Err(invalid(format!(
@@ -303,7 +314,8 @@ fn require_host(url: &str) -> Result<()> {
         Ok(_) => return Ok(()),
     };
     Err(invalid(format!(
-        "{url} is not the URL of a license server: {why}. Write it like http://license.example:48080"
+        "{url} is not the URL of a license server: {why}. Write it like \
+         http://license.example:48080"
     )))
 }
 
@@ -353,8 +365,16 @@ mod tests {
             "a space at position 2",
         );
         let strange = "\"CODE\\u{200b}\" has the character U+200B at position 5";
-        check(&|raw| raw.handshake_code = "CODE\u{200b}".into(), ErrorCode::HANDSHAKE_CODE_INVALID, strange);
-        check(&|raw| raw.handshake_code = " \n".into(), ErrorCode::NO_HANDSHAKE_CODE, "handshakeCode");
+        check(
+            &|raw| raw.handshake_code = "CODE\u{200b}".into(),
+            ErrorCode::HANDSHAKE_CODE_INVALID,
+            strange,
+        );
+        check(
+            &|raw| raw.handshake_code = " \n".into(),
+            ErrorCode::NO_HANDSHAKE_CODE,
+            "handshakeCode",
+        );
         check(&|raw| raw.handshake_code = "x".repeat(513), invalid, "handshakeCode");
         check(&|raw| raw.deployment_type = 3, invalid, "deploymentType");
         check(&|raw| raw.charge_way = 7, invalid, "chargeWay");
@@ -424,7 +444,8 @@ mod tests {
 
     #[test]
     fn a_bare_host_name_means_https_and_few_buffer_days_are_raised() {
-        let raw = RawParameters { main_server: "license.example".into(), max_buffer_days: -3, ..raw() };
+        let raw =
+            RawParameters { main_server: "license.example".into(), max_buffer_days: -3, ..raw() };
         let parameters = understand(&raw).unwrap();
         assert_eq!(parameters.servers, ["https://license.example"]);
         assert_eq!(parameters.buffer_days, BUFFER_DAYS_MIN);
@@ -432,13 +453,25 @@ mod tests {
 
     #[test]
     fn the_number_of_seats_and_the_server_do_not_make_another_grant() {
-        let other =
-            RawParameters { max_concurrent_instance_count: 9, main_server: "http://b".into(), ..raw() };
-        assert_eq!(understand(&raw()).unwrap().grant_name(), understand(&other).unwrap().grant_name());
+        let other = RawParameters {
+            max_concurrent_instance_count: 9,
+            main_server: "http://b".into(),
+            ..raw()
+        };
+        assert_eq!(
+            understand(&raw()).unwrap().grant_name(),
+            understand(&other).unwrap().grant_name()
+        );
         let code = RawParameters { handshake_code: "OTHER".into(), ..raw() };
-        assert_ne!(understand(&raw()).unwrap().grant_name(), understand(&code).unwrap().grant_name());
+        assert_ne!(
+            understand(&raw()).unwrap().grant_name(),
+            understand(&code).unwrap().grant_name()
+        );
         let modules = RawParameters { modules: vec![1], ..raw() };
-        assert_ne!(understand(&raw()).unwrap().grant_name(), understand(&modules).unwrap().grant_name());
+        assert_ne!(
+            understand(&raw()).unwrap().grant_name(),
+            understand(&modules).unwrap().grant_name()
+        );
     }
 
     #[test]

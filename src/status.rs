@@ -13,7 +13,8 @@ pub enum Origin {
     /// The server has answered when it was last asked.
     #[default]
     Server,
-    /// The server was not reached, or not asked yet: the license stored on the device is in use (-20012).
+    /// The server was not reached, or not asked yet: the license stored on the device is in use
+    /// (-20012).
     Cache,
 }
 

@@ -1,6 +1,7 @@
-//! The modules of other languages: each plays one and the same scenario, `bindings/scenario.txt`, against a real server.
-//! Python programs that fork, and that work in many processes, keep exact counts and seats besides; and each language has
-//! programs for what is its own: what its users may give by mistake, and what may happen while they wait.
+//! The modules of other languages: each plays one and the same scenario, `bindings/scenario.txt`,
+//! against a real server. Python programs that fork, and that work in many processes, keep exact
+//! counts and seats besides; and each language has programs for what is its own: what its users may
+//! give by mistake, and what may happen while they wait.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -20,7 +21,8 @@ fn library() -> PathBuf {
     seatmeter_e2e::build_folder().join("libseatmeter.so")
 }
 
-/// The words of the command that plays the scenario in a language; none where its tools are missing.
+/// The words of the command that plays the scenario in a language; none where its tools are
+/// missing.
 fn player(language: &str) -> Option<Vec<String>> {
     let script = seatmeter_e2e::root().join("scripts/bindings.sh");
     let folder = seatmeter_e2e::build_folder().join("../bindings");
@@ -53,7 +55,8 @@ fn plays_the_scenario(start: impl Fn(&Server) -> Command) {
     let server = Server::with_demo_license();
     let picture = image("four_barcodes.png").display().to_string();
     let mut programs = ["a", "b"].map(|name| (name, Some(Dialogue::start(start(&server)))));
-    let text = std::fs::read_to_string(seatmeter_e2e::root().join("bindings/scenario.txt")).unwrap();
+    let text =
+        std::fs::read_to_string(seatmeter_e2e::root().join("bindings/scenario.txt")).unwrap();
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let ca = seatmeter_e2e::root().join("tests/certificates/ca.pem").display().to_string();
     let known = [
@@ -64,7 +67,8 @@ fn plays_the_scenario(start: impl Fn(&Server) -> Command) {
     ];
     let mut count = 0;
     for line in lines {
-        let line = known.iter().fold(line.to_owned(), |line, (name, value)| line.replace(name, value));
+        let line =
+            known.iter().fold(line.to_owned(), |line, (name, value)| line.replace(name, value));
         let (order, expected) = line.split_once(" = ").unwrap_or((&line, ""));
         let (who, what) = order.trim().split_once(' ').unwrap();
         let place = |name: &str| ["a", "b"].iter().position(|known| *known == name).unwrap();
@@ -115,7 +119,8 @@ fn go_plays_the_scenario() {
     plays_in("go");
 }
 
-/// The words of the command that runs one of a language's own programs; none where its tools are missing.
+/// The words of the command that runs one of a language's own programs; none where its tools are
+/// missing.
 fn program(language: &str, name: &str) -> Option<Vec<String>> {
     let mut words = player(language)?;
     let player = words.pop()?;
@@ -130,7 +135,8 @@ fn program(language: &str, name: &str) -> Option<Vec<String>> {
     Some(words)
 }
 
-/// Runs a program, and checks that what it says it has counted, which is so much at least, is what was billed.
+/// Runs a program, and checks that what it says it has counted, which is so much at least, is what
+/// was billed.
 fn counts_exactly(language: &str, name: &str, argument: &str, least: u64) {
     let Some(mut words) = program(language, name) else { return };
     words.push(argument.to_owned());
@@ -221,14 +227,16 @@ fn counts_messages(language: &str, name: &str) {
 
 #[test]
 fn a_library_that_is_not_found_names_what_to_set() {
-    let programs = [("python", "words.py"), ("node", "words.js"), ("java", "Messages"), ("go", "words")];
+    let programs =
+        [("python", "words.py"), ("node", "words.js"), ("java", "Messages"), ("go", "words")];
     for (language, name) in programs {
         let Some(words) = program(language, name) else { continue };
         let device = tempfile::tempdir().unwrap();
         let mut command = on_device(&words, device.path(), "http://127.0.0.1:1");
         let run = run(command.env("SEATMETER_LIBRARY", "/no/such/libseatmeter.so"));
         assert_ne!(run.code, Some(0), "{language}");
-        let message = "Set the environment variable SEATMETER_LIBRARY to the path of libseatmeter.so";
+        let message =
+            "Set the environment variable SEATMETER_LIBRARY to the path of libseatmeter.so";
         assert!(run.stderr.contains(message), "{language}: {}", run.stderr);
         assert!(run.stderr.contains("/no/such/libseatmeter.so"), "{language}: {}", run.stderr);
     }
@@ -246,9 +254,9 @@ fn sources(language: &str) -> String {
     };
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap().flatten());
     let is_source = |path: &PathBuf| {
-        path.extension()
-            .is_some_and(|ending| ["py", "js", "java", "hpp", "go", "c"].iter().any(|e| ending == *e))
-            && !path.ends_with("scenario.js")
+        path.extension().is_some_and(|ending| {
+            ["py", "js", "java", "hpp", "go", "c"].iter().any(|e| ending == *e)
+        }) && !path.ends_with("scenario.js")
     };
     let paths = files.map(|file| file.path()).filter(is_source);
     paths.map(|path| std::fs::read_to_string(path).unwrap()).collect()
@@ -256,7 +264,8 @@ fn sources(language: &str) -> String {
 
 /// What stands between the ends of a declaration in the header.
 fn header_names(begin: &str, end: &str, name: fn(&str) -> Option<&str>) -> Vec<String> {
-    let header = std::fs::read_to_string(seatmeter_e2e::root().join("include/seatmeter.h")).unwrap();
+    let header =
+        std::fs::read_to_string(seatmeter_e2e::root().join("include/seatmeter.h")).unwrap();
     let from = header.find(begin).unwrap_or_else(|| panic!("{begin} is not in the header"));
     let part = &header[from..from + header[from..].find(end).unwrap()];
     part.lines().filter_map(name).map(str::to_owned).collect()
@@ -281,15 +290,17 @@ fn fields_of(structure: &str) -> Vec<String> {
     names
 }
 
-/// Whether the sources of a module use a function of C, beyond declaring it and having a word for it.
+/// Whether the sources of a module use a function of C, beyond declaring it and having a word for
+/// it.
 fn calls(language: &str, sources: &str, function: &str) -> bool {
     let uses = match language {
         "python" => ["(", ",", ")"].map(|end| format!("library.{function}{end}")).to_vec(),
         "java" => vec![format!("INSTANCE.{function}("), format!("INSTANCE::{function}")],
         // The table of functions gives each a name of the module's, which is all that uses it.
         "node" => {
-            let declared =
-                sources.find(&format!(" {function}(")).or_else(|| sources.find(&format!("*{function}(")));
+            let declared = sources
+                .find(&format!(" {function}("))
+                .or_else(|| sources.find(&format!("*{function}(")));
             let Some(at) = declared else { return false };
             let line = sources[..at].rsplit('\n').next().unwrap_or_default();
             let name = line.trim().split(':').next().unwrap_or_default();
@@ -318,9 +329,15 @@ fn every_module_offers_every_function_of_the_header_and_has_a_word_for_it() {
         for function in declared_functions() {
             // Python makes every reader by the function that waits.
             let is_replaced = language == "python" && function == "SM_CreateReader";
-            assert!(is_replaced || calls(language, &sources, &function), "{language} never calls {function}");
+            assert!(
+                is_replaced || calls(language, &sources, &function),
+                "{language} never calls {function}"
+            );
             let has_word = [format!("\"{function}\""), format!("  {function}: '")];
-            assert!(has_word.iter().any(|w| sources.contains(w)), "{language} has no word for {function}");
+            assert!(
+                has_word.iter().any(|w| sources.contains(w)),
+                "{language} has no word for {function}"
+            );
         }
     }
 }
@@ -331,9 +348,10 @@ fn every_module_has_a_word_for_every_parameter_and_shows_every_field_of_the_stat
         let sources = sources(language);
         for field in fields_of("typedef struct SM_PACKED tagDM_DLSConnectionParameters") {
             // What no module offers is in no message that its users may get.
-            let is_offered = !["reserved", "products", "limitedLicenseModulesCount", "limitedLicenseModules"]
-                .contains(&field.as_str())
-                && field != "UUIDGenerationMethod";
+            let is_offered =
+                !["reserved", "products", "limitedLicenseModulesCount", "limitedLicenseModules"]
+                    .contains(&field.as_str())
+                    && field != "UUIDGenerationMethod";
             let has_word = [format!("\"{field}\""), format!("  {field}: '")];
             let has = has_word.iter().any(|w| sources.contains(w));
             assert!(has || !is_offered, "{language} has no word for {field}");
@@ -342,13 +360,18 @@ fn every_module_has_a_word_for_every_parameter_and_shows_every_field_of_the_stat
             // It gives the struct itself.
             continue;
         }
-        for field in fields_of("typedef struct SM_Status {").iter().filter(|field| *field != "size") {
+        for field in fields_of("typedef struct SM_Status {").iter().filter(|field| *field != "size")
+        {
             let name = if language == "python" { snake(field) } else { field.clone() };
             let shown = match language {
                 "python" => sources.contains(&format!("\n    {name}: ")),
-                "java" => sources.contains(&format!(" {name},\n")) || sources.contains(&format!(" {name})")),
+                "java" => {
+                    sources.contains(&format!(" {name},\n"))
+                        || sources.contains(&format!(" {name})"))
+                }
                 "go" => {
-                    sources.contains(&format!("(raw.{name})")) || sources.contains(&format!("&raw.{name}[0]"))
+                    sources.contains(&format!("(raw.{name})"))
+                        || sources.contains(&format!("&raw.{name}[0]"))
                 }
                 _ => sources.contains(&format!("\n  {name}: ")),
             };
@@ -374,7 +397,10 @@ fn program_of_readme(language: &str, mark: &str, server: &Server) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     let begin = text.find(&format!("```{mark}\n")).unwrap() + 4 + mark.len();
     let program = &text[begin..begin + text[begin..].find("```").unwrap()];
-    assert!(program.contains("http://127.0.0.1:48080") && program.contains("page.png"), "{program}");
+    assert!(
+        program.contains("http://127.0.0.1:48080") && program.contains("page.png"),
+        "{program}"
+    );
     let picture = image("four_barcodes.png").display().to_string();
     program.replace("http://127.0.0.1:48080", server.url()).replace("page.png", &picture)
 }
@@ -407,7 +433,8 @@ fn the_commands_and_the_program_in_the_readme_for_go_work_as_pasted() {
     let _ = std::fs::remove_dir_all(&demo);
     std::fs::create_dir(&demo).unwrap();
     std::fs::write(demo.join("main.go"), program_of_readme("go", "go", &server)).unwrap();
-    let readme = std::fs::read_to_string(seatmeter_e2e::root().join("bindings/go/README.md")).unwrap();
+    let readme =
+        std::fs::read_to_string(seatmeter_e2e::root().join("bindings/go/README.md")).unwrap();
     let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("go mod ")).collect();
     assert_eq!(commands.len(), 2, "{commands:?}");
     let module = seatmeter_e2e::root().join("bindings/go").display().to_string();

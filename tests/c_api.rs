@@ -1,5 +1,5 @@
-//! The library from C and C++: every program in `tests/c` and `c_examples` is compiled without a warning, and
-//! run, under valgrind too.
+//! The library from C and C++: every program in `tests/c` and `c_examples` is compiled without a
+//! warning, and run, under valgrind too.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -161,7 +161,11 @@ fn the_documented_snippet_reads_four_barcodes_and_the_server_records_four_scans(
         "CODE_128: SN-2026-000042",
         "DATAMATRIX: LOT 7, BOX 12",
     ] {
-        assert!(first.stdout.lines().any(|l| l == line), "{line:?} is missing in\n{}", first.stdout);
+        assert!(
+            first.stdout.lines().any(|l| l == line),
+            "{line:?} is missing in\n{}",
+            first.stdout
+        );
     }
     // The snippet ends without a word; the next program of the device reports what it left behind.
     let leftovers = Program::compile("c_examples/report_leftovers.c");
@@ -171,7 +175,9 @@ fn the_documented_snippet_reads_four_barcodes_and_the_server_records_four_scans(
     assert_eq!(server.recorded("image"), 1);
     assert!(server.usage_for_people().contains("4 scans"), "{}", server.usage_for_people());
     let mut left: Vec<_> = walk(&snippet.state().join("usage"));
-    left.retain(|path| path.extension().is_some_and(|ending| ending == "segment" || ending == "new"));
+    left.retain(|path| {
+        path.extension().is_some_and(|ending| ending == "segment" || ending == "new")
+    });
     assert!(left.is_empty(), "what is acknowledged is removed: {left:?}");
 }
 
@@ -199,7 +205,10 @@ fn a_program_starts_from_the_stored_license_when_the_server_is_away() {
     assert!(offline.stdout.contains("idle seats before: 4"), "{}", offline.stdout);
     server.start_again();
     let leftovers = Program::compile("c_examples/report_leftovers.c");
-    assert_good("later", &run(leftovers.command(server.url()).env("SEATMETER_STATE_DIR", snippet.state())));
+    assert_good(
+        "later",
+        &run(leftovers.command(server.url()).env("SEATMETER_STATE_DIR", snippet.state())),
+    );
     assert_eq!(server.recorded("scan"), 8, "what was counted offline is recorded, once");
 }
 
@@ -216,6 +225,7 @@ fn the_standby_serves_when_the_main_server_is_away() {
 
 /// All files below a folder.
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let entries =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }

@@ -26,7 +26,10 @@ impl Bench {
             "item_id": "item", "charge_way": "concurrent_instance", "quota": 4, "deployment_types": ["server"],
             "products": 0xffff,
         }]);
-        Self { server: Server::with_items_and_clock(&item), tool: Program::compile("tests/c/option_tool.c") }
+        Self {
+            server: Server::with_items_and_clock(&item),
+            tool: Program::compile("tests/c/option_tool.c"),
+        }
     }
 
     fn program(&self) -> Dialogue {
@@ -43,7 +46,9 @@ impl Bench {
     /// A program in a time namespace of its own; `None` where the kernel forbids that.
     fn in_namespace(&self, ahead: i64) -> Option<Dialogue> {
         let shifted = |command: &mut Command, program: &Command| {
-            command.args(["-Ur", "-T", "--boottime", &ahead.to_string(), "--"]).arg(program.get_program());
+            command
+                .args(["-Ur", "-T", "--boottime", &ahead.to_string(), "--"])
+                .arg(program.get_program());
         };
         let mut probe = Command::new("unshare");
         shifted(&mut probe, &Command::new("true"));
@@ -54,7 +59,9 @@ impl Bench {
         let program = self.tool.command(self.server.url());
         let mut command = Command::new("unshare");
         shifted(&mut command, &program);
-        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+            .env_clear()
+            .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(program.get_current_dir().unwrap());
         Some(Dialogue::start(command))
     }
@@ -118,7 +125,9 @@ fn work_after_a_server_that_was_two_hours_ahead_is_in_its_own_slot() {
     assert!(told.contains("programs take it to be"), "{told}");
     bench.server.set_ahead(0);
     assert!(
-        doctor(&bench.tool.state(), &["--server", bench.server.url()]).stdout.contains("the server says")
+        doctor(&bench.tool.state(), &["--server", bench.server.url()])
+            .stdout
+            .contains("the server says")
     );
     assert_eq!(program.ask("sync"), "0");
     assert_eq!(program.ask("image 1"), "0");
@@ -129,7 +138,11 @@ fn work_after_a_server_that_was_two_hours_ahead_is_in_its_own_slot() {
     }
     let slots = bench.slots();
     assert!((begun..=slot()).contains(&slots[0]), "{slots:?}");
-    assert_eq!(slots.iter().filter(|slot| **slot > begun + 20).count(), 1, "the one from before: {slots:?}");
+    assert_eq!(
+        slots.iter().filter(|slot| **slot > begun + 20).count(),
+        1,
+        "the one from before: {slots:?}"
+    );
 }
 
 #[test]

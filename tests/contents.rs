@@ -1,4 +1,5 @@
-//! Texts are the characters that were encoded, and bytes the bytes: nothing that is only shown is in them.
+//! Texts are the characters that were encoded, and bytes the bytes: nothing that is only shown is
+//! in them.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -11,12 +12,17 @@ fn read(barcode: &Barcode) -> Decoded {
     // Linear symbols are drawn flat.
     let rows = height.max(60).div_ceil(height) as usize;
     let drawn = image.data();
-    let tall = drawn.chunks(width as usize).flat_map(|row| std::iter::repeat_n(row, rows)).flatten().copied();
+    let tall = drawn
+        .chunks(width as usize)
+        .flat_map(|row| std::iter::repeat_n(row, rows))
+        .flatten()
+        .copied();
     let is_linear = rows > 1;
     let pixels: Vec<u8> = if is_linear { tall.collect() } else { drawn };
     let height = u32::try_from(pixels.len()).unwrap() / width;
     let search = Search { formats: u32::MAX, ..Search::default() };
-    let found = ZxingEngine.decode(&GrayImage { width, height, pixels: pixels.into() }, &search).unwrap();
+    let found =
+        ZxingEngine.decode(&GrayImage { width, height, pixels: pixels.into() }, &search).unwrap();
     let [one] = &found[..] else { panic!("{} symbols were found", found.len()) };
     one.clone()
 }
@@ -37,9 +43,17 @@ fn of_gs1(format: F, text: &str) -> Decoded {
 fn a_control_character_is_itself_and_its_name_in_letters_is_letters() {
     for format in [F::QRCode, F::DataMatrix, F::Aztec, F::PDF417] {
         let control = of_bytes(format, b"A\x1dB");
-        assert_eq!((control.text.as_str(), &control.bytes[..]), ("A\x1dB", &b"A\x1dB"[..]), "{format}");
+        assert_eq!(
+            (control.text.as_str(), &control.bytes[..]),
+            ("A\x1dB", &b"A\x1dB"[..]),
+            "{format}"
+        );
         let letters = of_text(format, "A<GS>B");
-        assert_eq!((letters.text.as_str(), &letters.bytes[..]), ("A<GS>B", &b"A<GS>B"[..]), "{format}");
+        assert_eq!(
+            (letters.text.as_str(), &letters.bytes[..]),
+            ("A<GS>B", &b"A<GS>B"[..]),
+            "{format}"
+        );
         let lines = of_bytes(format, b"a\r\n\tb\x1b\x7f");
         assert_eq!(lines.text, "a\r\n\tb\x1b\x7f", "{format}");
     }
@@ -74,7 +88,11 @@ fn envelopes_of_iso_15434_are_characters_too() {
     let content = b"[)>\x1e06\x1d1PABC\x1dQ10\x1e\x04";
     for format in [F::QRCode, F::PDF417] {
         let found = of_bytes(format, content);
-        assert_eq!((found.text.as_bytes(), &found.bytes[..]), (&content[..], &content[..]), "{format}");
+        assert_eq!(
+            (found.text.as_bytes(), &found.bytes[..]),
+            (&content[..], &content[..]),
+            "{format}"
+        );
     }
 }
 

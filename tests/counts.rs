@@ -1,12 +1,14 @@
-//! The accounting law under fire: acknowledged ≤ billed ≤ performed at every instant, and all equal in the end.
+//! The accounting law under fire: acknowledged ≤ billed ≤ performed at every instant, and all equal
+//! in the end.
 //!
-//! Two devices with several processes each count against a real server. Processes are killed at random and, with
-//! the feature `kill-points`, at every named place; the server is killed under load and started again. What was
-//! performed is witnessed outside the library: a worker notes in a shared page of its own what it is about to
-//! count, and that it has, so that a kill in between leaves a bracket of one piece of work.
+//! Two devices with several processes each count against a real server. Processes are killed at
+//! random and, with the feature `kill-points`, at every named place; the server is killed under
+//! load and started again. What was performed is witnessed outside the library: a worker notes in a
+//! shared page of its own what it is about to count, and that it has, so that a kill in between
+//! leaves a bracket of one piece of work.
 //!
-//! `SEATMETER_SOAK_KILLS` sets the number of kills, `SEATMETER_SOAK_SEED` the course of one run (but for the
-//! scheduler's part in it).
+//! `SEATMETER_SOAK_KILLS` sets the number of kills, `SEATMETER_SOAK_SEED` the course of one run
+//! (but for the scheduler's part in it).
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 #![allow(clippy::disallowed_methods, reason = "workers are told by the environment what to do")]
 #![allow(clippy::print_stderr, reason = "a soak shows its figures")]
@@ -43,8 +45,8 @@ const KILLS_BETWEEN_SERVER_KILLS: u64 = 12;
 
 /// No worker lives longer, once its device has performed something; most are killed long before.
 const LIFE_MS_MAX: u64 = 400;
-/// How long a worker is spared at most until its device has performed something: a slow machine may not have
-/// started it by the time that it is to die.
+/// How long a worker is spared at most until its device has performed something: a slow machine may
+/// not have started it by the time that it is to die.
 const REPRIEVE: Duration = Duration::from_secs(20);
 
 /// Different barcodes of an image, of two symbologies.
@@ -62,7 +64,8 @@ struct Witness {
 
 impl Witness {
     fn open(path: &Path) -> Self {
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(path).unwrap();
+        let file =
+            File::options().create(true).truncate(false).read(true).write(true).open(path).unwrap();
         file.set_len(4096).unwrap();
         // SAFETY: a fresh shared mapping of an open file touches no existing memory.
         let page = unsafe {
@@ -107,7 +110,8 @@ impl Random {
     }
 }
 
-// ---- the worker -----------------------------------------------------------------------------------------------
+// ---- the worker
+// -----------------------------------------------------------------------------------------------
 
 /// Not a test of its own: what a worker process runs.
 #[test]
@@ -177,7 +181,8 @@ fn count_until_killed(witness: &Witness, random: &mut Random) {
     }
 }
 
-// ---- the driver -----------------------------------------------------------------------------------------------
+// ---- the driver
+// -----------------------------------------------------------------------------------------------
 
 struct Device {
     state: PathBuf,
@@ -212,16 +217,25 @@ impl Device {
     /// Every file in the folders of usage.
     fn files(&self) -> Vec<PathBuf> {
         let list = |folder: &Path| -> Vec<PathBuf> {
-            std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+            std::fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path())
+                .collect()
         };
         list(&self.state.join("usage")).iter().flat_map(|folder| list(folder)).collect()
     }
 
     /// What its segments say is acknowledged.
     fn acknowledged(&self, kind: UsageKind) -> u64 {
-        let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
-        let segments =
-            self.files().into_iter().filter(is_segment).filter_map(|path| Segment::open(&path).ok());
+        let is_segment =
+            |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
+        let segments = self
+            .files()
+            .into_iter()
+            .filter(is_segment)
+            .filter_map(|path| Segment::open(&path).ok());
         let totals = segments.flat_map(|segment| segment.totals());
         totals.filter(|total| total.usage.kind == kind).map(|total| total.acknowledged).sum()
     }
@@ -233,7 +247,8 @@ impl Device {
         Some(json["uuid"].as_str()?.to_owned())
     }
 
-    /// Something that a crash of the file system may leave: for the places that are reached by that alone.
+    /// Something that a crash of the file system may leave: for the places that are reached by that
+    /// alone.
     fn plant(&self, name: &str) {
         let usage = self.state.join("usage");
         let entries = std::fs::read_dir(usage).into_iter().flatten().flatten();
@@ -301,7 +316,8 @@ impl Fire {
             self.note_death(worker, status);
             return true;
         }
-        let reprieve = if self.devices[worker.device].has_performed() { Duration::ZERO } else { REPRIEVE };
+        let reprieve =
+            if self.devices[worker.device].has_performed() { Duration::ZERO } else { REPRIEVE };
         if Instant::now() < worker.end + reprieve {
             return false;
         }
@@ -325,7 +341,8 @@ impl Fire {
         self.server.start_again();
     }
 
-    /// The law at this instant. What is asked for first can only have grown by the time that the next is.
+    /// The law at this instant. What is asked for first can only have grown by the time that the
+    /// next is.
     fn check(&mut self) {
         self.figures.checks += 1;
         let acknowledged: Vec<_> =
@@ -337,7 +354,8 @@ impl Fire {
                 let performed = device.witness.begun(kind);
                 assert!(
                     acknowledged <= billed && billed <= performed,
-                    "{kind:?}: acknowledged {acknowledged} ≤ billed {billed} ≤ performed {performed}"
+                    "{kind:?}: acknowledged {acknowledged} ≤ billed {billed} ≤ performed \
+                     {performed}"
                 );
             }
         }
@@ -345,7 +363,11 @@ impl Fire {
 
     fn finish(&mut self) {
         let last = |device: &Device| {
-            let output = device.command(&self.server, "last report").stderr(Stdio::piped()).output().unwrap();
+            let output = device
+                .command(&self.server, "last report")
+                .stderr(Stdio::piped())
+                .output()
+                .unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
         self.devices.iter().for_each(last);
@@ -360,7 +382,9 @@ impl Fire {
             for kind in KINDS {
                 let (ended, begun) = (device.witness.ended(kind), device.witness.begun(kind));
                 let billed = billed(&export, device, kind);
-                eprintln!("device {number}: {kind:?}: performed {ended} to {begun}, billed {billed}");
+                eprintln!(
+                    "device {number}: {kind:?}: performed {ended} to {begun}, billed {billed}"
+                );
                 assert!(ended <= billed && billed <= begun, "{kind:?}");
             }
         }
@@ -370,8 +394,9 @@ impl Fire {
 fn billed(export: &[serde_json::Value], device: &Device, kind: UsageKind) -> u64 {
     let uuid = device.uuid();
     let kind = serde_json::to_value(kind).unwrap();
-    let rows =
-        export.iter().filter(|row| row["kind"] == kind && row["device_uuid"].as_str() == uuid.as_deref());
+    let rows = export
+        .iter()
+        .filter(|row| row["kind"] == kind && row["device_uuid"].as_str() == uuid.as_deref());
     rows.map(|row| row["total"].as_u64().unwrap()).sum()
 }
 
@@ -382,7 +407,8 @@ fn whatever_is_killed_what_was_performed_is_billed_once() {
     }
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let kills = number("SEATMETER_SOAK_KILLS").unwrap_or(KILLS);
-    let seed = number("SEATMETER_SOAK_SEED").unwrap_or_else(|| u64::from(std::process::id()) << 20 | 1);
+    let seed =
+        number("SEATMETER_SOAK_SEED").unwrap_or_else(|| u64::from(std::process::id()) << 20 | 1);
     let folder = tempfile::tempdir().unwrap();
     let mut fire = Fire {
         server: Server::with_demo_license(),
@@ -396,7 +422,10 @@ fn whatever_is_killed_what_was_performed_is_billed_once() {
     let (mut next_check, mut next_server_kill) = (KILLS_BETWEEN_CHECKS, KILLS_BETWEEN_SERVER_KILLS);
     let deadline = begun + REPRIEVE * 6;
     while fire.figures.kills() < kills || !fire.devices.iter().all(Device::has_performed) {
-        assert!(fire.figures.kills() < kills || Instant::now() < deadline, "a device never got to work");
+        assert!(
+            fire.figures.kills() < kills || Instant::now() < deadline,
+            "a device never got to work"
+        );
         std::thread::sleep(Duration::from_millis(1));
         for worker in &mut workers {
             if fire.ends(worker) {
@@ -424,7 +453,8 @@ fn whatever_is_killed_what_was_performed_is_billed_once() {
 fn show(figures: &Figures, seed: u64, took: Duration) {
     let at_places = figures.kills_at_places.iter().sum::<u64>();
     eprintln!(
-        "{} kills in {} s: {} workers at random, {at_places} at {} places, the server {} times; {} checks; seed {seed}",
+        "{} kills in {} s: {} workers at random, {at_places} at {} places, the server {} times; \
+         {} checks; seed {seed}",
         figures.kills(),
         took.as_secs(),
         figures.random_kills,
@@ -436,5 +466,8 @@ fn show(figures: &Figures, seed: u64, took: Duration) {
         eprintln!("{kills:6}  {name}");
     }
     let enough = figures.kills() > 100 * NAMES.len() as u64;
-    assert!(!enough || figures.kills_at_places.iter().all(|kills| *kills > 0), "a place was never reached");
+    assert!(
+        !enough || figures.kills_at_places.iter().all(|kills| *kills > 0),
+        "a place was never reached"
+    );
 }

@@ -108,7 +108,8 @@ fn a_stale_holder_with_the_pid_of_a_living_process_does_not_block_its_seat() {
     assert_eq!(pool.idle(), 1);
 }
 
-/// One lock of the kernel for each seat, in a file that the pool knows nothing of. Who has a seat must get one.
+/// One lock of the kernel for each seat, in a file that the pool knows nothing of. Who has a seat
+/// must get one.
 struct Witness {
     file: File,
 }
@@ -116,7 +117,15 @@ struct Witness {
 impl Witness {
     fn open(device: &Path) -> Self {
         let path = device.join("witness");
-        Self { file: File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap() }
+        Self {
+            file: File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+                .unwrap(),
+        }
     }
 
     fn lock(&self, kind: i32, byte: i64) -> bool {
@@ -131,8 +140,8 @@ impl Witness {
         unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) == 0 }
     }
 
-    /// A free one. Nobody gives a seat back meanwhile, and nobody is killed (see `Board`); but the kernel drops
-    /// the locks of those who are dying a while after it has marked their flags.
+    /// A free one. Nobody gives a seat back meanwhile, and nobody is killed (see `Board`); but the
+    /// kernel drops the locks of those who are dying a while after it has marked their flags.
     fn find(&self) -> Option<i64> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -147,8 +156,9 @@ impl Witness {
 
 /// Memory that the workers share with who kills them.
 ///
-/// While somebody looks for a witness, everybody else keeps what he has. So a seat too many does not go unnoticed
-/// because another came back in time: its owner looks in vain for as long as he likes.
+/// While somebody looks for a witness, everybody else keeps what he has. So a seat too many does
+/// not go unnoticed because another came back in time: its owner looks in vain for as long as he
+/// likes.
 struct Board {
     looking: [AtomicU32; WORKERS],
     issued_twice: AtomicU32,
@@ -156,8 +166,10 @@ struct Board {
 
 impl Board {
     fn new() -> &'static Self {
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-        // SAFETY: a new mapping of zeros, which are a `Board`; it stays for the life of the process.
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping of zeros, which are a `Board`; it stays for the life of the
+        // process.
         unsafe {
             let page = libc::mmap(std::ptr::null_mut(), size_of::<Self>(), access, kind, -1, 0);
             assert!(page != libc::MAP_FAILED);
@@ -167,7 +179,9 @@ impl Board {
 
     fn wait_while_somebody_looks(&self) {
         let begun = Instant::now();
-        while self.looking.iter().any(|looking| looking.load(SeqCst) != 0) && begun.elapsed() < 2 * PATIENCE {
+        while self.looking.iter().any(|looking| looking.load(SeqCst) != 0)
+            && begun.elapsed() < 2 * PATIENCE
+        {
             std::thread::yield_now();
         }
     }
@@ -202,7 +216,8 @@ fn work(device: &Device, board: &Board, number: usize, seed: u64) -> i32 {
                 }
             }
             6..10 if !held.is_empty() => {
-                let (seat, witness, byte) = held.swap_remove(dice.below(held.len() as u64) as usize);
+                let (seat, witness, byte) =
+                    held.swap_remove(dice.below(held.len() as u64) as usize);
                 board.wait_while_somebody_looks();
                 // First the witness, then the seat: never the other way round.
                 assert!(witness.lock(libc::F_UNLCK, byte));
@@ -235,7 +250,8 @@ fn kills_at_any_moment_lose_no_seat_and_issue_none_twice() {
         board.looking[number].store(0, SeqCst);
         Process::fork(|| work(&device, board, number, seed))
     };
-    let start_all = |dice: &mut Dice| (0..WORKERS).map(|number| start(number, dice)).collect::<Vec<_>>();
+    let start_all =
+        |dice: &mut Dice| (0..WORKERS).map(|number| start(number, dice)).collect::<Vec<_>>();
     let mut workers = start_all(&mut dice);
     let mut done = 0;
     while done < kills {
@@ -303,7 +319,10 @@ mod named {
                     tour(&device)
                 })
                 .wait();
-                assert!(end == KILLED || visit > 1 && end == End::Exit(0), "{name} {visit}: {end:?}");
+                assert!(
+                    end == KILLED || visit > 1 && end == End::Exit(0),
+                    "{name} {visit}: {end:?}"
+                );
                 let pool = device.pool();
                 assert!(pool.grant(3, 3));
                 assert_eq!((pool.idle(), take_all(&pool).len()), (3, 3), "{name} {visit}");

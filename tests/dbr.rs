@@ -1,5 +1,5 @@
-//! Programs written for the DBR API, as its documentation has them: compiled without a warning, linked, and run,
-//! under valgrind too.
+//! Programs written for the DBR API, as its documentation has them: compiled without a warning,
+//! linked, and run, under valgrind too.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -45,7 +45,10 @@ fn frames_are_read_on_a_thread_and_count_once_within_the_forget_time() {
     let made = made::pictures();
     let program = Program::compile("tests/c/dbr_frames.cpp");
     assert_good("frames", &run(program.command(server.url()).arg(made.path())));
-    assert_good("frames under valgrind", &run(program.command_under_valgrind(server.url()).arg(made.path())));
+    assert_good(
+        "frames under valgrind",
+        &run(program.command_under_valgrind(server.url()).arg(made.path())),
+    );
     // The second program reports what the first left behind, and a third what the second did.
     let leftovers = Program::compile("c_examples/report_leftovers.c");
     assert_good(

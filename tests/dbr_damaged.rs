@@ -1,5 +1,6 @@
-//! Damaged image files are refused or read, and never more: no panic, no crash, no memory that stays.
-//! `SEATMETER_SOAK_IMAGES` says how many, for `make soak`; `SEATMETER_SOAK_KIND` of which kind, by the end of a name.
+//! Damaged image files are refused or read, and never more: no panic, no crash, no memory that
+//! stays. `SEATMETER_SOAK_IMAGES` says how many, for `make soak`; `SEATMETER_SOAK_KIND` of which
+//! kind, by the end of a name.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 

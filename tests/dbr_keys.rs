@@ -36,7 +36,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("ImageParameter", "BinarizationModes", r#"[{"Mode": "BM_THRESHOLD"}]"#),
     ("ImageParameter", "LocalizationModes", r#"[{"Mode": "LM_SCAN_DIRECTLY"}]"#),
     ("ImageParameter", "ColorClusteringModes", r#"[{"Mode": "CCM_GENERAL_HSV"}]"#),
-    ("ImageParameter", "ColorConversionModes", r#"[{"Mode": "CICM_GENERAL", "BlueChannelWeight": 1000}]"#),
+    (
+        "ImageParameter",
+        "ColorConversionModes",
+        r#"[{"Mode": "CICM_GENERAL", "BlueChannelWeight": 1000}]"#,
+    ),
     ("ImageParameter", "GrayscaleTransformationModes", r#"[{"Mode": "GTM_INVERTED"}]"#),
     ("ImageParameter", "RegionPredetectionModes", r#"[{"Mode": "RPM_GENERAL_RGB_CONTRAST"}]"#),
     ("ImageParameter", "ImagePreprocessingModes", r#"[{"Mode": "IPM_GRAY_EQUALIZE"}]"#),
@@ -130,10 +134,12 @@ fn document(part: &str, key: &str) -> Value {
             document["RegionDefinition"]["Bottom"] = json!(60);
         }
         (_, "FormatSpecificationNameArray") => {
-            document["FormatSpecification"] = json!({"Name": "F", "BarcodeFormatIds": ["BF_QR_CODE"]});
+            document["FormatSpecification"] =
+                json!({"Name": "F", "BarcodeFormatIds": ["BF_QR_CODE"]});
         }
         (_, "RegionDefinitionNameArray") => {
-            document["RegionDefinition"] = json!({"Name": "R", "MeasuredByPercentage": 1, "Right": 40});
+            document["RegionDefinition"] =
+                json!({"Name": "R", "MeasuredByPercentage": 1, "Right": 40});
         }
         _ => {}
     }
@@ -143,7 +149,8 @@ fn document(part: &str, key: &str) -> Value {
 fn drawn(format: F, text: &str) -> GrayImage {
     let barcode = zxingcpp::create(format).from_str(text).unwrap();
     let image = barcode.to_image_with(&zxingcpp::write().scale(2).add_quiet_zones(true)).unwrap();
-    GrayImage::from_raw(image.width().cast_unsigned(), image.height().cast_unsigned(), image.data()).unwrap()
+    GrayImage::from_raw(image.width().cast_unsigned(), image.height().cast_unsigned(), image.data())
+        .unwrap()
 }
 
 /// Symbols upright, turned by 90 and by 30 degrees, in the shadow, and low.
@@ -212,9 +219,13 @@ impl Bench {
             // The region's name is no effect.
             read: format!(
                 "{:?}",
-                read.map(|all| all.into_iter().map(|one| (one.text, one.corners)).collect::<Vec<_>>())
+                read.map(|all| all
+                    .into_iter()
+                    .map(|one| (one.text, one.corners))
+                    .collect::<Vec<_>>())
             ),
-            in_file: reader.with_outcome(|outcome| outcome.barcodes.iter().map(|one| one.page).collect()),
+            in_file: reader
+                .with_outcome(|outcome| outcome.barcodes.iter().map(|one| one.page).collect()),
             wants_steps: profile.settings().wants_intermediate_results(),
         }
     }
@@ -251,17 +262,22 @@ fn each_key_has_an_effect_or_is_listed_as_without_one_or_is_refused() -> Result<
         let what = match with {
             Err(_) => "refused",
             Ok(with) => {
-                let is_listed = |one: &String| one.ends_with(key) || one.contains(&format!(".{key}["));
+                let is_listed =
+                    |one: &String| one.ends_with(key) || one.contains(&format!(".{key}["));
                 let is_changed = bench.effect(&with) != bench.effect(&without);
                 match (is_changed, with.current().without_effect().iter().any(is_listed)) {
                     (true, false) => "works",
                     (false, true) => "without effect",
                     (true, true) => {
-                        return Err(format!("{part}.{key} is listed as without effect, and has one"));
+                        return Err(format!(
+                            "{part}.{key} is listed as without effect, and has one"
+                        ));
                     }
                     (false, false) => {
                         let effect = bench.effect(&with);
-                        return Err(format!("{part}.{key}: {value} is ignored in silence: {effect:?}"));
+                        return Err(format!(
+                            "{part}.{key}: {value} is ignored in silence: {effect:?}"
+                        ));
                     }
                 }
             }
@@ -278,7 +294,11 @@ fn each_key_has_an_effect_or_is_listed_as_without_one_or_is_refused() -> Result<
     if wrong.is_empty() && told.len() == happens.len() {
         return Ok(());
     }
-    Err(format!("docs/dbr-compat.md has {} keys of {}, and not: {wrong:?}", told.len(), happens.len()))
+    Err(format!(
+        "docs/dbr-compat.md has {} keys of {}, and not: {wrong:?}",
+        told.len(),
+        happens.len()
+    ))
 }
 
 #[test]
@@ -303,7 +323,11 @@ fn null_is_not_set_wherever_it_stands() {
             "DeblurModes",
             r#"[null, {"Mode": "DM_SMOOTHING", "LibraryFileName": null}, {"Mode": null}]"#,
         ),
-        ("FormatSpecification", "BarcodeWidthRangeArray", r#"[null, {"MinValue": null, "MaxValue": 5}]"#),
+        (
+            "FormatSpecification",
+            "BarcodeWidthRangeArray",
+            r#"[null, {"MinValue": null, "MaxValue": 5}]"#,
+        ),
     ] {
         let mut with = document(part, key);
         with[part][key] = serde_json::from_str(value).unwrap();

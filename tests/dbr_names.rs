@@ -1,5 +1,5 @@
-//! The DBR API is whole: what its table lists is declared, exported and told about in `docs/dbr-compat.md`; its headers
-//! stand alone, in any order, and twice.
+//! The DBR API is whole: what its table lists is declared, exported and told about in
+//! `docs/dbr-compat.md`; its headers stand alone, in any order, and twice.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -52,14 +52,17 @@ fn what_is_listed_has_its_type_and_is_exported() {
     assert_eq!(run(&mut program.command("http://127.0.0.1:1")).code, Some(0));
 }
 
-/// Functions that set something of the caller's: a parameter is a pointer or an array, of what is not const.
+/// Functions that set something of the caller's: a parameter is a pointer or an array, of what is
+/// not const.
 fn functions_that_give(header: &str) -> BTreeSet<String> {
     let text = text(header).replace('\n', " ");
     let declarations = text.split(';').filter_map(|declaration| declaration.rsplit_once('('));
     declarations
         .filter(|(_, parameters)| parameters.split(',').any(gives))
         .filter_map(|(name, _)| name.rsplit([' ', '*']).next().map(str::to_owned))
-        .filter(|name| name.starts_with("DBR_") || name.starts_with("SM_") || name.starts_with("Init"))
+        .filter(|name| {
+            name.starts_with("DBR_") || name.starts_with("SM_") || name.starts_with("Init")
+        })
         // What these have is freed.
         .filter(|name| !name.starts_with("DBR_Free"))
         .collect()
@@ -69,15 +72,18 @@ fn gives(parameter: &str) -> bool {
     let words = |parts: &[&str]| parts.iter().any(|part| parameter.contains(part));
     let is_place = parameter.contains('*') || parameter.contains('[');
     // Readers, what callbacks are given back, and what is read alone.
-    let is_read =
-        words(&["const char *", "const unsigned char *", "const ImageData *", "const HANDLE", "void *"])
-            || words(&[
-                "const struct",
-                "const IntermediateResultArray",
-                "pBufferBytes",
-                "transformationMatrix",
-            ])
-            || words(&["void*", "struct SM_Reader *reader"]);
+    let is_read = words(&[
+        "const char *",
+        "const unsigned char *",
+        "const ImageData *",
+        "const HANDLE",
+        "void *",
+    ]) || words(&[
+        "const struct",
+        "const IntermediateResultArray",
+        "pBufferBytes",
+        "transformationMatrix",
+    ]) || words(&["void*", "struct SM_Reader *reader"]);
     is_place && !is_read
 }
 
@@ -86,7 +92,10 @@ fn every_function_that_gives_something_is_driven_into_an_error_by_the_test_of_wh
     let program = text("tests/c/out_parameters.c");
     let mut names = functions_that_give("include/dbr/DynamsoftBarcodeReader.h");
     names.extend(functions_that_give("include/seatmeter.h"));
-    assert!(names.contains("DBR_GetIntermediateResults") && names.contains("SM_CreateReader"), "{names:?}");
+    assert!(
+        names.contains("DBR_GetIntermediateResults") && names.contains("SM_CreateReader"),
+        "{names:?}"
+    );
     for name in names {
         assert!(
             program.contains(&format!("{name}(")),
@@ -98,8 +107,20 @@ fn every_function_that_gives_something_is_driven_into_an_error_by_the_test_of_wh
 fn compiles(folder: &str, language: &str, standard: &str, headers: &[&str]) {
     let include = seatmeter_e2e::root().join("include");
     let mut compiler = Command::new("cc");
-    compiler.args(["-x", language, &format!("-std={standard}"), "-fsyntax-only", "-Wall", "-Wextra"]);
-    compiler.args(["-Wpedantic", "-Werror", "-I"]).arg(include.join(folder)).arg("-I").arg(&include).arg("-");
+    compiler.args([
+        "-x",
+        language,
+        &format!("-std={standard}"),
+        "-fsyntax-only",
+        "-Wall",
+        "-Wextra",
+    ]);
+    compiler
+        .args(["-Wpedantic", "-Werror", "-I"])
+        .arg(include.join(folder))
+        .arg("-I")
+        .arg(&include)
+        .arg("-");
     let mut child = compiler.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines: String = headers.iter().map(|header| format!("#include \"{header}\"\n")).collect();
     child
@@ -116,9 +137,14 @@ fn compiles(folder: &str, language: &str, standard: &str, headers: &[&str]) {
 #[test]
 fn headers_stand_alone_in_any_order_and_twice() {
     let (reader, common, own) = ("DynamsoftBarcodeReader.h", "DynamsoftCommon.h", "seatmeter.h");
-    for (language, standard) in
-        [("c", "c99"), ("c", "c11"), ("c", "gnu17"), ("c++", "c++11"), ("c++", "c++14"), ("c++", "c++20")]
-    {
+    for (language, standard) in [
+        ("c", "c99"),
+        ("c", "c11"),
+        ("c", "gnu17"),
+        ("c++", "c++11"),
+        ("c++", "c++14"),
+        ("c++", "c++20"),
+    ] {
         for headers in [
             &[reader][..],
             &[common],

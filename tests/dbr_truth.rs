@@ -1,5 +1,5 @@
-//! What the engine draws is what is read: every symbology that it can draw, turned, scaled, blurred, noisy, inverted, seen from
-//! aside, and up to twenty in one picture.
+//! What the engine draws is what is read: every symbology that it can draw, turned, scaled,
+//! blurred, noisy, inverted, seen from aside, and up to twenty in one picture.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -26,7 +26,8 @@ const DRAWN: [(F, &str, &str, &str); 13] = [
 
 fn drawn(format: F, text: &str, scale: i32) -> GrayImage {
     let barcode = zxingcpp::create(format).from_str(text).unwrap();
-    let image = barcode.to_image_with(&zxingcpp::write().scale(scale).add_quiet_zones(true)).unwrap();
+    let image =
+        barcode.to_image_with(&zxingcpp::write().scale(scale).add_quiet_zones(true)).unwrap();
     let (width, height) = (image.width().cast_unsigned(), image.height().cast_unsigned());
     let symbol = GrayImage::from_raw(width, height, image.data()).unwrap();
     let mut page = GrayImage::from_pixel(width + 80, height + 80, Luma([255]));
@@ -100,7 +101,10 @@ fn views(format: F, text: &str) -> Vec<(&'static str, GrayImage)> {
         ("turned by 270", imageops::rotate270(&page)),
         ("turned by 7", turned(&page, 7.0)),
         ("of two pixels a module", drawn(format, text, 2)),
-        ("large", imageops::resize(&page, page.width() * 3, page.height() * 3, FilterType::Triangle)),
+        (
+            "large",
+            imageops::resize(&page, page.width() * 3, page.height() * 3, FilterType::Triangle),
+        ),
         ("blurred", imageops::blur(&page, 1.2)),
         ("noisy", noisy(&page, 40)),
         ("inverted", inverted),
@@ -114,7 +118,8 @@ fn every_symbology_is_read_in_every_view() {
     for (format, text, name, expected) in DRAWN {
         for (view, picture) in views(format, text) {
             let found = read(&picture, &[]);
-            let is_right = matches!(&found[..], [one] if one.format_name == name && one.text == expected);
+            let is_right =
+                matches!(&found[..], [one] if one.format_name == name && one.text == expected);
             if !is_right {
                 let found: Vec<_> = found.iter().map(|one| (&one.format_name, &one.text)).collect();
                 missed.push(format!("{name} {view}: {found:?}"));
@@ -135,11 +140,17 @@ fn speed_reads_what_is_upright() {
 #[test]
 fn one_to_twenty_codes_are_all_found() {
     for count in [1_u32, 2, 5, 10, 20] {
-        let codes: Vec<GrayImage> = (0..count).map(|i| drawn(F::QRCode, &format!("code {i}"), 3)).collect();
+        let codes: Vec<GrayImage> =
+            (0..count).map(|i| drawn(F::QRCode, &format!("code {i}"), 3)).collect();
         let (width, height) = (codes[0].width(), codes[0].height());
         let mut sheet = GrayImage::from_pixel(width * 5, height * count.div_ceil(5), Luma([255]));
         for (i, code) in (0_u32..).zip(&codes) {
-            imageops::overlay(&mut sheet, code, i64::from(i % 5 * width), i64::from(i / 5 * height));
+            imageops::overlay(
+                &mut sheet,
+                code,
+                i64::from(i % 5 * width),
+                i64::from(i / 5 * height),
+            );
         }
         let mut texts: Vec<String> = read(&sheet, &[]).into_iter().map(|one| one.text).collect();
         texts.sort();
@@ -162,7 +173,8 @@ fn which_symbology_is_asked_for_decides_what_a_upc_symbol_is() {
 
 #[test]
 fn code_39_stays_what_is_printed_unless_the_extended_one_is_asked_for() {
-    // Six letters and a check digit that also make a number of Code 32, which nobody has asked for here.
+    // Six letters and a check digit that also make a number of Code 32, which nobody has asked for
+    // here.
     let text = "0CSS81";
     let page = drawn(F::Code39, text, 4);
     assert_eq!(read(&page, &[])[0].text, text);

@@ -1,5 +1,5 @@
-//! Who a device is, with a real server: copies of a state directory, containers that are made anew, programs that
-//! start before the network is there.
+//! Who a device is, with a real server: copies of a state directory, containers that are made anew,
+//! programs that start before the network is there.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -88,7 +88,10 @@ fn a_program_that_started_before_its_server_was_there_is_licensed_when_it_comes(
     let program = Program::compile("tests/c/device_tool.c");
     let mut early = start(&program, server.url(), &program.state());
     let refused = early.ask("init");
-    assert!(refused.starts_with("-20200 no answer from http://127.0.0.1:") && refused.contains("(connect)"));
+    assert!(
+        refused.starts_with("-20200 no answer from http://127.0.0.1:")
+            && refused.contains("(connect)")
+    );
     assert!(early.ask("count 1").starts_with("-20200"));
     assert!(early.ask("status").starts_with("0 cache 0 stage 3 unsent 0 no answer from"));
     server.start_again();
@@ -120,6 +123,9 @@ fn a_sync_finds_a_server_that_has_come() {
 fn a_state_directory_that_cannot_be_used_is_named_with_what_to_set() {
     let program = Program::compile("tests/c/device_tool.c");
     let answer = start(&program, NOWHERE, Path::new("/proc/seatmeter")).ask("init");
-    assert!(answer.starts_with("-20002 the state directory /proc/seatmeter cannot be used"), "{answer}");
+    assert!(
+        answer.starts_with("-20002 the state directory /proc/seatmeter cannot be used"),
+        "{answer}"
+    );
     assert!(answer.contains("SEATMETER_STATE_DIR"), "{answer}");
 }

@@ -1,7 +1,11 @@
-//! `seatmeterd doctor`, on devices and at servers in all conditions: what it says, what it advises, and its exit code.
+//! `seatmeterd doctor`, on devices and at servers in all conditions: what it says, what it advises,
+//! and its exit code.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
-#![allow(clippy::disallowed_methods, reason = "an inner process is told by the environment what to do")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an inner process is told by the environment what to do"
+)]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -23,8 +27,10 @@ struct Device {
 
 impl Device {
     fn new() -> Self {
-        let device =
-            Self { server: Server::with_demo_license(), program: Program::compile("tests/c/device_tool.c") };
+        let device = Self {
+            server: Server::with_demo_license(),
+            program: Program::compile("tests/c/device_tool.c"),
+        };
         let mut program = Dialogue::start(device.program.command(device.server.url()));
         assert!(program.ask("init").starts_with('0'));
         assert_eq!(program.ask("count 3"), "0");
@@ -42,7 +48,11 @@ fn says(run: &Run, code: i32, lines: &[&str]) {
     for line in lines {
         // Where columns are is not the matter here.
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words(&run.stdout).contains(&words(line)), "{line:?} is missing in\n{}", run.stdout);
+        assert!(
+            words(&run.stdout).contains(&words(line)),
+            "{line:?} is missing in\n{}",
+            run.stdout
+        );
     }
 }
 
@@ -52,8 +62,16 @@ fn a_device_in_order_is_told_so_and_scripts_see_it() {
     // It may have been killed in its first report.
     let recorded = device.server.recorded("scan");
     let run = device.doctor(&["--server", device.server.url()]);
-    says(&run, 0, &["ok state", "ok permissions", "ok device", "ok license", "ok seats", "0 of 2 in use"]);
-    says(&run, 0, &["3 counts are not reported yet", "ok lookup 127.0.0.1", "ok connect", "ok HTTP"]);
+    says(
+        &run,
+        0,
+        &["ok state", "ok permissions", "ok device", "ok license", "ok seats", "0 of 2 in use"],
+    );
+    says(
+        &run,
+        0,
+        &["3 counts are not reported yet", "ok lookup 127.0.0.1", "ok connect", "ok HTTP"],
+    );
     says(&run, 0, &["ok signature", "ok clock", "all is well"]);
     // It has taken nothing and changed nothing.
     assert!(device.server.operate(&["device", "list"]).matches("\"device_uuid\"").count() == 1);
@@ -65,12 +83,24 @@ fn a_server_that_is_down_is_named_with_its_stage_and_how_long_programs_work_on()
     let mut device = Device::new();
     device.server.kill();
     let run = device.doctor(&["--server", device.server.url()]);
-    says(&run, 1, &["BROKEN connect", "start the server", "ok meanwhile programs work on with the license"]);
+    says(
+        &run,
+        1,
+        &["BROKEN connect", "start the server", "ok meanwhile programs work on with the license"],
+    );
     assert!(run.stderr.contains("broken on this device: 1"), "{}", run.stderr);
     let run = device.doctor(&["--server", "http://name.that.does.not.exist.invalid"]);
     says(&run, 1, &["BROKEN lookup name.that.does.not.exist.invalid", "check the URL, and DNS"]);
-    says(&device.doctor(&[]), 0, &["warning server not looked for", "name it with --server", "warnings: 1"]);
-    says(&device.doctor(&["--server", "gopher://x"]), 1, &["BROKEN server", "http://license.example:48080"]);
+    says(
+        &device.doctor(&[]),
+        0,
+        &["warning server not looked for", "name it with --server", "warnings: 1"],
+    );
+    says(
+        &device.doctor(&["--server", "gopher://x"]),
+        1,
+        &["BROKEN server", "http://license.example:48080"],
+    );
 }
 
 #[test]
@@ -96,7 +126,8 @@ fn what_answers_and_is_no_license_server_is_told_from_one() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     for unfit in ["missing.pem", "README.md"] {
         let file = here.join("tests/certificates").join(unfit);
-        let run = device.doctor(&["--server", device.server.url(), "--ca-file", file.to_str().unwrap()]);
+        let run =
+            device.doctor(&["--server", device.server.url(), "--ca-file", file.to_str().unwrap()]);
         says(&run, 1, &["BROKEN CA file", unfit, "certificates in PEM form"]);
     }
     let other = Server::with_demo_license();
@@ -117,7 +148,8 @@ fn a_proxy_is_named_where_programs_go_through_it_and_nowhere_else() {
         (&[("HTTP_PROXY", "")], false),
     ];
     for (variables, named) in cases {
-        let run = doctor_amid(variables, &device.program.state(), &["--server", device.server.url()]);
+        let run =
+            doctor_amid(variables, &device.program.state(), &["--server", device.server.url()]);
         assert_eq!(run.stdout.contains("the proxy http://proxy.example:3128"), named, "{run:?}");
         assert!(!run.stdout.contains("secret"), "{run:?}");
         assert_eq!(run.stdout.contains("warning  proxy"), named, "{run:?}");
@@ -131,11 +163,17 @@ fn a_state_directory_that_is_not_in_order_is_explained() {
     fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
     says(&device.doctor(&[]), 0, &["warning permissions", "chmod 700"]);
     fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
-    let licenses = fs::read_dir(state.join("licenses")).unwrap().flatten().map(|entry| entry.path());
-    let grant = licenses.into_iter().find(|path| path.extension().is_some_and(|e| e == "grant")).unwrap();
+    let licenses =
+        fs::read_dir(state.join("licenses")).unwrap().flatten().map(|entry| entry.path());
+    let grant =
+        licenses.into_iter().find(|path| path.extension().is_some_and(|e| e == "grant")).unwrap();
     fs::write(&grant, "torn").unwrap();
     let run = device.doctor(&[]);
-    says(&run, 1, &["warning license", "cannot be used: it has 4 bytes", "BROKEN license there is none"]);
+    says(
+        &run,
+        1,
+        &["warning license", "cannot be used: it has 4 bytes", "BROKEN license there is none"],
+    );
     fs::rename(&grant, grant.with_extension("grant.damaged-1")).unwrap();
     says(&device.doctor(&[]), 1, &["warning damage 1 damaged files were set aside"]);
     says(&doctor(&state.join("nowhere"), &[]), 1, &["BROKEN state", "--state-dir"]);
@@ -144,18 +182,24 @@ fn a_state_directory_that_is_not_in_order_is_explained() {
 #[test]
 fn the_seats_alone_can_be_asked_for() {
     let device = Device::new();
-    assert!(device.server.doctor_seats(&device.program.state()).contains("0 of 2 seats in use, 2 free"));
+    assert!(
+        device.server.doctor_seats(&device.program.state()).contains("0 of 2 seats in use, 2 free")
+    );
 }
 
 /// Lines that begin with "ok" and this word.
 fn says_ok(run: &Run, what: &str) -> bool {
-    run.stdout.lines().any(|line| line.starts_with("ok") && line.split_whitespace().nth(1) == Some(what))
+    run.stdout
+        .lines()
+        .any(|line| line.starts_with("ok") && line.split_whitespace().nth(1) == Some(what))
 }
 
 /// The device's file of this ending, in this folder.
 fn file_of(device: &Device, folder: &str, ending: &str) -> PathBuf {
-    let entries =
-        fs::read_dir(device.program.state().join(folder)).unwrap().flatten().map(|entry| entry.path());
+    let entries = fs::read_dir(device.program.state().join(folder))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
     entries.into_iter().find(|path| path.extension().is_some_and(|e| e == ending)).unwrap()
 }
 
@@ -188,8 +232,9 @@ fn a_refused_device_is_told_the_refusal_with_its_number_and_its_sentence() {
 #[test]
 fn the_server_is_asked_as_the_program_would_and_nothing_is_granted() {
     let device = Device::new();
-    let with =
-        |arguments: &[&str]| device.doctor(&[&["--server", device.server.url()][..], arguments].concat());
+    let with = |arguments: &[&str]| {
+        device.doctor(&[&["--server", device.server.url()][..], arguments].concat())
+    };
     says(
         &with(&[]),
         0,
@@ -197,7 +242,11 @@ fn the_server_is_asked_as_the_program_would_and_nothing_is_granted() {
     );
     let code = "DEMO-4-SEATS";
     says(&with(&["--handshake-code", code, "--seats", "4"]), 0, &["ok licensing", "4 seats"]);
-    says(&with(&["--handshake-code", code, "--seats", "5"]), 1, &["BROKEN licensing", "with -20008"]);
+    says(
+        &with(&["--handshake-code", code, "--seats", "5"]),
+        1,
+        &["BROKEN licensing", "with -20008"],
+    );
     says(&with(&["--handshake-code", "TYPO"]), 1, &["BROKEN licensing", "with -20101"]);
     says(&with(&["--organization", "demo", "--deployment-type", "server"]), 0, &["ok licensing"]);
     says(&with(&["--handshake-code", code, "--deployment-type", "mobile"]), 1, &["with -20108"]);
@@ -235,19 +284,32 @@ fn a_server_that_was_made_anew_or_restored_is_named() {
     let mut program = Dialogue::start(device.program.command(device.server.url()));
     assert!(program.ask("init").starts_with('0') && program.ask("sync").starts_with('0'));
     program.kill();
-    says(&device.doctor(&["--server", device.server.url()]), 0, &["ok epoch the server has the data"]);
+    says(
+        &device.doctor(&["--server", device.server.url()]),
+        0,
+        &["ok epoch the server has the data"],
+    );
     let Device { server, program } = device;
     let anew = Server::with_demo_license();
     let run = doctor(&program.state(), &["--server", anew.url()]);
     says(
         &run,
         0,
-        &["warning signature it is not the server", "its key is", "the license is of key", "made anew"],
+        &[
+            "warning signature it is not the server",
+            "its key is",
+            "the license is of key",
+            "made anew",
+        ],
     );
     says(&run, 0, &["warning licensing whether the server would grant"]);
     let restored = server.moved();
     let run = doctor(&program.state(), &["--server", restored.url()]);
-    says(&run, 0, &["ok signature", "warning epoch the server's data is not what this device knew"]);
+    says(
+        &run,
+        0,
+        &["ok signature", "warning epoch the server's data is not what this device knew"],
+    );
     let mut key_changed = restored;
     key_changed.kill();
     key_changed.operate(&["key", "rotate"]);
@@ -258,14 +320,22 @@ fn a_server_that_was_made_anew_or_restored_is_named() {
 #[test]
 fn whether_a_root_key_is_built_in_is_read_in_the_library_or_not_known() {
     let device = Device::new();
-    says(&device.doctor(&[]), 0, &["note library whether a vendor's root key", "is not known", "--library"]);
+    says(
+        &device.doctor(&[]),
+        0,
+        &["note library whether a vendor's root key", "is not known", "--library"],
+    );
     let library = seatmeter_e2e::build_folder().join("libseatmeter.so");
     let run = device.doctor(&["--library", library.to_str().unwrap()]);
     match option_env!("SEATMETER_ROOT_KEY") {
         None => says(&run, 0, &["note library", "no root key is built in"]),
         Some(_) => says(&run, 0, &["ok library", "is built in"]),
     }
-    says(&device.doctor(&["--library", "/etc/passwd"]), 0, &["warning library /etc/passwd does not say"]);
+    says(
+        &device.doctor(&["--library", "/etc/passwd"]),
+        0,
+        &["warning library /etc/passwd does not say"],
+    );
     says(
         &device.doctor(&["--library", "/missing.so"]),
         0,
@@ -274,7 +344,11 @@ fn whether_a_root_key_is_built_in_is_read_in_the_library_or_not_known() {
     // Without a root key nobody has checked whether the license is the vendor's.
     let key = file_of(&device, "licenses", "root-key");
     fs::remove_file(key).unwrap();
-    says(&device.doctor(&[]), 0, &["ok license", "whether its vendor has signed it was not checked"]);
+    says(
+        &device.doctor(&[]),
+        0,
+        &["ok license", "whether its vendor has signed it was not checked"],
+    );
 }
 
 #[test]
@@ -356,14 +430,25 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
     let device = Device::new();
     let state = device.program.state();
     fs::set_permissions(state.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
-    says(&device.doctor(&[]), 0, &["ok user looked as user root (0), whose directory this is", "ok files"]);
+    says(
+        &device.doctor(&[]),
+        0,
+        &["ok user looked as user root (0), whose directory this is", "ok files"],
+    );
     give_all(&state, ADA, ADA, 0o700, 0o600);
-    says(&doctor_as(ADA, &state), 0, &["ok user looked as user 12021, whose directory this is", "ok files"]);
+    says(
+        &doctor_as(ADA, &state),
+        0,
+        &["ok user looked as user 12021, whose directory this is", "ok files"],
+    );
     let run = device.doctor(&[]);
     says(
         &run,
         0,
-        &["warning user looked as user root (0), who may do everything", "sudo -u 12021 seatmeterd doctor"],
+        &[
+            "warning user looked as user root (0), who may do everything",
+            "sudo -u 12021 seatmeterd doctor",
+        ],
     );
     let run = doctor_as(BOB, &state);
     says(&run, 1, &["BROKEN state", "cannot be looked at", "belongs to user 12021"]);
@@ -381,12 +466,21 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
     says(
         &run,
         1,
-        &["warning device", "was not looked at: Permission denied", "warning license", "warning usage"],
+        &[
+            "warning device",
+            "was not looked at: Permission denied",
+            "warning license",
+            "warning usage",
+        ],
     );
     for what in ["files", "state", "device", "license", "seats", "usage", "refusal"] {
         assert!(!says_ok(&run, what), "{what}: {}", run.stdout);
     }
-    assert!(!run.stdout.contains("there is none on this device"), "that was not seen: {}", run.stdout);
+    assert!(
+        !run.stdout.contains("there is none on this device"),
+        "that was not seen: {}",
+        run.stdout
+    );
     // What a run with sudo left there, in which the owner can do nothing.
     fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
     give_all(&state.join("device"), 0, 0, 0o700, 0o600);
@@ -395,27 +489,45 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
         says(
             &run,
             1,
-            &["BROKEN files not for those who use the directory", "device belongs to user root (0)"],
+            &[
+                "BROKEN files not for those who use the directory",
+                "device belongs to user root (0)",
+            ],
         );
         says(&run, 1, &["sudo chown -R 12021"]);
     }
     // A directory of a group, and one file in it that is not the group's.
     give_all(&state, ADA, TEAM, 0o2770, 0o660);
     let run = doctor_as(BOB, &state);
-    says(&run, 0, &["ok user looked as user 12022, who shares the directory of user 12021 by group 12070"]);
     says(
         &run,
         0,
-        &["ok permissions user 12021, mode 2770: shared by group 12070", "for all who share the directory"],
+        &["ok user looked as user 12022, who shares the directory of user 12021 by group 12070"],
+    );
+    says(
+        &run,
+        0,
+        &[
+            "ok permissions user 12021, mode 2770: shared by group 12070",
+            "for all who share the directory",
+        ],
     );
     let pool = file_of(&device, "seats", "pool");
     give_all(&pool, ADA, TEAM, 0o2770, 0o600);
     let run = doctor_as(BOB, &state);
-    says(&run, 1, &["BROKEN files", ".pool belongs to user 12021, with mode 600", "g+rwX", "warning seats"]);
+    says(
+        &run,
+        1,
+        &["BROKEN files", ".pool belongs to user 12021, with mode 600", "g+rwX", "warning seats"],
+    );
     assert!(!says_ok(&run, "seats"), "{}", run.stdout);
     fs::remove_file(&pool).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", &pool).unwrap();
-    says(&doctor_as(BOB, &state), 1, &["BROKEN files", "is a symbolic link, which programs do not follow"]);
+    says(
+        &doctor_as(BOB, &state),
+        1,
+        &["BROKEN files", "is a symbolic link, which programs do not follow"],
+    );
 }
 
 #[test]
@@ -439,7 +551,8 @@ fn a_user_without_a_word_is_looked_at_where_his_programs_have_their_state() {
 fn a_log_that_cannot_be_written_is_named() {
     let device = Device::new();
     let log = device.program.state().join("missing/log");
-    let run = doctor_amid(&[("SEATMETER_LOG", log.to_str().unwrap())], &device.program.state(), &[]);
+    let run =
+        doctor_amid(&[("SEATMETER_LOG", log.to_str().unwrap())], &device.program.state(), &[]);
     says(&run, 0, &["warning log", "missing/log (SEATMETER_LOG) cannot be written"]);
 }
 
@@ -460,13 +573,17 @@ fn a_device_is_reset_when_nobody_uses_it_and_nothing_of_it_is_lost() {
     let run = reset(&["--with-unreported"]);
     assert!(run.code == Some(1) && run.stderr.contains("(pid "), "{run:?}");
     program.kill();
-    // Counts wait, the 3 of the killed program before among them, unless they were reported meanwhile.
+    // Counts wait, the 3 of the killed program before among them, unless they were reported
+    // meanwhile.
     let run = reset(&[]);
     assert!(run.code == Some(1) && run.stderr.contains("counts wait to be reported"), "{run:?}");
     assert!(run.stderr.contains("--with-unreported") && state.join("device").exists(), "{run:?}");
     let run = reset(&["--with-unreported"]);
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert!(run.stdout.contains("are not reported") && run.stdout.contains("device release"), "{run:?}");
+    assert!(
+        run.stdout.contains("are not reported") && run.stdout.contains("device release"),
+        "{run:?}"
+    );
     let aside = fs::read_dir(&state).unwrap().flatten().map(|entry| entry.path()).next().unwrap();
     assert!(aside.file_name().unwrap().to_str().unwrap().starts_with("reset-"));
     let run = reset(&[]);

@@ -89,8 +89,8 @@ fn scribbles_into_the_counts_of_a_pool_in_use_neither_crash_nor_hang_it() {
             let file = fs::File::options().write(true).open(device.pool_file()).unwrap();
             let mut dice = Dice(seed);
             for _ in 0..300 {
-                let at =
-                    [AT_POOL, slot_offset(0), slot_offset(1), AT_MARK, AT_POOL + 8][dice.below(5) as usize];
+                let at = [AT_POOL, slot_offset(0), slot_offset(1), AT_MARK, AT_POOL + 8]
+                    [dice.below(5) as usize];
                 let length = if at == AT_MARK { 4 } else { 8 };
                 let bytes: Vec<u8> = (0..length).map(|_| dice.below(256) as u8).collect();
                 file.write_all_at(&bytes, at as u64).unwrap();
@@ -184,7 +184,8 @@ fn when_the_file_is_deleted_its_users_move_with_their_seats_and_the_limit_holds(
     let seats = [pool.take().unwrap(), pool.take().unwrap()];
     fs::remove_file(device.pool_file()).unwrap();
     let begun = Instant::now();
-    // The newcomer is let in when the older user has had time to move, by its guardian: nobody calls it.
+    // The newcomer is let in when the older user has had time to move, by its guardian: nobody
+    // calls it.
     let newcomer = device.pool_of(3);
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!((newcomer.idle(), take_all(&newcomer).len()), (1, 1));

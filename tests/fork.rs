@@ -95,7 +95,8 @@ fn is_freed_while_a_child_lives(device: &Device) -> bool {
         let _ = [pool.take().unwrap(), pool.take().unwrap()];
         attached.tell();
         let _child = Process::fork(|| {
-            // SAFETY: asks to be killed when nobody needs this child any more: when the test has ended.
+            // SAFETY: asks to be killed when nobody needs this child any more: when the test has
+            // ended.
             unsafe { libc::alarm(20) };
             forked.tell();
             sleep_for_ever()
@@ -223,7 +224,8 @@ fn a_directory_that_is_not_shared_is_refused_to_others_with_the_reason() {
     std::fs::set_permissions(device.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let end = Process::fork(|| {
         become_nobody();
-        let error = seatmeter::seats::SeatPool::open(device.path(), "license").unwrap_err().to_string();
+        let error =
+            seatmeter::seats::SeatPool::open(device.path(), "license").unwrap_err().to_string();
         i32::from(!error.contains("Permission denied"))
     })
     .wait();
@@ -272,7 +274,8 @@ fn processes_of_other_pid_namespaces_share_the_seats() {
                 pipe.tell();
                 return 9;
             }
-            // Process 1 of the new namespace, and its guardian thread 2: the numbers are the same in both.
+            // Process 1 of the new namespace, and its guardian thread 2: the numbers are the same
+            // in both.
             let mut first = Process::fork(|| {
                 // SAFETY: numbers only; the namespace must not outlive the test.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -301,8 +304,14 @@ fn processes_of_other_pid_namespaces_share_the_seats() {
     assert!(pool.take_within(std::time::Duration::from_secs(20)).is_ok());
 }
 
-/// Run `body` where `mount` has mounted something on the device's directory, unseen by everybody else.
-fn on_mount(device: &Device, kind: &std::ffi::CStr, options: &std::ffi::CStr, body: impl Fn() -> i32) {
+/// Run `body` where `mount` has mounted something on the device's directory, unseen by everybody
+/// else.
+fn on_mount(
+    device: &Device,
+    kind: &std::ffi::CStr,
+    options: &std::ffi::CStr,
+    body: impl Fn() -> i32,
+) {
     use std::os::unix::ffi::OsStrExt;
     let at = std::ffi::CString::new(device.path().as_os_str().as_bytes()).unwrap();
     let end = Process::fork(|| {
@@ -316,7 +325,13 @@ fn on_mount(device: &Device, kind: &std::ffi::CStr, options: &std::ffi::CStr, bo
                     libc::MS_REC | libc::MS_PRIVATE,
                     std::ptr::null(),
                 ) == 0
-                && libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast()) == 0
+                && libc::mount(
+                    kind.as_ptr(),
+                    at.as_ptr(),
+                    kind.as_ptr(),
+                    0,
+                    options.as_ptr().cast(),
+                ) == 0
         };
         if is_mounted { body() } else { 9 }
     })
@@ -365,7 +380,8 @@ fn the_pool_works_on_overlayfs() {
     for name in ["lower", "upper", "work"] {
         std::fs::create_dir(at(name)).unwrap();
     }
-    let options = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
     let options = std::ffi::CString::new(options).unwrap();
     on_mount(&device, c"overlay", &options, || deaths_and_forks(&device));
 }

@@ -1,9 +1,12 @@
 //! A full disk costs no count that was taken, and the next one says why it cannot be.
 //!
-//! The disk is a small tmpfs in a mount namespace of its own; where that is not permitted the test says so and
-//! shows nothing.
+//! The disk is a small tmpfs in a mount namespace of its own; where that is not permitted the test
+//! says so and shows nothing.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
-#![allow(clippy::disallowed_methods, reason = "the inner process is told by the environment what to do")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the inner process is told by the environment what to do"
+)]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::path::Path;
@@ -36,7 +39,13 @@ fn a_full_disk_costs_no_count_and_is_explained() {
         return;
     }
     let output = Command::new("unshare")
-        .args([namespace, "sh", "-c", "mount -t tmpfs -o size=1m none \"$1\" && shift && exec \"$@\"", "sh"])
+        .args([
+            namespace,
+            "sh",
+            "-c",
+            "mount -t tmpfs -o size=1m none \"$1\" && shift && exec \"$@\"",
+            "sh",
+        ])
         .arg(place.path())
         .arg(std::env::current_exe().unwrap())
         .args(["a_full_disk_costs_no_count_and_is_explained", "--exact", "--nocapture"])
@@ -75,10 +84,13 @@ fn count_on_a_full_disk(disk: &Path) {
     // What has its counter already goes on.
     counter.count(&mut SlotEntries::default(), slot - 1, &work).unwrap();
     assert!(counter.count(&mut mine, slot, &work).is_err(), "still full");
-    // Space is freed, and counting goes on. A full segment is nobody's any more, from the next look on.
+    // Space is freed, and counting goes on. A full segment is nobody's any more, from the next look
+    // on.
     assert!(counter.look().failed.is_none());
     let files = std::fs::read_dir(disk).unwrap().flatten().map(|entry| entry.path());
-    let full = files.filter_map(|path| Some((Segment::open(&path).ok()?, path))).find(|(s, _)| s.is_held());
+    let full = files
+        .filter_map(|path| Some((Segment::open(&path).ok()?, path)))
+        .find(|(s, _)| s.is_held());
     let (segment, path) = full.unwrap();
     let in_freed: u64 = segment.totals().iter().map(|total| total.usage.total).sum();
     drop(segment);

@@ -1,5 +1,6 @@
-//! `include/seatmeter.h` is what cbindgen makes of `src/capi`, with the error numbers of the protocol; and it is true: each
-//! function documents the codes that it returns, each number has a sentence, and the README's program compiles.
+//! `include/seatmeter.h` is what cbindgen makes of `src/capi`, with the error numbers of the
+//! protocol; and it is true: each function documents the codes that it returns, each number has a
+//! sentence, and the README's program compiles.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -35,7 +36,8 @@ fn the_committed_header_is_the_generated_one() {
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == generated,
-        "include/seatmeter.h is not what src/capi says: run UPDATE_HEADER=1 cargo test --test header"
+        "include/seatmeter.h is not what src/capi says: run UPDATE_HEADER=1 cargo test --test \
+         header"
     );
 }
 
@@ -52,9 +54,13 @@ fn error_numbers() -> String {
 /// The README's table of error numbers, between two comments.
 fn table_of_errors() -> String {
     let errors = seatmeter_protocol::error_code::ERRORS.iter().filter(|entry| entry.code.0 != 0);
-    let rows = errors
-        .map(|entry| format!("| {} | {} | {} |\n", entry.code, entry.name, entry.message.to_str().unwrap()));
-    format!("| number | name | meaning, and what to do |\n| --- | --- | --- |\n{}", rows.collect::<String>())
+    let rows = errors.map(|entry| {
+        format!("| {} | {} | {} |\n", entry.code, entry.name, entry.message.to_str().unwrap())
+    });
+    format!(
+        "| number | name | meaning, and what to do |\n| --- | --- | --- |\n{}",
+        rows.collect::<String>()
+    )
 }
 
 #[test]
@@ -69,13 +75,19 @@ fn the_readme_lists_every_error_number_with_its_sentence() {
         let whole = format!("{before}<!-- errors -->\n{table}<!-- end of errors -->{after}");
         return std::fs::write(&path, whole).unwrap();
     }
-    assert!(listed == table, "README.md lists other errors: run UPDATE_HEADER=1 cargo test --test header");
+    assert!(
+        listed == table,
+        "README.md lists other errors: run UPDATE_HEADER=1 cargo test --test header"
+    );
 }
 
 /// The numbers with five digits in a text, as they stand in the documentation.
 fn numbers(text: &str) -> BTreeSet<i32> {
     let parts = text.split(|c: char| !(c.is_ascii_digit() || c == '-'));
-    parts.filter(|part| part.len() == 6 && part.starts_with('-')).map(|part| part.parse().unwrap()).collect()
+    parts
+        .filter(|part| part.len() == 6 && part.starts_with('-'))
+        .map(|part| part.parse().unwrap())
+        .collect()
 }
 
 #[test]
@@ -108,15 +120,19 @@ const SHOWN_ELSEWHERE: [(i32, &str); 8] = [
     (-10000, "a fork at a bad moment: tests/fork.rs"),
     (-10001, "too little memory: tests/host/limits.rs"),
     (-20002, "a full disk, or damaged files: tests/full_disk.rs, tests/state_directory.rs"),
-    (-20003, "an answer that cannot be trusted, a license that was not renewed for days: src/session/tests"),
+    (
+        -20003,
+        "an answer that cannot be trusted, a license that was not renewed for days: \
+         src/session/tests",
+    ),
     (-20004, "an answer for another device: src/license/store.rs"),
     (-20005, "a system without random numbers: src/device.rs"),
     (-20111, "a clock that passes an expiry: src/license/grant.rs, src/session/tests"),
     (-20130, "an overuse budget that is exceeded: src/session/tests/options.rs"),
 ];
 
-/// What single functions return when a server dies or issues a license anew, or when two threads call at one time
-/// (tests/host).
+/// What single functions return when a server dies or issues a license anew, or when two threads
+/// call at one time (tests/host).
 const SHOWN_BY_SESSIONS: [(&str, i32); 5] = [
     ("SM_Shutdown", -20200),
     ("SM_Sync", -20008),
@@ -129,7 +145,8 @@ const SHOWN_BY_SESSIONS: [(&str, i32); 5] = [
 fn each_function_documents_every_code_that_it_returns_and_returns_what_it_documents() {
     let mut all = documented();
     for (function, code) in observed() {
-        let codes = all.get_mut(&function).unwrap_or_else(|| panic!("{function} is not in the header"));
+        let codes =
+            all.get_mut(&function).unwrap_or_else(|| panic!("{function} is not in the header"));
         codes.observed.insert(code);
     }
     let initialized = all["InitLicenseFromDLS"].observed.clone();
@@ -140,7 +157,10 @@ fn each_function_documents_every_code_that_it_returns_and_returns_what_it_docume
             codes.documented.contains(code) || (codes.as_initialized && initialized.contains(code))
         };
         let undocumented: Vec<_> = codes.observed.iter().filter(|code| !may(code)).collect();
-        assert!(undocumented.is_empty(), "{function} returns {undocumented:?}, which it does not document");
+        assert!(
+            undocumented.is_empty(),
+            "{function} returns {undocumented:?}, which it does not document"
+        );
         let is_shown = |code: &&i32| {
             codes.observed.contains(code)
                 || SHOWN_ELSEWHERE.iter().any(|(other, _)| other == *code)
@@ -158,14 +178,17 @@ fn documented() -> BTreeMap<String, Codes> {
     let header = std::fs::read_to_string(path).unwrap();
     let mut texts = BTreeMap::new();
     for (comment, rest) in header.split("/**").skip(1).filter_map(|part| part.split_once("*/")) {
-        let Some((name, _)) = rest.trim_start().strip_prefix("int ").and_then(|rest| rest.split_once('('))
+        let Some((name, _)) =
+            rest.trim_start().strip_prefix("int ").and_then(|rest| rest.split_once('('))
         else {
             continue;
         };
-        let lines: Vec<&str> = comment.lines().map(|line| line.trim_start_matches([' ', '*'])).collect();
+        let lines: Vec<&str> =
+            comment.lines().map(|line| line.trim_start_matches([' ', '*'])).collect();
         let text = lines.join(" ");
-        let (_, returns) =
-            text.split_once("Returns ").unwrap_or_else(|| panic!("{name} does not say what it returns"));
+        let (_, returns) = text
+            .split_once("Returns ")
+            .unwrap_or_else(|| panic!("{name} does not say what it returns"));
         // It counts seats.
         if name != "GetIdleInstancesCount" {
             texts.insert(name.to_owned(), returns.split("Pointers:").next().unwrap().to_owned());
@@ -222,9 +245,10 @@ fn observed() -> Vec<(String, i32)> {
                          "deployment_types": ["server"] }]);
     let used_up = Server::with_items(&scans);
     lines.extend(counts(fresh(used_up.url(), "used-up"), || ()));
-    let revoked =
-        Server::with_items(&json!([{ "item_id": "item", "charge_way": "barcode_scan", "quota": 1000,
-                                               "products": 0xffff, "deployment_types": ["server"] }]));
+    let revoked = Server::with_items(
+        &json!([{ "item_id": "item", "charge_way": "barcode_scan", "quota": 1000,
+                                               "products": 0xffff, "deployment_types": ["server"] }]),
+    );
     lines.extend(counts(fresh(revoked.url(), "revoked"), || {
         revoked.operate(&["item", "revoke", "item"]);
     }));
@@ -273,14 +297,19 @@ fn the_program_of_the_readme_works_as_it_is_printed() {
 }
 
 fn readme_program() -> String {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let (_, rest) = readme.split_once("```c\n").expect("the README has a program");
     let (program, _) = rest.split_once("```").unwrap();
-    assert!(program.contains("#include <seatmeter.h>") && program.contains("int main"), "{program}");
+    assert!(
+        program.contains("#include <seatmeter.h>") && program.contains("int main"),
+        "{program}"
+    );
     program.to_owned()
 }
 
-/// The program of the README, as a newcomer compiles it: in either language, and with the warnings on.
+/// The program of the README, as a newcomer compiles it: in either language, and with the warnings
+/// on.
 #[test]
 fn the_program_of_the_readme_compiles_without_a_warning_as_c_and_as_cpp() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -288,16 +317,22 @@ fn the_program_of_the_readme_compiles_without_a_warning_as_c_and_as_cpp() {
     let folder = tempfile::tempdir().unwrap();
     // The same with what programs of the DBR API write: a text that may be changed.
     let changeable = program.replace("= \"DEMO-4-SEATS\"", "= changeable");
-    let changeable =
-        changeable.replace("int main(void) {", "static char changeable[] = \"C\";\nint main(void) {");
+    let changeable = changeable
+        .replace("int main(void) {", "static char changeable[] = \"C\";\nint main(void) {");
     assert_ne!(&changeable, program);
     for (name, text) in [("as_printed", program), ("changeable", &changeable)] {
         for (compiler, standard, ending) in [("cc", "c99", "c"), ("c++", "c++17", "cpp")] {
             let source = folder.path().join(format!("{name}.{ending}"));
             std::fs::write(&source, text).unwrap();
             let mut command = Command::new(compiler);
-            command.arg(format!("-std={standard}")).arg("-I").arg(root.join("include")).arg("-fsyntax-only");
-            command.args(["-Wall", "-Wextra", "-Wpedantic", "-Wwrite-strings", "-Werror"]).arg(source);
+            command
+                .arg(format!("-std={standard}"))
+                .arg("-I")
+                .arg(root.join("include"))
+                .arg("-fsyntax-only");
+            command
+                .args(["-Wall", "-Wextra", "-Wpedantic", "-Wwrite-strings", "-Werror"])
+                .arg(source);
             let run = run(&mut command);
             assert_eq!(run.code, Some(0), "{name}, {standard}: {}", run.stderr);
         }

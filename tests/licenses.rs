@@ -1,5 +1,5 @@
-//! Whom a stored license serves, and what survives of what the server said: with a real server, and programs that
-//! present something else, lose single files, or are stopped in mid-request.
+//! Whom a stored license serves, and what survives of what the server said: with a real server, and
+//! programs that present something else, lose single files, or are stopped in mid-request.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -192,7 +192,8 @@ fn what_one_process_is_told_stops_the_other_running_ones_of_its_device() {
     ] {
         let bench = Bench::new(charge_way, name, settings);
         let (mut first, mut second) = (bench.licensed(NOTHING), bench.licensed(NOTHING));
-        let one_more = if charge_way == PAGES { format!("pages {OCR} 1") } else { "count 1".to_owned() };
+        let one_more =
+            if charge_way == PAGES { format!("pages {OCR} 1") } else { "count 1".to_owned() };
         if work.is_empty() {
             bench.server.operate(&["item", "revoke", "item"]);
         } else {
@@ -208,7 +209,8 @@ fn what_one_process_is_told_stops_the_other_running_ones_of_its_device() {
     }
 }
 
-/// A device in a state that holds it back, while its server is away: how it comes to that, and what shows it.
+/// A device in a state that holds it back, while its server is away: how it comes to that, and what
+/// shows it.
 struct Held {
     name: &'static str,
     bench: Bench,
@@ -324,8 +326,9 @@ fn a_lost_file_of_a_strict_item_heals_when_the_server_is_heard() {
         assert_eq!(program.ask("count 1"), "0");
     }
     program.kill();
-    let spent =
-        files(&bench.tool.state()).into_iter().find(|path| path.extension().is_some_and(|e| e == "spent"));
+    let spent = files(&bench.tool.state())
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|e| e == "spent"));
     fs::remove_file(spent.unwrap()).unwrap();
     let mut program = bench.licensed(NOTHING);
     let mut counted = 10;
@@ -379,5 +382,11 @@ fn a_process_that_is_stopped_in_mid_request_holds_up_no_other_and_does_no_harm_w
 }
 
 fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([&format!("-{name}"), &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }

@@ -1,5 +1,5 @@
-//! A segment is its owner's as long as that lives, and no longer: whatever the host does with descriptors, and
-//! whatever children it has.
+//! A segment is its owner's as long as that lives, and no longer: whatever the host does with
+//! descriptors, and whatever children it has.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ fn whose() -> Whose {
     Whose { license_id: ID.into(), device_uuid: ID.into(), server: None }
 }
 
-/// One test at a time: a child of another test that is made at the wrong moment has a copy of a descriptor
-/// that is about to be closed.
+/// One test at a time: a child of another test that is made at the wrong moment has a copy of a
+/// descriptor that is about to be closed.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock()
@@ -27,7 +27,14 @@ fn shared_word() -> &'static AtomicI32 {
     // SAFETY: a fresh anonymous mapping touches no existing memory.
     let page = unsafe {
         let access = libc::PROT_READ | libc::PROT_WRITE;
-        libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0)
+        libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            access,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
     };
     assert_ne!(page, libc::MAP_FAILED);
     // SAFETY: page-aligned, zeroed, never unmapped.
@@ -40,7 +47,8 @@ struct Child(libc::pid_t);
 impl Child {
     fn that_does(work: impl FnOnce()) -> Self {
         let done = shared_word();
-        // SAFETY: the child runs what is safe in one that was forked from a test's thread: files, memory, atomics.
+        // SAFETY: the child runs what is safe in one that was forked from a test's thread: files,
+        // memory, atomics.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {
@@ -54,7 +62,11 @@ impl Child {
         while done.load(Ordering::SeqCst) == 0 {
             let mut status = 0;
             // SAFETY: asks after the child made above.
-            assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) }, 0, "it died early");
+            assert_eq!(
+                unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) },
+                0,
+                "it died early"
+            );
             std::thread::yield_now();
         }
         Self(pid)

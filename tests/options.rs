@@ -46,7 +46,10 @@ impl Bench {
     /// A process on the device of this name.
     fn process(&self, device: &str) -> Dialogue {
         let mut command = self.tool.command(self.server.url());
-        command.env("SEATMETER_STATE_DIR", self.tool.state().with_file_name(format!("state-{device}")));
+        command.env(
+            "SEATMETER_STATE_DIR",
+            self.tool.state().with_file_name(format!("state-{device}")),
+        );
         Dialogue::start(command)
     }
 
@@ -57,12 +60,17 @@ impl Bench {
         (process, outcome)
     }
 
-    /// What the message of a refusal says to a program that asks with this charge way, deployment type and seats.
+    /// What the message of a refusal says to a program that asks with this charge way, deployment
+    /// type and seats.
     fn refusal(&self, asked: &str) -> String {
         let mut command = self.tool.command(self.server.url());
         command.env("SEATMETER_STATE_DIR", self.tool.state().with_file_name("state-refused"));
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         writeln!(child.stdin.take().unwrap(), "init {asked}").unwrap();
         let output = child.wait_with_output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -107,20 +115,29 @@ fn a_used_up_scan_quota_stops_counting_and_decoding_and_a_larger_one_starts_them
     assert_eq!(a.ask("image 1"), "0");
 }
 
-/// Programs of the 8.x API leave the deployment type at desktop (2), and mostly the charge way at auto (0).
+/// Programs of the 8.x API leave the deployment type at desktop (2), and mostly the charge way at
+/// auto (0).
 #[test]
-fn a_program_that_leaves_the_deployment_type_at_desktop_counts_as_a_server_where_only_servers_are_charged() {
+fn a_program_that_leaves_the_deployment_type_at_desktop_counts_as_a_server_where_only_servers_are_charged()
+ {
     for (way, name) in [(INSTANCES, "concurrent_instance"), (SERVER, "server")] {
         let bench = Bench::new(way, name, json!({ "quota": 2 }));
         for charge_way in [0, way] {
             let mut process = bench.process(&format!("way-{charge_way}"));
-            assert_eq!(process.ask(&format!("init {charge_way} 2 1")), "0", "{name}, chargeWay {charge_way}");
+            assert_eq!(
+                process.ask(&format!("init {charge_way} 2 1")),
+                "0",
+                "{name}, chargeWay {charge_way}"
+            );
             assert_eq!(process.ask("image 1"), "0");
             assert_eq!(process.ask("shutdown"), "0");
         }
         assert_eq!(bench.server.recorded("scan"), 2);
         let told = bench.refusal("0 6 1");
-        assert!(told.contains("(-20108)") && told.contains("set deploymentType to 1 (server)"), "{told}");
+        assert!(
+            told.contains("(-20108)") && told.contains("set deploymentType to 1 (server)"),
+            "{told}"
+        );
     }
 }
 
@@ -201,7 +218,11 @@ fn a_server_gives_its_seat_back_when_its_last_process_ends() {
     assert_eq!(second.ask("image 1"), "0");
     assert_eq!(second.ask("shutdown"), "0");
     let mut other = bench.licensed("b");
-    assert_eq!(second.ask("init 9 1 1"), USED_UP, "what was given back is not on the disk any more");
+    assert_eq!(
+        second.ask("init 9 1 1"),
+        USED_UP,
+        "what was given back is not on the disk any more"
+    );
     assert_eq!(other.ask("shutdown"), "0");
     assert_eq!(second.ask("init 9 1 1"), "0");
     assert_eq!(bench.server.recorded("scan"), 2);
@@ -230,7 +251,9 @@ fn a_domain_is_matched_by_what_the_application_says() {
 #[test]
 fn a_concurrent_item_refuses_nobody_within_its_budget() {
     let settings = json!({ "quota": 1, "overuse_budget": 0 });
-    for (way, name) in [(CONCURRENT_DEVICE, "concurrent_device"), (INSTANCES, "concurrent_instance")] {
+    for (way, name) in
+        [(CONCURRENT_DEVICE, "concurrent_device"), (INSTANCES, "concurrent_instance")]
+    {
         let bench = Bench::new(way, name, settings.clone());
         let (mut a, mut b) = (bench.licensed("a"), bench.licensed("b"));
         for process in [&mut a, &mut b] {
@@ -249,7 +272,8 @@ fn a_strict_item_lets_devices_count_what_is_set_aside_for_them_even_offline() {
     let mut bench = Bench::new(SCANS, "barcode_scan", json!({ "quota": 200, "strict": true }));
     let (mut a, mut b) = (bench.licensed("a"), bench.licensed("b"));
     bench.server.kill();
-    let count = |process: &mut Dialogue| (0..300).take_while(|_| process.ask("image 1") == "0").count();
+    let count =
+        |process: &mut Dialogue| (0..300).take_while(|_| process.ask("image 1") == "0").count();
     // 210 in all: half of them for the first, a quarter of the rest for the second.
     let (of_a, of_b) = (count(&mut a), count(&mut b));
     assert_eq!((of_a, of_b), (105, 26));

@@ -209,7 +209,9 @@ fn nobody_waits_beyond_the_timeout() {
     let _seat = pool.take().unwrap();
     let begun = Instant::now();
     assert!(matches!(pool.take_within(Duration::from_millis(30)), Err(SeatError::Full { .. })));
-    assert!(begun.elapsed() >= Duration::from_millis(30) && begun.elapsed() < Duration::from_secs(5));
+    assert!(
+        begun.elapsed() >= Duration::from_millis(30) && begun.elapsed() < Duration::from_secs(5)
+    );
 }
 
 #[test]
@@ -298,7 +300,11 @@ fn whatever_four_owners_do_the_pool_agrees_with_a_naive_model() {
                 }
                 _ => {}
             }
-            assert_eq!(pools[dice.below(4) as usize].idle(), model.idle(), "seed {seed} step {step}");
+            assert_eq!(
+                pools[dice.below(4) as usize].idle(),
+                model.idle(),
+                "seed {seed} step {step}"
+            );
         }
         let held: u32 = pools[0].holders().iter().map(|holder| holder.seats).sum();
         assert_eq!(held, model.used(), "seed {seed}");

@@ -1,4 +1,5 @@
-//! Seats among processes, through the C API: shared, given back by every death, waited for, forked, listed.
+//! Seats among processes, through the C API: shared, given back by every death, waited for, forked,
+//! listed.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -72,7 +73,10 @@ fn a_death_wakes_who_waits_for_a_seat() {
     let killed = Instant::now();
     holder.kill();
     assert_eq!(waiter.hear(), "0");
-    assert!(killed.elapsed() < Duration::from_secs(30), "woken by the death, not by the end of the wait");
+    assert!(
+        killed.elapsed() < Duration::from_secs(30),
+        "woken by the death, not by the end of the wait"
+    );
 }
 
 #[test]

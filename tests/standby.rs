@@ -1,5 +1,5 @@
-//! A main server and a standby with data of its own, and a server whose key was replaced: what was counted under a license is
-//! booked by the server that gave it.
+//! A main server and a standby with data of its own, and a server whose key was replaced: what was
+//! counted under a license is booked by the server that gave it.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -41,7 +41,8 @@ impl Bench {
         program
     }
 
-    /// Looks again and again, for some seconds: the standby believes for a moment what it has seen of the main server.
+    /// Looks again and again, for some seconds: the standby believes for a moment what it has seen
+    /// of the main server.
     fn books(&self, program: &mut Dialogue, scans: [u64; 2]) {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
@@ -124,7 +125,8 @@ fn what_was_counted_under_a_key_that_was_replaced_is_booked() {
     assert_eq!(program.ask("image 5"), "0");
     bench.books(&mut program, [12, 0]);
     assert_eq!(program.ask("sync"), "0");
-    // A program that begins knows the new key alone, and what the one before had counted is of the old one.
+    // A program that begins knows the new key alone, and what the one before had counted is of the
+    // old one.
     assert_eq!(program.ask("image 6"), "0");
     program.kill();
     let mut next = bench.program();

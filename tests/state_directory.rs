@@ -1,5 +1,5 @@
-//! A state directory to which everything has happened, with a real server: whatever is torn, foreign or gone, programs
-//! start, and what was counted elsewhere is billed, once.
+//! A state directory to which everything has happened, with a real server: whatever is torn,
+//! foreign or gone, programs start, and what was counted elsewhere is billed, once.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -38,7 +38,8 @@ impl Bench {
         Dialogue::start(command)
     }
 
-    /// A state directory with 5 scans that are reported, and 3 that are not because their program was killed.
+    /// A state directory with 5 scans that are reported, and 3 that are not because their program
+    /// was killed.
     fn used_directory(&self) -> PathBuf {
         let state = self.folder.path().join("used");
         let mut device = self.start(&state);
@@ -85,7 +86,10 @@ fn damages() -> Vec<(&'static str, Damage)> {
     vec![
         ("empty", write(|_| Vec::new())),
         ("half", write(|bytes| bytes[..bytes.len() / 2].to_vec())),
-        ("noise", write(|bytes| bytes.iter().enumerate().map(|(n, _)| (n * 167 % 251) as u8).collect())),
+        (
+            "noise",
+            write(|bytes| bytes.iter().enumerate().map(|(n, _)| (n * 167 % 251) as u8).collect()),
+        ),
         (
             "newer version",
             write(|mut bytes| {
@@ -122,7 +126,8 @@ fn whatever_happens_to_one_file_programs_start_and_the_rest_is_billed_once() {
     let mut uses = 0;
     for name in &names {
         for (what, damage) in damages() {
-            // Segments and pools have tests of their own (src/usage, tests/files.rs), a directory in their place none.
+            // Segments and pools have tests of their own (src/usage, tests/files.rs), a directory
+            // in their place none.
             if what == "a directory" && (is(name, "segment") || is(name, "pool")) {
                 continue;
             }
@@ -140,11 +145,18 @@ fn whatever_happens_to_one_file_programs_start_and_the_rest_is_billed_once() {
 fn a_file_in_the_place_of_a_folder_is_set_aside_and_work_goes_on() {
     let bench = Bench::new();
     let used = bench.used_directory();
-    let usage_of_grant = fs::read_dir(used.join("usage")).unwrap().next().unwrap().unwrap().file_name();
-    let folders =
-        ["licenses".into(), "seats".into(), "usage".into(), Path::new("usage").join(usage_of_grant)];
+    let usage_of_grant =
+        fs::read_dir(used.join("usage")).unwrap().next().unwrap().unwrap().file_name();
+    let folders = [
+        "licenses".into(),
+        "seats".into(),
+        "usage".into(),
+        Path::new("usage").join(usage_of_grant),
+    ];
     let mut uses = 0;
-    for (folder, while_it_runs) in folders.iter().flat_map(|folder| [(folder, false), (folder, true)]) {
+    for (folder, while_it_runs) in
+        folders.iter().flat_map(|folder| [(folder, false), (folder, true)])
+    {
         let why = format!("{} is a file, while it runs: {while_it_runs}", folder.display());
         let state = bench.copy_of(&used, &format!("folder-{uses}"));
         let mut device = bench.start(&state);
@@ -199,11 +211,16 @@ fn remove_all(folder: &Path) {
 /// Scans in the segments of a state directory.
 fn scans_in(state: &Path) -> u64 {
     let Ok(folders) = fs::read_dir(state.join("usage")) else { return 0 };
-    let files = folders.flatten().filter_map(|folder| fs::read_dir(folder.path()).ok()).flatten().flatten();
-    let segments =
-        files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "segment"));
+    let files =
+        folders.flatten().filter_map(|folder| fs::read_dir(folder.path()).ok()).flatten().flatten();
+    let segments = files
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "segment"));
     let counters = segments.filter_map(|path| read_segment(&fs::read(path).ok()?).ok()).flatten();
-    counters.filter(|counted| counted.usage.kind == UsageKind::Scan).map(|counted| counted.usage.total).sum()
+    counters
+        .filter(|counted| counted.usage.kind == UsageKind::Scan)
+        .map(|counted| counted.usage.total)
+        .sum()
 }
 
 #[test]
@@ -337,7 +354,10 @@ fn a_program_that_uses_one_state_directory_after_the_other_keeps_nothing_of_them
 fn a_damaged_license_is_set_aside_never_deleted() {
     let bench = Bench::new();
     let used = bench.used_directory();
-    let grant = files(&used).into_iter().find(|path| path.extension().is_some_and(|e| e == "grant")).unwrap();
+    let grant = files(&used)
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|e| e == "grant"))
+        .unwrap();
     fs::write(&grant, "torn").unwrap();
     bench.use_it(&used, "torn");
     let aside = grant.with_extension("grant.damaged-1");

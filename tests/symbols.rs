@@ -10,7 +10,8 @@ fn library() -> std::path::PathBuf {
 }
 
 fn exported() -> BTreeSet<String> {
-    let output = Command::new("nm").args(["-D", "--defined-only", "-P"]).arg(library()).output().unwrap();
+    let output =
+        Command::new("nm").args(["-D", "--defined-only", "-P"]).arg(library()).output().unwrap();
     let names = String::from_utf8(output.stdout).unwrap();
     names.lines().filter_map(|line| line.split(['@', ' ']).next()).map(str::to_owned).collect()
 }
@@ -19,7 +20,8 @@ fn exported() -> BTreeSet<String> {
 fn declared(header: &str) -> BTreeSet<String> {
     let text = std::fs::read_to_string(seatmeter_e2e::root().join("include").join(header)).unwrap();
     let types = ["int ", "void ", "void *", "const char *", "DBR_API "];
-    let declarations = text.lines().filter(|line| types.iter().any(|start| line.starts_with(start)));
+    let declarations =
+        text.lines().filter(|line| types.iter().any(|start| line.starts_with(start)));
     declarations
         .filter_map(|line| line.split('(').next()?.rsplit([' ', '*']).next().map(str::to_owned))
         .collect()
@@ -57,5 +59,8 @@ fn every_system_with_glibc_2_34_can_load_the_library() {
     let too_new: Vec<_> = imported.iter().filter(|(minor, _)| *minor > GLIBC_MINOR_MAX).collect();
     assert!(too_new.is_empty(), "{too_new:?}");
     let readme = std::fs::read_to_string(seatmeter_e2e::root().join("README.md")).unwrap();
-    assert!(readme.contains(&format!("glibc 2.{GLIBC_MINOR_MAX}")), "README.md does not name the floor");
+    assert!(
+        readme.contains(&format!("glibc 2.{GLIBC_MINOR_MAX}")),
+        "README.md does not name the floor"
+    );
 }

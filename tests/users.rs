@@ -1,4 +1,5 @@
-//! Several users, and programs that have more rights than their user: real ones, which root makes of child processes.
+//! Several users, and programs that have more rights than their user: real ones, which root makes
+//! of child processes.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -35,7 +36,11 @@ impl Device {
         }
         let [tool, seats] = ["tests/c/device_tool.c", "tests/c/seat_tool.c"].map(Program::compile);
         for program in [&tool, &seats] {
-            fs::set_permissions(program.state().parent().unwrap(), PermissionsExt::from_mode(0o755)).unwrap();
+            fs::set_permissions(
+                program.state().parent().unwrap(),
+                PermissionsExt::from_mode(0o755),
+            )
+            .unwrap();
         }
         Some(Self { server: Server::with_demo_license(), tool, seats })
     }
@@ -137,11 +142,13 @@ fn a_run_by_root_in_a_users_directory_leaves_the_user_all_files() {
 fn two_users_of_a_group_directory_share_seats_and_counts_and_all_files() {
     let Some(device) = Device::new() else { return };
     // With the bit by which the group is handed down, without it, and as a directory inside of one.
-    for (name, mode, inner) in [("2770", 0o2770, ""), ("770", 0o770, ""), ("2775", 0o2775, "state")] {
+    for (name, mode, inner) in [("2770", 0o2770, ""), ("770", 0o770, ""), ("2775", 0o2775, "state")]
+    {
         let before = device.server.recorded("scan");
         let state = device.directory(name, ROOT, TEAM, mode).join(inner);
         live(device.program(ADA, 0o077, &state));
-        // All that the first has made is used by the second, and what is replaced by the second again by the first.
+        // All that the first has made is used by the second, and what is replaced by the second
+        // again by the first.
         live(device.program(BOB, 0o022, &state));
         live(device.program(ROOT, 0o777, &state));
         live(device.program(ADA, 0o777, &state));
@@ -178,7 +185,12 @@ fn no_umask_makes_files_that_nobody_opens() {
     for umask in [0o777, 0o000, 0o277] {
         live(device.program(ADA, umask, &state));
         for (path, _, _, mode) in all_in(&state) {
-            assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{umask:o}: {}", path.display());
+            assert_eq!(
+                mode,
+                if path.is_dir() { 0o700 } else { 0o600 },
+                "{umask:o}: {}",
+                path.display()
+            );
         }
     }
 }
@@ -204,7 +216,10 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_command_that_mends_it(
         live(device.program(ADA, 0o022, &state));
     }
     let pool = fs::read_dir(state.join("seats")).unwrap().flatten().map(|entry| entry.path());
-    let pool = pool.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "pool")).unwrap();
+    let pool = pool
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|ending| ending == "pool"))
+        .unwrap();
     give(&pool, ROOT, ROOT, 0o600);
     let answer = device.init(ADA, &state);
     assert!(answer.starts_with("-20002 ") && answer.contains("sudo chown -R 12001"), "{answer}");
@@ -213,9 +228,12 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_command_that_mends_it(
         let foreign = device.directory(name, ROOT, ROOT, mode);
         let answer = device.init(ADA, &foreign);
         assert!(answer.starts_with("-20002 "), "{answer}");
-        for part in
-            ["belongs to user root (0)", "sudo chown -R 12001", "sudo chgrp -R GROUP", "SM_SetStateDirectory"]
-        {
+        for part in [
+            "belongs to user root (0)",
+            "sudo chown -R 12001",
+            "sudo chgrp -R GROUP",
+            "SM_SetStateDirectory",
+        ] {
             assert!(answer.contains(part), "{part} is not in {answer}");
         }
     }
@@ -233,7 +251,8 @@ fn a_directory_of_another_user_in_which_everybody_writes_is_refused_with_the_rea
         }
         assert_eq!(all_in(&state), [], "nothing was made in it");
         // The command mends it.
-        let command = answer.split('"').nth(1).unwrap().replace("sudo ", "").replace("GROUP", "12050");
+        let command =
+            answer.split('"').nth(1).unwrap().replace("sudo ", "").replace("GROUP", "12050");
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
         live(device.program(user, 0o022, &state));
     }
@@ -257,8 +276,11 @@ fn links_inside_the_state_directory_are_not_followed() {
     live(device.program(ADA, 0o022, &state));
     let secret = target.join("secret");
     fs::write(&secret, "of root").unwrap();
-    let is_lock = |path: &Path| path.extension().is_some_and(|e| e == "lock" || e == "turn" || e == "users");
-    for (path, ..) in all_in(&state).into_iter().filter(|(path, ..)| path.is_file() && !is_lock(path)) {
+    let is_lock =
+        |path: &Path| path.extension().is_some_and(|e| e == "lock" || e == "turn" || e == "users");
+    for (path, ..) in
+        all_in(&state).into_iter().filter(|(path, ..)| path.is_file() && !is_lock(path))
+    {
         fs::remove_file(&path).unwrap();
         symlink(&secret, &path).unwrap();
     }
@@ -291,7 +313,8 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
     let compiled = Program::compile("tests/c/privileged.c");
     let program = device.tool.state().with_file_name("privileged");
     fs::copy(compiled.state().with_file_name("program"), &program).unwrap();
-    fs::set_permissions(compiled.state().parent().unwrap(), PermissionsExt::from_mode(0o755)).unwrap();
+    fs::set_permissions(compiled.state().parent().unwrap(), PermissionsExt::from_mode(0o755))
+        .unwrap();
     // A program of BOB's, so that it has no place of its own and does nothing outside of this test.
     chown(&program, Some(BOB), Some(BOB)).unwrap();
     let run_with_mode = |mode: u32, state: &Path| {
@@ -316,7 +339,10 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
     };
     let answers = run_with_mode(0o4755, &own.join("state"));
     assert!(answers[0].starts_with("-20002 "), "{answers:?}");
-    assert!(answers[0].contains("more rights than its user") && answers[0].contains("SM_SetStateDirectory"));
+    assert!(
+        answers[0].contains("more rights than its user")
+            && answers[0].contains("SM_SetStateDirectory")
+    );
     assert_eq!(answers[1].trim(), "0");
     assert_eq!(all_in(&place), [], "the user's environment has led to nothing");
     // The same program as anybody's.
@@ -333,7 +359,10 @@ fn a_relative_state_directory_stays_where_it_was_wherever_the_program_goes() {
     let program = Program::compile("tests/c/wanderer.c");
     let home = program.state().parent().unwrap().to_owned();
     let mut command = program.command(server.url());
-    command.env("SEATMETER_STATE_DIR", "near").env("SEATMETER_LOG", "near.log").arg(home.join("elsewhere"));
+    command
+        .env("SEATMETER_STATE_DIR", "near")
+        .env("SEATMETER_LOG", "near.log")
+        .arg(home.join("elsewhere"));
     fs::create_dir(home.join("elsewhere")).unwrap();
     let run = run(&mut command);
     assert_eq!(run.code, Some(0), "{run:?}");
@@ -358,7 +387,10 @@ fn a_log_that_cannot_be_written_stops_nothing_and_is_named() {
         let mut program = Dialogue::start(command);
         assert!(program.ask("init").starts_with("0"));
         let status = program.ask("status");
-        assert!(status.contains(log.to_str().unwrap()) && status.contains("SEATMETER_LOG"), "{status}");
+        assert!(
+            status.contains(log.to_str().unwrap()) && status.contains("SEATMETER_LOG"),
+            "{status}"
+        );
     }
     assert!(!folder.path().join("behind").exists(), "the link was not followed");
     let log = folder.path().join("log");

@@ -1,7 +1,7 @@
 //! What the library costs, called as a C program calls it, beside peers in the same run.
 //!
-//! Timings on shared machines are noisy: each figure is the median over rounds in which all candidates take
-//! turns, and what to look at are the ratios.
+//! Timings on shared machines are noisy: each figure is the median over rounds in which all
+//! candidates take turns, and what to look at are the ratios.
 
 //!
 //! `cargo bench -p seatmeter --bench through_c [seats] [free] [counting] [decoding] [starting]`
@@ -122,9 +122,11 @@ fn main() {
     let state = tempfile::tempdir().unwrap();
     let library: &Library = Box::leak(Box::new(Library::load()));
     license(library, server.url(), state.path());
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with("--")).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|part| !part.starts_with("--")).collect();
     let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
-    // First: the seats' other processes leave a place in the pool, and then the library is not alone in it.
+    // First: the seats' other processes leave a place in the pool, and then the library is not
+    // alone in it.
     if is_wanted("free") {
         free_seats(library);
     }
@@ -183,7 +185,10 @@ fn seats(library: &'static Library, folder: &Path) {
         }
     }
     println!("\na seat taken and given back, ns, and what the library costs of it");
-    println!("  {:<46} {:^18} {:^18} {:^18}", "", "alone", "each of 2 threads", "each of 2 processes");
+    println!(
+        "  {:<46} {:^18} {:^18} {:^18}",
+        "", "alone", "each of 2 threads", "each of 2 processes"
+    );
     let medians: Vec<[f64; 3]> = times.into_iter().map(|times| times.map(median)).collect();
     for (peer, of_peer) in peers.iter().zip(&medians) {
         print!("  {:<46}", peer.name);
@@ -223,7 +228,8 @@ fn by_two_threads(peer: &Peer, pairs: u32) -> Duration {
 /// The other process takes and gives until this one is done.
 fn by_two_processes(peer: &Peer, pairs: u32) -> Duration {
     let state = shared_word();
-    // SAFETY: the child does what is allowed after a fork: it takes, gives, and ends without the parent's cleaning up.
+    // SAFETY: the child does what is allowed after a fork: it takes, gives, and ends without the
+    // parent's cleaning up.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
@@ -254,7 +260,8 @@ const STOP: u32 = 2;
 fn shared_word() -> &'static AtomicU32 {
     static WORD: OnceLock<&AtomicU32> = OnceLock::new();
     let word = *WORD.get_or_init(|| {
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping of zeros, never unmapped.
         unsafe {
             let page = libc::mmap(std::ptr::null_mut(), 4096, access, kind, -1, 0);
@@ -309,12 +316,17 @@ fn counting(library: &Library) {
         library.function::<Count>("SM_CountImage")
     };
     let texts: Vec<String> = (0..4).map(|n| format!("{n:016}")).collect();
-    let barcodes: Vec<SM_Barcode> =
-        texts.iter().map(|t| SM_Barcode { format: 4, bytes: t.as_ptr(), length: t.len() }).collect();
+    let barcodes: Vec<SM_Barcode> = texts
+        .iter()
+        .map(|t| SM_Barcode { format: 4, bytes: t.as_ptr(), length: t.len() })
+        .collect();
     let call = |barcodes: &[SM_Barcode], n: u32| {
         for _ in 0..n {
             // SAFETY: the barcodes outlive the call.
-            assert_eq!(unsafe { count(reader, barcodes.as_ptr(), barcodes.len(), std::ptr::null_mut()) }, 0);
+            assert_eq!(
+                unsafe { count(reader, barcodes.as_ptr(), barcodes.len(), std::ptr::null_mut()) },
+                0
+            );
         }
     };
     compare(
@@ -370,7 +382,8 @@ impl Frames {
             let bytes = self.content.as_ptr().cast();
             let barcode = SM_Barcode { format: 4, bytes, length: size_of_val(&self.content) };
             // SAFETY: the reader lives, and so does the barcode during the call.
-            let code = unsafe { (self.count)(self.reader, &raw const barcode, 1, std::ptr::null_mut()) };
+            let code =
+                unsafe { (self.count)(self.reader, &raw const barcode, 1, std::ptr::null_mut()) };
             assert_eq!(code, 0);
         }
     }
@@ -422,7 +435,8 @@ fn decoding(library: &Library) {
                 "the bare engine: read the file, decode",
                 Box::new(|n| {
                     for _ in 0..n {
-                        let found = ZxingEngine.decode(&load_gray(&path).unwrap(), &Search::default());
+                        let found =
+                            ZxingEngine.decode(&load_gray(&path).unwrap(), &Search::default());
                         assert_eq!(found.unwrap().len(), 4);
                     }
                 }),

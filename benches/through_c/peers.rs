@@ -1,4 +1,5 @@
-//! What else could count seats between processes: each takes one of `SEATS` seats and gives it back.
+//! What else could count seats between processes: each takes one of `SEATS` seats and gives it
+//! back.
 
 use std::ffi::{CString, c_void};
 use std::fs::File;
@@ -9,7 +10,8 @@ use std::path::Path;
 
 use super::Library;
 
-/// Seats of each candidate: more than takers, so that a taker that finds one taken finds the next free.
+/// Seats of each candidate: more than takers, so that a taker that finds one taken finds the next
+/// free.
 pub(crate) const SEATS: u32 = 4;
 
 /// Takes a seat and gives it back, so many times.
@@ -149,11 +151,13 @@ fn ofd_lock(file: &File, lock: bool) -> bool {
 fn file_locks(folder: &Path, name: &str, lock: Lock) -> impl Fn() -> Taker + Sync + use<> {
     let paths: Vec<_> = (0..SEATS).map(|seat| folder.join(format!("{name}{seat}"))).collect();
     move || {
-        let open = |path| File::options().create(true).truncate(false).write(true).open(path).unwrap();
+        let open =
+            |path| File::options().create(true).truncate(false).write(true).open(path).unwrap();
         let files: Vec<File> = paths.iter().map(open).collect();
         Box::new(move |n| {
             for _ in 0..n {
-                let seat = files.iter().find(|file| lock(file, true)).expect("more seats than takers");
+                let seat =
+                    files.iter().find(|file| lock(file, true)).expect("more seats than takers");
                 assert!(lock(seat, false));
             }
         })
@@ -183,7 +187,8 @@ fn robust_mutexes() -> impl Fn() -> Taker + Sync {
         let mutexes = mutexes.get();
         Box::new(move |n| {
             for _ in 0..n {
-                // SAFETY: there are `SEATS` of them, initialized, mapped for ever; what is locked here is unlocked.
+                // SAFETY: there are `SEATS` of them, initialized, mapped for ever; what is locked
+                // here is unlocked.
                 unsafe {
                     let mut seats = (0..SEATS as usize).map(|seat| mutexes.add(seat));
                     let seat = seats.find(|&seat| libc::pthread_mutex_trylock(seat) == 0);

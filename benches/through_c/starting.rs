@@ -1,5 +1,6 @@
-//! How long a program waits for its license when it starts: each start in a process of its own, with the license stored on
-//! the device, and a server that answers, refuses, or drops every packet.
+//! How long a program waits for its license when it starts: each start in a process of its own,
+//! with the license stored on the device, and a server that answers, refuses, or drops every
+//! packet.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -51,7 +52,11 @@ pub(crate) fn compare_starts(server: &str, state: &Path) {
         let slowest = times.iter().copied().fold(0.0, f64::max);
         let median = median(times);
         let ratio = median / first;
-        println!("  {name:<46} {:>9.1} {ratio:>7.2} ×   slowest {:>9.1}", median / 1e3, slowest / 1e3);
+        println!(
+            "  {name:<46} {:>9.1} {ratio:>7.2} ×   slowest {:>9.1}",
+            median / 1e3,
+            slowest / 1e3
+        );
         assert!(median < START_MAX.as_secs_f64() * 1e9, "a start is to take {START_MAX:?} at most");
     }
 }
@@ -69,7 +74,9 @@ fn black_hole() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
     // SAFETY: shortens the queue of our own socket; no memory is involved.
     assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
     let address = listener.local_addr().unwrap();
-    let fill = std::iter::from_fn(|| TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok());
+    let fill = std::iter::from_fn(|| {
+        TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()
+    });
     let fill = fill.take(64).collect();
     (address, (listener, fill))
 }

@@ -9,7 +9,8 @@ use seatmeter_e2e::server::Server;
 const PICTURE: &str = "c_examples/images/four_barcodes.png";
 
 fn both() -> [std::path::PathBuf; 2] {
-    ["libseatmeter.so", "libDynamsoftBarcodeReader.so"].map(|name| seatmeter_e2e::build_folder().join(name))
+    ["libseatmeter.so", "libDynamsoftBarcodeReader.so"]
+        .map(|name| seatmeter_e2e::build_folder().join(name))
 }
 
 /// Works with both, ends without a word, and lets the next process look.
@@ -36,7 +37,9 @@ fn both_names_in_one_process_share_them_when_their_symbols_are_seen_by_all() {
 
 #[test]
 fn a_program_that_is_linked_with_both_names_uses_the_first_for_everything() {
-    for names in [["-lseatmeter", "-lDynamsoftBarcodeReader"], ["-lDynamsoftBarcodeReader", "-lseatmeter"]] {
+    for names in
+        [["-lseatmeter", "-lDynamsoftBarcodeReader"], ["-lDynamsoftBarcodeReader", "-lseatmeter"]]
+    {
         let folder = tempfile::tempdir().unwrap();
         let root = seatmeter_e2e::root();
         let libraries = folder.path().join("lib");
@@ -47,7 +50,10 @@ fn a_program_that_is_linked_with_both_names_uses_the_first_for_everything() {
         std::os::unix::fs::symlink("libseatmeter.so", libraries.join("libseatmeter.so.0")).unwrap();
         let mut compiler = Command::new("cc");
         compiler.args(["-std=c99", "-I"]).arg(root.join("include/dbr9"));
-        compiler.arg(root.join("tests/c/dbr9_license.c")).arg("-o").arg(folder.path().join("program"));
+        compiler
+            .arg(root.join("tests/c/dbr9_license.c"))
+            .arg("-o")
+            .arg(folder.path().join("program"));
         compiler.arg("-L").arg(&libraries).arg("-Wl,--no-as-needed").args(names);
         let compiled = run(compiler.arg("-Wl,-rpath,$ORIGIN/lib"));
         assert_eq!(compiled.code, Some(0), "{}", compiled.stderr);

@@ -94,7 +94,9 @@ fn it_needs_no_newer_glibc_than_the_library_of_the_other_name() {
     let text = String::from_utf8(output.stdout).unwrap();
     // From 2.35 on; tests/symbols.rs of the other library reads all versions.
     assert!(text.contains("GLIBC_2.34"), "{text}");
-    let too_new: Vec<_> =
-        text.lines().filter(|line| line.contains("hypot") && !line.contains("GLIBC_2.2.5")).collect();
+    let too_new: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("hypot") && !line.contains("GLIBC_2.2.5"))
+        .collect();
     assert!(too_new.is_empty() || cfg!(not(target_arch = "x86_64")), "{too_new:?}");
 }

@@ -1,7 +1,8 @@
-//! Both ends in a test's hands: a license server in a folder of its own, and C programs that use the library.
+//! Both ends in a test's hands: a license server in a folder of its own, and C programs that use
+//! the library.
 //!
-//! Depends on neither of them: the server is started as an operator would start it, the library is linked by a
-//! C compiler as a customer would link it.
+//! Depends on neither of them: the server is started as an operator would start it, the library is
+//! linked by a C compiler as a customer would link it.
 
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment where things are")]
 
@@ -17,7 +18,8 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e is a folder of the workspace")
 }
 
-/// The folder of the running test's binary, which is where cargo puts the library that belongs to it.
+/// The folder of the running test's binary, which is where cargo puts the library that belongs to
+/// it.
 #[must_use]
 pub fn build_folder() -> PathBuf {
     let binary = std::env::current_exe().expect("a running program has a path");

@@ -1,4 +1,5 @@
-//! C and C++ programs that use the library as a customer's would: compiled without warnings, linked, run.
+//! C and C++ programs that use the library as a customer's would: compiled without warnings,
+//! linked, run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -29,8 +30,8 @@ pub struct Run {
 }
 
 impl Program {
-    /// Compiles a source file of the project: C99 (`host_….c`: C11) or, by its ending, C++11 or (`_17.cpp`) C++17.
-    /// `dbr9_…` gets the headers of DBR 9.x instead of those of 8.x.
+    /// Compiles a source file of the project: C99 (`host_….c`: C11) or, by its ending, C++11 or
+    /// (`_17.cpp`) C++17. `dbr9_…` gets the headers of DBR 9.x instead of those of 8.x.
     ///
     /// # Panics
     /// When it does not compile without a warning.
@@ -74,13 +75,15 @@ impl Program {
         self.folder.path().join("state")
     }
 
-    /// A command that runs it with its own state directory, the given server, and nothing else from outside.
+    /// A command that runs it with its own state directory, the given server, and nothing else from
+    /// outside.
     #[must_use]
     pub fn command(&self, server: &str) -> Command {
         self.prepare(Command::new(&self.binary), server)
     }
 
-    /// The same under valgrind, which ends it with 99 where it finds an error or a leak. A sanitizer is enough by itself.
+    /// The same under valgrind, which ends it with 99 where it finds an error or a leak. A
+    /// sanitizer is enough by itself.
     #[must_use]
     pub fn command_under_valgrind(&self, server: &str) -> Command {
         if !sanitizer_runtime().is_empty() {
@@ -88,9 +91,17 @@ impl Program {
         }
         let mut command = Command::new("valgrind");
         command
-            .args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite"])
+            .args([
+                "--quiet",
+                "--error-exitcode=99",
+                "--leak-check=full",
+                "--show-leak-kinds=definite",
+            ])
             .args(["--errors-for-leak-kinds=definite", "--child-silent-after-fork=yes"])
-            .arg(format!("--suppressions={}", crate::root().join("tests/c/valgrind.supp").display()))
+            .arg(format!(
+                "--suppressions={}",
+                crate::root().join("tests/c/valgrind.supp").display()
+            ))
             .arg(&self.binary);
         self.prepare(command, server)
     }
@@ -127,8 +138,8 @@ pub fn image(name: &str) -> PathBuf {
     crate::root().join("c_examples/images").join(name)
 }
 
-/// How a program is linked with the runtime of the sanitizer under which the library was built: it has to be in the
-/// program, from where the library takes it.
+/// How a program is linked with the runtime of the sanitizer under which the library was built: it
+/// has to be in the program, from where the library takes it.
 fn sanitizer_runtime() -> Vec<String> {
     let Ok(runtime) = std::env::var("SEATMETER_SANITIZER_RUNTIME") else { return Vec::new() };
     let whole = format!("-Wl,--whole-archive,{runtime},--no-whole-archive,--export-dynamic");

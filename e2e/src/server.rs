@@ -1,4 +1,5 @@
-//! A license server as its operator starts it: the real program, in a folder and on a port of its own.
+//! A license server as its operator starts it: the real program, in a folder and on a port of its
+//! own.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ pub struct Server {
     clock: Option<ShiftedClock>,
 }
 
-/// A clock that a test sets for a running server: a library preloaded into it, and the file by which it is shifted.
+/// A clock that a test sets for a running server: a library preloaded into it, and the file by
+/// which it is shifted.
 struct ShiftedClock {
     library: PathBuf,
     ahead: PathBuf,
@@ -36,7 +38,9 @@ impl ShiftedClock {
     fn make(folder: &Path) -> Self {
         let library = folder.join("shifted_clock.so");
         let mut compile = Command::new("cc");
-        compile.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]).arg(&library);
+        compile
+            .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
+            .arg(&library);
         text_of_command(compile.arg(crate::root().join("tests/c/shifted_clock.c")));
         let clock = Self { library, ahead: folder.join("ahead") };
         clock.set(0);
@@ -61,13 +65,18 @@ impl Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = folder.path().join("data");
         let output = command(&data, &["init", "--demo"]).output().expect("seatmeterd runs");
-        assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "init failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let (process, url) = serve(&data, "127.0.0.1:0", &[], None);
         Self { folder, data, settings: Vec::new(), process, url, clock: None }
     }
 
-    /// Starts a server with a license for these items, as a vendor signs them and an operator takes them in, under the
-    /// demo's handshake code. What an item does not say of its times is from yesterday on for a year.
+    /// Starts a server with a license for these items, as a vendor signs them and an operator takes
+    /// them in, under the demo's handshake code. What an item does not say of its times is from
+    /// yesterday on for a year.
     ///
     /// # Panics
     /// When something of it fails.
@@ -93,7 +102,8 @@ impl Server {
         server
     }
 
-    /// Sets the clock of a server that was started with one, so many seconds ahead of the true time.
+    /// Sets the clock of a server that was started with one, so many seconds ahead of the true
+    /// time.
     ///
     /// # Panics
     /// When it was started without.
@@ -101,7 +111,8 @@ impl Server {
         self.clock.as_ref().expect("it was started with a clock").set(seconds);
     }
 
-    /// Starts a standby of this server, with data of its own: a license of the same vendor for these items.
+    /// Starts a standby of this server, with data of its own: a license of the same vendor for
+    /// these items.
     ///
     /// # Panics
     /// When something of it fails.
@@ -109,7 +120,8 @@ impl Server {
     pub fn own_standby(&self, items: &Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let key = "vendor.key";
-        std::fs::copy(self.folder.path().join(key), folder.path().join(key)).expect("a temporary file");
+        std::fs::copy(self.folder.path().join(key), folder.path().join(key))
+            .expect("a temporary file");
         let settings = ["--standby", "--peer", &self.url].map(str::to_owned);
         Self::of_vendor(folder, items, settings.into())
     }
@@ -117,7 +129,11 @@ impl Server {
     fn of_vendor(folder: TempDir, items: &Value, settings: Vec<String>) -> Self {
         let data = folder.path().join("data");
         let output = command(&data, &["init"]).output().expect("seatmeterd runs");
-        assert!(output.status.success(), "init failed: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "init failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let server_key = text_of(command(&data, &["key", "show"]));
         let yesterday = yesterday();
         let mut items = items.clone();
@@ -130,7 +146,8 @@ impl Server {
             "version": 1, "file_id": "file", "organization_id": "acme", "organization_name": "Acme",
             "server_key": server_key.trim(), "issued_at": yesterday, "items": items,
         });
-        std::fs::write(folder.path().join("draft.json"), draft.to_string()).expect("a temporary file");
+        std::fs::write(folder.path().join("draft.json"), draft.to_string())
+            .expect("a temporary file");
         import(folder.path(), &data, &["--handshake-code", DEMO_CODE]);
         let (process, url) = serve(&data, "127.0.0.1:0", &settings, None);
         Self { folder, data, settings, process, url, clock: None }
@@ -147,7 +164,8 @@ impl Server {
         self.reissue(&serde_json::json!({}));
     }
 
-    /// Issues the license of [`Self::with_items`] anew, with these settings in every item, and takes it in.
+    /// Issues the license of [`Self::with_items`] anew, with these settings in every item, and
+    /// takes it in.
     ///
     /// # Panics
     /// When something of it fails.
@@ -158,7 +176,9 @@ impl Server {
         draft["issued_at"] = (draft["issued_at"].as_u64().expect("a time") + 1).into();
         draft["server_key"] = self.operate(&["key", "show"]).trim().into();
         for item in draft["items"].as_array_mut().expect("a list of items") {
-            item.as_object_mut().expect("an item").extend(settings.as_object().expect("settings").clone());
+            item.as_object_mut()
+                .expect("an item")
+                .extend(settings.as_object().expect("settings").clone());
         }
         std::fs::write(&path, draft.to_string()).expect("a temporary file");
         import(self.folder.path(), &self.data, &[]);
@@ -206,7 +226,11 @@ impl Server {
         self.kill();
         let data = folder.path().join("data");
         let restored = command(&data, &["restore"]).arg(&backup).output().expect("seatmeterd runs");
-        assert!(restored.status.success(), "restore: {}", String::from_utf8_lossy(&restored.stderr));
+        assert!(
+            restored.status.success(),
+            "restore: {}",
+            String::from_utf8_lossy(&restored.stderr)
+        );
         let (process, url) = serve(&data, "127.0.0.1:0", &[], None);
         Self { folder, data, settings: Vec::new(), process, url, clock: None }
     }
@@ -217,9 +241,14 @@ impl Server {
     /// When the export fails.
     #[must_use]
     pub fn usage(&self) -> Vec<Value> {
-        let output =
-            command(&self.data, &["usage", "export", "--format", "json"]).output().expect("seatmeterd runs");
-        assert!(output.status.success(), "export failed: {}", String::from_utf8_lossy(&output.stderr));
+        let output = command(&self.data, &["usage", "export", "--format", "json"])
+            .output()
+            .expect("seatmeterd runs");
+        assert!(
+            output.status.success(),
+            "export failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice::<Value>(&output.stdout)
             .expect("the export is JSON")
             .as_array()
@@ -230,7 +259,11 @@ impl Server {
     /// Sum of all totals of a kind ("scan", "image").
     #[must_use]
     pub fn recorded(&self, kind: &str) -> u64 {
-        self.usage().iter().filter(|row| row["kind"] == kind).filter_map(|row| row["total"].as_u64()).sum()
+        self.usage()
+            .iter()
+            .filter(|row| row["kind"] == kind)
+            .filter_map(|row| row["total"].as_u64())
+            .sum()
     }
 
     /// What `seatmeterd usage show` prints.
@@ -263,7 +296,11 @@ impl Server {
     /// When it fails.
     pub fn operate(&self, arguments: &[&str]) -> String {
         let output = command(&self.data, arguments).output().expect("seatmeterd runs");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).expect("text")
     }
 }
@@ -292,9 +329,16 @@ impl Server {
     #[must_use]
     pub fn doctor_seats(&self, state: &Path) -> String {
         let mut command = Command::new(binary());
-        let output =
-            command.args(["doctor", "seats", "--state-dir"]).arg(state).output().expect("seatmeterd runs");
-        assert!(output.status.success(), "doctor failed: {}", String::from_utf8_lossy(&output.stderr));
+        let output = command
+            .args(["doctor", "seats", "--state-dir"])
+            .arg(state)
+            .output()
+            .expect("seatmeterd runs");
+        assert!(
+            output.status.success(),
+            "doctor failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).expect("text")
     }
 }
@@ -317,7 +361,8 @@ pub fn doctor_amid(variables: &[(&str, &str)], state: &Path, arguments: &[&str])
     run(&mut doctor_command(variables, state, arguments))
 }
 
-/// The command for that. With an empty path it is not told where the state is; a part of the doctor may be named first.
+/// The command for that. With an empty path it is not told where the state is; a part of the doctor
+/// may be named first.
 #[must_use]
 pub fn doctor_command(variables: &[(&str, &str)], state: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
@@ -339,7 +384,12 @@ impl Drop for Server {
     }
 }
 
-fn serve(data: &Path, listen: &str, settings: &[String], clock: Option<&ShiftedClock>) -> (Child, String) {
+fn serve(
+    data: &Path,
+    listen: &str,
+    settings: &[String],
+    clock: Option<&ShiftedClock>,
+) -> (Child, String) {
     let mut process = command(data, &["serve", "--listen", listen])
         .args(settings)
         .envs(clock.map(|clock| ("LD_PRELOAD", &clock.library)))
@@ -358,7 +408,8 @@ fn serve(data: &Path, listen: &str, settings: &[String], clock: Option<&ShiftedC
 
 /// Signs the draft in a folder, and takes it in.
 fn import(folder: &Path, data: &Path, more: &[&str]) {
-    let [draft, key, signed] = ["draft.json", "vendor.key", "signed.license"].map(|name| folder.join(name));
+    let [draft, key, signed] =
+        ["draft.json", "vendor.key", "signed.license"].map(|name| folder.join(name));
     let mut sign = Command::new(binary());
     sign.args(["license-file", "sign"]).arg(draft).arg("--key").arg(key);
     std::fs::write(&signed, text_of(sign)).expect("a temporary file");
@@ -378,7 +429,8 @@ fn text_of_command(command: &mut Command) -> String {
 }
 
 fn yesterday() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     now.as_secs() - 86_400
 }
 

@@ -1,5 +1,6 @@
-//! A server's answers to a client. The first byte says which parts are signed as they should be; then come the status, and
-//! either the two documents of a grant with a zero byte between them, or a report's answer.
+//! A server's answers to a client. The first byte says which parts are signed as they should be;
+//! then come the status, and either the two documents of a grant with a zero byte between them, or
+//! a report's answer.
 #![no_main]
 
 use std::sync::atomic::Ordering;
@@ -33,7 +34,8 @@ struct Fuzzed<'a> {
 }
 
 impl Fuzzed<'_> {
-    /// The documents of a grant in their envelopes, if that is what the content is; else the content.
+    /// The documents of a grant in their envelopes, if that is what the content is; else the
+    /// content.
     fn body(&self, path: &str) -> Vec<u8> {
         let mut parts = self.content.splitn(2, |byte| *byte == 0);
         let mut next = || parts.next().unwrap_or_default();
@@ -82,8 +84,11 @@ fn folder() -> &'static tempfile::TempDir {
 
 fuzz_target!(|bytes: &[u8]| {
     let [how, low, high, content @ ..] = bytes else { return };
-    let transport =
-        Fuzzed { is_signed: how & 1 == 0, status: 100 + u16::from_le_bytes([*low, *high]) % 500, content };
+    let transport = Fuzzed {
+        is_signed: how & 1 == 0,
+        status: 100 + u16::from_le_bytes([*low, *high]) % 500,
+        content,
+    };
     let clock = SystemClock;
     let urls = ["http://fuzz".to_owned()];
     let known_key = (how & 2 == 0).then(|| SERVER.public().clone());
@@ -111,7 +116,8 @@ fuzz_target!(|bytes: &[u8]| {
             products: 0xffff,
             ..RawParameters::default()
         };
-        let parameters = Parameters::understand(&raw, &Environment::default()).expect("they are sound");
+        let parameters =
+            Parameters::understand(&raw, &Environment::default()).expect("they are sound");
         let store = GrantStore::new(&state, &parameters.grant_name());
         let device = Device::with_uuid(ID);
         let credentials = Credentials::of(&parameters);

@@ -1,5 +1,5 @@
-//! Sequences of C calls, in any order and with any arguments that C allows, against a real server in this process. A model
-//! of a few numbers says what must come back.
+//! Sequences of C calls, in any order and with any arguments that C allows, against a real server
+//! in this process. A model of a few numbers says what must come back.
 #![no_main]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -11,15 +11,17 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use libfuzzer_sys::fuzz_target;
 use seatmeter::capi::count::{
-    SM_Barcode, SM_CountFrame, SM_CountImage, SM_CountPages, SM_CountScans, SM_SetDuplicateForgetTime,
+    SM_Barcode, SM_CountFrame, SM_CountImage, SM_CountPages, SM_CountScans,
+    SM_SetDuplicateForgetTime,
 };
 use seatmeter::capi::dbr::decode::{DBR_DecodeBuffer, DBR_FreeTextResults, DBR_GetAllTextResults};
 use seatmeter::capi::dbr::instances::{DBR_CreateInstance, DBR_DestroyInstance};
 use seatmeter::capi::dbr::settings::{DBR_GetModeArgument, DBR_InitRuntimeSettingsWithString};
 use seatmeter::capi::information::SM_GetErrorString;
 use seatmeter::capi::license::{
-    DM_DLSConnectionParameters, GetIdleInstancesCount, InitDLSConnectionParameters, InitLicenseFromDLS,
-    SM_GetDeviceUUID, SM_SetDeviceFriendlyName, SM_SetStateDirectory, SM_SetValidationField, SM_Shutdown,
+    DM_DLSConnectionParameters, GetIdleInstancesCount, InitDLSConnectionParameters,
+    InitLicenseFromDLS, SM_GetDeviceUUID, SM_SetDeviceFriendlyName, SM_SetStateDirectory,
+    SM_SetValidationField, SM_Shutdown,
 };
 use seatmeter::capi::reader::{
     SM_CreateReader, SM_CreateReaderWithin, SM_DestroyReader, SM_Holder, SM_ListHolders, SM_Reader,
@@ -74,7 +76,8 @@ impl<'a> Input<'a> {
 
 struct Program {
     readers: [*mut SM_Reader; READERS],
-    /// Which of them hold a seat: of those that outlived a shutdown the ones that have taken another since.
+    /// Which of them hold a seat: of those that outlived a shutdown the ones that have taken
+    /// another since.
     seated: [bool; READERS],
     is_licensed: bool,
     /// Calls that may wait for the server, so that an input stays short.
@@ -117,13 +120,21 @@ impl Program {
         let (what, place) = (input.byte() % 20, usize::from(input.byte()) % READERS);
         let mut detail = [1 as c_char; 40];
         let length = usize::from(input.byte() % 41);
-        // SAFETY: each pointer is NULL or good for as many bytes as are told; readers are live ones or NULL.
+        // SAFETY: each pointer is NULL or good for as many bytes as are told; readers are live ones
+        // or NULL.
         unsafe {
             match what {
                 0..=2 if self.readers[place].is_null() => {
-                    let out = (&raw mut self.readers[place]).cast::<MaybeUninit<*mut SM_Reader>>().as_mut();
+                    let out = (&raw mut self.readers[place])
+                        .cast::<MaybeUninit<*mut SM_Reader>>()
+                        .as_mut();
                     let code = if what == 0 {
-                        SM_CreateReaderWithin(out, c_int::from(self.talks > 0), detail.as_mut_ptr(), length)
+                        SM_CreateReaderWithin(
+                            out,
+                            c_int::from(self.talks > 0),
+                            detail.as_mut_ptr(),
+                            length,
+                        )
                     } else {
                         SM_CreateReader(out, detail.as_mut_ptr(), length)
                     };
@@ -138,7 +149,8 @@ impl Program {
                 }
                 5 | 6 => self.count(what == 5, place, input),
                 7 => {
-                    let (reader, format) = (self.readers[place].as_ref(), c_int::from(input.byte()));
+                    let (reader, format) =
+                        (self.readers[place].as_ref(), c_int::from(input.byte()));
                     let code = SM_CountScans(reader, format, 1 << (length % 40));
                     self.seated[place] |= code == 0;
                 }
@@ -146,7 +158,10 @@ impl Program {
                     let _ = SM_CountPages(c_int::from(input.byte() % 8) - 1, 1 << (length % 40));
                 }
                 9 => {
-                    let _ = SM_SetDuplicateForgetTime(self.readers[place].as_ref(), (1 << (length % 31)) - 2);
+                    let _ = SM_SetDuplicateForgetTime(
+                        self.readers[place].as_ref(),
+                        (1 << (length % 31)) - 2,
+                    );
                 }
                 10 => {
                     let mut holders: [SM_Holder; 2] = std::mem::zeroed();
@@ -163,7 +178,9 @@ impl Program {
                 12 if self.may_be_slow() => {
                     let _ = SM_GetDeviceUUID(detail.as_mut_ptr(), length);
                 }
-                13 => assert!(!SM_GetErrorString(-(c_int::from(input.byte()) << (length % 16))).is_null()),
+                13 => assert!(
+                    !SM_GetErrorString(-(c_int::from(input.byte()) << (length % 16))).is_null()
+                ),
                 14 => {
                     let text = input.name();
                     let _ = SM_SetValidationField(c_int::from(input.byte() % 4), text.as_ptr());
@@ -220,7 +237,8 @@ impl Program {
         // SAFETY: everything that is pointed to outlives the calls.
         unsafe {
             let dbr: *mut c_void = DBR_CreateInstance();
-            let _ = DBR_InitRuntimeSettingsWithString(dbr, text.as_ptr(), 2, value.as_mut_ptr(), 16);
+            let _ =
+                DBR_InitRuntimeSettingsWithString(dbr, text.as_ptr(), 2, value.as_mut_ptr(), 16);
             let _ = DBR_GetModeArgument(
                 dbr,
                 text.as_ptr(),
@@ -255,8 +273,9 @@ fn license_for_all_seats(program: &mut Program, url: &str) {
 fuzz_target!(|bytes: &[u8]| {
     let url = server();
     let mut input = Input(bytes);
-    // A talk with the server takes a thousand times as long as all other calls of an input, and whatever reaches something new
-    // by one breeds more such inputs: so those that talk must add up to a round number, too, which few of their offspring do.
+    // A talk with the server takes a thousand times as long as all other calls of an input, and
+    // whatever reaches something new by one breeds more such inputs: so those that talk must add up
+    // to a round number, too, which few of their offspring do.
     let sum = bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
     let talks = if input.byte() >= 248 && sum.is_multiple_of(128) { 3 } else { 0 };
     let mut program = Program {

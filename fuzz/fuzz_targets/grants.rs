@@ -1,5 +1,6 @@
-//! A grant whose signatures are good and whose documents are anything: the checks behind the signatures.
-//! The input is two JSON documents, a license file and a local license, with a zero byte between them.
+//! A grant whose signatures are good and whose documents are anything: the checks behind the
+//! signatures. The input is two JSON documents, a license file and a local license, with a zero
+//! byte between them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -11,7 +11,8 @@ fuzz_target!(|text: &str| {
         let again = Host::parse(host.as_text()).expect("a host is a host");
         assert_eq!((again.as_text(), again.domain()), (host.as_text(), host.domain()));
         if let Some(domain) = host.domain() {
-            let listed = Domains::listed(&[domain.to_owned()]).expect("a domain of a host can be listed");
+            let listed =
+                Domains::listed(&[domain.to_owned()]).expect("a domain of a host can be listed");
             assert!(listed.contain(&host));
         }
     }

@@ -1,4 +1,5 @@
-//! Image files, read within their limits: of every kind, and every way in which their pixels can be packed.
+//! Image files, read within their limits: of every kind, and every way in which their pixels can be
+//! packed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -7,8 +7,10 @@ use seatmeter::parameters::{Parameters, RawParameters, ValidationField};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((numbers, texts)) = bytes.split_at_checked(28) else { return };
-    let number = |i: usize| i32::from_le_bytes(numbers[4 * i..4 * i + 4].try_into().expect("four bytes"));
-    let mut texts = texts.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
+    let number =
+        |i: usize| i32::from_le_bytes(numbers[4 * i..4 * i + 4].try_into().expect("four bytes"));
+    let mut texts =
+        texts.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
     let mut text = || texts.next().unwrap_or_default();
     let mut raw = RawParameters {
         main_server: text(),
@@ -30,7 +32,12 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(parameters) = Parameters::understand(&raw, &Environment::default()) {
         assert!(!parameters.servers.is_empty() && (1..=65_536).contains(&parameters.seats));
         // It becomes a file's name.
-        assert!(parameters.grant_name().chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+        assert!(
+            parameters
+                .grant_name()
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        );
     }
     let _ = ValidationField::from_number(number(0));
 });

@@ -1,5 +1,5 @@
-//! Requests to the server: the whole router over the real core and its SQL, in memory. The first byte says which
-//! address is asked and how, the rest is the body.
+//! Requests to the server: the whole router over the real core and its SQL, in memory. The first
+//! byte says which address is asked and how, the rest is the body.
 #![no_main]
 
 use std::cell::RefCell;
@@ -24,7 +24,8 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("there are threads");
+        let runtime =
+            Builder::new_current_thread().enable_all().build().expect("there are threads");
         Self { runtime, router: router(Arc::new(demo_server())), requests_left: REQUESTS }
     }
 }
@@ -60,7 +61,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut path = path.replace("CODE", DEMO_CODE);
     // What ends with a sign that something follows gets the input's letters, and no body.
     if path.ends_with(['?', '/']) {
-        path.extend(body.iter().filter(|byte| byte.is_ascii_graphic()).map(|byte| char::from(*byte)));
+        path.extend(
+            body.iter().filter(|byte| byte.is_ascii_graphic()).map(|byte| char::from(*byte)),
+        );
     }
     let request = Request::builder()
         .method(method.clone())

@@ -1,5 +1,6 @@
-//! Usage segments: a whole file with bytes of it changed. What is read of it is within what a server can record.
-//! The input is places and bytes: two bytes of place, one of length, then so many bytes.
+//! Usage segments: a whole file with bytes of it changed. What is read of it is within what a
+//! server can record. The input is places and bytes: two bytes of place, one of length, then so
+//! many bytes.
 #![no_main]
 
 use std::path::PathBuf;
@@ -18,8 +19,11 @@ fn sound() -> &'static (tempfile::TempDir, PathBuf, Vec<u8>) {
     static SOUND: OnceLock<(tempfile::TempDir, PathBuf, Vec<u8>)> = OnceLock::new();
     SOUND.get_or_init(|| {
         let folder = tempfile::tempdir_in("/dev/shm").expect("there is memory");
-        let whose =
-            Whose { license_id: ID.into(), device_uuid: ID.into(), server: Some(SERVER.public().clone()) };
+        let whose = Whose {
+            license_id: ID.into(),
+            device_uuid: ID.into(),
+            server: Some(SERVER.public().clone()),
+        };
         let segment = Arc::new(Segment::create(folder.path(), &whose, 9).expect("there is memory"));
         for slot in 0..4 {
             let entry = segment.entry(slot, UsageKind::Scan, 4).expect("there is room");

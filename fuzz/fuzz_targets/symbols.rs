@@ -11,8 +11,11 @@ fuzz_target!(|bytes: &[u8]| {
     if height == 0 {
         return;
     }
-    let image =
-        GrayImage { width: width as u32, height: height as u32, pixels: shades[..width * height].into() };
+    let image = GrayImage {
+        width: width as u32,
+        height: height as u32,
+        pixels: shades[..width * height].into(),
+    };
     if let Ok(found) = read_page(&mut ZxingEngine, &Profile::default(), &image) {
         for barcode in &found.barcodes {
             assert!((0..=100).contains(&barcode.confidence));

@@ -17,7 +17,9 @@ fuzz_target!(|text: &str| {
         }
         if is_understood {
             let written = profiles.text("fuzz");
-            Profiles::default().initialize(&written, conflict).expect("what we write, we understand");
+            Profiles::default()
+                .initialize(&written, conflict)
+                .expect("what we write, we understand");
         }
     }
 });

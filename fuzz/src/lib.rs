@@ -1,4 +1,5 @@
-//! What the fuzz targets share: keys, and a server with a license for four concurrent instances, all in memory.
+//! What the fuzz targets share: keys, and a server with a license for four concurrent instances,
+//! all in memory.
 
 use std::sync::{Arc, LazyLock};
 
@@ -51,7 +52,8 @@ pub fn demo_server() -> Web {
         )],
     };
     let envelope = Signed::seal(&file, &VENDOR).expect("a license file has a JSON form");
-    let import = licensing.import(envelope, VENDOR.public().clone(), Some(DEMO_CODE.into()), "fuzz");
+    let import =
+        licensing.import(envelope, VENDOR.public().clone(), Some(DEMO_CODE.into()), "fuzz");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there are threads");
     runtime.block_on(import).expect("the license file is sound");
     let limits = RateLimits::new(Rate::per_second(u32::MAX), Rate::per_second(u32::MAX));
@@ -66,7 +68,8 @@ pub fn serve_demo() -> String {
         let web = Arc::new(demo_server());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("there are threads").block_on(async move {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
+            let listener =
+                tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
             let address = listener.local_addr().expect("it listens");
             sender.send(format!("http://{address}")).expect("somebody waits for it");
             serve(listener, web, std::future::pending()).await

@@ -1,5 +1,5 @@
-//! What the vendor of a product has built into the library: a line of text in the library's file, so that it can be read
-//! without loading the library.
+//! What the vendor of a product has built into the library: a line of text in the library's file,
+//! so that it can be read without loading the library.
 //!
 //! ```text
 //! SEATMETER-BUILT-IN library=0.1.0 root-key=<64 digits, or nothing> product-version=… product-edition=…\n
@@ -59,9 +59,11 @@ mod tests {
 
     #[test]
     fn the_line_is_found_among_other_bytes_and_only_when_it_is_whole() {
-        let line = "SEATMETER-BUILT-IN library=0.1.0 root-key=abc product-version=2.1 product-edition=pro\n";
+        let line = "SEATMETER-BUILT-IN library=0.1.0 root-key=abc product-version=2.1 \
+            product-edition=pro\n";
         let library =
-            [b"\x7fELF SEATMETER-BUILT-IN library=\0\0".as_slice(), line.as_bytes(), b"more"].concat();
+            [b"\x7fELF SEATMETER-BUILT-IN library=\0\0".as_slice(), line.as_bytes(), b"more"]
+                .concat();
         let found = find(&library).unwrap();
         assert_eq!((found.root_key.as_str(), found.product_edition.as_str()), ("abc", "pro"));
         assert_eq!(find(&library[..library.len() - 10]), None);

@@ -51,7 +51,8 @@ impl ChargeWay {
         matches!(self, Self::Server | Self::ConcurrentInstance)
     }
 
-    /// Return the deployment types for which items with this charge way are usually sold. A vendor may choose others.
+    /// Return the deployment types for which items with this charge way are usually sold. A vendor
+    /// may choose others.
     ///
     /// | charge way | usual types | because |
     /// | --- | --- | --- |
@@ -94,8 +95,8 @@ impl ChargeWay {
 
     /// Return the deployment type as which a request counts under an item with this charge way.
     ///
-    /// Programs leave the deployment type at its initial value, desktop. Where only servers are charged, that can mean
-    /// nothing but a server.
+    /// Programs leave the deployment type at its initial value, desktop. Where only servers are
+    /// charged, that can mean nothing but a server.
     #[must_use]
     pub const fn counts_as(self, asked: DeploymentType) -> DeploymentType {
         match asked {
@@ -111,7 +112,11 @@ impl ChargeWay {
     pub fn from_number(number: i32) -> Result<Option<Self>, i32> {
         match number {
             0 => Ok(None),
-            _ => Self::ALL.iter().find(|(_, n)| *n == number).map(|(way, _)| Some(*way)).ok_or(number),
+            _ => Self::ALL
+                .iter()
+                .find(|(_, n)| *n == number)
+                .map(|(way, _)| Some(*way))
+                .ok_or(number),
         }
     }
 }

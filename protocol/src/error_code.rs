@@ -1,11 +1,14 @@
 //! Every error number that the library or the server can answer with, in one table.
 //!
-//! The numbers are those that programs of this kind of API already test for, also those of reading pictures, which no license
-//! server knows: SM_GetErrorString and DBR_GetErrorString answer from this table. The sentences are what a person sees when
-//! nothing more exact is known, and say what to do. They stand alone: a function that gives a number alone gives no detail.
+//! The numbers are those that programs of this kind of API already test for, also those of reading
+//! pictures, which no license server knows: SM_GetErrorString and DBR_GetErrorString answer from
+//! this table. The sentences are what a person sees when nothing more exact is known, and say what
+//! to do. They stand alone: a function that gives a number alone gives no detail.
 
 /// An error number, negative; 0 is success.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct ErrorCode(pub i32);
 

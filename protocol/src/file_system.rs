@@ -1,8 +1,9 @@
 //! Which file systems cannot carry a device's state.
 //!
-//! Its seats and counts need shared mappings that every process sees alike, and locks that the kernel drops when their owner
-//! dies. Network and user-space file systems have either between the processes of one machine only, or after a
-//! round trip, or not at all, and some answer "yes" to a lock that nobody keeps; so they are refused by type.
+//! Its seats and counts need shared mappings that every process sees alike, and locks that the
+//! kernel drops when their owner dies. Network and user-space file systems have either between the
+//! processes of one machine only, or after a round trip, or not at all, and some answer "yes" to a
+//! lock that nobody keeps; so they are refused by type.
 
 /// `f_type` of `statfs(2)`, and the name that users know it by.
 const REFUSED: &[(u32, &str)] = &[

@@ -1,7 +1,8 @@
-//! Whether a license file makes sense, beside being correctly signed: what a vendor may write into it.
+//! Whether a license file makes sense, beside being correctly signed: what a vendor may write into
+//! it.
 //!
-//! The vendor's tool and the server's import ask the same questions, so that nothing can be signed that
-//! cannot be imported. Which settings belong to which charge way:
+//! The vendor's tool and the server's import ask the same questions, so that nothing can be signed
+//! that cannot be imported. Which settings belong to which charge way:
 //!
 //! | setting | charge ways | range | absent means |
 //! | --- | --- | --- | --- |
@@ -12,8 +13,8 @@
 //! | `overuse_budget`, `overuse_growth_per_day` | concurrent device, concurrent instance | up to 2^60 | 1000·N, 0 |
 //! | `strict` | scan, page | | false |
 //!
-//! A setting that belongs to another charge way is an error, because whoever wrote it expects something of
-//! it.
+//! A setting that belongs to another charge way is an error, because whoever wrote it expects
+//! something of it.
 
 use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::license::{LicenseFile, LicenseItem, PageQuotas};
@@ -46,7 +47,10 @@ pub const WINDOWS_DAYS: [u32; 4] = [1, 30, 90, 365];
 /// The first thing that makes no sense, as a clause for a sentence.
 pub fn check_file(file: &LicenseFile) -> Result<(), String> {
     if file.version != DOCUMENT_VERSION {
-        return Err(format!("it is of version {}, this program reads {DOCUMENT_VERSION}", file.version));
+        return Err(format!(
+            "it is of version {}, this program reads {DOCUMENT_VERSION}",
+            file.version
+        ));
     }
     let texts = [&file.file_id, &file.organization_id, &file.organization_name];
     if texts.into_iter().any(|text| !is_text(text)) {
@@ -94,7 +98,8 @@ pub fn check_item(item: &LicenseItem) -> Result<(), String> {
     };
     if let Some(what) = for_servers.filter(|_| item.deployment_types != [DeploymentType::Server]) {
         return Err(format!(
-            "is charged by {what}, which are for servers only: its deployment_types must be [\"server\"]"
+            "is charged by {what}, which are for servers only: its deployment_types must be \
+             [\"server\"]"
         ));
     }
     if item.versions.from > item.versions.to && item.versions.to.is_some() {
@@ -112,9 +117,11 @@ fn check_quota(item: &LicenseItem) -> Result<(), String> {
         }
         (ChargeWay::Page, Some(PageQuotas { core, webcam, pdfr, ocr })) => {
             let quotas = [core, webcam, pdfr, ocr];
-            if quotas == [0; 4] || quotas.iter().any(|quota| *quota > QUOTA_MAX) || item.quota != 0 {
+            if quotas == [0; 4] || quotas.iter().any(|quota| *quota > QUOTA_MAX) || item.quota != 0
+            {
                 return Err(format!(
-                    "must have page_quotas of up to {QUOTA_MAX}, not all of them 0, and no quota beside them"
+                    "must have page_quotas of up to {QUOTA_MAX}, not all of them 0, and no quota \
+                     beside them"
                 ));
             }
         }
@@ -189,7 +196,8 @@ fn no_text() -> String {
     format!("is empty, has more than {TEXT_BYTES_MAX} bytes, or control characters")
 }
 
-/// Nobody can type a control character on a command line, no database of text takes a NUL, and a terminal obeys them.
+/// Nobody can type a control character on a command line, no database of text takes a NUL, and a
+/// terminal obeys them.
 fn is_text(text: &str) -> bool {
     !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control)
 }
@@ -279,7 +287,10 @@ mod tests {
         let text = r#"{"item_id":"a","charge_way":"server","quota":3,"deployment_types":["server"],
                        "products":1,"starts_at":1,"expires_at":2,"from_the_future":1}"#;
         let item: LicenseItem = serde_json::from_str(text).unwrap();
-        assert_eq!(item, LicenseItem { products: 1, ..LicenseItem::new("a", ChargeWay::Server, 3, 1, 2) });
+        assert_eq!(
+            item,
+            LicenseItem { products: 1, ..LicenseItem::new("a", ChargeWay::Server, 3, 1, 2) }
+        );
         assert_eq!((item.offline_days, item.window_days(), item.overuse_budget()), (30, 1, 3_000));
         assert_eq!(LicenseItem { charge_way: ChargeWay::ClientDevice, ..item }.window_days(), 90);
     }

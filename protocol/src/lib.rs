@@ -1,7 +1,8 @@
 //! What the seatmeter library and its license server say to each other, and compute alike.
 //!
-//! No input or output, and no clock of its own: both ends and the tests can run it anywhere. Whatever two
-//! programs must agree on stands here once: wire types, signatures, error codes, slots, charge ways.
+//! No input or output, and no clock of its own: both ends and the tests can run it anywhere.
+//! Whatever two programs must agree on stands here once: wire types, signatures, error codes,
+//! slots, charge ways.
 
 #![forbid(unsafe_code)]
 

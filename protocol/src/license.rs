@@ -12,7 +12,8 @@ pub const DAY_SECONDS: u64 = 86_400;
 /// Days after an item's expiry in which it still works, with a warning.
 pub const EXPIRY_GRACE_DAYS: u64 = 7;
 
-/// Most seats that a device may ask for, and most that a concurrent-instance item may grant one device.
+/// Most seats that a device may ask for, and most that a concurrent-instance item may grant one
+/// device.
 pub const SEATS_MAX: u32 = 65_536;
 
 /// All products, as bits of the C API.
@@ -43,16 +44,16 @@ impl Document for LicenseFile {
 
 /// One permit of a license file.
 ///
-/// Every setting that has a default may be absent from a license file. [`crate::item_check`] says which
-/// belong to which charge way, and their ranges.
+/// Every setting that has a default may be absent from a license file. [`crate::item_check`] says
+/// which belong to which charge way, and their ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LicenseItem {
     /// Id of the item, unique for the server.
     pub item_id: String,
     /// By what it is charged.
     pub charge_way: ChargeWay,
-    /// N: scans, devices, servers or instances. 0 for pages, whose modules have quotas of their own, and for
-    /// domains, whose use is unlimited.
+    /// N: scans, devices, servers or instances. 0 for pages, whose modules have quotas of their
+    /// own, and for domains, whose use is unlimited.
     #[serde(default)]
     pub quota: u64,
     /// Where it may be used.
@@ -83,7 +84,8 @@ pub struct LicenseItem {
     /// Concurrent devices and instances: by how much the budget grows each day.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub overuse_growth_per_day: u64,
-    /// Scans and pages: devices count only within allowances that the server has set aside for them.
+    /// Scans and pages: devices count only within allowances that the server has set aside for
+    /// them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,
     /// Names of the modules that it covers; empty means all.
@@ -95,8 +97,8 @@ pub struct LicenseItem {
     /// The edition of the product that it covers; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edition: Option<String>,
-    /// Items without which it is worth nothing: they must stand under the same handshake code, and be in
-    /// effect.
+    /// Items without which it is worth nothing: they must stand under the same handshake code, and
+    /// be in effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
     /// Whether it is a trial; the application can see that.
@@ -167,7 +169,13 @@ impl LicenseItem {
 
     /// An item for deployment type server and all products, with every setting at its default.
     #[must_use]
-    pub fn new(item_id: &str, charge_way: ChargeWay, quota: u64, starts_at: u64, expires_at: u64) -> Self {
+    pub fn new(
+        item_id: &str,
+        charge_way: ChargeWay,
+        quota: u64,
+        starts_at: u64,
+        expires_at: u64,
+    ) -> Self {
         Self {
             item_id: item_id.to_owned(),
             charge_way,
@@ -245,17 +253,19 @@ pub struct LocalLicense {
     pub valid_until: u64,
     /// First instant of the grace after the item's expiry, Unix seconds.
     pub item_expires_at: u64,
-    /// Which renewal this is: a random id. Two installations that share a UUID go on from different ones.
+    /// Which renewal this is: a random id. Two installations that share a UUID go on from different
+    /// ones.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub generation: String,
     /// The generation that the device showed when it asked for this one; empty for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub parent: String,
-    /// Which life of the server's data it was granted in: see [`crate::message::UsageAnswer::epoch`].
+    /// Which life of the server's data it was granted in: see
+    /// [`crate::message::UsageAnswer::epoch`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub epoch: String,
-    /// Strict items: the totals that the device may reach without asking, one for each module that it may
-    /// count; empty where nothing limits it.
+    /// Strict items: the totals that the device may reach without asking, one for each module that
+    /// it may count; empty where nothing limits it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowances: Vec<CountAllowance>,
 }

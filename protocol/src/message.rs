@@ -1,8 +1,9 @@
 //! Requests and answers, as JSON over HTTP.
 //!
-//! A request carries a fresh nonce in the header `Seatmeter-Nonce`. Every answer, refusals too, carries
-//! `Seatmeter-Time`, `Seatmeter-Key-Id` and `Seatmeter-Signature` (see [`crate::signature::AnswerFacts`]).
-//! Unknown fields are ignored by both sides, so that either may be newer; known fields are checked.
+//! A request carries a fresh nonce in the header `Seatmeter-Nonce`. Every answer, refusals too,
+//! carries `Seatmeter-Time`, `Seatmeter-Key-Id` and `Seatmeter-Signature` (see
+//! [`crate::signature::AnswerFacts`]). Unknown fields are ignored by both sides, so that either may
+//! be newer; known fields are checked.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,8 @@ use crate::version::Version;
 
 /// Path of [`AuthorizationRequest`].
 pub const AUTHORIZATIONS_PATH: &str = "/v1/authorizations";
-/// Path that asks with an [`AuthorizationRequest`] what would be answered: nothing is granted, and nothing remembered.
+/// Path that asks with an [`AuthorizationRequest`] what would be answered: nothing is granted, and
+/// nothing remembered.
 pub const AUTHORIZATION_CHECKS_PATH: &str = "/v1/authorization-checks";
 /// Path of [`UsageReport`].
 pub const USAGE_PATH: &str = "/v1/usage";
@@ -80,12 +82,12 @@ pub struct AuthorizationRequest {
     /// The local license that the device holds, if it has one.
     #[serde(default)]
     pub held_license: Option<Signed>,
-    /// Which of the device's ways of asking this is: licenses of one way form one history, by which a copied
-    /// installation is told apart. Empty when the device keeps no histories.
+    /// Which of the device's ways of asking this is: licenses of one way form one history, by which
+    /// a copied installation is told apart. Empty when the device keeps no histories.
     #[serde(default)]
     pub scope: String,
-    /// Strict items: the least that the device has to be allowed beyond what it has used, such as the barcodes
-    /// of one image.
+    /// Strict items: the least that the device has to be allowed beyond what it has used, such as
+    /// the barcodes of one image.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub needed: u64,
 }
@@ -128,19 +130,21 @@ pub struct AuthorizationAnswer {
     pub license_file: Signed,
     /// The grant, signed by the server.
     pub local_license: Signed,
-    /// Which life of the server's data this is, 32 hexadecimal digits; a restored backup is another. See
-    /// [`UsageAnswer::epoch`].
+    /// Which life of the server's data this is, 32 hexadecimal digits; a restored backup is
+    /// another. See [`UsageAnswer::epoch`].
     #[serde(default)]
     pub epoch: String,
     /// How far the item is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<Meter>,
-    /// Whether the handshake code is good for programs of any name, so that the grant serves all of them.
+    /// Whether the handshake code is good for programs of any name, so that the grant serves all of
+    /// them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_program: bool,
 }
 
-/// What an authorization would be, had it been asked for: the answer of [`AUTHORIZATION_CHECKS_PATH`]. It is no grant.
+/// What an authorization would be, had it been asked for: the answer of
+/// [`AUTHORIZATION_CHECKS_PATH`]. It is no grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationCheck {
     /// The handshake code that is meant.
@@ -226,8 +230,8 @@ pub struct UsageReport {
     pub device: DeviceFacts,
     /// Segments with what was counted in each.
     pub segments: Vec<SegmentReport>,
-    /// Ids of local licenses that the device has ended, after these totals: it works under them no more,
-    /// and gives back the seats and allowances that it holds by them.
+    /// Ids of local licenses that the device has ended, after these totals: it works under them no
+    /// more, and gives back the seats and allowances that it holds by them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<EndedLicense>,
 }
@@ -248,8 +252,8 @@ pub struct SegmentReport {
     pub segment_id: String,
     /// The local license under which it was counted.
     pub license_id: String,
-    /// That local license itself, for a server that was restored from a backup older than the grant: it
-    /// believes its own signature. May be absent.
+    /// That local license itself, for a server that was restored from a backup older than the
+    /// grant: it believes its own signature. May be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_license: Option<Signed>,
     /// The totals.
@@ -277,7 +281,8 @@ pub enum UsageKind {
     Scan,
     /// Pages.
     Page,
-    /// Images and frames that were decoded, whether or not they held a barcode: what makes a device active.
+    /// Images and frames that were decoded, whether or not they held a barcode: what makes a device
+    /// active.
     Image,
 }
 
@@ -307,9 +312,9 @@ pub struct UsageAnswer {
     /// Segments that the server cannot book, each with the reason.
     #[serde(default)]
     pub refused: Vec<SegmentRefusal>,
-    /// Which life of the server's data this is, 32 hexadecimal digits. A client that sees another one than
-    /// before sends all its totals again: the server may have forgotten what it had acknowledged. Empty from
-    /// servers that have none.
+    /// Which life of the server's data this is, 32 hexadecimal digits. A client that sees another
+    /// one than before sends all its totals again: the server may have forgotten what it had
+    /// acknowledged. Empty from servers that have none.
     #[serde(default)]
     pub epoch: String,
     /// How far the items of the recorded segments are used.
@@ -352,7 +357,8 @@ pub struct Problem {
     /// The numbers behind the decision, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Box<ProblemNumbers>>,
-    /// Which life of the server's data has decided, as in [`UsageAnswer::epoch`]; empty where the data was not asked.
+    /// Which life of the server's data has decided, as in [`UsageAnswer::epoch`]; empty where the
+    /// data was not asked.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub epoch: String,
 }
@@ -398,9 +404,18 @@ impl Problem {
     /// A refusal with this code.
     #[must_use]
     pub fn new(status: u16, code: ErrorCode, detail: impl Into<String>) -> Self {
-        let title = code.entry().map_or("", |entry| entry.message.to_str().unwrap_or("")).to_owned();
+        let title =
+            code.entry().map_or("", |entry| entry.message.to_str().unwrap_or("")).to_owned();
         let kind = format!("/problems/{}", code.name().to_lowercase().replace('_', "-"));
-        Self { kind, title, status, detail: detail.into(), code, numbers: None, epoch: String::new() }
+        Self {
+            kind,
+            title,
+            status,
+            detail: detail.into(),
+            code,
+            numbers: None,
+            epoch: String::new(),
+        }
     }
 }
 
@@ -427,7 +442,10 @@ mod tests {
         let later = r#"{"of":"moons","module":0,"quota":3,"used":1,"grace":0,"state":"eclipsed"}"#;
         let meter: Meter = serde_json::from_str(later).unwrap();
         assert_eq!((meter.of, meter.state, meter.used), (Metered::Unknown, MeterState::Unknown, 1));
-        assert!(MeterState::Unknown < MeterState::Within, "nobody is warned of what he does not know");
+        assert!(
+            MeterState::Unknown < MeterState::Within,
+            "nobody is warned of what he does not know"
+        );
     }
 
     #[test]

@@ -1,14 +1,17 @@
-//! `NO_PROXY`, as the library and `seatmeterd doctor` take it beside the matcher of the HTTP client: that one knows names,
-//! addresses and networks. Lists written for curl also have a star for all hosts, blanks between entries, IPv6
-//! addresses in brackets, ports, and names that end with a dot.
+//! `NO_PROXY`, as the library and `seatmeterd doctor` take it beside the matcher of the HTTP
+//! client: that one knows names, addresses and networks. Lists written for curl also have a star
+//! for all hosts, blanks between entries, IPv6 addresses in brackets, ports, and names that end
+//! with a dot.
 
 use std::net::IpAddr;
 
-/// Whether the list names this host at this port. The host stands as in a URL: an IPv6 address may be in brackets.
+/// Whether the list names this host at this port. The host stands as in a URL: an IPv6 address may
+/// be in brackets.
 #[must_use]
 pub fn names(list: &str, host: &str, port: u16) -> bool {
     let host = plain(host);
-    let entries = list.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty());
+    let entries =
+        list.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty());
     entries.into_iter().any(|entry| entry == "*" || matches(entry, host, port))
 }
 
@@ -22,13 +25,19 @@ fn matches(entry: &str, host: &str, port: u16) -> bool {
         return name == host;
     }
     let is_under = || {
-        let rest = host.len().checked_sub(name.len()).and_then(|at| host.is_char_boundary(at).then_some(at));
-        rest.is_some_and(|at| host[at..].eq_ignore_ascii_case(name) && (at == 0 || host[..at].ends_with('.')))
+        let rest = host
+            .len()
+            .checked_sub(name.len())
+            .and_then(|at| host.is_char_boundary(at).then_some(at));
+        rest.is_some_and(|at| {
+            host[at..].eq_ignore_ascii_case(name) && (at == 0 || host[..at].ends_with('.'))
+        })
     };
     !name.is_empty() && is_under()
 }
 
-/// An entry without its port, and the port. An IPv6 address has more than one colon, and a port only behind brackets.
+/// An entry without its port, and the port. An IPv6 address has more than one colon, and a port
+/// only behind brackets.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     let is_bare_address = !entry.starts_with('[') && entry.matches(':').count() > 1;
     match entry.rsplit_once(':') {

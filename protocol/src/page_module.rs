@@ -21,6 +21,9 @@ mod tests {
 
     #[test]
     fn modules_have_names_and_foreign_numbers_stay_numbers() {
-        assert_eq!((page_module_name(4).as_str(), page_module_name(9).as_str()), ("OCR", "MODULE_9"));
+        assert_eq!(
+            (page_module_name(4).as_str(), page_module_name(9).as_str()),
+            ("OCR", "MODULE_9")
+        );
     }
 }

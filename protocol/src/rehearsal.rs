@@ -1,8 +1,9 @@
-//! What a simulation holds in its hands and nobody else may: random numbers that follow from a seed, and bugs that are
-//! put in on purpose so that a test can show that it finds them.
+//! What a simulation holds in its hands and nobody else may: random numbers that follow from a
+//! seed, and bugs that are put in on purpose so that a test can show that it finds them.
 //!
-//! Both are of one thread, and are there only with the feature `rehearsal`, which no program that is shipped has. Without
-//! it every random number is the system's, and [`has_bug`] is `false` where it stands.
+//! Both are of one thread, and are there only with the feature `rehearsal`, which no program that
+//! is shipped has. Without it every random number is the system's, and [`has_bug`] is `false` where
+//! it stands.
 
 /// Every bug that can be put in: what it breaks, and how.
 pub const BUGS: [&str; 43] = [
@@ -76,7 +77,8 @@ mod rehearsed {
         static BUG: Cell<Option<&'static str>> = const { Cell::new(None) };
     }
 
-    /// From now on the random numbers of this thread follow from this seed; `None`: they are the system's again.
+    /// From now on the random numbers of this thread follow from this seed; `None`: they are the
+    /// system's again.
     pub fn seed_random(seed: Option<u64>) {
         RANDOM.set(seed);
     }
@@ -97,7 +99,8 @@ mod rehearsed {
         BUG.get() == Some(name)
     }
 
-    /// Fills in random bytes that follow from the seed; `false` when there is none. SplitMix64 (public domain).
+    /// Fills in random bytes that follow from the seed; `false` when there is none. SplitMix64
+    /// (public domain).
     pub(crate) fn fill(bytes: &mut [u8]) -> bool {
         let Some(mut state) = RANDOM.get() else { return false };
         for chunk in bytes.chunks_mut(8) {

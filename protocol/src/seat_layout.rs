@@ -1,7 +1,8 @@
 //! The bytes of a seat pool file, and a read-only look at them.
 //!
-//! The library maps the file and changes it; the license server's doctor only reads it. Both take offsets and
-//! bit positions from here, so that they cannot disagree. Nothing here touches a file or shared memory.
+//! The library maps the file and changes it; the license server's doctor only reads it. Both take
+//! offsets and bit positions from here, so that they cannot disagree. Nothing here touches a file
+//! or shared memory.
 //!
 //! ```text
 //! 0x000 u64  magic        0x008 u32 version      0x00c u32 slots       0x010 u128 file id
@@ -30,8 +31,8 @@ use std::fmt;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SMseats\n");
 /// Version of this layout.
 pub const VERSION: u32 = 1;
-/// Processes that can be attached at one time. A power of two, so that an index from shared memory can be
-/// masked instead of trusted.
+/// Processes that can be attached at one time. A power of two, so that an index from shared memory
+/// can be masked instead of trusted.
 pub const SLOTS: u32 = 4096;
 /// More seats than this are not granted; it leaves the counters three bits of room.
 pub const SEATS_MAX: u32 = 65_536;
@@ -42,8 +43,8 @@ pub const HEADER_BYTES: usize = 4096;
 pub const SLOT_BYTES: usize = 128;
 /// Length of the file. It never changes: a mapped file that shrinks kills who maps it.
 pub const FILE_BYTES: usize = HEADER_BYTES + SLOTS as usize * SLOT_BYTES;
-/// Byte of the file whose lock says that slot 0 lives; slot s has the s-th after it. Far beyond the end: the
-/// lock is a name, not a range of data.
+/// Byte of the file whose lock says that slot 0 lives; slot s has the s-th after it. Far beyond the
+/// end: the lock is a name, not a range of data.
 pub const LOCK_BASE: i64 = 1 << 40;
 
 /// Offset of the magic.
@@ -79,10 +80,11 @@ pub const NAME_BYTES: usize = 32;
 /// Offset of the owner's pid namespace within a slot.
 pub const IN_SLOT_NAMESPACE: usize = 0x70;
 
-/// The kernel sets this bit in the flag when the guardian's thread ends while the flag carries its id.
+/// The kernel sets this bit in the flag when the guardian's thread ends while the flag carries its
+/// id.
 pub const OWNER_DIED: u32 = 0x4000_0000;
-/// What the bell counts in. The kernel rings a dead process' bell only while the 30 low bits, the place of a
-/// thread id, are zero; so the bell counts in the two high ones.
+/// What the bell counts in. The kernel rings a dead process' bell only while the 30 low bits, the
+/// place of a thread id, are zero; so the bell counts in the two high ones.
 pub const BELL_STEP: u32 = 0x4000_0000;
 
 const COUNT_BITS: u32 = 20;
@@ -98,7 +100,8 @@ pub const fn slot_offset(slot: u16) -> usize {
     HEADER_BYTES + (slot as u32 & (SLOTS - 1)) as usize * SLOT_BYTES
 }
 
-/// Is somebody attached in this life of a slot? Lives count 0, 1, 2, …: odd is attached, even is free.
+/// Is somebody attached in this life of a slot? Lives count 0, 1, 2, …: odd is attached, even is
+/// free.
 #[must_use]
 #[inline(always)]
 pub const fn is_attached(life: u32) -> bool {
@@ -190,7 +193,8 @@ impl PoolWord {
     }
 }
 
-/// The word of a slot: its count as of write `seq` of the pool word. It holds while another slot is in there.
+/// The word of a slot: its count as of write `seq` of the pool word. It holds while another slot is
+/// in there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SlotWord {
     /// Seats held by the slot.
@@ -233,7 +237,10 @@ impl Grant {
     #[inline(always)]
     pub const fn unpack(word: u64) -> Self {
         let seats = word as u32;
-        Self { seats: if seats > SEATS_MAX { SEATS_MAX } else { seats }, number: (word >> 32) as u32 }
+        Self {
+            seats: if seats > SEATS_MAX { SEATS_MAX } else { seats },
+            number: (word >> 32) as u32,
+        }
     }
 
     /// The word in memory.
@@ -278,8 +285,12 @@ impl fmt::Display for Unfit {
             Self::Empty => write!(f, "it is empty"),
             Self::Torn => write!(f, "its length is wrong (a pool has {FILE_BYTES} bytes)"),
             Self::Foreign => write!(f, "it is not a seat pool"),
-            Self::Older(version) => write!(f, "it has the older version {version} (this is {VERSION})"),
-            Self::Newer(version) => write!(f, "it has the newer version {version} (this is {VERSION})"),
+            Self::Older(version) => {
+                write!(f, "it has the older version {version} (this is {VERSION})")
+            }
+            Self::Newer(version) => {
+                write!(f, "it has the newer version {version} (this is {VERSION})")
+            }
             Self::Inconsistent => write!(f, "its counts contradict one another"),
         }
     }
@@ -368,7 +379,8 @@ pub fn parse(bytes: &[u8]) -> Result<PoolReport, Unfit> {
     for slot in 0..mark as u16 {
         let at = slot_offset(slot);
         let own = SlotWord::unpack([word(at)?, word(at + 8)?]);
-        let (held, life) = if pool.slot == slot { (pool.held, pool.life) } else { (own.held, own.life) };
+        let (held, life) =
+            if pool.slot == slot { (pool.held, pool.life) } else { (own.held, own.life) };
         if !is_attached(life) {
             continue;
         }
@@ -396,11 +408,15 @@ pub fn parse(bytes: &[u8]) -> Result<PoolReport, Unfit> {
     })
 }
 
-/// A process name as it stands in a slot: up to the first zero, and nothing in it that could steer a terminal.
+/// A process name as it stands in a slot: up to the first zero, and nothing in it that could steer
+/// a terminal.
 #[must_use]
 pub fn name_from(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    String::from_utf8_lossy(&bytes[..end])
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -462,7 +478,8 @@ mod tests {
         bytes[slot_offset(0)..][..8].copy_from_slice(&other[0].to_le_bytes());
         bytes[slot_offset(1) + IN_SLOT_NAME..][..3].copy_from_slice(b"a\x1bb");
         let report = parse(&bytes).unwrap();
-        let held: Vec<_> = report.slots.iter().map(|slot| (slot.slot, slot.held, slot.life)).collect();
+        let held: Vec<_> =
+            report.slots.iter().map(|slot| (slot.slot, slot.held, slot.life)).collect();
         assert_eq!(held, [(0, 3, 5), (1, 2, 1)]);
         assert_eq!(report.slots[1].name, "a?b");
     }
@@ -492,7 +509,9 @@ mod tests {
         for _ in 0..if cfg!(miri) { 1 } else { 20 } {
             let mut bytes = new_file();
             for byte in &mut bytes[64..] {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 *byte = (state >> 56) as u8;
             }
             let report = parse(&bytes).unwrap();

@@ -1,5 +1,6 @@
-//! What a usage segment says, for who only reads it: `seatmeterd doctor`. The library, which counts into segments in
-//! shared memory, draws every byte in src/usage/segment/mod.rs; a test there compares.
+//! What a usage segment says, for who only reads it: `seatmeterd doctor`. The library, which counts
+//! into segments in shared memory, draws every byte in src/usage/segment/mod.rs; a test there
+//! compares.
 
 use crate::message::{UsageKind, UsageTotal};
 

@@ -1,5 +1,6 @@
-//! Who may use a file: what follows from the directory in which it is made, and what to do about one that a user cannot
-//! open. Both ends keep files that several users may have to share; here are the rules, the system calls are theirs.
+//! Who may use a file: what follows from the directory in which it is made, and what to do about
+//! one that a user cannot open. Both ends keep files that several users may have to share; here are
+//! the rules, the system calls are theirs.
 //!
 //! | directory | file in it | directory in it |
 //! | --- | --- | --- |
@@ -30,8 +31,8 @@ pub const fn folder_mode(directory: u32) -> u32 {
     0o700 | shared | shared << 1 | shared >> 1 | hands_down
 }
 
-/// Return the mode of a directory that is the first of ours under this parent: it is shared only where the parent says
-/// with the set-group-id bit that it was made for that.
+/// Return the mode of a directory that is the first of ours under this parent: it is shared only
+/// where the parent says with the set-group-id bit that it was made for that.
 #[must_use]
 pub const fn home_mode(parent: u32) -> u32 {
     let is_for_sharing = is_shared_by_group(parent) && parent & HANDS_DOWN_GROUP != 0;
@@ -62,16 +63,17 @@ pub struct Owned {
 }
 
 impl Owned {
-    /// Whether a file that was made in this directory can be used by all who share the directory. `me` is the user
-    /// whose process made it.
+    /// Whether a file that was made in this directory can be used by all who share the directory.
+    /// `me` is the user whose process made it.
     #[must_use]
     pub const fn is_of_use_in(&self, directory: &Self, me: u32) -> bool {
         let is_owners = self.uid == directory.uid;
-        let is_groups =
-            is_shared_by_group(directory.mode) && self.gid == directory.gid && self.mode & 0o060 == 0o060;
+        let is_groups = is_shared_by_group(directory.mode)
+            && self.gid == directory.gid
+            && self.mode & 0o060 == 0o060;
         let is_alls = is_shared_by_all(directory.mode) && self.mode & 0o006 == 0o006;
-        // Access may come from a list of the file system's own, which nothing here shows: whoever is no
-        // superuser made it for himself at least.
+        // Access may come from a list of the file system's own, which nothing here shows: whoever
+        // is no superuser made it for himself at least.
         is_owners || is_groups || is_alls || (me != 0 && self.uid == me)
     }
 }
@@ -112,7 +114,8 @@ impl Names {
 fn name_of(table: &str, number: u32) -> String {
     let number = number.to_string();
     let mut lines = table.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let found = lines.find(|fields| fields.get(2) == Some(&number.as_str()) && !fields[0].is_empty());
+    let found =
+        lines.find(|fields| fields.get(2) == Some(&number.as_str()) && !fields[0].is_empty());
     found.map_or(number, |fields| fields[0].to_owned())
 }
 
@@ -151,11 +154,13 @@ pub fn advice(denied: &Denied<'_>, names: &Names) -> String {
     } else if is_shared_by_group(folder_of.mode) {
         let group = names.group(folder_of.gid);
         format!(
-            "Run \"sudo chgrp -R {group} {dir} && sudo chmod -R ug+rwX {dir}\", and see that {user} is in group {group}."
+            "Run \"sudo chgrp -R {group} {dir} && sudo chmod -R ug+rwX {dir}\", and see that \
+             {user} is in group {group}."
         )
     } else {
         format!(
-            "Run \"sudo chown -R {user} {dir}\", run the program as {}, or share the directory with a group of both: \
+            "Run \"sudo chown -R {user} {dir}\", run the program as {}, or share the directory \
+             with a group of both: \
              \"sudo chgrp -R GROUP {dir} && sudo chmod -R g+rwX {dir} && sudo chmod g+s {dir}\".",
             names.user(folder_of.uid)
         )
@@ -188,7 +193,11 @@ mod tests {
             (0o2775, 0o660, 0o2770),
             (0o1777, 0o666, 0o2777),
         ] {
-            assert_eq!((file_mode(directory), folder_mode(directory)), (file, folder), "{directory:o}");
+            assert_eq!(
+                (file_mode(directory), folder_mode(directory)),
+                (file, folder),
+                "{directory:o}"
+            );
         }
     }
 
@@ -209,20 +218,28 @@ mod tests {
         };
         let of = |uid, gid, mode| Owned { uid, gid, mode };
         let say = |file, folder, me| {
-            let denied = Denied { path: "/s t/device", of: file, folder: "/s t", folder_of: folder, me };
+            let denied =
+                Denied { path: "/s t/device", of: file, folder: "/s t", folder_of: folder, me };
             advice(&denied, &names)
         };
         let sudo = say(of(0, 0, 0o600), of(1000, 1000, 0o700), 1000);
         assert_eq!(
             sudo,
-            "/s t/device belongs to user root (0) and group 0, with mode 600; this process runs as user ada \
+            "/s t/device belongs to user root (0) and group 0, with mode 600; this process runs \
+             as user ada \
              (1000). Run \"sudo chown -R ada '/s t'\"."
         );
         let group = say(of(7, 7, 0o600), of(0, 50, 0o2770), 1000);
         assert!(group.contains("belongs to user 7 and"), "{group}");
-        assert!(group.contains("sudo chgrp -R team '/s t' && sudo chmod -R ug+rwX '/s t'"), "{group}");
+        assert!(
+            group.contains("sudo chgrp -R team '/s t' && sudo chmod -R ug+rwX '/s t'"),
+            "{group}"
+        );
         let foreign = say(of(0, 0, 0o700), of(0, 0, 0o700), 1000);
-        assert!(foreign.contains("sudo chown -R ada '/s t'") && foreign.contains("as root"), "{foreign}");
+        assert!(
+            foreign.contains("sudo chown -R ada '/s t'") && foreign.contains("as root"),
+            "{foreign}"
+        );
         let own = say(of(1000, 1000, 0), of(1000, 1000, 0o700), 1000);
         assert!(own.contains("chmod -R u+rwX '/s t'") && !own.contains("sudo"), "{own}");
     }

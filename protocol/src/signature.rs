@@ -6,10 +6,10 @@
 //! server's key      ──signs──▶ every answer   (request digest, nonce, status, time, key id, body)
 //! ```
 //!
-//! A document is signed as the exact text that was sent, kept as a string inside its envelope: there is no
-//! second way to write it, so nothing has to be brought into a canonical form. Each kind of document has
-//! its own context in front of the signed bytes; a signature for one kind is worthless for another.
-//! Ed25519 (RFC 8032), digests by SHA-256 (FIPS 180-4).
+//! A document is signed as the exact text that was sent, kept as a string inside its envelope:
+//! there is no second way to write it, so nothing has to be brought into a canonical form. Each
+//! kind of document has its own context in front of the signed bytes; a signature for one kind is
+//! worthless for another. Ed25519 (RFC 8032), digests by SHA-256 (FIPS 180-4).
 
 use std::fmt;
 
@@ -44,7 +44,9 @@ impl fmt::Display for SignatureError {
             Self::OtherKey { expected, found } => {
                 write!(f, "signed by key {found}, expected key {expected}")
             }
-            Self::Wrong(what) => write!(f, "the signature of the {what} is wrong: it was changed or forged"),
+            Self::Wrong(what) => {
+                write!(f, "the signature of the {what} is wrong: it was changed or forged")
+            }
             Self::Content(why) => write!(f, "the signed content cannot be used: {why}"),
         }
     }
@@ -82,7 +84,8 @@ impl PublicKey {
         message: &[u8],
         signature_hex: &str,
     ) -> Result<(), SignatureError> {
-        let signature = hex::decode(signature_hex).map_err(|_| SignatureError::Malformed("a signature"))?;
+        let signature =
+            hex::decode(signature_hex).map_err(|_| SignatureError::Malformed("a signature"))?;
         UnparsedPublicKey::new(&ED25519, &self.0)
             .verify(&with_context(context, message), &signature)
             .map_err(|_| SignatureError::Wrong(context))
@@ -138,7 +141,8 @@ impl SigningKey {
     /// # Errors
     /// When the operating system gives no random numbers.
     pub fn generate() -> Result<(Self, String), SignatureError> {
-        let seed = random_bytes::<32>().ok_or(SignatureError::Malformed("the system's random source"))?;
+        let seed =
+            random_bytes::<32>().ok_or(SignatureError::Malformed("the system's random source"))?;
         let text = hex::encode(seed);
         Ok((Self::from_seed(&text)?, text))
     }
@@ -198,7 +202,8 @@ impl Signed {
     /// # Errors
     /// When the document has no JSON form.
     pub fn seal<D: Document>(document: &D, key: &SigningKey) -> Result<Self, SignatureError> {
-        let payload = serde_json::to_string(document).map_err(|e| SignatureError::Content(e.to_string()))?;
+        let payload =
+            serde_json::to_string(document).map_err(|e| SignatureError::Content(e.to_string()))?;
         let signature = key.sign(D::CONTEXT, payload.as_bytes());
         Ok(Self { payload, key_id: key.public.id(), signature })
     }
@@ -206,17 +211,21 @@ impl Signed {
     /// Checks the signature against this key, and reads the document.
     ///
     /// # Errors
-    /// When another key signed, the signature is wrong, or the content is not a document of this kind.
+    /// When another key signed, the signature is wrong, or the content is not a document of this
+    /// kind.
     pub fn open<D: Document>(&self, key: &PublicKey) -> Result<D, SignatureError> {
         if self.key_id != key.id() {
-            return Err(SignatureError::OtherKey { expected: key.id(), found: self.key_id.clone() });
+            return Err(SignatureError::OtherKey {
+                expected: key.id(),
+                found: self.key_id.clone(),
+            });
         }
         key.verify(D::CONTEXT, self.payload.as_bytes(), &self.signature)?;
         serde_json::from_str(&self.payload).map_err(|e| SignatureError::Content(e.to_string()))
     }
 
-    /// Reads the document without any check: only for showing it to a person, or to find out which key to
-    /// check it against.
+    /// Reads the document without any check: only for showing it to a person, or to find out which
+    /// key to check it against.
     ///
     /// # Errors
     /// When the content is not a document of this kind.
@@ -245,9 +254,11 @@ const ANSWER_CONTEXT: &str = "answer";
 impl AnswerFacts<'_> {
     fn signed_bytes(&self, body: &[u8]) -> Vec<u8> {
         let digest_hex = hex::encode(digest(&SHA256, self.request_body));
-        let mut bytes =
-            format!("{digest_hex}\n{}\n{}\n{}\n{}\n", self.nonce, self.status, self.server_time, self.key_id)
-                .into_bytes();
+        let mut bytes = format!(
+            "{digest_hex}\n{}\n{}\n{}\n{}\n",
+            self.nonce, self.status, self.server_time, self.key_id
+        )
+        .into_bytes();
         bytes.extend_from_slice(body);
         bytes
     }
@@ -261,10 +272,19 @@ impl AnswerFacts<'_> {
     /// Checks an answer's signature.
     ///
     /// # Errors
-    /// When the signature is malformed, or does not belong to this request, these facts and this body.
-    pub fn verify(&self, body: &[u8], signature_hex: &str, key: &PublicKey) -> Result<(), SignatureError> {
+    /// When the signature is malformed, or does not belong to this request, these facts and this
+    /// body.
+    pub fn verify(
+        &self,
+        body: &[u8],
+        signature_hex: &str,
+        key: &PublicKey,
+    ) -> Result<(), SignatureError> {
         if self.key_id != key.id() {
-            return Err(SignatureError::OtherKey { expected: key.id(), found: self.key_id.to_owned() });
+            return Err(SignatureError::OtherKey {
+                expected: key.id(),
+                found: self.key_id.to_owned(),
+            });
         }
         key.verify(ANSWER_CONTEXT, &self.signed_bytes(body), signature_hex)
     }
@@ -349,7 +369,10 @@ mod tests {
     #[test]
     fn another_key_or_another_kind_of_document_is_refused() {
         let signed = Signed::seal(&Note { text: "x".into() }, &key(1)).unwrap();
-        assert!(matches!(signed.open::<Note>(key(2).public()), Err(SignatureError::OtherKey { .. })));
+        assert!(matches!(
+            signed.open::<Note>(key(2).public()),
+            Err(SignatureError::OtherKey { .. })
+        ));
         let renamed = Signed { key_id: key(2).public().id(), ..signed.clone() };
         assert!(matches!(renamed.open::<Note>(key(2).public()), Err(SignatureError::Wrong(_))));
         assert!(matches!(signed.open::<OtherKind>(key(1).public()), Err(SignatureError::Wrong(_))));
@@ -358,10 +381,16 @@ mod tests {
     #[test]
     fn an_answer_is_bound_to_its_request_status_time_and_body() {
         let key_id = key(1).public().id();
-        let facts =
-            AnswerFacts { request_body: b"{}", nonce: "ab", status: 200, server_time: 7, key_id: &key_id };
+        let facts = AnswerFacts {
+            request_body: b"{}",
+            nonce: "ab",
+            status: 200,
+            server_time: 7,
+            key_id: &key_id,
+        };
         let signature = facts.sign(b"body", &key(1));
-        let check = |facts: &AnswerFacts<'_>, body: &[u8]| facts.verify(body, &signature, key(1).public());
+        let check =
+            |facts: &AnswerFacts<'_>, body: &[u8]| facts.verify(body, &signature, key(1).public());
         assert_eq!(check(&facts, b"body"), Ok(()));
         assert!(check(&facts, b"bodY").is_err());
         assert!(check(&AnswerFacts { request_body: b"[]", ..facts.clone() }, b"body").is_err());
@@ -373,9 +402,15 @@ mod tests {
     #[test]
     fn malformed_keys_and_signatures_are_named() {
         assert_eq!("xyz".parse::<PublicKey>(), Err(SignatureError::Malformed("a public key")));
-        assert!(matches!(SigningKey::from_seed("12"), Err(SignatureError::Malformed("a secret key"))));
+        assert!(matches!(
+            SigningKey::from_seed("12"),
+            Err(SignatureError::Malformed("a secret key"))
+        ));
         let mut signed = Signed::seal(&Note { text: "x".into() }, &key(1)).unwrap();
         signed.signature = "no hex".into();
-        assert_eq!(signed.open::<Note>(key(1).public()), Err(SignatureError::Malformed("a signature")));
+        assert_eq!(
+            signed.open::<Note>(key(1).public()),
+            Err(SignatureError::Malformed("a signature"))
+        );
     }
 }

@@ -1,13 +1,15 @@
 //! Time slots: the unit in which work is counted and billed.
 //!
-//! A slot is three minutes of UTC, the same three minutes for everybody, so that device and server agree
-//! on it without talking. It belongs to the instant of the work, however late that is reported.
+//! A slot is three minutes of UTC, the same three minutes for everybody, so that device and server
+//! agree on it without talking. It belongs to the instant of the work, however late that is
+//! reported.
 
 /// Length of a slot in seconds.
 pub const SLOT_SECONDS: u64 = 180;
 
-/// Time to renew an authorization that runs by the slot, after its slot has ended. Devices report within the first half
-/// minute of a slot, each at another instant, and one attempt takes up to 20 s.
+/// Time to renew an authorization that runs by the slot, after its slot has ended. Devices report
+/// within the first half minute of a slot, each at another instant, and one attempt takes up to 20
+/// s.
 pub const RENEWAL_SECONDS: u64 = 60;
 
 /// Slots in a UTC day.

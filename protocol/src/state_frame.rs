@@ -1,5 +1,5 @@
-//! The frame of small files in a device's state directory: it tells damage from content, and one kind of content from
-//! another. The library writes them; `seatmeterd doctor` reads them, too.
+//! The frame of small files in a device's state directory: it tells damage from content, and one
+//! kind of content from another. The library writes them; `seatmeterd doctor` reads them, too.
 //!
 //! ```text
 //! offset  bytes

@@ -1,10 +1,10 @@
 //! Names of the symbologies, keyed by the number that the C API has for each.
 //!
-//! Counters carry the number; people read the name. A vendor with a decoder of his own may count under
-//! any number: one that is not in the table is shown as `FORMAT_<number>`.
+//! Counters carry the number; people read the name. A vendor with a decoder of his own may count
+//! under any number: one that is not in the table is shown as `FORMAT_<number>`.
 
-/// Name and number of every single symbology of the C API's first format word; 0 stands for all that have no
-/// bit in it.
+/// Name and number of every single symbology of the C API's first format word; 0 stands for all
+/// that have no bit in it.
 pub const SYMBOLOGIES: [(&str, u32); 29] = [
     ("NON_STANDARD", 0),
     ("CODE_39", 0x1),

@@ -57,13 +57,18 @@ pub fn clocks_ahead(
 /// Read `/proc/<pid>/timens_offsets`: a line for each clock with its name, seconds and nanoseconds.
 fn parse(text: &str) -> Option<ClocksAhead> {
     let ahead_ms = |names: [&str; 2]| {
-        let line = text.lines().find(|line| names.contains(&line.split_whitespace().next().unwrap_or("")))?;
+        let line = text
+            .lines()
+            .find(|line| names.contains(&line.split_whitespace().next().unwrap_or("")))?;
         let mut numbers = line.split_whitespace().skip(1).map(str::parse::<i64>);
         let (seconds, nanoseconds) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
         Some(seconds.checked_mul(1000)?.saturating_add(nanoseconds / 1_000_000))
     };
     // Linux 5.6 names the clocks by their numbers.
-    Some(ClocksAhead { boot_ms: ahead_ms(["boottime", "7"])?, monotonic_ms: ahead_ms(["monotonic", "1"])? })
+    Some(ClocksAhead {
+        boot_ms: ahead_ms(["boottime", "7"])?,
+        monotonic_ms: ahead_ms(["monotonic", "1"])?,
+    })
 }
 
 #[cfg(test)]
@@ -73,7 +78,11 @@ mod tests {
     const SHIFTED: &str = "monotonic           5   500000000\nboottime        -1200         0\n";
 
     /// What a process finds whose own namespace, namespace for children and offsets are these.
-    fn found(own: Option<&str>, for_children: Option<&str>, offsets: Option<&str>) -> Option<ClocksAhead> {
+    fn found(
+        own: Option<&str>,
+        for_children: Option<&str>,
+        offsets: Option<&str>,
+    ) -> Option<ClocksAhead> {
         let none = || io::Error::from(ErrorKind::NotFound);
         let link = |path: &Path| {
             let name = match path.to_str() {
@@ -91,7 +100,10 @@ mod tests {
     fn a_process_of_the_first_time_namespace_reads_the_clocks_of_the_machine() {
         assert_eq!(found(Some(INITIAL), Some(INITIAL), None), Some(ClocksAhead::default()));
         // It has made another one for its children, and is not in it.
-        assert_eq!(found(Some(INITIAL), Some("time:[2]"), Some(SHIFTED)), Some(ClocksAhead::default()));
+        assert_eq!(
+            found(Some(INITIAL), Some("time:[2]"), Some(SHIFTED)),
+            Some(ClocksAhead::default())
+        );
     }
 
     #[test]
@@ -106,9 +118,12 @@ mod tests {
         assert_eq!(found(None, None, None), None, "no /proc");
         assert_eq!(found(Some("time:[2]"), Some("time:[2]"), None), None);
         assert_eq!(found(Some("time:[2]"), Some("time:[3]"), Some(SHIFTED)), None);
-        for torn in
-            ["", "boottime 1", "boottime x 0\nmonotonic 0 0", "boottime 9223372036854775807 0\nmonotonic 0 0"]
-        {
+        for torn in [
+            "",
+            "boottime 1",
+            "boottime x 0\nmonotonic 0 0",
+            "boottime 9223372036854775807 0\nmonotonic 0 0",
+        ] {
             assert_eq!(parse(torn), None, "{torn}");
         }
     }
@@ -119,6 +134,9 @@ mod tests {
             Some(ALWAYS_THERE) => Ok(PathBuf::from("mnt:[1]")),
             _ => Err(ErrorKind::NotFound.into()),
         };
-        assert_eq!(clocks_ahead(link, |_| Err(ErrorKind::NotFound.into())), Some(ClocksAhead::default()));
+        assert_eq!(
+            clocks_ahead(link, |_| Err(ErrorKind::NotFound.into())),
+            Some(ClocksAhead::default())
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Versions of a licensed product: one to four numbers with dots, such as `8.8` or `9.6.10.2`.
 //!
-//! They are compared number by number, and a number that is missing is 0: `9.6` = `9.6.0` < `9.6.1` < `9.10`.
+//! They are compared number by number, and a number that is missing is 0: `9.6` = `9.6.0` < `9.6.1`
+//! < `9.10`.
 
 use std::cmp::Ordering;
 
@@ -30,7 +31,9 @@ impl Version {
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        (0..PARTS_MAX).map(|place| self.part(place)).cmp((0..PARTS_MAX).map(|place| other.part(place)))
+        (0..PARTS_MAX)
+            .map(|place| self.part(place))
+            .cmp((0..PARTS_MAX).map(|place| other.part(place)))
     }
 }
 
@@ -55,9 +58,9 @@ impl std::str::FromStr for Version {
         let parts: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
         match parts {
             Ok(parts) if parts.len() <= PARTS_MAX => Ok(Self { parts }),
-            _ => {
-                Err(format!("{text:?} is not a version: write one to {PARTS_MAX} numbers with dots, as 9.6"))
-            }
+            _ => Err(format!(
+                "{text:?} is not a version: write one to {PARTS_MAX} numbers with dots, as 9.6"
+            )),
         }
     }
 }
@@ -111,9 +114,14 @@ mod tests {
     #[test]
     fn a_range_has_both_its_ends() {
         let range = VersionRange { from: Some(version("8.8")), to: Some(version("9")) };
-        for (text, covered) in
-            [("8.7.9", false), ("8.8", true), ("8.8.0", true), ("9", true), ("9.99", true), ("10.0", false)]
-        {
+        for (text, covered) in [
+            ("8.7.9", false),
+            ("8.8", true),
+            ("8.8.0", true),
+            ("9", true),
+            ("9.99", true),
+            ("10.0", false),
+        ] {
             assert_eq!(range.covers(&version(text)), covered, "{text}");
         }
         assert!(VersionRange::default().covers(&version("0")));

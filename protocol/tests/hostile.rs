@@ -1,4 +1,5 @@
-//! Whatever arrives instead of a signed document, an answer or a request: refused, and nothing panics.
+//! Whatever arrives instead of a signed document, an answer or a request: refused, and nothing
+//! panics.
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
 #![allow(clippy::disallowed_methods, reason = "the environment says how long the test is to be")]
@@ -72,8 +73,15 @@ fn a_damaged_document_opens_to_what_was_signed_or_not_at_all() {
 
 #[test]
 fn a_damaged_answer_is_not_believed() {
-    let (body, nonce, id) = (br#"{"recorded":["a"],"refused":[]}"#, "ab".repeat(16), key(2).public().id());
-    let facts = AnswerFacts { request_body: b"{}", nonce: &nonce, status: 200, server_time: 9, key_id: &id };
+    let (body, nonce, id) =
+        (br#"{"recorded":["a"],"refused":[]}"#, "ab".repeat(16), key(2).public().id());
+    let facts = AnswerFacts {
+        request_body: b"{}",
+        nonce: &nonce,
+        status: 200,
+        server_time: 9,
+        key_id: &id,
+    };
     let signature = facts.sign(body, &key(2));
     let outcome = runner(20_000).run(&(damages(), any::<bool>()), |(how, in_body)| {
         let (mut changed, mut shown) = (body.to_vec(), signature.clone());

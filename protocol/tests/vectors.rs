@@ -1,9 +1,13 @@
-//! The test vectors of `docs/wire.md`: committed JSON that any other implementation can check itself against.
+//! The test vectors of `docs/wire.md`: committed JSON that any other implementation can check
+//! itself against.
 //!
 //! `UPDATE_VECTORS=1 cargo test -p seatmeter-protocol --test vectors` writes them anew.
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
-#![allow(clippy::disallowed_methods, reason = "the test run is asked to write files by its environment")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the test run is asked to write files by its environment"
+)]
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
@@ -26,7 +30,10 @@ fn vector(name: &str, content: &Value) {
         std::fs::write(&path, &text).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(committed, text, "{name}: run with UPDATE_VECTORS=1 if the wire format is meant to change");
+    assert_eq!(
+        committed, text,
+        "{name}: run with UPDATE_VECTORS=1 if the wire format is meant to change"
+    );
 }
 
 fn seeds() -> Value {
@@ -48,7 +55,10 @@ fn file() -> LicenseFile {
         organization_name: "Acme & Söhne".into(),
         server_key: key("02").public().clone(),
         issued_at: NOW,
-        items: vec![LicenseItem::new("seats", ChargeWay::ConcurrentInstance, 4, NOW, NOW + 86_400), scans],
+        items: vec![
+            LicenseItem::new("seats", ChargeWay::ConcurrentInstance, 4, NOW, NOW + 86_400),
+            scans,
+        ],
     }
 }
 
@@ -88,8 +98,11 @@ fn signed_documents_are_as_committed_and_open() {
 
 #[test]
 fn a_signed_answer_is_as_committed_and_verifies() {
-    let device =
-        DeviceFacts { uuid: "44".repeat(16), friendly_name: "till".into(), library_version: "0.1.0".into() };
+    let device = DeviceFacts {
+        uuid: "44".repeat(16),
+        friendly_name: "till".into(),
+        library_version: "0.1.0".into(),
+    };
     let total = UsageTotal { slot: 10_000_000, kind: UsageKind::Scan, what: 0x20, total: 3 };
     let segment = SegmentReport {
         segment_id: "55".repeat(16),
@@ -99,9 +112,16 @@ fn a_signed_answer_is_as_committed_and_verifies() {
     };
     let ended = vec![EndedLicense { license_id: "33".repeat(16), serial: 7 }];
     let request =
-        serde_json::to_string(&UsageReport { protocol: 1, device, segments: vec![segment], ended }).unwrap();
-    let meter =
-        Meter { of: Metered::Scans, module: 0, quota: 100, used: 101, grace: 5, state: MeterState::InGrace };
+        serde_json::to_string(&UsageReport { protocol: 1, device, segments: vec![segment], ended })
+            .unwrap();
+    let meter = Meter {
+        of: Metered::Scans,
+        module: 0,
+        quota: 100,
+        used: 101,
+        grace: 5,
+        state: MeterState::InGrace,
+    };
     let answer = UsageAnswer {
         recorded: vec!["55".repeat(16)],
         refused: vec![],
@@ -154,12 +174,16 @@ fn requests_and_problems_are_as_committed() {
         modules: vec!["PDF417".into()],
         product_version: Some("9.6".parse().unwrap()),
         product_edition: Some("pro".into()),
-        validation: ValidationFacts { website_domain: "company.com".into(), ..ValidationFacts::default() },
+        validation: ValidationFacts {
+            website_domain: "company.com".into(),
+            ..ValidationFacts::default()
+        },
         held_license: Some(Signed::seal(&local(), &key("02")).unwrap()),
         scope: "88".repeat(16),
         needed: 3,
     };
-    let holder = Holder { device_uuid: "44".repeat(16), name: "till".into(), seats: 4, until: NOW + 180 };
+    let holder =
+        Holder { device_uuid: "44".repeat(16), name: "till".into(), seats: 4, until: NOW + 180 };
     let numbers = ProblemNumbers {
         requested: 5,
         quota: 4,

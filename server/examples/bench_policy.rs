@@ -1,10 +1,12 @@
-//! What one decision costs with 100 000 devices under an item, and what an item's account takes to keep.
+//! What one decision costs with 100 000 devices under an item, and what an item's account takes to
+//! keep.
 //!
 //! `cargo run --release -p seatmeter-server --example bench_policy [devices]`
 //!
-//! Each round measures every decision and, beside it, a look-up in the standard map with as many entries: what any
-//! server pays to find a device at all. The ratios are to that look-up, and say more than the times on a machine that
-//! is busy with other work. Figures are medians of the rounds.
+//! Each round measures every decision and, beside it, a look-up in the standard map with as many
+//! entries: what any server pays to find a device at all. The ratios are to that look-up, and say
+//! more than the times on a machine that is busy with other work. Figures are medians of the
+//! rounds.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 
@@ -99,9 +101,12 @@ fn round(devices: u32) -> Vec<(&'static str, f64)> {
 
     let mut ledger = SlotLedger::new(&item(ChargeWay::ConcurrentDevice));
     let first = slot_of(START);
+    figures.push((
+        "slot ledger: a device in the current slot",
+        each(devices, |d| ledger.record(d, first, 1)),
+    ));
     figures
-        .push(("slot ledger: a device in the current slot", each(devices, |d| ledger.record(d, first, 1))));
-    figures.push(("slot ledger: the same once more", each(devices, |d| ledger.record(d, first, 1))));
+        .push(("slot ledger: the same once more", each(devices, |d| ledger.record(d, first, 1))));
     figures.push((
         "slot ledger: a late slot, 0 to 29 days old",
         each(devices, |d| ledger.record(d, first - d % 30 * DAY, 1)),
@@ -127,10 +132,13 @@ fn round(devices: u32) -> Vec<(&'static str, f64)> {
     ));
 
     let domains =
-        Domains::listed(&(0..1_000).map(|d| format!("company{d}.example")).collect::<Vec<_>>()).unwrap();
+        Domains::listed(&(0..1_000).map(|d| format!("company{d}.example")).collect::<Vec<_>>())
+            .unwrap();
     figures.push((
         "per_domain, one of 1 000 domains",
-        each(devices, |_| per_domain::decide("item", &domains, "www.Company999.example:443").is_ok()),
+        each(devices, |_| {
+            per_domain::decide("item", &domains, "www.Company999.example:443").is_ok()
+        }),
     ));
     let all = Allowances { quota: 1_000_000, allowed: 400_000, devices: n };
     figures.push((
@@ -169,8 +177,11 @@ fn bytes(name: &str, slots_of_day: &[u32]) -> String {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            let active =
-                if slots_of_day.is_empty() { random.is_multiple_of(2) } else { slots_of_day.contains(&slot) };
+            let active = if slots_of_day.is_empty() {
+                random.is_multiple_of(2)
+            } else {
+                slots_of_day.contains(&slot)
+            };
             if active {
                 slots.raise(day * DAY + slot, 1);
             }
@@ -178,7 +189,8 @@ fn bytes(name: &str, slots_of_day: &[u32]) -> String {
     }
     let stored = slots.stored_bytes();
     format!(
-        "a device's year, {name:<35} {:>6} slots {stored:>6} bytes   {:.3} bytes for a device and slot",
+        "a device's year, {name:<35} {:>6} slots {stored:>6} bytes   {:.3} bytes for a device and \
+         slot",
         slots.len(),
         stored as f64 / slots.len() as f64
     )

@@ -1,12 +1,14 @@
-//! Durable usage reports and authorizations per second: group commit against one transaction for each, in the
-//! same run; on SQLite, and on PostgreSQL where that is installed.
+//! Durable usage reports and authorizations per second: group commit against one transaction for
+//! each, in the same run; on SQLite, and on PostgreSQL where that is installed.
 //!
-//! `cargo run --release -p seatmeter-server --example bench_store [seconds per round] [directory] [clients]`
+//! `cargo run --release -p seatmeter-server --example bench_store [seconds per round] [directory]
+//! [clients]`
 //!
-//! So many clients, 64 unless told, wait for one answer each at a time, as 64 devices would. A report carries two counters under a
-//! concurrent-instance item, the dearest kind; an authorization is that of a new client device, which takes a
-//! seat, and of which there are more with each. The rounds alternate, so that a disk that gets slower or faster
-//! does so for all. Clients sit at the store's trait: HTTP and signatures are not part of the figure.
+//! So many clients, 64 unless told, wait for one answer each at a time, as 64 devices would. A
+//! report carries two counters under a concurrent-instance item, the dearest kind; an authorization
+//! is that of a new client device, which takes a seat, and of which there are more with each. The
+//! rounds alternate, so that a disk that gets slower or faster does so for all. Clients sit at the
+//! store's trait: HTTP and signatures are not part of the figure.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 
@@ -64,7 +66,8 @@ fn main() {
             let time = Duration::from_secs_f64(seconds);
             let figures = runtime.block_on(run(store, clients, work, time));
             say(&format!(
-                "round {round}  {name:<30} {:>8.0} /s, reports {:>8.0}   p50 {:>7.2} ms   p99 {:>7.2} ms",
+                "round {round}  {name:<30} {:>8.0} /s, reports {:>8.0}   p50 {:>7.2} ms   p99 \
+                 {:>7.2} ms",
                 figures.per_second,
                 figures.reports_per_second,
                 figures.p50.as_secs_f64() * 1e3,
@@ -74,7 +77,8 @@ fn main() {
         };
         let measure = |name: &str, work, group_max| {
             let folder = tempfile::tempdir_in(&directory).unwrap();
-            let store = SqliteStore::open_with_group(&folder.path().join("bench.db"), group_max).unwrap();
+            let store =
+                SqliteStore::open_with_group(&folder.path().join("bench.db"), group_max).unwrap();
             measure_on(name, work, Arc::new(store))
         };
         let single = measure("reports, each by itself", Work::Reports, 1);
@@ -90,7 +94,10 @@ fn main() {
             let on_postgres = measure_on("reports, PostgreSQL", Work::Reports, open());
             measure_on("authorizations, PostgreSQL", Work::Authorizations, open());
             measure_on("both, PostgreSQL", Work::Both, open());
-            say(&format!("round {round}  reports on PostgreSQL / on SQLite {:.2}", on_postgres / group));
+            say(&format!(
+                "round {round}  reports on PostgreSQL / on SQLite {:.2}",
+                on_postgres / group
+            ));
         }
         say(&format!("round {round}  ratio of the reports {:.1}", group / single));
         say(&format!(
@@ -109,7 +116,10 @@ async fn run(store: Arc<dyn Store>, count: usize, work: Work, time: Duration) ->
     let mut clients = Vec::new();
     for _ in 0..count {
         let (device, license_id) = (random_id().unwrap(), random_id().unwrap());
-        store.authorize(authorization(ChargeWay::ConcurrentInstance, &device, &license_id)).await.unwrap();
+        store
+            .authorize(authorization(ChargeWay::ConcurrentInstance, &device, &license_id))
+            .await
+            .unwrap();
         clients.push((device, license_id));
     }
     let started = Instant::now();
@@ -168,8 +178,12 @@ async fn reporting(
             local_license: None,
             totals: vec![total(UsageKind::Scan, 0x20), total(UsageKind::Image, 0)],
         };
-        let report =
-            UsageReport { protocol: 1, device: facts(&device), segments: vec![segment], ended: Vec::new() };
+        let report = UsageReport {
+            protocol: 1,
+            device: facts(&device),
+            segments: vec![segment],
+            ended: Vec::new(),
+        };
         let answer = store.record(report, Vec::new(), NOW).await.unwrap();
         assert!(answer.refused.is_empty());
         latencies.push(begun.elapsed());
@@ -181,7 +195,8 @@ async fn reporting(
 async fn authorizing(store: Arc<dyn Store>, until: Instant) -> Vec<Duration> {
     let mut latencies = Vec::new();
     while Instant::now() < until {
-        let asked = authorization(ChargeWay::ClientDevice, &random_id().unwrap(), &random_id().unwrap());
+        let asked =
+            authorization(ChargeWay::ClientDevice, &random_id().unwrap(), &random_id().unwrap());
         let begun = Instant::now();
         assert!(matches!(store.authorize(asked).await, Ok(Decision::Granted(_))));
         latencies.push(begun.elapsed());
@@ -190,7 +205,11 @@ async fn authorizing(store: Arc<dyn Store>, until: Instant) -> Vec<Duration> {
 }
 
 fn facts(uuid: &str) -> DeviceFacts {
-    DeviceFacts { uuid: uuid.to_owned(), friendly_name: String::new(), library_version: String::new() }
+    DeviceFacts {
+        uuid: uuid.to_owned(),
+        friendly_name: String::new(),
+        library_version: String::new(),
+    }
 }
 
 /// The vendor's and the server's.
@@ -213,7 +232,13 @@ fn import() -> Import {
         ],
     };
     let envelope = Signed::seal(&file, &key).unwrap();
-    Import { file, envelope, root_key: key.public().clone(), handshake_code: Some("BENCH".into()), now: NOW }
+    Import {
+        file,
+        envelope,
+        root_key: key.public().clone(),
+        handshake_code: Some("BENCH".into()),
+        now: NOW,
+    }
 }
 
 fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Authorization {

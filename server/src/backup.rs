@@ -5,8 +5,9 @@
 //!                  + table backup_key: the server's keys, without which its license files are worth nothing
 //! ```
 //!
-//! A restore begins a new epoch: clients then send their totals again, and for the first slot in which a server serves only
-//! what devices show that they hold is granted. The file is secret, like the key in it.
+//! A restore begins a new epoch: clients then send their totals again, and for the first slot in
+//! which a server serves only what devices show that they hold is granted. The file is secret, like
+//! the key in it.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,8 @@ pub fn backup(dir: &DataDir, file: &Path) -> Result<(), Error> {
 /// Makes a data directory from a backup, with a new epoch.
 ///
 /// # Errors
-/// When there is something in the directory but what a restore has left that was cut off, or the file is no backup.
+/// When there is something in the directory but what a restore has left that was cut off, or the
+/// file is no backup.
 pub fn restore(file: &Path, dir: &DataDir, now: u64) -> Result<(), Error> {
     require_free(dir)?;
     dir.create()?;
@@ -52,7 +54,9 @@ pub fn restore(file: &Path, dir: &DataDir, now: u64) -> Result<(), Error> {
         // The keys first: a database without them would count as having lost them.
         for (name, seed) in keys {
             if !data_dir::is_key_name(&name) {
-                return Err(Error::Setup(format!("the backup has a key of the wrong name {name:?}.")));
+                return Err(Error::Setup(format!(
+                    "the backup has a key of the wrong name {name:?}."
+                )));
             }
             data_dir::write_new_secret(&dir.path().join(name), &seed)?;
         }
@@ -70,7 +74,8 @@ fn require_free(dir: &DataDir) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Setup(format!(
-        "{} is not empty. A backup is restored into an empty directory, so that nothing is lost by it.",
+        "{} is not empty. A backup is restored into an empty directory, so that nothing is lost \
+         by it.",
         dir.path().display()
     )))
 }

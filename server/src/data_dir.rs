@@ -9,8 +9,9 @@
 //!   demo-vendor.key       0600  only after `init --demo`
 //! ```
 //!
-//! `init` makes the key before the database. A database without a key has therefore lost it, and a new key
-//! would be worthless for the license files in it: that is an error, never repaired by making another one.
+//! `init` makes the key before the database. A database without a key has therefore lost it, and a
+//! new key would be worthless for the license files in it: that is an error, never repaired by
+//! making another one.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -41,7 +42,8 @@ pub const DRAFT: &str = ".draft-";
 #[must_use]
 pub fn is_key_name(name: &str) -> bool {
     let id = name.strip_prefix("server-").and_then(|rest| rest.strip_suffix(".key"));
-    name == SERVER_KEY || id.is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+    name == SERVER_KEY
+        || id.is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// A data directory; nothing is read or written until asked for.
@@ -102,18 +104,23 @@ impl DataDir {
     /// When one cannot be read, is not a key, or others may read it.
     pub fn keyring(&self) -> Result<Keyring, Error> {
         let current = read_key(&self.server_key_path())?;
-        let replaced =
-            self.replaced_key_paths()?.iter().map(|path| read_key(path)).collect::<Result<_, _>>()?;
+        let replaced = self
+            .replaced_key_paths()?
+            .iter()
+            .map(|path| read_key(path))
+            .collect::<Result<_, _>>()?;
         Ok(Keyring::new(current, replaced))
     }
 
-    /// Makes a new key, and a copy of the one in use, so that a rename puts the new one into its place.
+    /// Makes a new key, and a copy of the one in use, so that a rename puts the new one into its
+    /// place.
     ///
     /// ```text
     /// prepare_key ─▶ the store says which key is in use, and its audit log who wants it ─▶ finish_rotation
     /// ```
     ///
-    /// The store's transaction decides: before it nothing has changed, after it every start finishes the rest.
+    /// The store's transaction decides: before it nothing has changed, after it every start
+    /// finishes the rest.
     ///
     /// # Errors
     /// When a file cannot be read or written; nothing has changed then.
@@ -129,8 +136,8 @@ impl DataDir {
         Ok(new.public().clone())
     }
 
-    /// Puts the key into its place that the store says is in use, if it is not there yet; `None` when it was never
-    /// rotated.
+    /// Puts the key into its place that the store says is in use, if it is not there yet; `None`
+    /// when it was never rotated.
     ///
     /// # Errors
     /// When it cannot be put there.
@@ -165,7 +172,8 @@ impl DataDir {
     /// # Errors
     /// When it cannot be made.
     pub fn create(&self) -> Result<(), Error> {
-        sharing::make_directory(&self.path).map_err(|e| cannot("make the directory", &self.path, &e))
+        sharing::make_directory(&self.path)
+            .map_err(|e| cannot("make the directory", &self.path, &e))
     }
 
     /// Whether there is nothing in it, or no such directory: a first start.
@@ -188,22 +196,25 @@ impl DataDir {
             (true, true) => Ok(()),
             (false, true) => Err(self.lost_key()),
             (true, false) => Err(Error::Setup(format!(
-                "{0} is missing, but the server's key is there. If there was a database, restore it from a backup; a \
-                 new one knows no licenses, and nothing of what was used. If there never was one, run \
+                "{0} is missing, but the server's key is there. If there was a database, restore \
+                 it from a backup; a \
+                 new one knows no licenses, and nothing of what was used. If there never was one, \
+                 run \
                  \"seatmeterd init --data {1}\".",
                 self.database_path().display(),
                 self.path.display()
             ))),
             _ => Err(Error::Setup(format!(
-                "{0} is not an initialized data directory. Run \"seatmeterd init --data {0}\" first (add --demo \
+                "{0} is not an initialized data directory. Run \"seatmeterd init --data {0}\" \
+                 first (add --demo \
                  for a license to try out).",
                 self.path.display()
             ))),
         }
     }
 
-    /// Refuses a directory into which a restore was cut off: a database that is made there now would know nothing of what
-    /// the backup has.
+    /// Refuses a directory into which a restore was cut off: a database that is made there now
+    /// would know nothing of what the backup has.
     ///
     /// # Errors
     /// When it is one; the sentence says which command to run.
@@ -217,7 +228,8 @@ impl DataDir {
         )))
     }
 
-    /// Whether there is nothing in it, or no such directory, or what is left of a restore that was cut off.
+    /// Whether there is nothing in it, or no such directory, or what is left of a restore that was
+    /// cut off.
     ///
     /// # Errors
     /// When it cannot be listed.
@@ -228,7 +240,8 @@ impl DataDir {
         Ok(names.iter().all(|name| name == LOCK || was_cut_off && is_left(name)))
     }
 
-    /// Removes what a restore has left that was cut off. For who holds the lock of a directory that is free.
+    /// Removes what a restore has left that was cut off. For who holds the lock of a directory that
+    /// is free.
     ///
     /// # Errors
     /// When a file cannot be removed.
@@ -250,7 +263,10 @@ impl DataDir {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(cannot("list", &self.path, &e)),
         };
-        Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        Ok(entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect())
     }
 
     /// Refuses a directory without a key.
@@ -262,7 +278,8 @@ impl DataDir {
             return Ok(());
         }
         Err(Error::Setup(format!(
-            "{0} has no server key. Run \"seatmeterd init --data {0} --database URL\" for the first server of a \
+            "{0} has no server key. Run \"seatmeterd init --data {0} --database URL\" for the \
+             first server of a \
              database, or copy the key files of another one there.",
             self.path.display()
         )))
@@ -272,7 +289,8 @@ impl DataDir {
     #[must_use]
     pub fn lost_key(&self) -> Error {
         Error::Setup(format!(
-            "{} is missing, but there is a database beside it whose license files are bound to that key. \
+            "{} is missing, but there is a database beside it whose license files are bound to \
+             that key. \
              Restore the key from a backup.",
             self.server_key_path().display()
         ))
@@ -285,11 +303,13 @@ impl DataDir {
     pub fn lock(&self) -> Result<ServerLock, Error> {
         let path = self.path.join(LOCK);
         touch_private(&path)?;
-        let file = OpenOptions::new().write(true).open(&path).map_err(|e| cannot("open", &path, &e))?;
+        let file =
+            OpenOptions::new().write(true).open(&path).map_err(|e| cannot("open", &path, &e))?;
         match file.try_lock() {
             Ok(()) => Ok(ServerLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Setup(format!(
-                "another seatmeterd serves from {}, or restores into it. Stop it first, or give this one another \
+                "another seatmeterd serves from {}, or restores into it. Stop it first, or give \
+                 this one another \
                  --data directory.",
                 self.path.display()
             ))),
@@ -364,10 +384,11 @@ pub fn read_or_make_key(path: &Path) -> Result<(SigningKey, bool), Error> {
     Ok((read_key(path)?, new))
 }
 
-/// Writes a file that is either whole and durable or not there, for those who share its directory; `false` when one was
-/// there already.
+/// Writes a file that is either whole and durable or not there, for those who share its directory;
+/// `false` when one was there already.
 fn publish(path: &Path, content: &str) -> Result<bool, Error> {
-    let suffix = random_id().ok_or_else(|| Error::Setup("the system has no random numbers".to_owned()))?;
+    let suffix =
+        random_id().ok_or_else(|| Error::Setup("the system has no random numbers".to_owned()))?;
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!("{DRAFT}{suffix}"));
     let draft = PathBuf::from(draft);
@@ -411,7 +432,8 @@ fn sync_name(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Makes an empty file for those who share its directory, if there is none, and looks whether it can be written.
+/// Makes an empty file for those who share its directory, if there is none, and looks whether it
+/// can be written.
 ///
 /// # Errors
 /// When it cannot be made or written.
@@ -483,7 +505,10 @@ mod tests {
         let dir = DataDir::new(folder.path());
         read_or_make_key(&dir.server_key_path()).unwrap();
         let told = dir.require_initialized().unwrap_err().to_string();
-        assert!(told.contains("seatmeter.db is missing") && told.contains("from a backup"), "{told}");
+        assert!(
+            told.contains("seatmeter.db is missing") && told.contains("from a backup"),
+            "{told}"
+        );
     }
 
     #[test]
@@ -501,7 +526,11 @@ mod tests {
         let keys = dir.keyring().unwrap();
         assert_eq!(keys.current().public(), &third);
         assert!(keys.holds(first.public()) && keys.holds(&second));
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left behind");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            3,
+            "nothing else is left behind"
+        );
     }
 
     #[test]

@@ -37,7 +37,11 @@ impl Refusal {
 
     /// A refusal with the numbers behind it.
     #[must_use]
-    pub fn with_numbers(code: ErrorCode, detail: impl Into<String>, numbers: ProblemNumbers) -> Self {
+    pub fn with_numbers(
+        code: ErrorCode,
+        detail: impl Into<String>,
+        numbers: ProblemNumbers,
+    ) -> Self {
         Self { numbers: Some(Box::new(numbers)), ..Self::new(code, detail) }
     }
 }
@@ -63,7 +67,8 @@ pub enum Error {
         /// Seconds after which he may ask again.
         retry_after_seconds: u64,
     },
-    /// This server lacks what it needs to serve this request; the sentence says what, and what to do.
+    /// This server lacks what it needs to serve this request; the sentence says what, and what to
+    /// do.
     NotReady(String),
     /// The database cannot be read or written.
     Store(String),
@@ -113,7 +118,8 @@ impl Error {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Refused(refusal) => {
-                let status = if refusal.code == ErrorCode::HANDSHAKE_CODE_UNKNOWN { 404 } else { 403 };
+                let status =
+                    if refusal.code == ErrorCode::HANDSHAKE_CODE_UNKNOWN { 404 } else { 403 };
                 let mut problem = Problem::new(status, refusal.code, refusal.detail.clone());
                 problem.numbers = refusal.numbers.clone();
                 problem.epoch.clone_from(&refusal.epoch);
@@ -132,7 +138,9 @@ impl Error {
                 ErrorCode::STANDBY_NOT_READY,
                 format!("too many requests from {who}; try again in {retry_after_seconds} s"),
             ),
-            Self::NotReady(detail) => Problem::new(503, ErrorCode::STANDBY_NOT_READY, detail.clone()),
+            Self::NotReady(detail) => {
+                Problem::new(503, ErrorCode::STANDBY_NOT_READY, detail.clone())
+            }
             // What exactly failed is the operator's business and stands in the log.
             Self::Store(_) | Self::Setup(_) | Self::Output(_) => Problem::new(
                 503,
@@ -156,7 +164,9 @@ impl std::fmt::Display for Error {
             Self::Busy => f.write_str("too many requests are waiting"),
             Self::TooMany { who, .. } => write!(f, "too many requests from {who}"),
             Self::Store(detail) => write!(f, "the database cannot be used: {detail}"),
-            Self::NotReady(detail) | Self::Internal(detail) | Self::Setup(detail) => f.write_str(detail),
+            Self::NotReady(detail) | Self::Internal(detail) | Self::Setup(detail) => {
+                f.write_str(detail)
+            }
             Self::Output(kind) => write!(f, "standard output cannot be written: {kind}"),
         }
     }

@@ -1,8 +1,8 @@
 //! The server's keys: the one in use, and those that were replaced.
 //!
-//! A license file names one key, and devices believe that one. So after a rotation, for as long as it takes
-//! the vendor to issue the files anew and the devices to renew, the old key goes on signing what belongs to
-//! its files:
+//! A license file names one key, and devices believe that one. So after a rotation, for as long as
+//! it takes the vendor to issue the files anew and the devices to renew, the old key goes on
+//! signing what belongs to its files:
 //!
 //! | what is signed | with |
 //! | --- | --- |
@@ -41,8 +41,8 @@ impl Keyring {
         self.keys.iter().find(|key| key.public().id() == id)
     }
 
-    /// The key that a license file names by this id, if it is here. Files from before there could be several keys name
-    /// none: theirs is the one in use.
+    /// The key that a license file names by this id, if it is here. Files from before there could
+    /// be several keys name none: theirs is the one in use.
     #[must_use]
     pub fn of_file(&self, server_key_id: &str) -> Option<&SigningKey> {
         if server_key_id.is_empty() { Some(self.current()) } else { self.with_id(server_key_id) }

@@ -1,7 +1,7 @@
 //! Named places inside the store's work at which a test lets the server die.
 //!
-//! A build for release has none of them. In a debug build the environment variable [`VARIABLE`] names one, with the
-//! visit at which to die: `commit: before:3`.
+//! A build for release has none of them. In a debug build the environment variable [`VARIABLE`]
+//! names one, with the visit at which to die: `commit: before:3`.
 
 /// The variable that names a place.
 pub const VARIABLE: &str = "SEATMETERD_DIE_AT";

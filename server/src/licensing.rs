@@ -1,7 +1,7 @@
 //! From a request to a signed grant: checks what came over the wire, asks the store, signs.
 //!
-//! A request is checked in full before the store sees it: whatever is refused here is malformed, whatever
-//! the store refuses is a matter of the license rules.
+//! A request is checked in full before the store sees it: whatever is refused here is malformed,
+//! whatever the store refuses is a matter of the license rules.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
-    AuthorizationAnswer, AuthorizationCheck, AuthorizationRequest, DeviceFacts, ENDED_MAX, SEGMENTS_MAX,
-    TEXT_BYTES_MAX, TOTALS_MAX, UsageAnswer, UsageKind, UsageReport, UsageTotal,
+    AuthorizationAnswer, AuthorizationCheck, AuthorizationRequest, DeviceFacts, ENDED_MAX,
+    SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX, UsageAnswer, UsageKind, UsageReport, UsageTotal,
 };
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
@@ -51,10 +51,14 @@ impl Licensing {
     ///
     /// # Errors
     /// When the request is malformed, the rules refuse it, or it cannot be remembered.
-    pub async fn authorize(&self, request: AuthorizationRequest) -> Result<AuthorizationAnswer, Error> {
+    pub async fn authorize(
+        &self,
+        request: AuthorizationRequest,
+    ) -> Result<AuthorizationAnswer, Error> {
         let (authorization, device_uuid, password) = self.understand(request)?;
         let now = authorization.claim.now;
-        let granted = self.decide(authorization, password, |request| self.store.authorize(request)).await?;
+        let granted =
+            self.decide(authorization, password, |request| self.store.authorize(request)).await?;
         let local_license = LocalLicense {
             version: DOCUMENT_VERSION,
             license_id: granted.license_id,
@@ -75,7 +79,8 @@ impl Licensing {
         let key = self.keys.of_file(&granted.server_key_id).ok_or_else(|| {
             Error::Internal("the store has granted what this server cannot sign".to_owned())
         })?;
-        let local_license = Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
+        let local_license =
+            Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
         Ok(AuthorizationAnswer {
             root_key: granted.root_key,
             license_file: granted.license_file,
@@ -92,7 +97,8 @@ impl Licensing {
     /// As [`Self::authorize`].
     pub async fn check(&self, request: AuthorizationRequest) -> Result<AuthorizationCheck, Error> {
         let (authorization, _, password) = self.understand(request)?;
-        let granted = self.decide(authorization, password, |request| self.store.check(request)).await?;
+        let granted =
+            self.decide(authorization, password, |request| self.store.check(request)).await?;
         Ok(AuthorizationCheck {
             handshake_code: granted.handshake_code,
             item_id: granted.item.item_id,
@@ -104,11 +110,16 @@ impl Licensing {
         })
     }
 
-    /// A request that makes sense, in the words of the rules; the device's UUID, and the session password.
-    fn understand(&self, request: AuthorizationRequest) -> Result<(Authorization, String, String), Error> {
+    /// A request that makes sense, in the words of the rules; the device's UUID, and the session
+    /// password.
+    fn understand(
+        &self,
+        request: AuthorizationRequest,
+    ) -> Result<(Authorization, String, String), Error> {
         require_authorization(&request)?;
         let now = self.clock.unix_seconds();
-        let held = request.held_license.as_ref().and_then(|held| self.own(held, &request.device.uuid));
+        let held =
+            request.held_license.as_ref().and_then(|held| self.own(held, &request.device.uuid));
         let authorization = Authorization {
             handshake_code: request.handshake_code,
             organization_id: request.organization_id,
@@ -136,8 +147,8 @@ impl Licensing {
         Ok((authorization, request.device.uuid, request.session_password))
     }
 
-    /// Lets the store decide. A session password is checked outside the store, because that takes long on
-    /// purpose.
+    /// Lets the store decide. A session password is checked outside the store, because that takes
+    /// long on purpose.
     async fn decide(
         &self,
         mut authorization: Authorization,
@@ -149,7 +160,8 @@ impl Licensing {
             Decision::ProvePassword(hash) => hash,
         };
         let wrong = || {
-            let detail = "the session password is missing or wrong: set sessionPassword to that of this handshake code; its owner knows it";
+            let detail = "the session password is missing or wrong: set sessionPassword to that \
+                of this handshake code; its owner knows it";
             Refusal::new(ErrorCode::SESSION_PASSWORD_WRONG, detail)
         };
         if !PASSWORDS.is_right(password, hash.clone()).await? {
@@ -165,7 +177,8 @@ impl Licensing {
 
     /// The local license in this envelope, if this server has signed it for this device.
     fn own(&self, signed: &Signed, device_uuid: &str) -> Option<LocalLicense> {
-        let license: LocalLicense = signed.open(self.keys.with_id(&signed.key_id)?.public()).ok()?;
+        let license: LocalLicense =
+            signed.open(self.keys.with_id(&signed.key_id)?.public()).ok()?;
         (license.device_uuid == device_uuid).then_some(license)
     }
 
@@ -196,15 +209,18 @@ impl Licensing {
         let mut envelopes: Vec<&Signed> =
             report.segments.iter().filter_map(|segment| segment.local_license.as_ref()).collect();
         envelopes.dedup();
-        let shown = envelopes.into_iter().filter_map(|held| self.shown(held, &report.device.uuid)).collect();
+        let shown = envelopes
+            .into_iter()
+            .filter_map(|held| self.shown(held, &report.device.uuid))
+            .collect();
         self.store.record(report, shown, self.clock.unix_seconds()).await
     }
 
     /// Takes in a license file that a vendor has signed.
     ///
     /// # Errors
-    /// When the signature is wrong, the file is for another server, an item makes no sense, or it is there
-    /// already.
+    /// When the signature is wrong, the file is for another server, an item makes no sense, or it
+    /// is there already.
     pub async fn import(
         &self,
         envelope: Signed,
@@ -274,7 +290,8 @@ pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::bad_request(format!(
-        "the request speaks protocol {protocol}, this server speaks {PROTOCOL_VERSION}; update the older side"
+        "the request speaks protocol {protocol}, this server speaks {PROTOCOL_VERSION}; update \
+         the older side"
     )))
 }
 
@@ -286,7 +303,10 @@ pub(crate) fn require_text(name: &str, text: &str) -> Result<(), Error> {
     if text.len() <= TEXT_BYTES_MAX {
         return Ok(());
     }
-    Err(Error::bad_request(format!("{name} has {} bytes, at most {TEXT_BYTES_MAX} are allowed", text.len())))
+    Err(Error::bad_request(format!(
+        "{name} has {} bytes, at most {TEXT_BYTES_MAX} are allowed",
+        text.len()
+    )))
 }
 
 fn require_id(name: &str, id: &str) -> Result<(), Error> {
@@ -312,7 +332,8 @@ fn require_segments(report: &UsageReport) -> Result<(), Error> {
     ] {
         if count > max {
             return Err(Error::bad_request(format!(
-                "the report has {count} {what}, at most {max} are allowed; send the rest in another report"
+                "the report has {count} {what}, at most {max} are allowed; send the rest in \
+                 another report"
             )));
         }
     }
@@ -338,7 +359,10 @@ fn require_module(counter: &UsageTotal) -> Result<(), Error> {
 /// What a license file must be, beside correctly signed.
 fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
     let no = |why: String| {
-        Err(Error::bad_request(format!("license file \"{}\" cannot be imported: {why}", file.file_id)))
+        Err(Error::bad_request(format!(
+            "license file \"{}\" cannot be imported: {why}",
+            file.file_id
+        )))
     };
     if !keys.holds(&file.server_key) {
         return no(format!(
@@ -350,8 +374,8 @@ fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
     require_sound(file).or_else(no)
 }
 
-/// What every license file must be, whichever server it is for: sound in itself, with domains that belong to
-/// somebody.
+/// What every license file must be, whichever server it is for: sound in itself, with domains that
+/// belong to somebody.
 ///
 /// # Errors
 /// What is wrong with it, as a clause for a sentence.

@@ -1,8 +1,9 @@
 //! Secrets that people or programs show: session passwords and tokens of the admin API.
 //!
-//! Kept as argon2id hashes in the PHC string format. Checking one costs some 20 ms and 19 MiB on purpose, so
-//! it is never done in the store's one writing thread, only for a few at a time, and only so many wait for their turn.
-//! Each kind of secret has turns of its own: whoever guesses session passwords keeps no operator out.
+//! Kept as argon2id hashes in the PHC string format. Checking one costs some 20 ms and 19 MiB on
+//! purpose, so it is never done in the store's one writing thread, only for a few at a time, and
+//! only so many wait for their turn. Each kind of secret has turns of its own: whoever guesses
+//! session passwords keeps no operator out.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -10,12 +11,13 @@ use tokio::sync::Semaphore;
 
 use crate::error::Error;
 
-/// Most session passwords and tokens that are checked at one time: what they need of memory stays below 100 MiB.
+/// Most session passwords and tokens that are checked at one time: what they need of memory stays
+/// below 100 MiB.
 const PASSWORDS_AT_ONCE_MAX: usize = 3;
 const TOKENS_AT_ONCE_MAX: usize = 2;
 
-/// Most checks of a kind that wait. Some hundred are done in a second, and a device waits 4 s for an answer: behind more
-/// than these it would be gone before its turn.
+/// Most checks of a kind that wait. Some hundred are done in a second, and a device waits 4 s for
+/// an answer: behind more than these it would be gone before its turn.
 const WAITING_MAX: usize = 256;
 
 /// Session passwords, which devices show.
@@ -45,7 +47,10 @@ pub fn hash(secret: &str) -> Result<String, Error> {
 
 impl Checks {
     const fn new(at_once: usize, waiting: usize) -> Self {
-        Self { at_once: Semaphore::const_new(at_once), places: Semaphore::const_new(at_once + waiting) }
+        Self {
+            at_once: Semaphore::const_new(at_once),
+            places: Semaphore::const_new(at_once + waiting),
+        }
     }
 
     /// Whether this is the secret with that hash.
@@ -59,8 +64,9 @@ impl Checks {
         let check = move || {
             // Also when whoever asked has gone: a check that has begun needs its memory to its end.
             let _taken = (place, turn);
-            PasswordHash::new(&hash)
-                .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
+            PasswordHash::new(&hash).is_ok_and(|hash| {
+                Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok()
+            })
         };
         Ok(tokio::task::spawn_blocking(check).await.unwrap_or(false))
     }
@@ -76,7 +82,8 @@ mod tests {
         assert!(!hashed.contains("sesame"));
         assert_ne!(hashed, hash("open sesame").unwrap(), "each has a salt of its own");
         static OURS: Checks = Checks::new(1, 0);
-        let check = async |secret: &str, hash: &str| OURS.is_right(secret.into(), hash.into()).await;
+        let check =
+            async |secret: &str, hash: &str| OURS.is_right(secret.into(), hash.into()).await;
         assert_eq!(check("open sesame", &hashed).await, Ok(true));
         assert_eq!(check("open barley", &hashed).await, Ok(false));
         assert_eq!(check("x", "no hash").await, Ok(false));

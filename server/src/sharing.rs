@@ -1,8 +1,9 @@
-//! Files that the server's user can use, whichever user has run the command that made them: owner, group and mode follow
-//! the directory's (`protocol/src/sharing.rs`), but nothing is ever shared with everybody.
+//! Files that the server's user can use, whichever user has run the command that made them: owner,
+//! group and mode follow the directory's (`protocol/src/sharing.rs`), but nothing is ever shared
+//! with everybody.
 //!
-//! So an operator may run a command as root on the data directory of the server's user, and operators with a group in
-//! common may share one of mode 2770 with the server.
+//! So an operator may run a command as root on the data directory of the server's user, and
+//! operators with a group in common may share one of mode 2770 with the server.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -10,7 +11,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::Path;
 
 use nix::unistd::geteuid;
-use seatmeter_protocol::sharing::{Denied, Names, Owned, advice, file_mode, folder_mode, home_mode};
+use seatmeter_protocol::sharing::{
+    Denied, Names, Owned, advice, file_mode, folder_mode, home_mode,
+};
 
 /// What a directory shares of what is in it: something with its group, nothing with everybody.
 const OWNER_AND_GROUP: u32 = 0o7770;
@@ -42,7 +45,8 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     give_folder(path, folder_mode(parent.mode() & OWNER_AND_GROUP), &parent)
 }
 
-/// Make a directory, with the parents that it lacks, for the owner of its parent. One that is there stays as it is.
+/// Make a directory, with the parents that it lacks, for the owner of its parent. One that is there
+/// stays as it is.
 ///
 /// # Errors
 /// What the file system says.
@@ -90,25 +94,27 @@ pub fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Whether those who can open a secret file are those for whom its directory is: its owner, and its group where that may
-/// write in the directory.
+/// Whether those who can open a secret file are those for whom its directory is: its owner, and its
+/// group where that may write in the directory.
 pub fn is_secret(file: &Metadata, path: &Path) -> bool {
     let for_group = || {
         let directory = fs::metadata(directory_of(path));
-        directory.is_ok_and(|directory| directory.mode() & 0o020 != 0 && directory.gid() == file.gid())
+        directory
+            .is_ok_and(|directory| directory.mode() & 0o020 != 0 && directory.gid() == file.gid())
     };
     file.mode() & 0o007 == 0 && (file.mode() & 0o070 == 0 || for_group())
 }
 
-/// Return whose the file is that was denied to this process, and the command that mends it; `None` where access was not
-/// the matter.
+/// Return whose the file is that was denied to this process, and the command that mends it; `None`
+/// where access was not the matter.
 pub fn advice_about(path: &Path, cause: &io::Error) -> Option<String> {
     if cause.kind() != ErrorKind::PermissionDenied {
         return None;
     }
     let whole = std::path::absolute(path).ok()?;
     // What cannot even be looked at is in a directory that denies it.
-    let (found, of) = whole.ancestors().find_map(|path| Some((path, path.symlink_metadata().ok()?)))?;
+    let (found, of) =
+        whole.ancestors().find_map(|path| Some((path, path.symlink_metadata().ok()?)))?;
     let folder = whole.parent().filter(|folder| found.starts_with(folder)).unwrap_or(found);
     let denied = Denied {
         path: &found.display().to_string(),

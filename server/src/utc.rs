@@ -6,7 +6,8 @@ use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use crate::error::Error;
 
-/// An instant as `2026-11-25T06:00:00Z`. One beyond the year 9999 is written as its number of seconds.
+/// An instant as `2026-11-25T06:00:00Z`. One beyond the year 9999 is written as its number of
+/// seconds.
 #[must_use]
 pub fn text(unix_seconds: u64) -> String {
     i64::try_from(unix_seconds)
@@ -15,8 +16,8 @@ pub fn text(unix_seconds: u64) -> String {
         .map_or_else(|| format!("{unix_seconds} s after 1970"), |instant| instant.to_string())
 }
 
-/// The first slot that begins at or after the instant that a person wrote: `2026-11-25` (its midnight),
-/// `2026-11-25T06:00:00Z`, or with another offset than Z.
+/// The first slot that begins at or after the instant that a person wrote: `2026-11-25` (its
+/// midnight), `2026-11-25T06:00:00Z`, or with another offset than Z.
 ///
 /// # Errors
 /// When the text is neither, or lies before 1970.

@@ -30,24 +30,25 @@ pub struct SM_Barcode {
     pub length: usize,
 }
 
-/// Count the barcodes of one still image against the license: each different one (by symbology and content)
-/// once.
+/// Count the barcodes of one still image against the license: each different one (by symbology and
+/// content) once.
 ///
-/// The count is in shared memory when this returns: a killed process loses nothing. Content is compared, and
-/// neither kept nor sent. `counted`, if not NULL, gets the number of different barcodes, 0 on failure. On
-/// failure nothing was counted. An image without barcodes (n = 0) counts no scan, but marks the device as
-/// active.
+/// The count is in shared memory when this returns: a killed process loses nothing. Content is
+/// compared, and neither kept nor sent. `counted`, if not NULL, gets the number of different
+/// barcodes, 0 on failure. On failure nothing was counted. An image without barcodes (n = 0) counts
+/// no scan, but marks the device as active.
 ///
-/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10000 when another thread was at work with the
-/// reader while this process was forked; -10002 when `reader` is NULL, or `barcodes` with n > 0, or a content with
-/// length > 0; -10038 when n is larger than 1048576; -20000 without a license, or what the InitLicenseFromDLS that failed
-/// has returned; -20002 when the disk is full; -20003 when the license was not renewed in time; -20008 when the reader
-/// holds no seat, and all seats of this device are taken; -20111 when the license has expired; -20113 when it was revoked;
-/// -20120 when it is used up; -20130 when it has no room for this device now.
+/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10000 when another thread
+/// was at work with the reader while this process was forked; -10002 when `reader` is NULL, or
+/// `barcodes` with n > 0, or a content with length > 0; -10038 when n is larger than 1048576;
+/// -20000 without a license, or what the InitLicenseFromDLS that failed has returned; -20002 when
+/// the disk is full; -20003 when the license was not renewed in time; -20008 when the reader holds
+/// no seat, and all seats of this device are taken; -20111 when the license has expired; -20113
+/// when it was revoked; -20120 when it is used up; -20130 when it has no room for this device now.
 ///
 /// # Safety
-/// `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted` is NULL or
-/// good for writes.
+/// `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted`
+/// is NULL or good for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_CountImage(
     reader: Option<&SM_Reader>,
@@ -61,15 +62,15 @@ pub unsafe extern "C" fn SM_CountImage(
     })
 }
 
-/// Count the barcodes of one frame of a sequence (video): each different one once, and not again until the
-/// reader's forget time has passed since it was counted.
+/// Count the barcodes of one frame of a sequence (video): each different one once, and not again
+/// until the reader's forget time has passed since it was counted.
 ///
-/// Otherwise as SM_CountImage. `counted`, if not NULL, gets the number of barcodes that counted now. Of what was
-/// counted the reader keeps hashes under a random key of its own, 1 MiB at most, and nothing else. The time is
-/// exact to the kernel's tick, 1 to 10 ms.
+/// Otherwise as SM_CountImage. `counted`, if not NULL, gets the number of barcodes that counted
+/// now. Of what was counted the reader keeps hashes under a random key of its own, 1 MiB at most,
+/// and nothing else. The time is exact to the kernel's tick, 1 to 10 ms.
 ///
-/// Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage; -10000 also when the system gives
-/// no random numbers.
+/// Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage; -10000 also
+/// when the system gives no random numbers.
 ///
 /// # Safety
 /// As for SM_CountImage.
@@ -90,11 +91,13 @@ pub unsafe extern "C" fn SM_CountFrame(
 ///
 /// The count is in shared memory when this returns: a killed process loses nothing.
 ///
-/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10038 when `n` is above 4294967295; else as
-/// SM_CountImage.
+/// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10038 when `n` is above
+/// 4294967295; else as SM_CountImage.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_CountScans(reader: Option<&SM_Reader>, format: c_int, n: u64) -> c_int {
-    enter_hot(|| reader.ok_or_else(|| null_pointer("reader"))?.0.count_scans(format.cast_unsigned(), n))
+    enter_hot(|| {
+        reader.ok_or_else(|| null_pointer("reader"))?.0.count_scans(format.cast_unsigned(), n)
+    })
 }
 
 /// Pages acquired from a scanner or imported.
@@ -108,17 +111,19 @@ pub const SM_PAGE_OCR: c_int = 4;
 
 /// Count `n` pages of `module` (SM_PAGE_CORE, SM_PAGE_WEBCAM, SM_PAGE_PDFR or SM_PAGE_OCR).
 ///
-/// The count is in shared memory when this returns: a killed process loses nothing. Barcodes on pages are scans,
-/// and not counted by this.
+/// The count is in shared memory when this returns: a killed process loses nothing. Barcodes on
+/// pages are scans, and not counted by this.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above 4294967295; -20000 without
-/// a license, or what the InitLicenseFromDLS that failed has returned; -20002 when the disk is full; -20003 when the
-/// license was not renewed in time; -20111 when the license has expired; -20113 when it was revoked; -20120 when the
-/// module, or the license, is used up; -20130 when it has no room for this device now.
+/// Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above
+/// 4294967295; -20000 without a license, or what the InitLicenseFromDLS that failed has returned;
+/// -20002 when the disk is full; -20003 when the license was not renewed in time; -20111 when the
+/// license has expired; -20113 when it was revoked; -20120 when the module, or the license, is used
+/// up; -20130 when it has no room for this device now.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_CountPages(module: c_int, n: u64) -> c_int {
     enter_hot(|| {
-        let what = u32::try_from(module).ok().filter(|_| (SM_PAGE_CORE..=SM_PAGE_OCR).contains(&module));
+        let what =
+            u32::try_from(module).ok().filter(|_| (SM_PAGE_CORE..=SM_PAGE_OCR).contains(&module));
         let what = what.ok_or_else(|| {
             Error::new(
                 ErrorCode::PARAMETER_VALUE_INVALID,
@@ -129,11 +134,14 @@ pub extern "C" fn SM_CountPages(module: c_int, n: u64) -> c_int {
     })
 }
 
-/// Set for how long a barcode of a frame sequence that was counted does not count again, from the next frame on.
+/// Set for how long a barcode of a frame sequence that was counted does not count again, from the
+/// next frame on.
 ///
-/// `ms` is in milliseconds, 0 to 600000; 0 switches the memory across frames off. A new reader has 3000.
+/// `ms` is in milliseconds, 0 to 600000; 0 switches the memory across frames off. A new reader has
+/// 3000.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when `ms` is out of range.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when `ms` is out of
+/// range.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_SetDuplicateForgetTime(reader: Option<&SM_Reader>, ms: c_int) -> c_int {
     enter_hot(|| reader.ok_or_else(|| null_pointer("reader"))?.0.forget_time().set(ms))
@@ -147,8 +155,8 @@ fn count_with(
 ) -> c_int {
     let mut outcome = 0;
     let code = enter_hot(|| {
-        outcome =
-            usize::try_from(count(reader.ok_or_else(|| null_pointer("reader"))?)?).unwrap_or(usize::MAX);
+        outcome = usize::try_from(count(reader.ok_or_else(|| null_pointer("reader"))?)?)
+            .unwrap_or(usize::MAX);
         Ok(())
     });
     if let Some(counted) = counted {
@@ -173,7 +181,8 @@ unsafe fn with_barcodes<T>(
         return Err(null_pointer("barcodes"));
     }
     if n > BARCODES_MAX {
-        let message = format!("{n} barcodes of one image; at most {BARCODES_MAX} are counted at once");
+        let message =
+            format!("{n} barcodes of one image; at most {BARCODES_MAX} are counted at once");
         return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
     }
     // SAFETY: not NULL, and `n` barcodes by the caller's promise.
@@ -190,7 +199,9 @@ unsafe fn with_barcodes<T>(
             body(&views[..n])
         }
         // SAFETY: as above.
-        many => body(&many.iter().map(|b| unsafe { barcode_from_c(b) }).collect::<Result<Vec<_>, _>>()?),
+        many => body(
+            &many.iter().map(|b| unsafe { barcode_from_c(b) }).collect::<Result<Vec<_>, _>>()?,
+        ),
     }
 }
 

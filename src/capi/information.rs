@@ -6,8 +6,9 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 /// What an error number means and what to do about it, in a sentence.
 ///
-/// It knows every number of this header, and of the headers for programs of the DBR API. The string is static: it needs
-/// no free. Any other number has a sentence of its own, so the answer is never NULL.
+/// It knows every number of this header, and of the headers for programs of the DBR API. The string
+/// is static: it needs no free. Any other number has a sentence of its own, so the answer is never
+/// NULL.
 ///
 /// Threads: any. Blocks: never. Returns a NUL-terminated string.
 #[unsafe(no_mangle)]

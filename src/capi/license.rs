@@ -57,25 +57,27 @@ pub const SM_VALIDATION_APPLICATION_ID: c_int = 1;
 
 /// How to reach the license server, and what to ask it for.
 ///
-/// Strings may be NULL, which means the same as "". They are read during the call only, and never written.
-/// Call InitDLSConnectionParameters first: it sets every field to its default.
+/// Strings may be NULL, which means the same as "". They are read during the call only, and never
+/// written. Call InitDLSConnectionParameters first: it sets every field to its default.
 #[cfg(not(dls_parameters_declared))]
 #[repr(C, packed)]
 #[derive(Clone, Copy, Debug)]
 pub struct tagDM_DLSConnectionParameters {
-    /// URL of the main license server, such as "http://license.example:48080". Default "": the environment
-    /// variable SEATMETER_SERVER.
+    /// URL of the main license server, such as "http://license.example:48080". Default "": the
+    /// environment variable SEATMETER_SERVER.
     pub mainServerURL: *const c_char,
-    /// URL of the server to ask when the main one is silent. Default "": SEATMETER_STANDBY_SERVER, or none.
+    /// URL of the server to ask when the main one is silent. Default "": SEATMETER_STANDBY_SERVER,
+    /// or none.
     pub standbyServerURL: *const c_char,
     /// The handshake code, 512 bytes at most. Either this or organizationID must be set.
     pub handshakeCode: *const c_char,
     /// The password of the handshake code, if it has one.
     pub sessionPassword: *const c_char,
-    /// Where the software runs, one of SM_DEPLOYMENT_… Default SM_DEPLOYMENT_DESKTOP, which licenses by server and by
-    /// concurrent instance take as SM_DEPLOYMENT_SERVER.
+    /// Where the software runs, one of SM_DEPLOYMENT_… Default SM_DEPLOYMENT_DESKTOP, which
+    /// licenses by server and by concurrent instance take as SM_DEPLOYMENT_SERVER.
     pub deploymentType: c_int,
-    /// By what the software is to be charged, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server chooses.
+    /// By what the software is to be charged, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server
+    /// chooses.
     pub chargeWay: c_int,
     /// How a device that is new gets its UUID: SM_UUID_RANDOM (default) or SM_UUID_HARDWARE.
     pub UUIDGenerationMethod: c_int,
@@ -85,8 +87,8 @@ pub struct tagDM_DLSConnectionParameters {
     pub limitedLicenseModulesCount: c_int,
     /// Modules to ask for. Default NULL: all.
     pub limitedLicenseModules: *const c_int,
-    /// Seats to ask for: readers that may exist at one time on this device, in all its processes together.
-    /// 1 (default) to 65536.
+    /// Seats to ask for: readers that may exist at one time on this device, in all its processes
+    /// together. 1 (default) to 65536.
     pub maxConcurrentInstanceCount: c_int,
     /// The organization; its default handshake code is used when handshakeCode is empty.
     pub organizationID: *const c_char,
@@ -126,8 +128,8 @@ impl tagDM_DLSConnectionParameters {
     /// Copies what the caller's pointers refer to.
     ///
     /// # Safety
-    /// Every string is NULL or NUL-terminated; limitedLicenseModules is NULL or has as many entries as it
-    /// says.
+    /// Every string is NULL or NUL-terminated; limitedLicenseModules is NULL or has as many entries
+    /// as it says.
     pub(super) unsafe fn copy(&self) -> Result<RawParameters> {
         // SAFETY: the caller's promise; fields of a packed struct are copied out, not referred to.
         unsafe {
@@ -143,7 +145,10 @@ impl tagDM_DLSConnectionParameters {
                 max_buffer_days: self.maxBufferDays,
                 max_concurrent_instance_count: self.maxConcurrentInstanceCount,
                 products: self.products,
-                modules: modules_from_c(self.limitedLicenseModules, self.limitedLicenseModulesCount)?,
+                modules: modules_from_c(
+                    self.limitedLicenseModules,
+                    self.limitedLicenseModulesCount,
+                )?,
                 settings: Settings::default(),
             })
         }
@@ -155,16 +160,18 @@ impl tagDM_DLSConnectionParameters {
 /// # Safety
 /// `modules` is NULL or good for reads of `count` numbers.
 unsafe fn modules_from_c(modules: *const c_int, count: c_int) -> Result<Vec<c_int>> {
-    let count = usize::try_from(count).ok().filter(|count| *count <= LIST_MAX).ok_or_else(|| {
-        Error::new(
-            ErrorCode::PARAMETER_VALUE_INVALID,
-            format!("limitedLicenseModulesCount is {count}; 0 to {LIST_MAX} are possible"),
-        )
-    })?;
+    let count =
+        usize::try_from(count).ok().filter(|count| *count <= LIST_MAX).ok_or_else(|| {
+            Error::new(
+                ErrorCode::PARAMETER_VALUE_INVALID,
+                format!("limitedLicenseModulesCount is {count}; 0 to {LIST_MAX} are possible"),
+            )
+        })?;
     if modules.is_null() {
         return Ok(Vec::new());
     }
-    // SAFETY: the caller's promise; the field of a packed struct may point anywhere, so reads are unaligned.
+    // SAFETY: the caller's promise; the field of a packed struct may point anywhere, so reads are
+    // unaligned.
     Ok((0..count).map(|i| unsafe { modules.add(i).read_unaligned() }).collect())
 }
 
@@ -177,7 +184,9 @@ unsafe fn modules_from_c(modules: *const c_int, count: c_int) -> Result<Vec<c_in
 /// # Safety
 /// `parameters` is NULL or good for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn InitDLSConnectionParameters(parameters: *mut DM_DLSConnectionParameters) -> c_int {
+pub unsafe extern "C" fn InitDLSConnectionParameters(
+    parameters: *mut DM_DLSConnectionParameters,
+) -> c_int {
     enter(|| {
         if parameters.is_null() {
             return Err(null_pointer("the pointer to the parameters"));
@@ -188,26 +197,28 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(parameters: *mut DM_DLSConn
     })
 }
 
-/// Get this process licensed: from the license stored on this device if that is still good, else from the
-/// main license server, else from the standby.
+/// Get this process licensed: from the license stored on this device if that is still good, else
+/// from the main license server, else from the standby.
 ///
-/// With a stored license it answers at once and renews in the background. `errorMsg`, if not NULL, gets a
-/// sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always NUL-terminated. What was
-/// in use before a failed call stays in use. If no server could be reached and nothing is in use, the background goes on
-/// asking, and readers get their license as soon as a server is there. The first success, or that, starts the library's
-/// one background thread.
+/// With a stored license it answers at once and renews in the background. `errorMsg`, if not NULL,
+/// gets a sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always
+/// NUL-terminated. What was in use before a failed call stays in use. If no server could be reached
+/// and nothing is in use, the background goes on asking, and readers get their license as soon as a
+/// server is there. The first success, or that, starts the library's one background thread.
 ///
-/// Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0; -10001 when the
-/// process has less than 16 MiB of memory left; -10002 when `parameters` is NULL; -10038 when a parameter is out of its
-/// range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state directory cannot be
-/// used; -20003 when the server's answer cannot be trusted; -20004 when the answer is for another device; -20005 when
-/// the system gives no random numbers for the UUID of this device; -20008 when more seats are asked for than there are;
-/// -20009 when SM_Shutdown was called in another thread, which calls this off; -20123 when neither handshakeCode nor
-/// organizationID is set; -20200 when no server can be reached; or the server's refusal, -20100 to -20151.
+/// Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0;
+/// -10001 when the process has less than 16 MiB of memory left; -10002 when `parameters` is NULL;
+/// -10038 when a parameter is out of its range; -20001 when handshakeCode has a space or a
+/// character beyond ASCII; -20002 when the state directory cannot be used; -20003 when the server's
+/// answer cannot be trusted; -20004 when the answer is for another device; -20005 when the system
+/// gives no random numbers for the UUID of this device; -20008 when more seats are asked for than
+/// there are; -20009 when SM_Shutdown was called in another thread, which calls this off; -20123
+/// when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or
+/// the server's refusal, -20100 to -20151.
 ///
 /// # Safety
-/// `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated; `errorMsg` is NULL
-/// or good for writes of `errorMsgLen` bytes.
+/// `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated;
+/// `errorMsg` is NULL or good for writes of `errorMsgLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn InitLicenseFromDLS(
     parameters: *const DM_DLSConnectionParameters,
@@ -229,23 +240,25 @@ pub unsafe extern "C" fn InitLicenseFromDLS(
 
 /// Count the seats of this device that are free: for all programs on it together.
 ///
-/// Threads: any. Blocks: never. Returns the number of free seats; 0 when all are taken; -1 when there is no
-/// license, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the license is not one by
-/// concurrent instances, and so has no seats.
+/// Threads: any. Blocks: never. Returns the number of free seats; 0 when all are taken; -1 when
+/// there is no license, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the
+/// license is not one by concurrent instances, and so has no seats.
 #[unsafe(no_mangle)]
 pub extern "C" fn GetIdleInstancesCount() -> c_int {
     enter_hot_or(-1, || Ok(runtime().licensed()?.idle_seats()))
 }
 
-/// Choose where this device's state is kept: the license, the seats, what is counted and not yet reported.
+/// Choose where this device's state is kept: the license, the seats, what is counted and not yet
+/// reported.
 ///
-/// Programs share seats when they share this directory. It is made with mode 0700 where it does not exist,
-/// when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR; else
-/// /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for others (XDG
-/// base directory specification). Not on a network file system: those keep no locks for all processes.
+/// Programs share seats when they share this directory. It is made with mode 0700 where it does not
+/// exist, when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR;
+/// else /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for
+/// others (XDG base directory specification). Not on a network file system: those keep no locks for
+/// all processes.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20002 when it is
-/// relative, and the working directory is gone; -20009 after InitLicenseFromDLS.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty;
+/// -20002 when it is relative, and the working directory is gone; -20009 after InitLicenseFromDLS.
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated.
@@ -260,11 +273,12 @@ pub unsafe extern "C" fn SM_SetStateDirectory(path: *const c_char) -> c_int {
 
 /// Tell the server a fact about this application that the handshake code may ask for.
 ///
-/// `field` is SM_VALIDATION_WEBSITE_DOMAIN or SM_VALIDATION_APPLICATION_ID. The name of the executable file is taken
-/// from the operating system and cannot be set. `value` is copied; "" takes the fact back.
+/// `field` is SM_VALIDATION_WEBSITE_DOMAIN or SM_VALIDATION_APPLICATION_ID. The name of the
+/// executable file is taken from the operating system and cannot be set. `value` is copied; ""
+/// takes the fact back.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another number, or
-/// `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is
+/// another number, or `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
 ///
 /// # Safety
 /// `value` is NULL or NUL-terminated.
@@ -283,8 +297,8 @@ pub unsafe extern "C" fn SM_SetValidationField(field: c_int, value: *const c_cha
 
 /// Give this device a name by which people know it on the server. `name` is copied.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than 512
-/// bytes; -20009 after InitLicenseFromDLS.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than
+/// 512 bytes; -20009 after InitLicenseFromDLS.
 ///
 /// # Safety
 /// `name` is NULL or NUL-terminated.
@@ -297,14 +311,15 @@ pub unsafe extern "C" fn SM_SetDeviceFriendlyName(name: *const c_char) -> c_int 
     })
 }
 
-/// Trust the certificates in this file (PEM), beside those that the system trusts, when connecting to a
-/// license server.
+/// Trust the certificates in this file (PEM), beside those that the system trusts, when connecting
+/// to a license server.
 ///
-/// Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is sent; if
-/// it cannot be used then, InitLicenseFromDLS says so, with -20200.
+/// Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is
+/// sent; if it cannot be used then, InitLicenseFromDLS says so, with -20200.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20002 when it is
-/// relative, and the working directory is gone; -20009 after the first InitLicenseFromDLS of the process.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty;
+/// -20002 when it is relative, and the working directory is gone; -20009 after the first
+/// InitLicenseFromDLS of the process.
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated.
@@ -322,8 +337,9 @@ pub unsafe extern "C" fn SM_SetCaFile(path: *const c_char) -> c_int {
 /// A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
 /// UUIDGenerationMethod is to matter. `out` gets "" on failure.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002 when the
-/// state directory cannot be used; -20005 when the system gives no random numbers.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below
+/// 33; -20002 when the state directory cannot be used; -20005 when the system gives no random
+/// numbers.
 ///
 /// # Safety
 /// `out` is NULL or good for writes of `len` bytes.
@@ -380,22 +396,25 @@ unsafe fn path_setting_from_c(name: &str, path: *const c_char) -> Result<PathBuf
     Ok(path)
 }
 
-/// Report what is counted and not yet reported, give the seats of this process back, and end the background
-/// thread.
+/// Report what is counted and not yet reported, give the seats of this process back, and end the
+/// background thread.
 ///
-/// What cannot be reported in time is kept on this device and reported by the next program that initializes
-/// here. Readers that still exist hold no seat from then on, and may be destroyed; after InitLicenseFromDLS was called
-/// again, one that is used takes a seat anew.
+/// What cannot be reported in time is kept on this device and reported by the next program that
+/// initializes here. Readers that still exist hold no seat from then on, and may be destroyed;
+/// after InitLicenseFromDLS was called again, one that is used takes a seat anew.
 ///
-/// Requests that are under way, also those of other threads, have half of the time, and are then called off. When this
-/// has returned, no thread, connection or log callback of the library is left. Only a name lookup that the system does
-/// not answer keeps a thread until the system gives up; it touches nothing of the host's.
+/// Requests that are under way, also those of other threads, have half of the time, and are then
+/// called off. When this has returned, no thread, connection or log callback of the library is
+/// left. Only a name lookup that the system does not answer keeps a thread until the system gives
+/// up; it touches nothing of the host's.
 ///
-/// Threads: any; of several at once one waits for the other. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out
-/// of that range counts as the nearest), and 0.5 s at most for what is called off. Returns 0; -20002 when a file of the
-/// state directory cannot be used; -20003 when the server's answer cannot be trusted, or another program of this device
-/// is reporting all the time; -20009 when another thread has been shutting down for all that time; -20200 when no server
-/// can be reached in time; or the server's refusal, -20100 to -20151. In each of these cases something is left to report.
+/// Threads: any; of several at once one waits for the other. Blocks: up to `timeoutMs`
+/// (milliseconds, 0 to 600000; out of that range counts as the nearest), and 0.5 s at most for what
+/// is called off. Returns 0; -20002 when a file of the state directory cannot be used; -20003 when
+/// the server's answer cannot be trusted, or another program of this device is reporting all the
+/// time; -20009 when another thread has been shutting down for all that time; -20200 when no server
+/// can be reached in time; or the server's refusal, -20100 to -20151. In each of these cases
+/// something is left to report.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_Shutdown(timeoutMs: c_int) -> c_int {
     enter(|| runtime().shut_down(bounded_wait(timeoutMs)))
@@ -430,10 +449,12 @@ mod tests {
         assert_eq!(charge, ChargeWay::ALL);
         assert_eq!(ChargeWay::from_number(SM_CHARGE_AUTO), Ok(None));
         assert!(
-            ValidationField::from_number(SM_VALIDATION_WEBSITE_DOMAIN) == Ok(ValidationField::WebsiteDomain)
+            ValidationField::from_number(SM_VALIDATION_WEBSITE_DOMAIN)
+                == Ok(ValidationField::WebsiteDomain)
         );
         assert!(
-            ValidationField::from_number(SM_VALIDATION_APPLICATION_ID) == Ok(ValidationField::ApplicationId)
+            ValidationField::from_number(SM_VALIDATION_APPLICATION_ID)
+                == Ok(ValidationField::ApplicationId)
         );
     }
 }

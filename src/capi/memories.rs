@@ -38,7 +38,10 @@ pub(super) fn give(vacant: Box<SM_Reader>) {
 }
 
 /// Whether a reader is, or was, at this address. Nothing there is looked at.
-#[cfg_attr(not(feature = "decode"), allow(dead_code, reason = "only the DBR API has two prototypes"))]
+#[cfg_attr(
+    not(feature = "decode"),
+    allow(dead_code, reason = "only the DBR API has two prototypes")
+)]
 pub(super) fn is_known(address: *const SM_Reader) -> bool {
     MEMORIES.is_known(address)
 }
@@ -136,11 +139,16 @@ impl Memories {
         let chunk = chunk_of(number).0;
         let slot = self.chunks.get(chunk)?;
         if slot.load(Ordering::Acquire).is_null() {
-            let places = (0..FIRST_PLACES << chunk)
-                .map(|_| Place { reader: AtomicPtr::new(ptr::null_mut()), next: AtomicU32::new(0) });
+            let places = (0..FIRST_PLACES << chunk).map(|_| Place {
+                reader: AtomicPtr::new(ptr::null_mut()),
+                next: AtomicU32::new(0),
+            });
             let places = Box::into_raw(places.collect::<Box<[Place]>>());
             let none = ptr::null_mut();
-            if slot.compare_exchange(none, places.cast(), Ordering::AcqRel, Ordering::Acquire).is_err() {
+            if slot
+                .compare_exchange(none, places.cast(), Ordering::AcqRel, Ordering::Acquire)
+                .is_err()
+            {
                 // SAFETY: from `Box::into_raw`; another thread's chunk is there, and this one
                 // nobody has seen.
                 drop(unsafe { Box::from_raw(places) });
@@ -209,7 +217,9 @@ mod tests {
 
     #[test]
     fn every_place_has_its_chunk() {
-        for (number, expected) in [(0, (0, 0)), (63, (0, 63)), (64, (1, 0)), (191, (1, 127)), (192, (2, 0))] {
+        for (number, expected) in
+            [(0, (0, 0)), (63, (0, 63)), (64, (1, 0)), (191, (1, 127)), (192, (2, 0))]
+        {
             assert_eq!(chunk_of(number), expected);
         }
     }

@@ -1,10 +1,13 @@
 //! The C functions: each checks, calls one method of the core, and answers. They decide nothing.
 //!
-//! Every body runs inside [`enter`], the one way across the border: a panic cannot cross it, an error becomes its
-//! number, the host's thread is kept whole ([`Undisturbed`]), and the host's log callback has heard what was said. The functions that must cost nothing run inside [`enter_hot`], which only stops
-//! panics: whatever in them may block or touch files holds cancellation off by itself, in a `#[cold]` function.
+//! Every body runs inside [`enter`], the one way across the border: a panic cannot cross it, an
+//! error becomes its number, the host's thread is kept whole ([`Undisturbed`]), and the host's log
+//! callback has heard what was said. The functions that must cost nothing run inside [`enter_hot`],
+//! which only stops panics: whatever in them may block or touch files holds cancellation off by
+//! itself, in a `#[cold]` function.
 //!
-//! The functions of `include/seatmeter.h` are in the files beside `dbr`; those of `include/dbr/` are in `dbr`.
+//! The functions of `include/seatmeter.h` are in the files beside `dbr`; those of `include/dbr/`
+//! are in `dbr`.
 
 #![allow(non_camel_case_types, non_snake_case, reason = "names of the C API")]
 
@@ -39,14 +42,15 @@ fn enter_with(body: impl FnOnce() -> Result<()>, tell: impl FnOnce(&str)) -> c_i
     answer(undisturbed(body), tell)
 }
 
-/// Run the body of a C function that answers with something else than a number; `fallback` is the answer
-/// when it fails.
+/// Run the body of a C function that answers with something else than a number; `fallback` is the
+/// answer when it fails.
 #[cfg(feature = "decode")]
 fn enter_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
     undisturbed(body).unwrap_or(fallback)
 }
 
-/// As [`enter`], for a function whose usual path neither blocks, nor touches files, nor says anything.
+/// As [`enter`], for a function whose usual path neither blocks, nor touches files, nor says
+/// anything.
 #[inline(always)]
 fn enter_hot(body: impl FnOnce() -> Result<()>) -> c_int {
     answer(guarded(body), |_| {})
@@ -85,14 +89,18 @@ fn undisturbed<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
 
 #[inline(always)]
 fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    // What the body was changing is behind locks that do not poison, and atomics: whole at every step.
+    // What the body was changing is behind locks that do not poison, and atomics: whole at every
+    // step.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_default();
-        Err(Error::new(ErrorCode::UNKNOWN, format!("a fault in the library, please report it: {what}")))
+        Err(Error::new(
+            ErrorCode::UNKNOWN,
+            format!("a fault in the library, please report it: {what}"),
+        ))
     })
 }
 

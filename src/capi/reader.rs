@@ -28,13 +28,14 @@ impl SM_Reader {
 
 /// Create a reader, and take a seat for it where the license has seats.
 ///
-/// `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`, if not
-/// NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
+/// `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`,
+/// if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -20000 without a license, or what the
-/// InitLicenseFromDLS that failed has returned; -20002 when the file of the seats cannot be used; -20003 when the license
-/// was not renewed in time; -20008 when all seats of this device are taken; -20111 when the license has expired; -20113
-/// when it was revoked; -20120 when it is used up; -20130 when it has no room for this device now.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -20000 without a license, or
+/// what the InitLicenseFromDLS that failed has returned; -20002 when the file of the seats cannot
+/// be used; -20003 when the license was not renewed in time; -20008 when all seats of this device
+/// are taken; -20111 when the license has expired; -20113 when it was revoked; -20120 when it is
+/// used up; -20130 when it has no room for this device now.
 ///
 /// # Safety
 /// `out` is NULL or good for writes; `detail` is NULL or good for writes of `detailLen` bytes.
@@ -51,11 +52,11 @@ pub unsafe extern "C" fn SM_CreateReader(
 
 /// Create a reader as SM_CreateReader does, waiting for a seat while all are taken.
 ///
-/// A waiting thread sleeps. A seat that is given back wakes it, and so does the death of a process that held one.
-/// Nobody is served in order: who is awake first has the seat.
+/// A waiting thread sleeps. A seat that is given back wakes it, and so does the death of a process
+/// that held one. Nobody is served in order: who is awake first has the seat.
 ///
-/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
-/// Returns as SM_CreateReader; -20008 when no seat became free in time.
+/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as
+/// the nearest). Returns as SM_CreateReader; -20008 when no seat became free in time.
 ///
 /// # Safety
 /// As for SM_CreateReader.
@@ -135,11 +136,12 @@ impl SM_Holder {
 
 /// List the processes that hold seats of this device, of all programs under the same license item.
 ///
-/// `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is more. What is
-/// behind the last one is not touched. Processes that have died are not listed: their seats are free.
+/// `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is
+/// more. What is behind the last one is not touched. Processes that have died are not listed: their
+/// seats are free.
 ///
-/// Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity > 0; -20000 without a
-/// license, or what the InitLicenseFromDLS that failed has returned.
+/// Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity
+/// > 0; -20000 without a license, or what the InitLicenseFromDLS that failed has returned.
 ///
 /// # Safety
 /// `holders` is NULL or good for writes of `capacity` holders; `count` is NULL or good for writes.

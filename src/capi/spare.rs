@@ -1,8 +1,9 @@
 //! The reader that a thread destroyed last, kept vacant for the next one that it creates.
 //!
-//! A program that makes a reader per image would spend more time in the allocator than on its seat. One spare a
-//! thread is enough for that. The spares stand in a table by the thread's number, where nobody but that thread
-//! touches its own: a thread-local variable, in a library that may be loaded late, costs a call each time.
+//! A program that makes a reader per image would spend more time in the allocator than on its seat.
+//! One spare a thread is enough for that. The spares stand in a table by the thread's number, where
+//! nobody but that thread touches its own: a thread-local variable, in a library that may be loaded
+//! late, costs a call each time.
 //!
 //! | berth's thread | spare | |
 //! |---|---|---|
@@ -55,13 +56,15 @@ struct Berth {
 impl Spares {
     const fn new() -> Self {
         Self(
-            [const { Berth { thread: AtomicUsize::new(0), spare: AtomicPtr::new(ptr::null_mut()) } }; BERTHS],
+            [const { Berth { thread: AtomicUsize::new(0), spare: AtomicPtr::new(ptr::null_mut()) } };
+                BERTHS],
         )
     }
 
     #[inline(always)]
     fn berth(&self, thread: usize) -> &Berth {
-        // Threads' control blocks lie far apart, at multiples of some stack size: multiplying spreads them.
+        // Threads' control blocks lie far apart, at multiples of some stack size: multiplying
+        // spreads them.
         let spread = (thread as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         &self.0[(spread >> (u64::BITS - BERTHS.ilog2())) as usize % BERTHS]
     }
@@ -73,8 +76,8 @@ impl Spares {
             let spare = berth.spare.load(Ordering::Acquire);
             if !spare.is_null() {
                 berth.spare.store(ptr::null_mut(), Ordering::Relaxed);
-                // SAFETY: from `Box::into_raw` in `keep`. Only this thread reads and writes the spare of its berth, and
-                // it has ended before another can have its number.
+                // SAFETY: from `Box::into_raw` in `keep`. Only this thread reads and writes the
+                // spare of its berth, and it has ended before another can have its number.
                 return unsafe { Box::from_raw(spare) };
             }
         }

@@ -18,14 +18,16 @@ use crate::status::{Origin, Status};
 pub const SM_LICENSE_NONE: c_int = 0;
 /// SM_Status.state: the license is good.
 pub const SM_LICENSE_GOOD: c_int = 1;
-/// SM_Status.state: the license has expired, and works on for the seven days of grace: warn the user.
+/// SM_Status.state: the license has expired, and works on for the seven days of grace: warn the
+/// user.
 pub const SM_LICENSE_GRACE: c_int = 2;
 /// SM_Status.state: the license was not renewed in time, and is refused until a server is reached.
 pub const SM_LICENSE_STALE: c_int = 3;
 /// SM_Status.state: the license has expired, with its grace.
 pub const SM_LICENSE_EXPIRED: c_int = 4;
 
-/// SM_Status.state: the server lets no work be done under the license: it was revoked, is used up, or has no room.
+/// SM_Status.state: the server lets no work be done under the license: it was revoked, is used up,
+/// or has no room.
 pub const SM_LICENSE_REFUSED: c_int = 5;
 
 /// SM_Status.usage: the server has not told, or in a way that only later versions know.
@@ -36,7 +38,8 @@ pub const SM_USAGE_WITHIN: c_int = 1;
 pub const SM_USAGE_IN_GRACE: c_int = 2;
 /// SM_Status.usage: used up with its grace. Scans and pages are refused, and devices that are new.
 pub const SM_USAGE_USED_UP: c_int = 3;
-/// SM_Status.usage: the overuse budget of a concurrent license is exceeded: N at a time are authorized.
+/// SM_Status.usage: the overuse budget of a concurrent license is exceeded: N at a time are
+/// authorized.
 pub const SM_USAGE_OVERUSED: c_int = 4;
 
 /// Bytes of each text in a status, with its NUL; longer ones are cut.
@@ -48,22 +51,25 @@ pub const SM_STATUS_TEXT_BYTES: usize = 512;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct SM_Status {
-    /// Set it to sizeof(SM_Status) before the call. Afterwards: how many bytes of it the library has filled.
+    /// Set it to sizeof(SM_Status) before the call. Afterwards: how many bytes of it the library
+    /// has filled.
     pub size: usize,
     /// One of SM_LICENSE_NONE, _GOOD, _GRACE, _STALE, _EXPIRED, _REFUSED.
     pub state: c_int,
     /// By what the license is charged, as in DM_DLSConnectionParameters; 0 without a license.
     pub chargeWay: c_int,
-    /// SM_ERR_LICENSE_CACHE_USED (-20012) while the license stored on this device is used and no server has been
-    /// reached; else 0. Not a failure: the software works.
+    /// SM_ERR_LICENSE_CACHE_USED (-20012) while the license stored on this device is used and no
+    /// server has been reached; else 0. Not a failure: the software works.
     pub cacheCode: c_int,
     /// SM_ERR_TRIAL_LICENSE (-20010) when the license is a trial; else 0.
     pub trialCode: c_int,
     /// SM_ERR_EXPIRED (-20111) when the license has expired, also while the grace lasts; else 0.
     pub expiryCode: c_int,
-    /// Why the server lets no work be done, as an error number, when the state is SM_LICENSE_REFUSED; else 0.
+    /// Why the server lets no work be done, as an error number, when the state is
+    /// SM_LICENSE_REFUSED; else 0.
     pub refusalCode: c_int,
-    /// One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED: of the quota that stands worst.
+    /// One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED: of the quota that stands
+    /// worst.
     pub usage: c_int,
     /// Module of pages of which used, quota and grace tell; 0 for anything else.
     pub usageModule: c_int,
@@ -79,10 +85,11 @@ pub struct SM_Status {
     pub expiresAt: u64,
     /// First second after the grace.
     pub graceEndsAt: u64,
-    /// Start of the time slot of the oldest work that no server has recorded yet; 0 when all is recorded.
+    /// Start of the time slot of the oldest work that no server has recorded yet; 0 when all is
+    /// recorded.
     pub oldestUnsentAt: u64,
-    /// What is used of the license (scans, pages, devices, or the overuse of this license year), as the server has last
-    /// told; -1: it has not.
+    /// What is used of the license (scans, pages, devices, or the overuse of this license year), as
+    /// the server has last told; -1: it has not.
     pub used: i64,
     /// What was bought, or the overuse budget, as the server has last told; -1: it has not.
     pub quota: i64,
@@ -96,8 +103,8 @@ pub struct SM_Status {
     pub lastErrorAt: u64,
     /// What failed last: its number; 0 when all went well since.
     pub lastErrorCode: c_int,
-    /// How far the request came that failed: 0 not a matter of the network, 1 set-up, 2 name lookup, 3 connect,
-    /// 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
+    /// How far the request came that failed: 0 not a matter of the network, 1 set-up, 2 name
+    /// lookup, 3 connect, 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
     pub lastErrorStage: c_int,
     /// What failed last, in a sentence; or "".
     pub lastError: [c_char; SM_STATUS_TEXT_BYTES],
@@ -117,9 +124,16 @@ impl From<&Status> for SM_Status {
         let meter = status.told.worst();
         Self {
             size: size_of::<Self>(),
-            state: if status.stopped.is_some() { SM_LICENSE_REFUSED } else { state_number(status.validity) },
+            state: if status.stopped.is_some() {
+                SM_LICENSE_REFUSED
+            } else {
+                state_number(status.validity)
+            },
             chargeWay: status.charge_way.map_or(0, |way| way.number()),
-            cacheCode: when(has_license && status.origin == Origin::Cache, ErrorCode::LICENSE_CACHE_USED),
+            cacheCode: when(
+                has_license && status.origin == Origin::Cache,
+                ErrorCode::LICENSE_CACHE_USED,
+            ),
             trialCode: when(status.is_trial, ErrorCode::TRIAL_LICENSE),
             expiryCode: when(expired, ErrorCode::EXPIRED),
             refusalCode: status.stopped.map_or(0, |code| code.0),
@@ -139,7 +153,9 @@ impl From<&Status> for SM_Status {
             contactAt: status.contact_at,
             lastErrorAt: trouble.map_or(0, |trouble| trouble.at),
             lastErrorCode: trouble.map_or(0, |trouble| trouble.error.code.0),
-            lastErrorStage: trouble.and_then(|trouble| trouble.error.stage).map_or(0, |stage| stage as c_int),
+            lastErrorStage: trouble
+                .and_then(|trouble| trouble.error.stage)
+                .map_or(0, |stage| stage as c_int),
             lastError: text(trouble.map_or("", |trouble| &trouble.error.message)),
             server: text(&status.server),
         }
@@ -188,13 +204,14 @@ fn text(text: &str) -> [c_char; SM_STATUS_TEXT_BYTES] {
 
 /// Get how this process stands with its license.
 ///
-/// Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that this library knows
-/// is not touched, and `size` then says how much was filled. `status` is untouched on failure. The status is a picture
-/// of the moment: while other programs take seats and count, its parts may be of two moments.
+/// Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that
+/// this library knows is not touched, and `size` then says how much was filled. `status` is
+/// untouched on failure. The status is a picture of the moment: while other programs take seats and
+/// count, its parts may be of two moments.
 ///
-/// Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for each program that has
-/// counted since the last report. Returns 0, also without a license; -10002 when `status` is NULL; -10038 when its
-/// size is below that of the first version.
+/// Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for
+/// each program that has counted since the last report. Returns 0, also without a license; -10002
+/// when `status` is NULL; -10038 when its size is below that of the first version.
 ///
 /// # Safety
 /// `status` is NULL, or its `size` is set, and as many bytes are good for writes.
@@ -218,23 +235,27 @@ fn known_bytes(size: usize) -> Result<usize> {
     if size >= SIZE_MIN {
         return Ok(size.min(size_of::<SM_Status>()));
     }
-    let message = format!("the status has size {size}; set it to sizeof(SM_Status), {SIZE_MIN} at least");
+    let message =
+        format!("the status has size {size}; set it to sizeof(SM_Status), {SIZE_MIN} at least");
     Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message))
 }
 
 /// Report what is counted and not yet reported, and renew the license, now.
 ///
-/// The background does this by itself; call it where a program wants to know, or is about to lose its network.
-/// `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success. What could not
-/// be reported is kept, and a license that could not be renewed goes on as it is.
+/// The background does this by itself; call it where a program wants to know, or is about to lose
+/// its network. `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure
+/// and "" on success. What could not be reported is kept, and a license that could not be renewed
+/// goes on as it is.
 ///
-/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
-/// Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000 before InitLicenseFromDLS, or what the
-/// InitLicenseFromDLS that failed has returned; -20002 when the state directory cannot be used; -20003 when the server's
-/// answer cannot be trusted, or another program of this device is talking to it all the time; -20004 when the answer is
-/// for another device; -20005 when the system gives no random numbers; -20008 when the license has fewer seats than were
-/// asked for; -20009 when SM_Shutdown was called in another thread, which calls this off; -20200 when no server can be
-/// reached, or the time was too short for everything; or the server's refusal, -20100 to -20151.
+/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as
+/// the nearest). Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000
+/// before InitLicenseFromDLS, or what the InitLicenseFromDLS that failed has returned; -20002 when
+/// the state directory cannot be used; -20003 when the server's answer cannot be trusted, or
+/// another program of this device is talking to it all the time; -20004 when the answer is for
+/// another device; -20005 when the system gives no random numbers; -20008 when the license has
+/// fewer seats than were asked for; -20009 when SM_Shutdown was called in another thread, which
+/// calls this off; -20200 when no server can be reached, or the time was too short for everything;
+/// or the server's refusal, -20100 to -20151.
 ///
 /// # Safety
 /// `detail` is NULL or good for writes of `detailLen` bytes.
@@ -245,9 +266,10 @@ pub unsafe extern "C" fn SM_Sync(timeoutMs: c_int, detail: *mut c_char, detailLe
     enter_with(|| runtime().sync(bounded_wait(timeoutMs)), |message| buffer.write(message))
 }
 
-/// A function that gets the lines of the log: `user` as it was given, `level` 1 error, 2 warning, 3 info, and a
-/// NUL-terminated `line` that is good during the call only.
-pub type SM_LogCallback = Option<unsafe extern "C" fn(user: *mut c_void, level: c_int, line: *const c_char)>;
+/// A function that gets the lines of the log: `user` as it was given, `level` 1 error, 2 warning, 3
+/// info, and a NUL-terminated `line` that is good during the call only.
+pub type SM_LogCallback =
+    Option<unsafe extern "C" fn(user: *mut c_void, level: c_int, line: *const c_char)>;
 
 /// The callback with what it is to be given.
 struct Callback {
@@ -255,23 +277,26 @@ struct Callback {
     user: *mut c_void,
 }
 
-// SAFETY: the caller of SM_SetLogCallback promises that the function may be called by any thread with this pointer.
+// SAFETY: the caller of SM_SetLogCallback promises that the function may be called by any thread
+// with this pointer.
 unsafe impl Send for Callback {}
 // SAFETY: as above.
 unsafe impl Sync for Callback {}
 
 /// Hear what the library does: licenses that it gets, reports, failures with their stage.
 ///
-/// `callback` is called by a thread of the library's own, for one line after the other, in order, while that thread holds
-/// no lock. It may call every function of this library. It must not throw, jump out of itself, or end its thread. A call
-/// that has something to say waits until that was heard, 1 s at most. Lines that come while a callback is at work wait; of
-/// more than 1000 the rest is dropped, which a line tells. NULL ends it. When this has returned, the callback that was set
-/// before is not called any more, so that what its `user` points to can be freed; and none is called after SM_Shutdown has
-/// returned, unless it was still at work when the time was up. Lines hold no barcode and no password. Without a callback,
-/// also after NULL, the file that the environment variable SEATMETER_LOG named at InitLicenseFromDLS gets the lines.
+/// `callback` is called by a thread of the library's own, for one line after the other, in order,
+/// while that thread holds no lock. It may call every function of this library. It must not throw,
+/// jump out of itself, or end its thread. A call that has something to say waits until that was
+/// heard, 1 s at most. Lines that come while a callback is at work wait; of more than 1000 the rest
+/// is dropped, which a line tells. NULL ends it. When this has returned, the callback that was set
+/// before is not called any more, so that what its `user` points to can be freed; and none is
+/// called after SM_Shutdown has returned, unless it was still at work when the time was up. Lines
+/// hold no barcode and no password. Without a callback, also after NULL, the file that the
+/// environment variable SEATMETER_LOG named at InitLicenseFromDLS gets the lines.
 ///
-/// Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the callback of before is still
-/// at work then, or called this itself: nothing is changed.
+/// Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the
+/// callback of before is still at work then, or called this itself: nothing is changed.
 ///
 /// # Safety
 /// `callback` is NULL, or may be called with `user` by any thread until it is taken back.
@@ -288,7 +313,8 @@ pub unsafe extern "C" fn SM_SetLogCallback(callback: SM_LogCallback, user: *mut 
 impl Callback {
     fn call(&self, level: c_int, line: &str) {
         // A line with a NUL in it, such as from a server's text, is cut there.
-        let line = line.split('\0').next().and_then(|line| CString::new(line).ok()).unwrap_or_default();
+        let line =
+            line.split('\0').next().and_then(|line| CString::new(line).ok()).unwrap_or_default();
         // SAFETY: the promise of SM_SetLogCallback's caller; the line lives during the call.
         unsafe { (self.function)(self.user, level, line.as_ptr()) };
     }
@@ -308,7 +334,8 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_two_characters() {
         let cut = text(&"ä".repeat(300));
-        let bytes: Vec<u8> = cut.iter().take_while(|c| **c != 0).map(|c| c.to_ne_bytes()[0]).collect();
+        let bytes: Vec<u8> =
+            cut.iter().take_while(|c| **c != 0).map(|c| c.to_ne_bytes()[0]).collect();
         assert_eq!(String::from_utf8(bytes).unwrap(), "ä".repeat(255));
     }
 }

@@ -4,8 +4,8 @@ use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// A C string as text; NULL and "" are alike. Bytes that are no UTF-8 are replaced, for no field of ours
-/// has any, and the server will not know what they stand for.
+/// A C string as text; NULL and "" are alike. Bytes that are no UTF-8 are replaced, for no field of
+/// ours has any, and the server will not know what they stand for.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated, and stays so during the call.
@@ -48,7 +48,8 @@ impl MessageBuffer {
         while !message.is_char_boundary(end) {
             end -= 1;
         }
-        // SAFETY: `end` < `length`, and the buffer is good for `length` bytes by the promise of `new`.
+        // SAFETY: `end` < `length`, and the buffer is good for `length` bytes by the promise of
+        // `new`.
         unsafe {
             std::ptr::copy_nonoverlapping(message.as_ptr().cast(), self.start, end);
             self.start.add(end).write(0);

@@ -75,7 +75,8 @@ pub struct DeviceClock {
     known: Mutex<Known>,
 }
 
-/// How this process's clock stood at some instant. A license that was put into use then ends with its time by this.
+/// How this process's clock stood at some instant. A license that was put into use then ends with
+/// its time by this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standpoint {
     offset_ms: i64,
@@ -135,7 +136,8 @@ impl DeviceClock {
         if is_of_this_boot(known, seen) {
             self.take_over(known, seen);
         } else {
-            self.offset_ms.fetch_max(seen.highest_ms.saturating_sub(self.boot_now()), Ordering::Relaxed);
+            self.offset_ms
+                .fetch_max(seen.highest_ms.saturating_sub(self.boot_now()), Ordering::Relaxed);
         }
     }
 
@@ -143,7 +145,9 @@ impl DeviceClock {
     /// machine.
     fn take_over(&self, known: &mut Known, seen: &Seen) {
         known.leaps.merge(&seen.leaps);
-        let Some(ahead_ms) = known.ahead_ms.filter(|_| is_of_this_boot(known, seen)) else { return };
+        let Some(ahead_ms) = known.ahead_ms.filter(|_| is_of_this_boot(known, seen)) else {
+            return;
+        };
         if seen.heard_at_ms > self.boot_now().saturating_sub(ahead_ms).saturating_add(AGREE_MS) {
             // Nobody can have heard anything at an instant that is still to come.
             return self.go_apart(known, seen.highest_ms);
@@ -229,7 +233,10 @@ impl DeviceClock {
         Some(Seen {
             highest_ms: time_ms,
             boot_id: known.ahead_ms.map(|_| known.boot.id.clone()).unwrap_or_default(),
-            offset_ms: self.offset_ms.load(Ordering::Relaxed).saturating_add(known.ahead_ms.unwrap_or(0)),
+            offset_ms: self
+                .offset_ms
+                .load(Ordering::Relaxed)
+                .saturating_add(known.ahead_ms.unwrap_or(0)),
             is_set: self.is_set.load(Ordering::Relaxed),
             error_ms: self.error_ms.load(Ordering::Relaxed),
             heard_ms: word.said_ms,
@@ -244,7 +251,8 @@ impl DeviceClock {
     /// and no value of its boot clock.
     fn passed_apart(&self, known: &Known, seen: Seen, time_ms: i64) -> Option<Seen> {
         let (base_ms, base_boot_ms) = known.base;
-        let mut highest_ms = seen.highest_ms.max(base_ms.saturating_add(self.boot_now() - base_boot_ms));
+        let mut highest_ms =
+            seen.highest_ms.max(base_ms.saturating_add(self.boot_now() - base_boot_ms));
         if self.is_set.load(Ordering::Relaxed) {
             highest_ms = highest_ms.min(time_ms);
         }
@@ -286,8 +294,8 @@ impl DeviceClock {
         unsigned(self.known.lock().word.said_ms)
     }
 
-    /// Return when that server was asked, by the machine's boot clock: servers whose clocks differ may say the same time
-    /// at different instants.
+    /// Return when that server was asked, by the machine's boot clock: servers whose clocks differ
+    /// may say the same time at different instants.
     pub fn heard_at_ms(&self) -> i64 {
         self.known.lock().word.asked_at_ms
     }
@@ -335,7 +343,8 @@ impl DeviceClock {
 
     /// As [`Self::signed_at`], of a license that is in use since then. If a server has set the time
     /// back meanwhile, the date goes back with it: by its date alone such a license would be good
-    /// for longer than it was meant, where as much time has passed as that server's clock was ahead.
+    /// for longer than it was meant, where as much time has passed as that server's clock was
+    /// ahead.
     pub fn in_use_since(&self, seconds: u64, since: &mut Standpoint) -> u64 {
         let corrected = self.signed_at(seconds);
         let now = self.standpoint();
@@ -424,7 +433,8 @@ impl Clock for DeviceClock {
         if self.is_set.load(Ordering::Relaxed) {
             return unsigned(steady);
         }
-        let wall = believed(steady, signed(self.system.wall_ms()), self.error_ms.load(Ordering::Relaxed));
+        let wall =
+            believed(steady, signed(self.system.wall_ms()), self.error_ms.load(Ordering::Relaxed));
         if has_bug("clock: set back with the wall clock") {
             return unsigned(wall);
         }
@@ -433,7 +443,12 @@ impl Clock for DeviceClock {
         }
         // If it fails, then another thread has seen a later time, or a server was heard: the next
         // call knows.
-        let _ = self.offset_ms.compare_exchange(offset, wall - boot, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.offset_ms.compare_exchange(
+            offset,
+            wall - boot,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
         unsigned(wall)
     }
 

@@ -57,7 +57,9 @@ impl Leaps {
         // Of two servers one of which is ahead, each change of the server is a leap like the one
         // before.
         match self.leaps.last_mut() {
-            Some(last) if last.back_ms().abs_diff(leap.back_ms()) <= AHEAD_MS_MAX.unsigned_abs() => {
+            Some(last)
+                if last.back_ms().abs_diff(leap.back_ms()) <= AHEAD_MS_MAX.unsigned_abs() =>
+            {
                 last.from_ms = last.from_ms.max(from_ms);
                 last.to_ms = last.from_ms.saturating_sub(leap.back_ms());
             }
@@ -96,12 +98,14 @@ impl Leaps {
         if date_ms <= now_ms.saturating_add(AHEAD_MS_MAX) {
             return None;
         }
-        let is_of_it =
-            |leap: &Leap| date_ms > leap.to_ms && date_ms <= leap.from_ms.saturating_add(AHEAD_MS_MAX);
+        let is_of_it = |leap: &Leap| {
+            date_ms > leap.to_ms && date_ms <= leap.from_ms.saturating_add(AHEAD_MS_MAX)
+        };
         // The latest that it can be of, for the ranges of greater leaps hold those of smaller ones.
         let first = self.leaps.iter().rposition(is_of_it)?;
         // What was dated before a leap was dated before all that came after it.
-        let back_ms = self.leaps[first..].iter().fold(0_i64, |sum, leap| sum.saturating_add(leap.back_ms()));
+        let back_ms =
+            self.leaps[first..].iter().fold(0_i64, |sum, leap| sum.saturating_add(leap.back_ms()));
         let corrected = date_ms.saturating_sub(back_ms);
         self.remember(Leap { from_ms: date_ms, to_ms: corrected });
         Some(corrected)
@@ -144,7 +148,10 @@ mod tests {
         leaps.take_for(900 * DAY, 5 * DAY);
         let mut other = Leaps::default();
         other.merge(&leaps);
-        assert_eq!([other.corrected(900 * DAY, 0), other.corrected(400 * DAY, 0)], [Some(5 * DAY), Some(0)]);
+        assert_eq!(
+            [other.corrected(900 * DAY, 0), other.corrected(400 * DAY, 0)],
+            [Some(5 * DAY), Some(0)]
+        );
     }
 
     #[test]

@@ -43,23 +43,26 @@ pub trait Clock: Send + Sync {
         Boot::default()
     }
 
-    /// Return the machine's boot clock, for files that all processes of the device share; `None` where this process
-    /// cannot tell it from its own.
+    /// Return the machine's boot clock, for files that all processes of the device share; `None`
+    /// where this process cannot tell it from its own.
     fn machine_boot_ms(&self) -> Option<u64> {
         Some(self.boot_ms())
     }
 
-    /// Take notice of what a server has said the time is (Unix seconds), whose signature was checked. It was asked when
-    /// the boot clock stood at `asked_at_ms`, and its answer is here now.
+    /// Take notice of what a server has said the time is (Unix seconds), whose signature was
+    /// checked. It was asked when the boot clock stood at `asked_at_ms`, and its answer is here
+    /// now.
     fn hear(&self, _server_seconds: u64, _asked_at_ms: u64) {}
 }
 
 /// Which start of the machine a boot clock counts from, and how it is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boot {
-    /// The id of the start, the same for all processes of the machine; empty where the system does not name it.
+    /// The id of the start, the same for all processes of the machine; empty where the system does
+    /// not name it.
     pub id: String,
-    /// By how much the boot clock of this process is ahead of the machine's; `None` where the system does not tell.
+    /// By how much the boot clock of this process is ahead of the machine's; `None` where the
+    /// system does not tell.
     pub ahead_ms: Option<i64>,
 }
 
@@ -74,8 +77,8 @@ impl Boot {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-// The coarse clocks are plain reads of shared memory, precise to the kernel's tick (1 to 10 ms): enough for slots
-// and seconds, and cheap enough to be asked for every counted frame.
+// The coarse clocks are plain reads of shared memory, precise to the kernel's tick (1 to 10 ms):
+// enough for slots and seconds, and cheap enough to be asked for every counted frame.
 impl Clock for SystemClock {
     fn wall_ms(&self) -> u64 {
         crate::os::clock_ms(libc::CLOCK_REALTIME_COARSE)

@@ -7,7 +7,8 @@ use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use super::Clock;
 
-/// The slot of the moment: asks the device's clock only when the slot may have changed, or a second has passed.
+/// The slot of the moment: asks the device's clock only when the slot may have changed, or a second
+/// has passed.
 ///
 /// Slot and end of knowledge are one word, so that no two threads can mix theirs:
 ///
@@ -15,9 +16,10 @@ use super::Clock;
 /// until: 34 bits, monotonic milliseconds | slot: 30 bits
 /// ```
 ///
-/// The end of knowledge is never more than a second away, so that its wrapping after 198 days is seen. That second is
-/// one of the monotonic clock, which stands still while the machine is suspended: what is counted within it after a
-/// long sleep may go into the slot of before. The clock that knows better would cost more than the counting.
+/// The end of knowledge is never more than a second away, so that its wrapping after 198 days is
+/// seen. That second is one of the monotonic clock, which stands still while the machine is
+/// suspended: what is counted within it after a long sleep may go into the slot of before. The
+/// clock that knows better would cost more than the counting.
 #[derive(Debug, Default)]
 pub struct SlotClock {
     known: AtomicU64,
@@ -40,13 +42,17 @@ pub struct Moment {
 }
 
 impl SlotClock {
-    /// This moment. `check` is called when the device's clock is asked, with its seconds: about once a second, and it
-    /// may refuse.
+    /// This moment. `check` is called when the device's clock is asked, with its seconds: about
+    /// once a second, and it may refuse.
     ///
     /// # Errors
     /// What `check` says.
     #[inline]
-    pub fn now<E>(&self, clock: &dyn Clock, check: impl FnOnce(u64) -> Result<(), E>) -> Result<Moment, E> {
+    pub fn now<E>(
+        &self,
+        clock: &dyn Clock,
+        check: impl FnOnce(u64) -> Result<(), E>,
+    ) -> Result<Moment, E> {
         let monotonic_ms = clock.monotonic_ms();
         let known = self.known.load(Ordering::Relaxed);
         let left_ms = (known >> SLOT_BITS).wrapping_sub(monotonic_ms) & UNTIL_MASK;
@@ -66,8 +72,8 @@ impl SlotClock {
         Ok(Moment { monotonic_ms, slot })
     }
 
-    /// Asks the device's clock, and `check`, the next time in any case, or within a second if another thread is just
-    /// doing so.
+    /// Asks the device's clock, and `check`, the next time in any case, or within a second if
+    /// another thread is just doing so.
     pub fn forget(&self) {
         self.known.store(0, Ordering::Relaxed);
     }
@@ -86,9 +92,15 @@ mod tests {
             clock.set_ms(ms);
             slots.now(&clock, |_| Ok::<(), ()>(())).unwrap().slot
         };
-        for (ms, slot) in
-            [(0, 0), (179_500, 0), (179_999, 0), (180_000, 1), (180_001, 1), (359_999, 1), (360_000, 2)]
-        {
+        for (ms, slot) in [
+            (0, 0),
+            (179_500, 0),
+            (179_999, 0),
+            (180_000, 1),
+            (180_001, 1),
+            (359_999, 1),
+            (360_000, 2),
+        ] {
             assert_eq!(slot_at(ms), slot, "at {ms} ms");
         }
     }

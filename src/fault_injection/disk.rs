@@ -1,6 +1,7 @@
 //! What a disk refuses where a test says so: it is full, it is dead, or one use of it fails.
 //!
-//! Whoever writes asks here first. Without the feature `kill-points` the question compiles to nothing.
+//! Whoever writes asks here first. Without the feature `kill-points` the question compiles to
+//! nothing.
 
 /// What is about to be done to the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,5 +1,5 @@
-//! Named places inside the operations at which a test lets its own process be killed, or, where many processes are
-//! played by one thread, the work of one be cut off.
+//! Named places inside the operations at which a test lets its own process be killed, or, where
+//! many processes are played by one thread, the work of one be cut off.
 //!
 //! Without the feature `kill-points` a place compiles to nothing.
 
@@ -73,12 +73,14 @@ mod armed {
     pub const CLONES: &[&str] = &["clone: fresh UUID stored"];
 
     /// Every place in carrying counts out of a file that has lost its name.
-    pub const CARRIES: &[&str] = &["carry: filled", "carry: under those who count", "carry: renamed"];
+    pub const CARRIES: &[&str] =
+        &["carry: filled", "carry: under those who count", "carry: renamed"];
 
     static PLACE: OnceLock<&str> = OnceLock::new();
     static VISITS_LEFT: AtomicU32 = AtomicU32::new(0);
 
-    /// Kill this process with SIGKILL at the `visit`th visit (from 1) of `place`, one of the names. Once a process.
+    /// Kill this process with SIGKILL at the `visit`th visit (from 1) of `place`, one of the names.
+    /// Once a process.
     pub fn arm(place: &'static str, visit: u32) {
         VISITS_LEFT.store(visit, Ordering::Relaxed);
         PLACE.set(place).expect("a process is armed once");
@@ -95,13 +97,14 @@ mod armed {
         pub &'static str,
     );
 
-    /// Cut the work of this thread off by a panic at the `visit`th place outside the seat pool (from 1), wherever that
-    /// is; `None`: no more. Gives what was left of the order before.
+    /// Cut the work of this thread off by a panic at the `visit`th place outside the seat pool
+    /// (from 1), wherever that is; `None`: no more. Gives what was left of the order before.
     pub fn cut_off(visit: Option<u32>) -> Option<u32> {
         CUT_OFF_AFTER.replace(visit)
     }
 
-    /// The place that the environment names for a fault of ours: a panic at the first visit in this process.
+    /// The place that the environment names for a fault of ours: a panic at the first visit in this
+    /// process.
     #[allow(clippy::disallowed_methods, reason = "a test tells a C program's library so")]
     fn is_faulty(name: &str) -> bool {
         static PLACE: OnceLock<Option<String>> = OnceLock::new();
@@ -112,7 +115,8 @@ mod armed {
 
     pub(crate) fn kill_point(name: &'static str) {
         assert!(!is_faulty(name), "a fault on purpose, {name}");
-        let is_outside_the_pool = [COUNTS, CLONES, CARRIES].iter().any(|places| places.contains(&name));
+        let is_outside_the_pool =
+            [COUNTS, CLONES, CARRIES].iter().any(|places| places.contains(&name));
         debug_assert!(is_outside_the_pool || SEATS.contains(&name), "{name} is not listed");
         if PLACE.get() == Some(&name) && VISITS_LEFT.fetch_sub(1, Ordering::Relaxed) == 1 {
             crate::os::kill_own_process();

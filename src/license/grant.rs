@@ -5,8 +5,8 @@
 //!                └▶ item   ◀── must fit ──────────┘
 //! ```
 //!
-//! A server in the hands of its licensee can sign what it likes with its own key; so the local license is
-//! checked against the item that the vendor signed: it may narrow it, never widen it.
+//! A server in the hands of its licensee can sign what it likes with its own key; so the local
+//! license is checked against the item that the vendor signed: it may narrow it, never widen it.
 
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -45,9 +45,11 @@ pub struct Grant {
     pub item: LicenseItem,
     /// The key of the server that granted, as the vendor names it.
     pub server_key: PublicKey,
-    /// The number by which the seat pool tells the newest grant of this device: they are numbered as they are accepted.
+    /// The number by which the seat pool tells the newest grant of this device: they are numbered
+    /// as they are accepted.
     pub number: u32,
-    /// Whether it is dated later than it was given: the server's clock was ahead then. It is to be renewed.
+    /// Whether it is dated later than it was given: the server's clock was ahead then. It is to be
+    /// renewed.
     pub is_postdated: bool,
 }
 
@@ -72,7 +74,8 @@ pub enum Validity {
 }
 
 impl Grant {
-    /// Checks every signature and every limit of an answer. It may be for a UUID that the device had before.
+    /// Checks every signature and every limit of an answer. It may be for a UUID that the device
+    /// had before.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -80,36 +83,43 @@ impl Grant {
         let untrusted = |what: String| Error::new(ErrorCode::LICENSE_SYNC_FAILED, what);
         let file: LicenseFile = answer.license_file.open(root).map_err(|e| {
             untrusted(format!(
-                "the license file on the server is not from the vendor of this software: {e}. Check the server's URL, \
+                "the license file on the server is not from the vendor of this software: {e}. \
+                 Check the server's URL, \
                  or ask its operator to import this vendor's file"
             ))
         })?;
         let local: LocalLicense = answer.local_license.open(&file.server_key).map_err(|e| {
             untrusted(format!(
-                "the license is not from the server that the vendor named: {e}. Check the server's URL"
+                "the license is not from the server that the vendor named: {e}. Check the \
+                 server's URL"
             ))
         })?;
         if file.version != DOCUMENT_VERSION || local.version != DOCUMENT_VERSION {
             return Err(untrusted(
-                "the license is in a format that this library does not know: install a newer version of this software".into(),
+                "the license is in a format that this library does not know: install a newer \
+                 version of this software"
+                    .into(),
             ));
         }
         if !device.is_or_was(&local.device_uuid) {
             return Err(ErrorCode::DEVICE_NOT_MATCH.into());
         }
-        let item = file.items.into_iter().find(|item| item.item_id == local.item_id).ok_or_else(|| {
-            untrusted(format!(
-                "the license names item {}, which the vendor did not issue: ask the server's operator to import the \
+        let item =
+            file.items.into_iter().find(|item| item.item_id == local.item_id).ok_or_else(|| {
+                untrusted(format!(
+                    "the license names item {}, which the vendor did not issue: ask the server's \
+                 operator to import the \
                  vendor's newest license file",
-                local.item_id
-            ))
-        })?;
+                    local.item_id
+                ))
+            })?;
         within(&local, &item).map_err(untrusted)?;
         Ok(Self { local, item, server_key: file.server_key, number: 0, is_postdated: false })
     }
 
-    /// Return it as it would be had it been dated with this instant (Unix seconds), which is before its own date: it is
-    /// good for as long as the server meant, not until the day that its clock said.
+    /// Return it as it would be had it been dated with this instant (Unix seconds), which is before
+    /// its own date: it is good for as long as the server meant, not until the day that its clock
+    /// said.
     #[must_use]
     pub fn dated(&self, issued_at: u64) -> Self {
         let mut local = self.local.clone();
@@ -133,11 +143,12 @@ impl Grant {
     }
 }
 
-/// Return why what is granted is not good for the deployment type that was asked for. Nothing of it is believed here:
-/// [`Grant::verify`] looks at the signatures.
+/// Return why what is granted is not good for the deployment type that was asked for. Nothing of it
+/// is believed here: [`Grant::verify`] looks at the signatures.
 ///
 /// # Errors
-/// A sentence. The license then serves no program that asks for this type, however its server came to grant it.
+/// A sentence. The license then serves no program that asks for this type, however its server came
+/// to grant it.
 pub fn serves(
     local: &LocalLicense,
     file: &LicenseFile,
@@ -145,7 +156,8 @@ pub fn serves(
 ) -> std::result::Result<(), String> {
     match file.items.iter().find(|item| item.item_id == local.item_id) {
         Some(item) if !item.serves(asked) => Err(format!(
-            "deploymentType {} was asked for, and the license server granted item \"{}\", which the vendor issued for \
+            "deploymentType {} was asked for, and the license server granted item \"{}\", which \
+             the vendor issued for \
              other deployment types",
             asked.number(),
             item.item_id
@@ -160,7 +172,10 @@ fn within(local: &LocalLicense, item: &LicenseItem) -> std::result::Result<(), S
         return Err("the license has another charge way than its item".into());
     }
     if u64::from(local.seats) > item.quota {
-        return Err(format!("the license grants {} seats, its item has {}", local.seats, item.quota));
+        return Err(format!(
+            "the license grants {} seats, its item has {}",
+            local.seats, item.quota
+        ));
     }
     if local.valid_until > item.grace_ends_at() {
         return Err("the license outlives its item".into());
@@ -249,7 +264,10 @@ mod tests {
             LocalLicense { seats: 5, ..local() },
             LocalLicense { valid_until: NOW + 18 * DAY_SECONDS, ..local() },
             LocalLicense { item_id: "item-2".into(), ..local() },
-            LocalLicense { charge_way: seatmeter_protocol::charge_way::ChargeWay::Domain, ..local() },
+            LocalLicense {
+                charge_way: seatmeter_protocol::charge_way::ChargeWay::Domain,
+                ..local()
+            },
         ] {
             let error = verify(&answer(item(), &wider)).unwrap_err();
             assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED, "{error}");
@@ -260,10 +278,13 @@ mod tests {
     fn another_vendor_another_server_or_another_device_is_refused() {
         let good = answer(item(), &local());
         assert!(Grant::verify(&good, key(3).public(), &Device::with_uuid("d".repeat(32))).is_err());
-        let other_server =
-            AuthorizationAnswer { local_license: Signed::seal(&local(), &key(3)).unwrap(), ..good.clone() };
+        let other_server = AuthorizationAnswer {
+            local_license: Signed::seal(&local(), &key(3)).unwrap(),
+            ..good.clone()
+        };
         assert!(verify(&other_server).is_err());
-        let error = Grant::verify(&good, key(1).public(), &Device::with_uuid("e".repeat(32))).unwrap_err();
+        let error =
+            Grant::verify(&good, key(1).public(), &Device::with_uuid("e".repeat(32))).unwrap_err();
         assert_eq!(error.code, ErrorCode::DEVICE_NOT_MATCH);
     }
 

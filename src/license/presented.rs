@@ -1,9 +1,11 @@
-//! For which programs a stored grant is good: those that have presented what the server wanted to see.
+//! For which programs a stored grant is good: those that have presented what the server wanted to
+//! see.
 //!
-//! Handshake code, organization, website domain and application id are part of the grant's name. The session password
-//! and the name of the executable are not: only one password is right at a time, and most codes are good for executables
-//! of any name, so that programs which differ in these alone share one grant. What was presented is kept inside the
-//! grant's own file: no removal or copy of a single file can separate the two.
+//! Handshake code, organization, website domain and application id are part of the grant's name.
+//! The session password and the name of the executable are not: only one password is right at a
+//! time, and most codes are good for executables of any name, so that programs which differ in
+//! these alone share one grant. What was presented is kept inside the grant's own file: no removal
+//! or copy of a single file can separate the two.
 //!
 //! | entry of the file | the grant serves |
 //! | --- | --- |
@@ -11,11 +13,12 @@
 //! | same password, and the server said that the code is good for any executable | the same |
 //! | none of these | no: the server is asked first |
 //!
-//! Each entry renews by itself: a program with a password that was changed since must hear of that, although another one
-//! keeps renewing the grant with the new password.
+//! Each entry renews by itself: a program with a password that was changed since must hear of that,
+//! although another one keeps renewing the grant with the new password.
 //!
-//! The password is not kept. Its place is taken by PBKDF2 over a random salt and the grant's name. The file is as private
-//! as its folder; whoever reads it all the same has to try passwords one after the other, each at this cost.
+//! The password is not kept. Its place is taken by PBKDF2 over a random salt and the grant's name.
+//! The file is as private as its folder; whoever reads it all the same has to try passwords one
+//! after the other, each at this cost.
 
 use std::num::NonZeroU32;
 
@@ -30,7 +33,8 @@ use crate::parameters::Parameters;
 /// Some 10 ms of one core: programs that start do not wait noticeably.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(20_000).expect("it is not zero");
 
-/// Most entries of one grant. The one that was granted longest ago makes room: its program asks again.
+/// Most entries of one grant. The one that was granted longest ago makes room: its program asks
+/// again.
 const ENTRIES_MAX: usize = 16;
 
 /// What was presented for a grant.
@@ -65,7 +69,8 @@ pub struct Basis {
 }
 
 impl Basis {
-    /// Return it as it would be had it been dated with this instant, which is not after its own date.
+    /// Return it as it would be had it been dated with this instant, which is not after its own
+    /// date.
     #[must_use]
     pub fn dated(self, issued_at: u64) -> Self {
         let life = self.valid_until.saturating_sub(self.issued_at);
@@ -127,7 +132,8 @@ impl Credentials {
 }
 
 impl Presented {
-    /// Return by which license the grant serves a program that presents this, or `None`: the server has to be asked.
+    /// Return by which license the grant serves a program that presents this, or `None`: the server
+    /// has to be asked.
     pub(super) fn basis(&self, of: &Credentials, now: u64) -> Option<Basis> {
         if self.by.is_empty() {
             return None;
@@ -138,14 +144,20 @@ impl Presented {
                 && (entry.any_program || entry.program == of.program)
                 && now < entry.valid_until
         };
-        // They stand in the order in which they were granted; a server's clock may have been ahead meanwhile.
+        // They stand in the order in which they were granted; a server's clock may have been ahead
+        // meanwhile.
         let newest = self.by.iter().rfind(serves)?;
         Some(Basis { issued_at: newest.issued_at, valid_until: newest.valid_until })
     }
 
-    /// Note that the server has granted this license to a program that presents this. `any_program` is what it says
-    /// about the executable's name.
-    pub(super) fn grant(&mut self, of: &Credentials, license: &LocalLicense, any_program: bool) -> Basis {
+    /// Note that the server has granted this license to a program that presents this. `any_program`
+    /// is what it says about the executable's name.
+    pub(super) fn grant(
+        &mut self,
+        of: &Credentials,
+        license: &LocalLicense,
+        any_program: bool,
+    ) -> Basis {
         if self.salt.is_empty() {
             self.salt = hex::encode(random_bytes());
         }
@@ -162,7 +174,8 @@ impl Presented {
         Basis { issued_at, valid_until }
     }
 
-    /// Note that the server has refused what this program presents. Other programs keep what they were granted.
+    /// Note that the server has refused what this program presents. Other programs keep what they
+    /// were granted.
     pub(super) fn withdraw(&mut self, of: &Credentials) {
         let password = of.digest(&self.salt);
         self.by.retain(|entry| entry.password != password || entry.program != of.program);
@@ -206,7 +219,8 @@ mod tests {
             presented.grant(&credentials(password, program), &local(), true);
         }
         presented.withdraw(&credentials("new", "tool"));
-        let serves = |password, program| presented.basis(&credentials(password, program), NOW).is_some();
+        let serves =
+            |password, program| presented.basis(&credentials(password, program), NOW).is_some();
         assert!(serves("old", "app") && serves("new", "app"));
         assert!(!serves("new", "tool"), "also not by what the others were told of any program");
     }
@@ -233,6 +247,8 @@ mod tests {
             presented.grant(&credentials("", &n.to_string()), &local(), false);
         }
         assert_eq!(presented.by.len(), ENTRIES_MAX);
-        assert!(presented.basis(&credentials("", &(2 * ENTRIES_MAX - 1).to_string()), NOW).is_some());
+        assert!(
+            presented.basis(&credentials("", &(2 * ENTRIES_MAX - 1).to_string()), NOW).is_some()
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! What the server has last told: how far the item is used, and whether it serves this device no more.
+//! What the server has last told: how far the item is used, and whether it serves this device no
+//! more.
 //!
-//! The numbers are for people, the status shows them. What stops work is kept beside the grant, because the grant itself
-//! still looks good: a quota that is used up, an item that was revoked. The next grant puts an end to it.
+//! The numbers are for people, the status shows them. What stops work is kept beside the grant,
+//! because the grant itself still looks good: a quota that is used up, an item that was revoked.
+//! The next grant puts an end to it.
 //!
 //! | told | work under the grant |
 //! | --- | --- |
@@ -10,8 +12,8 @@
 //! | the pages of a module are used up | pages of this module are refused, -20120 |
 //! | anything else | goes on |
 //!
-//! The note names the license that it is about. A grant without such a note is not used before the server was heard: what
-//! was told may have been the end of it.
+//! The note names the license that it is about. A grant without such a note is not used before the
+//! server was heard: what was told may have been the end of it.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Meter, MeterState, Metered, ProblemNumbers};
@@ -19,13 +21,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// Refusals that end the grant that a device has: the item serves nobody any more, or this device only by the slot.
-/// Others are about the request, or about one program ([`OF_CREDENTIALS`]).
-pub const ENDING: [ErrorCode; 3] = [ErrorCode::REVOKED, ErrorCode::USED_UP, ErrorCode::QUOTA_EXCEEDED];
+/// Refusals that end the grant that a device has: the item serves nobody any more, or this device
+/// only by the slot. Others are about the request, or about one program ([`OF_CREDENTIALS`]).
+pub const ENDING: [ErrorCode; 3] =
+    [ErrorCode::REVOKED, ErrorCode::USED_UP, ErrorCode::QUOTA_EXCEEDED];
 
-/// Refusals of what a program presents: they end the license for this program, and for no other one.
-pub const OF_CREDENTIALS: [ErrorCode; 3] =
-    [ErrorCode::SESSION_PASSWORD_WRONG, ErrorCode::DOMAIN_MISMATCH, ErrorCode::VALIDATION_FIELD_MISMATCH];
+/// Refusals of what a program presents: they end the license for this program, and for no other
+/// one.
+pub const OF_CREDENTIALS: [ErrorCode; 3] = [
+    ErrorCode::SESSION_PASSWORD_WRONG,
+    ErrorCode::DOMAIN_MISMATCH,
+    ErrorCode::VALIDATION_FIELD_MISMATCH,
+];
 
 /// What the server has told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +63,8 @@ impl ServerNotice {
 
     /// Why no work is done under the grant, if that is so.
     pub fn stops(&self) -> Option<Error> {
-        let scans_are_gone = |meter: &Meter| meter.of == Metered::Scans && meter.state == MeterState::UsedUp;
+        let scans_are_gone =
+            |meter: &Meter| meter.of == Metered::Scans && meter.state == MeterState::UsedUp;
         match self.refusal {
             Some(code) => Some(Error::new(code, self.refused_because.clone())),
             None => self.meters.iter().any(scans_are_gone).then(|| ErrorCode::USED_UP.into()),

@@ -1,8 +1,8 @@
 //! Grants on disk, and which vendor's key they are checked against.
 //!
-//! A library with a compiled-in root key believes nothing else. One without trusts the key of the first
-//! answer under each grant name, stores it, and from then on believes nothing else for that name; so two
-//! vendors' products can share a device.
+//! A library with a compiled-in root key believes nothing else. One without trusts the key of the
+//! first answer under each grant name, stores it, and from then on believes nothing else for that
+//! name; so two vendors' products can share a device.
 
 use std::fs::DirEntry;
 use std::path::PathBuf;
@@ -26,7 +26,8 @@ use crate::log::{Level, say};
 use crate::seats::newest_grant;
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
-/// The highest number by which a seat pool can know a grant; the one above it says that the pool has moved.
+/// The highest number by which a seat pool can know a grant; the one above it says that the pool
+/// has moved.
 const GRANT_NUMBER_MAX: u32 = u32::MAX - 1;
 
 /// The stored grant of one name.
@@ -67,14 +68,16 @@ pub struct Accepted {
     pub is_overtaken: bool,
 }
 
-/// Another process has changed the file since it was read: so often, and then something is wrong with the disk.
+/// Another process has changed the file since it was read: so often, and then something is wrong
+/// with the disk.
 const ACCEPT_TRIES_MAX: u32 = 64;
 
 impl GrantStore {
     /// The grant of this name (see [`crate::parameters::Parameters::grant_name`]).
     pub fn new(state: &StateDirectory, name: &str) -> Self {
-        let file =
-            |ending: &str, kind| FramedFile::new(state.licenses().join(format!("{name}.{ending}")), kind);
+        let file = |ending: &str, kind| {
+            FramedFile::new(state.licenses().join(format!("{name}.{ending}")), kind)
+        };
         Self {
             name: name.to_owned(),
             seats: state.seats(),
@@ -105,7 +108,9 @@ impl GrantStore {
     /// # Errors
     /// When files cannot be read or set aside.
     pub fn load(&self, device: &Device) -> Result<Option<Arc<Grant>>> {
-        let Loaded::Content(Stored { answer, number, .. }) = self.grant.load()? else { return Ok(None) };
+        let Loaded::Content(Stored { answer, number, .. }) = self.grant.load()? else {
+            return Ok(None);
+        };
         let Some(root) = self.known_root()? else { return Ok(None) };
         match Grant::verify(&answer, &root, device) {
             Ok(grant) => Ok(Some(Arc::new(Grant { number, ..grant }))),
@@ -116,13 +121,14 @@ impl GrantStore {
         }
     }
 
-    /// Return by which license the stored grant serves a program that presents this; `None`: the server is asked first.
+    /// Return by which license the stored grant serves a program that presents this; `None`: the
+    /// server is asked first.
     pub fn basis(&self, of: &Credentials, now: u64) -> Option<Basis> {
         self.grant.peek::<Stored>()?.presented.basis(of, now)
     }
 
-    /// Note that the server has refused what a program presents. If the disk does not take it, then the next program
-    /// hears it from the server.
+    /// Note that the server has refused what a program presents. If the disk does not take it, then
+    /// the next program hears it from the server.
     pub fn withdraw(&self, of: &Credentials) {
         for _ in 0..ACCEPT_TRIES_MAX {
             let Some(stored) = self.grant.peek::<Stored>() else { return };
@@ -136,16 +142,19 @@ impl GrantStore {
         }
     }
 
-    /// The key of the server that has granted under this name, good or not any more. Changes nothing, for it
-    /// may be asked by a library of another vendor.
+    /// The key of the server that has granted under this name, good or not any more. Changes
+    /// nothing, for it may be asked by a library of another vendor.
     pub fn server_key(&self, device: &Device) -> Option<PublicKey> {
         let answer: AuthorizationAnswer = self.grant.peek().or_else(|| self.given_back.peek())?;
-        let root =
-            compiled_root_key().ok()?.or_else(|| self.root_key.peek()).or_else(|| own_root(&answer))?;
+        let root = compiled_root_key()
+            .ok()?
+            .or_else(|| self.root_key.peek())
+            .or_else(|| own_root(&answer))?;
         Grant::verify(&answer, &root, device).ok().map(|grant| grant.server_key)
     }
 
-    /// The local license as the server has signed it, to show it that server again. It checks it itself.
+    /// The local license as the server has signed it, to show it that server again. It checks it
+    /// itself.
     pub fn held(&self) -> Option<Signed> {
         self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)
     }
@@ -170,10 +179,12 @@ impl GrantStore {
         self.told.peek()
     }
 
-    /// Return what the server has told of this license. `None`: the note is missing, and may have been the end of it.
+    /// Return what the server has told of this license. `None`: the note is missing, and may have
+    /// been the end of it.
     pub fn told_of(&self, license: &LocalLicense) -> Option<ServerNotice> {
-        let is_of =
-            |told: &ServerNotice| told.grant_name == self.name && told.license_id == license.license_id;
+        let is_of = |told: &ServerNotice| {
+            told.grant_name == self.name && told.license_id == license.license_id
+        };
         self.told().filter(is_of)
     }
 
@@ -205,7 +216,8 @@ impl GrantStore {
         self.note_told(&told);
     }
 
-    /// Gives the grant up: it was given back. Whose it was stays known, for what is not reported yet.
+    /// Gives the grant up: it was given back. Whose it was stays known, for what is not reported
+    /// yet.
     ///
     /// # Errors
     /// When its file cannot be moved out of the way.
@@ -213,8 +225,8 @@ impl GrantStore {
         self.grant.move_to(&self.given_back)
     }
 
-    /// Whether this license, or a later one of the same item, was given back by whichever program was the last to work under
-    /// it, and there is none since.
+    /// Whether this license, or a later one of the same item, was given back by whichever program
+    /// was the last to work under it, and there is none since.
     pub fn has_given_back(&self, license: &LocalLicense) -> bool {
         let local = |answer: AuthorizationAnswer| answer.local_license.peek::<LocalLicense>().ok();
         let is_of_same = |given: &LocalLicense| {
@@ -225,15 +237,17 @@ impl GrantStore {
         given_back.is_some_and(|given| given.serial >= license.serial) && self.held().is_none()
     }
 
-    // A full disk is no reason to fail: whatever is decided by it is decided again at the next contact.
+    // A full disk is no reason to fail: whatever is decided by it is decided again at the next
+    // contact.
     fn note_told(&self, told: &ServerNotice) {
         if let Err(error) = self.told.store(told) {
             say(Level::Warning, format_args!("{error}"));
         }
     }
 
-    /// Check an answer and keep it. `shown` is the license with which the server was asked: if another one is on the disk
-    /// by now, then another process was faster. Its grant stays, for the server counts on seeing that one next.
+    /// Check an answer and keep it. `shown` is the license with which the server was asked: if
+    /// another one is on the disk by now, then another process was faster. Its grant stays, for the
+    /// server counts on seeing that one next.
     ///
     /// # Errors
     /// When it is not to be believed, or cannot be written.
@@ -261,10 +275,14 @@ impl GrantStore {
             let number = self.next_number(seen.as_ref(), &ours);
             let (answer, grant) =
                 theirs.unwrap_or_else(|| (answer.clone(), Grant { number, ..ours.clone() }));
-            let mut presented = seen.as_ref().map(|seen| seen.presented.clone()).unwrap_or_default();
+            let mut presented =
+                seen.as_ref().map(|seen| seen.presented.clone()).unwrap_or_default();
             let basis = presented.grant(by, &ours.local, answer.any_program);
             let meters = answer.meters.clone();
-            if self.grant.store_over(seen.as_ref(), &Stored { answer, presented, number: grant.number })? {
+            if self
+                .grant
+                .store_over(seen.as_ref(), &Stored { answer, presented, number: grant.number })?
+            {
                 kill_point("grant: stored");
                 let known = if is_overtaken { self.told_of(&grant.local) } else { None };
                 let told = known.unwrap_or_else(|| self.first_told(&grant, meters));
@@ -308,8 +326,9 @@ impl GrantStore {
         Ok(grant)
     }
 
-    /// Return the number of a grant that was given just now. It does not follow from what the server says of its time or
-    /// of its other grants: that of a server whose clock was ahead, or of another server, may be the older one.
+    /// Return the number of a grant that was given just now. It does not follow from what the
+    /// server says of its time or of its other grants: that of a server whose clock was ahead, or
+    /// of another server, may be the older one.
     fn next_number(&self, seen: Option<&Stored>, grant: &Grant) -> u32 {
         let before = seen.map_or(0, |stored| stored.number);
         let known = newest_grant(&self.seats, &pool_name(&grant.local.item_id));
@@ -324,7 +343,8 @@ impl GrantStore {
             return Ok(Some(key));
         }
         // The file is lost or damaged. A grant was checked under it, and tells it.
-        let granted: Option<AuthorizationAnswer> = self.grant.peek().or_else(|| self.given_back.peek());
+        let granted: Option<AuthorizationAnswer> =
+            self.grant.peek().or_else(|| self.given_back.peek());
         let Some(root) = granted.as_ref().and_then(own_root) else { return Ok(None) };
         if self.root_key.store_new(&root)? { Ok(Some(root)) } else { Ok(self.root_key.peek()) }
     }
@@ -355,7 +375,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         assert!(GrantStore::new(&state, "a").load(&device()).unwrap().is_none());
-        GrantStore::new(&state, "a").accept(&answer(item(), &local()), &device(), None, &nothing()).unwrap();
+        GrantStore::new(&state, "a")
+            .accept(&answer(item(), &local()), &device(), None, &nothing())
+            .unwrap();
         let grant = GrantStore::new(&state, "a").load(&device()).unwrap().unwrap();
         assert_eq!((&grant.local, grant.number), (&local(), 1));
         assert!(GrantStore::new(&state, "b").load(&device()).unwrap().is_none());
@@ -369,14 +391,16 @@ mod tests {
         let accept = |name: &str, local: &LocalLicense| {
             let store = GrantStore::new(&state, name);
             let shown = store.held();
-            let accepted = store.accept(&answer(item(), local), &device(), shown.as_ref(), &nothing());
+            let accepted =
+                store.accept(&answer(item(), local), &device(), shown.as_ref(), &nothing());
             let grant = accepted.unwrap().grant;
             let pool = crate::seats::SeatPool::open(&state.seats(), "item-1").unwrap();
             assert!(pool.grant(local.seats, grant.number), "it is the newest");
             grant.number
         };
         assert_eq!(
-            [("a", &ahead), ("a", &local()), ("b", &ahead), ("a", &local())].map(|(n, l)| accept(n, l)),
+            [("a", &ahead), ("a", &local()), ("b", &ahead), ("a", &local())]
+                .map(|(n, l)| accept(n, l)),
             [1, 2, 3, 4]
         );
         std::fs::remove_file(state.seats().join("item-1.pool")).unwrap();
@@ -398,7 +422,9 @@ mod tests {
         };
         let error = store.accept(&forged, &device(), None, &nothing()).unwrap_err();
         assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED);
-        assert!(GrantStore::new(&state, "other").accept(&forged, &device(), None, &nothing()).is_ok());
+        assert!(
+            GrantStore::new(&state, "other").accept(&forged, &device(), None, &nothing()).is_ok()
+        );
     }
 
     #[test]

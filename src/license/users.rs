@@ -1,7 +1,8 @@
 //! Who uses an item on this device: so that the last process can give back what the device holds.
 //!
-//! Each process that works under the item holds a shared lock on a file, which the kernel drops at its death. One that
-//! ends cleanly gives up its own and tries for the exclusive one: it gets it when nobody else is there.
+//! Each process that works under the item holds a shared lock on a file, which the kernel drops at
+//! its death. One that ends cleanly gives up its own and tries for the exclusive one: it gets it
+//! when nobody else is there.
 
 use std::path::{Path, PathBuf};
 
@@ -39,8 +40,9 @@ impl Users {
         &self.path
     }
 
-    /// Joins them. One who finds the door closed, for the moment in which the last one gives back, goes without:
-    /// nobody will then give back in its place, and what it holds ends with its window.
+    /// Joins them. One who finds the door closed, for the moment in which the last one gives back,
+    /// goes without: nobody will then give back in its place, and what it holds ends with its
+    /// window.
     ///
     /// # Errors
     /// When the file cannot be made or locked.
@@ -58,17 +60,23 @@ impl Users {
     /// When the file cannot be locked.
     pub fn leave(&self) -> Result<Option<Alone>> {
         let was_there = self.mine.lock().take().is_some();
-        if was_there { Ok(self.lock(FileLock::try_lock)?.map(|(lock, _)| Alone(lock))) } else { Ok(None) }
+        if was_there {
+            Ok(self.lock(FileLock::try_lock)?.map(|(lock, _)| Alone(lock)))
+        } else {
+            Ok(None)
+        }
     }
 
-    /// Joins those of the file that has the name now, if the one with this process's lock has lost it: by that one nobody
-    /// would see that this process is there.
+    /// Joins those of the file that has the name now, if the one with this process's lock has lost
+    /// it: by that one nobody would see that this process is there.
     ///
     /// # Errors
     /// As [`Self::join`]; the next look tries again.
     pub fn look(&self) -> Result<()> {
         let mut mine = self.mine.lock();
-        if mine.as_ref().is_some_and(|mine| Standing::of(&self.path, mine.identity, 0) == Standing::Lost)
+        if mine
+            .as_ref()
+            .is_some_and(|mine| Standing::of(&self.path, mine.identity, 0) == Standing::Lost)
             && let Some(place) = self.place()?
         {
             *mine = Some(place);

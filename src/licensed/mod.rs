@@ -26,8 +26,8 @@ use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, has_counte
 
 /// A grant in use. Lives as long as the process: readers refer to it.
 ///
-/// Who counts takes some of the locks here. So none of them is held while the disk is waited for: what needs the disk is
-/// made before, and put in place under the lock.
+/// Who counts takes some of the locks here. So none of them is held while the disk is waited for:
+/// what needs the disk is made before, and put in place under the lock.
 pub struct Licensed {
     grant: RwLock<Arc<Grant>>,
     /// Held by who changes the grant.
@@ -41,7 +41,8 @@ pub struct Licensed {
     slots: SlotClock,
     /// Why the server lets no work be done under the grant, if it does not.
     stopped: Mutex<Option<Error>>,
-    /// Set when the grant was found to be no longer good, so that the hot path need not ask the clock.
+    /// Set when the grant was found to be no longer good, so that the hot path need not ask the
+    /// clock.
     ended: AtomicBool,
     /// How often it was closed: what was taken before holds nothing any more.
     closings: AtomicU32,
@@ -59,8 +60,8 @@ pub struct Licensed {
 
 /// What may be counted under a strict item, and where that is kept.
 struct Allowance {
-    /// Read by who spends until it is counted. So one who changes it, with the UUID under which is counted, has no count
-    /// before him that is spent under one UUID and counted under another.
+    /// Read by who spends until it is counted. So one who changes it, with the UUID under which is
+    /// counted, has no count before him that is spent under one UUID and counted under another.
     spent: RwLock<Arc<SpentAllowance>>,
     seats_folder: PathBuf,
     usage_folder: PathBuf,
@@ -95,7 +96,8 @@ impl Licensed {
         };
         let pool = match local.charge_way {
             ChargeWay::ConcurrentInstance => {
-                let pool = SeatPool::open(seats_folder, &pool_name(&local.item_id)).map_err(seat_error)?;
+                let pool =
+                    SeatPool::open(seats_folder, &pool_name(&local.item_id)).map_err(seat_error)?;
                 pool.grant(local.seats, grant.number);
                 Some(pool)
             }
@@ -121,13 +123,16 @@ impl Licensed {
         })
     }
 
-    /// Takes over a newer grant from the same item; `false` when it is from another, or from another server: what it has
-    /// licensed, it has to book. One that renews the same license is the same server, with another key.
+    /// Takes over a newer grant from the same item; `false` when it is from another, or from
+    /// another server: what it has licensed, it has to book. One that renews the same license is
+    /// the same server, with another key.
     pub fn renew(&self, grant: &Arc<Grant>) -> bool {
         let _renewing = self.renewing.lock();
         let mine = self.grant();
-        let same = (mine.local.item_id == grant.local.item_id || has_bug("items: one taken for the other"))
-            && (mine.server_key == grant.server_key || mine.local.license_id == grant.local.license_id)
+        let same = (mine.local.item_id == grant.local.item_id
+            || has_bug("items: one taken for the other"))
+            && (mine.server_key == grant.server_key
+                || mine.local.license_id == grant.local.license_id)
             && mine.local.charge_way == grant.local.charge_way
             && mine.item.strict == grant.item.strict;
         if !same {
@@ -152,8 +157,8 @@ impl Licensed {
         true
     }
 
-    /// Read the grant's dates anew: `signed_at` says what a date should have been that was signed by a server whose clock
-    /// was ahead.
+    /// Read the grant's dates anew: `signed_at` says what a date should have been that was signed
+    /// by a server whose clock was ahead.
     pub fn redate(&self, signed_at: impl FnOnce(u64) -> u64) {
         // Asked before the grant is locked: who counts waits for that lock.
         let dated = self.grant.read().local.issued_at;
@@ -168,17 +173,19 @@ impl Licensed {
         }
     }
 
-    /// Count into other segments from now on. The time has leaped: a server may not book a slot that is far ahead of its
-    /// time, and what is in one segment with it would wait as long.
+    /// Count into other segments from now on. The time has leaped: a server may not book a slot
+    /// that is far ahead of its time, and what is in one segment with it would wait as long.
     pub fn begin_segments(&self) {
         self.counter.begin_segments();
     }
 
-    /// Lets be counted what the grant allows. Under another UUID it is spent, and counted, apart from what was before.
+    /// Lets be counted what the grant allows. Under another UUID it is spent, and counted, apart
+    /// from what was before.
     fn allow(&self, grant: &Grant, is_renamed: bool) -> Result<()> {
         let local = &grant.local;
         if self.allowance.is_some() && !is_renamed {
-            // By a file that was removed, more could be spent than there is: other programs have another one.
+            // By a file that was removed, more could be spent than there is: other programs have
+            // another one.
             self.look();
         }
         let count_as = || self.counter.count_as(whose(grant));
@@ -280,8 +287,8 @@ impl Licensed {
         self.stopped.lock().clone()
     }
 
-    /// Whether a grant is wanted before this one is due for renewal: there is none to work with, or the allowance
-    /// runs low.
+    /// Whether a grant is wanted before this one is due for renewal: there is none to work with, or
+    /// the allowance runs low.
     pub fn wants_renewal(&self) -> bool {
         let grant = self.grant();
         let runs_low = |allowance: &Allowance| allowance.now().runs_low(&grant.local.allowances);
@@ -294,14 +301,16 @@ impl Licensed {
         self.allowance.as_ref().map_or(refused, |allowance| allowance.now().needed(refused))
     }
 
-    /// Nobody of the device works under the item any more: a start of the machine is to cost nothing of the allowance.
+    /// Nobody of the device works under the item any more: a start of the machine is to cost
+    /// nothing of the allowance.
     pub fn settle(&self) {
         if let Some(allowance) = &self.allowance {
             allowance.now().settle();
         }
     }
 
-    /// Let nothing more be counted under a strict item: what is left of its allowance is given back.
+    /// Let nothing more be counted under a strict item: what is left of its allowance is given
+    /// back.
     pub fn forgo(&self) {
         if let Some(allowance) = &self.allowance {
             allowance.now().forgo();
@@ -322,7 +331,8 @@ impl Licensed {
             Validity::Expired => Err(ErrorCode::EXPIRED.into()),
             Validity::Stale => Err(Error::new(
                 ErrorCode::LICENSE_SYNC_FAILED,
-                "the license on this device was not renewed in time: connect to the license server and call \
+                "the license on this device was not renewed in time: connect to the license \
+                 server and call \
                  InitLicenseFromDLS again",
             )),
         }
@@ -351,8 +361,8 @@ impl Licensed {
         }
     }
 
-    /// Return why there is no seat; and where this device has asked for fewer seats than the license has, that it may ask
-    /// for more.
+    /// Return why there is no seat; and where this device has asked for fewer seats than the
+    /// license has, that it may ask for more.
     #[cold]
     fn no_seat(&self, error: SeatError) -> Error {
         let is_full = matches!(error, SeatError::Full { .. });
@@ -373,7 +383,11 @@ impl Licensed {
     /// As [`Self::take_seat`].
     pub fn take_seat_within(&self, wait: Duration) -> Result<Option<Seat>> {
         self.check()?;
-        self.pool.as_ref().map(|pool| pool.take_within(wait)).transpose().map_err(|e| self.no_seat(e))
+        self.pool
+            .as_ref()
+            .map(|pool| pool.take_within(wait))
+            .transpose()
+            .map_err(|e| self.no_seat(e))
     }
 
     /// Who holds the seats of this device; nobody where there are no seats.
@@ -397,7 +411,8 @@ impl Licensed {
         }
     }
 
-    /// Free seats on this device; -1 when the grant has to be refreshed; INT_MAX where there are no seats.
+    /// Free seats on this device; -1 when the grant has to be refreshed; INT_MAX where there are no
+    /// seats.
     #[inline(always)]
     pub fn idle_seats(&self) -> i32 {
         if self.ended.load(Ordering::Relaxed) && self.check().is_err() {
@@ -409,10 +424,12 @@ impl Licensed {
         }
     }
 
-    /// This moment, if the grant is good in it, and what was counted before is in its place: checked about once a second.
+    /// This moment, if the grant is good in it, and what was counted before is in its place:
+    /// checked about once a second.
     ///
     /// # Errors
-    /// As [`Self::check`]; -20002 when what was counted has lost its file, and cannot be carried into another.
+    /// As [`Self::check`]; -20002 when what was counted has lost its file, and cannot be carried
+    /// into another.
     #[inline(always)]
     pub fn moment(&self) -> Result<Moment> {
         self.slots.now(self.clock, |now| self.check_to_count(now))
@@ -585,18 +602,22 @@ fn open_spent(
     let LocalLicense { license_id, item_id, device_uuid, serial, allowances, .. } = &grant.local;
     // Of this item: what was counted under another one of the code is none of its business.
     let has_counted = |folder: PathBuf| has_counted(&folder, license_id, device_uuid);
-    let is_used =
-        || allowances.iter().any(|known| known.used > 0) || folders_beside(usage_folder).any(has_counted);
-    // Where it is not known, nothing counts as long past: neither now, nor for those who read it later.
+    let is_used = || {
+        allowances.iter().any(|known| known.used > 0)
+            || folders_beside(usage_folder).any(has_counted)
+    };
+    // Where it is not known, nothing counts as long past: neither now, nor for those who read it
+    // later.
     let now_ms = clock.machine_boot_ms();
     let lost_at = now_ms.unwrap_or(u64::MAX);
-    let spent = SpentAllowance::open(seats_folder, &pool_name(item_id), device_uuid, lost_at, is_used)?;
+    let spent =
+        SpentAllowance::open(seats_folder, &pool_name(item_id), device_uuid, lost_at, is_used)?;
     spent.grant(*serial, allowances, now_ms.unwrap_or(0), |_| 0)?;
     Ok(spent)
 }
 
-/// A file name for an item: its id, where that can be one, so that people find it; else a digest of it, for the id
-/// comes from outside.
+/// A file name for an item: its id, where that can be one, so that people find it; else a digest of
+/// it, for the id comes from outside.
 pub(crate) fn pool_name(item_id: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if !item_id.is_empty() && item_id.len() <= 100 && item_id.chars().all(is_plain) {

@@ -16,7 +16,15 @@ fn grant(device: &str, serial: u32, allowed: u64) -> Arc<Grant> {
     let item = LicenseItem { strict: true, charge_way, quota: 10_000, ..item() };
     let (license_id, device_uuid) = (device.repeat(32), device.repeat(32));
     let allowances = vec![CountAllowance { module: 0, allowed, used: 0 }];
-    let local = LocalLicense { license_id, device_uuid, serial, charge_way, seats: 0, allowances, ..local() };
+    let local = LocalLicense {
+        license_id,
+        device_uuid,
+        serial,
+        charge_way,
+        seats: 0,
+        allowances,
+        ..local()
+    };
     let device = Device::with_uuid(&local.device_uuid);
     Grant::verify(&answer(item, &local), key(1).public(), &device).unwrap().into()
 }
@@ -72,7 +80,8 @@ fn threads_that_count_while_the_uuid_changes_count_under_each_what_is_spent_of_i
         let folder = tempfile::tempdir().unwrap();
         let licensed = licensed(folder.path(), grant("a", 1, 1_000));
         let performed: u64 = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| work_until_refused(&licensed))).collect();
+            let threads: Vec<_> =
+                (0..3).map(|_| scope.spawn(|| work_until_refused(&licensed))).collect();
             licensed.renew(&grant("b", 1, 700));
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
@@ -90,10 +99,12 @@ fn what_was_counted_under_another_item_is_not_spent_of_a_strict_one() {
     let usage = folder.path().join("usage");
     std::fs::create_dir_all(&usage).unwrap();
     for (license, n) in [("b".repeat(32), 600), (strict.local.license_id.clone(), 7)] {
-        let counter = Counter::new(usage.clone(), crate::usage::whose(&license, &strict.local.device_uuid));
+        let counter =
+            Counter::new(usage.clone(), crate::usage::whose(&license, &strict.local.device_uuid));
         counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 1, n)]).unwrap();
     }
-    // The file of what is spent is not there, though something was counted: all counts as spent, until a later grant.
+    // The file of what is spent is not there, though something was counted: all counts as spent,
+    // until a later grant.
     let (licensed, clock) = licensed_by(folder.path(), strict);
     assert_eq!(work_until_refused(&licensed), 0);
     clock.pass(3_000);
@@ -123,8 +134,8 @@ fn two_programs_spend_no_more_than_there_is_when_their_file_is_removed() {
     assert_eq!(work_until_refused(&first) + work_until_refused(&second), 498);
 }
 
-/// Lets `job` wait for a disk that gives no answer, and shows that others count meanwhile, through several of the checks that
-/// they make once a second.
+/// Lets `job` wait for a disk that gives no answer, and shows that others count meanwhile, through
+/// several of the checks that they make once a second.
 #[cfg(feature = "kill-points")]
 fn others_count_while_the_disk_hangs(
     licensed: &Licensed,
@@ -164,7 +175,8 @@ fn others_count_while_the_disk_hangs(
 #[test]
 fn who_counts_waits_for_no_disk_while_the_grant_is_renewed_or_files_are_looked_after() {
     let start = |grant: Arc<Grant>| {
-        let (folder, clock) = (tempfile::tempdir().unwrap(), Box::leak(Box::new(HandClock::at(NOW))));
+        let (folder, clock) =
+            (tempfile::tempdir().unwrap(), Box::leak(Box::new(HandClock::at(NOW))));
         let usage = folder.path().join("usage");
         let licensed = Licensed::new(grant, folder.path(), usage, clock, || {}).unwrap();
         licensed.watch();
@@ -200,7 +212,8 @@ fn what_cannot_be_carried_makes_counting_fail_until_it_is_and_nothing_is_lost() 
     let folder = tempfile::tempdir().unwrap();
     let clock: &'static HandClock = Box::leak(Box::new(HandClock::at(NOW)));
     let usage = folder.path().join("usage");
-    let licensed = Licensed::new(grant("a", 1, 500), folder.path(), usage.clone(), clock, || {}).unwrap();
+    let licensed =
+        Licensed::new(grant("a", 1, 500), folder.path(), usage.clone(), clock, || {}).unwrap();
     licensed.watch();
     let count = || licensed.count_without_reader(&[SCAN]);
     count().unwrap();
@@ -219,7 +232,10 @@ fn what_cannot_be_carried_makes_counting_fail_until_it_is_and_nothing_is_lost() 
     std::fs::File::options().write(true).open(segment).unwrap().set_len(0).unwrap();
     licensed.watch();
     let error = count().unwrap_err();
-    assert!(error.code == ErrorCode::LICENSE_BUFFER_FAILED && error.message.contains("cut short"), "{error}");
+    assert!(
+        error.code == ErrorCode::LICENSE_BUFFER_FAILED && error.message.contains("cut short"),
+        "{error}"
+    );
     count().unwrap();
 }
 
@@ -228,7 +244,8 @@ fn where_no_thread_watches_who_counts_looks_once_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let clock: &'static HandClock = Box::leak(Box::new(HandClock::at(NOW)));
     let usage = folder.path().join("usage");
-    let licensed = Licensed::new(grant("a", 1, 500), folder.path(), usage.clone(), clock, || {}).unwrap();
+    let licensed =
+        Licensed::new(grant("a", 1, 500), folder.path(), usage.clone(), clock, || {}).unwrap();
     licensed.count_without_reader(&[SCAN]).unwrap();
     std::fs::remove_dir_all(&usage).unwrap();
     clock.pass(1_000);
@@ -241,8 +258,9 @@ fn what_is_spent_of_an_allowance_whose_file_is_deleted_stays_spent_in_every_prog
     let folder = tempfile::tempdir().unwrap();
     let programs = [(); 2].map(|()| licensed(folder.path(), grant("a", 9, 500)));
     let mut mine = [SlotEntries::default(), SlotEntries::default()];
-    let mut count =
-        |program: usize, n: u64| programs[program].count(&mut mine[program], 1, &[(UsageKind::Scan, 1, n)]);
+    let mut count = |program: usize, n: u64| {
+        programs[program].count(&mut mine[program], 1, &[(UsageKind::Scan, 1, n)])
+    };
     count(0, 100).unwrap();
     std::fs::remove_file(folder.path().join("item-1.spent")).unwrap();
     count(1, 50).unwrap();

@@ -1,8 +1,10 @@
-//! Looking after the files that a license in use has mapped: what was counted or spent must be where others find it.
+//! Looking after the files that a license in use has mapped: what was counted or spent must be
+//! where others find it.
 //!
-//! A thread of its own looks once a second (`runtime.rs`), and whoever reports looks before. Who counts does not: a look asks
-//! the disk, and counting waits for no disk. It reads what the look has found, in the check that it makes once a second
-//! anyway. Only where no such thread looks, because the system had none to give, does that check look itself.
+//! A thread of its own looks once a second (`runtime.rs`), and whoever reports looks before. Who
+//! counts does not: a look asks the disk, and counting waits for no disk. It reads what the look
+//! has found, in the check that it makes once a second anyway. Only where no such thread looks,
+//! because the system had none to give, does that check look itself.
 //!
 //! | the look finds | then the next count |
 //! |---|---|
@@ -62,7 +64,8 @@ impl Licensed {
         self.upkeep.is_watched.store(false, Ordering::Relaxed);
     }
 
-    /// Looks whether every mapped file is the one that its name means, and makes it again where it is not.
+    /// Looks whether every mapped file is the one that its name means, and makes it again where it
+    /// is not.
     pub fn look(&self) {
         let _looking = self.upkeep.looking.lock();
         self.look_now();
@@ -77,7 +80,10 @@ impl Licensed {
         // Where no thread watches, a count does this, in a thread of the host's.
         let _undisturbed = Undisturbed::hold();
         let mut looked = self.counter.look();
-        looked.carried.iter().for_each(|carried| say(Level::Warning, format_args!("{}", line_of(carried))));
+        looked
+            .carried
+            .iter()
+            .for_each(|carried| say(Level::Warning, format_args!("{}", line_of(carried))));
         if let Some(allowance) = &self.allowance {
             match allowance.look(&self.grant()) {
                 Ok(None) => {}
@@ -93,7 +99,8 @@ impl Licensed {
         self.say_repairs();
     }
 
-    /// Lets the next count hear of what a look has found; says whether it is news that something has failed.
+    /// Lets the next count hear of what a look has found; says whether it is news that something
+    /// has failed.
     fn note(&self, looked: &Looked) -> bool {
         let cut = looked.carried.iter().find(|carried| matches!(carried, Carried::Cut { .. }));
         let mut trouble = self.upkeep.trouble.lock();
@@ -147,7 +154,10 @@ impl Licensed {
         let said = self.upkeep.repairs_said.swap(repairs.len(), Ordering::Relaxed);
         // The newest come first.
         let news = repairs.len().saturating_sub(said);
-        repairs[..news].iter().rev().for_each(|repair| say(Level::Warning, format_args!("{repair}")));
+        repairs[..news]
+            .iter()
+            .rev()
+            .for_each(|repair| say(Level::Warning, format_args!("{repair}")));
     }
 }
 
@@ -181,11 +191,13 @@ impl Allowance {
 fn line_of(carried: &Carried) -> String {
     match carried {
         Carried::Whole { path } => format!(
-            "{} was deleted, renamed or replaced while it was counted into: it is made again, and nothing is lost",
+            "{} was deleted, renamed or replaced while it was counted into: it is made again, and \
+             nothing is lost",
             path.display()
         ),
         Carried::Cut { path } => format!(
-            "{} was cut short while it was counted into: what it had counted since the last report is lost. Keep other \
+            "{} was cut short while it was counted into: what it had counted since the last \
+             report is lost. Keep other \
              programs from writing to the state directory",
             path.display()
         ),

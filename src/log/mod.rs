@@ -1,16 +1,19 @@
-//! What the library says while it works, to whoever wants to hear it: a callback of the program, or, while it has none, a
-//! file that the environment names. Without one of them nothing is put into words at all.
+//! What the library says while it works, to whoever wants to hear it: a callback of the program,
+//! or, while it has none, a file that the environment names. Without one of them nothing is put
+//! into words at all.
 //!
 //! A log never holds a barcode, a session password or a signature.
 //!
-//! A line is said wherever something happens, often under a lock. A callback is the host's, and may wait for a thread that
-//! waits for that lock. So no thread that works calls it: lines wait in a queue, and a thread of their own hands them over, one
-//! after the other. It begins with the first line that waits, and ends when none is left. A call of the host's that has said
-//! something returns when that was heard, so that the host finds it where it looks; but it waits a moment only, and under no
-//! lock. A line for the file is written at once.
+//! A line is said wherever something happens, often under a lock. A callback is the host's, and may
+//! wait for a thread that waits for that lock. So no thread that works calls it: lines wait in a
+//! queue, and a thread of their own hands them over, one after the other. It begins with the first
+//! line that waits, and ends when none is left. A call of the host's that has said something
+//! returns when that was heard, so that the host finds it where it looks; but it waits a moment
+//! only, and under no lock. A line for the file is written at once.
 //!
-//! Callback and file are looked up without a lock, so that a forked child has its parent's; it has none of the lines. Who
-//! takes a callback back waits for the call that is under way, so that what it refers to can be freed then.
+//! Callback and file are looked up without a lock, so that a forked child has its parent's; it has
+//! none of the lines. Who takes a callback back waits for the call that is under way, so that what
+//! it refers to can be freed then.
 
 pub mod panic_hook;
 
@@ -70,8 +73,8 @@ struct Log {
     lines: Mutex<Lines>,
     /// A line was handed over, or the thread that does it ends.
     changed: Condvar,
-    /// Read while a line is handed over, written while the sink is changed. Holds all sinks that there ever were: a
-    /// forked child may still be looking at one. Programs change theirs seldom.
+    /// Read while a line is handed over, written while the sink is changed. Holds all sinks that
+    /// there ever were: a forked child may still be looking at one. Programs change theirs seldom.
     sinks: RwLock<Vec<&'static Option<Sink>>>,
     /// All files that were ever named, for the same reason.
     files: Mutex<Vec<&'static PathBuf>>,
@@ -104,7 +107,8 @@ struct Lines {
 const LINES_MAX: usize = 1_000;
 const BYTES_MAX: usize = 256 << 10;
 
-/// Stack of the thread that calls the host: loggers format, and may belong to the runtime of another language.
+/// Stack of the thread that calls the host: loggers format, and may belong to the runtime of
+/// another language.
 const STACK_BYTES: usize = 1 << 20;
 
 /// For so long a call waits until what it has said is heard.
@@ -149,7 +153,10 @@ impl Log {
     /// Put a line where it waits, and see to it that it is handed over.
     fn put(&'static self, level: Level, line: String) {
         let mut lines = self.lines.lock();
-        if lines.dropped > 0 || lines.waiting.len() >= LINES_MAX || lines.bytes + line.len() > BYTES_MAX {
+        if lines.dropped > 0
+            || lines.waiting.len() >= LINES_MAX
+            || lines.bytes + line.len() > BYTES_MAX
+        {
             lines.dropped += 1;
             return;
         }
@@ -158,7 +165,8 @@ impl Log {
         lines.waiting.push_back((level, line));
         LAST_SAID.set(lines.said);
         if !lines.has_deliverer {
-            let builder = std::thread::Builder::new().name("seatmeter-log".into()).stack_size(STACK_BYTES);
+            let builder =
+                std::thread::Builder::new().name("seatmeter-log".into()).stack_size(STACK_BYTES);
             let thread = with_signals_blocked(|| builder.spawn(|| self.deliver()));
             lines.has_deliverer = thread.is_ok();
             lines.thread = thread.ok();
@@ -186,7 +194,10 @@ impl Log {
             return Some(next);
         }
         if lines.dropped > 0 {
-            let line = format!("{} lines of this log were dropped here", std::mem::take(&mut lines.dropped));
+            let line = format!(
+                "{} lines of this log were dropped here",
+                std::mem::take(&mut lines.dropped)
+            );
             lines.said += 1;
             return Some((Level::Warning, line));
         }
@@ -228,7 +239,8 @@ pub fn say(level: Level, line: Arguments<'_>) {
     }
 }
 
-/// Run `body`, and then wait a moment until what this thread has said in it is heard. To be called without a lock.
+/// Run `body`, and then wait a moment until what this thread has said in it is heard. To be called
+/// without a lock.
 pub fn heard<T>(body: impl FnOnce() -> T) -> T {
     let before = LAST_SAID.replace(0);
     let answer = body();
@@ -239,7 +251,8 @@ pub fn heard<T>(body: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Wait, up to `bound`, until all is handed over and the thread that did it is gone. To be called without a lock.
+/// Wait, up to `bound`, until all is handed over and the thread that did it is gone. To be called
+/// without a lock.
 pub fn settle(bound: Duration) {
     let log = Log::get();
     log.wait_while(bound, |_| true);
@@ -250,11 +263,12 @@ pub fn settle(bound: Duration) {
     thread.map(JoinHandle::join);
 }
 
-/// Changes the callback; with `None`, lines go to the file again. The old one is not in use any more when this returns.
+/// Changes the callback; with `None`, lines go to the file again. The old one is not in use any
+/// more when this returns.
 ///
 /// # Errors
-/// -20009 when a line is still being handed to the old one after a second, or by this very thread: nothing is
-/// changed then.
+/// -20009 when a line is still being handed to the old one after a second, or by this very thread:
+/// nothing is changed then.
 pub fn set_sink(sink: Option<Sink>) -> Result<()> {
     let log = Log::get();
     let Some(mut sinks) = log.sinks.try_write_for(CHANGE_BOUND) else {
@@ -268,7 +282,8 @@ pub fn set_sink(sink: Option<Sink>) -> Result<()> {
 /// Lets lines go to the end of this file while the program has no callback.
 ///
 /// # Errors
-/// When it cannot be written now. It is tried again for each line all the same: a disk may be there later.
+/// When it cannot be written now. It is tried again for each line all the same: a disk may be there
+/// later.
 pub fn use_file(path: &Path) -> Result<()> {
     let log = Log::get();
     let mut files = log.files.lock();
@@ -279,7 +294,8 @@ pub fn use_file(path: &Path) -> Result<()> {
     log.was_there.store(opened.is_ok(), Ordering::Relaxed);
     opened.map(drop).map_err(|e| {
         let failed = Error::state(path, "write the log", &e);
-        let message = format!("{}. Set SEATMETER_LOG to a file that this user can write", failed.message);
+        let message =
+            format!("{}. Set SEATMETER_LOG to a file that this user can write", failed.message);
         Error { message, ..failed }
     })
 }
@@ -291,13 +307,15 @@ fn append(path: &Path, level: Level, line: Arguments<'_>) {
     let open = if Log::get().was_there.load(Ordering::Relaxed) { log_file_again } else { log_file };
     if let Ok(mut file) = open(path) {
         let now = rfc_3339(crate::clock::wall_seconds());
-        let _ = file.write_all(format!("{now} {} {level}: {line}\n", std::process::id()).as_bytes());
+        let _ =
+            file.write_all(format!("{now} {} {level}: {line}\n", std::process::id()).as_bytes());
     }
 }
 
 /// An instant as people and programs read it, such as 2026-11-25T06:00:00Z.
 fn rfc_3339(unix_seconds: u64) -> String {
-    let instant = i64::try_from(unix_seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let instant =
+        i64::try_from(unix_seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     instant.map_or_else(|| unix_seconds.to_string(), |instant| instant.to_string())
 }
 
@@ -318,7 +336,8 @@ mod tests {
         let heard: Arc<Mutex<Vec<String>>> = Arc::default();
         let sink = |heard: &Arc<Mutex<Vec<String>>>| {
             let heard = heard.clone();
-            Some(Box::new(move |level, line: &str| heard.lock().push(format!("{level}: {line}"))) as Sink)
+            Some(Box::new(move |level, line: &str| heard.lock().push(format!("{level}: {line}")))
+                as Sink)
         };
         set_sink(sink(&heard)).unwrap();
         let say = |level, line: Arguments<'_>| super::heard(|| super::say(level, line));
@@ -352,7 +371,8 @@ mod tests {
         assert!(text.contains("info: ours 6\n") && text.contains("error: ours 7\n"), "{text}");
         assert!(!text.contains("ours 5"), "{text}");
 
-        // While one line is being heard nobody waits, others come in order, and too many are dropped.
+        // While one line is being heard nobody waits, others come in order, and too many are
+        // dropped.
         let (let_go, stuck) = std::sync::mpsc::channel::<()>();
         let (stuck, begun) = (Mutex::new(stuck), Arc::new(Mutex::new(false)));
         let (mine, has_begun) = (heard.clone(), begun.clone());
@@ -373,8 +393,15 @@ mod tests {
         let lines = heard.lock().clone();
         let numbers: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("ours ")).collect();
         assert!(numbers.iter().zip(0..).all(|(number, n)| *number == n.to_string()), "{numbers:?}");
-        assert!(numbers.len() > LINES_MAX / 2 && numbers.len() <= LINES_MAX + 1, "{}", numbers.len());
-        assert!(lines.last().unwrap().ends_with("lines of this log were dropped here"), "{lines:?}");
+        assert!(
+            numbers.len() > LINES_MAX / 2 && numbers.len() <= LINES_MAX + 1,
+            "{}",
+            numbers.len()
+        );
+        assert!(
+            lines.last().unwrap().ends_with("lines of this log were dropped here"),
+            "{lines:?}"
+        );
         set_sink(None).unwrap();
 
         let other = folder.path().join("other");
@@ -382,7 +409,10 @@ mod tests {
         say(Level::Info, format_args!("ours 8"));
         assert!(std::fs::read_to_string(&other).unwrap().contains("ours 8"));
         let error = use_file(&folder.path().join("missing/log")).unwrap_err();
-        assert!(error.message.contains("missing/log") && error.message.contains("SEATMETER_LOG"), "{error}");
+        assert!(
+            error.message.contains("missing/log") && error.message.contains("SEATMETER_LOG"),
+            "{error}"
+        );
         say(Level::Info, format_args!("ours 9"));
         assert!(!folder.path().join("missing").exists(), "it may be a mistyped name");
         let deep = folder.path().join("deep");

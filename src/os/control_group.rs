@@ -1,14 +1,16 @@
 //! How much memory the process's control group still gives.
 //!
-//! A process that takes more than that is killed, although its address space has room: nothing fails before.
+//! A process that takes more than that is killed, although its address space has room: nothing
+//! fails before.
 //!
 //! | version | group of this process | limit | in use | given back under pressure |
 //! |---|---|---|---|---|
 //! | 2 | line `0::PATH` of `/proc/self/cgroup` | the lower of `memory.max`, `memory.high` | `memory.current` | file pages of `memory.stat` |
 //! | 1 | line with `memory` | `memory.limit_in_bytes` | `memory.usage_in_bytes` | the same, with `total_` in front |
 //!
-//! Each group lies within all groups above it, so the least of them counts. Where the path is another one than is
-//! mounted here (a container that sees its own group as the root), the groups that are visible count.
+//! Each group lies within all groups above it, so the least of them counts. Where the path is
+//! another one than is mounted here (a container that sees its own group as the root), the groups
+//! that are visible count.
 
 use std::path::Path;
 
@@ -40,7 +42,8 @@ pub(super) fn room() -> Option<u64> {
     room_within(&groups, Path::new("/sys/fs/cgroup"))
 }
 
-/// Return the least room of all groups that `groups`, in the form of `/proc/self/cgroup`, names below `mount`.
+/// Return the least room of all groups that `groups`, in the form of `/proc/self/cgroup`, names
+/// below `mount`.
 fn room_within(groups: &str, mount: &Path) -> Option<u64> {
     let of_line = |line: &str| {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -73,21 +76,24 @@ fn least_room(root: &Path, path: &str, files: &Files) -> Option<u64> {
 }
 
 fn room_of(group: &Path, files: &Files) -> Option<u64> {
-    let number = |name: &str| std::fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
+    let number =
+        |name: &str| std::fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
     // "max" is no number, and means no limit.
     let limit = files.limits.iter().filter_map(|name| number(name)).min()?;
     let usage = number(files.usage)?;
     let reclaimable = std::fs::read_to_string(group.join("memory.stat"))
         .map_or(0, |text| files.reclaimable.iter().filter_map(|name| counted(&text, name)).sum());
-    // Pages of files are in the usage, but the kernel drops them rather than to kill: without this a process that has
-    // read many files would have no room at all.
+    // Pages of files are in the usage, but the kernel drops them rather than to kill: without this
+    // a process that has read many files would have no room at all.
     Some(limit.saturating_sub(usage.saturating_sub(reclaimable)))
 }
 
 /// Return the number behind a name in `memory.stat`.
 fn counted(text: &str, name: &str) -> Option<u64> {
-    let mut words =
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?.split_whitespace();
+    let mut words = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?
+        .split_whitespace();
     words.next()?.parse().ok()
 }
 
@@ -144,7 +150,8 @@ mod tests {
     #[test]
     fn pages_of_files_are_room() {
         let stat = "anon 100\nfile 600\ninactive_file 400\nactive_file 100\ninactive_file_x 7";
-        let mount = Mount::new(&[("memory.max", "1000"), ("memory.current", "900"), ("memory.stat", stat)]);
+        let mount =
+            Mount::new(&[("memory.max", "1000"), ("memory.current", "900"), ("memory.stat", stat)]);
         assert_eq!(mount.room("0::/\n"), Some(600));
         let stat = "inactive_file 1\ntotal_inactive_file 400\ntotal_active_file 100";
         let mount = Mount::new(&[
@@ -178,7 +185,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_no_limit() {
-        let mount = Mount::new(&[("a/memory.max", "many"), ("a/memory.current", "1"), ("b/memory.max", "9")]);
+        let mount = Mount::new(&[
+            ("a/memory.max", "many"),
+            ("a/memory.current", "1"),
+            ("b/memory.max", "9"),
+        ]);
         for groups in ["", "0", "0:", "0::", "0::/a", "0::/b", "4:memory", "\n\n", ":::::"] {
             assert_eq!(mount.room(groups), None, "{groups:?}");
         }

@@ -1,9 +1,9 @@
 //! Descriptors 0, 1 and 2 are the host's, also when it has closed them.
 //!
-//! A host without standard output may go on to print: what the library opens must not come to lie there, or it would
-//! be written into. So places that are empty are filled while the library opens something, with a descriptor that
-//! answers every read and write as an empty place does (EBADF), and emptied again afterwards: a daemon that then opens
-//! its own gets them.
+//! A host without standard output may go on to print: what the library opens must not come to lie
+//! there, or it would be written into. So places that are empty are filled while the library opens
+//! something, with a descriptor that answers every read and write as an empty place does (EBADF),
+//! and emptied again afterwards: a daemon that then opens its own gets them.
 //!
 //! | place | when the first holder comes | when the last one goes |
 //! |---|---|---|
@@ -17,7 +17,8 @@ use crate::os::locks::Mutex;
 
 const STANDARD: std::ops::Range<RawFd> = 0..3;
 
-/// How many hold the places. In a forked child nobody does; what its parent had filled is emptied by its first holder.
+/// How many hold the places. In a forked child nobody does; what its parent had filled is emptied
+/// by its first holder.
 static HOLDERS: PerProcess<Mutex<u32>> = PerProcess::new();
 
 /// While this lives, no new descriptor of this process is 0, 1 or 2.
@@ -58,7 +59,8 @@ fn fill() {
         // SAFETY: a constant string that ends with a zero.
         let filling = unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
         if !STANDARD.contains(&filling) {
-            // Somebody else has filled it, or there are no descriptors left: then there will be none for us, either.
+            // Somebody else has filled it, or there are no descriptors left: then there will be
+            // none for us, either.
             if filling >= 0 {
                 close(filling);
             }
@@ -117,7 +119,12 @@ mod tests {
             drop(inner);
             let is_still_held = open_null() > 2;
             drop(outer);
-            is_held && is_still_held && is_empty(0) && !is_empty(1) && open_null() == 0 && open_null() == 2
+            is_held
+                && is_still_held
+                && is_empty(0)
+                && !is_empty(1)
+                && open_null() == 0
+                && open_null() == 2
         });
     }
 

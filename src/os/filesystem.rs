@@ -1,4 +1,5 @@
-//! What of file systems std does not offer: which one something is on, exchanging two names, and giving one once.
+//! What of file systems std does not offer: which one something is on, exchanging two names, and
+//! giving one once.
 
 use std::ffi::CString;
 use std::fs::File;

@@ -1,10 +1,11 @@
 //! One object per process, made anew in a forked child.
 //!
-//! A child gets copies of its parent's locks in whatever state they were, of threads that do not exist in
-//! it, and of connections that belong to the parent. So it must not use the parent's object at all. The
-//! pointer to the object lives in a page that the kernel empties at fork (MADV_WIPEONFORK): the child
-//! reads NULL, as a process does that has not made its object yet, and makes one. That is one load on every
-//! call, where asking for the process id would be a system call.
+//! A child gets copies of its parent's locks in whatever state they were, of threads that do not
+//! exist in it, and of connections that belong to the parent. So it must not use the parent's
+//! object at all. The pointer to the object lives in a page that the kernel empties at fork
+//! (MADV_WIPEONFORK): the child reads NULL, as a process does that has not made its object yet, and
+//! makes one. That is one load on every call, where asking for the process id would be a system
+//! call.
 //!
 //! | page | pointer in it | who reads it | what happens |
 //! |---|---|---|---|
@@ -37,14 +38,15 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
         Self { cell: AtomicPtr::new(ptr::null_mut()), latest: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// This process's object. `make` is called when there is none, with the parent's object in a forked
-    /// child; it must do nothing that cannot be thrown away, for two threads may call it at once.
+    /// This process's object. `make` is called when there is none, with the parent's object in a
+    /// forked child; it must do nothing that cannot be thrown away, for two threads may call it at
+    /// once.
     #[inline(always)]
     pub fn get(&'static self, make: impl FnOnce(Option<&'static T>) -> T) -> &'static T {
         let cell = self.cell.load(Ordering::Acquire);
         if !cell.is_null() {
-            // SAFETY: a non-NULL cell points to a live mapping that is never unmapped, and zero bytes are
-            // a valid AtomicPtr (NULL).
+            // SAFETY: a non-NULL cell points to a live mapping that is never unmapped, and zero
+            // bytes are a valid AtomicPtr (NULL).
             let object = unsafe { (*cell).load(Ordering::Acquire) };
             if !object.is_null() {
                 // SAFETY: objects are leaked boxes, valid for ever in the process that made them.
@@ -57,8 +59,8 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
     #[cold]
     fn get_slow(&'static self, make: impl FnOnce(Option<&'static T>) -> T) -> &'static T {
         let cell = self.cell_or_map();
-        // SAFETY: `latest` is NULL or a leaked box of this process or an ancestor, whose memory the child
-        // has a copy of.
+        // SAFETY: `latest` is NULL or a leaked box of this process or an ancestor, whose memory the
+        // child has a copy of.
         let parent = unsafe { self.latest.load(Ordering::Acquire).as_ref() };
         let made = Box::into_raw(Box::new(make(parent)));
         match cell.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
@@ -80,7 +82,12 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
         let known = self.cell.load(Ordering::Acquire);
         let cell = if known.is_null() {
             let new = map_wiped_page().cast::<AtomicPtr<T>>();
-            match self.cell.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+            match self.cell.compare_exchange(
+                ptr::null_mut(),
+                new,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => new,
                 // The loser's page stays mapped: it is one page, once.
                 Err(winner) => winner,
@@ -99,14 +106,15 @@ impl<T: Send + Sync + 'static> Default for PerProcess<T> {
     }
 }
 
-/// A number that a process and its forked child do not share: what carries another one than this was made by
-/// the parent.
+/// A number that a process and its forked child do not share: what carries another one than this
+/// was made by the parent.
 pub fn process_generation() -> u64 {
     static GENERATION: PerProcess<u64> = PerProcess::new();
     *GENERATION.get(|parent| parent.map_or(0, |generation| generation + 1))
 }
 
-/// Maps pages of zeros that a forked child finds zeroed again. They are never unmapped, unless the caller does it.
+/// Maps pages of zeros that a forked child finds zeroed again. They are never unmapped, unless the
+/// caller does it.
 ///
 /// # Errors
 /// No memory, or a kernel that cannot wipe: before Linux 4.14, some emulators.
@@ -128,8 +136,8 @@ pub fn wiped_pages(bytes: usize) -> io::Result<NonNull<u8>> {
     NonNull::new(pages.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
-/// Where the kernel cannot wipe, or has no page, an ordinary leaked word serves: then a child after fork shares its
-/// parent's object, as it would in a library without this care.
+/// Where the kernel cannot wipe, or has no page, an ordinary leaked word serves: then a child after
+/// fork shares its parent's object, as it would in a library without this care.
 fn map_wiped_page() -> *mut AtomicPtr<()> {
     match wiped_pages(PAGE_BYTES) {
         Ok(page) => page.as_ptr().cast(),

@@ -1,13 +1,15 @@
-//! A lock on a file that lives exactly as long as its holder, whatever the holder does and however it dies.
+//! A lock on a file that lives exactly as long as its holder, whatever the holder does and however
+//! it dies.
 //!
-//! A lock that hangs on a descriptor does not: a daemon that closes all descriptors loses it while it lives, and a
-//! forked child that has inherited the descriptor keeps it after its parent's death. So the lock is taken
-//! through an open description of its own (Linux 3.15: such locks are not lost when some other part of the
-//! process opens and closes the same file), one page of that description is mapped, and the descriptor is
-//! closed: the page keeps the lock, no `close` can reach it, and a child does not inherit it (`MADV_DONTFORK`).
+//! A lock that hangs on a descriptor does not: a daemon that closes all descriptors loses it while
+//! it lives, and a forked child that has inherited the descriptor keeps it after its parent's
+//! death. So the lock is taken through an open description of its own (Linux 3.15: such locks are
+//! not lost when some other part of the process opens and closes the same file), one page of that
+//! description is mapped, and the descriptor is closed: the page keeps the lock, no `close` can
+//! reach it, and a child does not inherit it (`MADV_DONTFORK`).
 //!
-//! On some file systems (overlayfs) the page refers to a file underneath, and the lock goes with the descriptor. Which
-//! they are is found out (`page_lock.rs`), and there the descriptor is kept.
+//! On some file systems (overlayfs) the page refers to a file underneath, and the lock goes with
+//! the descriptor. Which they are is found out (`page_lock.rs`), and there the descriptor is kept.
 //!
 //! | keeper | all descriptors closed | child outlives the holder |
 //! |---|---|---|
@@ -42,8 +44,8 @@ enum Keeper {
 }
 
 impl FileLock {
-    /// Locks the file, or gives `None` when another holder has it. Never waits. The file must be an open
-    /// description of its own, opened for reading and writing.
+    /// Locks the file, or gives `None` when another holder has it. Never waits. The file must be an
+    /// open description of its own, opened for reading and writing.
     ///
     /// # Errors
     /// When the file system has no such locks.
@@ -51,7 +53,8 @@ impl FileLock {
         Self::try_with(file, try_lock_byte)
     }
 
-    /// As [`Self::try_lock`], but any number of holders can have it together, as long as none has it alone.
+    /// As [`Self::try_lock`], but any number of holders can have it together, as long as none has
+    /// it alone.
     ///
     /// # Errors
     /// As [`Self::try_lock`].
@@ -71,7 +74,8 @@ impl FileLock {
     }
 }
 
-/// A mapped page that keeps the locks of this description when its descriptor is closed; `None` where none can.
+/// A mapped page that keeps the locks of this description when its descriptor is closed; `None`
+/// where none can.
 fn page_of(file: &File) -> Option<Mapping> {
     // Where /proc is not mounted it cannot be asked, and the descriptor is kept.
     if !page_keeps_locks(file, || reopen(file.as_raw_fd())) {
@@ -80,8 +84,8 @@ fn page_of(file: &File) -> Option<Mapping> {
     Mapping::new(file, PAGE_BYTES).ok().filter(Mapping::is_hidden_from_children)
 }
 
-/// A descriptor that is closed only while it still is what it was: the host may have closed it, and opened
-/// something else under its number.
+/// A descriptor that is closed only while it still is what it was: the host may have closed it, and
+/// opened something else under its number.
 #[derive(Debug)]
 struct Descriptor {
     file: Option<File>,
@@ -104,8 +108,8 @@ impl Drop for Descriptor {
         if identity(&file).ok() != Some(self.identity) {
             std::mem::forget(file);
         } else if self.generation == process_generation() {
-            // A forked child may have a copy of the descriptor: closing ours would not be enough. And in that
-            // child nothing may be unlocked, for the lock is its parent's.
+            // A forked child may have a copy of the descriptor: closing ours would not be enough.
+            // And in that child nothing may be unlocked, for the lock is its parent's.
             let _ = unlock_byte(&file, FIRST_BYTE);
         }
     }
@@ -124,8 +128,9 @@ mod tests {
     fn one_holder_at_a_time_and_dropping_gives_it_back() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
-        let open =
-            || File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap();
+        let open = || {
+            File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap()
+        };
         let first = FileLock::try_lock(open()).unwrap().expect("free");
         assert!(FileLock::try_lock(open()).unwrap().is_none());
         assert!(FileLock::try_share(open()).unwrap().is_none());
@@ -142,8 +147,15 @@ mod tests {
     fn who_shares_a_lock_has_one_of_its_own_also_where_pages_keep_none() {
         on_overlay(|folder| {
             let path = folder.join("lock");
-            let open =
-                || File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap();
+            let open = || {
+                File::options()
+                    .create(true)
+                    .truncate(false)
+                    .read(true)
+                    .write(true)
+                    .open(&path)
+                    .unwrap()
+            };
             let first = FileLock::try_share(open()).unwrap().expect("free");
             let second = FileLock::try_share(open()).unwrap().expect("shared");
             drop(first);

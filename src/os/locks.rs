@@ -1,14 +1,17 @@
-//! The locks of this library: those of the standard library, without poison, and for a reader's counting a spinlock of `spin`
-//! whose waiters sleep.
+//! The locks of this library: those of the standard library, without poison, and for a reader's
+//! counting a spinlock of `spin` whose waiters sleep.
 //!
-//! Each is a word of its own, and nothing else. Others, parking_lot's among them, keep one table of sleeping threads for the
-//! whole process: a forked child has a copy of it, perhaps locked, with threads in it that the child does not have. The
-//! objects of the parent are made anew in a child (`os/fork.rs`); such a table is not.
+//! Each is a word of its own, and nothing else. Others, parking_lot's among them, keep one table of
+//! sleeping threads for the whole process: a forked child has a copy of it, perhaps locked, with
+//! threads in it that the child does not have. The objects of the parent are made anew in a child
+//! (`os/fork.rs`); such a table is not.
 //!
-//! A thread that dies of a fault while it holds a lock leaves it open: what is behind locks is whole at every step.
+//! A thread that dies of a fault while it holds a lock leaves it open: what is behind locks is
+//! whole at every step.
 //!
-//! The host is never called, nor its callback waited for, under a lock: it may wait for a thread that waits for that lock. A
-//! build with assertions counts the locks of each thread ([`holds_none`]).
+//! The host is never called, nor its callback waited for, under a lock: it may wait for a thread
+//! that waits for that lock. A build with assertions counts the locks of each thread
+//! ([`holds_none`]).
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;
@@ -51,7 +54,8 @@ impl Drop for Held {
     }
 }
 
-/// Say whether this thread holds no lock of this file. A build without assertions does not know, and says yes.
+/// Say whether this thread holds no lock of this file. A build without assertions does not know,
+/// and says yes.
 #[must_use]
 pub fn holds_none() -> bool {
     #[cfg(debug_assertions)]
@@ -77,7 +81,9 @@ impl<T> Mutex<T> {
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(MutexGuard(Some(guard), Held::new())),
-            Err(TryLockError::Poisoned(poison)) => Some(MutexGuard(Some(poison.into_inner()), Held::new())),
+            Err(TryLockError::Poisoned(poison)) => {
+                Some(MutexGuard(Some(poison.into_inner()), Held::new()))
+            }
             Err(TryLockError::WouldBlock) => None,
         }
     }
@@ -138,7 +144,8 @@ impl Condvar {
     pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, end: Instant) -> WaitResult {
         let held = guard.0.take().expect(HELD);
         let left = end.saturating_duration_since(Instant::now());
-        let (held, result) = self.0.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner);
+        let (held, result) =
+            self.0.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner);
         guard.0 = Some(held);
         WaitResult(result.timed_out())
     }
@@ -174,7 +181,8 @@ impl<T> RwLock<T> {
         RwGuard(self.0.write().unwrap_or_else(PoisonError::into_inner), Held::new())
     }
 
-    /// Writes when nobody reads, if that comes to be in time. Who reads again meanwhile does not wait for this.
+    /// Writes when nobody reads, if that comes to be in time. Who reads again meanwhile does not
+    /// wait for this.
     pub fn try_write_for(&self, bound: Duration) -> Option<WriteGuard<'_, T>> {
         let end = Instant::now() + bound;
         loop {
@@ -214,12 +222,13 @@ impl<G: DerefMut> DerefMut for RwGuard<G> {
     }
 }
 
-/// One at a time, where two at once are a mistake: taking it is one locked operation, and giving it back none, where
-/// [`Mutex`] has one of each. Who finds it taken sleeps a little, and looks again.
+/// One at a time, where two at once are a mistake: taking it is one locked operation, and giving it
+/// back none, where [`Mutex`] has one of each. Who finds it taken sleeps a little, and looks again.
 pub type BriefMutex<T> = spin::mutex::SpinMutex<T, Nap>;
 
-/// How one who finds a [`BriefMutex`] taken lets the time pass. Asleep: one who only let others go first could keep
-/// the holder from the processor for ever, if it is of a higher real-time priority.
+/// How one who finds a [`BriefMutex`] taken lets the time pass. Asleep: one who only let others go
+/// first could keep the holder from the processor for ever, if it is of a higher real-time
+/// priority.
 #[derive(Debug)]
 pub struct Nap;
 

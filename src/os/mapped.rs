@@ -1,7 +1,7 @@
 //! A file in memory, shared with every process that maps it.
 //!
-//! A store into it is in the kernel's hands the moment it is done: it outlives the process, however that
-//! ends. It reaches the disk with [`MappedFile::make_durable`].
+//! A store into it is in the kernel's hands the moment it is done: it outlives the process, however
+//! that ends. It reaches the disk with [`MappedFile::make_durable`].
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,16 +14,16 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use super::{StandardDescriptors, process_generation};
 use crate::fault_injection::disk::{self, Use};
 
-/// A whole file, mapped shared and writable. Unmapped when dropped. Needs no descriptor: a host that closes all
-/// of them takes nothing away.
+/// A whole file, mapped shared and writable. Unmapped when dropped. Needs no descriptor: a host
+/// that closes all of them takes nothing away.
 #[derive(Debug)]
 pub struct MappedFile {
     mapping: Mapping,
 }
 
 impl MappedFile {
-    /// Gives the file its length in blocks of the disk, so that a full disk shows here and not as a fatal
-    /// signal at some later store, and maps it.
+    /// Gives the file its length in blocks of the disk, so that a full disk shows here and not as a
+    /// fatal signal at some later store, and maps it.
     ///
     /// # Errors
     /// No space, or a file system that cannot reserve or share.
@@ -43,7 +43,10 @@ impl MappedFile {
     /// A file that is shorter, or that cannot be mapped.
     pub fn open(file: &File, length: usize) -> io::Result<Self> {
         if file.metadata()?.len() < length as u64 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it says"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file is shorter than it says",
+            ));
         }
         Ok(Self { mapping: Mapping::new(file, length)? })
     }
@@ -61,11 +64,12 @@ impl MappedFile {
     /// The 64-bit word at this offset.
     ///
     /// # Panics
-    /// When the word is not aligned or not inside: offsets are computed by our code from checked headers.
+    /// When the word is not aligned or not inside: offsets are computed by our code from checked
+    /// headers.
     pub fn word64(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.len(), "a word outside its file");
-        // SAFETY: inside the mapping and aligned (the mapping is page-aligned), both just checked; shared
-        // memory is only ever touched through atomics.
+        // SAFETY: inside the mapping and aligned (the mapping is page-aligned), both just checked;
+        // shared memory is only ever touched through atomics.
         unsafe { self.mapping.base.add(offset).cast::<AtomicU64>().as_ref() }
     }
 
@@ -85,21 +89,23 @@ impl MappedFile {
     /// What the disk says.
     pub fn make_durable(&self) -> io::Result<()> {
         let mapping = &self.mapping;
-        // Does what fdatasync does, for whatever process has dirtied the pages, and needs no descriptor.
-        // SAFETY: exactly the range that was mapped.
-        let result = unsafe { libc::msync(mapping.base.as_ptr().cast(), mapping.length, libc::MS_SYNC) };
+        // Does what fdatasync does, for whatever process has dirtied the pages, and needs no
+        // descriptor. SAFETY: exactly the range that was mapped.
+        let result =
+            unsafe { libc::msync(mapping.base.as_ptr().cast(), mapping.length, libc::MS_SYNC) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 
 impl MappedFile {
-    /// What is in it. Unlike a look at a word, this cannot end the process when the file was cut short.
+    /// What is in it. Unlike a look at a word, this cannot end the process when the file was cut
+    /// short.
     ///
     /// # Errors
     /// When a part of it is not there any more, or there is no memory or descriptor for a copy.
     pub fn copy(&self) -> io::Result<Vec<u8>> {
-        // The kernel reads the mapping for us, and says EFAULT where we would die of SIGBUS. Through a pipe, whose writer no
-        // limit on files can reach.
+        // The kernel reads the mapping for us, and says EFAULT where we would die of SIGBUS.
+        // Through a pipe, whose writer no limit on files can reach.
         let (mut reader, writer) = pipe()?;
         let mapping = &self.mapping;
         let mut bytes = vec![0; mapping.length];
@@ -107,8 +113,9 @@ impl MappedFile {
         while copied < mapping.length {
             let wanted = (mapping.length - copied).min(PIPE_BYTES);
             // SAFETY: a part of the mapping, which the kernel only reads; the descriptor is open.
-            let more =
-                unsafe { libc::write(writer.as_raw_fd(), mapping.base.as_ptr().add(copied).cast(), wanted) };
+            let more = unsafe {
+                libc::write(writer.as_raw_fd(), mapping.base.as_ptr().add(copied).cast(), wanted)
+            };
             let more = usize::try_from(more).map_err(|_| io::Error::last_os_error())?;
             if more == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
@@ -119,8 +126,9 @@ impl MappedFile {
         Ok(bytes)
     }
 
-    /// Puts another file in the place of this one, under whoever has found words in it: what they store from then on is in
-    /// the other file. Gives the one of before, which nobody stores into any more.
+    /// Puts another file in the place of this one, under whoever has found words in it: what they
+    /// store from then on is in the other file. Gives the one of before, which nobody stores into
+    /// any more.
     ///
     /// # Errors
     /// When the kernel cannot move mappings: then all is as it was.
@@ -130,12 +138,18 @@ impl MappedFile {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let before = mine.again()?;
-        // One call, so that at no time there is nothing in this place.
-        // SAFETY: both ranges are whole mappings of one length. `other` is known to nobody else, and forgotten below; what
+        // One call, so that at no time there is nothing in this place. SAFETY: both ranges are
+        // whole mappings of one length. `other` is known to nobody else, and forgotten below; what
         // refers into this one are atomics, which stay mapped at their addresses throughout.
         let moved = unsafe {
             let how = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-            libc::mremap(other.base.as_ptr().cast(), other.length, mine.length, how, mine.base.as_ptr())
+            libc::mremap(
+                other.base.as_ptr().cast(),
+                other.length,
+                mine.length,
+                how,
+                mine.base.as_ptr(),
+            )
         };
         if moved == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -160,8 +174,8 @@ fn pipe() -> io::Result<(File, File)> {
     Ok(unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) })
 }
 
-/// A word of a mapped file, found once by who counts into it again and again. Keeps the owner of the file, and so
-/// the mapping.
+/// A word of a mapped file, found once by who counts into it again and again. Keeps the owner of
+/// the file, and so the mapping.
 #[derive(Debug)]
 pub struct FoundWord<T> {
     word: NonNull<AtomicU64>,
@@ -186,7 +200,8 @@ impl<T> Deref for FoundWord<T> {
 
     #[inline(always)]
     fn deref(&self) -> &AtomicU64 {
-        // SAFETY: borrowed from the owner, which `self` keeps, and which nobody can change as long as it does.
+        // SAFETY: borrowed from the owner, which `self` keeps, and which nobody can change as long
+        // as it does.
         unsafe { self.word.as_ref() }
     }
 }
@@ -196,8 +211,8 @@ unsafe impl<T: Send + Sync> Send for FoundWord<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for FoundWord<T> {}
 
-/// Mapped pages of a file, shared and writable, that a forked child does not have: it has no use for them, and
-/// without them cannot be taken for their owner.
+/// Mapped pages of a file, shared and writable, that a forked child does not have: it has no use
+/// for them, and without them cannot be taken for their owner.
 #[derive(Debug)]
 pub(super) struct Mapping {
     base: NonNull<u8>,
@@ -206,7 +221,8 @@ pub(super) struct Mapping {
     hidden: bool,
 }
 
-// SAFETY: the mapping is plain memory that any thread may read and write; access goes through atomics only.
+// SAFETY: the mapping is plain memory that any thread may read and write; access goes through
+// atomics only.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
@@ -235,17 +251,25 @@ impl Mapping {
 
     /// The same pages once more, at another address.
     fn again(&self) -> io::Result<Self> {
-        // An old size of 0 leaves the mapping where it is, and makes another of the same shared pages (mremap(2)).
-        // SAFETY: the address is that of a shared mapping of this length.
-        let base = unsafe { libc::mremap(self.base.as_ptr().cast(), 0, self.length, libc::MREMAP_MAYMOVE) };
+        // An old size of 0 leaves the mapping where it is, and makes another of the same shared
+        // pages (mremap(2)). SAFETY: the address is that of a shared mapping of this length.
+        let base = unsafe {
+            libc::mremap(self.base.as_ptr().cast(), 0, self.length, libc::MREMAP_MAYMOVE)
+        };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
-        let again = Self { base, length: self.length, generation: process_generation(), hidden: self.hidden };
+        let again = Self {
+            base,
+            length: self.length,
+            generation: process_generation(),
+            hidden: self.hidden,
+        };
         if again.hidden {
             // SAFETY: the range is exactly the mapping made above.
-            let advised = unsafe { libc::madvise(base.as_ptr().cast(), again.length, libc::MADV_DONTFORK) };
+            let advised =
+                unsafe { libc::madvise(base.as_ptr().cast(), again.length, libc::MADV_DONTFORK) };
             if advised != 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -262,8 +286,8 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // In a forked child there may be something else at this address by now.
         if self.generation == process_generation() || !self.hidden {
-            // SAFETY: exactly the range that `new` mapped, in a process that has it; references into it borrow
-            // from self.
+            // SAFETY: exactly the range that `new` mapped, in a process that has it; references
+            // into it borrow from self.
             unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
         }
     }

@@ -1,6 +1,6 @@
-//! The few things that only the kernel can give: mapped files, locks that die with their owner, the page
-//! that is wiped in a forked child, the clocks. Everything unsafe outside the C layer and the seat pool is
-//! in this folder, behind safe types.
+//! The few things that only the kernel can give: mapped files, locks that die with their owner, the
+//! page that is wiped in a forked child, the clocks. Everything unsafe outside the C layer and the
+//! seat pool is in this folder, behind safe types.
 
 mod control_group;
 mod descriptors;
@@ -47,22 +47,26 @@ pub fn clock_ms(clock: libc::clockid_t) -> u64 {
     seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
-/// An id of the machine's start, the same for all its processes until the next one; empty where the system has none.
+/// An id of the machine's start, the same for all its processes until the next one; empty where the
+/// system has none.
 pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-/// Return by how much this process's clocks are ahead of the machine's; `None` where the system does not tell.
+/// Return by how much this process's clocks are ahead of the machine's; `None` where the system
+/// does not tell.
 pub fn clocks_ahead() -> Option<ClocksAhead> {
     time_scope::clocks_ahead(|path| std::fs::read_link(path), |path| std::fs::read_to_string(path))
 }
 
-/// Random bytes from the kernel, for names; from the address of a local and the clock if it has none yet.
+/// Random bytes from the kernel, for names; from the address of a local and the clock if it has
+/// none yet.
 pub fn random_bytes() -> [u8; 16] {
     let mut bytes = [0_u8; 16];
     // SAFETY: the buffer has the length that is passed.
-    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    let got =
+        unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
     if got != bytes.len() as isize {
         let place = bytes.as_ptr() as u64 ^ u64::from(std::process::id()) << 32;
         bytes[..8].copy_from_slice(&place.to_le_bytes());
@@ -82,15 +86,16 @@ pub fn is_root() -> bool {
     user_id() == 0
 }
 
-/// Whether the process has more rights than whoever has started it: a program with the set-user-id or set-group-id bit,
-/// or with capabilities of its file. Its environment is then a stranger's.
+/// Whether the process has more rights than whoever has started it: a program with the set-user-id
+/// or set-group-id bit, or with capabilities of its file. Its environment is then a stranger's.
 pub fn is_privileged() -> bool {
     // SAFETY: asks for a number; cannot fail.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Runs what makes threads. A thread inherits the signal mask of who makes it: so no signal of the host ever arrives on
-/// one of ours, not even before its first instruction, and handlers of the host run in the host's threads.
+/// Runs what makes threads. A thread inherits the signal mask of who makes it: so no signal of the
+/// host ever arrives on one of ours, not even before its first instruction, and handlers of the
+/// host run in the host's threads.
 pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -107,15 +112,18 @@ pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// From so many bytes on the control group is asked: asking reads some files, which takes as long as reading a small picture,
-/// and a group that has not even this left kills its processes for anything.
+/// From so many bytes on the control group is asked: asking reads some files, which takes as long
+/// as reading a small picture, and a group that has not even this left kills its processes for
+/// anything.
 const ASKED_BYTES_MIN: usize = 8 << 20;
 
-/// Return whether the process could have so many bytes more, right now. Allocating cannot fail in most code that is not ours:
-/// it ends the process, or the kernel does. So code that is about to take much memory asks this first, and refuses instead.
+/// Return whether the process could have so many bytes more, right now. Allocating cannot fail in
+/// most code that is not ours: it ends the process, or the kernel does. So code that is about to
+/// take much memory asks this first, and refuses instead.
 pub fn has_room_for(bytes: usize) -> bool {
     has_addresses_for(bytes)
-        && (bytes < ASKED_BYTES_MIN || control_group::room().is_none_or(|room| bytes as u64 <= room))
+        && (bytes < ASKED_BYTES_MIN
+            || control_group::room().is_none_or(|room| bytes as u64 <= room))
 }
 
 fn has_addresses_for(bytes: usize) -> bool {
@@ -163,7 +171,10 @@ mod tests {
             }
         };
         assert!(!is_blocked());
-        assert!(with_signals_blocked(|| std::thread::scope(|scope| scope.spawn(is_blocked).join().unwrap())));
+        assert!(with_signals_blocked(|| std::thread::scope(|scope| scope
+            .spawn(is_blocked)
+            .join()
+            .unwrap())));
         assert!(!is_blocked());
     }
 }

@@ -3,7 +3,8 @@
 use std::ffi::CString;
 use std::path::Path;
 
-/// Runs `body` in a folder on an overlayfs, which its threads alone see. Where mounting is not permitted it is not run.
+/// Runs `body` in a folder on an overlayfs, which its threads alone see. Where mounting is not
+/// permitted it is not run.
 #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
 pub(crate) fn on_overlay(body: impl FnOnce(&Path) + Send) {
     let layers = tempfile::tempdir().unwrap();

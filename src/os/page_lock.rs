@@ -1,9 +1,9 @@
-//! Whether a mapped page keeps a lock whose descriptor is closed. On most file systems it does; on some (overlayfs) the page
-//! refers to a file underneath, and the lock goes with the descriptor.
+//! Whether a mapped page keeps a lock whose descriptor is closed. On most file systems it does; on
+//! some (overlayfs) the page refers to a file underneath, and the lock goes with the descriptor.
 //!
-//! It is found out by a lock that nobody else can have, on a random byte far beyond all that are used. To look whether
-//! the lock that is wanted is still there would not do: what is seen may be the lock of another, who shares it, or who took
-//! it in the moment in which ours went.
+//! It is found out by a lock that nobody else can have, on a random byte far beyond all that are
+//! used. To look whether the lock that is wanted is still there would not do: what is seen may be
+//! the lock of another, who shares it, or who took it in the moment in which ours went.
 //!
 //! | the random byte, with the descriptor closed | with the page gone, too | the page |
 //! |---|---|---|
@@ -11,7 +11,8 @@
 //! | free | – | keeps none |
 //! | locked | locked | is not what keeps this one: a forked child has the descriptor. Asked again |
 //!
-//! A child that ends between the two looks would pass for a page: so "keeps locks" has to be heard twice.
+//! A child that ends between the two looks would pass for a page: so "keeps locks" has to be heard
+//! twice.
 
 use std::fs::File;
 use std::io;
@@ -39,11 +40,13 @@ const KNOWN_MAX: usize = 16;
 /// A file system by its device and its type: an overlayfs may show the device of what it lies over.
 type FileSystem = (u64, u32);
 
-/// What was found out. A forked child finds it out anew, rather than wait for a lock of its parent's.
+/// What was found out. A forked child finds it out anew, rather than wait for a lock of its
+/// parent's.
 static KNOWN: PerProcess<Mutex<Vec<(FileSystem, bool)>>> = PerProcess::new();
 
-/// Whether the file system of `file` keeps a lock with a mapped page alone. Asked once for each file system; "no" where it
-/// cannot be found out. `reopen` gives another open description of the file, for reading and writing.
+/// Whether the file system of `file` keeps a lock with a mapped page alone. Asked once for each
+/// file system; "no" where it cannot be found out. `reopen` gives another open description of the
+/// file, for reading and writing.
 pub fn page_keeps_locks(file: &File, reopen: impl Fn() -> io::Result<File>) -> bool {
     let Ok(of) = file_system(file) else { return false };
     let known = KNOWN.get(|_| Mutex::default());
@@ -112,8 +115,9 @@ mod tests {
 
     fn ask_about(folder: &Path) -> bool {
         let path = folder.join("file");
-        let open =
-            || File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap();
+        let open = || {
+            File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap()
+        };
         let file = open();
         let answers = [(); 2].map(|()| page_keeps_locks(&file, || Ok(open())));
         assert_eq!(answers[0], answers[1], "what was found out is remembered");
@@ -132,8 +136,15 @@ mod tests {
     fn a_child_that_has_the_descriptor_is_not_taken_for_a_page() {
         on_overlay(|folder| {
             let path = folder.join("file");
-            let open =
-                || File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap();
+            let open = || {
+                File::options()
+                    .create(true)
+                    .truncate(false)
+                    .read(true)
+                    .write(true)
+                    .open(&path)
+                    .unwrap()
+            };
             // What a child has inherited is held open here.
             let inherited = Mutex::new(Vec::new());
             let reopen = || {

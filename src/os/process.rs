@@ -1,7 +1,8 @@
-//! What the system says of this process: by /proc where that is mounted, else in another way, or not at all.
+//! What the system says of this process: by /proc where that is mounted, else in another way, or
+//! not at all.
 //!
-//! The names are those of the calling thread: `/proc/self` is the main thread's, and once that has ended (`pthread_exit`) it
-//! has neither descriptors nor a program any more.
+//! The names are those of the calling thread: `/proc/self` is the main thread's, and once that has
+//! ended (`pthread_exit`) it has neither descriptors nor a program any more.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -24,7 +25,8 @@ pub fn reopen(descriptor: RawFd) -> io::Result<File> {
     File::options().read(true).write(true).open(descriptor_name(descriptor))
 }
 
-/// Return the name of the program that this process runs, without its folder; empty where the system does not say.
+/// Return the name of the program that this process runs, without its folder; empty where the
+/// system does not say.
 #[must_use]
 pub fn program_name() -> Vec<u8> {
     let path = std::fs::read_link("/proc/thread-self/exe").unwrap_or_else(|_| started_as());
@@ -38,7 +40,8 @@ fn started_as() -> PathBuf {
     if path.is_null() {
         return PathBuf::new();
     }
-    // SAFETY: the kernel has put a string there that ends with a zero and lives as long as the process.
+    // SAFETY: the kernel has put a string there that ends with a zero and lives as long as the
+    // process.
     Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes())).to_owned()
 }
 

@@ -1,7 +1,9 @@
-//! A value that is replaced whole, seldom, and read without a lock by everybody, in a forked child too.
+//! A value that is replaced whole, seldom, and read without a lock by everybody, in a forked child
+//! too.
 //!
-//! Old values are never freed: a reader may still be looking at one. So this is for values whose number is
-//! bounded by what a program does on purpose (initializing with other parameters, say), not by time.
+//! Old values are never freed: a reader may still be looking at one. So this is for values whose
+//! number is bounded by what a program does on purpose (initializing with other parameters, say),
+//! not by time.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -20,8 +22,8 @@ impl<T: Send + Sync + 'static> Published<T> {
 
     /// The value of the moment.
     pub fn get(&self) -> Option<&'static T> {
-        // SAFETY: NULL, or a reference that lives for ever, put there by `publish`; the Acquire pairs with
-        // its Release, so that what it points to is complete.
+        // SAFETY: NULL, or a reference that lives for ever, put there by `publish`; the Acquire
+        // pairs with its Release, so that what it points to is complete.
         unsafe { self.value.load(Ordering::Acquire).as_ref() }
     }
 

@@ -1,5 +1,5 @@
-//! Locks of the kernel on ranges of a file that belong to the open description (Linux 3.15): they are not lost when some
-//! other part of the process opens and closes the same file.
+//! Locks of the kernel on ranges of a file that belong to the open description (Linux 3.15): they
+//! are not lost when some other part of the process opens and closes the same file.
 
 use std::fs::File;
 use std::io;
@@ -42,7 +42,9 @@ pub fn is_range_locked(descriptor: RawFd, first: i64, length: i64) -> io::Result
 fn set(file: &File, byte: i64, kind: i32) -> io::Result<bool> {
     match call(file.as_raw_fd(), libc::F_OFD_SETLK, range_of(byte, 1, kind)) {
         Ok(_) => Ok(true),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }
@@ -54,7 +56,8 @@ fn call(descriptor: RawFd, command: i32, mut range: libc::flock) -> io::Result<l
 }
 
 fn range_of(first: i64, length: i64, kind: i32) -> libc::flock {
-    // SAFETY: `flock` is plain numbers, for which zero is a value; its pid must be zero for these commands.
+    // SAFETY: `flock` is plain numbers, for which zero is a value; its pid must be zero for these
+    // commands.
     let mut range: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
     range.l_type = kind as libc::c_short;
     range.l_whence = libc::SEEK_SET as libc::c_short;

@@ -1,7 +1,9 @@
-//! Files and directories that those can use who share the directory in which they are made, whatever the umask, and
-//! whoever the process is: owner, group and mode follow the directory's (`protocol/src/sharing.rs` has the table).
+//! Files and directories that those can use who share the directory in which they are made,
+//! whatever the umask, and whoever the process is: owner, group and mode follow the directory's
+//! (`protocol/src/sharing.rs` has the table).
 //!
-//! What is made gets owner, group and mode before it gets its name: nobody ever finds it half shared.
+//! What is made gets owner, group and mode before it gets its name: nobody ever finds it half
+//! shared.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -21,11 +23,13 @@ pub fn owned(of: &Metadata) -> Owned {
     Owned { uid: of.uid(), gid: of.gid(), mode: of.mode() }
 }
 
-/// Give a new file or directory to the owner and the group of the directory that it is in, with this mode. Changes the least
-/// that has to be changed; then looks whether that is good enough, for file systems have rules of their own.
+/// Give a new file or directory to the owner and the group of the directory that it is in, with
+/// this mode. Changes the least that has to be changed; then looks whether that is good enough, for
+/// file systems have rules of their own.
 ///
 /// # Errors
-/// When the file system refuses it, and what was made would be of no use to those who share the directory.
+/// When the file system refuses it, and what was made would be of no use to those who share the
+/// directory.
 pub fn share_file(file: &File, mode: u32, directory: &Metadata) -> io::Result<()> {
     let made = file.metadata()?;
     let (uid, gid) = (directory.uid(), directory.gid());
@@ -44,7 +48,8 @@ pub fn share_file(file: &File, mode: u32, directory: &Metadata) -> io::Result<()
         Some(cause) if !has.is_of_use_in(&owned(directory), user_id()) => Err(io::Error::new(
             cause.kind(),
             format!(
-                "it cannot be given to user {uid} and group {gid}, whose directory it is in, with mode {mode:o}: {cause}"
+                "it cannot be given to user {uid} and group {gid}, whose directory it is in, with \
+                 mode {mode:o}: {cause}"
             ),
         )),
         _ => Ok(()),
@@ -59,8 +64,8 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     make(path, folder_mode)
 }
 
-/// Make the first of our directories, with the parents that it lacks: for the owner of its parent, and private unless
-/// that is made for sharing. One that is there stays as it is.
+/// Make the first of our directories, with the parents that it lacks: for the owner of its parent,
+/// and private unless that is made for sharing. One that is there stays as it is.
 ///
 /// # Errors
 /// When it cannot be made, or given to that owner.
@@ -82,13 +87,19 @@ fn make(path: &Path, mode: impl Fn(u32) -> u32) -> io::Result<()> {
     let parent = fs::metadata(path.parent().unwrap_or(Path::new("/")))?;
     let draft = draft_of(path);
     fs::DirBuilder::new().mode(0o700).create(&draft)?;
-    let made = give_folder(&draft, mode(parent.mode()), &parent).and_then(|()| rename_to_new(&draft, path));
+    let made = give_folder(&draft, mode(parent.mode()), &parent)
+        .and_then(|()| rename_to_new(&draft, path));
     if made.is_err() {
         let _ = fs::remove_dir(&draft);
     }
     match made {
         // Another process was faster. If it is no directory, then using it says so.
-        Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
             Ok(())
         }
         made => made,
@@ -96,8 +107,8 @@ fn make(path: &Path, mode: impl Fn(u32) -> u32) -> io::Result<()> {
 }
 
 fn give_folder(folder: &Path, mode: u32, parent: &Metadata) -> io::Result<()> {
-    // With a umask of 0777 nobody can open it yet; it has a name that nobody knows. Some file systems know no modes, and
-    // let none be set.
+    // With a umask of 0777 nobody can open it yet; it has a name that nobody knows. Some file
+    // systems know no modes, and let none be set.
     if fs::metadata(folder)?.mode() & 0o700 != 0o700 {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     }
@@ -107,18 +118,20 @@ fn give_folder(folder: &Path, mode: u32, parent: &Metadata) -> io::Result<()> {
 
 /// A name beside this one that nobody else uses, for what is to become it.
 pub fn draft_of(path: &Path) -> PathBuf {
-    // At random: two containers have processes with one id, and two copies of the library are in one process.
+    // At random: two containers have processes with one id, and two copies of the library are in
+    // one process.
     path.with_extension(format!("new-{}", hex::encode(random_bytes())))
 }
 
-/// Return whose the file is that was denied to this process, and the command that mends it. `folder` is the directory
-/// that is to be shared. `None` where access was not the matter.
+/// Return whose the file is that was denied to this process, and the command that mends it.
+/// `folder` is the directory that is to be shared. `None` where access was not the matter.
 pub fn advice_about(path: &Path, folder: &Path, cause: &io::Error) -> Option<String> {
     if cause.kind() != io::ErrorKind::PermissionDenied {
         return None;
     }
     // What cannot even be looked at is in a directory that denies it.
-    let (path, of) = path.ancestors().find_map(|path| Some((path, path.symlink_metadata().ok()?)))?;
+    let (path, of) =
+        path.ancestors().find_map(|path| Some((path, path.symlink_metadata().ok()?)))?;
     let folder = if path.starts_with(folder) { folder } else { path };
     let folder_of = fs::metadata(folder).ok()?;
     let denied = Denied {
@@ -131,7 +144,8 @@ pub fn advice_about(path: &Path, folder: &Path, cause: &io::Error) -> Option<Str
     Some(advice(&denied, &names()))
 }
 
-/// Names of the users and groups of this machine's own files: asking the system's service may take long.
+/// Names of the users and groups of this machine's own files: asking the system's service may take
+/// long.
 pub fn names() -> Names {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     Names { users: read("/etc/passwd"), groups: read("/etc/group") }

@@ -5,9 +5,10 @@
 //! | `pthread_cancel` | at every system call that may block: the unwinding cannot pass through our frames, and the process would die | [`Uncanceled`] |
 //! | SIGXFSZ, SIGPIPE | at our own write, where the file is too large for the process, or nobody reads the pipe: their default is death | [`Undisturbed`] |
 //!
-//! A cancellation that came meanwhile takes effect at the thread's next cancellation point, in the host's own code. Whoever
-//! holds [`Undisturbed`] gets the error of the write (EFBIG, EPIPE) instead of the signal. Threads of the library need
-//! neither: nobody knows them, and all signals are blocked in them.
+//! A cancellation that came meanwhile takes effect at the thread's next cancellation point, in the
+//! host's own code. Whoever holds [`Undisturbed`] gets the error of the write (EFBIG, EPIPE)
+//! instead of the signal. Threads of the library need neither: nobody knows them, and all signals
+//! are blocked in them.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
@@ -40,8 +41,8 @@ impl Uncanceled {
         let mut before = 0;
         // SAFETY: both calls change a word of the calling thread, and fill `before`.
         unsafe {
-            // A thread that may be canceled anywhere could not be given its state back: that would unwind from here. It
-            // stays one that is canceled at cancellation points.
+            // A thread that may be canceled anywhere could not be given its state back: that would
+            // unwind from here. It stays one that is canceled at cancellation points.
             pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, ptr::null_mut());
             pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before);
         }
@@ -104,16 +105,18 @@ impl Drop for Undisturbed {
     }
 }
 
-/// Take a signal that waits for this thread; gives the process that has sent it, which for the kernel's own is this one.
+/// Take a signal that waits for this thread; gives the process that has sent it, which for the
+/// kernel's own is this one.
 fn take_waiting(signal: c_int) -> Option<libc::pid_t> {
     let mut set = empty_set();
     let mut information = MaybeUninit::<libc::siginfo_t>::zeroed();
     let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: reads `set` and `at_once`, and fills `information` when it answers with a signal. With no time to wait it does
-    // not block, and cancellation is held off.
+    // SAFETY: reads `set` and `at_once`, and fills `information` when it answers with a signal.
+    // With no time to wait it does not block, and cancellation is held off.
     unsafe {
         libc::sigaddset(&raw mut set, signal);
-        let taken = libc::sigtimedwait(&raw const set, information.as_mut_ptr(), &raw const at_once);
+        let taken =
+            libc::sigtimedwait(&raw const set, information.as_mut_ptr(), &raw const at_once);
         (taken == signal).then(|| information.assume_init().si_pid())
     }
 }
@@ -163,7 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_of_our_own_write_does_not_reach_the_thread_and_one_that_waited_before_is_still_there() {
+    fn a_signal_of_our_own_write_does_not_reach_the_thread_and_one_that_waited_before_is_still_there()
+     {
         {
             let _outer = Undisturbed::hold();
             let _inner = Undisturbed::hold();

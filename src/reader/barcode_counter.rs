@@ -62,8 +62,8 @@ impl ForgetTime {
 }
 
 impl BarcodeCounter {
-    /// Counts anew: what it knows are entries of another license, of segments that are closed, or of the parent. Which
-    /// barcodes were counted a short while ago is the reader's, and stays.
+    /// Counts anew: what it knows are entries of another license, of segments that are closed, or
+    /// of the parent. Which barcodes were counted a short while ago is the reader's, and stays.
     pub fn begin_anew(&mut self) {
         self.entries = SlotEntries::default();
     }
@@ -83,7 +83,8 @@ impl BarcodeCounter {
         Ok(counted)
     }
 
-    /// Counts one frame of a sequence: barcodes that were counted within the forget time do not count.
+    /// Counts one frame of a sequence: barcodes that were counted within the forget time do not
+    /// count.
     ///
     /// # Errors
     /// As [`Self::image`].
@@ -160,7 +161,10 @@ fn list_work(
             return;
         }
         counted += 1;
-        match work.iter_mut().find(|(kind, what, _)| *kind == UsageKind::Scan && *what == barcode.format) {
+        match work
+            .iter_mut()
+            .find(|(kind, what, _)| *kind == UsageKind::Scan && *what == barcode.format)
+        {
             Some((_, _, n)) => *n += 1,
             None => work.push(scan_of(barcode)),
         }
@@ -201,11 +205,18 @@ mod tests {
             (local.license_id, local.device_uuid) = ("1".repeat(32), "2".repeat(32));
             let answer = answer(item(), &local);
             let grant =
-                Grant::verify(&answer, key(1).public(), &Device::with_uuid(&local.device_uuid)).unwrap();
+                Grant::verify(&answer, key(1).public(), &Device::with_uuid(&local.device_uuid))
+                    .unwrap();
             let usage = folder.path().join("usage");
             std::fs::create_dir(&usage).unwrap();
             let licensed = Licensed::new(grant.into(), folder.path(), usage, clock, || {}).unwrap();
-            Self { folder, clock, licensed, tally: BarcodeCounter::default(), forget: ForgetTime::default() }
+            Self {
+                folder,
+                clock,
+                licensed,
+                tally: BarcodeCounter::default(),
+                forget: ForgetTime::default(),
+            }
         }
 
         fn usage(&self) -> PathBuf {
@@ -231,7 +242,8 @@ mod tests {
 
         fn counted_by_slot(&self, kind: UsageKind) -> Vec<(u32, u64)> {
             let files = |folder: &Path| std::fs::read_dir(folder).unwrap().flatten();
-            let totals = files(&self.usage()).flat_map(|file| Segment::open(&file.path()).unwrap().totals());
+            let totals =
+                files(&self.usage()).flat_map(|file| Segment::open(&file.path()).unwrap().totals());
             totals.filter(|t| t.usage.kind == kind).map(|t| (t.usage.slot, t.usage.total)).collect()
         }
     }
@@ -264,7 +276,11 @@ mod tests {
             let mut bench = Bench::new();
             assert_eq!(bench.frame(&[A, A]), 1);
             bench.at_ms(1_500);
-            assert_eq!(bench.frame(&[A, B]), 1, "being seen does not make it younger, and B is new");
+            assert_eq!(
+                bench.frame(&[A, B]),
+                1,
+                "being seen does not make it younger, and B is new"
+            );
             bench.at_ms(seen_at);
             assert_eq!(bench.frame(&[A]), counted, "at {seen_at} ms");
         }
@@ -297,7 +313,10 @@ mod tests {
             bench.image(&[A]);
         }
         let first = slot_of(NOW);
-        assert_eq!(bench.counted_by_slot(UsageKind::Scan), [(first, 2), (first + 1, 2), (first + 2, 1)]);
+        assert_eq!(
+            bench.counted_by_slot(UsageKind::Scan),
+            [(first, 2), (first + 1, 2), (first + 2, 1)]
+        );
     }
 
     #[test]

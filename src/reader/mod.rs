@@ -35,8 +35,8 @@ use crate::usage::Barcode;
 /// | this process's, from before a shutdown | any | counts as none: its seat went back then |
 /// | another process's | any | inherited by fork: counts as none, and is never given back here. Whoever was at work with it there may have left its locks taken: then it can only be destroyed |
 pub struct Reader {
-    /// The address of the runtime of the process in which its locks are known to be whole: in a forked child's copy
-    /// another thread of the parent's may have them for ever.
+    /// The address of the runtime of the process in which its locks are known to be whole: in a
+    /// forked child's copy another thread of the parent's may have them for ever.
     process: AtomicUsize,
     use_of: BriefMutex<Use>,
     forget: ForgetTime,
@@ -117,7 +117,8 @@ impl Hold {
         if hold.is_good() {
             return Ok(hold);
         }
-        // The license was closed while this waited: the seat is of a place that was taken anew, for nobody.
+        // The license was closed while this waited: the seat is of a place that was taken anew, for
+        // nobody.
         hold.give_seat();
         Self::take()
     }
@@ -171,7 +172,11 @@ impl Reader {
     /// -10000 for one that another thread was at work with while this process was forked.
     #[inline(always)]
     pub fn here(&self) -> Result<&Self> {
-        if self.process.load(Ordering::Relaxed) == address(runtime()) { Ok(self) } else { self.arrive() }
+        if self.process.load(Ordering::Relaxed) == address(runtime()) {
+            Ok(self)
+        } else {
+            self.arrive()
+        }
     }
 
     /// The first use in this process: finds out whether its locks came open.
@@ -189,7 +194,8 @@ impl Reader {
             // It may be another thread of this process that looks.
             std::thread::sleep(NAP);
         }
-        let message = "another thread was at work with this reader while the process was forked: destroy it here, and \
+        let message = "another thread was at work with this reader while the process was forked: \
+            destroy it here, and \
                        make another";
         Err(Error::new(ErrorCode::UNKNOWN, message))
     }
@@ -197,7 +203,8 @@ impl Reader {
     fn is_at_rest(&self) -> bool {
         let is_at_rest = self.use_of.try_lock().is_some();
         #[cfg(feature = "decode")]
-        let is_at_rest = is_at_rest && self.decoding.try_lock().is_some() && self.frames.try_lock().is_some();
+        let is_at_rest =
+            is_at_rest && self.decoding.try_lock().is_some() && self.frames.try_lock().is_some();
         is_at_rest
     }
 

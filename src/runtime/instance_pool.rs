@@ -1,5 +1,5 @@
-//! The instance pool of the DBR API: readers that are got and recycled, with a limit of this process's own beside
-//! that of the device, and a time for which to wait.
+//! The instance pool of the DBR API: readers that are got and recycled, with a limit of this
+//! process's own beside that of the device, and a time for which to wait.
 //!
 //! | setting | 0 means | |
 //! |---|---|---|
@@ -72,7 +72,8 @@ impl InstancePool {
         }
     }
 
-    /// Counts an instance, waiting while this process has all that it may have; gives the rest of the time.
+    /// Counts an instance, waiting while this process has all that it may have; gives the rest of
+    /// the time.
     ///
     /// # Errors
     /// -20008 when none was recycled in time.
@@ -88,8 +89,9 @@ impl InstancePool {
             }
             let is_over = self.waiting(|| self.recycled.wait_until(&mut used, end).timed_out());
             if is_over {
-                let message =
-                    format!("this process has {max} instances, which is all it allows itself: recycle one");
+                let message = format!(
+                    "this process has {max} instances, which is all it allows itself: recycle one"
+                );
                 return Err(Error::new(ErrorCode::INSTANCE_COUNT_OVER_LIMIT, message));
             }
         }
@@ -106,7 +108,8 @@ impl InstancePool {
 
     /// How the pool stands, under this license.
     pub fn status(&self, licensed: &Licensed) -> InstancesStatus {
-        let number = |count: &AtomicU32| i32::try_from(count.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
+        let number =
+            |count: &AtomicU32| i32::try_from(count.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
         let own = match number(&self.process_max) {
             0 => i32::MAX,
             max => max,
@@ -130,7 +133,10 @@ impl InstancePool {
 
 fn in_range(what: &str, value: i32, max: u32) -> Result<u32> {
     u32::try_from(value).ok().filter(|value| *value <= max).ok_or_else(|| {
-        Error::new(ErrorCode::PARAMETER_VALUE_INVALID, format!("{what} is {value}; it can be 0 to {max}"))
+        Error::new(
+            ErrorCode::PARAMETER_VALUE_INVALID,
+            format!("{what} is {value}; it can be 0 to {max}"),
+        )
     })
 }
 

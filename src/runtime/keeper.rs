@@ -1,7 +1,8 @@
 //! The keeper: the one background thread of a process.
 //!
-//! It renews and reports while the host works. All signals are blocked in it, so that the host's handlers
-//! run in the host's threads; it starts with the first license and ends, within a bound, at `SM_Shutdown`.
+//! It renews and reports while the host works. All signals are blocked in it, so that the host's
+//! handlers run in the host's threads; it starts with the first license and ends, within a bound,
+//! at `SM_Shutdown`.
 //!
 //! | state | running | stop | |
 //! |---|---|---|---|
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use crate::os::locks::{Condvar, Mutex};
 use crate::os::with_signals_blocked;
 
-/// Stack of the thread: TLS and JSON need some; the default of 8 MiB would count against small limits.
+/// Stack of the thread: TLS and JSON need some; the default of 8 MiB would count against small
+/// limits.
 const STACK_BYTES: usize = 512 << 10;
 
 /// The thread's control.
@@ -35,9 +37,9 @@ struct Control {
 }
 
 impl Keeper {
-    /// Starts the thread unless it runs; then wakes it. `work` does what is due and says when it is due
-    /// again. When the system has no thread to give, the work is left to the next initialization and to
-    /// `SM_Shutdown`.
+    /// Starts the thread unless it runs; then wakes it. `work` does what is due and says when it is
+    /// due again. When the system has no thread to give, the work is left to the next
+    /// initialization and to `SM_Shutdown`.
     pub fn ensure_running(&'static self, work: impl FnMut() -> Duration + Send + 'static) {
         let mut control = self.control.lock();
         if control.running {
@@ -62,8 +64,8 @@ impl Keeper {
         self.changed.notify_all();
     }
 
-    /// Ends the thread; says whether it ended within the bound. One that did not ends as soon as its
-    /// request does.
+    /// Ends the thread; says whether it ended within the bound. One that did not ends as soon as
+    /// its request does.
     pub fn stop(&self, bound: Duration) -> bool {
         let end = Instant::now() + bound;
         let mut control = self.control.lock();
@@ -147,7 +149,8 @@ mod tests {
         assert!(keeper.stop(LONG));
     }
 
-    /// A keeper within a round that goes on until the sender is dropped; the receiver hears of each that begins.
+    /// A keeper within a round that goes on until the sender is dropped; the receiver hears of each
+    /// that begins.
     fn at_work() -> (&'static Keeper, mpsc::Sender<()>, mpsc::Receiver<()>) {
         let keeper: &'static Keeper = Box::leak(Box::default());
         let (release, held) = mpsc::channel::<()>();

@@ -1,4 +1,5 @@
-//! The runtime: the one object of a process, made at the first call and made anew in a forked child.
+//! The runtime: the one object of a process, made at the first call and made anew in a forked
+//! child.
 
 pub mod instance_pool;
 pub mod keeper;
@@ -28,7 +29,8 @@ use crate::state::StateDirectory;
 use crate::status::{Status, Trouble};
 use crate::sync::HttpTransport;
 
-/// What a talk with a server takes at most, with the threads of the HTTP client: TLS, certificates, an answer.
+/// What a talk with a server takes at most, with the threads of the HTTP client: TLS, certificates,
+/// an answer.
 const ROOM_BYTES: usize = 16 << 20;
 
 /// Until the keeper looks again whether there is memory to work with.
@@ -51,7 +53,8 @@ pub struct Runtime {
     all_settings: Mutex<Vec<&'static Settings>>,
     /// The session in use.
     current: Published<Session>,
-    /// The session that found no server, while there is no other: it is licensed as soon as one is there.
+    /// The session that found no server, while there is no other: it is licensed as soon as one is
+    /// there.
     waiting: Published<Session>,
     /// Every session of this process; also the lock under which they are made.
     sessions: Mutex<Vec<&'static Session>>,
@@ -62,8 +65,8 @@ pub struct Runtime {
     transport: Published<HttpTransport>,
     keeper: Keeper,
     talks: ServerCalls,
-    /// The thread that looks after files once a second: the keeper may be waiting for a server, and who counts waits for
-    /// nothing.
+    /// The thread that looks after files once a second: the keeper may be waiting for a server, and
+    /// who counts waits for nothing.
     watch: Keeper,
     instances: InstancePool,
     /// The session of the process that this one was forked from.
@@ -78,11 +81,13 @@ pub struct Runtime {
 #[derive(Clone)]
 struct Failure {
     trouble: Trouble,
-    /// The monotonic clock at that moment: what came first is not told by clocks that are set meanwhile.
+    /// The monotonic clock at that moment: what came first is not told by clocks that are set
+    /// meanwhile.
     order_ms: u64,
 }
 
-/// Memory for what this library does beside counting and seats; without it, code that is not ours would end the process.
+/// Memory for what this library does beside counting and seats; without it, code that is not ours
+/// would end the process.
 fn require_room() -> Result<()> {
     if has_room_for(ROOM_BYTES) {
         return Ok(());
@@ -127,8 +132,9 @@ impl Runtime {
         runtime
     }
 
-    /// The session under which a child goes on: also that of its parent's parent, if the parent has not got so far. Of
-    /// the parent's objects only what can be read without a lock: it may have been held at fork.
+    /// The session under which a child goes on: also that of its parent's parent, if the parent has
+    /// not got so far. Of the parent's objects only what can be read without a lock: it may have
+    /// been held at fork.
     fn to_inherit(&self) -> Option<&'static Session> {
         let own = self.current.get().or_else(|| self.waiting.get());
         own.or_else(|| self.inherited.filter(|_| !self.resumed.load(Ordering::Acquire)))
@@ -208,7 +214,9 @@ impl Runtime {
     pub fn initialize(&'static self, raw: &RawParameters) -> Result<()> {
         let talk = self.talks.begin(FIRST_CONTACT_BOUND)?;
         let (session, outcome) = match self.session_of(raw) {
-            Ok((session, parameters)) => (Some(session), session.initialize(parameters, FIRST_CONTACT_BOUND)),
+            Ok((session, parameters)) => {
+                (Some(session), session.initialize(parameters, FIRST_CONTACT_BOUND))
+            }
             Err(error) => (None, Err(error)),
         };
         let outcome = talk.outcome(outcome);
@@ -276,10 +284,15 @@ impl Runtime {
         if let Err(error) = &outcome {
             say(Level::Warning, format_args!("{error}"));
         }
-        *self.log_trouble.lock() = outcome.err().map(|error| Trouble { at: CLOCK.unix_seconds(), error });
+        *self.log_trouble.lock() =
+            outcome.err().map(|error| Trouble { at: CLOCK.unix_seconds(), error });
     }
 
-    fn session_for(&'static self, parameters: &Parameters, path: PathBuf) -> Result<&'static Session> {
+    fn session_for(
+        &'static self,
+        parameters: &Parameters,
+        path: PathBuf,
+    ) -> Result<&'static Session> {
         let mut sessions = self.sessions.lock();
         if let Some(known) = sessions.iter().find(|session| session.is_for(parameters, &path)) {
             return Ok(known);
@@ -290,20 +303,22 @@ impl Runtime {
         if let Some(known) = sessions.iter().find(|session| session.is_in(&state)) {
             known.device_uuid();
         }
-        let session: &'static Session = Box::leak(Box::new(Session::open(parameters.clone(), state, world)?));
+        let session: &'static Session =
+            Box::leak(Box::new(Session::open(parameters.clone(), state, world)?));
         sessions.push(session);
         Ok(session)
     }
 
-    /// The real world. The sessions' lock is held by the caller, so there is one transport, and one clock for each state
-    /// directory.
+    /// The real world. The sessions' lock is held by the caller, so there is one transport, and one
+    /// clock for each state directory.
     fn world(&self, sessions: &[&'static Session], state: &StateDirectory) -> World {
         let transport = self.transport.get().unwrap_or_else(|| {
             let explicit = self.settings.get().and_then(|settings| settings.ca_file.clone());
             let ca_file = explicit.or_else(|| Environment::read().ca_file);
             self.transport.publish_new(HttpTransport::trusting(ca_file))
         });
-        let known = sessions.iter().find(|session| session.is_in(state)).map(|session| session.clock());
+        let known =
+            sessions.iter().find(|session| session.is_in(state)).map(|session| session.clock());
         let clock = known.unwrap_or_else(|| Box::leak(Box::new(DeviceClock::open(state, &CLOCK))));
         World { clock, transport, wake: || runtime().keeper.wake() }
     }
@@ -345,15 +360,19 @@ impl Runtime {
         failure.map_or_else(|| ErrorCode::NO_LICENSE.into(), |failure| failure.trouble.error)
     }
 
-    /// How this process stands with its license. What failed is that of the last initialization, if it failed, else
-    /// that of the background.
+    /// How this process stands with its license. What failed is that of the last initialization, if
+    /// it failed, else that of the background.
     pub fn status(&'static self) -> Status {
         // A forked child goes on under its parent's license: this finds it.
         let _ = self.licensed();
-        let mut status = self.current.get().map(Session::status).unwrap_or_else(Status::without_license);
+        let mut status =
+            self.current.get().map(Session::status).unwrap_or_else(Status::without_license);
         // An initialization that failed is no trouble any more once a server has answered since.
-        let failure =
-            self.failure.lock().clone().filter(|failure| failure.order_ms >= status.contact_order_ms);
+        let failure = self
+            .failure
+            .lock()
+            .clone()
+            .filter(|failure| failure.order_ms >= status.contact_order_ms);
         let failure = failure.map(|failure| failure.trouble);
         status.trouble = failure.or(status.trouble).or_else(|| self.log_trouble.lock().clone());
         status
@@ -374,8 +393,8 @@ impl Runtime {
         outcome
     }
 
-    /// A forked child goes on under its parent's license, with seats and counters of its own. What fails is tried again by
-    /// the next call.
+    /// A forked child goes on under its parent's license, with seats and counters of its own. What
+    /// fails is tried again by the next call.
     fn resume(&'static self) -> Option<&'static Licensed> {
         let (parameters, path) = self.inherited?.origin()?;
         let _turn = self.resuming.lock();
@@ -402,8 +421,9 @@ impl Runtime {
         }
         let mut sessions = self.sessions.lock().clone();
         // Those that were refused are not asked for again until the program does so.
-        let waits =
-            |session: &Session| self.waiting.get().is_some_and(|waiting| std::ptr::eq(waiting, session));
+        let waits = |session: &Session| {
+            self.waiting.get().is_some_and(|waiting| std::ptr::eq(waiting, session))
+        };
         sessions.retain(|session| session.licensed().is_some() || waits(session));
         let pause = sessions.iter().map(|session| session.keep()).min();
         self.use_waiting();
@@ -420,8 +440,8 @@ impl Runtime {
     /// The last report of this process, and the end of its sessions. It can be initialized again.
     ///
     /// # Errors
-    /// When not everything could be reported in time: the next process of this device will do it. When another thread is
-    /// shutting down for all that time.
+    /// When not everything could be reported in time: the next process of this device will do it.
+    /// When another thread is shutting down for all that time.
     pub fn shut_down(&self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
         let ending = self.talks.begin_ending(bound)?;
@@ -436,7 +456,8 @@ impl Runtime {
         outcome
     }
 
-    /// End the keeper and whatever calls talk to a server: half of the time they have for themselves.
+    /// End the keeper and whatever calls talk to a server: half of the time they have for
+    /// themselves.
     fn end_talks(&self, ending: &Ending<'_>, deadline: Deadline) {
         let half = Deadline::after(&CLOCK, deadline.remaining(&CLOCK) / 2);
         let stop = |until: Deadline| {
@@ -450,7 +471,8 @@ impl Runtime {
         self.current.withdraw();
         self.waiting.withdraw();
         // It waits for no server: whatever time there is, it ends in a moment.
-        let watch_ends = |bound: Deadline| self.watch.stop(bound.remaining(&CLOCK).max(CALLED_OFF_BOUND));
+        let watch_ends =
+            |bound: Deadline| self.watch.stop(bound.remaining(&CLOCK).max(CALLED_OFF_BOUND));
         if stop(half) {
             watch_ends(half);
             return;
@@ -470,7 +492,8 @@ impl Runtime {
     fn close_sessions(&self, deadline: Deadline) -> Result<()> {
         let sessions = self.sessions.lock().clone();
         // Without memory everything is given back, and the last report is left to the next program.
-        let deadline = require_room().map_or_else(|_| Deadline::after(&CLOCK, Duration::ZERO), |()| deadline);
+        let deadline =
+            require_room().map_or_else(|_| Deadline::after(&CLOCK, Duration::ZERO), |()| deadline);
         let mut outcome = Ok(());
         for session in sessions {
             session.end_watch();

@@ -1,5 +1,5 @@
-//! Which calls of the host are talking to a server, and whether the library is being shut down: so that `SM_Shutdown` leaves
-//! nothing behind it.
+//! Which calls of the host are talking to a server, and whether the library is being shut down: so
+//! that `SM_Shutdown` leaves nothing behind it.
 //!
 //! | | no shutdown | a shutdown by another thread |
 //! |---|---|---|
@@ -60,8 +60,8 @@ impl ServerCalls {
         let mut state = self.state.lock();
         while state.is_ending {
             if self.changed.wait_until(&mut state, end).timed_out() {
-                let message =
-                    "SM_Shutdown is at work in another thread: call this again when it has returned";
+                let message = "SM_Shutdown is at work in another thread: call this again when it \
+                    has returned";
                 return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
             }
         }
@@ -70,7 +70,8 @@ impl ServerCalls {
 }
 
 impl Talk<'_> {
-    /// What the caller is told of `outcome`: a request that a shutdown has called off says nothing of the server.
+    /// What the caller is told of `outcome`: a request that a shutdown has called off says nothing
+    /// of the server.
     pub fn outcome<T>(&self, outcome: Result<T>) -> Result<T> {
         match outcome {
             Err(_) if self.0.state.lock().is_ending => {

@@ -5,8 +5,8 @@
 //! | not attached (also: a fresh child) | 0 | none | none |
 //! | attached | slot, life, lineage | held | starting or on duty |
 //!
-//! Each change is made by one thread at a time, inside the gate of the newest view. A move ends with a newer
-//! view, so whoever comes through a gate looks whether its view still is the newest.
+//! Each change is made by one thread at a time, inside the gate of the newest view. A move ends
+//! with a newer view, so whoever comes through a gate looks whether its view still is the newest.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -59,7 +59,8 @@ impl Shared {
         if !wide::is_available() {
             return Err(SeatError::Processor);
         }
-        let shared = Self { home: Home::new(directory, name)?, views: Log::new(), repairs: Log::new() };
+        let shared =
+            Self { home: Home::new(directory, name)?, views: Log::new(), repairs: Log::new() };
         let view = shared.open_view()?;
         view.wait_until_settled();
         shared.views.push(view);
@@ -151,15 +152,19 @@ impl Shared {
         waiting::ring(view);
     }
 
-    /// Nobody of this process uses the pool for now: what it has mapped and open is left to others. Whoever uses it again finds
-    /// the file anew.
+    /// Nobody of this process uses the pool for now: what it has mapped and open is left to others.
+    /// Whoever uses it again finds the file anew.
     pub(super) fn rest(&self) {
         let (view, passage) = self.enter();
         let is_in_use = |view: &View| {
-            view.local.identified().is_some() || view.local.guardian.load(Ordering::SeqCst) != guardian::NONE
+            view.local.identified().is_some()
+                || view.local.guardian.load(Ordering::SeqCst) != guardian::NONE
         };
-        // One whose guardian has not left in time is left as it is. What was left before may be another pool's by now.
-        if view.is_of_nothing() || self.views.iter().filter(|view| view.has_own_memory()).any(is_in_use) {
+        // One whose guardian has not left in time is left as it is. What was left before may be
+        // another pool's by now.
+        if view.is_of_nothing()
+            || self.views.iter().filter(|view| view.has_own_memory()).any(is_in_use)
+        {
             return;
         }
         let Ok(nothing) = View::of_nothing(&self.home.path) else { return };
@@ -169,8 +174,8 @@ impl Shared {
         self.views.iter().skip(1).for_each(View::leave);
     }
 
-    /// In `seen`, `who` was found to be attached no longer. If that is not because another thread has detached
-    /// or moved meanwhile, then the place is lost although we live.
+    /// In `seen`, `who` was found to be attached no longer. If that is not because another thread
+    /// has detached or moved meanwhile, then the place is lost although we live.
     pub(super) fn lost(&self, seen: &View, who: Identified) {
         let _uncanceled = Uncanceled::hold();
         let (view, _passage) = self.enter();
@@ -187,7 +192,8 @@ impl Shared {
     pub(super) fn look(self: &Arc<Self>, now: bool) -> Result<Place, SeatError> {
         let view = self.view();
         let ms = system::coarse_ms();
-        if !now && ms.wrapping_sub(view.local.looked_at_ms.load(Ordering::Relaxed)) < LOOK_EVERY_MS {
+        if !now && ms.wrapping_sub(view.local.looked_at_ms.load(Ordering::Relaxed)) < LOOK_EVERY_MS
+        {
             return Ok(Place::Same);
         }
         view.local.looked_at_ms.store(ms, Ordering::Relaxed);
@@ -201,9 +207,14 @@ impl Shared {
 
     /// Move to the file that has the name now, with the seats that we hold. Inside the gate.
     ///
-    /// First everything that can fail; then the old life ends, which tells how many seats there are to take
-    /// along and stops threads that are taking or giving: they find the life gone, come to the gate and wait.
-    fn move_from(self: &Arc<Self>, view: &View, send_guardian_away: bool) -> Result<Place, SeatError> {
+    /// First everything that can fail; then the old life ends, which tells how many seats there are
+    /// to take along and stops threads that are taking or giving: they find the life gone, come to
+    /// the gate and wait.
+    fn move_from(
+        self: &Arc<Self>,
+        view: &View,
+        send_guardian_away: bool,
+    ) -> Result<Place, SeatError> {
         if !is_replaced(view) {
             return Ok(Place::New);
         }
@@ -211,7 +222,8 @@ impl Shared {
         let who = view.local.identified();
         let me = who.map(|_| take_slot(&new)).transpose()?;
         kill_point("move: attached to the new file");
-        // What the first mover closed says nothing about seats; who closed it has brought the grant along.
+        // What the first mover closed says nothing about seats; who closed it has brought the grant
+        // along.
         let grant = Grant::unpack(view.mapping.grant().load(Ordering::SeqCst));
         if grant.number != CLOSED {
             new.grant(grant);
@@ -234,8 +246,8 @@ impl Shared {
             if send_guardian_away {
                 release_slot(view);
             } else {
-                // The guardian itself is moving and leaves by itself. Should another process get the slot of
-                // the old file before, its flag may be cleared: then its lock is asked.
+                // The guardian itself is moving and leaves by itself. Should another process get
+                // the slot of the old file before, its flag may be cleared: then its lock is asked.
                 release_lock(view);
             }
         }
@@ -253,13 +265,16 @@ fn is_replaced(view: &View) -> bool {
 fn take_slot(view: &View) -> Result<Me, SeatError> {
     let (me, keeper) = Candidate::new(view).attach()?;
     view.keep(Some(keeper));
-    view.local.anchor.store(anchor::drop_at(&view.path).map_or(0, |anchor| anchor + 1), Ordering::Release);
+    view.local
+        .anchor
+        .store(anchor::drop_at(&view.path).map_or(0, |anchor| anchor + 1), Ordering::Release);
     holders::introduce(&view.mapping, me.slot);
     Ok(me)
 }
 
-/// The life is over; now the guardian and the lock go. Were the guardian still there when the slot is another's,
-/// its end would mark that one as dead: so without its word the lock stays, and the slot with it.
+/// The life is over; now the guardian and the lock go. Were the guardian still there when the slot
+/// is another's, its end would mark that one as dead: so without its word the lock stays, and the
+/// slot with it.
 fn release_slot(view: &View) {
     if !guardian::dismiss(&view.local.guardian) {
         return;

@@ -73,12 +73,14 @@ impl fmt::Display for SeatError {
             }
             Self::Full { capacity, used } => write!(
                 f,
-                "all {capacity} seats of this device are in use ({used} held): close a reader in one of the \
+                "all {capacity} seats of this device are in use ({used} held): close a reader in \
+                 one of the \
                  processes that hold them, or wait for one"
             ),
             Self::NoSlot => write!(
                 f,
-                "{SLOTS} processes of this device hold a place in the seat pool, which is all it has: end some"
+                "{SLOTS} processes of this device hold a place in the seat pool, which is all it \
+                 has: end some"
             ),
             Self::FileSystem { path, kind } => write!(
                 f,
@@ -87,23 +89,37 @@ impl fmt::Display for SeatError {
             ),
             Self::OtherVersion { path, unfit } => write!(
                 f,
-                "{} is in use by another version of the library ({unfit}): end the programs that use it, or \
+                "{} is in use by another version of the library ({unfit}): end the programs that \
+                 use it, or \
                  update them",
                 path.display()
             ),
             Self::NotAFile { path } => {
-                write!(f, "{} is not a regular file of one name: move it out of the way", path.display())
+                write!(
+                    f,
+                    "{} is not a regular file of one name: move it out of the way",
+                    path.display()
+                )
             }
             Self::Name { name } => {
-                write!(f, "{name:?} cannot name a seat pool: use 1 to 200 letters, digits, '-', '_' or '.'")
+                write!(
+                    f,
+                    "{name:?} cannot name a seat pool: use 1 to 200 letters, digits, '-', '_' or \
+                     '.'"
+                )
             }
             Self::Processor => {
-                write!(f, "this processor has no 128-bit compare-exchange, which the seat pool needs")
+                write!(
+                    f,
+                    "this processor has no 128-bit compare-exchange, which the seat pool needs"
+                )
             }
             Self::Scribbled { path } => {
                 write!(f, "another program keeps writing to {}: find it and end it", path.display())
             }
-            Self::Io { path, what, source } => write!(f, "cannot {what} {}: {source}", path.display()),
+            Self::Io { path, what, source } => {
+                write!(f, "cannot {what} {}: {source}", path.display())
+            }
         }
     }
 }
@@ -128,15 +144,16 @@ pub enum Repair {
         /// What was wrong with it.
         unfit: Unfit,
     },
-    /// The pool file was deleted or replaced while it was in use; this process moved to the new one.
+    /// The pool file was deleted or replaced while it was in use; this process moved to the new
+    /// one.
     Moved {
         /// The pool file.
         path: PathBuf,
         /// Seats that were taken along.
         seats: u32,
     },
-    /// This process' place in the pool was given to another, although the process lives: something wrote to the
-    /// file or broke its locks. Its seats are no longer counted.
+    /// This process' place in the pool was given to another, although the process lives: something
+    /// wrote to the file or broke its locks. Its seats are no longer counted.
     Lost {
         /// The pool file.
         path: PathBuf,

@@ -1,12 +1,13 @@
 //! The pool file: found, made, checked, set aside.
 //!
-//! A pool is made whole before it gets its name: an unnamed file, its blocks allocated, its header written, then
-//! linked. If the name exists by then, the other's file is the pool. So a file with the name is never half made,
-//! and one that is not fit was damaged later, by a power cut or by another program; it is renamed, never deleted.
+//! A pool is made whole before it gets its name: an unnamed file, its blocks allocated, its header
+//! written, then linked. If the name exists by then, the other's file is the pool. So a file with
+//! the name is never half made, and one that is not fit was damaged later, by a power cut or by
+//! another program; it is renamed, never deleted.
 //!
-//! Who may rename: only who holds the `flock` of the very file to be renamed and has looked under that lock
-//! whether the file still has the name. Otherwise, of two processes that see a damaged file, the slower would
-//! rename the good one that the faster has just made.
+//! Who may rename: only who holds the `flock` of the very file to be renamed and has looked under
+//! that lock whether the file still has the name. Otherwise, of two processes that see a damaged
+//! file, the slower would rename the good one that the faster has just made.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -26,16 +27,18 @@ use super::error::{Repair, SeatError};
 use super::system::{self, Identity};
 use crate::fault_injection::kill_points::kill_point;
 use crate::os::{
-    clocks_ahead, file_system_type, is_range_locked, make_home, random_bytes, rename_to_new, share_file,
+    clocks_ahead, file_system_type, is_range_locked, make_home, random_bytes, rename_to_new,
+    share_file,
 };
 use crate::state::lock_draft;
 
-/// Longest name of a pool; with what is added to it when it is set aside it stays below the usual 255.
+/// Longest name of a pool; with what is added to it when it is set aside it stays below the usual
+/// 255.
 const NAME_BYTES_MAX: usize = 200;
 /// Found damaged, found gone, lost a race: so often, and then it is somebody else's fault.
 const TRIES_MAX: u32 = 16;
-/// Processes that use a file which was replaced notice within a second. Who replaced it lets them move first,
-/// so that the limit holds; the half second is for their work.
+/// Processes that use a file which was replaced notice within a second. Who replaced it lets them
+/// move first, so that the limit holds; the half second is for their work.
 pub(super) const SETTLE_MS: u64 = 1_500;
 const NAP: Duration = Duration::from_millis(5);
 
@@ -73,13 +76,14 @@ impl Home {
             move |source| SeatError::Io { path, what, source }
         };
         if !self.directory.is_dir() {
-            make_home(&self.directory).map_err(io("create the state directory", &self.directory))?;
+            make_home(&self.directory)
+                .map_err(io("create the state directory", &self.directory))?;
         }
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let directory = system::open(&self.directory, flags, 0)
             .map_err(io("open the state directory", &self.directory))?;
-        let file_system =
-            file_system_type(&directory).map_err(io("look at the file system of", &self.directory))?;
+        let file_system = file_system_type(&directory)
+            .map_err(io("look at the file system of", &self.directory))?;
         if let Some(kind) = refusal(file_system) {
             return Err(SeatError::FileSystem { path: self.directory.clone(), kind });
         }
@@ -102,7 +106,9 @@ impl Home {
         // (fs.protected_regular). O_NONBLOCK: a pipe in this place must not stop us.
         match system::open(&self.path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0) {
             Ok(file) => match file.metadata() {
-                Ok(data) if data.is_file() && !is_linked_by_others(&data, directory) => Ok(Some(file)),
+                Ok(data) if data.is_file() && !is_linked_by_others(&data, directory) => {
+                    Ok(Some(file))
+                }
                 Ok(_) => Err(SeatError::NotAFile { path: self.path.clone() }),
                 Err(error) => Err(SeatError::io(&self.path, "look at", error)),
             },
@@ -128,7 +134,8 @@ impl Home {
         let is_unnamed = temporary.is_none();
         let settle = settle || anchor::is_at(directory, &self.path);
         let mut made = self.fill_and_link(&file, temporary, directory, settle);
-        // An unnamed file gets its name through /proc, which need not be mounted; a named one does not.
+        // An unnamed file gets its name through /proc, which need not be mounted; a named one does
+        // not.
         if is_unnamed && made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             let (file, temporary) = self.temporary_file()?;
             made = self.fill_and_link(&file, temporary, directory, settle);
@@ -165,7 +172,8 @@ impl Home {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         let mut path = self.path.clone();
         for _ in 0..TRIES_MAX {
-            path = self.directory.join(format!(".{}.{}.new", self.name, hex::encode(random_bytes())));
+            path =
+                self.directory.join(format!(".{}.{}.new", self.name, hex::encode(random_bytes())));
             let failed = |error| SeatError::io(&path, "create", error);
             let file = system::open(&path, flags, 0o600).map_err(failed)?;
             if lock_draft(&file).map_err(failed)? {
@@ -175,7 +183,8 @@ impl Home {
         Err(SeatError::io(&path, "create", ErrorKind::ResourceBusy.into()))
     }
 
-    /// Rename `file`, which is not fit to be the pool. Answers whether somebody may still be using it.
+    /// Rename `file`, which is not fit to be the pool. Answers whether somebody may still be using
+    /// it.
     pub(super) fn set_aside(
         &self,
         file: &File,
@@ -219,7 +228,8 @@ fn is_linked_by_others(file: &Metadata, directory: &File) -> bool {
     file.nlink() > 1 && directory.metadata().is_ok_and(is_shared)
 }
 
-/// Return the number of the newest grant that the pool with this name was told of; 0 when there is no such pool.
+/// Return the number of the newest grant that the pool with this name was told of; 0 when there is
+/// no such pool.
 pub(super) fn newest_grant(directory: &Path, name: &str) -> u32 {
     let read = || {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
@@ -248,8 +258,8 @@ fn check(file: &File) -> io::Result<Result<(), Unfit>> {
     Ok(seat_layout::check(&start[..got], file.metadata()?.len()))
 }
 
-/// The machine's monotonic clock, which all processes of the device read alike; `None` where a process cannot tell how its
-/// own differs from it.
+/// The machine's monotonic clock, which all processes of the device read alike; `None` where a
+/// process cannot tell how its own differs from it.
 pub(super) fn machine_ms() -> Option<u64> {
     clocks_ahead().map(|ahead| system::coarse_ms().saturating_add_signed(-ahead.monotonic_ms))
 }
@@ -266,7 +276,8 @@ fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
         }
         file.write_all_at(&vec![0; FILE_BYTES], 0)?;
     }
-    let settled_at_ms = if settle { machine_ms().map_or(UNKNOWN_MS, |now| now + SETTLE_MS) } else { SETTLED };
+    let settled_at_ms =
+        if settle { machine_ms().map_or(UNKNOWN_MS, |now| now + SETTLE_MS) } else { SETTLED };
     file.write_all_at(&seat_layout::new_header(random_bytes(), settled_at_ms), 0)?;
     // Seats are shared by those who share the directory.
     let directory = directory.metadata()?;
@@ -275,5 +286,8 @@ fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
 
 fn has_no_unnamed_files(error: &io::Error) -> bool {
     // EISDIR: what kernels say that do not know the flag.
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL | libc::ENOENT))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL | libc::ENOENT)
+    )
 }

@@ -1,8 +1,9 @@
 //! What has to be known about forks of the host.
 //!
-//! A fork between the opening and the closing of a lock's descriptor gives the child a copy of it, and the lock
-//! would outlive us. The child cannot be stopped from inheriting; but a fork can be noticed, and then the lock
-//! is not used. Children made by a bare `clone` go unnoticed: the guardian's flag still tells of our death.
+//! A fork between the opening and the closing of a lock's descriptor gives the child a copy of it,
+//! and the lock would outlive us. The child cannot be stopped from inheriting; but a fork can be
+//! noticed, and then the lock is not used. Children made by a bare `clone` go unnoticed: the
+//! guardian's flag still tells of our death.
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -24,13 +25,14 @@ struct Kept {
 }
 
 /// One per pool that is on an overlayfs.
-static KEPT: [Kept; KEPT_MAX] =
-    [const { Kept { descriptor: AtomicI32::new(0), device: AtomicU64::new(0), inode: AtomicU64::new(0) } };
-        KEPT_MAX];
+static KEPT: [Kept; KEPT_MAX] = [const {
+    Kept { descriptor: AtomicI32::new(0), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
+}; KEPT_MAX];
 const KEPT_MAX: usize = 64;
 /// An entry that is being filled in.
 const CLAIMED: i32 = -1;
-/// A fork of a large process takes milliseconds; a thread that waits for it lets others run so often.
+/// A fork of a large process takes milliseconds; a thread that waits for it lets others run so
+/// often.
 const YIELDS_MAX: u32 = 10_000;
 
 /// A moment at which no fork was under way.
@@ -40,8 +42,8 @@ pub(super) struct Moment(u32);
 /// Wait for one. If forks never pause, the answer is a moment for which `none_since` is false.
 pub(super) fn quiet_moment() -> Moment {
     if !HAS_HANDLERS.swap(true, Ordering::SeqCst) {
-        // SAFETY: the handlers touch atomics and close descriptors: allowed in a child of a threaded process.
-        // The library is never unloaded (`-z nodelete`), so they stay callable.
+        // SAFETY: the handlers touch atomics and close descriptors: allowed in a child of a
+        // threaded process. The library is never unloaded (`-z nodelete`), so they stay callable.
         unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
     }
     for _ in 0..YIELDS_MAX {
@@ -62,7 +64,10 @@ pub(super) fn none_since(moment: Moment) -> bool {
 /// Let forked children close this descriptor. False if there are too many of them.
 pub(super) fn close_in_children(descriptor: RawFd, of: Identity) -> bool {
     KEPT.iter().any(|kept| {
-        let free = kept.descriptor.compare_exchange(0, CLAIMED, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        let free = kept
+            .descriptor
+            .compare_exchange(0, CLAIMED, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok();
         if free {
             kept.device.store(of.device, Ordering::SeqCst);
             kept.inode.store(of.inode, Ordering::SeqCst);
@@ -75,7 +80,12 @@ pub(super) fn close_in_children(descriptor: RawFd, of: Identity) -> bool {
 /// The descriptor is no longer kept.
 pub(super) fn forget(descriptor: RawFd) {
     for kept in &KEPT {
-        let _ = kept.descriptor.compare_exchange(descriptor + 1, 0, Ordering::SeqCst, Ordering::Relaxed);
+        let _ = kept.descriptor.compare_exchange(
+            descriptor + 1,
+            0,
+            Ordering::SeqCst,
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -92,8 +102,10 @@ extern "C" fn in_child() {
     ENDED.store(BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
     for kept in &KEPT {
         let descriptor = kept.descriptor.swap(0, Ordering::SeqCst) - 1;
-        let of =
-            Identity { device: kept.device.load(Ordering::SeqCst), inode: kept.inode.load(Ordering::SeqCst) };
+        let of = Identity {
+            device: kept.device.load(Ordering::SeqCst),
+            inode: kept.inode.load(Ordering::SeqCst),
+        };
         if descriptor >= 0 && of.is_of_descriptor(descriptor) {
             system::close(descriptor);
         }

@@ -1,17 +1,17 @@
 //! The thread whose end tells the others at once that its process died.
 //!
-//! The kernel drops a file lock of a dying process only after it has freed its memory: 55 to 190 ms per GiB. But
-//! before that it walks the robust list of each thread and marks the futex words found there. So a thread that
-//! does nothing else keeps one entry, the flag of the slot: the flag shows the death within some 50 µs at any
-//! size, and asking a flag is one load where asking for a lock is a system call. The lock stays the authority,
-//! for slots whose flag was never set.
+//! The kernel drops a file lock of a dying process only after it has freed its memory: 55 to 190 ms
+//! per GiB. But before that it walks the robust list of each thread and marks the futex words found
+//! there. So a thread that does nothing else keeps one entry, the flag of the slot: the flag shows
+//! the death within some 50 µs at any size, and asking a flag is one load where asking for a lock
+//! is a system call. The lock stays the authority, for slots whose flag was never set.
 //!
-//! The list has a second word, "operation pending", meant for a mutex that was being unlocked: if the low bits
-//! of the word that it points to are zero, the kernel wakes one sleeper there. It points to the bell, so that a
-//! death wakes who waits for a seat.
+//! The list has a second word, "operation pending", meant for a mutex that was being unlocked: if
+//! the low bits of the word that it points to are zero, the kernel wakes one sleeper there. It
+//! points to the bell, so that a death wakes who waits for a seat.
 //!
-//! A thread has one robust list, and glibc keeps its own there for robust mutexes: so this must be a thread of
-//! ours, on which nobody locks such a mutex.
+//! A thread has one robust list, and glibc keeps its own there for robust mutexes: so this must be
+//! a thread of ours, on which nobody locks such a mutex.
 //!
 //! | state | who moves it on |
 //! | --- | --- |
@@ -42,8 +42,8 @@ const LEAVING: u32 = 3;
 const STACK_BYTES: usize = 64 * 1024;
 /// How often the guardian looks whether the pool file still is the one with the name.
 const LOOK_EVERY: Duration = Duration::from_millis(1000);
-/// How long a detaching thread waits for the guardian. It has nothing to do but to see the word; only a process
-/// whose threads get no time at all misses this.
+/// How long a detaching thread waits for the guardian. It has nothing to do but to see the word;
+/// only a process whose threads get no time at all misses this.
 const LEAVE_WITHIN_MS: u64 = 2_000;
 
 /// What the kernel reads of a thread that ends (`struct robust_list_head`).
@@ -60,7 +60,8 @@ struct Entry {
     next: *const Head,
 }
 
-/// The calling thread's promise: while this lives, the end of the thread marks the flag and rings the bell.
+/// The calling thread's promise: while this lives, the end of the thread marks the flag and rings
+/// the bell.
 pub(super) struct Registration<'a> {
     flag: &'a AtomicU32,
     /// The list that was there before, glibc's.
@@ -70,14 +71,17 @@ pub(super) struct Registration<'a> {
 }
 
 impl<'a> Registration<'a> {
-    /// Register the calling thread, which must be one of ours. `flag` and `bell` must outlive the thread or this.
+    /// Register the calling thread, which must be one of ours. `flag` and `bell` must outlive the
+    /// thread or this.
     pub(super) fn of_current_thread(flag: &'a AtomicU32, bell: &AtomicU32) -> io::Result<Self> {
         // SAFETY: no arguments.
         let thread = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
-        let mut list =
-            Box::new((Head { first: ptr::null(), offset: 0, pending: 0 }, Entry { next: ptr::null() }));
-        // The kernel finds a word at the address of its entry plus the offset, the same for all entries. The
-        // pending "entry" is never read, so an address is enough.
+        let mut list = Box::new((
+            Head { first: ptr::null(), offset: 0, pending: 0 },
+            Entry { next: ptr::null() },
+        ));
+        // The kernel finds a word at the address of its entry plus the offset, the same for all
+        // entries. The pending "entry" is never read, so an address is enough.
         let entry = &raw const list.1;
         let offset = flag.as_ptr().addr().wrapping_sub(entry.addr());
         list.0.offset = offset as libc::c_long;
@@ -87,13 +91,17 @@ impl<'a> Registration<'a> {
 
         let mut previous = (ptr::null::<libc::c_void>(), 0_usize);
         // SAFETY: the kernel fills the pointer and the size.
-        let known =
-            unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut previous.0, &raw mut previous.1) };
+        let known = unsafe {
+            libc::syscall(libc::SYS_get_robust_list, 0, &raw mut previous.0, &raw mut previous.1)
+        };
         if known != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the list is on the heap and lives as long as the registration, which puts the previous one back.
-        let set = unsafe { libc::syscall(libc::SYS_set_robust_list, &raw const list.0, size_of::<Head>()) };
+        // SAFETY: the list is on the heap and lives as long as the registration, which puts the
+        // previous one back.
+        let set = unsafe {
+            libc::syscall(libc::SYS_set_robust_list, &raw const list.0, size_of::<Head>())
+        };
         if set != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -104,7 +112,8 @@ impl<'a> Registration<'a> {
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        // SAFETY: what was set before by whoever made the thread; still there, because the thread is.
+        // SAFETY: what was set before by whoever made the thread; still there, because the thread
+        // is.
         unsafe { libc::syscall(libc::SYS_set_robust_list, self.previous.0, self.previous.1) };
         let flag = self.flag.load(Ordering::SeqCst);
         if flag & OWNER_DIED == 0 {
@@ -123,7 +132,8 @@ pub(super) trait Guarded: Send + Sync + 'static {
     fn look(&self) -> bool;
 }
 
-/// Start the guardian. Where there can be none, the lock alone tells of the death: later, but as surely.
+/// Start the guardian. Where there can be none, the lock alone tells of the death: later, but as
+/// surely.
 pub(super) fn start<G: Guarded>(guarded: Arc<G>) {
     guarded.state().store(STARTING, Ordering::SeqCst);
     let copy = Arc::clone(&guarded);
@@ -134,10 +144,15 @@ pub(super) fn start<G: Guarded>(guarded: Arc<G>) {
 
 fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // The handle is dropped: the thread says through its state that it is done.
-    thread::Builder::new().name("seatmeter".to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
+    thread::Builder::new()
+        .name("seatmeter".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(body)
+        .map(drop)
 }
 
-/// What the kernel reads and writes of how a thread is scheduled (`struct sched_attr`, its first version).
+/// What the kernel reads and writes of how a thread is scheduled (`struct sched_attr`, its first
+/// version).
 #[repr(C)]
 #[derive(Default)]
 struct Scheduling {
@@ -151,8 +166,9 @@ struct Scheduling {
     period_ns: u64,
 }
 
-/// Asks for the shortest slice there is, since Linux 6.12: of two threads that are woken to die the guardian then dies
-/// first, and the other frees the memory after it. A kernel that does not know of slices leaves it as it is.
+/// Asks for the shortest slice there is, since Linux 6.12: of two threads that are woken to die the
+/// guardian then dies first, and the other frees the memory after it. A kernel that does not know
+/// of slices leaves it as it is.
 fn ask_for_short_slices() {
     const SLICE_NS: u64 = 100_000;
     let mut now = Scheduling::default();
@@ -184,11 +200,12 @@ fn stand_guard<G: Guarded>(guarded: &G) {
     futex_wake(state, i32::MAX, false);
 }
 
-/// Send the guardian away and wait until its end would mark nothing. False if it did not come to it in time: then
-/// the slot must not be given up.
+/// Send the guardian away and wait until its end would mark nothing. False if it did not come to it
+/// in time: then the slot must not be given up.
 pub(super) fn dismiss(state: &AtomicU32) -> bool {
     let until = system::coarse_ms() + LEAVE_WITHIN_MS;
-    let _ = state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| (now != NONE).then_some(LEAVING));
+    let _ = state
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| (now != NONE).then_some(LEAVING));
     futex_wake(state, i32::MAX, false);
     while state.load(Ordering::SeqCst) != NONE {
         if system::coarse_ms() > until {

@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::atomic::Ordering;
 
 use seatmeter_protocol::seat_layout::{
-    AT_MARK, IN_SLOT_NAME, IN_SLOT_NAMESPACE, IN_SLOT_PID, IN_SLOT_SINCE, NAME_BYTES, SLOTS, SlotWord,
-    is_attached, name_from, slot_offset,
+    AT_MARK, IN_SLOT_NAME, IN_SLOT_NAMESPACE, IN_SLOT_PID, IN_SLOT_SINCE, NAME_BYTES, SLOTS,
+    SlotWord, is_attached, name_from, slot_offset,
 };
 
 use super::mapping::Mapping;
@@ -44,7 +44,9 @@ pub(super) fn introduce(mapping: &Mapping, slot: u16) {
     for (index, bytes) in name.chunks_exact(8).enumerate() {
         let mut word = [0; 8];
         word.copy_from_slice(bytes);
-        mapping.word(at + IN_SLOT_NAME + 8 * index).store(u64::from_le_bytes(word), Ordering::Relaxed);
+        mapping
+            .word(at + IN_SLOT_NAME + 8 * index)
+            .store(u64::from_le_bytes(word), Ordering::Relaxed);
     }
 }
 
@@ -68,7 +70,10 @@ pub(super) fn list(view: &View) -> Vec<Holder> {
             let at = slot_offset(slot);
             let name: Vec<u8> = (0..NAME_BYTES / 8)
                 .flat_map(|index| {
-                    mapping.word(at + IN_SLOT_NAME + 8 * index).load(Ordering::Relaxed).to_le_bytes()
+                    mapping
+                        .word(at + IN_SLOT_NAME + 8 * index)
+                        .load(Ordering::Relaxed)
+                        .to_le_bytes()
                 })
                 .collect();
             Holder {

@@ -1,13 +1,14 @@
 //! The proof that a process lives: a lock of the kernel on its slot's byte.
 //!
-//! The lock must live exactly as long as the process. A lock kept by a descriptor does not: a daemon closes all
-//! descriptors, and a forked child keeps the description open after its parent died. So the lock is taken
-//! through an open description of its own, which a mapped page keeps alive: `close` cannot drop it, the page is
-//! not inherited (`MADV_DONTFORK`), and the kernel drops it with the process' memory, whatever the death.
-//! POSIX record locks would not do: they vanish when any descriptor of the file is closed.
+//! The lock must live exactly as long as the process. A lock kept by a descriptor does not: a
+//! daemon closes all descriptors, and a forked child keeps the description open after its parent
+//! died. So the lock is taken through an open description of its own, which a mapped page keeps
+//! alive: `close` cannot drop it, the page is not inherited (`MADV_DONTFORK`), and the kernel drops
+//! it with the process' memory, whatever the death. POSIX record locks would not do: they vanish
+//! when any descriptor of the file is closed.
 //!
-//! On overlayfs the page refers to the file below and the lock goes with `close`. Where that is so, which is found out
-//! (`os/page_lock.rs`), the descriptor is kept, and closed in forked children.
+//! On overlayfs the page refers to the file below and the lock goes with `close`. Where that is so,
+//! which is found out (`os/page_lock.rs`), the descriptor is kept, and closed in forked children.
 
 use std::fs::File;
 use std::io;
@@ -37,7 +38,8 @@ pub(super) enum Keeper {
     Descriptor(RawFd),
 }
 
-/// The descriptor through which locks are asked for. The host may close it, and open something else in its place.
+/// The descriptor through which locks are asked for. The host may close it, and open something else
+/// in its place.
 #[derive(Debug)]
 pub(super) struct Probe {
     /// Descriptor in the low half, a count of its changes in the high one.
@@ -69,23 +71,27 @@ impl Probe {
         }
         // Free seats are counted by this path, too, which holds cancellation off nowhere else.
         let _uncanceled = Uncanceled::hold();
-        let file = system::open(path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).ok()?;
+        let file =
+            system::open(path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).ok()?;
         if Identity::of(&file).ok()? != self.identity {
             return None;
         }
         let new = u64::from(file.as_raw_fd() as u32) | ((kept >> 32) + 1) << 32;
         match self.descriptor.compare_exchange(kept, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Some(file.into_raw_fd()),
-            Err(others) => Some(others as u32 as RawFd).filter(|&fd| self.identity.is_of_descriptor(fd)),
+            Err(others) => {
+                Some(others as u32 as RawFd).filter(|&fd| self.identity.is_of_descriptor(fd))
+            }
         }
     }
 
-    /// Is the lock of `slot` held? "Yes" if that cannot be found out: a living process taken for dead would cost
-    /// the limit, a dead one taken for living costs a moment.
+    /// Is the lock of `slot` held? "Yes" if that cannot be found out: a living process taken for
+    /// dead would cost the limit, a dead one taken for living costs a moment.
     pub(super) fn is_locked(&self, path: &Path, slot: u16) -> bool {
         let Some(descriptor) = self.descriptor(path) else { return true };
         match is_range_locked(descriptor, LOCK_BASE + i64::from(slot), 1) {
-            // Did we ask the right file? Another thread of the host may have closed the descriptor meanwhile.
+            // Did we ask the right file? Another thread of the host may have closed the descriptor
+            // meanwhile.
             Ok(false) => !self.identity.is_of_descriptor(descriptor),
             _ => true,
         }
@@ -96,7 +102,8 @@ impl Probe {
         let file = match self.descriptor(path) {
             Some(descriptor) => {
                 let name = descriptor_name(descriptor);
-                // Where /proc is not mounted, or another user's file may not be opened anew, the name may do.
+                // Where /proc is not mounted, or another user's file may not be opened anew, the
+                // name may do.
                 system::open(&name, libc::O_RDWR, 0)
                     .or_else(|_| system::open(path, libc::O_RDWR | libc::O_NOFOLLOW, 0))?
             }
@@ -156,10 +163,11 @@ impl Probe {
 }
 
 impl Probe {
-    /// The file is no longer the pool. A thread that still asks through it finds neither the descriptor nor the
-    /// name to be the file, and takes everybody for living.
+    /// The file is no longer the pool. A thread that still asks through it finds neither the
+    /// descriptor nor the name to be the file, and takes everybody for living.
     pub(super) fn retire(&self) {
-        let descriptor = self.descriptor.swap(u64::from(NO_DESCRIPTOR), Ordering::AcqRel) as u32 as RawFd;
+        let descriptor =
+            self.descriptor.swap(u64::from(NO_DESCRIPTOR), Ordering::AcqRel) as u32 as RawFd;
         if self.identity.is_of_descriptor(descriptor) {
             system::close(descriptor);
         }
@@ -176,7 +184,14 @@ fn keep_by_page(file: File, began: forks::Moment) -> io::Result<Option<Keeper>> 
     // PROT_NONE: the page is there to be mapped, not to be read.
     // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
     let page = unsafe {
-        libc::mmap(ptr::null_mut(), PAGE_BYTES, libc::PROT_NONE, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        libc::mmap(
+            ptr::null_mut(),
+            PAGE_BYTES,
+            libc::PROT_NONE,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
     };
     if page == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
@@ -192,14 +207,15 @@ fn keep_by_page(file: File, began: forks::Moment) -> io::Result<Option<Keeper>> 
     if forks::none_since(began) {
         return Ok(Some(Keeper::Page(page as usize)));
     }
-    // A child of this moment has a copy of the description and will outlive us. This slot's lock says
-    // nothing until the child ends; take another slot.
+    // A child of this moment has a copy of the description and will outlive us. This slot's lock
+    // says nothing until the child ends; take another slot.
     unmap(page as usize);
     Ok(None)
 }
 
 fn unmap(page: usize) {
-    // SAFETY: callers pass the address of a page that `keep_by_page` mapped and that nothing refers to.
+    // SAFETY: callers pass the address of a page that `keep_by_page` mapped and that nothing refers
+    // to.
     unsafe { libc::munmap(page as *mut libc::c_void, PAGE_BYTES) };
 }
 

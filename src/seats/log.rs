@@ -1,4 +1,5 @@
-//! A list that only grows, without a lock: a child forked while another thread adds to it finds it whole.
+//! A list that only grows, without a lock: a child forked while another thread adds to it finds it
+//! whole.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -31,7 +32,12 @@ impl<T> Log<T> {
         loop {
             // SAFETY: nobody else can reach the node yet.
             unsafe { (*node).older = newest };
-            match self.newest.compare_exchange_weak(newest, node, Ordering::AcqRel, Ordering::Acquire) {
+            match self.newest.compare_exchange_weak(
+                newest,
+                node,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
                 // SAFETY: nodes live as long as the log.
                 Ok(_) => return unsafe { &(*node).value },
                 Err(now) => newest = now,

@@ -1,7 +1,8 @@
 //! The mapped pool file: the production `Memory`.
 //!
-//! What stands in it was written by other processes and is not trusted: slot numbers are masked to the number of
-//! slots, counts are masked to their bits, and nothing in the file is ever used as an address or a length.
+//! What stands in it was written by other processes and is not trusted: slot numbers are masked to
+//! the number of slots, counts are masked to their bits, and nothing in the file is ever used as an
+//! address or a length.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -11,14 +12,15 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use seatmeter_protocol::seat_layout::{
-    AT_BELL, AT_GRANT, AT_MARK, AT_POOL, AT_SETTLED, AT_WAITERS, FILE_BYTES, IN_SLOT_FLAG, SLOTS, slot_offset,
+    AT_BELL, AT_GRANT, AT_MARK, AT_POOL, AT_SETTLED, AT_WAITERS, FILE_BYTES, IN_SLOT_FLAG, SLOTS,
+    slot_offset,
 };
 
 use super::memory::{Cell, Memory};
 use super::wide;
 
-/// Pauses after a lost exchange start with four and double this often: with two processes, waiting makes each
-/// three times faster than trying again at once, because the cache line travels less.
+/// Pauses after a lost exchange start with four and double this often: with two processes, waiting
+/// makes each three times faster than trying again at once, because the cache line travels less.
 const PAUSE_DOUBLINGS_MAX: u32 = 6;
 
 /// A pool file, mapped shared for reading and writing.
@@ -37,12 +39,14 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Map a file whose length was checked; in the place of one that is left, if there is one.
     pub(super) fn new(file: &File, left: Option<NonNull<u8>>) -> io::Result<Self> {
-        let (at, fixed) = left.map_or((ptr::null_mut(), 0), |left| (left.as_ptr().cast(), libc::MAP_FIXED));
+        let (at, fixed) =
+            left.map_or((ptr::null_mut(), 0), |left| (left.as_ptr().cast(), libc::MAP_FIXED));
         let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours; one that is left is as long,
-        // and is nobody's.
-        let base =
-            unsafe { libc::mmap(at, FILE_BYTES, access, libc::MAP_SHARED | fixed, file.as_raw_fd(), 0) };
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours; one
+        // that is left is as long, and is nobody's.
+        let base = unsafe {
+            libc::mmap(at, FILE_BYTES, access, libc::MAP_SHARED | fixed, file.as_raw_fd(), 0)
+        };
         match NonNull::new(base) {
             Some(start) if base != libc::MAP_FAILED => {
                 Ok(Self { base: start.cast(), is_own: AtomicBool::new(true) })
@@ -68,15 +72,17 @@ impl Mapping {
 
     #[inline(always)]
     fn place<T>(&self, offset: usize) -> *mut T {
-        debug_assert!(offset + size_of::<T>() <= FILE_BYTES && offset.is_multiple_of(align_of::<T>()));
+        debug_assert!(
+            offset + size_of::<T>() <= FILE_BYTES && offset.is_multiple_of(align_of::<T>())
+        );
         self.base.as_ptr().wrapping_add(offset).cast()
     }
 
     /// The eight bytes at `offset`, one of the layout's constants.
     #[inline(always)]
     pub(super) fn word(&self, offset: usize) -> &AtomicU64 {
-        // SAFETY: the layout's offsets are aligned and end before FILE_BYTES, which `new` mapped; the mapping
-        // lives as long as `self`.
+        // SAFETY: the layout's offsets are aligned and end before FILE_BYTES, which `new` mapped;
+        // the mapping lives as long as `self`.
         unsafe { &*self.place(offset) }
     }
 
@@ -114,7 +120,8 @@ impl Drop for Mapping {
         if !*self.is_own.get_mut() {
             return;
         }
-        // SAFETY: `new` mapped exactly these bytes, and the borrow checker knows of no reference into them.
+        // SAFETY: `new` mapped exactly these bytes, and the borrow checker knows of no reference
+        // into them.
         unsafe { libc::munmap(self.base.as_ptr().cast(), FILE_BYTES) };
     }
 }
@@ -124,8 +131,8 @@ impl Memory for Mapping {
 
     #[inline(always)]
     fn load(&self, cell: Cell) -> Result<u64, Infallible> {
-        // Acquire: what a writer did before the exchange that is seen here must be seen too; an attaching
-        // process clears its flag before its life can be read.
+        // Acquire: what a writer did before the exchange that is seen here must be seen too; an
+        // attaching process clears its flag before its life can be read.
         Ok(match cell {
             Cell::PoolLow => self.word(AT_POOL).load(Ordering::Acquire),
             Cell::PoolHigh => self.word(AT_POOL + 8).load(Ordering::Acquire),
@@ -145,7 +152,8 @@ impl Memory for Mapping {
 
     #[inline(always)]
     fn replace_slot(&self, slot: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Infallible> {
-        // SAFETY: slots are 128 bytes apart from a page's start, and `slot_offset` stays inside the mapping.
+        // SAFETY: slots are 128 bytes apart from a page's start, and `slot_offset` stays inside the
+        // mapping.
         Ok(unsafe { wide::compare_exchange(self.place(slot_offset(slot)), old, new) })
     }
 

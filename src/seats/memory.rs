@@ -1,10 +1,11 @@
 //! The shared words as the algorithm sees them: a handful of single accesses.
 //!
-//! The algorithm of the pool is written over this trait and not over a mapping, so that the very same code runs
-//! in three places: on the mapped file, on plain memory in tests, and in the model checker, which stops a
-//! process before any access, lets others go first, or kills it there. That is what `Halt` is for: in production
-//! an access cannot fail and `Halt` has no values, so the `?` after each access costs nothing; in the checker
-//! each `?` is a place where a process can be stopped for ever.
+//! The algorithm of the pool is written over this trait and not over a mapping, so that the very
+//! same code runs in three places: on the mapped file, on plain memory in tests, and in the model
+//! checker, which stops a process before any access, lets others go first, or kills it there. That
+//! is what `Halt` is for: in production an access cannot fail and `Halt` has no values, so the `?`
+//! after each access costs nothing; in the checker each `?` is a place where a process can be
+//! stopped for ever.
 
 use seatmeter_protocol::seat_layout::PoolWord;
 
@@ -50,8 +51,8 @@ pub(crate) trait Memory {
     /// Slots that there are.
     fn slot_count(&self) -> u16;
 
-    /// Does the pool word still carry the write `seen`? No two writes share their high half. `flush` asks so; a
-    /// method only so that a test can seed the fault of not asking.
+    /// Does the pool word still carry the write `seen`? No two writes share their high half.
+    /// `flush` asks so; a method only so that a test can seed the fault of not asking.
     #[inline(always)]
     fn is_still(&self, seen: PoolWord) -> Result<bool, Self::Halt> {
         Ok(self.load(Cell::PoolHigh)? == seen.high())
@@ -69,7 +70,8 @@ pub(crate) trait Memory {
         0
     }
 
-    /// The loop starts over and remembers nothing of its earlier rounds: the checker forgets them too.
+    /// The loop starts over and remembers nothing of its earlier rounds: the checker forgets them
+    /// too.
     #[inline(always)]
     fn again(&self, _begin: usize) {}
 
@@ -89,6 +91,7 @@ pub(crate) trait Witness {
 
 /// The kernel as the giver of a slot's lock.
 pub(crate) trait Locksmith: Witness {
-    /// Take the lock of this slot for the life of the process, if it is free. Lets go of one taken before.
+    /// Take the lock of this slot for the life of the process, if it is free. Lets go of one taken
+    /// before.
     fn try_lock(&self, slot: u16) -> Result<bool, Self::Halt>;
 }

@@ -1,8 +1,9 @@
 //! The device's seats: a pool that every process shares and that no death costs anything.
 //!
-//! `word`s and their exchange are in `pool`, over the accesses of `memory`; `mapping` is the mapped file, `file`
-//! finds and makes it; `liveness` and `guardian` tell who lives; `attachment` joins and leaves; `wiped` makes a
-//! forked child begin anew. docs/seats.md has the layout, the states and the hazards.
+//! `word`s and their exchange are in `pool`, over the accesses of `memory`; `mapping` is the mapped
+//! file, `file` finds and makes it; `liveness` and `guardian` tell who lives; `attachment` joins
+//! and leaves; `wiped` makes a forked child begin anew. docs/seats.md has the layout, the states
+//! and the hazards.
 
 mod anchor;
 mod attachment;
@@ -40,7 +41,8 @@ use pool::Outcome;
 use view::{View, sure};
 use wiped::Identified;
 
-/// Return the number of the newest grant that the pool `<directory>/<name>.pool` was told of; 0 when it cannot be read.
+/// Return the number of the newest grant that the pool `<directory>/<name>.pool` was told of; 0
+/// when it cannot be read.
 pub fn newest_grant(directory: &Path, name: &str) -> u32 {
     file::newest_grant(directory, name)
 }
@@ -50,13 +52,15 @@ const TRIES_MAX: u32 = 64;
 
 /// The seats of one local license on this device.
 ///
-/// Threads: any. A forked child may go on using the object: it holds nothing, and attaches for itself.
+/// Threads: any. A forked child may go on using the object: it holds nothing, and attaches for
+/// itself.
 #[derive(Debug)]
 pub struct SeatPool {
     shared: Arc<Shared>,
 }
 
-/// The right to one seat, to be given back to the pool that it came from. Dropping it gives nothing back.
+/// The right to one seat, to be given back to the pool that it came from. Dropping it gives nothing
+/// back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "a seat that is not given back stays taken until the process ends"]
 pub struct Seat {
@@ -74,8 +78,8 @@ impl Seat {
 impl SeatPool {
     /// Map or create `<directory>/<name>.pool`.
     ///
-    /// Starts no thread and takes no place in the pool: the first `take` does. Creates the directory (mode 0700)
-    /// if it is missing.
+    /// Starts no thread and takes no place in the pool: the first `take` does. Creates the
+    /// directory (mode 0700) if it is missing.
     ///
     /// Blocks: for file operations; up to 1.5 s after a damaged file was replaced while in use.
     ///
@@ -87,13 +91,15 @@ impl SeatPool {
 
     /// Let the device have `seats` seats (at most 65 536), by grant number `grant_seq`.
     ///
-    /// The newest number wins, and of two grants with one number the greater. Answers whether this grant holds
-    /// now. Seats that are held beyond a smaller grant stay held; the pool shrinks as they come back.
+    /// The newest number wins, and of two grants with one number the greater. Answers whether this
+    /// grant holds now. Seats that are held beyond a smaller grant stay held; the pool shrinks as
+    /// they come back.
     pub fn grant(&self, seats: u32, grant_seq: u32) -> bool {
         // A move that fails is tried again by the next look.
         let _ = self.shared.look(true);
         let view = self.shared.view();
-        let seats = if has_bug("seats: one more than granted") { seats.saturating_add(1) } else { seats };
+        let seats =
+            if has_bug("seats: one more than granted") { seats.saturating_add(1) } else { seats };
         let seats = if has_bug("seats: never fewer") { seats.max(self.capacity()) } else { seats };
         let grant = Grant { seats: seats.min(SEATS_MAX), number: grant_seq };
         let holds = grant_seq != CLOSED && view.grant(grant);
@@ -119,7 +125,8 @@ impl SeatPool {
         self.take_at_once().map_or_else(|| self.take_slowly(), Ok)
     }
 
-    /// Take a seat if one exchange does it: this process acted last, and a seat is free. Cannot panic.
+    /// Take a seat if one exchange does it: this process acted last, and a seat is free. Cannot
+    /// panic.
     #[inline(always)]
     pub fn take_at_once(&self) -> Option<Seat> {
         let view = self.shared.newest_view()?;
@@ -141,7 +148,9 @@ impl SeatPool {
                 Outcome::Lost => self.shared.lost(view, who),
                 Outcome::Full { used, capacity } => {
                     numbers = (capacity, used);
-                    if self.reclaim_dead() == 0 && !matches!(self.shared.look(false), Ok(Place::New)) {
+                    if self.reclaim_dead() == 0
+                        && !matches!(self.shared.look(false), Ok(Place::New))
+                    {
                         break;
                     }
                 }
@@ -153,10 +162,11 @@ impl SeatPool {
         Err(SeatError::Full { capacity: numbers.0, used: numbers.1 })
     }
 
-    /// Take a seat, waiting for one up to `timeout`. Nobody is served before another: whoever comes first.
+    /// Take a seat, waiting for one up to `timeout`. Nobody is served before another: whoever comes
+    /// first.
     ///
-    /// Blocks: up to `timeout`, asleep. A seat that a death frees wakes a waiter at once, and in any case within
-    /// 250 ms.
+    /// Blocks: up to `timeout`, asleep. A seat that a death frees wakes a waiter at once, and in
+    /// any case within 250 ms.
     ///
     /// # Errors
     /// As `take`.
@@ -180,8 +190,8 @@ impl SeatPool {
         answer
     }
 
-    /// Give a seat back. A seat of another process (the parent of a forked child), of another pool, or from
-    /// before `detach` is ignored.
+    /// Give a seat back. A seat of another process (the parent of a forked child), of another pool,
+    /// or from before `detach` is ignored.
     ///
     /// Threads: any. Blocks: never.
     #[inline]
@@ -249,14 +259,16 @@ impl SeatPool {
         holders::list(self.shared.view())
     }
 
-    /// Give back every seat of this process and its place in the pool. The next `take` attaches again.
+    /// Give back every seat of this process and its place in the pool. The next `take` attaches
+    /// again.
     ///
     /// Blocks: until the guardian thread has left, some 0.05 ms; 2 s at the very most.
     pub fn detach(&self) {
         self.shared.detach();
     }
 
-    /// Give back everything, as `detach`, and let go of what is mapped and open. The next use finds the file again.
+    /// Give back everything, as `detach`, and let go of what is mapped and open. The next use finds
+    /// the file again.
     ///
     /// Blocks: as `detach`.
     pub fn rest(&self) {

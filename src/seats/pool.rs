@@ -1,17 +1,19 @@
 //! The algorithm: taking, giving, reclaiming, attaching, over single accesses to the shared words.
 //!
-//! Seats need no identity, so two numbers must change together: the seats used, and the seats held by this
-//! process. The pool word holds both for the slot that acted last, like a cache with one line; the counts of the
-//! other slots rest in words of their own. The invariant that every write keeps:
+//! Seats need no identity, so two numbers must change together: the seats used, and the seats held
+//! by this process. The pool word holds both for the slot that acted last, like a cache with one
+//! line; the counts of the other slots rest in words of their own. The invariant that every write
+//! keeps:
 //!
-//! > `used` is the sum of the counts of all slots, where the count of the slot in the pool word is the one in
-//! > the pool word.
+//! > `used` is the sum of the counts of all slots, where the count of the slot in the pool word is
+//! the one in > the pool word.
 //!
-//! A process may be killed between any two accesses: each write of the pool word is one 128-bit exchange from a
-//! true state to a true state. A write of a slot word repeats what the pool word said and changes no truth.
+//! A process may be killed between any two accesses: each write of the pool word is one 128-bit
+//! exchange from a true state to a true state. A write of a slot word repeats what the pool word
+//! said and changes no truth.
 //!
-//! Every loop here starts over only because somebody else got further; `ROUNDS_MAX` ends it if the memory is
-//! being scribbled on.
+//! Every loop here starts over only because somebody else got further; `ROUNDS_MAX` ends it if the
+//! memory is being scribbled on.
 
 use seatmeter_protocol::seat_layout::{
     Grant, OWNER_DIED, PoolWord, SlotWord, is_attached, next_attached, next_free,
@@ -20,11 +22,12 @@ use seatmeter_protocol::seat_layout::{
 use super::memory::{Cell, Locksmith, Memory, Witness};
 use crate::fault_injection::kill_points::kill_point;
 
-/// A loop that lost this often in a row, with pauses in between, is not contended: the words are being scribbled
-/// on. Some seconds of work.
+/// A loop that lost this often in a row, with pauses in between, is not contended: the words are
+/// being scribbled on. Some seconds of work.
 const ROUNDS_MAX: u32 = 1 << 22;
 
-/// The two halves are read within a few nanoseconds; that another writes in between so often does not happen.
+/// The two halves are read within a few nanoseconds; that another writes in between so often does
+/// not happen.
 const READS_MAX: u32 = 10_000;
 
 /// A process as the shared words know it: a slot, in one of its lives.
@@ -56,8 +59,8 @@ pub(crate) enum Outcome {
     Scribbled,
 }
 
-/// Take one seat if one exchange does it: this slot acted last, and a seat is free. The usual case by far, so it
-/// adds to the words as they are instead of taking them apart.
+/// Take one seat if one exchange does it: this slot acted last, and a seat is free. The usual case
+/// by far, so it adds to the words as they are instead of taking them apart.
 #[inline(always)]
 pub(crate) fn take_at_once<M: Memory>(m: &M, me: Me) -> Result<bool, M::Halt> {
     let words = [m.load(Cell::PoolLow)?, m.load(Cell::PoolHigh)?];
@@ -87,23 +90,23 @@ pub(crate) fn give_at_once<M: Memory>(m: &M, me: Me) -> Result<bool, M::Halt> {
 /// Take one seat.
 pub(crate) fn take<M: Memory>(m: &M, me: Me) -> Result<Outcome, M::Halt> {
     change(m, me, |used, held, capacity| {
-        if used >= capacity { Err(Outcome::Full { used, capacity }) } else { Ok((used + 1, held + 1)) }
+        if used >= capacity {
+            Err(Outcome::Full { used, capacity })
+        } else {
+            Ok((used + 1, held + 1))
+        }
     })
 }
 
 /// Give one seat back.
 pub(crate) fn give<M: Memory>(m: &M, me: Me) -> Result<Outcome, M::Halt> {
-    change(
-        m,
-        me,
-        |used, held, _| {
-            if held == 0 { Err(Outcome::Nothing) } else { Ok((used.saturating_sub(1), held - 1)) }
-        },
-    )
+    change(m, me, |used, held, _| {
+        if held == 0 { Err(Outcome::Nothing) } else { Ok((used.saturating_sub(1), held - 1)) }
+    })
 }
 
-/// Count `seats` that this process already holds, whatever the capacity says: they come from a file that this
-/// one replaces.
+/// Count `seats` that this process already holds, whatever the capacity says: they come from a file
+/// that this one replaces.
 pub(crate) fn adopt<M: Memory>(m: &M, me: Me, seats: u32) -> Result<Outcome, M::Halt> {
     change(m, me, |used, held, _| Ok((used + seats, held + seats)))
 }
@@ -117,8 +120,8 @@ fn change<M: Memory>(
     for round in 0..ROUNDS_MAX {
         m.again(begin);
         let capacity = Grant::unpack(m.load(Cell::Grant)?).seats;
-        // The halves may be of two different writes. Then the exchange fails, because the high half of no
-        // other write is the same.
+        // The halves may be of two different writes. Then the exchange fails, because the high half
+        // of no other write is the same.
         let mut seen = PoolWord::unpack([m.load(Cell::PoolLow)?, m.load(Cell::PoolHigh)?]);
         let mut held = seen.held;
         if !me.is_in(seen) {
@@ -170,7 +173,8 @@ pub(crate) fn is_unchanged<M: Memory>(m: &M, seen: PoolWord) -> Result<bool, M::
     Ok(m.load(Cell::PoolHigh)? == seen.high())
 }
 
-/// Make the word of the slot in `seen` carry what `seen` says, before another slot moves into the pool word.
+/// Make the word of the slot in `seen` carry what `seen` says, before another slot moves into the
+/// pool word.
 fn flush<M: Memory>(m: &M, seen: PoolWord) -> Result<(), M::Halt> {
     let begin = m.begin();
     for _ in 0..ROUNDS_MAX {
@@ -180,8 +184,9 @@ fn flush<M: Memory>(m: &M, seen: PoolWord) -> Result<(), M::Halt> {
         if SlotWord::unpack([low, high]).seq == seen.seq {
             return Ok(());
         }
-        // Once another write stands in the pool word, the slot's word may carry something newer than `seen`,
-        // which must not be overwritten; and the exchange that this was for will fail anyway.
+        // Once another write stands in the pool word, the slot's word may carry something newer
+        // than `seen`, which must not be overwritten; and the exchange that this was for will fail
+        // anyway.
         if !m.is_still(seen)? {
             return Ok(());
         }
@@ -190,7 +195,8 @@ fn flush<M: Memory>(m: &M, seen: PoolWord) -> Result<(), M::Halt> {
             kill_point("flush: exchanged");
             return Ok(());
         }
-        // A failed exchange is not a success: it may have been a late flush of an older write. Look again.
+        // A failed exchange is not a success: it may have been a late flush of an older write. Look
+        // again.
     }
     Ok(())
 }
@@ -205,20 +211,25 @@ fn truth<M: Memory>(m: &M, seen: PoolWord, slot: u16) -> Result<Option<SlotWord>
     Ok(is_unchanged(m, seen)?.then_some(own))
 }
 
-/// End the life `dead`: what it held is free. Returns the seats that came back, 0 if another was faster.
+/// End the life `dead`: what it held is free. Returns the seats that came back, 0 if another was
+/// faster.
 #[cold]
 #[inline(never)]
 pub(crate) fn reclaim<M: Memory>(m: &M, dead: Me) -> Result<u32, M::Halt> {
     end_life(m, dead, |used, held| (used.saturating_sub(held), 0))
 }
 
-/// End the life `me` but let its seats stay counted for ever: the file is no longer the pool, and nobody may
-/// take here what the process takes along. Returns the seats.
+/// End the life `me` but let its seats stay counted for ever: the file is no longer the pool, and
+/// nobody may take here what the process takes along. Returns the seats.
 pub(crate) fn leave<M: Memory>(m: &M, me: Me) -> Result<u32, M::Halt> {
     end_life(m, me, |used, held| (used, held))
 }
 
-fn end_life<M: Memory>(m: &M, dead: Me, next: impl Fn(u32, u32) -> (u32, u32)) -> Result<u32, M::Halt> {
+fn end_life<M: Memory>(
+    m: &M,
+    dead: Me,
+    next: impl Fn(u32, u32) -> (u32, u32),
+) -> Result<u32, M::Halt> {
     let begin = m.begin();
     for round in 0..ROUNDS_MAX {
         m.again(begin);
@@ -240,9 +251,10 @@ fn end_life<M: Memory>(m: &M, dead: Me, next: impl Fn(u32, u32) -> (u32, u32)) -
 
 /// Give back what dead processes hold. Returns the seats that came back.
 ///
-/// Dead is final: a life takes its lock before it can be seen and keeps it to its end. So a lock found free
-/// *after* the life was read proves that this life is over, and `reclaim` does nothing if another has begun.
-/// Only slots without a guardian are asked for by the kernel, unless `ask_all`.
+/// Dead is final: a life takes its lock before it can be seen and keeps it to its end. So a lock
+/// found free *after* the life was read proves that this life is over, and `reclaim` does nothing
+/// if another has begun. Only slots without a guardian are asked for by the kernel, unless
+/// `ask_all`.
 #[inline]
 pub(crate) fn reclaim_dead<M: Memory>(
     m: &M,
@@ -254,7 +266,8 @@ pub(crate) fn reclaim_dead<M: Memory>(
     let Some(seen) = read_pool_patiently(m)? else { return Ok(0) };
     let mut freed = 0;
     for slot in 0..mark {
-        // Nearly all are guarded and live: one load tells. Whoever is passed over here is found by the next look.
+        // Nearly all are guarded and live: one load tells. Whoever is passed over here is found by
+        // the next look.
         if !ask_all && is_guarded(m.load(Cell::Flag(slot))? as u32) {
             continue;
         }
@@ -314,14 +327,17 @@ fn attach_to<M: Memory>(
     ask: bool,
 ) -> Result<Option<Me>, M::Halt> {
     let Some(seen) = read_pool_patiently(m)? else { return Ok(None) };
-    let own =
-        if seen.slot == slot { seen.as_slot() } else { SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0]) };
+    let own = if seen.slot == slot {
+        seen.as_slot()
+    } else {
+        SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0])
+    };
     if is_attached(own.life) {
         if !is_dead(m, locksmith, slot, own.life, ask)? {
             return Ok(None);
         }
-        // Before the lock is taken: were this process stopped with the lock in hand, nobody could tell that
-        // the seats of the dead owner are free.
+        // Before the lock is taken: were this process stopped with the lock in hand, nobody could
+        // tell that the seats of the dead owner are free.
         if own.held > 0 {
             reclaim(m, Me { slot, life: own.life })?;
         }

@@ -1,12 +1,14 @@
 //! What becomes of the memory of a pool that its program does not use any more.
 //!
-//! A process may use one state directory after the other, as a test runner does. Each pool has a file mapped and a page of
-//! its own, and other threads may be looking at them without a lock: so they are never unmapped. But they are used again, by
-//! pools that are opened later. Until then they keep their places in a row, oldest first: a thread that was between two
-//! instructions when its pool was closed has gone on long before its memory belongs to another one.
+//! A process may use one state directory after the other, as a test runner does. Each pool has a
+//! file mapped and a page of its own, and other threads may be looking at them without a lock: so
+//! they are never unmapped. But they are used again, by pools that are opened later. Until then
+//! they keep their places in a row, oldest first: a thread that was between two instructions when
+//! its pool was closed has gone on long before its memory belongs to another one.
 //!
-//! Meanwhile the pool itself has a view of nothing: of a file without seats, which is not the one that the name means. So
-//! whoever uses the pool again finds that its file was replaced, and moves to the one that has the name.
+//! Meanwhile the pool itself has a view of nothing: of a file without seats, which is not the one
+//! that the name means. So whoever uses the pool again finds that its file was replaced, and moves
+//! to the one that has the name.
 
 use std::collections::VecDeque;
 use std::io;

@@ -35,7 +35,8 @@ impl Identity {
         }
     }
 
-    /// Does this descriptor, which may have been closed behind our back and used anew, still mean this file?
+    /// Does this descriptor, which may have been closed behind our back and used anew, still mean
+    /// this file?
     pub(super) fn is_of_descriptor(self, descriptor: RawFd) -> bool {
         let mut answer = MaybeUninit::<libc::stat>::uninit();
         // SAFETY: the kernel fills `answer`, and refuses a descriptor that is closed.
@@ -64,11 +65,18 @@ pub(super) fn open(path: &Path, flags: i32, mode: u32) -> io::Result<File> {
 
 /// Give an unnamed file, opened as `file`, a name that nothing has yet.
 pub(super) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
-    let from = CString::new(descriptor_name(file.as_raw_fd()).into_os_string().into_encoded_bytes())?;
+    let from =
+        CString::new(descriptor_name(file.as_raw_fd()).into_os_string().into_encoded_bytes())?;
     let to = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: both are strings that end with a zero and outlive the call.
     let answer = unsafe {
-        libc::linkat(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), libc::AT_SYMLINK_FOLLOW)
+        libc::linkat(
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            libc::AT_SYMLINK_FOLLOW,
+        )
     };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -93,7 +101,8 @@ pub(super) fn unix_seconds() -> u64 {
     clock_ms(libc::CLOCK_REALTIME) / 1000
 }
 
-/// Sleep while `word` is `expected`, until somebody wakes it or `timeout` is over. Early returns are possible.
+/// Sleep while `word` is `expected`, until somebody wakes it or `timeout` is over. Early returns
+/// are possible.
 pub(super) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration, shared: bool) {
     let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
     let limit = libc::timespec {
@@ -140,8 +149,8 @@ struct SharedWord {
 /// Words of 32 bits, shared with other processes.
 const FUTEX2_SIZE_U32: u32 = 2;
 
-/// Sleep on words that other processes share, while each is as expected. They are looked at one after the other, the sleeper
-/// being awake to those before.
+/// Sleep on words that other processes share, while each is as expected. They are looked at one
+/// after the other, the sleeper being awake to those before.
 pub(super) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) -> Sleep {
     let words: Vec<SharedWord> = words
         .iter()
@@ -159,8 +168,8 @@ pub(super) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) ->
     let nanoseconds = until.tv_nsec + libc::c_long::from(timeout.subsec_nanos());
     until.tv_sec += timeout.as_secs() as libc::time_t + nanoseconds / 1_000_000_000;
     until.tv_nsec = nanoseconds % 1_000_000_000;
-    // SAFETY: `words` and `until` outlive the call, and the words that they name outlive it by the caller's references; the
-    // kernel only reads them.
+    // SAFETY: `words` and `until` outlive the call, and the words that they name outlive it by the
+    // caller's references; the kernel only reads them.
     let woken = unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,
@@ -185,7 +194,8 @@ pub(super) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) ->
 pub(super) fn futex_wake(word: &AtomicU32, count: i32, shared: bool) -> u32 {
     let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
     // SAFETY: the kernel uses the address as a name only.
-    let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | private, count) };
+    let woken =
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | private, count) };
     u32::try_from(woken).unwrap_or(0)
 }
 

@@ -23,8 +23,8 @@ use super::resting::{self, Memory};
 use super::system;
 use super::wiped::{Identified, Wiped};
 
-/// The kernel is asked about guarded slots at most this often, and less often when there are many: a lock is
-/// freed late anyway, and the flags have told before.
+/// The kernel is asked about guarded slots at most this often, and less often when there are many:
+/// a lock is freed late anyway, and the flags have told before.
 const ASK_EVERY_MS: u64 = 4;
 const ASK_EVERY_MS_IF_MANY: u64 = 100;
 const MANY_SLOTS: u32 = 256;
@@ -72,8 +72,8 @@ impl View {
         self.mapping.is_own()
     }
 
-    /// Leaves its memory to pools that are opened later. The caller has seen that nobody is attached by it, and has put
-    /// another view in its place.
+    /// Leaves its memory to pools that are opened later. The caller has seen that nobody is
+    /// attached by it, and has put another view in its place.
     pub(super) fn leave(&self) {
         self.probe.retire();
         if let Some(file) = self.mapping.leave() {
@@ -96,9 +96,9 @@ impl View {
             if mark > SLOTS {
                 return false;
             }
-            let rests = (0..mark as u16)
-                .filter(|&slot| slot != seen.slot)
-                .map(|slot| SlotWord::unpack([sure(self.mapping.load(Word::SlotLow(slot))), 0]).held);
+            let rests = (0..mark as u16).filter(|&slot| slot != seen.slot).map(|slot| {
+                SlotWord::unpack([sure(self.mapping.load(Word::SlotLow(slot))), 0]).held
+            });
             let sum = rests.sum::<u32>() + seen.held;
             if sure(pool::is_unchanged(&self.mapping, seen)) {
                 return sum == seen.used;
@@ -116,15 +116,16 @@ impl View {
         }
         let left_ms = settles_in_ms(until, machine_ms());
         let begun = system::coarse_ms();
-        while system::coarse_ms().saturating_sub(begun) < left_ms && anchor::is_at_path(&self.path) {
+        while system::coarse_ms().saturating_sub(begun) < left_ms && anchor::is_at_path(&self.path)
+        {
             thread::sleep(Duration::from_millis(10));
         }
         // For those whose clock does not tell that it has passed.
         let _ = at.compare_exchange(until, SETTLED, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Let the pool have as many seats as `grant` says, unless a newer one was heard. Of two with one number,
-    /// the greater counts.
+    /// Let the pool have as many seats as `grant` says, unless a newer one was heard. Of two with
+    /// one number, the greater counts.
     pub(super) fn grant(&self, grant: Grant) -> bool {
         let newer = |word| {
             let now = Grant::unpack(word);
@@ -185,8 +186,9 @@ impl View {
     }
 }
 
-/// How long to wait for an instant of the machine's monotonic clock, which stands at `now`. One that is further away than it
-/// can be is of an earlier start of the machine. Where one of both is unknown, the wait is as long as it can be.
+/// How long to wait for an instant of the machine's monotonic clock, which stands at `now`. One
+/// that is further away than it can be is of an earlier start of the machine. Where one of both is
+/// unknown, the wait is as long as it can be.
 fn settles_in_ms(until: u64, now: Option<u64>) -> u64 {
     match now {
         Some(now) if until != u64::MAX => {
@@ -255,8 +257,11 @@ impl Locksmith for Candidate<'_> {
                 Ok(keeper.is_some())
             }
             Err(error) => {
-                let failure =
-                    SeatError::io(&self.view.path, "hold a lock that ends with the process on", error);
+                let failure = SeatError::io(
+                    &self.view.path,
+                    "hold a lock that ends with the process on",
+                    error,
+                );
                 self.failure.replace(Some(failure));
                 Ok(false)
             }

@@ -1,8 +1,8 @@
 //! Waiting for a seat, asleep.
 //!
-//! Who waits sleeps on the bell, a futex in the shared file. Who gives a seat back rings it, if the word
-//! `waiters` says that somebody may be asleep; a dying process rings it through its guardian's robust list.
-//! FIFO is not promised: a seat goes to whoever takes it first.
+//! Who waits sleeps on the bell, a futex in the shared file. Who gives a seat back rings it, if the
+//! word `waiters` says that somebody may be asleep; a dying process rings it through its guardian's
+//! robust list. FIFO is not promised: a seat goes to whoever takes it first.
 //!
 //! | who waits | who gives | who dies |
 //! | --- | --- | --- |
@@ -12,12 +12,13 @@
 //! | tries to take | counts the bell up | marks its flag |
 //! | sleeps if bell and flags are as read | wakes one; if there was one, sets `waiters` again | wakes one |
 //!
-//! No wake is lost: if the give came too late for the try, then `waiters` was set before it, and the bell is
-//! counted up before the sleep or wakes it. A death cannot count the bell up, for the kernel only wakes there. So the
-//! sleeper asks for the flags, too, in the same call that lets it sleep: bell first, so that a death whose flag is seen too
-//! early wakes who sleeps on the bell already. A seat that came to a process whose flag was not read came from one who gave
-//! it, or died, since. The bell has two bits only (see `BELL_STEP`), a ringer may be killed in between, and a death without a
-//! guardian wakes nobody; so a sleeper looks for itself from time to time.
+//! No wake is lost: if the give came too late for the try, then `waiters` was set before it, and
+//! the bell is counted up before the sleep or wakes it. A death cannot count the bell up, for the
+//! kernel only wakes there. So the sleeper asks for the flags, too, in the same call that lets it
+//! sleep: bell first, so that a death whose flag is seen too early wakes who sleeps on the bell
+//! already. A seat that came to a process whose flag was not read came from one who gave it, or
+//! died, since. The bell has two bits only (see `BELL_STEP`), a ringer may be killed in between,
+//! and a death without a guardian wakes nobody; so a sleeper looks for itself from time to time.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -31,8 +32,8 @@ use crate::fault_injection::kill_points::kill_point;
 /// How long a sleeper sleeps at most before it looks for itself.
 const SLEEP_MAX: Duration = Duration::from_millis(250);
 
-/// The first sleep where flags cannot be asked for, because the kernel is too old or there are too many; the next ones are
-/// each twice as long. A death just before a sleep costs that sleep.
+/// The first sleep where flags cannot be asked for, because the kernel is too old or there are too
+/// many; the next ones are each twice as long. A death just before a sleep costs that sleep.
 const BLIND_SLEEP: Duration = Duration::from_millis(2);
 
 /// A seat was given back: wake one who waits, if somebody does.
@@ -63,7 +64,8 @@ fn ring_for(view: &View, sleepers: i32) {
     }
 }
 
-/// Try until it works or `timeout` is over, asleep in between. `attempt` answers `None` to be called again.
+/// Try until it works or `timeout` is over, asleep in between. `attempt` answers `None` to be
+/// called again.
 pub(super) fn wait<'v, T>(
     timeout: Duration,
     view: impl Fn() -> &'v View,
@@ -98,14 +100,20 @@ impl<'a> Alarm<'a> {
         let bell = mapping.bell().load(Ordering::SeqCst);
         mapping.waiters().store(1, Ordering::SeqCst);
         let mark = mapping.half(AT_MARK).load(Ordering::SeqCst).min(SLOTS) as u16;
-        let flags = (0..mark).map(|slot| mapping.flag(slot)).map(|flag| (flag, flag.load(Ordering::SeqCst)));
+        let flags = (0..mark)
+            .map(|slot| mapping.flag(slot))
+            .map(|flag| (flag, flag.load(Ordering::SeqCst)));
         // Without a guardian nothing is told; of one that has died the try will know.
         let living = flags.filter(|(_, flag)| *flag != 0 && flag & OWNER_DIED == 0);
         Self { bell, words: std::iter::once((mapping.bell(), bell)).chain(living).collect() }
     }
 
     fn sleep(&self, limit: Duration) -> Sleep {
-        if self.words.len() > SLEEP_WORDS_MAX { Sleep::Unknown } else { futex_wait_many(&self.words, limit) }
+        if self.words.len() > SLEEP_WORDS_MAX {
+            Sleep::Unknown
+        } else {
+            futex_wait_many(&self.words, limit)
+        }
     }
 }
 
@@ -124,7 +132,8 @@ mod tests {
         view.mapping.half(AT_MARK).store(3, Ordering::SeqCst);
         view.mapping.flag(1).store(4711, Ordering::SeqCst);
         let alarm = Alarm::set(&view);
-        // What the kernel does for one that dies before anybody sleeps: it marks the flag, and wakes nobody.
+        // What the kernel does for one that dies before anybody sleeps: it marks the flag, and
+        // wakes nobody.
         view.mapping.flag(1).fetch_or(OWNER_DIED, Ordering::SeqCst);
         assert_eq!(alarm.sleep(LONG), Sleep::NotBegun);
         let alarm = Alarm::set(&view);

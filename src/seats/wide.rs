@@ -1,13 +1,14 @@
 //! The 128-bit compare-exchange.
 //!
-//! Stable Rust has no `AtomicU128`, and the crates that offer one fall back to a lock of their own process where
-//! the processor lacks the instruction. In shared memory such a lock would be no lock at all, so there is no
-//! fall-back here: x86-64 asks the processor at run time, aarch64 always has the instructions, and other targets
-//! do not build.
+//! Stable Rust has no `AtomicU128`, and the crates that offer one fall back to a lock of their own
+//! process where the processor lacks the instruction. In shared memory such a lock would be no lock
+//! at all, so there is no fall-back here: x86-64 asks the processor at run time, aarch64 always has
+//! the instructions, and other targets do not build.
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!(
-    "the seat pool needs a lock-free 128-bit compare-exchange, which is written for x86-64 and aarch64 only"
+    "the seat pool needs a lock-free 128-bit compare-exchange, which is written for x86-64 and \
+     aarch64 only"
 );
 
 /// Can this processor do it?
@@ -22,19 +23,20 @@ pub(crate) fn is_available() -> bool {
     true
 }
 
-/// Replace the two words at `place` by `new` if they are `old`, as one step, ordered before and after
-/// everything else. May fail on aarch64 although the words are `old`.
+/// Replace the two words at `place` by `new` if they are `old`, as one step, ordered before and
+/// after everything else. May fail on aarch64 although the words are `old`.
 ///
 /// # Safety
-/// `place` must be valid for reads and writes of 16 bytes, aligned to 16, only ever accessed atomically while it
-/// is shared, and `is_available` must have answered true.
+/// `place` must be valid for reads and writes of 16 bytes, aligned to 16, only ever accessed
+/// atomically while it is shared, and `is_available` must have answered true.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) unsafe fn compare_exchange(place: *mut [u64; 2], old: [u64; 2], new: [u64; 2]) -> bool {
     let mut high = new[1];
-    // SAFETY: the caller vouches for `place` and the instruction. rbx may not be named as an operand, so the
-    // low half is exchanged into it and rbx is put back before the block ends. `low` may happen to be rbx, which
-    // does no harm; the address may not, so it has a register of its own.
+    // SAFETY: the caller vouches for `place` and the instruction. rbx may not be named as an
+    // operand, so the low half is exchanged into it and rbx is put back before the block ends.
+    // `low` may happen to be rbx, which does no harm; the address may not, so it has a register of
+    // its own.
     unsafe {
         std::arch::asm!(
             "xchg {low}, rbx",
@@ -52,18 +54,19 @@ pub(crate) unsafe fn compare_exchange(place: *mut [u64; 2], old: [u64; 2], new: 
     high as u8 != 0
 }
 
-/// Replace the two words at `place` by `new` if they are `old`, as one step, ordered before and after
-/// everything else. May fail although the words are `old`.
+/// Replace the two words at `place` by `new` if they are `old`, as one step, ordered before and
+/// after everything else. May fail although the words are `old`.
 ///
 /// # Safety
-/// `place` must be valid for reads and writes of 16 bytes, aligned to 16, and only ever accessed atomically
-/// while it is shared.
+/// `place` must be valid for reads and writes of 16 bytes, aligned to 16, and only ever accessed
+/// atomically while it is shared.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 pub(crate) unsafe fn compare_exchange(place: *mut [u64; 2], old: [u64; 2], new: [u64; 2]) -> bool {
     let failed: u64;
-    // SAFETY: the caller vouches for `place`. A torn pair can only differ from `old`, which is the failure that
-    // callers expect, or be caught by the store: it succeeds only if nobody wrote since the load.
+    // SAFETY: the caller vouches for `place`. A torn pair can only differ from `old`, which is the
+    // failure that callers expect, or be caught by the store: it succeeds only if nobody wrote
+    // since the load.
     unsafe {
         std::arch::asm!(
             "mov {failed}, #1",

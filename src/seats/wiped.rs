@@ -1,9 +1,10 @@
 //! What a forked child must not inherit.
 //!
 //! All state that changes after `open` stands on a page that the kernel fills with zeros in a child
-//! (`MADV_WIPEONFORK`), and zero means "not attached, nobody works here" for each word of it. So the child begins
-//! anew without being told, at no cost: the word that says who we are is loaded on every take anyway, where
-//! asking for the process id would cost 140 ns. A lock that the parent held at the fork is free in the child.
+//! (`MADV_WIPEONFORK`), and zero means "not attached, nobody works here" for each word of it. So
+//! the child begins anew without being told, at no cost: the word that says who we are is loaded on
+//! every take anyway, where asking for the process id would cost 140 ns. A lock that the parent
+//! held at the fork is free in the child.
 
 use std::io;
 use std::ops::Deref;
@@ -42,15 +43,17 @@ pub(super) struct Local {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Identified {
     pub(super) me: Me,
-    /// Number of this attachment within the process: a seat carries it. It stays when the pool moves to a new
-    /// file, and a forked child goes on counting, so that no seat of the parent is one of the child.
+    /// Number of this attachment within the process: a seat carries it. It stays when the pool
+    /// moves to a new file, and a forked child goes on counting, so that no seat of the parent is
+    /// one of the child.
     pub(super) lineage: u32,
 }
 
 pub(super) const LINEAGE_MASK: u32 = (1 << 24) - 1;
 
 impl Local {
-    /// `None` if the process is not attached. The life of an attached process is odd, so its word is not zero.
+    /// `None` if the process is not attached. The life of an attached process is odd, so its word
+    /// is not zero.
     #[inline(always)]
     pub(super) fn identified(&self) -> Option<Identified> {
         let word = self.identity.load(Ordering::Acquire);
@@ -114,7 +117,8 @@ impl Deref for Wiped {
 
     #[inline(always)]
     fn deref(&self) -> &Local {
-        // SAFETY: the page is mapped while `self` lives and holds zeros or what was stored: both a `Local`.
+        // SAFETY: the page is mapped while `self` lives and holds zeros or what was stored: both a
+        // `Local`.
         unsafe { self.page.as_ref() }
     }
 }
@@ -145,7 +149,10 @@ pub(super) struct Passage<'a>(&'a Gate);
 impl Gate {
     /// Go through, if nobody is inside.
     pub(super) fn try_enter(&self) -> Option<Passage<'_>> {
-        self.0.compare_exchange(OPEN, SHUT, Ordering::Acquire, Ordering::Relaxed).ok().map(|_| Passage(self))
+        self.0
+            .compare_exchange(OPEN, SHUT, Ordering::Acquire, Ordering::Relaxed)
+            .ok()
+            .map(|_| Passage(self))
     }
 
     /// Go through; waits for who is inside, whose work is bounded.
@@ -192,7 +199,8 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..10_000 {
                         let _passage = gate.enter();
-                        // SAFETY: whoever is inside the gate is alone with the counter, which outlives the scope.
+                        // SAFETY: whoever is inside the gate is alone with the counter, which
+                        // outlives the scope.
                         unsafe { *(count as *mut u32) += 1 };
                     }
                 });

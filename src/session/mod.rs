@@ -77,7 +77,8 @@ pub struct Session {
     is_settled: AtomicBool,
     /// Rounds of the keeper that failed one after the other.
     failures: AtomicU32,
-    /// The epoch that the server has named with its last grant or refusal, until a report has taken notice.
+    /// The epoch that the server has named with its last grant or refusal, until a report has taken
+    /// notice.
     heard_epoch: Mutex<String>,
     contact: Mutex<Contact>,
     /// What time it was when this was last looked at, Unix seconds: to notice when it leaps.
@@ -149,15 +150,17 @@ impl Session {
         &self.name
     }
 
-    /// Whether this is the session of these parameters in this state directory. Other credentials have a session of
-    /// their own, so that one that is refused takes nothing from one that is licensed.
+    /// Whether this is the session of these parameters in this state directory. Other credentials
+    /// have a session of their own, so that one that is refused takes nothing from one that is
+    /// licensed.
     pub fn is_for(&self, parameters: &Parameters, state_path: &Path) -> bool {
         self.name == parameters.grant_name()
             && self.credentials.are_of(parameters)
             && self.state.path() == state_path
     }
 
-    /// The parameters it was last initialized with, and where its state is. Readable in a forked child.
+    /// The parameters it was last initialized with, and where its state is. Readable in a forked
+    /// child.
     pub fn origin(&self) -> Option<(&'static Parameters, &Path)> {
         Some((self.parameters.get()?, self.state.path()))
     }
@@ -188,7 +191,8 @@ impl Session {
         self.world.clock
     }
 
-    /// Gets licensed: at once from a grant on disk that is good for these parameters, else from a server.
+    /// Gets licensed: at once from a grant on disk that is good for these parameters, else from a
+    /// server.
     ///
     /// # Errors
     /// The server's refusal, or that none could be reached.
@@ -196,35 +200,40 @@ impl Session {
         self.is_settled.store(false, Ordering::Release);
         self.is_closed.store(false, Ordering::Release);
         let parameters = self.use_parameters(parameters);
-        let has_enough =
-            || Ok(self.use_stored_grant()?.is_some_and(|licensed| licensed.has_seats(parameters.seats)));
+        let has_enough = || {
+            Ok(self
+                .use_stored_grant()?
+                .is_some_and(|licensed| licensed.has_seats(parameters.seats)))
+        };
         if has_enough()? {
             return Ok(());
         }
         let deadline = Deadline::after(self.world.clock, bound);
         let outcome = self.renew(deadline, has_enough);
         if outcome.as_ref().is_err_and(|e| e.code != ErrorCode::FAILED_TO_REACH_SERVER) {
-            // Whatever the server thinks of going on, what was counted so far is its. If that fails, too, then the
-            // refusal is what the caller has to hear of.
+            // Whatever the server thinks of going on, what was counted so far is its. If that
+            // fails, too, then the refusal is what the caller has to hear of.
             let _ = self.report(deadline);
         }
         outcome
     }
 
-    /// Use the grant on disk, if it is good now: in its time, for what this program presents, and by all that the server
-    /// has said since. Where that is not known, the server is asked first.
+    /// Use the grant on disk, if it is good now: in its time, for what this program presents, and
+    /// by all that the server has said since. Where that is not known, the server is asked first.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn use_stored_grant(&self) -> Result<Option<&'static Licensed>> {
         let Some(grant) = self.store.load(&self.reload_device())? else { return Ok(None) };
-        let Some(told) = self.store.told_of(&grant.local).filter(|told| told.stops().is_none()) else {
+        let Some(told) = self.store.told_of(&grant.local).filter(|told| told.stops().is_none())
+        else {
             return Ok(None);
         };
         // Another process may have heard since that a server's clock was ahead when it gave this.
         self.world.clock.catch_up();
         let dated = self.world.clock.signed_at(grant.local.issued_at);
-        let grant = if dated < grant.local.issued_at { Arc::new(grant.dated(dated)) } else { grant };
+        let grant =
+            if dated < grant.local.issued_at { Arc::new(grant.dated(dated)) } else { grant };
         let now = self.world.clock.unix_seconds();
         let Some(basis) = self.stored_basis(now) else { return Ok(None) };
         match grant.validity(now) {
@@ -239,7 +248,8 @@ impl Session {
         basis.filter(|basis| now < basis.valid_until)
     }
 
-    /// With the date that it should have: the server's clock may have been ahead when it was granted.
+    /// With the date that it should have: the server's clock may have been ahead when it was
+    /// granted.
     fn dated(&self, basis: Basis) -> Basis {
         basis.dated(self.world.clock.signed_at(basis.issued_at).min(basis.issued_at))
     }
@@ -248,10 +258,16 @@ impl Session {
         self.device.lock().clone()
     }
 
-    /// Put a grant into use: into the pool and the counter that are there, or into new ones when the item
-    /// is another than before. Readers move to that one with their next use.
-    fn adopt(&self, grant: Arc<Grant>, told: &ServerNotice, basis: Basis) -> Result<&'static Licensed> {
-        // One at a time: the keeper and an initialization may have got a grant of another item each.
+    /// Put a grant into use: into the pool and the counter that are there, or into new ones when
+    /// the item is another than before. Readers move to that one with their next use.
+    fn adopt(
+        &self,
+        grant: Arc<Grant>,
+        told: &ServerNotice,
+        basis: Basis,
+    ) -> Result<&'static Licensed> {
+        // One at a time: the keeper and an initialization may have got a grant of another item
+        // each.
         let mut users = self.users.lock();
         self.join_users(&mut users, &grant.local.item_id)?;
         *self.basis.lock() = Some(basis);
@@ -265,7 +281,8 @@ impl Session {
             return Ok(licensed);
         }
         let World { clock, wake, .. } = self.world;
-        let licensed = Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
+        let licensed =
+            Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
         // Before anybody can work under it: a module may be used up.
         licensed.hear(told);
         let licensed = self.licensed.publish_new(licensed);
@@ -283,8 +300,9 @@ impl Session {
         users.as_ref().map_or(Ok(()), Users::join)
     }
 
-    /// Takes notice of what the server has told this device, by whichever process it was heard; that the grant was given back
-    /// since; and of the end of the grant's time, of which programs that hold seats and count nothing hear in no other way.
+    /// Takes notice of what the server has told this device, by whichever process it was heard;
+    /// that the grant was given back since; and of the end of the grant's time, of which programs
+    /// that hold seats and count nothing hear in no other way.
     fn hear(&self) {
         let Some(licensed) = self.licensed() else { return };
         self.heed_clock(licensed);
@@ -333,16 +351,19 @@ impl Session {
         let mut contact = self.contact.lock();
         let before = contact.trouble.take();
         let Err(error) = outcome else { return };
-        if before.is_none_or(|trouble| trouble.error.code != error.code || trouble.error.stage != error.stage)
-        {
+        if before.is_none_or(|trouble| {
+            trouble.error.code != error.code || trouble.error.stage != error.stage
+        }) {
             say(Level::Warning, format_args!("{error}"));
         }
-        contact.trouble = Some(Trouble { at: self.world.clock.unix_seconds(), error: error.clone() });
+        contact.trouble =
+            Some(Trouble { at: self.world.clock.unix_seconds(), error: error.clone() });
     }
 
     /// How the device stands under this session.
     pub fn status(&self) -> Status {
-        let mut status = Status { told: self.store.told().unwrap_or_default(), ..Status::default() };
+        let mut status =
+            Status { told: self.store.told().unwrap_or_default(), ..Status::default() };
         if let Some(licensed) = self.licensed() {
             licensed.describe(&mut status);
         }
@@ -351,7 +372,8 @@ impl Session {
         (status.contact_at, status.server) = (contact.at, contact.server.clone());
         status.contact_order_ms = contact.order_ms;
         status.trouble.clone_from(&contact.trouble);
-        let is_away = contact.trouble.as_ref().is_some_and(|trouble| is_silence(trouble.error.code));
+        let is_away =
+            contact.trouble.as_ref().is_some_and(|trouble| is_silence(trouble.error.code));
         status.origin = if contact.at == 0 || is_away { Origin::Cache } else { Origin::Server };
         status
     }
@@ -362,7 +384,11 @@ impl Session {
         in_use.or_else(|| self.store.server_key(&self.device()))
     }
 
-    fn servers(&self, parameters: &'static Parameters, known_key: Option<PublicKey>) -> Servers<'_> {
+    fn servers(
+        &self,
+        parameters: &'static Parameters,
+        known_key: Option<PublicKey>,
+    ) -> Servers<'_> {
         Servers {
             transport: self.world.transport,
             clock: self.world.clock,
@@ -390,8 +416,8 @@ impl Session {
     }
 }
 
-/// Whether what failed may be over in a moment, and without anybody doing something: no server of ours has spoken, or it
-/// was too busy to decide.
+/// Whether what failed may be over in a moment, and without anybody doing something: no server of
+/// ours has spoken, or it was too busy to decide.
 pub fn is_passing(code: ErrorCode) -> bool {
     is_silence(code) || code == ErrorCode::STANDBY_NOT_READY
 }

@@ -30,8 +30,13 @@ pub(super) struct Asked {
 }
 
 impl Session {
-    /// Ask for a grant when it is this process's turn, unless it `is_done` by then: another may have got one.
-    pub(super) fn renew(&self, deadline: Deadline, is_done: impl Fn() -> Result<bool>) -> Result<()> {
+    /// Ask for a grant when it is this process's turn, unless it `is_done` by then: another may
+    /// have got one.
+    pub(super) fn renew(
+        &self,
+        deadline: Deadline,
+        is_done: impl Fn() -> Result<bool>,
+    ) -> Result<()> {
         let _turn = self.turn(&self.store.turn(), deadline);
         self.reload_device();
         if is_done()? {
@@ -42,7 +47,8 @@ impl Session {
             if is_done()? {
                 return Ok(());
             }
-            // Once more, with the license that the other process got: this one was asked about the one of before.
+            // Once more, with the license that the other process got: this one was asked about the
+            // one of before.
             asked = self.ask(deadline)?;
         }
         match asked.outcome {
@@ -69,7 +75,8 @@ impl Session {
         self.store.load(&device)?;
         let (store, credentials) = (&self.store, &self.credentials);
         let needed = self.licensed().map_or(0, Licensed::needed);
-        let asking = Asking { device: &device, store, credentials, shown: self.store.held(), needed };
+        let asking =
+            Asking { device: &device, store, credentials, shown: self.store.held(), needed };
         let outcome = authorize(&servers, parameters, &asking, known_key.as_ref(), deadline);
         self.note_contact(servers.answered.into_inner());
         let epoch = servers.epoch.into_inner();
@@ -79,8 +86,8 @@ impl Session {
         let is_overtaken = match &outcome {
             Ok(accepted) => accepted.is_overtaken,
             Err(error) => {
-                let is_overtaken =
-                    self.store.held() != asking.shown && !has_bug("stopped: word of before believed");
+                let is_overtaken = self.store.held() != asking.shown
+                    && !has_bug("stopped: word of before believed");
                 // Anybody can say no: without a known key nobody has proved to be the server.
                 if known_key.is_some() && !is_overtaken {
                     self.note_refusal(error);
@@ -97,7 +104,8 @@ impl Session {
         Ok(Asked { outcome, is_overtaken })
     }
 
-    /// Take notice of a refusal: of what this program presents, or of an item under which others work, too.
+    /// Take notice of a refusal: of what this program presents, or of an item under which others
+    /// work, too.
     fn note_refusal(&self, why: &Error) {
         if OF_CREDENTIALS.contains(&why.code) {
             self.store.withdraw(&self.credentials);
@@ -106,14 +114,21 @@ impl Session {
             && let (Some(held), Some(key)) = (self.store.held_license(), self.server_key())
         {
             let now = self.world.clock.unix_seconds();
-            for store in self.stores_of(&held.item_id, &key).filter(|store| store.name() != self.name) {
+            for store in
+                self.stores_of(&held.item_id, &key).filter(|store| store.name() != self.name)
+            {
                 store.note_refusal(now, why, true, None);
             }
         }
     }
 
-    /// Return the grants of this device, whatever was asked for them, that are from one item of the server with this key.
-    pub(super) fn stores_of(&self, item_id: &str, key: &PublicKey) -> impl Iterator<Item = GrantStore> {
+    /// Return the grants of this device, whatever was asked for them, that are from one item of the
+    /// server with this key.
+    pub(super) fn stores_of(
+        &self,
+        item_id: &str,
+        key: &PublicKey,
+    ) -> impl Iterator<Item = GrantStore> {
         let device = self.device();
         GrantStore::all(&self.state).into_iter().filter(move |store| {
             store.held_license().is_some_and(|held| held.item_id == item_id)
@@ -128,8 +143,8 @@ impl Session {
         device.clone()
     }
 
-    /// Another installation goes on under the UUID of this one. Whoever asks for another grant hears the same: the first of
-    /// them takes the fresh UUID, and the others follow.
+    /// Another installation goes on under the UUID of this one. Whoever asks for another grant
+    /// hears the same: the first of them takes the fresh UUID, and the others follow.
     pub(super) fn take_fresh_uuid(&self, deadline: Deadline) -> Result<()> {
         let copied = self.device().uuid;
         let _turn = self.turn(&self.state.device_turn(), deadline)?;
@@ -147,10 +162,11 @@ impl Session {
         Ok(())
     }
 
-    /// Wait for this process's turn to talk to a server: one of the device at a time, each for the lock of this file.
-    /// `None` after half of the time there is: the other process may be waiting for a server that is silent, or be
-    /// stopped, by a debugger for hours. Then this one goes on beside it. Two that ask at once do no harm:
-    /// what is on the disk is replaced by nobody who has not seen it, and totals may be told twice.
+    /// Wait for this process's turn to talk to a server: one of the device at a time, each for the
+    /// lock of this file. `None` after half of the time there is: the other process may be waiting
+    /// for a server that is silent, or be stopped, by a debugger for hours. Then this one goes on
+    /// beside it. Two that ask at once do no harm: what is on the disk is replaced by nobody who
+    /// has not seen it, and totals may be told twice.
     ///
     /// # Errors
     /// When the file cannot be locked.

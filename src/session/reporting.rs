@@ -22,13 +22,14 @@ use crate::log::{Level, say};
 use crate::sync::{Reported, Reporting, epoch_file, report, report_end};
 
 impl Session {
-    /// Reports what this device has counted under grants of this session's server: its own, and those that
-    /// programs have asked for in other ways and may never ask for again. When another process of the device is
-    /// at it, waits for that, for half of the time; then it reports beside it.
+    /// Reports what this device has counted under grants of this session's server: its own, and
+    /// those that programs have asked for in other ways and may never ask for again. When another
+    /// process of the device is at it, waits for that, for half of the time; then it reports beside
+    /// it.
     ///
     /// # Errors
-    /// When the server cannot be reached or trusted, or the disk fails: nothing is lost by it. What fails for one
-    /// license does not hold up the others; the first error is given.
+    /// When the server cannot be reached or trusted, or the disk fails: nothing is lost by it. What
+    /// fails for one license does not hold up the others; the first error is given.
     pub fn report(&self, deadline: Deadline) -> Result<Reported> {
         let parameters = self.known_parameters()?;
         if let Some(licensed) = self.licensed() {
@@ -82,8 +83,11 @@ impl Session {
         self.heard_epoch.lock().clear();
         if let Some((folder, others)) = elsewhere {
             // The same server may know them by a key of before.
-            let epoch =
-                if all.again { epoch_file(&folder, &key).peek().unwrap_or_default() } else { String::new() };
+            let epoch = if all.again {
+                epoch_file(&folder, &key).peek().unwrap_or_default()
+            } else {
+                String::new()
+            };
             for other in others {
                 all += self.report_to_another(&folder, &other, &epoch, deadline)?;
             }
@@ -94,9 +98,10 @@ impl Session {
         Ok(all)
     }
 
-    /// What this session has counted under licenses of another server, before or after this one's: of a standby with data
-    /// of its own, or under a key that was replaced. That it cannot be told now is no trouble of this session's: it is
-    /// told whenever one of the servers proves to be that one.
+    /// What this session has counted under licenses of another server, before or after this one's:
+    /// of a standby with data of its own, or under a key that was replaced. That it cannot be told
+    /// now is no trouble of this session's: it is told whenever one of the servers proves to be
+    /// that one.
     fn report_to_another(
         &self,
         folder: &Path,
@@ -106,7 +111,9 @@ impl Session {
     ) -> Result<Reported> {
         // It may be away for good: what else is to be done comes first.
         let deadline = Deadline::after(self.world.clock, deadline.remaining(self.world.clock) / 2);
-        let Ok(_turn) = self.turn(&self.report_turn(key), deadline) else { return Ok(Reported::default()) };
+        let Ok(_turn) = self.turn(&self.report_turn(key), deadline) else {
+            return Ok(Reported::default());
+        };
         let reported = report(&Reporting {
             servers: &self.servers(self.known_parameters()?, Some(key.clone())),
             folder,
@@ -148,12 +155,14 @@ impl Session {
         Ok(entries.flatten().filter_map(named).collect())
     }
 
-    /// Whether what is counted under this grant is this server's business, as far as it does not name another one.
+    /// Whether what is counted under this grant is this server's business, as far as it does not
+    /// name another one.
     fn is_ours(&self, store: &GrantStore, key: &PublicKey) -> bool {
         store.name() == self.name || store.server_key(&self.device()).as_ref() == Some(key)
     }
 
-    /// Note how far an item is used beside each grant of it: programs that begin under another one are to know it, too.
+    /// Note how far an item is used beside each grant of it: programs that begin under another one
+    /// are to know it, too.
     pub(super) fn note_standing(&self, standing: &ItemStanding, key: &PublicKey) {
         let now = self.world.clock.unix_seconds();
         for store in self.stores_of(&standing.item_id, key) {
@@ -161,8 +170,9 @@ impl Session {
         }
     }
 
-    /// The last report, and the end of this process's part: its seats and segments are given up, and, when it was the
-    /// last one, what the device holds from the server for as long as it works.
+    /// The last report, and the end of this process's part: its seats and segments are given up,
+    /// and, when it was the last one, what the device holds from the server for as long as it
+    /// works.
     ///
     /// # Errors
     /// As [`Self::report`]; seats and segments are given up in any case.
@@ -175,7 +185,9 @@ impl Session {
         licensed.close();
         let ended = self.give_up(licensed)?;
         let reported = self.report(deadline)?;
-        if let (Some(key), false) = (self.server_key().or(Some(licensed.server_key())), ended.is_empty()) {
+        if let (Some(key), false) =
+            (self.server_key().or(Some(licensed.server_key())), ended.is_empty())
+        {
             let servers = self.servers(self.known_parameters()?, Some(key.clone()));
             report_end(&servers, &self.device(), &key, ended, deadline)?;
         }
@@ -183,8 +195,9 @@ impl Session {
         Ok(reported)
     }
 
-    /// What the server is to be told of: the grants of the item, if they end with the last process that works under
-    /// them. They are off the disk before it is told, so that nobody begins with what was given back.
+    /// What the server is to be told of: the grants of the item, if they end with the last process
+    /// that works under them. They are off the disk before it is told, so that nobody begins with
+    /// what was given back.
     fn give_up(&self, licensed: &Licensed) -> Result<Vec<EndedLicense>> {
         let users = self.users.lock().take();
         let Some(_alone) = users.map(|users| users.leave()).transpose()?.flatten() else {
@@ -203,9 +216,13 @@ impl Session {
         licensed.forgo();
         let mut ended = Vec::new();
         let key = licensed.server_key();
-        for (_, store) in self.usage_folders()?.into_iter().filter(|(_, store)| self.is_ours(store, &key)) {
+        for (_, store) in
+            self.usage_folders()?.into_iter().filter(|(_, store)| self.is_ours(store, &key))
+        {
             let held: Option<LocalLicense> = store.held().and_then(|held| held.peek().ok());
-            let Some(held) = held.filter(|held| held.item_id == grant.local.item_id) else { continue };
+            let Some(held) = held.filter(|held| held.item_id == grant.local.item_id) else {
+                continue;
+            };
             store.discard()?;
             ended.push(EndedLicense { license_id: held.license_id, serial: held.serial });
         }

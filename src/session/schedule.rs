@@ -1,5 +1,5 @@
-//! What the keeper does for a session, and when: early and often enough that a device which loses its contact has nearly
-//! all of its days left, and spread so that devices do not come all at once.
+//! What the keeper does for a session, and when: early and often enough that a device which loses
+//! its contact has nearly all of its days left, and spread so that devices do not come all at once.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,8 +31,9 @@ const RENEWAL_PART: u64 = 8;
 const RENEWAL_SECONDS_MAX: u64 = 6 * 3600;
 
 impl Session {
-    /// One round of the keeper: renews when that is due, reports what there is; says when to come again. Under a session that
-    /// was closed nobody works: what it could not report is reported, and it is not renewed.
+    /// One round of the keeper: renews when that is due, reports what there is; says when to come
+    /// again. Under a session that was closed nobody works: what it could not report is reported,
+    /// and it is not renewed.
     pub fn keep(&self) -> Duration {
         let deadline = Deadline::after(self.world.clock, ROUND_BOUND);
         let begun_at = self.world.clock.unix_seconds();
@@ -48,7 +49,9 @@ impl Session {
             false => self.round(false, deadline, is_done),
         };
         let failures = match &outcome {
-            Err(error) if is_passing(error.code) => self.failures.fetch_add(1, Ordering::Relaxed).min(16),
+            Err(error) if is_passing(error.code) => {
+                self.failures.fetch_add(1, Ordering::Relaxed).min(16)
+            }
             // Who is refused asks again, too, but need not hurry.
             Ok(()) | Err(_) => {
                 self.failures.store(0, Ordering::Relaxed);
@@ -66,8 +69,8 @@ impl Session {
         self.round(true, deadline, || Ok(false))
     }
 
-    /// Reports first: the server decides about the renewal by what it knows, and a device that has told everything
-    /// gets the most.
+    /// Reports first: the server decides about the renewal by what it knows, and a device that has
+    /// told everything gets the most.
     fn round(
         &self,
         is_asked_for: bool,
@@ -86,7 +89,8 @@ impl Session {
             Ok(())
         };
         if reported.is_err() && has_moved() {
-            // It is told what was counted under it, and the one of before as soon as that is there again.
+            // It is told what was counted under it, and the one of before as soon as that is there
+            // again.
             reported = self.report(deadline).map(|_| ());
         }
         let outcome = renewed.and(reported);
@@ -95,8 +99,8 @@ impl Session {
         outcome
     }
 
-    /// A process asks once when it begins; then each grant is renewed early in its life, so that a device that loses
-    /// its contact has nearly all of its days left.
+    /// A process asks once when it begins; then each grant is renewed early in its life, so that a
+    /// device that loses its contact has nearly all of its days left.
     fn is_renewal_due(&self) -> bool {
         let Some(licensed) = self.licensed() else { return true };
         let is_asked = self.contact.lock().at > 0;
@@ -111,7 +115,8 @@ impl Session {
             || !self.is_vouched_for(licensed, now)
     }
 
-    /// When the grant is to be renewed: by the license that this program's own credentials were granted.
+    /// When the grant is to be renewed: by the license that this program's own credentials were
+    /// granted.
     fn renewal_due_at(&self, licensed: &Licensed) -> u64 {
         let mut license = licensed.grant().local.clone();
         if let Some(basis) = *self.basis.lock() {
@@ -121,33 +126,36 @@ impl Session {
         renewal_due_at(&license)
     }
 
-    /// Whether a program that begins now could use the grant at once, as far as notes go: a note that has been lost may
-    /// have been the end of it.
+    /// Whether a program that begins now could use the grant at once, as far as notes go: a note
+    /// that has been lost may have been the end of it.
     fn is_vouched_for(&self, licensed: &Licensed, now: u64) -> bool {
         self.store.told_of(&licensed.grant().local).is_some() && self.stored_basis(now).is_some()
     }
 
-    /// Whether this program has asked for more seats than there are now: another one of the device has renewed for fewer
-    /// after this one's authorization had ended.
+    /// Whether this program has asked for more seats than there are now: another one of the device
+    /// has renewed for fewer after this one's authorization had ended.
     fn is_short_of_seats(&self, licensed: &Licensed) -> bool {
         let asks_for_more = |parameters: &Parameters| !licensed.has_seats(parameters.seats);
         self.parameters.get().is_some_and(asks_for_more) && !has_bug("seats: asked for once")
     }
 
-    /// Whether the item is authorized by the slot since this device's grant was given, which goes on for longer.
+    /// Whether the item is authorized by the slot since this device's grant was given, which goes
+    /// on for longer.
     fn is_overtaken(&self, now: u64) -> bool {
         let soon = now.saturating_add(2 * SLOT_SECONDS);
         let is_long = |licensed: &Licensed| licensed.grant().local.valid_until > soon;
-        self.licensed().is_some_and(is_long) && self.store.told().is_some_and(|told| told.is_overused())
+        self.licensed().is_some_and(is_long)
+            && self.store.told().is_some_and(|told| told.is_overused())
     }
 
-    /// The next slot, or when the grant is to be renewed, if that is earlier. What was due when this round began has had
-    /// its turn; what became due within it may have been missed by a moment.
+    /// The next slot, or when the grant is to be renewed, if that is earlier. What was due when
+    /// this round began has had its turn; what became due within it may have been missed by a
+    /// moment.
     pub(super) fn until_next_round(&self, begun_at: u64) -> Duration {
         let now = self.world.clock.unix_seconds();
         let next = slot_start(slot_of(now).saturating_add(1));
-        let until_slot =
-            Duration::from_secs(next.saturating_sub(now).clamp(1, SLOT_SECONDS)) + jitter(JITTER_SECONDS);
+        let until_slot = Duration::from_secs(next.saturating_sub(now).clamp(1, SLOT_SECONDS))
+            + jitter(JITTER_SECONDS);
         let due_at = self.licensed().map(|licensed| self.renewal_due_at(licensed));
         match due_at {
             Some(due_at) if due_at > begun_at => {
@@ -158,14 +166,14 @@ impl Session {
     }
 }
 
-/// Whether somebody may have answered who is not the server of this device's grant: of two with data of their own the other
-/// one, which is in charge now.
+/// Whether somebody may have answered who is not the server of this device's grant: of two with
+/// data of their own the other one, which is in charge now.
 fn is_by_another_server(code: ErrorCode) -> bool {
     code == ErrorCode::LICENSE_SYNC_FAILED || code == ErrorCode::STANDBY_NOT_READY
 }
 
-/// When a grant is to be renewed: up to a quarter earlier than is due, by its random id, so that devices that were
-/// granted at one time do not come back at one time.
+/// When a grant is to be renewed: up to a quarter earlier than is due, by its random id, so that
+/// devices that were granted at one time do not come back at one time.
 fn renewal_due_at(license: &LocalLicense) -> u64 {
     let life = license.valid_until.saturating_sub(license.issued_at);
     if life <= 2 * SLOT_SECONDS {

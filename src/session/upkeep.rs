@@ -1,4 +1,5 @@
-//! Looking after what a session has on the disk while its program runs: whatever is deleted there is made again.
+//! Looking after what a session has on the disk while its program runs: whatever is deleted there
+//! is made again.
 //!
 //! | what | how it is noticed | what is done |
 //! |---|---|---|
@@ -24,7 +25,8 @@ const SAID_MAX: usize = 1_000;
 impl Session {
     /// Looks after everything, once a second. Counting waits for none of it.
     pub fn watch(&self) {
-        let Some(licensed) = self.licensed().filter(|_| !self.is_closed.load(Ordering::Acquire)) else {
+        let Some(licensed) = self.licensed().filter(|_| !self.is_closed.load(Ordering::Acquire))
+        else {
             return;
         };
         licensed.watch();
@@ -40,13 +42,16 @@ impl Session {
         }
     }
 
-    /// Take over what any program of the device has heard since: the time, and what the server has told of the item.
+    /// Take over what any program of the device has heard since: the time, and what the server has
+    /// told of the item.
     ///
-    /// The keeper does so, too, but a round of it may be minutes away, and counting asks the grant alone.
+    /// The keeper does so, too, but a round of it may be minutes away, and counting asks the grant
+    /// alone.
     pub fn follow_device(&self) {
         let Some(licensed) = self.licensed() else { return };
         self.world.clock.catch_up();
-        // Whoever holds this lock is putting a new grant into use. What was told of the old one must not stop the new one.
+        // Whoever holds this lock is putting a new grant into use. What was told of the old one
+        // must not stop the new one.
         let Some(users) = self.users.try_lock() else {
             self.heed_clock(licensed);
             return;
@@ -74,8 +79,9 @@ impl Session {
         self.reload_device().uuid
     }
 
-    /// Makes everything durable that was counted on this device and that no server has yet: what this program has counted in
-    /// any case, the rest as far as there is time for it. What is sent afterwards may take all the time there is.
+    /// Makes everything durable that was counted on this device and that no server has yet: what
+    /// this program has counted in any case, the rest as far as there is time for it. What is sent
+    /// afterwards may take all the time there is.
     pub(super) fn make_all_durable(&self, deadline: Deadline) {
         self.durable.begin_round();
         if let Some(licensed) = self.licensed() {

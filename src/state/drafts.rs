@@ -69,7 +69,8 @@ pub fn sweep(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a file was changed longer than a second ago. A clock that was set back meanwhile makes it wait.
+/// Whether a file was changed longer than a second ago. A clock that was set back meanwhile makes
+/// it wait.
 fn is_old(changed_at: i64) -> bool {
     i64::try_from(wall_seconds()).is_ok_and(|now| now > changed_at.saturating_add(1))
 }

@@ -2,9 +2,9 @@
 //!
 //! `protocol/src/state_frame.rs` draws the frame.
 //!
-//! A file is replaced by writing a new one beside it, making that durable, and renaming it: a reader sees
-//! the old content or the new, never a mixture. A file that is torn, empty, foreign or from a newer version
-//! is renamed out of the way, never deleted, and counts as absent.
+//! A file is replaced by writing a new one beside it, making that durable, and renaming it: a
+//! reader sees the old content or the new, never a mixture. A file that is torn, empty, foreign or
+//! from a newer version is renamed out of the way, never deleted, and counts as absent.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -69,14 +69,18 @@ impl FramedFile {
             let (bytes, file) = match self.read() {
                 Ok(read) => read,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
-                Err(e) if is_no_file(&e) => return Ok(self.kept_as(self.set_aside()?, e.to_string())),
+                Err(e) if is_no_file(&e) => {
+                    return Ok(self.kept_as(self.set_aside()?, e.to_string()));
+                }
                 Err(e) => return Err(Error::state(&self.path, "read", &e)),
             };
             match self.parse(&bytes) {
                 Ok(content) => return Ok(Loaded::Content(content)),
                 Err(reason) => {
                     let aside = set_aside_same(&self.path, &file);
-                    if let Some(path) = aside.map_err(|e| Error::state(&self.path, "set aside", &e))? {
+                    if let Some(path) =
+                        aside.map_err(|e| Error::state(&self.path, "set aside", &e))?
+                    {
                         return Ok(self.kept_as(path, reason));
                     }
                 }
@@ -125,11 +129,14 @@ impl FramedFile {
         if renamed.is_err() {
             let _ = fs::remove_file(&temporary);
         }
-        renamed.and_then(|()| sync_folder(&self.path)).map_err(|e| Error::state(&self.path, "write", &e))
+        renamed
+            .and_then(|()| sync_folder(&self.path))
+            .map_err(|e| Error::state(&self.path, "write", &e))
     }
 
-    /// Replace it, durably, unless it is no longer what was `seen`; return whether it was replaced. So a process that
-    /// was stopped between its look and its word does not take away what others have written since.
+    /// Replace it, durably, unless it is no longer what was `seen`; return whether it was replaced.
+    /// So a process that was stopped between its look and its word does not take away what others
+    /// have written since.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -172,8 +179,8 @@ impl FramedFile {
         exchange_names(temporary, &self.path).map(|()| false)
     }
 
-    /// Writes it unless it exists; says whether it was written. Of racing processes one wins, and the
-    /// others read what it wrote.
+    /// Writes it unless it exists; says whether it was written. Of racing processes one wins, and
+    /// the others read what it wrote.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -184,9 +191,9 @@ impl FramedFile {
             let _ = fs::remove_file(&temporary);
         }
         match named {
-            Ok(()) => {
-                sync_folder(&self.path).map(|()| true).map_err(|e| Error::state(&self.path, "write", &e))
-            }
+            Ok(()) => sync_folder(&self.path)
+                .map(|()| true)
+                .map_err(|e| Error::state(&self.path, "write", &e)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(e) => Err(Error::state(&self.path, "write", &e)),
         }
@@ -216,7 +223,9 @@ impl FramedFile {
     /// Writes a draft; it is this process's as long as the file is open.
     fn write_beside<T: Serialize>(&self, content: &T) -> Result<(PathBuf, File)> {
         let failed = |e: io::Error| Error::state(&self.path, "write", &e);
-        let bytes = serde_json::to_vec(content).map_err(io::Error::from).map(|json| frame(&json, self.kind));
+        let bytes = serde_json::to_vec(content)
+            .map_err(io::Error::from)
+            .map(|json| frame(&json, self.kind));
         let bytes = disk::allows(Use::Grow).and(bytes).map_err(failed)?;
         let (temporary, mut file) = self.draft().map_err(failed)?;
         file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(|e| {
@@ -264,9 +273,9 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-/// As [`set_aside`], of a file that was opened and found damaged; `None` when the name no longer means it. Of two that
-/// find one damaged, the slower would else rename the good one that the faster has made: so who renames has the lock
-/// of the very file, and has looked under it.
+/// As [`set_aside`], of a file that was opened and found damaged; `None` when the name no longer
+/// means it. Of two that find one damaged, the slower would else rename the good one that the
+/// faster has made: so who renames has the lock of the very file, and has looked under it.
 ///
 /// # Errors
 /// When it cannot be renamed.
@@ -280,7 +289,9 @@ pub fn set_aside_same(path: &Path, damaged: &File) -> io::Result<Option<PathBuf>
     }
     let of = damaged.metadata()?;
     match path.symlink_metadata() {
-        Ok(named) if (named.dev(), named.ino()) == (of.dev(), of.ino()) => set_aside(path).map(Some),
+        Ok(named) if (named.dev(), named.ino()) == (of.dev(), of.ino()) => {
+            set_aside(path).map(Some)
+        }
         Ok(_) => Ok(None),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
@@ -294,7 +305,8 @@ const LOAD_TRIES_MAX: u32 = 16;
 const LOCK_TRIES_MAX: u32 = 16;
 const NAP: Duration = Duration::from_millis(5);
 
-/// Drafts that others sweep away in the moment between making and locking them: so often, and then it is no accident.
+/// Drafts that others sweep away in the moment between making and locking them: so often, and then
+/// it is no accident.
 const DRAFT_TRIES_MAX: u32 = 16;
 
 /// Damaged copies kept of one file.
@@ -390,7 +402,11 @@ mod tests {
             assert_eq!(one, other, "both go by the one file");
             fs::remove_file(file.path()).unwrap();
             fs::remove_file(folder.path().join("device.damaged-1")).unwrap();
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing else was set aside");
+            assert_eq!(
+                fs::read_dir(folder.path()).unwrap().count(),
+                0,
+                "nothing else was set aside"
+            );
         }
     }
 
@@ -430,7 +446,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = file(folder.path());
         file.store(&Later { uuid: "u", of_the_future: 1 }).unwrap();
-        let Loaded::Content(device) = file.load::<crate::device::Device>().unwrap() else { panic!() };
+        let Loaded::Content(device) = file.load::<crate::device::Device>().unwrap() else {
+            panic!()
+        };
         assert_eq!(device.uuid, "u");
     }
 
@@ -439,7 +457,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = file(folder.path());
         fs::write(file.path(), include_bytes!("../../tests/state/first_version_device")).unwrap();
-        let Loaded::Content(device) = file.load::<crate::device::Device>().unwrap() else { panic!() };
+        let Loaded::Content(device) = file.load::<crate::device::Device>().unwrap() else {
+            panic!()
+        };
         assert_eq!(device, crate::device::Device::with_uuid("0123456789abcdef0123456789abcdef"));
         file.store(&device).unwrap();
         assert_eq!(

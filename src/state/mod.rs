@@ -55,11 +55,16 @@ pub struct StateDirectory {
 }
 
 impl StateDirectory {
-    /// Where the state is: what the caller says, else what the environment says, else the usual place.
+    /// Where the state is: what the caller says, else what the environment says, else the usual
+    /// place.
     ///
     /// # Errors
     /// When a user without a home says nothing.
-    pub fn locate(explicit: Option<&Path>, environment: &Environment, is_root: bool) -> Result<PathBuf> {
+    pub fn locate(
+        explicit: Option<&Path>,
+        environment: &Environment,
+        is_root: bool,
+    ) -> Result<PathBuf> {
         if let Some(path) = explicit.or(environment.state_directory.as_deref()) {
             return std::path::absolute(path).map_err(|e| Error::state(path, "find", &e));
         }
@@ -76,11 +81,14 @@ impl StateDirectory {
                     match is_privileged() {
                         // Its environment is not read.
                         true => {
-                            "no place for the state directory: this program runs with more rights than its user, so \
-                             that its environment says nothing. Call SM_SetStateDirectory before InitLicenseFromDLS"
+                            "no place for the state directory: this program runs with more rights \
+                             than its user, so \
+                             that its environment says nothing. Call SM_SetStateDirectory before \
+                             InitLicenseFromDLS"
                         }
                         false => {
-                            "no place for the state directory: HOME is not set. Set SEATMETER_STATE_DIR, or call \
+                            "no place for the state directory: HOME is not set. Set \
+                             SEATMETER_STATE_DIR, or call \
                              SM_SetStateDirectory before InitLicenseFromDLS"
                         }
                     },
@@ -92,8 +100,8 @@ impl StateDirectory {
     /// Makes the directory where it is missing, and finds out whether it can be used.
     ///
     /// # Errors
-    /// When it cannot be made or written, belongs to another user and everybody may write in it, or is on a file system of
-    /// the network; the sentence says what to set.
+    /// When it cannot be made or written, belongs to another user and everybody may write in it, or
+    /// is on a file system of the network; the sentence says what to set.
     pub fn open(path: PathBuf) -> Result<Self> {
         let directory = Self { path };
         make_home(&directory.path).map_err(|e| unusable(&directory.path, &e))?;
@@ -106,15 +114,17 @@ impl StateDirectory {
             folder_made_if_missing(&folder).map_err(|e| unusable(&folder, &e))?;
         }
         directory.check_file_system(file_system_type)?;
-        for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {
+        for folder in
+            [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()]
+        {
             private::try_to_write(&folder).map_err(|e| unusable(&folder, &e))?;
             sweep_drafts(&folder);
         }
         Ok(directory)
     }
 
-    /// Refuses a directory in which anybody can put what this process is to believe, and not even its owner can see to
-    /// that.
+    /// Refuses a directory in which anybody can put what this process is to believe, and not even
+    /// its owner can see to that.
     fn check_owner(&self) -> Result<()> {
         let of = fs::metadata(&self.path).map_err(|e| unusable(&self.path, &e))?;
         if of.uid() == user_id() || !is_shared_by_all(of.mode()) {
@@ -124,16 +134,20 @@ impl StateDirectory {
         Err(Error::new(
             ErrorCode::LICENSE_BUFFER_FAILED,
             format!(
-                "the state directory {shown} belongs to {} and has mode {:o}: everybody may write in it, so it is not used. \
-                 Choose another with SM_SetStateDirectory or SEATMETER_STATE_DIR, or share it with a group: \
-                 \"sudo chgrp -R GROUP {quoted} && sudo chmod -R o-w,g+rwX {quoted} && sudo chmod g+s {quoted}\"",
+                "the state directory {shown} belongs to {} and has mode {:o}: everybody may write \
+                 in it, so it is not used. \
+                 Choose another with SM_SetStateDirectory or SEATMETER_STATE_DIR, or share it \
+                 with a group: \
+                 \"sudo chgrp -R GROUP {quoted} && sudo chmod -R o-w,g+rwX {quoted} && sudo chmod \
+                 g+s {quoted}\"",
                 names().user_for_people(of.uid()),
                 of.mode() & 0o7777
             ),
         ))
     }
 
-    /// Whether the file system can carry what is kept here: not only seats need its locks and mappings.
+    /// Whether the file system can carry what is kept here: not only seats need its locks and
+    /// mappings.
     fn check_file_system(&self, type_of: impl Fn(&File) -> io::Result<u32>) -> Result<()> {
         let _standard = StandardDescriptors::hold();
         let flags = libc::O_PATH | libc::O_DIRECTORY;
@@ -143,7 +157,8 @@ impl StateDirectory {
             Ok(Some(kind)) => Err(Error::new(
                 ErrorCode::LICENSE_BUFFER_FAILED,
                 format!(
-                    "the state directory {} is on {kind}. Choose another on a local disk, with SM_SetStateDirectory \
+                    "the state directory {} is on {kind}. Choose another on a local disk, with \
+                     SM_SetStateDirectory \
                      or SEATMETER_STATE_DIR",
                     self.path.display()
                 ),
@@ -193,8 +208,8 @@ fn unusable(path: &Path, cause: &io::Error) -> Error {
     Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
 }
 
-/// Open a file that the program or its user names, for reading. Symbolic links are followed; what is no regular file is
-/// refused: a pipe would be waited for, a device may have no end.
+/// Open a file that the program or its user names, for reading. Symbolic links are followed; what
+/// is no regular file is refused: a pipe would be waited for, a device may have no end.
 ///
 /// # Errors
 /// What the file system says; `InvalidInput` for something else than a regular file.
@@ -209,7 +224,8 @@ pub fn named_file(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
 }
 
-/// Write a file that the program names, as [`std::fs::write`] does, but never wait for the other end of a pipe.
+/// Write a file that the program names, as [`std::fs::write`] does, but never wait for the other
+/// end of a pipe.
 ///
 /// # Errors
 /// What the file system says.
@@ -220,8 +236,8 @@ pub fn write_named_file(path: &Path, content: &[u8]) -> io::Result<()> {
     options.open(path)?.write_all(content)
 }
 
-/// Opens a file whose lock is all that matters of it, made when it is missing. What stands in its place and is no file is
-/// set aside.
+/// Opens a file whose lock is all that matters of it, made when it is missing. What stands in its
+/// place and is no file is set aside.
 ///
 /// # Errors
 /// What the file system says.

@@ -1,7 +1,9 @@
-//! Names, and the files that they mean: whether a name still means the file that was opened under it.
+//! Names, and the files that they mean: whether a name still means the file that was opened under
+//! it.
 //!
-//! A mapped file goes on to work when its name is gone, and nobody else will ever read what is written into it. So whoever
-//! keeps a file mapped looks at its name once a second, and carries what is in it into a new file.
+//! A mapped file goes on to work when its name is gone, and nobody else will ever read what is
+//! written into it. So whoever keeps a file mapped looks at its name once a second, and carries
+//! what is in it into a new file.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
@@ -58,7 +60,9 @@ impl Standing {
         match named {
             Ok(named) if Identity::from(&named) != identity => Self::Lost,
             Ok(named) if named.len() < length as u64 => Self::Short(named.len()),
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Self::Lost,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Self::Lost
+            }
             Ok(_) | Err(_) => Self::Same,
         }
     }

@@ -35,8 +35,8 @@ const FOLDERS_DEEP: usize = 3;
 /// Made, and gone before it was opened: so often, and then it is somebody else's fault.
 const TRIES_MAX: u32 = 16;
 
-/// Opens a file of the state directory that is there, never through a symbolic link, and never waiting for the other end
-/// of a pipe.
+/// Opens a file of the state directory that is there, never through a symbolic link, and never
+/// waiting for the other end of a pipe.
 ///
 /// # Errors
 /// What the file system says; `InvalidData` for what is not a file of one name.
@@ -48,8 +48,8 @@ pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
     Ok(file)
 }
 
-/// Make a file where there is none, to be read and written by all who share its folder. A folder that was removed is
-/// made again.
+/// Make a file where there is none, to be read and written by all who share its folder. A folder
+/// that was removed is made again.
 ///
 /// # Errors
 /// What the file system says, also when it lets the file not be shared.
@@ -57,7 +57,8 @@ pub fn new_file(path: &Path) -> io::Result<File> {
     with_folders(path, || make_file(path, file_mode))
 }
 
-/// Make a folder of the state directory. What stands in its place and is no folder holds nothing of ours: it is set aside.
+/// Make a folder of the state directory. What stands in its place and is no folder holds nothing of
+/// ours: it is set aside.
 ///
 /// # Errors
 /// What the file system says; for a symbolic link, that it is not followed.
@@ -84,7 +85,8 @@ fn with_folders<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<
     }
 }
 
-/// Set aside what stands in the place of a folder inside a state directory, and of the folder around it.
+/// Set aside what stands in the place of a folder inside a state directory, and of the folder
+/// around it.
 fn clear_way(folder: &Path) -> io::Result<()> {
     if let (true, Some(outer)) = (is_inside(folder), folder.parent()) {
         clear_way(outer)?;
@@ -111,8 +113,8 @@ fn make_file(path: &Path, mode: fn(u32) -> u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a log to write at its end, made where there is none: for the owner of its folder, and private but in one that is
-/// made for sharing. It may be a terminal or a pipe, too.
+/// Opens a log to write at its end, made where there is none: for the owner of its folder, and
+/// private but in one that is made for sharing. It may be a terminal or a pipe, too.
 ///
 /// # Errors
 /// As [`private_file`].
@@ -141,8 +143,8 @@ pub fn log_file_again(path: &Path) -> io::Result<File> {
     with_folders(path, || log_file(path))
 }
 
-/// Opens a file as [`private_file`], and makes an empty one before where there is none. It has its owner and its mode
-/// from the first moment in which others can find it.
+/// Opens a file as [`private_file`], and makes an empty one before where there is none. It has its
+/// owner and its mode from the first moment in which others can find it.
 ///
 /// # Errors
 /// As [`private_file`] and [`new_file`].
@@ -173,8 +175,8 @@ fn make_empty(path: &Path, mode: fn(u32) -> u32) -> io::Result<()> {
     }
 }
 
-/// Makes a file in this folder that is gone at once. It has no name where the file system knows such files: a death in
-/// between leaves nothing behind.
+/// Makes a file in this folder that is gone at once. It has no name where the file system knows
+/// such files: a death in between leaves nothing behind.
 ///
 /// # Errors
 /// As [`new_file`].
@@ -203,7 +205,10 @@ pub(super) fn try_to_write(folder: &Path) -> io::Result<()> {
 
 fn has_no_unnamed_files(error: &io::Error) -> bool {
     // EISDIR: what kernels say that do not know the flag.
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL | libc::ENOENT))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL | libc::ENOENT)
+    )
 }
 
 /// Opens the file through its folder, which cannot become a link any more.
@@ -222,7 +227,8 @@ fn place_in(folder: &File, name: &OsStr) -> PathBuf {
     Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name)
 }
 
-/// Opens a folder, only to look for files in it: one inside of a state directory never through a link.
+/// Opens a folder, only to look for files in it: one inside of a state directory never through a
+/// link.
 fn hold(folder: &Path) -> io::Result<File> {
     let open = |path: &Path, flags| {
         let flags = libc::O_PATH | libc::O_DIRECTORY | flags;
@@ -245,7 +251,8 @@ fn hold(folder: &Path) -> io::Result<File> {
 pub(super) fn linked(folder: &Path) -> io::Error {
     let folder = folder.display();
     io::Error::other(format!(
-        "{folder} is a symbolic link, and links inside the state directory are not followed. Put a directory in its \
+        "{folder} is a symbolic link, and links inside the state directory are not followed. Put \
+         a directory in its \
          place, or move the whole state directory and make that a link"
     ))
 }
@@ -265,7 +272,8 @@ fn is_name_of_ours(folder: &Path) -> bool {
     folder.file_name().is_some_and(|name| FOLDERS.iter().any(|ours| name == *ours))
 }
 
-/// Whether this is a folder inside of a state directory, and not a state directory that has such a name.
+/// Whether this is a folder inside of a state directory, and not a state directory that has such a
+/// name.
 fn is_inside(folder: &Path) -> bool {
     is_one_of_ours(folder)
         || folder.parent().is_some_and(|outer| outer.ends_with("usage") && is_one_of_ours(outer))
@@ -274,7 +282,9 @@ fn is_inside(folder: &Path) -> bool {
 /// Whether this is one of a state directory's folders: one of ours has the others beside it.
 fn is_one_of_ours(folder: &Path) -> bool {
     let beside = |name: &&str| {
-        folder.parent().is_some_and(|parent| parent.join(name) != folder && parent.join(name).is_dir())
+        folder
+            .parent()
+            .is_some_and(|parent| parent.join(name) != folder && parent.join(name).is_dir())
     };
     is_name_of_ours(folder) && FOLDERS.iter().any(beside)
 }
@@ -282,7 +292,8 @@ fn is_one_of_ours(folder: &Path) -> bool {
 /// The state directory to which a path in it belongs, by the names of its folders.
 pub fn state_directory_of(path: &Path) -> &Path {
     let folder = path.parent().unwrap_or(path);
-    let ours = [Some(folder), folder.parent()].into_iter().flatten().find(|folder| is_one_of_ours(folder));
+    let ours =
+        [Some(folder), folder.parent()].into_iter().flatten().find(|folder| is_one_of_ours(folder));
     ours.map_or(folder, |ours| ours.parent().unwrap_or(ours))
 }
 

@@ -31,11 +31,12 @@ pub struct Asking<'a> {
     pub needed: u64,
 }
 
-/// Asks for a license, checks it, and stores it. `known_key` is that of the server that granted last, if
-/// one did: then refusals are believed only from its holder.
+/// Asks for a license, checks it, and stores it. `known_key` is that of the server that granted
+/// last, if one did: then refusals are believed only from its holder.
 ///
 /// # Errors
-/// The server's refusal, -20200 when none can be reached, -20003 when the answer is not to be trusted.
+/// The server's refusal, -20200 when none can be reached, -20003 when the answer is not to be
+/// trusted.
 pub fn authorize(
     servers: &Servers<'_>,
     parameters: &Parameters,
@@ -47,14 +48,18 @@ pub fn authorize(
     let &Asking { device, store, credentials, ref shown, needed } = asking;
     let held = store.load(device)?;
     // Who asks for more than he has, and does not get it, keeps what he has.
-    let is_for_more =
-        held.as_ref().is_some_and(|grant| grant.local.seats > 0 && grant.local.seats < parameters.seats);
+    let is_for_more = held
+        .as_ref()
+        .is_some_and(|grant| grant.local.seats > 0 && grant.local.seats < parameters.seats);
     let request = AuthorizationRequest {
         protocol: PROTOCOL_VERSION,
         handshake_code: parameters.handshake_code.clone(),
         organization_id: parameters.organization_id.clone(),
         session_password: parameters.session_password.clone(),
-        device: DeviceFacts { friendly_name: settings.friendly_name.clone(), ..device_facts(device) },
+        device: DeviceFacts {
+            friendly_name: settings.friendly_name.clone(),
+            ..device_facts(device)
+        },
         deployment_type: parameters.deployment_type,
         charge_way: parameters.charge_way,
         products: parameters.products,
@@ -85,7 +90,8 @@ pub fn authorize(
             // An item that is revoked is so for everybody, whatever he has asked for.
             let ends_all = !is_for_more || refusal.code == ErrorCode::REVOKED;
             let ends = is_believed && ENDING.contains(&refusal.code) && ends_all;
-            // A word about a license that another process has replaced meanwhile is not about the new one.
+            // A word about a license that another process has replaced meanwhile is not about the
+            // new one.
             let is_overtaken = store.held() != *shown;
             if !is_overtaken && !OF_CREDENTIALS.contains(&refusal.code) {
                 store.note_refusal(servers.clock.unix_seconds(), &refusal, ends, answer.numbers());
@@ -94,11 +100,13 @@ pub fn authorize(
         }
         let content: AuthorizationAnswer = answer.read()?;
         // The file names the server's key; `accept` then proves that the file is the vendor's.
-        let file: LicenseFile = content.license_file.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
+        let file: LicenseFile =
+            content.license_file.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
         answer.verify(&file.server_key)?;
         let local: LocalLicense =
             content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
-        license::serves(&local, &file, parameters.deployment_type).map_err(|why| answer.untrusted(&why))?;
+        license::serves(&local, &file, parameters.deployment_type)
+            .map_err(|why| answer.untrusted(&why))?;
         let accepted = store.accept(&content, device, shown.as_ref(), credentials)?;
         answer.tell_time(servers.clock);
         *servers.epoch.lock() = content.epoch;
@@ -109,7 +117,8 @@ pub fn authorize(
 /// The version of the product, when its vendor has built one in (`SEATMETER_PRODUCT_VERSION`).
 fn product_version() -> Result<Option<Version>> {
     built_in::PRODUCT_VERSION.map(str::parse).transpose().map_err(|why: String| {
-        let message = format!("this library was built with a wrong SEATMETER_PRODUCT_VERSION: {why}");
+        let message =
+            format!("this library was built with a wrong SEATMETER_PRODUCT_VERSION: {why}");
         Error::new(ErrorCode::LICENSE_SYNC_FAILED, message)
     })
 }

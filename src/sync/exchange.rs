@@ -26,7 +26,8 @@ pub struct Servers<'a> {
     pub known_key: Option<PublicKey>,
     /// The one that has answered last.
     pub answered: Mutex<String>,
-    /// The epoch that was named last, with a grant or with a refusal that is believed; empty for none.
+    /// The epoch that was named last, with a grant or with a refusal that is believed; empty for
+    /// none.
     pub epoch: Mutex<String>,
 }
 
@@ -42,8 +43,9 @@ pub(super) struct Answer {
 }
 
 impl Servers<'_> {
-    /// Asks the main server and, when that is silent, says that it is not its turn, or cannot be trusted, the next. `read`
-    /// makes sense of an answer. Each server gets an equal share of the time that is left.
+    /// Asks the main server and, when that is silent, says that it is not its turn, or cannot be
+    /// trusted, the next. `read` makes sense of an answer. Each server gets an equal share of the
+    /// time that is left.
     pub(super) fn ask<T>(
         &self,
         path: &str,
@@ -51,14 +53,18 @@ impl Servers<'_> {
         deadline: Deadline,
         mut read: impl FnMut(&Answer) -> Result<T>,
     ) -> Result<T> {
-        let body = serde_json::to_vec(request)
-            .map_err(|e| Error::new(ErrorCode::UNKNOWN, format!("a request has no JSON form: {e}")))?;
+        let body = serde_json::to_vec(request).map_err(|e| {
+            Error::new(ErrorCode::UNKNOWN, format!("a request has no JSON form: {e}"))
+        })?;
         let mut failures: Vec<Error> = Vec::new();
         let urls = if has_bug("standby: never asked") { &self.urls[..1] } else { self.urls };
         for (i, url) in urls.iter().enumerate() {
             let left = u32::try_from(urls.len() - i).unwrap_or(1);
             let share = deadline.remaining(self.clock) / left;
-            match self.ask_one(&format!("{url}{path}"), &body, share).and_then(|answer| read(&answer)) {
+            match self
+                .ask_one(&format!("{url}{path}"), &body, share)
+                .and_then(|answer| read(&answer))
+            {
                 Err(e) if is_elsewhere(e.code) => failures.push(e),
                 decided => {
                     url.clone_into(&mut self.answered.lock());
@@ -74,17 +80,26 @@ impl Servers<'_> {
             Error::new(ErrorCode::LICENSE_SYNC_FAILED, "the system gives no random numbers")
         })?;
         if timeout.is_zero() {
-            return Err(Error::unreachable(Stage::Connect, format!("no time was left to ask {url}")));
+            return Err(Error::unreachable(
+                Stage::Connect,
+                format!("no time was left to ask {url}"),
+            ));
         }
         let key_id = self.known_key.as_ref().map(PublicKey::id);
-        let request =
-            RawRequest { url: url.to_owned(), nonce: &nonce, key_id: key_id.as_deref(), body, timeout };
+        let request = RawRequest {
+            url: url.to_owned(),
+            nonce: &nonce,
+            key_id: key_id.as_deref(),
+            body,
+            timeout,
+        };
         let asked_at_ms = self.clock.boot_ms();
         let answer = self.transport.post(&request);
         let taken = Duration::from_millis(self.clock.boot_ms().saturating_sub(asked_at_ms));
         match answer {
-            // This process was stopped, or the machine slept. The device may have gone on meanwhile, and what was true
-            // then is not the server's latest word: neither its time nor its grant.
+            // This process was stopped, or the machine slept. The device may have gone on
+            // meanwhile, and what was true then is not the server's latest word: neither its time
+            // nor its grant.
             Ok(_) if taken > timeout + LATE_AFTER => Err(Error::unreachable(
                 Stage::Answer,
                 format!(
@@ -92,9 +107,13 @@ impl Servers<'_> {
                     taken.as_secs()
                 ),
             )),
-            Ok(raw) => {
-                Ok(Answer { raw, request_body: body.to_vec(), nonce, url: url.to_owned(), asked_at_ms })
-            }
+            Ok(raw) => Ok(Answer {
+                raw,
+                request_body: body.to_vec(),
+                nonce,
+                url: url.to_owned(),
+                asked_at_ms,
+            }),
             Err(Unreachable { stage, detail }) => {
                 Err(Error::unreachable(stage, format!("no answer from {url} ({stage}): {detail}")))
             }
@@ -102,21 +121,25 @@ impl Servers<'_> {
     }
 }
 
-/// An answer that comes so long after its request's timeout was waiting for this process, and not the other way round.
+/// An answer that comes so long after its request's timeout was waiting for this process, and not
+/// the other way round.
 const LATE_AFTER: Duration = Duration::from_secs(5);
 
 /// What to do about an answer of this status that is not a license server's.
 fn advice(status: u16) -> &'static str {
     match status {
         300..=399 => {
-            ": it sends its callers elsewhere, which is not followed. Use the license server's own URL, or sign in \
+            ": it sends its callers elsewhere, which is not followed. Use the license server's \
+             own URL, or sign in \
              to this network"
         }
         401 | 403 => {
-            ": something between asks who you are. Sign in to this network, or use the server's own URL"
+            ": something between asks who you are. Sign in to this network, or use the server's \
+             own URL"
         }
         407 => {
-            ": the proxy wants a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), or name the server \
+            ": the proxy wants a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), or \
+             name the server \
              in NO_PROXY"
         }
         502..=504 => ": something between cannot reach it",
@@ -124,16 +147,21 @@ fn advice(status: u16) -> &'static str {
     }
 }
 
-/// Whether an error of one server leaves hope in another. What cannot be trusted is not the server's word.
+/// Whether an error of one server leaves hope in another. What cannot be trusted is not the
+/// server's word.
 fn is_elsewhere(code: ErrorCode) -> bool {
-    let elsewhere =
-        [ErrorCode::FAILED_TO_REACH_SERVER, ErrorCode::STANDBY_NOT_READY, ErrorCode::LICENSE_SYNC_FAILED];
+    let elsewhere = [
+        ErrorCode::FAILED_TO_REACH_SERVER,
+        ErrorCode::STANDBY_NOT_READY,
+        ErrorCode::LICENSE_SYNC_FAILED,
+    ];
     elsewhere.contains(&code)
 }
 
 fn joined(failures: Vec<Error>) -> Error {
     let sentences: Vec<String> = failures.iter().map(|e| e.message.clone()).collect();
-    let first = failures.into_iter().next().unwrap_or_else(|| ErrorCode::FAILED_TO_REACH_SERVER.into());
+    let first =
+        failures.into_iter().next().unwrap_or_else(|| ErrorCode::FAILED_TO_REACH_SERVER.into());
     Error { message: sentences.join("; and "), ..first }
 }
 
@@ -171,11 +199,12 @@ impl Answer {
 
     /// Reads the body of a success.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.raw.body).map_err(|e| self.untrusted(&format!("it makes no sense: {e}")))
+        serde_json::from_slice(&self.raw.body)
+            .map_err(|e| self.untrusted(&format!("it makes no sense: {e}")))
     }
 
-    /// The refusal in the answer. Anything that is not one of our server's refusals (a proxy's page, a
-    /// captive portal) counts as no answer, so that it cannot end a license.
+    /// The refusal in the answer. Anything that is not one of our server's refusals (a proxy's
+    /// page, a captive portal) counts as no answer, so that it cannot end a license.
     pub(super) fn refusal(&self, known_key: Option<&PublicKey>) -> Error {
         let Some(problem) = self.problem() else {
             return Error::unreachable(
@@ -306,8 +335,10 @@ mod tests {
 
     #[test]
     fn what_is_not_signed_by_the_known_server_is_not_believed() {
-        let not_signed =
-            [|| Step::Unsigned(200, "5".into()), || Step::Unsigned(403, problem(ErrorCode::REVOKED))];
+        let not_signed = [
+            || Step::Unsigned(200, "5".into()),
+            || Step::Unsigned(403, problem(ErrorCode::REVOKED)),
+        ];
         for step in not_signed {
             let outcome = ask([step(), step()]).0;
             assert_eq!(outcome.unwrap_err().code, ErrorCode::LICENSE_SYNC_FAILED);

@@ -93,13 +93,19 @@ impl Scripted {
         self.recorded.lock().values().sum()
     }
 
-    /// The server's state is restored from a copy of its first day, and has another epoch from now on.
+    /// The server's state is restored from a copy of its first day, and has another epoch from now
+    /// on.
     pub(crate) fn begin_epoch(&self, epoch: &str) {
         self.recorded.lock().clear();
         epoch.clone_into(&mut self.epoch.lock());
     }
 
-    fn record(&self, request: &RawRequest<'_>, body: &serde_json::Value, but: Option<usize>) -> RawAnswer {
+    fn record(
+        &self,
+        request: &RawRequest<'_>,
+        body: &serde_json::Value,
+        but: Option<usize>,
+    ) -> RawAnswer {
         self.record_and(request, body, but, &[])
     }
 
@@ -121,7 +127,8 @@ impl Scripted {
             ids.push(id);
             for total in segment["totals"].as_array().expect("totals") {
                 let number = |name: &str| total[name].as_u64().expect("a number");
-                let name = (id.to_owned(), number("slot"), total["kind"].to_string(), number("what"));
+                let name =
+                    (id.to_owned(), number("slot"), total["kind"].to_string(), number("what"));
                 let mut recorded = self.recorded.lock();
                 let known = recorded.entry(name).or_default();
                 *known = number("total").max(*known);
@@ -158,10 +165,12 @@ impl Scripted {
 
 impl Transport for Scripted {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
-        let body: serde_json::Value = serde_json::from_slice(request.body).expect("requests are JSON");
+        let body: serde_json::Value =
+            serde_json::from_slice(request.body).expect("requests are JSON");
         self.asked.lock().push((request.url.clone(), body.clone()));
         let silence = Unreachable { stage: Stage::Connect, detail: "silence".into() };
-        let next = || self.steps.lock().pop_front().expect("the script has a step for every request");
+        let next =
+            || self.steps.lock().pop_front().expect("the script has a step for every request");
         let mut step = next();
         if let Step::Meanwhile(happen) = step {
             // What is to be answered to this request was said before.

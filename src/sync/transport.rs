@@ -51,7 +51,8 @@ pub trait Transport: Send + Sync {
     /// When there is no answer at all.
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable>;
 
-    /// Say whether requests are called off: then each fails at once, and who waits for his turn need not.
+    /// Say whether requests are called off: then each fails at once, and who waits for his turn
+    /// need not.
     fn is_called_off(&self) -> bool {
         false
     }

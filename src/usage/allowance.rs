@@ -1,5 +1,5 @@
-//! What a device may count under a strict item, and what of it is spent: one small file for each item and each UUID by
-//! which the device has gone, which all its processes map.
+//! What a device may count under a strict item, and what of it is spent: one small file for each
+//! item and each UUID by which the device has gone, which all its processes map.
 //!
 //! ```text
 //! 0x00  magic, version
@@ -10,12 +10,13 @@
 //! 0x40  for each module, 0 that of scans:  allowed | spent | kept | lost     (four words of 64 bits)
 //! ```
 //!
-//! A count is spent before it is counted, with one exchange, so that no two processes can have the same; one that dies
-//! in between has spent for nothing, which a later grant makes good. `spent` is in memory that a power cut can
-//! take back, and then more would have been performed than the file knows. So it never passes `kept`, which is on the
-//! disk before it is used: after a power cut all of it counts as spent. No file tells a power cut from any other start of the
-//! machine, so each does that, but for one after a clean end of the device's last program, which keeps no more than is
-//! spent. The server never hears of what was lost in this way: so it is asked for so much more.
+//! A count is spent before it is counted, with one exchange, so that no two processes can have the
+//! same; one that dies in between has spent for nothing, which a later grant makes good. `spent` is
+//! in memory that a power cut can take back, and then more would have been performed than the file
+//! knows. So it never passes `kept`, which is on the disk before it is used: after a power cut all
+//! of it counts as spent. No file tells a power cut from any other start of the machine, so each
+//! does that, but for one after a clean end of the device's last program, which keeps no more than
+//! is spent. The server never hears of what was lost in this way: so it is asked for so much more.
 //!
 //! | | |
 //! |---|---|
@@ -23,19 +24,22 @@
 //! | `kept < spent + n ≤ allowed` | `kept` is raised, made durable, then as above |
 //! | `allowed < spent + n` | refused |
 //!
-//! **A file that is lost**, or damaged and set aside, counts as all spent. It is lost when something was counted under the
-//! license already. The next grant says how much of it the server knows, and the segments say the rest; but processes
-//! that have mapped the lost file may still spend by it, until they notice ([`SpentAllowance::standing`], asked once a
-//! second). So a grant mends nothing before [`MOURNING_MS`] have passed.
+//! **A file that is lost**, or damaged and set aside, counts as all spent. It is lost when
+//! something was counted under the license already. The next grant says how much of it the server
+//! knows, and the segments say the rest; but processes that have mapped the lost file may still
+//! spend by it, until they notice ([`SpentAllowance::standing`], asked once a second). So a grant
+//! mends nothing before [`MOURNING_MS`] have passed.
 //!
-//! A server begins with each UUID anew, and so do these numbers: what is spent only rises, and would stand against a
-//! device that had to take another UUID for ever. A program that still works under the UUID of before spends what
-//! that was allowed. So nothing is ever set back in a file that others may be using: the first UUID has `<item>.spent`, a
-//! later one `<item>.<digest>.spent`.
+//! A server begins with each UUID anew, and so do these numbers: what is spent only rises, and
+//! would stand against a device that had to take another UUID for ever. A program that still works
+//! under the UUID of before spends what that was allowed. So nothing is ever set back in a file
+//! that others may be using: the first UUID has `<item>.spent`, a later one
+//! `<item>.<digest>.spent`.
 //!
-//! A file that loses its name while it is mapped is made again. Whoever sees it first closes it: the highest bit of each
-//! `spent` says so, and nobody spends there any more. What stands below that bit is taken into the file that has the name
-//! then, as often as you like: the greater number counts.
+//! A file that loses its name while it is mapped is made again. Whoever sees it first closes it:
+//! the highest bit of each `spent` says so, and nobody spends there any more. What stands below
+//! that bit is taken into the file that has the name then, as often as you like: the greater number
+//! counts.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -51,7 +55,9 @@ use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::os::locks::Mutex;
 use crate::os::{MappedFile, Uncanceled, boot_id, draft_of, rename_to_new};
-use crate::state::{Identity, Standing, file_made_if_missing, new_file, set_aside_same, sync_folder};
+use crate::state::{
+    Identity, Standing, file_made_if_missing, new_file, set_aside_same, sync_folder,
+};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
 const FILE_BYTES: usize = 4096;
@@ -63,8 +69,8 @@ const MODULES: usize = 0x40;
 const MODULE_BYTES: usize = 0x20;
 const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
 
-/// `kept` is raised by this part of what is left, and by so much at least: few waits for the disk, and little is
-/// lost to a power cut.
+/// `kept` is raised by this part of what is left, and by so much at least: few waits for the disk,
+/// and little is lost to a power cut.
 const KEPT_FRACTION: u64 = 8;
 const KEPT_MIN: u64 = 64;
 
@@ -93,8 +99,9 @@ pub struct SpentAllowance {
 }
 
 impl SpentAllowance {
-    /// Open the file of an item for a device that goes by this UUID, or make it. `is_used` says whether anything was
-    /// counted under the license before: then a file that is not there is lost. `now_ms` is the machine's boot clock.
+    /// Open the file of an item for a device that goes by this UUID, or make it. `is_used` says
+    /// whether anything was counted under the license before: then a file that is not there is
+    /// lost. `now_ms` is the machine's boot clock.
     ///
     /// # Errors
     /// When it cannot be made, mapped or written.
@@ -174,7 +181,8 @@ impl SpentAllowance {
                 let spent = self.spent(module).fetch_max(kept, Ordering::AcqRel);
                 self.lost(module).fetch_add(kept.saturating_sub(spent), Ordering::AcqRel);
             }
-            // One that cannot name the start leaves the name to those who can: it is no other start for them.
+            // One that cannot name the start leaves the name to those who can: it is no other start
+            // for them.
             if self.boot != UNKNOWN_BOOT {
                 self.file.word64(BOOT).store(self.boot, Ordering::Release);
             }
@@ -199,17 +207,20 @@ impl SpentAllowance {
 
     /// Lets a file be used again that has come back under its name.
     fn open_again(&self) {
-        (0..MODULE_COUNT).for_each(|module| _ = self.spent(module).fetch_and(!CLOSED, Ordering::AcqRel));
+        (0..MODULE_COUNT)
+            .for_each(|module| _ = self.spent(module).fetch_and(!CLOSED, Ordering::AcqRel));
     }
 
-    /// The file that has the name now, made if there is none, with everything that this one knows, whose name is lost.
+    /// The file that has the name now, made if there is none, with everything that this one knows,
+    /// whose name is lost.
     ///
     /// # Errors
     /// When it cannot be made: then nothing is spent until that is tried again.
     pub fn carry(&self) -> Result<Self> {
         let failed = |e: io::Error| Error::state(&self.path, "make again", &e);
-        let spent: [u64; MODULE_COUNT] =
-            std::array::from_fn(|module| self.spent(module).fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED);
+        let spent: [u64; MODULE_COUNT] = std::array::from_fn(|module| {
+            self.spent(module).fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED
+        });
         let unfinished = draft_of(&self.path);
         let made = self.write_to(&unfinished, &spent).and_then(|()| {
             disk::allows(Use::Rename)?;
@@ -231,7 +242,9 @@ impl SpentAllowance {
         let file = new_file(path)?;
         let mapped = MappedFile::create(&file, FILE_BYTES)?;
         for at in (0..FILE_BYTES).step_by(8) {
-            mapped.word64(at).store(self.file.word64(at).load(Ordering::Acquire), Ordering::Relaxed);
+            mapped
+                .word64(at)
+                .store(self.file.word64(at).load(Ordering::Acquire), Ordering::Relaxed);
         }
         for (module, spent) in spent.iter().enumerate() {
             mapped.word64(MODULES + module * MODULE_BYTES + 8).store(*spent, Ordering::Relaxed);
@@ -240,7 +253,8 @@ impl SpentAllowance {
         mapped.make_durable()
     }
 
-    /// Takes in what the file of before knows: it may be another process that has made this one, and knew less.
+    /// Takes in what the file of before knows: it may be another process that has made this one,
+    /// and knew less.
     fn take_over(&self, before: &Self, spent: &[u64; MODULE_COUNT]) {
         let word = |of: &Self, at| of.file.word64(at).load(Ordering::Acquire);
         if word(self, 0) != MAGIC {
@@ -252,28 +266,34 @@ impl SpentAllowance {
         let is_newer = self.file.word64(SERIAL).fetch_max(serial, Ordering::AcqRel) < serial;
         for (module, spent) in spent.iter().enumerate() {
             self.spent(module).fetch_max(*spent, Ordering::AcqRel);
-            self.lost(module).fetch_max(before.lost(module).load(Ordering::Acquire), Ordering::AcqRel);
+            self.lost(module)
+                .fetch_max(before.lost(module).load(Ordering::Acquire), Ordering::AcqRel);
             if is_newer {
                 self.word(module, 0).store(before.allowed(module), Ordering::Release);
             }
         }
     }
 
-    /// Raises what is kept before it is used up, so that who spends does not wait for the disk. What fails is tried again by
-    /// whoever needs it.
+    /// Raises what is kept before it is used up, so that who spends does not wait for the disk.
+    /// What fails is tried again by whoever needs it.
     pub fn keep_ahead(&self) {
         for module in 0..MODULE_COUNT {
             let spent = self.spent(module).load(Ordering::Acquire);
             let (kept, allowed) = (self.kept(module).load(Ordering::Acquire), self.allowed(module));
             let more = self.margin(allowed.saturating_sub(spent));
-            if spent > 0 && spent & CLOSED == 0 && kept < allowed && kept.saturating_sub(spent) < more / 2 {
+            if spent > 0
+                && spent & CLOSED == 0
+                && kept < allowed
+                && kept.saturating_sub(spent) < more / 2
+            {
                 let _ = self.keep(module, spent);
             }
         }
     }
 
-    /// Take over the allowances of a grant, unless it is older than what is known. `unreported` is what was counted of a
-    /// module that the server has not recorded: it is asked for when the file was lost.
+    /// Take over the allowances of a grant, unless it is older than what is known. `unreported` is
+    /// what was counted of a module that the server has not recorded: it is asked for when the file
+    /// was lost.
     ///
     /// # Errors
     /// When they cannot be kept.
@@ -295,7 +315,8 @@ impl SpentAllowance {
         let mends = lost_at != 0 && is_news && now_ms.saturating_sub(lost_at) >= MOURNING_MS;
         for module in 0..MODULE_COUNT {
             let granted = allowances.iter().find(|allowance| allowance.module as usize == module);
-            let (allowed, used) = granted.map_or((0, 0), |allowance| (allowance.allowed, allowance.used));
+            let (allowed, used) =
+                granted.map_or((0, 0), |allowance| (allowance.allowed, allowance.used));
             if mends {
                 let unreported = unreported(module as u32);
                 let spent = used.saturating_add(unreported);
@@ -359,20 +380,23 @@ impl SpentAllowance {
         }
     }
 
-    /// Whether less than half of what the grant brought, beyond what was lost, is left of any module that it lets count.
+    /// Whether less than half of what the grant brought, beyond what was lost, is left of any
+    /// module that it lets count.
     pub fn runs_low(&self, allowances: &[CountAllowance]) -> bool {
-        allowances.iter().filter(|allowance| (allowance.module as usize) < MODULE_COUNT).any(|allowance| {
-            let module = allowance.module as usize;
-            let brought = allowance.allowed.saturating_sub(allowance.used);
-            let of_use = brought.saturating_sub(self.lost(module).load(Ordering::Relaxed));
-            let spent = self.spent(module).load(Ordering::Relaxed) & !CLOSED;
-            let left = allowance.allowed.saturating_sub(spent);
-            brought > 0 && left < of_use.div_ceil(2).max(1)
-        })
+        allowances.iter().filter(|allowance| (allowance.module as usize) < MODULE_COUNT).any(
+            |allowance| {
+                let module = allowance.module as usize;
+                let brought = allowance.allowed.saturating_sub(allowance.used);
+                let of_use = brought.saturating_sub(self.lost(module).load(Ordering::Relaxed));
+                let spent = self.spent(module).load(Ordering::Relaxed) & !CLOSED;
+                let left = allowance.allowed.saturating_sub(spent);
+                brought > 0 && left < of_use.div_ceil(2).max(1)
+            },
+        )
     }
 
-    /// What the next grant has to allow at least beyond what the server knows to be used, so that as much as was refused
-    /// can be counted: what was lost stands in its way.
+    /// What the next grant has to allow at least beyond what the server knows to be used, so that
+    /// as much as was refused can be counted: what was lost stands in its way.
     pub fn needed(&self, refused: u64) -> u64 {
         let lost = (0..MODULE_COUNT).map(|module| self.lost(module).load(Ordering::Relaxed)).max();
         match lost {
@@ -381,8 +405,8 @@ impl SpentAllowance {
         }
     }
 
-    /// Keeps no more than is spent, so that nothing is lost by the next start of the machine. For the last program of the
-    /// device, while it spends nothing.
+    /// Keeps no more than is spent, so that nothing is lost by the next start of the machine. For
+    /// the last program of the device, while it spends nothing.
     pub fn settle(&self) {
         let _changing = self.changing.lock();
         for module in 0..MODULE_COUNT {
@@ -406,7 +430,8 @@ impl SpentAllowance {
 
     /// How much more than is asked for is kept, of what is left.
     fn margin(&self, left: u64) -> u64 {
-        // Where no boot can be told from another, whatever is kept counts as spent when the next program begins.
+        // Where no boot can be told from another, whatever is kept counts as spent when the next
+        // program begins.
         match self.boot {
             UNKNOWN_BOOT => 0,
             _ => (left / KEPT_FRACTION).max(KEPT_MIN).min(left),
@@ -415,7 +440,8 @@ impl SpentAllowance {
 
     fn is_replaced(&self) -> Error {
         let message = format!(
-            "{} was deleted or replaced while it was in use, and is being made again: count again in a moment",
+            "{} was deleted or replaced while it was in use, and is being made again: count again \
+             in a moment",
             self.path.display()
         );
         Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
@@ -467,7 +493,8 @@ fn none_left(n: u64) -> Error {
     Error::new(
         ErrorCode::USED_UP,
         format!(
-            "the license is strict, and {n} more are not set aside for this device now; the license server is asked for \
+            "the license is strict, and {n} more are not set aside for this device now; the \
+             license server is asked for \
              them in the background"
         ),
     )
@@ -546,7 +573,8 @@ mod tests {
         let of = open(&folder);
         of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 1).unwrap();
-        // The disk has `kept`, and of `spent` what it had at the last wait: here nothing. Another boot.
+        // The disk has `kept`, and of `spent` what it had at the last wait: here nothing. Another
+        // boot.
         of.spent(0).store(0, Ordering::Relaxed);
         of.file.word64(BOOT).fetch_xor(1, Ordering::Relaxed);
         let kept = 1 + 999 / KEPT_FRACTION;
@@ -558,7 +586,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut allowed, mut used, mut serial) = (100, 0, 1);
         for boot in 1..200 {
-            let of = SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false).unwrap();
+            let of = SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false)
+                .unwrap();
             of.grant(serial, &[allowance(0, allowed, used)], NOW_MS, |_| 0).unwrap();
             if of.spend(0, 5).is_err() {
                 // As a server does that has enough.
@@ -576,8 +605,9 @@ mod tests {
     #[test]
     fn after_a_clean_end_the_next_start_of_the_machine_costs_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let boot =
-            |boot| SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false).unwrap();
+        let boot = |boot| {
+            SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false).unwrap()
+        };
         let of = boot(1);
         of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 10).unwrap();
@@ -680,8 +710,9 @@ mod tests {
     #[test]
     fn a_program_that_cannot_name_the_start_is_no_other_start_for_those_who_can() {
         let folder = tempfile::tempdir().unwrap();
-        let open =
-            |boot| SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || true).unwrap();
+        let open = |boot| {
+            SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || true).unwrap()
+        };
         let of = open(1);
         of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         let lost_at = of.lost_at().load(Ordering::Relaxed);
@@ -693,10 +724,14 @@ mod tests {
     }
 
     #[test]
-    fn where_no_boot_is_named_each_program_may_be_the_first_after_a_power_cut_and_nothing_is_lost_by_it() {
+    fn where_no_boot_is_named_each_program_may_be_the_first_after_a_power_cut_and_nothing_is_lost_by_it()
+     {
         let folder = tempfile::tempdir().unwrap();
         let program = || {
-            SpentAllowance::open_in(boot_digest(""), folder.path(), "item", "uuid", NOW_MS, || false).unwrap()
+            SpentAllowance::open_in(boot_digest(""), folder.path(), "item", "uuid", NOW_MS, || {
+                false
+            })
+            .unwrap()
         };
         let of = program();
         of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
@@ -723,7 +758,8 @@ mod tests {
         for harm in harms {
             let parent = tempfile::tempdir().unwrap();
             let folder = parent.path().join("seats");
-            let program = || SpentAllowance::open(&folder, "item", "uuid", NOW_MS, || false).unwrap();
+            let program =
+                || SpentAllowance::open(&folder, "item", "uuid", NOW_MS, || false).unwrap();
             let (one, other) = (program(), program());
             one.grant(1, &[allowance(0, 100, 0)], NOW_MS, |_| 0).unwrap();
             one.spend(0, 10).unwrap();

@@ -1,15 +1,16 @@
 //! What a server has acknowledged and no segment holds any more, for a server that forgets.
 //!
-//! A server that is restored from a backup does not know what it has acknowledged since. So whoever removes a
-//! segment first writes down here what it had counted: one line of JSON for each segment, in a file for each day
-//! of work.
+//! A server that is restored from a backup does not know what it has acknowledged since. So whoever
+//! removes a segment first writes down here what it had counted: one line of JSON for each segment,
+//! in a file for each day of work.
 //!
 //! ```text
 //! <day>.acknowledged      day: slot of the latest work / 480, of the newest 31 days
 //! {"device_uuid":"…","server":"…","segment":{"segment_id":"…","license_id":"…","totals":[…]}}
 //! ```
 //!
-//! A line that is torn or damaged is passed over. Only the process that reports for the device comes here.
+//! A line that is torn or damaged is passed over. Only the process that reports for the device
+//! comes here.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -26,8 +27,9 @@ use crate::state::{file_made_if_missing, private_file};
 /// The ending of the files.
 pub(super) const ENDING: &str = "acknowledged";
 
-/// Days of work that are kept: a backup that is older cannot be made good from here. Counted by the files that
-/// there are and not by the clock, so that a clock that was wrong for a while costs one day at most.
+/// Days of work that are kept: a backup that is older cannot be made good from here. Counted by the
+/// files that there are and not by the clock, so that a clock that was wrong for a while costs one
+/// day at most.
 const DAYS_MAX: usize = 31;
 
 /// Most bytes of all files together; beyond that the oldest day goes.
@@ -62,8 +64,12 @@ impl Archive {
     /// # Errors
     /// What the disk says; then the segment has to stay.
     pub fn add(&self, acknowledged: &Acknowledged) -> io::Result<()> {
-        let Some(day) =
-            acknowledged.segment.totals.iter().map(|total| u64::from(total.slot) / SLOTS_PER_DAY).max()
+        let Some(day) = acknowledged
+            .segment
+            .totals
+            .iter()
+            .map(|total| u64::from(total.slot) / SLOTS_PER_DAY)
+            .max()
         else {
             return Ok(());
         };

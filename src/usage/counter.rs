@@ -1,11 +1,13 @@
 //! The counting of one process under one local license: finds the right entry of the right segment.
 //!
-//! Whoever counts often keeps the entries of the current slot to himself ([`SlotEntries`]): then a count is one
-//! atomic addition, and a lock is taken only for an entry that he has not used in this slot.
+//! Whoever counts often keeps the entries of the current slot to himself ([`SlotEntries`]): then a
+//! count is one atomic addition, and a lock is taken only for an entry that he has not used in this
+//! slot.
 //!
-//! Two who count at once into one word of memory slow each other down several times over, for the processors hand
-//! the word to and fro. So there are several lanes, each with a segment of its own, and who begins to count takes
-//! the lane that the fewest others use. One reader after the other, or one at a time, all use the first.
+//! Two who count at once into one word of memory slow each other down several times over, for the
+//! processors hand the word to and fro. So there are several lanes, each with a segment of its own,
+//! and who begins to count takes the lane that the fewest others use. One reader after the other,
+//! or one at a time, all use the first.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,8 +36,8 @@ pub struct Counter {
     /// How often that has changed.
     changes: AtomicU32,
     lanes: [Arc<Lane>; LANES],
-    /// Every segment that may be counted into, also by those who are still at one that is full: their files are looked after.
-    /// One that nobody uses any more is let go by the next look.
+    /// Every segment that may be counted into, also by those who are still at one that is full:
+    /// their files are looked after. One that nobody uses any more is let go by the next look.
     begun: Mutex<Vec<Arc<Segment>>>,
 }
 
@@ -44,7 +46,8 @@ pub struct Counter {
 pub struct Looked {
     /// What was put right.
     pub carried: Vec<Carried>,
-    /// What was counted and could not be carried into a new file: it is still there, and the next look tries again.
+    /// What was counted and could not be carried into a new file: it is still there, and the next
+    /// look tries again.
     pub failed: Option<Error>,
 }
 
@@ -57,10 +60,12 @@ type Lane = Mutex<Current>;
 /// Where a lane counts at the moment.
 #[derive(Debug, Default)]
 struct Current {
-    /// The one with room. Full ones live as long as somebody counts into them, and are then reported and removed
-    /// like a dead process's: so a program that runs for years does not gather files.
+    /// The one with room. Full ones live as long as somebody counts into them, and are then
+    /// reported and removed like a dead process's: so a program that runs for years does not gather
+    /// files.
     segment: Option<Arc<Segment>>,
-    /// The one that follows it, made before it is needed: who counts does not wait for the disk then.
+    /// The one that follows it, made before it is needed: who counts does not wait for the disk
+    /// then.
     next: Option<Arc<Segment>>,
     entries: SlotEntries,
 }
@@ -116,17 +121,18 @@ impl Counter {
         }
     }
 
-    /// Counts under this license and UUID from now on: into segments of their own, as soon as a counter of a new slot
-    /// is needed. What was counted before, and by who is at it just now, is that of before.
+    /// Counts under this license and UUID from now on: into segments of their own, as soon as a
+    /// counter of a new slot is needed. What was counted before, and by who is at it just now, is
+    /// that of before.
     pub fn count_as(&self, whose: Whose) {
         *self.whose.write() = whose;
         self.leave_lanes();
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// Looks whether the files are still those that their names mean, and carries what was counted into new ones where they
-    /// are not; makes the segments that will soon be needed. Counting goes on meanwhile, and waits for none of it. One thread
-    /// at a time.
+    /// Looks whether the files are still those that their names mean, and carries what was counted
+    /// into new ones where they are not; makes the segments that will soon be needed. Counting goes
+    /// on meanwhile, and waits for none of it. One thread at a time.
     pub fn look(&self) -> Looked {
         let mut looked = Looked::default();
         let begun = self.begun.lock().clone();
@@ -143,7 +149,8 @@ impl Counter {
         looked
     }
 
-    /// Makes durable what was counted here and is not acknowledged. What fails is told by who reports it.
+    /// Makes durable what was counted here and is not acknowledged. What fails is told by who
+    /// reports it.
     pub fn make_durable(&self, durable: &Durable) {
         let begun = self.begun.lock().clone();
         begun.iter().for_each(|segment| durable.ensure_what_is_new(&segment.path(), segment));
@@ -153,7 +160,8 @@ impl Counter {
     fn let_go(&self, looked_at: Vec<Arc<Segment>>) {
         // Those that are looked at have a reference here, and one in the list.
         let is_used = |segment: &Arc<Segment>| {
-            !looked_at.iter().any(|seen| Arc::ptr_eq(seen, segment)) || Arc::strong_count(segment) > 2
+            !looked_at.iter().any(|seen| Arc::ptr_eq(seen, segment))
+                || Arc::strong_count(segment) > 2
         };
         self.begun.lock().retain(is_used);
         // Unmapped here, where no lock is held.
@@ -165,14 +173,17 @@ impl Counter {
         for lane in &self.lanes {
             let changes = self.changes.load(Ordering::Acquire);
             let is_wanted = |current: &Current| {
-                current.next.is_none() && current.segment.as_ref().is_some_and(|one| one.room() < ROOM_MIN)
+                current.next.is_none()
+                    && current.segment.as_ref().is_some_and(|one| one.room() < ROOM_MIN)
             };
             if !is_wanted(&lane.lock()) {
                 continue;
             }
             let whose = self.whose.read().clone();
             // When it fails, whoever needs it makes it, or hears of it.
-            let Ok(next) = Segment::create(&self.folder, &whose, slot_start(lane.lock().entries.slot)) else {
+            let Ok(next) =
+                Segment::create(&self.folder, &whose, slot_start(lane.lock().entries.slot))
+            else {
                 return;
             };
             let next = Arc::new(next);
@@ -184,8 +195,8 @@ impl Counter {
         }
     }
 
-    /// Lets the caller's own entries go if they are from before [`Self::count_as`]: for who may not go on with them to
-    /// the end of the slot.
+    /// Lets the caller's own entries go if they are from before [`Self::count_as`]: for who may not
+    /// go on with them to the end of the slot.
     pub fn catch_up(&self, mine: &mut SlotEntries) {
         let changes = self.changes.load(Ordering::Acquire);
         if mine.changes != changes {
@@ -194,11 +205,12 @@ impl Counter {
         }
     }
 
-    /// Counts all of `work` in this slot or, on an error, nothing of it. It is in shared memory when this
-    /// returns. `mine` are the caller's own entries.
+    /// Counts all of `work` in this slot or, on an error, nothing of it. It is in shared memory
+    /// when this returns. `mine` are the caller's own entries.
     ///
     /// # Errors
-    /// When a segment has to be begun and cannot: disk full, no permission. When `work` is more than 4 294 967 295.
+    /// When a segment has to be begun and cannot: disk full, no permission. When `work` is more
+    /// than 4 294 967 295.
     #[inline(always)]
     pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
         if let Some((_, _, n)) = work.iter().find(|(_, _, n)| *n > WORK_MAX) {
@@ -232,7 +244,8 @@ impl Counter {
         drop(begun);
     }
 
-    /// Count into other segments from now on. Those of before are looked after as long as somebody may count into them.
+    /// Count into other segments from now on. Those of before are looked after as long as somebody
+    /// may count into them.
     pub fn begin_segments(&self) {
         self.leave_lanes();
     }
@@ -251,7 +264,13 @@ impl Counter {
     }
 
     #[cold]
-    fn find_entry(&self, mine: &mut SlotEntries, slot: u32, kind: UsageKind, what: u32) -> Result<()> {
+    fn find_entry(
+        &self,
+        mine: &mut SlotEntries,
+        slot: u32,
+        kind: UsageKind,
+        what: u32,
+    ) -> Result<()> {
         let lane = mine.lane.get_or_insert_with(|| self.emptiest_lane());
         let entry = self.entry(lane, slot, kind, what).or_else(|error| {
             // The disk may be full, and another lane may have room in what it has.
@@ -277,7 +296,13 @@ impl Counter {
         Ok(entry)
     }
 
-    fn new_entry(&self, current: &mut Current, slot: u32, kind: UsageKind, what: u32) -> Result<Entry> {
+    fn new_entry(
+        &self,
+        current: &mut Current,
+        slot: u32,
+        kind: UsageKind,
+        what: u32,
+    ) -> Result<Entry> {
         let Current { segment, next, .. } = current;
         for _ in 0..2 {
             if let Some(segment) = segment
@@ -331,7 +356,8 @@ mod tests {
         let mut recorded: HashMap<_, u64> = HashMap::new();
         for (number, segment) in segments(folder).iter().enumerate() {
             for Total { usage, .. } in segment.totals() {
-                let total = recorded.entry((number, usage.slot, usage.kind, usage.what)).or_default();
+                let total =
+                    recorded.entry((number, usage.slot, usage.kind, usage.what)).or_default();
                 *total = usage.total.max(*total);
             }
         }
@@ -373,7 +399,9 @@ mod tests {
         let mut counting = [SlotEntries::default(), SlotEntries::default()];
         for slot in [1, 2, 2, 1] {
             for mine in &mut counting {
-                counter.count(mine, slot, &[(UsageKind::Scan, 4, 1), (UsageKind::Image, 0, 1)]).unwrap();
+                counter
+                    .count(mine, slot, &[(UsageKind::Scan, 4, 1), (UsageKind::Image, 0, 1)])
+                    .unwrap();
             }
         }
         let sums = billed(folder.path());
@@ -402,7 +430,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "no folder").unwrap();
         let counter = counter(&folder.path().join("file"));
-        let error = counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 1, 1)]).unwrap_err();
+        let error =
+            counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 1, 1)]).unwrap_err();
         assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
     }
 
@@ -423,7 +452,8 @@ mod tests {
             }
         });
         let sums = billed(folder.path());
-        let total = |kind| sums.iter().filter(|((_, k, _), _)| *k == kind).map(|(_, n)| n).sum::<u64>();
+        let total =
+            |kind| sums.iter().filter(|((_, k, _), _)| *k == kind).map(|(_, n)| n).sum::<u64>();
         assert_eq!((total(UsageKind::Scan), total(UsageKind::Image)), (8_000, 8_000));
     }
 
@@ -466,7 +496,11 @@ mod tests {
         }
         assert_eq!(counter.look().carried, []);
         let segments = segments(folder.path());
-        assert_eq!(segments.iter().filter(|segment| !segment.is_held()).count(), 1, "the one in use");
+        assert_eq!(
+            segments.iter().filter(|segment| !segment.is_held()).count(),
+            1,
+            "the one in use"
+        );
         assert!(segments.len() > 4);
     }
 

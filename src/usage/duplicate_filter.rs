@@ -1,21 +1,23 @@
 //! Which barcodes of a frame sequence were counted a short while ago.
 //!
-//! A camera shows the same barcode in many frames; it is counted once, and again only when the forget time has
-//! passed since it was *counted*, however often it was seen in between.
+//! A camera shows the same barcode in many frames; it is counted once, and again only when the
+//! forget time has passed since it was *counted*, however often it was seen in between.
 //!
-//! What is kept of a barcode is a keyed hash of symbology and content, in a table of fixed lines. The key is
-//! random and of this reader alone, so that the hash tells nothing about the content, and nobody can make
-//! contents that collide. Two different barcodes are taken for one with a chance of eight in 2^64 per look-up;
-//! a count that is exact byte for byte would need the contents themselves, without a bound.
+//! What is kept of a barcode is a keyed hash of symbology and content, in a table of fixed lines.
+//! The key is random and of this reader alone, so that the hash tells nothing about the content,
+//! and nobody can make contents that collide. Two different barcodes are taken for one with a
+//! chance of eight in 2^64 per look-up; a count that is exact byte for byte would need the contents
+//! themselves, without a bound.
 //!
 //! ```text
 //! line      8 entries: their hashes (u64, 0: empty), then when each was counted (u64, milliseconds)
 //! table     1 line at first, doubled when there is no room, up to 8 192 lines (1 MiB)
 //! ```
 //!
-//! A barcode may be in one of two lines, found by the low and by the high half of its hash, and goes into the
-//! emptier one: so the table fills evenly. In one of the largest size the oldest entry gives way: above some
-//! 40 000 different barcodes within the forget time, one may be counted again too early.
+//! A barcode may be in one of two lines, found by the low and by the high half of its hash, and
+//! goes into the emptier one: so the table fills evenly. In one of the largest size the oldest
+//! entry gives way: above some 40 000 different barcodes within the forget time, one may be counted
+//! again too early.
 //!
 //! | entry | meaning | next time it is seen |
 //! |---|---|---|
@@ -31,8 +33,8 @@ const ENTRIES: usize = 1 << ENTRY_BITS;
 const ENTRY_BITS: u32 = 3;
 const LINES_MAX: usize = 8192;
 
-/// Added to all times, so that an empty entry, counted at 0, is older than any forget time, also right after the
-/// machine has started.
+/// Added to all times, so that an empty entry, counted at 0, is older than any forget time, also
+/// right after the machine has started.
 const LONG_AGO_MS: u64 = 1 << 32;
 
 /// Bytes of the hash's key; the function needs 136 or more.
@@ -82,7 +84,8 @@ impl Survey {
         usize::try_from(self.oldest).unwrap_or(0) % ENTRIES
     }
 
-    /// Whether a new entry had better go here than there: where more room is, else where the oldest gives way.
+    /// Whether a new entry had better go here than there: where more room is, else where the oldest
+    /// gives way.
     fn is_better_than(self, other: Self) -> bool {
         self.room > other.room || self.room == other.room && self.oldest < other.oldest
     }
@@ -110,7 +113,8 @@ impl DuplicateFilter {
         hash.max(1)
     }
 
-    /// Whether a barcode counts now: it was not counted within the forget time. Then it is noted as counted.
+    /// Whether a barcode counts now: it was not counted within the forget time. Then it is noted as
+    /// counted.
     #[inline(always)]
     pub fn counts(&mut self, hash: u64, now_ms: u64, forget_ms: u32) -> bool {
         let now_ms = now_ms + LONG_AGO_MS;
@@ -128,7 +132,8 @@ impl DuplicateFilter {
         true
     }
 
-    /// Takes back that a barcode was noted: it could not be counted, and has to count the next time.
+    /// Takes back that a barcode was noted: it could not be counted, and has to count the next
+    /// time.
     #[cold]
     pub fn take_back(&mut self, hash: u64) {
         for line in self.lines_of(hash) {
@@ -146,14 +151,17 @@ impl DuplicateFilter {
         }
     }
 
-    /// Puts an entry where nothing is remembered, in the largest table also where the oldest is; says whether
-    /// there was such a place.
+    /// Puts an entry where nothing is remembered, in the largest table also where the oldest is;
+    /// says whether there was such a place.
     #[inline]
     fn place(&mut self, hash: u64, counted_at_ms: u64, now_ms: u64, forget_ms: u32) -> bool {
         let [first, second] = self.lines_of(hash);
         let surveys = [first, second].map(|line| self.lines[line].survey(now_ms, forget_ms));
-        let (survey, line) =
-            if surveys[1].is_better_than(surveys[0]) { (surveys[1], second) } else { (surveys[0], first) };
+        let (survey, line) = if surveys[1].is_better_than(surveys[0]) {
+            (surveys[1], second)
+        } else {
+            (surveys[0], first)
+        };
         let placed = survey.room > 0 || self.lines.len() == LINES_MAX;
         if placed {
             self.lines[line].put(survey.oldest_entry(), hash, counted_at_ms);
@@ -211,7 +219,10 @@ mod tests {
         for seen_at in [10_001, 11_500, 12_998, 12_999] {
             assert!(!repeats.counts(7, seen_at, 3000), "{seen_at}");
         }
-        assert!(repeats.counts(7, 13_000, 3000), "3 000 ms after the count, however often it was seen");
+        assert!(
+            repeats.counts(7, 13_000, 3000),
+            "3 000 ms after the count, however often it was seen"
+        );
         assert!(!repeats.counts(7, 15_999, 3000));
         assert!(repeats.counts(7, 16_001, 3000));
     }

@@ -1,4 +1,5 @@
-//! What is on the disk of what was counted: so that nothing is made durable twice, and all of it before anything is sent.
+//! What is on the disk of what was counted: so that nothing is made durable twice, and all of it
+//! before anything is sent.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -17,13 +18,14 @@ pub struct Durable {
     known: Mutex<HashMap<PathBuf, Known>>,
 }
 
-/// How a file stood when it was last made durable. Totals only grow: so the same sum is the same totals.
+/// How a file stood when it was last made durable. Totals only grow: so the same sum is the same
+/// totals.
 #[derive(Debug)]
 struct Known {
     identity: Identity,
     sum: u64,
-    /// Why it could not be, in this round. It is not tried again within it: of a disk that has failed once, the kernel says
-    /// the next time that all is well.
+    /// Why it could not be, in this round. It is not tried again within it: of a disk that has
+    /// failed once, the kernel says the next time that all is well.
     failure: Option<(io::ErrorKind, String)>,
 }
 
@@ -43,7 +45,8 @@ impl Durable {
         }
         let sum = totals.iter().fold(0_u64, |sum, total| sum.wrapping_add(total.usage.total));
         let identity = segment.identity();
-        if let Some(known) = self.known.lock().get(path).filter(|known| known.identity == identity) {
+        if let Some(known) = self.known.lock().get(path).filter(|known| known.identity == identity)
+        {
             match &known.failure {
                 Some((kind, why)) => return Err(io::Error::new(*kind, why.clone())),
                 None if known.sum == sum => return Ok(()),
@@ -58,8 +61,8 @@ impl Durable {
         outcome
     }
 
-    /// Makes everything in a folder of usage durable that is not acknowledged, as far as there is time. What fails is told by
-    /// who reports it.
+    /// Makes everything in a folder of usage durable that is not acknowledged, as far as there is
+    /// time. What fails is told by who reports it.
     pub fn ensure_all(&self, folder: &Path, is_late: impl Fn() -> bool) {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let files = entries.map(|entry| entry.path());

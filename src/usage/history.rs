@@ -1,8 +1,9 @@
 //! Long random histories of counters and segments, compared with a naive model.
 //!
-//! The model is a map of what was counted. Processes count, die and begin anew, clocks go back, reporters tell a
-//! server (another map, of maxima) and acknowledge, or die in between; now and then a dead process's file is
-//! damaged, and what the model loses by it is exactly the damaged counter.
+//! The model is a map of what was counted. Processes count, die and begin anew, clocks go back,
+//! reporters tell a server (another map, of maxima) and acknowledge, or die in between; now and
+//! then a dead process's file is damaged, and what the model loses by it is exactly the damaged
+//! counter.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,14 @@ impl History {
         let folder = tempfile::tempdir().unwrap();
         let processes = (0..PROCESSES).map(|_| process(folder.path())).collect();
         let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        Self { folder, random, processes, counted: HashMap::new(), billed: HashMap::new(), slot: 100 }
+        Self {
+            folder,
+            random,
+            processes,
+            counted: HashMap::new(),
+            billed: HashMap::new(),
+            slot: 100,
+        }
     }
 
     fn step(&mut self) {
@@ -71,7 +79,8 @@ impl History {
 
     fn count(&mut self) {
         let number = self.random.below(3) as usize;
-        let kind = [UsageKind::Scan, UsageKind::Page, UsageKind::Image][self.random.below(3) as usize];
+        let kind =
+            [UsageKind::Scan, UsageKind::Page, UsageKind::Image][self.random.below(3) as usize];
         let (what, n) = (self.random.below(3), u64::from(self.random.below(5)));
         // A late thread's slot, at times.
         let slot = self.slot - self.random.below(2);
@@ -87,15 +96,16 @@ impl History {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let files = std::fs::read_dir(self.folder.path()).unwrap().flatten().map(|file| file.path());
+        let files =
+            std::fs::read_dir(self.folder.path()).unwrap().flatten().map(|file| file.path());
         let mut segments: Vec<_> =
             files.filter(|path| path.extension().is_some_and(|e| e == "segment")).collect();
         segments.sort();
         segments
     }
 
-    /// Tells the server about a segment. The reporter may die before it acknowledges any or all counters, and
-    /// what it knows may be old by the time that it does.
+    /// Tells the server about a segment. The reporter may die before it acknowledges any or all
+    /// counters, and what it knows may be old by the time that it does.
     fn report(&mut self) {
         let files = self.files();
         if files.is_empty() {
@@ -121,15 +131,18 @@ impl History {
         segment.remove_if_done(&Archive::new(self.folder.path())).unwrap();
     }
 
-    /// Damages a counter of a dead process. What the server knows of it stays billed; the rest is lost, and
-    /// nothing else.
+    /// Damages a counter of a dead process. What the server knows of it stays billed; the rest is
+    /// lost, and nothing else.
     fn damage(&mut self) {
         let orphan = self.files().into_iter().find(|path| Segment::open(path).unwrap().is_held());
         let Some(path) = orphan else { return };
         let segment = Segment::open(&path).unwrap();
         let Some(total) = segment.totals().into_iter().next() else { return };
-        let billed =
-            self.billed.get(&(segment.header().segment_id.clone(), key(&total))).copied().unwrap_or(0);
+        let billed = self
+            .billed
+            .get(&(segment.header().segment_id.clone(), key(&total)))
+            .copied()
+            .unwrap_or(0);
         drop(segment);
         let mut bytes = std::fs::read(&path).unwrap();
         // The check, or the kind.

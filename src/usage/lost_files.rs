@@ -26,8 +26,13 @@ impl Bench {
     fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let counter = Counter::new(state.path().join("usage/name"), whose(ID, ID));
-        let mut bench =
-            Self { state, counter, mine: SlotEntries::default(), performed: 0, recorded: BTreeMap::new() };
+        let mut bench = Self {
+            state,
+            counter,
+            mine: SlotEntries::default(),
+            performed: 0,
+            recorded: BTreeMap::new(),
+        };
         bench.count(1, 5);
         bench.count(2, 7);
         bench
@@ -43,8 +48,10 @@ impl Bench {
     }
 
     fn segments(&self) -> Vec<Segment> {
-        let files = fs::read_dir(self.usage()).into_iter().flatten().flatten().map(|entry| entry.path());
-        let named = files.filter(|path| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING));
+        let files =
+            fs::read_dir(self.usage()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let named =
+            files.filter(|path| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING));
         named.filter_map(|path| Segment::open(&path).ok()).collect()
     }
 
@@ -115,7 +122,9 @@ const HARMS: [(&str, Harm); 9] = [
         fs::create_dir(file).unwrap();
     }),
     ("its folder deleted", |file| fs::remove_dir_all(file.parent().unwrap()).unwrap()),
-    ("the folder above deleted", |file| fs::remove_dir_all(file.ancestors().nth(2).unwrap()).unwrap()),
+    ("the folder above deleted", |file| {
+        fs::remove_dir_all(file.ancestors().nth(2).unwrap()).unwrap()
+    }),
     ("the folder above renamed and made again", |file| {
         let usage = file.ancestors().nth(2).unwrap();
         fs::rename(usage, moved(usage)).unwrap();
@@ -183,8 +192,12 @@ fn threads_that_count_while_their_files_are_deleted_again_and_again_lose_nothing
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     bench.counter.look();
-    let totals =
-        bench.segments().iter().flat_map(Segment::totals).map(|total| total.usage.total).sum::<u64>();
+    let totals = bench
+        .segments()
+        .iter()
+        .flat_map(Segment::totals)
+        .map(|total| total.usage.total)
+        .sum::<u64>();
     assert_eq!(totals, bench.performed + counted);
 }
 
@@ -192,8 +205,9 @@ fn threads_that_count_while_their_files_are_deleted_again_and_again_lose_nothing
 fn what_was_acknowledged_stays_so_and_what_was_taken_back_too() {
     let mut bench = Bench::new();
     bench.report();
-    let acknowledged =
-        |bench: &Bench| bench.segments()[0].totals().iter().map(|total| total.acknowledged).sum::<u64>();
+    let acknowledged = |bench: &Bench| {
+        bench.segments()[0].totals().iter().map(|total| total.acknowledged).sum::<u64>()
+    };
     fs::remove_file(bench.file()).unwrap();
     bench.counter.look();
     assert_eq!(acknowledged(&bench), 12);

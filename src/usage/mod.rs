@@ -1,4 +1,5 @@
-//! What was used: counted once, in memory that outlives the process, until the server has recorded it.
+//! What was used: counted once, in memory that outlives the process, until the server has recorded
+//! it.
 
 mod allowance;
 mod archive;

@@ -1,7 +1,7 @@
 //! How many different barcodes an image holds.
 //!
-//! Two barcodes are the same when symbology and content are: compared byte for byte, for a count that is
-//! billed must not depend on a hash. The content is looked at and forgotten.
+//! Two barcodes are the same when symbology and content are: compared byte for byte, for a count
+//! that is billed must not depend on a hash. The content is looked at and forgotten.
 
 use std::collections::HashSet;
 
@@ -14,8 +14,8 @@ pub struct Barcode<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Images rarely hold more barcodes than this; up to here comparing each with each needs no memory and is
-/// faster than hashing.
+/// Images rarely hold more barcodes than this; up to here comparing each with each needs no memory
+/// and is faster than hashing.
 const FEW: usize = 16;
 
 /// Calls `found` with each barcode that is the first of its kind in the image.
@@ -63,8 +63,10 @@ mod tests {
     fn many_barcodes_are_counted_like_few() {
         let texts: Vec<String> = (0..500).map(|n| (n % 100).to_string()).collect();
         for length in [0, 1, FEW, FEW + 1, 99, 100, 101, 500] {
-            let barcodes: Vec<Barcode<'_>> =
-                texts[..length].iter().map(|t| Barcode { format: 4, bytes: t.as_bytes() }).collect();
+            let barcodes: Vec<Barcode<'_>> = texts[..length]
+                .iter()
+                .map(|t| Barcode { format: 4, bytes: t.as_bytes() })
+                .collect();
             assert_eq!(counted(&barcodes), length.min(100));
         }
     }

@@ -7,14 +7,18 @@ use seatmeter_protocol::slot::slot_start;
 
 use super::segment::{ENDING, Segment, Total};
 
-/// When the oldest work in this folder was done that the server has not acknowledged: the start of its slot, Unix
-/// seconds. `None` when it has everything. A file that cannot be read now is passed over.
+/// When the oldest work in this folder was done that the server has not acknowledged: the start of
+/// its slot, Unix seconds. `None` when it has everything. A file that cannot be read now is passed
+/// over.
 pub fn oldest_unsent(folder: &Path) -> Option<u64> {
-    segments(folder).flat_map(|segment| unsent_in(&segment)).map(|total| slot_start(total.usage.slot)).min()
+    segments(folder)
+        .flat_map(|segment| unsent_in(&segment))
+        .map(|total| slot_start(total.usage.slot))
+        .min()
 }
 
-/// How much was counted in this folder under this local license, and under this UUID, that the server has not acknowledged:
-/// scans for module 0, else pages.
+/// How much was counted in this folder under this local license, and under this UUID, that the
+/// server has not acknowledged: scans for module 0, else pages.
 pub fn unsent_of(folder: &Path, license_id: &str, device_uuid: &str, module: u32) -> u64 {
     let is_of = |usage: &UsageTotal| match module {
         0 => usage.kind == UsageKind::Scan,

@@ -57,7 +57,8 @@ pub(crate) struct Process {
 impl Process {
     /// Run `body` in a forked child; its answer is the exit code. A panic in there is code 101.
     pub(crate) fn fork(body: impl FnOnce() -> i32) -> Self {
-        // SAFETY: the child runs test code only and ends by `_exit`; what glibc locks, it makes anew in a child.
+        // SAFETY: the child runs test code only and ends by `_exit`; what glibc locks, it makes
+        // anew in a child.
         match unsafe { libc::fork() } {
             0 => {
                 let run = std::panic::AssertUnwindSafe(body);
@@ -170,7 +171,8 @@ pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 }

@@ -8,13 +8,19 @@ use seatmeter_e2e::server::Server;
 
 use super::output_of;
 
-/// What POSIX and glibc let a thread be canceled in, as far as the library might ever use it. `fcntl` is one only where it
-/// waits for a lock, which the library never does; so is `syscall` for none of what it is used for.
-const CANCELLATION_POINTS: &str = "accept accept4 clock_nanosleep close connect copy_file_range creat creat64 epoll_pwait \
-     epoll_wait fallocate fallocate64 fdatasync fopen fopen64 fsync getaddrinfo getnameinfo lockf lockf64 msync nanosleep \
-     open open64 openat openat64 pause poll posix_fallocate posix_fallocate64 ppoll pread pread64 preadv pselect \
-     pthread_cond_timedwait pthread_cond_wait pthread_join pthread_testcancel pwrite pwrite64 read readv recv recvfrom \
-     recvmsg select sem_timedwait sem_wait send sendfile64 sendmmsg sendmsg sendto sigsuspend sigtimedwait sigwait \
+/// What POSIX and glibc let a thread be canceled in, as far as the library might ever use it.
+/// `fcntl` is one only where it waits for a lock, which the library never does; so is `syscall` for
+/// none of what it is used for.
+const CANCELLATION_POINTS: &str = "accept accept4 clock_nanosleep close connect copy_file_range \
+    creat creat64 epoll_pwait \
+     epoll_wait fallocate fallocate64 fdatasync fopen fopen64 fsync getaddrinfo getnameinfo lockf \
+     lockf64 msync nanosleep \
+     open open64 openat openat64 pause poll posix_fallocate posix_fallocate64 ppoll pread pread64 \
+     preadv pselect \
+     pthread_cond_timedwait pthread_cond_wait pthread_join pthread_testcancel pwrite pwrite64 \
+     read readv recv recvfrom \
+     recvmsg select sem_timedwait sem_wait send sendfile64 sendmmsg sendmsg sendto sigsuspend \
+     sigtimedwait sigwait \
      sigwaitinfo sleep splice system tcdrain usleep wait waitid waitpid write writev";
 
 fn program() -> Program {
@@ -28,10 +34,14 @@ fn words(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_cancellation_point_that_the_library_uses_is_watched() {
     let library = seatmeter_e2e::build_folder().join("libseatmeter.so");
-    let output = Command::new("nm").args(["-D", "--undefined-only", "-P"]).arg(library).output().unwrap();
+    let output =
+        Command::new("nm").args(["-D", "--undefined-only", "-P"]).arg(library).output().unwrap();
     let imported = String::from_utf8(output.stdout).unwrap();
-    let imported: BTreeSet<_> =
-        imported.lines().filter_map(|line| line.split(['@', ' ']).next()).map(str::to_owned).collect();
+    let imported: BTreeSet<_> = imported
+        .lines()
+        .filter_map(|line| line.split(['@', ' ']).next())
+        .map(str::to_owned)
+        .collect();
     let used: BTreeSet<_> = words(CANCELLATION_POINTS).intersection(&imported).cloned().collect();
     assert!(used.len() > 10, "{imported:?}");
     let watched = words(&output_of(program().command("http://127.0.0.1:9").arg("names")));
@@ -42,7 +52,8 @@ fn every_cancellation_point_that_the_library_uses_is_watched() {
 #[test]
 fn no_call_reaches_a_cancellation_point_while_its_thread_can_be_canceled() {
     let server = Server::with_demo_license();
-    let seen = output_of(program().command(server.url()).arg("points").arg(image("four_barcodes.png")));
+    let seen =
+        output_of(program().command(server.url()).arg("points").arg(image("four_barcodes.png")));
     assert_eq!(seen, "");
 }
 

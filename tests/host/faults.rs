@@ -3,7 +3,8 @@
 use seatmeter_e2e::program::{Program, run};
 use seatmeter_e2e::server::Server;
 
-/// Places that this program's path comes by; the library is built with them in a run of the whole workspace.
+/// Places that this program's path comes by; the library is built with them in a run of the whole
+/// workspace.
 const PLACES: [&str; 12] = [
     "create: made",
     "create: header written",

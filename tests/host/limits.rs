@@ -57,11 +57,13 @@ fn a_picture_that_the_memory_is_too_little_for_is_an_error() {
     let program = program();
     let file = program.state().with_file_name("large.png");
     image::GrayImage::from_pixel(6000, 6000, image::Luma([255])).save(&file).unwrap();
-    let outcome =
-        |kind: &str, mib: &str| output_of(program.command(server.url()).arg(kind).arg(&file).arg(mib));
+    let outcome = |kind: &str, mib: &str| {
+        output_of(program.command(server.url()).arg(kind).arg(&file).arg(mib))
+    };
     let little = [
         ("picture", &["1", "20", "40", "90", "200"][..]),
-        // White space has to be taken out of it, which needs as much again; then there is the file that it stands for.
+        // White space has to be taken out of it, which needs as much again; then there is the file
+        // that it stands for.
         ("text", &["1", "20", "40", "90"]),
         ("frame", &["1", "20"]),
     ];

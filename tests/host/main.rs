@@ -1,5 +1,6 @@
-//! How good a guest the library is in its process: real C programs that fork, unload, end, run short of everything, and
-//! have handlers, threads, locales of their own. `docs/host-contract.md` lists what is promised, and names these tests.
+//! How good a guest the library is in its process: real C programs that fork, unload, end, run
+//! short of everything, and have handlers, threads, locales of their own. `docs/host-contract.md`
+//! lists what is promised, and names these tests.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -25,7 +26,13 @@ use seatmeter_e2e::program::run;
 /// Runs a program that must end well, and gives what it printed.
 fn output_of(command: &mut Command) -> String {
     let run = run(command);
-    assert!(run.code == Some(0), "{command:?} ended with {:?}\n{}{}", run.code, run.stdout, run.stderr);
+    assert!(
+        run.code == Some(0),
+        "{command:?} ended with {:?}\n{}{}",
+        run.code,
+        run.stdout,
+        run.stderr
+    );
     assert_eq!(run.stderr, "", "the library prints nothing");
     run.stdout
 }

@@ -38,12 +38,16 @@ fn a_pipe_or_a_device_where_a_file_is_expected_is_an_error_and_never_waited_for(
 #[test]
 fn threads_with_the_least_stack_that_is_documented_may_call() {
     narrow("small");
-    // A few bytes below the limit would do, too: what is documented leaves half of it to what the host has below the call.
+    // A few bytes below the limit would do, too: what is documented leaves half of it to what the
+    // host has below the call.
     let used = narrow("stack");
     let used: BTreeMap<_, usize> = used
         .lines()
         .filter_map(|line| line.split_once(' '))
         .map(|(kind, n)| (kind, n.parse().unwrap()))
         .collect();
-    assert!(used["license"] < 48 << 10 && used["count"] < 32 << 10 && used["decode"] < 256 << 10, "{used:?}");
+    assert!(
+        used["license"] < 48 << 10 && used["count"] < 32 << 10 && used["decode"] < 256 << 10,
+        "{used:?}"
+    );
 }

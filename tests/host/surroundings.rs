@@ -45,7 +45,9 @@ fn texts_numbers_and_settings_read_alike_in_every_locale() {
     assert!(plain.contains("QR_CODE") && plain.contains("license"), "{plain}");
     for language in ["de_DE", "tr_TR"] {
         if !make_locale(folder.path(), language) {
-            skip(&format!("localedef cannot make {language} (Debian, Ubuntu: apt-get install locales)"));
+            skip(&format!(
+                "localedef cannot make {language} (Debian, Ubuntu: apt-get install locales)"
+            ));
             continue;
         }
         assert_eq!(told_in(&format!("{language}.UTF-8")), plain, "{language}");

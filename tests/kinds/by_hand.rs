@@ -1,4 +1,5 @@
-//! Files that lack a part, as cameras, browsers and old programs leave them: read as far as browsers do.
+//! Files that lack a part, as cameras, browsers and old programs leave them: read as far as
+//! browsers do.
 
 use std::io::Cursor;
 
@@ -63,7 +64,8 @@ fn a_png_that_is_cut_short_gives_what_there_is_and_says_so() {
 
 #[test]
 fn a_png_whose_alpha_would_hide_everything_is_read_without_it() {
-    let holes = image::RgbaImage::from_fn(40, 32, |x, _| if x % 7 < 3 { [0; 4] } else { [255; 4] }.into());
+    let holes =
+        image::RgbaImage::from_fn(40, 32, |x, _| if x % 7 < 3 { [0; 4] } else { [255; 4] }.into());
     let mut bytes = Cursor::new(Vec::new());
     holes.write_to(&mut bytes, ImageFormat::Png).unwrap();
     let expected: Vec<u8> = holes.pixels().map(|pixel| pixel.0[0]).collect();
@@ -109,7 +111,8 @@ fn a_gif_without_its_trailer_is_read_and_one_that_is_cut_in_a_picture_gives_thos
 fn a_frame_of_a_webcam_without_huffman_tables_is_read() {
     let whole = jpeg();
     let (found, rest) = segments(&whole);
-    let kept: Vec<u8> = found.iter().filter(|segment| segment[1] != 0xc4).flatten().copied().collect();
+    let kept: Vec<u8> =
+        found.iter().filter(|segment| segment[1] != 0xc4).flatten().copied().collect();
     assert!(kept.len() + 400 < found.concat().len());
     let without = [&[0xff, 0xd8][..], &kept, &rest].concat();
     assert_eq!(shades("without tables", &without), shades("whole", &whole));

@@ -1,8 +1,10 @@
-//! JPEG streams with any sampling, made here: blocks of one shade each, which are the first coefficient alone.
+//! JPEG streams with any sampling, made here: blocks of one shade each, which are the first
+//! coefficient alone.
 
 use super::shades;
 
-/// Lengths of the codes for differences of 0 to 11 bits in the usual table of brightness, and the codes.
+/// Lengths of the codes for differences of 0 to 11 bits in the usual table of brightness, and the
+/// codes.
 const DC: [(u32, u32); 12] = [
     (2, 0b00),
     (3, 0b010),
@@ -54,8 +56,8 @@ impl Bits {
     }
 }
 
-/// Pixels of a stream of 32 by 32 pixels; `samplings` are those of brightness and the two colors. Without tables, which
-/// makes it short, and the colors gray.
+/// Pixels of a stream of 32 by 32 pixels; `samplings` are those of brightness and the two colors.
+/// Without tables, which makes it short, and the colors gray.
 fn stream(samplings: [(u8, u8); 3]) -> Vec<u8> {
     let mut file = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
     // Each step of the first coefficient is a shade.
@@ -75,7 +77,8 @@ fn stream(samplings: [(u8, u8); 3]) -> Vec<u8> {
             for (plane, (across, down)) in samplings.into_iter().enumerate() {
                 for v in 0..down {
                     for h in 0..across {
-                        let shade = if plane == 0 { shade(x * across + h, y * down + v) - 128 } else { 0 };
+                        let shade =
+                            if plane == 0 { shade(x * across + h, y * down + v) - 128 } else { 0 };
                         bits.block(if plane == 0 { shade - before } else { 0 });
                         before = if plane == 0 { shade } else { before };
                     }
@@ -107,7 +110,9 @@ fn brightness_is_read_right_however_it_and_the_colors_are_sampled() {
         [(1, 1), (1, 2), (1, 2)],
         [(2, 1), (1, 2), (1, 1)],
     ] {
-        let ratio = |of: fn((u8, u8)) -> u8| samplings.map(of).into_iter().max().unwrap() / of(samplings[0]);
+        let ratio = |of: fn((u8, u8)) -> u8| {
+            samplings.map(of).into_iter().max().unwrap() / of(samplings[0])
+        };
         let (across, down) = (usize::from(ratio(|s| s.0)), usize::from(ratio(|s| s.1)));
         let found = shades("blocks", &stream(samplings));
         // The middle of each block, where nothing of its neighbors is mixed in.
@@ -115,7 +120,10 @@ fn brightness_is_read_right_however_it_and_the_colors_are_sampled() {
             let (row, column) = (y * 8 * down + 4 * down, x * 8 * across + 4 * across);
             let found = i32::from(found[row * 32 + column]);
             let expected = shade(x as u8, y as u8);
-            assert!((found - expected).abs() <= 1, "{samplings:?}: block {x} {y} is {found}, not {expected}");
+            assert!(
+                (found - expected).abs() <= 1,
+                "{samplings:?}: block {x} {y} is {found}, not {expected}"
+            );
         }
     }
 }

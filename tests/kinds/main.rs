@@ -1,5 +1,5 @@
-//! Kinds of pictures: each is read as others read it, or refused by name, and the same picture gives the same result by
-//! every way in which it can come.
+//! Kinds of pictures: each is read as others read it, or refused by name, and the same picture
+//! gives the same result by every way in which it can come.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 #![allow(clippy::print_stderr, reason = "a test says what it skips")]

@@ -8,7 +8,8 @@ use super::read;
 /// What two decoders of JPEG may differ by.
 const JPEG_TOLERANCE: u8 = 3;
 
-/// A Python with Pillow, in an environment of its own below `target`; `None` where it cannot be had.
+/// A Python with Pillow, in an environment of its own below `target`; `None` where it cannot be
+/// had.
 fn python() -> Option<PathBuf> {
     let home = seatmeter_e2e::root().join("target/pillow");
     let python = home.join("bin/python");
@@ -32,8 +33,8 @@ fn difference(path: &Path) -> Option<String> {
     let beside = |suffix: &str| PathBuf::from(format!("{}.{suffix}", path.display()));
     let (pages, failure) = read(&std::fs::read(path).unwrap());
     if let Ok(word) = std::fs::read_to_string(beside("refused")) {
-        let is_refused =
-            pages.is_empty() && failure.as_ref().is_some_and(|(_, message)| message.contains(&word));
+        let is_refused = pages.is_empty()
+            && failure.as_ref().is_some_and(|(_, message)| message.contains(&word));
         return (!is_refused).then(|| format!("not refused as {word}: {failure:?}"));
     }
     if let Some(failure) = failure {
@@ -45,7 +46,8 @@ fn difference(path: &Path) -> Option<String> {
         return Some(format!("{} pages instead of {}", pages.len(), expected.len()));
     }
     let name = path.file_name()?.to_string_lossy();
-    let tolerance = if name.ends_with(".jpg") || name.starts_with("jpeg") { JPEG_TOLERANCE } else { 0 };
+    let tolerance =
+        if name.ends_with(".jpg") || name.starts_with("jpeg") { JPEG_TOLERANCE } else { 0 };
     pages.iter().zip(&expected).find_map(|((number, (width, height, shades)), expected)| {
         let (expected_width, expected_height, expected) = page(expected);
         if (*width, *height) != (expected_width, expected_height) {
@@ -59,7 +61,9 @@ fn difference(path: &Path) -> Option<String> {
 #[test]
 fn every_kind_that_pillow_writes_is_read_as_pillow_reads_it_or_refused_by_name() {
     let Some(python) = python() else {
-        eprintln!("SKIPPED: no Python with Pillow can be had (python3 -m venv, pip install pillow)");
+        eprintln!(
+            "SKIPPED: no Python with Pillow can be had (python3 -m venv, pip install pillow)"
+        );
         return;
     };
     let folder = tempfile::tempdir().unwrap();

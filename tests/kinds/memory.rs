@@ -1,4 +1,5 @@
-//! Large pictures in little memory. Each is read by a process of its own, whose peak is that of the picture.
+//! Large pictures in little memory. Each is read by a process of its own, whose peak is that of the
+//! picture.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -43,7 +44,8 @@ fn tiff(samples: u32, compression: u32, strip: &[u8]) -> Vec<u8> {
         (278, HEIGHT),
         (279, length),
     ];
-    let mut file = [&b"II*\0"[..], &(8 + length).to_le_bytes(), strip, &[entries.len() as u8, 0]].concat();
+    let mut file =
+        [&b"II*\0"[..], &(8 + length).to_le_bytes(), strip, &[entries.len() as u8, 0]].concat();
     for (tag, value) in entries {
         file.extend(u16::to_le_bytes(tag));
         file.extend([4, 0, 1, 0, 0, 0]);
@@ -91,7 +93,8 @@ fn part_of_other_tests() {
     let code = if variable("KINDS_WHAT").unwrap() == "read" {
         for_each_page(&bytes, &mut |_, _| Ok(true)).err()
     } else {
-        // Without a license the license's error is the code: so that of the picture is looked for by its page.
+        // Without a license the license's error is the code: so that of the picture is looked for
+        // by its page.
         let mut found = None;
         let read = for_each_page(&bytes, &mut |_, page| {
             found = seatmeter::reader::read_page(
@@ -135,17 +138,22 @@ fn a_picture_is_read_into_its_shades_and_nothing_as_large_beside_them() {
         let (code, peak_kib) = outcome(&in_a_process("read", &file, None));
         assert_eq!(code, 0, "{name}");
         let most_kib = GRAY_KIB + REST_KIB + bytes.len() as u64 / 1024;
-        assert!(peak_kib >= GRAY_KIB && peak_kib <= most_kib, "{name}: {peak_kib} KiB, at most {most_kib}");
+        assert!(
+            peak_kib >= GRAY_KIB && peak_kib <= most_kib,
+            "{name}: {peak_kib} KiB, at most {most_kib}"
+        );
     }
 }
 
-/// A control group with so much memory; `None` where this process cannot make one. It goes with the value.
+/// A control group with so much memory; `None` where this process cannot make one. It goes with the
+/// value.
 struct Group(PathBuf);
 
 impl Group {
     fn new(mib: u64) -> Option<Self> {
         let name = format!("seatmeter-kinds-{}", std::process::id());
-        let places = [("memory", "memory.limit_in_bytes"), ("", "memory.max"), ("unified", "memory.max")];
+        let places =
+            [("memory", "memory.limit_in_bytes"), ("", "memory.max"), ("unified", "memory.max")];
         places.into_iter().find_map(|(version, limit)| {
             let folder = Path::new("/sys/fs/cgroup").join(version).join(&name);
             std::fs::create_dir(&folder).ok()?;

@@ -2,7 +2,8 @@
 
 use super::{Page, read, refusal, shades};
 
-/// One page: entries of 16 bits (or 32, where they are longer) besides the strips' places, and the strips.
+/// One page: entries of 16 bits (or 32, where they are longer) besides the strips' places, and the
+/// strips.
 struct Tiff {
     entries: Vec<(u16, Vec<u32>)>,
     strips: Vec<Vec<u8>>,
@@ -133,11 +134,12 @@ fn over_white(shade: u8, alpha: u8) -> u8 {
 fn planes_apart_make_the_same_picture_as_planes_together() {
     for (photometric, samples) in [(2, 3), (5, 4), (2, 4)] {
         let together =
-            one(Tiff::new(photometric, samples, interleaved(samples)).with(338, &vec![2; samples - 3]));
+            one(Tiff::new(photometric, samples, interleaved(samples))
+                .with(338, &vec![2; samples - 3]));
         let plane = |plane| (0..WIDTH * HEIGHT).map(|i| sample(i, plane)).collect::<Vec<u8>>();
         // Three strips of two rows for each plane.
-        let strips =
-            (0..samples).flat_map(|p| plane(p).chunks(2 * WIDTH).map(<[u8]>::to_vec).collect::<Vec<_>>());
+        let strips = (0..samples)
+            .flat_map(|p| plane(p).chunks(2 * WIDTH).map(<[u8]>::to_vec).collect::<Vec<_>>());
         let apart = Tiff::new(photometric, samples, vec![])
             .with(284, &[2])
             .with(278, &[2])
@@ -166,7 +168,8 @@ fn both_orders_of_bytes_and_both_kinds_of_files_are_read() {
 #[test]
 fn alpha_is_on_white_paper_whichever_kind_it_is() {
     let apart = expected(|sample| over_white(luminance([0, 1, 2].map(sample)), sample(3)));
-    let multiplied = expected(|sample| luminance([0, 1, 2].map(sample)).saturating_add(255 - sample(3)));
+    let multiplied =
+        expected(|sample| luminance([0, 1, 2].map(sample)).saturating_add(255 - sample(3)));
     let unknown = expected(|sample| luminance([0, 1, 2].map(sample)));
     for (kind, expected) in [(2, &apart), (1, &multiplied), (0, &unknown)] {
         let bytes = one(Tiff::new(2, 4, interleaved(4)).with(338, &[kind]));
@@ -186,15 +189,18 @@ fn alpha_that_would_hide_everything_is_not_looked_at() {
     let holes = expected(|sample| if sample(0) > 127 { 255 } else { 0 });
     let pixels: Vec<u8> = holes.iter().flat_map(|shade| [*shade; 4]).collect();
     assert_eq!(shades("holes", &one(Tiff::new(2, 4, pixels).with(338, &[2]))), holes);
-    let unset: Vec<u8> = interleaved(3).chunks(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 0]).collect();
+    let unset: Vec<u8> =
+        interleaved(3).chunks(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 0]).collect();
     let rgb = expected(|sample| luminance([0, 1, 2].map(sample)));
     assert_eq!(shades("unset", &one(Tiff::new(2, 4, unset).with(338, &[2]))), rgb);
 }
 
 #[test]
 fn inks_darken_each_other() {
-    let ink = |ink: u8, black: u8| ((u32::from(255 - ink) * u32::from(255 - black) + 127) / 255) as u8;
-    let expected = expected(|sample| luminance([0, 1, 2].map(|plane| ink(sample(plane), sample(3)))));
+    let ink =
+        |ink: u8, black: u8| ((u32::from(255 - ink) * u32::from(255 - black) + 127) / 255) as u8;
+    let expected =
+        expected(|sample| luminance([0, 1, 2].map(|plane| ink(sample(plane), sample(3)))));
     assert_eq!(shades("inks", &one(Tiff::new(5, 4, interleaved(4)))), expected);
 }
 
@@ -214,9 +220,13 @@ fn samples_of_odd_numbers_of_bits_are_read() {
     for bits in [2, 3, 4, 6, 12] {
         let row_bytes = (WIDTH * bits).div_ceil(8);
         let rows: Vec<u8> = (0..row_bytes * HEIGHT).map(|i| sample(i, 2)).collect();
-        let bit = |row: usize, at: usize| u32::from(rows[row * row_bytes + at / 8] >> (7 - at % 8) & 1);
-        let value = |x: usize, y: usize| (0..bits).fold(0, |value, i| value << 1 | bit(y, x * bits + i));
-        let shade = |value: u32| if bits > 8 { value >> (bits - 8) } else { value * 255 / ((1 << bits) - 1) };
+        let bit =
+            |row: usize, at: usize| u32::from(rows[row * row_bytes + at / 8] >> (7 - at % 8) & 1);
+        let value =
+            |x: usize, y: usize| (0..bits).fold(0, |value, i| value << 1 | bit(y, x * bits + i));
+        let shade = |value: u32| {
+            if bits > 8 { value >> (bits - 8) } else { value * 255 / ((1 << bits) - 1) }
+        };
         let pixels = (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y)));
         let expected: Vec<u8> = pixels.map(|(x, y)| shade(value(x, y)) as u8).collect();
         let bytes = one(Tiff::new(1, 1, rows.clone()).with(258, &[bits as u32]));
@@ -231,8 +241,10 @@ fn colors_named_by_number_are_looked_up() {
         let map: Vec<u32> =
             (0..3).flat_map(|c| (0..256).map(move |i| u32::from(sample(i, c)) << shift)).collect();
         let bytes = one(Tiff::new(3, 1, numbers.clone()).with(320, &map));
-        let expected: Vec<u8> =
-            numbers.iter().map(|n| luminance([0, 1, 2].map(|c| sample(usize::from(*n), c)))).collect();
+        let expected: Vec<u8> = numbers
+            .iter()
+            .map(|n| luminance([0, 1, 2].map(|c| sample(usize::from(*n), c))))
+            .collect();
         assert_eq!(shades(what, &bytes), expected, "{what}");
     }
     let (code, message) = refusal("no colors", &one(Tiff::new(3, 1, numbers)));
@@ -245,7 +257,8 @@ fn brightness_in_blocks_with_shared_colors_is_taken_out() {
     let block = |i: usize| [i as u8, 50 + i as u8, 100 + i as u8, 150 + i as u8, 255, 255];
     let blocks: Vec<u8> = (0..6 * 3).flat_map(block).collect();
     let expected = (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y)));
-    let expected: Vec<u8> = expected.map(|(x, y)| block(y / 2 * 6 + x / 2)[y % 2 * 2 + x % 2]).collect();
+    let expected: Vec<u8> =
+        expected.map(|(x, y)| block(y / 2 * 6 + x / 2)[y % 2 * 2 + x % 2]).collect();
     let bytes = one(Tiff::new(6, 3, blocks).with(530, &[2, 2]));
     assert_eq!(shades("blocks", &bytes), expected);
 }
@@ -268,7 +281,8 @@ fn tiles_are_put_where_they_belong() {
 fn one_bad_page_of_three_takes_nothing_away_from_the_others() {
     let good = || Tiff::new(1, 1, interleaved(1));
     let short = Tiff::new(1, 1, interleaved(1)[..20].to_vec());
-    for bad in [short, good().with(259, &[34_925]), good().with(257, &[0]), good().with(258, &[64])] {
+    for bad in [short, good().with(259, &[34_925]), good().with(257, &[0]), good().with(258, &[64])]
+    {
         let (pages, failure) = read(&file(&[good(), bad, good()], true, false));
         let page: Page = (WIDTH as u32, HEIGHT as u32, interleaved(1));
         assert_eq!(pages, [(0, page.clone()), (2, page)]);

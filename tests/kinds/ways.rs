@@ -20,7 +20,11 @@ fn drawn(dark: [u8; 3], light: [u8; 3]) -> RgbImage {
         let (width, pixels) = (image.width() as usize, image.data());
         for (i, _) in pixels.iter().enumerate().filter(|(_, shade)| **shade == 0) {
             // Linear symbols are drawn flat.
-            let rows = if format == F::Code128 { 0..200 } else { (i / width) as u32..(i / width) as u32 + 1 };
+            let rows = if format == F::Code128 {
+                0..200
+            } else {
+                (i / width) as u32..(i / width) as u32 + 1
+            };
             rows.for_each(|y| page.put_pixel(30 + (i % width) as u32, top + y, image::Rgb(dark)));
         }
     }
@@ -45,7 +49,8 @@ fn tiff(picture: &RgbImage) -> Vec<u8> {
 /// Pixels in a format of the DBR API, with a gap after each row.
 fn pixels(picture: &RgbImage, format: i32) -> (PixelLayout, Vec<u8>) {
     let (width, height) = (picture.width(), picture.height());
-    let wide = |samples: &[u8]| samples.iter().flat_map(|sample| [99, *sample]).collect::<Vec<u8>>();
+    let wide =
+        |samples: &[u8]| samples.iter().flat_map(|sample| [99, *sample]).collect::<Vec<u8>>();
     let rows = picture.rows().map(|row| {
         let pixels = row.map(|pixel| {
             let [r, g, b] = pixel.0;
@@ -77,7 +82,8 @@ fn bitmap(picture: &RgbImage) -> (BitmapHeader, Vec<u8>) {
 }
 
 fn seen(barcodes: &[seatmeter::reader::Decoded]) -> Vec<Seen> {
-    let mut seen: Vec<Seen> = barcodes.iter().map(|one| (one.format, one.corners, one.text.len())).collect();
+    let mut seen: Vec<Seen> =
+        barcodes.iter().map(|one| (one.format, one.corners, one.text.len())).collect();
     seen.sort();
     seen
 }
@@ -97,8 +103,9 @@ fn framed(layout: PixelLayout, frame: &[u8]) -> Vec<Seen> {
     let reader: &'static Reader = Box::leak(Box::new(Reader::vacant()));
     reader
         .listen(|listeners| {
-            listeners.results =
-                Some(std::sync::Arc::new(move |_, outcome| sender.send(seen(&outcome.barcodes)).unwrap()));
+            listeners.results = Some(std::sync::Arc::new(move |_, outcome| {
+                sender.send(seen(&outcome.barcodes)).unwrap()
+            }));
         })
         .unwrap();
     reader.start_frames(&FrameOptions { queue_length: 1, layout, forget_ms: None }, "").unwrap();
@@ -135,7 +142,11 @@ fn one_picture_has_one_gray_and_one_result_by_every_way() {
         for format in [6, 7, 8, 9, 10, 11] {
             let (layout, buffer) = pixels(&picture, format);
             assert_eq!(*layout.gray(&buffer).unwrap().pixels, gray, "{what}: format {format}");
-            assert_eq!(decoded(Picture::Pixels(layout, &buffer)), result, "{what}: format {format}");
+            assert_eq!(
+                decoded(Picture::Pixels(layout, &buffer)),
+                result,
+                "{what}: format {format}"
+            );
         }
         let files = [
             ("PNG", file(&picture, ImageFormat::Png)),
@@ -150,7 +161,11 @@ fn one_picture_has_one_gray_and_one_result_by_every_way() {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(decoded(Picture::File(&path)), result, "{what}: {name} as a file");
             let text = base64::engine::general_purpose::STANDARD.encode(bytes);
-            assert_eq!(decoded(Picture::Base64(text.as_bytes())), result, "{what}: {name} as base64");
+            assert_eq!(
+                decoded(Picture::Base64(text.as_bytes())),
+                result,
+                "{what}: {name} as base64"
+            );
         }
         let (header, bytes) = bitmap(&picture);
         assert_eq!(*header.gray(&bytes).unwrap().pixels, gray, "{what}: bitmap");
@@ -179,7 +194,8 @@ fn black_on_nothing_is_black_on_white_by_every_way() {
     clear.write_to(&mut bytes, ImageFormat::Png).unwrap();
     assert_eq!(shades_of_file(&bytes.into_inner()), *page.as_raw());
     for format in [7, 10] {
-        let layout = PixelLayout::new(page.width() as i32, page.height() as i32, 0, format).unwrap();
+        let layout =
+            PixelLayout::new(page.width() as i32, page.height() as i32, 0, format).unwrap();
         assert_eq!(*layout.gray(clear.as_raw()).unwrap().pixels, *page.as_raw(), "format {format}");
     }
 }

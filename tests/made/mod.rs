@@ -1,4 +1,5 @@
-//! Pictures that are made when a test needs them: one QR code in every form in which a file can hold it.
+//! Pictures that are made when a test needs them: one QR code in every form in which a file can
+//! hold it.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -53,7 +54,8 @@ fn half_size(path: &Path) -> GrayImage {
 }
 
 fn gif(path: &Path, pictures: &[&GrayImage]) {
-    let mut encoder = image::codecs::gif::GifEncoder::new(BufWriter::new(File::create(path).unwrap()));
+    let mut encoder =
+        image::codecs::gif::GifEncoder::new(BufWriter::new(File::create(path).unwrap()));
     for picture in pictures {
         let picture = image::DynamicImage::ImageLuma8((*picture).clone()).into_rgba8();
         encoder.encode_frame(image::Frame::new(picture)).unwrap();

@@ -14,7 +14,9 @@ use super::{BOUND, ask_within, stage_of};
 
 const LONG: Duration = Duration::from_secs(10);
 
-fn by(look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static) -> HttpTransport {
+fn by(
+    look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+) -> HttpTransport {
     HttpTransport::looking_up_by(Arc::new(look_up), None)
 }
 
@@ -52,7 +54,8 @@ fn a_name_without_an_address_and_one_whose_lookup_hangs_are_told_from_a_dead_ser
 
 #[test]
 fn a_dead_ipv6_address_does_not_hide_a_live_ipv4_address() {
-    let Some((_hole, port)) = dead_and_live(Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()) else {
+    let Some((_hole, port)) = dead_and_live(Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into())
+    else {
         // No IPv6 here: then no device on this machine has the problem.
         return;
     };

@@ -29,7 +29,11 @@ fn a_server_that_stalls_is_left_within_the_bound_and_the_stage_is_named() {
         (Stage::Answer, "http", says_then_stalls("HTTP/1.1 20")),
         (Stage::Answer, "http", says_then_stalls("HTTP/1.1 200 OK\r\nseatmeter-ti")),
         (Stage::Answer, "http", says_then_stalls("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")),
-        (Stage::Answer, "http", says_then_stalls("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\"")),
+        (
+            Stage::Answer,
+            "http",
+            says_then_stalls("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\""),
+        ),
         (
             Stage::Answer,
             "http",
@@ -78,7 +82,8 @@ fn resets_and_garbage_are_no_answers() {
             reset(stream);
         })
     };
-    let noise: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise: Vec<u8> =
+        (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for port in [
         peer(reset),
         reset_after(""),
@@ -116,7 +121,8 @@ fn ten_megabytes_are_not_read_to_their_end() {
         let _ = stream.write_all(head.as_bytes());
         sent.store((0..1526).all(|_| stream.write_all(&block).is_ok()), Ordering::Relaxed);
     });
-    let outcome = ask_within(&transport(), &format!("http://127.0.0.1:{port}/"), Duration::from_secs(10));
+    let outcome =
+        ask_within(&transport(), &format!("http://127.0.0.1:{port}/"), Duration::from_secs(10));
     let refused = outcome.unwrap_err();
     assert_eq!(refused.stage, Stage::Answer);
     assert!(refused.detail.contains("larger than"), "{}", refused.detail);
@@ -134,9 +140,11 @@ fn redirects_are_not_followed() {
     });
     for status in [301, 302, 303, 307, 308] {
         let port = says(format!(
-            "HTTP/1.1 {status} Moved\r\nlocation: http://127.0.0.1:{elsewhere}/\r\ncontent-length: 0\r\n\r\n"
+            "HTTP/1.1 {status} Moved\r\nlocation: \
+             http://127.0.0.1:{elsewhere}/\r\ncontent-length: 0\r\n\r\n"
         ));
-        let answer = ask_within(&transport(), &format!("http://127.0.0.1:{port}/"), BOUND * 10).unwrap();
+        let answer =
+            ask_within(&transport(), &format!("http://127.0.0.1:{port}/"), BOUND * 10).unwrap();
         assert_eq!(answer.status, status);
     }
     assert!(!asked.load(Ordering::Relaxed));

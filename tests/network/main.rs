@@ -1,5 +1,5 @@
-//! What networks do to requests, with real sockets on this machine: servers that stall at each step, reset, send garbage,
-//! drip, or flood; addresses that are dead; certificates; proxies.
+//! What networks do to requests, with real sockets on this machine: servers that stall at each
+//! step, reset, send garbage, drip, or flood; addresses that are dead; certificates; proxies.
 #![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -26,8 +26,13 @@ fn certificate(name: &str) -> PathBuf {
 }
 
 /// Asks, and checks that it ends within its bound.
-fn ask_within(transport: &HttpTransport, url: &str, timeout: Duration) -> Result<RawAnswer, Unreachable> {
-    let request = RawRequest { url: url.to_owned(), nonce: "n", key_id: None, body: b"{}", timeout };
+fn ask_within(
+    transport: &HttpTransport,
+    url: &str,
+    timeout: Duration,
+) -> Result<RawAnswer, Unreachable> {
+    let request =
+        RawRequest { url: url.to_owned(), nonce: "n", key_id: None, body: b"{}", timeout };
     let begun = Instant::now();
     let outcome = transport.post(&request);
     assert!(begun.elapsed() < timeout + SLACK, "{url} took {:?}", begun.elapsed());

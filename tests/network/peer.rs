@@ -12,12 +12,16 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificate;
 
-/// Lets this handle every connection, each on a thread of its own, to the end of the test program; gives the port.
+/// Lets this handle every connection, each on a thread of its own, to the end of the test program;
+/// gives the port.
 pub(crate) fn peer(behave: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
     peer_at(TcpListener::bind("127.0.0.1:0").unwrap(), behave)
 }
 
-pub(crate) fn peer_at(listener: TcpListener, behave: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
+pub(crate) fn peer_at(
+    listener: TcpListener,
+    behave: impl Fn(TcpStream) + Send + Sync + 'static,
+) -> u16 {
     let port = listener.local_addr().unwrap().port();
     let behave = Arc::new(behave);
     on_a_thread(move || {
@@ -110,11 +114,12 @@ pub(crate) fn tls_peer_showing(
     let key = PrivateKeyDer::from_pem_file(certificate("server.key")).unwrap();
     let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
     let shown = CertifiedKey::new(certificates.collect::<Result<_, _>>().unwrap(), key);
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     let config = Arc::new(config);
     peer(move |stream| {
         behave(StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream));

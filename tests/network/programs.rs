@@ -36,12 +36,16 @@ fn is_licensed(answer: &str) {
 }
 
 fn is_refused(answer: &str, parts: &[&str]) {
-    assert!(answer.starts_with("-20200") && parts.iter().all(|part| answer.contains(part)), "{answer}");
+    assert!(
+        answer.starts_with("-20200") && parts.iter().all(|part| answer.contains(part)),
+        "{answer}"
+    );
 }
 
 /// Passes bytes on in both directions, until one end is done.
 fn connect_through(mut near: impl Read + Write, mut far: TcpStream) {
-    // One request and one answer at a time is all there is: enough for HTTP as this library speaks it.
+    // One request and one answer at a time is all there is: enough for HTTP as this library speaks
+    // it.
     far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     loop {
         let request = read_message(&mut near);
@@ -86,7 +90,8 @@ fn proxy(login: Option<&'static str>, port: u16) -> u16 {
         let head = read_head(&mut near).to_lowercase();
         let wanted = login.map(|login| format!("proxy-authorization: {}", login.to_lowercase()));
         if wanted.is_some_and(|wanted| !head.contains(&wanted)) {
-            let refusal = "HTTP/1.1 407 Login\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n";
+            let refusal =
+                "HTTP/1.1 407 Login\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n";
             let _ = near.write_all(refusal.as_bytes());
             return stall(near);
         }
@@ -139,7 +144,10 @@ fn a_proxy_that_wants_a_login_says_so_gets_it_and_can_be_gone_round() {
     // The same for a server without TLS, where the proxy's answer looks like a server's.
     let plain = init("http://license.example", &[("HTTP_PROXY", &without)]);
     is_refused(&plain, &["HTTP status 407", "login", "NO_PROXY"]);
-    is_refused(&init("https://license.example", &[("HTTPS_PROXY", "http://127.0.0.1:1")]), &["(proxy)"]);
+    is_refused(
+        &init("https://license.example", &[("HTTPS_PROXY", "http://127.0.0.1:1")]),
+        &["(proxy)"],
+    );
 }
 
 #[test]
@@ -181,13 +189,15 @@ fn the_proxies_of_the_environment_are_read_by_init_and_at_no_other_time() {
 fn a_captive_portal_is_no_license_server_and_ends_no_license() {
     let server = Server::with_demo_license();
     let state = tempfile::tempdir().unwrap();
-    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 16\r\n\r\n<h1>Sign in</h1>";
+    let page =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 16\r\n\r\n<h1>Sign in</h1>";
     let portal = format!("http://127.0.0.1:{}", says(page));
     is_refused(
         &init(&format!("http://127.0.0.1:{}", says(page.replace("200 OK", "511 Sign in"))), &[]),
         &["HTTP status 511", "not as a license server"],
     );
-    let moved = "HTTP/1.1 302 Found\r\nlocation: http://portal.example/\r\ncontent-length: 0\r\n\r\n";
+    let moved =
+        "HTTP/1.1 302 Found\r\nlocation: http://portal.example/\r\ncontent-length: 0\r\n\r\n";
     let answer = init(&format!("http://127.0.0.1:{}", says(moved)), &[]);
     is_refused(&answer, &["HTTP status 302", "not followed"]);
     assert!(init(&portal, &[]).starts_with("-20003"), "a page with status 200 cannot be trusted");

@@ -1,5 +1,5 @@
-//! Worlds in processes of their own: a world that takes its process with it is found, too, and what sessions leave
-//! behind by design (they live as long as their process) goes with it.
+//! Worlds in processes of their own: a world that takes its process with it is found, too, and what
+//! sessions leave behind by design (they live as long as their process) goes with it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -15,7 +15,8 @@ use crate::run::{Lived, catch_panics, run, shrink, tell};
 /// Names a batch: first seed, seconds, most worlds, number of a bug or `-`.
 const BATCH: &str = "SEATMETER_SIM_BATCH";
 
-/// Worlds of one process. Each leaves some mapped pages behind; the kernel lets a process have 65 530.
+/// Worlds of one process. Each leaves some mapped pages behind; the kernel lets a process have 65
+/// 530.
 pub(crate) const WORLDS_MAX: u64 = 50;
 
 /// How often each run tells how far it is.
@@ -50,7 +51,9 @@ pub(crate) fn in_a_child(batch: Batch) -> Found {
         .spawn()
         .expect("there is room for another process");
     let (mut lived, mut told, mut last) = (Lived::default(), String::new(), 0);
-    for line in BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok) {
+    for line in
+        BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok)
+    {
         if let Some(seed) = line.strip_prefix("world ") {
             last = seed.parse().unwrap_or(0);
         } else if let Some(days) = line.strip_prefix("lived ") {
@@ -71,7 +74,8 @@ pub(crate) fn in_a_child(batch: Batch) -> Found {
     Found::Violation(told)
 }
 
-/// Processor time that the children have taken, by the table of `proc(5)`: what others do on the machine does not count.
+/// Processor time that the children have taken, by the table of `proc(5)`: what others do on the
+/// machine does not count.
 pub(crate) fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("the kernel tells");
     // After the name, which may hold anything, in brackets.
@@ -87,7 +91,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(crate) fn run_if_asked() {
     let Some(text) = crate::environment(BATCH) else { return };
     let numbers: Vec<Option<u64>> = text.split(' ').map(|number| number.parse().ok()).collect();
-    let [Some(first), Some(worlds), bug] = numbers[..] else { panic!("{BATCH}={text} makes no sense") };
+    let [Some(first), Some(worlds), bug] = numbers[..] else {
+        panic!("{BATCH}={text} makes no sense")
+    };
     let bug = bug.map(|number| BUGS[usize::try_from(number).expect("few bugs")]);
     catch_panics();
     // The harness has begun a line.
@@ -124,7 +130,9 @@ fn one(seed: u64, bug: Option<&'static str>) -> bool {
 
 /// Whether a bug can show in this world: the other worlds need not be run to find it.
 fn concerns(bug: &str, plan: &Plan) -> bool {
-    use ChargeWay::{BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Page, Server};
+    use ChargeWay::{
+        BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Page, Server,
+    };
     let item = &plan.item;
     let way = item.charge_way;
     match bug.split(':').next() {
@@ -142,12 +150,14 @@ fn concerns(bug: &str, plan: &Plan) -> bool {
     }
 }
 
-/// Runs worlds for so long, on so many cores; a violation ends them all. Of a long run it tells now and then how far it is.
+/// Runs worlds for so long, on so many cores; a violation ends them all. Of a long run it tells now
+/// and then how far it is.
 pub(crate) fn worlds_for(time: Duration, first: u64, cores: u64) -> Result<Lived, String> {
     let begun = Instant::now();
     let is_over = AtomicBool::new(false);
     let run_of = |core: u64| {
-        let (mut lived, mut seed, mut told_at) = (Lived::default(), first + core * SEEDS_OF_A_RUN, begun);
+        let (mut lived, mut seed, mut told_at) =
+            (Lived::default(), first + core * SEEDS_OF_A_RUN, begun);
         while begun.elapsed() < time && !is_over.load(Ordering::Relaxed) {
             match in_a_child(Batch { first: seed, worlds: WORLDS_MAX, bug: None }) {
                 Found::Nothing(more) => {
@@ -162,7 +172,10 @@ pub(crate) fn worlds_for(time: Duration, first: u64, cores: u64) -> Result<Lived
             seed += WORLDS_MAX;
             if told_at.elapsed() >= TELLS_EVERY {
                 told_at = Instant::now();
-                println!("{} worlds up to seed {seed}, {:.0} device-days", lived.worlds, lived.device_days);
+                println!(
+                    "{} worlds up to seed {seed}, {:.0} device-days",
+                    lived.worlds, lived.device_days
+                );
             }
         }
         Ok(lived)

@@ -1,4 +1,5 @@
-//! What the server's tables say, read row by row and added up by hand: nothing here uses the server's own sums.
+//! What the server's tables say, read row by row and added up by hand: nothing here uses the
+//! server's own sums.
 
 use std::collections::BTreeMap;
 
@@ -44,23 +45,31 @@ impl Books {
         }
     }
 
-    /// A device shows what it is allowed, which a restored server had forgotten: it is decided by that.
+    /// A device shows what it is allowed, which a restored server had forgotten: it is decided by
+    /// that.
     pub(crate) fn bring_back(&mut self, held: &LocalLicense) {
         for shown in &held.allowances {
-            let (allowed, _) = self.allowances.entry((held.device_uuid.clone(), shown.module)).or_default();
+            let (allowed, _) =
+                self.allowances.entry((held.device_uuid.clone(), shown.module)).or_default();
             *allowed = shown.allowed.max(*allowed);
         }
     }
 
     /// How much of a kind is recorded; of pages, in one module.
     pub(crate) fn used(&self, kind: u8, module: Option<u32>) -> u64 {
-        let is_of = |counter: &Counter| counter.1 == kind && module.is_none_or(|module| module == counter.2);
+        let is_of = |counter: &Counter| {
+            counter.1 == kind && module.is_none_or(|module| module == counter.2)
+        };
         self.billed.iter().filter(|((_, counter), _)| is_of(counter)).map(|(_, total)| total).sum()
     }
 
     /// What all devices are allowed of a module.
     pub(crate) fn allowed(&self, of: u32) -> u64 {
-        self.allowances.iter().filter(|((_, module), _)| *module == of).map(|(_, (allowed, _))| allowed).sum()
+        self.allowances
+            .iter()
+            .filter(|((_, module), _)| *module == of)
+            .map(|(_, (allowed, _))| allowed)
+            .sum()
     }
 
     /// What one device is allowed of a module and has used of it.
@@ -75,7 +84,9 @@ pub(crate) fn rows(store: &InlineStore, statement: &str) -> Vec<Vec<Field>> {
 
 pub(crate) fn number(field: &Field) -> u64 {
     match field {
-        Field::Integer(number) => u64::try_from(*number).expect("no number of the tables is negative"),
+        Field::Integer(number) => {
+            u64::try_from(*number).expect("no number of the tables is negative")
+        }
         other => panic!("{other:?} is no number"),
     }
 }

@@ -1,5 +1,5 @@
-//! Two stores side by side: the server's SQL store, whose answers are given, and the plain one, which must decide alike.
-//! On request the store on PostgreSQL is a third.
+//! Two stores side by side: the server's SQL store, whose answers are given, and the plain one,
+//! which must decide alike. On request the store on PostgreSQL is a third.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -57,7 +57,10 @@ impl Compared {
     }
 
     /// What the store on PostgreSQL says, if there is one.
-    fn on_postgres<T>(&self, ask: impl FnOnce(&PostgresStore) -> Reply<T>) -> Option<Result<T, Error>> {
+    fn on_postgres<T>(
+        &self,
+        ask: impl FnOnce(&PostgresStore) -> Reply<T>,
+    ) -> Option<Result<T, Error>> {
         self.postgres.lock().as_ref().map(|store| wait_for(ask(store)))
     }
 
@@ -75,8 +78,9 @@ impl Compared {
                 }
             }
             (Err(Error::Refused(sql)), Err(plain)) => {
-                let facts =
-                    |refusal: &Refusal| (refusal.code, refusal.numbers.clone(), refusal.epoch.clone());
+                let facts = |refusal: &Refusal| {
+                    (refusal.code, refusal.numbers.clone(), refusal.epoch.clone())
+                };
                 // A bug that was put in may leave the epoch out.
                 let is_same = sql.code == plain.code && sql.numbers == plain.numbers;
                 if !is_same {
@@ -116,9 +120,10 @@ impl Store for Compared {
         let vouched: Vec<LocalLicense> = ours.map(|shown| shown.license.clone()).collect();
         let plain = self.plain.lock().as_mut().map(|plain| plain.record(&report, &vouched, at));
         let third = self.on_postgres(|store| {
-            let ours = vouched
-                .iter()
-                .map(|license| ShownLicense { license: license.clone(), is_ours: Box::new(|| true) });
+            let ours = vouched.iter().map(|license| ShownLicense {
+                license: license.clone(),
+                is_ours: Box::new(|| true),
+            });
             store.record(report.clone(), ours.collect(), at)
         });
         let sql = now(self.sql.record(report, shown, at));
@@ -126,8 +131,9 @@ impl Store for Compared {
             let ids = |answer: &UsageAnswer| -> Vec<String> {
                 answer.refused.iter().map(|refused| refused.segment_id.clone()).collect()
             };
-            let facts =
-                |answer: &UsageAnswer| (answer.recorded.clone(), ids(answer), answer.standings.clone());
+            let facts = |answer: &UsageAnswer| {
+                (answer.recorded.clone(), ids(answer), answer.standings.clone())
+            };
             if let Some(plain) = plain.filter(|plain| facts(sql) != facts(plain)) {
                 self.differ("a report", &facts(sql), &facts(&plain));
             }

@@ -19,7 +19,8 @@ use crate::world::{Outcome, World};
 /// A law holds, or the sentence that says what breaks it.
 pub(crate) type Check = Result<(), String>;
 
-/// A server says whole seconds, is believed when it differs by five, and clocks drift a little within a round.
+/// A server says whole seconds, is believed when it differs by five, and clocks drift a little
+/// within a round.
 const TIME_MS_MAX: u64 = 8_000;
 
 /// Days of work that a device remembers for a server that was restored.
@@ -52,7 +53,8 @@ fn billed_was_performed(world: &World) -> Check {
         let performed = world.performed.get(&(family, counter)).copied().unwrap_or(0);
         if billed > performed {
             return Err(format!(
-                "{billed} are billed of slot {}, kind {}, what {}, and {performed} were performed by machine {family}",
+                "{billed} are billed of slot {}, kind {}, what {}, and {performed} were performed \
+                 by machine {family}",
                 counter.0, counter.1, counter.2
             ));
         }
@@ -65,14 +67,16 @@ type ByFamily = BTreeMap<(usize, crate::books::Counter), u64>;
 fn by_family(net: &Net, books: &Books) -> Result<ByFamily, String> {
     let mut sums = ByFamily::new();
     for ((uuid, counter), total) in &books.billed {
-        let family =
-            net.family_of(uuid).ok_or_else(|| format!("usage is billed to {uuid}, who is nobody"))?;
+        let family = net
+            .family_of(uuid)
+            .ok_or_else(|| format!("usage is billed to {uuid}, who is nobody"))?;
         *sums.entry((family, *counter)).or_default() += total;
     }
     Ok(sums)
 }
 
-/// The sums by which the server decides are those of its rows; the excess is that of the naive model.
+/// The sums by which the server decides are those of its rows; the excess is that of the naive
+/// model.
 fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
     for row in rows(store, "SELECT kind, module, used FROM item_used") {
         let (kind, module, used) = (number(&row[0]), number(&row[1]), number(&row[2]));
@@ -82,7 +86,8 @@ fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
             return Err(format!("{used} of kind {kind} count as used, the rows have {sum}"));
         }
     }
-    if matches!(model.item.charge_way, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance) {
+    if matches!(model.item.charge_way, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance)
+    {
         let stored: u64 =
             rows(store, "SELECT excess FROM year_excess").iter().map(|row| number(&row[0])).sum();
         if stored != model.excess() {
@@ -98,8 +103,8 @@ fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
     Ok(())
 }
 
-/// Where there are two items: the sums of each are those of its rows, and no more is allowed of a strict one, or done under
-/// two of them, than there is.
+/// Where there are two items: the sums of each are those of its rows, and no more is allowed of a
+/// strict one, or done under two of them, than there is.
 fn each_item_has_its_own(world: &World, net: &Net) -> Check {
     net.servers().try_for_each(sums_of_each_item)?;
     let mut limits = BTreeMap::new();
@@ -127,22 +132,28 @@ fn sums_of_each_item(server: &Server) -> Check {
         of_segment.iter().map(|row| (text(&row[0]), text(&row[1]))).collect();
     let mut sums: BTreeMap<(&str, u64, u64), u64> = BTreeMap::new();
     for ((segment, (_, kind, what)), total) in &books.segments {
-        let item = of_segment.get(segment).ok_or_else(|| format!("segment {segment} is of no item"))?;
+        let item =
+            of_segment.get(segment).ok_or_else(|| format!("segment {segment} is of no item"))?;
         let module = if *kind == 2 { u64::from(*what) } else { 0 };
         *sums.entry((item, u64::from(*kind), module)).or_default() += total;
     }
     for row in rows(store, "SELECT item_id, kind, module, used FROM item_used") {
-        let (item, kind, module, used) = (text(&row[0]), number(&row[1]), number(&row[2]), number(&row[3]));
+        let (item, kind, module, used) =
+            (text(&row[0]), number(&row[1]), number(&row[2]), number(&row[3]));
         let sum = sums.get(&(item.as_str(), kind, module)).copied().unwrap_or(0);
         if sum != used {
-            return Err(format!("{used} of kind {kind} count as used of {item}, the rows have {sum}"));
+            return Err(format!(
+                "{used} of kind {kind} count as used of {item}, the rows have {sum}"
+            ));
         }
     }
     let was_restored = server.model.restores > 0;
     for model in server.models() {
         for (module, quota) in model.modules() {
             let (item, limit) = (&model.item.item_id, model.limit(quota));
-            let own = format!("SELECT allowed FROM allowance WHERE item_id = '{item}' AND module = {module}");
+            let own = format!(
+                "SELECT allowed FROM allowance WHERE item_id = '{item}' AND module = {module}"
+            );
             let allowed: u64 = rows(store, &own).iter().map(|row| number(&row[0])).sum();
             if model.item.strict && !was_restored && allowed > limit {
                 return Err(format!("{allowed} are allowed of {limit} of {item}"));
@@ -179,8 +190,9 @@ fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -
     Ok(())
 }
 
-/// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device offline too. A restored
-/// server may give once more what it has forgotten: then each device still performs no more than it was ever allowed.
+/// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device
+/// offline too. A restored server may give once more what it has forgotten: then each device still
+/// performs no more than it was ever allowed.
 fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
     let model = &net.server.model;
     if !model.item.strict {
@@ -195,11 +207,10 @@ fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
         }
         let performed = performed_of(world, module);
         for (family, performed) in &performed {
-            let own = net
-                .server
-                .promised
-                .iter()
-                .filter(|((uuid, of), _)| *of == module && net.family_of(uuid) == Some(*family));
+            let own =
+                net.server.promised.iter().filter(|((uuid, of), _)| {
+                    *of == module && net.family_of(uuid) == Some(*family)
+                });
             let promised: u64 = own.map(|(_, promised)| promised).sum();
             if *performed > promised {
                 return Err(format!(
@@ -239,7 +250,8 @@ fn what_is_given_back_is_gone(world: &World) {
     }
 }
 
-/// acknowledged ≤ billed, on every machine that has told this server everything since it was restored.
+/// acknowledged ≤ billed, on every machine that has told this server everything since it was
+/// restored.
 fn acknowledged_was_billed(world: &World) -> Check {
     let Some(number) = world.acting else { return Ok(()) };
     let machine = &world.machines[number];
@@ -250,7 +262,12 @@ fn acknowledged_was_billed(world: &World) -> Check {
         .try_for_each(|server| acknowledged_was_billed_by(world, number, machine, server))
 }
 
-fn acknowledged_was_billed_by(world: &World, number: usize, machine: &Machine, server: &Server) -> Check {
+fn acknowledged_was_billed_by(
+    world: &World,
+    number: usize,
+    machine: &Machine,
+    server: &Server,
+) -> Check {
     let key = server.key();
     if !machine.has_told_all(&key, &epoch_of(&server.store)) {
         return Ok(());
@@ -258,23 +275,27 @@ fn acknowledged_was_billed_by(world: &World, number: usize, machine: &Machine, s
     for (counter, (total, acknowledged)) in machine.totals(&key) {
         let billed = world.books.segments.get(&counter).copied().unwrap_or(0);
         if acknowledged > billed {
-            return Err(format!("machine {number} takes {acknowledged} for recorded, and {billed} are"));
+            return Err(format!(
+                "machine {number} takes {acknowledged} for recorded, and {billed} are"
+            ));
         }
         if billed > total {
-            return Err(format!("machine {number} has counted {total}, the server knows of {billed}"));
+            return Err(format!(
+                "machine {number} has counted {total}, the server knows of {billed}"
+            ));
         }
     }
     Ok(())
 }
 
-/// What a program takes the time to be never goes back, unless a server has said so: to it, or to another program of
-/// its machine whose word it takes over.
+/// What a program takes the time to be never goes back, unless a server has said so: to it, or to
+/// another program of its machine whose word it takes over.
 fn time_never_goes_back(world: &mut World) -> Check {
     for (number, machine) in world.machines.iter_mut().enumerate() {
         for program in &mut machine.programs {
             let (now, heard) = (program.clock.unix_ms(), program.clock.heard_ms());
-            // Servers whose clocks differ may say the same second at different instants, and one may say it twice at
-            // one instant: then it is that now.
+            // Servers whose clocks differ may say the same second at different instants, and one
+            // may say it twice at one instant: then it is that now.
             let word = (heard, program.clock.heard_at_ms());
             let is_said = word != program.word || (heard..heard + 1000).contains(&now);
             if now < program.last_ms && !is_said {
@@ -287,40 +308,55 @@ fn time_never_goes_back(world: &mut World) -> Check {
     Ok(())
 }
 
-/// A process that wakes has heard of a license of before: the device keeps its UUID, unless it has copies, and what others
-/// have stored meanwhile is not replaced by what is older.
-pub(crate) fn who_wakes_takes_nothing(world: &World, m: usize, uuid: &str, serial: Option<u32>) -> Check {
+/// A process that wakes has heard of a license of before: the device keeps its UUID, unless it has
+/// copies, and what others have stored meanwhile is not replaced by what is older.
+pub(crate) fn who_wakes_takes_nothing(
+    world: &World,
+    m: usize,
+    uuid: &str,
+    serial: Option<u32>,
+) -> Check {
     let machine = &world.machines[m];
     let Some(program) = machine.programs.last() else { return Ok(()) };
     let families = world.net.lock().families;
     let has_copies = families.iter().filter(|family| **family == families[m]).count() > 1;
     let now = machine.uuid();
     if !has_copies && now != uuid {
-        return Err(format!("machine {m} was {uuid}, and is {now} since a stopped program has woken"));
+        return Err(format!(
+            "machine {m} was {uuid}, and is {now} since a stopped program has woken"
+        ));
     }
     let on_disk = program.serial_on_disk(&machine.folder);
     if now == uuid && serial > on_disk && world.net.lock().server.model.restores == 0 {
-        return Err(format!("machine {m} had license {serial:?} on its disk, and has {on_disk:?} now"));
+        return Err(format!(
+            "machine {m} had license {serial:?} on its disk, and has {on_disk:?} now"
+        ));
     }
     Ok(())
 }
 
-/// Who has heard a server takes that for the time which the server says it is: that one, and no other one that was heard
-/// before by whichever program of the device. The step has had so many answers before.
+/// Who has heard a server takes that for the time which the server says it is: that one, and no
+/// other one that was heard before by whichever program of the device. The step has had so many
+/// answers before.
 pub(crate) fn heard_the_time(world: &World, m: usize, program: usize, before: usize) -> Check {
-    let (true_ms, ms) = (world.time.now() * 1000, world.machines[m].programs[program].clock.unix_ms());
+    let (true_ms, ms) =
+        (world.time.now() * 1000, world.machines[m].programs[program].clock.unix_ms());
     let wrong = |ahead: &u64| ms.abs_diff(true_ms + ahead * 1000);
     let wrong = world.net.lock().heard.ahead.iter().skip(before).map(wrong).min().unwrap_or(0);
     if wrong > TIME_MS_MAX {
-        return Err(format!("machine {m} has heard the server, and its time is wrong by {wrong} ms"));
+        return Err(format!(
+            "machine {m} has heard the server, and its time is wrong by {wrong} ms"
+        ));
     }
     Ok(())
 }
 
-/// Programs of one machine that go by one word of a server agree what time it is, in whatever time namespace they are.
+/// Programs of one machine that go by one word of a server agree what time it is, in whatever time
+/// namespace they are.
 fn programs_agree_on_the_time(world: &World) -> Check {
     for (number, machine) in world.machines.iter().enumerate() {
-        let clocks = machine.programs.iter().filter(|program| !program.is_apart && program.clock.is_set());
+        let clocks =
+            machine.programs.iter().filter(|program| !program.is_apart && program.clock.is_set());
         let clocks: Vec<&DeviceClock> = clocks.map(|program| program.clock).collect();
         for pair in clocks.windows(2) {
             let apart = pair[0].unix_ms().abs_diff(pair[1].unix_ms());
@@ -334,7 +370,11 @@ fn programs_agree_on_the_time(world: &World) -> Check {
 }
 
 /// No count that was taken is lost with its file.
-pub(crate) fn nothing_is_missing(machine: &Machine, before: &BTreeMap<Counter, u64>, m: usize) -> Check {
+pub(crate) fn nothing_is_missing(
+    machine: &Machine,
+    before: &BTreeMap<Counter, u64>,
+    m: usize,
+) -> Check {
     let now = machine.counted();
     for (counter, total) in before {
         let there = now.get(counter).copied().unwrap_or(0);
@@ -348,15 +388,18 @@ pub(crate) fn nothing_is_missing(machine: &Machine, before: &BTreeMap<Counter, u
     Ok(())
 }
 
-/// A license is good for as long as it was meant, whatever the clock of the server said that gave it. Where a device's own
-/// time is wrong, nobody can hold it to that.
+/// A license is good for as long as it was meant, whatever the clock of the server said that gave
+/// it. Where a device's own time is wrong, nobody can hold it to that.
 pub(crate) fn is_not_outlived(world: &World, m: usize, program: usize, grant: &Grant) -> Check {
     const HOUR: u64 = 3_600;
     let (now, at) = (world.time.now(), world.machines[m].programs[program].clock.unix_seconds());
     let key = (grant.local.license_id.clone(), grant.local.serial);
     let meant = world.net.lock().granted.get(&key).copied().unwrap_or(u64::MAX);
     if at.abs_diff(now) < HOUR && now > meant.saturating_add(HOUR) {
-        return Err(format!("machine {m} works {} s longer than its license was meant for", now - meant));
+        return Err(format!(
+            "machine {m} works {} s longer than its license was meant for",
+            now - meant
+        ));
     }
     Ok(())
 }
@@ -385,8 +428,9 @@ pub(crate) fn only_its_item_counted(
     Ok(())
 }
 
-/// No seat of a device beyond those that were granted, and never one less: what the dead held is free. When fewer are
-/// granted than are held nothing is taken away. `took` is what a call for a seat came to.
+/// No seat of a device beyond those that were granted, and never one less: what the dead held is
+/// free. When fewer are granted than are held nothing is taken away. `took` is what a call for a
+/// seat came to.
 pub(crate) fn seats_are_those_of_the_grant(
     world: &World,
     m: usize,
@@ -406,16 +450,21 @@ pub(crate) fn seats_are_those_of_the_grant(
     }
     let code = if let Some(Outcome::Done(code)) = took { *code } else { None };
     if code == Some(ErrorCode::INSTANCE_COUNT_OVER_LIMIT) && held < granted {
-        return Err(format!("machine {m} holds {held} seats of {granted}, and program {program} gets none"));
+        return Err(format!(
+            "machine {m} holds {held} seats of {granted}, and program {program} gets none"
+        ));
     }
     let idle = licensed.idle_seats();
     if code.is_none() && idle >= 0 && idle as usize != granted.saturating_sub(held) {
-        return Err(format!("machine {m} holds {held} seats of {granted}, and {idle} are said to be free"));
+        return Err(format!(
+            "machine {m} holds {held} seats of {granted}, and {idle} are said to be free"
+        ));
     }
     Ok(())
 }
 
-/// A device has as many seats as that one of its programs has asked for which asks for most, unless that one is refused.
+/// A device has as many seats as that one of its programs has asked for which asks for most, unless
+/// that one is refused.
 pub(crate) fn the_highest_is_had(world: &World, m: usize) -> Check {
     for program in &world.machines[m].programs {
         let Some(licensed) = program.session.licensed() else { continue };
@@ -441,7 +490,13 @@ pub(crate) fn standby_was_asked(net: &Net, m: usize) -> Check {
 }
 
 /// Work is refused only for a reason that the rules give.
-pub(crate) fn may_refuse_work(world: &World, m: usize, grant: &Grant, at: u64, code: ErrorCode) -> Check {
+pub(crate) fn may_refuse_work(
+    world: &World,
+    m: usize,
+    grant: &Grant,
+    at: u64,
+    code: ErrorCode,
+) -> Check {
     let net = world.net.lock();
     let is_explained = match code {
         ErrorCode::LICENSE_BUFFER_FAILED if world.had_disk_trouble => true,
@@ -457,7 +512,9 @@ pub(crate) fn may_refuse_work(world: &World, m: usize, grant: &Grant, at: u64, c
         {
             true
         }
-        ErrorCode::USED_UP if net.servers().flat_map(Server::models).any(|one| one.item.strict) => true,
+        ErrorCode::USED_UP if net.servers().flat_map(Server::models).any(|one| one.item.strict) => {
+            true
+        }
         other => net.refusals[m].contains(&other),
     };
     if is_explained {
@@ -478,7 +535,8 @@ pub(crate) fn converged(world: &World) -> Check {
     }
     let days: std::collections::BTreeSet<u32> =
         world.performed.keys().map(|(_, counter)| counter.0 / 480).collect();
-    // Who works under another server hears of a restore when it has something to tell to the one that was restored.
+    // Who works under another server hears of a restore when it has something to tell to the one
+    // that was restored.
     let is_told = net.apart.is_none() && days.len() < REMEMBERED_DAYS;
     let is_remembered = model.restores == 0 || is_told;
     for (key, performed) in world.performed.iter().filter(|_| is_remembered) {
@@ -486,7 +544,8 @@ pub(crate) fn converged(world: &World) -> Check {
         if told != *performed {
             let (family, counter) = key;
             return Err(format!(
-                "in the end {told} are billed of slot {}, kind {}, what {}, and {performed} were performed by machine \
+                "in the end {told} are billed of slot {}, kind {}, what {}, and {performed} were \
+                 performed by machine \
                  {family}",
                 counter.0, counter.1, counter.2
             ));
@@ -494,7 +553,8 @@ pub(crate) fn converged(world: &World) -> Check {
     }
     drop(net);
     let used = world.machines.iter().enumerate().filter(|(_, machine)| machine.is_used());
-    used.map(|(m, _)| m).try_for_each(|m| may_go_on(world, m).and_then(|()| the_highest_is_had(world, m)))
+    used.map(|(m, _)| m)
+        .try_for_each(|m| may_go_on(world, m).and_then(|()| the_highest_is_had(world, m)))
 }
 
 /// No lock-out without a reason that the rules give.
@@ -530,7 +590,8 @@ fn may_go_on(world: &World, m: usize) -> Check {
         if !is_refused {
             let status = program.session.status();
             return Err(format!(
-                "machine {m} is in trouble with {code:?}, and no rule says why: of {:?}, good until {}, at {at}",
+                "machine {m} is in trouble with {code:?}, and no rule says why: of {:?}, good \
+                 until {}, at {at}",
                 status.trouble.map(|trouble| trouble.error.message),
                 status.valid_until
             ));

@@ -42,7 +42,8 @@ pub(crate) struct Machine {
     pub(crate) wire: &'static Wire,
     /// Those of the next program that starts.
     pub(crate) parameters: Parameters,
-    /// By item, the newest grant of which the seat pool was told: its number, and its seats unless they are not known.
+    /// By item, the newest grant of which the seat pool was told: its number, and its seats unless
+    /// they are not known.
     granted: BTreeMap<String, (u32, Option<u32>)>,
     /// Codes that its programs have had.
     codes: BTreeSet<String>,
@@ -78,7 +79,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// What it works with. Its readers begin anew where that is another item than before, or was closed meanwhile.
+    /// What it works with. Its readers begin anew where that is another item than before, or was
+    /// closed meanwhile.
     pub(crate) fn licensed(&mut self) -> Option<&'static Licensed> {
         let licensed = self.session.licensed()?;
         let now = Some((licensed.grant().local.item_id.clone(), licensed.closings()));
@@ -107,10 +109,16 @@ impl Program {
 }
 
 impl Machine {
-    pub(crate) fn new(folder: &Path, clock: &'static MachineClock, wire: Wire, plan: &Plan) -> Self {
+    pub(crate) fn new(
+        folder: &Path,
+        clock: &'static MachineClock,
+        wire: Wire,
+        plan: &Plan,
+    ) -> Self {
         let number = wire.machine;
         let item = &plan.item;
-        let settings = Settings { website_domain: plan.websites[number].into(), ..Settings::default() };
+        let settings =
+            Settings { website_domain: plan.websites[number].into(), ..Settings::default() };
         let (folder, disk) =
             (folder.join(format!("machine-{number}")), folder.join(format!("disk-{number}")));
         fs::create_dir_all(&disk).expect("there is room");
@@ -127,7 +135,8 @@ impl Machine {
             settings,
             ..RawParameters::default()
         };
-        let parameters = Parameters::understand(&raw, &Environment::default()).expect("they make sense");
+        let parameters =
+            Parameters::understand(&raw, &Environment::default()).expect("they make sense");
         let wire = Box::leak(Box::new(wire));
         Self {
             folder,
@@ -176,8 +185,8 @@ impl Machine {
         program.session.initialize(self.parameters.clone(), FIRST_CONTACT_BOUND)
     }
 
-    /// Looks which grant is the newest that one of its programs works with. One that was cut off may have told the pool of
-    /// a newer one, which the others come to know with their next.
+    /// Looks which grant is the newest that one of its programs works with. One that was cut off
+    /// may have told the pool of a newer one, which the others come to know with their next.
     pub(crate) fn note_grants(&mut self, was_cut_off: bool) {
         if was_cut_off {
             self.granted.values_mut().for_each(|known| known.1 = None);
@@ -192,21 +201,23 @@ impl Machine {
         }
     }
 
-    /// Codes that programs have had, and none that runs has. A program that never got a license tells its server of nothing
-    /// that others have counted.
+    /// Codes that programs have had, and none that runs has. A program that never got a license
+    /// tells its server of nothing that others have counted.
     pub(crate) fn idle_codes(&self) -> Vec<String> {
         let is_idle = |code: &&String| self.programs.iter().all(|program| program.code != **code);
         self.codes.iter().filter(is_idle).cloned().collect()
     }
 
-    /// Seats of an item that its programs may hold, as the pool was told; `None` when that is not known.
+    /// Seats of an item that its programs may hold, as the pool was told; `None` when that is not
+    /// known.
     pub(crate) fn seats_granted(&self, item_id: &str) -> Option<usize> {
         self.granted.get(item_id)?.1.map(|seats| seats as usize)
     }
 
     /// Seats of an item that its programs hold.
     pub(crate) fn seats_held(&self, item_id: &str) -> usize {
-        let is_of_it = |program: &&Program| program.works_under.as_ref().is_some_and(|(of, _)| of == item_id);
+        let is_of_it =
+            |program: &&Program| program.works_under.as_ref().is_some_and(|(of, _)| of == item_id);
         self.programs.iter().filter(is_of_it).map(|program| program.seats.len()).sum()
     }
 
@@ -243,7 +254,9 @@ impl Machine {
                 Err(_) => fs::remove_file(&file).expect("it was just listed"),
             }
         }
-        for file in list(&self.folder.join("seats")).into_iter().filter(|file| has_ending(file, "spent")) {
+        for file in
+            list(&self.folder.join("seats")).into_iter().filter(|file| has_ending(file, "spent"))
+        {
             let Ok(mut durable) = fs::read(self.disk.join(name(&file))) else { continue };
             durable[BOOT_OFFSET..BOOT_OFFSET + 8]
                 .copy_from_slice(&(1 + self.clock.boots.load(Relaxed)).to_le_bytes());
@@ -276,10 +289,11 @@ impl Machine {
         files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
     }
 
-    /// Loses files that its running programs use: segments, what is spent of allowances, who works under an item, who the
-    /// device is. Gives those that were moved away, with where they are now.
+    /// Loses files that its running programs use: segments, what is spent of allowances, who works
+    /// under an item, who the device is. Gives those that were moved away, with where they are now.
     pub(crate) fn lose(&self, loss: Loss) -> Vec<(PathBuf, PathBuf)> {
-        let is_in_use = |file: &PathBuf| Segment::open(file).is_ok_and(|segment| !segment.is_held());
+        let is_in_use =
+            |file: &PathBuf| Segment::open(file).is_ok_and(|segment| !segment.is_held());
         let mut files: Vec<PathBuf> = self.segment_files().into_iter().filter(is_in_use).collect();
         let of_items = |file: &PathBuf| has_ending(file, "spent") || has_ending(file, "users");
         files.extend(list(&self.folder.join("seats")).into_iter().filter(of_items));
@@ -305,13 +319,16 @@ impl Machine {
     /// Whether everything was told to the server with this key in this life of its data.
     pub(crate) fn has_told_all(&self, server: &PublicKey, epoch: &str) -> bool {
         let known = |folder: PathBuf| epoch_file(&folder, server).peek::<String>();
-        self.usage_folders().into_iter().all(|folder| known(folder).is_some_and(|known| known == epoch))
+        self.usage_folders()
+            .into_iter()
+            .all(|folder| known(folder).is_some_and(|known| known == epoch))
     }
 
     /// Every total for a server with what is acknowledged of it, by segment and counter.
     pub(crate) fn totals(&self, server: &PublicKey) -> BTreeMap<(String, Counter), (u64, u64)> {
-        let segments =
-            self.segments().filter(|segment| segment.header().whose.server.as_ref() == Some(server));
+        let segments = self
+            .segments()
+            .filter(|segment| segment.header().whose.server.as_ref() == Some(server));
         let totals = segments.flat_map(|segment| {
             let id = segment.header().segment_id.clone();
             let totals = segment.totals().into_iter();
@@ -340,7 +357,8 @@ impl Machine {
         let mut counted = BTreeMap::new();
         for segment in self.segments() {
             for Total { usage, .. } in segment.totals() {
-                *counted.entry((usage.slot, usage.kind.number(), usage.what)).or_default() += usage.total;
+                *counted.entry((usage.slot, usage.kind.number(), usage.what)).or_default() +=
+                    usage.total;
             }
         }
         counted

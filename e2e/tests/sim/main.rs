@@ -1,6 +1,7 @@
-//! Whole worlds in one thread, each from a seed: the library's core and the server's core, with virtual time, a network
-//! that loses, doubles, delays and damages, programs that die anywhere, machines that lose their power, clocks that are
-//! wrong, copies, and a server that is restored. After every step the laws are looked at.
+//! Whole worlds in one thread, each from a seed: the library's core and the server's core, with
+//! virtual time, a network that loses, doubles, delays and damages, programs that die anywhere,
+//! machines that lose their power, clocks that are wrong, copies, and a server that is restored.
+//! After every step the laws are looked at.
 //!
 //! | variable | |
 //! | --- | --- |
@@ -10,7 +11,10 @@
 //! | `SEATMETER_SIM_CORES` | on so many cores |
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
-#![allow(clippy::print_stdout, reason = "what was simulated is told, and children talk to their parent")]
+#![allow(
+    clippy::print_stdout,
+    reason = "what was simulated is told, and children talk to their parent"
+)]
 #![allow(clippy::cast_possible_truncation, reason = "rows hold what was put in")]
 #![allow(clippy::disallowed_methods, reason = "a test's settings come from its environment")]
 
@@ -73,7 +77,8 @@ fn worlds_obey_the_laws() {
     let lived = lived.unwrap_or_else(|told| panic!("a law does not hold:\n{told}"));
     let took = begun.elapsed().as_secs_f64();
     println!(
-        "{} worlds from seed {first}, {:.0} device-days in {took:.0} s: {:.0} a second on {cores} core(s), {:.0} a second \
+        "{} worlds from seed {first}, {:.0} device-days in {took:.0} s: {:.0} a second on {cores} \
+         core(s), {:.0} a second \
          of processor time, no violation",
         lived.worlds,
         lived.device_days,
@@ -82,8 +87,8 @@ fn worlds_obey_the_laws() {
     );
 }
 
-/// Worlds that broke a law, of the library, of the server, or as it was written here. They stay what they are as long as
-/// plans are made in the same way.
+/// Worlds that broke a law, of the library, of the server, or as it was written here. They stay
+/// what they are as long as plans are made in the same way.
 const ONCE_BROKEN: [u64; 12] = [
     20_147,
     5_004_818,
@@ -123,7 +128,8 @@ fn one_world(seed: u64) {
     }
 }
 
-/// Worlds in which a store on PostgreSQL stands beside the two others, and must decide and book as they do.
+/// Worlds in which a store on PostgreSQL stands beside the two others, and must decide and book as
+/// they do.
 #[test]
 fn worlds_go_alike_on_postgresql() {
     let Some(cluster) = cluster::Cluster::start(false) else {
@@ -134,9 +140,12 @@ fn worlds_go_alike_on_postgresql() {
     let begun = Instant::now();
     let mut device_days = 0.0;
     for seed in 1..=number("SEATMETER_SIM_POSTGRES_WORLDS").unwrap_or(40) {
-        let lived = run::run(&Plan::of(seed), None).unwrap_or_else(|why| panic!("world {seed}: {why:?}"));
+        let lived =
+            run::run(&Plan::of(seed), None).unwrap_or_else(|why| panic!("world {seed}: {why:?}"));
         device_days += lived.device_days;
-        if begun.elapsed() > Duration::from_secs(15) && number("SEATMETER_SIM_POSTGRES_WORLDS").is_none() {
+        if begun.elapsed() > Duration::from_secs(15)
+            && number("SEATMETER_SIM_POSTGRES_WORLDS").is_none()
+        {
             break;
         }
     }
@@ -161,7 +170,11 @@ fn is_found(bug: &'static str) -> bool {
     let begun = Instant::now();
     let mut worlds = 0;
     while worlds < WORLDS_FOR_A_BUG {
-        match batch::in_a_child(Batch { first: 1 + worlds, worlds: batch::WORLDS_MAX, bug: Some(bug) }) {
+        match batch::in_a_child(Batch {
+            first: 1 + worlds,
+            worlds: batch::WORLDS_MAX,
+            bug: Some(bug),
+        }) {
             Found::Violation(told) => {
                 let took = begun.elapsed().as_secs_f64();
                 let world = told.split(['=', ' ']).nth(1).unwrap_or("");

@@ -1,4 +1,5 @@
-//! The license rules once more, naively: what the server may answer, by the rules' own words and numbers.
+//! The license rules once more, naively: what the server may answer, by the rules' own words and
+//! numbers.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,8 @@ pub(crate) struct Model {
     pub(crate) code: Code,
     /// The website for which each device has asked.
     pub(crate) websites: BTreeMap<String, String>,
-    /// As how many each device counts in each slot, and the excess of each license year that came of it.
+    /// As how many each device counts in each slot, and the excess of each license year that came
+    /// of it.
     active: BTreeMap<(u32, String), u64>,
     excess: BTreeMap<u64, u64>,
     /// By device.
@@ -45,7 +47,8 @@ pub(crate) struct Model {
     pub(crate) restores: u32,
     /// Until when a restored server is careful.
     pub(crate) careful_until: u64,
-    /// Seats and allowances beyond the limit, which a restored server had forgotten and devices have shown.
+    /// Seats and allowances beyond the limit, which a restored server had forgotten and devices
+    /// have shown.
     pub(crate) brought_back: Beyond,
 }
 
@@ -158,7 +161,8 @@ impl Model {
         self.item.expires_at + 7 * DAY
     }
 
-    /// A device shows a license: a server that was restored takes its word for what it has forgotten. Whether it had.
+    /// A device shows a license: a server that was restored takes its word for what it has
+    /// forgotten. Whether it had.
     pub(crate) fn see(&mut self, held: &LocalLicense, at: u64) -> bool {
         self.see_authorized(held);
         let known = self.serials.get(&held.device_uuid).copied().unwrap_or(0);
@@ -169,7 +173,8 @@ impl Model {
         let own = self.holds.get(&held.device_uuid);
         if self.is_by_window() && own.is_none_or(|own| own.until < held.valid_until) {
             self.holds.insert(held.device_uuid.clone(), Hold { seats: 1, until: held.valid_until });
-            // Who holds more than there are was forgotten, and the seats were given to others meanwhile.
+            // Who holds more than there are was forgotten, and the seats were given to others
+            // meanwhile.
             if self.restores > 0 {
                 self.brought_back.seats = self.brought_back.seats.max(self.held(at));
             }
@@ -191,7 +196,8 @@ impl Model {
         }
     }
 
-    /// The highest x for which an application of the device is authorized: of an overused item, by the slot.
+    /// The highest x for which an application of the device is authorized: of an overused item, by
+    /// the slot.
     fn highest_x(&self, device: &str, at: u64) -> u32 {
         let last = if self.is_overused(at) { slot_authorization_ends(at) } else { u64::MAX };
         let own = self.authorized.values().filter(|one| one.device == device);
@@ -213,7 +219,8 @@ impl Model {
         }
     }
 
-    /// And for what it tells to have done under an allowance that was forgotten: that was allowed then.
+    /// And for what it tells to have done under an allowance that was forgotten: that was allowed
+    /// then.
     pub(crate) fn see_work(&mut self, device: &str, before: &Books, after: &Books) {
         if self.restores == 0 || !self.item.strict {
             return;
@@ -262,8 +269,10 @@ impl Model {
     pub(crate) fn is_overused(&self, at: u64) -> bool {
         let budget = self.item.overuse_budget.unwrap_or(1000 * self.item.quota);
         let grown = self.item.overuse_growth_per_day * ((at - START) / DAY);
-        let running = self.active.keys().map(|(slot, _)| *slot).filter(|slot| u64::from(*slot) >= at / SLOT);
-        let running: std::collections::BTreeSet<u32> = running.filter(|slot| year_of(*slot) == 0).collect();
+        let running =
+            self.active.keys().map(|(slot, _)| *slot).filter(|slot| u64::from(*slot) >= at / SLOT);
+        let running: std::collections::BTreeSet<u32> =
+            running.filter(|slot| year_of(*slot) == 0).collect();
         let not_yet: u64 = running.into_iter().map(|slot| self.above_quota(slot)).sum();
         self.excess.get(&0).copied().unwrap_or(0).saturating_sub(not_yet) > budget + grown
     }
@@ -324,7 +333,14 @@ impl Model {
     }
 
     /// What the rules say of a request.
-    pub(crate) fn verdict(&self, books: &Books, device: &str, x: u32, at: u64, is_copied: bool) -> Verdict {
+    pub(crate) fn verdict(
+        &self,
+        books: &Books,
+        device: &str,
+        x: u32,
+        at: u64,
+        is_copied: bool,
+    ) -> Verdict {
         let mut must = Vec::new();
         match self.code {
             Code::Item | Code::Second => {}
@@ -371,7 +387,8 @@ impl Model {
     ) -> (Option<Hold>, String) {
         let alive = self.alive(at);
         let own = alive.get(device).copied();
-        let others: u64 = alive.iter().filter(|(who, _)| **who != device).map(|(_, hold)| hold.seats).sum();
+        let others: u64 =
+            alive.iter().filter(|(who, _)| **who != device).map(|(_, hold)| hold.seats).sum();
         let mut hold = None;
         let mut why = format!("{others} are held by others of {}", self.item.quota);
         match self.item.charge_way {
@@ -425,9 +442,16 @@ impl Model {
             return Err(format!("a license is good for {is} s, and should be for {should} s"));
         }
         if granted.seats != verdict.seats {
-            return Err(format!("{} seats are granted instead of {}", granted.seats, verdict.seats));
+            return Err(format!(
+                "{} seats are granted instead of {}",
+                granted.seats, verdict.seats
+            ));
         }
-        if self.serials.insert(device.clone(), granted.serial).is_some_and(|old| old >= granted.serial) {
+        if self
+            .serials
+            .insert(device.clone(), granted.serial)
+            .is_some_and(|old| old >= granted.serial)
+        {
             return Err(format!("the serial {} was there before", granted.serial));
         }
         if let Some(hold) = verdict.hold {
@@ -448,7 +472,13 @@ impl Model {
     }
 
     /// The server has recorded a report.
-    pub(crate) fn recorded(&mut self, report: &UsageReport, answer: &UsageAnswer, before: &Books, at: u64) {
+    pub(crate) fn recorded(
+        &mut self,
+        report: &UsageReport,
+        answer: &UsageAnswer,
+        before: &Books,
+        at: u64,
+    ) {
         let device = &report.device.uuid;
         let until = self.window_ends(at);
         if self.is_by_window()
@@ -457,11 +487,18 @@ impl Model {
         {
             own.until = own.until.max(until);
         }
-        for segment in report.segments.iter().filter(|one| answer.recorded.contains(&one.segment_id)) {
+        for segment in
+            report.segments.iter().filter(|one| answer.recorded.contains(&one.segment_id))
+        {
             for total in &segment.totals {
                 let counter = (total.slot, total.kind.number(), total.what);
-                let known = before.segments.get(&(segment.segment_id.clone(), counter)).copied().unwrap_or(0);
-                // A day ahead is as wrong as a clock may be; and what is repeated was judged before.
+                let known = before
+                    .segments
+                    .get(&(segment.segment_id.clone(), counter))
+                    .copied()
+                    .unwrap_or(0);
+                // A day ahead is as wrong as a clock may be; and what is repeated was judged
+                // before.
                 if total.total > known && u64::from(total.slot) * SLOT <= at + DAY {
                     self.is_active(device, total.slot);
                 }
@@ -469,7 +506,8 @@ impl Model {
         }
         for ended in &report.ended {
             let own = self.authorized.get_mut(&ended.license_id);
-            let Some(own) = own.filter(|own| own.device == *device && own.serial == ended.serial) else {
+            let Some(own) = own.filter(|own| own.device == *device && own.serial == ended.serial)
+            else {
                 continue;
             };
             own.until = own.until.min(at);
@@ -490,7 +528,8 @@ fn year_of(slot: u32) -> u64 {
     (u64::from(slot) * SLOT).saturating_sub(START) / (365 * DAY)
 }
 
-/// By the words of the rules, for the websites that there are: case, port and a dot at the end do not matter.
+/// By the words of the rules, for the websites that there are: case, port and a dot at the end do
+/// not matter.
 fn is_under_domain(website: &str) -> bool {
     let host = website.to_lowercase().replace("https://", "").replace(":8443", "");
     let host = host.trim_end_matches('.');

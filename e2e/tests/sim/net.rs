@@ -1,4 +1,5 @@
-//! The network of a world: it carries requests to the servers and answers back, and does to them what networks do.
+//! The network of a world: it carries requests to the servers and answers back, and does to them
+//! what networks do.
 //!
 //! | what comes to a request | the server | the device |
 //! | --- | --- | --- |
@@ -168,10 +169,12 @@ impl Net {
             nonce: &letter.nonce,
             key_id: letter.key_id.as_deref(),
             versions: self.versions,
-            is_copied: is_late || self.families.iter().filter(|other| **other == family).count() > 1,
+            is_copied: is_late
+                || self.families.iter().filter(|other| **other == family).count() > 1,
         };
         let is_in_charge = !letter.to_standby || !self.server.is_up || self.is_partitioned;
-        // Else both are in front of one store. One that is apart books what it has licensed at any time.
+        // Else both are in front of one store. One that is apart books what it has licensed at any
+        // time.
         let (server, books) = match &mut self.apart {
             Some(apart) if letter.to_standby => (apart, letter.path == USAGE_PATH),
             _ => (&mut self.server, false),
@@ -219,13 +222,15 @@ impl Net {
     }
 
     fn note_owner(&mut self, letter: &Letter) {
-        let body: serde_json::Value = serde_json::from_slice(&letter.body).expect("requests are JSON");
+        let body: serde_json::Value =
+            serde_json::from_slice(&letter.body).expect("requests are JSON");
         let uuid = body["device"]["uuid"].as_str().unwrap_or_default();
         self.owners.entry(uuid.to_owned()).or_insert(letter.machine);
     }
 
     fn carry(&mut self, letter: Letter) -> Option<RawAnswer> {
-        let (letter_machine, letter_path, asked_key) = (letter.machine, letter.path, letter.key_id.clone());
+        let (letter_machine, letter_path, asked_key) =
+            (letter.machine, letter.path, letter.key_id.clone());
         let fate = self.fate();
         let is_cut_off = !letter.to_standby && self.has_lost_main[letter.machine];
         if self.is_unplugged[letter.machine] || is_cut_off || !self.is_up(&letter) {
@@ -273,7 +278,8 @@ impl Net {
         }
         self.note_grant(letter_path, &answer);
         if answer.status != 200 {
-            let problem: Problem = serde_json::from_slice(&answer.body).expect("refusals are problems");
+            let problem: Problem =
+                serde_json::from_slice(&answer.body).expect("refusals are problems");
             self.heard.refusals.push(problem.code);
             self.refusals[letter_machine].insert(problem.code);
         }
@@ -285,7 +291,8 @@ impl Net {
         if !is_granted(path, answer) {
             return;
         }
-        let granted: AuthorizationAnswer = serde_json::from_slice(&answer.body).expect("it is a grant");
+        let granted: AuthorizationAnswer =
+            serde_json::from_slice(&answer.body).expect("it is a grant");
         let local: LocalLicense = granted.local_license.peek().expect("it is a grant");
         let life = local.valid_until.saturating_sub(local.issued_at);
         self.granted.insert((local.license_id, local.serial), self.time.now() + life);
@@ -297,8 +304,14 @@ impl Net {
                 let at = usize::try_from(self.random.below(answer.body.len() as u64)).unwrap_or(0);
                 answer.body[at] ^= 1 << self.random.below(8);
             }
-            1 => answer.server_time = answer.server_time.map(|time| time + 1 + self.random.below(1 << 30)),
-            _ => answer.signature = answer.signature.map(|signature| signature.replace(['0', '7'], "1")),
+            1 => {
+                answer.server_time =
+                    answer.server_time.map(|time| time + 1 + self.random.below(1 << 30))
+            }
+            _ => {
+                answer.signature =
+                    answer.signature.map(|signature| signature.replace(['0', '7'], "1"))
+            }
         }
         answer
     }
@@ -330,9 +343,11 @@ impl Transport for Wire {
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
         let net = self.net.upgrade().expect("programs end before their world");
         let path = if request.url.ends_with(USAGE_PATH) { USAGE_PATH } else { AUTHORIZATIONS_PATH };
-        let is_due = |stop: &mut Stop| stop.stopped == Stopped::Answered || path == AUTHORIZATIONS_PATH;
+        let is_due =
+            |stop: &mut Stop| stop.stopped == Stopped::Answered || path == AUTHORIZATIONS_PATH;
         let stop = self.stop.lock().take_if(is_due);
-        // One that gets no answer from the main server goes to the standby after the stop, as it is.
+        // One that gets no answer from the main server goes to the standby after the stop, as it
+        // is.
         if stop.is_some() {
             *self.late.lock() = request.body.to_vec();
         }

@@ -1,5 +1,6 @@
-//! A store that keeps rows and no sums: what a decision needs is added up each time. It decides by the server's own policy,
-//! and has no line in common with the statements of the SQL store, with which it is compared (`compared.rs`).
+//! A store that keeps rows and no sums: what a decision needs is added up each time. It decides by
+//! the server's own policy, and has no line in common with the statements of the SQL store, with
+//! which it is compared (`compared.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +8,8 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
-    EndedLicense, HOLDERS_MAX, Holder, ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind,
-    UsageReport,
+    EndedLicense, HOLDERS_MAX, Holder, ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer,
+    UsageKind, UsageReport,
 };
 use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
 use seatmeter_server::error::Refusal;
@@ -118,8 +119,8 @@ impl Plain {
         self.holders.retain(|_, (_, hold)| hold.until > now || !self.is_listed);
         let mut candidates = self.candidates(uuid, &holder, now);
         self.careful(claim, request.held.as_ref(), &mut candidates)?;
-        let grant =
-            policy::decide(claim, &candidates, Order::ByRule).map_err(|no| self.explained(no, &holder))?;
+        let grant = policy::decide(claim, &candidates, Order::ByRule)
+            .map_err(|no| self.explained(no, &holder))?;
         let item = candidates.swap_remove(grant.candidate).item;
         let license_id = self.remember_grant(request, &holder, &item, &grant);
         Ok((grant, license_id, parent))
@@ -147,7 +148,8 @@ impl Plain {
         }
         match held {
             Some(held)
-                if holds(held, claim) && candidates.iter().any(|one| one.item.item_id == held.item_id) =>
+                if holds(held, claim)
+                    && candidates.iter().any(|one| one.item.item_id == held.item_id) =>
             {
                 candidates.retain(|candidate| candidate.item.item_id == held.item_id);
                 Ok(())
@@ -158,10 +160,13 @@ impl Plain {
 
     fn explained(&self, no: NoItem, holder: &str) -> Refusal {
         let mut refusal = no.refusal;
-        if let Some(numbers) = refusal.numbers.as_mut().filter(|numbers| numbers.next_free_at.is_some()) {
+        if let Some(numbers) =
+            refusal.numbers.as_mut().filter(|numbers| numbers.next_free_at.is_some())
+        {
             let others = self.holders.iter().filter(|(name, _)| *name != holder);
-            let mut others: Vec<_> =
-                others.map(|(name, (device, hold))| (hold.until, name, device, hold.seats)).collect();
+            let mut others: Vec<_> = others
+                .map(|(name, (device, hold))| (hold.until, name, device, hold.seats))
+                .collect();
             others.sort();
             let others = others.into_iter().take(HOLDERS_MAX);
             numbers.holders = others
@@ -183,7 +188,8 @@ impl Plain {
         let running = self.licenses.values().filter(|license| {
             license.device == uuid && license.valid_until > now && license.valid_until <= until
         });
-        let others = self.holders.iter().filter(|(name, _)| *name != holder).map(|(_, (_, hold))| *hold);
+        let others =
+            self.holders.iter().filter(|(name, _)| *name != holder).map(|(_, (_, hold))| *hold);
         let others: Vec<Hold> = others.filter(|hold| hold.until > now).collect();
         let is_concurrent = is_concurrent(item);
         ItemState {
@@ -207,12 +213,17 @@ impl Plain {
     }
 
     fn used(&self, item: &LicenseItem, uuid: &str) -> Vec<Used> {
-        let kind = if item.charge_way == ChargeWay::Page { UsageKind::Page } else { UsageKind::Scan };
+        let kind =
+            if item.charge_way == ChargeWay::Page { UsageKind::Page } else { UsageKind::Scan };
         let used_of = |module: u32| {
             let is_of = |counter: &Counter| {
                 counter.1 == kind.number() && (kind == UsageKind::Scan || counter.2 == module)
             };
-            self.usage.iter().filter(|((_, counter), _)| is_of(counter)).map(|(_, total)| total).sum()
+            self.usage
+                .iter()
+                .filter(|((_, counter), _)| is_of(counter))
+                .map(|(_, total)| total)
+                .sum()
         };
         let all = |module: u32| {
             let of_module = self.allowances.iter().filter(move |((_, of), _)| *of == module);
@@ -228,7 +239,11 @@ impl Plain {
                 Used {
                     allowed: all(module).map(|allowance| allowance.allowed).sum(),
                     devices: all(module).filter(|allowance| allowance.unused() > 0).count() as u64,
-                    own: self.allowances.get(&(uuid.to_owned(), module)).copied().unwrap_or_default(),
+                    own: self
+                        .allowances
+                        .get(&(uuid.to_owned(), module))
+                        .copied()
+                        .unwrap_or_default(),
                     ..used
                 }
             })
@@ -263,14 +278,19 @@ impl Plain {
     /// A device shows a license that a restored server has forgotten.
     fn remember(&mut self, held: &LocalLicense, holder: Option<&str>) {
         let known = self.licenses.get(&held.license_id);
-        let (true, Some(item)) = (known.is_none_or(|known| known.serial < held.serial), self.item.clone())
+        let (true, Some(item)) =
+            (known.is_none_or(|known| known.serial < held.serial), self.item.clone())
         else {
             return;
         };
         let uuid = &held.device_uuid;
-        let latest =
-            self.licenses.values().filter(|license| license.device == *uuid).max_by_key(|one| one.serial);
-        let holder = holder.map(str::to_owned).or(known.or(latest).map(|known| known.holder.clone()));
+        let latest = self
+            .licenses
+            .values()
+            .filter(|license| license.device == *uuid)
+            .max_by_key(|one| one.serial);
+        let holder =
+            holder.map(str::to_owned).or(known.or(latest).map(|known| known.holder.clone()));
         let holder = holder.unwrap_or_else(|| uuid.clone());
         let newest = self.devices.entry(uuid.clone()).or_default();
         *newest = held.serial.max(*newest);
@@ -284,9 +304,11 @@ impl Plain {
         };
         self.licenses.insert(held.license_id.clone(), license);
         if has_seats(&item) {
-            let is_longer = self.holders.get(&holder).is_none_or(|(_, own)| own.until < held.valid_until);
+            let is_longer =
+                self.holders.get(&holder).is_none_or(|(_, own)| own.until < held.valid_until);
             if is_longer {
-                self.holders.insert(holder, (uuid.clone(), Hold { seats: 1, until: held.valid_until }));
+                self.holders
+                    .insert(holder, (uuid.clone(), Hold { seats: 1, until: held.valid_until }));
             }
         }
         if held.charge_way == ChargeWay::ConcurrentInstance {
@@ -294,7 +316,8 @@ impl Plain {
         }
         for shown in &held.allowances {
             let own = self.allowances.entry((uuid.clone(), shown.module)).or_default();
-            (own.serial, own.allowed) = (held.serial.max(own.serial), shown.allowed.max(own.allowed));
+            (own.serial, own.allowed) =
+                (held.serial.max(own.serial), shown.allowed.max(own.allowed));
         }
     }
 
@@ -304,7 +327,8 @@ impl Plain {
             return;
         }
         let licenses = self.licenses.values_mut();
-        let nameless_ones = licenses.filter(|license| license.device == *uuid && license.holder == *uuid);
+        let nameless_ones =
+            licenses.filter(|license| license.device == *uuid && license.holder == *uuid);
         nameless_ones.for_each(|license| holder.clone_into(&mut license.holder));
         let Some((_, nameless)) = self.holders.remove(uuid) else { return };
         if self.holders.get(holder).is_none_or(|(_, own)| own.until < nameless.until) {
@@ -322,11 +346,10 @@ impl Plain {
         let (uuid, now) = (&request.device.uuid, request.claim.now);
         self.devices.insert(uuid.clone(), grant.serial);
         let has_instances = item.charge_way == ChargeWay::ConcurrentInstance;
-        let renewed = self
-            .licenses
-            .iter()
-            .filter(|(_, license)| license.device == *uuid)
-            .filter(|(_, license)| !has_instances || license.seats_asked == request.claim.seats);
+        let renewed =
+            self.licenses.iter().filter(|(_, license)| license.device == *uuid).filter(
+                |(_, license)| !has_instances || license.seats_asked == request.claim.seats,
+            );
         let renewed = renewed.max_by_key(|(_, license)| license.serial).map(|(id, _)| id.clone());
         let id = renewed.unwrap_or_else(|| request.license_id.clone());
         let license = License {
@@ -338,7 +361,10 @@ impl Plain {
         };
         self.licenses.insert(id.clone(), license);
         if !has_instances {
-            let others = self.licenses.iter_mut().filter(|(other, own)| **other != id && own.device == *uuid);
+            let others = self
+                .licenses
+                .iter_mut()
+                .filter(|(other, own)| **other != id && own.device == *uuid);
             others.for_each(|(_, own)| own.valid_until = own.valid_until.min(now));
         }
         if let Some(hold) = grant.hold {
@@ -367,24 +393,33 @@ impl Plain {
     }
 
     fn active_in(&self, slot: u32) -> u64 {
-        self.active.get(&slot).map_or(0, |devices| devices.values().map(|count| u64::from(*count)).sum())
+        self.active
+            .get(&slot)
+            .map_or(0, |devices| devices.values().map(|count| u64::from(*count)).sum())
     }
 
     /// Records a report.
-    pub(crate) fn record(&mut self, report: &UsageReport, vouched: &[LocalLicense], now: u64) -> UsageAnswer {
+    pub(crate) fn record(
+        &mut self,
+        report: &UsageReport,
+        vouched: &[LocalLicense],
+        now: u64,
+    ) -> UsageAnswer {
         let mut answer = UsageAnswer { epoch: self.epoch.clone(), ..UsageAnswer::default() };
         vouched.iter().for_each(|license| self.remember(license, None));
         let uuid = &report.device.uuid;
-        let (mut raised, mut holders, mut slots) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut raised, mut holders, mut slots) =
+            (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         for segment in &report.segments {
             match self.record_segment(uuid, segment, &mut raised, &mut slots) {
                 Some(holder) => {
                     holders.insert(holder);
                     answer.recorded.push(segment.segment_id.clone());
                 }
-                None => answer
-                    .refused
-                    .push(SegmentRefusal { segment_id: segment.segment_id.clone(), reason: String::new() }),
+                None => answer.refused.push(SegmentRefusal {
+                    segment_id: segment.segment_id.clone(),
+                    reason: String::new(),
+                }),
             }
         }
         if let (Some(item), false) = (self.item.clone(), holders.is_empty()) {
@@ -393,9 +428,10 @@ impl Plain {
             if !has_seats(&item) {
                 state.occupied = Occupied::default();
             }
-            answer
-                .standings
-                .push(ItemStanding { item_id: item.item_id.clone(), meters: meters(&item, &state, now) });
+            answer.standings.push(ItemStanding {
+                item_id: item.item_id.clone(),
+                meters: meters(&item, &state, now),
+            });
         }
         report.ended.iter().for_each(|ended| self.end(uuid, ended, now));
         answer
@@ -409,9 +445,12 @@ impl Plain {
         raised: &mut BTreeMap<(u8, u32), u64>,
         slots: &mut BTreeSet<u32>,
     ) -> Option<String> {
-        let license = self.licenses.get(&segment.license_id).filter(|license| license.device == uuid)?;
-        let known =
-            self.segments.entry(segment.segment_id.clone()).or_insert_with(|| segment.license_id.clone());
+        let license =
+            self.licenses.get(&segment.license_id).filter(|license| license.device == uuid)?;
+        let known = self
+            .segments
+            .entry(segment.segment_id.clone())
+            .or_insert_with(|| segment.license_id.clone());
         if *known != segment.license_id {
             return None;
         }
@@ -437,23 +476,29 @@ impl Plain {
         slots: &BTreeSet<u32>,
         now: u64,
     ) {
-        let kind = if item.charge_way == ChargeWay::Page { UsageKind::Page } else { UsageKind::Scan };
-        for ((_, module), more) in raised.iter().filter(|((of, _), _)| item.strict && *of == kind.number()) {
+        let kind =
+            if item.charge_way == ChargeWay::Page { UsageKind::Page } else { UsageKind::Scan };
+        for ((_, module), more) in
+            raised.iter().filter(|((of, _), _)| item.strict && *of == kind.number())
+        {
             let own = self.allowances.entry((uuid.to_owned(), *module)).or_default();
             *own = own.reported(own.used + more);
         }
         let come = slots.iter().filter(|slot| slot_start(**slot) <= now + DAY_SECONDS);
         for slot in come.filter(|_| is_concurrent(item)) {
             let has_instances = item.charge_way == ChargeWay::ConcurrentInstance;
-            let count = self.seats.get(uuid).filter(|_| has_instances).map_or(1, |seats| seats.of(*slot));
+            let count =
+                self.seats.get(uuid).filter(|_| has_instances).map_or(1, |seats| seats.of(*slot));
             let before = excess(self.active_in(*slot), item.quota);
             let known = self.active.entry(*slot).or_default().entry(uuid.to_owned()).or_default();
             *known = count.max(*known);
             let more = excess(self.active_in(*slot), item.quota) - before;
-            *self.excess.entry(OveruseRule::of(item).year(slot_start(*slot)).index).or_default() += more;
+            *self.excess.entry(OveruseRule::of(item).year(slot_start(*slot)).index).or_default() +=
+                more;
         }
         for holder in holders.iter().filter(|_| has_seats(item)) {
-            if let Some((_, own)) = self.holders.get_mut(holder).filter(|(_, own)| own.until > now) {
+            if let Some((_, own)) = self.holders.get_mut(holder).filter(|(_, own)| own.until > now)
+            {
                 own.until = own.until.max(seat_until(item, now));
             }
         }
@@ -461,12 +506,14 @@ impl Plain {
 
     fn end(&mut self, uuid: &str, ended: &EndedLicense, now: u64) {
         let license = self.licenses.get_mut(&ended.license_id);
-        let Some(license) = license.filter(|own| own.device == uuid && own.serial == ended.serial) else {
+        let Some(license) = license.filter(|own| own.device == uuid && own.serial == ended.serial)
+        else {
             return;
         };
         license.valid_until = license.valid_until.min(now);
         let holder = license.holder.clone();
-        let mut others = self.licenses.values().filter(|own| own.device == uuid && own.holder == holder);
+        let mut others =
+            self.licenses.values().filter(|own| own.device == uuid && own.holder == holder);
         if others.any(|own| own.valid_until > now) {
             return;
         }

@@ -1,7 +1,7 @@
 //! What happens in a world: everything follows from its seed, before anything is run.
 //!
-//! A step names what it does and carries a seed for what the network does meanwhile, so that steps can be left out
-//! without changing what the others do.
+//! A step names what it does and carries a seed for what the network does meanwhile, so that steps
+//! can be left out without changing what the others do.
 
 use std::fmt;
 
@@ -46,7 +46,8 @@ pub(crate) enum What {
     Start(usize),
     /// One of a machine's programs does so much work.
     Work(usize, u64),
-    /// One of a machine's programs works and reports, twice within a slot: its counters grow while they are known.
+    /// One of a machine's programs works and reports, twice within a slot: its counters grow while
+    /// they are known.
     Shift(usize, u64),
     /// Every program that runs works, all within a slot.
     Rush,
@@ -56,8 +57,8 @@ pub(crate) enum What {
     Close(usize),
     /// A program is killed.
     Kill(usize),
-    /// A program is stopped in mid-request while another one of its machine reports and renews; it wakes so many seconds
-    /// later.
+    /// A program is stopped in mid-request while another one of its machine reports and renews; it
+    /// wakes so many seconds later.
     Stop(usize, Stopped, u64),
     /// The next action of a machine is cut off at this of its kill points.
     CutOff(usize, u32),
@@ -71,13 +72,15 @@ pub(crate) enum What {
     Disk(usize, Disk),
     /// Files of a machine are lost in this way while its programs work.
     Lose(usize, Loss),
-    /// A machine's disk fails once, at this use from here, while a program works and reports; then its power is cut.
+    /// A machine's disk fails once, at this use from here, while a program works and reports; then
+    /// its power is cut.
     Brownout(usize, u32),
     /// One of a machine's programs takes so many seats, as far as there are.
     Take(usize, u64),
     /// Programs that start on a machine from now on ask for so many seats.
     AskFor(usize, u32),
-    /// Programs that start on a machine from now on have the code of the second item, or that of both.
+    /// Programs that start on a machine from now on have the code of the second item, or that of
+    /// both.
     UseCode(usize, &'static str),
     /// The keepers of a machine's programs have so many rounds, each when it is due.
     Rounds(usize, u64),
@@ -158,7 +161,8 @@ pub(crate) struct Versions {
     pub(crate) servers: Version,
 }
 
-/// What a version says: an older one leaves out what came later, a newer one says more than is known here.
+/// What a version says: an older one leaves out what came later, a newer one says more than is
+/// known here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Version {
     #[default]
@@ -190,8 +194,8 @@ pub(crate) struct Plan {
     pub(crate) second: Option<LicenseItem>,
     /// Whether the standby has data of its own, with an item of its own.
     pub(crate) is_standby_apart: bool,
-    /// Whether clocks of servers are ahead for a while. Then answers are not judged: what a server lets go by such a clock
-    /// the model does not know.
+    /// Whether clocks of servers are ahead for a while. Then answers are not judged: what a server
+    /// lets go by such a clock the model does not know.
     pub(crate) are_servers_ahead: bool,
     /// x of each machine.
     pub(crate) seats: [u32; MACHINES],
@@ -215,7 +219,9 @@ impl Plan {
         for _ in 0..STEPS {
             let after = pause(&mut random, pace);
             let what = match mood {
-                Some(mood) if random.percent(MOOD_PERCENT) => moody(&mut random, mood, machines, &item),
+                Some(mood) if random.percent(MOOD_PERCENT) => {
+                    moody(&mut random, mood, machines, &item)
+                }
                 _ => what(&mut random, machines, &item),
             };
             steps.push(Step { after, what, weather: Weather { harm }, seed: random.word() });
@@ -232,7 +238,8 @@ impl Plan {
 }
 
 impl Plan {
-    /// Whether the main server's answers can be judged by a model of one item, which it has for itself.
+    /// Whether the main server's answers can be judged by a model of one item, which it has for
+    /// itself.
     pub(crate) fn is_judged(&self) -> bool {
         !self.is_standby_apart && !self.are_servers_ahead
     }
@@ -246,8 +253,13 @@ fn clean_up(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     }
     insert(steps, &mut random, 12, |random| {
         let machine = usize::try_from(random.below(machines)).expect("few machines");
-        let loss =
-            random.one_of(&[Loss::Deleted, Loss::Deleted, Loss::Renamed, Loss::Copied, Loss::AwayAndBack]);
+        let loss = random.one_of(&[
+            Loss::Deleted,
+            Loss::Deleted,
+            Loss::Renamed,
+            Loss::Copied,
+            Loss::AwayAndBack,
+        ]);
         vec![(0, What::Start(machine)), (0, What::Lose(machine, loss)), (1, What::Keep(machine))]
     });
 }
@@ -260,7 +272,8 @@ fn fail_over(steps: &mut Vec<Step>, seed: u64, machines: u64) -> bool {
     }
     insert(steps, &mut random, 10, |random| {
         let machine = usize::try_from(random.below(machines)).expect("few machines");
-        let servers = [What::ServerDown, What::ServerDown, What::StandbyDown, What::LoseMain(machine)];
+        let servers =
+            [What::ServerDown, What::ServerDown, What::StandbyDown, What::LoseMain(machine)];
         let server = random.one_of(&servers);
         let after = random.one_of(&[10, 400, 7 * 3600]);
         vec![
@@ -276,14 +289,21 @@ fn fail_over(steps: &mut Vec<Step>, seed: u64, machines: u64) -> bool {
 }
 
 /// In some worlds the clocks of servers are ahead for a while, and are set right again.
-fn set_servers_ahead(steps: &mut Vec<Step>, seed: u64, machines: u64, is_standby_apart: bool) -> bool {
+fn set_servers_ahead(
+    steps: &mut Vec<Step>,
+    seed: u64,
+    machines: u64,
+    is_standby_apart: bool,
+) -> bool {
     let mut random = Random::new(seed ^ 0xc10c);
     if !random.percent(if is_standby_apart { 60 } else { 12 }) {
         return false;
     }
-    // A server forgets by its clock, and a restored one is careful until a time that is far away: that a server sets right
-    // what it has written while its clock was ahead is its own affair.
-    steps.retain(|step| !matches!(step.what, What::Tidy | What::Backup | What::Restore | What::Aftermath(_)));
+    // A server forgets by its clock, and a restored one is careful until a time that is far away:
+    // that a server sets right what it has written while its clock was ahead is its own affair.
+    steps.retain(|step| {
+        !matches!(step.what, What::Tidy | What::Backup | What::Restore | What::Aftermath(_))
+    });
     insert(steps, &mut random, 8, |random| {
         let machine = usize::try_from(random.below(machines)).expect("few machines");
         let seconds = random.one_of(&[7_200, 26 * 3_600, 20 * DAY_SECONDS, 400 * DAY_SECONDS]);
@@ -301,7 +321,11 @@ fn set_servers_ahead(steps: &mut Vec<Step>, seed: u64, machines: u64, is_standby
             more.push((0, What::Reboot(machine, random.one_of(&[0, 600]))));
         }
         more.push((random.one_of(&[1, 200, 7_200]), set(0)));
-        more.extend([(0, What::Start(machine)), (0, What::Rounds(machine, 2)), (0, What::Work(machine, 2))]);
+        more.extend([
+            (0, What::Start(machine)),
+            (0, What::Rounds(machine, 2)),
+            (0, What::Work(machine, 2)),
+        ]);
         more
     });
     true
@@ -327,8 +351,14 @@ fn enter_namespaces(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     });
 }
 
-/// In some worlds the code has a second item, and the operator changes which of them it is good for.
-fn move_about(steps: &mut Vec<Step>, seed: u64, machines: u64, first: &LicenseItem) -> Option<LicenseItem> {
+/// In some worlds the code has a second item, and the operator changes which of them it is good
+/// for.
+fn move_about(
+    steps: &mut Vec<Step>,
+    seed: u64,
+    machines: u64,
+    first: &LicenseItem,
+) -> Option<LicenseItem> {
     let mut random = Random::new(seed ^ 0x2d);
     if !random.percent(12) {
         return None;
@@ -341,7 +371,8 @@ fn move_about(steps: &mut Vec<Step>, seed: u64, machines: u64, first: &LicenseIt
         second.strict = random.percent(50);
     }
     if second.strict {
-        // As of the first: neither is what a device has that is released, or copied, while it is away.
+        // As of the first: neither is what a device has that is released, or copied, while it is
+        // away.
         steps.retain(|step| !matches!(step.what, What::Clone(_) | What::Release(_)));
     }
     insert(steps, &mut random, 12, |random| {
@@ -380,7 +411,8 @@ fn stop_some(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     });
 }
 
-/// In some worlds programs of one machine ask for different numbers of seats, now and then for more than there are.
+/// In some worlds programs of one machine ask for different numbers of seats, now and then for more
+/// than there are.
 fn ask_otherwise(steps: &mut Vec<Step>, seed: u64, machines: u64, item: &LicenseItem) {
     // Random numbers of its own: other worlds are what they were before there was this.
     let mut random = Random::new(seed ^ 0xa5c);
@@ -391,7 +423,11 @@ fn ask_otherwise(steps: &mut Vec<Step>, seed: u64, machines: u64, item: &License
         let machine = usize::try_from(random.below(machines)).expect("few machines");
         let most = if random.percent(10) { item.quota + 1 } else { item.quota };
         let x = u32::try_from(random.between(1, most)).unwrap_or(1);
-        vec![(0, What::AskFor(machine, x)), (0, What::Start(machine)), (0, What::Rounds(machine, 12))]
+        vec![
+            (0, What::AskFor(machine, x)),
+            (0, What::Start(machine)),
+            (0, What::Rounds(machine, 12)),
+        ]
     });
 }
 
@@ -413,7 +449,9 @@ fn insert(
 }
 
 fn item(random: &mut Random) -> LicenseItem {
-    use ChargeWay::{BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Domain, Page, Server};
+    use ChargeWay::{
+        BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Domain, Page, Server,
+    };
     let way = random.one_of(&[
         ConcurrentInstance,
         ConcurrentDevice,
@@ -460,10 +498,17 @@ fn item(random: &mut Random) -> LicenseItem {
     item
 }
 
-/// The domain that an item lists, and websites: four under it, two elsewhere; the last two are the origins of browsers.
+/// The domain that an item lists, and websites: four under it, two elsewhere; the last two are the
+/// origins of browsers.
 pub(crate) const DOMAIN: &str = "company.com";
-const WEBSITES: [&str; 6] =
-    ["company.com", "www.Company.com.", "company.com.example.org", "example.org", ORIGINS[0], ORIGINS[1]];
+const WEBSITES: [&str; 6] = [
+    "company.com",
+    "www.Company.com.",
+    "company.com.example.org",
+    "example.org",
+    ORIGINS[0],
+    ORIGINS[1],
+];
 const ORIGINS: [&str; 2] = ["https://shop.company.com", "https://a.b.company.com:8443"];
 
 fn website(random: &mut Random, item: &LicenseItem) -> &'static str {
@@ -485,7 +530,8 @@ fn pause(random: &mut Random, pace: u64) -> u64 {
     }
 }
 
-/// What happens more often in some worlds than in others: faults that meet are found where there are many of them.
+/// What happens more often in some worlds than in others: faults that meet are found where there
+/// are many of them.
 #[derive(Clone, Copy, Debug)]
 enum Mood {
     /// Letters that are late, and a server that is restored.
@@ -604,7 +650,9 @@ fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {
         952..957 => What::Restore,
         957..975 => What::Deliver,
         975..980 => What::RaiseQuota(random.between(1, 50)),
-        980..982 => What::ChangeCode(random.one_of(&[Code::Item, Code::Item, Code::Nothing, Code::Others])),
+        980..982 => {
+            What::ChangeCode(random.one_of(&[Code::Item, Code::Item, Code::Nothing, Code::Others]))
+        }
         982..984 => What::Versions(versions(random)),
         984..985 => What::Revoke,
         985..991 if !item.strict => What::Release(machine),
@@ -630,7 +678,9 @@ impl fmt::Display for Step {
         match self.what {
             What::Start(m) => write!(f, "a program starts on machine {m}"),
             What::Work(m, n) => write!(f, "machine {m} does {n} pieces of work"),
-            What::Shift(m, n) => write!(f, "machine {m} does {n} pieces of work and reports, twice"),
+            What::Shift(m, n) => {
+                write!(f, "machine {m} does {n} pieces of work and reports, twice")
+            }
             What::Rush => write!(f, "everybody works"),
             What::Keep(m) => write!(f, "the keeper of machine {m} has its round"),
             What::Close(m) => write!(f, "a program on machine {m} ends"),
@@ -638,7 +688,9 @@ impl fmt::Display for Step {
             What::Stop(m, stopped, s) => {
                 write!(f, "a program on machine {m} is stopped ({stopped:?}) for {s} s")
             }
-            What::CutOff(m, n) => write!(f, "machine {m} is prepared to die at its kill point {n} from here"),
+            What::CutOff(m, n) => {
+                write!(f, "machine {m} is prepared to die at its kill point {n} from here")
+            }
             What::PowerCut(m, s) => write!(f, "the power of machine {m} is cut for {s} s"),
             What::Reboot(m, s) => write!(f, "machine {m} is started anew after {s} s"),
             What::Suspend(m, s) => write!(f, "machine {m} sleeps for {s} s"),
@@ -649,28 +701,39 @@ impl fmt::Display for Step {
             What::Brownout(m, n) => {
                 write!(
                     f,
-                    "machine {m} works and reports while use {n} of its disk fails, and its power is cut"
+                    "machine {m} works and reports while use {n} of its disk fails, and its power \
+                     is cut"
                 )
             }
             What::Take(m, n) => write!(f, "a program on machine {m} takes {n} seats"),
-            What::UseCode(m, code) => write!(f, "programs that start on machine {m} have the code {code}"),
+            What::UseCode(m, code) => {
+                write!(f, "programs that start on machine {m} have the code {code}")
+            }
             What::Rounds(m, n) => write!(f, "the keepers of machine {m} have {n} rounds"),
             What::AskFor(m, x) => write!(f, "programs that start on machine {m} ask for {x} seats"),
             What::Give(m, n) => write!(f, "a program on machine {m} gives back all seats but {n}"),
             What::SetWall(m, s) => write!(f, "the clock of machine {m} is set by {s} s"),
             What::Drift(m, ppm) => write!(f, "the clocks of machine {m} drift by {ppm} millionths"),
             What::Clone(m) => write!(f, "machine {m} is copied"),
-            What::Unplug(m) => write!(f, "machine {m} is unplugged from the network, or plugged in again"),
+            What::Unplug(m) => {
+                write!(f, "machine {m} is unplugged from the network, or plugged in again")
+            }
             What::EnterNamespace(m, of) => {
                 let seconds = of.ahead_ms / 1000;
                 let silent = if of.is_silent { ", of which the system does not tell" } else { "" };
-                write!(f, "machine {m} starts programs in a time namespace that is {seconds} s ahead{silent}")
+                write!(
+                    f,
+                    "machine {m} starts programs in a time namespace that is {seconds} s \
+                     ahead{silent}"
+                )
             }
             What::ServerAhead(s) => write!(f, "the clock of the main server is {s} s ahead"),
             What::StandbyAhead(s) => write!(f, "the clock of the standby is {s} s ahead"),
             What::ServerDown => write!(f, "the main server goes down, or up again"),
             What::StandbyDown => write!(f, "the standby goes down, or up again"),
-            What::Partition => write!(f, "the standby no longer sees the main server, or sees it again"),
+            What::Partition => {
+                write!(f, "the standby no longer sees the main server, or sees it again")
+            }
             What::LoseMain(m) => {
                 write!(f, "machine {m} no longer reaches the main server, or reaches it again")
             }
@@ -681,7 +744,10 @@ impl fmt::Display for Step {
             What::Backup => write!(f, "the server is backed up"),
             What::Restore => write!(f, "the server is restored from its backup"),
             What::Aftermath(m) => {
-                write!(f, "the server is restored, machine {m} goes on, and what was delayed arrives")
+                write!(
+                    f,
+                    "the server is restored, machine {m} goes on, and what was delayed arrives"
+                )
             }
             What::Deliver => write!(f, "what was delayed arrives"),
             What::RaiseQuota(n) => write!(f, "the vendor sells {n} more"),

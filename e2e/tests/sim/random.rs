@@ -1,4 +1,5 @@
-//! Numbers that follow from a seed. SplitMix64 (public domain): one word of state, any seed is good.
+//! Numbers that follow from a seed. SplitMix64 (public domain): one word of state, any seed is
+//! good.
 
 /// A generator.
 #[derive(Clone, Debug)]

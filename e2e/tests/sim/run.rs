@@ -1,5 +1,5 @@
-//! A plan from its beginning to its end, and what is left of it when everything is left out that a violation does not
-//! need.
+//! A plan from its beginning to its end, and what is left of it when everything is left out that a
+//! violation does not need.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,7 +46,9 @@ pub(crate) fn run(plan: &Plan, bug: Option<&'static str>) -> Result<Lived, Viola
     let outcome = catch_unwind(AssertUnwindSafe(|| carry_out(plan)));
     seed_random(None);
     put_in(None);
-    outcome.unwrap_or_else(|_| Err(Violation { step: None, law: format!("a panic: {}", last_panic()) }))
+    outcome.unwrap_or_else(|_| {
+        Err(Violation { step: None, law: format!("a panic: {}", last_panic()) })
+    })
 }
 
 fn carry_out(plan: &Plan) -> Result<Lived, Violation> {
@@ -58,8 +60,9 @@ fn carry_out(plan: &Plan) -> Result<Lived, Violation> {
             break;
         }
     }
-    let outcome =
-        outcome.and_then(|()| converge(&mut world, plan.seed).map_err(|law| Violation { step: None, law }));
+    let outcome = outcome.and_then(|()| {
+        converge(&mut world, plan.seed).map_err(|law| Violation { step: None, law })
+    });
     world.machines.iter_mut().for_each(|machine| machine.kill_all());
     outcome.map(|()| Lived { worlds: 1, device_days: world.time.lived_days() })
 }
@@ -67,7 +70,8 @@ fn carry_out(plan: &Plan) -> Result<Lived, Violation> {
 /// Faults stop, and two slots pass.
 fn converge(world: &mut World, seed: u64) -> Check {
     let mut random = Random::new(seed ^ 3);
-    let mut quiet = |world: &mut World, after_ms| world.begin(after_ms, random.word(), Weather::default());
+    let mut quiet =
+        |world: &mut World, after_ms| world.begin(after_ms, random.word(), Weather::default());
     // Those who have nothing to tell are asleep until they renew.
     let was_restored = world.net.lock().server.model.restores > 0;
     quiet(world, if was_restored { RENEWS_MS } else { 0 });
@@ -100,7 +104,11 @@ fn converge(world: &mut World, seed: u64) -> Check {
 }
 
 /// Leaves out steps as long as there is still a violation.
-pub(crate) fn shrink(plan: &Plan, first: Violation, bug: Option<&'static str>) -> (Plan, Violation) {
+pub(crate) fn shrink(
+    plan: &Plan,
+    first: Violation,
+    bug: Option<&'static str>,
+) -> (Plan, Violation) {
     let (mut plan, mut violation) = (plan.clone(), first);
     if let Some(last) = violation.step {
         plan.steps.truncate(last + 1);
@@ -110,8 +118,13 @@ pub(crate) fn shrink(plan: &Plan, first: Violation, bug: Option<&'static str>) -
     while size > 0 {
         let mut from = 0;
         while from < plan.steps.len() && begun.elapsed() < SHRINK_TIME_MAX {
-            let without: Vec<Step> =
-                plan.steps.iter().take(from).chain(plan.steps.iter().skip(from + size)).cloned().collect();
+            let without: Vec<Step> = plan
+                .steps
+                .iter()
+                .take(from)
+                .chain(plan.steps.iter().skip(from + size))
+                .cloned()
+                .collect();
             let smaller = Plan { steps: without, ..plan.clone() };
             match run(&smaller, bug) {
                 Err(found) => (plan, violation) = (smaller, found),

@@ -9,8 +9,8 @@ use seatmeter_protocol::slot::slot_of;
 pub(crate) struct SeatsBySlot(BTreeMap<u32, u32>);
 
 impl SeatsBySlot {
-    /// So many were granted: from this slot on, or from the next one where it has more in this one. What was to hold from
-    /// the next one on does not any more.
+    /// So many were granted: from this slot on, or from the next one where it has more in this one.
+    /// What was to hold from the next one on does not any more.
     pub(crate) fn note(&mut self, seats: u32, at: u64) {
         let slot = slot_of(at);
         self.0.retain(|from, _| *from <= slot);

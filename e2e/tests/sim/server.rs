@@ -1,4 +1,5 @@
-//! The license server of a world: the real core over the store in memory, and a naive model that judges each answer.
+//! The license server of a world: the real core over the store in memory, and a naive model that
+//! judges each answer.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -10,7 +11,8 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
-    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, Problem, UsageAnswer, UsageReport,
+    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, Problem, UsageAnswer,
+    UsageReport,
 };
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey};
 use seatmeter_server::error::Error;
@@ -56,9 +58,12 @@ impl Asked<'_> {
     }
 }
 
-/// A document as a version would say it: an older one knows less, a newer one says more wherever it can.
+/// A document as a version would say it: an older one knows less, a newer one says more wherever it
+/// can.
 fn as_said_by(version: Version, body: &[u8], later: &[&str]) -> Vec<u8> {
-    let Ok(mut document) = serde_json::from_slice::<serde_json::Value>(body) else { return body.to_vec() };
+    let Ok(mut document) = serde_json::from_slice::<serde_json::Value>(body) else {
+        return body.to_vec();
+    };
     match version {
         Version::This => return body.to_vec(),
         Version::Older => {
@@ -106,7 +111,8 @@ pub(crate) struct Server {
     issues: u64,
     /// What a restored server could not book: by device, segment and counter.
     pub(crate) unbooked: BTreeMap<(String, String, Counter), u64>,
-    /// The most that each device was ever allowed under a strict item: what a restored server forgets of it, too.
+    /// The most that each device was ever allowed under a strict item: what a restored server
+    /// forgets of it, too.
     pub(crate) promised: BTreeMap<(String, u32), u64>,
 }
 
@@ -123,7 +129,13 @@ impl Server {
 
     /// A standby with data of its own.
     pub(crate) fn apart(item: &LicenseItem, time: Arc<Time>) -> Self {
-        Self::with_key("3", LicenseItem { item_id: "standby".into(), ..item.clone() }, None, false, time)
+        Self::with_key(
+            "3",
+            LicenseItem { item_id: "standby".into(), ..item.clone() },
+            None,
+            false,
+            time,
+        )
     }
 
     fn with_key(
@@ -156,7 +168,8 @@ impl Server {
         };
         server.import();
         if server.second.is_some() {
-            let (handshake_code, organization_id) = (SECOND_CODE.to_owned(), ORGANIZATION.to_owned());
+            let (handshake_code, organization_id) =
+                (SECOND_CODE.to_owned(), ORGANIZATION.to_owned());
             let items = CodeItems { item_ids: vec!["second".to_owned()], own_order: false };
             let make = Change::MakeCode { handshake_code: handshake_code.clone(), organization_id };
             for change in [make, Change::SetItems { handshake_code, items }] {
@@ -166,7 +179,8 @@ impl Server {
         server
     }
 
-    /// Whether answers are judged: the model and the plain store know of one item alone, which the main server has for itself.
+    /// Whether answers are judged: the model and the plain store know of one item alone, which the
+    /// main server has for itself.
     pub(crate) fn is_judged(&self) -> bool {
         self.compared.plain.lock().is_some()
     }
@@ -223,21 +237,25 @@ impl Server {
     }
 
     pub(crate) fn change_code(&mut self, code: Code) {
-        let mut item_ids: Vec<String> = self.models().map(|model| model.item.item_id.clone()).collect();
+        let mut item_ids: Vec<String> =
+            self.models().map(|model| model.item.item_id.clone()).collect();
         match code {
             Code::Nothing => item_ids.clear(),
             Code::Second => _ = item_ids.remove(0),
             Code::Item | Code::Others => {}
         }
         let items = CodeItems { item_ids, own_order: false };
-        let application_ids = if code == Code::Others { vec!["another".to_owned()] } else { Vec::new() };
+        let application_ids =
+            if code == Code::Others { vec!["another".to_owned()] } else { Vec::new() };
         let validation = Validation { application_ids, ..Validation::default() };
         let handshake_code = CODE.to_owned();
         let changes = [
             Change::SetItems { handshake_code: handshake_code.clone(), items },
             Change::SetAccess { handshake_code, password_hash: None, validation },
         ];
-        changes.into_iter().for_each(|change| self.change(change).expect("code and item are there"));
+        changes
+            .into_iter()
+            .for_each(|change| self.change(change).expect("code and item are there"));
         self.model.code = code;
     }
 
@@ -268,7 +286,8 @@ impl Server {
         self.compared.leave_postgres();
         let plain = plain.as_ref().map(|plain| plain.restored(epoch_of(&self.store), at));
         *self.compared.plain.lock() = plain;
-        let (item, is_revoked, code) = (self.model.item.clone(), self.model.is_revoked, self.model.code);
+        let (item, is_revoked, code) =
+            (self.model.item.clone(), self.model.is_revoked, self.model.code);
         let websites = self.model.websites.clone();
         self.model = model.restored(at, self.model.restores + 1);
         self.model.websites = websites;
@@ -311,7 +330,10 @@ impl Server {
         self.signed(asked, 403, serde_json::to_vec(&problem).expect("problems have a JSON form"))
     }
 
-    fn authorize(&mut self, asked: &Asked<'_>) -> Result<Result<AuthorizationAnswer, Error>, String> {
+    fn authorize(
+        &mut self,
+        asked: &Asked<'_>,
+    ) -> Result<Result<AuthorizationAnswer, Error>, String> {
         let request: AuthorizationRequest =
             serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
         if !self.is_judged() {
@@ -319,7 +341,8 @@ impl Server {
         }
         let at = self.time.now();
         let before = self.model.clone();
-        let held: Option<LocalLicense> = request.held_license.as_ref().and_then(|held| held.peek().ok());
+        let held: Option<LocalLicense> =
+            request.held_license.as_ref().and_then(|held| held.peek().ok());
         let mut books = Books::of(&self.store);
         if let Some(held) = held.filter(|held| held.device_uuid == request.device.uuid) {
             let was_forgotten = self.model.see(&held, at);
@@ -329,11 +352,13 @@ impl Server {
             }
         }
         self.model.asks(&request.device.uuid, &request.validation.website_domain);
-        let verdict = self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
+        let verdict =
+            self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
         let outcome = now(self.licensing.authorize(request.clone()));
         match &outcome {
             Ok(answer) => {
-                let granted: LocalLicense = answer.local_license.peek().map_err(|e| e.to_string())?;
+                let granted: LocalLicense =
+                    answer.local_license.peek().map_err(|e| e.to_string())?;
                 self.model.granted(&verdict, &granted, at)?;
                 self.promise(&granted);
             }
@@ -360,10 +385,12 @@ impl Server {
     }
 
     fn record(&mut self, asked: &Asked<'_>) -> Result<Result<UsageAnswer, Error>, String> {
-        let report: UsageReport = serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
+        let report: UsageReport =
+            serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
         let at = self.time.now();
         for segment in &report.segments {
-            let held: Option<LocalLicense> = segment.local_license.as_ref().and_then(|held| held.peek().ok());
+            let held: Option<LocalLicense> =
+                segment.local_license.as_ref().and_then(|held| held.peek().ok());
             if let Some(held) = held.filter(|held| held.device_uuid == report.device.uuid) {
                 self.model.see(&held, at);
                 self.model.see_allowance(&held, &Books::of(&self.store));
@@ -375,7 +402,8 @@ impl Server {
         match &outcome {
             Ok(answer) => {
                 // Who asks for another server does not believe this one.
-                let is_meant = asked.key_id.is_some_and(|id| self.licensing.keys.with_id(id).is_some());
+                let is_meant =
+                    asked.key_id.is_some_and(|id| self.licensing.keys.with_id(id).is_some());
                 if let Some(refused) = answer.refused.first()
                     && self.model.restores == 0
                     && is_meant
@@ -401,7 +429,8 @@ impl Server {
     }
 
     fn note_unbooked(&mut self, report: &UsageReport, answer: &UsageAnswer) {
-        let is_refused = |id: &String| answer.refused.iter().any(|refused| refused.segment_id == *id);
+        let is_refused =
+            |id: &String| answer.refused.iter().any(|refused| refused.segment_id == *id);
         for segment in report.segments.iter().filter(|segment| is_refused(&segment.segment_id)) {
             for usage in &segment.totals {
                 let counter = (usage.slot, usage.kind.number(), usage.what);

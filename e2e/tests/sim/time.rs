@@ -1,4 +1,5 @@
-//! Virtual time: what it truly is, which the server knows, and what the clocks of each machine make of it.
+//! Virtual time: what it truly is, which the server knows, and what the clocks of each machine make
+//! of it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};

@@ -1,5 +1,5 @@
-//! A world: machines, a network and a server, in one thread; a plan is carried out step by step, and after each step
-//! the laws are looked at.
+//! A world: machines, a network and a server, in one thread; a plan is carried out step by step,
+//! and after each step the laws are looked at.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,10 +60,12 @@ impl World {
     pub(crate) fn new(plan: &Plan) -> Self {
         seed_random(Some(plan.seed));
         // In memory, where that is a file system: nothing here has to outlive the test.
-        let folder =
-            tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("there is room");
+        let folder = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .expect("there is room");
         let time = Time::begin();
-        let server = Server::new(plan.item.clone(), plan.second.clone(), plan.is_judged(), time.clone());
+        let server =
+            Server::new(plan.item.clone(), plan.second.clone(), plan.is_judged(), time.clone());
         let apart = plan.is_standby_apart.then(|| Server::apart(&plan.item, time.clone()));
         let net = Arc::new(Mutex::new(Net::new(server, apart, time.clone())));
         let machine = |number: usize| {
@@ -230,7 +232,8 @@ impl World {
             What::ChangeCode(code) => net.server.change_code(code),
             What::Tidy => net.server.tidy(),
             What::Release(m) => {
-                let uuid = net.owners.iter().find(|(_, owner)| **owner == m).map(|(uuid, _)| uuid.clone());
+                let uuid =
+                    net.owners.iter().find(|(_, owner)| **owner == m).map(|(uuid, _)| uuid.clone());
                 if let Some(uuid) = uuid {
                     net.server.release(&uuid);
                 }
@@ -335,8 +338,8 @@ impl World {
         laws::the_highest_is_had(self, m)
     }
 
-    /// One program has the turn and is stopped; another one reports and renews beside it. What the first makes of its
-    /// answer when it wakes takes nothing from the device.
+    /// One program has the turn and is stopped; another one reports and renews beside it. What the
+    /// first makes of its answer when it wakes takes nothing from the device.
     fn stop(&mut self, m: usize, stopped: Stopped, seconds: u64) -> Check {
         // Nobody dies at a kill point while another one is on the stack.
         if self.machines[m].programs.len() < 2 || self.machines[m].cut_off.is_some() {
@@ -357,7 +360,8 @@ impl World {
                     let bound = Deadline::after(others[0].clock, Duration::from_secs(4));
                     others[0].session.sync(bound)
                 };
-                // The second shows the license of the first: from then on the one of before is a copy's.
+                // The second shows the license of the first: from then on the one of before is a
+                // copy's.
                 let outcome = sync().and_then(|()| sync());
                 *gone_on.lock() = Some((outcome, others[0].serial_on_disk(&state)));
                 time.pass(seconds * 1000);
@@ -406,8 +410,14 @@ impl World {
         let is_by_disk = *code == ErrorCode::LICENSE_BUFFER_FAILED && self.had_disk_trouble;
         let is_silence = *code == ErrorCode::FAILED_TO_REACH_SERVER && heard.silences > 0;
         // A refusal by the other of two servers is not believed, whatever it is.
-        let is_by_another = *code == ErrorCode::LICENSE_SYNC_FAILED && self.net.lock().apart.is_some();
-        if is_silence || is_by_disk || is_by_another || heard.damaged > 0 || heard.refusals.contains(code) {
+        let is_by_another =
+            *code == ErrorCode::LICENSE_SYNC_FAILED && self.net.lock().apart.is_some();
+        if is_silence
+            || is_by_disk
+            || is_by_another
+            || heard.damaged > 0
+            || heard.refusals.contains(code)
+        {
             return Ok(());
         }
         Err(format!("{code:?} for no cause: {heard:?}"))
@@ -450,7 +460,9 @@ impl World {
                     *self.performed.entry((family, counter(kind, what))).or_default() += n;
                 }
             }
-            Outcome::Done(Some(code)) => laws::may_refuse_work(self, m, &licensed.grant(), at, code)?,
+            Outcome::Done(Some(code)) => {
+                laws::may_refuse_work(self, m, &licensed.grant(), at, code)?
+            }
             Outcome::Died => {
                 // As much as is there: each counter is a piece of work of its own.
                 let (before, after) = (before.unwrap_or_default(), self.machines[m].counted());
@@ -484,8 +496,8 @@ impl World {
         Ok(())
     }
 
-    /// Files that are in use are lost, and within a second each program has noticed it. What it has counted in that second is
-    /// to be there, too.
+    /// Files that are in use are lost, and within a second each program has noticed it. What it has
+    /// counted in that second is to be there, too.
     fn lose(&mut self, m: usize, loss: Loss) -> Check {
         let is_fit = self.machines[m].health == Disk::Sound && self.machines[m].cut_off.is_none();
         if !is_fit || self.machines[m].programs.is_empty() {
@@ -499,7 +511,8 @@ impl World {
         self.watch(m)?;
         if loss == Loss::AwayAndBack {
             self.work(m, 1)?;
-            lost.iter().for_each(|(file, aside)| std::fs::rename(aside, file).expect("it was just moved"));
+            lost.iter()
+                .for_each(|(file, aside)| std::fs::rename(aside, file).expect("it was just moved"));
             self.work(m, 1)?;
             self.watch(m)?;
         }
@@ -595,7 +608,9 @@ impl World {
     }
 
     fn copy(&mut self, m: usize) {
-        let Some(free) = self.machines.iter().position(|machine| !machine.is_used()) else { return };
+        let Some(free) = self.machines.iter().position(|machine| !machine.is_used()) else {
+            return;
+        };
         if !self.machines[m].is_used() || free == m {
             return;
         }

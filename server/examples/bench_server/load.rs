@@ -55,7 +55,12 @@ impl Bench {
 }
 
 /// Lets clients work until the time is over; the latencies of all, in order.
-async fn drive<W, F>(clients: usize, time: Duration, pause: Option<Duration>, work: W) -> Vec<Duration>
+async fn drive<W, F>(
+    clients: usize,
+    time: Duration,
+    pause: Option<Duration>,
+    work: W,
+) -> Vec<Duration>
 where
     W: Fn(usize) -> F + Clone + 'static,
     F: Future<Output = ()> + 'static,

@@ -1,12 +1,14 @@
-//! Durable usage reports and authorizations per second over HTTP, client and server on the same machine; on SQLite, on
-//! PostgreSQL, and beside them what Redis and etcd do that comes nearest.
+//! Durable usage reports and authorizations per second over HTTP, client and server on the same
+//! machine; on SQLite, on PostgreSQL, and beside them what Redis and etcd do that comes nearest.
 //!
-//! `bench_server [seconds per measurement] [clients] [seatmeterd]`; `make bench-server` builds and runs it.
+//! `bench_server [seconds per measurement] [clients] [seatmeterd]`; `make bench-server` builds and
+//! runs it.
 //!
-//! Each client has one connection that it keeps, and one request in flight. A report is as the library sends it: the
-//! device's local license, signed, and two counters of a slot that was not reported before. What the server does is
-//! its whole work: it checks the license, books, makes durable, and signs the answer. A new device with each
-//! authorization. The peers neither check nor sign anything:
+//! Each client has one connection that it keeps, and one request in flight. A report is as the
+//! library sends it: the device's local license, signed, and two counters of a slot that was not
+//! reported before. What the server does is its whole work: it checks the license, books, makes
+//! durable, and signs the answer. A new device with each authorization. The peers neither check nor
+//! sign anything:
 //!
 //! | peer | a report | an authorization |
 //! | --- | --- | --- |
@@ -15,10 +17,11 @@
 //!
 //! A peer that is not on the machine is left out, and named.
 //!
-//! `bench_server [seconds] [clients] [seatmeterd] scale` measures in place of that what a report costs on SQLite with a
-//! thousand and with a million known devices, each of which may be the next to report; with one day and with a year of
-//! history; and what five thousand clients that send half a head and wait do to the others. Before that, what an authorization
-//! costs when the item has a thousand, forty thousand and a million licenses. `… authorizations` measures these alone.
+//! `bench_server [seconds] [clients] [seatmeterd] scale` measures in place of that what a report
+//! costs on SQLite with a thousand and with a million known devices, each of which may be the next
+//! to report; with one day and with a year of history; and what five thousand clients that send
+//! half a head and wait do to the others. Before that, what an authorization costs when the item
+//! has a thousand, forty thousand and a million licenses. `… authorizations` measures these alone.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 #![allow(clippy::disallowed_methods, reason = "it measures with the system's clock")]
@@ -53,7 +56,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bench = Bench { runtime, time: Duration::from_secs_f64(seconds), clients };
     say(&format!(
-        "{clients} clients, {seconds} s for each measurement; p99 at half of the rate in the last column"
+        "{clients} clients, {seconds} s for each measurement; p99 at half of the rate in the last \
+         column"
     ));
     match arguments.next().as_deref() {
         Some("authorizations") => return bench.authorizations(&seatmeterd),

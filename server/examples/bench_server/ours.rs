@@ -41,11 +41,13 @@ impl Bench {
         let reports = self.measure(&format!("reports, {name}"), {
             let connections = connections.clone();
             move |client| {
-                let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
+                let (connections, devices, turn) =
+                    (connections.clone(), devices.clone(), turn.clone());
                 async move {
                     let turn = turn.fetch_add(1, Ordering::Relaxed);
                     let device = &devices[turn as usize % DEVICES];
-                    let body = device.report(first_slot + u32::try_from(turn / DEVICES as u64).unwrap());
+                    let body =
+                        device.report(first_slot + u32::try_from(turn / DEVICES as u64).unwrap());
                     let mut connection = connections[client].lock().await;
                     let answer: UsageAnswer = post(&mut connection, USAGE_PATH, &body).await;
                     assert_eq!((answer.recorded.len(), answer.refused.len()), (1, 0));
@@ -57,7 +59,8 @@ impl Bench {
             async move {
                 let body = serde_json::to_vec(&authorization(&random_id().unwrap())).unwrap();
                 let mut connection = connections[client].lock().await;
-                let _: AuthorizationAnswer = post(&mut connection, AUTHORIZATIONS_PATH, &body).await;
+                let _: AuthorizationAnswer =
+                    post(&mut connection, AUTHORIZATIONS_PATH, &body).await;
             }
         });
         server.tell_memory(name);
@@ -102,7 +105,11 @@ impl Device {
 }
 
 pub(crate) fn facts(uuid: &str) -> DeviceFacts {
-    DeviceFacts { uuid: uuid.into(), friendly_name: "till 7".into(), library_version: "0.1.0".into() }
+    DeviceFacts {
+        uuid: uuid.into(),
+        friendly_name: "till 7".into(),
+        library_version: "0.1.0".into(),
+    }
 }
 
 pub(crate) fn authorization(uuid: &str) -> AuthorizationRequest {
@@ -140,7 +147,11 @@ impl Server {
     }
 
     /// With something done to the embedded database before.
-    pub(crate) fn start_with(seatmeterd: &Path, database: Option<&str>, prepare: impl FnOnce(&Path)) -> Self {
+    pub(crate) fn start_with(
+        seatmeterd: &Path,
+        database: Option<&str>,
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let folder = tempfile::tempdir_in(".").unwrap();
         let command = |name: &str| {
             let mut command = Command::new(seatmeterd);
@@ -154,7 +165,8 @@ impl Server {
             .unwrap();
         assert!(init.status.success(), "{init:?}");
         prepare(&folder.path().join("data/seatmeter.db"));
-        let no_limit = ["--rate-per-source", "10000000", "--rate-per-code", "10000000", "--log", "error"];
+        let no_limit =
+            ["--rate-per-source", "10000000", "--rate-per-code", "10000000", "--log", "error"];
         let mut process = command("serve")
             .args(["--listen", "127.0.0.1:0"])
             .args(no_limit)
@@ -163,7 +175,9 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let address = lines
-            .find_map(|line| line.unwrap().split_once("http://").map(|(_, address)| address.parse().unwrap()))
+            .find_map(|line| {
+                line.unwrap().split_once("http://").map(|(_, address)| address.parse().unwrap())
+            })
             .unwrap();
         Self { process, address, _folder: folder }
     }
@@ -171,11 +185,15 @@ impl Server {
     /// Tells how much memory it takes.
     pub(crate) fn tell_memory(&self, name: &str) {
         let (now, most) = (self.status("VmRSS:"), self.status("VmHWM:"));
-        say(&format!("{:<34} {now:>8} MiB resident, {most} MiB at most", format!("memory, {name}")));
+        say(&format!(
+            "{:<34} {now:>8} MiB resident, {most} MiB at most",
+            format!("memory, {name}")
+        ));
     }
 
     fn status(&self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1_024
     }

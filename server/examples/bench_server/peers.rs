@@ -28,7 +28,8 @@ impl Bench {
         let connections = self.connections(([127, 0, 0, 1], port).into());
         let keep_maximum = "for i = 2, #ARGV, 2 do
               local known = tonumber(redis.call('HGET', KEYS[1], ARGV[i - 1]) or 0)
-              if tonumber(ARGV[i]) > known then redis.call('HSET', KEYS[1], ARGV[i - 1], ARGV[i]) end
+              if tonumber(ARGV[i]) > known then redis.call('HSET', KEYS[1], ARGV[i - 1], ARGV[i]) \
+              end
             end return 1";
         let lease = "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[2])
             if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[4]) then return 0 end
@@ -40,11 +41,16 @@ impl Bench {
             async move {
                 let turn = turn.fetch_add(1, Ordering::Relaxed);
                 let key = format!("usage:{}", turn % DEVICES as u64);
-                let (scan, image) =
-                    (format!("{}:scan", turn / DEVICES as u64), format!("{}:image", turn / DEVICES as u64));
+                let (scan, image) = (
+                    format!("{}:scan", turn / DEVICES as u64),
+                    format!("{}:image", turn / DEVICES as u64),
+                );
                 let mut connection = connections[client].lock().await;
-                redis_command(&mut connection, &["EVAL", keep_maximum, "1", &key, &scan, "7", &image, "7"])
-                    .await;
+                redis_command(
+                    &mut connection,
+                    &["EVAL", keep_maximum, "1", &key, &scan, "7", &image, "7"],
+                )
+                .await;
             }
         });
         let authorizations = self.measure("authorizations, Redis", move |client| {
@@ -83,10 +89,12 @@ impl Bench {
         let reports = self.measure("reports, etcd", move |client| {
             let (connections, turn) = (work.clone(), turn.clone());
             async move {
-                let key = BASE64_STANDARD.encode(format!("usage/{}", turn.fetch_add(1, Ordering::Relaxed)));
+                let key = BASE64_STANDARD
+                    .encode(format!("usage/{}", turn.fetch_add(1, Ordering::Relaxed)));
                 let body = format!(r#"{{"key":"{key}","value":"Nw=="}}"#);
                 let mut connection = connections[client].lock().await;
-                let _: serde_json::Value = post(&mut connection, "/v3/kv/put", body.as_bytes()).await;
+                let _: serde_json::Value =
+                    post(&mut connection, "/v3/kv/put", body.as_bytes()).await;
             }
         });
         let authorizations = self.measure("authorizations, etcd", move |client| {
@@ -100,7 +108,8 @@ impl Bench {
                     r#"{{"key":"{key}","value":"MQ==","lease":"{}"}}"#,
                     lease["ID"].as_str().unwrap()
                 );
-                let _: serde_json::Value = post(&mut connection, "/v3/kv/put", body.as_bytes()).await;
+                let _: serde_json::Value =
+                    post(&mut connection, "/v3/kv/put", body.as_bytes()).await;
             }
         });
         Some((reports, authorizations))

@@ -1,4 +1,5 @@
-//! What a report and an authorization cost as the server grows, and what slow clients do to the others.
+//! What a report and an authorization cost as the server grows, and what slow clients do to the
+//! others.
 
 use std::io::Write;
 use std::path::Path;
@@ -25,14 +26,16 @@ impl Bench {
     /// Measure authorizations of known devices, each of which may be the next to ask.
     pub(crate) fn authorizations(&self, seatmeterd: &Path) {
         let rates = LICENSES.map(|devices| {
-            let server = Server::start_with(seatmeterd, None, |database| fill(database, devices, 0));
+            let server =
+                Server::start_with(seatmeterd, None, |database| fill(database, devices, 0));
             let connections = self.connections(server.address);
             let name = format!("authorizations, {devices} licenses");
             self.measure(&name, known_devices_ask(devices, connections))
         });
         let ratio = |number: usize| rates[number] / rates[0];
         say(&format!(
-            "authorizations with 40 000 licenses: {:.2} of the rate with a thousand; with a million: {:.2}",
+            "authorizations with 40 000 licenses: {:.2} of the rate with a thousand; with a \
+             million: {:.2}",
             ratio(1),
             ratio(2)
         ));
@@ -48,10 +51,15 @@ impl Bench {
             ("1 000 devices, 365 days", 1_000, 365),
             ("1 000 000 devices, 1 day", 1_000_000, 1),
         ] {
-            let server = Server::start_with(seatmeterd, None, |database| fill(database, devices, days));
+            let server =
+                Server::start_with(seatmeterd, None, |database| fill(database, devices, days));
             let connections = self.connections(server.address);
-            rates
-                .push(self.measure(&format!("reports, {name}"), known_devices(devices, connections.clone())));
+            rates.push(
+                self.measure(
+                    &format!("reports, {name}"),
+                    known_devices(devices, connections.clone()),
+                ),
+            );
             server.tell_memory(name);
             if rates.len() == 1 {
                 let slow: Vec<_> = (0..SLOW_CLIENTS)
@@ -61,14 +69,19 @@ impl Bench {
                         slow
                     })
                     .collect();
-                // Some of the clients' own connections have waited longest: they had nothing to do meanwhile.
+                // Some of the clients' own connections have waited longest: they had nothing to do
+                // meanwhile.
                 let connections = self.connections(server.address);
-                self.measure("reports, with 5 000 slow clients", known_devices(devices, connections));
+                self.measure(
+                    "reports, with 5 000 slow clients",
+                    known_devices(devices, connections),
+                );
                 drop(slow);
             }
         }
         say(&format!(
-            "a year of history: {:.2} of the rate with a day; a million devices: {:.2} of that with a thousand",
+            "a year of history: {:.2} of the rate with a day; a million devices: {:.2} of that \
+             with a thousand",
             rates[1] / rates[0],
             rates[2] / rates[0]
         ));
@@ -96,26 +109,37 @@ fn fill(database: &Path, devices: u64, days: u32) {
         transaction.query_row("SELECT item_id FROM license_item", [], |row| row.get(0)).unwrap();
     let (now, today) = (now(), slot_of(now()) / 480);
     {
-        let mut device =
-            transaction.prepare("INSERT INTO device VALUES (?1, ?2, 'till 7', '0.1.0', 1, ?3, ?3)").unwrap();
-        let mut license = transaction
-            .prepare("INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, seats_asked,
-                        seats, issued_at, valid_until, holder) VALUES (?1, ?2, ?3, 'BENCH', 1, 1, 1, ?4, ?4 + 604800, ?3)")
+        let mut device = transaction
+            .prepare("INSERT INTO device VALUES (?1, ?2, 'till 7', '0.1.0', 1, ?3, ?3)")
             .unwrap();
-        let mut segment =
-            transaction.prepare("INSERT INTO segment VALUES (?1, ?2, ?3, ?4, 'BENCH', ?5)").unwrap();
-        let mut seats = transaction.prepare("INSERT INTO device_seats VALUES (?1, ?2, 0, 1)").unwrap();
+        let mut license = transaction
+            .prepare(
+                "INSERT INTO local_license (item_id, license_id, device_uuid, \
+                handshake_code, serial, seats_asked,
+                        seats, issued_at, valid_until, holder) VALUES (?1, ?2, ?3, 'BENCH', 1, 1, \
+                        1, ?4, ?4 + 604800, ?3)",
+            )
+            .unwrap();
+        let mut segment = transaction
+            .prepare("INSERT INTO segment VALUES (?1, ?2, ?3, ?4, 'BENCH', ?5)")
+            .unwrap();
+        let mut seats =
+            transaction.prepare("INSERT INTO device_seats VALUES (?1, ?2, 0, 1)").unwrap();
         for number in 0..devices {
             let (uuid, license_id) = (id_of(1, number), id_of(2, number));
             device.execute(rusqlite::params![item, uuid, now]).unwrap();
             license.execute(rusqlite::params![item, license_id, uuid, now]).unwrap();
-            segment.execute(rusqlite::params![item, id_of(3, number), license_id, uuid, now]).unwrap();
+            segment
+                .execute(rusqlite::params![item, id_of(3, number), license_id, uuid, now])
+                .unwrap();
             seats.execute(rusqlite::params![item, uuid]).unwrap();
         }
-        // One counter of ten slots in each day: kind 1, symbology 2, total 7. The slots as one run for one instance.
+        // One counter of ten slots in each day: kind 1, symbology 2, total 7. The slots as one run
+        // for one instance.
         let totals: Vec<u8> =
             [1, 1, 2].into_iter().chain((0..10).flat_map(|n| [u8::from(n > 0), 0, 7])).collect();
-        let mut usage = transaction.prepare("INSERT INTO usage_day VALUES (?1, ?2, ?3, ?4)").unwrap();
+        let mut usage =
+            transaction.prepare("INSERT INTO usage_day VALUES (?1, ?2, ?3, ?4)").unwrap();
         for day in today - days..today {
             for number in 0..devices {
                 usage.execute(rusqlite::params![item, day, id_of(3, number), totals]).unwrap();
@@ -168,7 +192,8 @@ fn known_devices(
                 totals: vec![total(UsageKind::Scan, 2), total(UsageKind::Image, 0)],
             };
             let device = facts(&id_of(1, number));
-            let report = UsageReport { protocol: 1, device, segments: vec![segment], ended: Vec::new() };
+            let report =
+                UsageReport { protocol: 1, device, segments: vec![segment], ended: Vec::new() };
             let mut connection = connections[client].lock().await;
             let answer: UsageAnswer =
                 post(&mut connection, USAGE_PATH, &serde_json::to_vec(&report).unwrap()).await;

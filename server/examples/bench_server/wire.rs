@@ -11,7 +11,8 @@ pub(crate) async fn post<T: serde::de::DeserializeOwned>(
     body: &[u8],
 ) -> T {
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{NONCE_HEADER}: {}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{NONCE_HEADER}: \
+         {}\r\n\
          content-length: {}\r\n\r\n",
         "0123456789abcdef0123456789abcdef",
         body.len()
@@ -24,7 +25,8 @@ pub(crate) async fn post<T: serde::de::DeserializeOwned>(
         assert!(connection.read_buf(&mut bytes).await.unwrap() > 0, "the server has hung up");
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = std::str::from_utf8(&bytes[..end]).unwrap().to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
             break (end + 4, length.trim().parse::<usize>().unwrap());
         }
     };

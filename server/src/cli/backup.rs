@@ -41,7 +41,8 @@ pub(super) fn restore(arguments: &RestoreArguments, output: &mut dyn Write) -> R
     backup::restore(&arguments.file, &dir, SystemClock.unix_seconds())?;
     writeln!(
         output,
-        "restored into {0}\n\nThe server that the backup was taken from must not serve any more.\nNext: seatmeterd \
+        "restored into {0}\n\nThe server that the backup was taken from must not serve any \
+         more.\nNext: seatmeterd \
          serve --data {0}",
         dir.path().display()
     )

@@ -18,15 +18,22 @@ pub(super) struct ExplainArguments {
 pub(super) fn explain(arguments: &ExplainArguments, output: &mut dyn Write) -> Result<(), Error> {
     let host = Host::parse(&arguments.host)
         .map_err(|why| Error::Setup(format!("{:?} is not a host: {why}.", arguments.host)))?;
-    let counts_as = host.domain().unwrap_or("nothing: an item cannot list it, and no item covers it");
-    writeln!(output, "host       {}\ncounts as  {counts_as}\nbecause    {}", host.as_text(), because(&host))
-        .map_err(output_error)
+    let counts_as =
+        host.domain().unwrap_or("nothing: an item cannot list it, and no item covers it");
+    writeln!(
+        output,
+        "host       {}\ncounts as  {counts_as}\nbecause    {}",
+        host.as_text(),
+        because(&host)
+    )
+    .map_err(output_error)
 }
 
 fn because(host: &Host) -> String {
     match host.counts_as() {
         CountsAs::Domain { registrable, suffix, listed } => format!(
-            "the public suffix is {suffix} ({}); {registrable} is that and one label more, and all hosts below it are \
+            "the public suffix is {suffix} ({}); {registrable} is that and one label more, and \
+             all hosts below it are \
              the same domain",
             place(*listed)
         ),
@@ -47,7 +54,9 @@ fn because(host: &Host) -> String {
 fn place(listed: Listed) -> &'static str {
     match listed {
         Listed::Icann => "of a registry, by the Public Suffix List",
-        Listed::Private => "of a host with many tenants, by the private section of the Public Suffix List",
+        Listed::Private => {
+            "of a host with many tenants, by the private section of the Public Suffix List"
+        }
         Listed::Added => "of a host with many tenants, by this program's own list",
         Listed::Nowhere => "the last label, as the Public Suffix List has no rule for it",
     }
@@ -79,6 +88,9 @@ mod tests {
             assert!(text.contains(&format!("counts as  {domain}")), "{text}");
             assert!(text.contains(reason), "{text}");
         }
-        assert!(matches!(explained("a b"), Err(Error::Setup(why)) if why.contains("\"a b\" is not a host")));
+        assert!(
+            matches!(explained("a b"), Err(Error::Setup(why)) if why.contains("\"a b\" is not a \
+                host"))
+        );
     }
 }

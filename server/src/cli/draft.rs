@@ -1,7 +1,8 @@
 //! Drafts of license files, as vendors edit them by hand.
 //!
-//! A reader of license files passes over settings that it does not know, for they may be of a later version. Whoever
-//! writes one wants each of his to count: a misspelt `overuse_budget` would be a license of another kind than was sold.
+//! A reader of license files passes over settings that it does not know, for they may be of a later
+//! version. Whoever writes one wants each of his to count: a misspelt `overuse_budget` would be a
+//! license of another kind than was sold.
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
@@ -17,9 +18,11 @@ use crate::utc;
 /// How far the clocks of who drafts and who signs may be apart.
 const CLOCKS_DIFFER_SECONDS_MAX: u64 = DAY_SECONDS;
 
-/// Refuse a draft with a setting that no license file has, with the place and the setting that was probably meant.
+/// Refuse a draft with a setting that no license file has, with the place and the setting that was
+/// probably meant.
 ///
-/// This comes before the draft is understood: the name that is misspelt helps more than the one that is missing then.
+/// This comes before the draft is understood: the name that is misspelt helps more than the one
+/// that is missing then.
 ///
 /// # Errors
 /// What is wrong with it, as a clause for a sentence.
@@ -48,7 +51,8 @@ pub(super) fn require_known(draft: &Value) -> Result<(), String> {
 pub(super) fn check(file: &LicenseFile, now: u64) -> Result<(), String> {
     if file.issued_at > now.saturating_add(CLOCKS_DIFFER_SECONDS_MAX) {
         return Err(format!(
-            "its issued_at is {}, in the future: no issue before that could take its place. Write {now} for now",
+            "its issued_at is {}, in the future: no issue before that could take its place. Write \
+             {now} for now",
             utc::text(file.issued_at)
         ));
     }
@@ -64,7 +68,11 @@ struct Unknown<'d, 'k> {
     known: &'k Map<String, Value>,
 }
 
-fn first_unknown<'d, 'k>(place: &str, draft: &'d Value, known: &'k Value) -> Option<Unknown<'d, 'k>> {
+fn first_unknown<'d, 'k>(
+    place: &str,
+    draft: &'d Value,
+    known: &'k Value,
+) -> Option<Unknown<'d, 'k>> {
     match (draft, known) {
         (Value::Object(draft), Value::Object(known)) => {
             draft.iter().find_map(|(name, value)| match known.get(name) {
@@ -89,7 +97,8 @@ fn nearest<'k>(name: &str, known: &'k Map<String, Value>) -> Option<&'k str> {
     measured.min().filter(|(apart, _)| apart * 5 <= 2 * name.len()).map(|(_, known)| known)
 }
 
-/// A file in which each setting is written, whether or not they go together. Without `..`, so that none is forgotten.
+/// A file in which each setting is written, whether or not they go together. Without `..`, so that
+/// none is forgotten.
 fn every_setting(server_key: &PublicKey) -> LicenseFile {
     let version: Option<Version> = "1".parse().ok();
     let item = LicenseItem {
@@ -144,7 +153,8 @@ mod tests {
     fn every_setting_is_known_and_a_misspelt_one_is_named_wherever_it_stands() {
         assert_eq!(check_changed(|_| ()), Ok(()));
         let misspelt = |place: &str, name: &str, told_place: &str, action: &str| {
-            let told = check_changed(|draft| draft.pointer_mut(place).unwrap()[name] = 1.into()).unwrap_err();
+            let told = check_changed(|draft| draft.pointer_mut(place).unwrap()[name] = 1.into())
+                .unwrap_err();
             assert!(
                 told.starts_with(&format!("{told_place} has {name:?}")) && told.contains(action),
                 "{told}"

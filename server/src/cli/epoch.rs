@@ -11,8 +11,9 @@ use crate::licensing::fresh_id;
 
 /// Begin a new epoch, after PostgreSQL was restored from a backup
 ///
-/// Also after the promotion of a standby that was not synchronous. Devices then send all totals again that they remember, and for
-/// the first 180 s of serving only what they show that they hold is granted.
+/// Also after the promotion of a standby that was not synchronous. Devices then send all totals
+/// again that they remember, and for the first 180 s of serving only what they show that they hold
+/// is granted.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! `seatmeterd init`: makes the server's key and database, and on request a license to try out.
 //!
-//! Each step looks first whether its thing is there, and a step that was cut off leaves nothing half made:
-//! the command can be run again at any time, also beside a running server.
+//! Each step looks first whether its thing is there, and a step that was cut off leaves nothing
+//! half made: the command can be run again at any time, also beside a running server.
 
 use std::io::Write;
 
@@ -59,7 +59,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         let operator = Operator::open(&arguments.data)?;
         operator.wait(make_demo(arguments, &dir, &operator.licensing, output))?;
     }
-    let database = if matches!(arguments.data.location(), Location::Url(_)) { " --database URL" } else { "" };
+    let database =
+        if matches!(arguments.data.location(), Location::Url(_)) { " --database URL" } else { "" };
     writeln!(output, "\nNext: seatmeterd serve --data {}{database}", dir.path().display())
         .map_err(output_error)
 }
@@ -72,7 +73,8 @@ struct Made {
     database: String,
 }
 
-/// Makes key and database where there are none, for a first start without `init`; then says what comes next.
+/// Makes key and database where there are none, for a first start without `init`; then says what
+/// comes next.
 pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
     let dir = data.dir();
     if !dir.is_empty()? {
@@ -82,8 +84,10 @@ pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), E
     tell(&made, &dir, output)?;
     writeln!(
         output,
-        "\nNext: ask your vendor for a license file for the key that \"seatmeterd key show --data {0}\" shows, and take it \
-         in with \"seatmeterd license-file import FILE --handshake-code CODE --data {0}\". \"seatmeterd init --demo \
+        "\nNext: ask your vendor for a license file for the key that \"seatmeterd key show --data \
+         {0}\" shows, and take it \
+         in with \"seatmeterd license-file import FILE --handshake-code CODE --data {0}\". \
+         \"seatmeterd init --demo \
          --data {0}\" makes one to try out.",
         dir.path().display()
     )
@@ -105,12 +109,14 @@ fn make(data: &DataOption) -> Result<Made, Error> {
     if matches!(location, Location::File(_)) && !database_is_new && !has_key {
         return Err(dir.lost_key());
     }
-    // A database of one's own is made last: a key without a database is a beginning, the other way round a loss.
+    // A database of one's own is made last: a key without a database is a beginning, the other way
+    // round a loss.
     if matches!(location, Location::Url(_)) && !has_key {
         let named = location.open()?.keys.of_files;
         if !named.is_empty() {
             return Err(Error::Setup(format!(
-                "the database has license files for a server with key {}. Copy the key files of a server that uses \
+                "the database has license files for a server with key {}. Copy the key files of a \
+                 server that uses \
                  this database to {}.",
                 named.join(", "),
                 dir.path().display()
@@ -147,14 +153,23 @@ async fn make_demo(
         return say(
             output,
             false,
-            &format!("organization \"{DEMO_ORGANIZATION_ID}\" ({}), handshake code {code}", there.name),
+            &format!(
+                "organization \"{DEMO_ORGANIZATION_ID}\" ({}), handshake code {code}",
+                there.name
+            ),
         );
     }
     let file = demo_file(arguments.demo_quota, licensing)?;
     let expires_at = file.items.iter().map(|item| item.expires_at).max().unwrap_or_default();
     let (envelope, root_key) = seal(&file, &vendor)?;
-    licensing.import(envelope, root_key, Some(arguments.handshake_code.clone()), "cli: init --demo").await?;
-    say(output, true, &format!("organization \"{DEMO_ORGANIZATION_ID}\" ({DEMO_ORGANIZATION_NAME})"))?;
+    licensing
+        .import(envelope, root_key, Some(arguments.handshake_code.clone()), "cli: init --demo")
+        .await?;
+    say(
+        output,
+        true,
+        &format!("organization \"{DEMO_ORGANIZATION_ID}\" ({DEMO_ORGANIZATION_NAME})"),
+    )?;
     say(
         output,
         true,

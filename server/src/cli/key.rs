@@ -32,7 +32,8 @@ pub(super) fn run(command: &Key, output: &mut dyn Write) -> Result<(), Error> {
             dir.finish_rotation(Some(&key.id()))?;
             writeln!(
                 output,
-                "{key}\n\nNext: start the server again; ask your vendor to issue the license files anew for this key, \
+                "{key}\n\nNext: start the server again; ask your vendor to issue the license \
+                 files anew for this key, \
                  and import them. Devices follow when they renew."
             )
             .map_err(output_error)

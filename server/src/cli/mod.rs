@@ -1,7 +1,8 @@
 //! The command line: one file per command.
 //!
-//! Exit code 0 is success, 1 a failure that one sentence on standard error explains, 2 a command line that
-//! makes no sense. What a command is asked for goes to standard output, everything else to standard error.
+//! Exit code 0 is success, 1 a failure that one sentence on standard error explains, 2 a command
+//! line that makes no sense. What a command is asked for goes to standard output, everything else
+//! to standard error.
 
 mod backup;
 mod doctor;
@@ -102,10 +103,16 @@ enum Usage {
 #[derive(Args, Debug)]
 struct DataOption {
     /// The data directory
-    #[arg(long = "data", value_name = "DIR", env = "SEATMETERD_DATA", default_value = "seatmeterd-data")]
+    #[arg(
+        long = "data",
+        value_name = "DIR",
+        env = "SEATMETERD_DATA",
+        default_value = "seatmeterd-data"
+    )]
     path: PathBuf,
 
-    /// Keep the data in PostgreSQL, postgres://USER:PASSWORD@HOST:PORT/DATABASE, instead of the data directory
+    /// Keep the data in PostgreSQL, postgres://USER:PASSWORD@HOST:PORT/DATABASE, instead of the
+    /// data directory
     #[arg(long, value_name = "URL", env = "SEATMETERD_DATABASE", hide_env_values = true)]
     database: Option<Location>,
 }
@@ -133,7 +140,8 @@ impl DataOption {
         match self.database {
             None => Ok(()),
             Some(_) => Err(Error::Setup(
-                "PostgreSQL has backups of its own. Use pg_dump or pg_basebackup, keep a copy of the key files beside it, \
+                "PostgreSQL has backups of its own. Use pg_dump or pg_basebackup, keep a copy of \
+                 the key files beside it, \
                  and run \"seatmeterd new-epoch\" after a restore."
                     .to_owned(),
             )),
@@ -147,7 +155,8 @@ impl DataOption {
         let keys = dir.keyring()?;
         if let Some(missing) = opened.keys.of_files.iter().find(|id| keys.with_id(id).is_none()) {
             return Err(Error::Setup(format!(
-                "the database has license files for a server with key {missing}, which is not in {}. Copy the key files \
+                "the database has license files for a server with key {missing}, which is not in \
+                 {}. Copy the key files \
                  of a server that uses this database there.",
                 dir.path().display()
             )));
@@ -157,7 +166,10 @@ impl DataOption {
 }
 
 /// A variable that is there and empty, as a template leaves it, says nothing.
-#[allow(clippy::disallowed_methods, reason = "the variables are those that this command line names")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the variables are those that this command line names"
+)]
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     command

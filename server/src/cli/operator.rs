@@ -1,5 +1,5 @@
-//! The operator's commands. They work on the database, also beside a running server: its locks keep the two
-//! apart, and each command is one transaction with its line in the audit log.
+//! The operator's commands. They work on the database, also beside a running server: its locks keep
+//! the two apart, and each command is one transaction with its line in the audit log.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -202,7 +202,8 @@ pub(super) fn organization(command: &Organization, output: &mut dyn Write) -> Re
     match command {
         Organization::List(data) => list(data, View::Organizations, output),
         Organization::DefaultCode { organization_id, handshake_code, data } => {
-            let (organization_id, handshake_code) = (organization_id.clone(), handshake_code.clone());
+            let (organization_id, handshake_code) =
+                (organization_id.clone(), handshake_code.clone());
             change(data, Change::SetDefaultCode { organization_id, handshake_code })
                 .and_then(|()| done(output))
         }
@@ -249,7 +250,11 @@ fn access(arguments: &AccessArguments, output: &mut dyn Write) -> Result<(), Err
         process_names: arguments.process_name.clone(),
     };
     let access = Access { session_password, validation };
-    operator.wait(operator.licensing.set_access(arguments.handshake_code.clone(), access, &actor()))?;
+    operator.wait(operator.licensing.set_access(
+        arguments.handshake_code.clone(),
+        access,
+        &actor(),
+    ))?;
     done(output)
 }
 
@@ -279,7 +284,9 @@ pub(super) fn token(command: &Token, output: &mut dyn Write) -> Result<(), Error
             writeln!(output, "{token}").map_err(output_error)
         }
         Token::List(data) => list(data, View::Tokens, output),
-        Token::Revoke { name, data } => carry_out(data, Change::RevokeToken { name: name.clone() }, output),
+        Token::Revoke { name, data } => {
+            carry_out(data, Change::RevokeToken { name: name.clone() }, output)
+        }
     }
 }
 
@@ -350,13 +357,18 @@ pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
     understand(path, &read_text(path)?, is_draft)
 }
 
-/// Takes a text for the JSON that is expected there. Drafts and signed files are easily mistaken: what has this field is
-/// the other one.
-fn understand<T: DeserializeOwned>(path: &Path, text: &str, (field, hint): (&str, &str)) -> Result<T, Error> {
+/// Takes a text for the JSON that is expected there. Drafts and signed files are easily mistaken:
+/// what has this field is the other one.
+fn understand<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    (field, hint): (&str, &str),
+) -> Result<T, Error> {
     // Some editors put a mark of byte order before the text.
     let text = text.trim_start_matches('\u{feff}');
     serde_json::from_str(text).map_err(|e| {
-        let is_other = serde_json::from_str::<Value>(text).is_ok_and(|written| written.get(field).is_some());
+        let is_other =
+            serde_json::from_str::<Value>(text).is_ok_and(|written| written.get(field).is_some());
         let hint = if is_other { hint } else { "" };
         Error::Setup(format!("{} is not what is expected here: {e}.{hint}", path.display()))
     })
@@ -365,7 +377,9 @@ fn understand<T: DeserializeOwned>(path: &Path, text: &str, (field, hint): (&str
 fn read_text(path: &Path) -> Result<String, Error> {
     let cannot = |e: std::io::Error| Error::Setup(format!("cannot read {}: {e}.", path.display()));
     let mut text = String::new();
-    open(path).and_then(|source| source.take(FILE_BYTES_MAX).read_to_string(&mut text)).map_err(cannot)?;
+    open(path)
+        .and_then(|source| source.take(FILE_BYTES_MAX).read_to_string(&mut text))
+        .map_err(cannot)?;
     Ok(text)
 }
 

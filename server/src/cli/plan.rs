@@ -1,4 +1,5 @@
-//! `seatmeterd plan`: what recorded usage would have come to under another license option, or another N.
+//! `seatmeterd plan`: what recorded usage would have come to under another license option, or
+//! another N.
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -21,8 +22,8 @@ use crate::utc;
 
 /// Replay recorded usage against a license option
 ///
-/// Reads what "seatmeterd usage export" has written, row by row. Says what would have been refused, when an overuse
-/// budget would have run out, and which N would have been enough.
+/// Reads what "seatmeterd usage export" has written, row by row. Says what would have been refused,
+/// when an overuse budget would have run out, and which N would have been enough.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// An export as CSV or JSON; "-" for standard input
@@ -53,7 +54,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DAYS")]
     window_days: Option<u32>,
 
-    /// When the first license year starts, such as 2026-11-25 [default: with the first slot of the usage]
+    /// When the first license year starts, such as 2026-11-25 [default: with the first slot of the
+    /// usage]
     #[arg(long, value_name = "TIME")]
     starts: Option<String>,
 
@@ -110,7 +112,10 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let (history, rows) = read(arguments)?;
     let item = item(arguments, &history)?;
     let plan = Plan {
-        option: arguments.option.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned()),
+        option: arguments
+            .option
+            .to_possible_value()
+            .map_or_else(String::new, |v| v.get_name().to_owned()),
         devices: history.device_count(),
         rows,
         first_slot: history.span().map(|(first, _)| first),
@@ -144,7 +149,9 @@ fn read(arguments: &Arguments) -> Result<(History, u64), Error> {
 fn item(arguments: &Arguments, history: &History) -> Result<LicenseItem, Error> {
     let Arguments { option, overuse_budget, overuse_growth_per_day, window_days, .. } = arguments;
     if arguments.seats_per_device.is_some() && *option != PlanOption::ConcurrentInstance {
-        return Err(Error::Setup("--seats-per-device belongs to --option per-concurrent-instance.".into()));
+        return Err(Error::Setup(
+            "--seats-per-device belongs to --option per-concurrent-instance.".into(),
+        ));
     }
     let start = match &arguments.starts {
         Some(written) => utc::slot_at_or_after(written)?,
@@ -154,7 +161,13 @@ fn item(arguments: &Arguments, history: &History) -> Result<LicenseItem, Error> 
         overuse_budget: *overuse_budget,
         overuse_growth_per_day: *overuse_growth_per_day,
         window_days: *window_days,
-        ..LicenseItem::new("plan", option.charge_way(), arguments.quota, slot_start(start), u64::MAX)
+        ..LicenseItem::new(
+            "plan",
+            option.charge_way(),
+            arguments.quota,
+            slot_start(start),
+            u64::MAX,
+        )
     };
     // Pages have a quota for each module, which are tried one by one.
     let checked = if *option == PlanOption::Page {
@@ -169,7 +182,9 @@ fn item(arguments: &Arguments, history: &History) -> Result<LicenseItem, Error> 
 fn outcomes(arguments: &Arguments, item: LicenseItem, history: &History) -> Vec<Outcome> {
     let quota = arguments.quota;
     match arguments.option {
-        PlanOption::BarcodeScan => vec![metered::replay(history.scans(), "scans".to_owned(), quota)],
+        PlanOption::BarcodeScan => {
+            vec![metered::replay(history.scans(), "scans".to_owned(), quota)]
+        }
         PlanOption::Page => PAGE_MODULES
             .iter()
             .zip(history.pages())
@@ -254,7 +269,8 @@ mod tests {
         arguments: Arguments,
     }
 
-    const HEADING: &str = "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
+    const HEADING: &str =
+        "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
 
     /// Ten servers in every slot of 200, with two scans and a core page each.
     fn export() -> String {
@@ -262,7 +278,9 @@ mod tests {
         for server in 0..10 {
             for slot in 10_000_000..10_000_200 {
                 for (kind, what, total) in [("scan", 4, 2), ("page", 1, 1)] {
-                    text.push_str(&format!("C,item,s{server},{kind},{what},X,{slot},T,{total}\r\n"));
+                    text.push_str(&format!(
+                        "C,item,s{server},{kind},{what},X,{slot},T,{total}\r\n"
+                    ));
                 }
             }
         }
@@ -274,7 +292,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("usage");
         std::fs::write(&file, export).unwrap();
-        let words = ["plan", "--usage", file.to_str().unwrap()].into_iter().chain(words.iter().copied());
+        let words =
+            ["plan", "--usage", file.to_str().unwrap()].into_iter().chain(words.iter().copied());
         let arguments = Line::try_parse_from(words).unwrap().arguments;
         let mut output = Vec::new();
         run(&arguments, &mut output)?;
@@ -315,7 +334,8 @@ smallest N     17, with no refusal
             ("per-concurrent-device", 10, 2),
         ] {
             let words = ["--option", option, "--quota", "1", "--item", "item", "--json"];
-            let json: serde_json::Value = serde_json::from_str(&plan(&export(), &words).unwrap()).unwrap();
+            let json: serde_json::Value =
+                serde_json::from_str(&plan(&export(), &words).unwrap()).unwrap();
             assert_eq!(json["option"], option);
             assert_eq!(json["devices"], 10);
             let outcome = &json["outcomes"][0];
@@ -334,8 +354,12 @@ smallest N     17, with no refusal
         let why = |export: &str, words: &[&str]| plan(export, words).unwrap_err().to_string();
         assert!(why("nothing", &scans).contains("device_uuid"));
         let with = |more: &[&'static str]| [&scans[..], more].concat();
-        assert!(why(HEADING, &with(&["--seats-per-device", "2"])).contains("per-concurrent-instance"));
-        assert!(why(HEADING, &with(&["--window-days", "30"])).contains("belongs to items charged by"));
+        assert!(
+            why(HEADING, &with(&["--seats-per-device", "2"])).contains("per-concurrent-instance")
+        );
+        assert!(
+            why(HEADING, &with(&["--window-days", "30"])).contains("belongs to items charged by")
+        );
         assert!(why(HEADING, &with(&["--overuse-budget", "3"])).contains("concurrent"));
         assert!(why(HEADING, &with(&["--starts", "soon"])).contains("\"soon\""));
     }

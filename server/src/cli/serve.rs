@@ -19,11 +19,12 @@ use crate::http::standby::Peer;
 use crate::http::{self, Web};
 use crate::licensing::Licensing;
 
-/// How long running requests may take to end after the signal to stop. A client that sends its request
-/// slowly must not keep the server alive.
+/// How long running requests may take to end after the signal to stop. A client that sends its
+/// request slowly must not keep the server alive.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Between two times of telling the store that devices can be heard. `new-epoch` may be run while servers run.
+/// Between two times of telling the store that devices can be heard. `new-epoch` may be run while
+/// servers run.
 const SERVING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Between two times of tidying up.
@@ -76,10 +77,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&arguments.log).map_err(|e| {
-        Error::Setup(format!("\"{}\" is not a log level: {e}. Use info, for example.", arguments.log))
+        Error::Setup(format!(
+            "\"{}\" is not a log level: {e}. Use info, for example.",
+            arguments.log
+        ))
     })?;
-    // A log that cannot be written, because it goes to a file on a full disk, must not end the thread that had something to say:
-    // telling of that on standard error would.
+    // A log that cannot be written, because it goes to a file on a full disk, must not end the
+    // thread that had something to say: telling of that on standard error would.
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -95,7 +99,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
     let (store, keys) = arguments.data.open()?;
-    let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: Arc::new(SystemClock) });
+    let licensing =
+        Arc::new(Licensing { store: store.clone(), keys, clock: Arc::new(SystemClock) });
     let limits = RateLimits::new(
         Rate::per_second(arguments.rate_per_source),
         Rate::per_second(arguments.rate_per_code),
@@ -109,7 +114,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         .build()
         .map_err(|e| Error::Setup(format!("the system gives no threads for the server: {e}")))?;
     let outcome = runtime.block_on(listen(arguments.listen, web, output));
-    // Requests that did not end in time are dropped here; what they had queued is still recorded below.
+    // Requests that did not end in time are dropped here; what they had queued is still recorded
+    // below.
     runtime.shutdown_background();
     drop(store);
     tracing::info!("stopped");
@@ -117,16 +123,23 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
 }
 
 async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> Result<(), Error> {
-    // Before anybody can know the address, so that a stop right after the start is an orderly one, too.
-    let mut signals = [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
+    // Before anybody can know the address, so that a stop right after the start is an orderly one,
+    // too.
+    let mut signals =
+        [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
     let listener = TcpListener::bind(address).await.map_err(|e| {
         Error::Setup(format!(
-            "cannot listen on {address}: {e}. Stop whoever uses the port, or choose another with --listen."
+            "cannot listen on {address}: {e}. Stop whoever uses the port, or choose another with \
+             --listen."
         ))
     })?;
-    let local =
-        listener.local_addr().map_err(|e| Error::Setup(format!("cannot listen on {address}: {e}")))?;
-    tracing::info!(key_id = web.licensing.keys.current().public().id(), "listening on http://{local}");
+    let local = listener
+        .local_addr()
+        .map_err(|e| Error::Setup(format!("cannot listen on {address}: {e}")))?;
+    tracing::info!(
+        key_id = web.licensing.keys.current().public().id(),
+        "listening on http://{local}"
+    );
     writeln!(output, "seatmeterd listening on http://{local}")
         .and_then(|()| output.flush())
         .map_err(output_error)?;
@@ -160,7 +173,8 @@ async fn say_serving(licensing: Arc<Licensing>) {
     loop {
         minutes.tick().await;
         if let Err(error) = licensing.store.serving(licensing.clock.unix_seconds()).await {
-            tracing::warn!(%error, "the database was not told that this server serves; it is tried again in a minute");
+            tracing::warn!(%error, "the database was not told that this server serves; it is \
+                tried again in a minute");
         }
     }
 }
@@ -176,7 +190,8 @@ async fn tidy(licensing: Arc<Licensing>) {
                 Ok(true) => tokio::time::sleep(TIDY_PAUSE).await,
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "the database was not tidied; it is tried again in an hour");
+                    tracing::warn!(%error, "the database was not tidied; it is tried again in an \
+                        hour");
                     break;
                 }
             }
@@ -184,13 +199,15 @@ async fn tidy(licensing: Arc<Licensing>) {
     }
 }
 
-/// Each connection takes a file descriptor, of which a process is usually given fewer than it may have.
+/// Each connection takes a file descriptor, of which a process is usually given fewer than it may
+/// have.
 fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        tracing::warn!(%error, "the number of open files stays as it is; there may be fewer connections than allowed");
+        tracing::warn!(%error, "the number of open files stays as it is; there may be fewer \
+            connections than allowed");
     }
 }
 

@@ -1,5 +1,5 @@
-//! `seatmeterd usage export`: every counter as a row, for spreadsheets and programs. Row by row, so that
-//! years of usage need no more memory than a day.
+//! `seatmeterd usage export`: every counter as a row, for spreadsheets and programs. Row by row, so
+//! that years of usage need no more memory than a day.
 
 use std::borrow::Cow;
 use std::io::{BufWriter, Write};
@@ -15,7 +15,8 @@ use crate::store::UsageReader;
 use crate::store::{UsageFilter, UsageRow};
 use crate::utc;
 
-/// Export what has been used: one row per handshake code, item, device, slot, kind and symbology or module
+/// Export what has been used: one row per handshake code, item, device, slot, kind and symbology or
+/// module
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -56,7 +57,8 @@ struct ExportRow {
     total: u128,
 }
 
-const CSV_HEADING: &str = "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
+const CSV_HEADING: &str =
+    "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     arguments.data.require_initialized()?;
@@ -65,7 +67,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         until_slot: arguments.to.as_deref().map(utc::slot_at_or_after).transpose()?,
     };
     if filter.until_slot.is_some_and(|until| until < filter.from_slot) {
-        return Err(Error::Setup("--to is before --from: there is no slot between them.".to_owned()));
+        return Err(Error::Setup(
+            "--to is before --from: there is no slot between them.".to_owned(),
+        ));
     }
     let reader = arguments.data.location().read_usage()?;
     let mut output = BufWriter::new(output);
@@ -76,7 +80,11 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     output.flush().map_err(output_error)
 }
 
-fn write_csv(reader: &UsageReader, filter: UsageFilter, output: &mut impl Write) -> Result<(), Error> {
+fn write_csv(
+    reader: &UsageReader,
+    filter: UsageFilter,
+    output: &mut impl Write,
+) -> Result<(), Error> {
     write!(output, "{CSV_HEADING}\r\n").map_err(output_error)?;
     reader.for_each(filter, |row| {
         let row = ExportRow::from(row);
@@ -97,7 +105,11 @@ fn write_csv(reader: &UsageReader, filter: UsageFilter, output: &mut impl Write)
     })
 }
 
-fn write_json(reader: &UsageReader, filter: UsageFilter, output: &mut impl Write) -> Result<(), Error> {
+fn write_json(
+    reader: &UsageReader,
+    filter: UsageFilter,
+    output: &mut impl Write,
+) -> Result<(), Error> {
     let mut before = "[\n";
     reader.for_each(filter, |row| {
         let row = serde_json::to_string(&ExportRow::from(row))

@@ -1,6 +1,7 @@
 //! `seatmeterd usage show`: what has been used, for people; with `--json` for programs.
 //!
-//! One account is one device under one item and handshake code: its totals first, then slot by slot.
+//! One account is one device under one item and handshake code: its totals first, then slot by
+//! slot.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -48,8 +49,11 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         Ok(())
     })?;
     let mut output = BufWriter::new(output);
-    let written =
-        if arguments.json { write_json(&accounts, &mut output) } else { write_text(&accounts, &mut output) };
+    let written = if arguments.json {
+        write_json(&accounts, &mut output)
+    } else {
+        write_text(&accounts, &mut output)
+    };
     written.and_then(|()| output.flush()).map_err(output_error)
 }
 
@@ -89,7 +93,8 @@ impl Counts {
     /// One kind: its sum, and its parts with the greatest first.
     fn of_kind(&self, kind: UsageKind) -> (u128, Vec<(String, u128)>) {
         let of_kind = self.0.iter().filter(|((k, _), total)| *k == kind && **total > 0);
-        let mut parts: Vec<_> = of_kind.map(|((_, what), total)| (what_name(kind, *what), *total)).collect();
+        let mut parts: Vec<_> =
+            of_kind.map(|((_, what), total)| (what_name(kind, *what), *total)).collect();
         parts.sort_by_key(|(_, total)| std::cmp::Reverse(*total));
         (parts.iter().map(|(_, total)| total).sum(), parts)
     }
@@ -127,7 +132,8 @@ fn write_text(accounts: &[Account], output: &mut impl Write) -> std::io::Result<
         }
         writeln!(output, "handshake code {}, item {}", account.handshake_code, account.item_id)?;
         let name = account.friendly_name.escape_debug();
-        let name = if account.friendly_name.is_empty() { String::new() } else { format!(" \"{name}\"") };
+        let name =
+            if account.friendly_name.is_empty() { String::new() } else { format!(" \"{name}\"") };
         writeln!(output, "device {}{name}", account.device_uuid)?;
         for text in account.total.texts() {
             writeln!(output, "  {text}")?;

@@ -1,5 +1,5 @@
-//! The vendor's commands: his root key, and license files signed with it. They need no server and no data
-//! directory.
+//! The vendor's commands: his root key, and license files signed with it. They need no server and
+//! no data directory.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
-use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas};
+use seatmeter_protocol::license::{
+    DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas,
+};
 use seatmeter_protocol::signature::{PublicKey, SignatureError, Signed};
 
 use super::operator::{ImportArguments, read_draft, read_issued, write_json};
@@ -73,8 +75,9 @@ pub(super) struct NewArguments {
     domain: Vec<String>,
     /// Where it may be used; repeat for more
     ///
-    /// Without it: server for server and concurrent-instance; desktop, embedded, mobile and browser for client-device,
-    /// active-device and concurrent-device; browser and server for domain; all but oem for barcode-scan and page.
+    /// Without it: server for server and concurrent-instance; desktop, embedded, mobile and browser
+    /// for client-device, active-device and concurrent-device; browser and server for domain; all
+    /// but oem for barcode-scan and page.
     #[arg(long, value_enum)]
     deployment: Vec<DeploymentType>,
     /// Days for which it is good, from now on
@@ -86,7 +89,8 @@ pub(super) struct NewArguments {
 }
 
 fn page_quota(text: &str) -> Result<(String, u64), String> {
-    let parsed = text.split_once('=').and_then(|(module, n)| Some((module.to_owned(), n.parse().ok()?)));
+    let parsed =
+        text.split_once('=').and_then(|(module, n)| Some((module.to_owned(), n.parse().ok()?)));
     parsed
         .filter(|(module, _)| quota_of(&mut PageQuotas::default(), module).is_some())
         .ok_or_else(|| "write core=N, webcam=N, pdfr=N or ocr=N".to_owned())
@@ -115,16 +119,22 @@ pub(super) fn vendor(command: &Vendor, output: &mut dyn Write) -> Result<(), Err
     .map_err(output_error)
 }
 
-pub(super) fn license_file(command: &LicenseFileCommand, output: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn license_file(
+    command: &LicenseFileCommand,
+    output: &mut dyn Write,
+) -> Result<(), Error> {
     match command {
         LicenseFileCommand::New(arguments) => write_json(&draft(arguments)?, output),
         LicenseFileCommand::Sign { draft, key } => {
             let file = read_draft(draft)?;
             require_sound(&file)
                 .and_then(|()| super::draft::check(&file, SystemClock.unix_seconds()))
-                .map_err(|why| Error::Setup(format!("{} cannot be signed: {why}.", draft.display())))?;
+                .map_err(|why| {
+                    Error::Setup(format!("{} cannot be signed: {why}.", draft.display()))
+                })?;
             let key = data_dir::read_key(key)?;
-            let license_file = Signed::seal(&file, &key).map_err(|e| Error::Internal(e.to_string()))?;
+            let license_file =
+                Signed::seal(&file, &key).map_err(|e| Error::Internal(e.to_string()))?;
             write_json(&IssuedFile { root_key: key.public().clone(), license_file }, output)
         }
         LicenseFileCommand::Show { file } => show(&read_issued(file)?, output),
@@ -143,7 +153,9 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
     item.trial = arguments.trial;
     for (i, (module, quota)) in arguments.pages.iter().enumerate() {
         if arguments.pages[..i].iter().any(|(before, _)| before == module) {
-            return Err(Error::Setup(format!("--pages names {module} twice: write its pages once.")));
+            return Err(Error::Setup(format!(
+                "--pages names {module} twice: write its pages once."
+            )));
         }
         let quotas = item.page_quotas.get_or_insert_with(PageQuotas::default);
         if let Some(of_module) = quota_of(quotas, module) {

@@ -1,9 +1,9 @@
 //! The operator's API under `/admin/v1`: who may use it, and which path leads to which method of
 //! [`crate::operator`].
 //!
-//! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from a program on this machine
-//! ([`super::loopback`]) where the server was told that this is enough. The OpenAPI document is made from the
-//! handlers, and served at `/admin/v1/openapi.json`.
+//! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from a program on this
+//! machine ([`super::loopback`]) where the server was told that this is enough. The OpenAPI
+//! document is made from the handlers, and served at `/admin/v1/openapi.json`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -112,7 +112,8 @@ struct NewToken {
 struct DeviceQuery {
     /// Only those under this item.
     item_id: Option<String>,
-    /// Only those after this item's device `after_device`, in the order of the list: both of the last row of the part before.
+    /// Only those after this item's device `after_device`, in the order of the list: both of the
+    /// last row of the part before.
     after_item: Option<String>,
     /// See `after_item`.
     after_device: Option<String>,
@@ -167,7 +168,8 @@ pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
         .layer(axum::middleware::from_fn_with_state(web.clone(), admit))
 }
 
-/// Lets a request pass that shows a token, or comes from a program on this machine where that is enough.
+/// Lets a request pass that shows a token, or comes from a program on this machine where that is
+/// enough.
 async fn admit(State(web): Server, request: Request, next: Next) -> Response {
     let deadline = deadline();
     let address = source(&request);
@@ -187,7 +189,8 @@ async fn admit(State(web): Server, request: Request, next: Next) -> Response {
 /// What axum refuses by itself, such as a path that is no UTF-8, is told like everything else.
 fn as_problem(response: Response) -> Response {
     let status = response.status();
-    let is_ours = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+    let is_ours =
+        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
     if is_ours || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
@@ -203,11 +206,15 @@ async fn operator(web: &Web, address: Option<IpAddr>, request: &Parts) -> Result
             loopback::require_program(request)?;
             return Ok(Operator("loopback".to_owned()));
         }
-        return Err(unauthorized("show a token of \"seatmeterd token new\" as Authorization: Bearer TOKEN"));
+        return Err(unauthorized(
+            "show a token of \"seatmeterd token new\" as Authorization: Bearer TOKEN",
+        ));
     };
     match web.licensing.token_owner(token).await? {
         Some(name) => Ok(Operator(format!("token: {name}"))),
-        None => Err(unauthorized("the token is unknown or revoked; make one with \"seatmeterd token new\"")),
+        None => Err(unauthorized(
+            "the token is unknown or revoked; make one with \"seatmeterd token new\"",
+        )),
     }
 }
 
@@ -236,7 +243,8 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Web>> for Asked<T> {
     }
 }
 
-/// What follows the path, read as what its handler asks for: a misspelt name would give another list than was meant.
+/// What follows the path, read as what its handler asks for: a misspelt name would give another
+/// list than was meant.
 struct Chosen<T>(T);
 
 impl<T: serde::de::DeserializeOwned> FromRequestParts<Arc<Web>> for Chosen<T> {
@@ -244,7 +252,9 @@ impl<T: serde::de::DeserializeOwned> FromRequestParts<Arc<Web>> for Chosen<T> {
 
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Response> {
         let query = Query::from_request_parts(parts, web).await;
-        query.map(|Query(query)| Self(query)).map_err(|e| Error::bad_request(e.body_text()).into_response())
+        query
+            .map(|Query(query)| Self(query))
+            .map_err(|e| Error::bad_request(e.body_text()).into_response())
     }
 }
 
@@ -264,7 +274,11 @@ async fn set_default_code(
     Path(organization_id): Path<String>,
     Asked(DefaultCode { handshake_code }): Asked<DefaultCode>,
 ) -> Response {
-    done(web.licensing.change(Change::SetDefaultCode { organization_id, handshake_code }, &by.0).await)
+    done(
+        web.licensing
+            .change(Change::SetDefaultCode { organization_id, handshake_code }, &by.0)
+            .await,
+    )
 }
 
 /// Take in a license file
@@ -287,7 +301,11 @@ async fn items(State(web): Server) -> Response {
 /// Grant nothing more from an item
 #[utoipa::path(post, path = "/items/{item_id}/revoke", params(("item_id" = String, Path)),
     responses((status = 200, body = Done)))]
-async fn revoke_item(State(web): Server, Extension(by): By, Path(item_id): Path<String>) -> Response {
+async fn revoke_item(
+    State(web): Server,
+    Extension(by): By,
+    Path(item_id): Path<String>,
+) -> Response {
     done(web.licensing.change(Change::RevokeItem { item_id }, &by.0).await)
 }
 
@@ -340,7 +358,10 @@ async fn devices(State(web): Server, Chosen(query): Chosen<DeviceQuery>) -> Resp
     let after = match (query.after_item, query.after_device) {
         (Some(item_id), Some(device_uuid)) => Some((item_id, device_uuid)),
         (None, None) => None,
-        _ => return Error::bad_request("name after_item and after_device, or neither").into_response(),
+        _ => {
+            return Error::bad_request("name after_item and after_device, or neither")
+                .into_response();
+        }
     };
     list(&web.licensing, View::Devices { item_id: query.item_id, after }).await
 }
@@ -383,7 +404,11 @@ async fn tokens(State(web): Server) -> Response {
 
 /// Make a token
 #[utoipa::path(post, path = "/tokens", request_body = Name, responses((status = 200, body = NewToken)))]
-async fn make_token(State(web): Server, Extension(by): By, Asked(Name { name }): Asked<Name>) -> Response {
+async fn make_token(
+    State(web): Server,
+    Extension(by): By,
+    Asked(Name { name }): Asked<Name>,
+) -> Response {
     answer(web.licensing.make_token(name, &by.0).await.map(|token| NewToken { token }))
 }
 

@@ -1,10 +1,11 @@
 //! How answers leave the server: as JSON, problems as RFC 9457 says, signed.
 //!
-//! [`sign`] stands around the handlers of the client API. It reads the body, because the signature covers
-//! its digest; whatever then happens inside — a grant, a refusal, a panic, a timeout — leaves signed over
-//! that body and the request's nonce. What cannot be bound to a request is signed over what there is: no
-//! nonce when it was missing or malformed, no body when it was not read to its end. A client will not take
-//! such an answer for the one to its request, but can show it to a person.
+//! [`sign`] stands around the handlers of the client API. It reads the body, because the signature
+//! covers its digest; whatever then happens inside — a grant, a refusal, a panic, a timeout —
+//! leaves signed over that body and the request's nonce. What cannot be bound to a request is
+//! signed over what there is: no nonce when it was missing or malformed, no body when it was not
+//! read to its end. A client will not take such an answer for the one to its request, but can show
+//! it to a person.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -84,7 +85,8 @@ fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Resp
 /// Reads the body, lets the handler answer within its time, and signs.
 pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let nonce = nonce(request.headers());
-    let asked = Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
+    let asked =
+        Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
     // The body is read in any case: an answer that is not bound to it would not be believed.
     let admitted = web.admit(source(&request)).and(nonce.map(|_| ()));
     let (body, response) = bounded(request, next, admitted, deadline()).await;
@@ -101,7 +103,8 @@ pub(super) fn deadline() -> Instant {
     Instant::now() + REQUEST_TIME_MAX
 }
 
-/// Reads the body within its bounds and, if the request is admitted, lets the handler answer within its time.
+/// Reads the body within its bounds and, if the request is admitted, lets the handler answer within
+/// its time.
 pub(super) async fn bounded(
     request: Request,
     next: Next,
@@ -109,8 +112,9 @@ pub(super) async fn bounded(
     deadline: Instant,
 ) -> (Bytes, Response) {
     let (parts, body) = request.into_parts();
-    let read =
-        tokio::time::timeout_at(deadline, body::read(body)).await.unwrap_or_else(|_| Err(body_timed_out()));
+    let read = tokio::time::timeout_at(deadline, body::read(body))
+        .await
+        .unwrap_or_else(|_| Err(body_timed_out()));
     match (read, admitted) {
         (Err(error), _) => (Bytes::new(), error.into_response()),
         (Ok(body), Err(error)) => (body, error.into_response()),
@@ -122,7 +126,12 @@ pub(super) async fn bounded(
     }
 }
 
-async fn signed(licensing: &Licensing, request_body: &[u8], asked: &Asked, response: Response) -> Response {
+async fn signed(
+    licensing: &Licensing,
+    request_body: &[u8],
+    asked: &Asked,
+    response: Response,
+) -> Response {
     let (mut parts, body) = response.into_parts();
     // Our own answers are whole in memory already; the bound is there because there is always one.
     let Ok(body) = axum::body::to_bytes(body, 2 * BODY_BYTES_MAX).await else {
@@ -134,8 +143,13 @@ async fn signed(licensing: &Licensing, request_body: &[u8], asked: &Asked, respo
     let key = named.and_then(|id| licensing.keys.with_id(id)).unwrap_or(licensing.keys.current());
     let key_id = key.public().id();
     let nonce = &asked.nonce;
-    let facts =
-        AnswerFacts { request_body, nonce, status: parts.status.as_u16(), server_time, key_id: &key_id };
+    let facts = AnswerFacts {
+        request_body,
+        nonce,
+        status: parts.status.as_u16(),
+        server_time,
+        key_id: &key_id,
+    };
     let signature = facts.sign(&body, key);
     parts.headers.insert(TIME_HEADER, HeaderValue::from(server_time));
     for (name, value) in [(KEY_ID_HEADER, &key_id), (SIGNATURE_HEADER, &signature)] {
@@ -169,7 +183,9 @@ fn nonce(headers: &HeaderMap) -> Result<String, Error> {
     if text.len() == NONCE_DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Ok(text.to_owned());
     }
-    Err(Error::bad_request(format!("header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits")))
+    Err(Error::bad_request(format!(
+        "header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits"
+    )))
 }
 
 fn body_timed_out() -> Error {

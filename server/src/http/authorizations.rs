@@ -1,4 +1,5 @@
-//! `POST /v1/authorizations`: may this device use the product? And `POST /v1/authorization-checks`: would it be allowed to?
+//! `POST /v1/authorizations`: may this device use the product? And `POST /v1/authorization-checks`:
+//! would it be allowed to?
 
 use std::sync::Arc;
 
@@ -19,7 +20,9 @@ use crate::error::Error;
 use crate::licensing::require_text;
 
 pub(super) fn router() -> Router<Arc<Web>> {
-    Router::new().route(AUTHORIZATIONS_PATH, post(authorize)).route(AUTHORIZATION_CHECKS_PATH, post(check))
+    Router::new()
+        .route(AUTHORIZATIONS_PATH, post(authorize))
+        .route(AUTHORIZATION_CHECKS_PATH, post(check))
 }
 
 async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {

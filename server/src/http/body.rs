@@ -15,8 +15,8 @@ use super::answer::JSON;
 use crate::error::Error;
 use crate::licensing;
 
-/// How much of a body that is too long is read and thrown away. A client that is still sending when the
-/// connection is closed never sees the answer that says why; beyond this it has to do without.
+/// How much of a body that is too long is read and thrown away. A client that is still sending when
+/// the connection is closed never sees the answer that says why; beyond this it has to do without.
 const DISCARD_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
 
 /// Reads a body to its end.
@@ -49,9 +49,11 @@ struct Version {
     protocol: u32,
 }
 
-/// Reads the JSON of a request. One of another version may look quite different, and is refused for that.
+/// Reads the JSON of a request. One of another version may look quite different, and is refused for
+/// that.
 pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Error> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type =
+        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media_type = content_type.split(';').next().unwrap_or("").trim();
     if !media_type.eq_ignore_ascii_case(JSON) {
         return Err(Error::BadRequest {
@@ -60,9 +62,11 @@ pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Re
         });
     }
     serde_json::from_slice(body).map_err(|error| {
-        let version = serde_json::from_slice::<Version>(body).map_or(PROTOCOL_VERSION, |v| v.protocol);
-        let not_understood =
-            || Error::bad_request(format!("the request is not what this server understands: {error}"));
+        let version =
+            serde_json::from_slice::<Version>(body).map_or(PROTOCOL_VERSION, |v| v.protocol);
+        let not_understood = || {
+            Error::bad_request(format!("the request is not what this server understands: {error}"))
+        };
         licensing::require_protocol(version).err().unwrap_or_else(not_understood)
     })
 }

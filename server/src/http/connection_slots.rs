@@ -1,9 +1,10 @@
 //! Places for connections, and who has to make room.
 //!
-//! A connection that waits for its client — for the head of a request, the rest of a body, or the next request — costs a
-//! place and does nothing. When all places are taken, the one that has waited longest is closed for the next that
-//! comes. So five thousand clients that say nothing, or say it slowly, take no place from one that speaks. A request that
-//! is there as a whole is never given up.
+//! A connection that waits for its client — for the head of a request, the rest of a body, or the
+//! next request — costs a place and does nothing. When all places are taken, the one that has
+//! waited longest is closed for the next that comes. So five thousand clients that say nothing, or
+//! say it slowly, take no place from one that speaks. A request that is there as a whole is never
+//! given up.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -34,8 +35,8 @@ impl Places {
         Arc::new(Self { free: Arc::new(Semaphore::new(count)), waiting: Mutex::default() })
     }
 
-    /// A place for a connection that has just come. When there is none, the one that has waited longest is closed; when
-    /// nobody waits, this does until a request is done.
+    /// A place for a connection that has just come. When there is none, the one that has waited
+    /// longest is closed; when nobody waits, this does until a request is done.
     pub(super) async fn take(self: &Arc<Self>) -> Option<Place> {
         let permit = match self.free.clone().try_acquire_owned() {
             Ok(permit) => permit,

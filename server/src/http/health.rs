@@ -1,7 +1,7 @@
 //! `GET /healthz`: the process answers. `GET /readyz`: it can also write to its database.
 //!
-//! Only a write shows that one is possible. What came of it is good for a moment, so that a crowd of questions does not become
-//! a crowd of writes.
+//! Only a write shows that one is possible. What came of it is good for a moment, so that a crowd
+//! of questions does not become a crowd of writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +39,13 @@ impl Readiness {
         {
             return outcome.clone();
         }
-        let outcome = tokio::time::timeout(READY_TIME_MAX, store.ready()).await.unwrap_or_else(|_| {
-            Err(Error::Store(format!("no answer from the database within {} s", READY_TIME_MAX.as_secs())))
-        });
+        let outcome =
+            tokio::time::timeout(READY_TIME_MAX, store.ready()).await.unwrap_or_else(|_| {
+                Err(Error::Store(format!(
+                    "no answer from the database within {} s",
+                    READY_TIME_MAX.as_secs()
+                )))
+            });
         *seen = Some((Instant::now(), outcome.clone()));
         outcome
     }
@@ -69,8 +73,10 @@ async fn healthz(State(web): State<Arc<Web>>) -> Response {
 }
 
 async fn readyz(State(web): State<Arc<Web>>) -> Response {
-    // On its own: a client that goes away must not leave its question unanswered for the next, who would ask again.
+    // On its own: a client that goes away must not leave its question unanswered for the next, who
+    // would ask again.
     let asked = tokio::spawn(async move { web.readiness.of(&*web.licensing.store).await });
-    let outcome = asked.await.unwrap_or_else(|e| Err(Error::Internal(format!("the store panicked: {e}"))));
+    let outcome =
+        asked.await.unwrap_or_else(|e| Err(Error::Internal(format!("the store panicked: {e}"))));
     answer(outcome.map(|()| Health { status: "ready" }))
 }

@@ -1,9 +1,9 @@
 //! How often a source address and a handshake code may ask.
 //!
-//! A bucket of tokens each: it holds a burst, and fills at a rate. Memory is bounded: when there are too many
-//! buckets, the full ones are dropped first, because a full bucket is the same as none; when that is not
-//! enough, all are. A bucket is as large whatever it is for: a code, which is as long as a client likes, has the bucket
-//! of its hash.
+//! A bucket of tokens each: it holds a burst, and fills at a rate. Memory is bounded: when there
+//! are too many buckets, the full ones are dropped first, because a full bucket is the same as
+//! none; when that is not enough, all are. A bucket is as large whatever it is for: a code, which
+//! is as long as a client likes, has the bucket of its hash.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -81,7 +81,8 @@ impl<K: Hash + Eq> Buckets<K> {
 pub struct RateLimits {
     sources: Buckets<IpAddr>,
     codes: Buckets<u64>,
-    /// Other hashes with each start, so that nobody can look for a code that shares the bucket of another.
+    /// Other hashes with each start, so that nobody can look for a code that shares the bucket of
+    /// another.
     chance: RandomState,
 }
 
@@ -89,7 +90,11 @@ impl RateLimits {
     /// Limits for each source address, and for each handshake code.
     #[must_use]
     pub fn new(per_source: Rate, per_code: Rate) -> Self {
-        Self { sources: Buckets::new(per_source), codes: Buckets::new(per_code), chance: RandomState::new() }
+        Self {
+            sources: Buckets::new(per_source),
+            codes: Buckets::new(per_code),
+            chance: RandomState::new(),
+        }
     }
 
     /// Lets a request of this address pass.

@@ -1,8 +1,8 @@
 //! Connections: how many, and how long a client may take over the head of a request.
 //!
-//! A client that is slow, or opens many connections and says nothing, must not starve the others: the head of
-//! a request has a time limit, idle connections end with it, and when all places are taken the connection that has waited
-//! longest for its client makes room ([`super::places`]).
+//! A client that is slow, or opens many connections and says nothing, must not starve the others:
+//! the head of a request has a time limit, idle connections end with it, and when all places are
+//! taken the connection that has waited longest for its client makes room ([`super::places`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use crate::error::Error;
 pub struct ConnectionLimits {
     /// Most connections at one time.
     pub count_max: usize,
-    /// Longest that the head of a request may take, and that a connection may be idle; `None` for no bound,
-    /// which is for tests that stop the time.
+    /// Longest that the head of a request may take, and that a connection may be idle; `None` for
+    /// no bound, which is for tests that stop the time.
     pub head_time_max: Option<Duration>,
 }
 
@@ -36,7 +36,8 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// How long to wait after the system gave no connection, for example because all file descriptors are in use.
+/// How long to wait after the system gave no connection, for example because all file descriptors
+/// are in use.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` is ready, then lets the requests that run come to their end.

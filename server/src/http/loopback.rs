@@ -1,7 +1,9 @@
-//! Whether a request that comes from this machine without a token is one of a program's, and not of a web page's.
+//! Whether a request that comes from this machine without a token is one of a program's, and not of
+//! a web page's.
 //!
-//! A browser on this machine sends what any page in it asks for: to the server that, too, comes from this machine. Two things
-//! give such a request away, and a program such as `curl` does neither:
+//! A browser on this machine sends what any page in it asks for: to the server that, too, comes
+//! from this machine. Two things give such a request away, and a program such as `curl` does
+//! neither:
 //!
 //! | the page | what gives it away |
 //! | --- | --- |
@@ -31,7 +33,9 @@ pub(super) fn require_program(request: &Parts) -> Result<(), Error> {
         return Err(refused("it asks for another host than localhost or a loopback address"));
     }
     let of_a_page = |site: &axum::http::HeaderValue| site.as_bytes() != BY_A_PERSON;
-    if request.headers.contains_key(ORIGIN) || request.headers.get(SEC_FETCH_SITE).is_some_and(of_a_page) {
+    if request.headers.contains_key(ORIGIN)
+        || request.headers.get(SEC_FETCH_SITE).is_some_and(of_a_page)
+    {
         return Err(refused("a web page in a browser has sent it"));
     }
     Ok(())
@@ -57,7 +61,8 @@ fn refused(why: &str) -> Error {
     Error::BadRequest {
         status: 403,
         detail: format!(
-            "without a token this machine's own programs are let in, and {why}; show a token of \"seatmeterd token new\" \
+            "without a token this machine's own programs are let in, and {why}; show a token of \
+             \"seatmeterd token new\" \
              as Authorization: Bearer TOKEN"
         ),
     }

@@ -35,8 +35,8 @@ use limit::{Rate, RateLimits};
 use listen::ConnectionLimits;
 use standby::Peer;
 
-/// Requests a second that one source address may send, unless the operator says otherwise. A site behind one
-/// address may have thousands of devices, which speak once in three minutes.
+/// Requests a second that one source address may send, unless the operator says otherwise. A site
+/// behind one address may have thousands of devices, which speak once in three minutes.
 pub const RATE_PER_SOURCE: u32 = 2_000;
 
 /// Authorizations a second for one handshake code, unless the operator says otherwise.
@@ -63,7 +63,8 @@ impl Web {
     /// A main server with the usual limits, whose admin API asks everybody for a token.
     #[must_use]
     pub fn new(licensing: Arc<Licensing>) -> Self {
-        let limits = RateLimits::new(Rate::per_second(RATE_PER_SOURCE), Rate::per_second(RATE_PER_CODE));
+        let limits =
+            RateLimits::new(Rate::per_second(RATE_PER_SOURCE), Rate::per_second(RATE_PER_CODE));
         Self {
             licensing,
             limits,
@@ -125,7 +126,8 @@ pub async fn serve(
 
 async fn not_found(uri: Uri) -> Response {
     let detail = format!(
-        "there is nothing at {}. A program names this server without a path, http://HOST:PORT; operators find {}/openapi.json",
+        "there is nothing at {}. A program names this server without a path, http://HOST:PORT; \
+         operators find {}/openapi.json",
         uri.path(),
         admin::ADMIN_PATH
     );

@@ -1,4 +1,5 @@
-//! Two servers that know each other: the standby leaves the devices to the main server while that is healthy.
+//! Two servers that know each other: the standby leaves the devices to the main server while that
+//! is healthy.
 //!
 //! | main's `/healthz` | the standby |
 //! | --- | --- |
@@ -6,7 +7,8 @@
 //! | the same, and names none of the standby's keys | the same, but for reports: what was counted under the standby's own licenses nobody else can book |
 //! | anything else | takes over |
 //!
-//! What was found is good for a moment, so that a crowd of devices does not become a crowd of questions.
+//! What was found is good for a moment, so that a crowd of devices does not become a crowd of
+//! questions.
 
 use std::time::Duration;
 
@@ -55,7 +57,8 @@ impl Peer {
     pub fn new(url: &str) -> Result<Self, Error> {
         let bad = || {
             Error::Setup(format!(
-                "\"{url}\" is not the URL of a peer: write http://HOST:PORT. Between the two servers no TLS is \
+                "\"{url}\" is not the URL of a peer: write http://HOST:PORT. Between the two \
+                 servers no TLS is \
                  spoken; use a private network or a tunnel."
             ))
         };
@@ -75,13 +78,16 @@ impl Peer {
         if self.health().await == Health::Down { Ok(()) } else { Err(self.is_in_charge()) }
     }
 
-    /// Refuses while the main server is healthy and has a key of ours: then it has our data, or ours are a copy of its.
+    /// Refuses while the main server is healthy and has a key of ours: then it has our data, or
+    /// ours are a copy of its.
     ///
     /// # Errors
     /// -20100.
     pub async fn require_down_or_other(&self, ours: &Keyring) -> Result<(), Error> {
         match self.health().await {
-            Health::Up { key_ids } if key_ids.is_empty() || ours.ids().any(|id| key_ids.contains(&id)) => {
+            Health::Up { key_ids }
+                if key_ids.is_empty() || ours.ids().any(|id| key_ids.contains(&id)) =>
+            {
                 Err(self.is_in_charge())
             }
             Health::Up { .. } | Health::Down => Ok(()),
@@ -107,7 +113,12 @@ impl Peer {
         let health = asked.ok().flatten().unwrap_or(Health::Down);
         let up = health != Health::Down;
         if seen.as_ref().is_none_or(|(_, before)| (*before != Health::Down) != up) {
-            tracing::warn!(main = self.host, port = self.port, up, "the main server's health has changed");
+            tracing::warn!(
+                main = self.host,
+                port = self.port,
+                up,
+                "the main server's health has changed"
+            );
         }
         *seen = Some((Instant::now(), health.clone()));
         health
@@ -128,8 +139,14 @@ impl Peer {
         if answer.status() != 200 {
             return None;
         }
-        let ids = answer.headers().get(KEY_IDS_HEADER).and_then(|ids| ids.to_str().ok()).unwrap_or_default();
-        Some(Health::Up { key_ids: ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect() })
+        let ids = answer
+            .headers()
+            .get(KEY_IDS_HEADER)
+            .and_then(|ids| ids.to_str().ok())
+            .unwrap_or_default();
+        Some(Health::Up {
+            key_ids: ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect(),
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an operator can do and see: one list for the command line and the admin API.
 //!
-//! Every [`Change`] is one transaction, and leaves a line in the audit log within it. A [`View`] is a list
-//! for people and programs. Secrets come in as hashes, and never go out.
+//! Every [`Change`] is one transaction, and leaves a line in the audit log within it. A [`View`] is
+//! a list for people and programs. Secrets come in as hashes, and never go out.
 
 use seatmeter_protocol::license::LicenseItem;
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,8 @@ pub struct Actor {
 pub struct CodeItems {
     /// Ids of the items.
     pub item_ids: Vec<String>,
-    /// Whether they are to be used in this order. Otherwise the one that expires soonest is used first.
+    /// Whether they are to be used in this order. Otherwise the one that expires soonest is used
+    /// first.
     #[serde(default)]
     pub own_order: bool,
 }

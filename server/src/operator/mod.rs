@@ -43,7 +43,12 @@ impl Licensing {
     ///
     /// # Errors
     /// When the code cannot be one or is there already, or the organization is unknown.
-    pub async fn make_code(&self, code: String, organization_id: String, actor: &str) -> Result<(), Error> {
+    pub async fn make_code(
+        &self,
+        code: String,
+        organization_id: String,
+        actor: &str,
+    ) -> Result<(), Error> {
         require_code(&code)?;
         self.change(Change::MakeCode { handshake_code: code, organization_id }, actor).await
     }
@@ -66,7 +71,12 @@ impl Licensing {
     ///
     /// # Errors
     /// When the code is unknown, a text is too long, or a domain is no website's or everybody's.
-    pub async fn set_access(&self, handshake_code: String, access: Access, actor: &str) -> Result<(), Error> {
+    pub async fn set_access(
+        &self,
+        handshake_code: String,
+        access: Access,
+        actor: &str,
+    ) -> Result<(), Error> {
         let Access { session_password, validation } = access;
         require_list("website domains", &validation.website_domains)?;
         Domains::listed(&validation.website_domains)
@@ -75,7 +85,8 @@ impl Licensing {
         require_list("process names", &validation.process_names)?;
         if let Some(path) = validation.process_names.iter().find(|name| name.contains('/')) {
             return Err(Error::bad_request(format!(
-                "{path:?} is a path, which no process has as its name; write what follows the last /"
+                "{path:?} is a path, which no process has as its name; write what follows the \
+                 last /"
             )));
         }
         let password_hash = match session_password {
@@ -92,7 +103,12 @@ impl Licensing {
     ///
     /// # Errors
     /// When the device is unknown, or the name is empty or too long.
-    pub async fn rename_device(&self, device_uuid: String, name: String, actor: &str) -> Result<(), Error> {
+    pub async fn rename_device(
+        &self,
+        device_uuid: String,
+        name: String,
+        actor: &str,
+    ) -> Result<(), Error> {
         require_name("the device's name", &name)?;
         self.change(Change::RenameDevice { device_uuid, name }, actor).await
     }
@@ -117,7 +133,9 @@ impl Licensing {
     /// When the tokens cannot be read, or too many wait to be checked.
     pub async fn token_owner(&self, token: &str) -> Result<Option<String>, Error> {
         let parts = token.strip_prefix(TOKEN_PREFIX).and_then(|rest| rest.split_once('_'));
-        let Some((id, _)) = parts.filter(|_| token.len() <= TEXT_BYTES_MAX) else { return Ok(None) };
+        let Some((id, _)) = parts.filter(|_| token.len() <= TEXT_BYTES_MAX) else {
+            return Ok(None);
+        };
         // Hashing is dear: whoever guesses must not make the server do it.
         for (name, kept) in self.store.token_hashes().await? {
             if let Some((kept_id, hash)) = kept.split_once(' ')
@@ -152,7 +170,10 @@ impl Licensing {
 /// # Errors
 /// Which characters a code has.
 pub fn require_code(code: &str) -> Result<(), Error> {
-    if !code.is_empty() && code.len() <= TEXT_BYTES_MAX && code.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !code.is_empty()
+        && code.len() <= TEXT_BYTES_MAX
+        && code.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         return Ok(());
     }
     Err(Error::bad_request(format!(
@@ -164,7 +185,9 @@ fn require_name(what: &str, name: &str) -> Result<(), Error> {
     if !name.is_empty() && name.len() <= TEXT_BYTES_MAX && !name.chars().any(char::is_control) {
         return Ok(());
     }
-    Err(Error::bad_request(format!("{what} has 1 to {TEXT_BYTES_MAX} bytes and no control characters")))
+    Err(Error::bad_request(format!(
+        "{what} has 1 to {TEXT_BYTES_MAX} bytes and no control characters"
+    )))
 }
 
 fn require_list(what: &str, list: &[String]) -> Result<(), Error> {

@@ -1,7 +1,8 @@
 //! Replay under the concurrent kinds: slot by slot, with an overuse budget.
 //!
-//! In an overused slot as many devices are served as N has room for, and the others are refused; then the slot has no
-//! excess. Which devices these are does not matter, for each asks for the same number of seats.
+//! In an overused slot as many devices are served as N has room for, and the others are refused;
+//! then the slot has no excess. Which devices these are does not matter, for each asks for the same
+//! number of seats.
 
 use crate::planner::history::History;
 use crate::planner::{Outcome, YearOutcome};
@@ -26,9 +27,10 @@ pub struct Trial {
 #[must_use]
 pub fn replay(history: &History, trial: &Trial) -> Outcome {
     let seats = u64::from(trial.seats);
-    let (peak_slot, peak) = history.active().iter().fold((None, 0), |(slot, most), (at, devices)| {
-        if devices > most { (Some(at), devices) } else { (slot, most) }
-    });
+    let (peak_slot, peak) =
+        history.active().iter().fold((None, 0), |(slot, most), (at, devices)| {
+            if devices > most { (Some(at), devices) } else { (slot, most) }
+        });
     let peak = peak.saturating_mul(seats);
     let asked = run(history.active(), trial, trial.item.quota);
     Outcome {
@@ -43,8 +45,8 @@ pub fn replay(history: &History, trial: &Trial) -> Outcome {
     }
 }
 
-/// The smallest N with no refusal. There is none with the peak; and with a greater N there is less excess, and no
-/// smaller budget.
+/// The smallest N with no refusal. There is none with the peak; and with a greater N there is less
+/// excess, and no smaller budget.
 fn smallest_quota(active: &SlotSums, trial: &Trial, peak: u64) -> u64 {
     let (mut too_small, mut enough) =
         (u64::from(trial.seats).saturating_sub(1), peak.max(trial.seats.into()));
@@ -86,7 +88,8 @@ fn run(active: &SlotSums, trial: &Trial, quota: u64) -> Run {
             }
         };
         outcome.budget = rule.budget_in(bounds, at);
-        // A device that asks for more than N is refused by every item of this size, overused or not.
+        // A device that asks for more than N is refused by every item of this size, overused or
+        // not.
         let is_overused = outcome.excess > outcome.budget || seats > quota;
         if is_overused {
             let refused = devices - devices.min(quota / seats.max(1));
@@ -96,7 +99,8 @@ fn run(active: &SlotSums, trial: &Trial, quota: u64) -> Run {
             }
             continue;
         }
-        outcome.excess = outcome.excess.saturating_add(excess(devices.saturating_mul(seats), quota));
+        outcome.excess =
+            outcome.excess.saturating_add(excess(devices.saturating_mul(seats), quota));
         if outcome.excess > outcome.budget {
             outcome.ran_out_after_slot.get_or_insert(slot);
         }
@@ -123,27 +127,38 @@ mod tests {
     #[test]
     fn the_worked_example_runs_out_after_slot_112() {
         let first = slot_of(START);
-        let history = of_visits((0..200).flat_map(|slot| (0..10).map(move |server| (first + slot, server))));
+        let history =
+            of_visits((0..200).flat_map(|slot| (0..10).map(move |server| (first + slot, server))));
         let outcome = replay(&history, &trial(10, 10));
         assert_eq!((outcome.peak, outcome.peak_slot), (100, Some(first)));
         assert_eq!(outcome.years.len(), 1);
         let year = outcome.years[0];
-        assert_eq!((year.excess, year.budget, year.ran_out_after_slot), (10_080, 10_000, Some(first + 111)));
+        assert_eq!(
+            (year.excess, year.budget, year.ran_out_after_slot),
+            (10_080, 10_000, Some(first + 111))
+        );
         assert_eq!(outcome.first_refused_slot, Some(first + 112));
-        assert_eq!(outcome.refused, 88 * 9, "one of ten servers is served in each of the other 88 slots");
-        // 200·(100 − N) ≤ 1 000·N, but the last slot's own excess refuses nobody: 199·(100 − N) ≤ 1 000·N.
+        assert_eq!(
+            outcome.refused,
+            88 * 9,
+            "one of ten servers is served in each of the other 88 slots"
+        );
+        // 200·(100 − N) ≤ 1 000·N, but the last slot's own excess refuses nobody: 199·(100 − N) ≤ 1
+        // 000·N.
         assert_eq!(outcome.smallest_quota, 17);
     }
 
     #[test]
     fn a_new_license_year_has_a_fresh_budget() {
         let turn = slot_of(LicenseYear::of(START, START).ends_at);
-        let history =
-            of_visits((turn - 3..turn + 2).flat_map(|slot| (0..3).map(move |device| (slot, device))));
+        let history = of_visits(
+            (turn - 3..turn + 2).flat_map(|slot| (0..3).map(move |device| (slot, device))),
+        );
         let mut small = trial(1, 1);
         small.item.overuse_budget = Some(3);
         let outcome = replay(&history, &small);
-        let years: Vec<_> = outcome.years.iter().map(|y| (y.year, y.excess, y.ran_out_after_slot)).collect();
+        let years: Vec<_> =
+            outcome.years.iter().map(|y| (y.year, y.excess, y.ran_out_after_slot)).collect();
         // Excess 2 a slot: 2, 4 > 3, refused; then from 0 again.
         assert_eq!(years, [(0, 4, Some(turn - 2)), (1, 4, Some(turn + 1))]);
         assert_eq!((outcome.refused, outcome.first_refused_slot), (2, Some(turn - 1)));

@@ -1,4 +1,5 @@
-//! What is kept of an export: in which slots each device was active, and what was counted in each slot.
+//! What is kept of an export: in which slots each device was active, and what was counted in each
+//! slot.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -10,7 +11,8 @@ use crate::planner::usage_file::Row;
 use crate::policy::active_slots::ActiveSlots;
 use crate::policy::slot_sums::{DAY_SLOTS, SlotSums};
 
-/// Most days from the first slot to the last: what a wrong slot number in a file could cost is bounded.
+/// Most days from the first slot to the last: what a wrong slot number in a file could cost is
+/// bounded.
 const DAYS_MAX: u32 = 36_525;
 
 /// Most devices.
@@ -154,7 +156,10 @@ mod tests {
             history.add(&row).unwrap();
         }
         assert_eq!(history.visits().collect::<Vec<_>>(), [(2, 1), (9, 0), (9, 1)]);
-        assert_eq!((history.active().get(9), history.scans().get(9), history.pages()[3].get(9)), (2, 5, 5));
+        assert_eq!(
+            (history.active().get(9), history.scans().get(9), history.pages()[3].get(9)),
+            (2, 5, 5)
+        );
         assert_eq!((history.span(), history.device_count()), (Some((2, 9)), 2));
     }
 

@@ -1,7 +1,7 @@
 //! Replay under the options that are used up: scans, and pages of a module.
 //!
-//! A device asks at the begin of each slot in which it counts; from the slot on at whose begin N and its grace are used,
-//! nothing is counted any more.
+//! A device asks at the begin of each slot in which it counts; from the slot on at whose begin N
+//! and its grace are used, nothing is counted any more.
 
 use crate::planner::Outcome;
 use crate::policy::grace::{METERED_GRACE_PERCENT, quota_for_limit};

@@ -1,11 +1,12 @@
 //! What recorded usage would have come to under another license option, or another N.
 //!
-//! [`usage_file`] reads an export row by row, [`history`] keeps of it what the rules ask about, and one replay for
-//! each kind of option runs through that in order of time with the functions of [`crate::policy`]: the planner has
-//! no rules of its own. What a history keeps grows with devices and days, not with rows.
+//! [`usage_file`] reads an export row by row, [`history`] keeps of it what the rules ask about, and
+//! one replay for each kind of option runs through that in order of time with the functions of
+//! [`crate::policy`]: the planner has no rules of its own. What a history keeps grows with devices
+//! and days, not with rows.
 //!
-//! An export knows slots, not seconds: every device of a slot comes at the slot's begin, in the order in which
-//! the export names devices first.
+//! An export knows slots, not seconds: every device of a slot comes at the slot's begin, in the
+//! order in which the export names devices first.
 
 pub mod concurrent;
 pub mod history;
@@ -22,12 +23,13 @@ pub struct Outcome {
     pub what: String,
     /// N.
     pub quota: u64,
-    /// The most at a time: in one slot, or holding a seat. For scans and pages what was used in all.
+    /// The most at a time: in one slot, or holding a seat. For scans and pages what was used in
+    /// all.
     pub peak: u64,
     /// The slot in which that was first reached.
     pub peak_slot: Option<u32>,
-    /// Refusals: devices that would not have been served, once for each slot. For scans and pages those that would
-    /// not have been counted.
+    /// Refusals: devices that would not have been served, once for each slot. For scans and pages
+    /// those that would not have been counted.
     pub refused: u64,
     /// The slot of the first refusal.
     pub first_refused_slot: Option<u32>,

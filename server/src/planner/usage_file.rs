@@ -27,8 +27,12 @@ pub struct Row {
 /// Hands every row to `each`. The format is recognized by the first character.
 ///
 /// # Errors
-/// Where the file cannot be read or understood, or the first error of `each`, as a clause for a sentence.
-pub fn for_each(file: impl Read, mut each: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
+/// Where the file cannot be read or understood, or the first error of `each`, as a clause for a
+/// sentence.
+pub fn for_each(
+    file: impl Read,
+    mut each: impl FnMut(Row) -> Result<(), String>,
+) -> Result<(), String> {
     let mut file = BufReader::with_capacity(1 << 16, file);
     let mut checked = |row: Row| {
         if row.item_id.len() > TEXT_BYTES_MAX || row.device_uuid.len() > TEXT_BYTES_MAX {
@@ -41,11 +45,16 @@ pub fn for_each(file: impl Read, mut each: impl FnMut(Row) -> Result<(), String>
     if is_json { read_json(file, checked) } else { read_csv(file, &mut checked) }
 }
 
-fn read_csv(file: impl Read, each: &mut impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
+fn read_csv(
+    file: impl Read,
+    each: &mut impl FnMut(Row) -> Result<(), String>,
+) -> Result<(), String> {
     let mut reader = csv::Reader::from_reader(file);
     let heading = reader.headers().map_err(|e| e.to_string())?.clone();
     if !heading.iter().any(|name| name == "device_uuid") {
-        return Err("it does not begin as an export does: no column is named device_uuid".to_owned());
+        return Err(
+            "it does not begin as an export does: no column is named device_uuid".to_owned()
+        );
     }
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| e.to_string())? {
@@ -93,7 +102,8 @@ mod tests {
     }
 
     const CSV: &str = "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total\r\n\
-        CODE,\"an \"\"item\"\", big\",aa,scan,4,CODE_93,7,1970-01-01T00:21:00Z,340282366920938463463374607431768211455\r\n\
+        CODE,\"an \"\"item\"\", \
+        big\",aa,scan,4,CODE_93,7,1970-01-01T00:21:00Z,340282366920938463463374607431768211455\r\n\
         CODE,i,bb,page,1,CORE,8,1970-01-01T00:24:00Z,2\r\n";
 
     #[test]

@@ -1,7 +1,7 @@
 //! In which slots a device was active, and as how many instances in each.
 //!
-//! The slots are bitmaps, one for each count that the device ever had: a working day is one run of four bytes, whatever
-//! its length. A slot has the highest count that was reported for it.
+//! The slots are bitmaps, one for each count that the device ever had: a working day is one run of
+//! four bytes, whatever its length. A slot has the highest count that was reported for it.
 
 use roaring::RoaringBitmap;
 
@@ -37,7 +37,8 @@ impl ActiveSlots {
             level.slots.remove(slot);
         }
         if let Some(level) = self.by_count.iter_mut().find(|level| level.count == count) {
-            let begins_a_day = level.slots.max().is_none_or(|last| last / DAY_SLOTS < slot / DAY_SLOTS);
+            let begins_a_day =
+                level.slots.max().is_none_or(|last| last / DAY_SLOTS < slot / DAY_SLOTS);
             level.slots.insert(slot);
             // Once a day is enough: a day without runs is a kilobyte at most.
             if begins_a_day {
@@ -75,14 +76,14 @@ impl ActiveSlots {
         self.by_count.is_empty()
     }
 
-    /// As it is stored: for each count itself, the bytes of its slots, and these in the portable form of roaring
-    /// bitmaps; numbers are 32 bits, little-endian.
+    /// As it is stored: for each count itself, the bytes of its slots, and these in the portable
+    /// form of roaring bitmaps; numbers are 32 bits, little-endian.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.stored_bytes());
         for level in &self.by_count {
-            let length =
-                u32::try_from(level.slots.serialized_size()).expect("all slots there are fit into 512 MiB");
+            let length = u32::try_from(level.slots.serialized_size())
+                .expect("all slots there are fit into 512 MiB");
             bytes.extend_from_slice(&level.count.to_le_bytes());
             bytes.extend_from_slice(&length.to_le_bytes());
             level.slots.serialize_into(&mut bytes).expect("memory takes all that is written");
@@ -102,8 +103,9 @@ impl ActiveSlots {
                 count: u32::from_le_bytes(*count),
                 slots: RoaringBitmap::deserialize_from(&mut slots).ok()?,
             };
-            let is_known =
-                |known: &WithCount| known.count == level.count || !known.slots.is_disjoint(&level.slots);
+            let is_known = |known: &WithCount| {
+                known.count == level.count || !known.slots.is_disjoint(&level.slots)
+            };
             if !slots.is_empty()
                 || level.count == 0
                 || level.slots.is_empty()

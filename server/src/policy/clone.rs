@@ -1,9 +1,10 @@
 //! Two installations that present one client UUID.
 //!
-//! Each local license has a generation, and names the one that the device showed when it asked for it: its parent.
-//! What one installation shows is therefore a path: each generation is the one shown before, or a child of it. A
-//! lost answer only leaves a child behind that nobody ever shows. Two installations that were copied from one
-//! another both get children of the same generation, and the one that comes second shows one that is off the path:
+//! Each local license has a generation, and names the one that the device showed when it asked for
+//! it: its parent. What one installation shows is therefore a path: each generation is the one
+//! shown before, or a child of it. A lost answer only leaves a child behind that nobody ever shows.
+//! Two installations that were copied from one another both get children of the same generation,
+//! and the one that comes second shows one that is off the path:
 //!
 //! ```text
 //! L1 ─▶ L2 (shown) ─▶ L3      the first installation goes on
@@ -18,9 +19,10 @@
 //! | L, which has no parent | one with a lower serial | fine: the device had given that one back, or lost it |
 //! | L | anything else | -20151 |
 //!
-//! What is shown is what counts as shown before from then on, with one exception: a license from another life does not
-//! take the place of one from this life. Requests may arrive late: one from before a restore, after the device has gone
-//! on; one that shows a license, after the device has given it back and begun anew.
+//! What is shown is what counts as shown before from then on, with one exception: a license from
+//! another life does not take the place of one from this life. Requests may arrive late: one from
+//! before a restore, after the device has gone on; one that shows a license, after the device has
+//! given it back and begun anew.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::rehearsal::has_bug;
@@ -51,7 +53,8 @@ pub struct Before<'a> {
     pub of_this_life: bool,
 }
 
-/// Whether what is shown goes on from what was shown before; `Ok(true)` when it counts as shown from then on.
+/// Whether what is shown goes on from what was shown before; `Ok(true)` when it counts as shown
+/// from then on.
 ///
 /// # Errors
 /// -20151, by the table above.
@@ -61,14 +64,17 @@ pub fn goes_on(shown: Shown<'_>, before: Option<Before<'_>>) -> Result<bool, Ref
     if !shown.of_this_life {
         return Ok(false);
     }
-    let has_begun_anew =
-        shown.parent.is_empty() && shown.serial > before.serial && !has_bug("history: nobody begins anew");
-    if shown.generation == before.generation || shown.parent == before.generation || has_begun_anew {
+    let has_begun_anew = shown.parent.is_empty()
+        && shown.serial > before.serial
+        && !has_bug("history: nobody begins anew");
+    if shown.generation == before.generation || shown.parent == before.generation || has_begun_anew
+    {
         return Ok(true);
     }
     Err(Refusal::new(
         ErrorCode::DEVICE_CLONED,
-        "another installation uses the UUID of this one, and has gone on with it: this one must take a fresh \
+        "another installation uses the UUID of this one, and has gone on with it: this one must \
+         take a fresh \
          UUID, and loses nothing by it",
     ))
 }
@@ -77,12 +83,16 @@ pub fn goes_on(shown: Shown<'_>, before: Option<Before<'_>>) -> Result<bool, Ref
 mod tests {
     use super::*;
 
-    /// What is shown and what was shown before: generation, parent, serial, and whether in this life.
+    /// What is shown and what was shown before: generation, parent, serial, and whether in this
+    /// life.
     fn outcome(shown: (&str, &str, u32, bool), before: Option<(&str, u32, bool)>) -> Option<bool> {
         let (generation, parent, serial, of_this_life) = shown;
         let shown = Shown { generation, parent, serial, of_this_life };
-        let before =
-            before.map(|(generation, serial, of_this_life)| Before { generation, serial, of_this_life });
+        let before = before.map(|(generation, serial, of_this_life)| Before {
+            generation,
+            serial,
+            of_this_life,
+        });
         goes_on(shown, before).ok()
     }
 
@@ -102,7 +112,11 @@ mod tests {
     fn what_is_late_from_another_life_does_not_set_back_the_history() {
         let late = ("L1", "", 1, false);
         assert_eq!(outcome(late, Some(("L2", 2, true))), Some(false), "L2 is what was shown last");
-        assert_eq!(outcome(("L3", "L2", 3, true), Some(("L2", 2, true))), Some(true), "so it goes on");
+        assert_eq!(
+            outcome(("L3", "L2", 3, true), Some(("L2", 2, true))),
+            Some(true),
+            "so it goes on"
+        );
     }
 
     #[test]

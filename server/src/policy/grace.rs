@@ -1,6 +1,7 @@
 //! Grace above a quota: a percentage of N, rounded half up, in integers.
 //!
-//! `round(p % · N) = floor((p·N + 50) / 100)`: exact for every N, where a float would be off by one for some.
+//! `round(p % · N) = floor((p·N + 50) / 100)`: exact for every N, where a float would be off by one
+//! for some.
 
 use seatmeter_protocol::rehearsal::has_bug;
 
@@ -27,8 +28,8 @@ pub fn limit(quota: u64, percent: u32) -> u64 {
 /// The smallest N whose limit is at least this.
 #[must_use]
 pub fn quota_for_limit(wanted: u64, percent: u32) -> u64 {
-    // Without rounding N = wanted·100 / (100 + percent); rounding moves the limit by less than 1, so that N is off
-    // by 1 at most, and the limit never falls when N grows.
+    // Without rounding N = wanted·100 / (100 + percent); rounding moves the limit by less than 1,
+    // so that N is off by 1 at most, and the limit never falls when N grows.
     let near = u128::from(wanted) * 100 / u128::from(100 + percent);
     let near = u64::try_from(near).unwrap_or(u64::MAX);
     let candidates = near.saturating_sub(1)..=near.saturating_add(1);
@@ -40,7 +41,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A fraction of whole numbers, rounded by its definition: up when what is left over is half or more.
+    /// A fraction of whole numbers, rounded by its definition: up when what is left over is half or
+    /// more.
     fn rounded_half_up(numerator: u64, denominator: u64) -> u64 {
         let (whole, rest) = (numerator / denominator, numerator % denominator);
         if 2 * rest >= denominator { whole + 1 } else { whole }
@@ -50,8 +52,16 @@ mod tests {
     fn five_and_ten_percent_are_rounded_half_up_for_every_small_quota() {
         for quota in 1..=100 {
             // 5 % = 1/20, 10 % = 1/10.
-            assert_eq!(grace(quota, METERED_GRACE_PERCENT), rounded_half_up(quota, 20), "5 % of {quota}");
-            assert_eq!(grace(quota, DEVICE_GRACE_PERCENT), rounded_half_up(quota, 10), "10 % of {quota}");
+            assert_eq!(
+                grace(quota, METERED_GRACE_PERCENT),
+                rounded_half_up(quota, 20),
+                "5 % of {quota}"
+            );
+            assert_eq!(
+                grace(quota, DEVICE_GRACE_PERCENT),
+                rounded_half_up(quota, 10),
+                "10 % of {quota}"
+            );
         }
     }
 

@@ -1,8 +1,9 @@
 //! Who holds how many seats, until when.
 //!
-//! A holder holds its seats up to an instant, not at it. What passes away frees its seats by itself: nobody has to
-//! tell. A database keeps the same as a table of holders; the planner, the measurements and the tests keep it
-//! in memory, here. A change costs a logarithm of the holders; nothing grows with the history.
+//! A holder holds its seats up to an instant, not at it. What passes away frees its seats by
+//! itself: nobody has to tell. A database keeps the same as a table of holders; the planner, the
+//! measurements and the tests keep it in memory, here. A change costs a logarithm of the holders;
+//! nothing grows with the history.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -95,12 +96,16 @@ mod tests {
     fn a_seat_is_free_at_the_instant_at_which_it_passes() {
         let mut holders = Holders::default();
         holders.hold(1, Hold { seats: 3, until: 100 });
-        assert_eq!(holders.occupied(2, 99), Occupied { by_others: 3, own: None, first_free_at: Some(100) });
+        assert_eq!(
+            holders.occupied(2, 99),
+            Occupied { by_others: 3, own: None, first_free_at: Some(100) }
+        );
         assert_eq!(holders.occupied(2, 100), Occupied::default());
     }
 
     proptest! {
-        /// Holds, releases and questions at random, time going on: a plain list gives the same answers.
+        /// Holds, releases and questions at random, time going on: a plain list gives the same
+        /// answers.
         #[test]
         fn holders_agree_with_a_list(steps in prop::collection::vec((0..6_u32, 0..4_u64, 0..5_u64, 0..9_u64), 1..80)) {
             let mut holders = Holders::default();

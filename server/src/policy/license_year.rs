@@ -1,8 +1,9 @@
 //! License years: from the item's start to its first anniversary, and so on.
 //!
-//! An anniversary is the same date and time of day, UTC; of a 29 February it is the 28th in years that have no 29th.
-//! The instant of the anniversary belongs to the new year. What lies before the start counts to the first
-//! year: the slot in which an item starts may have begun a little earlier.
+//! An anniversary is the same date and time of day, UTC; of a 29 February it is the 28th in years
+//! that have no 29th. The instant of the anniversary belongs to the new year. What lies before the
+//! start counts to the first year: the slot in which an item starts may have begun a little
+//! earlier.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};

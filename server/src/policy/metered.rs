@@ -6,7 +6,8 @@
 //! | N … N + grace − 1 | in grace | is served; the operator is told |
 //! | N + grace or more | used up | is refused, -20120 |
 //!
-//! What was performed is always booked, above the limit too: a refusal stops devices, it erases nothing.
+//! What was performed is always booked, above the limit too: a refusal stops devices, it erases
+//! nothing.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::ProblemNumbers;
@@ -49,7 +50,8 @@ pub fn decide(item_id: &str, noun: &str, used: u64, quota: u64) -> Result<Standi
     Err(Refusal::with_numbers(
         ErrorCode::USED_UP,
         format!(
-            "item \"{item_id}\": {used} {noun} are used, of {quota} and a grace of {}; buy more, or ask your vendor",
+            "item \"{item_id}\": {used} {noun} are used, of {quota} and a grace of {}; buy more, \
+             or ask your vendor",
             grace(quota, METERED_GRACE_PERCENT)
         ),
         ProblemNumbers {
@@ -91,6 +93,10 @@ mod tests {
         assert_eq!(refusal.code, ErrorCode::USED_UP);
         let numbers = refusal.numbers.unwrap_or_default();
         assert_eq!((numbers.used, numbers.quota, numbers.grace), (105, 100, 5));
-        assert!(refusal.detail.contains("105 scans are used, of 100 and a grace of 5"), "{}", refusal.detail);
+        assert!(
+            refusal.detail.contains("105 scans are used, of 100 and a grace of 5"),
+            "{}",
+            refusal.detail
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! The license rules as pure functions: state and request in, decision out.
 //!
-//! Nothing here reads a clock, a disk or a network. The store runs [`decide`] inside the transaction that
-//! has read its input and will write its outcome, so racing requests cannot both get the last seat; a
-//! simulation or a planner can run the same code without any store.
+//! Nothing here reads a clock, a disk or a network. The store runs [`decide`] inside the
+//! transaction that has read its input and will write its outcome, so racing requests cannot both
+//! get the last seat; a simulation or a planner can run the same code without any store.
 
 pub mod active_slots;
 pub mod charge_way;
@@ -70,8 +70,8 @@ pub struct Candidate {
     pub state: ItemState,
 }
 
-/// How an item stands at the instant of a request, for the device that asks. The store reads it in the
-/// transaction of the decision.
+/// How an item stands at the instant of a request, for the device that asks. The store reads it in
+/// the transaction of the decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemState {
     /// The highest x among the device's running authorizations under it; 0 when it has none.
@@ -138,7 +138,8 @@ pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<G
     })
 }
 
-/// Refuse every request that does not count as a server's, for the charge ways that are for servers alone.
+/// Refuse every request that does not count as a server's, for the charge ways that are for servers
+/// alone.
 fn only_for_servers(deployment_type: DeploymentType, item: &LicenseItem) -> Result<(), Refusal> {
     match item.charge_way.counts_as(deployment_type) {
         DeploymentType::Server => Ok(()),
@@ -157,7 +158,13 @@ pub(crate) mod fixture {
     pub(crate) const EXPIRY: u64 = START + 365 * 86_400;
 
     pub(crate) fn item(quota: u64) -> LicenseItem {
-        LicenseItem::new(&format!("item-{quota}"), ChargeWay::ConcurrentInstance, quota, START, EXPIRY)
+        LicenseItem::new(
+            &format!("item-{quota}"),
+            ChargeWay::ConcurrentInstance,
+            quota,
+            START,
+            EXPIRY,
+        )
     }
 
     pub(crate) fn candidate(quota: u64) -> Candidate {

@@ -1,18 +1,19 @@
 //! The overuse budget of the concurrent kinds.
 //!
-//! In each slot an item may be used above N; what is above it is the slot's *excess*. The excess of a license year is
-//! set against a budget: 1000·N unless the item says otherwise, and so much more for each whole day of the
-//! license year that is over. Each license year begins with a fresh budget and no excess.
+//! In each slot an item may be used above N; what is above it is the slot's *excess*. The excess of
+//! a license year is set against a budget: 1000·N unless the item says otherwise, and so much more
+//! for each whole day of the license year that is over. Each license year begins with a fresh
+//! budget and no excess.
 //!
 //! | excess of the license year so far | state | authorizations |
 //! | --- | --- | --- |
 //! | ≤ budget of this instant | free | none is refused |
 //! | > budget of this instant | overused | N at a time, see [`crate::policy::running`] |
 //!
-//! "So far" means the slots that have ended: an item becomes overused between two slots, never within one.
-//! The state is a function of one sum and the time, so it does not matter in which order slots are reported.
-//! Where a budget grows, an item that was overused is free again once the budget has caught up with the
-//! excess; otherwise it is overused until the license year ends.
+//! "So far" means the slots that have ended: an item becomes overused between two slots, never
+//! within one. The state is a function of one sum and the time, so it does not matter in which
+//! order slots are reported. Where a budget grows, an item that was overused is free again once the
+//! budget has caught up with the excess; otherwise it is overused until the license year ends.
 
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
 use seatmeter_protocol::rehearsal::has_bug;
@@ -82,7 +83,9 @@ mod tests {
 
     #[test]
     fn excess_is_what_is_above_the_quota() {
-        for (active, quota, expected) in [(0, 10, 0), (9, 10, 0), (10, 10, 0), (11, 10, 1), (100, 10, 90)] {
+        for (active, quota, expected) in
+            [(0, 10, 0), (9, 10, 0), (10, 10, 0), (11, 10, 1), (100, 10, 90)]
+        {
             assert_eq!(excess(active, quota), expected, "{active} of {quota}");
         }
     }

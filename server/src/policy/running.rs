@@ -1,8 +1,9 @@
 //! Authorizations of an overused item of a concurrent kind.
 //!
-//! While the item is free nobody is refused, and nobody has to be remembered. From the instant at which it is
-//! overused, devices hold running authorizations for one slot each, renewed per slot, first come first served: their
-//! seats together are N at most. A device counts 1, or its x under a concurrent-instance item.
+//! While the item is free nobody is refused, and nobody has to be remembered. From the instant at
+//! which it is overused, devices hold running authorizations for one slot each, renewed per slot,
+//! first come first served: their seats together are N at most. A device counts 1, or its x under a
+//! concurrent-instance item.
 //!
 //! | the item is | seats asked for + seats of others | outcome |
 //! | --- | --- | --- |
@@ -16,7 +17,8 @@
 //!                          renewed ──────────────────┼── 60 s ─┤
 //! ```
 //!
-//! A holder that renews within that minute keeps its place; one that has stopped leaves it to whoever comes next.
+//! A holder that renews within that minute keeps its place; one that has stopped leaves it to
+//! whoever comes next.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
@@ -43,8 +45,8 @@ pub fn runs_until(now: u64) -> u64 {
     slot_start(slot_of(now)).saturating_add(SLOT_SECONDS + RENEWAL_SECONDS)
 }
 
-/// Whether a device may have this many seats, and for how long. `excess_of_year` is the excess of the license
-/// year that holds this instant, so far; `noun` is a word for the seats in the plural.
+/// Whether a device may have this many seats, and for how long. `excess_of_year` is the excess of
+/// the license year that holds this instant, so far; `noun` is a word for the seats in the plural.
 ///
 /// # Errors
 /// -20130 when the item is overused and its N are held by others.
@@ -70,8 +72,10 @@ pub(super) fn decide(
     Err(Refusal::with_numbers(
         ErrorCode::QUOTA_EXCEEDED,
         format!(
-            "item \"{}\" is overused: an excess of {excess_of_year} in this license year, with a budget of {}. Until \
-             that changes {} {noun} can run at a time; others have {}, {seats} were asked for{next}",
+            "item \"{}\" is overused: an excess of {excess_of_year} in this license year, with a \
+             budget of {}. Until \
+             that changes {} {noun} can run at a time; others have {}, {seats} were asked \
+             for{next}",
             item.item_id,
             rule.budget_at(now),
             item.quota,
@@ -127,7 +131,10 @@ mod tests {
             let occupied = Occupied { by_others, own, first_free_at: None };
             let outcome = decide(&item(10), "seats", seats, excess, &occupied, START);
             let outcome = outcome.map_err(|refusal| refusal.code);
-            assert_eq!(outcome, expected, "excess {excess}, {seats} asked, others {by_others}, own {own:?}");
+            assert_eq!(
+                outcome, expected,
+                "excess {excess}, {seats} asked, others {by_others}, own {own:?}"
+            );
         }
     }
 
@@ -145,7 +152,11 @@ mod tests {
         let slot = slot_start(slot_of(START));
         assert_eq!(come(1, slot), Ok(()));
         assert_eq!(come(2, slot), Err(ErrorCode::QUOTA_EXCEEDED), "first come, first served");
-        assert_eq!(come(2, slot + 180), Err(ErrorCode::QUOTA_EXCEEDED), "the other may still renew");
+        assert_eq!(
+            come(2, slot + 180),
+            Err(ErrorCode::QUOTA_EXCEEDED),
+            "the other may still renew"
+        );
         assert_eq!(come(1, slot + 180 + 59), Ok(()));
         assert_eq!(come(2, slot + 360 + 59), Err(ErrorCode::QUOTA_EXCEEDED));
         assert_eq!(come(2, slot + 360 + 60), Ok(()), "the other has stopped");
@@ -169,7 +180,8 @@ mod tests {
                 }
                 prop_assert!(holders.seats(now) <= quota);
                 if before.own.is_some_and(|own| u64::from(seats) <= own.seats) {
-                    prop_assert!(outcome.is_ok(), "a renewal that asks for no more is never refused");
+                    prop_assert!(outcome.is_ok(), "a renewal that asks for no more is never \
+                        refused");
                 }
             }
         }

@@ -6,12 +6,12 @@
 //! | active devices or Σx | each slot | excess, statistics |
 //! | excess | each license year | "is the item overused?" |
 //!
-//! A report says "this device was active in this slot, as x instances". What is kept is the maximum for each
-//! device and slot; sums and excess are functions of those. Hence the order of reports does not matter,
-//! and neither do repetitions.
+//! A report says "this device was active in this slot, as x instances". What is kept is the maximum
+//! for each device and slot; sums and excess are functions of those. Hence the order of reports
+//! does not matter, and neither do repetitions.
 //!
-//! Once slots can no longer be reported ([`SlotLedger::close_before`]) they are
-//! dropped, and what they gave to the excess of their license year stays, so that the account does not grow with its
+//! Once slots can no longer be reported ([`SlotLedger::close_before`]) they are dropped, and what
+//! they gave to the excess of their license year stays, so that the account does not grow with its
 //! history.
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,8 +25,8 @@ use crate::policy::active_slots::ActiveSlots;
 use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::slot_sums::SlotSums;
 
-/// For so long a slot can be reported: a license year offline at most, the grace after the expiry, and a month in
-/// which a device that comes back has to report.
+/// For so long a slot can be reported: a license year offline at most, the grace after the expiry,
+/// and a month in which a device that comes back has to report.
 pub const REPORTABLE_DAYS: u64 = OFFLINE_DAYS_MAX as u64 + EXPIRY_GRACE_DAYS + 30;
 
 /// The first slot that can still be reported at an instant.
@@ -35,8 +35,9 @@ pub fn first_open_slot(now: u64) -> u32 {
     slot_of(now.saturating_sub(REPORTABLE_DAYS * DAY_SECONDS))
 }
 
-/// So far ahead of the server's a device's clock may be, which is more than any time zone. What was counted in a slot after
-/// that is billed like everything, but nobody was active in it: it is still to come.
+/// So far ahead of the server's a device's clock may be, which is more than any time zone. What was
+/// counted in a slot after that is billed like everything, but nobody was active in it: it is still
+/// to come.
 pub const AHEAD_SECONDS_MAX: u64 = DAY_SECONDS;
 
 /// The last slot in which a device can have been active at an instant.
@@ -87,7 +88,8 @@ impl<D: Eq + Hash> SlotLedger<D> {
             let (before, after) = self.active.add(slot, u64::from(rise));
             let more = excess(after, self.rule.quota) - excess(before, self.rule.quota);
             if more > 0 {
-                *self.excess_of_years.entry(self.rule.year(slot_start(slot)).index).or_default() += more;
+                *self.excess_of_years.entry(self.rule.year(slot_start(slot)).index).or_default() +=
+                    more;
             }
         }
         Recorded::Raised(rise)
@@ -105,12 +107,13 @@ impl<D: Eq + Hash> SlotLedger<D> {
         self.excess_of_years.get(&index).copied().unwrap_or(0)
     }
 
-    /// The excess so far of the license year that holds an instant: of the slots that have ended by then. A slot that
-    /// has not ended does not count yet, however early some devices report.
+    /// The excess so far of the license year that holds an instant: of the slots that have ended by
+    /// then. A slot that has not ended does not count yet, however early some devices report.
     #[must_use]
     pub fn excess_so_far(&self, at: u64) -> u64 {
         let year = self.rule.year(at);
-        let running = self.active.iter_from(slot_of(at)).filter(|(slot, _)| slot_start(*slot) < year.ends_at);
+        let running =
+            self.active.iter_from(slot_of(at)).filter(|(slot, _)| slot_start(*slot) < year.ends_at);
         let not_yet = running.map(|(_, active)| excess(active, self.rule.quota)).sum();
         self.excess_of_year(year.index).saturating_sub(not_yet)
     }
@@ -121,8 +124,9 @@ impl<D: Eq + Hash> SlotLedger<D> {
         self.rule.is_overused(self.excess_so_far(at), at)
     }
 
-    /// Closes every slot that began before this instant, when no report about one can come any more: after the
-    /// longest time that a device may be offline. Their excess stays in their license year's.
+    /// Closes every slot that began before this instant, when no report about one can come any
+    /// more: after the longest time that a device may be offline. Their excess stays in their
+    /// license year's.
     pub fn close_before(&mut self, at: u64) {
         let slot = slot_of(at);
         self.first_open_slot = self.first_open_slot.max(slot);
@@ -136,8 +140,9 @@ impl<D: Eq + Hash> SlotLedger<D> {
     /// Bytes that the open slots of all devices take when stored, and the number of those slots.
     #[must_use]
     pub fn stored_bytes_and_slots(&self) -> (usize, u64) {
-        let add =
-            |(bytes, slots), device: &ActiveSlots| (bytes + device.stored_bytes(), slots + device.len());
+        let add = |(bytes, slots), device: &ActiveSlots| {
+            (bytes + device.stored_bytes(), slots + device.len())
+        };
         self.devices.values().fold((0, 0), add)
     }
 }
@@ -184,7 +189,11 @@ mod tests {
             *active.entry(slot).or_default() += u64::from(count);
         }
         let of_year = |slot: &u32| LicenseYear::of(START, slot_start(*slot)).index == year;
-        active.iter().filter(|(slot, _)| of_year(slot)).map(|(_, active)| active.saturating_sub(quota)).sum()
+        active
+            .iter()
+            .filter(|(slot, _)| of_year(slot))
+            .map(|(_, active)| active.saturating_sub(quota))
+            .sum()
     }
 
     #[test]

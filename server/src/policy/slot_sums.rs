@@ -22,7 +22,8 @@ impl SlotSums {
 
     /// Adds to the number of a slot; the number before and after.
     pub fn add(&mut self, slot: u32, more: u64) -> (u64, u64) {
-        let day = self.days.entry(slot / DAY_SLOTS).or_insert_with(|| Box::new([0; DAY_SLOTS as usize]));
+        let day =
+            self.days.entry(slot / DAY_SLOTS).or_insert_with(|| Box::new([0; DAY_SLOTS as usize]));
         let sum = &mut day[(slot % DAY_SLOTS) as usize];
         let before = *sum;
         *sum = before.saturating_add(more);

@@ -1,8 +1,9 @@
 //! Strict items: scans and pages that never exceed N and its grace, with every device offline too.
 //!
-//! A device may count only what the server has set aside for it: its *allowance*. Allowances are totals that a
-//! device may reach, counted since it first used the item; they come with the local license and grow with
-//! the next one. What is left for others is N + grace less all allowances, used or not:
+//! A device may count only what the server has set aside for it: its *allowance*. Allowances are
+//! totals that a device may reach, counted since it first used the item; they come with the local
+//! license and grow with the next one. What is left for others is N + grace less all allowances,
+//! used or not:
 //!
 //! ```text
 //! Σ allowed ≤ N + grace, and performed ≤ allowed on each device, hence Σ performed ≤ N + grace
@@ -16,11 +17,13 @@
 //! | it gives back under an older serial | – | – |
 //! | it is silent | – | – |
 //!
-//! A share is half of what the device could get, divided by the devices: so much that it rarely has to ask, so little
-//! that one that goes away does not take much with it. It shrinks as the rest shrinks, down to 1.
+//! A share is half of what the device could get, divided by the devices: so much that it rarely has
+//! to ask, so little that one that goes away does not take much with it. It shrinks as the rest
+//! shrinks, down to 1.
 //!
-//! Only the device itself can give back, for only it knows that it performs no more: a silent one may have performed
-//! all that it was allowed, and report it late. An operator who declares a device lost does it in its place.
+//! Only the device itself can give back, for only it knows that it performs no more: a silent one
+//! may have performed all that it was allowed, and report it late. An operator who declares a
+//! device lost does it in its place.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::ProblemNumbers;
@@ -47,8 +50,8 @@ impl Allowance {
         self.allowed.saturating_sub(self.used)
     }
 
-    /// The device reports that it has performed so much in all. A client that has counted more than it was
-    /// allowed is booked all the same.
+    /// The device reports that it has performed so much in all. A client that has counted more than
+    /// it was allowed is booked all the same.
     #[must_use]
     pub fn reported(self, total: u64) -> Self {
         let used = self.used.max(total);
@@ -81,8 +84,8 @@ impl Allowances {
     }
 }
 
-/// How much a device gets of what it could get. `needed` is the least with which it can go on, such as the barcodes
-/// of one image.
+/// How much a device gets of what it could get. `needed` is the least with which it can go on, such
+/// as the barcodes of one image.
 #[must_use]
 pub fn share(could_get: u64, devices: u64, needed: u64) -> u64 {
     let half = could_get / devices.max(1).saturating_mul(2);
@@ -106,7 +109,8 @@ pub fn decide(
         return Err(Refusal::with_numbers(
             ErrorCode::USED_UP,
             format!(
-                "item \"{item_id}\" is strict: all of its {} and their grace are used, or set aside for other devices; \
+                "item \"{item_id}\" is strict: all of its {} and their grace are used, or set \
+                 aside for other devices; \
                  what those do not use comes back when they end or are taken out of use",
                 all.quota
             ),
@@ -208,8 +212,9 @@ mod tests {
     }
 
     proptest! {
-        /// Devices work offline; answers and gifts are lost, late, repeated and out of order. Whatever comes, all that is
-        /// performed stays within N + grace, and so does all that is allowed.
+        /// Devices work offline; answers and gifts are lost, late, repeated and out of order.
+        /// Whatever comes, all that is performed stays within N + grace, and so does all that is
+        /// allowed.
         #[test]
         fn nothing_makes_devices_perform_more_than_quota_and_grace(quota in 1..300_u64, steps in steps()) {
             let mut devices = vec![Device::default(); DEVICES];

@@ -6,8 +6,8 @@
 //! ───────┼──────────────────────────┼────────────────┼────────▶
 //! ```
 //!
-//! Each edge belongs to what comes after it. In the grace the item works as before; the local license
-//! carries the expiry, so that the device can warn.
+//! Each edge belongs to what comes after it. In the grace the item works as before; the local
+//! license carries the expiry, so that the device can warn.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{DAY_SECONDS, EXPIRY_GRACE_DAYS, LicenseItem};
@@ -38,7 +38,8 @@ pub fn in_effect(item: &LicenseItem, now: u64) -> Result<(), Refusal> {
     }
     if now >= item.grace_ends_at() {
         let detail = format!(
-            "item \"{}\" expired at {}, and its grace of {EXPIRY_GRACE_DAYS} days is over since {}; ask your \
+            "item \"{}\" expired at {}, and its grace of {EXPIRY_GRACE_DAYS} days is over since \
+             {}; ask your \
              vendor to renew it",
             item.item_id,
             utc::text(item.expires_at),
@@ -49,9 +50,9 @@ pub fn in_effect(item: &LicenseItem, now: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Until when a device may go on without contact: as long as it asks for, but 7 days at least; no longer
-/// than the item's offline days, of which 0 means one slot; and never beyond the grace after the item's
-/// expiry.
+/// Until when a device may go on without contact: as long as it asks for, but 7 days at least; no
+/// longer than the item's offline days, of which 0 means one slot; and never beyond the grace after
+/// the item's expiry.
 #[must_use]
 pub fn valid_until(item: &LicenseItem, buffer_days: u32, now: u64) -> u64 {
     let days = buffer_days.max(BUFFER_DAYS_MIN).min(item.offline_days);
@@ -60,8 +61,9 @@ pub fn valid_until(item: &LicenseItem, buffer_days: u32, now: u64) -> u64 {
     now.saturating_add(seconds).min(item.grace_ends_at())
 }
 
-/// Serial of the next local license for a device and item: greater than the last one, and at least the
-/// time. A server that was restored from a backup does not know its last serials, but knows the time.
+/// Serial of the next local license for a device and item: greater than the last one, and at least
+/// the time. A server that was restored from a backup does not know its last serials, but knows the
+/// time.
 #[must_use]
 pub fn next_serial(newest: u32, now: u64) -> u32 {
     let by_time = u32::try_from(now.saturating_sub(SERIAL_EPOCH)).unwrap_or(u32::MAX);
@@ -89,7 +91,11 @@ mod tests {
             (end + 1, Some(ErrorCode::EXPIRED)),
             (u64::MAX, Some(ErrorCode::EXPIRED)),
         ] {
-            assert_eq!(in_effect(&item(4), now).err().map(|refusal| refusal.code), expected, "at {now}");
+            assert_eq!(
+                in_effect(&item(4), now).err().map(|refusal| refusal.code),
+                expected,
+                "at {now}"
+            );
         }
     }
 

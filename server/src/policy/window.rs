@@ -5,9 +5,9 @@
 //! ───────────┼────────── holds its seat ──────┼── free ──▶
 //! ```
 //!
-//! The edge belongs to what comes after it: at the instant itself the seat is free. A device that is authorized in
-//! the 7 days of grace after the item's expiry keeps its seat until the grace ends, for it cannot be asked for
-//! later.
+//! The edge belongs to what comes after it: at the instant itself the seat is free. A device that
+//! is authorized in the 7 days of grace after the item's expiry keeps its seat until the grace
+//! ends, for it cannot be asked for later.
 
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
 

@@ -1,12 +1,13 @@
-//! What one segment counted in one day: one row of the database, however many slots and counters that day had.
+//! What one segment counted in one day: one row of the database, however many slots and counters
+//! that day had.
 //!
 //! ```text
 //! counters: n, then n of (kind, symbology or module)
 //! totals:   (slots since the one before, counter, total), by slot and counter
 //! ```
 //!
-//! Every number is a LEB128 varint; slots are those since the day began. A usual total takes three bytes; as a row of
-//! its own it would take a hundred.
+//! Every number is a LEB128 varint; slots are those since the day began. A usual total takes three
+//! bytes; as a row of its own it would take a hundred.
 
 use std::collections::BTreeMap;
 
@@ -116,7 +117,10 @@ impl DayTotals {
         let count = take(&mut bytes)?;
         let mut counters = Vec::new();
         for _ in 0..count {
-            counters.push((u8::try_from(take(&mut bytes)?).ok()?, u32::try_from(take(&mut bytes)?).ok()?));
+            counters.push((
+                u8::try_from(take(&mut bytes)?).ok()?,
+                u32::try_from(take(&mut bytes)?).ok()?,
+            ));
         }
         let mut totals: Vec<(Counter, u64)> = Vec::with_capacity(bytes.len() / 3);
         let mut slot = 0_u32;

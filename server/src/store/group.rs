@@ -1,8 +1,8 @@
 //! The threads that write, and the group commit.
 //!
-//! A writer takes all requests that wait, up to a bound, runs them in one transaction, makes the transaction durable, and
-//! only then answers any of them. Reports are booked together as one batch, every other request by itself in a
-//! savepoint.
+//! A writer takes all requests that wait, up to a bound, runs them in one transaction, makes the
+//! transaction durable, and only then answers any of them. Reports are booked together as one
+//! batch, every other request by itself in a savepoint.
 //!
 //! | a request | its savepoint | the others |
 //! | --- | --- | --- |
@@ -28,8 +28,8 @@ use crate::error::Error;
 use crate::kill_points::kill_point;
 use crate::operator::commands::{Actor, Change, Listing, View};
 
-/// Most requests that share a transaction: enough that the sync no longer matters, few enough that the
-/// first of them does not wait long for the last.
+/// Most requests that share a transaction: enough that the sync no longer matters, few enough that
+/// the first of them does not wait long for the last.
 pub const GROUP_MAX: usize = 512;
 
 /// Most requests that may wait. What comes when they do is told to come back instead.
@@ -39,8 +39,8 @@ pub(super) const QUEUE_MAX: usize = 2 * GROUP_MAX;
 const GATHER_FRACTION: u32 = 4;
 const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
 
-/// After this time a transaction begins nothing more, but is made durable: others wait for it, and for the items that it has
-/// locked. What is left begins the next one.
+/// After this time a transaction begins nothing more, but is made durable: others wait for it, and
+/// for the items that it has locked. What is left begins the next one.
 const WORK_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// How often a group runs that meets others.
@@ -63,16 +63,19 @@ pub(super) trait Engine {
     /// Makes the transaction durable.
     fn commit(&self) -> Result<(), Error>;
 
-    /// Undoes the transaction, if there is one. An engine that has lost its connection makes another.
+    /// Undoes the transaction, if there is one. An engine that has lost its connection makes
+    /// another.
     fn roll_back(&self);
 
-    /// Whether the transaction failed because of another one that ran at the same time, and would not fail again.
+    /// Whether the transaction failed because of another one that ran at the same time, and would
+    /// not fail again.
     fn met_another(&self) -> bool {
         false
     }
 }
 
-/// What the requests of a group concern: with this an engine that several servers share finds the items to lock.
+/// What the requests of a group concern: with this an engine that several servers share finds the
+/// items to lock.
 #[derive(Debug, Default)]
 pub(super) struct Concerned<'a> {
     /// Handshake codes.
@@ -177,7 +180,9 @@ impl Writers {
             let thread = std::thread::Builder::new()
                 .name("store-writer".to_owned())
                 .spawn(move || write_groups(&engine, &queue, group_max))
-                .map_err(|e| Error::Setup(format!("the system gives no thread for the database: {e}")))?;
+                .map_err(|e| {
+                    Error::Setup(format!("the system gives no thread for the database: {e}"))
+                })?;
             writers.threads.push(thread);
         }
         Ok(writers)
@@ -219,7 +224,10 @@ impl Writers {
         // Clients show a license with their reports; one who does not waits in a lane by chance.
         let item_id = report.shown.first().map(|shown| shown.license.item_id.clone());
         let lane = item_id.unwrap_or_else(|| report.report.device.uuid.clone());
-        self.push(&lane, Job::Report(Box::new(ReportTask { report, outcome: Err(unanswered()), reply })));
+        self.push(
+            &lane,
+            Job::Report(Box::new(ReportTask { report, outcome: Err(unanswered()), reply })),
+        );
         wait_for(answer)
     }
 
@@ -264,7 +272,12 @@ impl<S: GroupStore> Store for S {
         self.writers().try_out(concern_of(&request), move |sql| sql::authorize(sql, &request))
     }
 
-    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer> {
+    fn record(
+        &self,
+        report: UsageReport,
+        shown: Vec<ShownLicense>,
+        now: u64,
+    ) -> Reply<UsageAnswer> {
         self.writers().report(Report { report, shown, now })
     }
 
@@ -281,7 +294,8 @@ impl<S: GroupStore> Store for S {
     }
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
-        self.writers().submit(Concern::default(), move |sql| sql::organization(sql, &organization_id))
+        self.writers()
+            .submit(Concern::default(), move |sql| sql::organization(sql, &organization_id))
     }
 
     fn serving(&self, now: u64) -> Reply<()> {
@@ -409,9 +423,9 @@ struct LastGroup {
     took: Duration,
 }
 
-/// Takes what waits. When that is less than the last group was, those who were just answered are about to ask
-/// again: waiting for them costs a fraction of a transaction and saves the next one. A client that is alone
-/// never waits, because its last group was itself.
+/// Takes what waits. When that is less than the last group was, those who were just answered are
+/// about to ask again: waiting for them costs a fraction of a transaction and saves the next one. A
+/// client that is alone never waits, because its last group was itself.
 fn gather(queue: &Queue<Job>, group: &mut Group, group_max: usize, last: &LastGroup) {
     let begun = Instant::now();
     let deadline = begun + (last.took / GATHER_FRACTION).min(GATHER_TIME_MAX);
@@ -494,7 +508,8 @@ fn book_reports(engine: &impl Engine, tasks: &mut [ReportTask]) -> Result<(), Er
 
 fn book_batch(engine: &impl Engine, tasks: &[ReportTask]) -> Result<Vec<UsageAnswer>, Error> {
     let reports: Vec<&Report> = tasks.iter().map(|task| &task.report).collect();
-    catch_unwind(AssertUnwindSafe(|| sql::record(engine.sql(), &reports))).unwrap_or_else(|_| Err(panicked()))
+    catch_unwind(AssertUnwindSafe(|| sql::record(engine.sql(), &reports)))
+        .unwrap_or_else(|_| Err(panicked()))
 }
 
 /// When the transaction has met another, nothing more of it makes sense.

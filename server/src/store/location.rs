@@ -62,7 +62,8 @@ impl Location {
     pub fn renew_epoch(&self, epoch: &str, now: u64) -> Result<(), Error> {
         match self {
             Self::File(_) => Err(Error::Setup(
-                "an embedded database gets a new epoch when it is restored. Use \"seatmeterd restore\"."
+                "an embedded database gets a new epoch when it is restored. Use \"seatmeterd \
+                 restore\"."
                     .to_owned(),
             )),
             Self::Url(url) => postgres::renew_epoch(url, epoch, now),

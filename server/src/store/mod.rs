@@ -1,8 +1,9 @@
 //! What the server remembers, behind one trait.
 //!
-//! Each method is one transaction: it reads what a decision needs, lets [`crate::policy`] decide, and writes
-//! the outcome. An answer comes only once the transaction is durable. The methods give futures, so that no
-//! caller blocks a thread while it waits; a store that has too much waiting answers [`Error::Busy`].
+//! Each method is one transaction: it reads what a decision needs, lets [`crate::policy`] decide,
+//! and writes the outcome. An answer comes only once the transaction is durable. The methods give
+//! futures, so that no caller blocks a thread while it waits; a store that has too much waiting
+//! answers [`Error::Busy`].
 
 mod account;
 mod day_totals;
@@ -18,7 +19,9 @@ mod usage_reader;
 use std::pin::Pin;
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
-use seatmeter_protocol::message::{DeviceFacts, Meter, UsageAnswer, UsageKind, UsageReport, ValidationFacts};
+use seatmeter_protocol::message::{
+    DeviceFacts, Meter, UsageAnswer, UsageKind, UsageReport, ValidationFacts,
+};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::error::Error;
@@ -41,8 +44,10 @@ pub trait Store: Send + Sync + 'static {
     /// Decides an authorization as [`Self::authorize`] does, and remembers nothing of it.
     fn check(&self, request: Authorization) -> Reply<Decision>;
 
-    /// Raises the recorded totals to those of the report. `shown` are local licenses that came with it.
-    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer>;
+    /// Raises the recorded totals to those of the report. `shown` are local licenses that came with
+    /// it.
+    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64)
+    -> Reply<UsageAnswer>;
 
     /// Carries out what an operator wants, with a line in the audit log.
     fn change(&self, change: Change, by: Actor) -> Reply<()>;
@@ -56,18 +61,20 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of an organization; `None` when there is no such one.
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>>;
 
-    /// Takes notice that devices can be heard: after a restore, the time to hear what they hold begins with the first notice.
+    /// Takes notice that devices can be heard: after a restore, the time to hear what they hold
+    /// begins with the first notice.
     fn serving(&self, now: u64) -> Reply<()>;
 
-    /// Lets go of some of what no rule needs any more; whether there is more. To be called now and then.
+    /// Lets go of some of what no rule needs any more; whether there is more. To be called now and
+    /// then.
     fn tidy(&self, now: u64) -> Reply<bool>;
 
     /// Answers once the store has written something, and made that durable.
     fn ready(&self) -> Reply<()>;
 }
 
-/// A local license that came with a report. It matters only to a store that has forgotten it; so its signature is
-/// checked when it does, and not with every report.
+/// A local license that came with a report. It matters only to a store that has forgotten it; so
+/// its signature is checked when it does, and not with every report.
 pub struct ShownLicense {
     /// What it says.
     pub license: LocalLicense,
@@ -111,7 +118,8 @@ pub struct Authorization {
 pub enum Decision {
     /// It is granted.
     Granted(Box<Granted>),
-    /// The handshake code has a session password with this hash: prove first that the request knows it.
+    /// The handshake code has a session password with this hash: prove first that the request knows
+    /// it.
     ProvePassword(String),
 }
 
@@ -197,7 +205,8 @@ pub struct SegmentTotal {
     pub total: u64,
 }
 
-/// What one device did under one handshake code and item in one slot: one counter, over all segments.
+/// What one device did under one handshake code and item in one slot: one counter, over all
+/// segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRow {
     /// The handshake code.

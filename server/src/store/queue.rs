@@ -1,9 +1,10 @@
 //! Where requests wait for a transaction: bounded, and fair among license items.
 //!
-//! Requests of one item wait in one lane, and a transaction takes one of each lane in turn, so that an item with ten
-//! thousand waiting devices does not hold up one with three. There are fewer lanes than items may be: which items share one
-//! is chance, a different one with each start. When all places are taken, the newest request of the longest lane is
-//! told to come back later; it may be the one that has just come.
+//! Requests of one item wait in one lane, and a transaction takes one of each lane in turn, so that
+//! an item with ten thousand waiting devices does not hold up one with three. There are fewer lanes
+//! than items may be: which items share one is chance, a different one with each start. When all
+//! places are taken, the newest request of the longest lane is told to come back later; it may be
+//! the one that has just come.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -44,7 +45,12 @@ impl<T> Queue<T> {
     pub(super) fn new(places: usize) -> Self {
         let lanes = std::iter::repeat_with(VecDeque::new).take(LANES).collect();
         let waiting = Waiting { lanes, turns: VecDeque::new(), count: 0, is_closed: false };
-        Self { places, chance: RandomState::new(), waiting: Mutex::new(waiting), news: Condvar::new() }
+        Self {
+            places,
+            chance: RandomState::new(),
+            waiting: Mutex::new(waiting),
+            news: Condvar::new(),
+        }
     }
 
     /// Lets a request wait in the lane of this key.

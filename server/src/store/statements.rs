@@ -1,7 +1,9 @@
-//! Names each statement that an engine prepares, for the test that asks the engines how they carry them out.
+//! Names each statement that an engine prepares, for the test that asks the engines how they carry
+//! them out.
 //!
-//! A build for release has nothing of it. In a debug build the environment variable [`VARIABLE`] names a file, to which each
-//! process adds each statement once: as a line of JSON, a list of the engine's name and the text.
+//! A build for release has nothing of it. In a debug build the environment variable [`VARIABLE`]
+//! names a file, to which each process adds each statement once: as a line of JSON, a list of the
+//! engine's name and the text.
 
 /// The variable that names the file.
 pub const VARIABLE: &str = "SEATMETERD_STATEMENTS";

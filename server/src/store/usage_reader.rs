@@ -28,7 +28,8 @@ impl UsageReader {
         Ok(Self { sql: postgres::connect_to_read(url)? })
     }
 
-    /// Hands every counter to `each`: by handshake code, item, device, slot, kind, symbology or module.
+    /// Hands every counter to `each`: by handshake code, item, device, slot, kind, symbology or
+    /// module.
     ///
     /// # Errors
     /// When the database cannot be read, or the first error of `each`.

@@ -1,4 +1,5 @@
-//! Real PostgreSQL in a temporary folder: a primary on loopback, on request with a synchronous standby.
+//! Real PostgreSQL in a temporary folder: a primary on loopback, on request with a synchronous
+//! standby.
 //!
 //! PostgreSQL refuses to run as root; then its processes run as `nobody`, whose the folder is.
 
@@ -21,8 +22,9 @@ const USER: &str = "seatmeter";
 /// Where the programs of PostgreSQL are, if they are on this machine.
 #[allow(clippy::disallowed_methods, reason = "a test looks for the programs that it needs")]
 pub(crate) fn programs() -> Option<PathBuf> {
-    let by_path =
-        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let by_path = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default();
     let mut folders: Vec<PathBuf> = by_path;
     if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
         let mut packaged: Vec<_> =
@@ -45,7 +47,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// A primary. `None` when PostgreSQL is not on this machine. `durable` is whether commits reach the disk.
+    /// A primary. `None` when PostgreSQL is not on this machine. `durable` is whether commits reach
+    /// the disk.
     pub(crate) fn start(durable: bool) -> Option<Self> {
         Self::make(&[if durable { "fsync=on" } else { "fsync=off" }], |_| ())
     }
@@ -56,7 +59,8 @@ impl Cluster {
             for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
                 let to = data.join(name);
                 std::fs::copy(from, &to).expect("the folder is writable");
-                std::fs::set_permissions(&to, PermissionsExt::from_mode(0o600)).expect("it is ours");
+                std::fs::set_permissions(&to, PermissionsExt::from_mode(0o600))
+                    .expect("it is ours");
                 give_away(&to);
             }
         })
@@ -90,7 +94,14 @@ impl Cluster {
         let data = folder.path().join("data");
         let mut copy = command(&primary.programs, "pg_basebackup");
         copy.args(["--host", "127.0.0.1", "--port", &primary.port.to_string(), "--username", USER]);
-        copy.args(["--write-recovery-conf", "--wal-method", "stream", "--checkpoint", "fast", "--no-sync"]);
+        copy.args([
+            "--write-recovery-conf",
+            "--wal-method",
+            "stream",
+            "--checkpoint",
+            "fast",
+            "--no-sync",
+        ]);
         succeed(copy.arg("--pgdata").arg(&data));
         let standby = Self::run(primary.programs.clone(), folder, data, &["fsync=off"]);
         // Not in a file, which the standby would have a copy of when it is promoted.
@@ -151,8 +162,14 @@ impl Cluster {
     pub(crate) fn sql(&self, database: &str, statement: &str) -> String {
         let mut psql = command(&self.programs, "psql");
         psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER]);
-        let output =
-            succeed(psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "-c", statement, database]));
+        let output = succeed(psql.args([
+            "--no-psqlrc",
+            "--tuples-only",
+            "--no-align",
+            "-c",
+            statement,
+            database,
+        ]));
         String::from_utf8(output.stdout).expect("psql writes UTF-8")
     }
 
@@ -160,7 +177,10 @@ impl Cluster {
     pub(crate) fn kill(&mut self) {
         let children = children_of(self.process.id());
         for pid in std::iter::once(self.process.id()).chain(children) {
-            let kill = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+            let kill = Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .stderr(Stdio::null())
+                .status();
             kill.expect("kill is there");
         }
         self.process.wait().expect("it is our child");
@@ -198,7 +218,8 @@ fn is_root() -> bool {
 
 /// A folder that is the user's under whom PostgreSQL runs.
 fn own_folder() -> tempfile::TempDir {
-    let folder = tempfile::Builder::new().prefix("seatmeter-pg-").tempdir().expect("a folder can be made");
+    let folder =
+        tempfile::Builder::new().prefix("seatmeter-pg-").tempdir().expect("a folder can be made");
     give_away(folder.path());
     folder
 }

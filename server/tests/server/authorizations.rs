@@ -17,7 +17,8 @@ const DAY: u64 = 86_400;
 fn a_grant_carries_what_the_device_needs_to_trust_it() {
     let server = TestServer::with_items(vec![item("instances", 4)]);
     let device = id();
-    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &request(&device, 4)).unwrap();
+    let answer: AuthorizationAnswer =
+        server.post(AUTHORIZATIONS_PATH, &request(&device, 4)).unwrap();
     assert_eq!(&answer.root_key, vendor().public());
     let file: LicenseFile = answer.license_file.open(&answer.root_key).unwrap();
     assert_eq!(file.items, [item("instances", 4)]);
@@ -54,7 +55,10 @@ fn a_request_names_code_or_organization_or_both() {
         let mut asked = request(&id(), 1);
         asked.handshake_code = code.into();
         asked.organization_id = organization.into();
-        server.authorize(&asked).map(|license| license.handshake_code).map_err(|p| (p.status, p.code))
+        server
+            .authorize(&asked)
+            .map(|license| license.handshake_code)
+            .map_err(|p| (p.status, p.code))
     };
     assert_eq!(ask(CODE, ""), Ok(CODE.into()));
     assert_eq!(ask("", "acme"), Ok(CODE.into()));
@@ -83,7 +87,8 @@ fn seats_are_asked_for_from_one_to_n() {
 
 #[test]
 fn what_an_item_does_not_cover_is_refused_by_name() {
-    let server = TestServer::with_items(vec![LicenseItem { products: 0x1, ..item("instances", 4) }]);
+    let server =
+        TestServer::with_items(vec![LicenseItem { products: 0x1, ..item("instances", 4) }]);
     let ask = |change: &dyn Fn(&mut AuthorizationRequest)| {
         let mut asked = AuthorizationRequest { products: 0x1, ..request(&id(), 1) };
         change(&mut asked);
@@ -94,7 +99,10 @@ fn what_an_item_does_not_cover_is_refused_by_name() {
     assert_eq!(ask(&|asked| asked.products = 0x3), Err(ErrorCode::PRODUCT_MISMATCH));
     for (way, _) in ChargeWay::ALL {
         if way != ChargeWay::ConcurrentInstance {
-            assert_eq!(ask(&|asked| asked.charge_way = Some(way)), Err(ErrorCode::CHARGE_WAY_MISMATCH));
+            assert_eq!(
+                ask(&|asked| asked.charge_way = Some(way)),
+                Err(ErrorCode::CHARGE_WAY_MISMATCH)
+            );
         }
     }
     for (kind, _) in DeploymentType::ALL {
@@ -156,8 +164,11 @@ fn of_two_hundred_racing_clients_exactly_n_run_once_an_item_is_overused() {
         [(ChargeWay::ConcurrentDevice, 1, 10), (ChargeWay::ConcurrentInstance, 3, 3)]
     {
         let overuse_budget = Some(0);
-        let server =
-            TestServer::with_items(vec![LicenseItem { charge_way, overuse_budget, ..item("raced", 10) }]);
+        let server = TestServer::with_items(vec![LicenseItem {
+            charge_way,
+            overuse_budget,
+            ..item("raced", 10)
+        }]);
         // Eleven devices at once in one slot: an excess of one, with a budget of none.
         for _ in 0..11 {
             let license = server.authorize(&request(&id(), 1)).unwrap();
@@ -208,11 +219,16 @@ fn a_device_has_the_highest_of_its_running_authorizations() {
     assert_eq!(seats(START, 5), 5);
     assert_eq!(seats(START + 1, 2), 5);
     assert_eq!(seats(START + 2, 8), 8);
-    // The request for 8 runs for 7 days from START + 2; what was granted because of it does not extend it.
+    // The request for 8 runs for 7 days from START + 2; what was granted because of it does not
+    // extend it.
     assert_eq!(seats(START + 6 * DAY, 2), 8);
     assert_eq!(seats(START + 7 * DAY + 1, 2), 8);
     assert_eq!(seats(START + 7 * DAY + 2, 2), 2);
-    assert_eq!(server.authorize(&request(&id(), 1)).unwrap().seats, 1, "another device is not concerned");
+    assert_eq!(
+        server.authorize(&request(&id(), 1)).unwrap().seats,
+        1,
+        "another device is not concerned"
+    );
 }
 
 #[test]
@@ -259,7 +275,9 @@ fn a_license_file_is_imported_once_and_only_when_it_is_right() {
     let good = || license_file("other", vec![item("others", 4)]);
     assert!(error(&license_file("acme", vec![item("more", 4)])).contains("already"));
     assert!(error(&license_file("other", vec![item("instances", 4)])).contains("already"));
-    assert!(error(&LicenseFile { server_key: key(9).public().clone(), ..good() }).contains("server"));
+    assert!(
+        error(&LicenseFile { server_key: key(9).public().clone(), ..good() }).contains("server")
+    );
     assert!(error(&license_file("other", vec![])).contains("0 items"));
     assert!(error(&license_file("other", vec![item("a", 4), item("a", 4)])).contains("twice"));
     assert!(error(&license_file("other", vec![item("a", 0)])).contains("permits nothing"));
@@ -291,7 +309,8 @@ fn a_forged_license_file_is_not_imported() {
     let file = license_file("other", vec![item("others", 4)]);
     let mut envelope = Signed::seal(&file, &vendor()).unwrap();
     envelope.payload = envelope.payload.replace("\"quota\":4", "\"quota\":9");
-    let outcome = server.wait(server.licensing.import(envelope, vendor().public().clone(), None, "test"));
+    let outcome =
+        server.wait(server.licensing.import(envelope, vendor().public().clone(), None, "test"));
     assert!(outcome.unwrap_err().to_string().contains("changed or forged"));
 }
 
@@ -302,8 +321,10 @@ fn a_check_says_what_an_authorization_would_say_and_leaves_nothing_behind() {
     let check = |request: &AuthorizationRequest| {
         server.post::<AuthorizationCheck>(AUTHORIZATION_CHECKS_PATH, request)
     };
-    let for_device =
-        |uuid: &str| AuthorizationRequest { charge_way: Some(ChargeWay::ClientDevice), ..request(uuid, 1) };
+    let for_device = |uuid: &str| AuthorizationRequest {
+        charge_way: Some(ChargeWay::ClientDevice),
+        ..request(uuid, 1)
+    };
     // Any number of devices may ask for the one place: nobody gets it.
     for _ in 0..3 {
         let found = check(&for_device(&id())).unwrap();
@@ -315,14 +336,17 @@ fn a_check_says_what_an_authorization_would_say_and_leaves_nothing_behind() {
     let listed = number(&server.location, "SELECT COUNT(*) FROM local_license");
     assert_eq!(listed, 0, "no local license was remembered");
     // A refusal is that of an authorization, and the next check finds what was granted meanwhile.
-    let of_instances =
-        AuthorizationRequest { charge_way: Some(ChargeWay::ConcurrentInstance), ..request(&id(), 5) };
+    let of_instances = AuthorizationRequest {
+        charge_way: Some(ChargeWay::ConcurrentInstance),
+        ..request(&id(), 5)
+    };
     assert_eq!(check(&of_instances).unwrap_err().code, ErrorCode::INSTANCE_COUNT_OVER_LIMIT);
     let holder = id();
     let held = server.authorize(&for_device(&holder)).unwrap();
     assert_eq!(check(&for_device(&id())).unwrap_err().code, ErrorCode::USED_UP);
     // The device's own history goes on as if nobody had asked.
-    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &for_device(&holder)).unwrap();
+    let answer: AuthorizationAnswer =
+        server.post(AUTHORIZATIONS_PATH, &for_device(&holder)).unwrap();
     let asked = AuthorizationRequest {
         held_license: Some(answer.local_license.clone()),
         scope: "scope".into(),

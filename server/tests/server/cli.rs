@@ -14,7 +14,10 @@ use crate::support::*;
 pub(crate) fn seatmeterd(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seatmeterd"));
     command.args(arguments).arg("--data").arg(data);
-    command.env_remove("SEATMETERD_DATA").env_remove("SEATMETERD_LISTEN").env_remove("SEATMETERD_LOG");
+    command
+        .env_remove("SEATMETERD_DATA")
+        .env_remove("SEATMETERD_LISTEN")
+        .env_remove("SEATMETERD_LOG");
     command.stdin(Stdio::null());
     command
 }
@@ -59,7 +62,8 @@ impl Served {
         Self::run(command)
     }
 
-    /// One to which a file that must not grow is an error, and not the end. Its log is such a file, too.
+    /// One to which a file that must not grow is an error, and not the end. Its log is such a file,
+    /// too.
     pub(crate) fn start_to_be_limited(data: &Path) -> Self {
         let served = seatmeterd(data, &SERVE);
         let mut command = Command::new("sh");
@@ -73,7 +77,8 @@ impl Served {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("seatmeterd listening on http://").unwrap().parse().unwrap();
+        let address =
+            line.trim().strip_prefix("seatmeterd listening on http://").unwrap().parse().unwrap();
         Self { child, address }
     }
 
@@ -114,11 +119,15 @@ pub(crate) fn authorize_demo(address: SocketAddr, uuid: &str) -> (PublicKey, Loc
 }
 
 /// The same; `None` when the server does not answer.
-pub(crate) fn try_authorize_demo(address: SocketAddr, uuid: &str) -> Option<(PublicKey, LocalLicense)> {
+pub(crate) fn try_authorize_demo(
+    address: SocketAddr,
+    uuid: &str,
+) -> Option<(PublicKey, LocalLicense)> {
     let asked = AuthorizationRequest { handshake_code: "DEMO-4-SEATS".into(), ..request(uuid, 4) };
     let body = serde_json::to_vec(&asked).unwrap();
     let nonce = id();
-    let answer = Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &nonce).try_send(address)?;
+    let answer =
+        Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &nonce).try_send(address)?;
     let content: AuthorizationAnswer = answer.json();
     let file: LicenseFile = content.license_file.open(&content.root_key).unwrap();
     answer.verify(&body, &nonce, &file.server_key).unwrap();
@@ -147,7 +156,8 @@ fn init_again_changes_nothing() {
     let data = folder.path().join("data");
     stdout(&data, &["init", "--demo"]);
     let key = std::fs::read(data.join("server.key")).unwrap();
-    let again = stdout(&data, &["init", "--demo", "--demo-quota", "9", "--handshake-code", "OTHER"]);
+    let again =
+        stdout(&data, &["init", "--demo", "--demo-quota", "9", "--handshake-code", "OTHER"]);
     assert!(!again.contains("made"), "{again}");
     assert!(again.contains("DEMO-4-SEATS"), "{again}");
     assert_eq!(std::fs::read(data.join("server.key")).unwrap(), key);
@@ -158,7 +168,8 @@ fn init_can_add_the_demo_later_and_with_other_numbers() {
     let folder = folder();
     let first = stdout(folder.path(), &["init"]);
     assert!(!first.contains("demo"), "{first}");
-    let second = stdout(folder.path(), &["init", "--demo", "--demo-quota", "10", "--handshake-code", "TEN"]);
+    let second =
+        stdout(folder.path(), &["init", "--demo", "--demo-quota", "10", "--handshake-code", "TEN"]);
     assert!(second.contains("exists server key"), "{second}");
     assert!(second.contains("10 concurrent instances"), "{second}");
     assert!(second.contains("handshake code TEN"), "{second}");
@@ -248,14 +259,17 @@ fn a_damaged_database_is_to_be_restored() {
     let folder = folder();
     stdout(folder.path(), &["init"]);
     std::fs::write(folder.path().join("seatmeter.db"), "Dear Sir or Madam".repeat(100)).unwrap();
-    assert!(failure(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).contains("restore a backup"));
+    assert!(
+        failure(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).contains("restore a backup")
+    );
 }
 
 #[test]
 fn an_export_that_ends_before_it_begins_is_refused() {
     let folder = folder();
     stdout(folder.path(), &["init"]);
-    let export = ["usage", "export", "--format", "csv", "--from", "2026-12-01", "--to", "2026-11-01"];
+    let export =
+        ["usage", "export", "--format", "csv", "--from", "2026-12-01", "--to", "2026-11-01"];
     assert!(failure(folder.path(), &export).contains("--to is before --from"));
 }
 
@@ -294,14 +308,17 @@ fn usage_is_shown_and_exported_while_the_server_runs() {
     assert!(shown.lines().any(|line| line == total), "{shown}");
     assert!(shown.lines().any(|line| line == "  1 image"), "{shown}");
     assert!(shown.contains("2027-01-15T08:00:00Z"), "{shown}");
-    let json: serde_json::Value = serde_json::from_str(&stdout(data, &["usage", "show", "--json"])).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(data, &["usage", "show", "--json"])).unwrap();
     assert_eq!(json[0]["device_uuid"], device.as_str());
     assert_eq!(json[0]["slots"][0]["counters"].as_array().unwrap().len(), 5);
 
     let csv = stdout(data, &["usage", "export", "--format", "csv"]);
     assert_eq!(csv.lines().count(), 6, "{csv}");
-    let row =
-        format!("DEMO-4-SEATS,{},{device},scan,32,EAN_13,10000000,2027-01-15T08:00:00Z,1", license.item_id);
+    let row = format!(
+        "DEMO-4-SEATS,{},{device},scan,32,EAN_13,10000000,2027-01-15T08:00:00Z,1",
+        license.item_id
+    );
     assert!(csv.lines().any(|line| line == row), "{csv}");
     let export = |from: &str, to: &str| {
         let arguments = ["usage", "export", "--format", "json", "--from", from, "--to", to];
@@ -360,7 +377,15 @@ fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
     stdout(&data, &["init"]);
     let key = stdout(&data, &["key", "show"]);
     vendor_says(here, &["vendor", "keygen"]);
-    let new = ["license-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let new = [
+        "license-file",
+        "new",
+        "--organization",
+        "acme",
+        "--server-key",
+        key.trim(),
+        "--charge-way",
+    ];
     let draft = vendor_says(here, &[&new[..], &["concurrent-instance", "--quota", "4"]].concat());
     std::fs::write(path("draft"), &draft).unwrap();
     let refused = |arguments: &[&str], part: &str| {
@@ -389,11 +414,14 @@ fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
     stdout(&data, &["license-file", "import", &path("signed")]);
     std::fs::write(path("more"), draft.replace("\"quota\": 4", "\"quota\": 5")).unwrap();
     std::fs::write(path("signed"), vendor_says(here, &["license-file", "sign", "more"])).unwrap();
-    assert!(failure(&data, &["license-file", "import", &path("signed")]).contains("with a later issued_at"));
+    assert!(
+        failure(&data, &["license-file", "import", &path("signed")])
+            .contains("with a later issued_at")
+    );
 }
 
-/// RULES §1 and §2: a client device is a computer, an ARM computer, a phone or a browser profile; work is charged wherever it
-/// is done.
+/// RULES §1 and §2: a client device is a computer, an ARM computer, a phone or a browser profile;
+/// work is charged wherever it is done.
 #[test]
 fn a_draft_is_for_the_usual_deployment_types_of_its_charge_way_unless_others_are_chosen() {
     let folder = folder();
@@ -401,12 +429,23 @@ fn a_draft_is_for_the_usual_deployment_types_of_its_charge_way_unless_others_are
     stdout(&data, &["init"]);
     let key = stdout(&data, &["key", "show"]);
     vendor_says(here, &["vendor", "keygen", "--key", "vendor.key"]);
-    let new = ["license-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let new = [
+        "license-file",
+        "new",
+        "--organization",
+        "acme",
+        "--server-key",
+        key.trim(),
+        "--charge-way",
+    ];
     let types = |rest: &[&str]| {
         let text = vendor_says(here, &[&new[..], rest].concat());
         std::fs::write(here.join("draft"), &text).unwrap();
         let draft = here.join("draft");
-        vendor_says(here, &["license-file", "sign", draft.to_str().unwrap(), "--key", "vendor.key"]);
+        vendor_says(
+            here,
+            &["license-file", "sign", draft.to_str().unwrap(), "--key", "vendor.key"],
+        );
         let draft: serde_json::Value = serde_json::from_str(&text).unwrap();
         let listed = draft["items"][0]["deployment_types"].as_array().unwrap();
         listed.iter().map(|kind| kind.as_str().unwrap()).collect::<Vec<_>>().join(" ")
@@ -447,30 +486,51 @@ fn vendor_and_operator_do_their_work_on_the_command_line() {
     let key = stdout(&data, &["key", "show"]);
     assert!(vendor_says(here, &["vendor", "keygen", "--key", "vendor.key"]).contains("root key"));
 
-    let new = ["license-file", "new", "--organization", "acme", "--server-key", key.trim(), "--charge-way"];
+    let new = [
+        "license-file",
+        "new",
+        "--organization",
+        "acme",
+        "--server-key",
+        key.trim(),
+        "--charge-way",
+    ];
     let draft = |rest: &[&str]| vendor_says(here, &[&new[..], rest].concat());
     write("seats.json", &draft(&["concurrent-instance", "--quota", "4"]));
-    write("pages.json", &draft(&["page", "--pages", "ocr=100", "--deployment", "desktop", "--trial"]));
+    write(
+        "pages.json",
+        &draft(&["page", "--pages", "ocr=100", "--deployment", "desktop", "--trial"]),
+    );
     let nothing = vendor_command(here, &[&new[..], &["barcode-scan"]].concat());
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("permits nothing"));
     for name in ["seats", "pages"] {
         // Both spellings.
         let draft = path(&format!("{name}.json"));
         write(name, &vendor_says(here, &["license-file", "sign", &draft, "--key", "vendor.key"]));
-        assert!(vendor_says(here, &["license-file", "show", &path(name)]).contains("signed by root key"));
+        assert!(
+            vendor_says(here, &["license-file", "show", &path(name)])
+                .contains("signed by root key")
+        );
     }
-    let forged =
-        std::fs::read_to_string(path("seats")).unwrap().replace("\\\"quota\\\":4", "\\\"quota\\\":9");
+    let forged = std::fs::read_to_string(path("seats"))
+        .unwrap()
+        .replace("\\\"quota\\\":4", "\\\"quota\\\":9");
     write("forged", &forged);
     let told = vendor_command(here, &["license-file", "show", &path("forged")]);
     assert!(String::from_utf8_lossy(&told.stderr).contains("changed or forged"));
-    assert!(failure(&data, &["license-file", "import", &path("forged")]).contains("changed or forged"));
     assert!(
-        failure(&data, &["license-file", "import", &path("seats.json")]).contains("not what is expected")
+        failure(&data, &["license-file", "import", &path("forged")]).contains("changed or forged")
+    );
+    assert!(
+        failure(&data, &["license-file", "import", &path("seats.json")])
+            .contains("not what is expected")
     );
     let other = here.join("other");
     stdout(&other, &["init"]);
-    assert!(failure(&other, &["license-file", "import", &path("seats")]).contains("issued for the server"));
+    assert!(
+        failure(&other, &["license-file", "import", &path("seats")])
+            .contains("issued for the server")
+    );
 
     let server = Served::start(&data);
     stdout(&data, &["license-file", "import", &path("seats"), "--handshake-code", "DEMO-4-SEATS"]);
@@ -508,9 +568,13 @@ fn vendor_and_operator_do_their_work_on_the_command_line() {
     stdout(&data, &["item", "revoke", &license.item_id]);
     assert_eq!(ask("open sesame"), Err(-20113));
     let audit = stdout(&data, &["audit"]);
-    for action in
-        ["import license file", "rename device", "release device", "make handshake code", "revoke item"]
-    {
+    for action in [
+        "import license file",
+        "rename device",
+        "release device",
+        "make handshake code",
+        "revoke item",
+    ] {
         assert!(audit.contains(action), "{action}: {audit}");
     }
     assert!(!audit.contains("sesame") && !stdout(&data, &["handshake", "list"]).contains("argon2"));

@@ -1,4 +1,5 @@
-//! The real server is killed in the middle of its work: whatever it acknowledged is there afterwards.
+//! The real server is killed in the middle of its work: whatever it acknowledged is there
+//! afterwards.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +63,8 @@ fn a_server_that_dies_at_a_named_place_keeps_what_it_acknowledged() {
     stdout(folder.path(), &["init", "--demo"]);
     for place in PLACES {
         for visit in [40, 41, 57] {
-            let server = Served::start_with(folder.path(), &[(VARIABLE, &format!("{place}:{visit}"))]);
+            let server =
+                Served::start_with(folder.path(), &[(VARIABLE, &format!("{place}:{visit}"))]);
             let (address, killed) = (server.address, AtomicBool::new(false));
             let (acknowledge, _acknowledged) = mpsc::channel();
             let seen: Vec<Option<Seen>> = std::thread::scope(|scope| {
@@ -113,10 +115,14 @@ fn a_server_whose_database_is_taken_away_acknowledges_nothing_until_it_is_back()
     stdout(folder.path(), &["init", "--demo"]);
     for name in ["seatmeter.db", "seatmeter.db-wal"] {
         let server = Served::start(folder.path());
-        let asked = AuthorizationRequest { handshake_code: "DEMO-4-SEATS".into(), ..request(&id(), 4) };
+        let asked =
+            AuthorizationRequest { handshake_code: "DEMO-4-SEATS".into(), ..request(&id(), 4) };
         let body = serde_json::to_vec(&asked).unwrap();
         let authorize = || {
-            Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &id()).send(server.address).status
+            Request::post(AUTHORIZATIONS_PATH, &body)
+                .header(NONCE_HEADER, &id())
+                .send(server.address)
+                .status
         };
         let (path, aside) = (folder.path().join(name), folder.path().join("aside"));
         assert_eq!(Request::new("GET", "/readyz").send(server.address).status, 200);
@@ -153,7 +159,8 @@ fn try_count(
         let counted = vec![scans(10_000_000, 0x20, total)];
         let sent = report(&device, vec![segment(&segment_id, &license.license_id, counted)]);
         let body = serde_json::to_vec(&sent).unwrap();
-        let Some(answer) = Request::post(USAGE_PATH, &body).header(NONCE_HEADER, &id()).try_send(address)
+        let Some(answer) =
+            Request::post(USAGE_PATH, &body).header(NONCE_HEADER, &id()).try_send(address)
         else {
             break;
         };

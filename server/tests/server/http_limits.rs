@@ -60,7 +60,8 @@ fn unknown_fields_are_ignored_and_known_ones_are_strict() {
 #[test]
 fn another_protocol_version_is_refused_clearly() {
     let server = server();
-    let problem = server.authorize(&AuthorizationRequest { protocol: 2, ..request(&id(), 1) }).unwrap_err();
+    let problem =
+        server.authorize(&AuthorizationRequest { protocol: 2, ..request(&id(), 1) }).unwrap_err();
     assert_eq!(problem.status, 400);
     assert!(problem.detail.contains("protocol 2"), "{}", problem.detail);
     let usage = UsageReport { protocol: 0, ..report(&id(), vec![]) };
@@ -105,10 +106,17 @@ fn an_answer_is_good_for_its_own_request_only() {
     let server = server();
     let body = serde_json::to_vec(&request(&id(), 1)).unwrap();
     let nonce = id();
-    let answer = Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &nonce).send(server.address);
+    let answer =
+        Request::post(AUTHORIZATIONS_PATH, &body).header(NONCE_HEADER, &nonce).send(server.address);
     answer.verify(&body, &nonce, server_key().public()).unwrap();
-    assert!(answer.verify(&body, &id(), server_key().public()).is_err(), "replayed to another nonce");
-    assert!(answer.verify(b"{}", &nonce, server_key().public()).is_err(), "swapped to another request");
+    assert!(
+        answer.verify(&body, &id(), server_key().public()).is_err(),
+        "replayed to another nonce"
+    );
+    assert!(
+        answer.verify(b"{}", &nonce, server_key().public()).is_err(),
+        "swapped to another request"
+    );
     assert!(answer.verify(&body, &nonce, key(9).public()).is_err(), "signed by somebody else");
     let mut forged = answer;
     let last = forged.body.len() - 2;
@@ -153,7 +161,9 @@ fn texts_ids_segments_and_totals_are_bounded() {
         assert_eq!(server.refusal(&asked), (400, ErrorCode::LICENSE_SYNC_FAILED));
     }
     let status = |segments| {
-        server.post::<UsageAnswer>(USAGE_PATH, &report(&id(), segments)).map_or_else(|p| p.status, |_| 200)
+        server
+            .post::<UsageAnswer>(USAGE_PATH, &report(&id(), segments))
+            .map_or_else(|p| p.status, |_| 200)
     };
     let of_totals = |count: usize| vec![segment(&id(), "none", vec![scans(1, 2, 3); count])];
     assert_eq!(status(vec![segment(&id(), "none", vec![]); SEGMENTS_MAX]), 200);
@@ -175,7 +185,8 @@ fn health_and_readiness_are_there_for_load_balancers() {
 
 #[test]
 fn clients_that_are_slow_or_silent_take_no_place_from_one_that_speaks() {
-    // Without a time limit for heads, which would free the places in the end: here only those can who have to make room.
+    // Without a time limit for heads, which would free the places in the end: here only those can
+    // who have to make room.
     let connections = ConnectionLimits { count_max: 20, head_time_max: None };
     let server = TestServer::with_web(|web| Web { connections, open_to_loopback: true, ..web });
     server.import(&license_file("acme", vec![item("instances", 4)]), Some(CODE)).unwrap();
@@ -191,7 +202,11 @@ fn clients_that_are_slow_or_silent_take_no_place_from_one_that_speaks() {
         held.push(slow("POST /v1/us"));
         held.push(slow("POST /v1/usage HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\n{"));
         if n % 20 == 19 {
-            assert_eq!(server.authorize(&request(&device, 1)).unwrap().seats, 1, "after {n} of each");
+            assert_eq!(
+                server.authorize(&request(&device, 1)).unwrap().seats,
+                1,
+                "after {n} of each"
+            );
         }
     }
     assert_eq!(server.authorize(&request(&device, 1)).unwrap().seats, 1);
@@ -203,8 +218,11 @@ fn nothing_takes_longer_than_its_time() {
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let store = Arc::new(SilentStore);
-    let licensing =
-        Licensing { store, keys: Keyring::new(server_key(), vec![]), clock: ManualClock::at(START) };
+    let licensing = Licensing {
+        store,
+        keys: Keyring::new(server_key(), vec![]),
+        clock: ManualClock::at(START),
+    };
     let connections = ConnectionLimits { head_time_max: None, ..ConnectionLimits::default() };
     let web = Web { connections, ..Web::new(Arc::new(licensing)) };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -228,7 +246,8 @@ fn nothing_takes_longer_than_its_time() {
         assert_eq!(post().withhold(1).send(address).problem().status, 408, "the body does not end");
         let ready = Request::new("GET", "/readyz").send(address);
         assert_eq!(ready.problem().status, 503);
-        let token = Request::new("GET", "/admin/v1/items").header("authorization", "Bearer seatmeter_00_00");
+        let token = Request::new("GET", "/admin/v1/items")
+            .header("authorization", "Bearer seatmeter_00_00");
         assert_eq!(token.send(address).problem().status, 503, "tokens are in the store, too");
         stop.send(()).unwrap();
     });
@@ -342,7 +361,8 @@ impl Store for BrokenStore {
 
 #[test]
 fn a_panic_a_full_queue_and_a_broken_database_are_problems_too() {
-    let server = TestServer::on_store(tempfile::tempdir().unwrap(), Arc::new(BrokenStore::default()));
+    let server =
+        TestServer::on_store(tempfile::tempdir().unwrap(), Arc::new(BrokenStore::default()));
     let problem = server.authorize(&request(&id(), 1)).unwrap_err();
     assert_eq!((problem.status, problem.code), (500, ErrorCode::UNKNOWN));
 

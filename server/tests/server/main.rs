@@ -1,5 +1,5 @@
-//! Tests of the license server from outside: over HTTP in this process, as the real program, and at the
-//! store's trait.
+//! Tests of the license server from outside: over HTTP in this process, as the real program, and at
+//! the store's trait.
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
 

@@ -1,5 +1,5 @@
-//! The store on PostgreSQL: every test of a store once more there, several servers on one database, and the death of the
-//! primary. Where PostgreSQL is not installed they say so and pass.
+//! The store on PostgreSQL: every test of a store once more there, several servers on one database,
+//! and the death of the primary. Where PostgreSQL is not installed they say so and pass.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -22,7 +22,8 @@ use crate::support::*;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 5] = ["authorizations::", "usage::", "operation::", "scenarios::every", "store::"];
+const TESTS: [&str; 5] =
+    ["authorizations::", "usage::", "operation::", "scenarios::every", "store::"];
 const ABOUT_SQLITE: [&str; 2] = ["what_is_no_database_is_refused", "restore::"];
 
 macro_rules! or_skip {
@@ -77,7 +78,9 @@ fn commands_work_on_postgresql_and_say_what_is_not_as_it_must_be() {
     assert_ne!(done(&["key", "show"]), key);
     assert!(done(&["audit"]).contains("rotate key"));
     for command in ["show", "rotate"] {
-        assert!(failure(&other, &["key", command, "--database", &url]).contains("has no server key"));
+        assert!(
+            failure(&other, &["key", command, "--database", &url]).contains("has no server key")
+        );
     }
     let epoch = || cluster.sql(&name, "SELECT epoch FROM epoch");
     let before = epoch();
@@ -97,14 +100,17 @@ fn an_export_may_take_as_long_as_it_takes_and_is_planned_for_many_rows() {
     server.import(&license_file("acme", vec![item("instances", 4)]), Some(CODE)).unwrap();
     let device = id();
     let license = server.authorize(&request(&device, 1)).unwrap();
-    server.report(&report(&device, vec![segment(&id(), &license.license_id, vec![scans(1, 2, 3)])]));
+    server
+        .report(&report(&device, vec![segment(&id(), &license.license_id, vec![scans(1, 2, 3)])]));
     // Whoever reads with the settings of those who write sees nothing any more.
     cluster.sql(
         &name,
         "ALTER TABLE usage_day RENAME TO usage_kept;
          CREATE VIEW usage_day AS SELECT * FROM usage_kept
-          WHERE current_setting('statement_timeout') = '0' AND current_setting('enable_seqscan') = 'on'
-            AND current_setting('enable_hashjoin') = 'on' AND current_setting('transaction_read_only') = 'on'",
+          WHERE current_setting('statement_timeout') = '0' AND current_setting('enable_seqscan') \
+          = 'on'
+            AND current_setting('enable_hashjoin') = 'on' AND \
+            current_setting('transaction_read_only') = 'on'",
     );
     let mut rows = 0;
     let count = |_| {
@@ -117,9 +123,11 @@ fn an_export_may_take_as_long_as_it_takes_and_is_planned_for_many_rows() {
 
 #[test]
 fn who_asks_for_tls_gets_it_with_a_certificate_that_is_vouched_for_or_nothing() {
-    let certificates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/certificates");
+    let certificates =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/certificates");
     let certificate = |name: &str| certificates.join(name);
-    let cluster = or_skip!(Cluster::start_with_tls(&certificate("server.pem"), &certificate("server.key")));
+    let cluster =
+        or_skip!(Cluster::start_with_tls(&certificate("server.pem"), &certificate("server.key")));
     let url = |mode: &str| {
         let url = cluster.url("postgres").replace("127.0.0.1", "localhost");
         url.replace("sslmode=disable", &format!("sslmode={mode}"))
@@ -161,7 +169,9 @@ fn racing_servers_never_grant_more_than_there_is_and_add_up_what_each_is_told() 
     let url = cluster.url(&cluster.new_database());
     let servers = [server_on(&url), server_on(&url), server_on(&url)];
     servers[0].import(&license_file("acme", vec![devices_item(10)]), Some(CODE)).unwrap();
-    servers[1].import(&license_file("other", vec![item("instances", 100)]), Some("OTHER-CODE")).unwrap();
+    servers[1]
+        .import(&license_file("other", vec![item("instances", 100)]), Some("OTHER-CODE"))
+        .unwrap();
     let granted: usize = std::thread::scope(|scope| {
         let racers: Vec<_> = (0..60)
             .map(|n: usize| {
@@ -172,26 +182,36 @@ fn racing_servers_never_grant_more_than_there_is_and_add_up_what_each_is_told() 
         racers.into_iter().map(|racer| racer.join().unwrap()).sum()
     });
     assert_eq!(granted, 11, "ten and their grace of one");
-    // Each device tells a server after the other about the same segment: what is kept is the maximum.
+    // Each device tells a server after the other about the same segment: what is kept is the
+    // maximum.
     std::thread::scope(|scope| {
         for _ in 0..12 {
             let servers = &servers;
             scope.spawn(move || {
                 let device = id();
-                let asked =
-                    AuthorizationRequest { handshake_code: "OTHER-CODE".into(), ..request(&device, 2) };
+                let asked = AuthorizationRequest {
+                    handshake_code: "OTHER-CODE".into(),
+                    ..request(&device, 2)
+                };
                 let license = servers[0].authorize(&asked).unwrap();
                 let segment_id = id();
                 for total in 1..=9_u64 {
                     let server = &servers[usize::try_from(total).unwrap() % servers.len()];
-                    let sent = segment(&segment_id, &license.license_id, vec![scans(10_000_000, 2, total)]);
+                    let sent = segment(
+                        &segment_id,
+                        &license.license_id,
+                        vec![scans(10_000_000, 2, total)],
+                    );
                     assert_eq!(server.report(&report(&device, vec![sent])).recorded.len(), 1);
                 }
             });
         }
     });
     assert_eq!(servers[2].number("SELECT used FROM item_used WHERE item_id = 'instances'"), 12 * 9);
-    assert_eq!(servers[2].number("SELECT active FROM slot_sum WHERE item_id = 'instances'"), 12 * 2);
+    assert_eq!(
+        servers[2].number("SELECT active FROM slot_sum WHERE item_id = 'instances'"),
+        12 * 2
+    );
 }
 
 #[test]
@@ -206,14 +226,17 @@ fn an_item_that_comes_to_a_code_in_the_middle_of_a_decision_is_locked_for_it() {
         &name,
         "ALTER TABLE handshake_item RENAME TO handshake_kept;
          CREATE SEQUENCE looks;
-         CREATE VIEW handshake_item AS SELECT * FROM handshake_kept WHERE item_id = 'known' OR nextval('looks') > 1;
+         CREATE VIEW handshake_item AS SELECT * FROM handshake_kept WHERE item_id = 'known' OR \
+         nextval('looks') > 1;
          CREATE FUNCTION require_lock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            IF EXISTS (SELECT 1 FROM license_item WHERE item_id = NEW.item_id AND xmax::text = '0') THEN
+            IF EXISTS (SELECT 1 FROM license_item WHERE item_id = NEW.item_id AND xmax::text = \
+            '0') THEN
                 RAISE EXCEPTION 'item % is not locked', NEW.item_id;
             END IF;
             RETURN NEW;
          END $$;
-         CREATE TRIGGER require_lock BEFORE INSERT ON local_license FOR EACH ROW EXECUTE FUNCTION require_lock()",
+         CREATE TRIGGER require_lock BEFORE INSERT ON local_license FOR EACH ROW EXECUTE FUNCTION \
+         require_lock()",
     );
     let asked = AuthorizationRequest { products: 2, ..request(&id(), 1) };
     assert_eq!(server.authorize(&asked).unwrap().item_id, "later");
@@ -238,8 +261,11 @@ fn no_acknowledged_work_is_lost_when_the_primary_dies() {
         fail_over(or_skip!(Cluster::start_pair()));
         if rounds > 1 {
             use std::io::Write;
-            writeln!(std::io::stderr(), "failover {round} of {rounds}: nothing lost, nothing doubled")
-                .unwrap();
+            writeln!(
+                std::io::stderr(),
+                "failover {round} of {rounds}: nothing lost, nothing doubled"
+            )
+            .unwrap();
         }
     }
 }
@@ -273,14 +299,24 @@ fn fail_over((mut primary, standby): (Cluster, Cluster)) {
             });
         }
         std::thread::sleep(Duration::from_millis(400));
-        let before =
-            witness.lock().unwrap().scans.values().map(|(_, acknowledged)| acknowledged).sum::<u64>();
+        let before = witness
+            .lock()
+            .unwrap()
+            .scans
+            .values()
+            .map(|(_, acknowledged)| acknowledged)
+            .sum::<u64>();
         primary.kill();
         standby.promote();
         let begun = Instant::now();
         loop {
-            let now =
-                witness.lock().unwrap().scans.values().map(|(_, acknowledged)| acknowledged).sum::<u64>();
+            let now = witness
+                .lock()
+                .unwrap()
+                .scans
+                .values()
+                .map(|(_, acknowledged)| acknowledged)
+                .sum::<u64>();
             if now > before + 200 {
                 break;
             }
@@ -305,7 +341,8 @@ fn authorized(server: &TestServer) -> LocalLicense {
     server.authorize(&asked).unwrap()
 }
 
-/// One device: performs a scan, tells a server, goes on whether it is answered or not; at the end until it is.
+/// One device: performs a scan, tells a server, goes on whether it is answered or not; at the end
+/// until it is.
 fn report_until(
     stop: &AtomicBool,
     servers: &[TestServer; 2],
@@ -343,13 +380,23 @@ fn judge(location: &Location, witness: &Witness) {
     assert_eq!(witness.scans.len(), REPORTERS);
     for (device, (performed, acknowledged)) in &witness.scans {
         assert_eq!(performed, acknowledged, "the last report of each was acknowledged");
-        assert_eq!(billed.get(device), Some(&u128::from(*performed)), "billed is what was performed");
+        assert_eq!(
+            billed.get(device),
+            Some(&u128::from(*performed)),
+            "billed is what was performed"
+        );
     }
     let all: u64 = witness.scans.values().map(|(performed, _)| performed).sum();
     assert_eq!(number(location, "SELECT used FROM item_used WHERE item_id = 'instances'"), all);
-    assert_eq!(number(location, "SELECT active FROM slot_sum WHERE item_id = 'instances'"), REPORTERS as u64);
+    assert_eq!(
+        number(location, "SELECT active FROM slot_sum WHERE item_id = 'instances'"),
+        REPORTERS as u64
+    );
     let held = number(location, "SELECT seats FROM item_held WHERE item_id = 'devices'");
-    assert_eq!(held, number(location, "SELECT count(*) FROM seat_holder WHERE item_id = 'devices'"));
+    assert_eq!(
+        held,
+        number(location, "SELECT count(*) FROM seat_holder WHERE item_id = 'devices'")
+    );
     assert!(held <= 22, "twenty and their grace of two");
     assert!(u64::try_from(witness.granted.len()).unwrap() <= held, "who was granted a seat has it");
     for device in &witness.granted {

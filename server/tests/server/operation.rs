@@ -1,5 +1,5 @@
-//! The admin API and the limits of the client API: who gets in, what the document says, and what races come
-//! to.
+//! The admin API and the limits of the client API: who gets in, what the document says, and what
+//! races come to.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -43,16 +43,22 @@ fn the_admin_api_asks_for_a_token_that_can_be_revoked() {
     assert_eq!(refused.problem().status, 401);
     let token = server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
     assert_eq!(admin(&server, "GET", "/items", "", Some(&token)).status, 200);
-    for wrong in ["", "seatmeter_00", &token[..token.len() - 1], &format!("{token}0"), &"x".repeat(9_000)] {
+    for wrong in
+        ["", "seatmeter_00", &token[..token.len() - 1], &format!("{token}0"), &"x".repeat(9_000)]
+    {
         assert_eq!(admin(&server, "GET", "/items", "", Some(wrong)).status, 401);
     }
-    let second = admin(&server, "POST", "/tokens", r#"{"name":"bob"}"#, Some(&token)).json::<Value>();
+    let second =
+        admin(&server, "POST", "/tokens", r#"{"name":"bob"}"#, Some(&token)).json::<Value>();
     let second = second["token"].as_str().unwrap();
     assert_eq!(admin(&server, "DELETE", "/tokens/ann", "", Some(second)).status, 200);
     assert_eq!(admin(&server, "GET", "/items", "", Some(&token)).status, 401, "revoked");
     let listed = admin(&server, "GET", "/tokens", "", Some(second));
     let listed = String::from_utf8(listed.body).unwrap();
-    assert!(listed.contains("ann") && !listed.contains("argon2") && !listed.contains(second), "{listed}");
+    assert!(
+        listed.contains("ann") && !listed.contains("argon2") && !listed.contains(second),
+        "{listed}"
+    );
     if let Location::File(_) = server.location {
         let database = std::fs::read(server.folder.path().join("seatmeter.db-wal")).unwrap();
         assert!(
@@ -65,8 +71,9 @@ fn the_admin_api_asks_for_a_token_that_can_be_revoked() {
 #[test]
 fn a_program_that_names_the_server_with_a_path_is_told_so() {
     let server = server_with(|web| web);
-    let problem =
-        Request::json("POST", &format!("/license{AUTHORIZATIONS_PATH}"), "{}").send(server.address).problem();
+    let problem = Request::json("POST", &format!("/license{AUTHORIZATIONS_PATH}"), "{}")
+        .send(server.address)
+        .problem();
     assert_eq!(problem.status, 404);
     assert!(
         problem.detail.contains("without a path") && problem.detail.contains("openapi.json"),
@@ -77,8 +84,12 @@ fn a_program_that_names_the_server_with_a_path_is_told_so() {
 #[test]
 fn an_access_that_is_misspelt_or_lets_in_everybody_changes_nothing() {
     let server = server_with(|web| Web { open_to_loopback: true, ..web });
-    let set = |body: &str| admin(&server, "PUT", &format!("/handshake-codes/{CODE}/access"), body, None);
-    assert_eq!(set(r#"{"validation":{"website_domains":["company.com","*.other.example"]}}"#).status, 200);
+    let set =
+        |body: &str| admin(&server, "PUT", &format!("/handshake-codes/{CODE}/access"), body, None);
+    assert_eq!(
+        set(r#"{"validation":{"website_domains":["company.com","*.other.example"]}}"#).status,
+        200
+    );
     for (body, part) in [
         (r#"{"validations":{"website_domains":["company.com"]}}"#, "validations"),
         (r#"{"website_domains":["company.com"]}"#, "website_domains"),
@@ -98,8 +109,18 @@ fn an_access_that_is_misspelt_or_lets_in_everybody_changes_nothing() {
 fn a_misspelt_name_in_a_request_of_an_operator_is_refused_with_that_name() {
     let server = server_with(|web| Web { open_to_loopback: true, ..web });
     for (method, path, body, misspelt) in [
-        ("POST", "/handshake-codes", r#"{"handshake_code":"X","organization_id":"acme","item":[]}"#, "item"),
-        ("PUT", &format!("/handshake-codes/{CODE}/items"), r#"{"item_ids":[],"own_ordr":true}"#, "own_ordr"),
+        (
+            "POST",
+            "/handshake-codes",
+            r#"{"handshake_code":"X","organization_id":"acme","item":[]}"#,
+            "item",
+        ),
+        (
+            "PUT",
+            &format!("/handshake-codes/{CODE}/items"),
+            r#"{"item_ids":[],"own_ordr":true}"#,
+            "own_ordr",
+        ),
         ("POST", "/tokens", r#"{"name":"desk","rol":"viewer"}"#, "rol"),
     ] {
         let problem = admin(&server, method, path, body, None).problem();
@@ -112,9 +133,12 @@ fn a_misspelt_name_in_a_request_of_an_operator_is_refused_with_that_name() {
 fn without_a_token_this_machine_is_asked_for_by_its_own_name_and_by_no_web_page() {
     let server = server_with(|web| Web { open_to_loopback: true, ..web });
     let ask = || Request::json("POST", "/admin/v1/tokens", r#"{"name":"x y"}"#);
-    let by_name =
-        |host: &str| Request::new("GET", "/admin/v1/items").header("host", host).send(server.address);
-    for own in ["localhost", "LOCALHOST:48080", "127.0.0.1:48080", "127.1.2.3", "[::1]", "[::1]:48080"] {
+    let by_name = |host: &str| {
+        Request::new("GET", "/admin/v1/items").header("host", host).send(server.address)
+    };
+    for own in
+        ["localhost", "LOCALHOST:48080", "127.0.0.1:48080", "127.1.2.3", "[::1]", "[::1]:48080"]
+    {
         assert_eq!(by_name(own).status, 200, "{own}");
     }
     for other in [
@@ -141,11 +165,14 @@ fn without_a_token_this_machine_is_asked_for_by_its_own_name_and_by_no_web_page(
     }
     let absolute = Request::new("GET", "http://evil.example/admin/v1/items").send(server.address);
     assert_eq!(absolute.status, 403, "the name in the address counts, too");
-    let typed = Request::new("GET", "/admin/v1/items").header("sec-fetch-site", "none").send(server.address);
+    let typed = Request::new("GET", "/admin/v1/items")
+        .header("sec-fetch-site", "none")
+        .send(server.address);
     assert_eq!(typed.status, 200, "what a person has typed into a browser");
     let token = server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
     let shown = Request::new("GET", "/admin/v1/items").header("origin", "https://tools.example");
-    let shown = shown.header("host", "license.example").header("authorization", &format!("Bearer {token}"));
+    let shown =
+        shown.header("host", "license.example").header("authorization", &format!("Bearer {token}"));
     assert_eq!(shown.send(server.address).status, 200, "a token is good from everywhere");
 }
 
@@ -155,12 +182,14 @@ fn what_was_changed_stands_in_the_audit_log_with_who_did_it() {
     let token = server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
     admin(&server, "POST", "/items/instances/revoke", "", Some(&token));
     admin(&server, "POST", "/items/none/revoke", "", Some(&token));
-    let Listing::Audit(rows) = server.wait(server.licensing.look(View::Audit { before: None })).unwrap()
+    let Listing::Audit(rows) =
+        server.wait(server.licensing.look(View::Audit { before: None })).unwrap()
     else {
         panic!("another list")
     };
     let lines: Vec<_> = rows.iter().map(|row| (row.actor.as_str(), row.action.as_str())).collect();
-    let expected = [("token: ann", "revoke item"), ("test", "make token"), ("test", "import license file")];
+    let expected =
+        [("token: ann", "revoke item"), ("test", "make token"), ("test", "import license file")];
     assert_eq!(lines, expected, "what failed has no line");
 }
 
@@ -172,15 +201,24 @@ fn a_long_list_comes_in_parts() {
     }
     let uuids = |query: &str| {
         let rows: Value = admin(&server, "GET", &format!("/devices{query}"), "", None).json();
-        let rows = rows.as_array().unwrap().iter().map(|row| row["device_uuid"].as_str().unwrap().to_owned());
+        let rows = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["device_uuid"].as_str().unwrap().to_owned());
         rows.collect::<Vec<_>>()
     };
     let all = uuids("");
     assert_eq!(all, ["1", "2", "3"].map(|digit| digit.repeat(32)));
     assert_eq!(uuids(&format!("?after_item=instances&after_device={}", all[0])), all[1..]);
-    assert_eq!(uuids(&format!("?item_id=instances&after_item=instances&after_device={}", all[1])), all[2..]);
+    assert_eq!(
+        uuids(&format!("?item_id=instances&after_item=instances&after_device={}", all[1])),
+        all[2..]
+    );
     assert_eq!(admin(&server, "GET", "/devices?after_item=instances", "", None).status, 400);
-    for (misspelt, named) in [("/devices?item=instances", "item"), ("/audit?before=yesterday", "before")] {
+    for (misspelt, named) in
+        [("/devices?item=instances", "item"), ("/audit?before=yesterday", "before")]
+    {
         let answer = admin(&server, "GET", misspelt, "", None);
         let problem: Problem = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(answer.status, 400);
@@ -188,9 +226,14 @@ fn a_long_list_comes_in_parts() {
     }
 
     server.wait(server.licensing.make_token("ann".into(), "test")).unwrap();
-    let lines = |query: &str| -> Value { admin(&server, "GET", &format!("/audit{query}"), "", None).json() };
+    let lines = |query: &str| -> Value {
+        admin(&server, "GET", &format!("/audit{query}"), "", None).json()
+    };
     let (all, newest) = (lines(""), lines("")[0]["audit_id"].clone());
-    assert_eq!(lines(&format!("?before={newest}")).as_array().unwrap()[..], all.as_array().unwrap()[1..]);
+    assert_eq!(
+        lines(&format!("?before={newest}")).as_array().unwrap()[..],
+        all.as_array().unwrap()[1..]
+    );
 }
 
 #[test]
@@ -204,7 +247,8 @@ fn two_racing_operators_cannot_both_have_their_way() {
     });
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 7, "{statuses:?}");
-    let Listing::Audit(rows) = server.wait(server.licensing.look(View::Audit { before: None })).unwrap()
+    let Listing::Audit(rows) =
+        server.wait(server.licensing.look(View::Audit { before: None })).unwrap()
     else {
         panic!("another list")
     };
@@ -242,7 +286,11 @@ fn what_cannot_be_understood_is_a_problem_here_too() {
         ("POST", "/tokens", r#"{"name":"a\nb"}"#.to_owned(), 400),
         ("GET", "/nothing", String::new(), 404),
     ] {
-        assert_eq!(admin(&server, method, path, &body, None).problem().status, status, "{method} {path}");
+        assert_eq!(
+            admin(&server, method, path, &body, None).problem().status,
+            status,
+            "{method} {path}"
+        );
     }
     let nul = admin(&server, "POST", "/items/%00/revoke", "", None).problem().status;
     assert!(
@@ -267,7 +315,11 @@ fn who_asks_too_often_is_told_when_to_come_back() {
     assert!((900..=1_000).contains(&seconds), "{seconds}");
     refused.verify(&body, &nonce, server_key().public()).unwrap();
     assert_eq!((refused.status, refused.problem().code), (429, ErrorCode::STANDBY_NOT_READY));
-    assert_eq!(Request::new("GET", "/healthz").send(server.address).status, 200, "health is not limited");
+    assert_eq!(
+        Request::new("GET", "/healthz").send(server.address).status,
+        200,
+        "health is not limited"
+    );
 
     let server = server_with(|web| Web { limits: RateLimits::new(fast, slow), ..web });
     let ask = |code: &str| {
@@ -277,16 +329,23 @@ fn who_asks_too_often_is_told_when_to_come_back() {
     assert_eq!([ask(CODE), ask(CODE), ask(CODE)], [Ok(()), Ok(()), Err(429)]);
     assert_eq!(ask("OTHER"), Err(404), "another code is not concerned");
     let long = "x".repeat(TEXT_BYTES_MAX + 1);
-    assert_eq!([ask(&long), ask(&long), ask(&long)], [Err(400); 3], "what can be no code is not counted");
+    assert_eq!(
+        [ask(&long), ask(&long), ask(&long)],
+        [Err(400); 3],
+        "what can be no code is not counted"
+    );
 }
 
 #[test]
 fn a_slow_client_is_let_go_and_does_not_starve_the_others() {
     use std::io::{Read, Write};
-    let connections =
-        ConnectionLimits { count_max: 2, head_time_max: Some(std::time::Duration::from_millis(50)) };
+    let connections = ConnectionLimits {
+        count_max: 2,
+        head_time_max: Some(std::time::Duration::from_millis(50)),
+    };
     let server = server_with(|web| Web { connections, ..web });
-    let mut slow: Vec<_> = (0..2).map(|_| std::net::TcpStream::connect(server.address).unwrap()).collect();
+    let mut slow: Vec<_> =
+        (0..2).map(|_| std::net::TcpStream::connect(server.address).unwrap()).collect();
     for stream in &mut slow {
         stream.write_all(b"POST /v1/usage HTTP/1.1\r\n").unwrap();
     }
@@ -316,8 +375,12 @@ fn a_standby_serves_only_while_the_main_server_is_down() {
         main_server: Some(Peer::new(&url).unwrap()),
         ..web
     });
-    let problem =
-        post::<AuthorizationAnswer>(own.address, key(7).public(), AUTHORIZATIONS_PATH, &request(&id(), 1));
+    let problem = post::<AuthorizationAnswer>(
+        own.address,
+        key(7).public(),
+        AUTHORIZATIONS_PATH,
+        &request(&id(), 1),
+    );
     assert_eq!(problem.unwrap_err().code, ErrorCode::STANDBY_NOT_READY);
     post::<UsageAnswer>(own.address, key(7).public(), USAGE_PATH, &report).unwrap();
     // After a rotation a copy is still one.
@@ -325,7 +388,8 @@ fn a_standby_serves_only_while_the_main_server_is_down() {
         main_server: Some(Peer::new(&url).unwrap()),
         ..web
     });
-    let problem = post::<UsageAnswer>(copy.address, key(7).public(), USAGE_PATH, &report).unwrap_err();
+    let problem =
+        post::<UsageAnswer>(copy.address, key(7).public(), USAGE_PATH, &report).unwrap_err();
     assert_eq!(problem.code, ErrorCode::STANDBY_NOT_READY);
 
     // Nobody listens at a port that was just given back.
@@ -343,9 +407,14 @@ fn after_a_rotation_old_and_new_key_each_sign_for_those_who_know_them() {
     let file = license_file("acme", vec![item("instances", 4)]);
     server.import(&file, Some(CODE)).unwrap();
     let granted = |key| {
-        post::<AuthorizationAnswer>(server.address, key, AUTHORIZATIONS_PATH, &request(&id(), 1)).unwrap()
+        post::<AuthorizationAnswer>(server.address, key, AUTHORIZATIONS_PATH, &request(&id(), 1))
+            .unwrap()
     };
-    assert_eq!(granted(old.public()).local_license.key_id, old.public().id(), "the file names the old key");
+    assert_eq!(
+        granted(old.public()).local_license.key_id,
+        old.public().id(),
+        "the file names the old key"
+    );
     let held = granted(old.public()).local_license;
 
     let body = serde_json::to_vec(&request(&id(), 5)).unwrap();
@@ -361,18 +430,22 @@ fn after_a_rotation_old_and_new_key_each_sign_for_those_who_know_them() {
     assert_eq!(refused_for("somebody else's"), [false, true]);
 
     // The vendor issues the file anew for the new key; who holds a license by the old one goes on.
-    let anew = LicenseFile { server_key: new.public().clone(), issued_at: START + 1, ..file.clone() };
+    let anew =
+        LicenseFile { server_key: new.public().clone(), issued_at: START + 1, ..file.clone() };
     server.import(&anew, None).unwrap();
     assert_eq!(granted(new.public()).local_license.key_id, new.public().id());
-    let asked = AuthorizationRequest { held_license: Some(held), scope: "s".into(), ..request(&id(), 1) };
+    let asked =
+        AuthorizationRequest { held_license: Some(held), scope: "s".into(), ..request(&id(), 1) };
     post::<AuthorizationAnswer>(server.address, new.public(), AUTHORIZATIONS_PATH, &asked).unwrap();
     let error = |file: &LicenseFile| server.import(file, None).unwrap_err().to_string();
     assert!(error(&anew).contains("already"));
     assert!(error(&file).contains("already"), "the older issue does not come back");
-    let without = LicenseFile { issued_at: START + 2, items: vec![item("other", 1)], ..anew.clone() };
+    let without =
+        LicenseFile { issued_at: START + 2, items: vec![item("other", 1)], ..anew.clone() };
     assert!(error(&without).contains("which this issue does not have"));
     let renewed = LicenseItem { expires_at: EXPIRY + 1, ..item("instances", 4) };
-    let renewed = LicenseFile { issued_at: START + 3, items: vec![renewed, item("more", 1)], ..anew };
+    let renewed =
+        LicenseFile { issued_at: START + 3, items: vec![renewed, item("more", 1)], ..anew };
     server.import(&renewed, None).unwrap();
     let answer = granted(new.public());
     let license: LocalLicense = answer.local_license.open(new.public()).unwrap();
@@ -388,7 +461,8 @@ fn a_server_without_the_key_that_a_license_file_names_is_not_ready_and_books_not
     // Another server on the same database, or the same one before it is started again.
     let (location, store) = (rotated.location.clone(), rotated.licensing.store.clone());
     let folder = tempfile::tempdir().unwrap();
-    let late = TestServer::start(folder, location, store, Keyring::new(server_key(), vec![]), |web| web);
+    let late =
+        TestServer::start(folder, location, store, Keyring::new(server_key(), vec![]), |web| web);
     let asked = request(&id(), 1);
     let ask = |server: &TestServer, key: &SigningKey| {
         post::<AuthorizationAnswer>(server.address, key.public(), AUTHORIZATIONS_PATH, &asked)

@@ -76,7 +76,8 @@ fn what_root_makes_in_the_data_directory_of_the_servers_user_is_that_users() {
     }
     // The server works as its user, and commands of root beside it.
     for folder in [&data, &restored] {
-        let mut command = seatmeterd(folder, &["serve", "--listen", "127.0.0.1:0", "--log", "warn"]);
+        let mut command =
+            seatmeterd(folder, &["serve", "--listen", "127.0.0.1:0", "--log", "warn"]);
         command.uid(SERVER).gid(SERVER);
         let served = Served::run(command);
         stdout(folder, &["handshake", "new", "MORE", "--organization", "demo"]);
@@ -142,6 +143,9 @@ fn a_key_that_its_directory_does_not_share_is_still_refused() {
     for (directory, mode) in [(0o700, 0o640), (0o755, 0o660), (0o2770, 0o664)] {
         std::fs::set_permissions(&data, PermissionsExt::from_mode(directory)).unwrap();
         std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).unwrap();
-        assert!(crate::cli::failure(&data, &["key", "show"]).contains("chmod 600"), "{directory:o} {mode:o}");
+        assert!(
+            crate::cli::failure(&data, &["key", "show"]).contains("chmod 600"),
+            "{directory:o} {mode:o}"
+        );
     }
 }

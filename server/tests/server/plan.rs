@@ -34,10 +34,16 @@ fn what_was_exported_can_be_replayed_in_both_formats() {
         let file = file.to_str().unwrap();
         let plan = |more: &[&str]| {
             let output = seatmeterd(&[&["plan", "--json", "--usage", file][..], more].concat());
-            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
         };
-        let devices = plan(&["--option", "per-concurrent-device", "--quota", "1", "--overuse-budget", "1"]);
+        let devices =
+            plan(&["--option", "per-concurrent-device", "--quota", "1", "--overuse-budget", "1"]);
         let outcome = &devices["outcomes"][0];
         // Excess 1 in each of three slots; above a budget of 1 after the second.
         assert_eq!((&outcome["peak"], &outcome["refused"]), (&2.into(), &1.into()), "{devices}");
@@ -57,7 +63,8 @@ fn a_host_is_explained_and_a_wrong_one_named() {
     let output = seatmeterd(&["domains", "explain", "1.2.3.4.5"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("not an IPv4 address"));
-    let output = seatmeterd(&["plan", "--usage", "/nowhere", "--option", "per-server", "--quota", "1"]);
+    let output =
+        seatmeterd(&["plan", "--usage", "/nowhere", "--option", "per-server", "--quota", "1"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere"));
 }

@@ -1,8 +1,10 @@
-//! How the engines carry out every statement of the product: by a key or an index, to the rows that it is about.
+//! How the engines carry out every statement of the product: by a key or an index, to the rows that
+//! it is about.
 //!
-//! The statements come from the product itself. Debug builds note each statement that an engine prepares
-//! (`store/statements.rs`); the tests of the store run once more in a process of their own and leave their notes. A statement
-//! that stands in the source and was never prepared fails the test, too: it needs a test that runs it.
+//! The statements come from the product itself. Debug builds note each statement that an engine
+//! prepares (`store/statements.rs`); the tests of the store run once more in a process of their own
+//! and leave their notes. A statement that stands in the source and was never prepared fails the
+//! test, too: it needs a test that runs it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,8 @@ use crate::support::{POSTGRES, execute};
 const TESTS: [&str; 6] =
     ["authorizations::", "usage::", "operation::", "scenarios::every", "store::", "cli::usage"];
 
-/// Of these, what runs every statement that is PostgreSQL's own: look-ups and insertions of many rows, and locks.
+/// Of these, what runs every statement that is PostgreSQL's own: look-ups and insertions of many
+/// rows, and locks.
 const TESTS_ON_POSTGRES: [&str; 3] = ["usage::", "scenarios::every", "store::"];
 
 /// Tables that have one row or a few for an item, for a person's decision, or in all.
@@ -40,7 +43,10 @@ const SMALL: [&str; 11] = [
 
 /// Statements that may read more than they are about, by how they begin, and why.
 const EXCEPTIONS: [(&str, &str); 19] = [
-    ("SELECT segment.handshake_code, segment.item_id, segment.device_uuid,", "an export reads everything"),
+    (
+        "SELECT segment.handshake_code, segment.item_id, segment.device_uuid,",
+        "an export reads everything",
+    ),
     ("SELECT item_id FROM license_item ORDER BY item_id", "compaction visits every item"),
     ("SELECT min(slot) FROM slot_sum", "it reads the first row alone"),
     ("SELECT min(day) FROM active_day", "it reads the first row alone"),
@@ -50,9 +56,15 @@ const EXCEPTIONS: [(&str, &str); 19] = [
         "SELECT seat_holder.device_uuid, coalesce(device_name.name,",
         "it reads the first rows of an index, up to its limit",
     ),
-    ("SELECT CAST(coalesce(sum(used), 0) AS BIGINT) FROM allowance", "once, when an item becomes strict"),
+    (
+        "SELECT CAST(coalesce(sum(used), 0) AS BIGINT) FROM allowance",
+        "once, when an item becomes strict",
+    ),
     ("SELECT DISTINCT server_key_id FROM license_file", "once, when a server starts"),
-    ("SELECT file_id, organization_id, revoked_at, definition", "an operator lists what vendors have sold"),
+    (
+        "SELECT file_id, organization_id, revoked_at, definition",
+        "an operator lists what vendors have sold",
+    ),
     (
         "SELECT handshake_code, organization_id, CASE WHEN password_hash",
         "an operator lists what operators have made",
@@ -69,7 +81,8 @@ const EXCEPTIONS: [(&str, &str); 19] = [
 
 const AN_OLD_DATABASE: &str = "once, when a database of an older version is brought up to date";
 
-/// Source files whose statements are of one engine, or run once when a database is brought up to date, backed up or checked.
+/// Source files whose statements are of one engine, or run once when a database is brought up to
+/// date, backed up or checked.
 const NOT_OF_EVERY_STORE: [&str; 6] = [
     "sql/days.rs",
     "sqlite/migration.rs",
@@ -97,12 +110,16 @@ fn no_statement_on_sqlite_scans_a_table_or_all_rows_of_an_item() {
         lines.collect::<Result<Vec<String>, _>>().unwrap()
     };
     assert!(
-        !sqlite_offends("SELECT 1 FROM device WHERE item_id = ?1 AND last_seen_at > 1", &plan).is_empty()
+        !sqlite_offends("SELECT 1 FROM device WHERE item_id = ?1 AND last_seen_at > 1", &plan)
+            .is_empty()
     );
     assert!(!sqlite_offends("SELECT 1 FROM device WHERE last_seen_at > 1", &plan).is_empty());
-    assert!(!sqlite_offends("SELECT 1 FROM license_file WHERE root_key = ?1 LIMIT 1", &plan).is_empty());
+    assert!(
+        !sqlite_offends("SELECT 1 FROM license_file WHERE root_key = ?1 LIMIT 1", &plan).is_empty()
+    );
     let offenders = statements.iter().filter(|statement| !is_excepted(statement));
-    let offenders: Vec<_> = offenders.flat_map(|statement| sqlite_offends(statement, &plan)).collect();
+    let offenders: Vec<_> =
+        offenders.flat_map(|statement| sqlite_offends(statement, &plan)).collect();
     assert!(offenders.is_empty(), "{}", offenders.join("\n"));
 }
 
@@ -110,7 +127,10 @@ fn no_statement_on_sqlite_scans_a_table_or_all_rows_of_an_item() {
 fn no_statement_on_postgresql_scans_a_table_or_all_rows_of_an_item() {
     let Some(cluster) = Cluster::start(false) else {
         use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "skipped: PostgreSQL (initdb, postgres) is not on this machine");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: PostgreSQL (initdb, postgres) is not on this machine"
+        );
         return;
     };
     let statements = of_postgres(&cluster);
@@ -123,7 +143,8 @@ fn no_statement_on_postgresql_scans_a_table_or_all_rows_of_an_item() {
     // As the product's own connections are set.
     client
         .batch_execute(
-            "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
+            "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET \
+             jit = off;
              SET plan_cache_mode = force_generic_plan",
         )
         .unwrap();
@@ -154,7 +175,8 @@ fn of_sqlite() -> &'static BTreeSet<String> {
     })
 }
 
-/// Return every statement of PostgreSQL: what it shares with SQLite, word for word, and what is its own.
+/// Return every statement of PostgreSQL: what it shares with SQLite, word for word, and what is its
+/// own.
 fn of_postgres(cluster: &Cluster) -> BTreeSet<String> {
     let mut tests = Command::new(std::env::current_exe().unwrap());
     tests.args(TESTS_ON_POSTGRES).env(POSTGRES, cluster.url("DB"));
@@ -174,7 +196,8 @@ fn noted(engine: &str, tests: &mut Command) -> BTreeSet<String> {
     let output = tests.env(VARIABLE, &notes).output().unwrap();
     let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", told(&output.stdout), told(&output.stderr));
-    let notes = std::fs::read_to_string(notes).expect("statements were noted: this is a debug build");
+    let notes =
+        std::fs::read_to_string(notes).expect("statements were noted: this is a debug build");
     let pairs = notes.lines().map(|line| serde_json::from_str::<(String, String)>(line).unwrap());
     pairs.filter(|(by, _)| by == engine).map(|(_, text)| in_one_line(&text)).collect()
 }
@@ -211,14 +234,19 @@ fn in_source(engine: &str) -> Vec<Vec<String>> {
     let mut statements = Vec::new();
     for file in files {
         let name = file.strip_prefix(store).unwrap().to_str().unwrap();
-        let own = if engine == "PostgreSQL" { "postgres/connection.rs" } else { "sqlite/connection.rs" };
+        let own =
+            if engine == "PostgreSQL" { "postgres/connection.rs" } else { "sqlite/connection.rs" };
         if name != own && NOT_OF_EVERY_STORE.iter().any(|part| name.starts_with(part)) {
             continue;
         }
         let source = std::fs::read_to_string(&file).unwrap();
         let product = source.split("#[cfg(test)]").next().unwrap();
-        statements
-            .extend(texts(product).iter().map(|text| in_one_line(text).replace('$', "?")).filter_map(pieces));
+        statements.extend(
+            texts(product)
+                .iter()
+                .map(|text| in_one_line(text).replace('$', "?"))
+                .filter_map(pieces),
+        );
     }
     assert!(statements.len() > 60, "{} statements were found", statements.len());
     statements
@@ -253,7 +281,8 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// Return the texts between quotation marks of a Rust source without raw texts.
 fn texts(source: &str) -> Vec<String> {
-    let lines: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let lines: Vec<&str> =
+        source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let source = lines.join("\n").replace("'\"'", "").replace("\\\"", "").replace("\\\n", "");
     source.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -270,8 +299,10 @@ fn sqlite_offends(statement: &str, plan: &dyn Fn(&str) -> Vec<String>) -> Vec<St
         let table = line.split(' ').nth(1).unwrap_or_default();
         // One after another in the order of the key, as many as are asked for.
         let is_page = is_page(statement) && !sorts;
-        let is_scan = line.starts_with("SCAN ") && !line.starts_with("SCAN CONSTANT ROW") && !is_page;
-        let is_item = line.starts_with("SEARCH ") && line.ends_with("(item_id=?)") && !is_small(table);
+        let is_scan =
+            line.starts_with("SCAN ") && !line.starts_with("SCAN CONSTANT ROW") && !is_page;
+        let is_item =
+            line.starts_with("SEARCH ") && line.ends_with("(item_id=?)") && !is_small(table);
         is_scan || is_item || line.contains("AUTOMATIC")
     };
     plan.iter().filter(is_too_much).map(|line| format!("{line}: {statement}")).collect()
@@ -282,7 +313,8 @@ fn is_page(statement: &str) -> bool {
     statement.contains(" LIMIT ") && !statement.contains(" WHERE ")
 }
 
-/// Whether an item has few rows in this table; `item` is what statements call the table of items itself.
+/// Whether an item has few rows in this table; `item` is what statements call the table of items
+/// itself.
 fn is_small(table: &str) -> bool {
     SMALL.contains(&table) || ["license_item", "item"].contains(&table)
 }
@@ -296,7 +328,8 @@ fn postgres_offends(statement: &str, client: &mut postgres::Client) -> Vec<Strin
     let nothing = vec!["NULL"; count].join(", ");
     let arguments = if count == 0 { String::new() } else { format!("({nothing})") };
     client.batch_execute(&format!("PREPARE asked AS {statement}")).unwrap();
-    let plan = client.simple_query(&format!("EXPLAIN (FORMAT JSON) EXECUTE asked{arguments}")).unwrap();
+    let plan =
+        client.simple_query(&format!("EXPLAIN (FORMAT JSON) EXECUTE asked{arguments}")).unwrap();
     client.batch_execute("DEALLOCATE asked").unwrap();
     let text = plan.iter().find_map(|message| match message {
         postgres::SimpleQueryMessage::Row(row) => row.get(0),
@@ -314,7 +347,8 @@ fn look_through(node: &Value, outer: &str, is_page: bool, offends: &mut Vec<Stri
     let (kind, condition) = (text("Node Type"), text("Index Cond"));
     let table = node["Relation Name"].as_str().unwrap_or(outer);
     let is_page = is_page && !kind.contains("Sort");
-    let by_item = condition.split(" AND ").all(|part| column(part) == "item_id") && !is_small(table);
+    let by_item =
+        condition.split(" AND ").all(|part| column(part) == "item_id") && !is_small(table);
     let is_too_much = match kind {
         "Seq Scan" => true,
         "Index Scan" | "Index Only Scan" | "Bitmap Index Scan" if condition.is_empty() => !is_page,
@@ -334,12 +368,16 @@ fn column(condition: &str) -> &str {
     condition.trim_start_matches('(').split([' ', '(']).next().unwrap_or_default()
 }
 
-/// Rows in every table, nearly all of one item: so many that their order and number matter to a plan.
+/// Rows in every table, nearly all of one item: so many that their order and number matter to a
+/// plan.
 const FILLED: &str = "
     INSERT INTO organization SELECT 'o' || i, 'O', 'c' || i FROM generate_series(1, 2000) AS i;
-    INSERT INTO license_file SELECT 'f' || i, 'o' || i, 'k', 'p', 'k', 's', 1, 'k' FROM generate_series(1, 2000) AS i;
-    INSERT INTO license_item SELECT 'i' || i, 'f' || i, '{}', NULL FROM generate_series(1, 2000) AS i;
-    INSERT INTO handshake_code SELECT 'c' || i, 'o' || i, 1, NULL, '{}', 0 FROM generate_series(1, 2000) AS i;
+    INSERT INTO license_file SELECT 'f' || i, 'o' || i, 'k', 'p', 'k', 's', 1, 'k' FROM \
+    generate_series(1, 2000) AS i;
+    INSERT INTO license_item SELECT 'i' || i, 'f' || i, '{}', NULL FROM generate_series(1, 2000) \
+    AS i;
+    INSERT INTO handshake_code SELECT 'c' || i, 'o' || i, 1, NULL, '{}', 0 FROM \
+    generate_series(1, 2000) AS i;
     INSERT INTO handshake_item SELECT 'c' || i, 1, 'i' || i FROM generate_series(1, 2000) AS i;
     INSERT INTO admin_token SELECT 't' || i, 'h', 1, NULL FROM generate_series(1, 2000) AS i;
     INSERT INTO item_used SELECT 'i' || i, 1, 0, 1 FROM generate_series(1, 2000) AS i;
@@ -349,11 +387,15 @@ const FILLED: &str = "
     INSERT INTO compacted SELECT 'i' || i, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO device SELECT 'i1', 'd' || i, 'n', '1', 1, 1, i FROM generate_series(1, 20000) AS i;
     INSERT INTO device_name SELECT 'd' || i, 'n' FROM generate_series(1, 20000) AS i;
-    INSERT INTO device_history SELECT 'd' || i, 's', 'l', 1, 'e' FROM generate_series(1, 20000) AS i;
+    INSERT INTO device_history SELECT 'd' || i, 's', 'l', 1, 'e' FROM generate_series(1, 20000) \
+    AS i;
     INSERT INTO device_seats SELECT 'i1', 'd' || i, 1, 1 FROM generate_series(1, 20000) AS i;
-    INSERT INTO local_license SELECT 'i1', 'd' || i, 'l' || i, 'c1', i, 1, 1, i, i, 'd' || i FROM generate_series(1, 20000) AS i;
-    INSERT INTO seat_holder SELECT 'i1', 'd' || i, 'd' || i, 1, i FROM generate_series(1, 20000) AS i;
-    INSERT INTO segment SELECT 'i1', 's' || i, 'l' || i, 'd' || i, 'c1', 1 FROM generate_series(1, 20000) AS i;
+    INSERT INTO local_license SELECT 'i1', 'd' || i, 'l' || i, 'c1', i, 1, 1, i, i, 'd' || i FROM \
+    generate_series(1, 20000) AS i;
+    INSERT INTO seat_holder SELECT 'i1', 'd' || i, 'd' || i, 1, i FROM generate_series(1, 20000) \
+    AS i;
+    INSERT INTO segment SELECT 'i1', 's' || i, 'l' || i, 'd' || i, 'c1', 1 FROM \
+    generate_series(1, 20000) AS i;
     INSERT INTO allowance SELECT 'i1', 'd' || i, 0, 1, 1, 1 FROM generate_series(1, 20000) AS i;
     INSERT INTO slot_sum SELECT 'i1', i, 1 FROM generate_series(1, 20000) AS i;
     INSERT INTO usage_day SELECT 'i1', i / 100, 's' || i, 'x' FROM generate_series(1, 20000) AS i;

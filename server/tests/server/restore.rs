@@ -104,7 +104,8 @@ fn a_backup_is_private_replaces_nothing_and_is_restored_into_an_empty_directory_
     let other = folder.path().join("other");
     assert!(fails(&["restore", letter.to_str().unwrap()], &other).contains("not a backup"));
     assert!(!other.join("server.key").exists());
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("draft")), "{left:?}");
 }
 
@@ -118,9 +119,11 @@ fn a_restore_that_was_cut_off_is_no_beginning_and_is_done_again() {
     let cut_off = folder.path().join("restored");
     std::fs::create_dir(&cut_off).unwrap();
     std::fs::copy(data.join("server.key"), cut_off.join("server.key")).unwrap();
-    for draft in
-        ["seatmeter.db.draft-1", "seatmeter.db.draft-1-journal", "server-0123456789abcdef.key.draft-2"]
-    {
+    for draft in [
+        "seatmeter.db.draft-1",
+        "seatmeter.db.draft-1-journal",
+        "server-0123456789abcdef.key.draft-2",
+    ] {
         std::fs::write(cut_off.join(draft), "half").unwrap();
     }
     for command in [&["init"][..], &["serve", "--listen", "127.0.0.1:0"], &["audit"]] {
@@ -130,10 +133,12 @@ fn a_restore_that_was_cut_off_is_no_beginning_and_is_done_again() {
     let letter = folder.path().join("letter");
     std::fs::write(&letter, "Dear Sir or Madam").unwrap();
     for (backup, code) in [(&letter, Some(1)), (&file, Some(0)), (&file, Some(1))] {
-        let restored = seatmeterd(&cut_off, &["restore", backup.to_str().unwrap()]).output().unwrap();
+        let restored =
+            seatmeterd(&cut_off, &["restore", backup.to_str().unwrap()]).output().unwrap();
         assert_eq!(restored.status.code(), code, "{backup:?}: {restored:?}");
     }
-    let mut left: Vec<_> = std::fs::read_dir(&cut_off).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let mut left: Vec<_> =
+        std::fs::read_dir(&cut_off).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["seatmeter.db", "seatmeterd.lock", "server.key"]);
     assert!(stdout(&cut_off, &["audit"]).contains("restore from backup"));
@@ -171,7 +176,8 @@ fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold()
     let later = serving(restored(&server, START), START);
     // Granted after the backup: the restored server does not know it.
     let device = id();
-    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &request(&device, 3)).unwrap();
+    let answer: AuthorizationAnswer =
+        server.post(AUTHORIZATIONS_PATH, &request(&device, 3)).unwrap();
     let held: LocalLicense = answer.local_license.open(server_key().public()).unwrap();
     let with = |seats, held: Option<&AuthorizationAnswer>| AuthorizationRequest {
         held_license: held.map(|answer| answer.local_license.clone()),
@@ -183,9 +189,15 @@ fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold()
     assert!(problem.detail.contains("2027-01-15T08:03:00Z"), "{}", problem.detail);
     assert_eq!(problem.epoch.len(), 32);
     assert_ne!(problem.epoch, held.epoch, "who is refused hears of the restore");
-    assert_eq!(refusal(&with(4, Some(&answer))).code, ErrorCode::STANDBY_NOT_READY, "more than it holds");
-    let other_device =
-        AuthorizationRequest { held_license: Some(answer.local_license.clone()), ..request(&id(), 1) };
+    assert_eq!(
+        refusal(&with(4, Some(&answer))).code,
+        ErrorCode::STANDBY_NOT_READY,
+        "more than it holds"
+    );
+    let other_device = AuthorizationRequest {
+        held_license: Some(answer.local_license.clone()),
+        ..request(&id(), 1)
+    };
     assert_eq!(refusal(&other_device).code, ErrorCode::STANDBY_NOT_READY, "what another holds");
     let renewed = later.authorize(&with(3, Some(&answer))).unwrap();
     assert_eq!(renewed.seats, 3);
@@ -232,10 +244,15 @@ fn seats_that_an_item_does_not_count_keep_nobody_from_a_restored_server() {
     let later = serving(restored(&server, START), START);
     let mut shows = AuthorizationRequest { held_license: Some(answer.local_license), ..asked };
     assert!(later.authorize(&shows).is_ok());
-    let other = LicenseFile { file_id: "other".into(), ..license_file("other", vec![item("other", 4)]) };
+    let other =
+        LicenseFile { file_id: "other".into(), ..license_file("other", vec![item("other", 4)]) };
     later.import(&other, Some("OTHER")).unwrap();
     shows.handshake_code = "OTHER".into();
-    assert_eq!(later.authorize(&shows).unwrap_err().code, ErrorCode::STANDBY_NOT_READY, "by another code");
+    assert_eq!(
+        later.authorize(&shows).unwrap_err().code,
+        ErrorCode::STANDBY_NOT_READY,
+        "by another code"
+    );
 }
 
 #[test]
@@ -265,7 +282,8 @@ fn a_server_that_starts_begins_the_slot_after_a_restore() {
     stdout(&old, &["backup", file.to_str().unwrap()]);
     stdout(&new, &["restore", file.to_str().unwrap()]);
     let database = Location::File(new.join("seatmeter.db"));
-    let has_begun = || number(&database, "SELECT careful_until < 9223372036854775807 FROM epoch") == 1;
+    let has_begun =
+        || number(&database, "SELECT careful_until < 9223372036854775807 FROM epoch") == 1;
     assert!(!has_begun());
     let server = Served::start(&new);
     let asked = AuthorizationRequest { handshake_code: "DEMO-4-SEATS".into(), ..request(&id(), 1) };
@@ -283,7 +301,8 @@ fn usage_under_a_grant_that_a_restored_server_has_forgotten_is_booked_by_its_own
     let server = TestServer::with_items(vec![item("instances", 4)]);
     let later = restored(&server, START);
     let device = id();
-    let answer: AuthorizationAnswer = server.post(AUTHORIZATIONS_PATH, &request(&device, 3)).unwrap();
+    let answer: AuthorizationAnswer =
+        server.post(AUTHORIZATIONS_PATH, &request(&device, 3)).unwrap();
     let license: LocalLicense = answer.local_license.open(server_key().public()).unwrap();
     let send = |held: Option<seatmeter_protocol::signature::Signed>| {
         let mut segment = segment(&id(), &license.license_id, vec![scans(1, 2, 5)]);
@@ -330,7 +349,9 @@ fn the_seats_of_grants_that_were_forgotten_are_noted_in_whichever_order_they_com
         let device = id();
         let mut grants = [(START, 5), (START + 180, 8)].map(|(at, seats)| {
             server.clock.set(at);
-            server.post::<AuthorizationAnswer>(AUTHORIZATIONS_PATH, &request(&device, seats)).unwrap()
+            server
+                .post::<AuthorizationAnswer>(AUTHORIZATIONS_PATH, &request(&device, seats))
+                .unwrap()
         });
         if !five_comes_first {
             grants.reverse();

@@ -1,5 +1,5 @@
-//! Runs the scenarios in `tests/scenarios`: what is asked of a server, and what must come of it, as readable
-//! text.
+//! Runs the scenarios in `tests/scenarios`: what is asked of a server, and what must come of it, as
+//! readable text.
 //!
 //! ```text
 //! item ID CHARGE_WAY KEY=VALUE…       an item for the next import; values are JSON, or texts as they stand
@@ -30,7 +30,8 @@ use crate::support::*;
 #[test]
 fn every_scenario_goes_as_it_is_written() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(paths.len() >= 10, "the scenarios are there");
     for path in paths {
@@ -132,7 +133,13 @@ impl Scenario {
     }
 
     fn item(&mut self, id: &str, way: &str, settings: &[&str]) -> Outcome {
-        let plain = LicenseItem::new(id, serde_json::from_value(json!(way)).map_err(text)?, 0, START, EXPIRY);
+        let plain = LicenseItem::new(
+            id,
+            serde_json::from_value(json!(way)).map_err(text)?,
+            0,
+            START,
+            EXPIRY,
+        );
         let mut item = serde_json::to_value(plain).map_err(text)?;
         for setting in settings {
             let (key, value) = pair(setting)?;
@@ -178,20 +185,25 @@ impl Scenario {
                 ("device", name) => asked["device"]["uuid"] = json!(self.device(&words(&name))),
                 ("as", name) => keep = Some(words(&name)),
                 ("held", name) => {
-                    let held = self.kept.get(&words(&name)).ok_or("nothing was kept under this name")?;
+                    let held =
+                        self.kept.get(&words(&name)).ok_or("nothing was kept under this name")?;
                     asked["held_license"] = serde_json::to_value(held).map_err(text)?;
                 }
                 (key, value) => set(&mut asked, key, value),
             }
         }
-        let outcome: Result<AuthorizationAnswer, Problem> = self.server.post(AUTHORIZATIONS_PATH, &asked);
+        let outcome: Result<AuthorizationAnswer, Problem> =
+            self.server.post(AUTHORIZATIONS_PATH, &asked);
         match outcome {
             Ok(answer) => {
-                let license: LocalLicense = answer.local_license.open(server_key().public()).map_err(text)?;
+                let license: LocalLicense =
+                    answer.local_license.open(server_key().public()).map_err(text)?;
                 if let Some(name) = keep {
                     self.kept.insert(name, answer.local_license);
                 }
-                let rest = expected.strip_prefix("granted").ok_or(format!("it was granted: {license:?}"))?;
+                let rest = expected
+                    .strip_prefix("granted")
+                    .ok_or(format!("it was granted: {license:?}"))?;
                 compare(&serde_json::to_value(license).map_err(text)?, "", rest)
             }
             Err(problem) => {
@@ -232,8 +244,10 @@ impl Scenario {
             }));
         }
         let segments = vec![segment(&segment_id, &license.license_id, totals)];
-        let answer =
-            self.server.try_report(&report(&license.device_uuid, segments)).map_err(|p| format!("{p:?}"))?;
+        let answer = self
+            .server
+            .try_report(&report(&license.device_uuid, segments))
+            .map_err(|p| format!("{p:?}"))?;
         if let Some(refused) = answer.refused.first() {
             return Err(format!("it was not recorded: {refused:?}"));
         }
@@ -256,7 +270,8 @@ impl Scenario {
         for (name, uuid) in &self.devices {
             path = path.replace(&format!("{{{name}}}"), uuid);
         }
-        let answer = Request::json(method, &format!("/admin/v1{path}"), body).send(self.server.address);
+        let answer =
+            Request::json(method, &format!("/admin/v1{path}"), body).send(self.server.address);
         let told = String::from_utf8_lossy(&answer.body).into_owned();
         let (status, rest) = expected.split_once(' ').unwrap_or((expected, ""));
         if status != answer.status.to_string() {

@@ -13,7 +13,9 @@ use seatmeter_server::operator::commands::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::policy::slot_ledger::{REPORTABLE_DAYS, SlotLedger};
 use seatmeter_server::store::sqlite::SqliteStore;
-use seatmeter_server::store::{Authorization, Decision, Import, Location, Reply, Store, UsageFilter};
+use seatmeter_server::store::{
+    Authorization, Decision, Import, Location, Reply, Store, UsageFilter,
+};
 
 use crate::support::*;
 
@@ -95,7 +97,8 @@ fn what_was_recorded_is_there_after_reopening() {
     let store = path.open().unwrap().store;
     wait(store.record(sent, Vec::new(), START)).unwrap();
     assert_eq!(totals(&path, UsageFilter::ALL), [scans(1, 2, 3)]);
-    let Decision::Granted(again) = wait(store.authorize(authorization(&uuid, &id()))).unwrap() else {
+    let Decision::Granted(again) = wait(store.authorize(authorization(&uuid, &id()))).unwrap()
+    else {
         panic!("there is no password");
     };
     let first_serial = u32::try_from(START - 1_577_836_800).unwrap();
@@ -114,8 +117,11 @@ fn any_order_of_reports_comes_to_the_same_totals() {
         ],
         vec![scans(2, 2, 6)],
     ];
-    let expected =
-        [scans(1, 2, 4), scans(2, 2, 6), UsageTotal { slot: 2, kind: UsageKind::Page, what: 2, total: 9 }];
+    let expected = [
+        scans(1, 2, 4),
+        scans(2, 2, 6),
+        UsageTotal { slot: 2, kind: UsageKind::Page, what: 2, total: 9 },
+    ];
     let folder = tempfile::tempdir().unwrap();
     let location = new_location(folder.path());
     let (store, _, _) = store_with_device(&location);
@@ -126,7 +132,11 @@ fn any_order_of_reports_comes_to_the_same_totals() {
             let sent = segment(&segment_id, &license_id, history[*index].clone());
             wait(store.record(report(&uuid, vec![sent]), Vec::new(), START)).unwrap();
         }
-        assert_eq!(totals_of(&location, UsageFilter::ALL, Some(&uuid)), expected, "order {order:?}");
+        assert_eq!(
+            totals_of(&location, UsageFilter::ALL, Some(&uuid)),
+            expected,
+            "order {order:?}"
+        );
     }
 }
 
@@ -137,25 +147,33 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
             order.insert(place, next);
             order
         };
-        shorter.iter().flat_map(|order| (0..=order.len()).map(move |place| insert(order, place))).collect()
+        shorter
+            .iter()
+            .flat_map(|order| (0..=order.len()).map(move |place| insert(order, place)))
+            .collect()
     })
 }
 
 /// The excess of the item's first license year, as far as its slots have ended.
 fn excess(store: &dyn Store, uuid: &str, now: u64) -> u64 {
-    let asked =
-        Authorization { claim: Claim { now, ..authorization(uuid, "").claim }, ..authorization(uuid, &id()) };
-    let Decision::Granted(granted) = wait(store.authorize(asked)).unwrap() else { panic!("no password") };
+    let asked = Authorization {
+        claim: Claim { now, ..authorization(uuid, "").claim },
+        ..authorization(uuid, &id())
+    };
+    let Decision::Granted(granted) = wait(store.authorize(asked)).unwrap() else {
+        panic!("no password")
+    };
     granted.meters[0].used
 }
 
-/// Devices with x of their own report slots at random, again and again, while old slots are closed: the database
-/// and the account in memory come to the same excess.
+/// Devices with x of their own report slots at random, again and again, while old slots are closed:
+/// the database and the account in memory come to the same excess.
 #[test]
 fn the_excess_is_that_of_the_account_in_memory() {
     let mut random = 7_u64;
     let mut next = move |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) % below
     };
     let folder = tempfile::tempdir().unwrap();
@@ -185,7 +203,10 @@ fn the_excess_is_that_of_the_account_in_memory() {
         if *total > 0 {
             ledger.record(uuid, slot, *x);
         }
-        let sent = report(uuid, vec![segment(&segments[number], license_id, vec![scans(slot, 2, *total)])]);
+        let sent = report(
+            uuid,
+            vec![segment(&segments[number], license_id, vec![scans(slot, 2, *total)])],
+        );
         wait(store.record(sent, Vec::new(), now)).unwrap();
         if step % 50 == 0 {
             assert!(!wait(store.tidy(now)).unwrap(), "nothing is so old");
@@ -197,7 +218,10 @@ fn the_excess_is_that_of_the_account_in_memory() {
     let late = START + (REPORTABLE_DAYS + 300) * 86_400;
     while wait(store.tidy(late)).unwrap() {}
     let number = |query: &str| number(&location, query);
-    assert_eq!(number("SELECT count(*) FROM slot_sum") + number("SELECT count(*) FROM active_day"), 0);
+    assert_eq!(
+        number("SELECT count(*) FROM slot_sum") + number("SELECT count(*) FROM active_day"),
+        0
+    );
     let (uuid, license_id, _) = &devices[1];
     let again = report(uuid, vec![segment(&id(), license_id, vec![scans(slot_of(START), 2, 1)])]);
     wait(store.record(again, Vec::new(), late)).unwrap();
@@ -212,7 +236,8 @@ fn old_slots_are_dropped_a_thousand_rows_in_a_transaction() {
     let (store, uuid, license_id) = store_with_device(&location);
     let sent = segment(&id(), &license_id, vec![scans(slot_of(START), 2, 1)]);
     wait(store.record(report(&uuid, vec![sent]), Vec::new(), START)).unwrap();
-    let many = "WITH RECURSIVE copy (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < 2500)";
+    let many =
+        "WITH RECURSIVE copy (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < 2500)";
     for copies in [
         "active_day SELECT item_id, day, 'device ' || n, slots FROM active_day CROSS JOIN copy",
         "slot_sum SELECT item_id, slot - n, active FROM slot_sum CROSS JOIN copy",
@@ -254,7 +279,8 @@ fn what_is_long_past_is_kept_by_days_and_no_sum_of_it_changes() {
         .map(|day| {
             let slots = (0..4).map(|n| first + day * 480 + n * 7);
             let scans = slots.clone().map(|slot| scans(slot, 2, u64::from(slot % 5 + 1)));
-            let images = slots.map(|slot| UsageTotal { slot, kind: UsageKind::Image, what: 0, total: 9 });
+            let images =
+                slots.map(|slot| UsageTotal { slot, kind: UsageKind::Image, what: 0, total: 9 });
             let name = format!("{:032x}", day % 3);
             report(&uuid, vec![segment(&name, &license_id, scans.chain(images).collect())])
         })
@@ -282,8 +308,10 @@ fn what_is_long_past_is_kept_by_days_and_no_sum_of_it_changes() {
     assert_eq!(totals(&location, UsageFilter::ALL), after);
     assert_eq!(number(&location, "SELECT used FROM item_used WHERE kind = 1"), used);
     // A segment that nobody has heard of counts in the day in which its work was done.
-    let forgotten =
-        report(&uuid, vec![segment(&id(), &license_id, vec![scans(first, 2, 3), scans(first + 1, 2, 4)])]);
+    let forgotten = report(
+        &uuid,
+        vec![segment(&id(), &license_id, vec![scans(first, 2, 3), scans(first + 1, 2, 4)])],
+    );
     wait(store.record(forgotten, Vec::new(), late)).unwrap();
     let now = by_day(&totals(&location, UsageFilter::ALL));
     let day = (first / 480, UsageKind::Scan, 2);
@@ -297,7 +325,12 @@ fn a_filter_keeps_the_slots_from_and_before() {
     let path = new_location(folder.path());
     let (store, uuid, license_id) = store_with_device(&path);
     let counted = vec![scans(1, 2, 1), scans(2, 2, 1), scans(3, 2, 1)];
-    wait(store.record(report(&uuid, vec![segment(&id(), &license_id, counted)]), Vec::new(), START)).unwrap();
+    wait(store.record(
+        report(&uuid, vec![segment(&id(), &license_id, counted)]),
+        Vec::new(),
+        START,
+    ))
+    .unwrap();
     let slots = |from_slot, until_slot| {
         let filter = UsageFilter { from_slot, until_slot };
         totals(&path, filter).iter().map(|total| total.slot).collect::<Vec<_>>()

@@ -1,5 +1,5 @@
-//! What the tests start from: a server in this process on a free port, a clock that is set by hand, and a
-//! client that speaks just enough HTTP.
+//! What the tests start from: a server in this process on a free port, a clock that is set by hand,
+//! and a client that speaks just enough HTTP.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -81,7 +81,8 @@ pub(crate) fn license_file(organization_id: &str, items: Vec<LicenseItem>) -> Li
     }
 }
 
-/// The variable that holds the URL of a PostgreSQL server: the stores of the tests are there, if it is set.
+/// The variable that holds the URL of a PostgreSQL server: the stores of the tests are there, if it
+/// is set.
 pub(crate) const POSTGRES: &str = "SEATMETER_TEST_POSTGRES";
 
 /// A place for a store of its own: in this folder, or on the PostgreSQL server of [`POSTGRES`].
@@ -90,9 +91,12 @@ pub(crate) const POSTGRES: &str = "SEATMETER_TEST_POSTGRES";
     reason = "a run of the tests is told by its environment where the stores are"
 )]
 pub(crate) fn new_location(folder: &std::path::Path) -> Location {
-    let Ok(url) = std::env::var(POSTGRES) else { return Location::File(folder.join("seatmeter.db")) };
+    let Ok(url) = std::env::var(POSTGRES) else {
+        return Location::File(folder.join("seatmeter.db"));
+    };
     let name = format!("t{}", id());
-    let mut client = postgres::Client::connect(&url.replace("/DB", "/postgres"), postgres::NoTls).unwrap();
+    let mut client =
+        postgres::Client::connect(&url.replace("/DB", "/postgres"), postgres::NoTls).unwrap();
     client.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
     Location::Url(url.replace("/DB", &format!("/{name}")))
 }
@@ -115,9 +119,14 @@ pub(crate) fn number(location: &Location, query: &str) -> u64 {
 /// Changes a database by hand.
 pub(crate) fn execute(location: &Location, statement: &str) {
     match location {
-        Location::File(path) => rusqlite::Connection::open(path).unwrap().execute_batch(statement).unwrap(),
+        Location::File(path) => {
+            rusqlite::Connection::open(path).unwrap().execute_batch(statement).unwrap()
+        }
         Location::Url(url) => {
-            postgres::Client::connect(url, postgres::NoTls).unwrap().batch_execute(statement).unwrap();
+            postgres::Client::connect(url, postgres::NoTls)
+                .unwrap()
+                .batch_execute(statement)
+                .unwrap();
         }
     }
 }
@@ -175,8 +184,11 @@ impl TestServer {
     ) -> Self {
         let clock = ManualClock::at(START);
         let licensing = Arc::new(Licensing { store, keys, clock: clock.clone() });
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let web = Arc::new(change(Web::new(licensing.clone())));
@@ -191,7 +203,12 @@ impl TestServer {
     ) -> Result<(), seatmeter_server::error::Error> {
         let envelope = Signed::seal(file, &vendor()).unwrap();
         let code = code.map(str::to_owned);
-        self.runtime.block_on(self.licensing.import(envelope, vendor().public().clone(), code, "test"))
+        self.runtime.block_on(self.licensing.import(
+            envelope,
+            vendor().public().clone(),
+            code,
+            "test",
+        ))
     }
 
     /// Waits for what the server does on its own side.
@@ -205,11 +222,18 @@ impl TestServer {
     }
 
     /// Posts, checks the answer's signature, and reads it.
-    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Problem> {
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Problem> {
         post(self.address, server_key().public(), path, body)
     }
 
-    pub(crate) fn authorize(&self, request: &AuthorizationRequest) -> Result<LocalLicense, Problem> {
+    pub(crate) fn authorize(
+        &self,
+        request: &AuthorizationRequest,
+    ) -> Result<LocalLicense, Problem> {
         let answer: AuthorizationAnswer = self.post(AUTHORIZATIONS_PATH, request)?;
         Ok(answer.local_license.open(server_key().public()).unwrap())
     }
@@ -228,7 +252,8 @@ impl TestServer {
     }
 }
 
-/// Posts with a fresh nonce, checks the signature against this key, and reads the answer or the problem.
+/// Posts with a fresh nonce, checks the signature against this key, and reads the answer or the
+/// problem.
 pub(crate) fn post<T: DeserializeOwned>(
     address: SocketAddr,
     key: &PublicKey,
@@ -246,7 +271,11 @@ pub(crate) fn post<T: DeserializeOwned>(
 }
 
 pub(crate) fn device(uuid: &str) -> DeviceFacts {
-    DeviceFacts { uuid: uuid.into(), friendly_name: "till 7".into(), library_version: "0.1.0".into() }
+    DeviceFacts {
+        uuid: uuid.into(),
+        friendly_name: "till 7".into(),
+        library_version: "0.1.0".into(),
+    }
 }
 
 pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
@@ -275,7 +304,11 @@ pub(crate) fn scans(slot: u32, what: u32, total: u64) -> UsageTotal {
     UsageTotal { slot, kind: UsageKind::Scan, what, total }
 }
 
-pub(crate) fn segment(segment_id: &str, license_id: &str, totals: Vec<UsageTotal>) -> SegmentReport {
+pub(crate) fn segment(
+    segment_id: &str,
+    license_id: &str,
+    totals: Vec<UsageTotal>,
+) -> SegmentReport {
     SegmentReport {
         segment_id: segment_id.into(),
         license_id: license_id.into(),
@@ -349,7 +382,8 @@ impl Request {
         head.push_str(&format!("content-length: {length}\r\n\r\n"));
         let mut sent = head.into_bytes();
         sent.extend_from_slice(&self.body);
-        // A server that refuses a body need not read it: then writing fails, and the answer is there.
+        // A server that refuses a body need not read it: then writing fails, and the answer is
+        // there.
         let _ = stream.write_all(&sent);
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).ok()?;
@@ -384,7 +418,12 @@ impl Answer {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub(crate) fn verify(&self, request_body: &[u8], nonce: &str, key: &PublicKey) -> Result<(), String> {
+    pub(crate) fn verify(
+        &self,
+        request_body: &[u8],
+        nonce: &str,
+        key: &PublicKey,
+    ) -> Result<(), String> {
         let header = |name| self.header(name).ok_or(format!("no header {name}"));
         let facts = AnswerFacts {
             request_body,

@@ -39,7 +39,8 @@ fn a_report_is_booked_to_device_code_item_and_slot() {
         scans(10_000_000, 0x20, 3),
         UsageTotal { slot: 10_000_000, kind: UsageKind::Image, what: 0, total: 1 },
     ];
-    let answer = server.report(&report(&device, vec![segment(&segment_id, &license.license_id, counted)]));
+    let answer =
+        server.report(&report(&device, vec![segment(&segment_id, &license.license_id, counted)]));
     assert_eq!((answer.recorded, answer.refused), (vec![segment_id], vec![]));
     assert_eq!(answer.epoch.len(), 32);
     let rows = rows(&server);
@@ -67,7 +68,8 @@ fn repeated_and_overtaken_reports_change_nothing() {
     let segment_id = id();
     let send = |total| {
         let counted = vec![scans(5, 0x20, total)];
-        let answer = server.report(&report(&device, vec![segment(&segment_id, &license_id, counted)]));
+        let answer =
+            server.report(&report(&device, vec![segment(&segment_id, &license_id, counted)]));
         assert_eq!(answer.recorded, std::slice::from_ref(&segment_id));
     };
     send(7);
@@ -113,7 +115,12 @@ fn what_cannot_be_booked_does_not_hold_up_the_rest() {
     assert_eq!(answer.recorded, [good, last]);
     let refused: Vec<_> = answer.refused.iter().map(|refusal| refusal.segment_id.clone()).collect();
     assert_eq!(refused, [stranger, foreign, known, too_much]);
-    let words = ["no local license", "another device", "another local license", "more than can be recorded"];
+    let words = [
+        "no local license",
+        "another device",
+        "another local license",
+        "more than can be recorded",
+    ];
     for (refusal, word) in answer.refused.iter().zip(words) {
         assert!(refusal.reason.contains(word), "{}", refusal.reason);
     }
@@ -149,7 +156,8 @@ fn the_greatest_totals_are_added_without_overflow() {
     let device = id();
     let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
     let greatest = i64::MAX as u64;
-    let segments = (0..3).map(|_| segment(&id(), &license_id, vec![scans(u32::MAX, u32::MAX, greatest)]));
+    let segments =
+        (0..3).map(|_| segment(&id(), &license_id, vec![scans(u32::MAX, u32::MAX, greatest)]));
     assert_eq!(server.report(&report(&device, segments.collect())).recorded.len(), 3);
     let expected = (u32::MAX, UsageKind::Scan, u32::MAX, 3 * u128::from(greatest));
     assert_eq!(totals(&server), [expected]);
@@ -165,7 +173,9 @@ fn a_module_that_is_not_known_yet_is_booked_and_one_that_can_never_be_is_refused
     let device = id();
     let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
     let send = |counter| {
-        server.try_report(&report(&device, vec![segment(&id(), &license_id, vec![counter])])).map(|_| ())
+        server
+            .try_report(&report(&device, vec![segment(&id(), &license_id, vec![counter])]))
+            .map(|_| ())
     };
     send(pages(PAGE_MODULE_MAX)).unwrap();
     let problem = send(pages(PAGE_MODULE_MAX + 1)).unwrap_err();
@@ -175,8 +185,8 @@ fn a_module_that_is_not_known_yet_is_booked_and_one_that_can_never_be_is_refused
     assert_eq!(server.number("SELECT count(*) FROM item_used"), 1);
 }
 
-/// The clock of a device may be wrong: what it counted is billed. But a slot that nobody can have reached is no slot in which
-/// it was active.
+/// The clock of a device may be wrong: what it counted is billed. But a slot that nobody can have
+/// reached is no slot in which it was active.
 #[test]
 fn work_in_slots_far_ahead_is_billed_and_makes_nobody_active() {
     let server = server();

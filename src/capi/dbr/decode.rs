@@ -63,7 +63,8 @@ pub unsafe extern "C" fn DBR_DecodeFileInMemory(
 /// Decodes pixels.
 ///
 /// # Safety
-/// As `DBR_DecodeFile`; `pBufferBytes` is NULL or good for reads of the picture that the numbers say.
+/// As `DBR_DecodeFile`; `pBufferBytes` is NULL or good for reads of the picture that the numbers
+/// say.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeBuffer(
     barcodeReader: *mut c_void,
@@ -119,7 +120,8 @@ pub unsafe extern "C" fn DBR_DecodeDIB(
             return Err(null_pointer("the bitmap"));
         }
         // SAFETY: not NULL, and a header by the caller's promise; bytes may be anywhere.
-        let header = BitmapHeader::understand(unsafe { &*hDIB.cast::<[u8; BITMAP_HEADER_BYTES]>() })?;
+        let header =
+            BitmapHeader::understand(unsafe { &*hDIB.cast::<[u8; BITMAP_HEADER_BYTES]>() })?;
         // SAFETY: the caller's promise.
         let bytes = unsafe { bytes_from_c("the bitmap", hDIB.cast(), header.bytes()) }?;
         // SAFETY: the caller's promise.
@@ -130,7 +132,8 @@ pub unsafe extern "C" fn DBR_DecodeDIB(
 /// Decodes pixels that say themselves how they lie.
 ///
 /// # Safety
-/// As `DBR_DecodeFile`; `imageData` is NULL or good, in the layout of DBR 9.6, and its bytes are NULL or as many as it says.
+/// As `DBR_DecodeFile`; `imageData` is NULL or good, in the layout of DBR 9.6, and its bytes are
+/// NULL or as many as it says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeImageData(
     barcodeReader: *mut c_void,
@@ -143,10 +146,10 @@ pub unsafe extern "C" fn DBR_DecodeImageData(
         }
         // SAFETY: not NULL, and good by the caller's promise.
         let data = unsafe { imageData.read_unaligned() };
-        let layout =
-            PixelLayout::new(data.width, data.height, data.stride, data.format)?.turned(data.orientation)?;
-        let length =
-            usize::try_from(data.bytesLength).map_err(|_| negative("bytesLength", data.bytesLength))?;
+        let layout = PixelLayout::new(data.width, data.height, data.stride, data.format)?
+            .turned(data.orientation)?;
+        let length = usize::try_from(data.bytesLength)
+            .map_err(|_| negative("bytesLength", data.bytesLength))?;
         // SAFETY: the caller's promise.
         let bytes = unsafe { bytes_from_c("the picture's bytes", data.bytes, length) }?;
         // SAFETY: the caller's promise.
@@ -154,7 +157,8 @@ pub unsafe extern "C" fn DBR_DecodeImageData(
     })
 }
 
-/// Give the results of the last decode call: an array also when there are none, NULL without a reader.
+/// Give the results of the last decode call: an array also when there are none, NULL without a
+/// reader.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pResults` is NULL or good for writes.
@@ -185,5 +189,8 @@ pub unsafe extern "C" fn DBR_FreeTextResults(pResults: *mut *mut TextResultArray
 }
 
 fn negative(name: &str, value: c_int) -> Error {
-    Error::new(ErrorCode::PARAMETER_VALUE_INVALID, format!("{name} is {value}; it must not be negative"))
+    Error::new(
+        ErrorCode::PARAMETER_VALUE_INVALID,
+        format!("{name} is {value}; it must not be negative"),
+    )
 }

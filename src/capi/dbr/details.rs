@@ -10,7 +10,10 @@ use crate::reader::{Decoded, Details};
 pub(super) enum DetailsInC {
     None,
     /// With the characters that the details point to.
-    Linear(Box<OneDCodeDetails>, #[expect(dead_code, reason = "owns what is pointed to")] [Vec<u8>; 3]),
+    Linear(
+        Box<OneDCodeDetails>,
+        #[expect(dead_code, reason = "owns what is pointed to")] [Vec<u8>; 3],
+    ),
     Qr(Box<QRCodeDetails>),
     FourNumbers(Box<FourNumbers>),
     DataMatrix(Box<DataMatrixDetails>),

@@ -18,14 +18,15 @@ pub type CB_Error = Option<unsafe extern "C" fn(c_int, c_int, *mut c_void)>;
 /// Gets the barcodes of a frame.
 pub type CB_TextResult = Option<unsafe extern "C" fn(c_int, *mut TextResultArray, *mut c_void)>;
 
-/// What the default parameters have at their end: then the forget time was set, also when it is 0. A program that
-/// fills the structure by itself may have anything there.
+/// What the default parameters have at their end: then the forget time was set, also when it is 0.
+/// A program that fills the structure by itself may have anything there.
 const SET_BY_DEFAULTS: [c_char; 4] = [0x53, 0x4d, 0x46, 0x54];
 
 /// What a callback is given back. The program's own, for whatever thread calls.
 struct User(*mut c_void);
 
-// SAFETY: the pointer is not followed here; the API promises the program to hand it to the callback on another thread.
+// SAFETY: the pointer is not followed here; the API promises the program to hand it to the callback
+// on another thread.
 unsafe impl Send for User {}
 // SAFETY: as above.
 unsafe impl Sync for User {}
@@ -81,8 +82,8 @@ impl Default for FrameDecodingParameters {
 impl FrameDecodingParameters {
     fn forget_ms(&self) -> Option<c_int> {
         let is_set = self.reserved[12..] == SET_BY_DEFAULTS;
-        let may_be_set =
-            u32::try_from(self.duplicateForgetTime).is_ok_and(|ms| (1..=FORGET_MS_MAX).contains(&ms));
+        let may_be_set = u32::try_from(self.duplicateForgetTime)
+            .is_ok_and(|ms| (1..=FORGET_MS_MAX).contains(&ms));
         (is_set || may_be_set).then_some(self.duplicateForgetTime)
     }
 }
@@ -90,8 +91,8 @@ impl FrameDecodingParameters {
 /// Starts decoding frames.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`, and ended by its functions; `pTemplateName` is NULL or
-/// NUL-terminated.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`, and ended by its functions;
+/// `pTemplateName` is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_StartFrameDecoding(
     barcodeReader: *mut c_void,
@@ -106,7 +107,8 @@ pub unsafe extern "C" fn DBR_StartFrameDecoding(
     enter(|| {
         let layout = PixelLayout::new(width, height, stride, format)?;
         let options = FrameOptions { queue_length: maxQueueLength, layout, forget_ms: None };
-        // SAFETY: the caller's promise; `DBR_DestroyInstance` stops the frames before it frees the reader.
+        // SAFETY: the caller's promise; `DBR_DestroyInstance` stops the frames before it frees the
+        // reader.
         unsafe { reader_from_c(barcodeReader)?.start_frames(&options, &text_from_c(pTemplateName)) }
     })
 }
@@ -124,8 +126,10 @@ pub unsafe extern "C" fn DBR_StartFrameDecodingEx(
     enter(|| {
         let p = parameters;
         let layout = PixelLayout::new(p.width, p.height, p.stride, p.imagePixelFormat)?;
-        let options = FrameOptions { queue_length: p.maxQueueLength, layout, forget_ms: p.forget_ms() };
-        // SAFETY: the caller's promise; `DBR_DestroyInstance` stops the frames before it frees the reader.
+        let options =
+            FrameOptions { queue_length: p.maxQueueLength, layout, forget_ms: p.forget_ms() };
+        // SAFETY: the caller's promise; `DBR_DestroyInstance` stops the frames before it frees the
+        // reader.
         unsafe { reader_from_c(barcodeReader)?.start_frames(&options, &text_from_c(pTemplateName)) }
     })
 }
@@ -133,14 +137,19 @@ pub unsafe extern "C" fn DBR_StartFrameDecodingEx(
 /// Takes a frame; gives its number, or an error.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pBufferBytes` is NULL or good for reads of a frame.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pBufferBytes` is NULL or good for reads
+/// of a frame.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn DBR_AppendFrame(barcodeReader: *mut c_void, pBufferBytes: *const c_uchar) -> c_int {
+pub unsafe extern "C" fn DBR_AppendFrame(
+    barcodeReader: *mut c_void,
+    pBufferBytes: *const c_uchar,
+) -> c_int {
     let append = || {
         // SAFETY: the caller's promise.
         let reader = unsafe { reader_from_c(barcodeReader) }?;
         // SAFETY: the caller's promise.
-        let bytes = unsafe { bytes_from_c("the frame", pBufferBytes, reader.frame_layout()?.bytes()) }?;
+        let bytes =
+            unsafe { bytes_from_c("the frame", pBufferBytes, reader.frame_layout()?.bytes()) }?;
         reader.append_frame(bytes)
     };
     enter_or(ErrorCode::UNKNOWN.0, || Ok(append().unwrap_or_else(|e| e.code.0)))
@@ -181,7 +190,8 @@ unsafe fn listen(reader: *mut c_void, choose: impl FnOnce(&mut Listeners)) -> Re
 /// Chooses who hears of errors; NULL for nobody.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; the callback can be called from another thread.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; the callback can be called from another
+/// thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_SetErrorCallback(
     barcodeReader: *mut c_void,
@@ -192,7 +202,8 @@ pub unsafe extern "C" fn DBR_SetErrorCallback(
     enter(|| {
         let errors: Option<crate::reader::OnError> = cbFunction.map(|callback| {
             // SAFETY: the program's promise when it gave the callback.
-            let call = move |frame, code: ErrorCode| unsafe { callback(frame, code.0, user.pointer()) };
+            let call =
+                move |frame, code: ErrorCode| unsafe { callback(frame, code.0, user.pointer()) };
             Arc::new(call) as _
         });
         // SAFETY: the caller's promise.

@@ -10,7 +10,8 @@ use crate::capi::spare;
 use crate::reader::{Hold, Reader};
 use crate::runtime::runtime;
 
-/// A reader in any case, as C++ `new` needs one: without a license or seat its decode calls say why.
+/// A reader in any case, as C++ `new` needs one: without a license or seat its decode calls say
+/// why.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
     enter_hot_or(std::ptr::null_mut(), || {
@@ -31,7 +32,8 @@ pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
     enter_hot_or((), || {
         // SAFETY: the caller's promise.
         if let Ok(reader) = unsafe { reader_from_c(barcodeReader) } {
-            // The thread that decodes its frames must be gone before the reader is. That there is none is no error.
+            // The thread that decodes its frames must be gone before the reader is. That there is
+            // none is no error.
             let _ = reader.stop_frames();
             // SAFETY: made by `Box::into_raw` where readers are made, and given up by the caller.
             spare::end(unsafe { Box::from_raw(barcodeReader.cast::<SM_Reader>()) });

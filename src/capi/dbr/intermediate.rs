@@ -31,14 +31,17 @@ pub unsafe extern "C" fn DBR_InitIntermediateResult(
             return Err(null_pointer("the place for the result"));
         }
         // SAFETY: not NULL, and good for writes by the caller's promise.
-        unsafe { pIntermediateResult.write_unaligned(IntermediateResult::of_type(intermediateResultType)) };
+        unsafe {
+            pIntermediateResult.write_unaligned(IntermediateResult::of_type(intermediateResultType))
+        };
         Ok(())
     })
 }
 
 impl IntermediateResult {
     fn of_type(result_type: c_int) -> Self {
-        // Contours, line segments, places, regions and quadrilaterals have types of their own; the others are pictures.
+        // Contours, line segments, places, regions and quadrilaterals have types of their own; the
+        // others are pictures.
         let data_type = match result_type {
             0x100 => 0x02,
             0x200 => 0x04,
@@ -90,7 +93,10 @@ pub unsafe extern "C" fn DBR_GetIntermediateResults(
         if reader.with_profiles(|p| p.current().settings().wants_intermediate_results()) {
             return Err(missing());
         }
-        Ok(Box::into_raw(Box::new(IntermediateResultArray { resultsCount: 0, results: ptr::null_mut() })))
+        Ok(Box::into_raw(Box::new(IntermediateResultArray {
+            resultsCount: 0,
+            results: ptr::null_mut(),
+        })))
     };
     // SAFETY: the caller's promise.
     enter(|| unsafe { give_pointer("the place for the results", pResult, make) })

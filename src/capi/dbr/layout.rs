@@ -1,7 +1,7 @@
 //! Layouts of the DBR 8.x structures, byte for byte: that API packs them without gaps.
 //!
-//! `tests/c/layouts.cpp` checks the header against the recorded offsets; the test below checks that these
-//! structures and that header mean the same.
+//! `tests/c/layouts.cpp` checks the header against the recorded offsets; the test below checks that
+//! these structures and that header mean the same.
 
 use std::ffi::{c_char, c_double, c_float, c_int, c_uchar, c_void};
 
@@ -69,7 +69,8 @@ pub struct SamplingImageData {
     pub(super) height: c_int,
 }
 
-/// Where a barcode is: as DBR 9.6 has it. To programs for 8.x it begins in the same way, and the end is reserved.
+/// Where a barcode is: as DBR 9.6 has it. To programs for 8.x it begins in the same way, and the
+/// end is reserved.
 #[repr(C, packed)]
 pub struct LocalizationResult {
     pub(super) terminatePhase: c_int,
@@ -164,7 +165,8 @@ pub struct FrameDecodingParameters {
     pub(super) reserved: [c_char; 16],
 }
 
-/// A picture in memory, as DBR 9.6 has it. The header of 8.x, where it ends before the orientation, adds a 0.
+/// A picture in memory, as DBR 9.6 has it. The header of 8.x, where it ends before the orientation,
+/// adds a 0.
 #[repr(C, packed)]
 pub struct ImageData {
     pub(super) bytesLength: c_int,

@@ -7,8 +7,8 @@ use seatmeter_protocol::error_code::ErrorCode;
 use super::{enter, give_string, needed_text};
 use crate::capi::enter_with;
 use crate::capi::license::{
-    DM_DLSConnectionParameters, GetIdleInstancesCount, InitDLSConnectionParameters, InitLicenseFromDLS,
-    SM_SetDeviceFriendlyName, SM_SetStateDirectory,
+    DM_DLSConnectionParameters, GetIdleInstancesCount, InitDLSConnectionParameters,
+    InitLicenseFromDLS, SM_SetDeviceFriendlyName, SM_SetStateDirectory,
 };
 use crate::capi::memories;
 use crate::capi::text::MessageBuffer;
@@ -81,13 +81,18 @@ pub extern "C" fn DBR_GetIdleInstancesCount() -> c_int {
 /// | 8.x | a reader, also one that was destroyed, or NULL | the key | nothing: what the register holds |
 /// | 9.x | the key | a buffer for a message, or NULL | its length |
 ///
-/// Readers are known by their address, and what is there is not looked at. Only when the first argument is none of
-/// them is the second one written to, and the third one believed.
+/// Readers are known by their address, and what is there is not looked at. Only when the first
+/// argument is none of them is the second one written to, and the third one believed.
 ///
 /// # Safety
-/// As one of the two prototypes: texts are NUL-terminated, and the buffer is good for writes of its length.
+/// As one of the two prototypes: texts are NUL-terminated, and the buffer is good for writes of its
+/// length.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn DBR_InitLicense(first: *mut c_void, second: *mut c_char, third: c_int) -> c_int {
+pub unsafe extern "C" fn DBR_InitLicense(
+    first: *mut c_void,
+    second: *mut c_char,
+    third: c_int,
+) -> c_int {
     if first.is_null() || memories::is_known(first.cast()) {
         // SAFETY: the caller's promise for the prototype of 8.x.
         return enter(|| unsafe { license(second, c"".as_ptr()) });
@@ -116,7 +121,8 @@ pub unsafe extern "C" fn DBR_InitLicenseFromServer(
 /// The strings are NULL or NUL-terminated.
 unsafe fn license(key: *const c_char, server: *const c_char) -> Result<()> {
     // SAFETY: the caller's promise.
-    let (key, server) = unsafe { (needed_text("the key", key)?, needed_text("the server", server)?) };
+    let (key, server) =
+        unsafe { (needed_text("the key", key)?, needed_text("the server", server)?) };
     // SAFETY: the strings of the defaults are static.
     let defaults = unsafe { DM_DLSConnectionParameters::default().copy() }?;
     license_with_key(&key, &server, &defaults)
@@ -198,11 +204,15 @@ pub unsafe extern "C" fn DBR_SetLicenseCachePath(directoryPath: *const c_char) -
 /// # Safety
 /// `uuid` is NULL or good for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn DBR_GetDeviceUUID(uuidGenerationMethod: c_int, uuid: *mut *mut c_char) -> c_int {
+pub unsafe extern "C" fn DBR_GetDeviceUUID(
+    uuidGenerationMethod: c_int,
+    uuid: *mut *mut c_char,
+) -> c_int {
     let device_uuid = || {
         if !matches!(uuidGenerationMethod, 1 | 2) {
-            let message =
-                format!("uuidGenerationMethod {uuidGenerationMethod} is not 1 (random) or 2 (hardware)");
+            let message = format!(
+                "uuidGenerationMethod {uuidGenerationMethod} is not 1 (random) or 2 (hardware)"
+            );
             return Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message));
         }
         Ok(runtime().device_uuid()?.to_string())
@@ -212,7 +222,7 @@ pub unsafe extern "C" fn DBR_GetDeviceUUID(uuidGenerationMethod: c_int, uuid: *m
 }
 
 fn no_content() -> Error {
-    let message =
-        "a license is what the server signs for this device, and is kept there: use InitLicenseFromDLS";
+    let message = "a license is what the server signs for this device, and is kept there: use \
+        InitLicenseFromDLS";
     Error::new(ErrorCode::LICENSE_INTERFACE_CONFLICT, message)
 }

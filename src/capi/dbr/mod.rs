@@ -1,7 +1,8 @@
 //! The functions of `include/dbr/`: the C API of DBR 8.x over the same readers.
 //!
-//! What each does stands in the headers of that API, which are written by hand; tests compare names and layouts.
-//! Here each function checks what comes from C, calls one method of the core, and answers.
+//! What each does stands in the headers of that API, which are written by hand; tests compare names
+//! and layouts. Here each function checks what comes from C, calls one method of the core, and
+//! answers.
 
 pub mod decode;
 mod details;
@@ -36,7 +37,8 @@ pub extern "C" fn DBR_GetVersion() -> *const c_char {
 /// Frees a string of this library.
 ///
 /// # Safety
-/// `content` is NULL or points to NULL or to a string that this library gave, and that is not used afterwards.
+/// `content` is NULL or points to NULL or to a string that this library gave, and that is not used
+/// afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_FreeString(content: *mut *mut c_char) {
     enter_or((), || {
@@ -56,7 +58,10 @@ pub unsafe extern "C" fn DBR_FreeString(content: *mut *mut c_char) {
 ///
 /// # Safety
 /// `place` is NULL or good for writes.
-unsafe fn give_string(place: *mut *mut c_char, text: impl FnOnce() -> Result<String>) -> Result<()> {
+unsafe fn give_string(
+    place: *mut *mut c_char,
+    text: impl FnOnce() -> Result<String>,
+) -> Result<()> {
     // SAFETY: the caller's promise.
     unsafe {
         give_pointer("the place for the string", place, || {

@@ -4,10 +4,13 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 
 use super::details::DetailsInC;
-use super::layout::{ExtendedResult, LocalizationResult, SamplingImageData, TextResult, TextResultArray};
+use super::layout::{
+    ExtendedResult, LocalizationResult, SamplingImageData, TextResult, TextResultArray,
+};
 use crate::reader::{Decoded, Orientation, Outcome, RECOGNIZED};
 
-/// The array with all that it points to. The array is first, so that its address is that of the whole.
+/// The array with all that it points to. The array is first, so that its address is that of the
+/// whole.
 #[repr(C)]
 struct Owned {
     array: TextResultArray,
@@ -102,7 +105,8 @@ impl Owned {
         self.contents.push(content);
     }
 
-    /// Lets the parts point to one another. All are in place, and none of the vectors grows any more.
+    /// Lets the parts point to one another. All are in place, and none of the vectors grows any
+    /// more.
     fn connect(&mut self) {
         let count = self.results.len();
         let places = self.places.as_mut_ptr();

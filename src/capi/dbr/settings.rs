@@ -17,7 +17,10 @@ use crate::state::write_named_file;
 ///
 /// # Safety
 /// `reader` is NULL or from `DBR_CreateInstance`.
-unsafe fn with_profiles<T>(reader: *mut c_void, change: impl FnOnce(&mut Profiles) -> T) -> Result<T> {
+unsafe fn with_profiles<T>(
+    reader: *mut c_void,
+    change: impl FnOnce(&mut Profiles) -> T,
+) -> Result<T> {
     // SAFETY: the caller's promise.
     Ok(unsafe { reader_from_c(reader) }?.with_profiles(change))
 }
@@ -53,8 +56,8 @@ pub unsafe extern "C" fn DBR_GetRuntimeSettings(
 /// Changes the settings in use.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or good; `errorMsgBuffer` is NULL or good
-/// for writes of `errorMsgBufferLen` bytes.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or good;
+/// `errorMsgBuffer` is NULL or good for writes of `errorMsgBufferLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_UpdateRuntimeSettings(
     barcodeReader: *mut c_void,
@@ -221,8 +224,8 @@ pub unsafe extern "C" fn DBR_GetParameterTemplateCount(barcodeReader: *mut c_voi
 /// The name of a template.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `nameBuffer` is NULL or good for writes of `nameBufferLen`
-/// bytes.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `nameBuffer` is NULL or good for writes of
+/// `nameBufferLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_GetParameterTemplateName(
     barcodeReader: *mut c_void,
@@ -233,7 +236,9 @@ pub unsafe extern "C" fn DBR_GetParameterTemplateName(
     // SAFETY: the caller's promise.
     let name = || unsafe { with_profiles(barcodeReader, |p| p.name(index).map(str::to_owned)) }?;
     // SAFETY: the caller's promise.
-    enter(|| unsafe { put_text(nameBuffer, nameBufferLen, name, ErrorCode::PARAMETER_VALUE_INVALID) })
+    enter(|| unsafe {
+        put_text(nameBuffer, nameBufferLen, name, ErrorCode::PARAMETER_VALUE_INVALID)
+    })
 }
 
 /// Write a whole text into the caller's buffer, or "" where there is an error.
@@ -276,8 +281,8 @@ unsafe fn text_of(reader: *mut c_void, name: *const c_char) -> Result<String> {
 /// The settings in use as a text, in the caller's buffer.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `content` is NULL or good for writes of `contentLen` bytes;
-/// `pSettingsName` is NULL or NUL-terminated.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `content` is NULL or good for writes of
+/// `contentLen` bytes; `pSettingsName` is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_OutputSettingsToString(
     barcodeReader: *mut c_void,
@@ -330,9 +335,13 @@ pub unsafe extern "C" fn DBR_OutputSettingsToFile(
             return Err(null_pointer("the path"));
         }
         // SAFETY: the caller's promise.
-        let (path, text) = unsafe { (path_from_c(pFilePath), text_of(barcodeReader, pSettingsName)?) };
+        let (path, text) =
+            unsafe { (path_from_c(pFilePath), text_of(barcodeReader, pSettingsName)?) };
         write_named_file(&path, text.as_bytes()).map_err(|e| {
-            Error::new(ErrorCode::FILE_NOT_FOUND, format!("{} cannot be written: {e}", path.display()))
+            Error::new(
+                ErrorCode::FILE_NOT_FOUND,
+                format!("{} cannot be written: {e}", path.display()),
+            )
         })
     })
 }
@@ -355,8 +364,11 @@ pub unsafe extern "C" fn DBR_SetModeArgument(
     let buffer = unsafe { message_buffer(errorMsgBuffer, errorMsgBufferLen) };
     let body = || {
         // SAFETY: the caller's promise.
-        let [modes, name, value] = unsafe { argument_texts([pModesName, pArgumentName, pArgumentValue]) }?;
-        let set = |profiles: &mut Profiles| profiles.current_mut().set_argument(&modes, index, &name, &value);
+        let [modes, name, value] =
+            unsafe { argument_texts([pModesName, pArgumentName, pArgumentValue]) }?;
+        let set = |profiles: &mut Profiles| {
+            profiles.current_mut().set_argument(&modes, index, &name, &value)
+        };
         // SAFETY: the caller's promise.
         unsafe { with_profiles(barcodeReader, set) }?
     };
@@ -365,7 +377,9 @@ pub unsafe extern "C" fn DBR_SetModeArgument(
 
 /// # Safety
 /// The strings are NULL or NUL-terminated.
-unsafe fn argument_texts<const COUNT: usize>(texts: [*const c_char; COUNT]) -> Result<[String; COUNT]> {
+unsafe fn argument_texts<const COUNT: usize>(
+    texts: [*const c_char; COUNT],
+) -> Result<[String; COUNT]> {
     if texts.iter().any(|text| text.is_null()) {
         return Err(null_pointer("the name of the modes, or the argument"));
     }
@@ -393,8 +407,9 @@ pub unsafe extern "C" fn DBR_GetModeArgument(
     let value = || {
         // SAFETY: the caller's promise.
         let [modes, name] = unsafe { argument_texts([pModesName, pArgumentName]) }?;
-        let get =
-            |profiles: &mut Profiles| profiles.current().argument(&modes, index, &name).map(str::to_owned);
+        let get = |profiles: &mut Profiles| {
+            profiles.current().argument(&modes, index, &name).map(str::to_owned)
+        };
         // SAFETY: the caller's promise.
         unsafe { with_profiles(barcodeReader, get) }?
     };

@@ -15,8 +15,10 @@ struct Machine {
 impl Machine {
     /// One whose clock is right, with a program that has heard the server.
     fn in_contact() -> (Self, DeviceClock) {
-        let machine =
-            Self { system: Box::leak(Box::new(HandClock::at(NOW))), folder: tempfile::tempdir().unwrap() };
+        let machine = Self {
+            system: Box::leak(Box::new(HandClock::at(NOW))),
+            folder: tempfile::tempdir().unwrap(),
+        };
         let clock = machine.program();
         hear(&clock, NOW);
         clock.keep();
@@ -48,10 +50,12 @@ fn hear(clock: &DeviceClock, server_seconds: u64) {
 }
 
 /// What the system tells of a time namespace: everything, that there is no other one, or nothing.
-const TOLD: fn(&ApartClock) -> Boot = |clock| Boot { ahead_ms: Some(clock.ahead_ms), ..clock.machine.boot() };
+const TOLD: fn(&ApartClock) -> Boot =
+    |clock| Boot { ahead_ms: Some(clock.ahead_ms), ..clock.machine.boot() };
 const CONCEALED: fn(&ApartClock) -> Boot = |clock| clock.machine.boot();
 const SILENT: fn(&ApartClock) -> Boot = |_| Boot::default();
-const WITHOUT_OFFSET: fn(&ApartClock) -> Boot = |clock| Boot { ahead_ms: None, ..clock.machine.boot() };
+const WITHOUT_OFFSET: fn(&ApartClock) -> Boot =
+    |clock| Boot { ahead_ms: None, ..clock.machine.boot() };
 
 #[test]
 fn a_right_clock_is_believed_before_any_contact() {
@@ -129,7 +133,11 @@ fn a_start_in_1970_goes_on_from_the_highest_time_until_the_clock_is_set() {
     clock.keep();
     let clock = machine.reboot(DAY);
     machine.system.set_wall(1000 * (NOW + 3 * DAY));
-    assert_eq!(clock.unix_seconds(), NOW + 3 * DAY, "what was behind at the contact may be right now");
+    assert_eq!(
+        clock.unix_seconds(),
+        NOW + 3 * DAY,
+        "what was behind at the contact may be right now"
+    );
 }
 
 #[test]
@@ -323,7 +331,8 @@ fn a_license_of_a_server_that_was_ahead_ends_with_its_time_however_late_that_is_
     hear(&clock, NOW + 7_200);
     let mut since = clock.standpoint();
     let date = NOW + 7_200;
-    // As much time passes as the server was ahead, and then some: its date is not ahead of the present any more.
+    // As much time passes as the server was ahead, and then some: its date is not ahead of the
+    // present any more.
     for seconds in [7_200, 9_000] {
         machine.system.pass(if seconds == 7_200 { 7_200_000 } else { 1_800_000 });
         assert_eq!(clock.in_use_since(date, &mut since), date, "nobody knows yet");
@@ -373,7 +382,11 @@ fn a_time_namespace_stretches_nothing_and_spoils_nothing() {
                 clock.keep();
                 assert!(apart.unix_seconds() >= now);
             }
-            assert_eq!([&clock, &machine.program()].map(Clock::unix_seconds), [now; 2], "{ahead} s");
+            assert_eq!(
+                [&clock, &machine.program()].map(Clock::unix_seconds),
+                [now; 2],
+                "{ahead} s"
+            );
         }
     }
 }

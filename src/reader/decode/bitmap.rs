@@ -1,5 +1,5 @@
-//! Bitmaps as Windows and OS/2 know them: a header, colors, and pixels from the lowest row up. In memory (a DIB) and,
-//! with 14 bytes in front, as a BMP file.
+//! Bitmaps as Windows and OS/2 know them: a header, colors, and pixels from the lowest row up. In
+//! memory (a DIB) and, with 14 bytes in front, as a BMP file.
 //!
 //! | bits a pixel | a pixel is |
 //! |---|---|
@@ -24,7 +24,8 @@ pub const HEADER_BYTES: usize = 40;
 /// The longest header of this kind, BITMAPV5HEADER.
 const HEADER_BYTES_MAX: usize = 124;
 
-/// BITMAPCOREHEADER of OS/2, in files alone: it is too short to be told by the bytes that a caller promises.
+/// BITMAPCOREHEADER of OS/2, in files alone: it is too short to be told by the bytes that a caller
+/// promises.
 const CORE_HEADER_BYTES: usize = 12;
 
 /// BITMAPFILEHEADER.
@@ -78,7 +79,8 @@ impl BitmapHeader {
         let invalid = || explained(DIB_BUFFER_INVALID);
         let width = u32::try_from(number(header, 4)).map_err(|_| invalid())?;
         let height = number(header, 8).unsigned_abs();
-        require_size((width, height)).map_err(|error| Error::new(DIB_BUFFER_INVALID, error.message))?;
+        require_size((width, height))
+            .map_err(|error| Error::new(DIB_BUFFER_INVALID, error.message))?;
         let bits = usize::from(u16::from_le_bytes([header[14], header[15]]));
         if !matches!(bits, 1 | 4 | 8 | 16 | 24 | 32) {
             return Err(explained(BPP_NOT_SUPPORTED));
@@ -89,13 +91,20 @@ impl BitmapHeader {
             (3, 16 | 32) => Packing::Masks(if header_bytes >= 56 { 4 } else { 3 }),
             (6, 16 | 32) => Packing::Masks(4),
             (4, _) => {
-                return Err(Error::new(DIB_BUFFER_INVALID, "a bitmap that holds a JPEG file is not read"));
+                return Err(Error::new(
+                    DIB_BUFFER_INVALID,
+                    "a bitmap that holds a JPEG file is not read",
+                ));
             }
             (5, _) => {
-                return Err(Error::new(DIB_BUFFER_INVALID, "a bitmap that holds a PNG file is not read"));
+                return Err(Error::new(
+                    DIB_BUFFER_INVALID,
+                    "a bitmap that holds a PNG file is not read",
+                ));
             }
             (kind, _) => {
-                let message = format!("a bitmap of {bits} bits a pixel with compression {kind} is not read");
+                let message =
+                    format!("a bitmap of {bits} bits a pixel with compression {kind} is not read");
                 return Err(Error::new(DIB_BUFFER_INVALID, message));
             }
         };
@@ -162,10 +171,15 @@ impl BitmapHeader {
             Packing::Masks(count) => {
                 let channels = self.channels(bytes, count)?;
                 let shade = if channels[3].is_some() { masked_on_paper } else { masked };
-                self.fill(&mut canvas, pixels, |x, row| shade(&channels, pixel_of(row, x, self.bits)))?;
-                // Many programs say that there is alpha, and leave it 0: such a bitmap is not one of nothing.
+                self.fill(&mut canvas, pixels, |x, row| {
+                    shade(&channels, pixel_of(row, x, self.bits))
+                })?;
+                // Many programs say that there is alpha, and leave it 0: such a bitmap is not one
+                // of nothing.
                 if channels[3].is_some() && canvas.is_of_one_shade() {
-                    self.fill(&mut canvas, pixels, |x, row| masked(&channels, pixel_of(row, x, self.bits)))?;
+                    self.fill(&mut canvas, pixels, |x, row| {
+                        masked(&channels, pixel_of(row, x, self.bits))
+                    })?;
                 }
             }
             Packing::Plain => self.fill_plain(&mut canvas, pixels, &colors)?,
@@ -183,16 +197,26 @@ impl BitmapHeader {
                 let channels = [0x7c00, 0x3e0, 0x1f, 0].map(Channel::of_mask);
                 self.fill(canvas, pixels, |x, row| masked(&channels, pixel_of(row, x, 16)))
             }
-            24 => self.fill(canvas, pixels, |x, row| luminance(row[3 * x + 2], row[3 * x + 1], row[3 * x])),
-            _ => self.fill(canvas, pixels, |x, row| luminance(row[4 * x + 2], row[4 * x + 1], row[4 * x])),
+            24 => self.fill(canvas, pixels, |x, row| {
+                luminance(row[3 * x + 2], row[3 * x + 1], row[3 * x])
+            }),
+            _ => self.fill(canvas, pixels, |x, row| {
+                luminance(row[4 * x + 2], row[4 * x + 1], row[4 * x])
+            }),
         }
     }
 
-    fn fill(&self, canvas: &mut Canvas, pixels: &[u8], shade: impl Fn(usize, &[u8]) -> u8) -> Result<()> {
+    fn fill(
+        &self,
+        canvas: &mut Canvas,
+        pixels: &[u8],
+        shade: impl Fn(usize, &[u8]) -> u8,
+    ) -> Result<()> {
         let mut rows = pixels.chunks(self.row_bytes());
         let mut fill_row = |row: &mut [u8]| {
             // The last row may lack the bytes that only fill it up.
-            let from = rows.next().filter(|from| from.len() >= (self.width * self.bits).div_ceil(8))?;
+            let from =
+                rows.next().filter(|from| from.len() >= (self.width * self.bits).div_ceil(8))?;
             row.iter_mut().enumerate().for_each(|(x, pixel)| *pixel = shade(x, from));
             Some(())
         };
@@ -346,7 +370,10 @@ mod tests {
     #[test]
     fn each_number_of_bits_is_read() {
         let (white, red) = (255, luminance(255, 0, 0));
-        assert_eq!(shades(header(1, 1, 4, 2), &[0, 0, 0, 0, 255, 255, 255, 0, 0x10, 0, 0, 0]), [white]);
+        assert_eq!(
+            shades(header(1, 1, 4, 2), &[0, 0, 0, 0, 255, 255, 255, 0, 0x10, 0, 0, 0]),
+            [white]
+        );
         assert_eq!(shades(header(1, 1, 8, 1), &[255, 255, 255, 0, 0, 0, 0, 0]), [white]);
         assert_eq!(shades(header(1, 1, 24, 0), &[255, 255, 255, 0]), [white]);
         assert_eq!(shades(header(1, 1, 32, 0), &[0, 0, 255, 0]), [red]);
@@ -379,13 +406,24 @@ mod tests {
 
     #[test]
     fn headers_that_cannot_be_are_refused() {
-        for bad in [header(0, 1, 8, 0), header(1, 0, 8, 0), header(-1, 1, 8, 0), header(1, 1, 8, 257)] {
+        for bad in
+            [header(0, 1, 8, 0), header(1, 0, 8, 0), header(-1, 1, 8, 0), header(1, 1, 8, 257)]
+        {
             assert_eq!(BitmapHeader::understand(&bad).unwrap_err().code, DIB_BUFFER_INVALID);
         }
-        assert_eq!(BitmapHeader::understand(&header(1, 1, 2, 0)).unwrap_err().code, BPP_NOT_SUPPORTED);
-        assert_eq!(BitmapHeader::understand(&[0; HEADER_BYTES]).unwrap_err().code, DIB_BUFFER_INVALID);
-        for (packing, names) in [(4, "JPEG"), (5, "PNG"), (9, "compression 9"), (2, "compression 2")] {
-            let error = BitmapHeader::understand(&packed(header(1, 1, 8, 0), packing, 4)).unwrap_err();
+        assert_eq!(
+            BitmapHeader::understand(&header(1, 1, 2, 0)).unwrap_err().code,
+            BPP_NOT_SUPPORTED
+        );
+        assert_eq!(
+            BitmapHeader::understand(&[0; HEADER_BYTES]).unwrap_err().code,
+            DIB_BUFFER_INVALID
+        );
+        for (packing, names) in
+            [(4, "JPEG"), (5, "PNG"), (9, "compression 9"), (2, "compression 2")]
+        {
+            let error =
+                BitmapHeader::understand(&packed(header(1, 1, 8, 0), packing, 4)).unwrap_err();
             assert_eq!(error.code, DIB_BUFFER_INVALID);
             assert!(error.message.contains(names), "{error}");
         }
@@ -402,7 +440,11 @@ mod tests {
             "the last row needs no bytes that fill it up"
         );
         for end in 0..whole.len() {
-            assert_eq!(gray_of_file(&whole[..end]).unwrap_err().code, ErrorCode::IMAGE_READ_FAILED, "{end}");
+            assert_eq!(
+                gray_of_file(&whole[..end]).unwrap_err().code,
+                ErrorCode::IMAGE_READ_FAILED,
+                "{end}"
+            );
         }
     }
 }

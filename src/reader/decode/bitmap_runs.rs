@@ -8,8 +8,8 @@
 //! | 0, 2, x, y | so many pixels to the right and rows on |
 //! | 0, n, colors | n pixels as they stand, filled up to an even number of bytes |
 //!
-//! Pixels that are left out have the first color. Some programs forget to say that the bitmap is over: that is taken
-//! as said where the last row was reached.
+//! Pixels that are left out have the first color. Some programs forget to say that the bitmap is
+//! over: that is taken as said where the last row was reached.
 
 /// Runs, and the shades of the colors that they name.
 pub(super) struct Runs<'a> {
@@ -38,8 +38,11 @@ impl Runs<'_> {
                     (x, y, bytes) = (x + usize::from(*right), y + usize::from(*on), rest);
                 }
                 (0, count) => {
-                    let length =
-                        if self.is_of_nibbles { usize::from(count).div_ceil(2) } else { count.into() };
+                    let length = if self.is_of_nibbles {
+                        usize::from(count).div_ceil(2)
+                    } else {
+                        count.into()
+                    };
                     let (colors, rest) = bytes.split_at_checked(length)?;
                     self.put(rows[y], x, count, |i| shade(self.color(colors, usize::from(i))));
                     x += usize::from(count);
@@ -54,7 +57,8 @@ impl Runs<'_> {
         Some(())
     }
 
-    /// Return one of a number of colors; of a single byte each is the first, or one of its two nibbles.
+    /// Return one of a number of colors; of a single byte each is the first, or one of its two
+    /// nibbles.
     fn color(&self, colors: &[u8], i: usize) -> u8 {
         if self.is_of_nibbles {
             colors[(i / 2) % colors.len()] >> (4 - i % 2 * 4) & 15
@@ -85,10 +89,22 @@ mod tests {
 
     #[test]
     fn each_kind_of_run_is_read() {
-        assert_eq!(filled(false, &[4, 1, 0, 0, 3, 2, 0, 1]).unwrap(), [11, 11, 11, 11, 12, 12, 12, 10]);
-        assert_eq!(filled(false, &[0, 3, 1, 2, 3, 0, 0, 1]).unwrap(), [11, 12, 13, 10, 10, 10, 10, 10]);
-        assert_eq!(filled(false, &[1, 1, 0, 2, 2, 1, 1, 3, 0, 1]).unwrap(), [11, 10, 10, 10, 10, 10, 10, 13]);
-        assert_eq!(filled(true, &[3, 0x12, 0, 3, 0x12, 0x30, 0, 1]).unwrap()[..4], [11, 12, 11, 11]);
+        assert_eq!(
+            filled(false, &[4, 1, 0, 0, 3, 2, 0, 1]).unwrap(),
+            [11, 11, 11, 11, 12, 12, 12, 10]
+        );
+        assert_eq!(
+            filled(false, &[0, 3, 1, 2, 3, 0, 0, 1]).unwrap(),
+            [11, 12, 13, 10, 10, 10, 10, 10]
+        );
+        assert_eq!(
+            filled(false, &[1, 1, 0, 2, 2, 1, 1, 3, 0, 1]).unwrap(),
+            [11, 10, 10, 10, 10, 10, 10, 13]
+        );
+        assert_eq!(
+            filled(true, &[3, 0x12, 0, 3, 0x12, 0x30, 0, 1]).unwrap()[..4],
+            [11, 12, 11, 11]
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Code 39, which the engine reads as more than is printed: as Code 32, whose six characters stand for a number, and
-//! as full ASCII, where two characters stand for one.
+//! Code 39, which the engine reads as more than is printed: as Code 32, whose six characters stand
+//! for a number, and as full ASCII, where two characters stand for one.
 //!
-//! Asking the engine for the plain symbology alone is not possible without a leak of its Rust binding. So what was
-//! not asked for is put back here into what is printed.
+//! Asking the engine for the plain symbology alone is not possible without a leak of its Rust
+//! binding. So what was not asked for is put back here into what is printed.
 
 use zxingcpp::Barcode;
 
@@ -58,7 +58,8 @@ fn number_32(text: &str) -> Option<String> {
 
 /// The one or two characters that stand for a byte (ISO/IEC 16388, table of full ASCII).
 fn pair(byte: u8) -> Option<String> {
-    let letter = |shift: char, from: u8, first: u8| format!("{shift}{}", char::from(first + (byte - from)));
+    let letter =
+        |shift: char, from: u8, first: u8| format!("{shift}{}", char::from(first + (byte - from)));
     Some(match byte {
         0 => "%U".into(),
         1..=26 => letter('$', 1, b'A'),
@@ -83,7 +84,10 @@ mod tests {
     #[test]
     fn what_the_engine_made_of_it_is_put_back() {
         let printed = |kind: Code39, text: &str| kind.printed(text);
-        assert_eq!(printed(Code39::Extended, "ab 1-Z!\u{1}:@[{~").unwrap(), "+A+B 1-Z/A$A/Z%V%K%P%S");
+        assert_eq!(
+            printed(Code39::Extended, "ab 1-Z!\u{1}:@[{~").unwrap(),
+            "+A+B 1-Z/A$A/Z%V%K%P%S"
+        );
         assert_eq!(printed(Code39::Extended, "/,$%+").unwrap(), "/O/L/D/E/K");
         assert_eq!(printed(Code39::Number, "A012345676").unwrap(), "0CSSBD");
         assert_eq!(printed(Code39::Plain, "ANY"), None);

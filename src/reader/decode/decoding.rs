@@ -1,7 +1,7 @@
 //! Decoding under the license: read, decode, filter, count, and only then show.
 //!
-//! Without a license or seat the picture is decoded all the same, nothing is counted, and every text is
-//! masked with `*`: users of this API see that it would work, and what is missing.
+//! Without a license or seat the picture is decoded all the same, nothing is counted, and every
+//! text is masked with `*`: users of this API see that it would work, and what is missing.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -71,7 +71,11 @@ pub enum Picture<'a> {
 
 impl Default for Decoding {
     fn default() -> Self {
-        Self { engine: Box::new(ZxingEngine), profiles: Profiles::default(), outcome: Outcome::default() }
+        Self {
+            engine: Box::new(ZxingEngine),
+            profiles: Profiles::default(),
+            outcome: Outcome::default(),
+        }
     }
 }
 
@@ -87,7 +91,12 @@ impl Outcome {
 
     /// The barcodes are there, but not to be read.
     pub(super) fn masked(barcodes: Vec<Decoded>, failure: Error) -> Self {
-        Self { barcodes: masked(barcodes), failure: Some(failure), is_masked: true, ..Self::default() }
+        Self {
+            barcodes: masked(barcodes),
+            failure: Some(failure),
+            is_masked: true,
+            ..Self::default()
+        }
     }
 
     /// The barcodes of a search; counts them by `count`.
@@ -96,7 +105,9 @@ impl Outcome {
         let keys: Vec<Barcode<'_>> =
             barcodes.iter().map(|b| Barcode { format: b.format, bytes: &b.bytes }).collect();
         match count(&keys) {
-            Ok(_) if found.failure.is_some() => Self { failure: found.failure, ..Self::of(barcodes) },
+            Ok(_) if found.failure.is_some() => {
+                Self { failure: found.failure, ..Self::of(barcodes) }
+            }
             Ok(_) if found.is_cut_short => {
                 Self { failure: Some(explained(RECOGNITION_TIMEOUT)), ..Self::of(barcodes) }
             }
@@ -107,21 +118,25 @@ impl Outcome {
 }
 
 impl Reader {
-    /// Decodes a picture with the settings in use, or with those of a template; what it gave is kept until the next
-    /// call.
+    /// Decodes a picture with the settings in use, or with those of a template; what it gave is
+    /// kept until the next call.
     ///
     /// # Errors
-    /// -10036 for an unknown template; the license's error; the picture's; -10026 when the time was too short.
+    /// -10036 for an unknown template; the license's error; the picture's; -10026 when the time was
+    /// too short.
     pub fn decode(&self, picture: Picture<'_>, template: &str) -> Result<()> {
         let licensed = self.licensed();
         let mut slot = self.decoding.lock();
         let Decoding { engine, profiles, outcome } = &mut **slot.get_or_insert_default();
         // What the last call gave must not be taken for what this one gives.
         *outcome = Outcome::default();
-        let found = profiles.named(template).and_then(|profile| search(&mut **engine, profile, picture));
+        let found =
+            profiles.named(template).and_then(|profile| search(&mut **engine, profile, picture));
         *outcome = match (licensed, found) {
             (Ok(_), Err(failure)) => Outcome::unread(failure),
-            (Err(_), Err(failure)) if failure.code == super::reading_error::TEMPLATE_NAME_INVALID => {
+            (Err(_), Err(failure))
+                if failure.code == super::reading_error::TEMPLATE_NAME_INVALID =>
+            {
                 Outcome::unread(failure)
             }
             (Err(failure), found) => {
@@ -160,8 +175,8 @@ fn search(engine: &mut dyn DecodeEngine, profile: &Profile, picture: Picture<'_>
     }
 }
 
-/// Searches all pages of a file. One that cannot be read takes nothing away from the others: what they have is given,
-/// with the error.
+/// Searches all pages of a file. One that cannot be read takes nothing away from the others: what
+/// they have is given, with the error.
 fn search_file(engine: &mut dyn DecodeEngine, profile: &Profile, bytes: &[u8]) -> Result<Found> {
     let mut all = Found::default();
     let read = for_each_page(bytes, &mut |number, image| {
@@ -187,7 +202,11 @@ pub(super) fn search_image(
     image: &GrayImage<'_>,
 ) -> Result<Found> {
     // Who stops before recognition gets nothing to be recognized, and so to be counted.
-    if profile.settings().is_recognizing() { read_page(engine, profile, image) } else { Ok(Found::default()) }
+    if profile.settings().is_recognizing() {
+        read_page(engine, profile, image)
+    } else {
+        Ok(Found::default())
+    }
 }
 
 fn from_base64(text: &[u8]) -> Result<Vec<u8>> {
@@ -199,9 +218,9 @@ fn from_base64(text: &[u8]) -> Result<Vec<u8>> {
     let content = without_white_space(content)?;
     let mut file = Vec::new();
     reserve(&mut file, base64::decoded_len_estimate(content.len()))?;
-    BASE64
-        .decode_vec(&*content, &mut file)
-        .map_err(|e| Error::new(ErrorCode::IMAGE_READ_FAILED, format!("the text is not base64: {e}")))?;
+    BASE64.decode_vec(&*content, &mut file).map_err(|e| {
+        Error::new(ErrorCode::IMAGE_READ_FAILED, format!("the text is not base64: {e}"))
+    })?;
     Ok(file)
 }
 
@@ -221,7 +240,8 @@ fn masked(mut barcodes: Vec<Decoded>) -> Vec<Decoded> {
         barcode.bytes = barcode.text.clone().into_bytes();
         if matches!(barcode.details, Details::Linear { .. }) {
             // Check digits, and start and stop characters, are part of the text.
-            barcode.details = Details::Linear { start: Vec::new(), stop: Vec::new(), check: Vec::new() };
+            barcode.details =
+                Details::Linear { start: Vec::new(), stop: Vec::new(), check: Vec::new() };
         }
     }
     barcodes

@@ -23,9 +23,11 @@ fn linear(decoded: &Decoded) -> Details {
     let bytes = &decoded.bytes;
     match decoded.format {
         // The engine gives start and stop characters of Codabar as part of the text.
-        CODABAR if bytes.len() >= 2 => {
-            Details::Linear { start: vec![bytes[0]], stop: vec![bytes[bytes.len() - 1]], check: Vec::new() }
-        }
+        CODABAR if bytes.len() >= 2 => Details::Linear {
+            start: vec![bytes[0]],
+            stop: vec![bytes[bytes.len() - 1]],
+            check: Vec::new(),
+        },
         CODE_39 | CODE_39_EXTENDED => {
             Details::Linear { start: b"*".to_vec(), stop: b"*".to_vec(), check: Vec::new() }
         }
@@ -96,7 +98,9 @@ fn rows_and_columns(text: &str) -> Option<(i32, i32)> {
 /// The length of the upper edge over the modules on it, where those are known.
 fn module_pixels(decoded: &Decoded) -> i32 {
     let modules = match decoded.details {
-        Details::Qr { size, .. } | Details::DataMatrix { size, .. } | Details::Aztec { size, .. } => size.1,
+        Details::Qr { size, .. }
+        | Details::DataMatrix { size, .. }
+        | Details::Aztec { size, .. } => size.1,
         _ => match decoded.format {
             EAN_13 | UPC_A => 95,
             EAN_8 => 67,

@@ -78,7 +78,8 @@ pub struct Decoded {
     pub format_2: u32,
     /// Name of the symbology.
     pub format_name: String,
-    /// The characters of the content, as they are: control characters too, and nothing that is only shown.
+    /// The characters of the content, as they are: control characters too, and nothing that is only
+    /// shown.
     pub text: String,
     /// Content as it was encoded.
     pub bytes: Vec<u8>,
@@ -150,7 +151,8 @@ pub enum Details {
 
 /// Finds barcodes in pictures.
 pub trait DecodeEngine: Send {
-    /// The barcodes of a picture; their corners are those of the whole picture, also where a part was searched.
+    /// The barcodes of a picture; their corners are those of the whole picture, also where a part
+    /// was searched.
     ///
     /// # Errors
     /// When the picture cannot be processed; a picture without barcodes is no error.

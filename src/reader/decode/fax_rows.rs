@@ -6,9 +6,9 @@
 //! | Group 3 | runs, or in two dimensions where a bit says so | a mark of eleven 0 and a 1, and 0 to fill up |
 //! | Group 4 | in two dimensions | nothing |
 //!
-//! In two dimensions a row is said by where its changes are beside those of the row above. A damaged row of Group 3 is
-//! white from the damage on, as a fax machine prints it, and the next mark is looked for. After the mark that ends a
-//! page all rows are white.
+//! In two dimensions a row is said by where its changes are beside those of the row above. A
+//! damaged row of Group 3 is white from the damage on, as a fax machine prints it, and the next
+//! mark is looked for. After the mark that ends a page all rows are white.
 
 use fax::BitReader;
 use fax::maps::{Mode, black, mode, white};
@@ -38,7 +38,8 @@ pub(super) struct FaxRows<'a> {
     kind: Fax,
     bits: Bits<'a>,
     width: usize,
-    /// Where the row above changes its color, the first time to black; then where the row that is read does.
+    /// Where the row above changes its color, the first time to black; then where the row that is
+    /// read does.
     above: Vec<usize>,
     row: Vec<usize>,
     is_over: bool,
@@ -46,7 +47,14 @@ pub(super) struct FaxRows<'a> {
 
 impl<'a> FaxRows<'a> {
     pub(super) fn new(kind: Fax, bytes: &'a [u8], width: usize) -> Self {
-        Self { kind, bits: Bits { bytes, at: 0 }, width, above: Vec::new(), row: Vec::new(), is_over: false }
+        Self {
+            kind,
+            bits: Bits { bytes, at: 0 },
+            width,
+            above: Vec::new(),
+            row: Vec::new(),
+            is_over: false,
+        }
     }
 
     /// Read a row of bits, 1 for black; `None` when there is none, or it is damaged.
@@ -74,7 +82,8 @@ impl<'a> FaxRows<'a> {
 
     fn group_3(&mut self, is_2d: bool) -> Option<()> {
         let has_mark = self.bits.skip_mark();
-        // Some files have no marks at all, as if each were left out; but then nothing can be in two dimensions.
+        // Some files have no marks at all, as if each were left out; but then nothing can be in two
+        // dimensions.
         let is_in_2d = is_2d && has_mark && self.bits.next_bits(1)? == 0;
         if has_mark && self.bits.is_at_mark() {
             // Two marks in a row are the end of the page.
@@ -143,17 +152,28 @@ impl<'a> FaxRows<'a> {
         Some(())
     }
 
-    /// Notes a change; `None` when there are more than a row can have: runs of no length can go on for ever.
+    /// Notes a change; `None` when there are more than a row can have: runs of no length can go on
+    /// for ever.
     fn change_at(&mut self, at: usize) -> Option<()> {
         self.row.push(at);
         (self.row.len() <= self.width + 2).then_some(())
     }
 
     /// Return which change above is the first to the right that is to the other color.
-    fn change_above(&self, at: usize, is_black: bool, is_at_start: bool, from: &mut usize) -> usize {
+    fn change_above(
+        &self,
+        at: usize,
+        is_black: bool,
+        is_at_start: bool,
+        from: &mut usize,
+    ) -> usize {
         // Those to black have even numbers: such one is looked for while the row is white.
         let mut i = *from - *from % 2 + usize::from(is_black);
-        while self.above.get(i).is_some_and(|change| *change < at || (*change == at && !is_at_start)) {
+        while self
+            .above
+            .get(i)
+            .is_some_and(|change| *change < at || (*change == at && !is_at_start))
+        {
             i += 2;
         }
         *from = i;
@@ -176,7 +196,8 @@ fn blacken(row: &mut [u8], from: usize, to: usize) {
     }
 }
 
-/// Bits, the highest of a byte first. Behind the last one there are zeros, which no code is made of.
+/// Bits, the highest of a byte first. Behind the last one there are zeros, which no code is made
+/// of.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -271,8 +292,10 @@ mod tests {
     /// The first rows, at most four.
     fn rows(kind: Fax, bits: &str, width: usize) -> Vec<Vec<u8>> {
         let bits: Vec<u8> = bits.bytes().filter(|bit| *bit != b' ').map(|bit| bit - b'0').collect();
-        let bytes: Vec<u8> =
-            bits.chunks(8).map(|byte| byte.iter().enumerate().map(|(i, bit)| bit << (7 - i)).sum()).collect();
+        let bytes: Vec<u8> = bits
+            .chunks(8)
+            .map(|byte| byte.iter().enumerate().map(|(i, bit)| bit << (7 - i)).sum())
+            .collect();
         let mut rows = FaxRows::new(kind, &bytes, width);
         let mut row = vec![0; width.div_ceil(8)];
         std::iter::from_fn(|| rows.read(&mut row).map(|()| row.clone())).take(4).collect()
@@ -284,12 +307,19 @@ mod tests {
     fn rows_of_runs_begin_with_a_byte_or_a_word() {
         // White 2, black 3, white 3; then all white.
         let first = "0111 10 1000";
-        assert_eq!(rows(Fax::Huffman { align: 8 }, &format!("{first} 000000 10011"), 8), [[0x38], [0]]);
+        assert_eq!(
+            rows(Fax::Huffman { align: 8 }, &format!("{first} 000000 10011"), 8),
+            [[0x38], [0]]
+        );
         assert_eq!(
             rows(Fax::Huffman { align: 16 }, &format!("{first} 000000 10011 00000000000"), 8),
             [[0x38], [0]]
         );
-        assert_eq!(rows(Fax::Huffman { align: 8 }, "00110101 000101", 8), [[0xff]], "white 0, black 8");
+        assert_eq!(
+            rows(Fax::Huffman { align: 8 }, "00110101 000101", 8),
+            [[0xff]],
+            "white 0, black 8"
+        );
     }
 
     #[test]
@@ -301,14 +331,23 @@ mod tests {
             let expected = [[0x38], [0], [0], [0]];
             assert_eq!(rows(Fax::Group3 { is_2d }, &bits, 8), expected, "fill {}", fill.len());
         }
-        assert_eq!(rows(Fax::Group3 { is_2d }, &format!("{row} {row}"), 8), [[0x38], [0x38]], "no marks");
+        assert_eq!(
+            rows(Fax::Group3 { is_2d }, &format!("{row} {row}"), 8),
+            [[0x38], [0x38]],
+            "no marks"
+        );
         let damaged = format!("{MARK} 0111 0000000 1 {MARK} {row} {MARK}{MARK}");
-        assert_eq!(rows(Fax::Group3 { is_2d }, &damaged, 8)[1], [0x38], "the row behind a damaged one");
+        assert_eq!(
+            rows(Fax::Group3 { is_2d }, &damaged, 8)[1],
+            [0x38],
+            "the row behind a damaged one"
+        );
     }
 
     #[test]
     fn rows_in_two_dimensions_are_said_by_the_row_above() {
-        // Horizontal white 2 black 3; the row is over by a change at its end. Then the same row, then one that is shifted.
+        // Horizontal white 2 black 3; the row is over by a change at its end. Then the same row,
+        // then one that is shifted.
         let bits = "001 0111 10 1  1 1 1  011 010 1";
         assert_eq!(rows(Fax::Group4, bits, 8), [[0x38], [0x38], [0x10]]);
         // Over what is black above, to all white.

@@ -1,4 +1,5 @@
-//! What of the engine's results is given out, in which order and in which units. What is dropped here is not counted.
+//! What of the engine's results is given out, in which order and in which units. What is dropped
+//! here is not counted.
 
 use super::engine::{Decoded, GrayImage};
 use super::settings::Settings;
@@ -17,7 +18,8 @@ pub(super) struct Asked<'a> {
     pub(super) settings: &'a Settings,
     /// Both format words.
     pub(super) formats: (u32, u32),
-    /// What is asked of barcodes of some formats: the first one that names a barcode's format counts.
+    /// What is asked of barcodes of some formats: the first one that names a barcode's format
+    /// counts.
     pub(super) specifications: Vec<&'a Specification>,
 }
 
@@ -27,7 +29,8 @@ impl Asked<'_> {
         let (formats, formats_2) = self.formats;
         let settings = self.settings;
         let own = self.specifications.iter().find(|one| one.is_for(barcode));
-        let confidence_min = own.and_then(|one| one.confidence_min).unwrap_or(settings.confidence_min());
+        let confidence_min =
+            own.and_then(|one| one.confidence_min).unwrap_or(settings.confidence_min());
         let distance_min =
             own.and_then(|one| one.border_distance_min).unwrap_or(settings.border_distance_min());
         let length = barcode.text.chars().count();
@@ -42,7 +45,8 @@ impl Asked<'_> {
             && own.is_none_or(|one| one.is_met_by(barcode))
     }
 
-    /// Whether the engine may stop by itself when it has enough, because nothing of that is dropped.
+    /// Whether the engine may stop by itself when it has enough, because nothing of that is
+    /// dropped.
     pub(super) fn drops_nothing_more(&self) -> bool {
         self.specifications.is_empty()
             && self.settings.text_length_min() <= 1
@@ -54,13 +58,13 @@ impl Asked<'_> {
 fn is_off_the_border(barcode: &Decoded, distance: i32, image: &GrayImage<'_>) -> bool {
     let (width, height) = (image.width.cast_signed(), image.height.cast_signed());
     distance == 0
-        || barcode
-            .corners
-            .iter()
-            .all(|(x, y)| *x >= distance && *y >= distance && *x < width - distance && *y < height - distance)
+        || barcode.corners.iter().all(|(x, y)| {
+            *x >= distance && *y >= distance && *x < width - distance && *y < height - distance
+        })
 }
 
-/// Drops parts of an ITF symbol that were read as a symbol: it has no check digit, and any part of it is one.
+/// Drops parts of an ITF symbol that were read as a symbol: it has no check digit, and any part of
+/// it is one.
 pub(super) fn drop_fragments(barcodes: &mut Vec<Decoded>) {
     let whole: Vec<Decoded> = barcodes.iter().filter(|one| one.format == ITF).cloned().collect();
     if whole.len() < 2 {
@@ -76,9 +80,11 @@ pub(super) fn drop_fragments(barcodes: &mut Vec<Decoded>) {
     });
 }
 
-/// Whether one lies where the other may reach to: its corners are those of the lines in which it was read, not of its bars.
+/// Whether one lies where the other may reach to: its corners are those of the lines in which it
+/// was read, not of its bars.
 fn is_within(inner: &Decoded, outer: &Decoded) -> bool {
-    let middle = |of: fn(&(i32, i32)) -> i32| inner.corners.iter().map(of).map(i64::from).sum::<i64>() / 4;
+    let middle =
+        |of: fn(&(i32, i32)) -> i32| inner.corners.iter().map(of).map(i64::from).sum::<i64>() / 4;
     let [(left, top), (right, bottom), ..] = outer.corners;
     let reach = i64::from((right - left).abs().max((bottom - top).abs())) / 2;
     let covers = |of: fn(&(i32, i32)) -> i32, at: i64| {
@@ -93,16 +99,18 @@ fn is_within(inner: &Decoded, outer: &Decoded) -> bool {
 /// Whether two results are one barcode: seen in two regions, or in two passes.
 pub(super) fn is_same(a: &Decoded, b: &Decoded) -> bool {
     let center = |barcode: &Decoded| {
-        let sum = barcode
-            .corners
-            .iter()
-            .fold((0_i64, 0_i64), |(x, y), corner| (x + i64::from(corner.0), y + i64::from(corner.1)));
+        let sum = barcode.corners.iter().fold((0_i64, 0_i64), |(x, y), corner| {
+            (x + i64::from(corner.0), y + i64::from(corner.1))
+        });
         (sum.0 / 4, sum.1 / 4)
     };
     let ((ax, ay), (bx, by)) = (center(a), center(b));
     let [(left, top), _, (right, bottom), _] = a.corners;
     let reach = i64::from((right - left).abs().max((bottom - top).abs())).max(8) / 2;
-    a.format == b.format && a.bytes == b.bytes && (ax - bx).abs() <= reach && (ay - by).abs() <= reach
+    a.format == b.format
+        && a.bytes == b.bytes
+        && (ax - bx).abs() <= reach
+        && (ay - by).abs() <= reach
 }
 
 /// Sorts as the settings say.
@@ -134,7 +142,8 @@ pub(super) fn give_unit(barcodes: &mut [Decoded], settings: &Settings, image: &G
     };
     for barcode in barcodes {
         barcode.is_in_percent = true;
-        barcode.corners = barcode.corners.map(|(x, y)| (percent(x, image.width), percent(y, image.height)));
+        barcode.corners =
+            barcode.corners.map(|(x, y)| (percent(x, image.width), percent(y, image.height)));
     }
 }
 
@@ -172,7 +181,8 @@ mod tests {
             let asked = Asked { settings, formats: settings.formats(), specifications: Vec::new() };
             asked.is_wanted(barcode, &image())
         };
-        let wanted = |changes: &[(usize, i32)]| is_wanted(&barcode(0x20, "12345", 5, 5), &settings(changes));
+        let wanted =
+            |changes: &[(usize, i32)]| is_wanted(&barcode(0x20, "12345", 5, 5), &settings(changes));
         assert!(wanted(&[]));
         assert!(!wanted(&[(word::FORMATS, 0x40)]) && wanted(&[(word::FORMATS, 0x60)]));
         assert!(!wanted(&[(word::CONFIDENCE_MIN, 81)]) && wanted(&[(word::CONFIDENCE_MIN, 80)]));
@@ -185,13 +195,15 @@ mod tests {
 
     #[test]
     fn the_order_is_that_of_the_settings() {
-        let mut all = [barcode(1, "low", 0, 50), barcode(1, "right", 90, 10), barcode(1, "left", 10, 10)];
+        let mut all =
+            [barcode(1, "low", 0, 50), barcode(1, "right", 90, 10), barcode(1, "left", 10, 10)];
         sort(&mut all, &settings(&[]));
         assert_eq!(all.each_ref().map(|b| b.text.as_str()), ["left", "right", "low"]);
         for (barcode, name) in all.iter_mut().zip(["C", "A", "B"]) {
             barcode.format_name = name.into();
         }
-        let by_format = [(word::ORDER_MODES, 4), (word::ORDER_MODES + 1, 0), (word::ORDER_MODES + 2, 0)];
+        let by_format =
+            [(word::ORDER_MODES, 4), (word::ORDER_MODES + 1, 0), (word::ORDER_MODES + 2, 0)];
         sort(&mut all, &settings(&by_format));
         assert_eq!(all.each_ref().map(|b| b.text.as_str()), ["right", "low", "left"]);
     }

@@ -7,8 +7,8 @@
 //! | stopped | are dropped | ends after the frame that it is at; who stops waits for that, unless it is that thread itself |
 //! | of another process | belong to the parent of a fork | is not here: nothing is waited for |
 //!
-//! The thread is one of the two kinds that this library starts: a program asks for it, and it lives as long as the
-//! program wants frames decoded.
+//! The thread is one of the two kinds that this library starts: a program asks for it, and it lives
+//! as long as the program wants frames decoded.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -115,12 +115,14 @@ impl Reader {
     /// Starts decoding frames, with the settings in use at each frame or with those of a template.
     ///
     /// # Errors
-    /// -10049 when frames are being decoded; -10036; -10038; -10000 when the system has no thread to give.
+    /// -10049 when frames are being decoded; -10036; -10038; -10000 when the system has no thread
+    /// to give.
     pub fn start_frames(&'static self, options: &FrameOptions, template: &str) -> Result<()> {
         let fixed = self.with_profiles(|profiles| profiles.named(template).cloned())?;
         let fixed = (!template.is_empty()).then_some(fixed);
         let queue_length = usize::try_from(options.queue_length).map_err(|_| {
-            let message = format!("maxQueueLength is {}; it must not be negative", options.queue_length);
+            let message =
+                format!("maxQueueLength is {}; it must not be negative", options.queue_length);
             Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
         })?;
         let mut slot = self.frames.lock();
@@ -137,10 +139,17 @@ impl Reader {
             queue: Mutex::default(),
             changed: Condvar::new(),
         });
-        let work = Work { reader: self, shared: shared.clone(), fixed, listeners: frames.listeners.clone() };
-        let builder = std::thread::Builder::new().name("seatmeter-frames".into()).stack_size(STACK_BYTES);
-        let thread = with_signals_blocked(|| builder.spawn(move || work.run()))
-            .map_err(|e| Error::new(ErrorCode::UNKNOWN, format!("the system gives no thread: {e}")))?;
+        let work = Work {
+            reader: self,
+            shared: shared.clone(),
+            fixed,
+            listeners: frames.listeners.clone(),
+        };
+        let builder =
+            std::thread::Builder::new().name("seatmeter-frames".into()).stack_size(STACK_BYTES);
+        let thread = with_signals_blocked(|| builder.spawn(move || work.run())).map_err(|e| {
+            Error::new(ErrorCode::UNKNOWN, format!("the system gives no thread: {e}"))
+        })?;
         frames.running = Some(Running { shared, thread: Some(thread), runtime: runtime() });
         Ok(())
     }
@@ -156,7 +165,8 @@ impl Reader {
     /// Takes a frame; gives its number.
     ///
     /// # Errors
-    /// -10002 when no frames are being decoded; -10001 when there is no memory for it, and then it has no number.
+    /// -10002 when no frames are being decoded; -10001 when there is no memory for it, and then it
+    /// has no number.
     pub fn append_frame(&self, bytes: &[u8]) -> Result<i32> {
         self.shared_frames()?.append(bytes)
     }
@@ -237,8 +247,8 @@ impl Shared {
                 queue.spare.push(buffer);
             }
         }
-        // All frames of a sequence are alike, so that what has just made room is large enough: only a frame for which none
-        // was dropped can be refused.
+        // All frames of a sequence are alike, so that what has just made room is large enough: only
+        // a frame for which none was dropped can be refused.
         let mut buffer = queue.spare.pop().unwrap_or_default();
         buffer.clear();
         reserve(&mut buffer, bytes.len())?;
@@ -273,7 +283,8 @@ impl Shared {
     }
 }
 
-/// What the thread works with. The reader is there until it has stopped: whoever ends a reader stops it first.
+/// What the thread works with. The reader is there until it has stopped: whoever ends a reader
+/// stops it first.
 struct Work {
     reader: &'static Reader,
     shared: Arc<Shared>,
@@ -304,15 +315,19 @@ impl Work {
             Some(profile) => profile.clone(),
             None => self.reader.with_profiles(|profiles| profiles.current().clone()),
         };
-        let found = self.shared.layout.gray(frame).and_then(|image| search_image(engine, &profile, &image));
+        let found =
+            self.shared.layout.gray(frame).and_then(|image| search_image(engine, &profile, &image));
         match (self.reader.licensed(), found) {
             (_, Err(failure)) => Outcome::unread(failure),
             (Err(failure), Ok(found)) => Outcome::masked(found.barcodes, failure),
-            (Ok(_), Ok(found)) => Outcome::counted(found, |barcodes| self.reader.count_frame(barcodes)),
+            (Ok(_), Ok(found)) => {
+                Outcome::counted(found, |barcodes| self.reader.count_frame(barcodes))
+            }
         }
     }
 
-    /// Those barcodes of a frame that were not seen within the forget time. Masked ones are all alike.
+    /// Those barcodes of a frame that were not seen within the forget time. Masked ones are all
+    /// alike.
     fn unique(&self, repeats: &mut DuplicateFilter, outcome: &Outcome, now_ms: u64) -> Outcome {
         let forget_ms = self.reader.forget_time().ms();
         let mut unique = outcome.clone();
@@ -323,15 +338,18 @@ impl Work {
         unique
     }
 
-    /// Calls the listeners. Each of them may stop the sequence, and end the reader: then nothing more is told.
+    /// Calls the listeners. Each of them may stop the sequence, and end the reader: then nothing
+    /// more is told.
     fn tell(&self, number: i32, outcome: &Outcome, unique: Option<&Outcome>) {
         if let (Some(errors), Some(failure)) = (&self.listeners.errors, &outcome.failure) {
             errors(number, failure.code);
         }
-        if let Some(results) = self.listeners.results.as_ref().filter(|_| !self.shared.is_stopped()) {
+        if let Some(results) = self.listeners.results.as_ref().filter(|_| !self.shared.is_stopped())
+        {
             results(number, outcome);
         }
-        let unique = unique.filter(|unique| !unique.barcodes.is_empty() && !self.shared.is_stopped());
+        let unique =
+            unique.filter(|unique| !unique.barcodes.is_empty() && !self.shared.is_stopped());
         if let (Some(listener), Some(unique)) = (&self.listeners.unique, unique) {
             listener(number, unique);
         }

@@ -1,5 +1,5 @@
-//! GIF files, picture by picture. A page is what a viewer shows at that time: the picture on top of what those before
-//! it have left.
+//! GIF files, picture by picture. A page is what a viewer shows at that time: the picture on top of
+//! what those before it have left.
 
 use std::io::{Chain, Cursor, Read};
 use std::num::NonZeroU64;
@@ -7,7 +7,9 @@ use std::num::NonZeroU64;
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, DisposalMethod, MemoryLimit};
 use seatmeter_protocol::error_code::ErrorCode;
 
-use super::gray::{Canvas, MEMORY_BYTES_MAX, WHITE, luminance, require_room, require_size, reserve};
+use super::gray::{
+    Canvas, MEMORY_BYTES_MAX, WHITE, luminance, require_room, require_size, reserve,
+};
 use super::image_file::{PAGES_MAX, Page};
 use crate::error::{Error, Result};
 
@@ -19,14 +21,16 @@ type File<'a> = Chain<Cursor<&'a [u8]>, &'static [u8]>;
 /// Call `found` with each picture, until it says `false`.
 ///
 /// # Errors
-/// -10012 when it is damaged, cut short or too large, -10001 when there is not enough memory, or what `found` says.
+/// -10012 when it is damaged, cut short or too large, -10001 when there is not enough memory, or
+/// what `found` says.
 pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     if let Some(limit) = NonZeroU64::new(MEMORY_BYTES_MAX) {
         options.set_memory_limit(MemoryLimit::Bytes(limit));
     }
-    let mut decoder = options.read_info(Cursor::new(file).chain(TRAILER)).map_err(|e| unreadable(0, &e))?;
+    let mut decoder =
+        options.read_info(Cursor::new(file).chain(TRAILER)).map_err(|e| unreadable(0, &e))?;
     let size = (u32::from(decoder.width()), u32::from(decoder.height()));
     // A picture's own pixels, and what it may have to be taken away from again.
     let mut canvas = Canvas::new(size, 2)?;
@@ -35,7 +39,10 @@ pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
         let leaving = match next_picture(&mut decoder, &mut canvas, &mut indices, page)? {
             Some(leaving) => leaving,
             None if page == 0 => {
-                return Err(Error::new(ErrorCode::IMAGE_READ_FAILED, "the GIF file has no picture"));
+                return Err(Error::new(
+                    ErrorCode::IMAGE_READ_FAILED,
+                    "the GIF file has no picture",
+                ));
             }
             None => return Ok(()),
         };
@@ -91,7 +98,12 @@ impl Place {
     /// Return the part of this place that lies on the canvas.
     fn within(self, (width, height): (usize, usize)) -> Self {
         let (left, top) = (self.left.min(width), self.top.min(height));
-        Self { left, top, width: self.width.min(width - left), height: self.height.min(height - top) }
+        Self {
+            left,
+            top,
+            width: self.width.min(width - left),
+            height: self.height.min(height - top),
+        }
     }
 }
 
@@ -102,9 +114,12 @@ fn next_picture(
     indices: &mut Vec<u8>,
     page: u32,
 ) -> Result<Option<Leaving>> {
-    let Some(frame) = decoder.next_frame_info().map_err(|e| unreadable(page, &e))? else { return Ok(None) };
+    let Some(frame) = decoder.next_frame_info().map_err(|e| unreadable(page, &e))? else {
+        return Ok(None);
+    };
     let (dispose, transparent) = (frame.dispose, frame.transparent);
-    let [left, top, width, height] = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
+    let [left, top, width, height] =
+        [frame.left, frame.top, frame.width, frame.height].map(usize::from);
     let size = (width as u32, height as u32);
     if width == 0 || height == 0 {
         return Ok(Some(Leaving::Stay));
@@ -118,7 +133,8 @@ fn next_picture(
     }
     decoder.read_into_buffer(&mut indices[..length]).map_err(|e| unreadable(page, &e))?;
     let colors = decoder.palette().map_err(|e| unreadable(page, &e))?;
-    let shades: Vec<u8> = colors.as_chunks::<3>().0.iter().map(|[r, g, b]| luminance(*r, *g, *b)).collect();
+    let shades: Vec<u8> =
+        colors.as_chunks::<3>().0.iter().map(|[r, g, b]| luminance(*r, *g, *b)).collect();
     let canvas_size = (usize::from(decoder.width()), usize::from(decoder.height()));
     let place = Place { left, top, width, height }.within(canvas_size);
     let leaving = match dispose {

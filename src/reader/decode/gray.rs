@@ -8,11 +8,12 @@
 //! | cyan, magenta, yellow, black | each color is `(255 − ink) · (255 − black) / 255`, rounded |
 //! | with alpha | `(shade · alpha + 255 · (255 − alpha)) / 255`, rounded: on white paper |
 //!
-//! Where on paper nothing is seen but one shade, alpha is not looked at: white paper whose bars are holes, and pictures
-//! of programs that leave alpha at 0.
+//! Where on paper nothing is seen but one shade, alpha is not looked at: white paper whose bars are
+//! holes, and pictures of programs that leave alpha at 0.
 //!
-//! JPEG files, which are brightness and two colors, become red, green and blue first, like everywhere else: their
-//! brightness alone would be another shade where the colors do not fit into these.
+//! JPEG files, which are brightness and two colors, become red, green and blue first, like
+//! everywhere else: their brightness alone would be another shade where the colors do not fit into
+//! these.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -23,7 +24,8 @@ use crate::os::has_room_for;
 /// Longest side of a picture in pixels.
 pub(super) const SIDE_PIXELS_MAX: u32 = 32_768;
 
-/// Memory that one picture may take. A fuzzer would spend most of its time on pictures that claim all of it.
+/// Memory that one picture may take. A fuzzer would spend most of its time on pictures that claim
+/// all of it.
 pub(super) const MEMORY_BYTES_MAX: u64 = if cfg!(fuzzing) { 4 << 20 } else { 512 << 20 };
 
 /// Memory that a decoder takes beside what grows with the picture.
@@ -69,7 +71,11 @@ fn mean(value: u8, weight: u8, other: u8) -> u8 {
 #[inline(always)]
 pub(super) fn eight_bits(sample: u16, bits: u32) -> u8 {
     // At most 255 in both cases.
-    if bits >= 8 { (sample >> (bits - 8)) as u8 } else { (u32::from(sample) * 255 / ((1 << bits) - 1)) as u8 }
+    if bits >= 8 {
+        (sample >> (bits - 8)) as u8
+    } else {
+        (u32::from(sample) * 255 / ((1 << bits) - 1)) as u8
+    }
 }
 
 /// A picture that is being read: white where nothing was read yet.
@@ -138,22 +144,26 @@ impl Canvas {
 /// -10012 when it has no pixels, or more than this library reads.
 pub(super) fn require_size((width, height): (u32, u32)) -> Result<()> {
     let is_possible = |side: u32| (1..=SIDE_PIXELS_MAX).contains(&side);
-    if is_possible(width) && is_possible(height) && u64::from(width) * u64::from(height) <= MEMORY_BYTES_MAX {
+    if is_possible(width)
+        && is_possible(height)
+        && u64::from(width) * u64::from(height) <= MEMORY_BYTES_MAX
+    {
         return Ok(());
     }
     let message = if width == 0 || height == 0 {
         format!("the picture has {width} by {height} pixels: there is nothing to read")
     } else {
         format!(
-            "the picture has {width} by {height} pixels, which is larger than {SIDE_PIXELS_MAX} a side or {} in all",
+            "the picture has {width} by {height} pixels, which is larger than {SIDE_PIXELS_MAX} a \
+             side or {} in all",
             MEMORY_BYTES_MAX
         )
     };
     Err(Error::new(ErrorCode::IMAGE_READ_FAILED, message))
 }
 
-/// Check that there is memory for a picture with so many bytes a pixel. The code that reads it would end the process
-/// to get them, or the kernel would.
+/// Check that there is memory for a picture with so many bytes a pixel. The code that reads it
+/// would end the process to get them, or the kernel would.
 ///
 /// # Errors
 /// -10001 when there is not so much left.
@@ -163,7 +173,8 @@ pub(super) fn require_room((width, height): (u32, u32), pixel_bytes: usize) -> R
         return Ok(());
     }
     let message = format!(
-        "there is not enough memory for a picture of {width} by {height} pixels: reading it takes {} MiB",
+        "there is not enough memory for a picture of {width} by {height} pixels: reading it takes \
+         {} MiB",
         bytes.div_ceil(1 << 20)
     );
     Err(Error::new(ErrorCode::NO_MEMORY, message))
@@ -214,7 +225,10 @@ mod tests {
     #[test]
     fn inks_darken_white_paper() {
         assert_eq!(brightness_of_inks([0; 4]), 255);
-        assert_eq!((brightness_of_inks([0, 0, 0, 255]), brightness_of_inks([255, 255, 255, 0])), (0, 0));
+        assert_eq!(
+            (brightness_of_inks([0, 0, 0, 255]), brightness_of_inks([255, 255, 255, 0])),
+            (0, 0)
+        );
         assert_eq!(brightness_of_inks([0, 255, 255, 0]), luminance(255, 0, 0));
         assert_eq!(brightness_of_inks([0, 0, 0, 128]), 127);
     }
@@ -225,7 +239,10 @@ mod tests {
             let most = ((1_u32 << bits) - 1) as u16;
             assert_eq!((eight_bits(0, bits), eight_bits(most, bits)), (0, 255), "{bits} bits");
         }
-        assert_eq!((eight_bits(1, 2), eight_bits(0x80ff, 16), eight_bits(0x800, 12)), (85, 0x80, 0x80));
+        assert_eq!(
+            (eight_bits(1, 2), eight_bits(0x80ff, 16), eight_bits(0x800, 12)),
+            (85, 0x80, 0x80)
+        );
     }
 
     #[test]

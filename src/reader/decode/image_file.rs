@@ -21,10 +21,12 @@ use super::{bitmap, gif_file, jpeg_file, png_file, tiff_file};
 use crate::error::{Error, Result};
 use crate::state::named_file;
 
-/// The largest file that is read: no picture within the limits is larger, not even an uncompressed one of 64 bits.
+/// The largest file that is read: no picture within the limits is larger, not even an uncompressed
+/// one of 64 bits.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// Pages of one file that are read. More of them is a sign that somebody wants to keep this machine busy.
+/// Pages of one file that are read. More of them is a sign that somebody wants to keep this machine
+/// busy.
 pub(super) const PAGES_MAX: u32 = 1000;
 
 /// Gets the number of a page, from 0, and its shades of gray; says whether it wants the next.
@@ -36,8 +38,10 @@ pub(super) type Page<'a> = &'a mut dyn FnMut(u32, GrayImage<'static>) -> Result<
 /// -10005 when there is no such file, -10012 when it is too large.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |code, why: String| Error::new(code, format!("{}: {why}", path.display()));
-    let file = named_file(path).map_err(|e| unreadable(ErrorCode::FILE_NOT_FOUND, e.to_string()))?;
-    let metadata = file.metadata().map_err(|e| unreadable(ErrorCode::FILE_NOT_FOUND, e.to_string()))?;
+    let file =
+        named_file(path).map_err(|e| unreadable(ErrorCode::FILE_NOT_FOUND, e.to_string()))?;
+    let metadata =
+        file.metadata().map_err(|e| unreadable(ErrorCode::FILE_NOT_FOUND, e.to_string()))?;
     let mut bytes = Vec::new();
     let length = usize::try_from(metadata.len().min(FILE_BYTES_MAX)).unwrap_or(0);
     reserve(&mut bytes, length).map_err(|e| unreadable(e.code, e.message))?;
@@ -63,13 +67,14 @@ pub fn load_gray(path: &Path) -> Result<GrayImage<'static>> {
     first.ok_or_else(|| Error::new(ErrorCode::IMAGE_READ_FAILED, "the file has no picture"))
 }
 
-/// Call `found` with each page of an image file, as shades of gray, until it says `false`. What kind of file it is
-/// is seen from its content.
+/// Call `found` with each page of an image file, as shades of gray, until it says `false`. What
+/// kind of file it is is seen from its content.
 ///
 /// # Errors
-/// -10006 when it is of another kind, -10022 of a PDF file, -10012 (-10013 for TIFF) when a page is damaged, too large
-/// or of a kind that is not read: `found` has got all other pages then, and of one that is cut short what is there.
-/// -10001 when there is not enough memory; or what `found` says.
+/// -10006 when it is of another kind, -10022 of a PDF file, -10012 (-10013 for TIFF) when a page is
+/// damaged, too large or of a kind that is not read: `found` has got all other pages then, and of
+/// one that is cut short what is there. -10001 when there is not enough memory; or what `found`
+/// says.
 pub fn for_each_page(
     bytes: &[u8],
     found: &mut dyn FnMut(u32, GrayImage<'static>) -> Result<bool>,
@@ -136,7 +141,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_told_apart() {
-        assert_eq!(load_gray(Path::new("/no/such/file.png")).unwrap_err().code, ErrorCode::FILE_NOT_FOUND);
+        assert_eq!(
+            load_gray(Path::new("/no/such/file.png")).unwrap_err().code,
+            ErrorCode::FILE_NOT_FOUND
+        );
         assert_eq!(load_gray(Path::new("/")).unwrap_err().code, ErrorCode::FILE_NOT_FOUND);
         assert_eq!(error_of(b"").code, ErrorCode::FILETYPE_NOT_SUPPORTED);
         assert_eq!(error_of(b"hello").code, ErrorCode::FILETYPE_NOT_SUPPORTED);
@@ -149,7 +157,9 @@ mod tests {
     #[test]
     fn a_pdf_file_is_refused_with_the_command_that_makes_pictures_of_it() {
         let command = "pdftoppm -r 300 -gray -png FILE.pdf PAGE";
-        for file in [&b"%PDF-1.7\n"[..], b"\r\n%PDF-1.4\n", &[&[b' '; 1000][..], b"%PDF-2.0"].concat()] {
+        for file in
+            [&b"%PDF-1.7\n"[..], b"\r\n%PDF-1.4\n", &[&[b' '; 1000][..], b"%PDF-2.0"].concat()]
+        {
             let error = error_of(file);
             assert_eq!(error.code, PDF_DLL_MISSING);
             assert!(error.message.contains(command), "{error}");
@@ -169,7 +179,9 @@ mod tests {
 
     fn crc32(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0_u32, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+            })
         })
     }
 }

@@ -6,11 +6,11 @@
 //! | colors sampled more finely than brightness, or by factors other than 1, 2, 4; red, green, blue; four inks | jpeg-decoder, slower and with more memory |
 //! | arithmetic coding, lossless, hierarchical, 12 bits, height told at the end | none: refused by name |
 //!
-//! Frames of webcams lack the Huffman tables, which are then those of the standard. Of a file that is cut short the
-//! picture is given as far as it goes, as browsers show it, and then the error.
+//! Frames of webcams lack the Huffman tables, which are then those of the standard. Of a file that
+//! is cut short the picture is given as far as it goes, as browsers show it, and then the error.
 //!
-//! The orientation that a camera notes (EXIF) is not applied: places are those of the pixels as they are stored, which
-//! is what a program sees that reads the file without looking at that note.
+//! The orientation that a camera notes (EXIF) is not applied: places are those of the pixels as
+//! they are stored, which is what a program sees that reads the file without looking at that note.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -52,7 +52,10 @@ pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
 /// As [`gray_of_file`].
 pub(super) fn gray_of_stream(stream: &[u8], told: Option<Colors>) -> Result<ReadPage> {
     let head = Head::of(stream).ok_or_else(|| damaged("it ends before its pixels begin"))?;
-    let frame = head.frame.clone().ok_or_else(|| damaged("it says nothing of its size before its pixels"))?;
+    let frame = head
+        .frame
+        .clone()
+        .ok_or_else(|| damaged("it says nothing of its size before its pixels"))?;
     refuse_by_name(&frame)?;
     let colors = told.unwrap_or_else(|| head.colors(&frame));
     let stream: Cow<'_, [u8]> = match head.has_huffman_tables {
@@ -74,7 +77,9 @@ fn refuse_by_name(frame: &Frame) -> Result<()> {
         Process::Arithmetic => Some("it is compressed by arithmetic coding"),
     };
     if let Some(what) = refused {
-        return Err(unread(format!("{what}, which is not read: save it as an ordinary JPEG or PNG file")));
+        return Err(unread(format!(
+            "{what}, which is not read: save it as an ordinary JPEG or PNG file"
+        )));
     }
     if frame.bits != 8 {
         return Err(unread(format!("it has samples of {} bits; 8 are read", frame.bits)));
@@ -83,7 +88,10 @@ fn refuse_by_name(frame: &Frame) -> Result<()> {
         return Err(unread("its height is told only at its end, which is not read".into()));
     }
     if !matches!(frame.components.len(), 1 | 3 | 4) {
-        return Err(unread(format!("it has {} components; 1, 3 and 4 are read", frame.components.len())));
+        return Err(unread(format!(
+            "it has {} components; 1, 3 and 4 are read",
+            frame.components.len()
+        )));
     }
     Ok(())
 }
@@ -91,7 +99,8 @@ fn refuse_by_name(frame: &Frame) -> Result<()> {
 /// Reads a usual kind. What is read takes the place of the shades until it is converted.
 fn usual(stream: &[u8], head: &Head, frame: &Frame) -> Result<ReadPage> {
     let size = (frame.width, frame.height);
-    let is_in_one_scan = frame.process == Process::Baseline && head.scan_components == frame.components.len();
+    let is_in_one_scan =
+        frame.process == Process::Baseline && head.scan_components == frame.components.len();
     let samples = if frame.components.len() == 1 { 1 } else { 3 };
     require_size(size)?;
     require_room(size, samples + if is_in_one_scan { 0 } else { SCANS_PIXEL_BYTES })?;
@@ -108,8 +117,8 @@ fn usual(stream: &[u8], head: &Head, frame: &Frame) -> Result<ReadPage> {
             .set_strict_mode(is_strict);
         JpegDecoder::new_with_options(ZCursor::new(stream), options).decode_into(&mut pixels)
     };
-    // A file with its end is whole, as far as can be seen. One without may lack no more than that: then the strict pass
-    // has read all of it, and a second one would double the time.
+    // A file with its end is whole, as far as can be seen. One without may lack no more than that:
+    // then the strict pass has read all of it, and a second one would double the time.
     let has_end = has_end(stream, head.scan_at);
     let is_cut = !has_end && decode(true).is_err();
     if has_end || is_cut {
@@ -135,7 +144,8 @@ fn has_end(stream: &[u8], scan_at: usize) -> bool {
 fn all_kinds(stream: &[u8], frame: &Frame, colors: Colors) -> Result<GrayImage<'static>> {
     let mut canvas = Canvas::new((frame.width, frame.height), ALL_KINDS_PIXEL_BYTES)?;
     let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(stream));
-    decoder.set_max_decoding_buffer_size(usize::try_from(4 * MEMORY_BYTES_MAX).unwrap_or(usize::MAX));
+    decoder
+        .set_max_decoding_buffer_size(usize::try_from(4 * MEMORY_BYTES_MAX).unwrap_or(usize::MAX));
     if frame.components.len() == 3 {
         decoder.set_color_transform(match colors {
             Colors::Brightness => ColorTransform::YCbCr,
@@ -146,11 +156,13 @@ fn all_kinds(stream: &[u8], frame: &Frame, colors: Colors) -> Result<GrayImage<'
     let shades = canvas.pixels().iter_mut();
     match decoder.info().map(|info| info.pixel_format) {
         Some(PixelFormat::L8) => shades.zip(&samples).for_each(|(to, shade)| *to = *shade),
-        Some(PixelFormat::RGB24) => {
-            shades.zip(samples.as_chunks::<3>().0).for_each(|(to, [r, g, b])| *to = luminance(*r, *g, *b))
-        }
+        Some(PixelFormat::RGB24) => shades
+            .zip(samples.as_chunks::<3>().0)
+            .for_each(|(to, [r, g, b])| *to = luminance(*r, *g, *b)),
         Some(PixelFormat::CMYK32) => {
-            shades.zip(samples.as_chunks::<4>().0).for_each(|(to, inks)| *to = brightness_of_inks(*inks));
+            shades
+                .zip(samples.as_chunks::<4>().0)
+                .for_each(|(to, inks)| *to = brightness_of_inks(*inks));
         }
         _ => return Err(unread("its samples are of a kind that is not read".into())),
     }

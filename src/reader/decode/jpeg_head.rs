@@ -88,7 +88,9 @@ impl Head {
         match marker {
             0xc4 => self.has_huffman_tables = true,
             0xe0 if segment.starts_with(b"JFIF") => self.is_jfif = true,
-            0xee if segment.starts_with(b"Adobe") => self.adobe_transform = segment.get(11).copied(),
+            0xee if segment.starts_with(b"Adobe") => {
+                self.adobe_transform = segment.get(11).copied()
+            }
             0xc0..=0xcf if marker != 0xc8 && marker != 0xcc && self.frame.is_none() => {
                 self.frame = Frame::of(marker, segment);
             }
@@ -128,12 +130,17 @@ impl Frame {
             height: u16::from_be_bytes([head[1], head[2]]).into(),
             width: u16::from_be_bytes([head[3], head[4]]).into(),
             components: components
-                .map(|[id, sampling, _]| Component { id: *id, across: sampling >> 4, down: sampling & 15 })
+                .map(|[id, sampling, _]| Component {
+                    id: *id,
+                    across: sampling >> 4,
+                    down: sampling & 15,
+                })
                 .collect(),
         })
     }
 
-    /// Return whether the brightness is sampled at least as finely as all others, by factors that are usual.
+    /// Return whether the brightness is sampled at least as finely as all others, by factors that
+    /// are usual.
     pub(super) fn is_brightness_finest(&self) -> bool {
         let Some(first) = self.components.first() else { return false };
         self.components.iter().all(|component| {
@@ -159,7 +166,8 @@ mod tests {
     }
 
     fn frame(marker: u8, samplings: [u8; 3]) -> Vec<u8> {
-        let components: Vec<u8> = samplings.iter().zip(1..).flat_map(|(s, id)| [id, *s, 0]).collect();
+        let components: Vec<u8> =
+            samplings.iter().zip(1..).flat_map(|(s, id)| [id, *s, 0]).collect();
         segment(marker, &[&[8, 0, 5, 0, 7, 3][..], &components].concat())
     }
 
@@ -167,10 +175,16 @@ mod tests {
     fn kind_size_and_tables_are_seen() {
         let head = Head::of(&stream(&[frame(0xc0, [0x22, 0x11, 0x11])])).unwrap();
         let seen = head.frame.clone().unwrap();
-        assert_eq!((seen.width, seen.height, seen.bits, seen.process), (7, 5, 8, Process::Baseline));
-        assert!(seen.is_brightness_finest() && !head.has_huffman_tables && head.scan_components == 3);
+        assert_eq!(
+            (seen.width, seen.height, seen.bits, seen.process),
+            (7, 5, 8, Process::Baseline)
+        );
+        assert!(
+            seen.is_brightness_finest() && !head.has_huffman_tables && head.scan_components == 3
+        );
         assert!(Head::of(&stream(&[segment(0xc4, &[0])])).unwrap().has_huffman_tables);
-        let kinds = [(0xc2, Process::Progressive), (0xc3, Process::Lossless), (0xc9, Process::Arithmetic)];
+        let kinds =
+            [(0xc2, Process::Progressive), (0xc3, Process::Lossless), (0xc9, Process::Arithmetic)];
         for (marker, process) in kinds {
             let head = Head::of(&stream(&[frame(marker, [0x11; 3])])).unwrap();
             assert_eq!(head.frame.unwrap().process, process);
@@ -180,7 +194,11 @@ mod tests {
     #[test]
     fn brightness_that_is_coarser_than_colors_is_seen() {
         let is_finest = |marker, samplings| {
-            Head::of(&stream(&[frame(marker, samplings)])).unwrap().frame.unwrap().is_brightness_finest()
+            Head::of(&stream(&[frame(marker, samplings)]))
+                .unwrap()
+                .frame
+                .unwrap()
+                .is_brightness_finest()
         };
         assert!(is_finest(0xc0, [0x11; 3]) && is_finest(0xc2, [0x41, 0x11, 0x11]));
         assert!(!is_finest(0xc0, [0x11, 0x22, 0x22]) && !is_finest(0xc0, [0x21, 0x12, 0x11]));

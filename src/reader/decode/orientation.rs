@@ -1,7 +1,8 @@
 //! How a picture stands, and where its points come to when it is shown upright.
 //!
-//! Pictures are searched as they lie in memory: turned symbols are read anyway, and places are those of the stored
-//! pixels. A program that knows how its camera was held gets a matrix that takes these places to the upright picture.
+//! Pictures are searched as they lie in memory: turned symbols are read anyway, and places are
+//! those of the stored pixels. A program that knows how its camera was held gets a matrix that
+//! takes these places to the upright picture.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -34,11 +35,13 @@ impl Orientation {
         Ok(Self { quarter_turns, width, height })
     }
 
-    /// Return the matrix, row by row, that takes a place in the stored picture to one in the upright picture.
+    /// Return the matrix, row by row, that takes a place in the stored picture to one in the
+    /// upright picture.
     #[must_use]
     pub fn matrix(&self, is_in_percent: bool) -> [f64; 9] {
         // The last pixel of a row is at width - 1. In percent, the far side is at 100.
-        let last = |pixels: usize| if is_in_percent { 100.0 } else { pixels.saturating_sub(1) as f64 };
+        let last =
+            |pixels: usize| if is_in_percent { 100.0 } else { pixels.saturating_sub(1) as f64 };
         let (right, bottom) = (last(self.width), last(self.height));
         match self.quarter_turns {
             1 => [0.0, -1.0, bottom, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0],
@@ -61,7 +64,10 @@ mod tests {
     #[test]
     fn the_top_left_pixel_comes_to_the_corner_that_the_turn_takes_it_to() {
         let at = |degrees| moved(Orientation::new(degrees, 30, 20).unwrap(), (0.0, 0.0));
-        assert_eq!([at(0), at(90), at(180), at(270)], [(0.0, 0.0), (19.0, 0.0), (29.0, 19.0), (0.0, 29.0)]);
+        assert_eq!(
+            [at(0), at(90), at(180), at(270)],
+            [(0.0, 0.0), (19.0, 0.0), (29.0, 19.0), (0.0, 29.0)]
+        );
     }
 
     #[test]

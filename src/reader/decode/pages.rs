@@ -23,7 +23,8 @@ impl Pages {
         let written = text_of(value, "Pages")?.to_owned();
         let not_pages = |part: &str| {
             let message = format!(
-                "Pages is {written}, of which {part} is no page: write numbers from 0 on, as 0,2,5-7"
+                "Pages is {written}, of which {part} is no page: write numbers from 0 on, as \
+                 0,2,5-7"
             );
             failed(code::JSON_VALUE_INVALID, message)
         };
@@ -41,7 +42,8 @@ impl Pages {
 
     /// Whether this page, counted from 0, is one of them.
     pub(super) fn include(&self, page: u32) -> bool {
-        self.ranges.is_empty() || self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&page))
+        self.ranges.is_empty()
+            || self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&page))
     }
 }
 

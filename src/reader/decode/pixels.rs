@@ -13,8 +13,9 @@
 //!
 //! The names of the API say the channels from the highest address to the lowest.
 //!
-//! Alpha is not looked at, as the engine does not: many programs leave anything there. Only where all pixels have the
-//! same color can there be nothing but alpha, and the picture is taken as lying on white paper.
+//! Alpha is not looked at, as the engine does not: many programs leave anything there. Only where
+//! all pixels have the same color can there be nothing but alpha, and the picture is taken as lying
+//! on white paper.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -40,9 +41,14 @@ impl PixelLayout {
     /// -10038 naming the number that cannot be.
     pub fn new(width: i32, height: i32, stride: i32, format: i32) -> Result<Self> {
         let side = |name: &str, value: i32| {
-            u32::try_from(value).ok().filter(|pixels| (1..=SIDE_PIXELS_MAX).contains(pixels)).ok_or_else(
-                || invalid(format!("{name} is {value}; pictures have 1 to {SIDE_PIXELS_MAX} pixels a side")),
-            )
+            u32::try_from(value)
+                .ok()
+                .filter(|pixels| (1..=SIDE_PIXELS_MAX).contains(pixels))
+                .ok_or_else(|| {
+                    invalid(format!(
+                        "{name} is {value}; pictures have 1 to {SIDE_PIXELS_MAX} pixels a side"
+                    ))
+                })
         };
         let (width, height) = (side("width", width)? as usize, side("height", height)? as usize);
         let row = row_bytes(width, format)
@@ -50,7 +56,11 @@ impl PixelLayout {
         let stride = match usize::try_from(stride) {
             Ok(0) => row,
             Ok(stride) if stride >= row => stride,
-            _ => return Err(invalid(format!("stride is {stride}; a row of this picture has {row} bytes"))),
+            _ => {
+                return Err(invalid(format!(
+                    "stride is {stride}; a row of this picture has {row} bytes"
+                )));
+            }
         };
         Ok(Self { width, height, stride, format, orientation: Orientation::default() })
     }
@@ -83,7 +93,8 @@ impl PixelLayout {
     /// -10012 when there are too few bytes, -10001 when there is not enough memory.
     pub fn gray<'a>(&self, bytes: &'a [u8]) -> Result<GrayImage<'a>> {
         let Some(bytes) = bytes.get(..self.bytes()) else {
-            let message = format!("the picture has {} bytes, it must have {}", bytes.len(), self.bytes());
+            let message =
+                format!("the picture has {} bytes, it must have {}", bytes.len(), self.bytes());
             return Err(Error::new(ErrorCode::IMAGE_READ_FAILED, message));
         };
         // Both fit: see `new`.
@@ -102,7 +113,8 @@ impl PixelLayout {
         {
             let pixel_bytes = alpha + 1;
             let rows = bytes.chunks(self.stride).map(|row| &row[..self.row_bytes()]);
-            let alphas = rows.flat_map(|row| row.chunks_exact(pixel_bytes)).map(|pixel| pixel[alpha]);
+            let alphas =
+                rows.flat_map(|row| row.chunks_exact(pixel_bytes)).map(|pixel| pixel[alpha]);
             gray.iter_mut().zip(alphas).for_each(|(shade, alpha)| *shade = on_paper(*shade, alpha));
         }
         Ok(GrayImage { width, height, pixels: gray.into() })
@@ -122,7 +134,8 @@ impl PixelLayout {
             0 | 1 => {
                 let white = u8::from(self.format == 0);
                 gray.extend(
-                    (0..self.width).map(|x| if row[x / 8] >> (7 - x % 8) & 1 == white { 255 } else { 0 }),
+                    (0..self.width)
+                        .map(|x| if row[x / 8] >> (7 - x % 8) & 1 == white { 255 } else { 0 }),
                 );
             }
             4 => each(row, gray, |[low, high]| {
@@ -181,7 +194,8 @@ mod tests {
 
     use super::*;
 
-    /// A picture of two pixels, the first of the color, the second black, in a row with a gap behind.
+    /// A picture of two pixels, the first of the color, the second black, in a row with a gap
+    /// behind.
     fn shades(format: i32, pixels: &[u8]) -> Vec<u8> {
         let stride = pixels.len() as i32 + 3;
         let layout = PixelLayout::new(2, 1, stride, format).unwrap();
@@ -215,7 +229,10 @@ mod tests {
             assert_eq!(shades(format, &[9, 9, 9, 0, 8, 8, 8, 255]), [9, 8], "colors differ");
         }
         for format in [9, 11] {
-            assert_eq!(shades(format, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255]), [255, 0]);
+            assert_eq!(
+                shades(format, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255]),
+                [255, 0]
+            );
         }
     }
 

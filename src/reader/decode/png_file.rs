@@ -1,21 +1,31 @@
 //! PNG files, row by row.
 //!
-//! Of an animation the first picture is read, which is what a viewer shows that knows nothing of animations, and then
-//! there is an error. Of a file that is cut short the picture is given as far as it goes, as browsers show it, and then
-//! the error.
+//! Of an animation the first picture is read, which is what a viewer shows that knows nothing of
+//! animations, and then there is an error. Of a file that is cut short the picture is given as far
+//! as it goes, as browsers show it, and then the error.
 
 use std::io::Cursor;
 
-use png::{BitDepth, ColorType, Decoder, DecodingError, InterlaceInfo, Limits, Reader, Transformations};
+use png::{
+    BitDepth, ColorType, Decoder, DecodingError, InterlaceInfo, Limits, Reader, Transformations,
+};
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::gray::{Canvas, MEMORY_BYTES_MAX, luminance, on_paper, require_size};
 use super::image_file::ReadPage;
 use crate::error::{Error, Result};
 
-/// Columns and rows of the seven passes of an interlaced picture: first column, first row, their distances.
-const PASSES: [(u32, u32, u32, u32); 7] =
-    [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+/// Columns and rows of the seven passes of an interlaced picture: first column, first row, their
+/// distances.
+const PASSES: [(u32, u32, u32, u32); 7] = [
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+];
 
 /// Read a PNG file.
 ///
@@ -30,14 +40,16 @@ pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
     Ok(ReadPage { picture: canvas.done(), failure })
 }
 
-/// Reads a file; gives what is wrong if it is not whole, and whether there is alpha, which may be left aside.
+/// Reads a file; gives what is wrong if it is not whole, and whether there is alpha, which may be
+/// left aside.
 fn read(file: &[u8], with_alpha: bool) -> Result<(Canvas, Option<Error>, bool)> {
     let mut decoder = Decoder::new(Cursor::new(file));
     // Room for rows: the picture itself is ours.
     decoder.set_limits(Limits { bytes: usize::try_from(MEMORY_BYTES_MAX).unwrap_or(usize::MAX) });
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
-    // Rows come as bytes, with colors instead of their numbers, and with alpha where one color is transparent.
+    // Rows come as bytes, with colors instead of their numbers, and with alpha where one color is
+    // transparent.
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     // Before anything grows with it.
     let size = decoder.read_header_info().map_err(|e| unreadable(&e))?.size();
@@ -66,9 +78,11 @@ fn read(file: &[u8], with_alpha: bool) -> Result<(Canvas, Option<Error>, bool)> 
             }
         }
     }
-    // What follows the last row is of no interest: a file that lacks its end has its picture all the same.
+    // What follows the last row is of no interest: a file that lacks its end has its picture all
+    // the same.
     let failure = failure.or_else(|| further_pictures(&reader));
-    let has_alpha = matches!(reader.output_color_type().0, ColorType::GrayscaleAlpha | ColorType::Rgba);
+    let has_alpha =
+        matches!(reader.output_color_type().0, ColorType::GrayscaleAlpha | ColorType::Rgba);
     Ok((canvas, failure, has_alpha))
 }
 
@@ -78,7 +92,8 @@ fn further_pictures(reader: &Reader<Cursor<&[u8]>>) -> Option<Error> {
     let is_first_apart = reader.info().frame_control.is_none();
     (pictures > 1 || is_first_apart).then(|| {
         let message = format!(
-            "the PNG file is an animation of {pictures} pictures; only the first of the file is read"
+            "the PNG file is an animation of {pictures} pictures; only the first of the file is \
+             read"
         );
         Error::new(ErrorCode::IMAGE_READ_FAILED, message)
     })
@@ -111,12 +126,15 @@ fn converter(reader: &Reader<Cursor<&[u8]>>, with_alpha: bool) -> Result<Convert
         (ColorType::GrayscaleAlpha, BitDepth::Eight) => {
             |row, shades| each(row, shades, |[shade, alpha]| on_paper(shade, alpha))
         }
-        (ColorType::Rgb, BitDepth::Eight) => |row, shades| each(row, shades, |[r, g, b]| luminance(r, g, b)),
+        (ColorType::Rgb, BitDepth::Eight) => {
+            |row, shades| each(row, shades, |[r, g, b]| luminance(r, g, b))
+        }
         (ColorType::Rgba, BitDepth::Eight) => {
             |row, shades| each(row, shades, |[r, g, b, alpha]| on_paper(luminance(r, g, b), alpha))
         }
         (color, depth) => {
-            let message = format!("the PNG file has {color:?} samples of {depth:?} bits, which are not read");
+            let message =
+                format!("the PNG file has {color:?} samples of {depth:?} bits, which are not read");
             return Err(Error::new(ErrorCode::IMAGE_READ_FAILED, message));
         }
     })

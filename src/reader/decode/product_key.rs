@@ -1,8 +1,9 @@
 //! Getting licensed with one text, as `DBR_InitLicense` has it.
 //!
 //! It is a handshake code, or `DLS2` and then, in base64, a JSON object with connection parameters:
-//! `handshakeCode`, `organizationID`, `sessionPassword`, `mainServerURL`, `standbyServerURL`, `deploymentType`,
-//! `chargeWay`, `maxConcurrentInstanceCount`; each may be left out, or null. Other keys are those of other servers.
+//! `handshakeCode`, `organizationID`, `sessionPassword`, `mainServerURL`, `standbyServerURL`,
+//! `deploymentType`, `chargeWay`, `maxConcurrentInstanceCount`; each may be left out, or null.
+//! Other keys are those of other servers.
 
 use base64::Engine as _;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -15,7 +16,8 @@ use crate::runtime::runtime;
 const PREFIX: &str = "DLS2";
 const SERVER: i32 = 1;
 
-/// Gets this process licensed with a key, from this server or from the one that the key or the environment says.
+/// Gets this process licensed with a key, from this server or from the one that the key or the
+/// environment says.
 ///
 /// # Errors
 /// -10053 when a text with the prefix is no key; else as `Runtime::initialize`.
@@ -104,14 +106,21 @@ mod tests {
     #[test]
     fn a_number_may_stand_as_a_text_and_null_is_not_set() {
         let key = |content: &str| format!("DLS2{}", super::super::decoding::BASE64.encode(content));
-        let defaults = RawParameters { deployment_type: 2, charge_way: 5, ..RawParameters::default() };
+        let defaults =
+            RawParameters { deployment_type: 2, charge_way: 5, ..RawParameters::default() };
         let content = r#"{"organizationID": 200001, "handshakeCode": null, "deploymentType": null,
                           "chargeWay": null, "maxConcurrentInstanceCount": "3", "checkCode": 7}"#;
         let (held, says_where) = understand(&key(content), &defaults).unwrap();
         assert_eq!((held.organization_id.as_str(), held.handshake_code.as_str()), ("200001", ""));
-        assert_eq!((held.charge_way, held.max_concurrent_instance_count, says_where), (5, 3, false));
-        for bad in [r#"{"chargeWay": "any"}"#, r#"{"handshakeCode": ["A"]}"#, r#"{"chargeWay": 3000000000}"#]
-        {
+        assert_eq!(
+            (held.charge_way, held.max_concurrent_instance_count, says_where),
+            (5, 3, false)
+        );
+        for bad in [
+            r#"{"chargeWay": "any"}"#,
+            r#"{"handshakeCode": ["A"]}"#,
+            r#"{"chargeWay": 3000000000}"#,
+        ] {
             assert_eq!(understand(&key(bad), &defaults).unwrap_err().code.0, -10053, "{bad}");
         }
     }

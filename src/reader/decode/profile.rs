@@ -1,4 +1,5 @@
-//! All that says how a reader reads: the numbers of the settings, and what only a template or a mode argument can say.
+//! All that says how a reader reads: the numbers of the settings, and what only a template or a
+//! mode argument can say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,8 +128,13 @@ impl Profile {
             .ok_or_else(|| failed(format!("{modes}[{index}] has no argument {name} that was set")))
     }
 
-    fn mode(&self, modes: &str, index: i32) -> std::result::Result<(&'static Entry, usize), String> {
-        let has_arguments = |entry: &&Entry| matches!(entry.kind, Kind::Modes(_) | Kind::OneMode(_));
+    fn mode(
+        &self,
+        modes: &str,
+        index: i32,
+    ) -> std::result::Result<(&'static Entry, usize), String> {
+        let has_arguments =
+            |entry: &&Entry| matches!(entry.kind, Kind::Modes(_) | Kind::OneMode(_));
         let entry = TABLE
             .iter()
             .filter(has_arguments)
@@ -172,7 +178,10 @@ mod tests {
                 profile.set_argument(modes, index, "A", "1").unwrap_err().code,
                 SET_MODE_ARGUMENT_ERROR
             );
-            assert_eq!(profile.argument(modes, index, "A").unwrap_err().code, GET_MODE_ARGUMENT_ERROR);
+            assert_eq!(
+                profile.argument(modes, index, "A").unwrap_err().code,
+                GET_MODE_ARGUMENT_ERROR
+            );
         }
         assert!(profile.set_argument("BinarizationModes", -1, "A", "1").is_err());
     }

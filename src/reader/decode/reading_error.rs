@@ -1,5 +1,5 @@
-//! Error numbers of reading pictures, by the names under which the decoder uses them. The table with their sentences is the
-//! protocol's (`protocol/src/error_code.rs`).
+//! Error numbers of reading pictures, by the names under which the decoder uses them. The table
+//! with their sentences is the protocol's (`protocol/src/error_code.rs`).
 
 use seatmeter_protocol::error_code::ErrorCode;
 

@@ -4,13 +4,14 @@ use super::engine::{Decoded, GrayImage, Rectangle};
 use super::gray::reserve;
 use crate::error::Result;
 
-/// Shades from the darkest to the lightest of a picture that is flat: fewer are paper and its noise alone, and with more
-/// the engine needs no help.
+/// Shades from the darkest to the lightest of a picture that is flat: fewer are paper and its noise
+/// alone, and with more the engine needs no help.
 const FLAT_SHADES: std::ops::Range<u8> = 16..64;
 
 const WHITE: u8 = 255;
 
-/// From a made picture to the one that it was made of: `x' = x·cos − y·sin + dx` and so on, times a factor.
+/// From a made picture to the one that it was made of: `x' = x·cos − y·sin + dx` and so on, times a
+/// factor.
 pub(super) struct WayBack {
     cos: f64,
     sin: f64,
@@ -38,7 +39,11 @@ impl WayBack {
 }
 
 /// A part of a picture, each `factor` by `factor` pixels as their mean.
-pub(super) fn shrunk(image: &GrayImage<'_>, part: Rectangle, factor: u32) -> (GrayImage<'static>, WayBack) {
+pub(super) fn shrunk(
+    image: &GrayImage<'_>,
+    part: Rectangle,
+    factor: u32,
+) -> (GrayImage<'static>, WayBack) {
     let (width, height) = (part.width / factor, part.height / factor);
     let mut pixels = Vec::with_capacity(width as usize * height as usize);
     for y in 0..height {
@@ -55,7 +60,8 @@ pub(super) fn shrunk(image: &GrayImage<'_>, part: Rectangle, factor: u32) -> (Gr
     (GrayImage { width, height, pixels: pixels.into() }, way)
 }
 
-/// Return a flat picture with its shades spread from black to white; `None` of one that is not flat.
+/// Return a flat picture with its shades spread from black to white; `None` of one that is not
+/// flat.
 ///
 /// # Errors
 /// -10001 when there is not enough memory.
@@ -87,14 +93,20 @@ fn row<'a>(image: &'a GrayImage<'_>, y: u32, left: u32, width: u32) -> &'a [u8] 
 }
 
 /// A part of a picture, turned by some degrees on white, large enough to hold all of it.
-pub(super) fn turned(image: &GrayImage<'_>, part: Rectangle, degrees: i32) -> (GrayImage<'static>, WayBack) {
+pub(super) fn turned(
+    image: &GrayImage<'_>,
+    part: Rectangle,
+    degrees: i32,
+) -> (GrayImage<'static>, WayBack) {
     let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
     let (w, h) = (f64::from(part.width), f64::from(part.height));
     let (width, height) = ((w * cos + h * sin).ceil(), (w * sin + h * cos).ceil());
     // The center stays the center.
     let center = (f64::from(part.left) + w / 2.0, f64::from(part.top) + h / 2.0);
-    let offset =
-        (center.0 - (width * cos - height * sin) / 2.0, center.1 - (width * sin + height * cos) / 2.0);
+    let offset = (
+        center.0 - (width * cos - height * sin) / 2.0,
+        center.1 - (width * sin + height * cos) / 2.0,
+    );
     let way = WayBack { cos, sin, offset, turn: degrees };
     // At most 1.42 times a side of a picture.
     let (columns, rows) = (width as u32, height as u32);

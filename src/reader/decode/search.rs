@@ -1,7 +1,8 @@
 //! Searching one page: region after region, within the time that the settings give.
 //!
-//! The engine cannot be interrupted. So before each pass it is estimated how long that may take; a page for which
-//! there is not enough time is searched at a smaller size, and the caller is told that not all of it was searched.
+//! The engine cannot be interrupted. So before each pass it is estimated how long that may take; a
+//! page for which there is not enough time is searched at a smaller size, and the caller is told
+//! that not all of it was searched.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,15 @@ use super::resample::{shrunk, stretched, turned};
 use super::settings::Region;
 use crate::error::{Error, Result};
 
-/// How long the engine takes for a pixel, about: what `bench_decoding` shows for photographs, on one core of its own.
+/// How long the engine takes for a pixel, about: what `bench_decoding` shows for photographs, on
+/// one core of its own.
 const NANOSECONDS_A_PIXEL: u64 = 20;
 
 /// Linear symbologies, PDF417 and Micro PDF417: of these the engine reads dark ones on light alone.
 const DARK_ALONE: u32 = 0x0213_ffff | 0x0008_0000;
 
-/// By how many degrees a page is turned for further passes: between 0 and 90, which the engine looks at itself.
+/// By how many degrees a page is turned for further passes: between 0 and 90, which the engine
+/// looks at itself.
 const TURNS: [i32; 2] = [30, 60];
 
 /// What is in a page.
@@ -34,15 +37,20 @@ pub struct Found {
     pub failure: Option<Error>,
 }
 
-/// Memory a pixel that searching takes: a turned picture is nearly twice as large as the one that is searched, and so is
-/// the engine's black and white of it; then there are its smaller copies.
+/// Memory a pixel that searching takes: a turned picture is nearly twice as large as the one that
+/// is searched, and so is the engine's black and white of it; then there are its smaller copies.
 const SEARCHED_PIXEL_BYTES: usize = 5;
 
 /// Reads one page.
 ///
 /// # Errors
-/// -10001 when there is not enough memory, -10009 when no format can be read, -10010 when the regions lie outside, or what the engine says.
-pub fn read_page(engine: &mut dyn DecodeEngine, profile: &Profile, image: &GrayImage<'_>) -> Result<Found> {
+/// -10001 when there is not enough memory, -10009 when no format can be read, -10010 when the
+/// regions lie outside, or what the engine says.
+pub fn read_page(
+    engine: &mut dyn DecodeEngine,
+    profile: &Profile,
+    image: &GrayImage<'_>,
+) -> Result<Found> {
     let settings = profile.settings();
     require_room((image.width, image.height), SEARCHED_PIXEL_BYTES)?;
     let parts = readable(parts(profile, image)?, engine)?;
@@ -71,7 +79,8 @@ fn all_passes(mut hunt: Hunt<'_>, parts: &[Part<'_>]) -> Result<Found> {
         }
     }
     if settings.resists_deformation() {
-        for (turn, part) in TURNS.iter().flat_map(|turn| parts.iter().map(move |part| (turn, part))) {
+        for (turn, part) in TURNS.iter().flat_map(|turn| parts.iter().map(move |part| (turn, part)))
+        {
             hunt.pass(part, *turn)?;
         }
     }
@@ -104,7 +113,8 @@ impl<'a> Part<'a> {
         let mut part = Self::of_settings(profile, Some(area));
         region.name.clone_into(&mut part.name);
         let (formats, formats_2) = part.asked.formats;
-        part.asked.formats = (region.formats[0].unwrap_or(formats), region.formats[1].unwrap_or(formats_2));
+        part.asked.formats =
+            (region.formats[0].unwrap_or(formats), region.formats[1].unwrap_or(formats_2));
         part.asked.specifications.splice(0..0, region.specifications.iter().rev());
         part.expected_count = region.expected_count.unwrap_or(0);
         part
@@ -117,8 +127,10 @@ fn parts<'a>(profile: &'a Profile, image: &GrayImage<'_>) -> Result<Vec<Part<'a>
         let area = profile.settings().region().map(|region| region.within(image)).transpose()?;
         return Ok(vec![Part::of_settings(profile, area)]);
     }
-    let within = profile.regions.iter().filter_map(|region| Some((region, region.within(image).ok()?)));
-    let parts: Vec<_> = within.map(|(region, area)| Part::of_region(profile, region, area)).collect();
+    let within =
+        profile.regions.iter().filter_map(|region| Some((region, region.within(image).ok()?)));
+    let parts: Vec<_> =
+        within.map(|(region, area)| Part::of_region(profile, region, area)).collect();
     if parts.is_empty() { Err(explained(CUSTOM_REGION_INVALID)) } else { Ok(parts) }
 }
 
@@ -162,7 +174,8 @@ impl<'a> Hunt<'a> {
 
     /// Whether there is enough of a part.
     fn is_full(&self, part: &Part<'_>) -> bool {
-        let found = self.found.barcodes.iter().filter(|barcode| barcode.region == part.name).count();
+        let found =
+            self.found.barcodes.iter().filter(|barcode| barcode.region == part.name).count();
         part.expected_count > 0 && found >= part.expected_count
     }
 
@@ -174,7 +187,8 @@ impl<'a> Hunt<'a> {
         if self.found.barcodes.len() >= enough || self.is_full(part) {
             return Ok(());
         }
-        let whole = Rectangle { left: 0, top: 0, width: self.image.width, height: self.image.height };
+        let whole =
+            Rectangle { left: 0, top: 0, width: self.image.width, height: self.image.height };
         let area = part.area.unwrap_or(whole);
         let Some(factor) = self.factor(area, turn) else {
             self.found.is_cut_short = true;
@@ -195,11 +209,15 @@ impl<'a> Hunt<'a> {
         Ok(())
     }
 
-    /// Searches a part for light symbols on dark that the engine does not find by itself, unless there is enough already.
+    /// Searches a part for light symbols on dark that the engine does not find by itself, unless
+    /// there is enough already.
     fn inverted_pass(&mut self, part: &Part<'_>) -> Result<()> {
         let enough = self.profile.settings().expected_count().max(1);
-        let whole = Rectangle { left: 0, top: 0, width: self.image.width, height: self.image.height };
-        if self.found.barcodes.len() >= enough || self.factor(part.area.unwrap_or(whole), 0) != Some(1) {
+        let whole =
+            Rectangle { left: 0, top: 0, width: self.image.width, height: self.image.height };
+        if self.found.barcodes.len() >= enough
+            || self.factor(part.area.unwrap_or(whole), 0) != Some(1)
+        {
             return Ok(());
         }
         let pixels = self.image.pixels.iter().map(|shade| !shade).collect::<Vec<u8>>().into();
@@ -211,11 +229,12 @@ impl<'a> Hunt<'a> {
         Ok(())
     }
 
-    /// By what to shrink so that the time is enough; `None` when it is over, or too short for a turned page.
+    /// By what to shrink so that the time is enough; `None` when it is over, or too short for a
+    /// turned page.
     fn factor(&self, area: Rectangle, turn: i32) -> Option<u32> {
         let Some(end) = self.end else { return Some(1) };
-        let left =
-            u64::try_from(end.saturating_duration_since(Instant::now()).as_nanos()).unwrap_or(u64::MAX);
+        let left = u64::try_from(end.saturating_duration_since(Instant::now()).as_nanos())
+            .unwrap_or(u64::MAX);
         let pixels = u64::from(area.width) * u64::from(area.height);
         let needed = pixels * NANOSECONDS_A_PIXEL * if turn == 0 { 1 } else { 2 };
         if needed <= left {

@@ -1,7 +1,9 @@
-//! The settings of a reader: numbers, of which one table says where each stands, what it may be and what it is first.
+//! The settings of a reader: numbers, of which one table says where each stands, what it may be and
+//! what it is first.
 //!
-//! `PublicRuntimeSettings` of the DBR API is made of numbers of four bytes without a gap, so that the settings are
-//! kept as they go out: an array. Templates name the same settings; both use the table in `settings_table.rs`.
+//! `PublicRuntimeSettings` of the DBR API is made of numbers of four bytes without a gap, so that
+//! the settings are kept as they go out: an array. Templates name the same settings; both use the
+//! table in `settings_table.rs`.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -87,7 +89,8 @@ impl Settings {
 
     /// The region, unless it is the whole picture.
     pub fn region(&self) -> Option<Region> {
-        let [top, left, right, bottom, percent] = [0, 1, 2, 3, 4].map(|i| self.words[word::REGION + i]);
+        let [top, left, right, bottom, percent] =
+            [0, 1, 2, 3, 4].map(|i| self.words[word::REGION + i]);
         let is_whole = top == 0
             && left == 0
             && ((right == 0 && bottom == 0) || (percent == 1 && right == 100 && bottom == 100));
@@ -193,7 +196,9 @@ impl Entry {
     pub(super) fn check(&self, value: i32) -> Result<()> {
         let is_possible = match self.kind {
             Kind::Number(min, max) => (min..=max).contains(&value),
-            Kind::One(names) | Kind::OneMode(names) => names.iter().any(|(_, known)| *known == value),
+            Kind::One(names) | Kind::OneMode(names) => {
+                names.iter().any(|(_, known)| *known == value)
+            }
             Kind::Modes(names) => value == 0 || names.iter().any(|(_, known)| *known == value),
             Kind::Bits(_) => true,
         };

@@ -1,4 +1,5 @@
-//! Every setting: its name in templates, its place among the numbers, what it may be, and what it is first.
+//! Every setting: its name in templates, its place among the numbers, what it may be, and what it
+//! is first.
 
 /// Where those settings stand that have an effect, counted in numbers of four bytes.
 pub(super) mod word {
@@ -53,7 +54,13 @@ pub(super) struct Entry {
     pub(super) first: &'static [i32],
 }
 
-const fn entry(name: &'static str, at: usize, count: usize, kind: Kind, first: &'static [i32]) -> Entry {
+const fn entry(
+    name: &'static str,
+    at: usize,
+    count: usize,
+    kind: Kind,
+    first: &'static [i32],
+) -> Entry {
     Entry { name, at, count, kind, first }
 }
 
@@ -68,7 +75,13 @@ pub(super) const TABLE: &[Entry] = &[
     entry("PDFRasterDPI", 6, 1, Kind::Number(100, 600), &[300]),
     entry("ScaleDownThreshold", 7, 1, Kind::Number(8, i32::MAX), &[2300]),
     entry("BinarizationModes", word::BINARIZATION_MODES, 8, Kind::Modes(BINARIZATION), &[2]),
-    entry("LocalizationModes", word::LOCALIZATION_MODES, 8, Kind::Modes(LOCALIZATION), &[2, 16, 4, 8]),
+    entry(
+        "LocalizationModes",
+        word::LOCALIZATION_MODES,
+        8,
+        Kind::Modes(LOCALIZATION),
+        &[2, 16, 4, 8],
+    ),
     entry("ColorClusteringModes", 24, 8, Kind::Modes(CLUSTERING), &[0]),
     entry("ColorConversionModes", 32, 8, Kind::Modes(CONVERSION), &[1]),
     entry("GrayscaleTransformationModes", 40, 8, Kind::Modes(TRANSFORMATION), &[2]),
@@ -93,7 +106,13 @@ pub(super) const TABLE: &[Entry] = &[
     entry("ScaleUpModes", 149, 8, Kind::Modes(SCALE_UP), &[1]),
     entry("PDFReadingMode", 157, 1, Kind::OneMode(PDF), &[1]),
     entry("DeblurModes", 158, 10, Kind::Modes(DEBLUR), &[0]),
-    entry("BarcodeZoneMinDistanceToImageBorders", word::BORDER_DISTANCE, 1, Kind::Number(0, i32::MAX), &[0]),
+    entry(
+        "BarcodeZoneMinDistanceToImageBorders",
+        word::BORDER_DISTANCE,
+        1,
+        Kind::Number(0, i32::MAX),
+        &[0],
+    ),
 ];
 
 const BINARIZATION: &[Name] =
@@ -130,7 +149,8 @@ const PREPROCESSING: &[Name] = &[
     ("IPM_MORPHOLOGY", 0x20),
     ("IPM_REV", i32::MIN),
 ];
-const TEXTURE: &[Name] = &[("TDM_AUTO", 1), ("TDM_GENERAL_WIDTH_CONCENTRATION", 2), ("TDM_REV", i32::MIN)];
+const TEXTURE: &[Name] =
+    &[("TDM_AUTO", 1), ("TDM_GENERAL_WIDTH_CONCENTRATION", 2), ("TDM_REV", i32::MIN)];
 const TEXT_FILTER: &[Name] = &[("TFM_AUTO", 1), ("TFM_GENERAL_CONTOUR", 2), ("TFM_REV", i32::MIN)];
 const CORRECTION: &[Name] = &[
     ("TACM_SKIP", 0),
@@ -170,7 +190,8 @@ const SCALE_UP: &[Name] = &[
     ("SUM_NEAREST_NEIGHBOUR_INTERPOLATION", 4),
     ("SUM_REV", i32::MIN),
 ];
-const PDF: &[Name] = &[("PDFRM_AUTO", 1), ("PDFRM_VECTOR", 2), ("PDFRM_RASTER", 4), ("PDFRM_REV", i32::MIN)];
+const PDF: &[Name] =
+    &[("PDFRM_AUTO", 1), ("PDFRM_VECTOR", 2), ("PDFRM_RASTER", 4), ("PDFRM_REV", i32::MIN)];
 const DEBLUR: &[Name] = &[
     ("DM_DIRECT_BINARIZATION", 1),
     ("DM_THRESHOLD_BINARIZATION", 2),

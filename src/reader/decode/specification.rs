@@ -73,8 +73,11 @@ impl Specification {
     /// -10031 or -10033, naming the key.
     pub(super) fn new(written: &Map<String, Value>) -> Result<Self> {
         let from = |key: &'static str| written.get(key).map(|value| (key, value));
-        let number = |key, last| from(key).map(|(key, value)| number_within(value, key, 0, last)).transpose();
-        let ranges = |key| from(key).map_or(Ok(Ranges::default()), |(key, value)| ranges(value, key));
+        let number = |key, last| {
+            from(key).map(|(key, value)| number_within(value, key, 0, last)).transpose()
+        };
+        let ranges =
+            |key| from(key).map_or(Ok(Ranges::default()), |(key, value)| ranges(value, key));
         let pattern = |key| from(key).map_or(Ok(None), |(key, value)| pattern(value, key));
         Ok(Self {
             formats: formats(written)?,
@@ -87,7 +90,9 @@ impl Specification {
             heights: ranges("BarcodeHeightRangeArray")?,
             module_sizes: ranges("ModuleSizeRangeArray")?,
             width_to_height_min: number("MinRatioOfBarcodeZoneWidthToHeight", i32::MAX)?,
-            mirror: from("MirrorMode").map(|(key, value)| one_of(MIRRORED, value, key)).transpose()?,
+            mirror: from("MirrorMode")
+                .map(|(key, value)| one_of(MIRRORED, value, key))
+                .transpose()?,
             text_pattern: pattern("BarcodeTextRegExPattern")?,
             bytes_pattern: pattern("BarcodeBytesRegExPattern")?,
             written: written.clone(),
@@ -132,7 +137,8 @@ impl Specification {
         let (width, height) = size(barcode);
         let is_mirrored = if barcode.is_mirrored { 2 } else { 1 };
         // What is not known cannot be judged.
-        let has_module = barcode.module_pixels == 0 || self.module_sizes.hold(barcode.module_pixels);
+        let has_module =
+            barcode.module_pixels == 0 || self.module_sizes.hold(barcode.module_pixels);
         self.bytes_lengths.hold(i32::try_from(barcode.bytes.len()).unwrap_or(i32::MAX))
             && self.angles.hold(barcode.angle)
             && self.widths.hold(width)
@@ -143,7 +149,10 @@ impl Specification {
                 .is_none_or(|ratio| i64::from(width) >= i64::from(ratio) * i64::from(height))
             && self.mirror.is_none_or(|mirror| mirror == 4 || mirror == is_mirrored)
             && self.text_pattern.as_ref().is_none_or(|pattern| pattern.is_match(&barcode.text))
-            && self.bytes_pattern.as_ref().is_none_or(|pattern| pattern.is_match(&latin_1(&barcode.bytes)))
+            && self
+                .bytes_pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.is_match(&latin_1(&barcode.bytes)))
     }
 }
 
@@ -162,11 +171,13 @@ fn formats(written: &Map<String, Value>) -> Result<Option<(u32, u32)>> {
 
 /// `[{"MinValue": 4, "MaxValue": 200}]`.
 fn ranges(value: &Value, key: &str) -> Result<Ranges> {
-    let not_an_array = || failed(code::JSON_TYPE_INVALID, format!("{key} is {value}, and not an array"));
+    let not_an_array =
+        || failed(code::JSON_TYPE_INVALID, format!("{key} is {value}, and not an array"));
     let ranges = value.as_array().ok_or_else(not_an_array)?.iter();
     let range = |range: &Value| {
         let range = object(range, key)?;
-        let side = |name, otherwise| range.get(name).map_or(Ok(otherwise), |value| integer(value, name));
+        let side =
+            |name, otherwise| range.get(name).map_or(Ok(otherwise), |value| integer(value, name));
         let (first, last) = (side("MinValue", 0)?, side("MaxValue", i32::MAX)?);
         if first <= last {
             return Ok((first, last));
@@ -228,7 +239,10 @@ mod tests {
     #[test]
     fn each_key_drops_what_does_not_have_it_and_keeps_what_has() {
         for (kept, dropped) in [
-            (r#"{"BarcodeTextRegExPattern": "^ABC-[0-9]+$"}"#, r#"{"BarcodeTextRegExPattern": "^[0-9]+$"}"#),
+            (
+                r#"{"BarcodeTextRegExPattern": "^ABC-[0-9]+$"}"#,
+                r#"{"BarcodeTextRegExPattern": "^[0-9]+$"}"#,
+            ),
             (r#"{"BarcodeBytesRegExPattern": "C-"}"#, r#"{"BarcodeBytesRegExPattern": "D-"}"#),
             (
                 r#"{"BarcodeBytesLengthRangeArray": [{"MinValue": 1, "MaxValue": 2}, {"MinValue": 6}]}"#,
@@ -250,7 +264,10 @@ mod tests {
                 r#"{"ModuleSizeRangeArray": [{"MinValue": 3}]}"#,
                 r#"{"ModuleSizeRangeArray": [{"MinValue": 4}]}"#,
             ),
-            (r#"{"MinRatioOfBarcodeZoneWidthToHeight": 5}"#, r#"{"MinRatioOfBarcodeZoneWidthToHeight": 6}"#),
+            (
+                r#"{"MinRatioOfBarcodeZoneWidthToHeight": 5}"#,
+                r#"{"MinRatioOfBarcodeZoneWidthToHeight": 6}"#,
+            ),
             (r#"{"MirrorMode": "MM_NORMAL"}"#, r#"{"MirrorMode": "MM_MIRROR"}"#),
         ] {
             assert!(specification(kept).unwrap().is_met_by(&barcode()), "{kept}");
@@ -273,7 +290,10 @@ mod tests {
             (r#"{"MinResultConfidence": 101}"#, code::JSON_VALUE_INVALID),
             (r#"{"MinResultConfidence": "high"}"#, code::JSON_TYPE_INVALID),
             (r#"{"BarcodeWidthRangeArray": 5}"#, code::JSON_TYPE_INVALID),
-            (r#"{"BarcodeWidthRangeArray": [{"MinValue": 5, "MaxValue": 4}]}"#, code::JSON_VALUE_INVALID),
+            (
+                r#"{"BarcodeWidthRangeArray": [{"MinValue": 5, "MaxValue": 4}]}"#,
+                code::JSON_VALUE_INVALID,
+            ),
             (r#"{"MirrorMode": "MM_NO"}"#, code::JSON_VALUE_INVALID),
             (r#"{"BarcodeTextRegExPattern": "("}"#, code::JSON_VALUE_INVALID),
         ] {

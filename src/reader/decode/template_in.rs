@@ -7,8 +7,8 @@
 //!   "FormatSpecification": { "Name": …, … } }              or "FormatSpecificationArray": [ … ]
 //! ```
 //!
-//! `settings_table.rs` says which settings there are. Other keys are kept and given back, and `without_effect.rs`
-//! lists them. `null` means "not set", at every place: it is taken out first.
+//! `settings_table.rs` says which settings there are. Other keys are kept and given back, and
+//! `without_effect.rs` lists them. `null` means "not set", at every place: it is taken out first.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,8 @@ use crate::error::{Error, Result};
 /// The longest text: templates that people write have some kilobytes.
 pub(super) const TEXT_BYTES_MAX: usize = 4 << 20;
 
-const PARAMETERS: [&str; 3] = ["ImageParameter", "ImageParameterContentArray", "ImageParameterArray"];
+const PARAMETERS: [&str; 3] =
+    ["ImageParameter", "ImageParameterContentArray", "ImageParameterArray"];
 const REGIONS: [&str; 2] = ["RegionDefinition", "RegionDefinitionArray"];
 const SPECIFICATIONS: [&str; 2] = ["FormatSpecification", "FormatSpecificationArray"];
 
@@ -67,17 +68,23 @@ fn without_surroundings(text: &str) -> &str {
 /// -10030 to -10037, naming what is wrong.
 pub(super) fn parse(text: &str) -> Result<Vec<Template>> {
     if text.len() > TEXT_BYTES_MAX {
-        return Err(failed(code::JSON_PARSE_FAILED, format!("a text has {TEXT_BYTES_MAX} bytes at most")));
+        return Err(failed(
+            code::JSON_PARSE_FAILED,
+            format!("a text has {TEXT_BYTES_MAX} bytes at most"),
+        ));
     }
     let mut document: Value = serde_json::from_str(without_surroundings(text))
         .map_err(|e| failed(code::JSON_PARSE_FAILED, e.to_string()))?;
     drop_nulls(&mut document);
     let document = object(&document, "the text")?;
     let specifications = parts(document, &SPECIFICATIONS)?;
-    let specifications = specifications.into_iter().map(Specification::new).collect::<Result<Vec<_>>>()?;
+    let specifications =
+        specifications.into_iter().map(Specification::new).collect::<Result<Vec<_>>>()?;
     let regions = parts(document, &REGIONS)?;
-    let regions =
-        regions.into_iter().map(|part| region(part, &specifications)).collect::<Result<Vec<_>>>()?;
+    let regions = regions
+        .into_iter()
+        .map(|part| region(part, &specifications))
+        .collect::<Result<Vec<_>>>()?;
     let parameters = parts(document, &PARAMETERS)?;
     if parameters.is_empty() {
         return Err(failed(code::JSON_KEY_INVALID, "there is no ImageParameter"));
@@ -103,7 +110,10 @@ fn drop_nulls(value: &mut Value) {
 }
 
 /// Return the parts of a document that stand alone or in an array, each with a name of its own.
-fn parts<'a>(document: &'a Map<String, Value>, keys: &[&str]) -> Result<Vec<&'a Map<String, Value>>> {
+fn parts<'a>(
+    document: &'a Map<String, Value>,
+    keys: &[&str],
+) -> Result<Vec<&'a Map<String, Value>>> {
     let mut found: Vec<&Map<String, Value>> = Vec::new();
     for key in keys {
         let parts = match document.get(*key) {
@@ -115,7 +125,10 @@ fn parts<'a>(document: &'a Map<String, Value>, keys: &[&str]) -> Result<Vec<&'a 
             let part = object(part, key)?;
             let name = name_of(part, key)?;
             if found.iter().any(|other| name_of(other, key).is_ok_and(|known| known == name)) {
-                return Err(failed(code::JSON_NAME_VALUE_DUPLICATED, format!("two of {key} are {name}")));
+                return Err(failed(
+                    code::JSON_NAME_VALUE_DUPLICATED,
+                    format!("two of {key} are {name}"),
+                ));
             }
             found.push(part);
         }
@@ -140,11 +153,14 @@ fn unused(
     };
     let of_all = |key| parameters.iter().flat_map(|part| names(part, key)).collect::<Vec<_>>();
     let mut used = of_all("FormatSpecificationNameArray");
-    used.extend(regions.iter().flat_map(|region| &region.specifications).map(|one| one.name().to_owned()));
+    used.extend(
+        regions.iter().flat_map(|region| &region.specifications).map(|one| one.name().to_owned()),
+    );
     let used_regions = of_all("RegionDefinitionNameArray");
     let keys = document.keys().filter(|key| !known(key)).cloned();
     let regions = regions.iter().filter(|region| !used_regions.contains(&region.name));
-    let specifications = specifications.iter().filter(|one| !used.iter().any(|name| name == one.name()));
+    let specifications =
+        specifications.iter().filter(|one| !used.iter().any(|name| name == one.name()));
     keys.chain(regions.map(|region| format!("RegionDefinition {}", region.name)))
         .chain(specifications.map(|one| format!("FormatSpecification {}", one.name())))
         .collect()
@@ -161,15 +177,21 @@ pub(super) fn name_of<'a>(part: &'a Map<String, Value>, key: &str) -> Result<&'a
 }
 
 fn region(part: &Map<String, Value>, specifications: &[Specification]) -> Result<Region> {
-    let number = |key: &str, otherwise: i32| part.get(key).map_or(Ok(otherwise), |value| integer(value, key));
+    let number = |key: &str, otherwise: i32| {
+        part.get(key).map_or(Ok(otherwise), |value| integer(value, key))
+    };
     let is_in_percent = number("MeasuredByPercentage", 0)? != 0;
     let end = if is_in_percent { 100 } else { i32::MAX };
-    let sides = [number("Top", 0)?, number("Left", 0)?, number("Right", end)?, number("Bottom", end)?];
+    let sides =
+        [number("Top", 0)?, number("Left", 0)?, number("Right", end)?, number("Bottom", end)?];
     let specifications =
-        named(part, "FormatSpecificationNameArray", specifications, |one, name| one.name() == name)?;
+        named(part, "FormatSpecificationNameArray", specifications, |one, name| {
+            one.name() == name
+        })?;
     let expected = part.get("ExpectedBarcodesCount");
-    let expected =
-        expected.map(|count| number_within(count, "ExpectedBarcodesCount", 0, i32::MAX)).transpose()?;
+    let expected = expected
+        .map(|count| number_within(count, "ExpectedBarcodesCount", 0, i32::MAX))
+        .transpose()?;
     let is_other = |key: &str| !without_effect::REGION_KEYS.contains(&key);
     let region = Region {
         name: name_of(part, "RegionDefinition")?.to_owned(),
@@ -178,7 +200,11 @@ fn region(part: &Map<String, Value>, specifications: &[Specification]) -> Result
         formats: formats_of(part, &specifications)?,
         expected_count: expected.map(|count| count.unsigned_abs() as usize),
         specifications,
-        rest: part.iter().filter(|(key, _)| is_other(key)).map(|(k, v)| (k.clone(), v.clone())).collect(),
+        rest: part
+            .iter()
+            .filter(|(key, _)| is_other(key))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
     };
     region
         .check()
@@ -187,14 +213,19 @@ fn region(part: &Map<String, Value>, specifications: &[Specification]) -> Result
 }
 
 /// Return each format word that a region chooses: by itself, or by its specifications.
-fn formats_of(part: &Map<String, Value>, specifications: &[Specification]) -> Result<[Option<u32>; 2]> {
-    let word =
-        |names, key| part.get(key).map(|value| bits(names, value, key).map(i32::cast_unsigned)).transpose();
+fn formats_of(
+    part: &Map<String, Value>,
+    specifications: &[Specification],
+) -> Result<[Option<u32>; 2]> {
+    let word = |names, key| {
+        part.get(key).map(|value| bits(names, value, key).map(i32::cast_unsigned)).transpose()
+    };
     let own = [word(FORMATS, "BarcodeFormatIds")?, word(FORMATS_2, "BarcodeFormatIds_2")?];
     if own.iter().any(Option::is_some) {
         return Ok(own);
     }
-    Ok(formats_together(specifications).map_or([None, None], |(first, second)| [Some(first), Some(second)]))
+    Ok(formats_together(specifications)
+        .map_or([None, None], |(first, second)| [Some(first), Some(second)]))
 }
 
 /// Return the formats that specifications name together; none where one of them speaks of all.
@@ -236,11 +267,15 @@ fn template(
     unused: &[String],
 ) -> Result<Template> {
     let specifications =
-        named(values, "FormatSpecificationNameArray", specifications, |one, name| one.name() == name)?;
+        named(values, "FormatSpecificationNameArray", specifications, |one, name| {
+            one.name() == name
+        })?;
     let template = Template {
         name: name_of(values, "ImageParameter")?.to_owned(),
         values: with_those_of_specifications(values.clone(), &specifications),
-        regions: named(values, "RegionDefinitionNameArray", regions, |region, name| region.name == name)?,
+        regions: named(values, "RegionDefinitionNameArray", regions, |region, name| {
+            region.name == name
+        })?,
         specifications,
         pages: values.get("Pages").map_or(Ok(Pages::default()), Pages::understand)?,
         unused: unused.to_vec(),
@@ -332,7 +367,12 @@ fn set(profile: &mut Profile, entry: &'static Entry, value: &Value) -> Result<()
 
 /// Modes with their arguments: `[{"Mode": "BM_LOCAL_BLOCK", "BlockSizeX": 0}]`, or their names
 /// alone.
-fn modes(profile: &mut Profile, entry: &'static Entry, names: &[Name], value: &Value) -> Result<Vec<i32>> {
+fn modes(
+    profile: &mut Profile,
+    entry: &'static Entry,
+    names: &[Name],
+    value: &Value,
+) -> Result<Vec<i32>> {
     let all = match value {
         Value::Array(all) => all.iter().collect(),
         one => vec![one],
@@ -353,7 +393,10 @@ fn modes(profile: &mut Profile, entry: &'static Entry, names: &[Name], value: &V
         let name = match mode.get("Mode") {
             None if mode.is_empty() => &skipped,
             None => {
-                return Err(failed(code::JSON_KEY_INVALID, format!("{}[{index}] has no Mode", entry.name)));
+                return Err(failed(
+                    code::JSON_KEY_INVALID,
+                    format!("{}[{index}] has no Mode", entry.name),
+                ));
             }
             Some(name) => name,
         };
@@ -374,20 +417,24 @@ pub(super) fn one_of(names: &[Name], value: &Value, key: &str) -> Result<i32> {
     let text = text_of(value, key)?;
     let found = names.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
     let is_skip = text.ends_with("_SKIP");
-    found
-        .or(is_skip.then_some(0))
-        .ok_or_else(|| failed(code::JSON_VALUE_INVALID, format!("{key} is {text}, which is not known")))
+    found.or(is_skip.then_some(0)).ok_or_else(|| {
+        failed(code::JSON_VALUE_INVALID, format!("{key} is {text}, which is not known"))
+    })
 }
 
 pub(super) fn bits(names: &[Name], value: &Value, key: &str) -> Result<i32> {
     match value {
-        Value::Array(all) => all.iter().try_fold(0, |bits, one| Ok(bits | one_of(names, one, key)?)),
+        Value::Array(all) => {
+            all.iter().try_fold(0, |bits, one| Ok(bits | one_of(names, one, key)?))
+        }
         // Several names in one text, as older templates have them.
         Value::String(text) => text
             .split(['|', ','])
             .map(str::trim)
             .filter(|name| !name.is_empty())
-            .try_fold(0, |bits, name| Ok(bits | one_of(names, &Value::String(name.to_owned()), key)?)),
+            .try_fold(0, |bits, name| {
+                Ok(bits | one_of(names, &Value::String(name.to_owned()), key)?)
+            }),
         one => integer(one, key),
     }
 }
@@ -397,9 +444,9 @@ pub(super) fn integer(value: &Value, key: &str) -> Result<i32> {
         failed(code::JSON_TYPE_INVALID, format!("{key} is {value}, and not a whole number"))
     })?;
     // Bits may be written as a number without sign.
-    i32::try_from(number)
-        .or_else(|_| u32::try_from(number).map(u32::cast_signed))
-        .map_err(|_| failed(code::JSON_VALUE_INVALID, format!("{key} is {number}, which is out of range")))
+    i32::try_from(number).or_else(|_| u32::try_from(number).map(u32::cast_signed)).map_err(|_| {
+        failed(code::JSON_VALUE_INVALID, format!("{key} is {number}, which is out of range"))
+    })
 }
 
 /// Return a number that must not be outside of a range.
@@ -416,9 +463,14 @@ pub(super) fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String,
 }
 
 pub(super) fn text_of<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
-    value.as_str().ok_or_else(|| failed(code::JSON_TYPE_INVALID, format!("{key} is {value}, and not a name")))
+    value
+        .as_str()
+        .ok_or_else(|| failed(code::JSON_TYPE_INVALID, format!("{key} is {value}, and not a name")))
 }
 
-pub(super) fn failed(code: seatmeter_protocol::error_code::ErrorCode, message: impl Into<String>) -> Error {
+pub(super) fn failed(
+    code: seatmeter_protocol::error_code::ErrorCode,
+    message: impl Into<String>,
+) -> Error {
     Error::new(code, message)
 }

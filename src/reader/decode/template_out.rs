@@ -114,7 +114,10 @@ fn mode(profile: &Profile, entry: &Entry, names: &[Name], index: usize) -> Value
 
 /// The name of a number; one that has none stays a number.
 fn name_of(names: &[Name], number: i32) -> Value {
-    names.iter().find(|(_, known)| *known == number).map_or_else(|| number.into(), |(name, _)| (*name).into())
+    names
+        .iter()
+        .find(|(_, known)| *known == number)
+        .map_or_else(|| number.into(), |(name, _)| (*name).into())
 }
 
 /// Names of bits: as few as there can be, for names of groups stand first.

@@ -72,7 +72,8 @@ impl Profiles {
         }
         let found = self.templates.iter().find(|(known, _)| known == name);
         found.map(|(_, profile)| profile).ok_or_else(|| {
-            let message = format!("there is no template {name}; \"\" stands for the current settings");
+            let message =
+                format!("there is no template {name}; \"\" stands for the current settings");
             Error::new(TEMPLATE_NAME_INVALID, message)
         })
     }
@@ -178,7 +179,10 @@ mod tests {
     #[test]
     fn a_template_has_a_name_and_its_own_settings() {
         let profiles = loaded(TWO, Conflict::Overwrite).unwrap();
-        assert_eq!((profiles.count(), profiles.name(0).unwrap(), profiles.name(1).unwrap()), (2, "P1", "P2"));
+        assert_eq!(
+            (profiles.count(), profiles.name(0).unwrap(), profiles.name(1).unwrap()),
+            (2, "P1", "P2")
+        );
         assert_eq!(word_of(profiles.named("P1").unwrap(), word::EXPECTED_COUNT), 10);
         assert_eq!(word_of(profiles.named("P1").unwrap(), word::FORMATS), 0x0410_07ff);
         assert_eq!(word_of(profiles.named("P2").unwrap(), word::TIMEOUT), 10_000);
@@ -210,7 +214,9 @@ mod tests {
         assert_eq!(again.current().regions(), profiles.current().regions());
         assert!(text.contains("\"Own\"") && text.contains("\"FormatSpecification"), "{text}");
         assert!(
-            text.contains(r#""WithoutEffect":["ImageParameter.BinarizationModes[0].BinarizationThreshold""#),
+            text.contains(
+                r#""WithoutEffect":["ImageParameter.BinarizationModes[0].BinarizationThreshold""#
+            ),
             "{text}"
         );
         profiles.reset();
@@ -220,7 +226,9 @@ mod tests {
     #[test]
     fn what_stands_around_the_json_is_forgiven() {
         let json = r#"{"ImageParameter": {"Name": "P", "Timeout": 7}}"#;
-        for text in [format!("\u{feff}{json}"), format!("{json}\0\0"), format!(" \n{json}\r\n\0 \t")] {
+        for text in
+            [format!("\u{feff}{json}"), format!("{json}\0\0"), format!(" \n{json}\r\n\0 \t")]
+        {
             let profiles = loaded(&text, Conflict::Overwrite).unwrap();
             assert_eq!(word_of(profiles.current(), word::TIMEOUT), 7, "{text:?}");
         }
@@ -248,11 +256,15 @@ mod tests {
         .unwrap();
         let mut words = *profiles.current().settings().words();
         assert_eq!(words[word::CONFIDENCE_MIN], 80, "a program sees what counts");
-        (words[word::CONFIDENCE_MIN], words[word::FORMATS], words[word::EXPECTED_COUNT]) = (10, 2, 5);
+        (words[word::CONFIDENCE_MIN], words[word::FORMATS], words[word::EXPECTED_COUNT]) =
+            (10, 2, 5);
         profiles.current_mut().update(words).unwrap();
         let current = profiles.current();
         assert_eq!(current.specifications[0].confidence_min, None);
-        assert_eq!((current.regions[0].formats, current.regions[0].expected_count), ([None, None], None));
+        assert_eq!(
+            (current.regions[0].formats, current.regions[0].expected_count),
+            ([None, None], None)
+        );
         assert!(!profiles.text("P").contains("\"MinResultConfidence\":80"));
     }
 
@@ -267,10 +279,16 @@ mod tests {
             (r#"{"ImageParameter": 5}"#, code::JSON_TYPE_INVALID),
             (r#"{"ImageParameter": {}}"#, code::JSON_NAME_KEY_MISSING),
             (r#"{"ImageParameter": {"Name": 7}}"#, code::JSON_TYPE_INVALID),
-            (r#"{"ImageParameterArray": [{"Name": "A"}, {"Name": "A"}]}"#, code::JSON_NAME_VALUE_DUPLICATED),
+            (
+                r#"{"ImageParameterArray": [{"Name": "A"}, {"Name": "A"}]}"#,
+                code::JSON_NAME_VALUE_DUPLICATED,
+            ),
             (r#"{"ImageParameter": {"Name": "A", "Timeout": -1}}"#, code::JSON_VALUE_INVALID),
             (r#"{"ImageParameter": {"Name": "A", "Timeout": "long"}}"#, code::JSON_TYPE_INVALID),
-            (r#"{"ImageParameter": {"Name": "A", "BarcodeFormatIds": ["BF_NO"]}}"#, code::JSON_VALUE_INVALID),
+            (
+                r#"{"ImageParameter": {"Name": "A", "BarcodeFormatIds": ["BF_NO"]}}"#,
+                code::JSON_VALUE_INVALID,
+            ),
             (
                 r#"{"ImageParameter": {"Name": "A", "DeblurModes": [{"Mode": "DM_NO"}]}}"#,
                 code::JSON_VALUE_INVALID,
@@ -280,7 +298,11 @@ mod tests {
                 code::JSON_NAME_REFERENCE_INVALID,
             ),
         ] {
-            assert_eq!(profiles.append(text, Conflict::Overwrite).unwrap_err().code, code, "{text}");
+            assert_eq!(
+                profiles.append(text, Conflict::Overwrite).unwrap_err().code,
+                code,
+                "{text}"
+            );
             assert_eq!(profiles, before);
         }
     }

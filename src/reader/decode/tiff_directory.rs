@@ -7,8 +7,8 @@
 //! | number of entries | 2 bytes | 8 bytes |
 //! | an entry: tag, type, number of values, values or their place | 2, 2, 4, 4 bytes | 2, 2, 8, 8 bytes |
 //!
-//! All numbers come from the file: places and lengths are checked against it, and a chain that comes back to a
-//! directory has no end.
+//! All numbers come from the file: places and lengths are checked against it, and a chain that
+//! comes back to a directory has no end.
 
 /// Entries of one directory that are looked at: as many as a classic file can have.
 const ENTRIES_MAX: u64 = u16::MAX as u64;
@@ -59,7 +59,11 @@ impl<'a> TiffFile<'a> {
     fn number(&self, at: usize, length: usize) -> Option<u64> {
         let word = self.bytes.get(at..at.checked_add(length)?)?;
         let more = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        Some(if self.is_little { word.iter().rev().fold(0, more) } else { word.iter().fold(0, more) })
+        Some(if self.is_little {
+            word.iter().rev().fold(0, more)
+        } else {
+            word.iter().fold(0, more)
+        })
     }
 
     /// Return the directory at a place, or `None` when it does not lie in the file.
@@ -110,7 +114,8 @@ impl<'a> Directory<'a> {
         self.file.bytes.get(entry.at..entry.at.checked_add(length)?)
     }
 
-    /// Return the values of an entry of whole numbers; `None` when there is none, or it claims more than the file has.
+    /// Return the values of an entry of whole numbers; `None` when there is none, or it claims more
+    /// than the file has.
     pub(super) fn numbers(&self, tag: u16) -> Option<Vec<u64>> {
         let size = match self.entry(tag)?.kind {
             1 | 7 => 1,
@@ -138,7 +143,8 @@ impl<'a> Directory<'a> {
 mod tests {
     use super::*;
 
-    /// A file with one directory: entries of tag, type, count, and the bytes of their values or place.
+    /// A file with one directory: entries of tag, type, count, and the bytes of their values or
+    /// place.
     fn file(is_little: bool, is_big: bool, entries: &[(u16, u16, u64, u64)]) -> Vec<u8> {
         let mut bytes = if is_little { b"II".to_vec() } else { b"MM".to_vec() };
         let mut put = |number: u64, width: usize| {
@@ -176,11 +182,16 @@ mod tests {
     #[test]
     fn numbers_are_read_from_all_four_kinds_of_files() {
         for (is_little, is_big) in [(true, false), (false, false), (true, true), (false, true)] {
-            let bytes = file(is_little, is_big, &[(256, 3, 1, 700), (257, 4, 1, 70_000), (258, 2, 1, 9)]);
+            let bytes =
+                file(is_little, is_big, &[(256, 3, 1, 700), (257, 4, 1, 70_000), (258, 2, 1, 9)]);
             let (file, first) = TiffFile::open(&bytes).unwrap();
             let directory = file.directory(first).unwrap();
             assert_eq!((directory.number(256, 0), directory.number(257, 0)), (700, 70_000));
-            assert_eq!((directory.number(258, 5), directory.number(259, 1)), (5, 1), "text, and nothing");
+            assert_eq!(
+                (directory.number(258, 5), directory.number(259, 1)),
+                (5, 1),
+                "text, and nothing"
+            );
             assert_eq!(directory.next, 0);
         }
     }
@@ -211,7 +222,8 @@ mod tests {
                     for bytes in [&whole[..end], &bytes[..]] {
                         let Some((file, first)) = TiffFile::open(bytes) else { continue };
                         let Some(directory) = file.directory(first) else { continue };
-                        let _ = (directory.numbers(256), directory.numbers(273), directory.bytes(273));
+                        let _ =
+                            (directory.numbers(256), directory.numbers(273), directory.bytes(273));
                     }
                 }
             }

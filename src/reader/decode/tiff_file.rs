@@ -1,6 +1,8 @@
-//! TIFF files, page by page, and of each page strip by strip or tile by tile: only the shades of a page are held.
+//! TIFF files, page by page, and of each page strip by strip or tile by tile: only the shades of a
+//! page are held.
 //!
-//! The orientation that a page may note is not applied: places are those of the pixels as they are stored.
+//! The orientation that a page may note is not applied: places are those of the pixels as they are
+//! stored.
 
 use std::borrow::Cow;
 
@@ -21,8 +23,8 @@ use crate::error::{Error, Result};
 /// Call `found` with each page that can be read, until it says `false`.
 ///
 /// # Errors
-/// -10013 when a page cannot be read, -10001 when there is not enough memory for one, after all others; or what
-/// `found` says.
+/// -10013 when a page cannot be read, -10001 when there is not enough memory for one, after all
+/// others; or what `found` says.
 pub(super) fn for_each_page(bytes: &[u8], found: Page<'_>) -> Result<()> {
     let (file, mut at) = TiffFile::open(bytes).ok_or_else(|| failed("its head is damaged"))?;
     let mut seen = Vec::new();
@@ -62,7 +64,10 @@ fn failed(what: &str) -> Error {
 
 fn of_page(number: u32, error: Error) -> Error {
     let code = if error.code == ErrorCode::NO_MEMORY { error.code } else { TIFF_READ_FAILED };
-    Error::new(code, format!("page {} of the TIFF file cannot be read: {}", number + 1, error.message))
+    Error::new(
+        code,
+        format!("page {} of the TIFF file cannot be read: {}", number + 1, error.message),
+    )
 }
 
 fn picture(file: &TiffFile<'_>, directory: &Directory<'_>) -> Result<GrayImage<'static>> {
@@ -149,7 +154,8 @@ impl Chunk<'_> {
         let start = usize::try_from(self.page.offsets[at]).unwrap_or(usize::MAX);
         let rest = bytes.get(start..).ok_or_else(|| self.unread("lies outside of the file"))?;
         // Where no length is given it reaches to the end at most.
-        let length = self.page.lengths.get(at).copied().filter(|length| *length > 0).unwrap_or(u64::MAX);
+        let length =
+            self.page.lengths.get(at).copied().filter(|length| *length > 0).unwrap_or(u64::MAX);
         Ok(&rest[..rest.len().min(usize::try_from(length).unwrap_or(usize::MAX))])
     }
 
@@ -176,12 +182,16 @@ impl Chunk<'_> {
         let samples = if page.are_planes_apart { 1 } else { page.samples };
         let packed = (0..planes).map(|plane| highest_bit_first(page, self.bytes(plane)?));
         let packed = packed.collect::<Result<Vec<_>>>()?;
-        let mut sources: Vec<Rows<'_>> =
-            packed.iter().map(|bytes| Rows::new(page, bytes, samples, self.file.is_little)).collect();
+        let mut sources: Vec<Rows<'_>> = packed
+            .iter()
+            .map(|bytes| Rows::new(page, bytes, samples, self.file.is_little))
+            .collect();
         let width = page.chunk.0;
         let mut row = vec![0; (width * samples * page.bits).div_ceil(8)];
         let of_bits = match page.color {
-            Color::Gray { is_white_zero } if page.bits == 1 && page.samples == 1 => Some(is_white_zero),
+            Color::Gray { is_white_zero } if page.bits == 1 && page.samples == 1 => {
+                Some(is_white_zero)
+            }
             _ => None,
         };
         // Whole pixels of bytes need not be put together.
@@ -190,9 +200,9 @@ impl Chunk<'_> {
         for y in 0..self.rows() {
             let to = &mut canvas.row(self.top + y)[self.left..][..self.columns()];
             for (plane, source) in sources.iter_mut().enumerate() {
-                source
-                    .read(&mut row)
-                    .ok_or_else(|| self.unread(&format!("is damaged or cut short in row {}", y + 1)))?;
+                source.read(&mut row).ok_or_else(|| {
+                    self.unread(&format!("is damaged or cut short in row {}", y + 1))
+                })?;
                 if let Some(is_white_zero) = of_bits {
                     row_of_bits(is_white_zero, &row, to);
                 } else if !are_whole {
@@ -212,7 +222,10 @@ impl Chunk<'_> {
     fn draw_blocks(&self, canvas: &mut Canvas, across: usize, down: usize) -> Result<()> {
         let page = self.page;
         if page.bits != 8 || page.samples != 3 {
-            return Err(unread(format!("its blocks have {} samples of {} bits", page.samples, page.bits)));
+            return Err(unread(format!(
+                "its blocks have {} samples of {} bits",
+                page.samples, page.bits
+            )));
         }
         let packed = highest_bit_first(page, self.bytes(0)?)?;
         let mut source = Rows::new(page, &packed, 3, self.file.is_little);
@@ -238,14 +251,19 @@ impl Chunk<'_> {
             Color::Gray { .. } => None,
             Color::Rgb => Some(Colors::AsTheyAre),
             Color::Brightness { .. } => Some(Colors::Brightness),
-            other => return Err(unread(format!("it is compressed by JPEG with colors of kind {other:?}"))),
+            other => {
+                return Err(unread(format!(
+                    "it is compressed by JPEG with colors of kind {other:?}"
+                )));
+            }
         };
         if page.are_planes_apart || page.samples != page.color.samples() {
             return Err(unread("it is compressed by JPEG with planes apart, or with alpha"));
         }
         let bytes = self.bytes(0)?;
         let stream: Cow<'_, [u8]> = match page.jpeg_tables {
-            // The tables are a stream of their own: its end and the beginning of the other are taken out.
+            // The tables are a stream of their own: its end and the beginning of the other are
+            // taken out.
             Some(tables) if tables.len() >= 4 && bytes.len() >= 2 => {
                 let mut whole = Vec::new();
                 reserve(&mut whole, tables.len() + bytes.len())?;

@@ -122,7 +122,9 @@ impl<'a> TiffPage<'a> {
         let samples = samples as usize;
         let color = color(directory)?;
         if samples < color.samples() {
-            return Err(unread(format!("a pixel has {samples} samples, which is too few for its colors")));
+            return Err(unread(format!(
+                "a pixel has {samples} samples, which is too few for its colors"
+            )));
         }
         let is_tiled = directory.numbers(tag::TILE_OFFSETS).is_some();
         let chunk = chunk(directory, is_tiled, (width as usize, height as usize))?;
@@ -131,8 +133,9 @@ impl<'a> TiffPage<'a> {
         } else {
             (tag::STRIP_OFFSETS, tag::STRIP_BYTES)
         };
-        let offsets =
-            directory.numbers(offsets).ok_or_else(|| unread("it does not say where its pixels are"))?;
+        let offsets = directory
+            .numbers(offsets)
+            .ok_or_else(|| unread("it does not say where its pixels are"))?;
         let packing = packing(directory)?;
         Ok(Self {
             width: width as usize,
@@ -188,13 +191,21 @@ fn color(directory: &Directory<'_>) -> Result<Color> {
                 [across @ (1 | 2 | 4), down @ (1 | 2 | 4)] => {
                     Color::Brightness { across: across as usize, down: down as usize }
                 }
-                _ => return Err(unread(format!("its colors are sampled by the factors {factors:?}"))),
+                _ => {
+                    return Err(unread(format!(
+                        "its colors are sampled by the factors {factors:?}"
+                    )));
+                }
             }
         }
         8 | 9 => Color::Lab,
         4 => return Err(unread("it is a mask for another picture")),
         32_803 => return Err(unread("it is a raw picture of a camera, with a color filter")),
-        other => return Err(unread(format!("its colors are of kind {other} (PhotometricInterpretation)"))),
+        other => {
+            return Err(unread(format!(
+                "its colors are of kind {other} (PhotometricInterpretation)"
+            )));
+        }
     })
 }
 
@@ -227,7 +238,9 @@ fn packing(directory: &Directory<'_>) -> Result<Packing> {
         50_002 => "JPEG XL",
         32_809 => "ThunderScan",
         other => {
-            return Err(unread(format!("it is compressed in way {other} (Compression), which is not read")));
+            return Err(unread(format!(
+                "it is compressed in way {other} (Compression), which is not read"
+            )));
         }
     };
     Err(unread(format!(
@@ -252,9 +265,13 @@ fn bits(directory: &Directory<'_>, packing: Packing) -> Result<usize> {
     }
     match (packing, first) {
         (Packing::Fax(_), 1) => Ok(1),
-        (Packing::Fax(_), _) => Err(unread(format!("its samples have {first} bits, and fax compression 1"))),
+        (Packing::Fax(_), _) => {
+            Err(unread(format!("its samples have {first} bits, and fax compression 1")))
+        }
         (Packing::Jpeg, 8) => Ok(8),
-        (Packing::Jpeg, _) => Err(unread(format!("its samples have {first} bits; of JPEG 8 are read"))),
+        (Packing::Jpeg, _) => {
+            Err(unread(format!("its samples have {first} bits; of JPEG 8 are read")))
+        }
         (_, 1..=16) => Ok(first as usize),
         _ => Err(unread(format!("its samples have {first} bits; 1 to 16 are read"))),
     }
@@ -279,9 +296,9 @@ fn is_predicted(directory: &Directory<'_>, packing: Packing) -> Result<bool> {
     match (directory.number(tag::PREDICTOR, 1), directory.number(tag::BITS, 1)) {
         (1, _) => Ok(false),
         (2, 8 | 16) => Ok(true),
-        (kind, bits) => {
-            Err(unread(format!("it is predicted in way {kind} with {bits} bits, which is not read")))
-        }
+        (kind, bits) => Err(unread(format!(
+            "it is predicted in way {kind} with {bits} bits, which is not read"
+        ))),
     }
 }
 

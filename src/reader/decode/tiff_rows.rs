@@ -50,7 +50,12 @@ pub(super) fn highest_bit_first<'a>(page: &TiffPage<'_>, bytes: &'a [u8]) -> Res
 
 impl<'a> Rows<'a> {
     /// Begin a strip or tile; `samples` of each pixel are in it.
-    pub(super) fn new(page: &TiffPage<'_>, bytes: &'a [u8], samples: usize, is_little: bool) -> Self {
+    pub(super) fn new(
+        page: &TiffPage<'_>,
+        bytes: &'a [u8],
+        samples: usize,
+        is_little: bool,
+    ) -> Self {
         let source = match page.packing {
             Packing::Plain | Packing::Jpeg => Source::Plain(bytes),
             Packing::PackBits => Source::PackBits(PackBits { bytes, run: Run::Plain(0) }),
@@ -58,7 +63,8 @@ impl<'a> Rows<'a> {
             Packing::Lzw => Source::Lzw(Box::new(Lzw::new(bytes))),
             Packing::Fax(kind) => Source::Fax(Box::new(FaxRows::new(kind, bytes, page.chunk.0))),
         };
-        let predicted = page.is_predicted.then_some(Predicted { samples, bits: page.bits, is_little });
+        let predicted =
+            page.is_predicted.then_some(Predicted { samples, bits: page.bits, is_little });
         Self { source, predicted }
     }
 

@@ -3,7 +3,8 @@
 use super::gray::{brightness_of_inks, eight_bits, luminance, multiplied_on_paper, on_paper};
 use super::tiff_page::{Alpha, Color, TiffPage};
 
-/// Unpack the samples of a row to 8 bits each; of those that name colors the number is given as it is.
+/// Unpack the samples of a row to 8 bits each; of those that name colors the number is given as it
+/// is.
 pub(super) fn samples_of_8_bits<'a>(
     page: &TiffPage<'_>,
     is_little: bool,
@@ -14,9 +15,12 @@ pub(super) fn samples_of_8_bits<'a>(
     match page.bits {
         8 => into.zip(row).for_each(|(to, sample)| *to = *sample),
         // The high byte is the first in a file of high bytes first.
-        16 => into.zip(row.chunks_exact(2)).for_each(|(to, word)| *to = word[usize::from(is_little)]),
+        16 => {
+            into.zip(row.chunks_exact(2)).for_each(|(to, word)| *to = word[usize::from(is_little)])
+        }
         1 if !is_number => {
-            into.enumerate().for_each(|(i, to)| *to = 0_u8.wrapping_sub(row[i / 8] >> (7 - i % 8) & 1));
+            into.enumerate()
+                .for_each(|(i, to)| *to = 0_u8.wrapping_sub(row[i / 8] >> (7 - i % 8) & 1));
         }
         bits => into.enumerate().for_each(|(i, to)| {
             let sample = bits_at(row, i * bits, bits);
@@ -30,7 +34,9 @@ pub(super) fn row_of_bits(is_white_zero: bool, row: &[u8], to: &mut [u8]) {
     let turn = if is_white_zero { 255 } else { 0 };
     for (to, byte) in to.chunks_mut(8).zip(row) {
         let byte = byte ^ turn;
-        to.iter_mut().zip((0..8).rev()).for_each(|(to, at)| *to = 0_u8.wrapping_sub(byte >> at & 1));
+        to.iter_mut()
+            .zip((0..8).rev())
+            .for_each(|(to, at)| *to = 0_u8.wrapping_sub(byte >> at & 1));
     }
 }
 
@@ -72,10 +78,14 @@ pub(super) fn row_of_shades(
         }
         Color::Rgb => shades(page, pixels, to, |pixel| luminance(pixel[0], pixel[1], pixel[2])),
         Color::Palette => {
-            shades(page, pixels, to, |pixel| palette.get(usize::from(pixel[0])).copied().unwrap_or(0));
+            shades(page, pixels, to, |pixel| {
+                palette.get(usize::from(pixel[0])).copied().unwrap_or(0)
+            });
         }
         Color::Inks => {
-            shades(page, pixels, to, |pixel| brightness_of_inks([pixel[0], pixel[1], pixel[2], pixel[3]]));
+            shades(page, pixels, to, |pixel| {
+                brightness_of_inks([pixel[0], pixel[1], pixel[2], pixel[3]])
+            });
         }
     }
 }

@@ -77,16 +77,22 @@ const UNREAD_2: u32 = 0x01f0_000e;
 fn unread(part: &str, words: [Option<u32>; 2]) -> Vec<String> {
     // BF_ALL, which has one format more in 9.x, and BF2_NULL.
     let is_default = |word: &u32| [0xfe1f_ffff, 0xfe3f_ffff, 0].contains(word);
-    let kinds = [("BarcodeFormatIds", FORMATS, UNREAD), ("BarcodeFormatIds_2", FORMATS_2, UNREAD_2)];
+    let kinds =
+        [("BarcodeFormatIds", FORMATS, UNREAD), ("BarcodeFormatIds_2", FORMATS_2, UNREAD_2)];
     let chosen = kinds.into_iter().zip(words);
-    let chosen = chosen.filter_map(|(kind, word)| Some((kind, word.filter(|word| !is_default(word))?)));
+    let chosen =
+        chosen.filter_map(|(kind, word)| Some((kind, word.filter(|word| !is_default(word))?)));
     let of_word = |((key, names, unread), word): ((&str, &'static [Name], u32), u32)| {
         let is_one = move |name: &&Name| {
             let bits = name.1.cast_unsigned();
             bits.is_power_of_two() && bits & unread & word != 0
         };
         let prefix = format!("{part}.{key}");
-        names.iter().filter(is_one).map(move |(name, _)| format!("{prefix}.{name}")).collect::<Vec<_>>()
+        names
+            .iter()
+            .filter(is_one)
+            .map(move |(name, _)| format!("{prefix}.{name}"))
+            .collect::<Vec<_>>()
     };
     chosen.flat_map(of_word).collect()
 }
@@ -105,12 +111,16 @@ impl Profile {
         found.extend(settings.map(|entry| format!("ImageParameter.{}", entry.name)));
         for ((modes, index), arguments) in &self.arguments {
             let arguments = arguments.iter().filter(|(_, value)| !value.is_empty());
-            found.extend(arguments.map(|(name, _)| format!("ImageParameter.{modes}[{index}].{name}")));
+            found.extend(
+                arguments.map(|(name, _)| format!("ImageParameter.{modes}[{index}].{name}")),
+            );
         }
         let others = self.rest.keys().filter(|key| *key != "Description");
         found.extend(others.map(|key| format!("ImageParameter.{key}")));
         for region in &self.regions {
-            found.extend(region.rest.keys().map(|key| format!("RegionDefinition {}.{key}", region.name)));
+            found.extend(
+                region.rest.keys().map(|key| format!("RegionDefinition {}.{key}", region.name)),
+            );
         }
         let of_regions = self.regions.iter().flat_map(|region| &region.specifications);
         for specification in self.specifications.iter().chain(of_regions) {
@@ -186,7 +196,10 @@ mod tests {
         assert!(listed(0x400_0000, 1).is_empty(), "what is read");
         assert_eq!(
             listed(0x404_0000, 2),
-            ["ImageParameter.BarcodeFormatIds.BF_PATCHCODE", "ImageParameter.BarcodeFormatIds_2.BF2_DOTCODE"]
+            [
+                "ImageParameter.BarcodeFormatIds.BF_PATCHCODE",
+                "ImageParameter.BarcodeFormatIds_2.BF2_DOTCODE"
+            ]
         );
         let every = listed(i32::MIN, -1);
         assert_eq!(every.len(), 1 + 8, "{every:?}");

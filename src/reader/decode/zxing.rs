@@ -2,7 +2,9 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::symbology::symbology_name;
-use zxingcpp::{Barcode, BarcodeFormat, BarcodeReader, Binarizer, ImageFormat, ImageView, TextMode};
+use zxingcpp::{
+    Barcode, BarcodeFormat, BarcodeReader, Binarizer, ImageFormat, ImageView, TextMode,
+};
 
 use super::code_39::Code39;
 use super::details::details_of;
@@ -37,7 +39,8 @@ const FORMATS: [(u32, &[BarcodeFormat]); 22] = {
         (EAN_8, &[F::EAN8]),
         (UPC_A, &[F::UPCA]),
         (UPC_E, &[F::UPCE]),
-        // The engine does not tell omnidirectional from truncated ones: they differ in height alone.
+        // The engine does not tell omnidirectional from truncated ones: they differ in height
+        // alone.
         (0x800 | 0x1000, &[F::DataBarOmni]),
         (0x2000, &[F::DataBarStk]),
         (0x4000, &[F::DataBarStkOmni]),
@@ -55,7 +58,8 @@ const FORMATS: [(u32, &[BarcodeFormat]); 22] = {
 };
 
 /// Those that have no number.
-const NON_STANDARD_FORMATS: [BarcodeFormat; 2] = [BarcodeFormat::Telepen, BarcodeFormat::DXFilmEdge];
+const NON_STANDARD_FORMATS: [BarcodeFormat; 2] =
+    [BarcodeFormat::Telepen, BarcodeFormat::DXFilmEdge];
 
 /// zxing-cpp.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,8 +67,9 @@ pub struct ZxingEngine;
 
 impl DecodeEngine for ZxingEngine {
     fn decode(&mut self, image: &GrayImage<'_>, search: &Search) -> Result<Vec<Decoded>> {
-        let view = ImageView::from_slice(&image.pixels, image.width, image.height, ImageFormat::Lum)
-            .map_err(failed)?;
+        let view =
+            ImageView::from_slice(&image.pixels, image.width, image.height, ImageFormat::Lum)
+                .map_err(failed)?;
         let (view, origin) = match search.part {
             Some(part) => {
                 let [left, top, width, height] =
@@ -84,7 +89,8 @@ impl DecodeEngine for ZxingEngine {
             .set_try_invert(is_full)
             .set_try_downscale(is_full)
             .set_binarizer(binarizer)
-            // The characters themselves: no brackets around GS1 identifiers, no names for control characters.
+            // The characters themselves: no brackets around GS1 identifiers, no names for control
+            // characters.
             .set_text_mode(TextMode::Plain)
             // The engine keeps this number in a byte.
             .set_max_number_of_symbols(i32::from(u8::try_from(search.count_max).unwrap_or(0)));
@@ -100,7 +106,8 @@ impl DecodeEngine for ZxingEngine {
 
 fn formats_of(search: &Search) -> Result<Vec<BarcodeFormat>> {
     let asked = FORMATS.iter().filter(|(bits, _)| search.formats & bits != 0);
-    let mut formats: Vec<BarcodeFormat> = asked.flat_map(|(_, formats)| formats.iter().copied()).collect();
+    let mut formats: Vec<BarcodeFormat> =
+        asked.flat_map(|(_, formats)| formats.iter().copied()).collect();
     if search.formats_2 & NON_STANDARD != 0 {
         formats.extend(NON_STANDARD_FORMATS);
     }
@@ -112,8 +119,8 @@ fn failed(error: zxingcpp::Error) -> Error {
     Error::new(ErrorCode::IMAGE_READ_FAILED, format!("decoding failed: {error}"))
 }
 
-/// Return the text. The binding gives it up to the first NUL alone; where there is one, it is in the description that the
-/// engine gives in JSON, whose first part it is.
+/// Return the text. The binding gives it up to the first NUL alone; where there is one, it is in
+/// the description that the engine gives in JSON, whose first part it is.
 fn text_of(barcode: &Barcode, bytes: &[u8]) -> String {
     const TEXT: &str = "{\"Text\":";
     if !bytes.contains(&0) {
@@ -121,7 +128,8 @@ fn text_of(barcode: &Barcode, bytes: &[u8]) -> String {
     }
     let all = barcode.extra_with_key("ALL");
     let literal = all.strip_prefix(TEXT).unwrap_or_default();
-    let text = serde_json::Deserializer::from_str(literal).into_iter().next().and_then(|text| text.ok());
+    let text =
+        serde_json::Deserializer::from_str(literal).into_iter().next().and_then(|text| text.ok());
     text.unwrap_or_else(|| barcode.text())
 }
 
@@ -132,7 +140,11 @@ fn decoded(barcode: &Barcode, search: &Search, origin: (i32, i32)) -> Decoded {
     let mut decoded = Decoded {
         format,
         format_2: if format == 0 { NON_STANDARD } else { 0 },
-        format_name: if format == 0 { barcode.format().to_string() } else { symbology_name(format) },
+        format_name: if format == 0 {
+            barcode.format().to_string()
+        } else {
+            symbology_name(format)
+        },
         text: text_of(barcode, &bytes),
         bytes,
         corners: [corners.top_left, corners.top_right, corners.bottom_right, corners.bottom_left]
@@ -147,8 +159,8 @@ fn decoded(barcode: &Barcode, search: &Search, origin: (i32, i32)) -> Decoded {
     decoded
 }
 
-/// Symbols with error correction are right or not read at all. Of a linear one it counts in how many lines it was
-/// read, and whether a digit checks it.
+/// Symbols with error correction are right or not read at all. Of a linear one it counts in how
+/// many lines it was read, and whether a digit checks it.
 fn confidence(barcode: &Barcode, format: u32) -> i32 {
     const LINEAR: u32 = 0x0013_ffff;
     const WITHOUT_CHECK: u32 = CODE_39 | CODE_39_EXTENDED | CODABAR | ITF;
@@ -195,7 +207,8 @@ fn format_number(barcode: &Barcode, asked: u32) -> u32 {
     }
 }
 
-/// UPC symbols have fewer digits than the EAN-13 number that they stand for; Code 39 may have been read as more than it is.
+/// UPC symbols have fewer digits than the EAN-13 number that they stand for; Code 39 may have been
+/// read as more than it is.
 fn as_printed(decoded: &mut Decoded, barcode: &Barcode) {
     let printed = match decoded.format {
         UPC_A if decoded.text.len() == 13 => decoded.text[1..].to_owned(),

@@ -1,12 +1,14 @@
-//! The model checker: the real algorithm, through every interleaving of single accesses, with a kill at every
-//! place, on a small device.
+//! The model checker: the real algorithm, through every interleaving of single accesses, with a
+//! kill at every place, on a small device.
 //!
-//! A process is stopped before each access by `Halt` (see `memory`), and is run up to there again from the
-//! answers that its accesses got. So what is explored is not a model written after the code: it is the code.
-//! That the search is worth something is shown by the seeded faults, each of which it must find.
+//! A process is stopped before each access by `Halt` (see `memory`), and is run up to there again
+//! from the answers that its accesses got. So what is explored is not a model written after the
+//! code: it is the code. That the search is worth something is shown by the seeded faults, each of
+//! which it must find.
 //!
-//! What it does not cover: orders weaker than sequential consistency. On x86-64 the exchanges are full barriers
-//! and loads are not reordered with loads; on aarch64 loads acquire and exchanges do both.
+//! What it does not cover: orders weaker than sequential consistency. On x86-64 the exchanges are
+//! full barriers and loads are not reordered with loads; on aarch64 loads acquire and exchanges do
+//! both.
 
 mod scenarios;
 mod world;
@@ -18,7 +20,8 @@ use std::rc::Rc;
 
 use world::{Breath, Fault, World};
 
-/// More states than any scenario has; a scenario that grows beyond it fails instead of eating the machine.
+/// More states than any scenario has; a scenario that grows beyond it fails instead of eating the
+/// machine.
 const STATES_MAX: usize = 12_000_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +53,8 @@ struct Path {
     before: Option<Rc<Path>>,
 }
 
-/// Visit every state that `start` can come to. Answers how many there are, or the shortest known way into a
-/// state that must not be.
+/// Visit every state that `start` can come to. Answers how many there are, or the shortest known
+/// way into a state that must not be.
 fn explore(start: World, fault: Fault) -> Result<usize, String> {
     let mut seen = HashSet::<u128, BuildHasherDefault<AsIs>>::from_iter([start.fingerprint()]);
     let mut todo: Vec<(World, Option<Rc<Path>>)> = vec![(start, None)];

@@ -4,15 +4,17 @@ use super::explore;
 use super::world::Act::{self, AskAll, AskFlags, Attach, Detach, Give, Guard, Take};
 use super::world::{Fault, World};
 
-/// Seats, kills, and what each process does. A process whose script begins with `Attach` comes later; the others
-/// are attached when the exploration begins.
+/// Seats, kills, and what each process does. A process whose script begins with `Attach` comes
+/// later; the others are attached when the exploration begins.
 type Scenario = (u32, u32, &'static [&'static [Act]]);
 
 const TWO_TAKE_AND_GIVE: Scenario = (1, 2, &[&[Take, Give, Take, Give], &[Take, Give, Take, Give]]);
 const THREE_TAKE_AND_GIVE: Scenario = (2, 0, &[&[Take, Give], &[Take, Give], &[Take, Give, Take]]);
 const THREE_AND_A_KILL: Scenario = (2, 1, &[&[Take, Give], &[Take, Give], &[Take, AskAll]]);
-const TWO_RECLAIM_FROM_ONE: Scenario = (1, 2, &[&[Take, Give, Take], &[AskAll, Take], &[AskAll, Take]]);
-const A_SLOT_IS_USED_AGAIN: Scenario = (1, 2, &[&[Guard, Take], &[Attach, Guard, Take], &[AskFlags, AskAll]]);
+const TWO_RECLAIM_FROM_ONE: Scenario =
+    (1, 2, &[&[Take, Give, Take], &[AskAll, Take], &[AskAll, Take]]);
+const A_SLOT_IS_USED_AGAIN: Scenario =
+    (1, 2, &[&[Guard, Take], &[Attach, Guard, Take], &[AskFlags, AskAll]]);
 const A_SLOT_IS_USED_UNGUARDED: Scenario =
     (1, 2, &[&[Guard, Take], &[Attach, Take, Give], &[AskFlags, Take]]);
 const TWO_WANT_A_DEAD_SLOT: Scenario = (2, 1, &[&[Guard, Take], &[Attach, Take], &[Attach, Take]]);

@@ -10,7 +10,8 @@ use crate::seats::pool::{self, Me, Outcome};
 /// Slots of the small device.
 pub(super) const SLOTS: usize = 3;
 
-/// A fault to be seeded by letting the memory lie, so that the code that runs is always the real one.
+/// A fault to be seeded by letting the memory lie, so that the code that runs is always the real
+/// one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
     None,
@@ -60,7 +61,8 @@ pub(super) enum Breath {
 pub(super) struct Actor {
     pub(super) script: &'static [Act],
     pub(super) done: usize,
-    /// What its accesses of the current act have answered: with them, the act can be run again up to here.
+    /// What its accesses of the current act have answered: with them, the act can be run again up
+    /// to here.
     log: Vec<u64>,
     pub(super) breath: Breath,
     pub(super) me: Option<Me>,
@@ -90,8 +92,8 @@ pub(super) struct World {
 /// The process goes no further for now.
 pub(super) struct Halted;
 
-/// The memory as one process sees it during one step: answers that it got before, then one new access, then
-/// no more.
+/// The memory as one process sees it during one step: answers that it got before, then one new
+/// access, then no more.
 struct Stage<'a> {
     words: RefCell<&'a mut Words>,
     log: RefCell<&'a mut Vec<u64>>,
@@ -309,8 +311,8 @@ impl Stage<'_> {
 }
 
 impl World {
-    /// A device with `seats` seats, and one process for each script. A script that does not begin with `Attach`
-    /// belongs to a process that is attached.
+    /// A device with `seats` seats, and one process for each script. A script that does not begin
+    /// with `Attach` belongs to a process that is attached.
     pub(super) fn new(seats: u32, kills: u32, scripts: &[&'static [Act]]) -> Self {
         let grant = Grant { seats, number: 1 }.pack();
         let words = Words {
@@ -398,7 +400,11 @@ impl World {
 
     fn truth(&self, slot: usize) -> SlotWord {
         let pool = PoolWord::unpack(self.words.pool);
-        if usize::from(pool.slot) == slot { pool.as_slot() } else { SlotWord::unpack(self.words.slots[slot]) }
+        if usize::from(pool.slot) == slot {
+            pool.as_slot()
+        } else {
+            SlotWord::unpack(self.words.slots[slot])
+        }
     }
 
     /// What must hold in every state.
@@ -444,8 +450,12 @@ impl World {
             self.step(observer, Fault::None)?;
         }
         self.check()?;
-        let living: u32 =
-            self.actors.iter().filter(|actor| actor.breath == Breath::Alive).map(|actor| actor.held).sum();
+        let living: u32 = self
+            .actors
+            .iter()
+            .filter(|actor| actor.breath == Breath::Alive)
+            .map(|actor| actor.held)
+            .sum();
         let used = PoolWord::unpack(self.words.pool).used;
         if used != living {
             return Err(format!("in the end {used} seats are used, and the living hold {living}"));
@@ -467,10 +477,13 @@ impl World {
         locks.iter().for_each(|&lock| print.add(lock.into()));
         print.add(mark | u64::from(self.kills_left) << 32);
         for actor in &self.actors {
-            let me = actor.me.map_or(0, |me| u64::from(me.slot) | u64::from(me.life) << 16 | 1 << 40);
+            let me =
+                actor.me.map_or(0, |me| u64::from(me.slot) | u64::from(me.life) << 16 | 1 << 40);
             print.add(me | (actor.breath as u64) << 48 | (actor.done as u64) << 56);
             print.add(
-                u64::from(actor.held) | u64::from(actor.is_tried) << 16 | (actor.log.len() as u64) << 32,
+                u64::from(actor.held)
+                    | u64::from(actor.is_tried) << 16
+                    | (actor.log.len() as u64) << 32,
             );
             actor.log.iter().for_each(|&answer| print.add(answer));
         }
@@ -482,7 +495,8 @@ struct Fingerprint(u128);
 
 impl Fingerprint {
     fn add(&mut self, word: u64) {
-        let mixed = (self.0 ^ u128::from(word)).wrapping_mul(0xda94_2042_e4dd_58b5_2d99_2ddf_a232_49d7);
+        let mixed =
+            (self.0 ^ u128::from(word)).wrapping_mul(0xda94_2042_e4dd_58b5_2d99_2ddf_a232_49d7);
         self.0 = mixed ^ mixed >> 64;
     }
 }

@@ -41,7 +41,10 @@ fn one_start_far_in_the_future_costs_nothing_for_good() {
     count(&session, 1);
     let usage = StateDirectory::open(bench.state.path().to_owned()).unwrap().usage();
     let oldest = oldest_unsent(&usage.join(Bench::parameters("CODE").grant_name())).unwrap();
-    assert!((NOW - 180..=right).contains(&oldest), "work is in the slot in which it was done: {oldest}");
+    assert!(
+        (NOW - 180..=right).contains(&oldest),
+        "work is in the slot in which it was done: {oldest}"
+    );
 }
 
 #[test]

@@ -34,10 +34,15 @@ fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
     let fresh = session.device().uuid;
     assert_ne!(fresh, old);
     assert_eq!(bench.uuids_in("authorizations", from), [old.clone(), fresh.clone()]);
-    assert_eq!(bench.uuids_in("usage", from), [old], "what was counted before is reported as it was counted");
+    assert_eq!(
+        bench.uuids_in("usage", from),
+        [old],
+        "what was counted before is reported as it was counted"
+    );
     assert_eq!(bench.transport.billed(), 3);
 
-    // The program goes on, with its reader and the seats of the new grant, and counts under the new UUID.
+    // The program goes on, with its reader and the seats of the new grant, and counts under the new
+    // UUID.
     assert!(std::ptr::eq(session.licensed().unwrap(), licensed));
     assert_eq!(licensed.idle_seats(), 1);
     seat.into_iter().for_each(|seat| licensed.give_seat(seat));

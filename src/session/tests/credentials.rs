@@ -1,4 +1,5 @@
-//! A stored license serves a program that presents what it was granted for, and knows what was told.
+//! A stored license serves a program that presents what it was granted for, and knows what was
+//! told.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::PageQuotas;
@@ -19,8 +20,11 @@ const RIGHT: Shows = Shows { password: "right", site: "", application: "", progr
 
 fn parameters(shows: Shows) -> Parameters {
     let Shows { password, site, application, program } = shows;
-    let settings =
-        Settings { website_domain: site.into(), application_id: application.into(), ..Settings::default() };
+    let settings = Settings {
+        website_domain: site.into(),
+        application_id: application.into(),
+        ..Settings::default()
+    };
     let plain = Bench::parameters("CODE");
     Parameters { session_password: password.into(), settings, program: program.into(), ..plain }
 }
@@ -72,7 +76,11 @@ fn with_other_credentials_the_server_is_asked_first_and_its_refusal_ends_nothing
         let first = licensed_program(&bench, RIGHT);
         let second = program(&bench, other);
         bench.transport.then(Step::Silence);
-        assert_eq!(code(begin(&second, other)), ErrorCode::FAILED_TO_REACH_SERVER, "without a server");
+        assert_eq!(
+            code(begin(&second, other)),
+            ErrorCode::FAILED_TO_REACH_SERVER,
+            "without a server"
+        );
         // Under a name of its own there is no key yet, and then nothing is reported.
         bench.then_refuses(refusal);
         assert_eq!(code(begin(&second, other)), refusal);
@@ -98,7 +106,10 @@ fn a_password_that_was_changed_stops_the_programs_that_have_the_old_one_and_no_o
     new.keep();
     bench.then_refuses(ErrorCode::SESSION_PASSWORD_WRONG);
     old.keep();
-    assert_eq!(old.licensed().unwrap().check().unwrap_err().code, ErrorCode::SESSION_PASSWORD_WRONG);
+    assert_eq!(
+        old.licensed().unwrap().check().unwrap_err().code,
+        ErrorCode::SESSION_PASSWORD_WRONG
+    );
     assert_eq!(old.status().stopped, Some(ErrorCode::SESSION_PASSWORD_WRONG));
     new.keep();
     new.licensed().unwrap().check().unwrap();
@@ -161,7 +172,9 @@ fn count_ocr(session: &Session) -> Result<()> {
 fn used_up_module() -> (Bench, Session) {
     let bench = Bench::new(2);
     let session = bench.session("CODE");
-    bench.then_grants_from(pages_item(), |local| (local.charge_way, local.seats) = (ChargeWay::Page, 0));
+    bench.then_grants_from(pages_item(), |local| {
+        (local.charge_way, local.seats) = (ChargeWay::Page, 0)
+    });
     initialize(&session).unwrap();
     count_ocr(&session).unwrap();
     let standing = ItemStanding { item_id: item().item_id, meters: meters(MeterState::UsedUp) };
@@ -185,7 +198,9 @@ fn what_is_told_is_known_under_every_grant_of_the_item() {
     let bench = Bench::new(2);
     let grants = |code: &'static str| {
         let session = bench.session(code);
-        bench.then_grants_from(pages_item(), |local| (local.charge_way, local.seats) = (ChargeWay::Page, 0));
+        bench.then_grants_from(pages_item(), |local| {
+            (local.charge_way, local.seats) = (ChargeWay::Page, 0)
+        });
         session.initialize(Bench::parameters(code), FIRST_CONTACT_BOUND).unwrap();
         session
     };
@@ -226,7 +241,10 @@ fn a_note_that_is_missing_beside_a_license_has_the_server_asked_before_work() {
         first.keep();
         harm(&bench.state.path().join("licenses").join(format!("{}.told", first.name)));
         // Of those that run, one has heard it; what it is told of the item's use is no good news.
-        first.note_standing(&ItemStanding { item_id: item().item_id, meters: Vec::new() }, key(2).public());
+        first.note_standing(
+            &ItemStanding { item_id: item().item_id, meters: Vec::new() },
+            key(2).public(),
+        );
         let second = bench.session("CODE");
         bench.transport.then(Step::Silence);
         assert_eq!(code(initialize(&second)), ErrorCode::FAILED_TO_REACH_SERVER);
@@ -245,8 +263,10 @@ fn a_program_whose_notes_are_lost_while_it_works_asks_with_its_next_round() {
     for ending in ["told", "grant"] {
         let bench = Bench::new(2);
         let session = bench.licensed_session("CODE");
-        std::fs::remove_file(bench.state.path().join("licenses").join(format!("{}.{ending}", session.name)))
-            .unwrap();
+        std::fs::remove_file(
+            bench.state.path().join("licenses").join(format!("{}.{ending}", session.name)),
+        )
+        .unwrap();
         let asked = bench.asked();
         bench.then_grants();
         session.keep();

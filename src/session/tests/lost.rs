@@ -1,4 +1,5 @@
-//! Files of the state directory that are deleted under a running program, and what is durable when a server is silent.
+//! Files of the state directory that are deleted under a running program, and what is durable when
+//! a server is silent.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +14,10 @@ type Harm = fn(&Session);
 const HARMS: [(&str, Harm); 6] = [
     ("its segments deleted", |session| {
         let folder = session.state.usage().join(&session.name);
-        fs::read_dir(folder).unwrap().flatten().for_each(|file| fs::remove_file(file.path()).unwrap());
+        fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .for_each(|file| fs::remove_file(file.path()).unwrap());
     }),
     ("usage deleted", |session| fs::remove_dir_all(session.state.usage()).unwrap()),
     ("licenses deleted", |session| fs::remove_dir_all(session.state.licenses()).unwrap()),
@@ -91,11 +95,14 @@ fn on_the_disk(disk: &tempfile::TempDir) -> Vec<String> {
 
 fn segments_of(sessions: &[Session]) -> Vec<String> {
     let folders = sessions.iter().map(|session| session.state.usage().join(&session.name));
-    let files: Vec<PathBuf> =
-        folders.flat_map(|folder| fs::read_dir(folder).unwrap().flatten().map(|file| file.path())).collect();
+    let files: Vec<PathBuf> = folders
+        .flat_map(|folder| fs::read_dir(folder).unwrap().flatten().map(|file| file.path()))
+        .collect();
     let is_segment = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "segment");
-    let names =
-        files.iter().filter(is_segment).map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    let names = files
+        .iter()
+        .filter(is_segment)
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
     let mut names: Vec<String> = names.collect();
     names.sort();
     names
@@ -122,7 +129,10 @@ fn what_a_program_has_counted_is_durable_also_while_another_one_has_the_turn_to_
     let sessions = [bench.licensed_session("ONE")];
     count(&sessions[0], 3);
     power_cut::keep_copies_in(disk.path());
-    let turn = sessions[0].state.path().join(format!("sync-{}.lock", sessions[0].server_key().unwrap().id()));
+    let turn = sessions[0]
+        .state
+        .path()
+        .join(format!("sync-{}.lock", sessions[0].server_key().unwrap().id()));
     let file = crate::state::lock_file(&turn).unwrap();
     let _other = crate::os::FileLock::try_lock(file).unwrap().unwrap();
     let _ = sessions[0].report(Deadline::after(bench.clock, Duration::ZERO));
@@ -151,7 +161,8 @@ fn why_a_segment_is_refused_or_set_aside_and_what_was_repaired_is_said_once() {
     set_sink(None).unwrap();
     // Other tests say something meanwhile.
     let mine = session.state.path().to_str().unwrap().to_owned();
-    let lines: Vec<String> = said.lock().iter().filter(|line| line.contains(&mine)).cloned().collect();
+    let lines: Vec<String> =
+        said.lock().iter().filter(|line| line.contains(&mine)).cloned().collect();
     let times = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
     assert_eq!(times("torn.segment cannot be used"), 1, "{lines:?}");
     assert_eq!(times("is not recorded by the license server (because)"), 1, "{lines:?}");

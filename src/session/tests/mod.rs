@@ -105,7 +105,11 @@ impl Bench {
         self.then_answers(item(), |_| {}, true);
     }
 
-    fn then_grants_from(&self, item: LicenseItem, change: impl FnOnce(&mut LocalLicense) + Send + 'static) {
+    fn then_grants_from(
+        &self,
+        item: LicenseItem,
+        change: impl FnOnce(&mut LocalLicense) + Send + 'static,
+    ) {
         self.then_answers(item, change, false);
     }
 
@@ -248,7 +252,10 @@ fn a_license_is_good_offline_to_its_last_second_and_heals_at_the_next_contact() 
     assert_eq!(session.status().origin, Origin::Cache);
     session.licensed().unwrap().check().unwrap();
     bench.pass(1);
-    assert_eq!(session.licensed().unwrap().check().unwrap_err().code, ErrorCode::LICENSE_SYNC_FAILED);
+    assert_eq!(
+        session.licensed().unwrap().check().unwrap_err().code,
+        ErrorCode::LICENSE_SYNC_FAILED
+    );
     assert_eq!(session.licensed().unwrap().idle_seats(), -1);
     bench.then_grants();
     session.keep();
@@ -299,12 +306,16 @@ fn a_renewal_that_becomes_due_while_a_round_ends_is_not_left_to_the_next_slot() 
     let until = bench.clock.unix_seconds() + 180;
     bench.then_grants_from(item(), move |local| local.valid_until = until);
     initialize(&session).unwrap();
-    // Whichever second it is in which the license becomes due: the round has begun in the one before.
+    // Whichever second it is in which the license becomes due: the round has begun in the one
+    // before.
     for _ in 0..120 {
         bench.pass(1);
         let now = bench.clock.unix_seconds();
         let pause = session.until_next_round(now - 1);
-        assert!(now + pause.as_secs() <= until - 30, "{pause:?} at {now}, of a license until {until}");
+        assert!(
+            now + pause.as_secs() <= until - 30,
+            "{pause:?} at {now}, of a license until {until}"
+        );
     }
 }
 
@@ -334,7 +345,8 @@ fn a_program_whose_report_is_answered_by_another_server_asks_that_one_for_a_lice
     bench.then_grants();
     session.keep();
     let all = bench.transport.asked.lock();
-    let paths: Vec<_> = all.iter().skip(asked).map(|(url, _)| url.rsplit('/').next().unwrap()).collect();
+    let paths: Vec<_> =
+        all.iter().skip(asked).map(|(url, _)| url.rsplit('/').next().unwrap()).collect();
     assert_eq!(paths, ["usage", "authorizations"]);
 }
 
@@ -498,7 +510,8 @@ fn a_refusal_of_a_restored_server_has_everything_told_to_it_again() {
     bench.transport.then(Step::RecordAll);
     bench.report(&session).unwrap();
     bench.transport.begin_epoch("second");
-    let refusal = Problem { epoch: "second".into(), ..Problem::new(403, ErrorCode::EXPIRED, "because") };
+    let refusal =
+        Problem { epoch: "second".into(), ..Problem::new(403, ErrorCode::EXPIRED, "because") };
     bench.pass(6 * 3600);
     bench.transport.then(Step::Answer(403, serde_json::to_string(&refusal).unwrap()));
     session.keep();

@@ -28,7 +28,10 @@ fn a_device_of_an_overused_item_asks_at_once_and_stops_when_it_gets_no_place() {
     let licensed = session.licensed().unwrap();
     assert_eq!(licensed.check().unwrap_err().code, ErrorCode::QUOTA_EXCEEDED);
     assert_eq!(licensed.idle_seats(), -1);
-    assert!(session.use_stored_grant().unwrap().is_none(), "another process does not begin with it either");
+    assert!(
+        session.use_stored_grant().unwrap().is_none(),
+        "another process does not begin with it either"
+    );
     // It goes on asking, and goes on working as soon as there is a place.
     bench.then_grants();
     session.keep();
@@ -57,11 +60,14 @@ fn a_refusal_that_ends_a_license_does_so_at_the_next_contact_and_others_end_noth
     }
 }
 
-/// A server may be in the hands of its licensee: what the vendor has issued for phones does not serve a server.
+/// A server may be in the hands of its licensee: what the vendor has issued for phones does not
+/// serve a server.
 #[test]
 fn a_license_of_an_item_for_other_deployment_types_is_not_believed() {
-    let instances = |kinds: &[DeploymentType]| LicenseItem { deployment_types: kinds.to_vec(), ..item() };
-    let domain = LicenseItem { charge_way: ChargeWay::Domain, ..instances(&[DeploymentType::Desktop]) };
+    let instances =
+        |kinds: &[DeploymentType]| LicenseItem { deployment_types: kinds.to_vec(), ..item() };
+    let domain =
+        LicenseItem { charge_way: ChargeWay::Domain, ..instances(&[DeploymentType::Desktop]) };
     for (item, is_believed) in [
         (instances(&[DeploymentType::Server]), true),
         (instances(&[DeploymentType::Mobile, DeploymentType::Server]), true),

@@ -1,11 +1,12 @@
-//! Processes that are stopped in mid-request, by a debugger or with their container: the others go on beside them, and
-//! they do no harm when they wake.
+//! Processes that are stopped in mid-request, by a debugger or with their container: the others go
+//! on beside them, and they do no harm when they wake.
 
 use super::*;
 use crate::os::FileLock;
 use crate::state::lock_file;
 
-/// A clock that moves when somebody waits: so whoever does comes to the end of his patience without real time.
+/// A clock that moves when somebody waits: so whoever does comes to the end of his patience without
+/// real time.
 struct Patience(&'static HandClock);
 
 impl Clock for Patience {
@@ -43,7 +44,8 @@ fn patient(bench: &Bench) -> Session {
 
 /// Has a session report and renew while a process that is stopped has the turn in everything.
 fn sync_beside_a_stopped_one(session: &Session) {
-    let turns = [session.store.turn(), session.report_turn(key(2).public()), session.state.device_turn()];
+    let turns =
+        [session.store.turn(), session.report_turn(key(2).public()), session.state.device_turn()];
     let _held = turns.map(|path| FileLock::try_lock(lock_file(&path).unwrap()).unwrap().unwrap());
     session.sync(Deadline::after(session.world.clock, Duration::from_secs(20))).unwrap();
 }

@@ -1,13 +1,16 @@
 //! The transport of the field: HTTP by reqwest, TLS by rustls with the platform's trusted roots.
 //!
-//! Each request has a client of its own, in a thread that lives as long as the request: TLS needs more stack than some hosts
-//! give their threads. Who asks waits for it. Nothing is kept between requests, neither a thread nor a connection: a host may close all descriptors (a daemon does), and one that lay in wait would then be
-//! closed once more by us, when it is a file of the host's. A client speaks once a slot, and a connection costs less
-//! than the care. Redirects are refused: a license server has no reason to send its clients elsewhere, a captive portal has. Proxies are those of the
-//! environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), with a login in their URL where they want one.
+//! Each request has a client of its own, in a thread that lives as long as the request: TLS needs
+//! more stack than some hosts give their threads. Who asks waits for it. Nothing is kept between
+//! requests, neither a thread nor a connection: a host may close all descriptors (a daemon does),
+//! and one that lay in wait would then be closed once more by us, when it is a file of the host's.
+//! A client speaks once a slot, and a connection costs less than the care. Redirects are refused: a
+//! license server has no reason to send its clients elsewhere, a captive portal has. Proxies are
+//! those of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), with a login in their
+//! URL where they want one.
 //!
-//! Of several addresses of a name each gets its share of the time for connecting, and IPv4 is tried beside IPv6 after
-//! 300 ms (RFC 8305): a dead one does not hide a live one.
+//! Of several addresses of a name each gets its share of the time for connecting, and IPv4 is tried
+//! beside IPv6 after 300 ms (RFC 8305): a dead one does not hide a live one.
 
 mod progress;
 mod proxies;
@@ -47,7 +50,8 @@ use crate::state::named_file;
 /// Bound for getting a connection, within that of the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Stack of the thread in which a name is looked up: the system's own functions, with whatever modules it has for that.
+/// Stack of the thread in which a name is looked up: the system's own functions, with whatever
+/// modules it has for that.
 const LOOK_UP_STACK_BYTES: usize = 512 << 10;
 
 /// Stack of the thread in which a request runs: TLS, the check of certificates, JSON.
@@ -76,11 +80,13 @@ impl HttpTransport {
     /// The same, with names that are looked up in another way than the system's.
     pub fn looking_up_by(look_up: Arc<LookUp>, ca_file: Option<PathBuf>) -> Self {
         let proxies = Mutex::new(Arc::new(Proxies::read()));
-        let (tls, progress, called_off) = (OnceCell::new(), Progress::new(), watch::Sender::new(false));
+        let (tls, progress, called_off) =
+            (OnceCell::new(), Progress::new(), watch::Sender::new(false));
         Self { tls, ca_file, proxies, progress, look_up, called_off }
     }
 
-    /// Call off all requests that are under way, and that begin from now on; or let them be sent again.
+    /// Call off all requests that are under way, and that begin from now on; or let them be sent
+    /// again.
     pub fn call_off(&self, are_called_off: bool) {
         self.called_off.send_replace(are_called_off);
     }
@@ -149,7 +155,11 @@ impl HttpTransport {
             .map_err(|e| Unreachable { stage: Stage::Setup, detail: chain(&e) })
     }
 
-    async fn ask(&self, client: Client, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
+    async fn ask(
+        &self,
+        client: Client,
+        request: &RawRequest<'_>,
+    ) -> Result<RawAnswer, Unreachable> {
         let begun = Instant::now();
         let mut sent = client
             .post(&request.url)
@@ -190,7 +200,12 @@ impl HttpTransport {
     }
 
     /// Finds out how far a request came.
-    fn classify(&self, error: &reqwest::Error, request: &RawRequest<'_>, begun: Instant) -> Unreachable {
+    fn classify(
+        &self,
+        error: &reqwest::Error,
+        request: &RawRequest<'_>,
+        begun: Instant,
+    ) -> Unreachable {
         let chain = chain(error);
         let proxy = self.proxies().name_for(&request.url);
         let stage = match (self.stage(error, &chain, begun), &proxy) {
@@ -200,15 +215,18 @@ impl HttpTransport {
         };
         let mut detail = why(error);
         if error.is_timeout() {
-            detail = format!("nothing within {:?} ({detail})", begun.elapsed().min(request.timeout));
+            detail =
+                format!("nothing within {:?} ({detail})", begun.elapsed().min(request.timeout));
         }
         if stage == Stage::Proxy && detail.contains("authorization required") {
             detail.push_str(
-                ". The proxy wants a login: put it into its URL (HTTPS_PROXY), or name the server in NO_PROXY",
+                ". The proxy wants a login: put it into its URL (HTTPS_PROXY), or name the server \
+                 in NO_PROXY",
             );
         } else if let (Stage::Proxy, Some(proxy)) = (stage, proxy) {
             detail.push_str(&format!(
-                ". The environment names the proxy {proxy} for this server: correct HTTP_PROXY, HTTPS_PROXY or \
+                ". The environment names the proxy {proxy} for this server: correct HTTP_PROXY, \
+                 HTTPS_PROXY or \
                  ALL_PROXY, or name the server in NO_PROXY"
             ));
         } else if stage == Stage::Tls {
@@ -251,7 +269,8 @@ impl Transport for HttpTransport {
             let client = self.client(&request.url)?;
             let runtime = runtime().map_err(failed)?;
             let outcome = runtime.block_on(self.unless_called_off(self.ask(client, request)));
-            // With it go its connections. A name lookup that goes on cannot be called off, and is not waited for.
+            // With it go its connections. A name lookup that goes on cannot be called off, and is
+            // not waited for.
             runtime.shutdown_background();
             outcome
         };
@@ -263,16 +282,20 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Run this in a thread of its own, and wait for it; in this one where the system has no thread to give. A thread that ends
-/// could not do it by itself: it has no variables of its own any more, without which no request runs.
+/// Run this in a thread of its own, and wait for it; in this one where the system has no thread to
+/// give. A thread that ends could not do it by itself: it has no variables of its own any more,
+/// without which no request runs.
 fn on_own_stack<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<T> {
     let body = Mutex::new(Some(body));
     let run = || body.lock().take().map(|body| body());
-    let builder = std::thread::Builder::new().name("seatmeter-ask".into()).stack_size(REQUEST_STACK_BYTES);
+    let builder =
+        std::thread::Builder::new().name("seatmeter-ask".into()).stack_size(REQUEST_STACK_BYTES);
     let fault = || io::Error::other("the request met a fault of the library");
     std::thread::scope(|scope| match with_signals_blocked(|| builder.spawn_scoped(scope, run)) {
         Ok(thread) => thread.join().ok().flatten().ok_or_else(fault),
-        Err(error) if Handle::try_current().is_err_and(|e| e.is_thread_local_destroyed()) => Err(error),
+        Err(error) if Handle::try_current().is_err_and(|e| e.is_thread_local_destroyed()) => {
+            Err(error)
+        }
         Err(_) => run().ok_or_else(fault),
     })
 }
@@ -284,7 +307,8 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 async fn read(mut response: Response, timeout: Duration) -> Result<RawAnswer, Unreachable> {
-    let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let header =
+        |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let mut answer = RawAnswer {
         status: response.status().as_u16(),
         server_time: header(TIME_HEADER).and_then(|text| text.parse().ok()),
@@ -304,8 +328,9 @@ async fn read(mut response: Response, timeout: Duration) -> Result<RawAnswer, Un
         let Some(chunk) = chunk else { return Ok(answer) };
         answer.body.extend_from_slice(&chunk);
         if answer.body.len() > BODY_BYTES_MAX {
-            let detail =
-                format!("the answer is larger than {BODY_BYTES_MAX} bytes: this is not a license server");
+            let detail = format!(
+                "the answer is larger than {BODY_BYTES_MAX} bytes: this is not a license server"
+            );
             return Err(Unreachable { stage: Stage::Answer, detail });
         }
     }
@@ -320,7 +345,8 @@ fn tls_advice(detail: &str) -> &'static str {
         ),
         (
             "UnknownIssuer",
-            ". Install the CA of the server, or of a proxy that opens TLS, in the system's store, or name \
+            ". Install the CA of the server, or of a proxy that opens TLS, in the system's store, \
+             or name \
                            its file with SM_SetCaFile or SEATMETER_CA_FILE",
         ),
         (
@@ -345,8 +371,8 @@ fn advice(stage: Stage) -> &'static str {
     }
 }
 
-/// Return why a request failed, in the words of its innermost causes. The outer ones say that it is a request that
-/// failed, and its URL, which the message has already.
+/// Return why a request failed, in the words of its innermost causes. The outer ones say that it is
+/// a request that failed, and its URL, which the message has already.
 fn why(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut cause = std::error::Error::source(error);
@@ -354,7 +380,8 @@ fn why(error: &reqwest::Error) -> String {
         texts.push(inner.to_string());
         cause = inner.source();
     }
-    let is_general = |text: &String| text.starts_with("client error") || text.starts_with("error sending");
+    let is_general =
+        |text: &String| text.starts_with("client error") || text.starts_with("error sending");
     texts.retain(|text| !is_general(text));
     let mut why = String::new();
     for text in texts {
@@ -400,7 +427,8 @@ mod tests {
     #[test]
     fn a_ca_file_that_cannot_be_used_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, content) in [("missing", None), ("empty", Some("")), ("letter", Some("Dear Sir or Madam"))]
+        for (name, content) in
+            [("missing", None), ("empty", Some("")), ("letter", Some("Dear Sir or Madam"))]
         {
             let path = folder.path().join(name);
             if let Some(content) = content {

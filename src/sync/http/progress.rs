@@ -1,9 +1,10 @@
-//! How far requests have come. The HTTP library has one kind of error for all that happens before there is a
-//! connection, and one for all that takes too long. Who knows more are those who are called on the way: the connector, the
-//! resolver within it, and the session store that is asked when a handshake begins.
+//! How far requests have come. The HTTP library has one kind of error for all that happens before
+//! there is a connection, and one for all that takes too long. Who knows more are those who are
+//! called on the way: the connector, the resolver within it, and the session store that is asked
+//! when a handshake begins.
 //!
-//! The marks are those of the transport, not of a request: two requests at one time may read each other's, and then a
-//! message names the stage of the other.
+//! The marks are those of the transport, not of a request: two requests at one time may read each
+//! other's, and then a message names the stage of the other.
 
 use std::collections::HashMap;
 use std::io;
@@ -31,8 +32,9 @@ const SESSIONS: usize = 8;
 /// What is known of lookups and handshakes.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// When a connection was last begun, and when one was last there. Not a count of those under way: by the time that a
-    /// request is told that it took too long, its connection may have been given up.
+    /// When a connection was last begun, and when one was last there. Not a count of those under
+    /// way: by the time that a request is told that it took too long, its connection may have been
+    /// given up.
     begun: Mutex<Option<Instant>>,
     made: Mutex<Option<Instant>>,
     /// Names whose lookup has begun and not ended.
@@ -53,7 +55,8 @@ impl Progress {
         })
     }
 
-    /// Whether a connection was begun since then, and is not there: anywhere from its lookup to its handshake.
+    /// Whether a connection was begun since then, and is not there: anywhere from its lookup to its
+    /// handshake.
     pub(super) fn has_not_connected(&self, since: Instant) -> bool {
         let begun = self.begun.lock().filter(|begun| *begun >= since);
         begun.is_some_and(|begun| self.made.lock().is_none_or(|made| made < begun))
@@ -139,8 +142,8 @@ struct Lookup {
     name: String,
 }
 
-/// Lookups that may be under way at one time. None can be called off: each keeps its thread until the system gives up, which
-/// may be half a minute after the request that wanted it.
+/// Lookups that may be under way at one time. None can be called off: each keeps its thread until
+/// the system gives up, which may be half a minute after the request that wanted it.
 const LOOKUPS_MAX: u32 = 8;
 
 impl Lookup {
@@ -175,7 +178,8 @@ impl Resolve for MarkingResolver {
         Box::pin(async move {
             // It blocks, and cannot be called off: it ends by itself, on a thread of its own.
             let lookup = lookup?;
-            let found = with_signals_blocked(|| tokio::task::spawn_blocking(move || look_up(&lookup.name)));
+            let found =
+                with_signals_blocked(|| tokio::task::spawn_blocking(move || look_up(&lookup.name)));
             Ok(Box::new(found.await??.into_iter()) as Addrs)
         })
     }

@@ -1,5 +1,5 @@
-//! The proxies that the environment names, read when a program asks for a license and at no other time: a request may
-//! be sent by a thread of the library's while the host changes its environment.
+//! The proxies that the environment names, read when a program asks for a license and at no other
+//! time: a request may be sent by a thread of the library's while the host changes its environment.
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use reqwest::{ClientBuilder, Proxy};
@@ -38,7 +38,11 @@ impl Proxies {
     }
 
     /// Lets a client for this URL go through its proxy, and through no other.
-    pub(super) fn lead(&self, url: &str, client: ClientBuilder) -> Result<ClientBuilder, Unreachable> {
+    pub(super) fn lead(
+        &self,
+        url: &str,
+        client: ClientBuilder,
+    ) -> Result<ClientBuilder, Unreachable> {
         let client = client.no_proxy();
         let Some(found) = self.of(url) else { return Ok(client) };
         let mut proxy = Proxy::all(found.uri().to_string()).map_err(|e| Unreachable {

@@ -1,10 +1,11 @@
 //! Whom TLS trusts: what the platform trusts, and what the CA file holds.
 //!
-//! The platform's authorities are read when the first certificate is to be checked, not when the client is made: that
-//! takes some 20 ms, and a server that is spoken to without TLS, or not at all, does not need them.
+//! The platform's authorities are read when the first certificate is to be checked, not when the
+//! client is made: that takes some 20 ms, and a server that is spoken to without TLS, or not at
+//! all, does not need them.
 //!
-//! Where they are may be said by `SSL_CERT_FILE` and `SSL_CERT_DIR`: not in a program that has more rights than its user,
-//! which looks in the usual places only.
+//! Where they are may be said by `SSL_CERT_FILE` and `SSL_CERT_DIR`: not in a program that has more
+//! rights than its user, which looks in the usual places only.
 
 use std::sync::Arc;
 
@@ -42,10 +43,14 @@ impl Trust {
                 if let Some(path) = authorities_file() {
                     // It would be waited for without end where it is a pipe.
                     named_file(&path).map_err(|e| {
-                        Error::General(format!("SSL_CERT_FILE {} cannot be used: {e}", path.display()))
+                        Error::General(format!(
+                            "SSL_CERT_FILE {} cannot be used: {e}",
+                            path.display()
+                        ))
                     })?;
                 }
-                let verifier = Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone())?;
+                let verifier =
+                    Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone())?;
                 Ok(Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
             }
         };
@@ -60,7 +65,8 @@ impl Trust {
         }
         roots.add_parsable_certificates(usual_certificates());
         let verifier =
-            WebPkiServerVerifier::builder_with_provider(roots.into(), self.provider.clone()).build();
+            WebPkiServerVerifier::builder_with_provider(roots.into(), self.provider.clone())
+                .build();
         match verifier {
             Ok(verifier) => Ok(verifier),
             Err(e) => Err(Error::Other(OtherError(Arc::new(e)))),
@@ -68,7 +74,8 @@ impl Trust {
     }
 }
 
-/// Files in which distributions keep all certificates that they trust: Debian, Fedora and RHEL, openSUSE, Alpine.
+/// Files in which distributions keep all certificates that they trust: Debian, Fedora and RHEL,
+/// openSUSE, Alpine.
 const BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -91,7 +98,13 @@ impl ServerCertVerifier for Trust {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.verifier()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        self.verifier()?.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )
     }
 
     fn verify_tls12_signature(

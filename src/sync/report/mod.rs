@@ -1,7 +1,7 @@
 //! Reporting what was counted: by any process of the device, for all of them.
 //!
-//! What is sent are totals that are on the disk already, so that neither a repeated report nor a power cut
-//! can make device and server disagree:
+//! What is sent are totals that are on the disk already, so that neither a repeated report nor a
+//! power cut can make device and server disagree:
 //!
 //! ```text
 //! read the totals ─▶ make the segment durable ─▶ send ─▶ note what is recorded ─▶ remove what is done with
@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::message::{
-    EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX, USAGE_PATH,
-    UsageAnswer, UsageReport, UsageTotal,
+    EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX,
+    USAGE_PATH, UsageAnswer, UsageReport, UsageTotal,
 };
 use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::{PublicKey, Signed};
@@ -30,7 +30,9 @@ use crate::device::Device;
 use crate::error::{Error, Result, Stage};
 use crate::fault_injection::kill_points::kill_point;
 use crate::state::{FramedFile, Kind, Loaded, is_draft, sweep, sync_folder};
-use crate::usage::{Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING};
+use crate::usage::{
+    Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
+};
 
 /// What a round of reporting did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,32 +66,35 @@ pub struct Reporting<'a> {
     pub key: &'a PublicKey,
     /// The epoch that the server has named with its latest grant or refusal, or empty.
     pub epoch: &'a str,
-    /// Reads what the device holds from the server, for one that was restored from before it gave that.
+    /// Reads what the device holds from the server, for one that was restored from before it gave
+    /// that.
     pub held: &'a dyn Fn() -> Option<Signed>,
     /// Hears how far the items are used.
     pub heard: &'a dyn Fn(&ItemStanding),
     /// What is on the disk.
     pub durable: &'a Durable,
-    /// Hears, by the file, what people should know of segments that were refused, set aside or left alone.
+    /// Hears, by the file, what people should know of segments that were refused, set aside or left
+    /// alone.
     pub notes: &'a dyn Fn(&Path, &str),
     /// Whether what does not name its server is this one's.
     pub is_ours: bool,
-    /// Hears of other servers that are named, by what they have not recorded yet, or are to be told again.
+    /// Hears of other servers that are named, by what they have not recorded yet, or are to be told
+    /// again.
     pub other: &'a dyn Fn(&PublicKey),
     /// When it must be done.
     pub deadline: Deadline,
 }
 
-/// Reports every segment in the folder that has something new to say; and everything that the device remembers to
-/// a server that may have forgotten it, which names another epoch than before.
+/// Reports every segment in the folder that has something new to say; and everything that the
+/// device remembers to a server that may have forgotten it, which names another epoch than before.
 ///
-/// One segment is open at a time: a device that was offline for months has thousands, and the descriptors are
-/// the host's.
+/// One segment is open at a time: a device that was offline for months has thousands, and the
+/// descriptors are the host's.
 ///
 /// # Errors
-/// When a segment cannot be read or made durable (the others are reported nevertheless), when the disk is so slow that the
-/// time is over before all are durable, or the server cannot be reached or trusted: what is not acknowledged stays for
-/// the next time.
+/// When a segment cannot be read or made durable (the others are reported nevertheless), when the
+/// disk is so slow that the time is over before all are durable, or the server cannot be reached or
+/// trusted: what is not acknowledged stays for the next time.
 pub fn report(with: &Reporting<'_>) -> Result<Reported> {
     let known = epoch_file(with.folder, with.key);
     let mut round = Round {
@@ -123,8 +128,8 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
     outcome.map(|()| round.reported)
 }
 
-/// Tells a server which of its local licenses this device has ended. A server that does not hear of it lets them end
-/// by themselves.
+/// Tells a server which of its local licenses this device has ended. A server that does not hear of
+/// it lets them end by themselves.
 ///
 /// # Errors
 /// When the server cannot be reached or trusted.
@@ -188,7 +193,8 @@ fn cannot_open(path: &Path, cause: &io::Error, note: impl Fn(&str)) -> Result<()
 
 /// What one segment has to say.
 struct News {
-    /// Who has counted, which is not who reports when the device has had to take another UUID since.
+    /// Who has counted, which is not who reports when the device has had to take another UUID
+    /// since.
     device_uuid: String,
     segment: SegmentReport,
     /// The segment and its totals; `None` when it is gone, and this is from the archive.
@@ -212,12 +218,13 @@ struct Round<'a> {
     archive: Archive,
     /// The epoch that the server has named last.
     heard: String,
-    /// Whether the note of the epoch is gone though something was acknowledged: nobody knows in which life of the
-    /// server's data that was.
+    /// Whether the note of the epoch is gone though something was acknowledged: nobody knows in
+    /// which life of the server's data that was.
     is_epoch_lost: bool,
     /// Whether everything is told once more.
     is_again: bool,
-    /// What is left of the time when what is durable by then is sent: half of what there was when the last was sent.
+    /// What is left of the time when what is durable by then is sent: half of what there was when
+    /// the last was sent.
     for_sending: Duration,
     /// Segments of one device, at most as much as a report may hold.
     batch: Vec<News>,
@@ -227,7 +234,8 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Reports what is new. The outer error ends the round, the inner one is of some segments alone.
+    /// Reports what is new. The outer error ends the round, the inner one is of some segments
+    /// alone.
     fn report_segments(&mut self) -> Result<Result<()>> {
         let mut outcome = Ok(());
         for path in files(self.with.folder)? {
@@ -252,12 +260,14 @@ impl Round<'_> {
     /// Whether this server has acknowledged anything that is remembered.
     fn has_acknowledged(&self) -> bool {
         let archived = self.archive.read().into_iter().flatten();
-        let is_this = |server: Option<&PublicKey>| server.map_or(self.with.is_ours, |of| of == self.with.key);
+        let is_this =
+            |server: Option<&PublicKey>| server.map_or(self.with.is_ours, |of| of == self.with.key);
         let mut archived = archived.filter(|of| is_this(of.server.as_ref()));
         if archived.next().is_some() {
             return true;
         }
-        let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
+        let is_segment =
+            |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
         let segments = files(self.with.folder).unwrap_or_default().into_iter().filter(is_segment);
         segments.flat_map(|path| Segment::open(&path)).any(|segment| {
             is_this(segment.header().whose.server.as_ref())
@@ -268,14 +278,16 @@ impl Round<'_> {
     /// Reports everything that the device remembers.
     fn report_again(&mut self) -> Result<Result<()>> {
         (self.is_again, self.reported.again) = (true, true);
-        let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
+        let is_segment =
+            |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
         let segments = files(self.with.folder)?.into_iter().filter(is_segment);
         for segment in segments.flat_map(|path| Segment::open(&path)) {
             if self.is_for_this(segment.header().whose.server.as_ref()) {
                 segment.forget_acknowledgements();
             }
         }
-        let archived = self.archive.read().map_err(|e| Error::state(self.with.folder, "list", &e))?;
+        let archived =
+            self.archive.read().map_err(|e| Error::state(self.with.folder, "list", &e))?;
         for Acknowledged { device_uuid, server, segment } in archived {
             if self.is_for_this(server.as_ref()) {
                 self.take_up(News { device_uuid, segment, source: None })?;
@@ -296,11 +308,12 @@ impl Round<'_> {
         }
     }
 
-    /// Takes up what a segment has to say. The outer error ends the round, the inner one is of this segment
-    /// alone.
+    /// Takes up what a segment has to say. The outer error ends the round, the inner one is of this
+    /// segment alone.
     fn add(&mut self, path: &Path, segment: &Segment) -> Result<Result<()>> {
         let all = segment.totals();
-        let totals: Vec<Total> = all.iter().filter(|t| t.acknowledged < t.usage.total).copied().collect();
+        let totals: Vec<Total> =
+            all.iter().filter(|t| t.acknowledged < t.usage.total).copied().collect();
         if totals.is_empty() {
             self.remove_if_done(segment);
             return Ok(Ok(()));
@@ -352,18 +365,21 @@ impl Round<'_> {
         self.batched = 0;
         let Some(first) = batch.first() else { return Ok(()) };
         let device = Device::with_uuid(&first.device_uuid);
-        // Their names, too, once for all: a file that a power cut takes away had better not be known to the server.
+        // Their names, too, once for all: a file that a power cut takes away had better not be
+        // known to the server.
         sync_folder(&self.with.folder.join("any"))
             .map_err(|e| Error::state(self.with.folder, "make durable", &e))?;
         kill_point("report: names durable");
-        let mut segments: Vec<SegmentReport> = batch.iter().map(|news| news.segment.clone()).collect();
+        let mut segments: Vec<SegmentReport> =
+            batch.iter().map(|news| news.segment.clone()).collect();
         if self.is_again
             && let Some(first) = segments.first_mut()
         {
             first.local_license = (self.with.held)();
         }
         let device = device_facts(&device);
-        let request = UsageReport { protocol: PROTOCOL_VERSION, device, segments, ended: Vec::new() };
+        let request =
+            UsageReport { protocol: PROTOCOL_VERSION, device, segments, ended: Vec::new() };
         kill_point("report: before the request");
         let with = self.with;
         let answer = with.servers.ask(USAGE_PATH, &request, with.deadline, |answer| {
@@ -380,8 +396,8 @@ impl Round<'_> {
         let answer: UsageAnswer = answer?;
         kill_point("report: answered");
         if !answer.epoch.is_empty() {
-            // Before anything is taken for recorded: else nobody would know by which life of the server's data.
-            // One that is lost stays so until everything was told again.
+            // Before anything is taken for recorded: else nobody would know by which life of the
+            // server's data. One that is lost stays so until everything was told again.
             if !self.is_epoch_lost && !self.known.path().exists() {
                 self.known.store(&answer.epoch)?;
             }
@@ -401,14 +417,23 @@ impl Round<'_> {
 
     fn note_refused(&self, news: &News, refused: &[SegmentRefusal]) {
         let id = &news.segment.segment_id;
-        let reason =
-            refused.iter().find(|refusal| refusal.segment_id == *id).map(|refusal| refusal.reason.as_str());
+        let reason = refused
+            .iter()
+            .find(|refusal| refusal.segment_id == *id)
+            .map(|refusal| refusal.reason.as_str());
         let why = reason.unwrap_or("no reason was given");
-        let path = news.source.as_ref().map_or_else(|| self.with.folder.join(id), |(path, _)| path.clone());
-        (self.with.notes)(&path, &format!("is not recorded by the license server ({why}); it is kept"));
+        let path = news
+            .source
+            .as_ref()
+            .map_or_else(|| self.with.folder.join(id), |(path, _)| path.clone());
+        (self.with.notes)(
+            &path,
+            &format!("is not recorded by the license server ({why}); it is kept"),
+        );
     }
 
-    /// Notes what is recorded of a segment. One that cannot be opened any more says it all again next time.
+    /// Notes what is recorded of a segment. One that cannot be opened any more says it all again
+    /// next time.
     fn acknowledge(&mut self, news: &News) {
         self.reported.totals += news.segment.totals.len();
         let Some((path, totals)) = &news.source else { return };
@@ -422,6 +447,7 @@ impl Round<'_> {
 
     /// A segment that cannot be removed now is tried again by the next round.
     fn remove_if_done(&mut self, segment: &Segment) {
-        self.reported.removed += usize::from(segment.remove_if_done(&self.archive).unwrap_or(false));
+        self.reported.removed +=
+            usize::from(segment.remove_if_done(&self.archive).unwrap_or(false));
     }
 }

@@ -254,7 +254,8 @@ fn what_was_counted_under_an_earlier_uuid_is_reported_under_it() {
     drop(earlier);
     assert_eq!(bench.report().unwrap().removed, 2);
     let asked = bench.transport.asked.lock();
-    let mut devices: Vec<_> = asked.iter().map(|(_, body)| body["device"]["uuid"].clone()).collect();
+    let mut devices: Vec<_> =
+        asked.iter().map(|(_, body)| body["device"]["uuid"].clone()).collect();
     devices.sort_by_key(ToString::to_string);
     assert_eq!(devices, [LICENSE, OTHER]);
 }
@@ -292,7 +293,8 @@ fn months_of_segments_take_few_descriptors_of_the_host() {
     assert_eq!(bench.transport.billed(), 300);
 }
 
-/// A clock by which a tenth of a second has passed at each look, as on a disk that is slow to make durable.
+/// A clock by which a tenth of a second has passed at each look, as on a disk that is slow to make
+/// durable.
 struct SlowDisk(HandClock);
 
 impl Clock for SlowDisk {
@@ -343,8 +345,8 @@ fn a_restored_server_is_told_everything_again() {
     bench.transport.begin_epoch("second");
     assert_eq!(bench.transport.billed(), 0);
     counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 4, 1)]).unwrap();
-    // The answer to what is new tells that the server may have forgotten; an answer that is lost then does not
-    // make the device forget to tell.
+    // The answer to what is new tells that the server may have forgotten; an answer that is lost
+    // then does not make the device forget to tell.
     for step in [Step::RecordAll, Step::Silence] {
         bench.transport.then(step);
     }
@@ -353,7 +355,11 @@ fn a_restored_server_is_told_everything_again() {
         bench.transport.then(Step::RecordAll);
     }
     bench.report().unwrap();
-    assert_eq!(bench.transport.billed(), 16, "those that are gone, those that rest, those that grow");
+    assert_eq!(
+        bench.transport.billed(),
+        16,
+        "those that are gone, those that rest, those that grow"
+    );
     assert_eq!(bench.report().unwrap(), Reported::default(), "and quiet again");
 }
 
@@ -363,10 +369,9 @@ fn a_device_whose_note_of_the_epoch_is_lost_tells_everything_again() {
     bench.transport.begin_epoch("first");
     count_and_die(&bench, 3);
     bench.report().unwrap();
-    let note = files(bench.folder.path())
-        .unwrap()
-        .into_iter()
-        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("epoch-")));
+    let note = files(bench.folder.path()).unwrap().into_iter().find(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("epoch-"))
+    });
     std::fs::remove_file(note.unwrap()).unwrap();
     // The server was restored meanwhile, which the note would have told.
     bench.transport.begin_epoch("second");
@@ -445,8 +450,10 @@ fn after_a_power_cut_the_device_is_never_behind_the_server() {
 fn what_another_server_has_recorded_stays_so_when_this_one_names_another_epoch() {
     let bench = Bench::new([]);
     let other = Some(PublicKey::from_bytes([7; 32]));
-    let theirs =
-        Counter::new(bench.folder.path().to_owned(), Whose { server: other, ..whose(LICENSE, LICENSE) });
+    let theirs = Counter::new(
+        bench.folder.path().to_owned(),
+        Whose { server: other, ..whose(LICENSE, LICENSE) },
+    );
     theirs.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
     let segment = || {
         let files = files(bench.folder.path()).unwrap().into_iter();

@@ -1,29 +1,32 @@
 //! A segment whose file has lost its name is carried into a new one, while it is counted into.
 //!
-//! Somebody deletes it, renames it or a folder above it, puts a copy in its place, mounts something over it: whoever counts
-//! goes on to count into a file that nobody will ever read. The owner looks once a second, and before each report.
+//! Somebody deletes it, renames it or a folder above it, puts a copy in its place, mounts something
+//! over it: whoever counts goes on to count into a file that nobody will ever read. The owner looks
+//! once a second, and before each report.
 //!
 //! ```text
 //! copy what is there ─▶ make a file of it, unfinished ─▶ put it under those who count ─▶ add what they have counted
 //! meanwhile ─▶ give it the name
 //! ```
 //!
-//! It has the same id and the same totals, or greater ones. The server keeps the largest total of each counter of a
-//! segment: so nothing is billed twice, whoever reports the file that was moved away, or it when it comes back. One that
-//! stands in the way is replaced if it is the same segment's, which never has more than is counted here; else it is set
-//! aside.
+//! It has the same id and the same totals, or greater ones. The server keeps the largest total of
+//! each counter of a segment: so nothing is billed twice, whoever reports the file that was moved
+//! away, or it when it comes back. One that stands in the way is replaced if it is the same
+//! segment's, which never has more than is counted here; else it is set aside.
 //!
 //! | killed | what was counted |
 //! |---|---|
 //! | before the new file has the name | is lost, as it would be without this: the file is gone |
 //! | after it | is in the new file |
 //!
-//! What was acknowledged stays so. A server that has forgotten it is told again by whoever reports, perhaps in this moment
-//! and by the old file: so that one looks whether the file has lost its name *after* it took the acknowledgements back, and
-//! the owner looks whether they were taken back *after* the new file has the name. One of them sees the other.
+//! What was acknowledged stays so. A server that has forgotten it is told again by whoever reports,
+//! perhaps in this moment and by the old file: so that one looks whether the file has lost its name
+//! *after* it took the acknowledgements back, and the owner looks whether they were taken back
+//! *after* the new file has the name. One of them sees the other.
 //!
-//! A file that was cut short has lost what was behind its end. It is left behind as damaged, and the counters go on from 0
-//! in a segment with an id of its own: under the old one the server would take them for recorded.
+//! A file that was cut short has lost what was behind its end. It is left behind as damaged, and
+//! the counters go on from 0 in a segment with an id of its own: under the old one the server would
+//! take them for recorded.
 
 use std::fs;
 use std::io;
@@ -34,7 +37,9 @@ use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::random_id;
 
 use super::file::{Made, fill_file, until_made};
-use super::{ENDING, ENTRY_BYTES, Filed, HEADER_BYTES, Segment, SegmentHeader, Standing, UNFINISHED_ENDING};
+use super::{
+    ENDING, ENTRY_BYTES, Filed, HEADER_BYTES, Segment, SegmentHeader, Standing, UNFINISHED_ENDING,
+};
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
@@ -62,11 +67,12 @@ const TOTAL: usize = 0x10;
 const ACKNOWLEDGED: usize = 0x18;
 
 impl Segment {
-    /// Looks whether the name still means the file that is counted into, and carries it into a new one if not. For the owner,
-    /// one thread at a time; others may count meanwhile.
+    /// Looks whether the name still means the file that is counted into, and carries it into a new
+    /// one if not. For the owner, one thread at a time; others may count meanwhile.
     ///
     /// # Errors
-    /// When the new file cannot be made: what was counted is still there, and the next look tries again.
+    /// When the new file cannot be made: what was counted is still there, and the next look tries
+    /// again.
     pub fn look(&self) -> Result<Option<Carried>> {
         let standing = self.standing();
         if standing == Standing::Same || has_bug("lost file: not noticed") {
@@ -100,7 +106,8 @@ impl Segment {
         kill_point("carry: filled");
         let before = {
             let _filled = self.filled.lock();
-            let before = self.mapped.replace(mapped).inspect_err(|_| _ = fs::remove_file(&unfinished))?;
+            let before =
+                self.mapped.replace(mapped).inspect_err(|_| _ = fs::remove_file(&unfinished))?;
             self.entries().for_each(|entry| self.catch_up(entry, seen, &before));
             before
         };
@@ -110,7 +117,8 @@ impl Segment {
         self.take_name(&unfinished, &path)?;
         kill_point("carry: renamed");
         for entry in self.entries() {
-            if before.word64(entry + ACKNOWLEDGED).load(Ordering::Acquire) < word(seen, entry + ACKNOWLEDGED)
+            if before.word64(entry + ACKNOWLEDGED).load(Ordering::Acquire)
+                < word(seen, entry + ACKNOWLEDGED)
             {
                 self.mapped.word64(entry + ACKNOWLEDGED).store(0, Ordering::Release);
             }
@@ -129,11 +137,13 @@ impl Segment {
     fn catch_up(&self, entry: usize, seen: &[u8], before: &MappedFile) {
         let now = |at: usize| before.word64(entry + at).load(Ordering::Acquire);
         let mine = |at: usize| self.mapped.word64(entry + at);
-        // One that was filled meanwhile; its kind is in the first word, and nobody counts into it yet.
+        // One that was filled meanwhile; its kind is in the first word, and nobody counts into it
+        // yet.
         for at in IDENTITY {
             mine(at).store(now(at), Ordering::Release);
         }
-        mine(TOTAL).fetch_add(now(TOTAL).wrapping_sub(word(seen, entry + TOTAL)), Ordering::Relaxed);
+        mine(TOTAL)
+            .fetch_add(now(TOTAL).wrapping_sub(word(seen, entry + TOTAL)), Ordering::Relaxed);
         mine(ACKNOWLEDGED).fetch_max(now(ACKNOWLEDGED), Ordering::Release);
     }
 
@@ -147,9 +157,12 @@ impl Segment {
         let Made { mapped, lock, identity } = until_made(|| make_unfinished(&unfinished, &header))?;
         {
             let filled = self.filled.lock();
-            // What is mapped must not be read: where the file has ended, that would be the end of the process, too.
+            // What is mapped must not be read: where the file has ended, that would be the end of
+            // the process, too.
             self.mapped.replace(mapped).inspect_err(|_| _ = fs::remove_file(&unfinished))?;
-            filled.iter().for_each(|filled| self.fill(filled.entry, filled.slot, filled.kind, filled.what));
+            filled
+                .iter()
+                .for_each(|filled| self.fill(filled.entry, filled.slot, filled.kind, filled.what));
         }
         let filed = Filed { path: path.clone(), header, identity, lock: Some(lock) };
         *self.filed.lock() = filed;
@@ -171,7 +184,8 @@ impl Segment {
     }
 }
 
-/// Sets aside what has the name, unless it is the same segment's: that has no more in it than is counted here.
+/// Sets aside what has the name, unless it is the same segment's: that has no more in it than is
+/// counted here.
 fn clear_the_way(path: &Path, mine: &SegmentHeader) -> io::Result<()> {
     if path.symlink_metadata().is_err() {
         return Ok(());

@@ -21,8 +21,8 @@ const SERVER: usize = 0x48;
 const CHECK: usize = 0x68;
 const CHECK_OF_VERSION_1: usize = 0x48;
 
-/// Entries of a new segment: 68 KiB of file. A full segment is followed by another, so this bounds nothing. Fuzzing
-/// has short ones: it meets full ones, and reads more of them in a second.
+/// Entries of a new segment: 68 KiB of file. A full segment is followed by another, so this bounds
+/// nothing. Fuzzing has short ones: it meets full ones, and reads more of them in a second.
 pub(super) const ENTRIES: u32 = if cfg!(fuzzing) { 64 } else { 2048 };
 
 /// What a file may claim; one that claims more is not believed.
@@ -52,7 +52,8 @@ pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<Made>
 
 /// Makes a file again and again: a report may sweep it away before it is locked.
 pub(super) fn until_made<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let is_swept = |e: &io::Error| matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound);
+    let is_swept =
+        |e: &io::Error| matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound);
     for _ in 1..CREATE_ATTEMPTS {
         match make() {
             Err(e) if is_swept(&e) => {}
@@ -74,7 +75,9 @@ pub(super) fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<Made>
     mapped.word32(0x08).store(VERSION, Ordering::Relaxed);
     mapped.word32(0x0c).store(ENTRIES, Ordering::Relaxed);
     let whose = &header.whose;
-    for (offset, id) in [(0x10, &header.segment_id), (0x20, &whose.license_id), (0x30, &whose.device_uuid)] {
+    for (offset, id) in
+        [(0x10, &header.segment_id), (0x20, &whose.license_id), (0x30, &whose.device_uuid)]
+    {
         let (low, high) = id_words(id)?;
         mapped.word64(offset).store(low, Ordering::Relaxed);
         mapped.word64(offset + 8).store(high, Ordering::Relaxed);
@@ -134,13 +137,13 @@ fn id_words(id: &str) -> io::Result<(u64, u64)> {
 }
 
 fn header_check(mapped: &MappedFile, end: usize) -> u64 {
-    (0..end)
-        .step_by(8)
-        .fold(0x5ea7_3e7e, |check, offset| mix(check ^ mapped.word64(offset).load(Ordering::Relaxed)))
+    (0..end).step_by(8).fold(0x5ea7_3e7e, |check, offset| {
+        mix(check ^ mapped.word64(offset).load(Ordering::Relaxed))
+    })
 }
 
-/// Spreads every bit over the whole word: the finalizer of MurmurHash3 (public domain). Against damage, not
-/// against forgers: whoever can write the file can write the check.
+/// Spreads every bit over the whole word: the finalizer of MurmurHash3 (public domain). Against
+/// damage, not against forgers: whoever can write the file can write the check.
 pub(super) fn mix(mut bits: u64) -> u64 {
     bits ^= bits >> 33;
     bits = bits.wrapping_mul(0xff51_afd7_ed55_8ccd);

@@ -22,10 +22,10 @@
 //!
 //! Version 1 had no key, and its check at 0x048.
 //!
-//! The owner holds a lock on the file as long as it lives; who gets the lock has proof that the owner is
-//! dead, and may remove the file once everything in it is acknowledged. Anybody may read totals and raise
-//! acknowledgements. Entries are filled from the front and never moved, and no two have the same counter: the
-//! server keeps one total for each.
+//! The owner holds a lock on the file as long as it lives; who gets the lock has proof that the
+//! owner is dead, and may remove the file once everything in it is acknowledged. Anybody may read
+//! totals and raise acknowledgements. Entries are filled from the front and never moved, and no two
+//! have the same counter: the server keeps one total for each.
 //!
 //! | entry | kind | check | total | acknowledged |
 //! |---|---|---|---|---|
@@ -34,13 +34,14 @@
 //! | all recorded | set | right | t | = t |
 //! | damaged | 0, unknown or set | any, or wrong where kind is set | more than 0 | any |
 //!
-//! A damaged entry is not reported, and its file is set aside instead of removed. So is a total that no server
-//! could record, and one below what is acknowledged.
+//! A damaged entry is not reported, and its file is set aside instead of removed. So is a total
+//! that no server could record, and one below what is acknowledged.
 //!
 //! A file that loses its name while it is counted into is carried into a new one: `carry.rs`.
 //!
-//! A file is made under another name, `….new`, and gets its own when it is whole. One that a killed process left
-//! unfinished is swept away by the next report: who gets its lock knows that nobody is finishing it.
+//! A file is made under another name, `….new`, and gets its own when it is whole. One that a killed
+//! process left unfinished is swept away by the next report: who gets its lock knows that nobody is
+//! finishing it.
 
 mod carry;
 mod file;
@@ -138,7 +139,8 @@ pub struct Segment {
     entries: u32,
     mapped: MappedFile,
     filed: Mutex<Filed>,
-    /// What its owner has filled. While this is locked no entry is filled, and the mapping stays that of one file.
+    /// What its owner has filled. While this is locked no entry is filled, and the mapping stays
+    /// that of one file.
     filled: Mutex<Vec<Filled>>,
 }
 
@@ -174,7 +176,12 @@ impl Segment {
             let header = SegmentHeader { segment_id, whose: whose.clone(), begun_at };
             let Made { mapped, lock, identity } = make_file(&path, &header)?;
             let filed = Filed { path: path.clone(), header, identity, lock: Some(lock) };
-            Ok(Self { entries: ENTRIES, mapped, filed: Mutex::new(filed), filled: Mutex::default() })
+            Ok(Self {
+                entries: ENTRIES,
+                mapped,
+                filed: Mutex::new(filed),
+                filled: Mutex::default(),
+            })
         });
         made.map_err(|e| Error::state(&path, "count into", &e))
     }
@@ -187,14 +194,15 @@ impl Segment {
         let file = private_file(path, OpenOptions::new().read(true).write(true))?;
         if let Some(_lock) = FileLock::try_lock(file)? {
             kill_point("sweep: locked");
-            // If it was finished just before, then it has its own name by now, and this one is gone.
+            // If it was finished just before, then it has its own name by now, and this one is
+            // gone.
             fs::remove_file(path)?;
         }
         Ok(())
     }
 
-    /// Renames a file that is not a whole segment out of the way, unless its owner lives and counts into it; gives its
-    /// new name.
+    /// Renames a file that is not a whole segment out of the way, unless its owner lives and counts
+    /// into it; gives its new name.
     ///
     /// # Errors
     /// When it cannot be opened or renamed.
@@ -214,8 +222,8 @@ impl Segment {
     /// Opens a segment of any process. Takes its lock if the owner is dead.
     ///
     /// # Errors
-    /// A file that cannot be opened (kept as `io::Error`), that is not a whole segment (`InvalidData`, with the
-    /// reason), or that is of a newer version (`Unsupported`).
+    /// A file that cannot be opened (kept as `io::Error`), that is not a whole segment
+    /// (`InvalidData`, with the reason), or that is of a newer version (`Unsupported`).
     pub fn open(path: &Path) -> io::Result<Self> {
         let open = || private_file(path, OpenOptions::new().read(true).write(true));
         let file = open()?;
@@ -268,13 +276,14 @@ impl Segment {
         (self.entries as usize).saturating_sub(self.filled.lock().len())
     }
 
-    /// The entry of this counter: the one that it has, or the next free one, starting at 0. For the owner only,
-    /// one at a time. `None` when the segment is full.
+    /// The entry of this counter: the one that it has, or the next free one, starting at 0. For the
+    /// owner only, one at a time. `None` when the segment is full.
     pub fn entry(&self, slot: u32, kind: UsageKind, what: u32) -> Option<u32> {
         let mut filled = self.filled.lock();
         for entry in 0..self.entries {
             let kind_number = self.word32(entry, 0x04).load(Ordering::Relaxed);
-            // Looked at closer only where it may be the one: this runs over all that the segment has counted.
+            // Looked at closer only where it may be the one: this runs over all that the segment
+            // has counted.
             let is_candidate = kind_number == 0
                 || kind_number == u32::from(kind.number())
                     && self.word32(entry, 0x00).load(Ordering::Relaxed) == slot
@@ -324,7 +333,11 @@ impl Segment {
         // In this order: what is acknowledged was counted before.
         let acknowledged = self.acknowledged(entry).load(Ordering::Acquire);
         let total = self.total(entry).load(Ordering::Relaxed);
-        (total > 0).then_some(Total { entry, usage: UsageTotal { slot, kind, what, total }, acknowledged })
+        (total > 0).then_some(Total {
+            entry,
+            usage: UsageTotal { slot, kind, what, total },
+            acknowledged,
+        })
     }
 
     fn state_of(&self, entry: u32) -> State {
@@ -370,17 +383,19 @@ impl Segment {
     /// Takes back all acknowledgements: the server has forgotten. For the process that reports.
     pub fn forget_acknowledgements(&self) {
         (0..self.entries).for_each(|entry| self.acknowledged(entry).store(0, Ordering::Release));
-        // Its owner may just have carried it into another file: one of the two sees what the other has done (`carry.rs`).
+        // Its owner may just have carried it into another file: one of the two sees what the other
+        // has done (`carry.rs`).
         if self.standing() == Standing::Lost
             && let Ok(carried) = Self::open(&self.path())
         {
-            (0..carried.entries).for_each(|entry| carried.acknowledged(entry).store(0, Ordering::Release));
+            (0..carried.entries)
+                .for_each(|entry| carried.acknowledged(entry).store(0, Ordering::Release));
         }
     }
 
-    /// Takes a segment whose owner is dead, or is the caller, out of the way once all of it is acknowledged, and
-    /// notes in the archive what it had counted; says whether it did. What is damaged cannot be acknowledged:
-    /// such a file is kept, under another name.
+    /// Takes a segment whose owner is dead, or is the caller, out of the way once all of it is
+    /// acknowledged, and notes in the archive what it had counted; says whether it did. What is
+    /// damaged cannot be acknowledged: such a file is kept, under another name.
     ///
     /// # Errors
     /// When the archive cannot be written, or the file cannot be removed or renamed.
@@ -434,8 +449,9 @@ impl Segment {
 
 fn tell_damaged(path: &Path, aside: &Path) {
     let (path, aside) = (path.display(), aside.display());
-    let line =
-        format_args!("some counters of {path} are damaged and cannot be reported; it is kept as {aside}");
+    let line = format_args!(
+        "some counters of {path} are damaged and cannot be reported; it is kept as {aside}"
+    );
     say(Level::Warning, line);
 }
 

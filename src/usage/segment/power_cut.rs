@@ -16,7 +16,8 @@ pub fn keep_copies_in(folder: &Path) {
 
 pub(crate) fn keep_copy(path: &Path) {
     if let Some(disk) = DISK.with_borrow(Clone::clone) {
-        // What is there now is on the disk when the call that follows returns; what comes later may not be.
+        // What is there now is on the disk when the call that follows returns; what comes later may
+        // not be.
         let name = path.file_name().expect("files that are made durable have names");
         match fs::copy(path, disk.join(name)) {
             // Of a file that has lost its name nothing would be found.

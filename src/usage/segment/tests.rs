@@ -34,12 +34,18 @@ fn a_segment_goes_when_its_owner_is_gone_and_all_is_acknowledged() {
     let path = mine.path();
     let seen = Segment::open(&path).unwrap();
     seen.acknowledge(entry, 3);
-    assert!(!seen.remove_if_done(&Archive::new(folder.path())).unwrap(), "the owner may count more");
+    assert!(
+        !seen.remove_if_done(&Archive::new(folder.path())).unwrap(),
+        "the owner may count more"
+    );
     drop(mine);
     let adopted = Segment::open(&path).unwrap();
     assert!(adopted.is_held());
     adopted.count(entry, 1);
-    assert!(!adopted.remove_if_done(&Archive::new(folder.path())).unwrap(), "something is not acknowledged");
+    assert!(
+        !adopted.remove_if_done(&Archive::new(folder.path())).unwrap(),
+        "something is not acknowledged"
+    );
     adopted.acknowledge(entry, 4);
     assert!(adopted.remove_if_done(&Archive::new(folder.path())).unwrap());
     assert!(!path.exists());
@@ -93,7 +99,8 @@ fn damage_is_refused_or_skipped_and_never_believed() {
     let mut bytes = good;
     bytes[HEADER_BYTES + ENTRY_BYTES] ^= 1; // the slot of the second entry
     fs::write(&path, bytes).unwrap();
-    let slots: Vec<u32> = Segment::open(&path).unwrap().totals().iter().map(|t| t.usage.slot).collect();
+    let slots: Vec<u32> =
+        Segment::open(&path).unwrap().totals().iter().map(|t| t.usage.slot).collect();
     assert_eq!(slots, [0, 2]);
 }
 
@@ -162,7 +169,8 @@ fn a_newer_librarys_segment_is_not_judged() {
 fn a_segment_names_its_server_and_one_of_the_first_version_names_none() {
     let folder = tempfile::tempdir().unwrap();
     let server = Some(PublicKey::from_bytes([7; 32]));
-    let segment = Segment::create(folder.path(), &Whose { server, ..whose(LICENSE, DEVICE) }, 7).unwrap();
+    let segment =
+        Segment::create(folder.path(), &Whose { server, ..whose(LICENSE, DEVICE) }, 7).unwrap();
     let entry = segment.entry(10, UsageKind::Scan, 4).unwrap();
     segment.count(entry, 3);
     let path = segment.path();
@@ -210,15 +218,21 @@ fn a_file_whose_owner_counts_into_it_is_not_set_aside() {
 #[test]
 fn who_only_reads_a_file_sees_what_its_counters_hold() {
     let folder = tempfile::tempdir().unwrap();
-    let segment = Segment::create(folder.path(), &whose(&"1".repeat(32), &"2".repeat(32)), 0).unwrap();
+    let segment =
+        Segment::create(folder.path(), &whose(&"1".repeat(32), &"2".repeat(32)), 0).unwrap();
     for (slot, n) in [(7, 3), (9, 1 << 40)] {
         let entry = segment.entry(slot, UsageKind::Page, 4).unwrap();
         segment.count(entry, n);
         segment.acknowledge(entry, n / 2);
     }
     let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
-    let read = seatmeter_protocol::segment_layout::read_segment(&std::fs::read(path).unwrap()).unwrap();
-    let ours: Vec<_> = segment.totals().iter().map(|total| (total.usage, total.acknowledged)).collect();
-    assert_eq!(read.iter().map(|counted| (counted.usage, counted.acknowledged)).collect::<Vec<_>>(), ours);
+    let read =
+        seatmeter_protocol::segment_layout::read_segment(&std::fs::read(path).unwrap()).unwrap();
+    let ours: Vec<_> =
+        segment.totals().iter().map(|total| (total.usage, total.acknowledged)).collect();
+    assert_eq!(
+        read.iter().map(|counted| (counted.usage, counted.acknowledged)).collect::<Vec<_>>(),
+        ours
+    );
     assert_eq!(ours.len(), 2);
 }

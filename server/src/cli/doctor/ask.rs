@@ -1,5 +1,6 @@
-//! What the server would say to the program's request for a license. It decides as if it were asked, and remembers nothing:
-//! no seat is taken, and the device's history with it goes on as if nobody had asked.
+//! What the server would say to the program's request for a license. It decides as if it were
+//! asked, and remembers nothing: no seat is taken, and the device's history with it goes on as if
+//! nobody had asked.
 //!
 //! | known | asked |
 //! | --- | --- |
@@ -41,8 +42,8 @@ const PRODUCTS_ALL: u32 = 0xffff;
 /// What a program asks for.
 #[derive(Args, Debug, Default)]
 pub(super) struct AskArguments {
-    /// Ask as a program with this handshake code would: nothing is granted. Its session password goes into the variable
-    /// SEATMETER_SESSION_PASSWORD
+    /// Ask as a program with this handshake code would: nothing is granted. Its session password
+    /// goes into the variable SEATMETER_SESSION_PASSWORD
     #[arg(long, value_name = "CODE")]
     handshake_code: Option<String>,
     /// The organization that the program names
@@ -119,7 +120,8 @@ fn ask(
     let answer = match answered {
         Ok(answer) => answer,
         Err(why) => {
-            let finding = format!("whether the server would grant is not known: no whole answer: {why}");
+            let finding =
+                format!("whether the server would grant is not known: no whole answer: {why}");
             return findings.say(Health::Warning, "licensing", &finding, "try again");
         }
     };
@@ -128,11 +130,13 @@ fn ask(
         (_, organization) => format!("organization {organization}"),
     };
     let epoch = judge(&answer, &who, key, arguments, findings)?;
-    let (Some(key), Some(epoch)) = (key, epoch.filter(|epoch| !epoch.is_empty())) else { return Ok(()) };
+    let (Some(key), Some(epoch)) = (key, epoch.filter(|epoch| !epoch.is_empty())) else {
+        return Ok(());
+    };
     match device.epochs.get(&key.id()) {
         Some(known) if *known != epoch => {
-            let finding =
-                "the server's data is not what this device knew: a backup was restored, or it was made anew";
+            let finding = "the server's data is not what this device knew: a backup was restored, \
+                or it was made anew";
             findings.say(
                 Health::Warning,
                 "epoch",
@@ -140,7 +144,9 @@ fn ask(
                 "let a program reach it: all that the device remembers is reported again",
             )
         }
-        Some(_) => findings.good("epoch", "the server has the data to which this device has reported"),
+        Some(_) => {
+            findings.good("epoch", "the server has the data to which this device has reported")
+        }
         None => Ok(()),
     }
 }
@@ -174,7 +180,9 @@ fn request(
             .unwrap_or(DeploymentType::Desktop),
         charge_way: arguments.charge_way.or_else(|| renewed.map(|held| held.item.charge_way)),
         products: PRODUCTS_ALL,
-        seats: arguments.seats.unwrap_or_else(|| held.map_or(SEATS, |held| held.local.seats.max(SEATS))),
+        seats: arguments
+            .seats
+            .unwrap_or_else(|| held.map_or(SEATS, |held| held.local.seats.max(SEATS))),
         buffer_days: BUFFER_DAYS,
         modules: Vec::new(),
         product_version: built_in.product_version.parse().ok(),
@@ -201,7 +209,8 @@ fn judge(
     let is_known = key.is_some_and(|key| answer.is_signed_by(key));
     if key.is_some() && !is_known {
         let finding = format!(
-            "whether the server would grant ({who}) is not known: the answer is not signed by the license's server"
+            "whether the server would grant ({who}) is not known: the answer is not signed by the \
+             license's server"
         );
         return findings
             .say(Health::Warning, "licensing", &finding, "see the line about the signature")
@@ -214,12 +223,14 @@ fn judge(
     };
     if answer.status == 200 {
         let Ok(check) = serde_json::from_slice::<AuthorizationCheck>(&answer.body) else {
-            let finding = "whether the server would grant is not known: its answer is of another version";
+            let finding =
+                "whether the server would grant is not known: its answer is of another version";
             return findings
                 .say(Health::Warning, "licensing", finding, "update the older side")
                 .map(|()| None);
         };
-        let seats = if check.seats > 0 { format!(", {} seats", check.seats) } else { String::new() };
+        let seats =
+            if check.seats > 0 { format!(", {} seats", check.seats) } else { String::new() };
         let finding = format!(
             "the server would grant {} ({who}{seats}) until {}; nothing was granted{trust}",
             check.item_id,
@@ -228,13 +239,19 @@ fn judge(
         return findings.good("licensing", &finding).map(|()| Some(check.epoch));
     }
     let Ok(problem) = serde_json::from_slice::<Problem>(&answer.body) else {
-        let finding =
-            format!("whether the server would grant is not known: it answers with status {}", answer.status);
-        return findings.say(Health::Warning, "licensing", &finding, "update the server").map(|()| None);
+        let finding = format!(
+            "whether the server would grant is not known: it answers with status {}",
+            answer.status
+        );
+        return findings
+            .say(Health::Warning, "licensing", &finding, "update the server")
+            .map(|()| None);
     };
     if answer.status == 404 && problem.code != ErrorCode::HANDSHAKE_CODE_UNKNOWN {
         let finding = "whether the server would grant is not known: this server cannot be asked";
-        return findings.say(Health::Note, "licensing", finding, "update the server").map(|()| None);
+        return findings
+            .say(Health::Note, "licensing", finding, "update the server")
+            .map(|()| None);
     }
     refused(&problem, who, trust, arguments, findings)?;
     Ok(Some(problem.epoch))
@@ -248,13 +265,18 @@ fn refused(
     findings: &mut Findings<'_>,
 ) -> Result<(), Error> {
     let with = problem.numbers.as_deref().map_or_else(String::new, numbers);
-    let finding =
-        format!("the server would refuse ({who}) with {}: {}{with}{trust}", problem.code, problem.detail);
+    let finding = format!(
+        "the server would refuse ({who}) with {}: {}{with}{trust}",
+        problem.code, problem.detail
+    );
     let by_program = match problem.code {
-        ErrorCode::SESSION_PASSWORD_WRONG => format!("give the program's session password in {PASSWORD}"),
+        ErrorCode::SESSION_PASSWORD_WRONG => {
+            format!("give the program's session password in {PASSWORD}")
+        }
         ErrorCode::DOMAIN_MISMATCH => "give the program's domain with --website-domain".to_owned(),
         ErrorCode::VALIDATION_FIELD_MISMATCH => {
-            "give what the program sets with --application-id, --website-domain and --process-name".to_owned()
+            "give what the program sets with --application-id, --website-domain and --process-name"
+                .to_owned()
         }
         _ => String::new(),
     };

@@ -67,7 +67,8 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Opti
     };
     if let Some(leap) = seen.leaps.leaps.last() {
         let finding = format!(
-            "a server's word has set the time of programs back by {} s, at {}: before, a server's clock or this \
+            "a server's word has set the time of programs back by {} s, at {}: before, a server's \
+             clock or this \
              machine's was ahead",
             (leap.from_ms - leap.to_ms) / 1000,
             utc::text(seconds(leap.to_ms))
@@ -79,16 +80,18 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Opti
 
 /// The start of the machine and its boot clock in milliseconds, as far as this process can tell.
 fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Error> {
-    let ahead_ms =
-        clocks_ahead(|path| fs::read_link(path), |path| fs::read_to_string(path)).map(|ahead| ahead.boot_ms);
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    let ahead_ms = clocks_ahead(|path| fs::read_link(path), |path| fs::read_to_string(path))
+        .map(|ahead| ahead.boot_ms);
+    let id =
+        fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
     let uptime_ms = uptime.split(' ').next().and_then(|seconds| seconds.parse::<f64>().ok());
     match (ahead_ms, uptime_ms) {
         (Some(ahead_ms), Some(uptime)) if !id.is_empty() => {
             if ahead_ms != 0 {
                 let finding = format!(
-                    "in this time namespace the boot clock is {} s {} the machine's: programs reckon with that",
+                    "in this time namespace the boot clock is {} s {} the machine's: programs \
+                     reckon with that",
                     ahead_ms.unsigned_abs() / 1000,
                     if ahead_ms > 0 { "ahead of" } else { "behind" }
                 );
@@ -97,9 +100,15 @@ fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Erro
             Ok(Some((id, (uptime * 1000.0) as i64 - ahead_ms)))
         }
         _ => {
-            let finding = "the system does not tell whether the boot clock is the machine's: programs that start here \
+            let finding = "the system does not tell whether the boot clock is the machine's: \
+                programs that start here \
                            go on from the highest time that was seen";
-            findings.say(Health::Warning, "boot clock", finding, "mount /proc where the programs run")?;
+            findings.say(
+                Health::Warning,
+                "boot clock",
+                finding,
+                "mount /proc where the programs run",
+            )?;
             Ok(None)
         }
     }
@@ -116,11 +125,13 @@ fn by_word_of_server(seen: &Seen, boot_ms: i64, findings: &mut Findings<'_>) -> 
             utc::text(now),
             utc::text(programs)
         );
-        let todo = "set right the clock that is wrong, this machine's or the server's; programs believe the server at \
+        let todo = "set right the clock that is wrong, this machine's or the server's; programs \
+            believe the server at \
                     their next contact";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     } else {
-        findings.good("clock", &format!("programs go by the word of a license server, {ago} s ago"))?;
+        findings
+            .good("clock", &format!("programs go by the word of a license server, {ago} s ago"))?;
     }
     Ok(i64::try_from(programs).unwrap_or(i64::MAX).saturating_sub(i64::try_from(now).unwrap_or(0)))
 }
@@ -130,7 +141,8 @@ fn without_word(seen: &Seen, findings: &mut Findings<'_>) -> Result<(), Error> {
     let highest = seconds(seen.highest_ms);
     if highest > SystemClock.unix_seconds() + DAY {
         let finding = format!("it was {} here already, says the state", utc::text(highest));
-        let todo = "set this machine's clock right; the next contact with the server sets the state right";
+        let todo =
+            "set this machine's clock right; the next contact with the server sets the state right";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
     Ok(())

@@ -9,12 +9,17 @@ use super::{Findings, Health};
 use crate::error::Error;
 use crate::sharing::advice_about;
 
-/// A shared library of ours has some megabytes, one with all that helps to find faults some hundred.
+/// A shared library of ours has some megabytes, one with all that helps to find faults some
+/// hundred.
 const BYTES_MAX: u64 = 1 << 30;
 
-pub(super) fn examine(path: Option<&Path>, findings: &mut Findings<'_>) -> Result<Option<BuiltIn>, Error> {
+pub(super) fn examine(
+    path: Option<&Path>,
+    findings: &mut Findings<'_>,
+) -> Result<Option<BuiltIn>, Error> {
     let Some(path) = path else {
-        let finding = "whether a vendor's root key is built into the programs' library is not known";
+        let finding =
+            "whether a vendor's root key is built into the programs' library is not known";
         return findings
             .say(Health::Note, "library", finding, "name its file with --library to see")
             .map(|()| None);
@@ -28,15 +33,17 @@ pub(super) fn examine(path: Option<&Path>, findings: &mut Findings<'_>) -> Resul
         Ok(bytes) => bytes,
         Err(e) => {
             let advice = advice_about(path, &e);
-            let todo = advice.as_deref().unwrap_or("name the file of the library, such as libseatmeter.so");
+            let todo = advice
+                .as_deref()
+                .unwrap_or("name the file of the library, such as libseatmeter.so");
             let finding = format!("{shown} was not looked at: {e}");
             return findings.say(Health::Warning, "library", &finding, todo).map(|()| None);
         }
     };
     let Some(built_in) = find(&bytes) else {
         let finding = format!("{shown} does not say what is built into it");
-        let todo =
-            "name the file of the library itself, and not that of a program; older versions do not say it";
+        let todo = "name the file of the library itself, and not that of a program; older \
+            versions do not say it";
         return findings.say(Health::Warning, "library", &finding, todo).map(|()| None);
     };
     say(&shown.to_string(), &built_in, findings)?;
@@ -51,15 +58,24 @@ fn say(shown: &str, built_in: &BuiltIn, findings: &mut Findings<'_>) -> Result<(
     let version = format!("{shown} is version {}{product}", built_in.library);
     if built_in.root_key.is_empty() {
         let finding = format!(
-            "{version}; no root key is built in: it believes the key of the first server that answers"
+            "{version}; no root key is built in: it believes the key of the first server that \
+             answers"
         );
-        return findings.say(Health::Note, "library", &finding, "vendors build it with SEATMETER_ROOT_KEY");
+        return findings.say(
+            Health::Note,
+            "library",
+            &finding,
+            "vendors build it with SEATMETER_ROOT_KEY",
+        );
     }
     match built_in.root_key.parse::<PublicKey>() {
-        Ok(key) => findings.good("library", &format!("{version}; root key {} is built in", key.id())),
+        Ok(key) => {
+            findings.good("library", &format!("{version}; root key {} is built in", key.id()))
+        }
         Err(e) => {
             let finding = format!("{version}; what is built in as root key is none: {e}");
-            let todo = "ask the vendor for a library that was built with a right SEATMETER_ROOT_KEY";
+            let todo =
+                "ask the vendor for a library that was built with a right SEATMETER_ROOT_KEY";
             findings.say(Health::Broken, "library", &finding, todo)
         }
     }
@@ -82,7 +98,9 @@ mod tests {
         let (key, _) = seatmeter_protocol::signature::SigningKey::generate().unwrap();
         let some = BuiltIn { root_key: key.public().to_string(), ..none.clone() };
         let wrong = BuiltIn { root_key: "secret".into(), ..none.clone() };
-        assert!(lines(&none).starts_with("note") && lines(&none).contains("no root key is built in"));
+        assert!(
+            lines(&none).starts_with("note") && lines(&none).contains("no root key is built in")
+        );
         assert!(lines(&some).starts_with("ok") && lines(&some).contains(&key.public().id()));
         assert!(lines(&wrong).starts_with("BROKEN"));
     }

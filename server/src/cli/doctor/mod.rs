@@ -1,11 +1,11 @@
 //! `seatmeterd doctor`: why a device is not licensed, or soon may not be, and what to do about it.
 //!
-//! Reads the state directory of the device and asks the license server as a program would, stage by stage. Changes
-//! nothing, takes no seat, and works while programs run, and when the server does not. Exit code 0: nothing is broken,
-//! though there may be warnings; 1: something is.
+//! Reads the state directory of the device and asks the license server as a program would, stage by
+//! stage. Changes nothing, takes no seat, and works while programs run, and when the server does
+//! not. Exit code 0: nothing is broken, though there may be warnings; 1: something is.
 //!
-//! It says only what it has seen. "ok" stands before what was looked at and found good; what could not be looked at is a
-//! warning, and what is not known without the operator's help a note.
+//! It says only what it has seen. "ok" stands before what was looked at and found good; what could
+//! not be looked at is a warning, and what is not known without the operator's help a note.
 
 mod ask;
 mod clock;
@@ -24,7 +24,8 @@ use clap::{Args, Subcommand};
 use super::output_error;
 use crate::error::Error;
 
-/// Look at a device: its state directory, clock, license, seats, what is not reported yet, and the way to the server
+/// Look at a device: its state directory, clock, license, seats, what is not reported yet, and the
+/// way to the server
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
@@ -43,7 +44,8 @@ enum Part {
 /// Where a device keeps its state.
 #[derive(Args, Debug)]
 struct StateDir {
-    /// The state directory of the device, as its programs use it. Without it: where those of this user have theirs
+    /// The state directory of the device, as its programs use it. Without it: where those of this
+    /// user have theirs
     #[arg(long, value_name = "DIR", env = "SEATMETER_STATE_DIR")]
     state_dir: Option<PathBuf>,
 }
@@ -150,7 +152,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     }
     match (findings.broken, findings.warnings) {
         (0, 0) => writeln!(output, "all is well").map_err(output_error),
-        (0, warnings) => writeln!(output, "nothing is broken; warnings: {warnings}").map_err(output_error),
+        (0, warnings) => {
+            writeln!(output, "nothing is broken; warnings: {warnings}").map_err(output_error)
+        }
         (broken, _) => Err(Error::Setup(format!("broken on this device: {broken}, see above"))),
     }
 }

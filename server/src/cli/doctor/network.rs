@@ -1,8 +1,12 @@
 //! The way to the license server, stage by stage: name, address, TLS, HTTP, signature, clock.
 //!
-//! Spoken by hand, for the doctor wants to know what an HTTP library hides. It goes the direct way: a proxy is only named.
+//! Spoken by hand, for the doctor wants to know what an HTTP library hides. It goes the direct way:
+//! a proxy is only named.
 
-#![allow(clippy::disallowed_methods, reason = "proxies are named in the environment, and nowhere else")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "proxies are named in the environment, and nowhere else"
+)]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -64,18 +68,23 @@ pub(super) fn examine(
     let now = SystemClock.unix_seconds();
     if device.good_until > now {
         let until = utc::text(device.good_until);
-        findings
-            .good("meanwhile", &format!("programs work on with the license of this device, until {until}"))?;
+        findings.good(
+            "meanwhile",
+            &format!("programs work on with the license of this device, until {until}"),
+        )?;
     }
     Ok(None)
 }
 
 fn name_proxy(url: &str, findings: &mut Findings<'_>) -> Result<(), Error> {
-    let excepted = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).unwrap_or_default();
+    let excepted =
+        std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).unwrap_or_default();
     let Ok(uri) = url.parse::<Uri>() else { return Ok(()) };
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
     let is_excepted = uri.host().is_some_and(|host| names(&excepted, host, port));
-    let Some(proxy) = Matcher::from_env().intercept(&uri).filter(|_| !is_excepted) else { return Ok(()) };
+    let Some(proxy) = Matcher::from_env().intercept(&uri).filter(|_| !is_excepted) else {
+        return Ok(());
+    };
     let finding = format!("programs with this environment go through the proxy {}", proxy.uri());
     findings.say(Health::Warning, "proxy", &finding, "what follows is the direct way, without it")
 }
@@ -90,7 +99,9 @@ fn ask(
     // Programs read it first of all, also for a server without TLS.
     let extra = match ca_file.map_or(Ok(Vec::new()), certificates) {
         Ok(extra) => extra,
-        Err(why) => return broken("CA file", why, "name a file with certificates in PEM form, or none"),
+        Err(why) => {
+            return broken("CA file", why, "name a file with certificates in PEM form, or none");
+        }
     };
     let parts = url.parse::<Uri>().ok().and_then(|uri| {
         let is_tls = match uri.scheme_str()? {
@@ -102,12 +113,20 @@ fn ask(
         Some((is_tls, host, uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 })))
     });
     let Some((is_tls, host, port)) = parts else {
-        return broken("server", format!("{url} is not a URL"), "write it like http://license.example:48080");
+        return broken(
+            "server",
+            format!("{url} is not a URL"),
+            "write it like http://license.example:48080",
+        );
     };
     let addresses = match look_up(&host, port) {
         Ok(addresses) => addresses,
         Err(why) => {
-            return broken("lookup", format!("{host} has no address: {why}"), "check the URL, and DNS");
+            return broken(
+                "lookup",
+                format!("{host} has no address: {why}"),
+                "check the URL, and DNS",
+            );
         }
     };
     let shown: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
@@ -152,8 +171,9 @@ impl Way {
     }
 
     fn over(&self, stream: TcpStream) -> Result<Box<dyn Connection>, String> {
-        let bounds =
-            stream.set_read_timeout(Some(STAGE)).and_then(|()| stream.set_write_timeout(Some(STAGE)));
+        let bounds = stream
+            .set_read_timeout(Some(STAGE))
+            .and_then(|()| stream.set_write_timeout(Some(STAGE)));
         bounds.map_err(|e| format!("a connection without a bound is no use: {e}"))?;
         Ok(match self.is_tls {
             true => Box::new(trust(stream, &self.host, self.extra.clone())?),
@@ -161,8 +181,14 @@ impl Way {
         })
     }
 
-    /// Asks something, over a connection of its own, with the key that the answer is to be signed with.
-    pub(super) fn ask(&self, path: &str, body: &str, key_id: Option<&str>) -> Result<Answer, String> {
+    /// Asks something, over a connection of its own, with the key that the answer is to be signed
+    /// with.
+    pub(super) fn ask(
+        &self,
+        path: &str,
+        body: &str,
+        key_id: Option<&str>,
+    ) -> Result<Answer, String> {
         exchange(self.open()?.as_mut(), &self.host, path, body, key_id)
     }
 }
@@ -172,14 +198,16 @@ fn advice(why: &str) -> &'static str {
     if why.contains("InvalidContentType") {
         "what answers there speaks no TLS: name the server with http://, or put TLS before it"
     } else if why.contains("CaUsedAsEndEntity") {
-        "the server shows a certificate that is for signing others, as \"openssl req -x509\" makes them: make one with \
+        "the server shows a certificate that is for signing others, as \"openssl req -x509\" \
+         makes them: make one with \
          basicConstraints=CA:FALSE"
     } else if why.contains("not valid for name") {
         "name the server as its certificate does, or have one made for this name"
     } else if why.contains("certificate expired") || why.contains("not valid yet") {
         "renew the server's certificate, or set the clock of this machine right"
     } else {
-        "install the CA of the server, or of the proxy between, in the system's store, or name its file with --ca-file"
+        "install the CA of the server, or of the proxy between, in the system's store, or name \
+         its file with --ca-file"
     }
 }
 
@@ -187,7 +215,8 @@ fn advice(why: &str) -> &'static str {
 fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let (sender, found) = mpsc::channel();
     let host = host.to_owned();
-    let run = move || drop(sender.send((host.as_str(), port).to_socket_addrs().map(Iterator::collect)));
+    let run =
+        move || drop(sender.send((host.as_str(), port).to_socket_addrs().map(Iterator::collect)));
     std::thread::Builder::new().spawn(run).map_err(|e| e.to_string())?;
     let found: std::io::Result<Vec<SocketAddr>> =
         found.recv_timeout(STAGE).map_err(|_| format!("no answer within {STAGE:?}"))?;
@@ -207,8 +236,8 @@ fn connect(
                 connected = connected.or(Some((*address, stream)));
             }
             Err(e) if addresses.len() > 1 => {
-                let todo =
-                    "programs try the other addresses; take this one out of DNS if it is not to be used";
+                let todo = "programs try the other addresses; take this one out of DNS if it is \
+                    not to be used";
                 findings.say(Health::Warning, "connect", &format!("{address}: {e}"), todo)?;
             }
             Err(_) => {}
@@ -233,7 +262,8 @@ fn trust(
     extra: Vec<CertificateDer<'static>>,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
+    let verifier =
+        Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
@@ -269,8 +299,13 @@ impl Answer {
     pub(super) fn is_signed_by(&self, key: &PublicKey) -> bool {
         let Some((server_time, key_id, signature)) = self.signature() else { return false };
         let request_body = self.asked.as_bytes();
-        let facts =
-            AnswerFacts { request_body, nonce: &self.nonce, status: self.status, server_time, key_id };
+        let facts = AnswerFacts {
+            request_body,
+            nonce: &self.nonce,
+            status: self.status,
+            server_time,
+            key_id,
+        };
         facts.verify(&self.body, signature, key).is_ok()
     }
 
@@ -300,13 +335,18 @@ fn exchange(
          content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
-    stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(|e| e.to_string())?;
+    stream
+        .write_all(request.as_bytes())
+        .and_then(|()| stream.flush())
+        .map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
     // One that hangs up without saying so has nevertheless said what it had to say.
     let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let Some(end) = end else {
-        return Err(read.err().map_or_else(|| "the connection was closed".into(), |e| e.to_string()));
+        return Err(read
+            .err()
+            .map_or_else(|| "the connection was closed".into(), |e| e.to_string()));
     };
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -332,15 +372,18 @@ fn judge(
     if differ <= DIFFER_SECONDS_MAX {
         findings.good("clock", &format!("{differ} s from the server's"))?;
     } else {
-        let finding = format!("it is {} here, and {} at the server", utc::text(now), utc::text(server_time));
-        let todo =
-            "set the wrong one right, and let NTP keep it; programs go by the server's while they reach it";
+        let finding =
+            format!("it is {} here, and {} at the server", utc::text(now), utc::text(server_time));
+        let todo = "set the wrong one right, and let NTP keep it; programs go by the server's \
+            while they reach it";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
-    let programs = device.programs_ahead.map_or(server_time, |ahead| now.saturating_add_signed(ahead));
+    let programs =
+        device.programs_ahead.map_or(server_time, |ahead| now.saturating_add_signed(ahead));
     if programs.abs_diff(server_time) > DIFFER_SECONDS_MAX {
         let finding = format!(
-            "programs take it to be {}, the server says {}: a server whose clock was wrong was heard before, or this \
+            "programs take it to be {}, the server says {}: a server whose clock was wrong was \
+             heard before, or this \
              one's is wrong now",
             utc::text(programs),
             utc::text(server_time)
@@ -351,7 +394,8 @@ fn judge(
     Ok(Ok(()))
 }
 
-/// Whether the server is one that has granted a license of this device. It is asked with the key of each, as programs ask.
+/// Whether the server is one that has granted a license of this device. It is asked with the key of
+/// each, as programs ask.
 fn whose_signature(
     answer: &Answer,
     key_id: &str,
@@ -360,8 +404,9 @@ fn whose_signature(
     findings: &mut Findings<'_>,
 ) -> Result<(), Error> {
     let Some(first) = device.server_keys.first() else {
-        let finding =
-            format!("not checked: this device has no license, and so knows no key; the server's is {key_id}");
+        let finding = format!(
+            "not checked: this device has no license, and so knows no key; the server's is {key_id}"
+        );
         return findings.say(Health::Note, "signature", &finding, "");
     };
     let is_of = |key: &PublicKey| {
@@ -369,13 +414,17 @@ fn whose_signature(
         again.is_ok_and(|answer| answer.is_signed_by(key))
     };
     if answer.is_signed_by(first) || device.server_keys.iter().skip(1).any(is_of) {
-        return findings.good("signature", "it is the server that has granted the license of this device");
+        return findings
+            .good("signature", "it is the server that has granted the license of this device");
     }
     let finding = format!(
-        "it is not the server that has granted the license of this device: its key is {key_id}, the license is of key {}",
+        "it is not the server that has granted the license of this device: its key is {key_id}, \
+         the license is of key {}",
         first.id()
     );
-    let todo = "check the URL. If the server was made anew, restore its keys from a backup, or import license files that \
-                the vendor issues for the new key: programs then get a license by that; until then they cannot renew";
+    let todo = "check the URL. If the server was made anew, restore its keys from a backup, or \
+        import license files that \
+                the vendor issues for the new key: programs then get a license by that; until \
+                then they cannot renew";
     findings.say(Health::Warning, "signature", &finding, todo)
 }

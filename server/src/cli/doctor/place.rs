@@ -1,5 +1,5 @@
-//! The state directory itself: who looks at it, whether it can really be written, and whether all who may use it can use
-//! what is in it.
+//! The state directory itself: who looks at it, whether it can really be written, and whether all
+//! who may use it can use what is in it.
 
 #![allow(
     clippy::disallowed_methods,
@@ -36,9 +36,13 @@ pub(super) fn usual() -> Result<PathBuf, Error> {
     if geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/seatmeter"));
     }
-    let home = path("XDG_STATE_HOME").or_else(|| path("HOME").map(|home| home.join(".local/state")));
+    let home =
+        path("XDG_STATE_HOME").or_else(|| path("HOME").map(|home| home.join(".local/state")));
     home.map(|home| home.join("seatmeter")).ok_or_else(|| {
-        Error::Setup("HOME is not set. Name the state directory of the programs with --state-dir.".to_owned())
+        Error::Setup(
+            "HOME is not set. Name the state directory of the programs with --state-dir."
+                .to_owned(),
+        )
     })
 }
 
@@ -49,9 +53,15 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<bool
     let of = match fs::metadata(folder).and_then(|of| fs::read_dir(folder).map(|_| of)) {
         Ok(of) => of,
         Err(e) => {
-            let usual = "name the directory that the programs use with --state-dir, or run a program first";
+            let usual =
+                "name the directory that the programs use with --state-dir, or run a program first";
             let todo = advice_about(folder, &e).unwrap_or_else(|| usual.to_owned());
-            findings.say(Health::Broken, "state", &format!("{shown} cannot be looked at: {e}"), &todo)?;
+            findings.say(
+                Health::Broken,
+                "state",
+                &format!("{shown} cannot be looked at: {e}"),
+                &todo,
+            )?;
             return Ok(false);
         }
     };
@@ -66,21 +76,28 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<bool
 }
 
 fn log(findings: &mut Findings<'_>) -> Result<(), Error> {
-    let Some(path) = std::env::var_os("SEATMETER_LOG").filter(|path| !path.is_empty()) else { return Ok(()) };
+    let Some(path) = std::env::var_os("SEATMETER_LOG").filter(|path| !path.is_empty()) else {
+        return Ok(());
+    };
     let path = PathBuf::from(path);
     let shown = path.display();
     let exists = path.symlink_metadata();
     let opened = match &exists {
-        Ok(of) if of.is_symlink() => Err(io::Error::other("it is a symbolic link, which is not followed")),
+        Ok(of) if of.is_symlink() => {
+            Err(io::Error::other("it is a symbolic link, which is not followed"))
+        }
         Ok(_) => OpenOptions::new().append(true).open(&path).map(drop),
         Err(_) => probe(sharing::directory_of(&path), 0),
     };
     match opened {
-        Ok(()) => findings.good("log", &format!("{shown} (SEATMETER_LOG) can be written by this user")),
+        Ok(()) => {
+            findings.good("log", &format!("{shown} (SEATMETER_LOG) can be written by this user"))
+        }
         Err(e) => {
             let advice = advice_about(&path, &e);
-            let todo =
-                advice.as_deref().unwrap_or("set SEATMETER_LOG to a file that the programs' user can write");
+            let todo = advice
+                .as_deref()
+                .unwrap_or("set SEATMETER_LOG to a file that the programs' user can write");
             let finding = format!("{shown} (SEATMETER_LOG) cannot be written: {e}");
             findings.say(Health::Warning, "log", &finding, todo)
         }
@@ -91,15 +108,18 @@ fn log(findings: &mut Findings<'_>) -> Result<(), Error> {
 fn who_looks(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Result<(), Error> {
     let (me, names) = (geteuid().as_raw(), sharing::names());
     let (i, owner) = (names.user_for_people(me), names.user_for_people(of.uid()));
-    let is_member = getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == of.gid()))
+    let is_member = getgroups()
+        .is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == of.gid()))
         || nix::unistd::getegid().as_raw() == of.gid();
     if me == of.uid() {
         return findings.good("user", &format!("looked as {i}, whose directory this is"));
     }
     if me != 0 && is_shared_by_group(of.mode()) && is_member {
         let group = names.group(of.gid());
-        return findings
-            .good("user", &format!("looked as {i}, who shares the directory of {owner} by group {group}"));
+        return findings.good(
+            "user",
+            &format!("looked as {i}, who shares the directory of {owner} by group {group}"),
+        );
     }
     let todo = format!(
         "look again as the programs' user: sudo -u {} seatmeterd doctor --state-dir {}",
@@ -107,9 +127,12 @@ fn who_looks(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Resul
         quoted(&folder.to_string_lossy())
     );
     let finding = match me {
-        0 => format!("looked as {i}, who may do everything; the directory belongs to {owner}, who may not"),
+        0 => format!(
+            "looked as {i}, who may do everything; the directory belongs to {owner}, who may not"
+        ),
         _ => format!(
-            "looked as {i}; the directory belongs to {owner}, and programs of {i} see what is said here"
+            "looked as {i}; the directory belongs to {owner}, and programs of {i} see what is \
+             said here"
         ),
     };
     findings.say(Health::Warning, "user", &finding, &todo)
@@ -120,10 +143,12 @@ fn permissions(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Res
     let (mode, owner) = (of.mode() & 0o7777, names.user_for_people(of.uid()));
     if is_shared_by_all(mode) {
         let finding = format!(
-            "{} belongs to {owner} and has mode {mode:o}: everybody may write in it, so programs of other users refuse it",
+            "{} belongs to {owner} and has mode {mode:o}: everybody may write in it, so programs \
+             of other users refuse it",
             folder.display()
         );
-        let todo = "chmod 700, or for several users with a group in common: chgrp GROUP, and chmod 2770";
+        let todo =
+            "chmod 700, or for several users with a group in common: chgrp GROUP, and chmod 2770";
         return findings.say(Health::Warning, "permissions", &finding, todo);
     }
     let shared = match is_shared_by_group(mode) {
@@ -173,14 +198,18 @@ fn why_unfit(path: &Path, has: &Metadata, folder: &Metadata) -> Option<String> {
         return Some(format!("{shown} is a symbolic link, which programs do not follow"));
     }
     let bits = if has.is_dir() { 0o700 } else { 0o600 };
-    let is_linked =
-        has.is_file() && has.nlink() > 1 && (has.uid() != folder.uid() || folder.mode() & 0o022 != 0);
+    let is_linked = has.is_file()
+        && has.nlink() > 1
+        && (has.uid() != folder.uid() || folder.mode() & 0o022 != 0);
     if is_linked {
-        return Some(format!("{shown} has another name elsewhere (a hard link), so programs do not use it"));
+        return Some(format!(
+            "{shown} has another name elsewhere (a hard link), so programs do not use it"
+        ));
     }
     // Without leniency for who has made it: it is asked for whom it is of use.
     let is_owners = owned(has).is_of_use_in(&owned(folder), 0) && has.mode() & bits == bits;
-    let for_group = has.gid() == folder.gid() && has.mode() & 0o060 == 0o060 || has.mode() & 0o006 == 0o006;
+    let for_group =
+        has.gid() == folder.gid() && has.mode() & 0o060 == 0o060 || has.mode() & 0o006 == 0o006;
     // One in which everybody may write is its owner's alone: others refuse it.
     let is_shared = is_shared_by_group(folder.mode()) && !is_shared_by_all(folder.mode());
     if is_owners && (for_group || !is_shared) {
@@ -194,15 +223,25 @@ fn why_unfit(path: &Path, has: &Metadata, folder: &Metadata) -> Option<String> {
     ))
 }
 
-fn files(folder: &Path, of: &Metadata, found: &Found, findings: &mut Findings<'_>) -> Result<(), Error> {
+fn files(
+    folder: &Path,
+    of: &Metadata,
+    found: &Found,
+    findings: &mut Findings<'_>,
+) -> Result<(), Error> {
     for (path, cause) in &found.unlisted {
         let finding = format!("{} was not looked into: {cause}", path.display());
-        let todo = advice_about(path, cause).unwrap_or_else(|| "see whether the disk is sound".to_owned());
+        let todo =
+            advice_about(path, cause).unwrap_or_else(|| "see whether the disk is sound".to_owned());
         findings.say(Health::Warning, "files", &finding, &todo)?;
     }
     let Some((path, why)) = found.unfit.first() else {
         if found.unlisted.is_empty() {
-            let who = if is_shared_by_group(of.mode()) { "all who share the directory" } else { "its owner" };
+            let who = if is_shared_by_group(of.mode()) {
+                "all who share the directory"
+            } else {
+                "its owner"
+            };
             findings.good(
                 "files",
                 &format!("{}, each of which is for {who} by owner, group and mode", found.files),
@@ -236,11 +275,18 @@ fn files(folder: &Path, of: &Metadata, found: &Found, findings: &mut Findings<'_
 
 /// The command, of a sentence with whose the file is before it.
 fn command_in(advice: &str) -> String {
-    advice.find("Run \"").map_or_else(|| advice.to_owned(), |at| format!("run {}", &advice[at + 4..]))
+    advice
+        .find("Run \"")
+        .map_or_else(|| advice.to_owned(), |at| format!("run {}", &advice[at + 4..]))
 }
 
-/// Really writes, makes durable and removes, in every folder, as much as a program does at its start.
-fn write_into(folder: &Path, folders: &[PathBuf], findings: &mut Findings<'_>) -> Result<(), Error> {
+/// Really writes, makes durable and removes, in every folder, as much as a program does at its
+/// start.
+fn write_into(
+    folder: &Path,
+    folders: &[PathBuf],
+    findings: &mut Findings<'_>,
+) -> Result<(), Error> {
     for each in folders {
         let Err(e) = probe(each, PROBE_BYTES) else { continue };
         let advice = advice_about(each, &e);
@@ -256,7 +302,8 @@ fn write_into(folder: &Path, folders: &[PathBuf], findings: &mut Findings<'_>) -
     }
     let who = if geteuid().is_root() { "root" } else { "this user" };
     let finding = format!(
-        "{} can be written by {who}: {} KiB went into each of its {} folders, onto the disk, and were removed again",
+        "{} can be written by {who}: {} KiB went into each of its {} folders, onto the disk, and \
+         were removed again",
         folder.display(),
         PROBE_BYTES >> 10,
         folders.len()
@@ -285,11 +332,13 @@ fn file_system(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> 
             Health::Broken,
             "file system",
             &format!("{shown} is on {kind}"),
-            "choose a state directory on a local disk, with SEATMETER_STATE_DIR or SM_SetStateDirectory",
+            "choose a state directory on a local disk, with SEATMETER_STATE_DIR or \
+             SM_SetStateDirectory",
         )?;
     }
     // Root may use what is kept back for it: that it can write says nothing of the programs' user.
-    let left = about.blocks_available().saturating_mul(u64::try_from(about.block_size()).unwrap_or(0));
+    let left =
+        about.blocks_available().saturating_mul(u64::try_from(about.block_size()).unwrap_or(0));
     let has_files = about.files() == 0 || about.files_free() > 0;
     if left >= ROOM_BYTES_MIN && has_files {
         return findings.good("disk", &format!("{} MiB are free for every user", left >> 20));

@@ -1,11 +1,12 @@
-//! `seatmeterd doctor reset`: a device begins anew, as another one, and nothing of the old one is deleted.
+//! `seatmeterd doctor reset`: a device begins anew, as another one, and nothing of the old one is
+//! deleted.
 //!
 //! ```text
 //! DIR/device, clock, licenses/, seats/, usage/, …  ─▶  DIR/reset-<time>/
 //! ```
 //!
-//! The UUID goes last: a reset that is cut off leaves a device that has lost its licenses, which programs know how to heal,
-//! and the next reset moves the rest.
+//! The UUID goes last: a reset that is cut off leaves a device that has lost its licenses, which
+//! programs know how to heal, and the next reset moves the rest.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -34,13 +35,14 @@ const NAMES_MAX: u32 = 100;
 
 /// Make a device begin anew, as another one. What it was is moved aside, not deleted
 ///
-/// Refused while programs use the directory, and while counts wait to be reported. The new device needs a seat of its own
-/// where licenses are per device: release the old one on the server.
+/// Refused while programs use the directory, and while counts wait to be reported. The new device
+/// needs a seat of its own where licenses are per device: release the old one on the server.
 #[derive(Args, Debug)]
 pub(super) struct ResetArguments {
     #[command(flatten)]
     state: StateDir,
-    /// Reset it although counts wait to be reported: they are moved aside, too, and can be reported from there
+    /// Reset it although counts wait to be reported: they are moved aside, too, and can be reported
+    /// from there
     #[arg(long)]
     with_unreported: bool,
 }
@@ -68,7 +70,8 @@ pub(super) fn reset(arguments: &ResetArguments, output: &mut dyn Write) -> Resul
     tell(&folder, &aside, uuid.as_deref(), &unsent, output).map_err(output_error)?;
     match late {
         Some(who) => Err(Error::Setup(format!(
-            "while this was done a program began to use the old state: {who}. End it and start it again."
+            "while this was done a program began to use the old state: {who}. End it and start it \
+             again."
         ))),
         None => Ok(()),
     }
@@ -82,7 +85,8 @@ fn ours_in(folder: &Path) -> Result<Vec<String>, Error> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| {
             let is_folder = ["licenses", "seats", "usage"].contains(&name.as_str());
-            is_folder || ["device", "clock", "sync-"].iter().any(|beginning| name.starts_with(beginning))
+            is_folder
+                || ["device", "clock", "sync-"].iter().any(|beginning| name.starts_with(beginning))
         })
         .collect();
     names.sort_by_key(|name| (name.starts_with("device"), name.clone()));
@@ -95,11 +99,13 @@ fn ours_in(folder: &Path) -> Result<Vec<String>, Error> {
     Ok(if is_something { names } else { Vec::new() })
 }
 
-/// Make a folder for what is reset, named by the time; a second one of the same second gets a number behind it.
+/// Make a folder for what is reset, named by the time; a second one of the same second gets a
+/// number behind it.
 fn new_aside(folder: &Path) -> Result<PathBuf, Error> {
     let time = utc::text(SystemClock.unix_seconds()).replace([':', '-'], "");
     for number in 1.. {
-        let name = if number == 1 { format!("{ASIDE}{time}") } else { format!("{ASIDE}{time}-{number}") };
+        let name =
+            if number == 1 { format!("{ASIDE}{time}") } else { format!("{ASIDE}{time}-{number}") };
         let aside = folder.join(name);
         match make_folder(&aside) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && number < NAMES_MAX => {}
@@ -159,7 +165,9 @@ fn is_locked(file: &File) -> io::Result<bool> {
 
 fn require_reported(folder: &Path, unsent: &Unsent, is_accepted: bool) -> Result<(), Error> {
     if let Some((finding, todo)) = &unsent.denied {
-        return Err(Error::Setup(format!("whether all counts are reported is not known: {finding}. {todo}")));
+        return Err(Error::Setup(format!(
+            "whether all counts are reported is not known: {finding}. {todo}"
+        )));
     }
     if is_accepted || unsent.counts == 0 && unsent.unread == 0 {
         return Ok(());
@@ -172,7 +180,8 @@ fn require_reported(folder: &Path, unsent: &Unsent, is_accepted: bool) -> Result
         ),
     };
     Err(Error::Setup(format!(
-        "{}: {what}. Let a program reach the license server first: it reports them. Or repeat this with --with-unreported: \
+        "{}: {what}. Let a program reach the license server first: it reports them. Or repeat \
+         this with --with-unreported: \
          they are kept aside. Nothing was changed.",
         folder.display()
     )))
@@ -180,7 +189,8 @@ fn require_reported(folder: &Path, unsent: &Unsent, is_accepted: bool) -> Result
 
 fn uuid_of(folder: &Path) -> Option<String> {
     let bytes = fs::read(folder.join("device")).ok()?;
-    let device: serde_json::Value = serde_json::from_slice(unframe(&bytes, Kind::Device).ok()?).ok()?;
+    let device: serde_json::Value =
+        serde_json::from_slice(unframe(&bytes, Kind::Device).ok()?).ok()?;
     device["uuid"].as_str().map(str::to_owned)
 }
 
@@ -196,7 +206,8 @@ fn tell(
     if unsent.counts > 0 || unsent.unread > 0 {
         writeln!(
             output,
-            "{} counts in there are not reported: a program with SEATMETER_STATE_DIR={} and the server in reach reports them",
+            "{} counts in there are not reported: a program with SEATMETER_STATE_DIR={} and the \
+             server in reach reports them",
             unsent.counts,
             quoted(&aside.to_string_lossy())
         )?;
@@ -204,7 +215,8 @@ fn tell(
     if let Some(uuid) = uuid {
         writeln!(
             output,
-            "where licenses are per device, the old one keeps its seat until its time is over, or until the operator frees \
+            "where licenses are per device, the old one keeps its seat until its time is over, or \
+             until the operator frees \
              it: seatmeterd device release {uuid} --item ITEM"
         )?;
     }

@@ -1,7 +1,7 @@
 //! `seatmeterd doctor seats`: who has the seats of a device.
 //!
-//! Reads the pool files of a state directory and asks the kernel, by the lock of each slot, who lives. Changes
-//! nothing, and works while the pools are in use and when no server runs.
+//! Reads the pool files of a state directory and asks the kernel, by the lock of each slot, who
+//! lives. Changes nothing, and works while the pools are in use and when no server runs.
 
 use std::fs::File;
 use std::io::Write;
@@ -67,11 +67,16 @@ fn in_use(path: &Path) -> Result<String, String> {
 
 /// Programs that hold seats, by name and process id.
 pub(super) fn holders(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let entries =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let pools = entries.filter(|path| path.extension().is_some_and(|ending| ending == "pool"));
     let of_pool = |path: PathBuf| {
         let (file, bytes) = (File::open(&path).ok()?, std::fs::read(&path).ok()?);
-        let living = parse(&bytes).ok()?.slots.into_iter().filter(|slot| slot.held > 0 && lives(&file, slot));
+        let living = parse(&bytes)
+            .ok()?
+            .slots
+            .into_iter()
+            .filter(|slot| slot.held > 0 && lives(&file, slot));
         Some(living.map(|slot| format!("{} (pid {})", slot.name, slot.pid)).collect::<Vec<_>>())
     };
     pools.filter_map(of_pool).flatten().collect()
@@ -84,8 +89,12 @@ fn show(path: &Path, output: &mut dyn Write) -> std::io::Result<()> {
         Ok(report) => report,
         Err(unfit) => return writeln!(output, "{name}: not a seat pool of this version: {unfit}"),
     };
-    let holders: Vec<(&SlotReport, bool)> =
-        report.slots.iter().filter(|slot| slot.held > 0).map(|slot| (slot, lives(&file, slot))).collect();
+    let holders: Vec<(&SlotReport, bool)> = report
+        .slots
+        .iter()
+        .filter(|slot| slot.held > 0)
+        .map(|slot| (slot, lives(&file, slot)))
+        .collect();
     write_pool(&name, &report, &holders, output)
 }
 
@@ -110,7 +119,10 @@ fn write_pool(
         if *lives {
             writeln!(output, "  {held} {seats}  {who} (pid {pid}), since {since}")?;
         } else {
-            writeln!(output, "  {held} {seats}  {who} (pid {pid}) has died: free for whoever asks next")?;
+            writeln!(
+                output,
+                "  {held} {seats}  {who} (pid {pid}) has died: free for whoever asks next"
+            )?;
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! What the files of a device say. What this user may not read is said to be so, never taken for good.
+//! What the files of a device say. What this user may not read is said to be so, never taken for
+//! good.
 
 use std::collections::HashMap;
 use std::fs;
@@ -35,7 +36,8 @@ pub(super) struct Device {
     pub(super) epochs: HashMap<String, String>,
     /// Until when its programs work without a server, Unix seconds; 0: not at all.
     pub(super) good_until: u64,
-    /// By how many seconds the time of its programs is ahead of this machine's clock, if they have a server's word.
+    /// By how many seconds the time of its programs is ahead of this machine's clock, if they have
+    /// a server's word.
     pub(super) programs_ahead: Option<i64>,
 }
 
@@ -97,7 +99,12 @@ pub(super) fn examine(
             Ok(free) => findings.good("seats", &format!("{name}: {free}"))?,
             Err(why) => {
                 let finding = format!("{name}: who holds them is not known: {why}");
-                findings.say(Health::Warning, "seats", &finding, "seatmeterd doctor seats says more")?;
+                findings.say(
+                    Health::Warning,
+                    "seats",
+                    &finding,
+                    "seatmeterd doctor seats says more",
+                )?;
             }
         }
     }
@@ -106,7 +113,8 @@ pub(super) fn examine(
     Ok(device)
 }
 
-/// Files with this ending; `None`, and a line about it, where the folder cannot be listed. One that is missing has none.
+/// Files with this ending; `None`, and a line about it, where the folder cannot be listed. One that
+/// is missing has none.
 fn list(
     folder: &Path,
     ending: &str,
@@ -145,7 +153,11 @@ struct Identity {
 }
 
 /// Gives the UUIDs of before.
-fn identity(folder: &Path, device: &mut Device, findings: &mut Findings<'_>) -> Result<Vec<String>, Error> {
+fn identity(
+    folder: &Path,
+    device: &mut Device,
+    findings: &mut Findings<'_>,
+) -> Result<Vec<String>, Error> {
     let mut former = Vec::new();
     match content::<Identity>(&folder.join("device"), Kind::Device) {
         Ok(found) => {
@@ -156,7 +168,9 @@ fn identity(folder: &Path, device: &mut Device, findings: &mut Findings<'_>) -> 
             findings.good("device", &format!("{}{copies}", found.uuid))?;
             (device.uuid, former) = (Some(found.uuid), found.former);
         }
-        Err(Unread::Denied(finding, todo)) => findings.say(Health::Warning, "device", &finding, &todo)?,
+        Err(Unread::Denied(finding, todo)) => {
+            findings.say(Health::Warning, "device", &finding, &todo)?
+        }
         Err(Unread::Missing) => findings.say(
             Health::Warning,
             "device",
@@ -190,7 +204,12 @@ fn license(
         Err(Unread::Missing) => return Ok(()),
         Err(Unread::Unfit(why)) => {
             let finding = format!("{} cannot be used: {why}", path.display());
-            return findings.say(Health::Warning, "license", &finding, "the next program asks for a new one");
+            return findings.say(
+                Health::Warning,
+                "license",
+                &finding,
+                "the next program asks for a new one",
+            );
         }
     };
     let local = &held.local;
@@ -199,11 +218,13 @@ fn license(
     let is_own = device.uuid.iter().chain(former).any(|uuid| *uuid == local.device_uuid);
     if device.uuid.is_some() && !is_own {
         let finding = format!("{what} is for another device, {}", local.device_uuid);
-        let todo = "programs do not use it, and ask for one of their own; put the device's file back if it was removed";
+        let todo = "programs do not use it, and ask for one of their own; put the device's file \
+            back if it was removed";
         return findings.say(Health::Broken, "license", &finding, todo);
     }
     let (health, how, todo) = validity(&held.item, local);
-    let unchecked = if is_vendors { "" } else { "; whether its vendor has signed it was not checked" };
+    let unchecked =
+        if is_vendors { "" } else { "; whether its vendor has signed it was not checked" };
     findings.say(health, "license", &format!("{what} {how}{unchecked}"), todo)?;
     let is_refused = told(path, &held, &what, findings)?;
     if health != Health::Broken && !is_refused {
@@ -232,7 +253,8 @@ fn validity(item: &LicenseItem, local: &LocalLicense) -> (Health, String, &'stat
     }
 }
 
-/// What a server has said of a license since it granted it; what is not known here does not matter to the doctor.
+/// What a server has said of a license since it granted it; what is not known here does not matter
+/// to the doctor.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ServerNotice {
@@ -246,12 +268,13 @@ struct ServerNotice {
     license_id: String,
 }
 
-/// Names a refusal with its number and its sentence; whether programs do not work under the license before a server is heard:
-/// for a refusal, or because what was said is not known.
+/// Names a refusal with its number and its sentence; whether programs do not work under the license
+/// before a server is heard: for a refusal, or because what was said is not known.
 fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
     let path = grant.with_extension("told");
-    let is_about =
-        |told: &ServerNotice| told.grant_name == held.scope && told.license_id == held.local.license_id;
+    let is_about = |told: &ServerNotice| {
+        told.grant_name == held.scope && told.license_id == held.local.license_id
+    };
     let told = match content::<ServerNotice>(&path, Kind::ServerNotice) {
         Ok(told) if is_about(&told) => Ok(told),
         Ok(_) => Err(Unread::Unfit("it is about another license".to_owned())),
@@ -263,26 +286,40 @@ fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> R
             let (finding, todo) = match why {
                 Unread::Denied(finding, todo) => (finding, todo),
                 Unread::Missing => (format!("{} is missing", path.display()), String::new()),
-                Unread::Unfit(why) => (format!("{} cannot be used: {why}", path.display()), String::new()),
+                Unread::Unfit(why) => {
+                    (format!("{} cannot be used: {why}", path.display()), String::new())
+                }
             };
-            let finding = format!("what the server has said of {what} since is not known: {finding}");
-            let todo =
-                if todo.is_empty() { "let a program reach the server: it says it again" } else { &todo };
+            let finding =
+                format!("what the server has said of {what} since is not known: {finding}");
+            let todo = if todo.is_empty() {
+                "let a program reach the server: it says it again"
+            } else {
+                &todo
+            };
             return findings.say(Health::Warning, "refusal", &finding, todo).map(|()| false);
         }
     };
     let since = utc::text(told.at);
     if let Some(code) = told.refusal {
-        let finding =
-            format!("the server refuses {what} with {code} since {since}: {}", told.refused_because);
+        let finding = format!(
+            "the server refuses {what} with {code} since {since}: {}",
+            told.refused_because
+        );
         let numbers = told.refused_with.map_or_else(String::new, |n| numbers(&n));
         let todo = "do what the sentence says, then let a program reach the server";
-        return findings.say(Health::Broken, "refusal", &format!("{finding}{numbers}"), todo).map(|()| true);
+        return findings
+            .say(Health::Broken, "refusal", &format!("{finding}{numbers}"), todo)
+            .map(|()| true);
     }
-    let gone: Vec<_> = told.meters.iter().filter(|meter| meter.state == MeterState::UsedUp).collect();
+    let gone: Vec<_> =
+        told.meters.iter().filter(|meter| meter.state == MeterState::UsedUp).collect();
     for meter in &gone {
-        let module =
-            if meter.module > 0 { format!(" of page module {}", meter.module) } else { String::new() };
+        let module = if meter.module > 0 {
+            format!(" of page module {}", meter.module)
+        } else {
+            String::new()
+        };
         let finding = format!(
             "{what} is used up ({}), says the server at {since}: {} of {} and {} of grace{module}",
             ErrorCode::USED_UP,
@@ -294,7 +331,8 @@ fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> R
         findings.say(Health::Broken, "refusal", &finding, todo)?;
     }
     if gone.is_empty() {
-        findings.good("refusal", &format!("none for {what}, as the server has last said, {since}"))?;
+        findings
+            .good("refusal", &format!("none for {what}, as the server has last said, {since}"))?;
     }
     Ok(gone.iter().any(|meter| meter.of == Metered::Scans))
 }
@@ -304,7 +342,9 @@ pub(super) fn numbers(of: &ProblemNumbers) -> String {
     if of.quota == 0 && of.used == 0 {
         return String::new();
     }
-    let next = of.next_free_at.map_or_else(String::new, |at| format!(", the next is free {}", utc::text(at)));
+    let next = of
+        .next_free_at
+        .map_or_else(String::new, |at| format!(", the next is free {}", utc::text(at)));
     format!(" ({} in use of {}, grace {}{next})", of.used, of.quota, of.grace)
 }
 
@@ -328,13 +368,16 @@ fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, bool), Un
         Some(root) => answer.license_file.open::<LicenseFile>(root),
         None => answer.license_file.peek(),
     };
-    let file = file.map_err(|e| unfit(format!("the license file in it is not the vendor's: {e}")))?;
+    let file =
+        file.map_err(|e| unfit(format!("the license file in it is not the vendor's: {e}")))?;
     let local: LocalLicense =
         answer.local_license.open(&file.server_key).map_err(|e| unfit(e.to_string()))?;
     let item = file.items.into_iter().find(|item| item.item_id == local.item_id);
-    let item = item.ok_or_else(|| unfit("it names an item that the vendor did not issue".to_owned()))?;
+    let item =
+        item.ok_or_else(|| unfit("it names an item that the vendor did not issue".to_owned()))?;
     let scope = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let held = Held { scope, signed: answer.local_license, local, item, server_key: file.server_key };
+    let held =
+        Held { scope, signed: answer.local_license, local, item, server_key: file.server_key };
     Ok((held, root.is_some()))
 }
 
@@ -355,7 +398,9 @@ impl Unsent {
     pub(super) fn in_usage(usage: &Path) -> Self {
         let mut found = Self { oldest: u32::MAX, ..Self::default() };
         match entries(usage) {
-            Ok(folders) => folders.iter().filter(|path| path.is_dir()).for_each(|folder| found.add(folder)),
+            Ok(folders) => {
+                folders.iter().filter(|path| path.is_dir()).for_each(|folder| found.add(folder))
+            }
             Err(e) => found.deny(usage, &e),
         }
         found
@@ -379,7 +424,9 @@ impl Unsent {
                 self.unread += 1;
                 continue;
             };
-            for counter in counted.iter().filter(|counter| counter.acknowledged < counter.usage.total) {
+            for counter in
+                counted.iter().filter(|counter| counter.acknowledged < counter.usage.total)
+            {
                 self.counts += counter.usage.total - counter.acknowledged;
                 self.oldest = self.oldest.min(counter.usage.slot);
             }
@@ -396,8 +443,10 @@ impl Unsent {
 fn usage(folder: &Path, device: &mut Device, findings: &mut Findings<'_>) -> Result<(), Error> {
     for name in entries(folder).unwrap_or_default() {
         for path in entries(&name).unwrap_or_default() {
-            let key =
-                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("epoch-"));
+            let key = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.strip_prefix("epoch-"));
             if let (Some(key), Ok(epoch)) = (key, content::<String>(&path, Kind::Epoch)) {
                 device.epochs.insert(key.to_owned(), epoch);
             }
@@ -411,14 +460,18 @@ fn usage(folder: &Path, device: &mut Device, findings: &mut Findings<'_>) -> Res
     }
     if unread > 0 {
         let finding = format!("{unread} files of counts cannot be read by this version");
-        findings.say(Health::Warning, "usage", &finding, "run the programs that wrote them once more")?;
+        findings.say(
+            Health::Warning,
+            "usage",
+            &finding,
+            "run the programs that wrote them once more",
+        )?;
     }
     if unsent == 0 {
         return match (is_whole, files) {
             (true, 0) => findings.good("usage", "no counts wait to be reported"),
-            (true, _) => {
-                findings.good("usage", &format!("the server has acknowledged all counts of {files} files"))
-            }
+            (true, _) => findings
+                .good("usage", &format!("the server has acknowledged all counts of {files} files")),
             (false, _) => Ok(()),
         };
     }
@@ -445,8 +498,14 @@ fn set_aside(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> {
     let listed = folders.iter().flat_map(|folder| entries(folder).unwrap_or_default());
     let aside: Vec<PathBuf> = listed.filter(is_aside).collect();
     let Some(first) = aside.first() else { return Ok(()) };
-    let finding = format!("{} damaged files were set aside, such as {}", aside.len(), first.display());
-    findings.say(Health::Warning, "damage", &finding, "see whether the disk is sound, then delete them")
+    let finding =
+        format!("{} damaged files were set aside, such as {}", aside.len(), first.display());
+    findings.say(
+        Health::Warning,
+        "damage",
+        &finding,
+        "see whether the disk is sound, then delete them",
+    )
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {

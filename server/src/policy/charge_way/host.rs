@@ -9,8 +9,8 @@
 //! | `co.uk`, `github.io` | nothing: a bare public suffix belongs to nobody |
 //! | `127.0.0.1`, `[::1]`, `localhost`, `intranet` | itself, exactly |
 //!
-//! Before that a host is brought into one form: without scheme, path, port and trailing dot, in lower case, and
-//! in punycode.
+//! Before that a host is brought into one form: without scheme, path, port and trailing dot, in
+//! lower case, and in punycode.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,8 +20,9 @@ use idna::uts46::verify_dns_length;
 use psl::Type;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
-/// Suffixes under which each name belongs to another tenant, although the list does not have them. Source: the formats
-/// of the host names that this vendor gives its customers, in its own help pages ("My Domain URL Formats").
+/// Suffixes under which each name belongs to another tenant, although the list does not have them.
+/// Source: the formats of the host names that this vendor gives its customers, in its own help
+/// pages ("My Domain URL Formats").
 pub const ADDED_SUFFIXES: [&str; 4] =
     ["force.com", "lightning.force.com", "my.salesforce.com", "secure.force.com"];
 
@@ -94,9 +95,13 @@ impl fmt::Display for NoHost {
         f.write_str(match self {
             Self::Empty => "it names no host",
             Self::UserName => "it has a user name before the host",
-            Self::Port => "what follows the colon is not a port; an IPv6 address stands in brackets",
+            Self::Port => {
+                "what follows the colon is not a port; an IPv6 address stands in brackets"
+            }
             Self::Ipv6 => "what stands in brackets is not an IPv6 address",
-            Self::Ipv4 => "it ends in a number, and is not an IPv4 address of four numbers from 0 to 255",
+            Self::Ipv4 => {
+                "it ends in a number, and is not an IPv4 address of four numbers from 0 to 255"
+            }
             Self::Name => "it has a character or a label that no host name can have",
             Self::Length => "a label is empty or longer than 63 bytes, or the name longer than 253",
         })
@@ -154,7 +159,8 @@ impl Host {
     }
 
     fn of_name(name: &str) -> Result<Self, NoHost> {
-        let ascii = idna::domain_to_ascii_cow(name.as_bytes(), NOT_IN_NAMES).map_err(|_| NoHost::Name)?;
+        let ascii =
+            idna::domain_to_ascii_cow(name.as_bytes(), NOT_IN_NAMES).map_err(|_| NoHost::Name)?;
         let ascii = ascii.strip_suffix('.').unwrap_or(&ascii);
         if !verify_dns_length(ascii, false) {
             return Err(NoHost::Length);
@@ -183,7 +189,8 @@ impl Host {
         &self.counts_as
     }
 
-    /// The text that is equal for hosts of the same domain, and for them only; none for a bare public suffix.
+    /// The text that is equal for hosts of the same domain, and for them only; none for a bare
+    /// public suffix.
     #[must_use]
     pub fn domain(&self) -> Option<&str> {
         match &self.counts_as {
@@ -202,7 +209,8 @@ fn parse_port(text: &str) -> Result<u16, NoHost> {
 /// As browsers see it: such a host can only be an IPv4 address, perhaps in a form of old.
 fn ends_in_number(ascii: &str) -> bool {
     let last = ascii.rsplit('.').next().unwrap_or(ascii);
-    let hexadecimal = last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    let hexadecimal =
+        last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
     hexadecimal || last.bytes().all(|digit| digit.is_ascii_digit())
 }
 

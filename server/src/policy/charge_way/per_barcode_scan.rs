@@ -1,8 +1,9 @@
 //! Charge way 2: barcode scans.
 //!
-//! One scan is one unique barcode. What is unique is found on the device, where the barcodes are; they never leave
-//! it. The server is told totals, adds them up, and serves every device of the item until N and a grace of
-//! `round(5 % · N)` are used; from then on every device is refused with -20120.
+//! One scan is one unique barcode. What is unique is found on the device, where the barcodes are;
+//! they never leave it. The server is told totals, adds them up, and serves every device of the
+//! item until N and a grace of `round(5 % · N)` are used; from then on every device is refused with
+//! -20120.
 //!
 //! | used | state | a device that asks |
 //! | --- | --- | --- |
@@ -10,8 +11,9 @@
 //! | N … N + grace − 1 | in grace | is served |
 //! | N + grace or more | used up | is refused, -20120 |
 //!
-//! Devices learn of it at their next contact, so more than N + grace may be performed, and is billed. An item
-//! for which that must not happen is a strict one: see [`crate::policy::strict_allowance`].
+//! Devices learn of it at their next contact, so more than N + grace may be performed, and is
+//! billed. An item for which that must not happen is a strict one: see
+//! [`crate::policy::strict_allowance`].
 
 use seatmeter_protocol::license::LicenseItem;
 

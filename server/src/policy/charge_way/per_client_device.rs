@@ -1,9 +1,10 @@
 //! Charge ways 1 and 8: client devices, and active devices within a stated window.
 //!
-//! A device takes a seat when it is authorized, and keeps it for a window of 1, 30, 90 (unless the item says
-//! otherwise) or 365 days: a daily, monthly, quarterly or yearly active device. Each further authorization and each
-//! usage report begins the window anew. When it has passed, the device is forgotten and its seat is free. Beyond
-//! N and a grace of `round(10 % · N)` a new device is refused with -20120; those that hold a seat go on.
+//! A device takes a seat when it is authorized, and keeps it for a window of 1, 30, 90 (unless the
+//! item says otherwise) or 365 days: a daily, monthly, quarterly or yearly active device. Each
+//! further authorization and each usage report begins the window anew. When it has passed, the
+//! device is forgotten and its seat is free. Beyond N and a grace of `round(10 % · N)` a new device
+//! is refused with -20120; those that hold a seat go on.
 //!
 //! | the device holds a seat | seats of others | outcome |
 //! | --- | --- | --- |
@@ -27,11 +28,16 @@ use crate::policy::holders::{Hold, Occupied};
 ///
 /// # Errors
 /// -20120 when the device is new, and N and its grace are held by others.
-pub fn decide(item: &LicenseItem, occupied: &Occupied, now: u64) -> Result<(Taking, Hold), Refusal> {
+pub fn decide(
+    item: &LicenseItem,
+    occupied: &Occupied,
+    now: u64,
+) -> Result<(Taking, Hold), Refusal> {
     device_seats::decide(item, "client devices", DEVICE_GRACE_PERCENT, occupied, now)
 }
 
-/// The name of the device that a browser profile is on one origin: `<client UUID>@<scheme>://<host>:<port>`.
+/// The name of the device that a browser profile is on one origin: `<client
+/// UUID>@<scheme>://<host>:<port>`.
 ///
 /// # Errors
 /// -20114 when the origin is not one.
@@ -39,7 +45,9 @@ pub fn browser_device(client_uuid: &str, origin: &str) -> Result<String, Refusal
     let no = |why: &str| {
         Refusal::new(
             ErrorCode::VALIDATION_FIELD_MISMATCH,
-            format!("{origin:?} is not the origin of a website, such as https://shop.example: {why}"),
+            format!(
+                "{origin:?} is not the origin of a website, such as https://shop.example: {why}"
+            ),
         )
     };
     let (scheme, rest) = origin.split_once("://").ok_or_else(|| no("it has no scheme"))?;
@@ -113,9 +121,17 @@ mod tests {
             if days < 365 {
                 assert_eq!(come(&mut holders, &item, 1, START + window - 1), Ok(Taking::Kept));
                 let end = START + 2 * window - 1;
-                assert_eq!(come(&mut holders, &item, 2, end - 1), Err(ErrorCode::USED_UP), "{days} days");
+                assert_eq!(
+                    come(&mut holders, &item, 2, end - 1),
+                    Err(ErrorCode::USED_UP),
+                    "{days} days"
+                );
                 assert_eq!(come(&mut holders, &item, 2, end), Ok(Taking::Taken), "{days} days");
-                assert_eq!(come(&mut holders, &item, 1, end), Err(ErrorCode::USED_UP), "it is forgotten");
+                assert_eq!(
+                    come(&mut holders, &item, 1, end),
+                    Err(ErrorCode::USED_UP),
+                    "it is forgotten"
+                );
             }
         }
     }
@@ -129,7 +145,10 @@ mod tests {
         assert_eq!(numbers.next_free_at, Some(START + 60));
         let detail = refusal.detail;
         let next = crate::utc::text(START + 60);
-        assert!(detail.contains("11 client devices hold a seat, of 10 and a grace of 1"), "{detail}");
+        assert!(
+            detail.contains("11 client devices hold a seat, of 10 and a grace of 1"),
+            "{detail}"
+        );
         assert!(detail.contains(&next), "{detail}");
     }
 
@@ -140,20 +159,26 @@ mod tests {
         for same in ["https://shop.example", "HTTPS://Shop.Example.", "https://shop.example:443"] {
             assert_eq!(device(same), shop, "{same}");
         }
-        for other in ["http://shop.example", "https://shop.example:8443", "https://www.shop.example"] {
+        for other in
+            ["http://shop.example", "https://shop.example:8443", "https://www.shop.example"]
+        {
             assert_ne!(device(other), shop, "{other}");
         }
         assert_eq!(device("http://[::1]:8080"), Ok("aa@http://[::1]:8080".to_owned()));
-        for bad in
-            ["shop.example", "ftp://shop.example", "https://", "https://shop.example/x", "https://a:b:c"]
-        {
+        for bad in [
+            "shop.example",
+            "ftp://shop.example",
+            "https://",
+            "https://shop.example/x",
+            "https://a:b:c",
+        ] {
             assert_eq!(device(bad), Err(ErrorCode::VALIDATION_FIELD_MISMATCH), "{bad}");
         }
     }
 
     proptest! {
-        /// Devices come at random, over a year: new ones never make more than N + grace, nobody who holds a seat is
-        /// refused, and a map of "last heard of" says the same.
+        /// Devices come at random, over a year: new ones never make more than N + grace, nobody who
+        /// holds a seat is refused, and a map of "last heard of" says the same.
         #[test]
         fn seats_never_exceed_quota_and_grace(
             quota in 1..25_u64,

@@ -1,8 +1,9 @@
 //! Charge way 10: reader objects alive at the same time.
 //!
-//! The item has N seats. A device asks for x of them, 1 ≤ x ≤ N. Seats are shared by all applications of the
-//! device: when they ask for different x, the device has the highest for as long as that authorization
-//! runs. The item is for servers only; a request with deployment type desktop counts as a server's.
+//! The item has N seats. A device asks for x of them, 1 ≤ x ≤ N. Seats are shared by all
+//! applications of the device: when they ask for different x, the device has the highest for as
+//! long as that authorization runs. The item is for servers only; a request with deployment type
+//! desktop counts as a server's.
 //!
 //! | request | running x of the device | outcome |
 //! | --- | --- | --- |
@@ -11,10 +12,10 @@
 //! | 1 ≤ x ≤ N | none, or ≤ x | x seats |
 //! | 1 ≤ x ≤ N | y > x | min(y, N) seats: N may have become smaller since y was granted |
 //!
-//! In a slot in which it did at least one counted operation the device counts as x instances, however many ran.
-//! What is above N in all is the slot's excess; once that of a license year is above the budget
-//! ([`crate::policy::overuse`]), the x of all running authorizations together are N at most
-//! ([`crate::policy::running`]).
+//! In a slot in which it did at least one counted operation the device counts as x instances,
+//! however many ran. What is above N in all is the slot's excess; once that of a license year is
+//! above the budget ([`crate::policy::overuse`]), the x of all running authorizations together are
+//! N at most ([`crate::policy::running`]).
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
@@ -40,8 +41,8 @@ pub fn seats(claim: &Claim, item: &LicenseItem, running_seats: u32) -> Result<u3
     Ok(u32::try_from(item.quota).map_or(highest, |quota| highest.min(quota)))
 }
 
-/// Whether a device may have the seats that [`seats`] gave, and for how long. `excess_of_year` is that of the
-/// license year that holds this instant, so far: of its slots that have ended.
+/// Whether a device may have the seats that [`seats`] gave, and for how long. `excess_of_year` is
+/// that of the license year that holds this instant, so far: of its slots that have ended.
 ///
 /// # Errors
 /// -20130 when the item is overused and others hold too many of its N.
@@ -62,7 +63,11 @@ fn over_limit(requested: u32, item: &LicenseItem) -> Refusal {
             "{requested} seats were asked for, item \"{}\" has {}; ask for a number from 1 to {}",
             item.item_id, item.quota, item.quota
         ),
-        ProblemNumbers { requested: u64::from(requested), quota: item.quota, ..ProblemNumbers::default() },
+        ProblemNumbers {
+            requested: u64::from(requested),
+            quota: item.quota,
+            ..ProblemNumbers::default()
+        },
     )
 }
 
@@ -138,7 +143,10 @@ mod tests {
                 ledger.record(server, slot, 10);
             }
             assert_eq!(ledger.active(slot), 100, "100 in use");
-            assert!(!ledger.is_overused_at(slot_start(slot + 1) - 1), "a second before the slot ends");
+            assert!(
+                !ledger.is_overused_at(slot_start(slot + 1) - 1),
+                "a second before the slot ends"
+            );
             let excess = ledger.excess_so_far(slot_start(slot + 1));
             assert_eq!(excess, u64::from(number) * 90, "90 excess a slot");
             match number {
@@ -146,7 +154,11 @@ mod tests {
                 112 => assert_eq!(excess, 10_080),
                 _ => {}
             }
-            assert_eq!(ledger.is_overused_at(slot_start(slot + 1)), number == 112, "after slot {number}");
+            assert_eq!(
+                ledger.is_overused_at(slot_start(slot + 1)),
+                number == 112,
+                "after slot {number}"
+            );
         }
         assert_eq!(free, 1_120, "nobody was refused");
         // 112 slots of three minutes: 5 h 36 min after the start.
@@ -154,7 +166,8 @@ mod tests {
         assert_eq!(slot_start(first + 112), overused_at);
         let excess = ledger.excess_so_far(overused_at);
         let mut come = |server: u32, x: u32| {
-            let admission = admit(&item, x, excess, &holders.occupied(server, overused_at), overused_at);
+            let admission =
+                admit(&item, x, excess, &holders.occupied(server, overused_at), overused_at);
             if let Ok(Admission::PerSlot(hold)) = admission {
                 holders.hold(server, hold);
             }
@@ -162,7 +175,11 @@ mod tests {
         };
         assert_eq!(come(3, 10), Ok(()), "one server asks for 10 ...");
         for other in [0, 1, 2, 4, 5, 6, 7, 8, 9] {
-            assert_eq!(come(other, 1), Err(ErrorCode::QUOTA_EXCEEDED), "... and the others get none");
+            assert_eq!(
+                come(other, 1),
+                Err(ErrorCode::QUOTA_EXCEEDED),
+                "... and the others get none"
+            );
         }
         assert_eq!(come(3, 4), Ok(()));
         assert_eq!(come(0, 6), Ok(()), "4 and 6 are 10");

@@ -1,7 +1,8 @@
 //! Charge way 6: unlimited use under the domains that an item lists.
 //!
-//! A website may use the item when its host is the same domain as one that is listed: when their registrable
-//! domain by the Public Suffix List, private section included, is the same ([`crate::policy::charge_way::host`]).
+//! A website may use the item when its host is the same domain as one that is listed: when their
+//! registrable domain by the Public Suffix List, private section included, is the same
+//! ([`crate::policy::charge_way::host`]).
 //!
 //! | listed | means |
 //! | --- | --- |
@@ -48,18 +49,21 @@ impl Domains {
 /// What one listed domain means: see the table above.
 fn listed(text: &str) -> Result<String, String> {
     let name = text.trim().strip_prefix("*.");
-    let host =
-        Host::parse(name.unwrap_or(text)).map_err(|why| format!("lists {text:?} as a domain: {why}"))?;
+    let host = Host::parse(name.unwrap_or(text))
+        .map_err(|why| format!("lists {text:?} as a domain: {why}"))?;
     match host.counts_as() {
         CountsAs::Suffix(_) => Err(format!(
-            "lists {text:?} as a domain, which is a public suffix: everybody can have a name below it. List the \
+            "lists {text:?} as a domain, which is a public suffix: everybody can have a name \
+             below it. List the \
              licensee's own domain, such as example.{}",
             host.as_text()
         )),
-        CountsAs::IpAddress | CountsAs::Localhost | CountsAs::OneLabel if name.is_some() => Err(format!(
-            "lists {text:?} as a domain, but nothing is below {}; list it without the star",
-            host.as_text()
-        )),
+        CountsAs::IpAddress | CountsAs::Localhost | CountsAs::OneLabel if name.is_some() => {
+            Err(format!(
+                "lists {text:?} as a domain, but nothing is below {}; list it without the star",
+                host.as_text()
+            ))
+        }
         _ => Ok(host.domain().unwrap_or(host.as_text()).to_owned()),
     }
 }
@@ -79,9 +83,9 @@ pub fn decide(item_id: &str, domains: &Domains, host: &str) -> Result<(), Refusa
         Err(why) => no(why.to_string()),
         Ok(parsed) if domains.contain(&parsed) || has_bug("domain: any website") => Ok(()),
         Ok(parsed) => match parsed.domain() {
-            Some(domain) => {
-                no(format!("it counts as {domain}, which the item does not list; ask your vendor to add it"))
-            }
+            Some(domain) => no(format!(
+                "it counts as {domain}, which the item does not list; ask your vendor to add it"
+            )),
             None => no("it is a public suffix, which no item can list".to_owned()),
         },
     }

@@ -1,8 +1,9 @@
 //! Charge way 20: pages.
 //!
-//! Four modules count pages, each against a quota of its own in the item, with a grace as for scans: Core,
-//! Webcam, PDFR, OCR. Barcodes inside pages are scans, not pages. A device is served when every module that it asks
-//! for is; one that names no module is served as long as any module has pages left.
+//! Four modules count pages, each against a quota of its own in the item, with a grace as for
+//! scans: Core, Webcam, PDFR, OCR. Barcodes inside pages are scans, not pages. A device is served
+//! when every module that it asks for is; one that names no module is served as long as any module
+//! has pages left.
 //!
 //! | module asked for | its pages | outcome |
 //! | --- | --- | --- |
@@ -74,10 +75,14 @@ fn decide_module(
 }
 
 fn unknown_module(item_id: &str, module: u32) -> Refusal {
-    let known: Vec<_> = PAGE_MODULES.iter().map(|(name, number)| format!("{number} ({name})")).collect();
+    let known: Vec<_> =
+        PAGE_MODULES.iter().map(|(name, number)| format!("{number} ({name})")).collect();
     Refusal::new(
         ErrorCode::NO_ITEM_FITS,
-        format!("item \"{item_id}\": no module has the number {module}; there are {}", known.join(", ")),
+        format!(
+            "item \"{item_id}\": no module has the number {module}; there are {}",
+            known.join(", ")
+        ),
     )
 }
 

@@ -1,8 +1,9 @@
 //! Charge way 9: servers.
 //!
 //! As client devices, for servers only, and without a grace: a machine takes a seat when it is
-//! authorized and keeps it for a window of 1 day unless the item says otherwise. It also gives the seat back when
-//! the client ends cleanly, and when the operator says so: the holder is then released, and its seat is free at once.
+//! authorized and keeps it for a window of 1 day unless the item says otherwise. It also gives the
+//! seat back when the client ends cleanly, and when the operator says so: the holder is then
+//! released, and its seat is free at once.
 //!
 //! | deployment type | the server holds a seat | seats of others | outcome |
 //! | --- | --- | --- | --- |

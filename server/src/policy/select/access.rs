@@ -1,8 +1,8 @@
 //! Who may use a handshake code: the validation fields.
 //!
-//! A field for which the code lists nothing lets everything pass. Website domain: the listed domain itself,
-//! or a host under it; scheme, port, a dot at the end, upper and lower case, and Unicode do not matter.
-//! Application id and process name: exactly.
+//! A field for which the code lists nothing lets everything pass. Website domain: the listed domain
+//! itself, or a host under it; scheme, port, a dot at the end, upper and lower case, and Unicode do
+//! not matter. Application id and process name: exactly.
 //!
 //! | field | mismatch |
 //! | --- | --- |
@@ -25,11 +25,13 @@ pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusa
     if has_bug("code: validation ignored") {
         return Ok(());
     }
-    let is_listed = asked.website_domains.iter().any(|domain| lies_under(&facts.website_domain, domain));
+    let is_listed =
+        asked.website_domains.iter().any(|domain| lies_under(&facts.website_domain, domain));
     if !asked.website_domains.is_empty() && facts.website_domain.is_empty() {
         return Err(Refusal::new(
             ErrorCode::DOMAIN_MISMATCH,
-            "this handshake code is for certain websites, and the program names none: set its website domain with \
+            "this handshake code is for certain websites, and the program names none: set its \
+             website domain with \
              SM_SetValidationField",
         ));
     }
@@ -37,7 +39,8 @@ pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusa
         return Err(Refusal::new(
             ErrorCode::DOMAIN_MISMATCH,
             format!(
-                "website domain {:?} is not one for which this handshake code was made; set it with \
+                "website domain {:?} is not one for which this handshake code was made; set it \
+                 with \
                  SM_SetValidationField, or ask the code's owner to add it",
                 facts.website_domain
             ),
@@ -50,7 +53,10 @@ pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusa
         if !listed.is_empty() && !listed.contains(fact) {
             return Err(Refusal::new(
                 ErrorCode::VALIDATION_FIELD_MISMATCH,
-                format!("{name} {fact:?} is not one for which this handshake code was made; ask its owner"),
+                format!(
+                    "{name} {fact:?} is not one for which this handshake code was made; ask its \
+                     owner"
+                ),
             ));
         }
     }

@@ -20,8 +20,8 @@ use seatmeter_protocol::rehearsal::has_bug;
 use crate::error::Refusal;
 use crate::policy::charge_way::per_page::PageCounts;
 use crate::policy::charge_way::{
-    per_barcode_scan, per_client_device, per_concurrent_device, per_concurrent_instance, per_domain,
-    per_page, per_server,
+    per_barcode_scan, per_client_device, per_concurrent_device, per_concurrent_instance,
+    per_domain, per_page, per_server,
 };
 use crate::policy::grace::{DEVICE_GRACE_PERCENT, METERED_GRACE_PERCENT, grace};
 use crate::policy::holders::Hold;
@@ -88,9 +88,8 @@ pub fn room(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Room
             }
             per_client_device::decide(item, occupied, claim.now).map(|(_, hold)| held(hold))
         }
-        ChargeWay::Server => {
-            per_server::decide(claim.deployment_type, item, occupied, claim.now).map(|(_, hold)| held(hold))
-        }
+        ChargeWay::Server => per_server::decide(claim.deployment_type, item, occupied, claim.now)
+            .map(|(_, hold)| held(hold)),
         ChargeWay::Domain => {
             let domains = per_domain::Domains::listed(&item.domains).map_err(|why| {
                 Refusal::new(ErrorCode::NO_ITEM_FITS, format!("item \"{}\" {why}", item.item_id))
@@ -123,7 +122,8 @@ pub fn valid_until(room: &Room, item: &LicenseItem, claim: &Claim) -> u64 {
     room.hold.map_or(by_item, |hold| hold.until.min(by_item))
 }
 
-/// The name under which a device holds seats: its UUID; in a browser, with the origin, where it has one.
+/// The name under which a device holds seats: its UUID; in a browser, with the origin, where it has
+/// one.
 #[must_use]
 pub fn holder_name(claim: &Claim, device_uuid: &str) -> String {
     let by_origin = match claim.deployment_type {
@@ -144,8 +144,9 @@ fn held_by(admission: Admission) -> Option<Hold> {
 
 /// The page modules among the modules that are asked for; the others are features of the product.
 pub(super) fn page_modules(asked: &[String]) -> Vec<u32> {
-    let number =
-        |name: &String| PAGE_MODULES.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
+    let number = |name: &String| {
+        PAGE_MODULES.iter().find(|(known, _)| known == name).map(|(_, number)| *number)
+    };
     asked.iter().filter_map(number).collect()
 }
 
@@ -171,9 +172,14 @@ pub fn quotas(item: &LicenseItem) -> Vec<(u32, u64)> {
     }
 }
 
-/// What the device may count under a strict item. A module that is asked for must have something left; of
-/// modules that are not asked for one is enough.
-fn allowances(claim: &Claim, item: &LicenseItem, state: &ItemState, asked: &[u32]) -> Result<Room, Refusal> {
+/// What the device may count under a strict item. A module that is asked for must have something
+/// left; of modules that are not asked for one is enough.
+fn allowances(
+    claim: &Claim,
+    item: &LicenseItem,
+    state: &ItemState,
+    asked: &[u32],
+) -> Result<Room, Refusal> {
     let mut room = Room::default();
     if !item.strict {
         return Ok(room);
@@ -198,7 +204,9 @@ fn allowances(claim: &Claim, item: &LicenseItem, state: &ItemState, asked: &[u32
         }
     }
     match first_refusal {
-        Some(refusal) if room.allowances.iter().all(|(_, allowance)| allowance.unused() == 0) => Err(refusal),
+        Some(refusal) if room.allowances.iter().all(|(_, allowance)| allowance.unused() == 0) => {
+            Err(refusal)
+        }
         _ => Ok(room),
     }
 }
@@ -216,10 +224,13 @@ pub fn meters(item: &LicenseItem, state: &ItemState, now: u64) -> Vec<Meter> {
         vec![Meter { of: Metered::Devices, module: 0, quota: item.quota, used: held, grace, state }]
     };
     match item.charge_way {
-        ChargeWay::BarcodeScan | ChargeWay::Page => {
-            quotas(item).into_iter().map(|(module, quota)| metered(item, module, quota, state)).collect()
+        ChargeWay::BarcodeScan | ChargeWay::Page => quotas(item)
+            .into_iter()
+            .map(|(module, quota)| metered(item, module, quota, state))
+            .collect(),
+        ChargeWay::ClientDevice | ChargeWay::ActiveDevice => {
+            devices(grace(item.quota, DEVICE_GRACE_PERCENT))
         }
-        ChargeWay::ClientDevice | ChargeWay::ActiveDevice => devices(grace(item.quota, DEVICE_GRACE_PERCENT)),
         ChargeWay::Server => devices(0),
         ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance => {
             let rule = OveruseRule::of(item);
@@ -326,12 +337,18 @@ mod tests {
 
     #[test]
     fn a_device_that_holds_a_seat_counts_once_in_the_meter() {
-        let occupied =
-            Occupied { by_others: 10, own: Some(Hold { seats: 1, until: START + 1 }), first_free_at: None };
+        let occupied = Occupied {
+            by_others: 10,
+            own: Some(Hold { seats: 1, until: START + 1 }),
+            first_free_at: None,
+        };
         let state = ItemState { occupied, ..ItemState::default() };
         let meter = meters(&item(ChargeWay::ClientDevice, 10), &state, START)[0];
         assert_eq!((meter.used, meter.grace, meter.state), (11, 1, MeterState::UsedUp));
-        assert!(room(&claim(1), &item(ChargeWay::ClientDevice, 10), &state).is_ok(), "it keeps its seat");
+        assert!(
+            room(&claim(1), &item(ChargeWay::ClientDevice, 10), &state).is_ok(),
+            "it keeps its seat"
+        );
     }
 
     #[test]

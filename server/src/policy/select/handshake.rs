@@ -53,7 +53,9 @@ pub fn resolve(asked: Asked<'_>, known: &Known) -> Result<String, Refusal> {
     let Some(owner) = &known.code_owner else {
         return Err(Refusal::new(
             ErrorCode::HANDSHAKE_CODE_UNKNOWN,
-            format!("there is no handshake code {code:?} on this server; check it for typing errors"),
+            format!(
+                "there is no handshake code {code:?} on this server; check it for typing errors"
+            ),
         ));
     };
     if organization.is_empty() || organization == owner {
@@ -75,7 +77,9 @@ fn organization_refusal(organization: &str, known: &Known) -> Refusal {
     let why = if known.organization {
         format!("organization {organization:?} has no default handshake code: set handshakeCode")
     } else {
-        format!("there is no organization {organization:?} on this server; check it for typing errors")
+        format!(
+            "there is no organization {organization:?} on this server; check it for typing errors"
+        )
     };
     Refusal::new(ErrorCode::ORGANIZATION_UNKNOWN, why)
 }

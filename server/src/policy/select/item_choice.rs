@@ -1,14 +1,15 @@
 //! Which item of a handshake code is used.
 //!
-//! An item fits when it passes every check of [`Check`], in that order. Of those that fit, the first by
-//! soonest expiry; then the most specific: fewest deployment types, then fewest products, then fewest modules;
-//! then the least restrictive quota; then the order of the handshake code. The operator may have fixed that
-//! order instead. The quota of pages is that of the modules that are asked for, or of all; use under a domain has no
-//! limit. Before all that, an item that lets count as much as is needed comes before a strict one that has less left.
+//! An item fits when it passes every check of [`Check`], in that order. Of those that fit, the
+//! first by soonest expiry; then the most specific: fewest deployment types, then fewest products,
+//! then fewest modules; then the least restrictive quota; then the order of the handshake code. The
+//! operator may have fixed that order instead. The quota of pages is that of the modules that are
+//! asked for, or of all; use under a domain has no limit. Before all that, an item that lets count
+//! as much as is needed comes before a strict one that has less left.
 //!
-//! When none fits, the refusal is that of the item that came furthest, because that is the one that the
-//! caller most likely means: with a scan item and an expired instance item, a request for instances hears
-//! of the expiry and not of the scans.
+//! When none fits, the refusal is that of the item that came furthest, because that is the one that
+//! the caller most likely means: with a scan item and an expired instance item, a request for
+//! instances hears of the expiry and not of the scans.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -60,7 +61,11 @@ pub struct NoItem {
 ///
 /// # Errors
 /// -20104 without any item; otherwise the refusal of the item that came furthest.
-pub fn choose(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<(usize, Room), NoItem> {
+pub fn choose(
+    claim: &Claim,
+    candidates: &[Candidate],
+    order: Order,
+) -> Result<(usize, Room), NoItem> {
     let mut fitting = Vec::new();
     let mut nearest: Option<(Check, usize, Refusal)> = None;
     for (index, candidate) in candidates.iter().enumerate() {
@@ -99,7 +104,13 @@ fn preference(claim: &Claim, item: &LicenseItem) -> (u64, usize, u32, usize, Rev
         0 => usize::MAX,
         named => named,
     };
-    (item.expires_at, deployment_types, item.products.count_ones(), modules, Reverse(quota(claim, item)))
+    (
+        item.expires_at,
+        deployment_types,
+        item.products.count_ones(),
+        modules,
+        Reverse(quota(claim, item)),
+    )
 }
 
 /// How much the item lets be done of what is asked for.
@@ -136,7 +147,8 @@ fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
         Some(asked) if asked != item.charge_way => Err(Refusal::new(
             ErrorCode::CHARGE_WAY_MISMATCH,
             format!(
-                "chargeWay is {}, but item \"{}\" has {}: set chargeWay to 0, and the server chooses",
+                "chargeWay is {}, but item \"{}\" has {}: set chargeWay to 0, and the server \
+                 chooses",
                 name(&asked),
                 item.item_id,
                 name(&item.charge_way)
@@ -154,8 +166,12 @@ fn covers_deployment_type(claim: &Claim, item: &LicenseItem) -> Result<(), Refus
     }
 }
 
-/// Return the refusal of a deployment type. It names the parameter as C programs know it, and each value that would do.
-pub(in crate::policy) fn wrong_deployment_type(asked: DeploymentType, item: &LicenseItem) -> Refusal {
+/// Return the refusal of a deployment type. It names the parameter as C programs know it, and each
+/// value that would do.
+pub(in crate::policy) fn wrong_deployment_type(
+    asked: DeploymentType,
+    item: &LicenseItem,
+) -> Refusal {
     let named = |kind: &DeploymentType| format!("{} ({})", kind.number(), name(kind));
     let mut good: Vec<DeploymentType> = Vec::new();
     for kind in &item.deployment_types {
@@ -182,7 +198,8 @@ fn covers_products(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
     Err(Refusal::new(
         ErrorCode::PRODUCT_MISMATCH,
         format!(
-            "products is {:#x}; item \"{}\" covers {:#x}: take {missing:#x} out of products, or ask your vendor for an \
+            "products is {:#x}; item \"{}\" covers {:#x}: take {missing:#x} out of products, or \
+             ask your vendor for an \
              item that covers it",
             claim.products, item.item_id, item.products
         ),
@@ -195,7 +212,8 @@ fn covers_modules(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
         Some(module) if !item.modules.is_empty() => Err(Refusal::new(
             ErrorCode::NO_ITEM_FITS,
             format!(
-                "module {module} was asked for; item \"{}\" covers {} alone: take the module out of limitedLicenseModules, or \
+                "module {module} was asked for; item \"{}\" covers {} alone: take the module out \
+                 of limitedLicenseModules, or \
                  ask your vendor for an item that covers it",
                 item.item_id,
                 item.modules.join(", ")
@@ -207,15 +225,19 @@ fn covers_modules(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
 
 fn covers_version(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
     let range = &item.versions;
-    if claim.product_version.as_ref().map_or(range.is_unbounded(), |version| range.covers(version)) {
+    if claim.product_version.as_ref().map_or(range.is_unbounded(), |version| range.covers(version))
+    {
         return Ok(());
     }
-    let text = |end: &Option<Version>, open: &str| end.as_ref().map_or(open.to_owned(), Version::to_string);
+    let text = |end: &Option<Version>, open: &str| {
+        end.as_ref().map_or(open.to_owned(), Version::to_string)
+    };
     let asked = claim.product_version.as_ref().map_or("none".to_owned(), Version::to_string);
     Err(Refusal::new(
         ErrorCode::VERSION_MISMATCH,
         format!(
-            "the product's version is {asked}; item \"{}\" covers versions from {} to {}: use one of these, or ask your vendor for \
+            "the product's version is {asked}; item \"{}\" covers versions from {} to {}: use one \
+             of these, or ask your vendor for \
              an item that covers yours",
             item.item_id,
             text(&range.from, "the first"),
@@ -229,7 +251,8 @@ fn covers_edition(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
         Some(edition) if claim.product_edition.as_ref() != Some(edition) => Err(Refusal::new(
             ErrorCode::EDITION_MISMATCH,
             format!(
-                "the product's edition is {:?}; item \"{}\" covers {edition:?} alone: use this edition, or ask your vendor",
+                "the product's edition is {:?}; item \"{}\" covers {edition:?} alone: use this \
+                 edition, or ask your vendor",
                 claim.product_edition.as_deref().unwrap_or("none"),
                 item.item_id
             ),
@@ -249,7 +272,9 @@ fn not_revoked(candidate: &Candidate) -> Result<(), Refusal> {
 fn has_required(claim: &Claim, item: &LicenseItem, all: &[Candidate]) -> Result<(), Refusal> {
     let is_there = |id: &String| {
         all.iter().any(|other| {
-            other.item.item_id == *id && !other.revoked && validity::in_effect(&other.item, claim.now).is_ok()
+            other.item.item_id == *id
+                && !other.revoked
+                && validity::in_effect(&other.item, claim.now).is_ok()
         })
     };
     match item.requires.iter().find(|id| !is_there(id)) {
@@ -257,7 +282,8 @@ fn has_required(claim: &Claim, item: &LicenseItem, all: &[Candidate]) -> Result<
         Some(id) => Err(Refusal::new(
             ErrorCode::REQUIRED_ITEM_MISSING,
             format!(
-                "item \"{}\" depends on item \"{id}\", which is not under this handshake code, or not in effect: \
+                "item \"{}\" depends on item \"{id}\", which is not under this handshake code, or \
+                 not in effect: \
                  ask the code's owner to add it",
                 item.item_id
             ),
@@ -267,7 +293,10 @@ fn has_required(claim: &Claim, item: &LicenseItem, all: &[Candidate]) -> Result<
 
 /// The name by which the wire knows a charge way or deployment type.
 pub(crate) fn name(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|json| json.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -284,7 +313,9 @@ mod tests {
     }
 
     fn index(claim: &Claim, candidates: &[Candidate]) -> Result<usize, ErrorCode> {
-        choose(claim, candidates, Order::ByRule).map(|(index, _)| index).map_err(|no| no.refusal.code)
+        choose(claim, candidates, Order::ByRule)
+            .map(|(index, _)| index)
+            .map_err(|no| no.refusal.code)
     }
 
     #[test]
@@ -318,7 +349,11 @@ mod tests {
             turned
         }] {
             let furthest = index(&asked, &order);
-            assert_eq!(furthest, Err(ErrorCode::INSTANCE_COUNT_OVER_LIMIT), "the nearest miss is told");
+            assert_eq!(
+                furthest,
+                Err(ErrorCode::INSTANCE_COUNT_OVER_LIMIT),
+                "the nearest miss is told"
+            );
         }
     }
 
@@ -336,7 +371,10 @@ mod tests {
                 "set deploymentType to 2",
             ),
             (changed(4, |item| item.products = 0x1), "out of products"),
-            (changed(4, |item| item.modules = vec!["aztec".into()]), "out of limitedLicenseModules"),
+            (
+                changed(4, |item| item.modules = vec!["aztec".into()]),
+                "out of limitedLicenseModules",
+            ),
             (changed(4, |item| item.versions.from = "9".parse().ok()), "ask your vendor"),
             (changed(4, |item| item.edition = Some("gold".into())), "use this edition"),
             (changed(4, |item| item.starts_at = START + 1), "wait until then"),
@@ -456,7 +494,8 @@ mod tests {
     fn the_operators_order_wins_over_the_rule() {
         let late = changed(4, |item| item.expires_at = EXPIRY + 1);
         let listed = [late, candidate(4)];
-        let chosen = |order| choose(&claim(1), &listed, order).map(|(index, room)| (index, room.seats));
+        let chosen =
+            |order| choose(&claim(1), &listed, order).map(|(index, room)| (index, room.seats));
         assert_eq!(chosen(Order::ByRule), Ok((1, 1)));
         assert_eq!(chosen(Order::AsListed), Ok((0, 1)));
     }
@@ -476,7 +515,10 @@ mod tests {
         assert_eq!(covers(&|_| {}, &pdf), None);
 
         let nine = |item: &mut LicenseItem| item.versions.to = Some("9".parse().unwrap());
-        assert_eq!(covers(&nine, &|claim| claim.product_version = Some("9.6".parse().unwrap())), None);
+        assert_eq!(
+            covers(&nine, &|claim| claim.product_version = Some("9.6".parse().unwrap())),
+            None
+        );
         let ten = |claim: &mut Claim| claim.product_version = Some("10.0".parse().unwrap());
         assert_eq!(covers(&nine, &ten), Some(ErrorCode::VERSION_MISMATCH));
         assert_eq!(covers(&nine, &|_| {}), Some(ErrorCode::VERSION_MISMATCH));

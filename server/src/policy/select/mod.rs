@@ -1,4 +1,5 @@
-//! Which license item a request gets: the code that it names, what the code admits, and the item's own room for it.
+//! Which license item a request gets: the code that it names, what the code admits, and the item's
+//! own room for it.
 
 pub mod access;
 pub mod admission;

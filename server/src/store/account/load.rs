@@ -1,4 +1,5 @@
-//! What a batch of reports looks up: first the items with their sums, then what the reports need of devices and slots.
+//! What a batch of reports looks up: first the items with their sums, then what the reports need of
+//! devices and slots.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,8 +15,8 @@ use crate::policy::holders::Hold;
 use crate::policy::strict_allowance::Allowance;
 use crate::store::day_totals::day_of;
 use crate::store::sql::table::{
-    ACTIVE_DAY, ALLOWANCES, ALLOWED, DEVICE, DEVICE_SEATS, ITEM, ITEM_HELD, SEAT_HOLDER, SLOT_SUM, USED,
-    YEARS,
+    ACTIVE_DAY, ALLOWANCES, ALLOWED, DEVICE, DEVICE_SEATS, ITEM, ITEM_HELD, SEAT_HOLDER, SLOT_SUM,
+    USED, YEARS,
 };
 use crate::store::sql::{License, Report, Row, Sql, Value, values};
 
@@ -36,8 +37,13 @@ pub(in crate::store) fn accounts<'l>(
     Ok(accounts)
 }
 
-/// The sums that do not depend on what is reported; and the slots that run, or are still to come by a clock that is ahead.
-fn look_up_sums(sql: &dyn Sql, accounts: &mut BTreeMap<String, Account>, now: u64) -> Result<(), Error> {
+/// The sums that do not depend on what is reported; and the slots that run, or are still to come by
+/// a clock that is ahead.
+fn look_up_sums(
+    sql: &dyn Sql,
+    accounts: &mut BTreeMap<String, Account>,
+    now: u64,
+) -> Result<(), Error> {
     let all = ids(accounts, |_| true);
     each(accounts, USED.find(sql, &texts(&all))?, |account, mut row| {
         account.used.insert((row.take(1)?, row.take(2)?), Kept::read(row.take(3)?));
@@ -66,7 +72,8 @@ fn look_up_sums(sql: &dyn Sql, accounts: &mut BTreeMap<String, Account>, now: u6
     for item_id in &with_seats {
         // The next decision deletes them.
         let ended = sql.query(
-            "SELECT item_id, CAST(sum(seats) AS BIGINT) FROM seat_holder WHERE item_id = ?1 AND held_until <= ?2
+            "SELECT item_id, CAST(sum(seats) AS BIGINT) FROM seat_holder WHERE item_id = ?1 AND \
+             held_until <= ?2
               GROUP BY item_id",
             values![item_id, now],
         )?;
@@ -109,9 +116,11 @@ pub(in crate::store) fn look_up_reported(
         Ok(())
     })?;
     each(accounts, days, |account, mut row| {
-        let (day, device_uuid, bytes): (u32, String, Vec<u8>) = (row.take(1)?, row.take(2)?, row.take(3)?);
-        let value = ActiveSlots::from_bytes(&bytes)
-            .ok_or_else(|| Error::Store(format!("the slots of device {device_uuid} are damaged")))?;
+        let (day, device_uuid, bytes): (u32, String, Vec<u8>) =
+            (row.take(1)?, row.take(2)?, row.take(3)?);
+        let value = ActiveSlots::from_bytes(&bytes).ok_or_else(|| {
+            Error::Store(format!("the slots of device {device_uuid} are damaged"))
+        })?;
         account.device(device_uuid).days.insert(day, Kept::read(value));
         Ok(())
     })?;
@@ -157,7 +166,8 @@ impl<'a> Wanted<'a> {
             let Some(license) = licenses.get(&segment.license_id) else { continue };
             let License { item_id, device_uuid, holder, .. } = license;
             devices.insert((item_id.as_str(), device_uuid.as_str(), holder.as_str()));
-            if accounts.get(item_id).is_some_and(|account| account.item.charge_way.is_concurrent()) {
+            if accounts.get(item_id).is_some_and(|account| account.item.charge_way.is_concurrent())
+            {
                 let slots = segment.totals.iter().map(|counter| counter.slot);
                 active.extend(slots.map(|slot| (item_id.as_str(), slot, device_uuid.as_str())));
             }
@@ -170,10 +180,15 @@ impl<'a> Wanted<'a> {
         let pairs: BTreeSet<(&str, &str)> = self
             .devices
             .iter()
-            .filter(|(item_id, ..)| self.accounts.get(*item_id).is_some_and(|account| is_such(&account.item)))
+            .filter(|(item_id, ..)| {
+                self.accounts.get(*item_id).is_some_and(|account| is_such(&account.item))
+            })
             .map(|(item_id, device_uuid, _)| (*item_id, *device_uuid))
             .collect();
-        pairs.into_iter().flat_map(|(item_id, device_uuid)| [item_id.into(), device_uuid.into()]).collect()
+        pairs
+            .into_iter()
+            .flat_map(|(item_id, device_uuid)| [item_id.into(), device_uuid.into()])
+            .collect()
     }
 
     fn devices(&self) -> Vec<Value<'a>> {
@@ -189,8 +204,11 @@ impl<'a> Wanted<'a> {
     }
 
     fn active_days(&self) -> Vec<Value<'a>> {
-        let days: BTreeSet<(&str, u32, &str)> =
-            self.active.iter().map(|(item_id, slot, device)| (*item_id, day_of(*slot), *device)).collect();
+        let days: BTreeSet<(&str, u32, &str)> = self
+            .active
+            .iter()
+            .map(|(item_id, slot, device)| (*item_id, day_of(*slot), *device))
+            .collect();
         days.into_iter()
             .flat_map(|(item_id, day, device)| [item_id.into(), day.into(), device.into()])
             .collect()
@@ -243,7 +261,11 @@ pub(in crate::store) fn ids(
     accounts: &BTreeMap<String, Account>,
     is_such: impl Fn(&LicenseItem) -> bool,
 ) -> Vec<String> {
-    accounts.iter().filter(|(_, account)| is_such(&account.item)).map(|(id, _)| id.clone()).collect()
+    accounts
+        .iter()
+        .filter(|(_, account)| is_such(&account.item))
+        .map(|(id, _)| id.clone())
+        .collect()
 }
 
 pub(in crate::store) fn texts(ids: &[String]) -> Vec<Value<'_>> {

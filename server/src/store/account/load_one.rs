@@ -1,7 +1,8 @@
 //! How an item stands for the device that asks for an authorization.
 //!
-//! Each charge way reads what its own rule needs, and nothing that grows with the number of devices or with the
-//! history. What follows from the rows is the account's, as it is for a batch of reports.
+//! Each charge way reads what its own rule needs, and nothing that grows with the number of devices
+//! or with the history. What follows from the rows is the account's, as it is for a batch of
+//! reports.
 
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::slot_of;
@@ -59,7 +60,8 @@ pub(in crate::store) fn state(
     Ok(state)
 }
 
-/// Read how much of each module is used; of a strict item, also what all devices and this one are allowed.
+/// Read how much of each module is used; of a strict item, also what all devices and this one are
+/// allowed.
 fn load_used(sql: &dyn Sql, account: &mut Account, device_uuid: &str) -> Result<(), Error> {
     let item_id = account.item.item_id.clone();
     let kind = metered_kind(&account.item).number();
@@ -85,8 +87,10 @@ fn load_used(sql: &dyn Sql, account: &mut Account, device_uuid: &str) -> Result<
 fn load_year(sql: &dyn Sql, account: &mut Account, now: u64) -> Result<(), Error> {
     let item_id = account.item.item_id.clone();
     let year = OveruseRule::of(&account.item).year(now).index;
-    let excess: Option<u64> = sql
-        .value("SELECT excess FROM year_excess WHERE item_id = ?1 AND year = ?2", values![&item_id, year])?;
+    let excess: Option<u64> = sql.value(
+        "SELECT excess FROM year_excess WHERE item_id = ?1 AND year = ?2",
+        values![&item_id, year],
+    )?;
     // Without any excess in the year, none of it can be that of a running slot.
     let Some(excess) = excess else { return Ok(()) };
     account.years.insert(year, Kept::read(excess));
@@ -100,8 +104,9 @@ fn load_year(sql: &dyn Sql, account: &mut Account, now: u64) -> Result<(), Error
     Ok(())
 }
 
-/// Return the highest x among the device's running authorizations. Once the item is overused these are the ones that
-/// were granted by the slot: what was granted before does not keep the device from asking for less.
+/// Return the highest x among the device's running authorizations. Once the item is overused these
+/// are the ones that were granted by the slot: what was granted before does not keep the device
+/// from asking for less.
 fn running_seats(
     sql: &dyn Sql,
     item: &LicenseItem,

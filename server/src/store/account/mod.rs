@@ -1,8 +1,9 @@
 //! The account of one item: the state that decisions read and bookings change.
 //!
-//! [`load`] reads the accounts that a batch of reports needs, and [`load_one`] the account that an authorization
-//! needs. [`save`] writes what a batch has changed. What follows from the rows stands here alone: what is used and
-//! allowed, the excess, the seats held, and the change of the sums of allowances.
+//! [`load`] reads the accounts that a batch of reports needs, and [`load_one`] the account that an
+//! authorization needs. [`save`] writes what a batch has changed. What follows from the rows stands
+//! here alone: what is used and allowed, the excess, the seats held, and the change of the sums of
+//! allowances.
 
 pub(in crate::store) mod load;
 pub(in crate::store) mod load_one;
@@ -100,7 +101,8 @@ impl Account {
         self.devices.entry(device_uuid).or_default()
     }
 
-    /// So much more is used of a kind and module. The sum stops at the greatest number that the database can hold.
+    /// So much more is used of a kind and module. The sum stops at the greatest number that the
+    /// database can hold.
     pub(in crate::store) fn add_used(&mut self, kind: u8, module: u32, more: u64) {
         let used = self.used.entry((kind, module)).or_default();
         used.set(used.value.saturating_add(more).min(i64::MAX as u64));
@@ -124,8 +126,11 @@ impl Account {
     pub(in crate::store) fn active(&mut self, device_uuid: &str, slots: &BTreeSet<u32>, now: u64) {
         let Some(device) = self.devices.get_mut(device_uuid) else { return };
         let first_open = first_open_slot(now);
-        let first =
-            if has_bug("excess: late slots ignored") { slot_of(now).saturating_sub(1) } else { first_open };
+        let first = if has_bug("excess: late slots ignored") {
+            slot_of(now).saturating_sub(1)
+        } else {
+            first_open
+        };
         for &slot in slots.range(first..).take_while(|slot| **slot <= last_open_slot(now)) {
             let count = match self.item.charge_way {
                 ChargeWay::ConcurrentInstance => device.seats_in(slot),
@@ -150,7 +155,12 @@ impl Account {
     }
 
     /// A usage report moves the window of a seat on; it does not take one that has run out.
-    pub(in crate::store) fn begin_window_anew(&mut self, device_uuid: &str, holder: &str, now: u64) {
+    pub(in crate::store) fn begin_window_anew(
+        &mut self,
+        device_uuid: &str,
+        holder: &str,
+        now: u64,
+    ) {
         let until = seat_until(&self.item, now);
         let device = self.devices.get_mut(device_uuid);
         if let Some(hold) = device.and_then(|device| device.holds.get_mut(holder))
@@ -174,8 +184,10 @@ impl Account {
     pub(in crate::store) fn standing(&self, device_uuid: &str, now: u64) -> ItemState {
         let mut state = ItemState::default();
         if self.item.charge_way.is_metered() {
-            state.used =
-                quotas(&self.item).into_iter().map(|(module, _)| self.used_of(device_uuid, module)).collect();
+            state.used = quotas(&self.item)
+                .into_iter()
+                .map(|(module, _)| self.used_of(device_uuid, module))
+                .collect();
         }
         if self.item.charge_way.is_concurrent() {
             state.excess_of_year = self.excess_so_far(now);
@@ -203,12 +215,14 @@ impl Account {
         }
     }
 
-    /// Return the excess so far of the license year that holds an instant: that of its slots that have ended.
+    /// Return the excess so far of the license year that holds an instant: that of its slots that
+    /// have ended.
     fn excess_so_far(&self, now: u64) -> u64 {
         let year = OveruseRule::of(&self.item).year(now);
         let Some(all) = self.years.get(&year.index) else { return 0 };
         // A slot that has not ended does not count yet, however early some devices report it.
-        let running = self.slots.range(slot_of(now)..).filter(|(slot, _)| slot_start(**slot) < year.ends_at);
+        let running =
+            self.slots.range(slot_of(now)..).filter(|(slot, _)| slot_start(**slot) < year.ends_at);
         let not_yet = running.map(|(_, active)| excess(active.value, self.item.quota));
         all.value.saturating_sub(not_yet.fold(0, u64::saturating_add))
     }
@@ -222,8 +236,8 @@ pub(in crate::store) fn metered_kind(item: &LicenseItem) -> UsageKind {
     }
 }
 
-/// Return by how much the sums over all devices rise when one device has another allowance than before: what is
-/// allowed, and how many devices have some of it left.
+/// Return by how much the sums over all devices rise when one device has another allowance than
+/// before: what is allowed, and how many devices have some of it left.
 pub(in crate::store) fn rise_of_allowances(before: Allowance, after: Allowance) -> (i64, i64) {
     let number = |total: u64| i64::try_from(total).unwrap_or(i64::MAX);
     let has_some = |allowance: Allowance| i64::from(allowance.unused() > 0);
@@ -231,8 +245,8 @@ pub(in crate::store) fn rise_of_allowances(before: Allowance, after: Allowance) 
 }
 
 impl Device {
-    /// As how many instances it counts in a slot. Work that was done before the first grant has that of the first: the
-    /// device's clock was behind.
+    /// As how many instances it counts in a slot. Work that was done before the first grant has
+    /// that of the first: the device's clock was behind.
     fn seats_in(&self, slot: u32) -> u32 {
         let then = self.seats.range(..=slot).next_back().or_else(|| self.seats.first_key_value());
         then.map_or(1, |(_, seats)| *seats)

@@ -11,8 +11,12 @@ use crate::store::sql::table::{
 use crate::store::sql::{Sql, by_day, values};
 
 /// Writes the sums of the items.
-pub(in crate::store) fn put_sums(sql: &dyn Sql, accounts: &BTreeMap<String, Account>) -> Result<(), Error> {
-    let (mut used, mut slots, mut years, mut allowed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+pub(in crate::store) fn put_sums(
+    sql: &dyn Sql,
+    accounts: &BTreeMap<String, Account>,
+) -> Result<(), Error> {
+    let (mut used, mut slots, mut years, mut allowed) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (item_id, account) in accounts {
         for (&(kind, module), sum) in account.used.iter().filter(|(_, sum)| sum.is_changed) {
             used.extend_from_slice(values![item_id, u32::from(kind), module, sum.value]);
@@ -54,7 +58,13 @@ pub(in crate::store) fn put_devices(
                 ]);
             }
             for (holder, hold) in device.holds.iter().filter(|(_, hold)| hold.is_changed) {
-                holders.extend_from_slice(values![item_id, holder, uuid, hold.value.seats, hold.value.until]);
+                holders.extend_from_slice(values![
+                    item_id,
+                    holder,
+                    uuid,
+                    hold.value.seats,
+                    hold.value.until
+                ]);
             }
             for (&module, own) in device.allowances.iter().filter(|(_, own)| own.is_changed) {
                 let Allowance { serial, allowed, used } = own.value;

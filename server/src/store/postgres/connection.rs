@@ -1,6 +1,7 @@
 //! A connection to PostgreSQL, as one of the engines behind [`crate::store::sql`].
 //!
-//! Rows that are wanted together are asked for in one statement: their keys go over as arrays, one for each column.
+//! Rows that are wanted together are asked for in one statement: their keys go over as arrays, one
+//! for each column.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
@@ -124,7 +125,10 @@ impl PgConnection {
         self.with(|client| client.query(&statement, parameters))?.iter().map(row).collect()
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Client) -> Result<T, postgres::Error>) -> Result<T, Error> {
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+    ) -> Result<T, Error> {
         work(&mut *self.client()?).map_err(|error| self.failed(&error))
     }
 
@@ -155,7 +159,9 @@ impl PgConnection {
             self.is_lost.set(true);
         }
         if state == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) {
-            return Error::bad_request("a text has a character that the database cannot keep, such as NUL");
+            return Error::bad_request(
+                "a text has a character that the database cannot keep, such as NUL",
+            );
         }
         Error::Store(match error.as_db_error() {
             Some(error) => format!("PostgreSQL says {} ({})", error.message(), error.code().code()),
@@ -225,10 +231,13 @@ impl Sql for PgConnection {
             return Ok(());
         }
         // In order, so that two servers never wait for each other.
-        let lock = "SELECT item_id FROM license_item WHERE item_id = ANY($1) ORDER BY item_id FOR UPDATE";
+        let lock =
+            "SELECT item_id FROM license_item WHERE item_id = ANY($1) ORDER BY item_id FOR UPDATE";
         self.run(lock, &[&wanted])?;
         let since = self.savepoint.get();
-        self.locked.borrow_mut().extend(wanted.into_iter().map(|item_id| (item_id.to_owned(), since)));
+        self.locked
+            .borrow_mut()
+            .extend(wanted.into_iter().map(|item_id| (item_id.to_owned(), since)));
         Ok(())
     }
 }
@@ -308,7 +317,9 @@ impl ToSql for Value<'_> {
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match *self {
             Self::Null => Ok(IsNull::Yes),
-            Self::Integer(number) if *kind == Type::INT4 => i32::try_from(number)?.to_sql(kind, out),
+            Self::Integer(number) if *kind == Type::INT4 => {
+                i32::try_from(number)?.to_sql(kind, out)
+            }
             Self::Integer(number) => number.to_sql(kind, out),
             Self::Text(text) => text.to_sql(kind, out),
             Self::Bytes(bytes) => bytes.to_sql(kind, out),
@@ -325,15 +336,20 @@ impl ToSql for Value<'_> {
 fn row(row: &postgres::Row) -> Result<Row, Error> {
     let field = |(place, column): (usize, &postgres::Column)| {
         let field = match *column.type_() {
-            Type::INT8 => row.try_get::<_, Option<i64>>(place).map(|number| number.map(Field::Integer)),
-            Type::INT4 => {
-                row.try_get::<_, Option<i32>>(place).map(|number| number.map(|n| Field::Integer(n.into())))
+            Type::INT8 => {
+                row.try_get::<_, Option<i64>>(place).map(|number| number.map(Field::Integer))
             }
-            Type::BYTEA => row.try_get::<_, Option<Vec<u8>>>(place).map(|bytes| bytes.map(Field::Bytes)),
+            Type::INT4 => row
+                .try_get::<_, Option<i32>>(place)
+                .map(|number| number.map(|n| Field::Integer(n.into()))),
+            Type::BYTEA => {
+                row.try_get::<_, Option<Vec<u8>>>(place).map(|bytes| bytes.map(Field::Bytes))
+            }
             _ => row.try_get::<_, Option<String>>(place).map(|text| text.map(Field::Text)),
         };
-        let field =
-            field.map_err(|e| Error::Store(format!("column {} of a row is damaged: {e}", column.name())))?;
+        let field = field.map_err(|e| {
+            Error::Store(format!("column {} of a row is damaged: {e}", column.name()))
+        })?;
         Ok::<_, Error>(field.unwrap_or_default())
     };
     Ok(Row(row.columns().iter().enumerate().map(field).collect::<Result<_, _>>()?))

@@ -60,7 +60,8 @@ impl Engine for PgEngine {
         self.connection.batch("BEGIN ISOLATION LEVEL READ COMMITTED")?;
         let Concerned { codes, organizations, licenses, items } = concerned();
         let found = self.connection.items_of(&codes, &organizations, &licenses)?;
-        let mut all: Vec<&str> = found.iter().map(String::as_str).chain(items.iter().copied()).collect();
+        let mut all: Vec<&str> =
+            found.iter().map(String::as_str).chain(items.iter().copied()).collect();
         all.sort_unstable();
         all.dedup();
         self.connection.lock_items(&all)

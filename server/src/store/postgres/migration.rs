@@ -1,7 +1,8 @@
 //! Brings the tables up to date: numbered scripts, forward only.
 //!
-//! The row of `schema_version` says which script ran last, and is locked while others run: of several servers that start
-//! at once, one brings the tables up to date and the others find it done.
+//! The row of `schema_version` says which script ran last, and is locked while others run: of
+//! several servers that start at once, one brings the tables up to date and the others find it
+//! done.
 
 use super::connection::PgConnection;
 use crate::error::Error;
@@ -17,7 +18,8 @@ const ATTEMPTS: usize = 5;
 /// Runs the scripts that this database has not seen.
 pub(super) fn migrate(connection: &PgConnection) -> Result<(), Error> {
     let table =
-        "CREATE TABLE IF NOT EXISTS schema_version (only_row BIGINT PRIMARY KEY, version BIGINT NOT NULL);
+        "CREATE TABLE IF NOT EXISTS schema_version (only_row BIGINT PRIMARY KEY, version BIGINT \
+         NOT NULL);
                  INSERT INTO schema_version VALUES (1, 0) ON CONFLICT (only_row) DO NOTHING";
     let mut made = Ok(());
     for _ in 0..ATTEMPTS {
@@ -35,7 +37,8 @@ pub(super) fn migrate(connection: &PgConnection) -> Result<(), Error> {
 }
 
 fn run_missing(connection: &PgConnection) -> Result<(), Error> {
-    let version = version(connection, "SELECT version FROM schema_version WHERE only_row = 1 FOR UPDATE")?;
+    let version =
+        version(connection, "SELECT version FROM schema_version WHERE only_row = 1 FOR UPDATE")?;
     if version > SCRIPTS.len() {
         return Err(newer(version));
     }
@@ -43,9 +46,13 @@ fn run_missing(connection: &PgConnection) -> Result<(), Error> {
         connection.batch(script)?;
     }
     let sql: &dyn Sql = connection;
-    sql.execute("UPDATE schema_version SET version = ?1 WHERE only_row = 1", values![SCRIPTS.len() as u64])?;
     sql.execute(
-        "INSERT INTO epoch (only_row, epoch, careful_until) VALUES (1, ?1, 0) ON CONFLICT (only_row) DO NOTHING",
+        "UPDATE schema_version SET version = ?1 WHERE only_row = 1",
+        values![SCRIPTS.len() as u64],
+    )?;
+    sql.execute(
+        "INSERT INTO epoch (only_row, epoch, careful_until) VALUES (1, ?1, 0) ON CONFLICT \
+         (only_row) DO NOTHING",
         values![&fresh_id()?],
     )?;
     Ok(())
@@ -58,7 +65,8 @@ pub(super) fn require_current(connection: &PgConnection) -> Result<(), Error> {
         version if version == SCRIPTS.len() => Ok(()),
         version if version > SCRIPTS.len() => Err(newer(version)),
         _ => Err(Error::Setup(format!(
-            "the tables are of version {version}, this seatmeterd reads version {}. Start the server once to bring \
+            "the tables are of version {version}, this seatmeterd reads version {}. Start the \
+             server once to bring \
              them up to date.",
             SCRIPTS.len()
         ))),
@@ -72,7 +80,8 @@ fn version(sql: &dyn Sql, query: &str) -> Result<usize, Error> {
 
 fn newer(version: usize) -> Error {
     Error::Setup(format!(
-        "the database is of version {version}, this seatmeterd knows versions up to {}. Use the newer seatmeterd \
+        "the database is of version {version}, this seatmeterd knows versions up to {}. Use the \
+         newer seatmeterd \
          that wrote it.",
         SCRIPTS.len()
     ))

@@ -6,10 +6,11 @@
 //! server B ── queue ── writers ──┘
 //! ```
 //!
-//! A server keeps nothing in memory that decides. Each transaction locks the items that it is about, in the order of their
-//! ids, before it reads anything of them: what it reads is then true until it commits, on whichever server others run.
-//! When the database goes away, requests are answered with 503 and the writers connect again; clients repeat
-//! them, which changes nothing where they had been recorded.
+//! A server keeps nothing in memory that decides. Each transaction locks the items that it is
+//! about, in the order of their ids, before it reads anything of them: what it reads is then true
+//! until it commits, on whichever server others run. When the database goes away, requests are
+//! answered with 503 and the writers connect again; clients repeat them, which changes nothing
+//! where they had been recorded.
 
 mod connection;
 mod engine;
@@ -37,9 +38,10 @@ pub const CONNECTIONS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection on which nothing has come for so long is asked whether there is anybody at its other end, so often, and given
-/// up when that many questions have no answer: a host that has vanished is noticed within seconds, also by a statement
-/// that waits. The system's own habit is two hours.
+/// A connection on which nothing has come for so long is asked whether there is anybody at its
+/// other end, so often, and given up when that many questions have no answer: a host that has
+/// vanished is noticed within seconds, also by a statement that waits. The system's own habit is
+/// two hours.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const KEEPALIVE_RETRIES: u32 = 5;
@@ -55,16 +57,19 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects, and brings the tables up to date. `url` is `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; with
-    /// several hosts, the one that can be written is used.
+    /// Connects, and brings the tables up to date. `url` is
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; with several hosts, the one that can be
+    /// written is used.
     ///
     /// # Errors
-    /// When the URL makes no sense, nobody answers there, or the tables were written by a newer version.
+    /// When the URL makes no sense, nobody answers there, or the tables were written by a newer
+    /// version.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::open_with(url, CONNECTIONS, GROUP_MAX)
     }
 
-    /// The same, with other numbers of connections and of requests that share a transaction. For measurements.
+    /// The same, with other numbers of connections and of requests that share a transaction. For
+    /// measurements.
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
@@ -90,7 +95,8 @@ impl GroupStore for PostgresStore {
     }
 }
 
-/// Begins another life of the data, after a restore from a backup or the promotion of a standby that had not everything.
+/// Begins another life of the data, after a restore from a backup or the promotion of a standby
+/// that had not everything.
 ///
 /// # Errors
 /// When the database cannot be reached.
@@ -100,8 +106,8 @@ pub fn renew_epoch(url: &str, epoch: &str, now: u64) -> Result<(), Error> {
     sql::renew_epoch(&connection, epoch, now)
 }
 
-/// A connection that is only to read: years of usage, at the pace of whoever takes the rows. So it has none of the bounds and
-/// settings that are for short statements.
+/// A connection that is only to read: years of usage, at the pace of whoever takes the rows. So it
+/// has none of the bounds and settings that are for short statements.
 pub(super) fn connect_to_read(url: &str) -> Result<Box<dyn Sql>, Error> {
     let connection = PgConnection::new(Some(Address::from_str(url)?.client()?));
     migration::require_current(&connection)?;
@@ -120,7 +126,8 @@ impl FromStr for Address {
     fn from_str(url: &str) -> Result<Self, Error> {
         let mut config = Config::from_str(url).map_err(|e| {
             Error::Setup(format!(
-                "the database URL makes no sense: {e}. It is postgres://USER:PASSWORD@HOST:PORT/DATABASE."
+                "the database URL makes no sense: {e}. It is \
+                 postgres://USER:PASSWORD@HOST:PORT/DATABASE."
             ))
         })?;
         config.connect_timeout(*config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT));
@@ -134,7 +141,8 @@ impl FromStr for Address {
         // With several hosts: the one that is not a standby.
         config.target_session_attrs(postgres::config::TargetSessionAttrs::ReadWrite);
         // That a table is there already is nothing to tell an operator.
-        config.notice_callback(|notice| tracing::debug!(%notice, "PostgreSQL has something to say"));
+        config
+            .notice_callback(|notice| tracing::debug!(%notice, "PostgreSQL has something to say"));
         if config.get_application_name().is_none() {
             config.application_name("seatmeterd");
         }
@@ -152,15 +160,23 @@ impl Address {
     fn client(&self) -> Result<Client, Error> {
         let client = match self.config.get_ssl_mode() {
             SslMode::Require => self.config.connect(tls()?),
-            // A certificate that nobody vouches for, as a server makes it for itself, must not be in the way of who has not
-            // asked for one.
+            // A certificate that nobody vouches for, as a server makes it for itself, must not be
+            // in the way of who has not asked for one.
             _ => self.config.connect(NoTls),
         };
         client.map_err(|e| {
-            let reason =
-                std::error::Error::source(&e).map_or_else(|| e.to_string(), |why| format!("{e}: {why}"));
+            let reason = std::error::Error::source(&e).map_or_else(
+                || e.to_string(),
+                |why| {
+                    format!(
+                        "{e}: \
+                    {why}"
+                    )
+                },
+            );
             Error::Store(format!(
-                "PostgreSQL cannot be reached ({reason}). Check that it runs at the address of --database and lets \
+                "PostgreSQL cannot be reached ({reason}). Check that it runs at the address of \
+                 --database and lets \
                  this user in"
             ))
         })
@@ -173,8 +189,8 @@ impl Address {
             ANSWER_TIMEOUT.as_millis(),
             LOCK_TIMEOUT.as_millis()
         ))?;
-        // Every statement goes by a key, and is short; an engine without statistics may think otherwise, and compile what it
-        // takes for long. Some know no such setting.
+        // Every statement goes by a key, and is short; an engine without statistics may think
+        // otherwise, and compile what it takes for long. Some know no such setting.
         for setting in ["jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin"] {
             let _ = connection.batch(&format!("SET {setting} = off"));
         }
@@ -201,9 +217,12 @@ mod tests {
     fn a_host_that_has_vanished_is_noticed_within_seconds_unless_the_url_says_otherwise() {
         let of = |url: &str| Address::from_str(url).unwrap().config;
         let usual = of("postgres://user@one:5432,two:5432/licenses?sslmode=disable");
-        let (idle, interval) = (usual.get_keepalives_idle(), usual.get_keepalives_interval().unwrap());
+        let (idle, interval) =
+            (usual.get_keepalives_idle(), usual.get_keepalives_interval().unwrap());
         assert!(usual.get_keepalives());
-        assert!(idle + interval * usual.get_keepalives_retries().unwrap() <= Duration::from_secs(10));
+        assert!(
+            idle + interval * usual.get_keepalives_retries().unwrap() <= Duration::from_secs(10)
+        );
         let own = of("postgres://user@one/licenses?keepalives_idle=60");
         assert_eq!(own.get_keepalives_idle(), Duration::from_secs(60));
         assert!(!of("postgres://user@one/licenses?keepalives=0").get_keepalives());

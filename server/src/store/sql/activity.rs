@@ -1,8 +1,8 @@
 //! In which slots devices were active under a concurrent item, and the excess that comes of it.
 //!
 //! A device counts once in a slot, with the highest number that was ever reported for it; see
-//! [`crate::policy::slot_ledger`], which keeps the same in memory. Here it is a row for each device and day, for each slot
-//! and for each license year; reports raise them in [`super::batch`].
+//! [`crate::policy::slot_ledger`], which keeps the same in memory. Here it is a row for each device
+//! and day, for each slot and for each license year; reports raise them in [`super::batch`].
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::slot_ledger::first_open_slot;
 use crate::store::day_totals::day_of;
 
-/// Notes as how many instances a device counts from now on. A lower number holds from the next slot on: in this
-/// one the device has had more.
+/// Notes as how many instances a device counts from now on. A lower number holds from the next slot
+/// on: in this one the device has had more.
 pub(super) fn note_seats(
     sql: &dyn Sql,
     item_id: &str,
@@ -31,7 +31,8 @@ pub(super) fn note_seats(
         Some((from_slot, _)) if from_slot > slot => {
             // What was to hold from the next slot on.
             sql.execute(
-                "DELETE FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND from_slot > ?3",
+                "DELETE FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND from_slot > \
+                 ?3",
                 values![item_id, device_uuid, slot],
             )?;
             seats_until(sql, item_id, device_uuid, slot)?
@@ -67,14 +68,16 @@ fn seats_until(
     slot: u32,
 ) -> Result<Option<(u32, u32)>, Error> {
     let row = sql.row(
-        "SELECT from_slot, seats FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND from_slot <= ?3
+        "SELECT from_slot, seats FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND \
+         from_slot <= ?3
           ORDER BY from_slot DESC LIMIT 1",
         values![item_id, device_uuid, slot],
     )?;
     row.map(|mut row| Ok((row.take(0)?, row.take(1)?))).transpose()
 }
 
-/// Notes a number from this slot on, or from the next one where it is lower than what holds in this one.
+/// Notes a number from this slot on, or from the next one where it is lower than what holds in this
+/// one.
 fn put_seats(
     sql: &dyn Sql,
     item_id: &str,
@@ -87,7 +90,8 @@ fn put_seats(
     if then == Some(seats) {
         return Ok(());
     }
-    let from_slot = if then.is_some_and(|then| then > seats) { slot.saturating_add(1) } else { slot };
+    let from_slot =
+        if then.is_some_and(|then| then > seats) { slot.saturating_add(1) } else { slot };
     sql.execute(
         "INSERT INTO device_seats (item_id, device_uuid, from_slot, seats) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (item_id, device_uuid, from_slot) DO UPDATE SET seats = excluded.seats",
@@ -96,7 +100,8 @@ fn put_seats(
     Ok(())
 }
 
-/// For slots and for days: which is the oldest of an item, and the statement that drops the oldest rows.
+/// For slots and for days: which is the oldest of an item, and the statement that drops the oldest
+/// rows.
 const OLDEST: [(&str, &str); 2] = [
     (
         "SELECT min(slot) FROM slot_sum WHERE item_id = ?1",
@@ -111,8 +116,8 @@ const OLDEST: [(&str, &str); 2] = [
     ),
 ];
 
-/// Drops at most so many rows of slots that can no longer be reported; whether there may be more. What they gave to the
-/// excess of their license year stays.
+/// Drops at most so many rows of slots that can no longer be reported; whether there may be more.
+/// What they gave to the excess of their license year stays.
 pub(super) fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> {
     let first = first_open_slot(now);
     let mut left = rows;
@@ -122,7 +127,8 @@ pub(super) fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bo
             let oldest: Option<Option<u32>> = sql.value(oldest, values![&item_id])?;
             if oldest.flatten().is_some_and(|oldest| oldest < first) {
                 sql.lock_items(&[&item_id])?;
-                left = left.saturating_sub(sql.execute(drop, values![&item_id, first, left as u64])?);
+                left =
+                    left.saturating_sub(sql.execute(drop, values![&item_id, first, left as u64])?);
             }
             if left == 0 {
                 return Ok(true);
@@ -132,8 +138,9 @@ pub(super) fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bo
     Ok(false)
 }
 
-/// Adds up the excess of an item whose license years begin at another instant than before: of each, from its slots that can
-/// still be reported. What was done before the first of them was set against years that are no more.
+/// Adds up the excess of an item whose license years begin at another instant than before: of each,
+/// from its slots that can still be reported. What was done before the first of them was set
+/// against years that are no more.
 pub(super) fn begin_years_anew(sql: &dyn Sql, item: &LicenseItem) -> Result<(), Error> {
     let (item_id, rule) = (&item.item_id, OveruseRule::of(item));
     let above = sql.query(

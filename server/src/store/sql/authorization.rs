@@ -27,7 +27,10 @@ struct Code {
     order: Order,
 }
 
-pub(in crate::store) fn authorize(sql: &dyn Sql, request: &Authorization) -> Result<Decision, Error> {
+pub(in crate::store) fn authorize(
+    sql: &dyn Sql,
+    request: &Authorization,
+) -> Result<Decision, Error> {
     let life = life(sql)?;
     decide(sql, request, &life).map_err(|error| error.in_life(&life.epoch))
 }
@@ -70,7 +73,10 @@ fn decide(sql: &dyn Sql, request: &Authorization, life: &Life) -> Result<Decisio
 
 /// The handshake code that is meant.
 fn code(sql: &dyn Sql, request: &Authorization) -> Result<Code, Error> {
-    let asked = Asked { handshake_code: &request.handshake_code, organization_id: &request.organization_id };
+    let asked = Asked {
+        handshake_code: &request.handshake_code,
+        organization_id: &request.organization_id,
+    };
     let mut known = Known::default();
     let mut named = None;
     if !asked.handshake_code.is_empty() {
@@ -86,19 +92,24 @@ fn code(sql: &dyn Sql, request: &Authorization) -> Result<Code, Error> {
         known.default_code = organization.flatten();
     }
     let name = handshake::resolve(asked, &known)?;
-    let found =
-        if named.as_ref().is_some_and(|code| code.name == name) { named } else { read_code(sql, &name)? };
+    let found = if named.as_ref().is_some_and(|code| code.name == name) {
+        named
+    } else {
+        read_code(sql, &name)?
+    };
     found.ok_or_else(|| Error::Store(format!("handshake code \"{name}\" has gone")))
 }
 
 fn read_code(sql: &dyn Sql, name: &str) -> Result<Option<Code>, Error> {
     let found = sql.row(
-        "SELECT organization_id, password_hash, validation, own_order FROM handshake_code WHERE handshake_code = ?1",
+        "SELECT organization_id, password_hash, validation, own_order FROM handshake_code WHERE \
+         handshake_code = ?1",
         values![name],
     )?;
     let Some(mut row) = found else { return Ok(None) };
-    let validation = serde_json::from_str(&row.take::<String>(2)?)
-        .map_err(|e| Error::Store(format!("the validation fields of code \"{name}\" are damaged: {e}")))?;
+    let validation = serde_json::from_str(&row.take::<String>(2)?).map_err(|e| {
+        Error::Store(format!("the validation fields of code \"{name}\" are damaged: {e}"))
+    })?;
     let order = if row.take(3)? { Order::AsListed } else { Order::ByRule };
     Ok(Some(Code {
         name: name.to_owned(),
@@ -149,7 +160,12 @@ fn explain(sql: &dyn Sql, no: NoItem, candidates: &[Candidate], holder: &str) ->
 }
 
 /// How the item stands with this grant.
-fn meters_after(item: &LicenseItem, state: policy::ItemState, grant: &Grant, now: u64) -> Vec<Meter> {
+fn meters_after(
+    item: &LicenseItem,
+    state: policy::ItemState,
+    grant: &Grant,
+    now: u64,
+) -> Vec<Meter> {
     let mut state = state;
     if grant.hold.is_some() {
         state.occupied.own = grant.hold;
@@ -167,8 +183,8 @@ struct Grantee<'a> {
     held: Option<Hold>,
 }
 
-/// Writes the grant; gives the id of the local license. A renewal keeps its id, so that the rows do not grow with
-/// the years, and a report can name one that has run out long ago.
+/// Writes the grant; gives the id of the local license. A renewal keeps its id, so that the rows do
+/// not grow with the years, and a report can name one that has run out long ago.
 fn remember(
     sql: &dyn Sql,
     request: &Authorization,
@@ -187,15 +203,23 @@ fn remember(
                 newest_serial = excluded.newest_serial,
                 last_seen_at = CASE WHEN device.last_seen_at > excluded.last_seen_at
                                     THEN device.last_seen_at ELSE excluded.last_seen_at END",
-        values![item_id, &device.uuid, &device.friendly_name, &device.library_version, grant.serial, now],
+        values![
+            item_id,
+            &device.uuid,
+            &device.friendly_name,
+            &device.library_version,
+            grant.serial,
+            now
+        ],
     )?;
     let license_id = put_license(sql, request, handshake_code, holder, item, grant)?;
     if item.charge_way != ChargeWay::ConcurrentInstance {
-        // A device has one of a code. It gets two where a server that was restored is asked by it before it shows its own:
-        // and then would hold a seat by one of which it does not know.
+        // A device has one of a code. It gets two where a server that was restored is asked by it
+        // before it shows its own: and then would hold a seat by one of which it does not know.
         sql.execute(
             "UPDATE local_license SET valid_until = ?5
-              WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3 AND license_id <> ?4 AND valid_until > ?5",
+              WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3 AND license_id <> \
+              ?4 AND valid_until > ?5",
             values![item_id, &device.uuid, handshake_code, &license_id, now],
         )?;
     }
@@ -220,14 +244,15 @@ fn put_license(
     grant: &Grant,
 ) -> Result<String, Error> {
     let item_id = &item.item_id;
-    // Applications that ask for different numbers of instances have a license each. How many others ask for means nothing,
-    // and a license that was brought back after a restore does not tell.
+    // Applications that ask for different numbers of instances have a license each. How many others
+    // ask for means nothing, and a license that was brought back after a restore does not tell.
     let seats = match item.charge_way {
         ChargeWay::ConcurrentInstance => request.claim.seats..=request.claim.seats,
         _ => 0..=u32::MAX,
     };
     let renewed: Option<String> = sql.value(
-        "UPDATE local_license SET serial = ?5, seats = ?6, issued_at = ?7, valid_until = ?8, holder = ?9
+        "UPDATE local_license SET serial = ?5, seats = ?6, issued_at = ?7, valid_until = ?8, \
+         holder = ?9
           WHERE item_id = ?1 AND device_uuid = ?2 AND license_id =
                 (SELECT license_id FROM local_license
                   WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3
@@ -251,7 +276,8 @@ fn put_license(
         return Ok(license_id);
     }
     sql.execute(
-        "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, seats_asked, seats,
+        "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, \
+         seats_asked, seats,
                                     issued_at, valid_until, holder)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         values![
@@ -270,15 +296,22 @@ fn put_license(
     Ok(request.license_id.clone())
 }
 
-/// Devices believe a grant by the key that the license file names, and by no other. A server that runs on while its key is
-/// rotated, or that shares a database and has not all keys, has to know it before anything is granted.
-fn require_key(request: &Authorization, item: &LicenseItem, server_key_id: &str) -> Result<(), Error> {
+/// Devices believe a grant by the key that the license file names, and by no other. A server that
+/// runs on while its key is rotated, or that shares a database and has not all keys, has to know it
+/// before anything is granted.
+fn require_key(
+    request: &Authorization,
+    item: &LicenseItem,
+    server_key_id: &str,
+) -> Result<(), Error> {
     if request.keys.of_file(server_key_id).is_some() {
         return Ok(());
     }
     Err(Error::NotReady(format!(
-        "the license file of item \"{}\" names server key {server_key_id}, which this server has not loaded. Its operator \
-         puts the file of that key into the data directory, if it is not there, and starts the server again",
+        "the license file of item \"{}\" names server key {server_key_id}, which this server has \
+         not loaded. Its operator \
+         puts the file of that key into the data directory, if it is not there, and starts the \
+         server again",
         item.item_id
     )))
 }
@@ -296,7 +329,8 @@ fn license_file(sql: &dyn Sql, item_id: &str) -> Result<File, Error> {
           WHERE file_id = (SELECT file_id FROM license_item WHERE item_id = ?1)",
         values![item_id],
     )?;
-    let mut row = found.ok_or_else(|| Error::Store(format!("item \"{item_id}\" has no license file")))?;
+    let mut row =
+        found.ok_or_else(|| Error::Store(format!("item \"{item_id}\" has no license file")))?;
     let envelope = Signed { payload: row.take(0)?, key_id: row.take(1)?, signature: row.take(2)? };
     let root_key = row
         .take::<String>(3)?

@@ -1,8 +1,9 @@
 //! What one batch of reports reads and writes, in memory.
 //!
-//! Everything that the reports of a batch need is looked up together, the reports are booked one after another in
-//! memory, and what has changed is written together. To the engine a batch is a dozen statements, however many reports
-//! are in it; to the rules it is the same as one report after another.
+//! Everything that the reports of a batch need is looked up together, the reports are booked one
+//! after another in memory, and what has changed is written together. To the engine a batch is a
+//! dozen statements, however many reports are in it; to the rules it is the same as one report
+//! after another.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -41,7 +42,8 @@ pub(super) struct Batch<'a> {
     new_segments: BTreeMap<&'a str, NewSegment>,
     /// By segment and day.
     days: BTreeMap<(&'a str, u32), Kept<DayTotals>>,
-    /// By segment and first day of the row: days of which only the totals are kept, see [`super::retention`].
+    /// By segment and first day of the row: days of which only the totals are kept, see
+    /// [`super::retention`].
     old: BTreeMap<(&'a str, u32), Kept<DayTotals>>,
     /// Up to which day, not with it, only the totals of days are kept of an item.
     compacted: HashMap<String, u32>,
@@ -49,11 +51,12 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Looks everything up. Items are locked first, so that what is read of them stays true until the end of the
-    /// transaction.
+    /// Looks everything up. Items are locked first, so that what is read of them stays true until
+    /// the end of the transaction.
     pub(super) fn open(sql: &dyn Sql, reports: &[&'a Report]) -> Result<Self, Error> {
-        let shown =
-            || reports.iter().flat_map(|report| report.shown.iter().map(move |shown| (*report, shown)));
+        let shown = || {
+            reports.iter().flat_map(|report| report.shown.iter().map(move |shown| (*report, shown)))
+        };
         let segments = || reports.iter().flat_map(|report| &report.report.segments);
         let named: BTreeSet<&str> = segments().map(|segment| segment.license_id.as_str()).collect();
         let ids: BTreeSet<&str> = named
@@ -112,7 +115,11 @@ impl<'a> Batch<'a> {
     }
 
     /// Raises what is recorded of a segment; gives each counter that rose, and by how much.
-    pub(super) fn raise(&mut self, item_id: &str, segment: &'a SegmentReport) -> Vec<(UsageTotal, u64)> {
+    pub(super) fn raise(
+        &mut self,
+        item_id: &str,
+        segment: &'a SegmentReport,
+    ) -> Vec<(UsageTotal, u64)> {
         let segment_id = segment.segment_id.as_str();
         let before_day = self.compacted.get(item_id).copied().unwrap_or(0);
         let mut raised = Vec::new();
@@ -120,7 +127,9 @@ impl<'a> Batch<'a> {
         for counter in &segment.totals {
             let (day, kind) = (day_of(counter.slot), counter.kind.number());
             if day < before_day && !self.days.contains_key(&(segment_id, day)) {
-                let sum = old.entry((day, kind, counter.what)).or_insert(UsageTotal { total: 0, ..*counter });
+                let sum = old
+                    .entry((day, kind, counter.what))
+                    .or_insert(UsageTotal { total: 0, ..*counter });
                 sum.total = sum.total.saturating_add(counter.total).min(i64::MAX as u64);
                 continue;
             }
@@ -132,7 +141,10 @@ impl<'a> Batch<'a> {
             };
             let rise = known.value.raise(counter.slot, kind, counter.what, total);
             known.is_changed |= rise > 0;
-            raised.push((*counter, if has_bug("usage: sum raised by the total") { total } else { rise }));
+            raised.push((
+                *counter,
+                if has_bug("usage: sum raised by the total") { total } else { rise },
+            ));
         }
         for ((day, kind, what), sum) in old {
             let known = self.old.entry((segment_id, first_old_day(day))).or_default();
@@ -173,7 +185,12 @@ impl<'a> Batch<'a> {
             let mut changed = Vec::new();
             for ((segment_id, day), totals) in rows.iter().filter(|(_, totals)| totals.is_changed) {
                 if let Some(license) = self.license_of(segment_id) {
-                    changed.push((license.item_id.as_str(), *day, *segment_id, totals.value.to_bytes()));
+                    changed.push((
+                        license.item_id.as_str(),
+                        *day,
+                        *segment_id,
+                        totals.value.to_bytes(),
+                    ));
                 }
             }
             by_day::put(sql, table, changed)?;
@@ -243,5 +260,9 @@ fn licenses(sql: &dyn Sql, ids: &BTreeSet<&str>) -> Result<HashMap<String, Licen
 
 fn owners(sql: &dyn Sql, segment_ids: &BTreeSet<&str>) -> Result<HashMap<String, String>, Error> {
     let keys: Vec<Value<'_>> = segment_ids.iter().map(|id| Value::Text(id)).collect();
-    SEGMENT_OWNER.find(sql, &keys)?.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?))).collect()
+    SEGMENT_OWNER
+        .find(sql, &keys)?
+        .into_iter()
+        .map(|mut row| Ok((row.take(0)?, row.take(1)?)))
+        .collect()
 }

@@ -19,8 +19,10 @@ pub(in crate::store) fn find(
     table: &Table,
     wanted: &BTreeSet<(&str, u32, &str)>,
 ) -> Result<Vec<(String, u32, DayTotals)>, Error> {
-    let keys: Vec<_> =
-        wanted.iter().flat_map(|(item_id, day, segment_id)| *values![*item_id, *day, *segment_id]).collect();
+    let keys: Vec<_> = wanted
+        .iter()
+        .flat_map(|(item_id, day, segment_id)| *values![*item_id, *day, *segment_id])
+        .collect();
     let rows = table.find(sql, &keys)?.into_iter().map(|mut row| {
         let segment_id: String = row.take(2)?;
         let totals = totals(&mut row, 3, &segment_id)?;

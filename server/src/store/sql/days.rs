@@ -1,4 +1,5 @@
-//! Brings the usage and activity of an older database into rows by days, and counts what it did not count.
+//! Brings the usage and activity of an older database into rows by days, and counts what it did not
+//! count.
 
 use std::collections::BTreeMap;
 
@@ -28,9 +29,15 @@ fn bring_usage(sql: &dyn Sql) -> Result<(), Error> {
         let mut days: BTreeMap<u32, DayTotals> = BTreeMap::new();
         for mut row in rows {
             let slot = row.take(0)?;
-            days.entry(day_of(slot)).or_default().raise(slot, row.take(1)?, row.take(2)?, row.take(3)?);
+            days.entry(day_of(slot)).or_default().raise(
+                slot,
+                row.take(1)?,
+                row.take(2)?,
+                row.take(3)?,
+            );
         }
-        let rows = days.iter().map(|(day, totals)| (&*item_id, *day, &*segment_id, totals.to_bytes()));
+        let rows =
+            days.iter().map(|(day, totals)| (&*item_id, *day, &*segment_id, totals.to_bytes()));
         by_day::put(sql, &USAGE_DAY, rows.collect())?;
     }
     Ok(())
@@ -42,13 +49,15 @@ fn bring_activity(sql: &dyn Sql) -> Result<(), Error> {
             "SELECT slots FROM active_slots WHERE item_id = ?1 AND device_uuid = ?2",
             values![&item_id, &device_uuid],
         )?;
-        let slots = ActiveSlots::from_bytes(&bytes.unwrap_or_default())
-            .ok_or_else(|| Error::Store(format!("the slots of device {device_uuid} are damaged")))?;
+        let slots = ActiveSlots::from_bytes(&bytes.unwrap_or_default()).ok_or_else(|| {
+            Error::Store(format!("the slots of device {device_uuid} are damaged"))
+        })?;
         let mut days: BTreeMap<u32, ActiveSlots> = BTreeMap::new();
         for (slot, count) in slots.iter() {
             days.entry(day_of(slot)).or_default().raise(slot, count);
         }
-        let rows = days.iter().map(|(day, slots)| (&*item_id, *day, &*device_uuid, slots.to_bytes()));
+        let rows =
+            days.iter().map(|(day, slots)| (&*item_id, *day, &*device_uuid, slots.to_bytes()));
         by_day::put(sql, &ACTIVE_DAY, rows.collect())?;
     }
     Ok(())
@@ -69,7 +78,8 @@ pub(in crate::store) fn count_activity(sql: &dyn Sql) -> Result<(), Error> {
         }
         let used = sql.query(
             "SELECT segment.device_uuid, usage_day.day, usage_day.totals
-               FROM usage_day JOIN segment USING (item_id, segment_id) WHERE usage_day.item_id = ?1",
+               FROM usage_day JOIN segment USING (item_id, segment_id) WHERE usage_day.item_id = \
+               ?1",
             values![&item_id],
         )?;
         for mut row in used {

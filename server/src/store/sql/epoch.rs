@@ -1,7 +1,8 @@
 //! Which life of the data this is.
 //!
-//! Clients note the epoch beside what was acknowledged. A restored backup may have forgotten some of that;
-//! its new epoch tells them to send all their totals again, so that nothing that was spent comes back.
+//! Clients note the epoch beside what was acknowledged. A restored backup may have forgotten some
+//! of that; its new epoch tells them to send all their totals again, so that nothing that was spent
+//! comes back.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -39,14 +40,15 @@ pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<()
     )?;
     sql.execute(
         "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
-         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, 'cli', 'restore from backup', ?2, '')",
+         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, 'cli', 'restore from \
+         backup', ?2, '')",
         values![now, epoch],
     )?;
     Ok(())
 }
 
-/// A server serves: whoever holds what was forgotten can say so from now on. Of several servers on one database, the first
-/// one begins that time, and the others find it begun.
+/// A server serves: whoever holds what was forgotten can say so from now on. Of several servers on
+/// one database, the first one begins that time, and the others find it begun.
 pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     sql.execute(
         "UPDATE epoch SET careful_until = ?1 WHERE only_row = 1 AND careful_until = ?2",
@@ -55,8 +57,8 @@ pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Soon after a restore, only what a device shows that it holds is granted: others may hold what this server
-/// has forgotten, and need a slot to say so.
+/// Soon after a restore, only what a device shows that it holds is granted: others may hold what
+/// this server has forgotten, and need a slot to say so.
 pub(super) fn careful(
     life: &Life,
     claim: &Claim,
@@ -81,7 +83,8 @@ pub(super) fn careful(
     Err(Refusal::new(
         ErrorCode::STANDBY_NOT_READY,
         format!(
-            "this server was restored from a backup just now, and {how_long} grants only what a device shows that \
+            "this server was restored from a backup just now, and {how_long} grants only what a \
+             device shows that \
              it holds; try again then"
         ),
     )

@@ -1,8 +1,8 @@
 //! Local licenses that devices bring back, or work under no more.
 //!
-//! A server that was restored from a backup older than a grant does not know it. It believes its own
-//! signature, which the caller has checked, and remembers the grant again: usage can be booked to it, and its
-//! seats count as running.
+//! A server that was restored from a backup older than a grant does not know it. It believes its
+//! own signature, which the caller has checked, and remembers the grant again: usage can be booked
+//! to it, and its seats count as running.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LocalLicense;
@@ -17,8 +17,8 @@ use crate::policy::strict_allowance::Allowance;
 use crate::store::Authorization;
 use crate::store::account::load_one;
 
-/// Sees whether the device goes on from where it was; gives the parent of its next license, empty when it shows none.
-/// `holder` is the name under which the device holds seats.
+/// Sees whether the device goes on from where it was; gives the parent of its next license, empty
+/// when it shows none. `holder` is the name under which the device holds seats.
 pub(super) fn follow_history(
     sql: &dyn Sql,
     request: &Authorization,
@@ -35,11 +35,13 @@ pub(super) fn follow_history(
     }
     let Some(held) = &request.held else { return Ok(String::new()) };
     let found = sql.row(
-        "SELECT shown_license, shown_serial, epoch FROM device_history WHERE device_uuid = ?1 AND scope = ?2",
+        "SELECT shown_license, shown_serial, epoch FROM device_history WHERE device_uuid = ?1 AND \
+         scope = ?2",
         values![uuid, scope],
     )?;
-    let before: Option<(String, u32, String)> =
-        found.map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?, row.take(2)?))).transpose()?;
+    let before: Option<(String, u32, String)> = found
+        .map(|mut row| Ok::<_, Error>((row.take(0)?, row.take(1)?, row.take(2)?)))
+        .transpose()?;
     let before = before.as_ref().map(|(generation, serial, life)| Before {
         generation,
         serial: *serial,
@@ -67,8 +69,9 @@ pub(super) struct Left {
     pub(super) holder: String,
 }
 
-/// The device works no more under the license with this serial; one that was renewed since goes on. Gives the item, if the
-/// device has left it: other applications may run under another code, and keep what the device holds.
+/// The device works no more under the license with this serial; one that was renewed since goes on.
+/// Gives the item, if the device has left it: other applications may run under another code, and
+/// keep what the device holds.
 pub(super) fn end(
     sql: &dyn Sql,
     device_uuid: &str,
@@ -77,23 +80,25 @@ pub(super) fn end(
     now: u64,
 ) -> Result<Option<Left>, Error> {
     let row = sql.row(
-        "UPDATE local_license SET valid_until = CASE WHEN valid_until > ?4 THEN ?4 ELSE valid_until END
+        "UPDATE local_license SET valid_until = CASE WHEN valid_until > ?4 THEN ?4 ELSE \
+         valid_until END
           WHERE license_id = ?1 AND device_uuid = ?2 AND serial = ?3 RETURNING item_id, holder",
         values![license_id, device_uuid, serial, now],
     )?;
     let Some(mut row) = row else { return Ok(None) };
     let left = Left { item_id: row.take(0)?, holder: row.take(1)? };
     let goes_on = sql.exists(
-        "SELECT 1 FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND holder = ?3 AND valid_until > ?4
+        "SELECT 1 FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND holder = ?3 AND \
+         valid_until > ?4
           LIMIT 1",
         values![&left.item_id, device_uuid, &left.holder, now],
     )?;
     Ok((!goes_on).then_some(left))
 }
 
-/// A device that shows a license, and goes on under another item of the same code, leaves the first one: what it held of
-/// that only as long as it worked is free. A client device counts until its window ends, and an allowance comes back only by
-/// the device's word, after its totals.
+/// A device that shows a license, and goes on under another item of the same code, leaves the first
+/// one: what it held of that only as long as it worked is free. A client device counts until its
+/// window ends, and an allowance comes back only by the device's word, after its totals.
 pub(super) fn leave(
     sql: &dyn Sql,
     request: &Authorization,
@@ -108,7 +113,8 @@ pub(super) fn leave(
     if held.item_id == item_id || held.handshake_code != handshake_code || !is_by_work {
         return Ok(());
     }
-    // All ways of asking that get the same item of a code share a license: the others may work on under it.
+    // All ways of asking that get the same item of a code share a license: the others may work on
+    // under it.
     let has_others = sql.exists(
         "SELECT 1 FROM device_history WHERE device_uuid = ?1 AND scope <> ?2 LIMIT 1",
         values![&held.device_uuid, &request.scope],
@@ -123,14 +129,18 @@ pub(super) fn leave(
     Ok(())
 }
 
-/// Remembers a license that this server has signed, where it was forgotten. One from an item that is not here any
-/// more cannot be.
-pub(super) fn remember(sql: &dyn Sql, held: &LocalLicense, device: &DeviceFacts) -> Result<(), Error> {
+/// Remembers a license that this server has signed, where it was forgotten. One from an item that
+/// is not here any more cannot be.
+pub(super) fn remember(
+    sql: &dyn Sql,
+    held: &LocalLicense,
+    device: &DeviceFacts,
+) -> Result<(), Error> {
     remember_as(sql, held, device, None)
 }
 
-/// `holder` is the name under which the device holds seats, if that is known now. Else it is the one of before, under this
-/// license or its latest one, or the bare UUID.
+/// `holder` is the name under which the device holds seats, if that is known now. Else it is the
+/// one of before, under this license or its latest one, or the bare UUID.
 fn remember_as(
     sql: &dyn Sql,
     held: &LocalLicense,
@@ -138,7 +148,8 @@ fn remember_as(
     holder: Option<&str>,
 ) -> Result<(), Error> {
     let known = sql.row(
-        "SELECT serial, holder FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND license_id = ?3",
+        "SELECT serial, holder FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND \
+         license_id = ?3",
         values![&held.item_id, &held.device_uuid, &held.license_id],
     )?;
     let known: Option<(u32, String)> =
@@ -170,7 +181,8 @@ fn remember_as(
         ],
     )?;
     sql.execute(
-        "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, seats_asked, seats,
+        "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, \
+         seats_asked, seats,
                                     issued_at, valid_until, holder)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
          ON CONFLICT (item_id, device_uuid, license_id) DO UPDATE
@@ -201,15 +213,16 @@ fn name_of(sql: &dyn Sql, item_id: &str, device_uuid: &str) -> Result<Option<Str
     row.map(|mut row| row.take(0)).transpose()
 }
 
-/// A report has no origin of a website: what was remembered by one is held under the bare UUID, until the device says
-/// under which name it holds seats.
+/// A report has no origin of a website: what was remembered by one is held under the bare UUID,
+/// until the device says under which name it holds seats.
 fn take_name(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Error> {
     let (item_id, uuid) = (&held.item_id, &held.device_uuid);
     if holder == uuid {
         return Ok(());
     }
     sql.execute(
-        "UPDATE local_license SET holder = ?3 WHERE item_id = ?1 AND device_uuid = ?2 AND holder = ?2",
+        "UPDATE local_license SET holder = ?3 WHERE item_id = ?1 AND device_uuid = ?2 AND holder \
+         = ?2",
         values![item_id, uuid, holder],
     )?;
     let Some(nameless) = holders::own(sql, item_id, uuid)? else { return Ok(()) };
@@ -227,7 +240,13 @@ fn hold_again(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Er
         ChargeWay::ClientDevice | ChargeWay::ActiveDevice | ChargeWay::Server => {
             let own = holders::own(sql, item_id, holder)?;
             if own.is_none_or(|own| own.until < held.valid_until) {
-                holders::hold(sql, item_id, holder, uuid, Hold { seats: 1, until: held.valid_until })?;
+                holders::hold(
+                    sql,
+                    item_id,
+                    holder,
+                    uuid,
+                    Hold { seats: 1, until: held.valid_until },
+                )?;
             }
         }
         ChargeWay::ConcurrentInstance => {

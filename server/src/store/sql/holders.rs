@@ -1,7 +1,8 @@
 //! Who holds seats of an item, until when.
 //!
-//! A hold that has passed is deleted by the first decision that comes after it; the sum of all seats is kept, so that
-//! a decision costs the same whether ten devices hold seats or a hundred thousand.
+//! A hold that has passed is deleted by the first decision that comes after it; the sum of all
+//! seats is kept, so that a decision costs the same whether ten devices hold seats or a hundred
+//! thousand.
 
 use seatmeter_protocol::message::{HOLDERS_MAX, Holder};
 use seatmeter_protocol::rehearsal::has_bug;
@@ -75,8 +76,10 @@ pub(super) fn hold_in_place_of(
 ) -> Result<(), Error> {
     let before = before.map_or(0, |hold| hold.seats);
     sql.execute(
-        "INSERT INTO seat_holder (item_id, holder, device_uuid, seats, held_until) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (item_id, holder) DO UPDATE SET seats = excluded.seats, held_until = excluded.held_until",
+        "INSERT INTO seat_holder (item_id, holder, device_uuid, seats, held_until) VALUES (?1, \
+         ?2, ?3, ?4, ?5)
+         ON CONFLICT (item_id, holder) DO UPDATE SET seats = excluded.seats, held_until = \
+         excluded.held_until",
         values![item_id, holder, device_uuid, hold.seats, hold.until],
     )?;
     add(sql, item_id, as_number(hold.seats) - as_number(before))

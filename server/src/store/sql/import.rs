@@ -6,9 +6,10 @@
 //! | one | same root key and organization, issued later, with all items that the old one has, each charged as before | takes its place |
 //! | one | anything else | refused |
 //!
-//! A file that is issued anew renews or extends items, or names a new key of this server. What was used of an item stays with
-//! it: its seats, its sums, which count for one that becomes strict, too, and of its excess what lies in the license years
-//! that it has now. The organization's first file says whose root key it trusts.
+//! A file that is issued anew renews or extends items, or names a new key of this server. What was
+//! used of an item stays with it: its seats, its sums, which count for one that becomes strict,
+//! too, and of its excess what lies in the license years that it has now. The organization's first
+//! file says whose root key it trusts.
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::rehearsal::has_bug;
@@ -34,11 +35,13 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
         values![&file.organization_id, &file.organization_name],
     )?;
     sql.execute(
-        "INSERT INTO license_file (file_id, organization_id, root_key, payload, key_id, signature, imported_at,
+        "INSERT INTO license_file (file_id, organization_id, root_key, payload, key_id, \
+         signature, imported_at,
                                    server_key_id)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (file_id) DO UPDATE
-            SET payload = excluded.payload, signature = excluded.signature, imported_at = excluded.imported_at,
+            SET payload = excluded.payload, signature = excluded.signature, imported_at = \
+            excluded.imported_at,
                 server_key_id = excluded.server_key_id",
         values![
             &file.file_id,
@@ -74,7 +77,8 @@ fn require_known_root(sql: &dyn Sql, import: &Import) -> Result<(), Error> {
     )?;
     match known {
         Some(known) if known != import.root_key.to_string() => Err(Error::conflict(format!(
-            "license file \"{}\" is signed by root key {}, but organization \"{}\" has files of another vendor's \
+            "license file \"{}\" is signed by root key {}, but organization \"{}\" has files of \
+             another vendor's \
              root key. Ask your vendor which is his",
             import.file.file_id,
             import.root_key.id(),
@@ -97,7 +101,8 @@ fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
     let no = |why: String| Err(Error::conflict(format!("license file \"{}\" {why}", file.file_id)));
     if file.issued_at <= old.issued_at {
         return no(format!(
-            "was imported already, as this issue or a later one: the one that is here has issued_at {}, this one {}. \
+            "was imported already, as this issue or a later one: the one that is here has \
+             issued_at {}, this one {}. \
              If it says something new, ask your vendor to sign it with a later issued_at",
             old.issued_at, file.issued_at
         ));
@@ -105,19 +110,24 @@ fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
     if file.organization_id != old.organization_id {
         return no(format!("is here already, for organization \"{}\"", old.organization_id));
     }
-    let gone = old.items.iter().find(|item| !file.items.iter().any(|new| new.item_id == item.item_id));
+    let gone =
+        old.items.iter().find(|item| !file.items.iter().any(|new| new.item_id == item.item_id));
     if let Some(item) = gone {
         return no(format!(
-            "is here already with item \"{}\", which this issue does not have. Ask your vendor for one with \
+            "is here already with item \"{}\", which this issue does not have. Ask your vendor \
+             for one with \
              all items",
             item.item_id
         ));
     }
     for item in &file.items {
-        if let Some(before) = same_item(old, item).filter(|before| before.charge_way != item.charge_way) {
+        if let Some(before) =
+            same_item(old, item).filter(|before| before.charge_way != item.charge_way)
+        {
             let (from, to) = (name(&before.charge_way), name(&item.charge_way));
             return no(format!(
-                "changes the charge way of item \"{}\" from {from} to {to}, and what was used by the one means nothing by \
+                "changes the charge way of item \"{}\" from {from} to {to}, and what was used by \
+                 the one means nothing by \
                  the other. Ask your vendor for an item of another id",
                 item.item_id
             ));
@@ -132,7 +142,8 @@ fn same_item<'a>(old: &'a LicenseFile, item: &LicenseItem) -> Option<&'a License
 
 /// Whether its license years begin at another instant than those of the issue before.
 fn has_moved(old: Option<&LicenseFile>, item: &LicenseItem) -> bool {
-    old.and_then(|old| same_item(old, item)).is_some_and(|before| before.starts_at != item.starts_at)
+    old.and_then(|old| same_item(old, item))
+        .is_some_and(|before| before.starts_at != item.starts_at)
 }
 
 /// Whether devices count only what is set aside for them, and did not by the issue before.
@@ -170,7 +181,10 @@ fn make_default_code(sql: &dyn Sql, import: &Import, code: &str) -> Result<(), E
     Ok(())
 }
 
-pub(in crate::store) fn organization(sql: &dyn Sql, id: &str) -> Result<Option<Organization>, Error> {
+pub(in crate::store) fn organization(
+    sql: &dyn Sql,
+    id: &str,
+) -> Result<Option<Organization>, Error> {
     let row = sql.row(
         "SELECT name, default_handshake_code FROM organization WHERE organization_id = ?1",
         values![id],

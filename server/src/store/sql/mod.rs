@@ -1,8 +1,10 @@
-//! What every SQL store does with a request: one set of statements, and the narrow way to the engine.
+//! What every SQL store does with a request: one set of statements, and the narrow way to the
+//! engine.
 //!
-//! Each function here runs within a transaction that its store has begun and will make durable. The statements are
-//! plain SQL: numbered parameters, `INSERT … ON CONFLICT`, `RETURNING`; whole numbers of 64 bits, texts and bytes,
-//! with 0 and 1 for no and yes. So the stores decide alike, because they run the same code.
+//! Each function here runs within a transaction that its store has begun and will make durable. The
+//! statements are plain SQL: numbered parameters, `INSERT … ON CONFLICT`, `RETURNING`; whole
+//! numbers of 64 bits, texts and bytes, with 0 and 1 for no and yes. So the stores decide alike,
+//! because they run the same code.
 
 mod activity;
 mod authorization;
@@ -61,7 +63,8 @@ pub(super) trait Sql {
     /// See [`Table::put`].
     fn put(&self, table: &Table, rows: &[Value<'_>]) -> Result<(), Error>;
 
-    /// Keeps others from deciding about these items until the end of the transaction. `item_ids` is in order.
+    /// Keeps others from deciding about these items until the end of the transaction. `item_ids` is
+    /// in order.
     fn lock_items(&self, item_ids: &[&str]) -> Result<(), Error>;
 }
 
@@ -78,7 +81,11 @@ pub(super) struct Report {
 
 impl dyn Sql + '_ {
     /// The first row, if there is one.
-    pub(super) fn row(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Option<Row>, Error> {
+    pub(super) fn row(
+        &self,
+        statement: &str,
+        parameters: &[Value<'_>],
+    ) -> Result<Option<Row>, Error> {
         Ok(self.query(statement, parameters)?.into_iter().next())
     }
 
@@ -128,7 +135,8 @@ impl Row {
     /// Takes a column out.
     pub(super) fn take<T: Column>(&mut self, column: usize) -> Result<T, Error> {
         let field = self.0.get_mut(column).map(std::mem::take).unwrap_or_default();
-        T::from_field(field).ok_or_else(|| Error::Store(format!("column {column} of a row is damaged")))
+        T::from_field(field)
+            .ok_or_else(|| Error::Store(format!("column {column} of a row is damaged")))
     }
 }
 

@@ -4,8 +4,9 @@ use super::{Sql, values};
 use crate::error::Error;
 use crate::licensing::fresh_id;
 
-/// Writes a row that nobody sees, because it is gone before the transaction ends: the engine makes that durable like
-/// everything else. It has a fresh key, so that servers that are asked at once never wait for each other.
+/// Writes a row that nobody sees, because it is gone before the transaction ends: the engine makes
+/// that durable like everything else. It has a fresh key, so that servers that are asked at once
+/// never wait for each other.
 pub(in crate::store) fn write_and_forget(sql: &dyn Sql) -> Result<(), Error> {
     let nobody = fresh_id()?;
     sql.execute("INSERT INTO compacted (item_id, before_day) VALUES (?1, 0)", values![&nobody])?;

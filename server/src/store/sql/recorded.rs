@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::store::day_totals::{DAY_SLOTS, OLD_DAYS, day_of, first_slot};
 use crate::store::{SegmentTotal, UsageFilter, UsageRow};
 
-/// What is recorded of the days from `?1` to `?2`, with slots between two numbers of its totals: one, or `?4` where only the
-/// totals of days are kept, `?3` days in a row.
+/// What is recorded of the days from `?1` to `?2`, with slots between two numbers of its totals:
+/// one, or `?4` where only the totals of days are kept, `?3` days in a row.
 const USED: &str = "
     (SELECT item_id, segment_id, day, totals, 1 AS step FROM usage_day WHERE day >= ?1 AND day <= ?2
      UNION ALL
@@ -42,33 +42,39 @@ pub(in crate::store) fn for_each(
     let mut current = DeviceDay::default();
     let query = format!(
         "SELECT segment.handshake_code, segment.item_id, segment.device_uuid,
-                coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = segment.device_uuid),
+                coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = \
+                segment.device_uuid),
                          (SELECT friendly_name FROM device
                            WHERE device.item_id = segment.item_id
                              AND device.device_uuid = segment.device_uuid), ''),
                 used.day, used.totals, used.step
            FROM {USED}
-          ORDER BY segment.handshake_code, segment.item_id, segment.device_uuid, used.day, used.step"
+          ORDER BY segment.handshake_code, segment.item_id, segment.device_uuid, used.day, \
+          used.step"
     );
-    sql.for_each(&query, values![day_of(filter.from_slot), last, OLD_DAYS, DAY_SLOTS], &mut |mut row| {
-        let next = DeviceDay {
-            handshake_code: row.take(0)?,
-            item_id: row.take(1)?,
-            device_uuid: row.take(2)?,
-            friendly_name: row.take(3)?,
-            day: row.take(4)?,
-            step: row.take(6)?,
-            sums: BTreeMap::new(),
-        };
-        if !current.is_same(&next) {
-            std::mem::replace(&mut current, next).hand_over(filter, each)?;
-        }
-        let totals = by_day::totals(&mut row, 5, &current.device_uuid)?;
-        for (counter, total) in totals.iter() {
-            *current.sums.entry(counter).or_default() += u128::from(total);
-        }
-        Ok(())
-    })?;
+    sql.for_each(
+        &query,
+        values![day_of(filter.from_slot), last, OLD_DAYS, DAY_SLOTS],
+        &mut |mut row| {
+            let next = DeviceDay {
+                handshake_code: row.take(0)?,
+                item_id: row.take(1)?,
+                device_uuid: row.take(2)?,
+                friendly_name: row.take(3)?,
+                day: row.take(4)?,
+                step: row.take(6)?,
+                sums: BTreeMap::new(),
+            };
+            if !current.is_same(&next) {
+                std::mem::replace(&mut current, next).hand_over(filter, each)?;
+            }
+            let totals = by_day::totals(&mut row, 5, &current.device_uuid)?;
+            for (counter, total) in totals.iter() {
+                *current.sums.entry(counter).or_default() += u128::from(total);
+            }
+            Ok(())
+        },
+    )?;
     current.hand_over(filter, each)
 }
 
@@ -107,8 +113,9 @@ impl DeviceDay {
 
 /// Every counter of every segment, in no order. For a check of the sums.
 pub(in crate::store) fn segment_totals(sql: &dyn Sql) -> Result<Vec<SegmentTotal>, Error> {
-    let query =
-        format!("SELECT segment.device_uuid, used.segment_id, used.day, used.totals, used.step FROM {USED}");
+    let query = format!(
+        "SELECT segment.device_uuid, used.segment_id, used.day, used.totals, used.step FROM {USED}"
+    );
     let rows = sql.query(&query, values![0_u32, i64::MAX, OLD_DAYS, DAY_SLOTS])?;
     let mut all = Vec::new();
     for mut row in rows {
@@ -130,5 +137,6 @@ pub(in crate::store) fn segment_totals(sql: &dyn Sql) -> Result<Vec<SegmentTotal
 }
 
 fn kind_of(number: u8) -> Result<UsageKind, Error> {
-    UsageKind::from_number(number).ok_or_else(|| Error::Store("a kind of usage is damaged".to_owned()))
+    UsageKind::from_number(number)
+        .ok_or_else(|| Error::Store("a kind of usage is damaged".to_owned()))
 }

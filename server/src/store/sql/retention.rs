@@ -5,8 +5,9 @@
 //! | while a slot can be reported, about 13 months | a total for each slot and counter |
 //! | after that | a total for each day and counter; thirty days of a segment in one row |
 //!
-//! Sums over days, and over whatever is made of days, stay as they were. A device that reports after that gets, for each day
-//! and counter, the higher of what is kept and of the sum of what it reports: a repetition changes nothing.
+//! Sums over days, and over whatever is made of days, stay as they were. A device that reports
+//! after that gets, for each day and counter, the higher of what is kept and of the sum of what it
+//! reports: a repetition changes nothing.
 
 use std::collections::HashMap;
 
@@ -42,7 +43,8 @@ fn compact(sql: &dyn Sql, now: u64) -> Result<bool, Error> {
 fn compact_day(sql: &dyn Sql, item_id: &str, day: u32) -> Result<(), Error> {
     sql.lock_items(&[item_id])?;
     let rows = sql.query(
-        "SELECT segment_id, totals FROM usage_day WHERE item_id = ?1 AND day = ?2 ORDER BY segment_id LIMIT ?3",
+        "SELECT segment_id, totals FROM usage_day WHERE item_id = ?1 AND day = ?2 ORDER BY \
+         segment_id LIMIT ?3",
         values![item_id, day, ROWS as u64],
     )?;
     let mut days = Vec::with_capacity(rows.len());
@@ -53,7 +55,8 @@ fn compact_day(sql: &dyn Sql, item_id: &str, day: u32) -> Result<(), Error> {
     }
     let Some((last, _)) = days.last() else { return Ok(()) };
     let first_day = first_old_day(day);
-    let wanted = days.iter().map(|(segment_id, _)| (item_id, first_day, segment_id.as_str())).collect();
+    let wanted =
+        days.iter().map(|(segment_id, _)| (item_id, first_day, segment_id.as_str())).collect();
     let mut old: HashMap<String, DayTotals> = by_day::find(sql, &USAGE_OLD, &wanted)?
         .into_iter()
         .map(|(segment_id, _, totals)| (segment_id, totals))

@@ -9,8 +9,13 @@ use crate::policy::strict_allowance::Allowance;
 use crate::store::account::metered_kind;
 use crate::store::account::rise_of_allowances;
 
-/// Return the sums of a module over all devices: what is allowed, and how many have some of it left.
-pub(in crate::store) fn sums(sql: &dyn Sql, item_id: &str, module: u32) -> Result<Option<(i64, i64)>, Error> {
+/// Return the sums of a module over all devices: what is allowed, and how many have some of it
+/// left.
+pub(in crate::store) fn sums(
+    sql: &dyn Sql,
+    item_id: &str,
+    module: u32,
+) -> Result<Option<(i64, i64)>, Error> {
     let row = sql.row(
         "SELECT allowed, devices FROM item_allowed WHERE item_id = ?1 AND module = ?2",
         values![item_id, module],
@@ -26,11 +31,14 @@ pub(in crate::store) fn own(
     module: u32,
 ) -> Result<Option<Allowance>, Error> {
     let row = sql.row(
-        "SELECT serial, allowed, used FROM allowance WHERE item_id = ?1 AND device_uuid = ?2 AND module = ?3",
+        "SELECT serial, allowed, used FROM allowance WHERE item_id = ?1 AND device_uuid = ?2 AND \
+         module = ?3",
         values![item_id, device_uuid, module],
     )?;
-    row.map(|mut row| Ok(Allowance { serial: row.take(0)?, allowed: row.take(1)?, used: row.take(2)? }))
-        .transpose()
+    row.map(|mut row| {
+        Ok(Allowance { serial: row.take(0)?, allowed: row.take(1)?, used: row.take(2)? })
+    })
+    .transpose()
 }
 
 /// Every allowance of a device.
@@ -40,12 +48,14 @@ pub(super) fn all_of(
     device_uuid: &str,
 ) -> Result<Vec<(u32, Allowance)>, Error> {
     let rows = sql.query(
-        "SELECT module, serial, allowed, used FROM allowance WHERE item_id = ?1 AND device_uuid = ?2",
+        "SELECT module, serial, allowed, used FROM allowance WHERE item_id = ?1 AND device_uuid = \
+         ?2",
         values![item_id, device_uuid],
     )?;
     rows.into_iter()
         .map(|mut row| {
-            let allowance = Allowance { serial: row.take(1)?, allowed: row.take(2)?, used: row.take(3)? };
+            let allowance =
+                Allowance { serial: row.take(1)?, allowed: row.take(2)?, used: row.take(3)? };
             Ok((row.take(0)?, allowance))
         })
         .collect()
@@ -54,7 +64,8 @@ pub(super) fn all_of(
 /// In the place of a device: who has used what was used before the item was strict.
 const NOBODY: &str = "";
 
-/// The item becomes a strict one: what was used of it until now is used, and by no allowance of a device.
+/// The item becomes a strict one: what was used of it until now is used, and by no allowance of a
+/// device.
 pub(super) fn begin(sql: &dyn Sql, item: &LicenseItem) -> Result<(), Error> {
     let kind = metered_kind(item).number();
     for (module, _) in quotas(item) {

@@ -1,7 +1,8 @@
 //! Rows that are read and written many at a time.
 //!
-//! A batch of reports needs some rows of each report, and an engine at the other end of a socket must not be asked for
-//! them one by one. So a table is described here, and each engine has its own way to look up many keys at once.
+//! A batch of reports needs some rows of each report, and an engine at the other end of a socket
+//! must not be asked for them one by one. So a table is described here, and each engine has its own
+//! way to look up many keys at once.
 
 use super::{Row, Sql, Value};
 use crate::error::Error;
@@ -14,8 +15,8 @@ pub(in crate::store) enum Kind {
     Bytes,
 }
 
-/// A table, or a way into it: the columns that are looked up, and those that are wanted. To be written, the columns
-/// that are looked up must be its whole key.
+/// A table, or a way into it: the columns that are looked up, and those that are wanted. To be
+/// written, the columns that are looked up must be its whole key.
 #[derive(Debug)]
 pub(in crate::store) struct Table {
     pub(in crate::store) name: &'static str,
@@ -45,11 +46,16 @@ impl Table {
     }
 
     /// The rows with these keys, in any order. `keys` is key after key; none is there twice.
-    pub(in crate::store) fn find(&self, sql: &dyn Sql, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+    pub(in crate::store) fn find(
+        &self,
+        sql: &dyn Sql,
+        keys: &[Value<'_>],
+    ) -> Result<Vec<Row>, Error> {
         if keys.is_empty() { Ok(Vec::new()) } else { sql.find(self, keys) }
     }
 
-    /// Puts these rows in the place of those with the same keys. `rows` is row after row; no key is there twice.
+    /// Puts these rows in the place of those with the same keys. `rows` is row after row; no key is
+    /// there twice.
     pub(in crate::store) fn put(&self, sql: &dyn Sql, rows: &[Value<'_>]) -> Result<(), Error> {
         if rows.is_empty() { Ok(()) } else { sql.put(self, rows) }
     }
@@ -133,15 +139,24 @@ pub(in crate::store) const DEVICE_SEATS: Table = Table {
     rest: &[("from_slot", Integer), ("seats", Integer)],
 };
 
-pub(in crate::store) const SLOT_SUM: Table =
-    Table { name: "slot_sum", key: &[("item_id", Text), ("slot", Integer)], rest: &[("active", Integer)] };
+pub(in crate::store) const SLOT_SUM: Table = Table {
+    name: "slot_sum",
+    key: &[("item_id", Text), ("slot", Integer)],
+    rest: &[("active", Integer)],
+};
 
 /// All license years of an item.
-pub(in crate::store) const YEARS: Table =
-    Table { name: "year_excess", key: &[("item_id", Text)], rest: &[("year", Integer), ("excess", Integer)] };
+pub(in crate::store) const YEARS: Table = Table {
+    name: "year_excess",
+    key: &[("item_id", Text)],
+    rest: &[("year", Integer), ("excess", Integer)],
+};
 
-pub(in crate::store) const YEAR_EXCESS: Table =
-    Table { name: "year_excess", key: &[("item_id", Text), ("year", Integer)], rest: &[("excess", Integer)] };
+pub(in crate::store) const YEAR_EXCESS: Table = Table {
+    name: "year_excess",
+    key: &[("item_id", Text), ("year", Integer)],
+    rest: &[("excess", Integer)],
+};
 
 /// All that is used of an item.
 pub(in crate::store) const USED: Table = Table {

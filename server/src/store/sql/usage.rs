@@ -1,11 +1,12 @@
 //! Recording usage: totals that only grow.
 //!
-//! What is kept of a counter is the maximum of what was ever reported for it. A report that is repeated,
-//! late or overtaken by a newer one therefore changes nothing, and needs no bookkeeping of its own. What a report
-//! raises is added to the sums that the license rules look at, in the same transaction.
+//! What is kept of a counter is the maximum of what was ever reported for it. A report that is
+//! repeated, late or overtaken by a newer one therefore changes nothing, and needs no bookkeeping
+//! of its own. What a report raises is added to the sums that the license rules look at, in the
+//! same transaction.
 //!
-//! A segment is booked whole or not at all; one that cannot be booked does not hold up the others. Reports that come
-//! together share what they look up and write ([`Batch`]).
+//! A segment is booked whole or not at all; one that cannot be booked does not hold up the others.
+//! Reports that come together share what they look up and write ([`Batch`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,14 +35,18 @@ struct Raised {
 }
 
 /// Records reports that came together. The answers come in their order.
-pub(in crate::store) fn record(sql: &dyn Sql, reports: &[&Report]) -> Result<Vec<UsageAnswer>, Error> {
+pub(in crate::store) fn record(
+    sql: &dyn Sql,
+    reports: &[&Report],
+) -> Result<Vec<UsageAnswer>, Error> {
     let epoch = life(sql)?.epoch;
     let mut batch = Batch::open(sql, reports)?;
     let answers = reports.iter().map(|report| book(&mut batch, report, &epoch)).collect();
     batch.close(sql)?;
     for report in reports {
         let mut all: Vec<&EndedLicense> = report.report.ended.iter().collect();
-        // An allowance stands under the newest grant, of whichever code that is, and comes back with the last that ends.
+        // An allowance stands under the newest grant, of whichever code that is, and comes back
+        // with the last that ends.
         all.sort_by_key(|ended| ended.serial);
         for ended in all {
             end(sql, &report.report.device.uuid, ended, report.now)?;
@@ -58,7 +63,9 @@ fn book<'a>(batch: &mut Batch<'a>, report: &'a Report, epoch: &str) -> UsageAnsw
         match book_segment(batch, device_uuid, segment, report.now, &mut raised) {
             Ok(()) => answer.recorded.push(segment.segment_id.clone()),
             Err(reason) => {
-                answer.refused.push(SegmentRefusal { segment_id: segment.segment_id.clone(), reason });
+                answer
+                    .refused
+                    .push(SegmentRefusal { segment_id: segment.segment_id.clone(), reason });
             }
         }
     }
@@ -70,8 +77,8 @@ fn book<'a>(batch: &mut Batch<'a>, report: &'a Report, epoch: &str) -> UsageAnsw
     answer
 }
 
-/// Books one segment, or gives the reason why it cannot be booked. Nothing is changed before every check has
-/// passed.
+/// Books one segment, or gives the reason why it cannot be booked. Nothing is changed before every
+/// check has passed.
 fn book_segment<'a>(
     batch: &mut Batch<'a>,
     device_uuid: &str,
@@ -79,7 +86,9 @@ fn book_segment<'a>(
     now: u64,
     raised: &mut BTreeMap<String, Raised>,
 ) -> Result<(), String> {
-    if let Some(counter) = segment.totals.iter().find(|counter| i64::try_from(counter.total).is_err()) {
+    if let Some(counter) =
+        segment.totals.iter().find(|counter| i64::try_from(counter.total).is_err())
+    {
         return Err(format!(
             "the total {} in slot {} is more than can be recorded ({})",
             counter.total,
@@ -130,7 +139,10 @@ fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -
     }
     account.seen(device_uuid, now);
     let state = account.standing(device_uuid, now);
-    ItemStanding { item_id: account.item.item_id.clone(), meters: meters(&account.item, &state, now) }
+    ItemStanding {
+        item_id: account.item.item_id.clone(),
+        meters: meters(&account.item, &state, now),
+    }
 }
 
 /// The device works under this license no more.

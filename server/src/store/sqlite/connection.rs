@@ -32,7 +32,12 @@ impl Sql for Connection {
 
     fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
         let is_it = (1..).zip(table.key).map(|(number, (name, _))| format!("{name} = ?{number}"));
-        let text = format!("SELECT {} FROM {} WHERE {}", table.names(""), table.name, join(is_it, " AND "));
+        let text = format!(
+            "SELECT {} FROM {} WHERE {}",
+            table.names(""),
+            table.name,
+            join(is_it, " AND ")
+        );
         let mut statement = prepare(self, &text)?;
         let mut rows = Vec::with_capacity(keys.len() / table.key.len());
         for key in keys.chunks_exact(table.key.len()) {
@@ -80,7 +85,9 @@ fn hand_over(
     let columns = statement.column_count();
     let mut found = statement.query(params_from_iter(parameters))?;
     while let Some(row) = found.next()? {
-        each(Row((0..columns).map(|column| field(row.get_ref(column)?)).collect::<Result<_, _>>()?))?;
+        each(Row((0..columns)
+            .map(|column| field(row.get_ref(column)?))
+            .collect::<Result<_, _>>()?))?;
     }
     Ok(())
 }
@@ -94,7 +101,9 @@ fn field(value: ValueRef<'_>) -> Result<Field, Error> {
             Err(_) => return Err(Error::Store("a text of the database is no UTF-8".to_owned())),
         },
         ValueRef::Blob(bytes) => Field::Bytes(bytes.to_vec()),
-        ValueRef::Real(_) => return Err(Error::Store("a number of the database is not whole".to_owned())),
+        ValueRef::Real(_) => {
+            return Err(Error::Store("a number of the database is not whole".to_owned()));
+        }
     })
 }
 

@@ -10,17 +10,23 @@ use crate::error::Error;
 use crate::licensing::fresh_id;
 use crate::store::sql;
 
-/// Copies the database as it is in one instant, and puts the keys beside it: names and contents of their
-/// files.
+/// Copies the database as it is in one instant, and puts the keys beside it: names and contents of
+/// their files.
 ///
 /// # Errors
 /// When either cannot be read or written.
-pub fn copy_with_keys(database: &Path, copy: &Path, keys: &[(String, String)]) -> Result<(), Error> {
-    let source = connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(database, &e))?;
+pub fn copy_with_keys(
+    database: &Path,
+    copy: &Path,
+    keys: &[(String, String)],
+) -> Result<(), Error> {
+    let source =
+        connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(database, &e))?;
     migration::require_current(&source)?;
     source.execute("VACUUM INTO ?1", params![text(copy)?])?;
     let connection = open(copy)?;
-    connection.execute_batch("CREATE TABLE backup_key (name TEXT NOT NULL, seed TEXT NOT NULL) STRICT")?;
+    connection
+        .execute_batch("CREATE TABLE backup_key (name TEXT NOT NULL, seed TEXT NOT NULL) STRICT")?;
     for (name, seed) in keys {
         connection.execute("INSERT INTO backup_key VALUES (?1, ?2)", [name, seed])?;
     }
@@ -32,10 +38,16 @@ pub fn copy_with_keys(database: &Path, copy: &Path, keys: &[(String, String)]) -
 ///
 /// # Errors
 /// When it is no backup, or cannot be read or written.
-pub fn restore_copy(backup: &Path, database: &Path, now: u64) -> Result<Vec<(String, String)>, Error> {
-    let no_backup =
-        |why: &str| Error::Setup(format!("{} is not a backup of seatmeterd: {why}.", backup.display()));
-    let source = connect(backup, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(backup, &e))?;
+pub fn restore_copy(
+    backup: &Path,
+    database: &Path,
+    now: u64,
+) -> Result<Vec<(String, String)>, Error> {
+    let no_backup = |why: &str| {
+        Error::Setup(format!("{} is not a backup of seatmeterd: {why}.", backup.display()))
+    };
+    let source =
+        connect(backup, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(backup, &e))?;
     let keys = read_keys(&source).map_err(|e| no_backup(&e.to_string()))?;
     if keys.is_empty() {
         return Err(no_backup("it has no key"));
@@ -63,7 +75,8 @@ fn read_keys(backup: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
 
 /// Without WAL, so that the file is whole by itself when it is closed.
 fn open(path: &Path) -> Result<Connection, Error> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| unusable(path, &e))?;
+    let connection =
+        connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| unusable(path, &e))?;
     connection.pragma_update(None, "journal_mode", "DELETE")?;
     Ok(connection)
 }

@@ -1,8 +1,8 @@
 //! SQLite as an engine of the group commit.
 //!
-//! A database that is removed, or replaced by another, lives on for whoever has it open, and dies with him. Before each
-//! commit the engine therefore looks whether its files still have their names: what is acknowledged must be there after
-//! the next start.
+//! A database that is removed, or replaced by another, lives on for whoever has it open, and dies
+//! with him. Before each commit the engine therefore looks whether its files still have their
+//! names: what is acknowledged must be there after the next start.
 
 use std::cell::Cell;
 use std::fs;
@@ -44,7 +44,8 @@ impl SqliteEngine {
         match self.files.iter().find(|(name, file)| identity(name) != Some(*file)) {
             None => Ok(()),
             Some((name, _)) => Err(Error::Store(format!(
-                "{name} was removed or replaced while this server runs, and nothing is recorded any more. Stop the \
+                "{name} was removed or replaced while this server runs, and nothing is recorded \
+                 any more. Stop the \
                  server, then put the files of the database back, or restore a backup"
             ))),
         }
@@ -80,7 +81,8 @@ impl Engine for SqliteEngine {
     }
 
     fn roll_back(&self) {
-        // SQLite drops the transaction by itself after some errors; then there is nothing to roll back.
+        // SQLite drops the transaction by itself after some errors; then there is nothing to roll
+        // back.
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
@@ -234,7 +236,8 @@ mod tests {
             assert_eq!(wait(reply), Ok(()));
         }
         let connection = Connection::open(folder.path().join("db")).unwrap();
-        let count: u32 = connection.query_row("SELECT count(*) FROM note", [], |row| row.get(0)).unwrap();
+        let count: u32 =
+            connection.query_row("SELECT count(*) FROM note", [], |row| row.get(0)).unwrap();
         assert_eq!(count, 9);
     }
 }

@@ -1,7 +1,9 @@
-//! The embedded store in memory, without a thread: each request is a transaction of its own in the caller's thread, and
-//! its reply is there at once. For simulations and measurements, which need an order of events that is always the same.
+//! The embedded store in memory, without a thread: each request is a transaction of its own in the
+//! caller's thread, and its reply is there at once. For simulations and measurements, which need an
+//! order of events that is always the same.
 //!
-//! It runs the same statements as [`SqliteStore`](super::SqliteStore); a restart loses everything but a snapshot.
+//! It runs the same statements as [`SqliteStore`](super::SqliteStore); a restart loses everything
+//! but a snapshot.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +15,9 @@ use crate::error::Error;
 use crate::licensing::fresh_id;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::store::sql::{self, Field, Row, Sql};
-use crate::store::{Authorization, Decision, Organization, Reply, SegmentTotal, ShownLicense, Store};
+use crate::store::{
+    Authorization, Decision, Organization, Reply, SegmentTotal, ShownLicense, Store,
+};
 
 /// The store in memory.
 #[derive(Debug)]
@@ -42,7 +46,8 @@ impl InlineStore {
         Ok(self.connection().serialize(MAIN_DB)?.to_vec())
     }
 
-    /// Goes back to a snapshot, and begins a new epoch, as the restore of a backup does; it serves at once.
+    /// Goes back to a snapshot, and begins a new epoch, as the restore of a backup does; it serves
+    /// at once.
     ///
     /// # Errors
     /// When it is none.
@@ -78,7 +83,10 @@ impl InlineStore {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Reply<T> {
+    fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Reply<T> {
         let mut connection = self.connection();
         let outcome = connection.transaction().map_err(Error::from).and_then(|transaction| {
             let outcome = work(&transaction)?;
@@ -104,10 +112,17 @@ impl Store for InlineStore {
         let mut connection = self.connection();
         // The transaction is rolled back when it is dropped.
         let outcome = connection.transaction().map_err(Error::from);
-        Box::pin(std::future::ready(outcome.and_then(|transaction| sql::authorize(&*transaction, &request))))
+        Box::pin(std::future::ready(
+            outcome.and_then(|transaction| sql::authorize(&*transaction, &request)),
+        ))
     }
 
-    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Reply<UsageAnswer> {
+    fn record(
+        &self,
+        report: UsageReport,
+        shown: Vec<ShownLicense>,
+        now: u64,
+    ) -> Reply<UsageAnswer> {
         self.submit(|connection| {
             let report = sql::Report { report, shown, now };
             let mut answers = sql::record(connection, &[&report])?;

@@ -1,8 +1,8 @@
 //! Brings the tables up to date: numbered scripts, forward only.
 //!
-//! The number of the last script that ran is SQLite's `user_version`. All scripts that are missing run in
-//! one transaction that is exclusive from its start, so two processes cannot run the same one, and a kill
-//! in between leaves the old version whole.
+//! The number of the last script that ran is SQLite's `user_version`. All scripts that are missing
+//! run in one transaction that is exclusive from its start, so two processes cannot run the same
+//! one, and a kill in between leaves the old version whole.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -21,7 +21,8 @@ const SCRIPTS: [&str; 8] = [
     include_str!("../../../migrations/sqlite/0008_paths.sql"),
 ];
 
-/// The first version that keeps in which slots devices were active: what was recorded before is counted then.
+/// The first version that keeps in which slots devices were active: what was recorded before is
+/// counted then.
 const WITH_ACTIVITY: usize = 3;
 
 /// The first version that keeps usage and activity by days.
@@ -33,7 +34,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let version = version(&transaction)?;
     if version > SCRIPTS.len() {
         return Err(Error::Setup(format!(
-            "the database is of version {version}, this seatmeterd knows versions up to {}. Use the newer \
+            "the database is of version {version}, this seatmeterd knows versions up to {}. Use \
+             the newer \
              seatmeterd that wrote it.",
             SCRIPTS.len()
         )));
@@ -58,7 +60,8 @@ pub(super) fn require_current(connection: &Connection) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Setup(format!(
-        "the database is of version {version}, this seatmeterd reads version {}. Run \"seatmeterd init\" on \
+        "the database is of version {version}, this seatmeterd reads version {}. Run \"seatmeterd \
+         init\" on \
          the data directory to bring an older one up to date, or use a newer seatmeterd.",
         SCRIPTS.len()
     )))
@@ -82,7 +85,8 @@ mod tests {
         migrate(&mut connection).unwrap();
         connection.execute("INSERT INTO organization VALUES ('a', 'A', NULL)", []).unwrap();
         migrate(&mut connection).unwrap();
-        let rows: u32 = connection.query_row("SELECT count(*) FROM organization", [], |r| r.get(0)).unwrap();
+        let rows: u32 =
+            connection.query_row("SELECT count(*) FROM organization", [], |r| r.get(0)).unwrap();
         assert_eq!((rows, version(&connection).unwrap()), (1, SCRIPTS.len()));
         require_current(&connection).unwrap();
     }
@@ -103,11 +107,14 @@ mod tests {
                  INSERT INTO license_file VALUES ('f', 'o', '', '', '', '', 0, '')",
             )
             .unwrap();
-        connection.execute("INSERT INTO license_item VALUES ('item', 'f', ?1, NULL)", [definition]).unwrap();
+        connection
+            .execute("INSERT INTO license_item VALUES ('item', 'f', ?1, NULL)", [definition])
+            .unwrap();
         for (device, seats) in [("a", 3), ("b", 4)] {
             connection
                 .execute(
-                    "INSERT INTO local_license VALUES ('item', ?1, ?1, 'code', 1, ?2, ?2, 1800, 9999, '')",
+                    "INSERT INTO local_license VALUES ('item', ?1, ?1, 'code', 1, ?2, ?2, 1800, \
+                     9999, '')",
                     params![device, seats],
                 )
                 .unwrap();
@@ -116,19 +123,27 @@ mod tests {
                 .unwrap();
             for slot in [11, 12] {
                 connection
-                    .execute("INSERT INTO usage VALUES ('item', ?1, ?2, 1, 4, 7)", params![device, slot])
+                    .execute(
+                        "INSERT INTO usage VALUES ('item', ?1, ?2, 1, 4, 7)",
+                        params![device, slot],
+                    )
                     .unwrap();
             }
         }
         migrate(&mut connection).unwrap();
-        let number = |query: &str| connection.query_row(query, [], |row| row.get::<_, u32>(0)).unwrap();
+        let number =
+            |query: &str| connection.query_row(query, [], |row| row.get::<_, u32>(0)).unwrap();
         assert_eq!(
             number("SELECT sum(serial + seats_asked) FROM local_license WHERE item_id = 'item'"),
             2 + 7
         );
         assert_eq!(number("SELECT used FROM item_used WHERE kind = 1 AND module = 0"), 28);
         assert_eq!(number("SELECT active FROM slot_sum WHERE slot = 11"), 7);
-        assert_eq!(number("SELECT excess FROM year_excess WHERE year = 0"), 4, "7 - 5 in each of two slots");
+        assert_eq!(
+            number("SELECT excess FROM year_excess WHERE year = 0"),
+            4,
+            "7 - 5 in each of two slots"
+        );
     }
 
     #[test]

@@ -6,9 +6,9 @@
 //! handler ─┘
 //! ```
 //!
-//! A durable transaction costs a sync of the disk whether it holds one request or five hundred; sharing it
-//! is what makes thousands of durable reports a second possible. The database is in WAL mode, so commands
-//! such as `usage show` read while the server writes.
+//! A durable transaction costs a sync of the disk whether it holds one request or five hundred;
+//! sharing it is what makes thousands of durable reports a second possible. The database is in WAL
+//! mode, so commands such as `usage show` read while the server writes.
 
 mod connection;
 mod copy;
@@ -71,8 +71,9 @@ impl SqliteStore {
                 // FULL: a commit is on the disk when it returns, also when the power is cut.
                 connection.pragma_update(None, "synchronous", "FULL")?;
                 connection.pragma_update(None, "foreign_keys", true)?;
-                // The rows of a million devices lie all over the file: what is often read had better stay in memory,
-                // and what was often written be copied out of the log once and not each time.
+                // The rows of a million devices lie all over the file: what is often read had
+                // better stay in memory, and what was often written be copied out of the log once
+                // and not each time.
                 connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
                 connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
                 Ok(connection)
@@ -105,7 +106,8 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 
 /// A connection that cannot write, to tables that this program reads.
 pub(super) fn connect_to_read(path: &Path) -> Result<Connection, Error> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(path, &e))?;
+    let connection =
+        connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(path, &e))?;
     migration::require_current(&connection)?;
     Ok(connection)
 }
@@ -115,12 +117,14 @@ fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             "It is damaged, or no database: move it away, and restore a backup.".to_owned()
         }
-        _ => denied(path).unwrap_or_else(|| "Check that it is a seatmeter database and writable.".to_owned()),
+        _ => denied(path)
+            .unwrap_or_else(|| "Check that it is a seatmeter database and writable.".to_owned()),
     };
     Error::Setup(format!("the database {} cannot be opened: {error}. {todo}", path.display()))
 }
 
-/// Whose one of the database's files is that this process may not open: SQLite does not say which one it was.
+/// Whose one of the database's files is that this process may not open: SQLite does not say which
+/// one it was.
 fn denied(path: &Path) -> Option<String> {
     ["", "-wal", "-shm"].iter().find_map(|ending| {
         let mut name = path.as_os_str().to_owned();

@@ -22,7 +22,11 @@ pub(in crate::store) fn change(sql: &dyn Sql, change: &Change, by: &Actor) -> Re
 }
 
 fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
-    let line = |action, subject: &str, detail: String| Line { action, subject: subject.to_owned(), detail };
+    let line = |action, subject: &str, detail: String| Line {
+        action,
+        subject: subject.to_owned(),
+        detail,
+    };
     Ok(match change {
         Change::Import(file) => {
             let detail = import::import(sql, file)?;
@@ -47,11 +51,19 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
         Change::SetAccess { handshake_code, password_hash, validation } => {
             set_access(sql, handshake_code, password_hash.as_deref(), validation)?;
             let password = if password_hash.is_some() { "with" } else { "without" };
-            line("set access of handshake code", handshake_code, format!("{password} session password"))
+            line(
+                "set access of handshake code",
+                handshake_code,
+                format!("{password} session password"),
+            )
         }
         Change::ReleaseDevice { item_id, device_uuid } => {
             let ended = release(sql, item_id, device_uuid, now)?;
-            line("release device", device_uuid, format!("item {item_id}, {ended} running licenses ended"))
+            line(
+                "release device",
+                device_uuid,
+                format!("item {item_id}, {ended} running licenses ended"),
+            )
         }
         Change::RenameDevice { device_uuid, name } => {
             rename(sql, device_uuid, name)?;
@@ -74,7 +86,8 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
             line("make token", name, String::new())
         }
         Change::RevokeToken { name } => {
-            let revoke = "UPDATE admin_token SET revoked_at = ?2 WHERE name = ?1 AND revoked_at IS NULL";
+            let revoke =
+                "UPDATE admin_token SET revoked_at = ?2 WHERE name = ?1 AND revoked_at IS NULL";
             require_done(sql.execute(revoke, values![name, now])?, "token in use", name)?;
             line("revoke token", name, String::new())
         }
@@ -104,7 +117,8 @@ fn require_owner(sql: &dyn Sql, handshake_code: &str, organization_id: &str) -> 
         return Ok(());
     }
     Err(Error::conflict(format!(
-        "handshake code \"{handshake_code}\" belongs to organization \"{owner}\", not to \"{organization_id}\""
+        "handshake code \"{handshake_code}\" belongs to organization \"{owner}\", not to \
+         \"{organization_id}\""
     )))
 }
 
@@ -142,7 +156,8 @@ pub(in crate::store::sql) fn set_items(
             return Err(Error::bad_request(format!("item \"{item_id}\" is named twice")));
         }
         let owner: Option<String> = sql.value(
-            "SELECT organization_id FROM license_item JOIN license_file USING (file_id) WHERE item_id = ?1",
+            "SELECT organization_id FROM license_item JOIN license_file USING (file_id) WHERE \
+             item_id = ?1",
             values![item_id],
         )?;
         match owner {
@@ -182,8 +197,8 @@ fn set_access(
     require_done(rows, "handshake code", handshake_code)
 }
 
-/// Ends the device's running licenses on this side, and frees what it holds. What the device has goes on until it
-/// has to renew.
+/// Ends the device's running licenses on this side, and frees what it holds. What the device has
+/// goes on until it has to renew.
 fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str, now: u64) -> Result<usize, Error> {
     sql.lock_items(&[item_id])?;
     let known = sql.exists(
@@ -191,14 +206,17 @@ fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str, now: u64) -> Result<
         values![item_id, device_uuid],
     )?;
     if !known {
-        return Err(Error::not_found(format!("device {device_uuid} has nothing from item \"{item_id}\"")));
+        return Err(Error::not_found(format!(
+            "device {device_uuid} has nothing from item \"{item_id}\""
+        )));
     }
     holders::release(sql, item_id, device_uuid)?;
     for (module, allowance) in strict::all_of(sql, item_id, device_uuid)? {
         strict::put(sql, item_id, device_uuid, module, allowance.given_back(allowance.serial))?;
     }
     sql.execute(
-        "UPDATE local_license SET valid_until = ?3 WHERE item_id = ?1 AND device_uuid = ?2 AND valid_until > ?3",
+        "UPDATE local_license SET valid_until = ?3 WHERE item_id = ?1 AND device_uuid = ?2 AND \
+         valid_until > ?3",
         values![item_id, device_uuid, now],
     )
 }
@@ -221,7 +239,10 @@ fn revoke(sql: &dyn Sql, item_id: &str, now: u64) -> Result<(), Error> {
         None => Err(unknown("item", item_id)),
         Some(Some(_)) => Err(Error::conflict(format!("item \"{item_id}\" is revoked already"))),
         Some(None) => {
-            sql.execute("UPDATE license_item SET revoked_at = ?2 WHERE item_id = ?1", values![item_id, now])?;
+            sql.execute(
+                "UPDATE license_item SET revoked_at = ?2 WHERE item_id = ?1",
+                values![item_id, now],
+            )?;
             Ok(())
         }
     }
@@ -229,7 +250,9 @@ fn revoke(sql: &dyn Sql, item_id: &str, now: u64) -> Result<(), Error> {
 
 fn make_token(sql: &dyn Sql, name: &str, token_hash: &str, now: u64) -> Result<(), Error> {
     if sql.exists("SELECT 1 FROM admin_token WHERE name = ?1", values![name])? {
-        return Err(Error::conflict(format!("there is, or was, a token \"{name}\". Choose another name")));
+        return Err(Error::conflict(format!(
+            "there is, or was, a token \"{name}\". Choose another name"
+        )));
     }
     sql.execute(
         "INSERT INTO admin_token (name, token_hash, made_at) VALUES (?1, ?2, ?3)",

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::operator::commands::{
-    AuditRow, CodeRow, DeviceRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow, Validation, View,
+    AuditRow, CodeRow, DeviceRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow,
+    Validation, View,
 };
 use crate::store::sql::{Row, Sql, Value, values};
 
@@ -38,15 +39,19 @@ pub(in crate::store) fn keys(sql: &dyn Sql) -> Result<Keys, Error> {
     let in_use = sql.value("SELECT key_id FROM server_key WHERE only_row = 1", &[])?;
     // Files from before there could be several keys name none.
     let named = "SELECT DISTINCT server_key_id FROM license_file WHERE server_key_id <> ''";
-    let of_files = sql.query(named, &[])?.into_iter().map(|mut row| row.take(0)).collect::<Result<_, _>>()?;
+    let of_files =
+        sql.query(named, &[])?.into_iter().map(|mut row| row.take(0)).collect::<Result<_, _>>()?;
     Ok(Keys { in_use, of_files })
 }
 
 /// Name and hash of every token that is not revoked.
 pub(in crate::store) fn token_hashes(sql: &dyn Sql) -> Result<Vec<(String, String)>, Error> {
-    rows(sql, "SELECT name, token_hash FROM admin_token WHERE revoked_at IS NULL", &[], |mut row| {
-        Ok((row.take(0)?, row.take(1)?))
-    })
+    rows(
+        sql,
+        "SELECT name, token_hash FROM admin_token WHERE revoked_at IS NULL",
+        &[],
+        |mut row| Ok((row.take(0)?, row.take(1)?)),
+    )
 }
 
 fn rows<T>(
@@ -59,12 +64,13 @@ fn rows<T>(
 }
 
 fn json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|e| Error::Store(format!("a row of the database is damaged: {e}")))
+    serde_json::from_str(text)
+        .map_err(|e| Error::Store(format!("a row of the database is damaged: {e}")))
 }
 
 fn organizations(sql: &dyn Sql) -> Result<Vec<OrganizationRow>, Error> {
-    let query =
-        "SELECT organization_id, name, default_handshake_code FROM organization ORDER BY organization_id";
+    let query = "SELECT organization_id, name, default_handshake_code FROM organization ORDER BY \
+        organization_id";
     rows(sql, query, &[], |mut row| {
         Ok(OrganizationRow {
             organization_id: row.take(0)?,
@@ -76,15 +82,22 @@ fn organizations(sql: &dyn Sql) -> Result<Vec<OrganizationRow>, Error> {
 
 fn items(sql: &dyn Sql) -> Result<Vec<ItemRow>, Error> {
     let query = "SELECT file_id, organization_id, revoked_at, definition
-                   FROM license_item JOIN license_file USING (file_id) ORDER BY organization_id, item_id";
+                   FROM license_item JOIN license_file USING (file_id) ORDER BY organization_id, \
+                   item_id";
     rows(sql, query, &[], |mut row| {
         let item: LicenseItem = json(&row.take::<String>(3)?)?;
-        Ok(ItemRow { file_id: row.take(0)?, organization_id: row.take(1)?, revoked_at: row.take(2)?, item })
+        Ok(ItemRow {
+            file_id: row.take(0)?,
+            organization_id: row.take(1)?,
+            revoked_at: row.take(2)?,
+            item,
+        })
     })
 }
 
 fn codes(sql: &dyn Sql) -> Result<Vec<CodeRow>, Error> {
-    let query = "SELECT handshake_code, organization_id, CASE WHEN password_hash IS NULL THEN 0 ELSE 1 END, validation, own_order
+    let query = "SELECT handshake_code, organization_id, CASE WHEN password_hash IS NULL THEN 0 \
+        ELSE 1 END, validation, own_order
                    FROM handshake_code ORDER BY organization_id, handshake_code";
     let mut codes = rows(sql, query, &[], |mut row| {
         let validation: Validation = json(&row.take::<String>(3)?)?;
@@ -98,7 +111,8 @@ fn codes(sql: &dyn Sql) -> Result<Vec<CodeRow>, Error> {
         })
     })?;
     for code in &mut codes {
-        let query = "SELECT item_id FROM handshake_item WHERE handshake_code = ?1 ORDER BY position";
+        let query =
+            "SELECT item_id FROM handshake_item WHERE handshake_code = ?1 ORDER BY position";
         code.item_ids = rows(sql, query, values![&code.handshake_code], |mut row| row.take(0))?;
     }
     Ok(codes)
@@ -113,8 +127,8 @@ fn devices(
     // Nothing stands before empty names.
     let (after_item, after_device) =
         after.map_or(("", ""), |(item_id, device_uuid)| (item_id.as_str(), device_uuid.as_str()));
-    // Each page begins where the one before has ended, and reads its own rows only: so a page of devices costs the same
-    // wherever it stands in the list.
+    // Each page begins where the one before has ended, and reads its own rows only: so a page of
+    // devices costs the same wherever it stands in the list.
     let (is_wanted, place) = match item_id {
         Some(item_id) => {
             let after_device = match after_item.cmp(item_id) {
@@ -131,7 +145,8 @@ fn devices(
                AND running.valid_until > ?1";
     let query = format!(
         "SELECT device.item_id, device.device_uuid,
-                coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = device.device_uuid),
+                coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = \
+                device.device_uuid),
                          device.friendly_name),
                 device.library_version, coalesce((SELECT max(running.seats) {running}), 0),
                 coalesce((SELECT max(running.valid_until) {running}), 0), device.last_seen_at
@@ -151,7 +166,8 @@ fn devices(
 }
 
 fn audit(sql: &dyn Sql, before: Option<u64>) -> Result<Vec<AuditRow>, Error> {
-    let query = "SELECT audit_id, at, actor, action, subject, detail FROM audit WHERE audit_id < ?1 ORDER BY audit_id DESC";
+    let query = "SELECT audit_id, at, actor, action, subject, detail FROM audit WHERE audit_id < \
+        ?1 ORDER BY audit_id DESC";
     let before = before.unwrap_or(u64::MAX).min(i64::MAX as u64);
     rows(sql, query, values![before], |mut row| {
         Ok(AuditRow {
