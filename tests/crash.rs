@@ -93,16 +93,17 @@ fn a_death_wakes_who_waits_for_a_seat() {
 
 #[test]
 fn a_stale_holder_with_the_pid_of_a_living_process_does_not_block_its_seat() {
-    use seatmeter_protocol::seat_layout::{IN_SLOT_PID, parse, slot_offset};
+    use seatmeter_protocol::seat_layout::{IN_ENTRY_PID, entry_offset, parse};
     use std::os::unix::fs::FileExt;
     let device = Device::new();
     let pool = device.pool_of(1);
     let mut holder = holder(&device, 1);
     let file = File::options().read(true).write(true).open(device.pool_file()).unwrap();
     let report = parse(&std::fs::read(device.pool_file()).unwrap()).unwrap();
-    let slot = report.slots.iter().find(|slot| slot.held == 1).unwrap();
-    assert_eq!(slot.pid, holder.pid as u32);
-    file.write_all_at(&1_u32.to_le_bytes(), (slot_offset(slot.slot) + IN_SLOT_PID) as u64).unwrap();
+    let entry = report.entries.iter().find(|entry| entry.held == 1).unwrap();
+    assert_eq!(entry.pid, holder.pid as u32);
+    file.write_all_at(&1_u32.to_le_bytes(), (entry_offset(entry.entry) + IN_ENTRY_PID) as u64)
+        .unwrap();
     assert_eq!(pool.holders()[0].pid, 1);
     holder.kill();
     assert_eq!(pool.idle(), 1);

@@ -10,7 +10,8 @@ mod common;
 use common::{Device, Dice, End, KILLED, Pipe, Process, holder, sleep_for_ever, take_all};
 use seatmeter::seats::{Repair, SeatError, SeatPool};
 use seatmeter_protocol::seat_layout::{
-    AT_MARK, AT_POOL, AT_VERSION, FILE_BYTES, PoolWord, SlotWord, Unfit, parse, slot_offset,
+    AT_HIGH_WATER_MARK, AT_POOL, AT_VERSION, EntryWord, FILE_BYTES, PoolWord, Unfit, entry_offset,
+    parse,
 };
 
 fn set_aside(pool: &SeatPool) -> Vec<(Vec<u8>, Unfit)> {
@@ -45,8 +46,8 @@ fn every_damaged_file_is_set_aside_and_rebuilt_and_the_limit_holds() {
     let mut dice = Dice(7);
     let random: Vec<u8> = (0..FILE_BYTES).map(|_| dice.below(256) as u8).collect();
     let word = |word: [u64; 2]| [word[0].to_le_bytes(), word[1].to_le_bytes()].concat();
-    let used = PoolWord { used: 9, held: 1, life: 1, slot: 0, seq: 99 };
-    let beyond = PoolWord { used: 1, held: 1, life: 1, slot: 60_000, seq: 99 };
+    let used = PoolWord { used: 9, held: 1, life: 1, entry: 0, seq: 99 };
+    let beyond = PoolWord { used: 1, held: 1, life: 1, entry: 60_000, seq: 99 };
     for (bytes, unfit) in [
         (vec![], Unfit::Empty),
         (sound_file()[..FILE_BYTES / 2].to_vec(), Unfit::Torn),
@@ -59,7 +60,7 @@ fn every_damaged_file_is_set_aside_and_rebuilt_and_the_limit_holds() {
         (with(AT_VERSION, &[9]), Unfit::Newer(9)),
         (with(AT_POOL, &word(used.pack())), Unfit::Inconsistent),
         (with(AT_POOL, &word(beyond.pack())), Unfit::Inconsistent),
-        (with(AT_MARK, &[0xff; 4]), Unfit::Inconsistent),
+        (with(AT_HIGH_WATER_MARK, &[0xff; 4]), Unfit::Inconsistent),
         (with(0x44, &[0xff; 4]), Unfit::Inconsistent),
     ] {
         let device = Device::new();
@@ -89,9 +90,10 @@ fn scribbles_into_the_counts_of_a_pool_in_use_neither_crash_nor_hang_it() {
             let file = fs::File::options().write(true).open(device.pool_file()).unwrap();
             let mut dice = Dice(seed);
             for _ in 0..300 {
-                let at = [AT_POOL, slot_offset(0), slot_offset(1), AT_MARK, AT_POOL + 8]
-                    [dice.below(5) as usize];
-                let length = if at == AT_MARK { 4 } else { 8 };
+                let at =
+                    [AT_POOL, entry_offset(0), entry_offset(1), AT_HIGH_WATER_MARK, AT_POOL + 8]
+                        [dice.below(5) as usize];
+                let length = if at == AT_HIGH_WATER_MARK { 4 } else { 8 };
                 let bytes: Vec<u8> = (0..length).map(|_| dice.below(256) as u8).collect();
                 file.write_all_at(&bytes, at as u64).unwrap();
                 for pool in [&pool, &other] {
@@ -253,8 +255,8 @@ fn a_dead_slots_count_is_clamped_when_it_exceeds_what_is_used() {
     let pool = device.pool_of(2);
     let _seat = pool.take().unwrap();
     let file = fs::File::options().write(true).open(device.pool_file()).unwrap();
-    let dead = SlotWord { held: 1_000_000, life: 1, seq: 5 }.pack();
-    file.write_all_at(&dead[0].to_le_bytes(), slot_offset(1) as u64).unwrap();
-    file.write_all_at(&2_u32.to_le_bytes(), AT_MARK as u64).unwrap();
+    let dead = EntryWord { held: 1_000_000, life: 1, seq: 5 }.pack();
+    file.write_all_at(&dead[0].to_le_bytes(), entry_offset(1) as u64).unwrap();
+    file.write_all_at(&2_u32.to_le_bytes(), AT_HIGH_WATER_MARK as u64).unwrap();
     assert!(pool.idle() <= 2);
 }

@@ -5,18 +5,18 @@
 //! or shared memory.
 //!
 //! ```text
-//! 0x000 u64  magic        0x008 u32 version      0x00c u32 slots       0x010 u128 file id
+//! 0x000 u64  magic        0x008 u32 version      0x00c u32 entries       0x010 u128 file id
 //! 0x020 u64  settled at (machine's monotonic ms, openers wait for it; 0 settled, u64::MAX unknown)
 //! 0x040 u64  grant        seats:32 | number:32
-//! 0x048 u32  mark         0x04c u32 waiters      0x050 u32 bell (futex)
-//! 0x080 u128 pool word    low: used:20 | held:20 | life:24        high: slot:16 | seq:48
-//! 0x1000 + 128·s          slot s
-//!       0x00 u128 slot word    low: 0:20 | held:20 | life:24      high: 0:16 | seq:48
+//! 0x048 u32  mark         0x04c u32 waiters      0x050 u32 wake word (futex)
+//! 0x080 u128 pool word    low: used:20 | held:20 | life:24        high: entry:16 | seq:48
+//! 0x1000 + 128·s          entry s
+//!       0x00 u128 entry word    low: 0:20 | held:20 | life:24      high: 0:16 | seq:48
 //!       0x10 u32  flag         0 | thread id of the guardian | OWNER_DIED
 //!       0x40 u32  pid   0x48 u64 since   0x50 [u8; 32] name   0x70 u64 pid namespace      diagnostics only
 //! ```
 //!
-//! | life | flag | lock of the slot | the slot is |
+//! | life | flag | lock of the entry | the entry is |
 //! | --- | --- | --- | --- |
 //! | even | any | free | free |
 //! | even | any | held | being attached or detached |
@@ -33,59 +33,59 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"SMseats\n");
 pub const VERSION: u32 = 1;
 /// Processes that can be attached at one time. A power of two, so that an index from shared memory
 /// can be masked instead of trusted.
-pub const SLOTS: u32 = 4096;
+pub const ENTRIES: u32 = 4096;
 /// More seats than this are not granted; it leaves the counters three bits of room.
 pub const SEATS_MAX: u32 = 65_536;
 
-/// Bytes before the first slot.
+/// Bytes before the first entry.
 pub const HEADER_BYTES: usize = 4096;
-/// Bytes of one slot. What is read when looking for dead owners is in one cache line.
-pub const SLOT_BYTES: usize = 128;
+/// Bytes of one entry. What is read when looking for dead owners is in one cache line.
+pub const ENTRY_BYTES: usize = 128;
 /// Length of the file. It never changes: a mapped file that shrinks kills who maps it.
-pub const FILE_BYTES: usize = HEADER_BYTES + SLOTS as usize * SLOT_BYTES;
-/// Byte of the file whose lock says that slot 0 lives; slot s has the s-th after it. Far beyond the
-/// end: the lock is a name, not a range of data.
+pub const FILE_BYTES: usize = HEADER_BYTES + ENTRIES as usize * ENTRY_BYTES;
+/// Byte of the file whose lock says that entry 0 lives; entry s has the s-th after it. Far beyond
+/// the end: the lock is a name, not a range of data.
 pub const LOCK_BASE: i64 = 1 << 40;
 
 /// Offset of the magic.
 pub const AT_MAGIC: usize = 0x00;
 /// Offset of the version.
 pub const AT_VERSION: usize = 0x08;
-/// Offset of the number of slots.
-pub const AT_SLOTS: usize = 0x0c;
+/// Offset of the number of entries.
+pub const AT_ENTRIES: usize = 0x0c;
 /// Offset of the random file id.
 pub const AT_FILE_ID: usize = 0x10;
 /// Offset of the instant before which openers wait.
 pub const AT_SETTLED: usize = 0x20;
 /// Offset of the grant.
 pub const AT_GRANT: usize = 0x40;
-/// Offset of the high-water mark: slots at and above it were never attached.
-pub const AT_MARK: usize = 0x48;
-/// Offset of the word that says whether somebody may be asleep on the bell.
+/// Offset of the high-water mark: entries at and above it were never attached.
+pub const AT_HIGH_WATER_MARK: usize = 0x48;
+/// Offset of the word that says whether somebody may be asleep on the wake word.
 pub const AT_WAITERS: usize = 0x4c;
 /// Offset of the futex that waiters sleep on.
-pub const AT_BELL: usize = 0x50;
+pub const AT_WAKE_WORD: usize = 0x50;
 /// Offset of the pool word.
 pub const AT_POOL: usize = 0x80;
-/// Offset of the guardian's flag within a slot.
-pub const IN_SLOT_FLAG: usize = 0x10;
-/// Offset of the owner's process id within a slot.
-pub const IN_SLOT_PID: usize = 0x40;
-/// Offset of the instant of attachment (Unix seconds) within a slot.
-pub const IN_SLOT_SINCE: usize = 0x48;
-/// Offset of the owner's name within a slot.
-pub const IN_SLOT_NAME: usize = 0x50;
+/// Offset of the guardian's flag within an entry.
+pub const IN_ENTRY_FLAG: usize = 0x10;
+/// Offset of the owner's process id within an entry.
+pub const IN_ENTRY_PID: usize = 0x40;
+/// Offset of the instant of attachment (Unix seconds) within an entry.
+pub const IN_ENTRY_SINCE: usize = 0x48;
+/// Offset of the owner's name within an entry.
+pub const IN_ENTRY_NAME: usize = 0x50;
 /// Bytes of the owner's name.
 pub const NAME_BYTES: usize = 32;
-/// Offset of the owner's pid namespace within a slot.
-pub const IN_SLOT_NAMESPACE: usize = 0x70;
+/// Offset of the owner's pid namespace within an entry.
+pub const IN_ENTRY_NAMESPACE: usize = 0x70;
 
 /// The kernel sets this bit in the flag when the guardian's thread ends while the flag carries its
 /// id.
 pub const OWNER_DIED: u32 = 0x4000_0000;
-/// What the bell counts in. The kernel rings a dead process' bell only while the 30 low bits, the
-/// place of a thread id, are zero; so the bell counts in the two high ones.
-pub const BELL_STEP: u32 = 0x4000_0000;
+/// What the wake word counts in. The kernel rings a dead process' wake word only while the 30 low
+/// bits, the place of a thread id, are zero; so the wake word counts in the two high ones.
+pub const WAKE_STEP: u32 = 0x4000_0000;
 
 const COUNT_BITS: u32 = 20;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
@@ -93,14 +93,14 @@ const LIFE_MASK: u64 = (1 << 24) - 1;
 const SEQ_BITS: u32 = 48;
 const SEQ_MASK: u64 = (1 << SEQ_BITS) - 1;
 
-/// Offset of slot `slot`; an index beyond the last wraps round.
+/// Offset of entry `entry`; an index beyond the last wraps round.
 #[must_use]
 #[inline(always)]
-pub const fn slot_offset(slot: u16) -> usize {
-    HEADER_BYTES + (slot as u32 & (SLOTS - 1)) as usize * SLOT_BYTES
+pub const fn entry_offset(entry: u16) -> usize {
+    HEADER_BYTES + (entry as u32 & (ENTRIES - 1)) as usize * ENTRY_BYTES
 }
 
-/// Is somebody attached in this life of a slot? Lives count 0, 1, 2, …: odd is attached, even is
+/// Is somebody attached in this life of an entry? Lives count 0, 1, 2, …: odd is attached, even is
 /// free.
 #[must_use]
 #[inline(always)]
@@ -120,17 +120,17 @@ pub const fn next_free(life: u32) -> u32 {
     (life + 1) & LIFE_MASK as u32
 }
 
-/// The pool word: how many seats are used, and the count of the slot that acted last.
+/// The pool word: how many seats are used, and the count of the entry that acted last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PoolWord {
-    /// Seats held by all slots together.
+    /// Seats held by all entries together.
     pub used: u32,
-    /// Seats held by `slot`.
+    /// Seats held by `entry`.
     pub held: u32,
-    /// Life of `slot`.
+    /// Life of `entry`.
     pub life: u32,
-    /// The slot that acted last.
-    pub slot: u16,
+    /// The entry that acted last.
+    pub entry: u16,
     /// Number of this write of the word.
     pub seq: u64,
 }
@@ -144,7 +144,7 @@ impl PoolWord {
             used: (low & COUNT_MASK) as u32,
             held: (low >> COUNT_BITS & COUNT_MASK) as u32,
             life: (low >> (2 * COUNT_BITS)) as u32,
-            slot: (high & 0xffff) as u16,
+            entry: (high & 0xffff) as u16,
             seq: high >> 16,
         }
     }
@@ -161,51 +161,51 @@ impl PoolWord {
     #[must_use]
     #[inline(always)]
     pub const fn high(self) -> u64 {
-        self.slot as u64 | (self.seq & SEQ_MASK) << 16
+        self.entry as u64 | (self.seq & SEQ_MASK) << 16
     }
 
-    /// The word that follows this one when `slot` acts.
+    /// The word that follows this one when `entry` acts.
     #[must_use]
     #[inline(always)]
-    pub const fn followed_by(self, used: u32, slot: u16, held: u32, life: u32) -> Self {
-        Self { used, held, life, slot, seq: (self.seq + 1) & SEQ_MASK }
+    pub const fn followed_by(self, used: u32, entry: u16, held: u32, life: u32) -> Self {
+        Self { used, held, life, entry, seq: (self.seq + 1) & SEQ_MASK }
     }
 
-    /// The words that follow `words` when the slot in them takes one seat.
+    /// The words that follow `words` when the entry in them takes one seat.
     #[must_use]
     #[inline(always)]
     pub const fn one_taken([low, high]: [u64; 2]) -> [u64; 2] {
         [low.wrapping_add(1 | 1 << COUNT_BITS), high.wrapping_add(1 << 16)]
     }
 
-    /// The words that follow `words` when the slot in them, which has one, gives one seat back.
+    /// The words that follow `words` when the entry in them, which has one, gives one seat back.
     #[must_use]
     #[inline(always)]
     pub const fn one_given([low, high]: [u64; 2]) -> [u64; 2] {
         [low.wrapping_sub(1 | 1 << COUNT_BITS), high.wrapping_add(1 << 16)]
     }
 
-    /// What belongs into the word of `self.slot`.
+    /// What belongs into the word of `self.entry`.
     #[must_use]
     #[inline(always)]
-    pub const fn as_slot(self) -> SlotWord {
-        SlotWord { held: self.held, life: self.life, seq: self.seq }
+    pub const fn as_entry(self) -> EntryWord {
+        EntryWord { held: self.held, life: self.life, seq: self.seq }
     }
 }
 
-/// The word of a slot: its count as of write `seq` of the pool word. It holds while another slot is
-/// in there.
+/// The word of an entry: its count as of write `seq` of the pool word. It holds while another entry
+/// is in there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct SlotWord {
-    /// Seats held by the slot.
+pub struct EntryWord {
+    /// Seats held by the entry.
     pub held: u32,
-    /// Life of the slot.
+    /// Life of the entry.
     pub life: u32,
     /// The write of the pool word that this came from.
     pub seq: u64,
 }
 
-impl SlotWord {
+impl EntryWord {
     /// From the low and high half, as they stand in memory.
     #[must_use]
     #[inline(always)]
@@ -218,7 +218,7 @@ impl SlotWord {
     #[must_use]
     #[inline(always)]
     pub const fn pack(self) -> [u64; 2] {
-        PoolWord { used: 0, held: self.held, life: self.life, slot: 0, seq: self.seq }.pack()
+        PoolWord { used: 0, held: self.held, life: self.life, entry: 0, seq: self.seq }.pack()
     }
 }
 
@@ -256,7 +256,7 @@ pub fn new_header(file_id: [u8; 16], settled_at_ms: u64) -> [u8; 64] {
     let mut header = [0; 64];
     header[AT_MAGIC..][..8].copy_from_slice(&MAGIC.to_le_bytes());
     header[AT_VERSION..][..4].copy_from_slice(&VERSION.to_le_bytes());
-    header[AT_SLOTS..][..4].copy_from_slice(&SLOTS.to_le_bytes());
+    header[AT_ENTRIES..][..4].copy_from_slice(&ENTRIES.to_le_bytes());
     header[AT_FILE_ID..][..16].copy_from_slice(&file_id);
     header[AT_SETTLED..][..8].copy_from_slice(&settled_at_ms.to_le_bytes());
     header
@@ -313,7 +313,7 @@ pub fn check(start: &[u8], length: u64) -> Result<(), Unfit> {
         Some(_) => {}
         None => return Err(Unfit::Torn),
     }
-    if u32_at(start, AT_SLOTS) != Some(SLOTS) || length != FILE_BYTES as u64 {
+    if u32_at(start, AT_ENTRIES) != Some(ENTRIES) || length != FILE_BYTES as u64 {
         return Err(Unfit::Torn);
     }
     Ok(())
@@ -330,22 +330,22 @@ pub struct PoolReport {
     pub grant: Grant,
     /// Seats used.
     pub used: u32,
-    /// Slots that were attached at some time.
-    pub mark: u32,
+    /// Entries that were attached at some time.
+    pub high_water_mark: u32,
     /// May somebody be waiting for a seat?
     pub waiters: bool,
-    /// The attached slots, with their seats.
-    pub slots: Vec<SlotReport>,
+    /// The attached entries, with their seats.
+    pub entries: Vec<EntryReport>,
 }
 
-/// An attached slot of a pool.
+/// An attached entry of a pool.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SlotReport {
-    /// Number of the slot: byte `LOCK_BASE + slot` is locked while its owner lives.
-    pub slot: u16,
+pub struct EntryReport {
+    /// Number of the entry: byte `LOCK_BASE + entry` is locked while its owner lives.
+    pub entry: u16,
     /// Seats that it holds.
     pub held: u32,
-    /// Which life of the slot this is.
+    /// Which life of the entry this is.
     pub life: u32,
     /// Is it known to be dead? If not, its lock decides.
     pub died: bool,
@@ -372,29 +372,29 @@ pub fn parse(bytes: &[u8]) -> Result<PoolReport, Unfit> {
     let word = |at| u64_at(bytes, at).ok_or(Unfit::Torn);
     let half = |at| u32_at(bytes, at).ok_or(Unfit::Torn);
     let pool = PoolWord::unpack([word(AT_POOL)?, word(AT_POOL + 8)?]);
-    let mark = half(AT_MARK)?.min(SLOTS);
+    let high_water_mark = half(AT_HIGH_WATER_MARK)?.min(ENTRIES);
     let mut file_id = [0; 16];
     file_id.copy_from_slice(&bytes[AT_FILE_ID..][..16]);
-    let mut slots = Vec::new();
-    for slot in 0..mark as u16 {
-        let at = slot_offset(slot);
-        let own = SlotWord::unpack([word(at)?, word(at + 8)?]);
+    let mut entries = Vec::new();
+    for entry in 0..high_water_mark as u16 {
+        let at = entry_offset(entry);
+        let own = EntryWord::unpack([word(at)?, word(at + 8)?]);
         let (held, life) =
-            if pool.slot == slot { (pool.held, pool.life) } else { (own.held, own.life) };
+            if pool.entry == entry { (pool.held, pool.life) } else { (own.held, own.life) };
         if !is_attached(life) {
             continue;
         }
-        let flag = half(at + IN_SLOT_FLAG)?;
-        slots.push(SlotReport {
-            slot,
+        let flag = half(at + IN_ENTRY_FLAG)?;
+        entries.push(EntryReport {
+            entry,
             held,
             life,
             died: flag & OWNER_DIED != 0,
             guardian: if flag & OWNER_DIED == 0 { flag } else { 0 },
-            pid: half(at + IN_SLOT_PID)?,
-            pid_namespace: word(at + IN_SLOT_NAMESPACE)?,
-            since: word(at + IN_SLOT_SINCE)?,
-            name: name_from(&bytes[at + IN_SLOT_NAME..][..NAME_BYTES]),
+            pid: half(at + IN_ENTRY_PID)?,
+            pid_namespace: word(at + IN_ENTRY_NAMESPACE)?,
+            since: word(at + IN_ENTRY_SINCE)?,
+            name: name_from(&bytes[at + IN_ENTRY_NAME..][..NAME_BYTES]),
         });
     }
     Ok(PoolReport {
@@ -402,14 +402,14 @@ pub fn parse(bytes: &[u8]) -> Result<PoolReport, Unfit> {
         file_id,
         grant: Grant::unpack(word(AT_GRANT)?),
         used: pool.used,
-        mark,
+        high_water_mark,
         waiters: half(AT_WAITERS)? != 0,
-        slots,
+        entries,
     })
 }
 
-/// A process name as it stands in a slot: up to the first zero, and nothing in it that could steer
-/// a terminal.
+/// A process name as it stands in an entry: up to the first zero, and nothing in it that could
+/// steer a terminal.
 #[must_use]
 pub fn name_from(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -439,16 +439,16 @@ mod tests {
 
     #[test]
     fn words_come_back_as_they_were_packed() {
-        let word = PoolWord { used: 65_536, held: 3, life: 0xab_cdef, slot: 4095, seq: SEQ_MASK };
+        let word = PoolWord { used: 65_536, held: 3, life: 0xab_cdef, entry: 4095, seq: SEQ_MASK };
         assert_eq!(PoolWord::unpack(word.pack()), word);
-        assert_eq!(SlotWord::unpack(word.as_slot().pack()), word.as_slot());
+        assert_eq!(EntryWord::unpack(word.as_entry().pack()), word.as_entry());
         let grant = Grant { seats: 65_536, number: u32::MAX };
         assert_eq!(Grant::unpack(grant.pack()), grant);
     }
 
     #[test]
     fn one_taken_and_one_given_are_the_arithmetic_of_the_fields() {
-        let word = PoolWord { used: 7, held: 3, life: 5, slot: 9, seq: SEQ_MASK };
+        let word = PoolWord { used: 7, held: 3, life: 5, entry: 9, seq: SEQ_MASK };
         let taken = word.followed_by(8, 9, 4, 5);
         assert_eq!(PoolWord::one_taken(word.pack()), taken.pack());
         assert_eq!(PoolWord::one_given(taken.pack()), taken.followed_by(7, 9, 3, 5).pack());
@@ -464,24 +464,24 @@ mod tests {
     #[test]
     fn a_new_file_reads_as_an_empty_pool() {
         let report = parse(&new_file()).unwrap();
-        assert_eq!((report.used, report.mark, report.slots.len()), (0, 0, 0));
+        assert_eq!((report.used, report.high_water_mark, report.entries.len()), (0, 0, 0));
     }
 
     #[test]
     fn a_slot_in_the_pool_word_is_read_from_there() {
         let mut bytes = new_file();
-        let pool = PoolWord { used: 5, held: 2, life: 1, slot: 1, seq: 9 }.pack();
+        let pool = PoolWord { used: 5, held: 2, life: 1, entry: 1, seq: 9 }.pack();
         bytes[AT_POOL..][..8].copy_from_slice(&pool[0].to_le_bytes());
         bytes[AT_POOL + 8..][..8].copy_from_slice(&pool[1].to_le_bytes());
-        bytes[AT_MARK] = 2;
-        let other = SlotWord { held: 3, life: 5, seq: 8 }.pack();
-        bytes[slot_offset(0)..][..8].copy_from_slice(&other[0].to_le_bytes());
-        bytes[slot_offset(1) + IN_SLOT_NAME..][..3].copy_from_slice(b"a\x1bb");
+        bytes[AT_HIGH_WATER_MARK] = 2;
+        let other = EntryWord { held: 3, life: 5, seq: 8 }.pack();
+        bytes[entry_offset(0)..][..8].copy_from_slice(&other[0].to_le_bytes());
+        bytes[entry_offset(1) + IN_ENTRY_NAME..][..3].copy_from_slice(b"a\x1bb");
         let report = parse(&bytes).unwrap();
         let held: Vec<_> =
-            report.slots.iter().map(|slot| (slot.slot, slot.held, slot.life)).collect();
+            report.entries.iter().map(|entry| (entry.entry, entry.held, entry.life)).collect();
         assert_eq!(held, [(0, 3, 5), (1, 2, 1)]);
-        assert_eq!(report.slots[1].name, "a?b");
+        assert_eq!(report.entries[1].name, "a?b");
     }
 
     #[test]
@@ -515,7 +515,7 @@ mod tests {
                 *byte = (state >> 56) as u8;
             }
             let report = parse(&bytes).unwrap();
-            assert!(report.mark <= SLOTS && report.grant.seats <= SEATS_MAX);
+            assert!(report.high_water_mark <= ENTRIES && report.grant.seats <= SEATS_MAX);
         }
     }
 }

@@ -24,7 +24,7 @@ use seatmeter_server::policy::charge_way::{
     per_barcode_scan, per_client_device, per_concurrent_device, per_domain, per_server,
 };
 use seatmeter_server::policy::holders::{Hold, Holders};
-use seatmeter_server::policy::running::Admission;
+use seatmeter_server::policy::running::Running;
 use seatmeter_server::policy::slot_ledger::SlotLedger;
 use seatmeter_server::policy::strict_allowance;
 use seatmeter_server::policy::strict_allowance::{Allowance, Allowances};
@@ -125,8 +125,8 @@ fn round(devices: u32) -> Vec<(&'static str, f64)> {
         each(devices, |device| {
             let occupied = running.occupied(device, START);
             match per_concurrent_device::decide(&free, u64::MAX, &occupied, START).unwrap() {
-                Admission::PerSlot(hold) => running.hold(device, hold),
-                Admission::Free => unreachable!("the item is overused"),
+                Running::PerSlot(hold) => running.hold(device, hold),
+                Running::Free => unreachable!("the item is overused"),
             }
         }),
     ));

@@ -11,7 +11,7 @@
 //! On some file systems (overlayfs) the page refers to a file underneath, and the lock goes with
 //! the descriptor. Which they are is found out (`page_lock.rs`), and there the descriptor is kept.
 //!
-//! | keeper | all descriptors closed | child outlives the holder |
+//! | guard | all descriptors closed | child outlives the holder |
 //! |---|---|---|
 //! | page | stays | goes with the holder |
 //! | descriptor | is lost | stays until the child's end |
@@ -34,11 +34,11 @@ const FIRST_BYTE: i64 = 0;
 /// A lock on the first byte of a file, held until dropped, by this process alone or by several.
 #[derive(Debug)]
 pub struct FileLock {
-    _keeper: Keeper,
+    _guard: LockGuard,
 }
 
 #[derive(Debug)]
-enum Keeper {
+enum LockGuard {
     Page(#[expect(dead_code, reason = "that it is there keeps the lock")] Mapping),
     Descriptor(#[expect(dead_code, reason = "as above")] Descriptor),
 }
@@ -66,11 +66,11 @@ impl FileLock {
         if !lock(&file, FIRST_BYTE)? {
             return Ok(None);
         }
-        let keeper = match page_of(&file) {
-            Some(page) => Keeper::Page(page),
-            None => Keeper::Descriptor(Descriptor::new(file)?),
+        let guard = match page_of(&file) {
+            Some(page) => LockGuard::Page(page),
+            None => LockGuard::Descriptor(Descriptor::new(file)?),
         };
-        Ok(Some(Self { _keeper: keeper }))
+        Ok(Some(Self { _guard: guard }))
     }
 }
 

@@ -24,7 +24,7 @@ use crate::parameters::{Parameters, RawParameters, Settings};
 use crate::runtime::instance_pool::InstancePool;
 use crate::runtime::keeper::Keeper;
 use crate::runtime::server_calls::{Ending, ServerCalls};
-use crate::session::{self, FIRST_CONTACT_BOUND, Session, World};
+use crate::session::{self, Dependencies, FIRST_CONTACT_BOUND, Session};
 use crate::state::StateDirectory;
 use crate::status::{Status, Trouble};
 use crate::sync::HttpTransport;
@@ -298,20 +298,20 @@ impl Runtime {
             return Ok(known);
         }
         let state = StateDirectory::open(path)?;
-        let world = self.world(&sessions, &state);
+        let dependencies = self.dependencies(&sessions, &state);
         // A session that is open there knows the device, also when its file was deleted.
         if let Some(known) = sessions.iter().find(|session| session.is_in(&state)) {
             known.device_uuid();
         }
         let session: &'static Session =
-            Box::leak(Box::new(Session::open(parameters.clone(), state, world)?));
+            Box::leak(Box::new(Session::open(parameters.clone(), state, dependencies)?));
         sessions.push(session);
         Ok(session)
     }
 
-    /// The real world. The sessions' lock is held by the caller, so there is one transport, and one
-    /// clock for each state directory.
-    fn world(&self, sessions: &[&'static Session], state: &StateDirectory) -> World {
+    /// The real dependencies. The sessions' lock is held by the caller, so there is one transport,
+    /// and one clock for each state directory.
+    fn dependencies(&self, sessions: &[&'static Session], state: &StateDirectory) -> Dependencies {
         let transport = self.transport.get().unwrap_or_else(|| {
             let explicit = self.settings.get().and_then(|settings| settings.ca_file.clone());
             let ca_file = explicit.or_else(|| Environment::read().ca_file);
@@ -320,7 +320,7 @@ impl Runtime {
         let known =
             sessions.iter().find(|session| session.is_in(state)).map(|session| session.clock());
         let clock = known.unwrap_or_else(|| Box::leak(Box::new(DeviceClock::open(state, &CLOCK))));
-        World { clock, transport, wake: || runtime().keeper.wake() }
+        Dependencies { clock, transport, wake: || runtime().keeper.wake() }
     }
 
     /// The license in use.

@@ -3,7 +3,7 @@
 //! | this process is | identity word | lock | guardian |
 //! | --- | --- | --- | --- |
 //! | not attached (also: a fresh child) | 0 | none | none |
-//! | attached | slot, life, lineage | held | starting or on duty |
+//! | attached | entry, life, lineage | held | starting or on duty |
 //!
 //! Each change is made by one thread at a time, inside the gate of the newest view. A move ends
 //! with a newer view, so whoever comes through a gate looks whether its view still is the newest.
@@ -15,17 +15,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use seatmeter_protocol::seat_layout::{Grant, Unfit};
 
 use super::anchor;
+use super::append_list::Log;
+use super::atomic_128;
 use super::error::{Repair, SeatError};
 use super::file::Home;
+use super::fork_local_page::{Identified, LINEAGE_MASK, Passage};
 use super::guardian::{self, Guarded};
 use super::holders;
-use super::log::Log;
 use super::pool::{self, Me};
 use super::system::{self, Identity};
 use super::view::{Candidate, View, sure};
 use super::waiting;
-use super::wide;
-use super::wiped::{Identified, LINEAGE_MASK, Passage};
 use crate::fault_injection::kill_points::kill_point;
 use crate::os::{Uncanceled, Undisturbed};
 
@@ -56,7 +56,7 @@ pub(super) enum Place {
 
 impl Shared {
     pub(super) fn open(directory: &Path, name: &str) -> Result<Self, SeatError> {
-        if !wide::is_available() {
+        if !atomic_128::is_available() {
             return Err(SeatError::Processor);
         }
         let shared =
@@ -130,14 +130,14 @@ impl Shared {
             return Ok(());
         }
         let lineage = LINEAGES.fetch_add(1, Ordering::Relaxed) & LINEAGE_MASK;
-        let me = take_slot(view)?;
+        let me = take_entry(view)?;
         view.local.identify(Some(Identified { me, lineage }));
         self.post_guardian(view, me);
         Ok(())
     }
 
     fn post_guardian(self: &Arc<Self>, view: &View, me: Me) {
-        let post = Post { shared: Arc::clone(self), view, slot: me.slot };
+        let post = Post { shared: Arc::clone(self), view, entry: me.entry };
         guardian::start(Arc::new(post));
     }
 
@@ -148,7 +148,7 @@ impl Shared {
         view.local.identify(None);
         sure(pool::reclaim(&view.mapping, who.me));
         kill_point("detach: seats given back");
-        release_slot(view);
+        release_entry(view);
         waiting::ring(view);
     }
 
@@ -179,12 +179,12 @@ impl Shared {
     pub(super) fn lost(&self, seen: &View, who: Identified) {
         let _uncanceled = Uncanceled::hold();
         let (view, _passage) = self.enter();
-        // In another file we may well have the same slot and life.
+        // In another file we may well have the same entry and life.
         if !std::ptr::eq(view, seen) || view.local.identified() != Some(who) {
             return;
         }
         view.local.identify(None);
-        release_slot(view);
+        release_entry(view);
         self.repairs.push(Repair::Lost { path: self.home.path.clone() });
     }
 
@@ -220,7 +220,7 @@ impl Shared {
         }
         let new = self.open_view()?;
         let who = view.local.identified();
-        let me = who.map(|_| take_slot(&new)).transpose()?;
+        let me = who.map(|_| take_entry(&new)).transpose()?;
         kill_point("move: attached to the new file");
         // What the first mover closed says nothing about seats; who closed it has brought the grant
         // along.
@@ -244,10 +244,11 @@ impl Shared {
         if let Some(me) = me {
             self.post_guardian(new, me);
             if send_guardian_away {
-                release_slot(view);
+                release_entry(view);
             } else {
                 // The guardian itself is moving and leaves by itself. Should another process get
-                // the slot of the old file before, its flag may be cleared: then its lock is asked.
+                // the entry of the old file before, its flag may be cleared: then its lock is
+                // asked.
                 release_lock(view);
             }
         }
@@ -262,20 +263,20 @@ fn is_replaced(view: &View) -> bool {
     Identity::of_name(&view.path).is_ok_and(|named| named != Some(view.probe.identity()))
 }
 
-fn take_slot(view: &View) -> Result<Me, SeatError> {
-    let (me, keeper) = Candidate::new(view).attach()?;
-    view.keep(Some(keeper));
+fn take_entry(view: &View) -> Result<Me, SeatError> {
+    let (me, guard) = Candidate::new(view).attach()?;
+    view.keep(Some(guard));
     view.local
         .anchor
         .store(anchor::drop_at(&view.path).map_or(0, |anchor| anchor + 1), Ordering::Release);
-    holders::introduce(&view.mapping, me.slot);
+    holders::introduce(&view.mapping, me.entry);
     Ok(me)
 }
 
-/// The life is over; now the guardian and the lock go. Were the guardian still there when the slot
+/// The life is over; now the guardian and the lock go. Were the guardian still there when the entry
 /// is another's, its end would mark that one as dead: so without its word the lock stays, and the
-/// slot with it.
-fn release_slot(view: &View) {
+/// entry with it.
+fn release_entry(view: &View) {
     if !guardian::dismiss(&view.local.guardian) {
         return;
     }
@@ -284,9 +285,9 @@ fn release_slot(view: &View) {
 }
 
 fn release_lock(view: &View) {
-    if let Some(keeper) = view.kept() {
+    if let Some(guard) = view.kept() {
         view.keep(None);
-        view.probe.unlock(keeper);
+        view.probe.unlock(guard);
     }
     let anchor = view.local.anchor.swap(0, Ordering::AcqRel);
     if anchor != 0 {
@@ -294,12 +295,12 @@ fn release_lock(view: &View) {
     }
 }
 
-/// The slot that a guardian guards.
+/// The entry that a guardian guards.
 struct Post {
     shared: Arc<Shared>,
     /// One of `shared.views`, which live as long as `shared`.
     view: *const View,
-    slot: u16,
+    entry: u16,
 }
 
 // SAFETY: the pointer is to a view that `shared` owns, and views are `Sync`.
@@ -319,9 +320,9 @@ impl Guarded for Post {
         &self.view().local.guardian
     }
 
-    fn flag_and_bell(&self) -> (&AtomicU32, &AtomicU32) {
+    fn flag_and_wake_word(&self) -> (&AtomicU32, &AtomicU32) {
         let mapping = &self.view().mapping;
-        (mapping.flag(self.slot), mapping.bell())
+        (mapping.flag(self.entry), mapping.wake_word())
     }
 
     fn look(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use seatmeter_protocol::seat_layout::{SLOTS, Unfit};
+use seatmeter_protocol::seat_layout::{ENTRIES, Unfit};
 
 /// Why there is no seat, or no pool.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub enum SeatError {
         /// Seats in use; more than `capacity` after the grant shrank.
         used: u32,
     },
-    /// As many processes as there are slots are attached.
+    /// As many processes as there are entries are attached.
     NoSlot,
     /// The state directory is on a file system that cannot carry the pool.
     FileSystem {
@@ -79,7 +79,7 @@ impl fmt::Display for SeatError {
             ),
             Self::NoSlot => write!(
                 f,
-                "{SLOTS} processes of this device hold a place in the seat pool, which is all it \
+                "{ENTRIES} processes of this device hold a place in the seat pool, which is all it \
                  has: end some"
             ),
             Self::FileSystem { path, kind } => write!(

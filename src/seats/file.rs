@@ -18,7 +18,9 @@ use std::thread;
 use std::time::Duration;
 
 use seatmeter_protocol::file_system::refusal;
-use seatmeter_protocol::seat_layout::{self, AT_GRANT, FILE_BYTES, Grant, LOCK_BASE, SLOTS, Unfit};
+use seatmeter_protocol::seat_layout::{
+    self, AT_GRANT, ENTRIES, FILE_BYTES, Grant, LOCK_BASE, Unfit,
+};
 use seatmeter_protocol::sharing::file_mode;
 
 use super::anchor;
@@ -264,9 +266,9 @@ pub(super) fn machine_ms() -> Option<u64> {
     clocks_ahead().map(|ahead| system::coarse_ms().saturating_add_signed(-ahead.monotonic_ms))
 }
 
-/// Does a living process hold a slot of this file?
+/// Does a living process hold an entry of this file?
 fn has_users(file: &File) -> bool {
-    is_range_locked(file.as_raw_fd(), LOCK_BASE, i64::from(SLOTS)).unwrap_or(false)
+    is_range_locked(file.as_raw_fd(), LOCK_BASE, i64::from(ENTRIES)).unwrap_or(false)
 }
 
 fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {

@@ -2,13 +2,14 @@
 //!
 //! The kernel drops a file lock of a dying process only after it has freed its memory: 55 to 190 ms
 //! per GiB. But before that it walks the robust list of each thread and marks the futex words found
-//! there. So a thread that does nothing else keeps one entry, the flag of the slot: the flag shows
-//! the death within some 50 µs at any size, and asking a flag is one load where asking for a lock
-//! is a system call. The lock stays the authority, for slots whose flag was never set.
+//! there. So a thread that does nothing else keeps one item in that list, the flag of its process
+//! entry: it shows the death within some 50 µs at any size, and asking a flag is one load where
+//! asking for a lock is a system call. The lock stays the authority, for entries whose flag was
+//! never set.
 //!
 //! The list has a second word, "operation pending", meant for a mutex that was being unlocked: if
 //! the low bits of the word that it points to are zero, the kernel wakes one sleeper there. It
-//! points to the bell, so that a death wakes who waits for a seat.
+//! points to the wake word, so that a death wakes who waits for a seat.
 //!
 //! A thread has one robust list, and glibc keeps its own there for robust mutexes: so this must be
 //! a thread of ours, on which nobody locks such a mutex.
@@ -49,43 +50,46 @@ const LEAVE_WITHIN_MS: u64 = 2_000;
 /// What the kernel reads of a thread that ends (`struct robust_list_head`).
 #[repr(C)]
 struct Head {
-    first: *const Entry,
+    first: *const ListItem,
     offset: libc::c_long,
     pending: usize,
 }
 
-/// An entry of the list; `next` of the last is the head.
+/// An item of the list; `next` of the last is the head.
 #[repr(C)]
-struct Entry {
+struct ListItem {
     next: *const Head,
 }
 
 /// The calling thread's promise: while this lives, the end of the thread marks the flag and rings
-/// the bell.
+/// the wake word.
 pub(super) struct Registration<'a> {
     flag: &'a AtomicU32,
     /// The list that was there before, glibc's.
     previous: (*const libc::c_void, usize),
     /// The kernel knows its address.
-    _list: Box<(Head, Entry)>,
+    _list: Box<(Head, ListItem)>,
 }
 
 impl<'a> Registration<'a> {
-    /// Register the calling thread, which must be one of ours. `flag` and `bell` must outlive the
-    /// thread or this.
-    pub(super) fn of_current_thread(flag: &'a AtomicU32, bell: &AtomicU32) -> io::Result<Self> {
+    /// Register the calling thread, which must be one of ours. `flag` and `wake_word` must outlive
+    /// the thread or this.
+    pub(super) fn of_current_thread(
+        flag: &'a AtomicU32,
+        wake_word: &AtomicU32,
+    ) -> io::Result<Self> {
         // SAFETY: no arguments.
         let thread = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
         let mut list = Box::new((
             Head { first: ptr::null(), offset: 0, pending: 0 },
-            Entry { next: ptr::null() },
+            ListItem { next: ptr::null() },
         ));
-        // The kernel finds a word at the address of its entry plus the offset, the same for all
+        // The kernel finds a word at the address of its item plus the offset, the same for all
         // entries. The pending "entry" is never read, so an address is enough.
         let entry = &raw const list.1;
         let offset = flag.as_ptr().addr().wrapping_sub(entry.addr());
         list.0.offset = offset as libc::c_long;
-        list.0.pending = bell.as_ptr().addr().wrapping_sub(offset);
+        list.0.pending = wake_word.as_ptr().addr().wrapping_sub(offset);
         list.0.first = entry;
         list.1.next = &raw const list.0;
 
@@ -126,8 +130,8 @@ impl Drop for Registration<'_> {
 pub(super) trait Guarded: Send + Sync + 'static {
     /// State of the guardian, one of this file's constants.
     fn state(&self) -> &AtomicU32;
-    /// Flag of the slot, and the bell.
-    fn flag_and_bell(&self) -> (&AtomicU32, &AtomicU32);
+    /// Flag of the entry, and the wake word.
+    fn flag_and_wake_word(&self) -> (&AtomicU32, &AtomicU32);
     /// Once a second. False if the guardian is no longer needed.
     fn look(&self) -> bool;
 }
@@ -185,8 +189,8 @@ fn ask_for_short_slices() {
 fn stand_guard<G: Guarded>(guarded: &G) {
     ask_for_short_slices();
     let state = guarded.state();
-    let (flag, bell) = guarded.flag_and_bell();
-    let registration = Registration::of_current_thread(flag, bell);
+    let (flag, wake_word) = guarded.flag_and_wake_word();
+    let registration = Registration::of_current_thread(flag, wake_word);
     kill_point("guardian: registered");
     let _ = state.compare_exchange(STARTING, ON_DUTY, Ordering::SeqCst, Ordering::Relaxed);
     while state.load(Ordering::SeqCst) != LEAVING {
@@ -201,7 +205,7 @@ fn stand_guard<G: Guarded>(guarded: &G) {
 }
 
 /// Send the guardian away and wait until its end would mark nothing. False if it did not come to it
-/// in time: then the slot must not be given up.
+/// in time: then the entry must not be given up.
 pub(super) fn dismiss(state: &AtomicU32) -> bool {
     let until = system::coarse_ms() + LEAVE_WITHIN_MS;
     let _ = state

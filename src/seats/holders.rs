@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::atomic::Ordering;
 
 use seatmeter_protocol::seat_layout::{
-    AT_MARK, IN_SLOT_NAME, IN_SLOT_NAMESPACE, IN_SLOT_PID, IN_SLOT_SINCE, NAME_BYTES, SLOTS,
-    SlotWord, is_attached, name_from, slot_offset,
+    AT_HIGH_WATER_MARK, ENTRIES, EntryWord, IN_ENTRY_NAME, IN_ENTRY_NAMESPACE, IN_ENTRY_PID,
+    IN_ENTRY_SINCE, NAME_BYTES, entry_offset, is_attached, name_from,
 };
 
 use super::mapping::Mapping;
@@ -30,12 +30,12 @@ pub struct Holder {
     pub since: u64,
 }
 
-/// Write into the slot who its owner is.
-pub(super) fn introduce(mapping: &Mapping, slot: u16) {
-    let at = slot_offset(slot);
-    mapping.half(at + IN_SLOT_PID).store(std::process::id(), Ordering::Relaxed);
-    mapping.word(at + IN_SLOT_SINCE).store(system::unix_seconds(), Ordering::Relaxed);
-    mapping.word(at + IN_SLOT_NAMESPACE).store(pid_namespace(), Ordering::Relaxed);
+/// Write into the entry who its owner is.
+pub(super) fn introduce(mapping: &Mapping, entry: u16) {
+    let at = entry_offset(entry);
+    mapping.half(at + IN_ENTRY_PID).store(std::process::id(), Ordering::Relaxed);
+    mapping.word(at + IN_ENTRY_SINCE).store(system::unix_seconds(), Ordering::Relaxed);
+    mapping.word(at + IN_ENTRY_NAMESPACE).store(pid_namespace(), Ordering::Relaxed);
     let mut name = [0; NAME_BYTES];
     // The kernel's short name is what `ps` and `top` show.
     let comm = fs::read("/proc/self/comm").unwrap_or_else(|_| program_name());
@@ -45,7 +45,7 @@ pub(super) fn introduce(mapping: &Mapping, slot: u16) {
         let mut word = [0; 8];
         word.copy_from_slice(bytes);
         mapping
-            .word(at + IN_SLOT_NAME + 8 * index)
+            .word(at + IN_ENTRY_NAME + 8 * index)
             .store(u64::from_le_bytes(word), Ordering::Relaxed);
     }
 }
@@ -55,33 +55,33 @@ fn pid_namespace() -> u64 {
     fs::metadata("/proc/thread-self/ns/pid").map_or(0, |data| data.ino())
 }
 
-/// The processes that hold seats, by slot.
+/// The processes that hold seats, by entry.
 pub(super) fn list(view: &View) -> Vec<Holder> {
     let mapping = &view.mapping;
-    let mark = mapping.half(AT_MARK).load(Ordering::Acquire).min(SLOTS);
+    let high_water_mark = mapping.half(AT_HIGH_WATER_MARK).load(Ordering::Acquire).min(ENTRIES);
     let seen = (0..8).find_map(|_| sure(pool::read_pool(mapping)));
-    let counts = |slot| match seen {
-        Some(seen) if seen.slot == slot => seen.as_slot(),
-        _ => SlotWord::unpack([sure(mapping.load(Cell::SlotLow(slot))), 0]),
+    let counts = |entry| match seen {
+        Some(seen) if seen.entry == entry => seen.as_entry(),
+        _ => EntryWord::unpack([sure(mapping.load(Cell::EntryLow(entry))), 0]),
     };
-    let held = (0..mark as u16).map(|slot| (slot, counts(slot)));
+    let held = (0..high_water_mark as u16).map(|entry| (entry, counts(entry)));
     held.filter(|(_, own)| is_attached(own.life) && own.held > 0)
-        .map(|(slot, own)| {
-            let at = slot_offset(slot);
+        .map(|(entry, own)| {
+            let at = entry_offset(entry);
             let name: Vec<u8> = (0..NAME_BYTES / 8)
                 .flat_map(|index| {
                     mapping
-                        .word(at + IN_SLOT_NAME + 8 * index)
+                        .word(at + IN_ENTRY_NAME + 8 * index)
                         .load(Ordering::Relaxed)
                         .to_le_bytes()
                 })
                 .collect();
             Holder {
-                pid: mapping.half(at + IN_SLOT_PID).load(Ordering::Relaxed),
-                pid_namespace: mapping.word(at + IN_SLOT_NAMESPACE).load(Ordering::Relaxed),
+                pid: mapping.half(at + IN_ENTRY_PID).load(Ordering::Relaxed),
+                pid_namespace: mapping.word(at + IN_ENTRY_NAMESPACE).load(Ordering::Relaxed),
                 name: name_from(&name),
                 seats: own.held,
-                since: mapping.word(at + IN_SLOT_SINCE).load(Ordering::Relaxed),
+                since: mapping.word(at + IN_ENTRY_SINCE).load(Ordering::Relaxed),
             }
         })
         .collect()

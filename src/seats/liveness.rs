@@ -1,4 +1,4 @@
-//! The proof that a process lives: a lock of the kernel on its slot's byte.
+//! The proof that a process lives: a lock of the kernel on its entry's byte.
 //!
 //! The lock must live exactly as long as the process. A lock kept by a descriptor does not: a
 //! daemon closes all descriptors, and a forked child keeps the description open after its parent
@@ -31,7 +31,7 @@ const PAGE_BYTES: usize = 4096;
 
 /// What keeps the lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Keeper {
+pub(super) enum LockGuard {
     /// The page at this address.
     Page(usize),
     /// This descriptor.
@@ -85,11 +85,11 @@ impl Probe {
         }
     }
 
-    /// Is the lock of `slot` held? "Yes" if that cannot be found out: a living process taken for
+    /// Is the lock of `entry` held? "Yes" if that cannot be found out: a living process taken for
     /// dead would cost the limit, a dead one taken for living costs a moment.
-    pub(super) fn is_locked(&self, path: &Path, slot: u16) -> bool {
+    pub(super) fn is_locked(&self, path: &Path, entry: u16) -> bool {
         let Some(descriptor) = self.descriptor(path) else { return true };
-        match is_range_locked(descriptor, LOCK_BASE + i64::from(slot), 1) {
+        match is_range_locked(descriptor, LOCK_BASE + i64::from(entry), 1) {
             // Did we ask the right file? Another thread of the host may have closed the descriptor
             // meanwhile.
             Ok(false) => !self.identity.is_of_descriptor(descriptor),
@@ -116,18 +116,18 @@ impl Probe {
         }
     }
 
-    /// Take the lock of `slot` for the life of this process; `None` if it is taken.
-    pub(super) fn lock(&self, path: &Path, slot: u16) -> io::Result<Option<Keeper>> {
+    /// Take the lock of `entry` for the life of this process; `None` if it is taken.
+    pub(super) fn lock(&self, path: &Path, entry: u16) -> io::Result<Option<LockGuard>> {
         let began = forks::quiet_moment();
         let file = self.reopen(path)?;
-        if !try_lock_byte(&file, LOCK_BASE + i64::from(slot))? {
+        if !try_lock_byte(&file, LOCK_BASE + i64::from(entry))? {
             return Ok(None);
         }
         kill_point("attach: lock taken");
         if page_keeps_locks(&file, || self.reopen(path)) {
             keep_by_page(file, began)
         } else {
-            self.keep_by_descriptor(file, path, slot, began)
+            self.keep_by_descriptor(file, path, entry, began)
         }
     }
 
@@ -135,13 +135,13 @@ impl Probe {
         &self,
         file: File,
         path: &Path,
-        slot: u16,
+        entry: u16,
         began: forks::Moment,
-    ) -> io::Result<Option<Keeper>> {
+    ) -> io::Result<Option<LockGuard>> {
         let is_closed_in_children = forks::close_in_children(file.as_raw_fd(), self.identity);
         let is_ours_alone = is_closed_in_children && forks::none_since(began);
-        if is_ours_alone && self.is_locked(path, slot) {
-            return Ok(Some(Keeper::Descriptor(file.into_raw_fd())));
+        if is_ours_alone && self.is_locked(path, entry) {
+            return Ok(Some(LockGuard::Descriptor(file.into_raw_fd())));
         }
         forks::forget(file.as_raw_fd());
         // If it is ours alone, then the kernel said yes to a lock that it does not keep.
@@ -149,10 +149,10 @@ impl Probe {
     }
 
     /// Let the lock go.
-    pub(super) fn unlock(&self, keeper: Keeper) {
-        match keeper {
-            Keeper::Page(page) => unmap(page),
-            Keeper::Descriptor(descriptor) => {
+    pub(super) fn unlock(&self, guard: LockGuard) {
+        match guard {
+            LockGuard::Page(page) => unmap(page),
+            LockGuard::Descriptor(descriptor) => {
                 forks::forget(descriptor);
                 if self.identity.is_of_descriptor(descriptor) {
                     system::close(descriptor);
@@ -180,7 +180,7 @@ impl Drop for Probe {
     }
 }
 
-fn keep_by_page(file: File, began: forks::Moment) -> io::Result<Option<Keeper>> {
+fn keep_by_page(file: File, began: forks::Moment) -> io::Result<Option<LockGuard>> {
     // PROT_NONE: the page is there to be mapped, not to be read.
     // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
     let page = unsafe {
@@ -205,10 +205,10 @@ fn keep_by_page(file: File, began: forks::Moment) -> io::Result<Option<Keeper>> 
     drop(file);
     kill_point("attach: lock mapped");
     if forks::none_since(began) {
-        return Ok(Some(Keeper::Page(page as usize)));
+        return Ok(Some(LockGuard::Page(page as usize)));
     }
-    // A child of this moment has a copy of the description and will outlive us. This slot's lock
-    // says nothing until the child ends; take another slot.
+    // A child of this moment has a copy of the description and will outlive us. This entry's lock
+    // says nothing until the child ends; take another entry.
     unmap(page as usize);
     Ok(None)
 }
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::os::on_overlay;
 
-    /// How often two race for one slot.
+    /// How often two race for one entry.
     const RACES: usize = 2_000;
 
     #[test]
@@ -243,10 +243,10 @@ mod tests {
                 let mut won = Vec::with_capacity(RACES);
                 for _ in 0..RACES {
                     together.wait();
-                    let keeper = probe.lock(&path, 0).unwrap();
+                    let guard = probe.lock(&path, 0).unwrap();
                     together.wait();
-                    won.push(keeper.is_some());
-                    keeper.into_iter().for_each(|keeper| probe.unlock(keeper));
+                    won.push(guard.is_some());
+                    guard.into_iter().for_each(|guard| probe.unlock(guard));
                 }
                 won
             };

@@ -1,8 +1,8 @@
 //! The mapped pool file: the production `Memory`.
 //!
-//! What stands in it was written by other processes and is not trusted: slot numbers are masked to
-//! the number of slots, counts are masked to their bits, and nothing in the file is ever used as an
-//! address or a length.
+//! What stands in it was written by other processes and is not trusted: entry numbers are masked to
+//! the number of entries, counts are masked to their bits, and nothing in the file is ever used as
+//! an address or a length.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -12,12 +12,12 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use seatmeter_protocol::seat_layout::{
-    AT_BELL, AT_GRANT, AT_MARK, AT_POOL, AT_SETTLED, AT_WAITERS, FILE_BYTES, IN_SLOT_FLAG, SLOTS,
-    slot_offset,
+    AT_GRANT, AT_HIGH_WATER_MARK, AT_POOL, AT_SETTLED, AT_WAITERS, AT_WAKE_WORD, ENTRIES,
+    FILE_BYTES, IN_ENTRY_FLAG, entry_offset,
 };
 
+use super::atomic_128;
 use super::memory::{Cell, Memory};
-use super::wide;
 
 /// Pauses after a lost exchange start with four and double this often: with two processes, waiting
 /// makes each three times faster than trying again at once, because the cache line travels less.
@@ -106,12 +106,12 @@ impl Mapping {
         self.half(AT_WAITERS)
     }
 
-    pub(super) fn bell(&self) -> &AtomicU32 {
-        self.half(AT_BELL)
+    pub(super) fn wake_word(&self) -> &AtomicU32 {
+        self.half(AT_WAKE_WORD)
     }
 
-    pub(super) fn flag(&self, slot: u16) -> &AtomicU32 {
-        self.half(slot_offset(slot) + IN_SLOT_FLAG)
+    pub(super) fn flag(&self, entry: u16) -> &AtomicU32 {
+        self.half(entry_offset(entry) + IN_ENTRY_FLAG)
     }
 }
 
@@ -136,40 +136,40 @@ impl Memory for Mapping {
         Ok(match cell {
             Cell::PoolLow => self.word(AT_POOL).load(Ordering::Acquire),
             Cell::PoolHigh => self.word(AT_POOL + 8).load(Ordering::Acquire),
-            Cell::SlotLow(slot) => self.word(slot_offset(slot)).load(Ordering::Acquire),
-            Cell::SlotHigh(slot) => self.word(slot_offset(slot) + 8).load(Ordering::Acquire),
-            Cell::Flag(slot) => u64::from(self.flag(slot).load(Ordering::Acquire)),
+            Cell::EntryLow(entry) => self.word(entry_offset(entry)).load(Ordering::Acquire),
+            Cell::EntryHigh(entry) => self.word(entry_offset(entry) + 8).load(Ordering::Acquire),
+            Cell::Flag(entry) => u64::from(self.flag(entry).load(Ordering::Acquire)),
             Cell::Grant => self.grant().load(Ordering::Acquire),
-            Cell::Mark => u64::from(self.half(AT_MARK).load(Ordering::Acquire)),
+            Cell::HighWaterMark => u64::from(self.half(AT_HIGH_WATER_MARK).load(Ordering::Acquire)),
         })
     }
 
     #[inline(always)]
     fn replace_pool(&self, old: [u64; 2], new: [u64; 2]) -> Result<bool, Infallible> {
         // SAFETY: AT_POOL is a multiple of 16 inside the mapping; `open` asked for the instruction.
-        Ok(unsafe { wide::compare_exchange(self.place(AT_POOL), old, new) })
+        Ok(unsafe { atomic_128::compare_exchange(self.place(AT_POOL), old, new) })
     }
 
     #[inline(always)]
-    fn replace_slot(&self, slot: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Infallible> {
-        // SAFETY: slots are 128 bytes apart from a page's start, and `slot_offset` stays inside the
-        // mapping.
-        Ok(unsafe { wide::compare_exchange(self.place(slot_offset(slot)), old, new) })
+    fn replace_entry(&self, entry: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Infallible> {
+        // SAFETY: entries are 128 bytes apart from a page's start, and `entry_offset` stays inside
+        // the mapping.
+        Ok(unsafe { atomic_128::compare_exchange(self.place(entry_offset(entry)), old, new) })
     }
 
-    fn clear_flag(&self, slot: u16) -> Result<(), Infallible> {
-        self.flag(slot).store(0, Ordering::SeqCst);
+    fn clear_flag(&self, entry: u16) -> Result<(), Infallible> {
+        self.flag(entry).store(0, Ordering::SeqCst);
         Ok(())
     }
 
-    fn raise_mark(&self, slot: u16) -> Result<(), Infallible> {
-        self.half(AT_MARK).fetch_max(u32::from(slot) + 1, Ordering::SeqCst);
+    fn raise_high_water_mark(&self, entry: u16) -> Result<(), Infallible> {
+        self.half(AT_HIGH_WATER_MARK).fetch_max(u32::from(entry) + 1, Ordering::SeqCst);
         Ok(())
     }
 
     #[inline(always)]
-    fn slot_count(&self) -> u16 {
-        SLOTS as u16
+    fn entry_count(&self) -> u16 {
+        ENTRIES as u16
     }
 
     #[inline]

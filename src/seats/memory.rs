@@ -16,16 +16,16 @@ pub(crate) enum Cell {
     PoolLow,
     /// High half of the pool word.
     PoolHigh,
-    /// Low half of a slot's word.
-    SlotLow(u16),
-    /// High half of a slot's word.
-    SlotHigh(u16),
-    /// The guardian's flag of a slot.
+    /// Low half of an entry's word.
+    EntryLow(u16),
+    /// High half of an entry's word.
+    EntryHigh(u16),
+    /// The guardian's flag of an entry.
     Flag(u16),
     /// The grant.
     Grant,
-    /// The high-water mark of slots.
-    Mark,
+    /// The high-water mark of entries.
+    HighWaterMark,
 }
 
 /// The shared words.
@@ -39,17 +39,17 @@ pub(crate) trait Memory {
     /// Replace the pool word if it still is `old`.
     fn replace_pool(&self, old: [u64; 2], new: [u64; 2]) -> Result<bool, Self::Halt>;
 
-    /// Replace the word of a slot if it still is `old`.
-    fn replace_slot(&self, slot: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Self::Halt>;
+    /// Replace the word of an entry if it still is `old`.
+    fn replace_entry(&self, entry: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Self::Halt>;
 
-    /// Let the flag of a slot say "no guardian".
-    fn clear_flag(&self, slot: u16) -> Result<(), Self::Halt>;
+    /// Let the flag of an entry say "no guardian".
+    fn clear_flag(&self, entry: u16) -> Result<(), Self::Halt>;
 
-    /// Let the high-water mark be above `slot`.
-    fn raise_mark(&self, slot: u16) -> Result<(), Self::Halt>;
+    /// Let the high-water mark be above `entry`.
+    fn raise_high_water_mark(&self, entry: u16) -> Result<(), Self::Halt>;
 
-    /// Slots that there are.
-    fn slot_count(&self) -> u16;
+    /// Entries that there are.
+    fn entry_count(&self) -> u16;
 
     /// Does the pool word still carry the write `seen`? No two writes share their high half.
     /// `flush` asks so; a method only so that a test can seed the fault of not asking.
@@ -85,13 +85,13 @@ pub(crate) trait Witness {
     /// As in `Memory`.
     type Halt;
 
-    /// Is the lock of this slot held by a living process? "Yes" when the kernel cannot be asked.
-    fn is_locked(&self, slot: u16) -> Result<bool, Self::Halt>;
+    /// Is the lock of this entry held by a living process? "Yes" when the kernel cannot be asked.
+    fn is_locked(&self, entry: u16) -> Result<bool, Self::Halt>;
 }
 
-/// The kernel as the giver of a slot's lock.
+/// The kernel as the giver of an entry's lock.
 pub(crate) trait Locksmith: Witness {
-    /// Take the lock of this slot for the life of the process, if it is free. Lets go of one taken
+    /// Take the lock of this entry for the life of the process, if it is free. Lets go of one taken
     /// before.
-    fn try_lock(&self, slot: u16) -> Result<bool, Self::Halt>;
+    fn try_lock(&self, entry: u16) -> Result<bool, Self::Halt>;
 }

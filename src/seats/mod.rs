@@ -2,20 +2,22 @@
 //!
 //! `word`s and their exchange are in `pool`, over the accesses of `memory`; `mapping` is the mapped
 //! file, `file` finds and makes it; `liveness` and `guardian` tell who lives; `attachment` joins
-//! and leaves; `wiped` makes a forked child begin anew. docs/seats.md has the layout, the states
-//! and the hazards.
+//! and leaves; `fork_local_page` makes a forked child begin anew. docs/seats.md has the layout, the
+//! states and the hazards.
 
 mod anchor;
+mod append_list;
+mod atomic_128;
 mod attachment;
 #[cfg(test)]
 mod checker;
 mod error;
 mod file;
+mod fork_local_page;
 mod forks;
 mod guardian;
 mod holders;
 mod liveness;
-mod log;
 mod mapping;
 mod memory;
 mod pool;
@@ -23,8 +25,6 @@ mod resting;
 mod system;
 mod view;
 mod waiting;
-mod wide;
-mod wiped;
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -36,10 +36,10 @@ use seatmeter_protocol::seat_layout::{Grant, SEATS_MAX};
 
 use attachment::{CLOSED, Place, Shared};
 pub use error::{Repair, SeatError};
+use fork_local_page::Identified;
 pub use holders::Holder;
 use pool::Outcome;
 use view::{View, sure};
-use wiped::Identified;
 
 /// Return the number of the newest grant that the pool `<directory>/<name>.pool` was told of; 0
 /// when it cannot be read.
@@ -65,13 +65,13 @@ pub struct SeatPool {
 #[must_use = "a seat that is not given back stays taken until the process ends"]
 pub struct Seat {
     /// The lineage, and a bit below it that is always set: so that an `Option<Seat>` is one word.
-    mark: NonZeroU32,
+    high_water_mark: NonZeroU32,
 }
 
 impl Seat {
     #[inline(always)]
     fn of(who: Identified) -> Self {
-        Self { mark: NonZeroU32::MIN | who.lineage << 1 }
+        Self { high_water_mark: NonZeroU32::MIN | who.lineage << 1 }
     }
 }
 

@@ -1,22 +1,22 @@
 //! The algorithm: taking, giving, reclaiming, attaching, over single accesses to the shared words.
 //!
 //! Seats need no identity, so two numbers must change together: the seats used, and the seats held
-//! by this process. The pool word holds both for the slot that acted last, like a cache with one
-//! line; the counts of the other slots rest in words of their own. The invariant that every write
+//! by this process. The pool word holds both for the entry that acted last, like a cache with one
+//! line; the counts of the other entries rest in words of their own. The invariant that every write
 //! keeps:
 //!
-//! > `used` is the sum of the counts of all slots, where the count of the slot in the pool word is
-//! the one in > the pool word.
+//! > `used` is the sum of the counts of all entries, where the count of the entry in the pool word
+//! is the one in > the pool word.
 //!
 //! A process may be killed between any two accesses: each write of the pool word is one 128-bit
-//! exchange from a true state to a true state. A write of a slot word repeats what the pool word
+//! exchange from a true state to a true state. A write of an entry word repeats what the pool word
 //! said and changes no truth.
 //!
 //! Every loop here starts over only because somebody else got further; `ROUNDS_MAX` ends it if the
 //! memory is being scribbled on.
 
 use seatmeter_protocol::seat_layout::{
-    Grant, OWNER_DIED, PoolWord, SlotWord, is_attached, next_attached, next_free,
+    EntryWord, Grant, OWNER_DIED, PoolWord, is_attached, next_attached, next_free,
 };
 
 use super::memory::{Cell, Locksmith, Memory, Witness};
@@ -30,17 +30,17 @@ const ROUNDS_MAX: u32 = 1 << 22;
 /// not happen.
 const READS_MAX: u32 = 10_000;
 
-/// A process as the shared words know it: a slot, in one of its lives.
+/// A process as the shared words know it: an entry, in one of its lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Me {
-    pub(crate) slot: u16,
+    pub(crate) entry: u16,
     pub(crate) life: u32,
 }
 
 impl Me {
     #[inline(always)]
     fn is_in(self, seen: PoolWord) -> bool {
-        seen.slot == self.slot && seen.life == self.life
+        seen.entry == self.entry && seen.life == self.life
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Outcome {
     Done,
     /// No seat is free.
     Full { used: u32, capacity: u32 },
-    /// This life of the slot is over: the process has to attach again.
+    /// This life of the entry is over: the process has to attach again.
     Lost,
     /// There is nothing to give back.
     Nothing,
@@ -59,7 +59,7 @@ pub(crate) enum Outcome {
     Scribbled,
 }
 
-/// Take one seat if one exchange does it: this slot acted last, and a seat is free. The usual case
+/// Take one seat if one exchange does it: this entry acted last, and a seat is free. The usual case
 /// by far, so it adds to the words as they are instead of taking them apart.
 #[inline(always)]
 pub(crate) fn take_at_once<M: Memory>(m: &M, me: Me) -> Result<bool, M::Halt> {
@@ -127,7 +127,7 @@ fn change<M: Memory>(
         if !me.is_in(seen) {
             let Some(word) = read_pool(m)? else { continue };
             seen = word;
-            let Some(own) = truth(m, seen, me.slot)? else { continue };
+            let Some(own) = truth(m, seen, me.entry)? else { continue };
             if own.life != me.life {
                 return Ok(Outcome::Lost);
             }
@@ -139,7 +139,7 @@ fn change<M: Memory>(
             Err(refusal) if is_unchanged(m, seen)? => return Ok(refusal),
             Err(_) => continue,
         };
-        if m.replace_pool(seen.pack(), seen.followed_by(used, me.slot, held, me.life).pack())? {
+        if m.replace_pool(seen.pack(), seen.followed_by(used, me.entry, held, me.life).pack())? {
             kill_point("change: exchanged");
             return Ok(Outcome::Done);
         }
@@ -173,25 +173,25 @@ pub(crate) fn is_unchanged<M: Memory>(m: &M, seen: PoolWord) -> Result<bool, M::
     Ok(m.load(Cell::PoolHigh)? == seen.high())
 }
 
-/// Make the word of the slot in `seen` carry what `seen` says, before another slot moves into the
+/// Make the word of the entry in `seen` carry what `seen` says, before another entry moves into the
 /// pool word.
 fn flush<M: Memory>(m: &M, seen: PoolWord) -> Result<(), M::Halt> {
     let begin = m.begin();
     for _ in 0..ROUNDS_MAX {
         m.again(begin);
-        let high = m.load(Cell::SlotHigh(seen.slot))?;
-        let low = m.load(Cell::SlotLow(seen.slot))?;
-        if SlotWord::unpack([low, high]).seq == seen.seq {
+        let high = m.load(Cell::EntryHigh(seen.entry))?;
+        let low = m.load(Cell::EntryLow(seen.entry))?;
+        if EntryWord::unpack([low, high]).seq == seen.seq {
             return Ok(());
         }
-        // Once another write stands in the pool word, the slot's word may carry something newer
+        // Once another write stands in the pool word, the entry's word may carry something newer
         // than `seen`, which must not be overwritten; and the exchange that this was for will fail
         // anyway.
         if !m.is_still(seen)? {
             return Ok(());
         }
         kill_point("flush: before the exchange");
-        if m.replace_slot(seen.slot, [low, high], seen.as_slot().pack())? {
+        if m.replace_entry(seen.entry, [low, high], seen.as_entry().pack())? {
             kill_point("flush: exchanged");
             return Ok(());
         }
@@ -201,13 +201,13 @@ fn flush<M: Memory>(m: &M, seen: PoolWord) -> Result<(), M::Halt> {
     Ok(())
 }
 
-/// Count and life of `slot` while the pool word is `seen`; `None` if it no longer is.
-fn truth<M: Memory>(m: &M, seen: PoolWord, slot: u16) -> Result<Option<SlotWord>, M::Halt> {
-    if seen.slot == slot {
-        return Ok(Some(seen.as_slot()));
+/// Count and life of `entry` while the pool word is `seen`; `None` if it no longer is.
+fn truth<M: Memory>(m: &M, seen: PoolWord, entry: u16) -> Result<Option<EntryWord>, M::Halt> {
+    if seen.entry == entry {
+        return Ok(Some(seen.as_entry()));
     }
     flush(m, seen)?;
-    let own = SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0]);
+    let own = EntryWord::unpack([m.load(Cell::EntryLow(entry))?, 0]);
     Ok(is_unchanged(m, seen)?.then_some(own))
 }
 
@@ -234,12 +234,12 @@ fn end_life<M: Memory>(
     for round in 0..ROUNDS_MAX {
         m.again(begin);
         let Some(seen) = read_pool(m)? else { continue };
-        let Some(own) = truth(m, seen, dead.slot)? else { continue };
+        let Some(own) = truth(m, seen, dead.entry)? else { continue };
         if !m.is_same_life(own.life, dead.life) {
             return Ok(0);
         }
         let (used, held) = next(seen.used, own.held);
-        let new = seen.followed_by(used, dead.slot, held, next_free(own.life));
+        let new = seen.followed_by(used, dead.entry, held, next_free(own.life));
         if m.replace_pool(seen.pack(), new.pack())? {
             kill_point("end of life: exchanged");
             return Ok(own.held);
@@ -253,7 +253,7 @@ fn end_life<M: Memory>(
 ///
 /// Dead is final: a life takes its lock before it can be seen and keeps it to its end. So a lock
 /// found free *after* the life was read proves that this life is over, and `reclaim` does nothing
-/// if another has begun. Only slots without a guardian are asked for by the kernel, unless
+/// if another has begun. Only entries without a guardian are asked for by the kernel, unless
 /// `ask_all`.
 #[inline]
 pub(crate) fn reclaim_dead<M: Memory>(
@@ -262,22 +262,22 @@ pub(crate) fn reclaim_dead<M: Memory>(
     but: Option<u16>,
     ask_all: bool,
 ) -> Result<u32, M::Halt> {
-    let mark = m.load(Cell::Mark)?.min(u64::from(m.slot_count())) as u16;
+    let high_water_mark = m.load(Cell::HighWaterMark)?.min(u64::from(m.entry_count())) as u16;
     let Some(seen) = read_pool_patiently(m)? else { return Ok(0) };
     let mut freed = 0;
-    for slot in 0..mark {
+    for entry in 0..high_water_mark {
         // Nearly all are guarded and live: one load tells. Whoever is passed over here is found by
         // the next look.
-        if !ask_all && is_guarded(m.load(Cell::Flag(slot))? as u32) {
+        if !ask_all && is_guarded(m.load(Cell::Flag(entry))? as u32) {
             continue;
         }
-        let own = if seen.slot == slot {
-            seen.as_slot()
+        let own = if seen.entry == entry {
+            seen.as_entry()
         } else {
-            SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0])
+            EntryWord::unpack([m.load(Cell::EntryLow(entry))?, 0])
         };
-        if own.held > 0 && Some(slot) != but && is_dead(m, witness, slot, own.life, ask_all)? {
-            freed += reclaim(m, Me { slot, life: own.life })?;
+        if own.held > 0 && Some(entry) != but && is_dead(m, witness, entry, own.life, ask_all)? {
+            freed += reclaim(m, Me { entry, life: own.life })?;
         }
     }
     Ok(freed)
@@ -292,26 +292,26 @@ fn is_guarded(flag: u32) -> bool {
 fn is_dead<M: Memory>(
     m: &M,
     witness: &impl Witness<Halt = M::Halt>,
-    slot: u16,
+    entry: u16,
     life: u32,
     ask: bool,
 ) -> Result<bool, M::Halt> {
     if !is_attached(life) {
         return Ok(false);
     }
-    let flag = m.load(Cell::Flag(slot))? as u32;
-    Ok(flag & OWNER_DIED != 0 || ((ask || !is_guarded(flag)) && !witness.is_locked(slot)?))
+    let flag = m.load(Cell::Flag(entry))? as u32;
+    Ok(flag & OWNER_DIED != 0 || ((ask || !is_guarded(flag)) && !witness.is_locked(entry)?))
 }
 
-/// Become the owner of a slot. `None` if all are taken.
+/// Become the owner of an entry. `None` if all are taken.
 pub(crate) fn attach<M: Memory>(
     m: &M,
     locksmith: &impl Locksmith<Halt = M::Halt>,
 ) -> Result<Option<Me>, M::Halt> {
-    // First without asking the kernel about guarded slots: it takes half a microsecond for each.
+    // First without asking the kernel about guarded entries: it takes half a microsecond for each.
     for ask_all in [false, true] {
-        for slot in 0..m.slot_count() {
-            if let Some(me) = attach_to(m, locksmith, slot, ask_all)? {
+        for entry in 0..m.entry_count() {
+            if let Some(me) = attach_to(m, locksmith, entry, ask_all)? {
                 return Ok(Some(me));
             }
         }
@@ -319,51 +319,51 @@ pub(crate) fn attach<M: Memory>(
     Ok(None)
 }
 
-/// Become the owner of `slot` if nobody living is.
+/// Become the owner of `entry` if nobody living is.
 fn attach_to<M: Memory>(
     m: &M,
     locksmith: &impl Locksmith<Halt = M::Halt>,
-    slot: u16,
+    entry: u16,
     ask: bool,
 ) -> Result<Option<Me>, M::Halt> {
     let Some(seen) = read_pool_patiently(m)? else { return Ok(None) };
-    let own = if seen.slot == slot {
-        seen.as_slot()
+    let own = if seen.entry == entry {
+        seen.as_entry()
     } else {
-        SlotWord::unpack([m.load(Cell::SlotLow(slot))?, 0])
+        EntryWord::unpack([m.load(Cell::EntryLow(entry))?, 0])
     };
     if is_attached(own.life) {
-        if !is_dead(m, locksmith, slot, own.life, ask)? {
+        if !is_dead(m, locksmith, entry, own.life, ask)? {
             return Ok(None);
         }
         // Before the lock is taken: were this process stopped with the lock in hand, nobody could
         // tell that the seats of the dead owner are free.
         if own.held > 0 {
-            reclaim(m, Me { slot, life: own.life })?;
+            reclaim(m, Me { entry, life: own.life })?;
         }
     }
-    if !locksmith.try_lock(slot)? {
+    if !locksmith.try_lock(entry)? {
         return Ok(None);
     }
     kill_point("attach: locked");
     // The flag may still say that an earlier owner died.
-    m.clear_flag(slot)?;
-    m.raise_mark(slot)?;
+    m.clear_flag(entry)?;
+    m.raise_high_water_mark(entry)?;
     kill_point("attach: before the exchange");
-    begin_life(m, slot)
+    begin_life(m, entry)
 }
 
-fn begin_life<M: Memory>(m: &M, slot: u16) -> Result<Option<Me>, M::Halt> {
+fn begin_life<M: Memory>(m: &M, entry: u16) -> Result<Option<Me>, M::Halt> {
     let begin = m.begin();
     for round in 0..ROUNDS_MAX {
         m.again(begin);
         let Some(seen) = read_pool(m)? else { continue };
-        let Some(own) = truth(m, seen, slot)? else { continue };
+        let Some(own) = truth(m, seen, entry)? else { continue };
         let life = next_attached(own.life);
         let used = seen.used.saturating_sub(own.held);
-        if m.replace_pool(seen.pack(), seen.followed_by(used, slot, 0, life).pack())? {
+        if m.replace_pool(seen.pack(), seen.followed_by(used, entry, 0, life).pack())? {
             kill_point("attach: exchanged");
-            return Ok(Some(Me { slot, life }));
+            return Ok(Some(Me { entry, life }));
         }
         m.pause(round);
     }

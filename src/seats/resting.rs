@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 use seatmeter_protocol::seat_layout::FILE_BYTES;
 
-use super::wiped::{Local, PAGE_BYTES};
+use super::fork_local_page::{Local, PAGE_BYTES};
 use crate::os::locks::Mutex;
 use crate::os::{PerProcess, wiped_pages};
 

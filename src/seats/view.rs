@@ -9,25 +9,25 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use seatmeter_protocol::seat_layout::{AT_MARK, Grant, SLOTS, SlotWord};
+use seatmeter_protocol::seat_layout::{AT_HIGH_WATER_MARK, ENTRIES, EntryWord, Grant};
 
 use super::anchor;
 use super::attachment::CLOSED;
 use super::error::SeatError;
 use super::file::{SETTLE_MS, SETTLED, machine_ms};
-use super::liveness::{Keeper, Probe};
+use super::fork_local_page::{Identified, Wiped};
+use super::liveness::{LockGuard, Probe};
 use super::mapping::Mapping;
 use super::memory::{Cell as Word, Locksmith, Memory as _, Witness};
 use super::pool;
 use super::resting::{self, Memory};
 use super::system;
-use super::wiped::{Identified, Wiped};
 
-/// The kernel is asked about guarded slots at most this often, and less often when there are many:
-/// a lock is freed late anyway, and the flags have told before.
+/// The kernel is asked about guarded entries at most this often, and less often when there are
+/// many: a lock is freed late anyway, and the flags have told before.
 const ASK_EVERY_MS: u64 = 4;
 const ASK_EVERY_MS_IF_MANY: u64 = 100;
-const MANY_SLOTS: u32 = 256;
+const MANY_ENTRIES: u32 = 256;
 /// How often the counts are added up before a busy pool is taken to be sound.
 const AUDITS_MAX: u32 = 8;
 
@@ -89,16 +89,17 @@ impl View {
         }
         for _ in 0..AUDITS_MAX {
             let Some(seen) = sure(pool::read_pool(&self.mapping)) else { continue };
-            if u32::from(seen.slot) >= SLOTS {
+            if u32::from(seen.entry) >= ENTRIES {
                 return false;
             }
-            let mark = self.mapping.half(AT_MARK).load(Ordering::Acquire);
-            if mark > SLOTS {
+            let high_water_mark = self.mapping.half(AT_HIGH_WATER_MARK).load(Ordering::Acquire);
+            if high_water_mark > ENTRIES {
                 return false;
             }
-            let rests = (0..mark as u16).filter(|&slot| slot != seen.slot).map(|slot| {
-                SlotWord::unpack([sure(self.mapping.load(Word::SlotLow(slot))), 0]).held
-            });
+            let rests =
+                (0..high_water_mark as u16).filter(|&entry| entry != seen.entry).map(|entry| {
+                    EntryWord::unpack([sure(self.mapping.load(Word::EntryLow(entry))), 0]).held
+                });
             let sum = rests.sum::<u32>() + seen.held;
             if sure(pool::is_unchanged(&self.mapping, seen)) {
                 return sum == seen.used;
@@ -138,23 +139,24 @@ impl View {
 
     /// Give back what the dead hold.
     pub(super) fn reclaim_dead(&self, who: Option<Identified>) -> u32 {
-        let mark = self.mapping.half(AT_MARK).load(Ordering::Relaxed);
-        let ask_all = self.is_time_to_ask(mark);
-        sure(pool::reclaim_dead(&self.mapping, self, who.map(|who| who.me.slot), ask_all))
+        let high_water_mark = self.mapping.half(AT_HIGH_WATER_MARK).load(Ordering::Relaxed);
+        let ask_all = self.is_time_to_ask(high_water_mark);
+        sure(pool::reclaim_dead(&self.mapping, self, who.map(|who| who.me.entry), ask_all))
     }
 
     /// Has no other process ever attached? Then none can be dead.
     #[inline(always)]
     pub(super) fn is_alone(&self, who: Option<Identified>) -> bool {
-        match self.mapping.half(AT_MARK).load(Ordering::Relaxed) {
+        match self.mapping.half(AT_HIGH_WATER_MARK).load(Ordering::Relaxed) {
             0 => true,
-            1 => who.is_some_and(|who| who.me.slot == 0),
+            1 => who.is_some_and(|who| who.me.entry == 0),
             _ => false,
         }
     }
 
-    fn is_time_to_ask(&self, mark: u32) -> bool {
-        let period = if mark < MANY_SLOTS { ASK_EVERY_MS } else { ASK_EVERY_MS_IF_MANY };
+    fn is_time_to_ask(&self, high_water_mark: u32) -> bool {
+        let period =
+            if high_water_mark < MANY_ENTRIES { ASK_EVERY_MS } else { ASK_EVERY_MS_IF_MANY };
         let now = system::coarse_ms();
         let last = self.local.asked_at_ms.load(Ordering::Relaxed);
         let due = now.wrapping_sub(last) >= period;
@@ -164,24 +166,24 @@ impl View {
         due
     }
 
-    pub(super) fn keep(&self, keeper: Option<Keeper>) {
-        let (page, descriptor) = match keeper {
+    pub(super) fn keep(&self, guard: Option<LockGuard>) {
+        let (page, descriptor) = match guard {
             None => (0, 0),
-            Some(Keeper::Page(page)) => (page, 0),
-            Some(Keeper::Descriptor(descriptor)) => (0, descriptor + 1),
+            Some(LockGuard::Page(page)) => (page, 0),
+            Some(LockGuard::Descriptor(descriptor)) => (0, descriptor + 1),
         };
         self.local.lock_page.store(page, Ordering::Release);
         self.local.lock_descriptor.store(descriptor, Ordering::Release);
     }
 
-    pub(super) fn kept(&self) -> Option<Keeper> {
+    pub(super) fn kept(&self) -> Option<LockGuard> {
         match (
             self.local.lock_page.load(Ordering::Acquire),
             self.local.lock_descriptor.load(Ordering::Acquire),
         ) {
             (0, 0) => None,
-            (0, descriptor) => Some(Keeper::Descriptor(descriptor - 1)),
-            (page, _) => Some(Keeper::Page(page)),
+            (0, descriptor) => Some(LockGuard::Descriptor(descriptor - 1)),
+            (page, _) => Some(LockGuard::Page(page)),
         }
     }
 }
@@ -203,31 +205,31 @@ impl Witness for View {
 
     #[cold]
     #[inline(never)]
-    fn is_locked(&self, slot: u16) -> Result<bool, Infallible> {
-        Ok(self.probe.is_locked(&self.path, slot))
+    fn is_locked(&self, entry: u16) -> Result<bool, Infallible> {
+        Ok(self.probe.is_locked(&self.path, entry))
     }
 }
 
 /// A view whose process is about to attach.
 pub(super) struct Candidate<'a> {
     view: &'a View,
-    keeper: Cell<Option<Keeper>>,
+    guard: Cell<Option<LockGuard>>,
     failure: RefCell<Option<SeatError>>,
 }
 
 impl<'a> Candidate<'a> {
     pub(super) fn new(view: &'a View) -> Self {
-        Self { view, keeper: Cell::new(None), failure: RefCell::new(None) }
+        Self { view, guard: Cell::new(None), failure: RefCell::new(None) }
     }
 
-    /// Find a slot. The lock belongs to the caller.
-    pub(super) fn attach(self) -> Result<(pool::Me, Keeper), SeatError> {
+    /// Find an entry. The lock belongs to the caller.
+    pub(super) fn attach(self) -> Result<(pool::Me, LockGuard), SeatError> {
         let me = sure(pool::attach(&self.view.mapping, &self));
-        match (me, self.keeper.take(), self.failure.into_inner()) {
-            (Some(me), Some(keeper), _) => Ok((me, keeper)),
-            (_, keeper, failure) => {
-                if let Some(keeper) = keeper {
-                    self.view.probe.unlock(keeper);
+        match (me, self.guard.take(), self.failure.into_inner()) {
+            (Some(me), Some(guard), _) => Ok((me, guard)),
+            (_, guard, failure) => {
+                if let Some(guard) = guard {
+                    self.view.probe.unlock(guard);
                 }
                 Err(failure.unwrap_or(SeatError::NoSlot))
             }
@@ -238,23 +240,23 @@ impl<'a> Candidate<'a> {
 impl Witness for Candidate<'_> {
     type Halt = Infallible;
 
-    fn is_locked(&self, slot: u16) -> Result<bool, Infallible> {
-        self.view.is_locked(slot)
+    fn is_locked(&self, entry: u16) -> Result<bool, Infallible> {
+        self.view.is_locked(entry)
     }
 }
 
 impl Locksmith for Candidate<'_> {
-    fn try_lock(&self, slot: u16) -> Result<bool, Infallible> {
-        if let Some(keeper) = self.keeper.take() {
-            self.view.probe.unlock(keeper);
+    fn try_lock(&self, entry: u16) -> Result<bool, Infallible> {
+        if let Some(guard) = self.guard.take() {
+            self.view.probe.unlock(guard);
         }
         if self.failure.borrow().is_some() {
             return Ok(false);
         }
-        match self.view.probe.lock(&self.view.path, slot) {
-            Ok(keeper) => {
-                self.keeper.set(keeper);
-                Ok(keeper.is_some())
+        match self.view.probe.lock(&self.view.path, entry) {
+            Ok(guard) => {
+                self.guard.set(guard);
+                Ok(guard.is_some())
             }
             Err(error) => {
                 let failure = SeatError::io(

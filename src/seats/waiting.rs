@@ -1,29 +1,31 @@
 //! Waiting for a seat, asleep.
 //!
-//! Who waits sleeps on the bell, a futex in the shared file. Who gives a seat back rings it, if the
-//! word `waiters` says that somebody may be asleep; a dying process rings it through its guardian's
-//! robust list. FIFO is not promised: a seat goes to whoever takes it first.
+//! Who waits sleeps on the wake word, a futex in the shared file. Who gives a seat back counts it
+//! up and wakes, if the word `waiters` says that somebody may be asleep; a dying process counts it
+//! up and wakes through its guardian's robust list. FIFO is not promised: a seat goes to whoever
+//! takes it first.
 //!
 //! | who waits | who gives | who dies |
 //! | --- | --- | --- |
-//! | reads the bell | gives the seat | |
+//! | reads the wake word | gives the seat | |
 //! | sets `waiters` | takes `waiters`, if it is set | |
 //! | reads the flags of the others | | |
-//! | tries to take | counts the bell up | marks its flag |
-//! | sleeps if bell and flags are as read | wakes one; if there was one, sets `waiters` again | wakes one |
+//! | tries to take | counts the wake word up | marks its flag |
+//! | sleeps if wake word and flags are as read | wakes one; if there was one, sets `waiters` again | wakes one |
 //!
 //! No wake is lost: if the give came too late for the try, then `waiters` was set before it, and
-//! the bell is counted up before the sleep or wakes it. A death cannot count the bell up, for the
-//! kernel only wakes there. So the sleeper asks for the flags, too, in the same call that lets it
-//! sleep: bell first, so that a death whose flag is seen too early wakes who sleeps on the bell
-//! already. A seat that came to a process whose flag was not read came from one who gave it, or
-//! died, since. The bell has two bits only (see `BELL_STEP`), a ringer may be killed in between,
-//! and a death without a guardian wakes nobody; so a sleeper looks for itself from time to time.
+//! the wake word is counted up before the sleep or wakes it. A death cannot count the wake word up,
+//! for the kernel only wakes there. So the sleeper asks for the flags, too, in the same call that
+//! lets it sleep: wake word first, so that a death whose flag is seen too early wakes who sleeps on
+//! the wake word already. A seat that came to a process whose flag was not read came from one who
+//! gave it, or died, since. The wake word has two bits only (see `WAKE_STEP`), a ringer may be
+//! killed in between, and a death without a guardian wakes nobody; so a sleeper looks for itself
+//! from time to time.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use seatmeter_protocol::seat_layout::{AT_MARK, BELL_STEP, OWNER_DIED, SLOTS};
+use seatmeter_protocol::seat_layout::{AT_HIGH_WATER_MARK, ENTRIES, OWNER_DIED, WAKE_STEP};
 
 use super::system::{SLEEP_WORDS_MAX, Sleep, futex_wait, futex_wait_many, futex_wake};
 use super::view::View;
@@ -52,13 +54,13 @@ pub(super) fn ring_all(view: &View) {
 
 #[cold]
 fn ring_for(view: &View, sleepers: i32) {
-    let (waiters, bell) = (view.mapping.waiters(), view.mapping.bell());
+    let (waiters, wake_word) = (view.mapping.waiters(), view.mapping.wake_word());
     if waiters.swap(0, Ordering::SeqCst) == 0 {
         return;
     }
-    bell.fetch_add(BELL_STEP, Ordering::SeqCst);
+    wake_word.fetch_add(WAKE_STEP, Ordering::SeqCst);
     kill_point("ring: before the wake");
-    if futex_wake(bell, sleepers, true) > 0 {
+    if futex_wake(wake_word, sleepers, true) > 0 {
         // There may be more of them. If there are not, the next ring finds out.
         waiters.store(1, Ordering::SeqCst);
     }
@@ -81,7 +83,7 @@ pub(super) fn wait<'v, T>(
             return answer;
         }
         if alarm.sleep(left.min(SLEEP_MAX)) == Sleep::Unknown {
-            futex_wait(view.mapping.bell(), alarm.bell, left.min(blind), true);
+            futex_wait(view.mapping.wake_word(), alarm.wake_word, left.min(blind), true);
             blind = (2 * blind).min(SLEEP_MAX);
         }
     }
@@ -89,23 +91,27 @@ pub(super) fn wait<'v, T>(
 
 /// What a waiter has read before it tries: if any of it has changed since, it does not sleep.
 struct Alarm<'a> {
-    bell: u32,
-    /// The bell first.
+    wake_word: u32,
+    /// The wake word first.
     words: Vec<(&'a AtomicU32, u32)>,
 }
 
 impl<'a> Alarm<'a> {
     fn set(view: &'a View) -> Self {
         let mapping = &view.mapping;
-        let bell = mapping.bell().load(Ordering::SeqCst);
+        let wake_word = mapping.wake_word().load(Ordering::SeqCst);
         mapping.waiters().store(1, Ordering::SeqCst);
-        let mark = mapping.half(AT_MARK).load(Ordering::SeqCst).min(SLOTS) as u16;
-        let flags = (0..mark)
-            .map(|slot| mapping.flag(slot))
+        let high_water_mark =
+            mapping.half(AT_HIGH_WATER_MARK).load(Ordering::SeqCst).min(ENTRIES) as u16;
+        let flags = (0..high_water_mark)
+            .map(|entry| mapping.flag(entry))
             .map(|flag| (flag, flag.load(Ordering::SeqCst)));
         // Without a guardian nothing is told; of one that has died the try will know.
         let living = flags.filter(|(_, flag)| *flag != 0 && flag & OWNER_DIED == 0);
-        Self { bell, words: std::iter::once((mapping.bell(), bell)).chain(living).collect() }
+        Self {
+            wake_word,
+            words: std::iter::once((mapping.wake_word(), wake_word)).chain(living).collect(),
+        }
     }
 
     fn sleep(&self, limit: Duration) -> Sleep {
@@ -129,7 +135,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path(), "pool").unwrap();
         let view = View::new(home.open_or_create(&mut Vec::new()).unwrap(), &home.path).unwrap();
-        view.mapping.half(AT_MARK).store(3, Ordering::SeqCst);
+        view.mapping.half(AT_HIGH_WATER_MARK).store(3, Ordering::SeqCst);
         view.mapping.flag(1).store(4711, Ordering::SeqCst);
         let alarm = Alarm::set(&view);
         // What the kernel does for one that dies before anybody sleeps: it marks the flag, and
@@ -152,13 +158,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path(), "pool").unwrap();
         let view = View::new(home.open_or_create(&mut Vec::new()).unwrap(), &home.path).unwrap();
-        view.mapping.half(AT_MARK).store(1, Ordering::SeqCst);
+        view.mapping.half(AT_HIGH_WATER_MARK).store(1, Ordering::SeqCst);
         view.mapping.flag(0).store(4711, Ordering::SeqCst);
         std::thread::scope(|scope| {
             let sleeper = scope.spawn(|| Alarm::set(&view).sleep(LONG));
             while !sleeper.is_finished() {
-                // As the kernel does it at a death: the bell stays as it is.
-                futex_wake(view.mapping.bell(), 1, true);
+                // As the kernel does it at a death: the wake word stays as it is.
+                futex_wake(view.mapping.wake_word(), 1, true);
                 std::thread::yield_now();
             }
             assert_eq!(sleeper.join().unwrap(), Sleep::Over);

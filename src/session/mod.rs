@@ -45,7 +45,7 @@ pub const FIRST_CONTACT_BOUND: Duration = Duration::from_secs(10);
 
 /// Where things come from that a test wants in its hands.
 #[derive(Clone, Copy)]
-pub struct World {
+pub struct Dependencies {
     /// Time, of the state directory.
     pub clock: &'static DeviceClock,
     /// The network.
@@ -60,7 +60,7 @@ pub struct Session {
     state: StateDirectory,
     device: Mutex<Device>,
     store: GrantStore,
-    world: World,
+    dependencies: Dependencies,
     /// What its program presents to be licensed.
     credentials: Credentials,
     parameters: Published<Parameters>,
@@ -113,7 +113,11 @@ impl Session {
     ///
     /// # Errors
     /// When the state directory cannot be used.
-    pub fn open(parameters: Parameters, state: StateDirectory, world: World) -> Result<Self> {
+    pub fn open(
+        parameters: Parameters,
+        state: StateDirectory,
+        dependencies: Dependencies,
+    ) -> Result<Self> {
         let device = Device::load_or_create(&state, parameters.uuid_method)?;
         let name = parameters.grant_name();
         let store = GrantStore::new(&state, &name);
@@ -122,7 +126,7 @@ impl Session {
             state,
             device: Mutex::new(device),
             store,
-            world,
+            dependencies,
             credentials: Credentials::of(&parameters),
             parameters: Published::absent(),
             all_parameters: Mutex::default(),
@@ -188,7 +192,7 @@ impl Session {
 
     /// The clock of its state directory, for other sessions there.
     pub fn clock(&self) -> &'static DeviceClock {
-        self.world.clock
+        self.dependencies.clock
     }
 
     /// Gets licensed: at once from a grant on disk that is good for these parameters, else from a
@@ -208,7 +212,7 @@ impl Session {
         if has_enough()? {
             return Ok(());
         }
-        let deadline = Deadline::after(self.world.clock, bound);
+        let deadline = Deadline::after(self.dependencies.clock, bound);
         let outcome = self.renew(deadline, has_enough);
         if outcome.as_ref().is_err_and(|e| e.code != ErrorCode::FAILED_TO_REACH_SERVER) {
             // Whatever the server thinks of going on, what was counted so far is its. If that
@@ -230,11 +234,11 @@ impl Session {
             return Ok(None);
         };
         // Another process may have heard since that a server's clock was ahead when it gave this.
-        self.world.clock.catch_up();
-        let dated = self.world.clock.signed_at(grant.local.issued_at);
+        self.dependencies.clock.catch_up();
+        let dated = self.dependencies.clock.signed_at(grant.local.issued_at);
         let grant =
             if dated < grant.local.issued_at { Arc::new(grant.dated(dated)) } else { grant };
-        let now = self.world.clock.unix_seconds();
+        let now = self.dependencies.clock.unix_seconds();
         let Some(basis) = self.stored_basis(now) else { return Ok(None) };
         match grant.validity(now) {
             Validity::Good | Validity::Grace => self.adopt(grant, &told, basis).map(Some),
@@ -251,7 +255,7 @@ impl Session {
     /// With the date that it should have: the server's clock may have been ahead when it was
     /// granted.
     fn dated(&self, basis: Basis) -> Basis {
-        basis.dated(self.world.clock.signed_at(basis.issued_at).min(basis.issued_at))
+        basis.dated(self.dependencies.clock.signed_at(basis.issued_at).min(basis.issued_at))
     }
 
     fn device(&self) -> Device {
@@ -272,7 +276,7 @@ impl Session {
         self.join_users(&mut users, &grant.local.item_id)?;
         *self.basis.lock() = Some(basis);
         *self.refused.lock() = None;
-        *self.in_use_since.lock() = self.world.clock.standpoint();
+        *self.in_use_since.lock() = self.dependencies.clock.standpoint();
         let before = self.licensed();
         if let Some(licensed) = before
             && licensed.renew(&grant)
@@ -280,7 +284,7 @@ impl Session {
             licensed.hear(told);
             return Ok(licensed);
         }
-        let World { clock, wake, .. } = self.world;
+        let Dependencies { clock, wake, .. } = self.dependencies;
         let licensed =
             Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
         // Before anybody can work under it: a module may be used up.
@@ -320,7 +324,7 @@ impl Session {
 
     /// Takes notice of a leap of the time, which the word of a server makes.
     fn heed_clock(&self, licensed: &Licensed) {
-        let clock = self.world.clock;
+        let clock = self.dependencies.clock;
         let mut in_use_since = self.in_use_since.lock();
         licensed.redate(|date| clock.in_use_since(date, &mut in_use_since));
         drop(in_use_since);
@@ -337,8 +341,8 @@ impl Session {
     fn note_contact(&self, server: String) {
         if !server.is_empty() {
             let mut contact = self.contact.lock();
-            (contact.at, contact.server) = (self.world.clock.unix_seconds(), server);
-            contact.order_ms = self.world.clock.monotonic_ms();
+            (contact.at, contact.server) = (self.dependencies.clock.unix_seconds(), server);
+            contact.order_ms = self.dependencies.clock.monotonic_ms();
             drop(contact);
             if let Some(licensed) = self.licensed() {
                 self.heed_clock(licensed);
@@ -357,7 +361,7 @@ impl Session {
             say(Level::Warning, format_args!("{error}"));
         }
         contact.trouble =
-            Some(Trouble { at: self.world.clock.unix_seconds(), error: error.clone() });
+            Some(Trouble { at: self.dependencies.clock.unix_seconds(), error: error.clone() });
     }
 
     /// How the device stands under this session.
@@ -390,8 +394,8 @@ impl Session {
         known_key: Option<PublicKey>,
     ) -> Servers<'_> {
         Servers {
-            transport: self.world.transport,
-            clock: self.world.clock,
+            transport: self.dependencies.transport,
+            clock: self.dependencies.clock,
             urls: &parameters.servers,
             known_key,
             answered: Mutex::default(),

@@ -113,7 +113,7 @@ impl Session {
         } else if why.code == ErrorCode::REVOKED
             && let (Some(held), Some(key)) = (self.store.held_license(), self.server_key())
         {
-            let now = self.world.clock.unix_seconds();
+            let now = self.dependencies.clock.unix_seconds();
             for store in
                 self.stores_of(&held.item_id, &key).filter(|store| store.name() != self.name)
             {
@@ -172,17 +172,22 @@ impl Session {
     /// When the file cannot be locked.
     pub(super) fn turn(&self, path: &Path, deadline: Deadline) -> Result<Option<FileLock>> {
         let failed = |e: &std::io::Error| Error::state(path, "lock", e);
-        let half = Deadline::after(self.world.clock, deadline.remaining(self.world.clock) / 2);
+        let half = Deadline::after(
+            self.dependencies.clock,
+            deadline.remaining(self.dependencies.clock) / 2,
+        );
         loop {
             let file = lock_file(path).map_err(|e| failed(&e))?;
             if let Some(lock) = FileLock::try_lock(file).map_err(|e| failed(&e))? {
                 return Ok(Some(lock));
             }
             // What is called off fails at its next request.
-            if half.remaining(self.world.clock).is_zero() || self.world.transport.is_called_off() {
+            if half.remaining(self.dependencies.clock).is_zero()
+                || self.dependencies.transport.is_called_off()
+            {
                 return Ok(None);
             }
-            self.world.clock.wait(TURN_POLL);
+            self.dependencies.clock.wait(TURN_POLL);
         }
     }
 }

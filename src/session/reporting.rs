@@ -110,7 +110,10 @@ impl Session {
         deadline: Deadline,
     ) -> Result<Reported> {
         // It may be away for good: what else is to be done comes first.
-        let deadline = Deadline::after(self.world.clock, deadline.remaining(self.world.clock) / 2);
+        let deadline = Deadline::after(
+            self.dependencies.clock,
+            deadline.remaining(self.dependencies.clock) / 2,
+        );
         let Ok(_turn) = self.turn(&self.report_turn(key), deadline) else {
             return Ok(Reported::default());
         };
@@ -164,7 +167,7 @@ impl Session {
     /// Note how far an item is used beside each grant of it: programs that begin under another one
     /// are to know it, too.
     pub(super) fn note_standing(&self, standing: &ItemStanding, key: &PublicKey) {
-        let now = self.world.clock.unix_seconds();
+        let now = self.dependencies.clock.unix_seconds();
         for store in self.stores_of(&standing.item_id, key) {
             store.note_meters(now, standing.meters.clone());
         }

@@ -35,8 +35,8 @@ impl Session {
     /// again. Under a session that was closed nobody works: what it could not report is reported,
     /// and it is not renewed.
     pub fn keep(&self) -> Duration {
-        let deadline = Deadline::after(self.world.clock, ROUND_BOUND);
-        let begun_at = self.world.clock.unix_seconds();
+        let deadline = Deadline::after(self.dependencies.clock, ROUND_BOUND);
+        let begun_at = self.dependencies.clock.unix_seconds();
         let is_done = || {
             if self.is_renewal_due() {
                 self.use_stored_grant()?;
@@ -94,7 +94,7 @@ impl Session {
             reported = self.report(deadline).map(|_| ());
         }
         let outcome = renewed.and(reported);
-        self.world.clock.keep();
+        self.dependencies.clock.keep();
         self.note_outcome(&outcome);
         outcome
     }
@@ -104,7 +104,7 @@ impl Session {
     fn is_renewal_due(&self) -> bool {
         let Some(licensed) = self.licensed() else { return true };
         let is_asked = self.contact.lock().at > 0;
-        let now = self.world.clock.unix_seconds();
+        let now = self.dependencies.clock.unix_seconds();
         !is_asked
             || self.store.is_missing()
             || licensed.wants_renewal()
@@ -152,7 +152,7 @@ impl Session {
     /// this round began has had its turn; what became due within it may have been missed by a
     /// moment.
     pub(super) fn until_next_round(&self, begun_at: u64) -> Duration {
-        let now = self.world.clock.unix_seconds();
+        let now = self.dependencies.clock.unix_seconds();
         let next = slot_start(slot_of(now).saturating_add(1));
         let until_slot = Duration::from_secs(next.saturating_sub(now).clamp(1, SLOT_SECONDS))
             + jitter(JITTER_SECONDS);

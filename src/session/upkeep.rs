@@ -38,7 +38,7 @@ impl Session {
         let was_missing = self.is_grant_missing.swap(is_missing, Ordering::Relaxed);
         // Once: where no server answers, the keeper comes again by itself.
         if is_missing && !was_missing {
-            (self.world.wake)();
+            (self.dependencies.wake)();
         }
     }
 
@@ -49,7 +49,7 @@ impl Session {
     /// alone.
     pub fn follow_device(&self) {
         let Some(licensed) = self.licensed() else { return };
-        self.world.clock.catch_up();
+        self.dependencies.clock.catch_up();
         // Whoever holds this lock is putting a new grant into use. What was told of the old one
         // must not stop the new one.
         let Some(users) = self.users.try_lock() else {
@@ -87,7 +87,7 @@ impl Session {
         if let Some(licensed) = self.licensed() {
             licensed.make_durable(&self.durable);
         }
-        let clock = self.world.clock;
+        let clock = self.dependencies.clock;
         let half = deadline.remaining(clock) / 2;
         let is_late = || deadline.remaining(clock) <= half;
         for (folder, _) in self.usage_folders().unwrap_or_default() {

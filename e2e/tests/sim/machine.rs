@@ -14,7 +14,7 @@ use seatmeter::license::GrantStore;
 use seatmeter::licensed::Licensed;
 use seatmeter::parameters::{Parameters, RawParameters, Settings};
 use seatmeter::seats::Seat;
-use seatmeter::session::{FIRST_CONTACT_BOUND, Session, World};
+use seatmeter::session::{Dependencies, FIRST_CONTACT_BOUND, Session};
 use seatmeter::state::StateDirectory;
 use seatmeter::sync::epoch_file;
 use seatmeter::usage::{SEGMENT_ENDING, Segment, SlotEntries, Total, power_cut};
@@ -166,8 +166,8 @@ impl Machine {
         let state = StateDirectory::open(self.folder.clone())?;
         let system = ProgramClock::on(self.clock, self.namespace);
         let clock: &'static DeviceClock = Box::leak(Box::new(DeviceClock::open(&state, system)));
-        let world = World { clock, transport: self.wire, wake: || {} };
-        let session = Session::open(self.parameters.clone(), state, world)?;
+        let dependencies = Dependencies { clock, transport: self.wire, wake: || {} };
+        let session = Session::open(self.parameters.clone(), state, dependencies)?;
         let (last_ms, word) = (clock.unix_ms(), (clock.heard_ms(), clock.heard_at_ms()));
         self.programs.push(Program {
             mine: SlotEntries::default(),

@@ -23,7 +23,7 @@ use seatmeter_server::policy::select::admission::{Used, holder_name, meters, quo
 use seatmeter_server::policy::select::item_choice::NoItem;
 use seatmeter_server::policy::strict_allowance::Allowance;
 use seatmeter_server::policy::window::seat_until;
-use seatmeter_server::policy::{self, Candidate, Claim, Grant, ItemState, Order};
+use seatmeter_server::policy::{self, Admitted, Candidate, Claim, ItemState, Order};
 use seatmeter_server::store::Authorization;
 
 use crate::books::Counter;
@@ -66,7 +66,7 @@ pub(crate) struct Plain {
 }
 
 /// What an authorization comes to: the grant, id of the license, its parent.
-pub(crate) type Granted = (Grant, String, String);
+pub(crate) type Granted = (Admitted, String, String);
 
 impl Plain {
     /// Nothing yet, in this life.
@@ -341,7 +341,7 @@ impl Plain {
         request: &Authorization,
         holder: &str,
         item: &LicenseItem,
-        grant: &Grant,
+        grant: &Admitted,
     ) -> String {
         let (uuid, now) = (&request.device.uuid, request.claim.now);
         self.devices.insert(uuid.clone(), grant.serial);

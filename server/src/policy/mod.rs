@@ -106,7 +106,7 @@ pub enum Order {
 
 /// What a device gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
+pub struct Admitted {
     /// Which of the candidates.
     pub candidate: usize,
     /// Seats of the device; 0 where the charge way has none.
@@ -125,16 +125,16 @@ pub struct Grant {
 ///
 /// # Errors
 /// The rule that stands in the way.
-pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<Grant, NoItem> {
-    let (candidate, room) = item_choice::choose(claim, candidates, order)?;
+pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<Admitted, NoItem> {
+    let (candidate, admission) = item_choice::choose(claim, candidates, order)?;
     let chosen = &candidates[candidate];
-    Ok(Grant {
+    Ok(Admitted {
         candidate,
-        seats: room.seats,
+        seats: admission.seats,
         serial: validity::next_serial(chosen.state.newest_serial, claim.now),
-        valid_until: admission::valid_until(&room, &chosen.item, claim),
-        hold: room.hold,
-        allowances: room.allowances,
+        valid_until: admission::valid_until(&admission, &chosen.item, claim),
+        hold: admission.hold,
+        allowances: admission.allowances,
     })
 }
 

@@ -32,7 +32,7 @@ use crate::utc;
 
 /// How long an authorization runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum Running {
     /// As long as the item's other rules say; nobody counts it.
     Free,
     /// The item is overused: this is held until then, and has to be renewed.
@@ -57,14 +57,14 @@ pub(super) fn decide(
     excess_of_year: u64,
     occupied: &Occupied,
     now: u64,
-) -> Result<Admission, Refusal> {
+) -> Result<Running, Refusal> {
     let rule = OveruseRule::of(item);
     if !rule.is_overused(excess_of_year, now) {
-        return Ok(Admission::Free);
+        return Ok(Running::Free);
     }
     let seats = u64::from(seats);
     if occupied.by_others.saturating_add(seats) <= item.quota {
-        return Ok(Admission::PerSlot(Hold { seats, until: runs_until(now) }));
+        return Ok(Running::PerSlot(Hold { seats, until: runs_until(now) }));
     }
     let next = occupied.first_free_at.map_or_else(String::new, |at| {
         format!("; the first of them ends at {}, unless it is renewed", utc::text(at))
@@ -117,10 +117,10 @@ mod tests {
     #[test]
     fn every_row_of_the_table_holds() {
         let budget = 10_000;
-        let per_slot = |seats| Ok(Admission::PerSlot(Hold { seats, until: runs_until(START) }));
+        let per_slot = |seats| Ok(Running::PerSlot(Hold { seats, until: runs_until(START) }));
         let own = Some(Hold { seats: 4, until: START + 9 });
         for (excess, seats, by_others, own, expected) in [
-            (budget, 10, 90, None, Ok(Admission::Free)),
+            (budget, 10, 90, None, Ok(Running::Free)),
             (budget + 1, 10, 0, None, per_slot(10)),
             (budget + 1, 4, 6, None, per_slot(4)),
             (budget + 1, 4, 7, None, Err(ErrorCode::QUOTA_EXCEEDED)),
@@ -144,7 +144,7 @@ mod tests {
         let mut holders = Holders::default();
         let mut come = |device: u32, now: u64| {
             let outcome = decide(&item, "seats", 1, u64::MAX, &holders.occupied(device, now), now);
-            if let Ok(Admission::PerSlot(hold)) = outcome {
+            if let Ok(Running::PerSlot(hold)) = outcome {
                 holders.hold(device, hold);
             }
             outcome.map(|_| ()).map_err(|refusal| refusal.code)
@@ -175,7 +175,7 @@ mod tests {
                 now += passed;
                 let before = holders.occupied(device, now);
                 let outcome = decide(&item, "seats", seats, u64::MAX, &before, now);
-                if let Ok(Admission::PerSlot(hold)) = outcome {
+                if let Ok(Running::PerSlot(hold)) = outcome {
                     holders.hold(device, hold);
                 }
                 prop_assert!(holders.seats(now) <= quota);

@@ -27,7 +27,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Listing, View};
-use crate::policy::{Claim, Grant};
+use crate::policy::{Admitted, Claim};
 
 pub use location::{Location, Opened};
 pub use sql::{Field, Keys};
@@ -139,7 +139,7 @@ pub struct Granted {
     /// Id of the server's key that the license file names.
     pub server_key_id: String,
     /// What the device gets.
-    pub grant: Grant,
+    pub grant: Admitted,
     /// The generation that it goes on from, or empty.
     pub parent: String,
     /// Which life of the store this is.

@@ -83,7 +83,7 @@ fn a_flush_that_does_not_look_again_is_found() {
 
 #[test]
 fn a_slot_word_without_seq_is_found() {
-    is_found(Fault::SlotWordWithoutSeq, THREE_TAKE_AND_GIVE);
+    is_found(Fault::EntryWordWithoutSeq, THREE_TAKE_AND_GIVE);
 }
 
 #[test]

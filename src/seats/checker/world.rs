@@ -2,25 +2,25 @@
 
 use std::cell::{Cell as Shown, RefCell};
 
-use seatmeter_protocol::seat_layout::{Grant, OWNER_DIED, PoolWord, SlotWord, is_attached};
+use seatmeter_protocol::seat_layout::{EntryWord, Grant, OWNER_DIED, PoolWord, is_attached};
 
 use crate::seats::memory::{Cell, Locksmith, Memory, Witness};
 use crate::seats::pool::{self, Me, Outcome};
 
-/// Slots of the small device.
-pub(super) const SLOTS: usize = 3;
+/// Entries of the small device.
+pub(super) const ENTRIES: usize = 3;
 
 /// A fault to be seeded by letting the memory lie, so that the code that runs is always the real
 /// one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
     None,
-    /// The pool word changes hands and the count of the slot that was in there is not kept.
+    /// The pool word changes hands and the count of the entry that was in there is not kept.
     OwnerChangeWithoutFlush,
     /// A flush does not look whether its write still is the last one.
     FlushWithoutRecheck,
-    /// The exchange of a slot word compares the count only.
-    SlotWordWithoutSeq,
+    /// The exchange of an entry word compares the count only.
+    EntryWordWithoutSeq,
     /// Whoever reclaims does not look whether the life is the one that was judged.
     ReclaimWithoutLife,
     /// The kernel says of living processes that they hold no lock.
@@ -42,9 +42,9 @@ pub(super) enum Act {
     Take,
     Give,
     Detach,
-    /// Reclaim, asking the kernel about every slot.
+    /// Reclaim, asking the kernel about every entry.
     AskAll,
-    /// Reclaim by the flags; the kernel is asked about unguarded slots only.
+    /// Reclaim by the flags; the kernel is asked about unguarded entries only.
     AskFlags,
 }
 
@@ -74,12 +74,12 @@ pub(super) struct Actor {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words {
     pub(super) pool: [u64; 2],
-    pub(super) slots: [[u64; 2]; SLOTS],
-    pub(super) flags: [u32; SLOTS],
-    mark: u64,
+    pub(super) entries: [[u64; 2]; ENTRIES],
+    pub(super) flags: [u32; ENTRIES],
+    high_water_mark: u64,
     grant: u64,
     /// Who holds the lock, plus one.
-    locks: [u8; SLOTS],
+    locks: [u8; ENTRIES],
 }
 
 #[derive(Clone, Debug)]
@@ -125,11 +125,11 @@ impl Memory for Stage<'_> {
         self.access(|words| match cell {
             Cell::PoolLow => words.pool[0],
             Cell::PoolHigh => words.pool[1],
-            Cell::SlotLow(slot) => words.slots[slot as usize][0],
-            Cell::SlotHigh(slot) => words.slots[slot as usize][1],
-            Cell::Flag(slot) => u64::from(words.flags[slot as usize]),
+            Cell::EntryLow(entry) => words.entries[entry as usize][0],
+            Cell::EntryHigh(entry) => words.entries[entry as usize][1],
+            Cell::Flag(entry) => u64::from(words.flags[entry as usize]),
             Cell::Grant => words.grant,
-            Cell::Mark => words.mark,
+            Cell::HighWaterMark => words.high_water_mark,
         })
     }
 
@@ -144,13 +144,14 @@ impl Memory for Stage<'_> {
         Ok(answer != 0)
     }
 
-    fn replace_slot(&self, slot: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Halted> {
+    fn replace_entry(&self, entry: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Halted> {
         let answer = self.access(|words| {
-            let word = &mut words.slots[slot as usize];
+            let word = &mut words.entries[entry as usize];
             if self.fault == Fault::OwnerChangeWithoutFlush {
                 return 1;
             }
-            let same = *word == old || self.fault == Fault::SlotWordWithoutSeq && word[0] == old[0];
+            let same =
+                *word == old || self.fault == Fault::EntryWordWithoutSeq && word[0] == old[0];
             if same {
                 *word = new;
             }
@@ -159,27 +160,27 @@ impl Memory for Stage<'_> {
         Ok(answer != 0)
     }
 
-    fn clear_flag(&self, slot: u16) -> Result<(), Halted> {
+    fn clear_flag(&self, entry: u16) -> Result<(), Halted> {
         let is_left = self.fault == Fault::StaleFlagAtAttach;
         self.access(|words| {
             if !is_left {
-                words.flags[slot as usize] = 0;
+                words.flags[entry as usize] = 0;
             }
             0
         })?;
         Ok(())
     }
 
-    fn raise_mark(&self, slot: u16) -> Result<(), Halted> {
+    fn raise_high_water_mark(&self, entry: u16) -> Result<(), Halted> {
         self.access(|words| {
-            words.mark = words.mark.max(u64::from(slot) + 1);
+            words.high_water_mark = words.high_water_mark.max(u64::from(entry) + 1);
             0
         })?;
         Ok(())
     }
 
-    fn slot_count(&self) -> u16 {
-        SLOTS as u16
+    fn entry_count(&self) -> u16 {
+        ENTRIES as u16
     }
 
     fn is_still(&self, seen: PoolWord) -> Result<bool, Halted> {
@@ -206,16 +207,16 @@ impl Memory for Stage<'_> {
 impl Witness for Stage<'_> {
     type Halt = Halted;
 
-    fn is_locked(&self, slot: u16) -> Result<bool, Halted> {
+    fn is_locked(&self, entry: u16) -> Result<bool, Halted> {
         let lies = self.fault == Fault::LiveTakenForDead;
-        Ok(self.access(|words| u64::from(words.locks[slot as usize] != 0 && !lies))? != 0)
+        Ok(self.access(|words| u64::from(words.locks[entry as usize] != 0 && !lies))? != 0)
     }
 }
 
 impl Locksmith for Stage<'_> {
-    fn try_lock(&self, slot: u16) -> Result<bool, Halted> {
+    fn try_lock(&self, entry: u16) -> Result<bool, Halted> {
         let answer = self.access(|words| {
-            let lock = &mut words.locks[slot as usize];
+            let lock = &mut words.locks[entry as usize];
             let is_free = *lock == 0 || self.fault == Fault::LockGivenTwice;
             if is_free {
                 *lock = self.actor + 1;
@@ -267,13 +268,13 @@ impl Stage<'_> {
                 None => Ok(()),
             },
             (Act::AskAll | Act::AskFlags, _) => {
-                pool::reclaim_dead(self, self, me.map(|me| me.slot), act == Act::AskAll)?;
+                pool::reclaim_dead(self, self, me.map(|me| me.entry), act == Act::AskAll)?;
                 Ok(())
             }
             (_, None) => Ok(()),
             (Act::Guard, Some(me)) => {
                 self.access(|words| {
-                    words.flags[me.slot as usize] = u32::from(self.actor) + 1;
+                    words.flags[me.entry as usize] = u32::from(self.actor) + 1;
                     0
                 })?;
                 Ok(())
@@ -298,9 +299,9 @@ impl Stage<'_> {
                 // From here on it holds nothing that anybody may rely on.
                 actor.held = 0;
                 pool::reclaim(self, me)?;
-                self.clear_flag(me.slot)?;
+                self.clear_flag(me.entry)?;
                 self.access(|words| {
-                    words.locks[me.slot as usize] = 0;
+                    words.locks[me.entry as usize] = 0;
                     0
                 })?;
                 actor.me = None;
@@ -317,11 +318,11 @@ impl World {
         let grant = Grant { seats, number: 1 }.pack();
         let words = Words {
             pool: [0; 2],
-            slots: [[0; 2]; SLOTS],
-            flags: [0; SLOTS],
-            mark: 0,
+            entries: [[0; 2]; ENTRIES],
+            flags: [0; ENTRIES],
+            high_water_mark: 0,
             grant,
-            locks: [0; SLOTS],
+            locks: [0; ENTRIES],
         };
         let actors = scripts.iter().map(|&script| Actor {
             script,
@@ -398,21 +399,21 @@ impl World {
         }
     }
 
-    fn truth(&self, slot: usize) -> SlotWord {
+    fn truth(&self, entry: usize) -> EntryWord {
         let pool = PoolWord::unpack(self.words.pool);
-        if usize::from(pool.slot) == slot {
-            pool.as_slot()
+        if usize::from(pool.entry) == entry {
+            pool.as_entry()
         } else {
-            SlotWord::unpack(self.words.slots[slot])
+            EntryWord::unpack(self.words.entries[entry])
         }
     }
 
     /// What must hold in every state.
     pub(super) fn check(&self) -> Result<(), String> {
         let pool = PoolWord::unpack(self.words.pool);
-        let sum: u32 = (0..SLOTS).map(|slot| self.truth(slot).held).sum();
+        let sum: u32 = (0..ENTRIES).map(|entry| self.truth(entry).held).sum();
         if pool.used != sum {
-            return Err(format!("used is {} and the slots hold {sum}", pool.used));
+            return Err(format!("used is {} and the entries hold {sum}", pool.used));
         }
         let mut living = 0;
         for (number, actor) in self.actors.iter().enumerate() {
@@ -422,7 +423,7 @@ impl World {
                 continue;
             }
             living += actor.held;
-            let own = self.truth(me.slot.into());
+            let own = self.truth(me.entry.into());
             if (own.life, own.held) != (me.life, actor.held) {
                 return Err(format!(
                     "process {number} is {me:?} with {} and the pool says {own:?}",
@@ -460,9 +461,9 @@ impl World {
         if used != living {
             return Err(format!("in the end {used} seats are used, and the living hold {living}"));
         }
-        for slot in (0..SLOTS).filter(|&slot| is_attached(self.truth(slot).life)) {
-            if self.words.locks[slot] == 0 && self.truth(slot).held > 0 {
-                return Err(format!("slot {slot} is dead and holds seats"));
+        for entry in (0..ENTRIES).filter(|&entry| is_attached(self.truth(entry).life)) {
+            if self.words.locks[entry] == 0 && self.truth(entry).held > 0 {
+                return Err(format!("entry {entry} is dead and holds seats"));
             }
         }
         Ok(())
@@ -471,14 +472,14 @@ impl World {
     /// A number for the state: two states share it by accident once in 2^128 / (number of states)².
     pub(super) fn fingerprint(&self) -> u128 {
         let mut print = Fingerprint(0x243f_6a88_85a3_08d3_1319_8a2e_0370_7344);
-        let Words { pool, slots, flags, mark, grant: _, locks } = &self.words;
-        pool.iter().chain(slots.iter().flatten()).for_each(|&word| print.add(word));
+        let Words { pool, entries, flags, high_water_mark, grant: _, locks } = &self.words;
+        pool.iter().chain(entries.iter().flatten()).for_each(|&word| print.add(word));
         flags.iter().for_each(|&flag| print.add(flag.into()));
         locks.iter().for_each(|&lock| print.add(lock.into()));
-        print.add(mark | u64::from(self.kills_left) << 32);
+        print.add(high_water_mark | u64::from(self.kills_left) << 32);
         for actor in &self.actors {
             let me =
-                actor.me.map_or(0, |me| u64::from(me.slot) | u64::from(me.life) << 16 | 1 << 40);
+                actor.me.map_or(0, |me| u64::from(me.entry) | u64::from(me.life) << 16 | 1 << 40);
             print.add(me | (actor.breath as u64) << 48 | (actor.done as u64) << 56);
             print.add(
                 u64::from(actor.held)

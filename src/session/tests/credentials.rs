@@ -32,7 +32,7 @@ fn parameters(shows: Shows) -> Parameters {
 /// A program of the device that has not been initialized yet.
 fn program(bench: &Bench, shows: Shows) -> Session {
     let session = bench.session("CODE");
-    Session::open(parameters(shows), session.state.clone(), session.world).unwrap()
+    Session::open(parameters(shows), session.state.clone(), session.dependencies).unwrap()
 }
 
 fn begin(session: &Session, shows: Shows) -> Result<()> {

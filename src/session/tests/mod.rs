@@ -70,8 +70,8 @@ impl Bench {
     fn session(&self, handshake_code: &str) -> Session {
         let state = StateDirectory::open(self.state.path().to_owned()).unwrap();
         let clock = Box::leak(Box::new(DeviceClock::open(&state, self.clock)));
-        let world = World { clock, transport: self.transport, wake: || {} };
-        Session::open(Self::parameters(handshake_code), state, world).unwrap()
+        let dependencies = Dependencies { clock, transport: self.transport, wake: || {} };
+        Session::open(Self::parameters(handshake_code), state, dependencies).unwrap()
     }
 
     /// Time passes, for device and server.

@@ -53,7 +53,9 @@ fn a_refusal_that_ends_a_license_does_so_at_the_next_contact_and_others_end_noth
         let bench = Bench::new(2);
         let session = bench.licensed_session("CODE");
         bench.then_refuses(code);
-        session.sync(Deadline::after(session.world.clock, Duration::from_secs(5))).unwrap_err();
+        session
+            .sync(Deadline::after(session.dependencies.clock, Duration::from_secs(5)))
+            .unwrap_err();
         let outcome = session.licensed().unwrap().check().map_err(|error| error.code);
         assert_eq!(outcome, if ends { Err(code) } else { Ok(()) }, "{code}");
         assert_eq!(session.status().stopped, ends.then_some(code), "{code}");
@@ -117,7 +119,7 @@ fn what_one_process_hears_stops_the_others_of_the_device() {
     let (hears, other) = (bench.licensed_session("CODE"), bench.session("CODE"));
     other.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND).unwrap();
     bench.then_refuses(ErrorCode::REVOKED);
-    hears.sync(Deadline::after(hears.world.clock, Duration::from_secs(5))).unwrap_err();
+    hears.sync(Deadline::after(hears.dependencies.clock, Duration::from_secs(5))).unwrap_err();
     assert!(other.licensed().unwrap().check().is_ok(), "it has not looked yet");
     bench.then_refuses(ErrorCode::REVOKED);
     other.keep();

@@ -36,8 +36,9 @@ fn patient(bench: &Bench) -> Session {
     let session = bench.licensed_session("CODE");
     let clock = Box::leak(Box::new(Patience(bench.clock)));
     let clock = Box::leak(Box::new(DeviceClock::open(&session.state, clock)));
-    let world = World { clock, ..session.world };
-    let session = Session::open(Bench::parameters("CODE"), session.state.clone(), world).unwrap();
+    let dependencies = Dependencies { clock, ..session.dependencies };
+    let session =
+        Session::open(Bench::parameters("CODE"), session.state.clone(), dependencies).unwrap();
     initialize(&session).unwrap();
     session
 }
@@ -47,7 +48,7 @@ fn sync_beside_a_stopped_one(session: &Session) {
     let turns =
         [session.store.turn(), session.report_turn(key(2).public()), session.state.device_turn()];
     let _held = turns.map(|path| FileLock::try_lock(lock_file(&path).unwrap()).unwrap().unwrap());
-    session.sync(Deadline::after(session.world.clock, Duration::from_secs(20))).unwrap();
+    session.sync(Deadline::after(session.dependencies.clock, Duration::from_secs(20))).unwrap();
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn an_answer_from_before_a_long_stop_is_not_believed() {
     session.licensed().unwrap().check().unwrap();
     assert_eq!(session.licensed().unwrap().grant().local.serial, before);
     assert_eq!(session.status().origin, Origin::Cache);
-    let (now, wall) = (session.world.clock.unix_seconds(), bench.clock.unix_seconds());
+    let (now, wall) = (session.dependencies.clock.unix_seconds(), bench.clock.unix_seconds());
     assert!(now + 5 >= wall, "its time is of before, too");
 }
 
@@ -148,5 +149,5 @@ fn an_answer_from_before_a_short_stop_counts_and_does_not_set_the_clock_back() {
     bench.then_grants();
     session.keep();
     assert!(session.licensed().unwrap().grant().local.serial > before);
-    assert_eq!(session.world.clock.unix_seconds(), bench.clock.unix_seconds());
+    assert_eq!(session.dependencies.clock.unix_seconds(), bench.clock.unix_seconds());
 }

@@ -1,6 +1,6 @@
 //! `seatmeterd doctor seats`: who has the seats of a device.
 //!
-//! Reads the pool files of a state directory and asks the kernel, by the lock of each slot, who
+//! Reads the pool files of a state directory and asks the kernel, by the lock of each entry, who
 //! lives. Changes nothing, and works while the pools are in use and when no server runs.
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use seatmeter_protocol::seat_layout::{LOCK_BASE, PoolReport, SlotReport, parse};
+use seatmeter_protocol::seat_layout::{EntryReport, LOCK_BASE, PoolReport, parse};
 
 use super::super::output_error;
 use super::StateDir;
@@ -60,8 +60,8 @@ fn in_use(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     let report = parse(&bytes).map_err(|unfit| unfit.to_string())?;
-    let held = report.slots.iter().filter(|slot| slot.held > 0 && lives(&file, slot));
-    let used: u32 = held.map(|slot| slot.held).sum();
+    let held = report.entries.iter().filter(|entry| entry.held > 0 && lives(&file, entry));
+    let used: u32 = held.map(|entry| entry.held).sum();
     Ok(format!("{used} of {} in use", report.grant.seats))
 }
 
@@ -74,10 +74,10 @@ pub(super) fn holders(folder: &Path) -> Vec<String> {
         let (file, bytes) = (File::open(&path).ok()?, std::fs::read(&path).ok()?);
         let living = parse(&bytes)
             .ok()?
-            .slots
+            .entries
             .into_iter()
-            .filter(|slot| slot.held > 0 && lives(&file, slot));
-        Some(living.map(|slot| format!("{} (pid {})", slot.name, slot.pid)).collect::<Vec<_>>())
+            .filter(|entry| entry.held > 0 && lives(&file, entry));
+        Some(living.map(|entry| format!("{} (pid {})", entry.name, entry.pid)).collect::<Vec<_>>())
     };
     pools.filter_map(of_pool).flatten().collect()
 }
@@ -89,11 +89,11 @@ fn show(path: &Path, output: &mut dyn Write) -> std::io::Result<()> {
         Ok(report) => report,
         Err(unfit) => return writeln!(output, "{name}: not a seat pool of this version: {unfit}"),
     };
-    let holders: Vec<(&SlotReport, bool)> = report
-        .slots
+    let holders: Vec<(&EntryReport, bool)> = report
+        .entries
         .iter()
-        .filter(|slot| slot.held > 0)
-        .map(|slot| (slot, lives(&file, slot)))
+        .filter(|entry| entry.held > 0)
+        .map(|entry| (entry, lives(&file, entry)))
         .collect();
     write_pool(&name, &report, &holders, output)
 }
@@ -101,10 +101,10 @@ fn show(path: &Path, output: &mut dyn Write) -> std::io::Result<()> {
 fn write_pool(
     name: &str,
     report: &PoolReport,
-    holders: &[(&SlotReport, bool)],
+    holders: &[(&EntryReport, bool)],
     output: &mut dyn Write,
 ) -> std::io::Result<()> {
-    let dead: u32 = holders.iter().filter(|(_, lives)| !lives).map(|(slot, _)| slot.held).sum();
+    let dead: u32 = holders.iter().filter(|(_, lives)| !lives).map(|(entry, _)| entry.held).sum();
     let used = report.used.saturating_sub(dead);
     writeln!(
         output,
@@ -112,10 +112,10 @@ fn write_pool(
         report.grant.seats,
         report.grant.seats.saturating_sub(used)
     )?;
-    for (slot, lives) in holders {
-        let seats = if slot.held == 1 { "seat" } else { "seats" };
-        let (held, who, pid) = (slot.held, &slot.name, slot.pid);
-        let since = utc::text(slot.since);
+    for (entry, lives) in holders {
+        let seats = if entry.held == 1 { "seat" } else { "seats" };
+        let (held, who, pid) = (entry.held, &entry.name, entry.pid);
+        let since = utc::text(entry.since);
         if *lives {
             writeln!(output, "  {held} {seats}  {who} (pid {pid}), since {since}")?;
         } else {
@@ -128,16 +128,16 @@ fn write_pool(
     Ok(())
 }
 
-/// Whether the owner of a slot lives: the kernel keeps its lock exactly as long.
-fn lives(file: &File, slot: &SlotReport) -> bool {
+/// Whether the owner of an entry lives: the kernel keeps its lock exactly as long.
+fn lives(file: &File, entry: &EntryReport) -> bool {
     let mut request = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: LOCK_BASE + i64::from(slot.slot),
+        l_start: LOCK_BASE + i64::from(entry.entry),
         l_len: 1,
         l_pid: 0,
     };
     let asked = fcntl(file, FcntlArg::F_OFD_GETLK(&mut request));
     // If the kernel does not say, the mark of its guardian is the next best witness.
-    if asked.is_err() { !slot.died } else { request.l_type != libc::F_UNLCK as libc::c_short }
+    if asked.is_err() { !entry.died } else { request.l_type != libc::F_UNLCK as libc::c_short }
 }

@@ -16,7 +16,7 @@ use seatmeter_protocol::license::LicenseItem;
 
 use crate::error::Refusal;
 use crate::policy::holders::Occupied;
-use crate::policy::running::{self, Admission};
+use crate::policy::running::{self, Running};
 
 /// Whether a device may run now. `excess_of_year` is that of the license year that holds this
 /// instant, so far: of its slots that have ended.
@@ -28,7 +28,7 @@ pub fn decide(
     excess_of_year: u64,
     occupied: &Occupied,
     now: u64,
-) -> Result<Admission, Refusal> {
+) -> Result<Running, Refusal> {
     running::decide(item, "devices", 1, excess_of_year, occupied, now)
 }
 
@@ -46,8 +46,8 @@ mod tests {
             let occupied = Occupied { by_others, own: None, first_free_at: None };
             decide(&item, excess, &occupied, START).map_err(|refusal| refusal.code)
         };
-        assert_eq!(outcome(10_000, 1_000_000), Ok(Admission::Free));
-        assert!(matches!(outcome(10_001, 9), Ok(Admission::PerSlot(hold)) if hold.seats == 1));
+        assert_eq!(outcome(10_000, 1_000_000), Ok(Running::Free));
+        assert!(matches!(outcome(10_001, 9), Ok(Running::PerSlot(hold)) if hold.seats == 1));
         assert_eq!(outcome(10_001, 10), Err(ErrorCode::QUOTA_EXCEEDED));
     }
 }

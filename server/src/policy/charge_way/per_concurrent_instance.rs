@@ -24,7 +24,7 @@ use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
 use crate::policy::holders::Occupied;
-use crate::policy::running::{self, Admission};
+use crate::policy::running::{self, Running};
 use crate::policy::{Claim, only_for_servers};
 
 /// The seats that the device gets.
@@ -52,7 +52,7 @@ pub fn admit(
     excess_of_year: u64,
     occupied: &Occupied,
     now: u64,
-) -> Result<Admission, Refusal> {
+) -> Result<Running, Refusal> {
     running::decide(item, "instances", seats, excess_of_year, occupied, now)
 }
 
@@ -139,7 +139,7 @@ mod tests {
                 let excess = ledger.excess_so_far(slot_start(slot));
                 let occupied = holders.occupied(server, slot_start(slot));
                 let admission = admit(&item, 10, excess, &occupied, slot_start(slot)).unwrap();
-                free += u32::from(admission == Admission::Free);
+                free += u32::from(admission == Running::Free);
                 ledger.record(server, slot, 10);
             }
             assert_eq!(ledger.active(slot), 100, "100 in use");
@@ -168,7 +168,7 @@ mod tests {
         let mut come = |server: u32, x: u32| {
             let admission =
                 admit(&item, x, excess, &holders.occupied(server, overused_at), overused_at);
-            if let Ok(Admission::PerSlot(hold)) = admission {
+            if let Ok(Running::PerSlot(hold)) = admission {
                 holders.hold(server, hold);
             }
             admission.map(|_| ()).map_err(|refusal| refusal.code)

@@ -27,13 +27,13 @@ use crate::policy::grace::{DEVICE_GRACE_PERCENT, METERED_GRACE_PERCENT, grace};
 use crate::policy::holders::Hold;
 use crate::policy::metered::{Standing, standing};
 use crate::policy::overuse::OveruseRule;
-use crate::policy::running::Admission;
+use crate::policy::running::Running;
 use crate::policy::strict_allowance::{self, Allowance, Allowances};
 use crate::policy::{Claim, ItemState, validity};
 
 /// What an item grants to a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Room {
+pub struct Admission {
     /// Seats of the device; 0 where the charge way has none.
     pub seats: u32,
     /// What the device holds from now on, so that others cannot have it.
@@ -42,7 +42,7 @@ pub struct Room {
     pub allowances: Vec<(u32, Allowance)>,
 }
 
-impl Room {
+impl Admission {
     /// Whether the device may count as much more as it needs, of whichever module that is.
     pub(super) fn is_enough(&self, claim: &Claim) -> bool {
         self.allowances.iter().all(|(_, allowance)| allowance.unused() >= claim.needed)
@@ -68,9 +68,9 @@ pub struct Used {
 ///
 /// # Errors
 /// By the rule of its charge way.
-pub fn room(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Room, Refusal> {
+pub fn admit(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Admission, Refusal> {
     let occupied = &state.occupied;
-    let held = |hold: Hold| Room { hold: Some(hold), ..Room::default() };
+    let held = |hold: Hold| Admission { hold: Some(hold), ..Admission::default() };
     match item.charge_way {
         ChargeWay::BarcodeScan => {
             let modules = [0];
@@ -94,16 +94,21 @@ pub fn room(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Room
             let domains = per_domain::Domains::listed(&item.domains).map_err(|why| {
                 Refusal::new(ErrorCode::NO_ITEM_FITS, format!("item \"{}\" {why}", item.item_id))
             })?;
-            per_domain::decide(&item.item_id, &domains, &claim.website).map(|()| Room::default())
+            per_domain::decide(&item.item_id, &domains, &claim.website)
+                .map(|()| Admission::default())
         }
         ChargeWay::ConcurrentDevice => {
             per_concurrent_device::decide(item, state.excess_of_year, occupied, claim.now)
-                .map(|admission| Room { hold: held_by(admission), ..Room::default() })
+                .map(|admission| Admission { hold: held_by(admission), ..Admission::default() })
         }
         ChargeWay::ConcurrentInstance => {
             let seats = per_concurrent_instance::seats(claim, item, state.running_seats)?;
             per_concurrent_instance::admit(item, seats, state.excess_of_year, occupied, claim.now)
-                .map(|admission| Room { seats, hold: held_by(admission), ..Room::default() })
+                .map(|admission| Admission {
+                    seats,
+                    hold: held_by(admission),
+                    ..Admission::default()
+                })
         }
         _ => Err(Refusal::new(
             ErrorCode::CHARGE_WAY_MISMATCH,
@@ -115,11 +120,11 @@ pub fn room(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Room
     }
 }
 
-/// First instant at which a local license with this room is no longer good without renewal.
+/// First instant at which a local license with this admission is no longer good without renewal.
 #[must_use]
-pub fn valid_until(room: &Room, item: &LicenseItem, claim: &Claim) -> u64 {
+pub fn valid_until(admission: &Admission, item: &LicenseItem, claim: &Claim) -> u64 {
     let by_item = validity::valid_until(item, claim.buffer_days, claim.now);
-    room.hold.map_or(by_item, |hold| hold.until.min(by_item))
+    admission.hold.map_or(by_item, |hold| hold.until.min(by_item))
 }
 
 /// The name under which a device holds seats: its UUID; in a browser, with the origin, where it has
@@ -135,10 +140,10 @@ pub fn holder_name(claim: &Claim, device_uuid: &str) -> String {
     by_origin.unwrap_or_else(|| device_uuid.to_owned())
 }
 
-fn held_by(admission: Admission) -> Option<Hold> {
+fn held_by(admission: Running) -> Option<Hold> {
     match admission {
-        Admission::Free => None,
-        Admission::PerSlot(hold) => Some(hold),
+        Running::Free => None,
+        Running::PerSlot(hold) => Some(hold),
     }
 }
 
@@ -179,10 +184,10 @@ fn allowances(
     item: &LicenseItem,
     state: &ItemState,
     asked: &[u32],
-) -> Result<Room, Refusal> {
-    let mut room = Room::default();
+) -> Result<Admission, Refusal> {
+    let mut admission = Admission::default();
     if !item.strict {
-        return Ok(room);
+        return Ok(admission);
     }
     let mut first_refusal = None;
     let serial = validity::next_serial(state.newest_serial, claim.now);
@@ -195,19 +200,21 @@ fn allowances(
             _ => format!("{}, {} pages", item.item_id, page_module_name(module)),
         };
         match strict_allowance::decide(&name, &all, used.own, claim.needed, serial) {
-            Ok(allowance) => room.allowances.push((module, allowance)),
+            Ok(allowance) => admission.allowances.push((module, allowance)),
             Err(refusal) if asked.contains(&module) => return Err(refusal),
             Err(refusal) => {
-                room.allowances.push((module, Allowance { serial, ..used.own }));
+                admission.allowances.push((module, Allowance { serial, ..used.own }));
                 first_refusal.get_or_insert(refusal);
             }
         }
     }
     match first_refusal {
-        Some(refusal) if room.allowances.iter().all(|(_, allowance)| allowance.unused() == 0) => {
+        Some(refusal)
+            if admission.allowances.iter().all(|(_, allowance)| allowance.unused() == 0) =>
+        {
             Err(refusal)
         }
-        _ => Ok(room),
+        _ => Ok(admission),
     }
 }
 
@@ -284,10 +291,14 @@ mod tests {
             (ChargeWay::ConcurrentInstance, 7),
         ] {
             let (item, claim) = (item(way, 4), claim(1));
-            let room = room(&claim, &item, &ItemState::default()).unwrap();
-            assert_eq!(valid_until(&room, &item, &claim), START + days * DAY_SECONDS, "{way:?}");
+            let admission = admit(&claim, &item, &ItemState::default()).unwrap();
+            assert_eq!(
+                valid_until(&admission, &item, &claim),
+                START + days * DAY_SECONDS,
+                "{way:?}"
+            );
             let holds = matches!(way, ChargeWay::ClientDevice | ChargeWay::Server);
-            assert_eq!(room.hold.is_some(), holds, "{way:?}");
+            assert_eq!(admission.hold.is_some(), holds, "{way:?}");
         }
     }
 
@@ -296,8 +307,8 @@ mod tests {
         let state = ItemState { excess_of_year: 4_001, ..ItemState::default() };
         for way in [ChargeWay::ConcurrentDevice, ChargeWay::ConcurrentInstance] {
             let (item, claim) = (item(way, 4), claim(1));
-            let room = room(&claim, &item, &state).unwrap();
-            assert_eq!(valid_until(&room, &item, &claim), START + 180 + 60, "{way:?}");
+            let admission = admit(&claim, &item, &state).unwrap();
+            assert_eq!(valid_until(&admission, &item, &claim), START + 180 + 60, "{way:?}");
             assert_eq!(meters(&item, &state, START)[0].state, MeterState::Overused);
         }
     }
@@ -305,12 +316,12 @@ mod tests {
     #[test]
     fn a_strict_item_comes_with_allowances_and_another_without() {
         let strict = LicenseItem { strict: true, ..item(ChargeWay::BarcodeScan, 1_000) };
-        let granted = room(&claim(1), &strict, &ItemState::default()).unwrap();
+        let granted = admit(&claim(1), &strict, &ItemState::default()).unwrap();
         let [(0, allowance)] = granted.allowances.as_slice() else { panic!("{granted:?}") };
         // Half of 1 050, for one device.
         assert_eq!((allowance.allowed, allowance.used), (525, 0));
         let plain = item(ChargeWay::BarcodeScan, 1_000);
-        assert_eq!(room(&claim(1), &plain, &ItemState::default()), Ok(Room::default()));
+        assert_eq!(admit(&claim(1), &plain, &ItemState::default()), Ok(Admission::default()));
     }
 
     #[test]
@@ -321,7 +332,7 @@ mod tests {
         let state = ItemState { used: vec![gone], ..ItemState::default() };
         let asking = |modules: &[&str]| {
             let modules = modules.iter().map(|name| (*name).to_owned()).collect();
-            room(&Claim { modules, ..claim(1) }, &item, &state).map_err(|refusal| refusal.code)
+            admit(&Claim { modules, ..claim(1) }, &item, &state).map_err(|refusal| refusal.code)
         };
         assert_eq!(asking(&["OCR"]), Err(ErrorCode::USED_UP));
         for modules in [&["CORE"][..], &[]] {
@@ -346,7 +357,7 @@ mod tests {
         let meter = meters(&item(ChargeWay::ClientDevice, 10), &state, START)[0];
         assert_eq!((meter.used, meter.grace, meter.state), (11, 1, MeterState::UsedUp));
         assert!(
-            room(&claim(1), &item(ChargeWay::ClientDevice, 10), &state).is_ok(),
+            admit(&claim(1), &item(ChargeWay::ClientDevice, 10), &state).is_ok(),
             "it keeps its seat"
         );
     }
@@ -361,9 +372,9 @@ mod tests {
         assert_eq!(holder_name(&browser, "ab"), "ab@https://shop.example:443");
         assert_eq!(holder_name(&claim(1), "ab"), "ab");
         let item = item(ChargeWay::ClientDevice, 10);
-        assert!(room(&browser, &item, &ItemState::default()).is_ok());
+        assert!(admit(&browser, &item, &ItemState::default()).is_ok());
         let none = Claim { website: String::new(), ..browser };
-        let refusal = room(&none, &item, &ItemState::default()).unwrap_err();
+        let refusal = admit(&none, &item, &ItemState::default()).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::VALIDATION_FIELD_MISMATCH);
     }
 }

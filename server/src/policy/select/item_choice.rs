@@ -20,7 +20,7 @@ use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
-use crate::policy::select::admission::{Room, page_modules, quotas, room};
+use crate::policy::select::admission::{Admission, admit, page_modules, quotas};
 use crate::policy::{Candidate, Claim, Order, validity};
 
 /// The checks that an item has to pass, in order.
@@ -45,7 +45,7 @@ enum Check {
     /// The items that it depends on are there and in effect.
     Required,
     /// The rule of its charge way grants what is asked for.
-    Room,
+    Admission,
 }
 
 /// Why no item is used.
@@ -65,12 +65,12 @@ pub fn choose(
     claim: &Claim,
     candidates: &[Candidate],
     order: Order,
-) -> Result<(usize, Room), NoItem> {
+) -> Result<(usize, Admission), NoItem> {
     let mut fitting = Vec::new();
     let mut nearest: Option<(Check, usize, Refusal)> = None;
     for (index, candidate) in candidates.iter().enumerate() {
         match fit(claim, candidate, candidates) {
-            Ok(room) => fitting.push((index, room)),
+            Ok(admission) => fitting.push((index, admission)),
             Err((check, refusal)) => {
                 if nearest.as_ref().is_none_or(|(furthest, ..)| check > *furthest) {
                     nearest = Some((check, index, refusal));
@@ -79,9 +79,9 @@ pub fn choose(
         }
     }
     // An item with less left than is needed would have the device come back with the same need.
-    let order_of = |(index, room): &(usize, Room)| {
+    let order_of = |(index, admission): &(usize, Admission)| {
         let by_rule = || preference(claim, &candidates[*index].item);
-        (!room.is_enough(claim), (order == Order::ByRule).then(by_rule))
+        (!admission.is_enough(claim), (order == Order::ByRule).then(by_rule))
     };
     let best = fitting.into_iter().min_by_key(order_of);
     best.ok_or_else(|| match nearest {
@@ -128,7 +128,11 @@ fn quota(claim: &Claim, item: &LicenseItem) -> u64 {
 }
 
 /// What this item grants, or the check that it fails.
-fn fit(claim: &Claim, candidate: &Candidate, all: &[Candidate]) -> Result<Room, (Check, Refusal)> {
+fn fit(
+    claim: &Claim,
+    candidate: &Candidate,
+    all: &[Candidate],
+) -> Result<Admission, (Check, Refusal)> {
     let item = &candidate.item;
     has_charge_way(claim, item).map_err(|refusal| (Check::ChargeWay, refusal))?;
     covers_deployment_type(claim, item).map_err(|refusal| (Check::DeploymentType, refusal))?;
@@ -139,7 +143,7 @@ fn fit(claim: &Claim, candidate: &Candidate, all: &[Candidate]) -> Result<Room, 
     not_revoked(candidate).map_err(|refusal| (Check::NotRevoked, refusal))?;
     validity::in_effect(item, claim.now).map_err(|refusal| (Check::InEffect, refusal))?;
     has_required(claim, item, all).map_err(|refusal| (Check::Required, refusal))?;
-    room(claim, item, &candidate.state).map_err(|refusal| (Check::Room, refusal))
+    admit(claim, item, &candidate.state).map_err(|refusal| (Check::Admission, refusal))
 }
 
 fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
@@ -494,8 +498,9 @@ mod tests {
     fn the_operators_order_wins_over_the_rule() {
         let late = changed(4, |item| item.expires_at = EXPIRY + 1);
         let listed = [late, candidate(4)];
-        let chosen =
-            |order| choose(&claim(1), &listed, order).map(|(index, room)| (index, room.seats));
+        let chosen = |order| {
+            choose(&claim(1), &listed, order).map(|(index, admission)| (index, admission.seats))
+        };
         assert_eq!(chosen(Order::ByRule), Ok((1, 1)));
         assert_eq!(chosen(Order::AsListed), Ok((0, 1)));
     }

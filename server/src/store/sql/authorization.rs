@@ -14,7 +14,7 @@ use crate::policy::select::access;
 use crate::policy::select::admission::{holder_name, meters};
 use crate::policy::select::handshake::{self, Asked, Known};
 use crate::policy::select::item_choice::NoItem;
-use crate::policy::{self, Candidate, Grant, Order};
+use crate::policy::{self, Admitted, Candidate, Order};
 use crate::store::account::load_one;
 use crate::store::{Authorization, Decision, Granted};
 
@@ -163,7 +163,7 @@ fn explain(sql: &dyn Sql, no: NoItem, candidates: &[Candidate], holder: &str) ->
 fn meters_after(
     item: &LicenseItem,
     state: policy::ItemState,
-    grant: &Grant,
+    grant: &Admitted,
     now: u64,
 ) -> Vec<Meter> {
     let mut state = state;
@@ -190,7 +190,7 @@ fn remember(
     request: &Authorization,
     who: Grantee<'_>,
     item: &LicenseItem,
-    grant: &Grant,
+    grant: &Admitted,
 ) -> Result<String, Error> {
     let Grantee { handshake_code, holder, held } = who;
     let (device, now, item_id) = (&request.device, request.claim.now, &item.item_id);
@@ -241,7 +241,7 @@ fn put_license(
     handshake_code: &str,
     holder: &str,
     item: &LicenseItem,
-    grant: &Grant,
+    grant: &Admitted,
 ) -> Result<String, Error> {
     let item_id = &item.item_id;
     // Applications that ask for different numbers of instances have a license each. How many others

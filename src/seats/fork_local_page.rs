@@ -28,13 +28,13 @@ pub(super) struct Local {
     pub(super) gate: Gate,
     /// State of the guardian thread, see there.
     pub(super) guardian: AtomicU32,
-    /// Address of the page that keeps the slot's lock, 0 if none.
+    /// Address of the page that keeps the entry's lock, 0 if none.
     pub(super) lock_page: AtomicUsize,
-    /// Descriptor that keeps the slot's lock where a page cannot, plus one.
+    /// Descriptor that keeps the entry's lock where a page cannot, plus one.
     pub(super) lock_descriptor: AtomicI32,
     /// Descriptor of the directory that says "in use", plus one.
     pub(super) anchor: AtomicI32,
-    /// When the kernel was last asked about all slots, and when the file was last looked for.
+    /// When the kernel was last asked about all entries, and when the file was last looked for.
     pub(super) asked_at_ms: AtomicU64,
     pub(super) looked_at_ms: AtomicU64,
 }
@@ -57,13 +57,13 @@ impl Local {
     #[inline(always)]
     pub(super) fn identified(&self) -> Option<Identified> {
         let word = self.identity.load(Ordering::Acquire);
-        let me = Me { slot: word as u16, life: (word >> 40) as u32 };
+        let me = Me { entry: word as u16, life: (word >> 40) as u32 };
         (word != 0).then_some(Identified { me, lineage: (word >> 16) as u32 & LINEAGE_MASK })
     }
 
     pub(super) fn identify(&self, who: Option<Identified>) {
         let word = who.map_or(0, |who| {
-            u64::from(who.me.slot)
+            u64::from(who.me.entry)
                 | u64::from(who.lineage & LINEAGE_MASK) << 16
                 | u64::from(who.me.life) << 40
         });
@@ -183,7 +183,7 @@ mod tests {
     fn an_identity_comes_back_as_it_was_stored() {
         let local = Wiped::new().unwrap();
         assert_eq!(local.identified(), None);
-        let who = Identified { me: Me { slot: 4095, life: 0xff_ffff }, lineage: LINEAGE_MASK };
+        let who = Identified { me: Me { entry: 4095, life: 0xff_ffff }, lineage: LINEAGE_MASK };
         local.identify(Some(who));
         assert_eq!(local.identified(), Some(who));
         local.identify(None);
