@@ -340,7 +340,8 @@
 #define SM_LICENSE_GOOD 1
 
 /**
- * SM_Status.state: the license has expired, and works on for the seven days of grace: warn the user.
+ * SM_Status.state: the license has expired, and works on for the seven days of grace: warn the
+ * user.
  */
 #define SM_LICENSE_GRACE 2
 
@@ -355,7 +356,8 @@
 #define SM_LICENSE_EXPIRED 4
 
 /**
- * SM_Status.state: the server lets no work be done under the license: it was revoked, is used up, or has no room.
+ * SM_Status.state: the server lets no work be done under the license: it was revoked, is used up,
+ * or has no room.
  */
 #define SM_LICENSE_REFUSED 5
 
@@ -380,7 +382,8 @@
 #define SM_USAGE_USED_UP 3
 
 /**
- * SM_Status.usage: the overuse budget of a concurrent license is exceeded: N at a time are authorized.
+ * SM_Status.usage: the overuse budget of a concurrent license is exceeded: N at a time are
+ * authorized.
  */
 #define SM_USAGE_OVERUSED 4
 
@@ -398,17 +401,18 @@ typedef struct SM_Reader SM_Reader;
 /**
  * How to reach the license server, and what to ask it for.
  *
- * Strings may be NULL, which means the same as "". They are read during the call only, and never written.
- * Call InitDLSConnectionParameters first: it sets every field to its default.
+ * Strings may be NULL, which means the same as "". They are read during the call only, and never
+ * written. Call InitDLSConnectionParameters first: it sets every field to its default.
  */
 typedef struct SM_PACKED tagDM_DLSConnectionParameters {
   /**
-   * URL of the main license server, such as "http://license.example:48080". Default "": the environment
-   * variable SEATMETER_SERVER.
+   * URL of the main license server, such as "http://license.example:48080". Default "": the
+   * environment variable SEATMETER_SERVER.
    */
   const char *mainServerURL;
   /**
-   * URL of the server to ask when the main one is silent. Default "": SEATMETER_STANDBY_SERVER, or none.
+   * URL of the server to ask when the main one is silent. Default "": SEATMETER_STANDBY_SERVER,
+   * or none.
    */
   const char *standbyServerURL;
   /**
@@ -420,12 +424,13 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
    */
   const char *sessionPassword;
   /**
-   * Where the software runs, one of SM_DEPLOYMENT_… Default SM_DEPLOYMENT_DESKTOP, which licenses by server and by
-   * concurrent instance take as SM_DEPLOYMENT_SERVER.
+   * Where the software runs, one of SM_DEPLOYMENT_… Default SM_DEPLOYMENT_DESKTOP, which
+   * licenses by server and by concurrent instance take as SM_DEPLOYMENT_SERVER.
    */
   int deploymentType;
   /**
-   * By what the software is to be charged, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server chooses.
+   * By what the software is to be charged, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server
+   * chooses.
    */
   int chargeWay;
   /**
@@ -445,8 +450,8 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
    */
   const int *limitedLicenseModules;
   /**
-   * Seats to ask for: readers that may exist at one time on this device, in all its processes together.
-   * 1 (default) to 65536.
+   * Seats to ask for: readers that may exist at one time on this device, in all its processes
+   * together. 1 (default) to 65536.
    */
   int maxConcurrentInstanceCount;
   /**
@@ -518,7 +523,8 @@ typedef struct SM_Barcode {
  */
 typedef struct SM_Status {
   /**
-   * Set it to sizeof(SM_Status) before the call. Afterwards: how many bytes of it the library has filled.
+   * Set it to sizeof(SM_Status) before the call. Afterwards: how many bytes of it the library
+   * has filled.
    */
   size_t size;
   /**
@@ -530,8 +536,8 @@ typedef struct SM_Status {
    */
   int chargeWay;
   /**
-   * SM_ERR_LICENSE_CACHE_USED (-20012) while the license stored on this device is used and no server has been
-   * reached; else 0. Not a failure: the software works.
+   * SM_ERR_LICENSE_CACHE_USED (-20012) while the license stored on this device is used and no
+   * server has been reached; else 0. Not a failure: the software works.
    */
   int cacheCode;
   /**
@@ -543,11 +549,13 @@ typedef struct SM_Status {
    */
   int expiryCode;
   /**
-   * Why the server lets no work be done, as an error number, when the state is SM_LICENSE_REFUSED; else 0.
+   * Why the server lets no work be done, as an error number, when the state is
+   * SM_LICENSE_REFUSED; else 0.
    */
   int refusalCode;
   /**
-   * One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED: of the quota that stands worst.
+   * One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED: of the quota that stands
+   * worst.
    */
   int usage;
   /**
@@ -579,12 +587,13 @@ typedef struct SM_Status {
    */
   uint64_t graceEndsAt;
   /**
-   * Start of the time slot of the oldest work that no server has recorded yet; 0 when all is recorded.
+   * Start of the time slot of the oldest work that no server has recorded yet; 0 when all is
+   * recorded.
    */
   uint64_t oldestUnsentAt;
   /**
-   * What is used of the license (scans, pages, devices, or the overuse of this license year), as the server has last
-   * told; -1: it has not.
+   * What is used of the license (scans, pages, devices, or the overuse of this license year), as
+   * the server has last told; -1: it has not.
    */
   int64_t used;
   /**
@@ -612,8 +621,8 @@ typedef struct SM_Status {
    */
   int lastErrorCode;
   /**
-   * How far the request came that failed: 0 not a matter of the network, 1 set-up, 2 name lookup, 3 connect,
-   * 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
+   * How far the request came that failed: 0 not a matter of the network, 1 set-up, 2 name
+   * lookup, 3 connect, 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
    */
   int lastErrorStage;
   /**
@@ -627,8 +636,8 @@ typedef struct SM_Status {
 } SM_Status;
 
 /**
- * A function that gets the lines of the log: `user` as it was given, `level` 1 error, 2 warning, 3 info, and a
- * NUL-terminated `line` that is good during the call only.
+ * A function that gets the lines of the log: `user` as it was given, `level` 1 error, 2 warning, 3
+ * info, and a NUL-terminated `line` that is good during the call only.
  */
 typedef void (*SM_LogCallback)(void *user, int level, const char *line);
 
@@ -648,49 +657,51 @@ extern "C" {
 int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
 
 /**
- * Get this process licensed: from the license stored on this device if that is still good, else from the
- * main license server, else from the standby.
+ * Get this process licensed: from the license stored on this device if that is still good, else
+ * from the main license server, else from the standby.
  *
- * With a stored license it answers at once and renews in the background. `errorMsg`, if not NULL, gets a
- * sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always NUL-terminated. What was
- * in use before a failed call stays in use. If no server could be reached and nothing is in use, the background goes on
- * asking, and readers get their license as soon as a server is there. The first success, or that, starts the library's
- * one background thread.
+ * With a stored license it answers at once and renews in the background. `errorMsg`, if not NULL,
+ * gets a sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always
+ * NUL-terminated. What was in use before a failed call stays in use. If no server could be reached
+ * and nothing is in use, the background goes on asking, and readers get their license as soon as a
+ * server is there. The first success, or that, starts the library's one background thread.
  *
- * Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0; -10001 when the
- * process has less than 16 MiB of memory left; -10002 when `parameters` is NULL; -10038 when a parameter is out of its
- * range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state directory cannot be
- * used; -20003 when the server's answer cannot be trusted; -20004 when the answer is for another device; -20005 when
- * the system gives no random numbers for the UUID of this device; -20008 when more seats are asked for than there are;
- * -20009 when SM_Shutdown was called in another thread, which calls this off; -20123 when neither handshakeCode nor
- * organizationID is set; -20200 when no server can be reached; or the server's refusal, -20100 to -20151.
+ * Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0;
+ * -10001 when the process has less than 16 MiB of memory left; -10002 when `parameters` is NULL;
+ * -10038 when a parameter is out of its range; -20001 when handshakeCode has a space or a
+ * character beyond ASCII; -20002 when the state directory cannot be used; -20003 when the server's
+ * answer cannot be trusted; -20004 when the answer is for another device; -20005 when the system
+ * gives no random numbers for the UUID of this device; -20008 when more seats are asked for than
+ * there are; -20009 when SM_Shutdown was called in another thread, which calls this off; -20123
+ * when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or
+ * the server's refusal, -20100 to -20151.
  *
- * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated; `errorMsg` is NULL
- * or good for writes of `errorMsgLen` bytes.
+ * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated;
+ * `errorMsg` is NULL or good for writes of `errorMsgLen` bytes.
  */
-int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters,
-                       char *errorMsg,
-                       int errorMsgLen);
+int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters, char *errorMsg, int errorMsgLen);
 
 /**
  * Count the seats of this device that are free: for all programs on it together.
  *
- * Threads: any. Blocks: never. Returns the number of free seats; 0 when all are taken; -1 when there is no
- * license, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the license is not one by
- * concurrent instances, and so has no seats.
+ * Threads: any. Blocks: never. Returns the number of free seats; 0 when all are taken; -1 when
+ * there is no license, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the
+ * license is not one by concurrent instances, and so has no seats.
  */
 int GetIdleInstancesCount(void);
 
 /**
- * Choose where this device's state is kept: the license, the seats, what is counted and not yet reported.
+ * Choose where this device's state is kept: the license, the seats, what is counted and not yet
+ * reported.
  *
- * Programs share seats when they share this directory. It is made with mode 0700 where it does not exist,
- * when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR; else
- * /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for others (XDG
- * base directory specification). Not on a network file system: those keep no locks for all processes.
+ * Programs share seats when they share this directory. It is made with mode 0700 where it does not
+ * exist, when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR;
+ * else /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for
+ * others (XDG base directory specification). Not on a network file system: those keep no locks for
+ * all processes.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20002 when it is
- * relative, and the working directory is gone; -20009 after InitLicenseFromDLS.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty;
+ * -20002 when it is relative, and the working directory is gone; -20009 after InitLicenseFromDLS.
  *
  * Pointers: `path` is NULL or NUL-terminated.
  */
@@ -699,36 +710,37 @@ int SM_SetStateDirectory(const char *path);
 /**
  * Tell the server a fact about this application that the handshake code may ask for.
  *
- * `field` is SM_VALIDATION_WEBSITE_DOMAIN or SM_VALIDATION_APPLICATION_ID. The name of the executable file is taken
- * from the operating system and cannot be set. `value` is copied; "" takes the fact back.
+ * `field` is SM_VALIDATION_WEBSITE_DOMAIN or SM_VALIDATION_APPLICATION_ID. The name of the
+ * executable file is taken from the operating system and cannot be set. `value` is copied; ""
+ * takes the fact back.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is another number, or
- * `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is
+ * another number, or `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
  *
  * Pointers: `value` is NULL or NUL-terminated.
  */
-int SM_SetValidationField(int field,
-                          const char *value);
+int SM_SetValidationField(int field, const char *value);
 
 /**
  * Give this device a name by which people know it on the server. `name` is copied.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than 512
- * bytes; -20009 after InitLicenseFromDLS.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than
+ * 512 bytes; -20009 after InitLicenseFromDLS.
  *
  * Pointers: `name` is NULL or NUL-terminated.
  */
 int SM_SetDeviceFriendlyName(const char *name);
 
 /**
- * Trust the certificates in this file (PEM), beside those that the system trusts, when connecting to a
- * license server.
+ * Trust the certificates in this file (PEM), beside those that the system trusts, when connecting
+ * to a license server.
  *
- * Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is sent; if
- * it cannot be used then, InitLicenseFromDLS says so, with -20200.
+ * Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is
+ * sent; if it cannot be used then, InitLicenseFromDLS says so, with -20200.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty; -20002 when it is
- * relative, and the working directory is gone; -20009 after the first InitLicenseFromDLS of the process.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty;
+ * -20002 when it is relative, and the working directory is gone; -20009 after the first
+ * InitLicenseFromDLS of the process.
  *
  * Pointers: `path` is NULL or NUL-terminated.
  */
@@ -740,66 +752,65 @@ int SM_SetCaFile(const char *path);
  * A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
  * UUIDGenerationMethod is to matter. `out` gets "" on failure.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below 33; -20002 when the
- * state directory cannot be used; -20005 when the system gives no random numbers.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below
+ * 33; -20002 when the state directory cannot be used; -20005 when the system gives no random
+ * numbers.
  *
  * Pointers: `out` is NULL or good for writes of `len` bytes.
  */
-int SM_GetDeviceUUID(char *out,
-                     size_t len);
+int SM_GetDeviceUUID(char *out, size_t len);
 
 /**
- * Report what is counted and not yet reported, give the seats of this process back, and end the background
- * thread.
+ * Report what is counted and not yet reported, give the seats of this process back, and end the
+ * background thread.
  *
- * What cannot be reported in time is kept on this device and reported by the next program that initializes
- * here. Readers that still exist hold no seat from then on, and may be destroyed; after InitLicenseFromDLS was called
- * again, one that is used takes a seat anew.
+ * What cannot be reported in time is kept on this device and reported by the next program that
+ * initializes here. Readers that still exist hold no seat from then on, and may be destroyed;
+ * after InitLicenseFromDLS was called again, one that is used takes a seat anew.
  *
- * Requests that are under way, also those of other threads, have half of the time, and are then called off. When this
- * has returned, no thread, connection or log callback of the library is left. Only a name lookup that the system does
- * not answer keeps a thread until the system gives up; it touches nothing of the host's.
+ * Requests that are under way, also those of other threads, have half of the time, and are then
+ * called off. When this has returned, no thread, connection or log callback of the library is
+ * left. Only a name lookup that the system does not answer keeps a thread until the system gives
+ * up; it touches nothing of the host's.
  *
- * Threads: any; of several at once one waits for the other. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out
- * of that range counts as the nearest), and 0.5 s at most for what is called off. Returns 0; -20002 when a file of the
- * state directory cannot be used; -20003 when the server's answer cannot be trusted, or another program of this device
- * is reporting all the time; -20009 when another thread has been shutting down for all that time; -20200 when no server
- * can be reached in time; or the server's refusal, -20100 to -20151. In each of these cases something is left to report.
+ * Threads: any; of several at once one waits for the other. Blocks: up to `timeoutMs`
+ * (milliseconds, 0 to 600000; out of that range counts as the nearest), and 0.5 s at most for what
+ * is called off. Returns 0; -20002 when a file of the state directory cannot be used; -20003 when
+ * the server's answer cannot be trusted, or another program of this device is reporting all the
+ * time; -20009 when another thread has been shutting down for all that time; -20200 when no server
+ * can be reached in time; or the server's refusal, -20100 to -20151. In each of these cases
+ * something is left to report.
  */
 int SM_Shutdown(int timeoutMs);
 
 /**
  * Create a reader, and take a seat for it where the license has seats.
  *
- * `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`, if not
- * NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
+ * `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`,
+ * if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -20000 without a license, or what the
- * InitLicenseFromDLS that failed has returned; -20002 when the file of the seats cannot be used; -20003 when the license
- * was not renewed in time; -20008 when all seats of this device are taken; -20111 when the license has expired; -20113
- * when it was revoked; -20120 when it is used up; -20130 when it has no room for this device now.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -20000 without a license, or
+ * what the InitLicenseFromDLS that failed has returned; -20002 when the file of the seats cannot
+ * be used; -20003 when the license was not renewed in time; -20008 when all seats of this device
+ * are taken; -20111 when the license has expired; -20113 when it was revoked; -20120 when it is
+ * used up; -20130 when it has no room for this device now.
  *
  * Pointers: `out` is NULL or good for writes; `detail` is NULL or good for writes of `detailLen` bytes.
  */
-int SM_CreateReader(struct SM_Reader **out,
-                    char *detail,
-                    size_t detailLen);
+int SM_CreateReader(struct SM_Reader **out, char *detail, size_t detailLen);
 
 /**
  * Create a reader as SM_CreateReader does, waiting for a seat while all are taken.
  *
- * A waiting thread sleeps. A seat that is given back wakes it, and so does the death of a process that held one.
- * Nobody is served in order: who is awake first has the seat.
+ * A waiting thread sleeps. A seat that is given back wakes it, and so does the death of a process
+ * that held one. Nobody is served in order: who is awake first has the seat.
  *
- * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
- * Returns as SM_CreateReader; -20008 when no seat became free in time.
+ * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as
+ * the nearest). Returns as SM_CreateReader; -20008 when no seat became free in time.
  *
  * Pointers: As for SM_CreateReader.
  */
-int SM_CreateReaderWithin(struct SM_Reader **out,
-                          int timeoutMs,
-                          char *detail,
-                          size_t detailLen);
+int SM_CreateReaderWithin(struct SM_Reader **out, int timeoutMs, char *detail, size_t detailLen);
 
 /**
  * Give the seat back and free the reader. NULL is allowed and does nothing.
@@ -811,36 +822,36 @@ void SM_DestroyReader(struct SM_Reader *reader);
 /**
  * List the processes that hold seats of this device, of all programs under the same license item.
  *
- * `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is more. What is
- * behind the last one is not touched. Processes that have died are not listed: their seats are free.
+ * `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is
+ * more. What is behind the last one is not touched. Processes that have died are not listed: their
+ * seats are free.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity > 0; -20000 without a
- * license, or what the InitLicenseFromDLS that failed has returned.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity
+ * > 0; -20000 without a license, or what the InitLicenseFromDLS that failed has returned.
  *
  * Pointers: `holders` is NULL or good for writes of `capacity` holders; `count` is NULL or good for writes.
  */
-int SM_ListHolders(struct SM_Holder *holders,
-                   size_t capacity,
-                   size_t *count);
+int SM_ListHolders(struct SM_Holder *holders, size_t capacity, size_t *count);
 
 /**
- * Count the barcodes of one still image against the license: each different one (by symbology and content)
- * once.
+ * Count the barcodes of one still image against the license: each different one (by symbology and
+ * content) once.
  *
- * The count is in shared memory when this returns: a killed process loses nothing. Content is compared, and
- * neither kept nor sent. `counted`, if not NULL, gets the number of different barcodes, 0 on failure. On
- * failure nothing was counted. An image without barcodes (n = 0) counts no scan, but marks the device as
- * active.
+ * The count is in shared memory when this returns: a killed process loses nothing. Content is
+ * compared, and neither kept nor sent. `counted`, if not NULL, gets the number of different
+ * barcodes, 0 on failure. On failure nothing was counted. An image without barcodes (n = 0) counts
+ * no scan, but marks the device as active.
  *
- * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10000 when another thread was at work with the
- * reader while this process was forked; -10002 when `reader` is NULL, or `barcodes` with n > 0, or a content with
- * length > 0; -10038 when n is larger than 1048576; -20000 without a license, or what the InitLicenseFromDLS that failed
- * has returned; -20002 when the disk is full; -20003 when the license was not renewed in time; -20008 when the reader
- * holds no seat, and all seats of this device are taken; -20111 when the license has expired; -20113 when it was revoked;
- * -20120 when it is used up; -20130 when it has no room for this device now.
+ * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10000 when another thread
+ * was at work with the reader while this process was forked; -10002 when `reader` is NULL, or
+ * `barcodes` with n > 0, or a content with length > 0; -10038 when n is larger than 1048576;
+ * -20000 without a license, or what the InitLicenseFromDLS that failed has returned; -20002 when
+ * the disk is full; -20003 when the license was not renewed in time; -20008 when the reader holds
+ * no seat, and all seats of this device are taken; -20111 when the license has expired; -20113
+ * when it was revoked; -20120 when it is used up; -20130 when it has no room for this device now.
  *
- * Pointers: `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted` is NULL or
- * good for writes.
+ * Pointers: `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted`
+ * is NULL or good for writes.
  */
 int SM_CountImage(const struct SM_Reader *reader,
                   const struct SM_Barcode *barcodes,
@@ -848,15 +859,15 @@ int SM_CountImage(const struct SM_Reader *reader,
                   size_t *counted);
 
 /**
- * Count the barcodes of one frame of a sequence (video): each different one once, and not again until the
- * reader's forget time has passed since it was counted.
+ * Count the barcodes of one frame of a sequence (video): each different one once, and not again
+ * until the reader's forget time has passed since it was counted.
  *
- * Otherwise as SM_CountImage. `counted`, if not NULL, gets the number of barcodes that counted now. Of what was
- * counted the reader keeps hashes under a random key of its own, 1 MiB at most, and nothing else. The time is
- * exact to the kernel's tick, 1 to 10 ms.
+ * Otherwise as SM_CountImage. `counted`, if not NULL, gets the number of barcodes that counted
+ * now. Of what was counted the reader keeps hashes under a random key of its own, 1 MiB at most,
+ * and nothing else. The time is exact to the kernel's tick, 1 to 10 ms.
  *
- * Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage; -10000 also when the system gives
- * no random numbers.
+ * Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage; -10000 also
+ * when the system gives no random numbers.
  *
  * Pointers: As for SM_CountImage.
  */
@@ -870,47 +881,48 @@ int SM_CountFrame(const struct SM_Reader *reader,
  *
  * The count is in shared memory when this returns: a killed process loses nothing.
  *
- * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10038 when `n` is above 4294967295; else as
- * SM_CountImage.
+ * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10038 when `n` is above
+ * 4294967295; else as SM_CountImage.
  */
-int SM_CountScans(const struct SM_Reader *reader,
-                  int format,
-                  uint64_t n);
+int SM_CountScans(const struct SM_Reader *reader, int format, uint64_t n);
 
 /**
  * Count `n` pages of `module` (SM_PAGE_CORE, SM_PAGE_WEBCAM, SM_PAGE_PDFR or SM_PAGE_OCR).
  *
- * The count is in shared memory when this returns: a killed process loses nothing. Barcodes on pages are scans,
- * and not counted by this.
+ * The count is in shared memory when this returns: a killed process loses nothing. Barcodes on
+ * pages are scans, and not counted by this.
  *
- * Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above 4294967295; -20000 without
- * a license, or what the InitLicenseFromDLS that failed has returned; -20002 when the disk is full; -20003 when the
- * license was not renewed in time; -20111 when the license has expired; -20113 when it was revoked; -20120 when the
- * module, or the license, is used up; -20130 when it has no room for this device now.
+ * Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above
+ * 4294967295; -20000 without a license, or what the InitLicenseFromDLS that failed has returned;
+ * -20002 when the disk is full; -20003 when the license was not renewed in time; -20111 when the
+ * license has expired; -20113 when it was revoked; -20120 when the module, or the license, is used
+ * up; -20130 when it has no room for this device now.
  */
-int SM_CountPages(int module,
-                  uint64_t n);
+int SM_CountPages(int module, uint64_t n);
 
 /**
- * Set for how long a barcode of a frame sequence that was counted does not count again, from the next frame on.
+ * Set for how long a barcode of a frame sequence that was counted does not count again, from the
+ * next frame on.
  *
- * `ms` is in milliseconds, 0 to 600000; 0 switches the memory across frames off. A new reader has 3000.
+ * `ms` is in milliseconds, 0 to 600000; 0 switches the memory across frames off. A new reader has
+ * 3000.
  *
- * Threads: any. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when `ms` is out of range.
+ * Threads: any. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when `ms` is out of
+ * range.
  */
-int SM_SetDuplicateForgetTime(const struct SM_Reader *reader,
-                              int ms);
+int SM_SetDuplicateForgetTime(const struct SM_Reader *reader, int ms);
 
 /**
  * Get how this process stands with its license.
  *
- * Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that this library knows
- * is not touched, and `size` then says how much was filled. `status` is untouched on failure. The status is a picture
- * of the moment: while other programs take seats and count, its parts may be of two moments.
+ * Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that
+ * this library knows is not touched, and `size` then says how much was filled. `status` is
+ * untouched on failure. The status is a picture of the moment: while other programs take seats and
+ * count, its parts may be of two moments.
  *
- * Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for each program that has
- * counted since the last report. Returns 0, also without a license; -10002 when `status` is NULL; -10038 when its
- * size is below that of the first version.
+ * Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for
+ * each program that has counted since the last report. Returns 0, also without a license; -10002
+ * when `status` is NULL; -10038 when its size is below that of the first version.
  *
  * Pointers: `status` is NULL, or its `size` is set, and as many bytes are good for writes.
  */
@@ -919,48 +931,51 @@ int SM_GetStatus(struct SM_Status *status);
 /**
  * Report what is counted and not yet reported, and renew the license, now.
  *
- * The background does this by itself; call it where a program wants to know, or is about to lose its network.
- * `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success. What could not
- * be reported is kept, and a license that could not be renewed goes on as it is.
+ * The background does this by itself; call it where a program wants to know, or is about to lose
+ * its network. `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure
+ * and "" on success. What could not be reported is kept, and a license that could not be renewed
+ * goes on as it is.
  *
- * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as the nearest).
- * Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000 before InitLicenseFromDLS, or what the
- * InitLicenseFromDLS that failed has returned; -20002 when the state directory cannot be used; -20003 when the server's
- * answer cannot be trusted, or another program of this device is talking to it all the time; -20004 when the answer is
- * for another device; -20005 when the system gives no random numbers; -20008 when the license has fewer seats than were
- * asked for; -20009 when SM_Shutdown was called in another thread, which calls this off; -20200 when no server can be
- * reached, or the time was too short for everything; or the server's refusal, -20100 to -20151.
+ * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as
+ * the nearest). Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000
+ * before InitLicenseFromDLS, or what the InitLicenseFromDLS that failed has returned; -20002 when
+ * the state directory cannot be used; -20003 when the server's answer cannot be trusted, or
+ * another program of this device is talking to it all the time; -20004 when the answer is for
+ * another device; -20005 when the system gives no random numbers; -20008 when the license has
+ * fewer seats than were asked for; -20009 when SM_Shutdown was called in another thread, which
+ * calls this off; -20200 when no server can be reached, or the time was too short for everything;
+ * or the server's refusal, -20100 to -20151.
  *
  * Pointers: `detail` is NULL or good for writes of `detailLen` bytes.
  */
-int SM_Sync(int timeoutMs,
-            char *detail,
-            size_t detailLen);
+int SM_Sync(int timeoutMs, char *detail, size_t detailLen);
 
 /**
  * Hear what the library does: licenses that it gets, reports, failures with their stage.
  *
- * `callback` is called by a thread of the library's own, for one line after the other, in order, while that thread holds
- * no lock. It may call every function of this library. It must not throw, jump out of itself, or end its thread. A call
- * that has something to say waits until that was heard, 1 s at most. Lines that come while a callback is at work wait; of
- * more than 1000 the rest is dropped, which a line tells. NULL ends it. When this has returned, the callback that was set
- * before is not called any more, so that what its `user` points to can be freed; and none is called after SM_Shutdown has
- * returned, unless it was still at work when the time was up. Lines hold no barcode and no password. Without a callback,
- * also after NULL, the file that the environment variable SEATMETER_LOG named at InitLicenseFromDLS gets the lines.
+ * `callback` is called by a thread of the library's own, for one line after the other, in order,
+ * while that thread holds no lock. It may call every function of this library. It must not throw,
+ * jump out of itself, or end its thread. A call that has something to say waits until that was
+ * heard, 1 s at most. Lines that come while a callback is at work wait; of more than 1000 the rest
+ * is dropped, which a line tells. NULL ends it. When this has returned, the callback that was set
+ * before is not called any more, so that what its `user` points to can be freed; and none is
+ * called after SM_Shutdown has returned, unless it was still at work when the time was up. Lines
+ * hold no barcode and no password. Without a callback, also after NULL, the file that the
+ * environment variable SEATMETER_LOG named at InitLicenseFromDLS gets the lines.
  *
- * Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the callback of before is still
- * at work then, or called this itself: nothing is changed.
+ * Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the
+ * callback of before is still at work then, or called this itself: nothing is changed.
  *
  * Pointers: `callback` is NULL, or may be called with `user` by any thread until it is taken back.
  */
-int SM_SetLogCallback(SM_LogCallback callback,
-                      void *user);
+int SM_SetLogCallback(SM_LogCallback callback, void *user);
 
 /**
  * What an error number means and what to do about it, in a sentence.
  *
- * It knows every number of this header, and of the headers for programs of the DBR API. The string is static: it needs
- * no free. Any other number has a sentence of its own, so the answer is never NULL.
+ * It knows every number of this header, and of the headers for programs of the DBR API. The string
+ * is static: it needs no free. Any other number has a sentence of its own, so the answer is never
+ * NULL.
  *
  * Threads: any. Blocks: never. Returns a NUL-terminated string.
  */

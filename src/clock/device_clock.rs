@@ -38,10 +38,11 @@ use std::thread;
 use std::time::Duration;
 
 use seatmeter_protocol::rehearsal::has_bug;
+use seatmeter_protocol::signature::random_id;
 
 use super::leaps::{AHEAD_MS_MAX, Leaps};
 use super::seen::{Seen, Word};
-use super::{Boot, Clock};
+use super::{Boot, Clock, Stamp};
 use crate::log::{Level, say};
 use crate::os::locks::Mutex;
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory, lock_file};
@@ -68,22 +69,13 @@ pub struct DeviceClock {
     offset_ms: AtomicI64,
     /// Whether a server was heard since the machine was started.
     is_set: AtomicBool,
+    /// Names this process's boot clock in stamps, where it is apart from the machine's.
+    own_id: String,
     /// By how much the wall clock was ahead when a server was heard last. One that was behind has
     /// no error to remember: it may be set right at any time, and time is not before the highest
     /// that was seen anyway.
     error_ms: AtomicI64,
     known: Mutex<Known>,
-}
-
-/// How this process's clock stood at some instant. A license that was put into use then ends with
-/// its time by this.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standpoint {
-    offset_ms: i64,
-    /// Whether a server was heard before it.
-    is_set: bool,
-    /// How often the process had been thawed with another boot clock.
-    thaws: u32,
 }
 
 /// What changes only where a word is heard, kept or taken over.
@@ -99,8 +91,6 @@ struct Known {
     /// The highest time on disk, and this process's boot clock at that moment: what a clock apart
     /// goes on from.
     base: (i64, i64),
-    /// How often this process was thawed with another boot clock.
-    thaws: u32,
 }
 
 impl DeviceClock {
@@ -117,8 +107,9 @@ impl DeviceClock {
             turn: state.path().join("clock.turn"),
             offset_ms: AtomicI64::new(-now_ms),
             is_set: AtomicBool::new(false),
+            own_id: random_id().unwrap_or_default(),
             error_ms: AtomicI64::new(0),
-            known: Mutex::new(Known { boot, ahead_ms, word, leaps, base: (0, now_ms), thaws: 0 }),
+            known: Mutex::new(Known { boot, ahead_ms, word, leaps, base: (0, now_ms) }),
         };
         if let Ok(Loaded::Content(seen)) = clock.file.load() {
             clock.begin_from(&mut clock.known.lock(), &seen);
@@ -267,7 +258,6 @@ impl DeviceClock {
         if boot != known.boot && ahead_of_machine_ms(&boot).is_some() {
             known.ahead_ms = ahead_of_machine_ms(&boot);
             known.boot = boot;
-            known.thaws += 1;
             known.base = (signed(self.unix_ms()), self.boot_now());
             known.word = Word { said_ms: known.word.said_ms, ..Word::default() };
             self.is_set.store(false, Ordering::Relaxed);
@@ -333,35 +323,36 @@ impl DeviceClock {
         unsigned(corrected) / 1000
     }
 
-    /// How the clock stands now.
-    pub fn standpoint(&self) -> Standpoint {
-        let known = self.known.lock();
-        let (offset_ms, is_set) =
-            (self.offset_ms.load(Ordering::Relaxed), self.is_set.load(Ordering::Relaxed));
-        Standpoint { offset_ms, is_set, thaws: known.thaws }
-    }
-
-    /// As [`Self::signed_at`], of a license that is in use since then. If a server has set the time
-    /// back meanwhile, the date goes back with it: by its date alone such a license would be good
-    /// for longer than it was meant, where as much time has passed as that server's clock was
-    /// ahead.
-    pub fn in_use_since(&self, seconds: u64, since: &mut Standpoint) -> u64 {
+    /// As [`Self::signed_at`], of a license that has this stamp. If a server has set the time back
+    /// since, the date goes back with it: by its date alone such a license would be good for longer
+    /// than it was meant, where as much time has passed as the server's clock was ahead.
+    pub fn dated_since(&self, seconds: u64, stamp: &Stamp) -> u64 {
         let corrected = self.signed_at(seconds);
-        let now = self.standpoint();
-        let back_ms = since.offset_ms.saturating_sub(now.offset_ms);
-        let is_comparable = since.is_set && since.thaws == now.thaws && now.is_set;
-        if corrected != seconds || !is_comparable {
-            *since = now;
-            return corrected;
-        }
-        if back_ms <= AHEAD_MS_MAX || has_bug("clock: dates ahead believed") {
-            return corrected;
-        }
-        *since = now;
-        let date_ms = signed(seconds.saturating_mul(1000));
+        let now_ms = self.unix_ms();
         let known = &mut *self.known.lock();
+        let (boot_id, boot_ms) = self.boot_for_stamps(known);
+        let is_comparable = stamp.boot_id == boot_id && self.is_set.load(Ordering::Relaxed);
+        if corrected != seconds || !is_comparable || has_bug("clock: dates ahead believed") {
+            return corrected;
+        }
+        let should_be_ms =
+            signed(stamp.unix_ms.saturating_add(boot_ms.saturating_sub(stamp.boot_ms)));
+        let back_ms = should_be_ms.saturating_sub(signed(now_ms));
+        if back_ms <= AHEAD_MS_MAX {
+            return corrected;
+        }
+        let date_ms = signed(seconds.saturating_mul(1000));
         known.leaps.take_for(date_ms, date_ms.saturating_sub(back_ms));
         unsigned(date_ms.saturating_sub(back_ms)) / 1000
+    }
+
+    /// The name of the boot clock that stamps are by, and how it stands: the machine's, or that of
+    /// this process alone where it does not know the machine's.
+    fn boot_for_stamps(&self, known: &Known) -> (String, u64) {
+        match known.ahead_ms.filter(|_| !known.boot.id.is_empty()) {
+            Some(ahead_ms) => (known.boot.id.clone(), unsigned(self.boot_now() - ahead_ms)),
+            None => (self.own_id.clone(), unsigned(self.boot_now())),
+        }
     }
 
     fn is_at_least(&self, date_ms: i64) {
@@ -419,6 +410,15 @@ impl Clock for DeviceClock {
 
     fn monotonic_ms(&self) -> u64 {
         self.system.monotonic_ms()
+    }
+
+    fn stamp(&self) -> Stamp {
+        if !self.is_set.load(Ordering::Relaxed) {
+            return Stamp::default();
+        }
+        let unix_ms = self.unix_ms();
+        let (boot_id, boot_ms) = self.boot_for_stamps(&self.known.lock());
+        Stamp { boot_id, boot_ms, unix_ms }
     }
 
     fn machine_boot_ms(&self) -> Option<u64> {

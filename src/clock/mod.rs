@@ -5,10 +5,12 @@ mod leaps;
 mod seen;
 mod slots;
 
-pub use device_clock::{DeviceClock, Standpoint};
+pub use device_clock::DeviceClock;
 pub use slots::{Moment, SlotClock};
 
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::os::{boot_id, clocks_ahead};
 
@@ -49,10 +51,29 @@ pub trait Clock: Send + Sync {
         Some(self.boot_ms())
     }
 
+    /// Return how this clock stands now, to be kept beside what is stored now. The default stamp is
+    /// like no other one: where no server was heard, nobody can say later that one has set the time
+    /// back since.
+    fn stamp(&self) -> Stamp {
+        Stamp::default()
+    }
+
     /// Take notice of what a server has said the time is (Unix seconds), whose signature was
     /// checked. It was asked when the boot clock stood at `asked_at_ms`, and its answer is here
     /// now.
     fn hear(&self, _server_seconds: u64, _asked_at_ms: u64) {}
+}
+
+/// How the device's clock stood at some instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stamp {
+    /// Which boot clock this is by.
+    boot_id: String,
+    /// How that stood, milliseconds.
+    boot_ms: u64,
+    /// What time it was taken to be, Unix milliseconds.
+    unix_ms: u64,
 }
 
 /// Which start of the machine a boot clock counts from, and how it is read.

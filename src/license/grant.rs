@@ -16,6 +16,7 @@ use seatmeter_protocol::message::AuthorizationAnswer;
 use seatmeter_protocol::signature::PublicKey;
 
 use crate::built_in;
+use crate::clock::Stamp;
 use crate::device::Device;
 use crate::error::{Error, Result};
 
@@ -48,6 +49,8 @@ pub struct Grant {
     /// The number by which the seat pool tells the newest grant of this device: they are numbered
     /// as they are accepted.
     pub number: u32,
+    /// How the clock stood when it was accepted.
+    pub stamp: Stamp,
     /// Whether it is dated later than it was given: the server's clock was ahead then. It is to be
     /// renewed.
     pub is_postdated: bool,
@@ -114,7 +117,14 @@ impl Grant {
                 ))
             })?;
         within(&local, &item).map_err(untrusted)?;
-        Ok(Self { local, item, server_key: file.server_key, number: 0, is_postdated: false })
+        Ok(Self {
+            local,
+            item,
+            server_key: file.server_key,
+            number: 0,
+            stamp: Stamp::default(),
+            is_postdated: false,
+        })
     }
 
     /// Return it as it would be had it been dated with this instant (Unix seconds), which is before
@@ -126,7 +136,7 @@ impl Grant {
         let life = local.valid_until.saturating_sub(local.issued_at);
         local.issued_at = issued_at;
         local.valid_until = local.valid_until.min(issued_at.saturating_add(life));
-        Self { local, is_postdated: true, ..self.clone() }
+        Self { local, stamp: Stamp::default(), is_postdated: true, ..self.clone() }
     }
 
     /// How good it is at this instant (Unix seconds).

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::grant::{Grant, compiled_root_key};
 use super::presented::{Basis, Credentials, Presented};
 use super::server_notice::ServerNotice;
+use crate::clock::Stamp;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::kill_points::kill_point;
@@ -53,6 +54,9 @@ struct Stored {
     /// See [`Grant::number`].
     #[serde(default)]
     number: u32,
+    /// See [`Grant::stamp`].
+    #[serde(default)]
+    stamp: Stamp,
 }
 
 /// What came of an answer.
@@ -108,12 +112,12 @@ impl GrantStore {
     /// # Errors
     /// When files cannot be read or set aside.
     pub fn load(&self, device: &Device) -> Result<Option<Arc<Grant>>> {
-        let Loaded::Content(Stored { answer, number, .. }) = self.grant.load()? else {
+        let Loaded::Content(Stored { answer, number, stamp, .. }) = self.grant.load()? else {
             return Ok(None);
         };
         let Some(root) = self.known_root()? else { return Ok(None) };
         match Grant::verify(&answer, &root, device) {
-            Ok(grant) => Ok(Some(Arc::new(Grant { number, ..grant }))),
+            Ok(grant) => Ok(Some(Arc::new(Grant { number, stamp, ..grant }))),
             Err(_) => {
                 self.grant.set_aside()?;
                 Ok(None)
@@ -257,6 +261,7 @@ impl GrantStore {
         device: &Device,
         shown: Option<&Signed>,
         by: &Credentials,
+        stamp: &Stamp,
     ) -> Result<Accepted> {
         let ours = self.verify(answer, device)?;
         kill_point("grant: root key stored");
@@ -269,20 +274,22 @@ impl GrantStore {
                 || has_bug("stopped: newer grant replaced");
             let theirs = seen.as_ref().filter(|_| !is_shown).and_then(|seen| {
                 let grant = self.verify(&seen.answer, device).ok()?;
-                Some((seen.answer.clone(), Grant { number: seen.number, ..grant }))
+                let stamp = seen.stamp.clone();
+                Some((seen.answer.clone(), Grant { number: seen.number, stamp, ..grant }))
             });
             let is_overtaken = theirs.is_some();
             let number = self.next_number(seen.as_ref(), &ours);
-            let (answer, grant) =
-                theirs.unwrap_or_else(|| (answer.clone(), Grant { number, ..ours.clone() }));
+            let (answer, grant) = theirs.unwrap_or_else(|| {
+                (answer.clone(), Grant { number, stamp: stamp.clone(), ..ours.clone() })
+            });
             let mut presented =
                 seen.as_ref().map(|seen| seen.presented.clone()).unwrap_or_default();
             let basis = presented.grant(by, &ours.local, answer.any_program);
             let meters = answer.meters.clone();
-            if self
-                .grant
-                .store_over(seen.as_ref(), &Stored { answer, presented, number: grant.number })?
-            {
+            if self.grant.store_over(
+                seen.as_ref(),
+                &Stored { answer, presented, number: grant.number, stamp: grant.stamp.clone() },
+            )? {
                 kill_point("grant: stored");
                 let known = if is_overtaken { self.told_of(&grant.local) } else { None };
                 let told = known.unwrap_or_else(|| self.first_told(&grant, meters));
@@ -306,7 +313,10 @@ impl GrantStore {
     }
 
     /// Check an answer under the vendor's key that is known, or becomes known by it.
-    fn verify(&self, answer: &AuthorizationAnswer, device: &Device) -> Result<Grant> {
+    ///
+    /// # Errors
+    /// When it is not to be believed, or the vendor's key cannot be written.
+    pub fn verify(&self, answer: &AuthorizationAnswer, device: &Device) -> Result<Grant> {
         let known = self.known_root()?;
         let grant = Grant::verify(answer, known.as_ref().unwrap_or(&answer.root_key), device)?;
         // A new one for a UUID of before would be of no use.
@@ -376,7 +386,7 @@ mod tests {
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         assert!(GrantStore::new(&state, "a").load(&device()).unwrap().is_none());
         GrantStore::new(&state, "a")
-            .accept(&answer(item(), &local()), &device(), None, &nothing())
+            .accept(&answer(item(), &local()), &device(), None, &nothing(), &Stamp::default())
             .unwrap();
         let grant = GrantStore::new(&state, "a").load(&device()).unwrap().unwrap();
         assert_eq!((&grant.local, grant.number), (&local(), 1));
@@ -391,8 +401,13 @@ mod tests {
         let accept = |name: &str, local: &LocalLicense| {
             let store = GrantStore::new(&state, name);
             let shown = store.held();
-            let accepted =
-                store.accept(&answer(item(), local), &device(), shown.as_ref(), &nothing());
+            let accepted = store.accept(
+                &answer(item(), local),
+                &device(),
+                shown.as_ref(),
+                &nothing(),
+                &Stamp::default(),
+            );
             let grant = accepted.unwrap().grant;
             let pool = crate::seats::SeatPool::open(&state.seats(), "item-1").unwrap();
             assert!(pool.grant(local.seats, grant.number), "it is the newest");
@@ -413,17 +428,20 @@ mod tests {
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         let store = GrantStore::new(&state, "a");
         let good = answer(item(), &local());
-        store.accept(&good, &device(), None, &nothing()).unwrap();
+        store.accept(&good, &device(), None, &nothing(), &Stamp::default()).unwrap();
         let file: LicenseFile = good.license_file.peek().unwrap();
         let forged = AuthorizationAnswer {
             root_key: key(9).public().clone(),
             license_file: Signed::seal(&file, &key(9)).unwrap(),
             ..good
         };
-        let error = store.accept(&forged, &device(), None, &nothing()).unwrap_err();
+        let error =
+            store.accept(&forged, &device(), None, &nothing(), &Stamp::default()).unwrap_err();
         assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED);
         assert!(
-            GrantStore::new(&state, "other").accept(&forged, &device(), None, &nothing()).is_ok()
+            GrantStore::new(&state, "other")
+                .accept(&forged, &device(), None, &nothing(), &Stamp::default())
+                .is_ok()
         );
     }
 
@@ -432,7 +450,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         let store = GrantStore::new(&state, "a");
-        store.accept(&answer(item(), &local()), &device(), None, &nothing()).unwrap();
+        store
+            .accept(&answer(item(), &local()), &device(), None, &nothing(), &Stamp::default())
+            .unwrap();
         assert!(store.load(&Device::with_uuid("another")).unwrap().is_none());
         let kept = std::fs::read_dir(state.licenses()).unwrap();
         assert!(kept.flatten().any(|e| e.file_name().to_string_lossy().contains("damaged")));

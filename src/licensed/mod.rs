@@ -15,7 +15,7 @@ use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::PublicKey;
 
 use self::upkeep::Upkeep;
-use crate::clock::{Clock, Moment, SlotClock};
+use crate::clock::{Clock, Moment, SlotClock, Stamp};
 use crate::error::{Error, Result};
 use crate::license::{Grant, ServerNotice, Validity};
 use crate::log::{Level, say};
@@ -159,10 +159,11 @@ impl Licensed {
 
     /// Read the grant's dates anew: `signed_at` says what a date should have been that was signed
     /// by a server whose clock was ahead.
-    pub fn redate(&self, signed_at: impl FnOnce(u64) -> u64) {
+    pub fn redate(&self, signed_at: impl FnOnce(u64, &Stamp) -> u64) {
         // Asked before the grant is locked: who counts waits for that lock.
-        let dated = self.grant.read().local.issued_at;
-        let should_be = signed_at(dated);
+        let grant = self.grant();
+        let dated = grant.local.issued_at;
+        let should_be = signed_at(dated, &grant.stamp);
         if should_be >= dated {
             return;
         }

@@ -25,7 +25,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_protocol::signature::PublicKey;
 
-use crate::clock::{Clock, Deadline, DeviceClock, Standpoint};
+use crate::clock::{Clock, Deadline, DeviceClock};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
@@ -85,8 +85,6 @@ pub struct Session {
     latest_at: AtomicU64,
     /// This process's place among those that work under the item.
     users: Mutex<Option<Users>>,
-    /// How the clock stood when the grant was put into use.
-    in_use_since: Mutex<Standpoint>,
     /// What this process knows to be on the disk of what was counted on this device.
     durable: Durable,
     /// What was said of segments.
@@ -140,7 +138,6 @@ impl Session {
             contact: Mutex::default(),
             latest_at: AtomicU64::new(0),
             users: Mutex::default(),
-            in_use_since: Mutex::default(),
             durable: Durable::default(),
             said: Mutex::default(),
             is_grant_missing: AtomicBool::new(false),
@@ -235,7 +232,7 @@ impl Session {
         };
         // Another process may have heard since that a server's clock was ahead when it gave this.
         self.dependencies.clock.catch_up();
-        let dated = self.dependencies.clock.signed_at(grant.local.issued_at);
+        let dated = self.dependencies.clock.dated_since(grant.local.issued_at, &grant.stamp);
         let grant =
             if dated < grant.local.issued_at { Arc::new(grant.dated(dated)) } else { grant };
         let now = self.dependencies.clock.unix_seconds();
@@ -276,7 +273,6 @@ impl Session {
         self.join_users(&mut users, &grant.local.item_id)?;
         *self.basis.lock() = Some(basis);
         *self.refused.lock() = None;
-        *self.in_use_since.lock() = self.dependencies.clock.standpoint();
         let before = self.licensed();
         if let Some(licensed) = before
             && licensed.renew(&grant)
@@ -325,9 +321,7 @@ impl Session {
     /// Takes notice of a leap of the time, which the word of a server makes.
     fn heed_clock(&self, licensed: &Licensed) {
         let clock = self.dependencies.clock;
-        let mut in_use_since = self.in_use_since.lock();
-        licensed.redate(|date| clock.in_use_since(date, &mut in_use_since));
-        drop(in_use_since);
+        licensed.redate(|date, stamp| clock.dated_since(date, stamp));
         let mut basis = self.basis.lock();
         *basis = basis.map(|basis| self.dated(basis));
         drop(basis);

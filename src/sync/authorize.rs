@@ -107,15 +107,13 @@ pub fn authorize(
             content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
         license::serves(&local, &file, parameters.deployment_type)
             .map_err(|why| answer.untrusted(&why))?;
-        // The holder of a known key is believed the time even where the disk does not take the grant.
-        let is_known = known_key == Some(&file.server_key);
-        if is_known {
-            answer.tell_time(servers.clock);
+        if known_key != Some(&file.server_key) {
+            store.verify(&content, device)?;
         }
-        let accepted = store.accept(&content, device, shown.as_ref(), credentials)?;
-        if !is_known {
-            answer.tell_time(servers.clock);
-        }
+        // Before the grant is stored: it is stamped by this time, and the disk may not take it.
+        answer.tell_time(servers.clock);
+        let stamp = servers.clock.stamp();
+        let accepted = store.accept(&content, device, shown.as_ref(), credentials, &stamp)?;
         *servers.epoch.lock() = content.epoch;
         Ok(accepted)
     })

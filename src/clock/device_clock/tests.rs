@@ -329,17 +329,16 @@ fn a_date_ahead_that_nobody_can_explain_is_one_of_the_moment_at_which_it_is_seen
 fn a_license_of_a_server_that_was_ahead_ends_with_its_time_however_late_that_is_found() {
     let (machine, clock) = Machine::in_contact();
     hear(&clock, NOW + 7_200);
-    let mut since = clock.standpoint();
+    let stamp = clock.stamp();
     let date = NOW + 7_200;
     // As much time passes as the server was ahead, and then some: its date is not ahead of the
     // present any more.
     for seconds in [7_200, 9_000] {
         machine.system.pass(if seconds == 7_200 { 7_200_000 } else { 1_800_000 });
-        assert_eq!(clock.in_use_since(date, &mut since), date, "nobody knows yet");
+        assert_eq!(clock.dated_since(date, &stamp), date, "nobody knows yet");
     }
     hear(&clock, NOW + 9_000);
-    assert_eq!(clock.in_use_since(date, &mut since), NOW);
-    assert_eq!(clock.in_use_since(NOW, &mut since), NOW, "once");
+    assert_eq!(clock.dated_since(date, &stamp), NOW);
     assert_eq!(clock.signed_at(date), NOW);
     clock.keep();
     assert_eq!(machine.program().signed_at(date), NOW, "other programs know it");
