@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs the commands of the README's part "Play vendor, operator and application", as they stand there, in a folder and on a
+# Run the commands of docs/guide/vendor.md ("All three roles on one machine") as they stand there, in a folder and on a
 # port of their own: roles.sh SERVER EXAMPLES
 set -euo pipefail
 export PATH="$(realpath "$(dirname "$1")"):$(realpath "$2"):$PATH"
 pictures=$(realpath c_examples/images)
 port=$((20000 + RANDOM % 30000))
-commands=$(sed -n '/<!-- roles -->/,/<!-- end of roles -->/p' README.md | sed '/^```/d; /^<!--/d' |
+commands=$(sed -n '/<!-- roles -->/,/<!-- end of roles -->/p' docs/guide/vendor.md | sed '/^```/d; /^<!--/d' |
   sed "s/127\.0\.0\.1:48080/127.0.0.1:$port/g; s#c_examples/images#$pictures#g")
-[ -n "$commands" ] || { echo "the README has lost its commands" >&2; exit 1; }
+[ -n "$commands" ] || { echo "docs/guide/vendor.md has lost its commands" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

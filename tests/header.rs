@@ -51,22 +51,22 @@ fn error_numbers() -> String {
         .collect()
 }
 
-/// The README's table of error numbers, between two comments.
+/// Return the guide's table of error codes, which stands between two comments.
 fn table_of_errors() -> String {
     let errors = seatmeter_protocol::error_code::ERRORS.iter().filter(|entry| entry.code.0 != 0);
     let rows = errors.map(|entry| {
         format!("| {} | {} | {} |\n", entry.code, entry.name, entry.message.to_str().unwrap())
     });
     format!(
-        "| number | name | meaning, and what to do |\n| --- | --- | --- |\n{}",
+        "| code | name | meaning, and what to do |\n| --- | --- | --- |\n{}",
         rows.collect::<String>()
     )
 }
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test asks how it was called")]
-fn the_readme_lists_every_error_number_with_its_sentence() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+fn the_guide_lists_every_error_number_with_its_sentence() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/errors.md");
     let text = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = text.split_once("<!-- errors -->\n").unwrap();
     let (listed, after) = rest.split_once("<!-- end of errors -->").unwrap();
@@ -77,7 +77,7 @@ fn the_readme_lists_every_error_number_with_its_sentence() {
     }
     assert!(
         listed == table,
-        "README.md lists other errors: run UPDATE_HEADER=1 cargo test --test header"
+        "docs/guide/errors.md is old: run UPDATE_HEADER=1 cargo test --workspace --test header"
     );
 }
 
