@@ -36,7 +36,8 @@ fn every_promise_names_a_test_that_exists() {
         // The next part of the page begins with a heading of its own.
         let promise = promise.split("\n## ").next().unwrap();
         let (title, _) = promise.split_once('\n').unwrap();
-        let (_, held_by) = promise.split_once("\nHeld by ").unwrap_or_else(|| panic!("no test holds: {title}"));
+        let (_, held_by) =
+            promise.split_once("\nHeld by ").unwrap_or_else(|| panic!("no test holds: {title}"));
         let names: Vec<_> = held_by.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "no test holds: {title}");
         for name in names {
