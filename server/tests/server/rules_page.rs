@@ -20,7 +20,9 @@ fn sections(page: &str) -> BTreeSet<u32> {
 /// Return the numbers that follow `RULES §` in a scenario.
 fn named(scenario: &str) -> BTreeSet<u32> {
     let after = scenario.split("RULES §").skip(1);
-    after.map(|rest| rest.chars().map_while(|c| c.to_digit(10)).fold(0, |n, d| 10 * n + d)).collect()
+    after
+        .map(|rest| rest.chars().map_while(|c| c.to_digit(10)).fold(0, |n, d| 10 * n + d))
+        .collect()
 }
 
 #[test]
@@ -32,10 +34,14 @@ fn each_scenario_plays_a_section_that_the_page_of_the_rules_has() {
         let path = entry.unwrap().path();
         let named = named(&std::fs::read_to_string(&path).unwrap());
         let missing: Vec<_> = named.difference(&sections).collect();
-        assert!(missing.is_empty(), "{} names sections {missing:?}, which are not there", path.display());
+        assert!(
+            missing.is_empty(),
+            "{} names sections {missing:?}, which are not there",
+            path.display()
+        );
         played.extend(named);
     }
-    // Seats on a device (3) and usage reports (6) are played by devices: tests/seats.rs, tests/counts.rs.
+    // Devices play seats on a device (3) and usage reports (6): tests/seats.rs, tests/counts.rs.
     let unplayed: Vec<_> = sections.difference(&played).copied().collect();
     assert_eq!(unplayed, [3, 6], "sections that no scenario names");
 }
@@ -46,6 +52,9 @@ fn the_page_of_the_rules_has_a_heading_for_each_charge_way() {
     let headings: Vec<_> = page.lines().filter(|line| line.starts_with("### Per ")).collect();
     for (way, number) in ChargeWay::ALL {
         let number = format!("({number})");
-        assert!(headings.iter().any(|heading| heading.contains(&number)), "no heading has {way:?} {number}");
+        assert!(
+            headings.iter().any(|heading| heading.contains(&number)),
+            "no heading has {way:?} {number}"
+        );
     }
 }
