@@ -452,6 +452,8 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
     );
     let run = doctor_as(BOB, &state);
     says(&run, 1, &["BROKEN state", "cannot be looked at", "belongs to user 12021"]);
+    let command = format!("sudo chown -R 12022 {}\"", state.display());
+    says(&run, 1, &[&command]);
     for what in ["user", "files", "state", "device", "license", "seats", "usage"] {
         assert!(!says_ok(&run, what), "{what}: {}", run.stdout);
     }

@@ -240,6 +240,47 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_command_that_mends_it(
 }
 
 #[test]
+fn no_command_that_is_advised_changes_what_belongs_to_others() {
+    let Some(device) = Device::new() else { return };
+    let refusal = |state: &Path| {
+        let answer = device.init(ADA, state);
+        assert!(answer.starts_with("-20002 "), "{answer}");
+        for change in ["chown -R", "chgrp -R", "chmod -R"] {
+            assert!(!answer.contains(change), "{change} is in {answer}");
+        }
+        answer
+    };
+    let system = |name, mode| {
+        let directory = device.directory(name, ROOT, ROOT, mode);
+        fs::write(directory.join("passwords"), "of others").unwrap();
+        directory
+    };
+    // As for /var/lib/seatmeter. The command makes it.
+    let state = system("system", 0o755).join("of ada/state");
+    let answer = refusal(&state);
+    let command = answer.split('"').nth(1).unwrap().replace("sudo ", "");
+    assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
+    live(device.program(ADA, 0o022, &state));
+    // As for /root/.local/state, /var/lib itself, and /tmp.
+    assert!(refusal(&system("home", 0o700).join("state")).contains("Run the program as root"));
+    assert!(refusal(&system("whole", 0o755)).contains("files of others"));
+    let common = system("common", 0o1777);
+    let own = common.join("seatmeter");
+    assert!(refusal(&common).contains(own.to_str().unwrap()));
+    live(device.program(ADA, 0o022, &own));
+    // The log is in a directory of others, too.
+    let log = common.with_file_name("system").join("log");
+    let mut command = device.command(&device.tool, ADA, 0o022, &own);
+    let mut program = Dialogue::start({
+        command.env("SEATMETER_LOG", &log);
+        command
+    });
+    assert!(program.ask("init").starts_with('0'));
+    let status = program.ask("status");
+    assert!(status.contains("belongs to user root") && !status.contains("-R"), "{status}");
+}
+
+#[test]
 fn a_directory_of_another_user_in_which_everybody_writes_is_refused_with_the_reason() {
     let Some(device) = Device::new() else { return };
     for (user, owner, mode) in [(ADA, ROOT, 0o1777), (ROOT, ADA, 0o777), (ADA, BOB, 0o2777)] {
