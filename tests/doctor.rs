@@ -559,6 +559,31 @@ fn a_log_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn what_belongs_to_others_is_not_reset() {
+    let place = tempfile::tempdir().unwrap();
+    let state = place.path();
+    let reset = || {
+        let mut command = seatmeter_e2e::server::doctor_command(&[], state, &["reset"]);
+        seatmeter_e2e::program::run(&mut command)
+    };
+    for name in ["device", "device.rs", "clock", "clock_build.log", "sync-all"] {
+        fs::write(state.join(name), "of others").unwrap();
+    }
+    fs::create_dir(state.join("licenses")).unwrap();
+    fs::write(state.join("licenses/MIT"), "of others").unwrap();
+    let run = reset();
+    assert!(run.code == Some(1) && run.stderr.contains("nothing to reset"), "{run:?}");
+    // And beside a state they stay.
+    for name in ["usage", "seats"] {
+        fs::create_dir(state.join(name)).unwrap();
+    }
+    assert_eq!(reset().code, Some(0));
+    for name in ["device.rs", "clock_build.log", "sync-all"] {
+        assert!(state.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
 fn a_device_is_reset_when_nobody_uses_it_and_nothing_of_it_is_lost() {
     let device = Device::new();
     let state = device.program.state();

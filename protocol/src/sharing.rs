@@ -151,11 +151,34 @@ pub enum Place {
 /// where there is such a one, or nothing at all, may a command change all that is in a directory.
 #[must_use]
 pub fn is_name_of_ours(name: &str) -> bool {
-    let begins = |beginning: &&str| name.starts_with(beginning);
-    ["licenses", "seats", "usage"].contains(&name)
-        || ["device", "clock", "sync-", "reset-", "seatmeter", "server.key", "server-", "demo-vendor.key"]
-            .iter()
-            .any(begins)
+    let is_servers = ["server.key", "seatmeter.db", "seatmeterd.lock", "demo-vendor.key"].contains(&name)
+        || name.starts_with("seatmeter.db-")
+        || name.starts_with("server-") && name.ends_with(".key");
+    is_name_of_state(name) || is_servers
+}
+
+/// The folders of a state directory.
+pub const STATE_FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
+
+/// Whether this is the name of a file or folder in a state directory, or of what was set aside or left unfinished of one.
+#[must_use]
+pub fn is_name_of_state(name: &str) -> bool {
+    let is_of = |base: &str| {
+        let rest = name.strip_prefix(base);
+        rest.is_some_and(|rest| ["", ".turn"].contains(&rest) || is_ending_of_ours(rest))
+    };
+    STATE_FOLDERS.iter().chain(&["device", "clock"]).any(|base| is_of(base))
+        || name.strip_prefix("sync-").is_some_and(|rest| {
+            let (id, ending) = rest.split_at_checked(16).unwrap_or(("", ""));
+            id.bytes().all(|b| b.is_ascii_hexdigit()) && (ending == ".lock" || is_ending_of_ours(ending))
+        })
+}
+
+/// What a file gets behind its name: set aside, or not finished.
+fn is_ending_of_ours(ending: &str) -> bool {
+    [".damaged-", ".new-", ".turn.new-", ".turn.damaged-", ".lock.damaged-"]
+        .iter()
+        .any(|beginning| ending.starts_with(beginning))
 }
 
 /// Return whose the file is, and the command by which this user gets access.
@@ -308,12 +331,20 @@ mod tests {
 
     #[test]
     fn files_of_ours_are_known_by_their_names() {
-        for name in
-            ["licenses", "usage", "device", "clock.turn", "sync-0123.lock", "seatmeter.db-wal", "server.key"]
-        {
+        for name in [
+            "licenses",
+            "usage.damaged-1",
+            "device",
+            "clock.turn",
+            "clock.new-00",
+            "device.turn",
+            "sync-0123456789abcdef.lock",
+            "seatmeter.db-wal",
+            "server.key",
+        ] {
             assert!(is_name_of_ours(name), "{name}");
         }
-        for name in ["dpkg", "log", "systemd-private-1", "usage.txt"] {
+        for name in ["dpkg", "clock.log", "device.rs", "usage.txt", "sync-all.lock", "seatmeter", "devices"] {
             assert!(!is_name_of_ours(name), "{name}");
         }
     }

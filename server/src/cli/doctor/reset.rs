@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use seatmeter_protocol::sharing::quoted;
+use seatmeter_protocol::sharing::{STATE_FOLDERS, is_name_of_state, quoted};
 use seatmeter_protocol::slot::slot_start;
 use seatmeter_protocol::state_frame::{Kind, unframe};
 
@@ -86,12 +86,13 @@ fn ours_in(folder: &Path) -> Result<Vec<String>, Error> {
     let mut names: Vec<String> = entries
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| {
-            let is_folder = ["licenses", "seats", "usage"].contains(&name.as_str());
-            is_folder
-                || ["device", "clock", "sync-"].iter().any(|beginning| name.starts_with(beginning))
-        })
+        .filter(|name| is_name_of_state(name))
         .collect();
+    // Others have folders and files of such names, too: one alone makes no state directory.
+    let folders = STATE_FOLDERS.iter().filter(|name| folder.join(name).is_dir()).count();
+    if folders < 2 && uuid_of(folder).is_none() {
+        return Ok(Vec::new());
+    }
     names.sort_by_key(|name| (name.starts_with("device"), name.clone()));
     // Empty folders are no state.
     let has_content = |name: &String| {
