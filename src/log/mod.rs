@@ -208,12 +208,18 @@ impl Log {
 
     fn hand_over(&self, level: Level, line: &str) {
         // The callback may say another line: nobody waits to write in a way that would stop it.
-        let _sinks = self.sinks.read();
+        let _sinks = self.sinks.read_around_host();
         match (self.sink(), self.file.get()) {
             (Some(sink), _) => sink(level, line),
             (None, Some(file)) => append(file, level, format_args!("{line}")),
             (None, None) => {}
         }
+    }
+
+    /// Return whether this thread hands lines over, now from inside the callback.
+    fn is_deliverer(&self) -> bool {
+        let lines = self.lines.lock();
+        lines.has_deliverer && lines.number == thread_number()
     }
 
     /// Wait, up to `bound`, while this is so; the thread that hands over does not wait for itself.
@@ -271,7 +277,9 @@ pub fn settle(bound: Duration) {
 /// nothing is changed then.
 pub fn set_sink(sink: Option<Sink>) -> Result<()> {
     let log = Log::get();
-    let Some(mut sinks) = log.sinks.try_write_for(CHANGE_BOUND) else {
+    // The thread that is in the callback would wait for itself.
+    let bound = if log.is_deliverer() { Duration::ZERO } else { CHANGE_BOUND };
+    let Some(mut sinks) = log.sinks.try_write_for(bound) else {
         let message = "the log callback is at work, and can be changed when it has returned";
         return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
     };
