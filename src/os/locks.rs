@@ -37,18 +37,24 @@ thread_local! {
 
 /// Counts a lock of this thread while it lives, in a build with assertions.
 #[derive(Debug)]
-struct Held(bool);
+struct Held(#[cfg(debug_assertions)] bool);
 
 impl Held {
     fn new() -> Self {
         #[cfg(debug_assertions)]
         LOCKS.set(LOCKS.get() + 1);
-        Self(true)
+        Self(
+            #[cfg(debug_assertions)]
+            true,
+        )
     }
 
     /// Of a lock that does not count.
     fn apart() -> Self {
-        Self(false)
+        Self(
+            #[cfg(debug_assertions)]
+            false,
+        )
     }
 }
 
