@@ -358,6 +358,7 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
         .unwrap();
     // A program of BOB's, so that it has no place of its own and does nothing outside of this test.
     chown(&program, Some(BOB), Some(BOB)).unwrap();
+    let server = device.server.url();
     let run_with_mode = |mode: u32, state: &Path| {
         fs::set_permissions(&program, PermissionsExt::from_mode(mode)).unwrap();
         let mut command = Command::new(&program);
@@ -367,6 +368,7 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
             .env_clear()
             .env("SEATMETER_STATE_DIR", place.join("state"))
             .env("SEATMETER_LOG", place.join("log"))
+            .env("SEATMETER_SERVER", server)
             .env("HOME", &place)
             .env("XDG_STATE_HOME", &place);
         // A proxy that is not there: who goes through it gets nowhere.
@@ -380,11 +382,10 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
     };
     let answers = run_with_mode(0o4755, &own.join("state"));
     assert!(answers[0].starts_with("-20002 "), "{answers:?}");
-    assert!(
-        answers[0].contains("more rights than its user")
-            && answers[0].contains("SM_SetStateDirectory")
-    );
-    assert_eq!(answers[1].trim(), "0");
+    assert!(answers[0].contains("more rights than its user") && answers[0].contains("SM_SetStateDirectory"));
+    let without_server = &answers[1];
+    assert!(without_server.contains("set mainServerURL: this program runs with more"), "{without_server}");
+    assert_eq!(answers[2].trim(), "0");
     assert_eq!(all_in(&place), [], "the user's environment has led to nothing");
     // The same program as anybody's.
     let answers = run_with_mode(0o755, &place.join("other"));

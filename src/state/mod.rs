@@ -89,9 +89,8 @@ impl StateDirectory {
                              InitLicenseFromDLS"
                         }
                         false => {
-                            "no place for the state directory: HOME is not set. Set \
-                             SEATMETER_STATE_DIR, or call \
-                             SM_SetStateDirectory before InitLicenseFromDLS"
+                            "no place for the state directory: HOME is not set, or is no absolute path. Set \
+                             SEATMETER_STATE_DIR, or call SM_SetStateDirectory before InitLicenseFromDLS"
                         }
                     },
                 )
