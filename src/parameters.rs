@@ -280,7 +280,8 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
         let todo = match crate::os::is_privileged() {
             // Its environment is not read.
             true => {
-                "set mainServerURL: this program runs with more rights than its user, so that its environment says nothing"
+                "set mainServerURL: this program runs with more rights than its user, so that its \
+                 environment says nothing"
             }
             false => "set mainServerURL, or SEATMETER_SERVER in the environment",
         };

@@ -145,7 +145,8 @@ fn whatever_happens_to_one_file_programs_start_and_the_rest_is_billed_once() {
     let mut uses = 0;
     for name in &names {
         for (what, damage) in damages() {
-            // What is no file in the place of a pool is refused, with a word on what to do (tests/files.rs).
+            // What is no file in the place of a pool is refused, with a word on what to do
+            // (tests/files.rs).
             if ["a directory", "a link", "a socket"].contains(&what) && is(name, "pool") {
                 continue;
             }

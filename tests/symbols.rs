@@ -47,7 +47,9 @@ fn the_library_has_a_soname_and_is_never_unloaded() {
 fn a_build_gives_the_library_the_name_by_which_programs_look_for_it() {
     // README.md: LD_LIBRARY_PATH=target/release ./program
     let mut make = Command::new("make");
-    make.args(["--dry-run", "build"]).current_dir(seatmeter_e2e::root()).env_remove("CARGO_TARGET_DIR");
+    make.args(["--dry-run", "build"])
+        .current_dir(seatmeter_e2e::root())
+        .env_remove("CARGO_TARGET_DIR");
     let commands = String::from_utf8(make.output().unwrap().stdout).unwrap();
     let link = "ln -sf libseatmeter.so target/release/libseatmeter.so.0\n";
     assert!(commands.contains(link), "{commands}");

@@ -382,9 +382,15 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
     };
     let answers = run_with_mode(0o4755, &own.join("state"));
     assert!(answers[0].starts_with("-20002 "), "{answers:?}");
-    assert!(answers[0].contains("more rights than its user") && answers[0].contains("SM_SetStateDirectory"));
+    assert!(
+        answers[0].contains("more rights than its user")
+            && answers[0].contains("SM_SetStateDirectory")
+    );
     let without_server = &answers[1];
-    assert!(without_server.contains("set mainServerURL: this program runs with more"), "{without_server}");
+    assert!(
+        without_server.contains("set mainServerURL: this program runs with more"),
+        "{without_server}"
+    );
     assert_eq!(answers[2].trim(), "0");
     assert_eq!(all_in(&place), [], "the user's environment has led to nothing");
     // The same program as anybody's.

@@ -147,11 +147,13 @@ pub enum Place {
     Hidden,
 }
 
-/// Whether this is the name of a file or directory of ours: in a state directory, or in a server's data directory. Only
-/// where there is such a one, or nothing at all, may a command change all that is in a directory.
+/// Whether this is the name of a file or directory of ours: in a state directory, or in a server's
+/// data directory. Only where there is such a one, or nothing at all, may a command change all that
+/// is in a directory.
 #[must_use]
 pub fn is_name_of_ours(name: &str) -> bool {
-    let is_servers = ["server.key", "seatmeter.db", "seatmeterd.lock", "demo-vendor.key"].contains(&name)
+    let is_servers = ["server.key", "seatmeter.db", "seatmeterd.lock", "demo-vendor.key"]
+        .contains(&name)
         || name.starts_with("seatmeter.db-")
         || name.starts_with("server-") && name.ends_with(".key");
     is_name_of_state(name) || is_servers
@@ -160,7 +162,8 @@ pub fn is_name_of_ours(name: &str) -> bool {
 /// The folders of a state directory.
 pub const STATE_FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
 
-/// Whether this is the name of a file or folder in a state directory, or of what was set aside or left unfinished of one.
+/// Whether this is the name of a file or folder in a state directory, or of what was set aside or
+/// left unfinished of one.
 #[must_use]
 pub fn is_name_of_state(name: &str) -> bool {
     let is_of = |base: &str| {
@@ -170,7 +173,8 @@ pub fn is_name_of_state(name: &str) -> bool {
     STATE_FOLDERS.iter().chain(&["device", "clock"]).any(|base| is_of(base))
         || name.strip_prefix("sync-").is_some_and(|rest| {
             let (id, ending) = rest.split_at_checked(16).unwrap_or(("", ""));
-            id.bytes().all(|b| b.is_ascii_hexdigit()) && (ending == ".lock" || is_ending_of_ours(ending))
+            id.bytes().all(|b| b.is_ascii_hexdigit())
+                && (ending == ".lock" || is_ending_of_ours(ending))
         })
 }
 
@@ -191,8 +195,8 @@ pub fn advice(denied: &Denied<'_>, names: &Names) -> String {
         Place::Others => {
             let own = quoted(&format!("{}/seatmeter", denied.folder.trim_end_matches('/')));
             format!(
-                "It holds files of others. Make a directory for this alone, \"sudo install -d -o {user} -m 700 {own}\", \
-                 and name that."
+                "It holds files of others. Make a directory for this alone, \"sudo install -d -o \
+                 {user} -m 700 {own}\", and name that."
             )
         }
         Place::Missing => format!("Run \"sudo install -d -o {user} -m 700 {dir}\"."),
@@ -317,9 +321,13 @@ mod tests {
     fn no_command_changes_what_belongs_to_others() {
         let names = Names { users: "root:x:0:0::/root:/bin/sh\n".into(), groups: String::new() };
         let of = Owned { uid: 0, gid: 0, mode: 0o755 };
-        let say = |path, folder, place| advice(&Denied { path, of, folder, place, me: 1000 }, &names);
+        let say =
+            |path, folder, place| advice(&Denied { path, of, folder, place, me: 1000 }, &names);
         let missing = say("/var/lib", "/var/lib/our own", Place::Missing);
-        assert!(missing.ends_with("Run \"sudo install -d -o 1000 -m 700 '/var/lib/our own'\"."), "{missing}");
+        assert!(
+            missing.ends_with("Run \"sudo install -d -o 1000 -m 700 '/var/lib/our own'\"."),
+            "{missing}"
+        );
         let hidden = say("/root", "/root/.local/state/seatmeter", Place::Hidden);
         assert!(hidden.ends_with("Run the program as root."), "{hidden}");
         let others = say("/var/lib", "/var/lib", Place::Others);
@@ -344,7 +352,9 @@ mod tests {
         ] {
             assert!(is_name_of_ours(name), "{name}");
         }
-        for name in ["dpkg", "clock.log", "device.rs", "usage.txt", "sync-all.lock", "seatmeter", "devices"] {
+        for name in
+            ["dpkg", "clock.log", "device.rs", "usage.txt", "sync-all.lock", "seatmeter", "devices"]
+        {
             assert!(!is_name_of_ours(name), "{name}");
         }
     }

@@ -87,7 +87,8 @@ impl DataDir {
     /// # Errors
     /// When the directory cannot be listed.
     pub fn replaced_key_paths(&self) -> Result<Vec<PathBuf>, Error> {
-        let entries = std::fs::read_dir(&self.path).map_err(|e| cannot_use("list", &self.path, &e))?;
+        let entries =
+            std::fs::read_dir(&self.path).map_err(|e| cannot_use("list", &self.path, &e))?;
         let is_key = |name: &str| name != SERVER_KEY && is_key_name(name);
         let mut paths: Vec<_> = entries
             .flatten()
@@ -172,7 +173,8 @@ impl DataDir {
     /// # Errors
     /// When it cannot be made.
     pub fn create(&self) -> Result<(), Error> {
-        sharing::make_directory(&self.path).map_err(|e| cannot_use("make the directory", &self.path, &e))
+        sharing::make_directory(&self.path)
+            .map_err(|e| cannot_use("make the directory", &self.path, &e))
     }
 
     /// Whether there is nothing in it, or no such directory: a first start.

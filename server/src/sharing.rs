@@ -105,8 +105,8 @@ pub fn is_secret(file: &Metadata, path: &Path) -> bool {
     file.mode() & 0o007 == 0 && (file.mode() & 0o070 == 0 || for_group())
 }
 
-/// Return whose the file is that was denied to this process, and the command that mends it; `None` where access was not
-/// the matter. `folder` is the directory of ours that is to be used.
+/// Return whose the file is that was denied to this process, and the command that mends it; `None`
+/// where access was not the matter. `folder` is the directory of ours that is to be used.
 pub fn advice_about(path: &Path, folder: &Path, cause: &io::Error) -> Option<String> {
     with_denied(path, folder, cause, advice)
 }
@@ -117,7 +117,8 @@ pub fn advice_around(path: &Path, cause: &io::Error) -> Option<String> {
     advice_about(&whole, whole.parent().unwrap_or(&whole), cause)
 }
 
-/// Return whose the file is that was denied to this process; `None` where access was not the matter.
+/// Return whose the file is that was denied to this process; `None` where access was not the
+/// matter.
 pub fn owner_of(path: &Path, cause: &io::Error) -> Option<String> {
     with_denied(path, path, cause, whose)
 }
@@ -158,7 +159,8 @@ fn with_denied(
     Some(say(&denied, &names()))
 }
 
-/// Whether something is in this directory, and nothing of ours. What cannot be listed was named for us.
+/// Whether something is in this directory, and nothing of ours. What cannot be listed was named for
+/// us.
 pub fn holds_others_alone(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let names: Vec<_> = names.collect();

@@ -32,7 +32,9 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result, remedy_for_limit};
 use crate::os::locks::{Condvar, Mutex, RwLock, holds_none};
-use crate::os::{PerProcess, Published, Undisturbed, owner_of, thread_number, with_signals_blocked};
+use crate::os::{
+    PerProcess, Published, Undisturbed, owner_of, thread_number, with_signals_blocked,
+};
 use crate::state::{log_file, log_file_again};
 
 /// How much a line matters. The numbers are those of the C API.
@@ -304,8 +306,10 @@ pub fn use_file(path: &Path) -> Result<()> {
         let failed = format!("cannot write the log {}: {e}", path.display());
         // Not as for a file of the state directory: what is beside a log is of others.
         let whose = remedy_for_limit(&e).map(str::to_owned).or_else(|| owner_of(path, &e));
-        let whose = whose.map(|whose| format!(". {}", whose.trim_end_matches('.'))).unwrap_or_default();
-        let message = format!("{failed}{whose}. Set SEATMETER_LOG to a file that this user can write");
+        let whose =
+            whose.map(|whose| format!(". {}", whose.trim_end_matches('.'))).unwrap_or_default();
+        let message =
+            format!("{failed}{whose}. Set SEATMETER_LOG to a file that this user can write");
         Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
     })
 }

@@ -37,31 +37,20 @@ thread_local! {
 
 /// Counts a lock of this thread while it lives, in a build with assertions.
 #[derive(Debug)]
-struct Held(#[cfg(debug_assertions)] bool);
+struct Held(());
 
 impl Held {
     fn new() -> Self {
         #[cfg(debug_assertions)]
         LOCKS.set(LOCKS.get() + 1);
-        Self(
-            #[cfg(debug_assertions)]
-            true,
-        )
-    }
-
-    /// Of a lock that does not count.
-    fn apart() -> Self {
-        Self(
-            #[cfg(debug_assertions)]
-            false,
-        )
+        Self(())
     }
 }
 
 #[cfg(debug_assertions)]
 impl Drop for Held {
     fn drop(&mut self) {
-        LOCKS.set(LOCKS.get() - u32::from(self.0));
+        LOCKS.set(LOCKS.get() - 1);
     }
 }
 
@@ -187,10 +176,10 @@ impl<T> RwLock<T> {
         RwGuard(self.0.read().unwrap_or_else(PoisonError::into_inner), Held::new())
     }
 
-    /// As [`Self::read`], for a lock under which the host is called: nobody waits for it for longer than a moment. It
-    /// does not count for [`holds_none`], also in a child that the host makes there.
-    pub fn read_around_host(&self) -> ReadGuard<'_, T> {
-        RwGuard(self.0.read().unwrap_or_else(PoisonError::into_inner), Held::apart())
+    /// As [`Self::read`], for a lock under which the host is called. It does not count for
+    /// [`holds_none`], also in a child that the host makes there.
+    pub fn read_around_host(&self) -> sync::RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits to write.

@@ -33,7 +33,8 @@ pub use process::{descriptor_name, program_name, reopen};
 pub use published::Published;
 pub use range_lock::{is_range_locked, try_lock_byte, try_share_byte};
 pub use sharing::{
-    advice_about, draft_of, holds_others_alone, make_folder, make_home, names, owned, owner_of, share_file,
+    advice_about, draft_of, holds_others_alone, make_folder, make_home, names, owned, owner_of,
+    share_file,
 };
 pub use thread::thread_number;
 pub use undisturbed::{Uncanceled, Undisturbed};

@@ -125,13 +125,14 @@ pub fn draft_of(path: &Path) -> PathBuf {
     path.with_extension(format!("new-{}", hex::encode(random_bytes())))
 }
 
-/// Return whose the file is that was denied to this process, and the command that mends it. `folder` is the directory
-/// of ours that is to be used. `None` where access was not the matter.
+/// Return whose the file is that was denied to this process, and the command that mends it.
+/// `folder` is the directory of ours that is to be used. `None` where access was not the matter.
 pub fn advice_about(path: &Path, folder: &Path, cause: &io::Error) -> Option<String> {
     with_denied(path, folder, cause, advice)
 }
 
-/// Return whose the file is that was denied to this process. `None` where access was not the matter.
+/// Return whose the file is that was denied to this process. `None` where access was not the
+/// matter.
 pub fn owner_of(path: &Path, cause: &io::Error) -> Option<String> {
     with_denied(path, path, cause, whose)
 }
@@ -171,7 +172,8 @@ fn with_denied(
     Some(say(&denied, &names()))
 }
 
-/// Whether something is in this directory, and nothing of ours. What cannot be listed was named for us.
+/// Whether something is in this directory, and nothing of ours. What cannot be listed was named for
+/// us.
 pub fn holds_others_alone(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let names: Vec<_> = names.collect();

@@ -418,7 +418,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        assert_eq!(sync_folder(&pipe.join("file")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(
+            sync_folder(&pipe.join("file")).unwrap_err().kind(),
+            io::ErrorKind::NotADirectory
+        );
         sync_folder(&pipe).unwrap();
     }
 

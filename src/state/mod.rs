@@ -44,7 +44,8 @@ use std::path::{Path, PathBuf};
 use crate::environment::Environment;
 use crate::error::{Error, Result, remedy};
 use crate::os::{
-    StandardDescriptors, file_system_type, holds_others_alone, is_privileged, make_home, names, user_id,
+    StandardDescriptors, file_system_type, holds_others_alone, is_privileged, make_home, names,
+    user_id,
 };
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::file_system::refusal;
@@ -89,8 +90,9 @@ impl StateDirectory {
                              InitLicenseFromDLS"
                         }
                         false => {
-                            "no place for the state directory: HOME is not set, or is no absolute path. Set \
-                             SEATMETER_STATE_DIR, or call SM_SetStateDirectory before InitLicenseFromDLS"
+                            "no place for the state directory: HOME is not set, or is no absolute \
+                             path. Set SEATMETER_STATE_DIR, or call SM_SetStateDirectory before \
+                             InitLicenseFromDLS"
                         }
                     },
                 )
@@ -115,7 +117,9 @@ impl StateDirectory {
             folder_made_if_missing(&folder).map_err(|e| unusable(&directory.path, &folder, &e))?;
         }
         directory.check_file_system(file_system_type)?;
-        for folder in [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()] {
+        for folder in
+            [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()]
+        {
             private::try_to_write(&folder).map_err(|e| unusable(&directory.path, &folder, &e))?;
             sweep_drafts(&folder);
         }
@@ -137,14 +141,16 @@ impl StateDirectory {
             let quoted = quoted(&self.path.to_string_lossy());
             format!(
                 "another, or share it with a group: \
-                 \"sudo chgrp -R GROUP {quoted} && sudo chmod -R o-w,g+rwX {quoted} && sudo chmod g+s {quoted}\""
+                 \"sudo chgrp -R GROUP {quoted} && sudo chmod -R o-w,g+rwX {quoted} && sudo chmod \
+                 g+s {quoted}\""
             )
         };
         Err(Error::new(
             ErrorCode::LICENSE_BUFFER_FAILED,
             format!(
-                "the state directory {shown} belongs to {} and has mode {:o}: everybody may write in it, so it is not used. \
-                 With SM_SetStateDirectory or SEATMETER_STATE_DIR, choose {todo}",
+                "the state directory {shown} belongs to {} and has mode {:o}: everybody may write \
+                 in it, so it is not used. With SM_SetStateDirectory or SEATMETER_STATE_DIR, choose \
+                 {todo}",
                 names().user_for_people(of.uid()),
                 of.mode() & 0o7777
             ),

@@ -196,7 +196,8 @@ fn alpha_that_would_hide_everything_is_not_looked_at() {
     // White bars on nothing lie on black, whether their colors are multiplied or not.
     for kind in [1, 2] {
         let color = |shade: u8| if kind == 1 { shade } else { 255 };
-        let bars: Vec<u8> = holes.iter().flat_map(|s| [color(*s), color(*s), color(*s), *s]).collect();
+        let bars: Vec<u8> =
+            holes.iter().flat_map(|s| [color(*s), color(*s), color(*s), *s]).collect();
         assert_eq!(shades("bars", &one(Tiff::new(2, 4, bars).with(338, &[kind]))), holes, "{kind}");
     }
 }

@@ -212,7 +212,8 @@ fn white_on_nothing_is_white_on_black_by_every_way() {
         assert_eq!(shades_of_file(&bytes.into_inner()), *page.as_raw(), "{format:?}");
     }
     for format in [7, 10] {
-        let layout = PixelLayout::new(page.width() as i32, page.height() as i32, 0, format).unwrap();
+        let layout =
+            PixelLayout::new(page.width() as i32, page.height() as i32, 0, format).unwrap();
         assert_eq!(*layout.gray(clear.as_raw()).unwrap().pixels, *page.as_raw(), "format {format}");
     }
 }

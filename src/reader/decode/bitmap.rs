@@ -170,13 +170,16 @@ impl BitmapHeader {
             }
             Packing::Masks(count) => {
                 let channels = self.channels(bytes, count)?;
-                let mut on = Some(if channels[3].is_some() { Ground::White } else { Ground::Opaque });
-                // Many programs say that there is alpha, and leave it 0: such a bitmap is not one of nothing.
+                let mut on =
+                    Some(if channels[3].is_some() { Ground::White } else { Ground::Opaque });
+                // Many programs say that there is alpha, and leave it 0: such a bitmap is not one
+                // of nothing.
                 while let Some(ground) = on {
                     self.fill(&mut canvas, pixels, |x, row| {
                         masked_on(ground, &channels, pixel_of(row, x, self.bits))
                     })?;
-                    on = ground.next().filter(|_| channels[3].is_some() && canvas.is_of_one_shade());
+                    on =
+                        ground.next().filter(|_| channels[3].is_some() && canvas.is_of_one_shade());
                 }
             }
             Packing::Plain => self.fill_plain(&mut canvas, pixels, &colors)?,

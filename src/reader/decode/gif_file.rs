@@ -29,7 +29,8 @@ pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
     if let Some(limit) = NonZeroU64::new(MEMORY_BYTES_MAX) {
         options.set_memory_limit(MemoryLimit::Bytes(limit));
     }
-    let mut decoder = options.read_info(Cursor::new(file).chain(TRAILER)).map_err(|e| unreadable(0, &e))?;
+    let mut decoder =
+        options.read_info(Cursor::new(file).chain(TRAILER)).map_err(|e| unreadable(0, &e))?;
     // A screen without pixels is as large as its first picture.
     let size = (u32::from(decoder.width()).max(1), u32::from(decoder.height()).max(1));
     // A picture's own pixels, and what it may have to be taken away from again.
@@ -133,7 +134,8 @@ fn next_picture(
     }
     decoder.read_into_buffer(&mut indices[..length]).map_err(|e| unreadable(page, &e))?;
     let colors = decoder.palette().map_err(|e| unreadable(page, &e))?;
-    let shades: Vec<u8> = colors.as_chunks::<3>().0.iter().map(|[r, g, b]| luminance(*r, *g, *b)).collect();
+    let shades: Vec<u8> =
+        colors.as_chunks::<3>().0.iter().map(|[r, g, b]| luminance(*r, *g, *b)).collect();
     let (whole_width, whole_height) = canvas.size();
     if page == 0 && (left + width > whole_width || top + height > whole_height) {
         // Viewers make the screen as large as its first picture, and cut those after it off.

@@ -8,9 +8,9 @@
 //! | cyan, magenta, yellow, black | each color is `(255 − ink) · (255 − black) / 255`, rounded |
 //! | with alpha | `(shade · alpha + 255 · (255 − alpha)) / 255`, rounded: on white paper |
 //!
-//! Where on paper nothing is seen but one shade, alpha is not looked at: white paper whose bars are holes, and pictures
-//! of programs that leave alpha at 0. Where that shows one shade, too, as with white bars on nothing, the picture lies
-//! on black.
+//! Where on paper nothing is seen but one shade, alpha is not looked at: white paper whose bars are
+//! holes, and pictures of programs that leave alpha at 0. Where that shows one shade, too, as with
+//! white bars on nothing, the picture lies on black.
 //!
 //! JPEG files, which are brightness and two colors, become red, green and blue first, like
 //! everywhere else: their brightness alone would be another shade where the colors do not fit into

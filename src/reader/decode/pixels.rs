@@ -13,8 +13,9 @@
 //!
 //! The names of the API say the channels from the highest address to the lowest.
 //!
-//! Alpha is not looked at, as the engine does not: many programs leave anything there. Only where all pixels have the
-//! same color can there be nothing but alpha, and the picture is taken as lying on white paper, or on black where it is white.
+//! Alpha is not looked at, as the engine does not: many programs leave anything there. Only where
+//! all pixels have the same color can there be nothing but alpha, and the picture is taken as lying
+//! on white paper, or on black where it is white.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -112,10 +113,13 @@ impl PixelLayout {
         {
             let pixel_bytes = alpha + 1;
             let rows = bytes.chunks(self.stride).map(|row| &row[..self.row_bytes()]);
-            let alphas = rows.flat_map(|row| row.chunks_exact(pixel_bytes)).map(|pixel| pixel[alpha]);
+            let alphas =
+                rows.flat_map(|row| row.chunks_exact(pixel_bytes)).map(|pixel| pixel[alpha]);
             // White on white paper would not be seen.
             let ground = if gray[0] == WHITE { Ground::Black } else { Ground::White };
-            gray.iter_mut().zip(alphas).for_each(|(shade, alpha)| *shade = ground.under(*shade, alpha));
+            gray.iter_mut()
+                .zip(alphas)
+                .for_each(|(shade, alpha)| *shade = ground.under(*shade, alpha));
         }
         Ok(GrayImage { width, height, pixels: gray.into() })
     }

@@ -126,9 +126,9 @@ fn converter(reader: &Reader<Cursor<&[u8]>>, ground: Ground) -> Result<Convert> 
         (ColorType::GrayscaleAlpha, BitDepth::Eight) if ground == Ground::Black => {
             |row, shades| each(row, shades, |[shade, alpha]| Ground::Black.under(shade, alpha))
         }
-        (ColorType::Rgba, BitDepth::Eight) if ground == Ground::Black => {
-            |row, shades| each(row, shades, |[r, g, b, alpha]| Ground::Black.under(luminance(r, g, b), alpha))
-        }
+        (ColorType::Rgba, BitDepth::Eight) if ground == Ground::Black => |row, shades| {
+            each(row, shades, |[r, g, b, alpha]| Ground::Black.under(luminance(r, g, b), alpha))
+        },
         (ColorType::Grayscale, BitDepth::Eight) => |row, shades| shades.copy_from_slice(row),
         (ColorType::GrayscaleAlpha, BitDepth::Eight) => {
             |row, shades| each(row, shades, |[shade, alpha]| on_paper(shade, alpha))

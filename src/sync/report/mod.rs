@@ -30,7 +30,9 @@ use crate::device::Device;
 use crate::error::{Error, Result, Stage};
 use crate::fault_injection::kill_points::kill_point;
 use crate::state::{FramedFile, Kind, Loaded, is_draft, is_no_file, sweep, sync_folder};
-use crate::usage::{Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING};
+use crate::usage::{
+    Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
+};
 
 /// What a round of reporting did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

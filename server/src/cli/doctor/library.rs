@@ -32,7 +32,8 @@ pub(super) fn examine(
     let bytes = match read {
         Ok(bytes) => bytes,
         Err(e) => {
-            let whose = owner_of(path, &e).map(|whose| format!(". {}", whose.trim_end_matches('.')));
+            let whose =
+                owner_of(path, &e).map(|whose| format!(". {}", whose.trim_end_matches('.')));
             let todo = "name the file of the library, such as libseatmeter.so";
             let finding = format!("{shown} was not looked at: {e}{}", whose.unwrap_or_default());
             return findings.say(Health::Warning, "library", &finding, todo).map(|()| None);

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use nix::sys::statfs::statfs;
 use nix::unistd::{geteuid, getgroups};
 use seatmeter_protocol::file_system::refusal;
-use seatmeter_protocol::sharing::{Denied, Place, advice, is_shared_by_all, is_shared_by_group, quoted};
+use seatmeter_protocol::sharing::{
+    Denied, Place, advice, is_shared_by_all, is_shared_by_group, quoted,
+};
 
 use super::{Findings, Health};
 use crate::error::Error;
@@ -53,9 +55,15 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<bool
     let of = match fs::metadata(folder).and_then(|of| fs::read_dir(folder).map(|_| of)) {
         Ok(of) => of,
         Err(e) => {
-            let usual = "name the directory that the programs use with --state-dir, or run a program first";
+            let usual =
+                "name the directory that the programs use with --state-dir, or run a program first";
             let todo = advice_about(folder, folder, &e).unwrap_or_else(|| usual.to_owned());
-            findings.say(Health::Broken, "state", &format!("{shown} cannot be looked at: {e}"), &todo)?;
+            findings.say(
+                Health::Broken,
+                "state",
+                &format!("{shown} cannot be looked at: {e}"),
+                &todo,
+            )?;
             return Ok(false);
         }
     };
@@ -88,9 +96,12 @@ fn log(findings: &mut Findings<'_>) -> Result<(), Error> {
             findings.good("log", &format!("{shown} (SEATMETER_LOG) can be written by this user"))
         }
         Err(e) => {
-            let whose = owner_of(&path, &e).map(|whose| format!(". {}", whose.trim_end_matches('.')));
-            let finding =
-                format!("{shown} (SEATMETER_LOG) cannot be written: {e}{}", whose.unwrap_or_default());
+            let whose =
+                owner_of(&path, &e).map(|whose| format!(". {}", whose.trim_end_matches('.')));
+            let finding = format!(
+                "{shown} (SEATMETER_LOG) cannot be written: {e}{}",
+                whose.unwrap_or_default()
+            );
             let todo = "set SEATMETER_LOG to a file that the programs' user can write";
             findings.say(Health::Warning, "log", &finding, todo)
         }
@@ -143,9 +154,11 @@ fn permissions(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Res
         let todo = match holds_others_alone(folder) {
             // As for /tmp: no command may change what belongs to others.
             true => {
-                format!("use a directory of its own: {}, for example", folder.join("seatmeter").display())
+                let own = folder.join("seatmeter");
+                format!("use a directory of its own: {}, for example", own.display())
             }
-            false => "chmod 700, or for several users with a group in common: chgrp GROUP, and chmod 2770"
+            false => "chmod 700, or for several users with a group in common: chgrp GROUP, and \
+                      chmod 2770"
                 .to_owned(),
         };
         return findings.say(Health::Warning, "permissions", &finding, &todo);
@@ -230,8 +243,8 @@ fn files(
 ) -> Result<(), Error> {
     for (path, cause) in &found.unlisted {
         let finding = format!("{} was not looked into: {cause}", path.display());
-        let todo =
-            advice_about(path, folder, cause).unwrap_or_else(|| "see whether the disk is sound".to_owned());
+        let todo = advice_about(path, folder, cause)
+            .unwrap_or_else(|| "see whether the disk is sound".to_owned());
         findings.say(Health::Warning, "files", &finding, &todo)?;
     }
     let Some((path, why)) = found.unfit.first() else {

@@ -151,7 +151,8 @@ fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
         Some(asked) if asked != item.charge_way => Err(Refusal::new(
             ErrorCode::CHARGE_WAY_MISMATCH,
             format!(
-                "chargeWay is {}, but item \"{}\" has {}: set chargeWay to 0, and the server chooses",
+                "chargeWay is {}, but item \"{}\" has {}: set chargeWay to 0, and the server \
+                 chooses",
                 spoken(asked),
                 item.item_id,
                 spoken(item.charge_way)
