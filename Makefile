@@ -21,6 +21,7 @@ tools: ## Find the C and C++ compiler, cmake, valgrind and curl, or install them
 .PHONY: build
 build: tools ## Build the library and the server, optimized
 	@cargo build --release --quiet -p seatmeter -p seatmeter-dbr
+	@ln -sf $(notdir $(LIBRARY)) $(TARGET)/release/$(SONAME)
 	@cargo build --release --quiet -p seatmeter-server
 
 .PHONY: examples

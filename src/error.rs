@@ -77,12 +77,17 @@ impl Error {
 /// Return what to do about a failure of the system with a file of this state directory, where its
 /// own words name no remedy.
 pub fn remedy(path: &Path, state_directory: &Path, cause: &std::io::Error) -> Option<String> {
-    if cause.raw_os_error() == Some(libc::EFBIG) {
-        let limit = "This process may not write files of that size: raise its limit \
-            (RLIMIT_FSIZE; \"ulimit -f\")";
-        return Some(limit.to_owned());
-    }
-    advice_about(path, state_directory, cause)
+    remedy_for_limit(cause)
+        .map(str::to_owned)
+        .or_else(|| advice_about(path, state_directory, cause))
+}
+
+/// Return what to do where a file became larger than this process may make it.
+pub fn remedy_for_limit(cause: &std::io::Error) -> Option<&'static str> {
+    (cause.raw_os_error() == Some(libc::EFBIG)).then_some(
+        "This process may not write files of that size: raise its limit (RLIMIT_FSIZE; \
+         \"ulimit -f\")",
+    )
 }
 
 impl From<ErrorCode> for Error {

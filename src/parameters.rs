@@ -277,9 +277,15 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
     .collect();
     servers.dedup();
     if servers.is_empty() {
-        return Err(invalid(
-            "no license server: set mainServerURL, or SEATMETER_SERVER in the environment".into(),
-        ));
+        let todo = match crate::os::is_privileged() {
+            // Its environment is not read.
+            true => {
+                "set mainServerURL: this program runs with more rights than its user, so that its \
+                 environment says nothing"
+            }
+            false => "set mainServerURL, or SEATMETER_SERVER in the environment",
+        };
+        return Err(invalid(format!("no license server: {todo}")));
     }
     // Programs written for other servers give a host name alone. One that is mistyped is none.
     for url in &mut servers {

@@ -452,6 +452,8 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
     );
     let run = doctor_as(BOB, &state);
     says(&run, 1, &["BROKEN state", "cannot be looked at", "belongs to user 12021"]);
+    let command = format!("sudo chown -R 12022 {}\"", state.display());
+    says(&run, 1, &[&command]);
     for what in ["user", "files", "state", "device", "license", "seats", "usage"] {
         assert!(!says_ok(&run, what), "{what}: {}", run.stdout);
     }
@@ -554,6 +556,31 @@ fn a_log_that_cannot_be_written_is_named() {
     let run =
         doctor_amid(&[("SEATMETER_LOG", log.to_str().unwrap())], &device.program.state(), &[]);
     says(&run, 0, &["warning log", "missing/log (SEATMETER_LOG) cannot be written"]);
+}
+
+#[test]
+fn what_belongs_to_others_is_not_reset() {
+    let place = tempfile::tempdir().unwrap();
+    let state = place.path();
+    let reset = || {
+        let mut command = seatmeter_e2e::server::doctor_command(&[], state, &["reset"]);
+        seatmeter_e2e::program::run(&mut command)
+    };
+    for name in ["device", "device.rs", "clock", "clock_build.log", "sync-all"] {
+        fs::write(state.join(name), "of others").unwrap();
+    }
+    fs::create_dir(state.join("licenses")).unwrap();
+    fs::write(state.join("licenses/MIT"), "of others").unwrap();
+    let run = reset();
+    assert!(run.code == Some(1) && run.stderr.contains("nothing to reset"), "{run:?}");
+    // And beside a state they stay.
+    for name in ["usage", "seats"] {
+        fs::create_dir(state.join(name)).unwrap();
+    }
+    assert_eq!(reset().code, Some(0));
+    for name in ["device.rs", "clock_build.log", "sync-all"] {
+        assert!(state.join(name).exists(), "{name}");
+    }
 }
 
 #[test]

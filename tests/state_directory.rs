@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -107,6 +108,24 @@ fn damages() -> Vec<(&'static str, Damage)> {
                 fs::create_dir(path).unwrap();
             }),
         ),
+        (
+            "a link",
+            Box::new(|path| {
+                fs::remove_file(path).unwrap();
+                std::os::unix::fs::symlink("/nowhere/at all", path).unwrap();
+            }),
+        ),
+        (
+            "a socket",
+            Box::new(|path| {
+                fs::remove_file(path).unwrap();
+                // By its place through a descriptor: the path may be longer than one of a socket.
+                let folder = fs::File::open(path.parent().unwrap()).unwrap();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                let place = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
+                std::os::unix::net::UnixListener::bind(place).unwrap();
+            }),
+        ),
     ]
 }
 
@@ -126,9 +145,9 @@ fn whatever_happens_to_one_file_programs_start_and_the_rest_is_billed_once() {
     let mut uses = 0;
     for name in &names {
         for (what, damage) in damages() {
-            // Segments and pools have tests of their own (src/usage, tests/files.rs), a directory
-            // in their place none.
-            if what == "a directory" && (is(name, "segment") || is(name, "pool")) {
+            // What is no file in the place of a pool is refused, with a word on what to do
+            // (tests/files.rs).
+            if ["a directory", "a link", "a socket"].contains(&what) && is(name, "pool") {
                 continue;
             }
             let state = bench.copy_of(&used, &format!("copy-{uses}"));

@@ -43,6 +43,18 @@ fn the_library_has_a_soname_and_is_never_unloaded() {
     assert!(text.contains("NODELETE"), "{text}");
 }
 
+#[test]
+fn a_build_gives_the_library_the_name_by_which_programs_look_for_it() {
+    // README.md: LD_LIBRARY_PATH=target/release ./program
+    let mut make = Command::new("make");
+    make.args(["--dry-run", "build"])
+        .current_dir(seatmeter_e2e::root())
+        .env_remove("CARGO_TARGET_DIR");
+    let commands = String::from_utf8(make.output().unwrap().stdout).unwrap();
+    let link = "ln -sf libseatmeter.so target/release/libseatmeter.so.0\n";
+    assert!(commands.contains(link), "{commands}");
+}
+
 /// The newest glibc whose symbols the library may ask for; README.md names it.
 const GLIBC_MINOR_MAX: u32 = 34;
 

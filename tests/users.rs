@@ -240,6 +240,47 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_command_that_mends_it(
 }
 
 #[test]
+fn no_command_that_is_advised_changes_what_belongs_to_others() {
+    let Some(device) = Device::new() else { return };
+    let refusal = |state: &Path| {
+        let answer = device.init(ADA, state);
+        assert!(answer.starts_with("-20002 "), "{answer}");
+        for change in ["chown -R", "chgrp -R", "chmod -R"] {
+            assert!(!answer.contains(change), "{change} is in {answer}");
+        }
+        answer
+    };
+    let system = |name, mode| {
+        let directory = device.directory(name, ROOT, ROOT, mode);
+        fs::write(directory.join("passwords"), "of others").unwrap();
+        directory
+    };
+    // As for /var/lib/seatmeter. The command makes it.
+    let state = system("system", 0o755).join("of ada/state");
+    let answer = refusal(&state);
+    let command = answer.split('"').nth(1).unwrap().replace("sudo ", "");
+    assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
+    live(device.program(ADA, 0o022, &state));
+    // As for /root/.local/state, /var/lib itself, and /tmp.
+    assert!(refusal(&system("home", 0o700).join("state")).contains("Run the program as root"));
+    assert!(refusal(&system("whole", 0o755)).contains("files of others"));
+    let common = system("common", 0o1777);
+    let own = common.join("seatmeter");
+    assert!(refusal(&common).contains(own.to_str().unwrap()));
+    live(device.program(ADA, 0o022, &own));
+    // The log is in a directory of others, too.
+    let log = common.with_file_name("system").join("log");
+    let mut command = device.command(&device.tool, ADA, 0o022, &own);
+    let mut program = Dialogue::start({
+        command.env("SEATMETER_LOG", &log);
+        command
+    });
+    assert!(program.ask("init").starts_with('0'));
+    let status = program.ask("status");
+    assert!(status.contains("belongs to user root") && !status.contains("-R"), "{status}");
+}
+
+#[test]
 fn a_directory_of_another_user_in_which_everybody_writes_is_refused_with_the_reason() {
     let Some(device) = Device::new() else { return };
     for (user, owner, mode) in [(ADA, ROOT, 0o1777), (ROOT, ADA, 0o777), (ADA, BOB, 0o2777)] {
@@ -317,6 +358,7 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
         .unwrap();
     // A program of BOB's, so that it has no place of its own and does nothing outside of this test.
     chown(&program, Some(BOB), Some(BOB)).unwrap();
+    let server = device.server.url();
     let run_with_mode = |mode: u32, state: &Path| {
         fs::set_permissions(&program, PermissionsExt::from_mode(mode)).unwrap();
         let mut command = Command::new(&program);
@@ -326,6 +368,7 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
             .env_clear()
             .env("SEATMETER_STATE_DIR", place.join("state"))
             .env("SEATMETER_LOG", place.join("log"))
+            .env("SEATMETER_SERVER", server)
             .env("HOME", &place)
             .env("XDG_STATE_HOME", &place);
         // A proxy that is not there: who goes through it gets nowhere.
@@ -343,7 +386,12 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
         answers[0].contains("more rights than its user")
             && answers[0].contains("SM_SetStateDirectory")
     );
-    assert_eq!(answers[1].trim(), "0");
+    let without_server = &answers[1];
+    assert!(
+        without_server.contains("set mainServerURL: this program runs with more"),
+        "{without_server}"
+    );
+    assert_eq!(answers[2].trim(), "0");
     assert_eq!(all_in(&place), [], "the user's environment has led to nothing");
     // The same program as anybody's.
     let answers = run_with_mode(0o755, &place.join("other"));

@@ -126,28 +126,103 @@ pub struct Denied<'a> {
     pub path: &'a str,
     /// Whose it is.
     pub of: Owned,
-    /// The directory that is to be shared, with all that is in it.
+    /// The directory of ours that is to be used, with all that is in it.
     pub folder: &'a str,
-    /// Whose that is.
-    pub folder_of: Owned,
+    /// What is known of that.
+    pub place: Place,
     /// The user who was refused.
     pub me: u32,
+}
+
+/// What is known of a directory of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is there, with files of ours or none.
+    Ours(Owned),
+    /// It is there, and all files in it are of others: a directory of the system, for example.
+    Others,
+    /// It does not exist, and can be reached.
+    Missing,
+    /// A directory above it lets this user not in.
+    Hidden,
+}
+
+/// Whether this is the name of a file or directory of ours: in a state directory, or in a server's
+/// data directory. Only where there is such a one, or nothing at all, may a command change all that
+/// is in a directory.
+#[must_use]
+pub fn is_name_of_ours(name: &str) -> bool {
+    let is_servers = ["server.key", "seatmeter.db", "seatmeterd.lock", "demo-vendor.key"]
+        .contains(&name)
+        || name.starts_with("seatmeter.db-")
+        || name.starts_with("server-") && name.ends_with(".key");
+    is_name_of_state(name) || is_servers
+}
+
+/// The folders of a state directory.
+pub const STATE_FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
+
+/// Whether this is the name of a file or folder in a state directory, or of what was set aside or
+/// left unfinished of one.
+#[must_use]
+pub fn is_name_of_state(name: &str) -> bool {
+    let is_of = |base: &str| {
+        let rest = name.strip_prefix(base);
+        rest.is_some_and(|rest| ["", ".turn"].contains(&rest) || is_ending_of_ours(rest))
+    };
+    STATE_FOLDERS.iter().chain(&["device", "clock"]).any(|base| is_of(base))
+        || name.strip_prefix("sync-").is_some_and(|rest| {
+            let (id, ending) = rest.split_at_checked(16).unwrap_or(("", ""));
+            id.bytes().all(|b| b.is_ascii_hexdigit())
+                && (ending == ".lock" || is_ending_of_ours(ending))
+        })
+}
+
+/// What a file gets behind its name: set aside, or not finished.
+fn is_ending_of_ours(ending: &str) -> bool {
+    [".damaged-", ".new-", ".turn.new-", ".turn.damaged-", ".lock.damaged-"]
+        .iter()
+        .any(|beginning| ending.starts_with(beginning))
 }
 
 /// Return whose the file is, and the command by which this user gets access.
 #[must_use]
 pub fn advice(denied: &Denied<'_>, names: &Names) -> String {
-    let Denied { path, of, folder, folder_of, me } = denied;
-    let whose = format!(
+    let (dir, user) = (quoted(denied.folder), names.user(denied.me));
+    let todo = match denied.place {
+        Place::Ours(folder_of) => access_to(denied, folder_of, names),
+        // Never a command that changes what belongs to others.
+        Place::Others => {
+            let own = quoted(&format!("{}/seatmeter", denied.folder.trim_end_matches('/')));
+            format!(
+                "It holds files of others. Make a directory for this alone, \"sudo install -d -o \
+                 {user} -m 700 {own}\", and name that."
+            )
+        }
+        Place::Missing => format!("Run \"sudo install -d -o {user} -m 700 {dir}\"."),
+        Place::Hidden => format!("Run the program as {}.", names.user(denied.of.uid)),
+    };
+    format!("{} {todo}", whose(denied, names))
+}
+
+/// Return whose the file is, and who was refused.
+#[must_use]
+pub fn whose(denied: &Denied<'_>, names: &Names) -> String {
+    let Denied { path, of, me, .. } = denied;
+    format!(
         "{path} belongs to {} and group {}, with mode {:o}; this process runs as {}.",
         names.user_for_people(of.uid),
         names.group(of.gid),
         of.mode & 0o7777,
         names.user_for_people(*me)
-    );
+    )
+}
+
+fn access_to(denied: &Denied<'_>, folder_of: Owned, names: &Names) -> String {
+    let Denied { of, folder, me, .. } = denied;
     let (dir, user) = (quoted(folder), names.user(*me));
     let is_own = folder_of.uid == *me && of.uid == *me;
-    let todo = if is_own && !is_shared_by_group(folder_of.mode) {
+    if is_own && !is_shared_by_group(folder_of.mode) {
         format!("Run \"chmod -R u+rwX {dir}\".")
     } else if folder_of.uid == *me && !is_shared_by_group(folder_of.mode) {
         format!("Run \"sudo chown -R {user} {dir}\".")
@@ -164,8 +239,7 @@ pub fn advice(denied: &Denied<'_>, names: &Names) -> String {
              \"sudo chgrp -R GROUP {dir} && sudo chmod -R g+rwX {dir} && sudo chmod g+s {dir}\".",
             names.user(folder_of.uid)
         )
-    };
-    format!("{whose} {todo}")
+    }
 }
 
 /// A path as a shell reads it.
@@ -218,9 +292,8 @@ mod tests {
         };
         let of = |uid, gid, mode| Owned { uid, gid, mode };
         let say = |file, folder, me| {
-            let denied =
-                Denied { path: "/s t/device", of: file, folder: "/s t", folder_of: folder, me };
-            advice(&denied, &names)
+            let place = Place::Ours(folder);
+            advice(&Denied { path: "/s t/device", of: file, folder: "/s t", place, me }, &names)
         };
         let sudo = say(of(0, 0, 0o600), of(1000, 1000, 0o700), 1000);
         assert_eq!(
@@ -242,6 +315,48 @@ mod tests {
         );
         let own = say(of(1000, 1000, 0), of(1000, 1000, 0o700), 1000);
         assert!(own.contains("chmod -R u+rwX '/s t'") && !own.contains("sudo"), "{own}");
+    }
+
+    #[test]
+    fn no_command_changes_what_belongs_to_others() {
+        let names = Names { users: "root:x:0:0::/root:/bin/sh\n".into(), groups: String::new() };
+        let of = Owned { uid: 0, gid: 0, mode: 0o755 };
+        let say =
+            |path, folder, place| advice(&Denied { path, of, folder, place, me: 1000 }, &names);
+        let missing = say("/var/lib", "/var/lib/our own", Place::Missing);
+        assert!(
+            missing.ends_with("Run \"sudo install -d -o 1000 -m 700 '/var/lib/our own'\"."),
+            "{missing}"
+        );
+        let hidden = say("/root", "/root/.local/state/seatmeter", Place::Hidden);
+        assert!(hidden.ends_with("Run the program as root."), "{hidden}");
+        let others = say("/var/lib", "/var/lib", Place::Others);
+        assert!(others.contains("sudo install -d -o 1000 -m 700 /var/lib/seatmeter\""), "{others}");
+        for advice in [missing, hidden, others] {
+            assert!(!advice.contains("-R"), "{advice}");
+        }
+    }
+
+    #[test]
+    fn files_of_ours_are_known_by_their_names() {
+        for name in [
+            "licenses",
+            "usage.damaged-1",
+            "device",
+            "clock.turn",
+            "clock.new-00",
+            "device.turn",
+            "sync-0123456789abcdef.lock",
+            "seatmeter.db-wal",
+            "server.key",
+        ] {
+            assert!(is_name_of_ours(name), "{name}");
+        }
+        for name in
+            ["dpkg", "clock.log", "device.rs", "usage.txt", "sync-all.lock", "seatmeter", "devices"]
+        {
+            assert!(!is_name_of_ours(name), "{name}");
+        }
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl DataDir {
     /// # Errors
     /// When the directory cannot be listed.
     pub fn replaced_key_paths(&self) -> Result<Vec<PathBuf>, Error> {
-        let entries = std::fs::read_dir(&self.path).map_err(|e| cannot("list", &self.path, &e))?;
+        let entries =
+            std::fs::read_dir(&self.path).map_err(|e| cannot_use("list", &self.path, &e))?;
         let is_key = |name: &str| name != SERVER_KEY && is_key_name(name);
         let mut paths: Vec<_> = entries
             .flatten()
@@ -173,7 +174,7 @@ impl DataDir {
     /// When it cannot be made.
     pub fn create(&self) -> Result<(), Error> {
         sharing::make_directory(&self.path)
-            .map_err(|e| cannot("make the directory", &self.path, &e))
+            .map_err(|e| cannot_use("make the directory", &self.path, &e))
     }
 
     /// Whether there is nothing in it, or no such directory: a first start.
@@ -261,7 +262,7 @@ impl DataDir {
         let entries = match std::fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(cannot("list", &self.path, &e)),
+            Err(e) => return Err(cannot_use("list", &self.path, &e)),
         };
         Ok(entries
             .flatten()
@@ -452,8 +453,17 @@ pub fn exists(path: &Path) -> Result<bool, Error> {
     path.try_exists().map_err(|e| cannot("look for", path, &e))
 }
 
+/// For a file in a data directory.
 fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Error {
-    let advice = sharing::advice_about(path, error);
+    failed(what, path, error, sharing::advice_around(path, error))
+}
+
+/// For a data directory itself.
+fn cannot_use(what: &str, path: &Path, error: &std::io::Error) -> Error {
+    failed(what, path, error, sharing::advice_about(path, path, error))
+}
+
+fn failed(what: &str, path: &Path, error: &std::io::Error, advice: Option<String>) -> Error {
     let todo = advice.as_deref().unwrap_or("Check path, permissions and free space.");
     Error::Setup(format!("cannot {what} {}: {error}. {todo}", path.display()))
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 use seatmeter_protocol::sharing::{
-    Denied, Names, Owned, advice, file_mode, folder_mode, home_mode,
+    Denied, Names, Owned, Place, advice, file_mode, folder_mode, home_mode, is_name_of_ours, whose,
 };
 
 /// What a directory shares of what is in it: something with its group, nothing with everybody.
@@ -106,24 +106,65 @@ pub fn is_secret(file: &Metadata, path: &Path) -> bool {
 }
 
 /// Return whose the file is that was denied to this process, and the command that mends it; `None`
-/// where access was not the matter.
-pub fn advice_about(path: &Path, cause: &io::Error) -> Option<String> {
+/// where access was not the matter. `folder` is the directory of ours that is to be used.
+pub fn advice_about(path: &Path, folder: &Path, cause: &io::Error) -> Option<String> {
+    with_denied(path, folder, cause, advice)
+}
+
+/// As [`advice_about`], for a file or folder directly in a directory of ours.
+pub fn advice_around(path: &Path, cause: &io::Error) -> Option<String> {
+    let whole = std::path::absolute(path).ok()?;
+    advice_about(&whole, whole.parent().unwrap_or(&whole), cause)
+}
+
+/// Return whose the file is that was denied to this process; `None` where access was not the
+/// matter.
+pub fn owner_of(path: &Path, cause: &io::Error) -> Option<String> {
+    with_denied(path, path, cause, whose)
+}
+
+fn with_denied(
+    path: &Path,
+    folder: &Path,
+    cause: &io::Error,
+    say: fn(&Denied<'_>, &Names) -> String,
+) -> Option<String> {
     if cause.kind() != ErrorKind::PermissionDenied {
         return None;
     }
-    let whole = std::path::absolute(path).ok()?;
+    let (whole, folder) = (std::path::absolute(path).ok()?, std::path::absolute(folder).ok()?);
     // What cannot even be looked at is in a directory that denies it.
-    let (found, of) =
-        whole.ancestors().find_map(|path| Some((path, path.symlink_metadata().ok()?)))?;
-    let folder = whole.parent().filter(|folder| found.starts_with(folder)).unwrap_or(found);
+    let mut beneath = ErrorKind::NotFound;
+    let found = whole.ancestors().find_map(|path| match path.symlink_metadata() {
+        Ok(of) => Some((path, of)),
+        Err(e) => {
+            beneath = e.kind();
+            None
+        }
+    });
+    let (found, of) = found?;
+    let place = match found.starts_with(&folder) {
+        true if holds_others_alone(&folder) => Place::Others,
+        true => Place::Ours(owned(&fs::metadata(&folder).ok()?)),
+        false if beneath == ErrorKind::NotFound => Place::Missing,
+        false => Place::Hidden,
+    };
     let denied = Denied {
         path: &found.display().to_string(),
         of: owned(&of),
         folder: &folder.display().to_string(),
-        folder_of: owned(&fs::metadata(folder).ok()?),
+        place,
         me: geteuid().as_raw(),
     };
-    Some(advice(&denied, &names()))
+    Some(say(&denied, &names()))
+}
+
+/// Whether something is in this directory, and nothing of ours. What cannot be listed was named for
+/// us.
+pub fn holds_others_alone(folder: &Path) -> bool {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names: Vec<_> = names.collect();
+    !names.is_empty() && !names.iter().any(|name| name.to_str().is_some_and(is_name_of_ours))
 }
 
 /// Names of this machine's own users and groups.

@@ -30,9 +30,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use seatmeter_protocol::error_code::ErrorCode;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, remedy_for_limit};
 use crate::os::locks::{Condvar, Mutex, RwLock, holds_none};
-use crate::os::{PerProcess, Published, Undisturbed, thread_number, with_signals_blocked};
+use crate::os::{
+    PerProcess, Published, Undisturbed, owner_of, thread_number, with_signals_blocked,
+};
 use crate::state::{log_file, log_file_again};
 
 /// How much a line matters. The numbers are those of the C API.
@@ -208,12 +210,18 @@ impl Log {
 
     fn hand_over(&self, level: Level, line: &str) {
         // The callback may say another line: nobody waits to write in a way that would stop it.
-        let _sinks = self.sinks.read();
+        let _sinks = self.sinks.read_around_host();
         match (self.sink(), self.file.get()) {
             (Some(sink), _) => sink(level, line),
             (None, Some(file)) => append(file, level, format_args!("{line}")),
             (None, None) => {}
         }
+    }
+
+    /// Return whether this thread hands lines over, now from inside the callback.
+    fn is_deliverer(&self) -> bool {
+        let lines = self.lines.lock();
+        lines.has_deliverer && lines.number == thread_number()
     }
 
     /// Wait, up to `bound`, while this is so; the thread that hands over does not wait for itself.
@@ -271,7 +279,9 @@ pub fn settle(bound: Duration) {
 /// nothing is changed then.
 pub fn set_sink(sink: Option<Sink>) -> Result<()> {
     let log = Log::get();
-    let Some(mut sinks) = log.sinks.try_write_for(CHANGE_BOUND) else {
+    // The thread that is in the callback would wait for itself.
+    let bound = if log.is_deliverer() { Duration::ZERO } else { CHANGE_BOUND };
+    let Some(mut sinks) = log.sinks.try_write_for(bound) else {
         let message = "the log callback is at work, and can be changed when it has returned";
         return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
     };
@@ -293,10 +303,14 @@ pub fn use_file(path: &Path) -> Result<()> {
     let opened = log_file(path);
     log.was_there.store(opened.is_ok(), Ordering::Relaxed);
     opened.map(drop).map_err(|e| {
-        let failed = Error::state(path, "write the log", &e);
+        let failed = format!("cannot write the log {}: {e}", path.display());
+        // Not as for a file of the state directory: what is beside a log is of others.
+        let whose = remedy_for_limit(&e).map(str::to_owned).or_else(|| owner_of(path, &e));
+        let whose =
+            whose.map(|whose| format!(". {}", whose.trim_end_matches('.'))).unwrap_or_default();
         let message =
-            format!("{}. Set SEATMETER_LOG to a file that this user can write", failed.message);
-        Error { message, ..failed }
+            format!("{failed}{whose}. Set SEATMETER_LOG to a file that this user can write");
+        Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
     })
 }
 

@@ -176,6 +176,12 @@ impl<T> RwLock<T> {
         RwGuard(self.0.read().unwrap_or_else(PoisonError::into_inner), Held::new())
     }
 
+    /// As [`Self::read`], for a lock under which the host is called. It does not count for
+    /// [`holds_none`], also in a child that the host makes there.
+    pub fn read_around_host(&self) -> sync::RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits to write.
     pub fn write(&self) -> WriteGuard<'_, T> {
         RwGuard(self.0.write().unwrap_or_else(PoisonError::into_inner), Held::new())

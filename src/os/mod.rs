@@ -32,7 +32,10 @@ pub use page_lock::page_keeps_locks;
 pub use process::{descriptor_name, program_name, reopen};
 pub use published::Published;
 pub use range_lock::{is_range_locked, try_lock_byte, try_share_byte};
-pub use sharing::{advice_about, draft_of, make_folder, make_home, names, owned, share_file};
+pub use sharing::{
+    advice_about, draft_of, holds_others_alone, make_folder, make_home, names, owned, owner_of,
+    share_file,
+};
 pub use thread::thread_number;
 pub use undisturbed::{Uncanceled, Undisturbed};
 

@@ -10,7 +10,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use seatmeter_protocol::sharing::{Denied, Names, Owned, advice, folder_mode, home_mode};
+use seatmeter_protocol::sharing::{
+    Denied, Names, Owned, Place, advice, folder_mode, home_mode, is_name_of_ours, whose,
+};
 
 use super::filesystem::rename_to_new;
 use super::{random_bytes, user_id};
@@ -124,24 +126,58 @@ pub fn draft_of(path: &Path) -> PathBuf {
 }
 
 /// Return whose the file is that was denied to this process, and the command that mends it.
-/// `folder` is the directory that is to be shared. `None` where access was not the matter.
+/// `folder` is the directory of ours that is to be used. `None` where access was not the matter.
 pub fn advice_about(path: &Path, folder: &Path, cause: &io::Error) -> Option<String> {
+    with_denied(path, folder, cause, advice)
+}
+
+/// Return whose the file is that was denied to this process. `None` where access was not the
+/// matter.
+pub fn owner_of(path: &Path, cause: &io::Error) -> Option<String> {
+    with_denied(path, path, cause, whose)
+}
+
+fn with_denied(
+    path: &Path,
+    folder: &Path,
+    cause: &io::Error,
+    say: fn(&Denied<'_>, &Names) -> String,
+) -> Option<String> {
     if cause.kind() != io::ErrorKind::PermissionDenied {
         return None;
     }
     // What cannot even be looked at is in a directory that denies it.
-    let (path, of) =
-        path.ancestors().find_map(|path| Some((path, path.symlink_metadata().ok()?)))?;
-    let folder = if path.starts_with(folder) { folder } else { path };
-    let folder_of = fs::metadata(folder).ok()?;
+    let mut beneath = io::ErrorKind::NotFound;
+    let found = path.ancestors().find_map(|path| match path.symlink_metadata() {
+        Ok(of) => Some((path, of)),
+        Err(e) => {
+            beneath = e.kind();
+            None
+        }
+    });
+    let (found, of) = found?;
+    let place = match found.starts_with(folder) {
+        true if holds_others_alone(folder) => Place::Others,
+        true => Place::Ours(owned(&fs::metadata(folder).ok()?)),
+        false if beneath == io::ErrorKind::NotFound => Place::Missing,
+        false => Place::Hidden,
+    };
     let denied = Denied {
-        path: &path.display().to_string(),
+        path: &found.display().to_string(),
         of: owned(&of),
         folder: &folder.display().to_string(),
-        folder_of: owned(&folder_of),
+        place,
         me: user_id(),
     };
-    Some(advice(&denied, &names()))
+    Some(say(&denied, &names()))
+}
+
+/// Whether something is in this directory, and nothing of ours. What cannot be listed was named for
+/// us.
+pub fn holds_others_alone(folder: &Path) -> bool {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names: Vec<_> = names.collect();
+    !names.is_empty() && !names.iter().any(|name| name.to_str().is_some_and(is_name_of_ours))
 }
 
 /// Names of the users and groups of this machine's own files: asking the system's service may take

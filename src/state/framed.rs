@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -319,7 +319,10 @@ const SET_ASIDE_MAX: u32 = 100;
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     disk::allows(Use::Sync)?;
     match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
+        // A pipe in its place would be waited for.
+        Some(folder) => {
+            OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(folder)?.sync_all()
+        }
         None => Ok(()),
     }
 }
@@ -408,6 +411,18 @@ mod tests {
                 "nothing else was set aside"
             );
         }
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_folder_is_never_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(
+            sync_folder(&pipe.join("file")).unwrap_err().kind(),
+            io::ErrorKind::NotADirectory
+        );
+        sync_folder(&pipe).unwrap();
     }
 
     #[test]

@@ -43,7 +43,10 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result, remedy};
-use crate::os::{StandardDescriptors, file_system_type, is_privileged, make_home, names, user_id};
+use crate::os::{
+    StandardDescriptors, file_system_type, holds_others_alone, is_privileged, make_home, names,
+    user_id,
+};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::file_system::refusal;
 use seatmeter_protocol::sharing::{is_shared_by_all, quoted};
@@ -87,9 +90,9 @@ impl StateDirectory {
                              InitLicenseFromDLS"
                         }
                         false => {
-                            "no place for the state directory: HOME is not set. Set \
-                             SEATMETER_STATE_DIR, or call \
-                             SM_SetStateDirectory before InitLicenseFromDLS"
+                            "no place for the state directory: HOME is not set, or is no absolute \
+                             path. Set SEATMETER_STATE_DIR, or call SM_SetStateDirectory before \
+                             InitLicenseFromDLS"
                         }
                     },
                 )
@@ -104,20 +107,20 @@ impl StateDirectory {
     /// is on a file system of the network; the sentence says what to set.
     pub fn open(path: PathBuf) -> Result<Self> {
         let directory = Self { path };
-        make_home(&directory.path).map_err(|e| unusable(&directory.path, &e))?;
+        make_home(&directory.path).map_err(|e| unusable(&directory.path, &directory.path, &e))?;
         directory.check_owner()?;
         for folder in [directory.licenses(), directory.seats(), directory.usage()] {
             if private::is_link(&folder) {
                 let why = private::linked(&folder).to_string();
                 return Err(Error::new(ErrorCode::LICENSE_BUFFER_FAILED, why));
             }
-            folder_made_if_missing(&folder).map_err(|e| unusable(&folder, &e))?;
+            folder_made_if_missing(&folder).map_err(|e| unusable(&directory.path, &folder, &e))?;
         }
         directory.check_file_system(file_system_type)?;
         for folder in
             [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()]
         {
-            private::try_to_write(&folder).map_err(|e| unusable(&folder, &e))?;
+            private::try_to_write(&folder).map_err(|e| unusable(&directory.path, &folder, &e))?;
             sweep_drafts(&folder);
         }
         Ok(directory)
@@ -126,20 +129,28 @@ impl StateDirectory {
     /// Refuses a directory in which anybody can put what this process is to believe, and not even
     /// its owner can see to that.
     fn check_owner(&self) -> Result<()> {
-        let of = fs::metadata(&self.path).map_err(|e| unusable(&self.path, &e))?;
+        let of = fs::metadata(&self.path).map_err(|e| unusable(&self.path, &self.path, &e))?;
         if of.uid() == user_id() || !is_shared_by_all(of.mode()) {
             return Ok(());
         }
-        let (shown, quoted) = (self.path.display(), quoted(&self.path.to_string_lossy()));
+        let shown = self.path.display();
+        // As for /tmp: no command may change what belongs to others.
+        let todo = if holds_others_alone(&self.path) {
+            format!("{}, for example", self.path.join("seatmeter").display())
+        } else {
+            let quoted = quoted(&self.path.to_string_lossy());
+            format!(
+                "another, or share it with a group: \
+                 \"sudo chgrp -R GROUP {quoted} && sudo chmod -R o-w,g+rwX {quoted} && sudo chmod \
+                 g+s {quoted}\""
+            )
+        };
         Err(Error::new(
             ErrorCode::LICENSE_BUFFER_FAILED,
             format!(
                 "the state directory {shown} belongs to {} and has mode {:o}: everybody may write \
-                 in it, so it is not used. \
-                 Choose another with SM_SetStateDirectory or SEATMETER_STATE_DIR, or share it \
-                 with a group: \
-                 \"sudo chgrp -R GROUP {quoted} && sudo chmod -R o-w,g+rwX {quoted} && sudo chmod \
-                 g+s {quoted}\"",
+                 in it, so it is not used. With SM_SetStateDirectory or SEATMETER_STATE_DIR, choose \
+                 {todo}",
                 names().user_for_people(of.uid()),
                 of.mode() & 0o7777
             ),
@@ -163,7 +174,7 @@ impl StateDirectory {
                     self.path.display()
                 ),
             )),
-            Err(e) => Err(unusable(&self.path, &e)),
+            Err(e) => Err(unusable(&self.path, &self.path, &e)),
         }
     }
 
@@ -198,10 +209,10 @@ impl StateDirectory {
     }
 }
 
-fn unusable(path: &Path, cause: &io::Error) -> Error {
+fn unusable(directory: &Path, path: &Path, cause: &io::Error) -> Error {
     let what = format!("the state directory {} cannot be used: {cause}", path.display());
     let other = "choose another with SM_SetStateDirectory or SEATMETER_STATE_DIR";
-    let message = match remedy(path, state_directory_of(&path.join("file")), cause) {
+    let message = match remedy(path, directory, cause) {
         Some(advice) => format!("{what}. {advice} Or {other}"),
         None => format!("{what}. Make it writable for this user, or {other}"),
     };

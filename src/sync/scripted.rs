@@ -11,6 +11,23 @@ use crate::error::Stage;
 use crate::license::test_support::NOW;
 use crate::os::locks::Mutex;
 
+/// A file that no process can open to write in: a program that runs.
+pub(crate) struct RunningFile(std::process::Child);
+
+impl RunningFile {
+    pub(crate) fn at(path: &std::path::Path) -> Self {
+        std::fs::copy("/bin/sleep", path).unwrap();
+        Self(std::process::Command::new(path).arg("600").spawn().unwrap())
+    }
+}
+
+impl Drop for RunningFile {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 /// Makes status and body of an answer from a request.
 pub(crate) type Reply = Box<dyn FnOnce(&serde_json::Value) -> (u16, String) + Send>;
 

@@ -3,11 +3,13 @@
  *
  *   host_log holding FILE   a thread that holds the mutex calls every function while the callback waits for the mutex
  *   host_log calling FILE   the callback calls every function
+ *   host_log forking FILE   the callback forks, and the child calls every function
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "dbr/DynamsoftBarcodeReader.h"
 #include "host.h"
@@ -148,12 +150,53 @@ static void calling(void) {
   CHECK_INT(0, SM_Shutdown(20000));
 }
 
+static void fork_in_log(void *user, int level, const char *line) {
+  static int calls;
+  int status;
+  pid_t child;
+  (void)user;
+  (void)level;
+  (void)line;
+  if (calls++ >= 2) return;
+  child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    alarm(HANG_SECONDS);
+    call_everything(20000);
+    CHECK_INT(0, SM_SetLogCallback(NULL, NULL));
+    get_licensed();
+    report_all();
+    CHECK_INT(0, SM_Shutdown(20000));
+    _exit(0);
+  }
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK_INT(0, status);
+  pthread_mutex_lock(&mutex);
+  lines++;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&mutex);
+}
+
+static void forking(void) {
+  CHECK_INT(0, SM_SetLogCallback(fork_in_log, NULL));
+  (void)init_at(NULL);
+  (void)init_at(dead_url());
+  pthread_mutex_lock(&mutex);
+  while (lines < 2) pthread_cond_wait(&changed, &mutex);
+  pthread_mutex_unlock(&mutex);
+  get_licensed();
+  CHECK_INT(4, GetIdleInstancesCount());
+  CHECK_INT(0, SM_Shutdown(20000));
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 3);
   picture = argv[2];
   alarm(HANG_SECONDS);
   if (strcmp(argv[1], "holding") == 0) {
     holding();
+  } else if (strcmp(argv[1], "forking") == 0) {
+    forking();
   } else {
     calling();
   }

@@ -1,5 +1,5 @@
-/* A program that may have more rights than its user: what InitLicenseFromDLS says without a state directory of its own, and
- * then with one.
+/* A program that may have more rights than its user: what InitLicenseFromDLS says without a state
+ * directory of its own, without a server, and then with both.
  *
  *   privileged SERVER STATE-DIRECTORY
  */
@@ -17,6 +17,7 @@ static void init(char *server) {
 int main(int argc, char **argv) {
   CHECK(argc == 3);
   init(argv[1]);
+  init("");
   SM_Shutdown(20000);
   CHECK_INT(0, SM_SetStateDirectory(argv[2]));
   init(argv[1]);

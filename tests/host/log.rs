@@ -20,3 +20,8 @@ fn a_thread_that_holds_what_the_log_callback_waits_for_may_call_every_function()
 fn a_log_callback_may_call_every_function() {
     log("calling");
 }
+
+#[test]
+fn the_child_of_a_log_callback_that_forks_may_call_every_function() {
+    log("forking");
+}

@@ -89,6 +89,17 @@ fn of_an_animated_png_the_first_picture_is_read_and_the_others_are_an_error() {
 }
 
 #[test]
+fn a_gif_whose_first_picture_is_larger_than_its_screen_is_read_whole() {
+    let whole = encoded(ImageFormat::Gif);
+    let expected = shades("whole", &whole);
+    for (width, height) in [(0, 0), (1, 1), (40, 3), (5, 32)] {
+        let mut small = whole.clone();
+        small[6..10].copy_from_slice(&[width, 0, height, 0]);
+        assert_eq!(shades("small", &small), expected, "{width} by {height}");
+    }
+}
+
+#[test]
 fn a_gif_without_its_trailer_is_read_and_one_that_is_cut_in_a_picture_gives_those_before() {
     let whole = encoded(ImageFormat::Gif);
     assert_eq!(whole.last(), Some(&b';'));

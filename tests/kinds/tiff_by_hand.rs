@@ -193,6 +193,13 @@ fn alpha_that_would_hide_everything_is_not_looked_at() {
         interleaved(3).chunks(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 0]).collect();
     let rgb = expected(|sample| luminance([0, 1, 2].map(sample)));
     assert_eq!(shades("unset", &one(Tiff::new(2, 4, unset).with(338, &[2]))), rgb);
+    // White bars on nothing lie on black, whether their colors are multiplied or not.
+    for kind in [1, 2] {
+        let color = |shade: u8| if kind == 1 { shade } else { 255 };
+        let bars: Vec<u8> =
+            holes.iter().flat_map(|s| [color(*s), color(*s), color(*s), *s]).collect();
+        assert_eq!(shades("bars", &one(Tiff::new(2, 4, bars).with(338, &[kind]))), holes, "{kind}");
+    }
 }
 
 #[test]

@@ -200,6 +200,24 @@ fn black_on_nothing_is_black_on_white_by_every_way() {
     }
 }
 
+#[test]
+fn white_on_nothing_is_white_on_black_by_every_way() {
+    let page = DynamicImage::ImageRgb8(drawn([0, 0, 0], [255, 255, 255])).into_luma8();
+    let clear = image::RgbaImage::from_fn(page.width(), page.height(), |x, y| {
+        [255, 255, 255, page.get_pixel(x, y).0[0]].into()
+    });
+    for format in [ImageFormat::Png, ImageFormat::Bmp] {
+        let mut bytes = Cursor::new(Vec::new());
+        clear.write_to(&mut bytes, format).unwrap();
+        assert_eq!(shades_of_file(&bytes.into_inner()), *page.as_raw(), "{format:?}");
+    }
+    for format in [7, 10] {
+        let layout =
+            PixelLayout::new(page.width() as i32, page.height() as i32, 0, format).unwrap();
+        assert_eq!(*layout.gray(clear.as_raw()).unwrap().pixels, *page.as_raw(), "format {format}");
+    }
+}
+
 /// Shades of noise between two, the same in each run.
 fn noise(darkest: u8, shades: u32) -> RgbImage {
     let mut state = 4711_u32;

@@ -14,7 +14,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use super::bitmap_runs::Runs;
 use super::engine::GrayImage;
-use super::gray::{Canvas, eight_bits, luminance, on_paper, require_size};
+use super::gray::{Canvas, Ground, eight_bits, luminance, require_size};
 use super::reading_error::{BPP_NOT_SUPPORTED, DIB_BUFFER_INVALID, explained};
 use crate::error::{Error, Result};
 
@@ -170,16 +170,16 @@ impl BitmapHeader {
             }
             Packing::Masks(count) => {
                 let channels = self.channels(bytes, count)?;
-                let shade = if channels[3].is_some() { masked_on_paper } else { masked };
-                self.fill(&mut canvas, pixels, |x, row| {
-                    shade(&channels, pixel_of(row, x, self.bits))
-                })?;
+                let mut on =
+                    Some(if channels[3].is_some() { Ground::White } else { Ground::Opaque });
                 // Many programs say that there is alpha, and leave it 0: such a bitmap is not one
                 // of nothing.
-                if channels[3].is_some() && canvas.is_of_one_shade() {
+                while let Some(ground) = on {
                     self.fill(&mut canvas, pixels, |x, row| {
-                        masked(&channels, pixel_of(row, x, self.bits))
+                        masked_on(ground, &channels, pixel_of(row, x, self.bits))
                     })?;
+                    on =
+                        ground.next().filter(|_| channels[3].is_some() && canvas.is_of_one_shade());
                 }
             }
             Packing::Plain => self.fill_plain(&mut canvas, pixels, &colors)?,
@@ -320,8 +320,8 @@ fn masked(channels: &[Option<Channel>; 4], pixel: u32) -> u8 {
     luminance(color(0), color(1), color(2))
 }
 
-fn masked_on_paper(channels: &[Option<Channel>; 4], pixel: u32) -> u8 {
-    on_paper(masked(channels, pixel), channels[3].map_or(255, |channel| channel.of(pixel)))
+fn masked_on(ground: Ground, channels: &[Option<Channel>; 4], pixel: u32) -> u8 {
+    ground.under(masked(channels, pixel), channels[3].map_or(255, |channel| channel.of(pixel)))
 }
 
 #[inline(always)]

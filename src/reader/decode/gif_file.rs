@@ -31,7 +31,8 @@ pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
     }
     let mut decoder =
         options.read_info(Cursor::new(file).chain(TRAILER)).map_err(|e| unreadable(0, &e))?;
-    let size = (u32::from(decoder.width()), u32::from(decoder.height()));
+    // A screen without pixels is as large as its first picture.
+    let size = (u32::from(decoder.width()).max(1), u32::from(decoder.height()).max(1));
     // A picture's own pixels, and what it may have to be taken away from again.
     let mut canvas = Canvas::new(size, 2)?;
     let mut indices = Vec::new();
@@ -135,8 +136,13 @@ fn next_picture(
     let colors = decoder.palette().map_err(|e| unreadable(page, &e))?;
     let shades: Vec<u8> =
         colors.as_chunks::<3>().0.iter().map(|[r, g, b]| luminance(*r, *g, *b)).collect();
-    let canvas_size = (usize::from(decoder.width()), usize::from(decoder.height()));
-    let place = Place { left, top, width, height }.within(canvas_size);
+    let (whole_width, whole_height) = canvas.size();
+    if page == 0 && (left + width > whole_width || top + height > whole_height) {
+        // Viewers make the screen as large as its first picture, and cut those after it off.
+        let whole = (whole_width.max(left + width) as u32, whole_height.max(top + height) as u32);
+        *canvas = Canvas::new(whole, 2)?;
+    }
+    let place = Place { left, top, width, height }.within(canvas.size());
     let leaving = match dispose {
         DisposalMethod::Background => Leaving::Blank(place),
         DisposalMethod::Previous => {

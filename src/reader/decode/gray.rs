@@ -9,7 +9,8 @@
 //! | with alpha | `(shade · alpha + 255 · (255 − alpha)) / 255`, rounded: on white paper |
 //!
 //! Where on paper nothing is seen but one shade, alpha is not looked at: white paper whose bars are
-//! holes, and pictures of programs that leave alpha at 0.
+//! holes, and pictures of programs that leave alpha at 0. Where that shows one shade, too, as with
+//! white bars on nothing, the picture lies on black.
 //!
 //! JPEG files, which are brightness and two colors, become red, green and blue first, like
 //! everywhere else: their brightness alone would be another shade where the colors do not fit into
@@ -33,6 +34,38 @@ const ROOM_BYTES: usize = 4 << 20;
 
 /// Paper.
 pub(super) const WHITE: u8 = 255;
+
+/// On what a picture with alpha is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// On white paper.
+    White,
+    /// On nothing: alpha is not looked at.
+    Opaque,
+    /// On black.
+    Black,
+}
+
+impl Ground {
+    /// Return where to look next when nothing but one shade was seen on this.
+    pub(super) fn next(self) -> Option<Self> {
+        match self {
+            Self::White => Some(Self::Opaque),
+            Self::Opaque => Some(Self::Black),
+            Self::Black => None,
+        }
+    }
+
+    /// Return what is seen of a shade.
+    #[inline(always)]
+    pub(super) fn under(self, shade: u8, alpha: u8) -> u8 {
+        match self {
+            Self::White => on_paper(shade, alpha),
+            Self::Opaque => shade,
+            Self::Black => mean(shade, alpha, 0),
+        }
+    }
+}
 
 /// Return how bright a color is to the eye.
 #[inline(always)]
@@ -97,6 +130,11 @@ impl Canvas {
         reserve(&mut pixels, count)?;
         pixels.resize(count, WHITE);
         Ok(Self { width: width as usize, pixels })
+    }
+
+    /// Return its width and height.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.width, self.pixels.len() / self.width)
     }
 
     /// Return the pixels of a row.

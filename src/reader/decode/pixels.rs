@@ -15,12 +15,12 @@
 //!
 //! Alpha is not looked at, as the engine does not: many programs leave anything there. Only where
 //! all pixels have the same color can there be nothing but alpha, and the picture is taken as lying
-//! on white paper.
+//! on white paper, or on black where it is white.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::engine::GrayImage;
-use super::gray::{SIDE_PIXELS_MAX, eight_bits, luminance, on_paper, require_room};
+use super::gray::{Ground, SIDE_PIXELS_MAX, WHITE, eight_bits, luminance, require_room};
 use super::orientation::Orientation;
 use crate::error::{Error, Result};
 
@@ -115,7 +115,11 @@ impl PixelLayout {
             let rows = bytes.chunks(self.stride).map(|row| &row[..self.row_bytes()]);
             let alphas =
                 rows.flat_map(|row| row.chunks_exact(pixel_bytes)).map(|pixel| pixel[alpha]);
-            gray.iter_mut().zip(alphas).for_each(|(shade, alpha)| *shade = on_paper(*shade, alpha));
+            // White on white paper would not be seen.
+            let ground = if gray[0] == WHITE { Ground::Black } else { Ground::White };
+            gray.iter_mut()
+                .zip(alphas)
+                .for_each(|(shade, alpha)| *shade = ground.under(*shade, alpha));
         }
         Ok(GrayImage { width, height, pixels: gray.into() })
     }

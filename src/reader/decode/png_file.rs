@@ -11,7 +11,7 @@ use png::{
 };
 use seatmeter_protocol::error_code::ErrorCode;
 
-use super::gray::{Canvas, MEMORY_BYTES_MAX, luminance, on_paper, require_size};
+use super::gray::{Canvas, Ground, MEMORY_BYTES_MAX, luminance, on_paper, require_size};
 use super::image_file::ReadPage;
 use crate::error::{Error, Result};
 
@@ -32,17 +32,18 @@ const PASSES: [(u32, u32, u32, u32); 7] = [
 /// # Errors
 /// -10012 when it is damaged, cut short or too large, -10001 when there is not enough memory.
 pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
-    let (canvas, failure, has_alpha) = read(file, true)?;
-    if has_alpha && canvas.is_of_one_shade() {
-        let (canvas, failure, _) = read(file, false)?;
-        return Ok(ReadPage { picture: canvas.done(), failure });
+    let mut ground = Ground::White;
+    loop {
+        let (canvas, failure, has_alpha) = read(file, ground)?;
+        match ground.next() {
+            Some(next) if has_alpha && canvas.is_of_one_shade() => ground = next,
+            _ => return Ok(ReadPage { picture: canvas.done(), failure }),
+        }
     }
-    Ok(ReadPage { picture: canvas.done(), failure })
 }
 
-/// Reads a file; gives what is wrong if it is not whole, and whether there is alpha, which may be
-/// left aside.
-fn read(file: &[u8], with_alpha: bool) -> Result<(Canvas, Option<Error>, bool)> {
+/// Reads a file; gives what is wrong if it is not whole, and whether there is alpha.
+fn read(file: &[u8], ground: Ground) -> Result<(Canvas, Option<Error>, bool)> {
     let mut decoder = Decoder::new(Cursor::new(file));
     // Room for rows: the picture itself is ours.
     decoder.set_limits(Limits { bytes: usize::try_from(MEMORY_BYTES_MAX).unwrap_or(usize::MAX) });
@@ -56,7 +57,7 @@ fn read(file: &[u8], with_alpha: bool) -> Result<(Canvas, Option<Error>, bool)> 
     require_size(size)?;
     let mut reader = decoder.read_info().map_err(|e| unreadable(&e))?;
     let mut canvas = Canvas::new(size, 0)?;
-    let convert = converter(&reader, with_alpha)?;
+    let convert = converter(&reader, ground)?;
     let mut shades = vec![0; size.0 as usize];
     let rows = row_count(&reader);
     let mut row = vec![0; reader.output_line_size(size.0).unwrap_or(0)];
@@ -114,14 +115,20 @@ fn row_count(reader: &Reader<Cursor<&[u8]>>) -> usize {
 /// Converts a row to shades.
 type Convert = fn(&[u8], &mut [u8]);
 
-fn converter(reader: &Reader<Cursor<&[u8]>>, with_alpha: bool) -> Result<Convert> {
+fn converter(reader: &Reader<Cursor<&[u8]>>, ground: Ground) -> Result<Convert> {
     Ok(match reader.output_color_type() {
-        (ColorType::GrayscaleAlpha, BitDepth::Eight) if !with_alpha => {
+        (ColorType::GrayscaleAlpha, BitDepth::Eight) if ground == Ground::Opaque => {
             |row, shades| each(row, shades, |[shade, _]| shade)
         }
-        (ColorType::Rgba, BitDepth::Eight) if !with_alpha => {
+        (ColorType::Rgba, BitDepth::Eight) if ground == Ground::Opaque => {
             |row, shades| each(row, shades, |[r, g, b, _]| luminance(r, g, b))
         }
+        (ColorType::GrayscaleAlpha, BitDepth::Eight) if ground == Ground::Black => {
+            |row, shades| each(row, shades, |[shade, alpha]| Ground::Black.under(shade, alpha))
+        }
+        (ColorType::Rgba, BitDepth::Eight) if ground == Ground::Black => |row, shades| {
+            each(row, shades, |[r, g, b, alpha]| Ground::Black.under(luminance(r, g, b), alpha))
+        },
         (ColorType::Grayscale, BitDepth::Eight) => |row, shades| shades.copy_from_slice(row),
         (ColorType::GrayscaleAlpha, BitDepth::Eight) => {
             |row, shades| each(row, shades, |[shade, alpha]| on_paper(shade, alpha))

@@ -90,8 +90,13 @@ fn picture(file: &TiffFile<'_>, directory: &Directory<'_>) -> Result<GrayImage<'
     };
     draw(&page, &mut canvas)?;
     if page.alpha != Alpha::None && canvas.is_of_one_shade() {
-        page.alpha = Alpha::None;
+        let alpha = std::mem::replace(&mut page.alpha, Alpha::None);
         draw(&page, &mut canvas)?;
+        // Colors that are multiplied by their alpha lie on black already.
+        if alpha == Alpha::Apart && canvas.is_of_one_shade() {
+            page.alpha = Alpha::OnBlack;
+            draw(&page, &mut canvas)?;
+        }
     }
     Ok(canvas.done())
 }

@@ -83,6 +83,8 @@ pub(super) enum Alpha {
     Multiplied,
     /// The colors are as they are.
     Apart,
+    /// The same, and the picture lies on black.
+    OnBlack,
 }
 
 /// A page.

@@ -1,6 +1,8 @@
 //! From the samples of a TIFF page to shades, row by row.
 
-use super::gray::{brightness_of_inks, eight_bits, luminance, multiplied_on_paper, on_paper};
+use super::gray::{
+    Ground, brightness_of_inks, eight_bits, luminance, multiplied_on_paper, on_paper,
+};
 use super::tiff_page::{Alpha, Color, TiffPage};
 
 /// Unpack the samples of a row to 8 bits each; of those that name colors the number is given as it
@@ -102,6 +104,9 @@ fn shades<'a>(
     match page.alpha {
         Alpha::None => pairs.for_each(|(to, pixel)| *to = shade(pixel)),
         Alpha::Apart => pairs.for_each(|(to, pixel)| *to = on_paper(shade(pixel), pixel[behind])),
+        Alpha::OnBlack => {
+            pairs.for_each(|(to, pixel)| *to = Ground::Black.under(shade(pixel), pixel[behind]));
+        }
         Alpha::Multiplied => {
             pairs.for_each(|(to, pixel)| *to = multiplied_on_paper(shade(pixel), pixel[behind]));
         }

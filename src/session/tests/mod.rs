@@ -20,7 +20,7 @@ use crate::environment::Environment;
 use crate::license::test_support::{NOW, answer, item, key, local};
 use crate::parameters::RawParameters;
 use crate::sync::Reported;
-use crate::sync::scripted::{Scripted, Step};
+use crate::sync::scripted::{RunningFile, Scripted, Step};
 
 /// One device, and one server that does what the script says.
 struct Bench {
@@ -201,9 +201,10 @@ fn what_was_counted_under_another_code_of_the_same_server_is_reported() {
 fn what_cannot_be_reported_of_one_license_does_not_hold_up_the_others() {
     let bench = Bench::new(2);
     let sessions = ["ONE", "OTHER"].map(|code| bench.licensed_session(code));
+    let mut busy = Vec::new();
     for session in &sessions {
         count(session, 3);
-        std::fs::create_dir(session.state.usage().join(&session.name).join("odd.segment")).unwrap();
+        busy.push(RunningFile::at(&session.state.usage().join(&session.name).join("odd.segment")));
         bench.transport.then(Step::RecordAll);
     }
     let error = bench.report(&sessions[0]).unwrap_err();

@@ -29,7 +29,7 @@ use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result, Stage};
 use crate::fault_injection::kill_points::kill_point;
-use crate::state::{FramedFile, Kind, Loaded, is_draft, sweep, sync_folder};
+use crate::state::{FramedFile, Kind, Loaded, is_draft, is_no_file, sweep, sync_folder};
 use crate::usage::{
     Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
 };
@@ -173,8 +173,8 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// What becomes of a file that is not a segment that we can read.
 fn cannot_open(path: &Path, cause: &io::Error, note: impl Fn(&str)) -> Result<()> {
     match cause.kind() {
-        // Damaged: kept for whoever wants to look, and out of the way.
-        io::ErrorKind::InvalidData => {
+        // Damaged, or no file at all: kept for whoever wants to look, and out of the way.
+        _ if is_no_file(cause) => {
             if let Ok(Some(aside)) = Segment::set_aside_damaged(path) {
                 note(&format!("cannot be used ({cause}); it is kept as {}", aside.display()));
             }

@@ -1,4 +1,4 @@
-use super::super::scripted::{Scripted, Step};
+use super::super::scripted::{RunningFile, Scripted, Step};
 use super::*;
 use crate::clock::Clock;
 use crate::clock::test_support::HandClock;
@@ -263,10 +263,25 @@ fn what_was_counted_under_an_earlier_uuid_is_reported_under_it() {
 #[test]
 fn a_segment_that_cannot_be_read_does_not_hold_up_the_others() {
     let bench = Bench::new([Step::RecordAll]);
-    std::fs::create_dir(bench.folder.path().join("odd.segment")).unwrap();
+    let _busy = RunningFile::at(&bench.folder.path().join("odd.segment"));
     count_and_die(&bench, 3);
     assert_eq!(bench.report().unwrap_err().code, ErrorCode::LICENSE_BUFFER_FAILED);
     assert_eq!((bench.transport.billed(), bench.files()), (3, 1));
+}
+
+#[test]
+fn what_is_no_file_in_the_place_of_a_segment_is_set_aside() {
+    let folder = |path: &Path| std::fs::create_dir(path).unwrap();
+    let link = |path: &Path| std::os::unix::fs::symlink("/nowhere/at all", path).unwrap();
+    for make in [folder, link] as [fn(&Path); 2] {
+        let bench = Bench::new([Step::RecordAll]);
+        make(&bench.folder.path().join("odd.segment"));
+        count_and_die(&bench, 3);
+        bench.report().unwrap();
+        assert_eq!(bench.transport.billed(), 3);
+        bench.folder.path().join("odd.segment").symlink_metadata().unwrap_err();
+        bench.folder.path().join("odd.segment.damaged-1").symlink_metadata().unwrap();
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use seatmeter_protocol::signature::PublicKey;
 
 use super::{Findings, Health};
 use crate::error::Error;
-use crate::sharing::advice_about;
+use crate::sharing::owner_of;
 
 /// A shared library of ours has some megabytes, one with all that helps to find faults some
 /// hundred.
@@ -32,11 +32,10 @@ pub(super) fn examine(
     let bytes = match read {
         Ok(bytes) => bytes,
         Err(e) => {
-            let advice = advice_about(path, &e);
-            let todo = advice
-                .as_deref()
-                .unwrap_or("name the file of the library, such as libseatmeter.so");
-            let finding = format!("{shown} was not looked at: {e}");
+            let whose =
+                owner_of(path, &e).map(|whose| format!(". {}", whose.trim_end_matches('.')));
+            let todo = "name the file of the library, such as libseatmeter.so";
+            let finding = format!("{shown} was not looked at: {e}{}", whose.unwrap_or_default());
             return findings.say(Health::Warning, "library", &finding, todo).map(|()| None);
         }
     };

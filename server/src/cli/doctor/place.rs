@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 use nix::sys::statfs::statfs;
 use nix::unistd::{geteuid, getgroups};
 use seatmeter_protocol::file_system::refusal;
-use seatmeter_protocol::sharing::{Denied, advice, is_shared_by_all, is_shared_by_group, quoted};
+use seatmeter_protocol::sharing::{
+    Denied, Place, advice, is_shared_by_all, is_shared_by_group, quoted,
+};
 
 use super::{Findings, Health};
 use crate::error::Error;
 use crate::licensing::fresh_id;
-use crate::sharing::{self, advice_about, owned};
+use crate::sharing::{self, advice_about, holds_others_alone, owned, owner_of};
 
 /// Bytes of a file of counts, which is the largest that a program makes at a start.
 const PROBE_BYTES: usize = 68 << 10;
@@ -55,7 +57,7 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<bool
         Err(e) => {
             let usual =
                 "name the directory that the programs use with --state-dir, or run a program first";
-            let todo = advice_about(folder, &e).unwrap_or_else(|| usual.to_owned());
+            let todo = advice_about(folder, folder, &e).unwrap_or_else(|| usual.to_owned());
             findings.say(
                 Health::Broken,
                 "state",
@@ -94,11 +96,13 @@ fn log(findings: &mut Findings<'_>) -> Result<(), Error> {
             findings.good("log", &format!("{shown} (SEATMETER_LOG) can be written by this user"))
         }
         Err(e) => {
-            let advice = advice_about(&path, &e);
-            let todo = advice
-                .as_deref()
-                .unwrap_or("set SEATMETER_LOG to a file that the programs' user can write");
-            let finding = format!("{shown} (SEATMETER_LOG) cannot be written: {e}");
+            let whose =
+                owner_of(&path, &e).map(|whose| format!(". {}", whose.trim_end_matches('.')));
+            let finding = format!(
+                "{shown} (SEATMETER_LOG) cannot be written: {e}{}",
+                whose.unwrap_or_default()
+            );
+            let todo = "set SEATMETER_LOG to a file that the programs' user can write";
             findings.say(Health::Warning, "log", &finding, todo)
         }
     }
@@ -147,9 +151,17 @@ fn permissions(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Res
              of other users refuse it",
             folder.display()
         );
-        let todo =
-            "chmod 700, or for several users with a group in common: chgrp GROUP, and chmod 2770";
-        return findings.say(Health::Warning, "permissions", &finding, todo);
+        let todo = match holds_others_alone(folder) {
+            // As for /tmp: no command may change what belongs to others.
+            true => {
+                let own = folder.join("seatmeter");
+                format!("use a directory of its own: {}, for example", own.display())
+            }
+            false => "chmod 700, or for several users with a group in common: chgrp GROUP, and \
+                      chmod 2770"
+                .to_owned(),
+        };
+        return findings.say(Health::Warning, "permissions", &finding, &todo);
     }
     let shared = match is_shared_by_group(mode) {
         true => format!(": shared by group {}", names.group(of.gid())),
@@ -231,8 +243,8 @@ fn files(
 ) -> Result<(), Error> {
     for (path, cause) in &found.unlisted {
         let finding = format!("{} was not looked into: {cause}", path.display());
-        let todo =
-            advice_about(path, cause).unwrap_or_else(|| "see whether the disk is sound".to_owned());
+        let todo = advice_about(path, folder, cause)
+            .unwrap_or_else(|| "see whether the disk is sound".to_owned());
         findings.say(Health::Warning, "files", &finding, &todo)?;
     }
     let Some((path, why)) = found.unfit.first() else {
@@ -261,7 +273,7 @@ fn files(
                 path: &path.display().to_string(),
                 of: owned(&has),
                 folder: &folder.display().to_string(),
-                folder_of: owned(of),
+                place: Place::Ours(owned(of)),
                 me: of.uid(),
             };
             match has.is_symlink() || has.nlink() > 1 && has.is_file() {
@@ -289,7 +301,7 @@ fn write_into(
 ) -> Result<(), Error> {
     for each in folders {
         let Err(e) = probe(each, PROBE_BYTES) else { continue };
-        let advice = advice_about(each, &e);
+        let advice = advice_about(each, folder, &e);
         let todo = match e.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "make room on its disk, or give it another"

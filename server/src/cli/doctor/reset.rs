@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use seatmeter_protocol::sharing::quoted;
+use seatmeter_protocol::sharing::{STATE_FOLDERS, is_name_of_state, quoted};
 use seatmeter_protocol::slot::slot_start;
 use seatmeter_protocol::state_frame::{Kind, unframe};
 
@@ -24,7 +24,7 @@ use super::state::Unsent;
 use super::{StateDir, seats};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::sharing::{advice_about, make_folder};
+use crate::sharing::{advice_about, advice_around, make_folder};
 use crate::utc;
 
 /// How a folder with what was reset is called.
@@ -79,16 +79,20 @@ pub(super) fn reset(arguments: &ResetArguments, output: &mut dyn Write) -> Resul
 
 /// What the library keeps in a state directory, the UUID last.
 fn ours_in(folder: &Path) -> Result<Vec<String>, Error> {
-    let entries = fs::read_dir(folder).map_err(|e| cannot("list", folder, &e))?;
+    let entries = fs::read_dir(folder).map_err(|e| {
+        let advice = advice_about(folder, folder, &e).unwrap_or_default();
+        Error::Setup(format!("cannot list {}: {e}. {advice}", folder.display()))
+    })?;
     let mut names: Vec<String> = entries
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| {
-            let is_folder = ["licenses", "seats", "usage"].contains(&name.as_str());
-            is_folder
-                || ["device", "clock", "sync-"].iter().any(|beginning| name.starts_with(beginning))
-        })
+        .filter(|name| is_name_of_state(name))
         .collect();
+    // Others have folders and files of such names, too: one alone makes no state directory.
+    let folders = STATE_FOLDERS.iter().filter(|name| folder.join(name).is_dir()).count();
+    if folders < 2 && uuid_of(folder).is_none() {
+        return Ok(Vec::new());
+    }
     names.sort_by_key(|name| (name.starts_with("device"), name.clone()));
     // Empty folders are no state.
     let has_content = |name: &String| {
@@ -142,7 +146,7 @@ fn locked_in(path: &Path) -> Option<String> {
         Ok(true) => return Some(format!("{} is locked", path.display())),
         Ok(false) => {}
         Err(e) => {
-            let advice = advice_about(path, &e).unwrap_or_default();
+            let advice = advice_around(path, &e).unwrap_or_default();
             return Some(format!("{} cannot be looked at: {e}. {advice}", path.display()));
         }
     }
@@ -224,6 +228,6 @@ fn tell(
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
-    let advice = advice_about(path, error).unwrap_or_default();
+    let advice = advice_around(path, error).unwrap_or_default();
     Error::Setup(format!("cannot {what} {}: {error}. {advice}", path.display()))
 }

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use super::{Findings, Health, clock, seats};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::sharing::advice_about;
+use crate::sharing::advice_around;
 use crate::utc;
 
 /// What of a device the other examinations need.
@@ -67,7 +67,7 @@ impl Unread {
             io::ErrorKind::NotFound => Self::Missing,
             _ => {
                 let other = "look as a user who may read it";
-                let advice = advice_about(path, cause).unwrap_or_else(|| other.to_owned());
+                let advice = advice_around(path, cause).unwrap_or_else(|| other.to_owned());
                 Self::Denied(format!("{} was not looked at: {cause}", path.display()), advice)
             }
         }

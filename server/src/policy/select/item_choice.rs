@@ -153,13 +153,18 @@ fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
             format!(
                 "chargeWay is {}, but item \"{}\" has {}: set chargeWay to 0, and the server \
                  chooses",
-                name(&asked),
+                spoken(asked),
                 item.item_id,
-                name(&item.charge_way)
+                spoken(item.charge_way)
             ),
         )),
         _ => Ok(()),
     }
+}
+
+/// A charge way as C programs know it, and in words.
+fn spoken(way: ChargeWay) -> String {
+    format!("{} ({})", way.number(), name(&way).replace('_', " "))
 }
 
 fn covers_deployment_type(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {

@@ -131,6 +131,6 @@ fn denied(path: &Path) -> Option<String> {
         name.push(ending);
         let name = Path::new(&name);
         let opened = std::fs::OpenOptions::new().read(true).write(true).open(name);
-        opened.err().and_then(|e| sharing::advice_about(name, &e))
+        opened.err().and_then(|e| sharing::advice_around(name, &e))
     })
 }
