@@ -25,7 +25,7 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 mkdir "$folder/clean" "$folder/tree"
 for copy in clean tree; do
-  git ls-files -z | while IFS= read -r -d "" file; do [ -e "$file" ] && printf '%s\0' "$file"; done |
+  git ls-files -z | while IFS= read -r -d "" file; do if [ -e "$file" ]; then printf '%s\0' "$file"; fi; done |
     tar --create --null --files-from - | tar --extract --directory "$folder/$copy"
 done
 
