@@ -3,7 +3,9 @@
 # Prints a line for each. Exit code 0: all were found; 1: some were not; 2: a patch does not apply, or what it makes does not
 # build, or the tree as it is breaks a law.
 #
-#   FIND_WORLDS=400 scripts/find-bugs.sh [NAME …]      NAME: of a file in e2e/bugs, as count-twice
+#   FIND_WORLDS=400 FIND_FOLDER= scripts/find-bugs.sh [NAME …]      NAME: of a file in e2e/bugs, as count-twice
+#
+# A FIND_FOLDER is kept, so that the next call need not build the dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 worlds=${FIND_WORLDS:-400}
@@ -20,13 +22,20 @@ else
 fi
 
 # One folder for all: cargo builds anew what has changed in it, and no more. The clean copy stays as the tree is now.
-folder=$(mktemp -d "${TMPDIR:-/tmp}/find-bugs.XXXXXX")
-trap 'rm -rf "$folder"' EXIT
-trap 'exit 130' INT TERM
+folder=${FIND_FOLDER:-}
+if [ -z "$folder" ]; then
+  folder=$(mktemp -d "${TMPDIR:-/tmp}/find-bugs.XXXXXX")
+  trap 'rm -rf "$folder"' EXIT
+  trap 'exit 130' INT TERM
+fi
+mkdir -p "$folder"
+folder=$(realpath "$folder")
+rm -rf "$folder/clean" "$folder/tree"
 mkdir "$folder/clean" "$folder/tree"
+# With the time of now, or cargo would take what a call of before has built with a bug in it for what is in the tree.
 for copy in clean tree; do
   git ls-files -z | while IFS= read -r -d "" file; do if [ -e "$file" ]; then printf '%s\0' "$file"; fi; done |
-    tar --create --null --files-from - | tar --extract --directory "$folder/$copy"
+    tar --create --null --files-from - | tar --extract --touch --directory "$folder/$copy"
 done
 
 # Arguments are for cargo. A world that lives for ever is no world: an hour is more than all of them take.
@@ -86,7 +95,7 @@ for patch in "${patches[@]}"; do
       wrong+=("$name")
       ;;
   esac
-  # With the time of now, or cargo would take the library with the bug in it for the clean one.
+  # They have the time of now, too.
   sed -n 's|^+++ b/||p' "$patch" | while IFS= read -r file; do cp "$folder/clean/$file" "$folder/tree/$file"; done
 done
 
