@@ -57,5 +57,5 @@ fn no_product_file_asks_whether_a_bug_is_put_in() {
     assert!(files.len() > 100, "only {} files were looked at", files.len());
     let asks = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("has_bug");
     let asking: Vec<PathBuf> = files.into_iter().filter(asks).collect();
-    assert!(asking.is_empty(), "a mistake belongs into a patch in e2e/bugs: {asking:?}");
+    assert!(asking.is_empty(), "a mistake belongs in a patch of e2e/bugs: {asking:?}");
 }
