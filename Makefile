@@ -35,6 +35,7 @@ run: examples ## The main job on real input: server, demo license, a picture rea
 
 .PHONY: test
 test: tools ## Run every test
+	@scripts/tools.sh patch=patch
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
@@ -43,6 +44,11 @@ test: tools ## Run every test
 sim: tools ## Simulate whole worlds for a minute (SIM_SECONDS=60), or one (SEATMETER_SIM_SEED=N)
 	@SEATMETER_SIM_SECONDS=$(or $(SIM_SECONDS),60) SEATMETER_SIM_FIRST=$${SEATMETER_SIM_FIRST:-$$(date +%s)000} \
 		cargo test --quiet --workspace --test sim -- --nocapture --exact worlds_obey_the_laws
+
+.PHONY: find-bugs
+find-bugs: tools ## Put each mistake of e2e/bugs into a copy of the tree (BUG=count-twice for one), and see that the simulation finds it
+	@scripts/tools.sh patch=patch
+	@scripts/find-bugs.sh $(BUG)
 
 .PHONY: soak
 soak: soak-sim tools ## Simulate for an hour on all cores, kill holders of seats 100 000 times (KILLS=100000); then soak-images

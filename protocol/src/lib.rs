@@ -16,6 +16,7 @@ pub mod license_module;
 pub mod message;
 pub mod no_proxy;
 pub mod page_module;
+#[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 pub mod seat_layout;
 pub mod segment_layout;

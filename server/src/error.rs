@@ -13,7 +13,6 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
-use seatmeter_protocol::rehearsal::has_bug;
 
 /// A request that the license rules do not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +105,7 @@ impl Error {
     #[must_use]
     pub fn in_life(self, epoch: &str) -> Self {
         match self {
-            Self::Refused(refusal) if !has_bug("epoch: not in refusals") => {
-                Self::Refused(Refusal { epoch: epoch.to_owned(), ..refusal })
-            }
+            Self::Refused(refusal) => Self::Refused(Refusal { epoch: epoch.to_owned(), ..refusal }),
             other => other,
         }
     }

@@ -37,7 +37,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::random_id;
 
 use super::leaps::{AHEAD_MS_MAX, Leaps};
@@ -165,9 +164,6 @@ impl DeviceClock {
     /// does, then this process's boot clock is not the one that the others read.
     fn not_before(&self, known: &mut Known, highest_ms: i64) {
         let least = highest_ms.saturating_sub(self.boot_now());
-        if has_bug("clock: one apart believed") {
-            return;
-        }
         let before = self.offset_ms.fetch_max(least, Ordering::Relaxed);
         if least.saturating_sub(before) > AGREE_MS {
             self.go_apart(known, highest_ms);
@@ -304,10 +300,6 @@ impl DeviceClock {
     /// not shared.
     pub fn signed_at(&self, seconds: u64) -> u64 {
         let date_ms = signed(seconds.saturating_mul(1000));
-        if has_bug("clock: dates ahead believed") {
-            self.is_at_least(date_ms);
-            return seconds;
-        }
         let now_ms = signed(self.unix_ms());
         let known = &mut *self.known.lock();
         let is_set = self.is_set.load(Ordering::Relaxed);
@@ -332,7 +324,7 @@ impl DeviceClock {
         let known = &mut *self.known.lock();
         let (boot_id, boot_ms) = self.boot_for_stamps(known);
         let is_comparable = stamp.boot_id == boot_id && self.is_set.load(Ordering::Relaxed);
-        if corrected != seconds || !is_comparable || has_bug("clock: dates ahead believed") {
+        if corrected != seconds || !is_comparable {
             return corrected;
         }
         let should_be_ms =
@@ -435,9 +427,6 @@ impl Clock for DeviceClock {
         }
         let wall =
             believed(steady, signed(self.system.wall_ms()), self.error_ms.load(Ordering::Relaxed));
-        if has_bug("clock: set back with the wall clock") {
-            return unsigned(wall);
-        }
         if wall <= steady {
             return unsigned(steady);
         }
@@ -479,9 +468,6 @@ impl Clock for DeviceClock {
 /// By how much this process's boot clock is ahead of the machine's, if that and the start of the
 /// machine are known.
 fn ahead_of_machine_ms(boot: &Boot) -> Option<i64> {
-    if has_bug("clock: one apart believed") {
-        return Some(0);
-    }
     boot.ahead_ms.filter(|_| !boot.id.is_empty())
 }
 
@@ -490,9 +476,6 @@ fn is_of_this_boot(known: &Known, seen: &Seen) -> bool {
 }
 
 fn by_which_is_newer(theirs: Word, mine: Word) -> bool {
-    if has_bug("clock: the later word wins") {
-        return theirs.said_ms > mine.said_ms;
-    }
     theirs.is_newer_than(mine)
 }
 

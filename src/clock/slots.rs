@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use super::Clock;
@@ -61,7 +60,7 @@ impl SlotClock {
         }
         let unix_ms = clock.unix_ms();
         check(unix_ms / 1000)?;
-        let slot = slot_of(unix_ms / 1000) + u32::from(has_bug("slot: off by one"));
+        let slot = slot_of(unix_ms / 1000);
         let edge_ms = slot_start(slot.saturating_add(1)) * 1000;
         let known_ms = edge_ms.saturating_sub(unix_ms).min(SLOT_KNOWN_MS_MAX);
         // A slot beyond 30 bits (after the year 8000) is not remembered, only used.

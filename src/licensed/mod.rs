@@ -11,7 +11,6 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::UsageKind;
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::PublicKey;
 
 use self::upkeep::Upkeep;
@@ -129,8 +128,7 @@ impl Licensed {
     pub fn renew(&self, grant: &Arc<Grant>) -> bool {
         let _renewing = self.renewing.lock();
         let mine = self.grant();
-        let same = (mine.local.item_id == grant.local.item_id
-            || has_bug("items: one taken for the other"))
+        let same = mine.local.item_id == grant.local.item_id
             && (mine.server_key == grant.server_key
                 || mine.local.license_id == grant.local.license_id)
             && mine.local.charge_way == grant.local.charge_way
@@ -328,7 +326,6 @@ impl Licensed {
         self.ended.store(ended, Ordering::Relaxed);
         match validity {
             Validity::Good | Validity::Grace => Ok(()),
-            Validity::Stale if has_bug("grant: stale accepted") => Ok(()),
             Validity::Expired => Err(ErrorCode::EXPIRED.into()),
             Validity::Stale => Err(Error::new(
                 ErrorCode::LICENSE_SYNC_FAILED,
@@ -405,9 +402,7 @@ impl Licensed {
     /// Gives a seat back. One that was taken before this was closed is gone already.
     #[inline(always)]
     pub fn give_seat(&self, seat: Seat) {
-        if let Some(pool) = &self.pool
-            && !has_bug("seats: not given back")
-        {
+        if let Some(pool) = &self.pool {
             pool.give(seat);
         }
     }
@@ -443,10 +438,6 @@ impl Licensed {
     #[inline(always)]
     pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
         match &self.allowance {
-            None if has_bug("disk: failure taken for counted") => {
-                let _ = self.counter.count(mine, slot, work);
-                Ok(())
-            }
             None => self.counter.count(mine, slot, work),
             Some(allowance) => self.count_strictly(allowance, mine, slot, work),
         }
@@ -472,9 +463,6 @@ impl Licensed {
         let mut outcome = Ok(());
         let mut spent = 0;
         for (module, n) in &charged {
-            if has_bug("allowance: not spent") {
-                continue;
-            }
             outcome = allowance.spend(*module, *n);
             if outcome.is_err() {
                 self.needed.fetch_max(*n, Ordering::Relaxed);

@@ -31,7 +31,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::seat_layout::{Grant, SEATS_MAX};
 
 use attachment::{CLOSED, Place, Shared};
@@ -98,9 +97,6 @@ impl SeatPool {
         // A move that fails is tried again by the next look.
         let _ = self.shared.look(true);
         let view = self.shared.view();
-        let seats =
-            if has_bug("seats: one more than granted") { seats.saturating_add(1) } else { seats };
-        let seats = if has_bug("seats: never fewer") { seats.max(self.capacity()) } else { seats };
         let grant = Grant { seats: seats.min(SEATS_MAX), number: grant_seq };
         let holds = grant_seq != CLOSED && view.grant(grant);
         waiting::ring_all(view);

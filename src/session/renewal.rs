@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::PublicKey;
 
 use super::Session;
@@ -56,8 +55,7 @@ impl Session {
             Err(e)
                 if e.code == ErrorCode::DEVICE_CLONED
                     && !asked.is_overtaken
-                    && self.server_key().is_some()
-                    && !has_bug("clone: refusal ignored") =>
+                    && self.server_key().is_some() =>
             {
                 self.take_fresh_uuid(deadline)?;
                 self.ask(deadline)?.outcome
@@ -86,8 +84,7 @@ impl Session {
         let is_overtaken = match &outcome {
             Ok(accepted) => accepted.is_overtaken,
             Err(error) => {
-                let is_overtaken = self.store.held() != asking.shown
-                    && !has_bug("stopped: word of before believed");
+                let is_overtaken = self.store.held() != asking.shown;
                 // Anybody can say no: without a known key nobody has proved to be the server.
                 if known_key.is_some() && !is_overtaken {
                     self.note_refusal(error);

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::random_bytes;
 use seatmeter_protocol::slot::{RENEWAL_SECONDS, SLOT_SECONDS, slot_of, slot_start};
 
@@ -136,7 +135,7 @@ impl Session {
     /// has renewed for fewer after this one's authorization had ended.
     fn is_short_of_seats(&self, licensed: &Licensed) -> bool {
         let asks_for_more = |parameters: &Parameters| !licensed.has_seats(parameters.seats);
-        self.parameters.get().is_some_and(asks_for_more) && !has_bug("seats: asked for once")
+        self.parameters.get().is_some_and(asks_for_more)
     }
 
     /// Whether the item is authorized by the slot since this device's grant was given, which goes

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -57,9 +56,8 @@ impl Servers<'_> {
             Error::new(ErrorCode::UNKNOWN, format!("a request has no JSON form: {e}"))
         })?;
         let mut failures: Vec<Error> = Vec::new();
-        let urls = if has_bug("standby: never asked") { &self.urls[..1] } else { self.urls };
-        for (i, url) in urls.iter().enumerate() {
-            let left = u32::try_from(urls.len() - i).unwrap_or(1);
+        for (i, url) in self.urls.iter().enumerate() {
+            let left = u32::try_from(self.urls.len() - i).unwrap_or(1);
             let share = deadline.remaining(self.clock) / left;
             match self
                 .ask_one(&format!("{url}{path}"), &body, share)
@@ -183,9 +181,6 @@ impl Answer {
         else {
             return Err(self.untrusted("it is not signed"));
         };
-        if has_bug("answer: of another request believed") {
-            return Ok(());
-        }
         AnswerFacts {
             request_body: &self.request_body,
             nonce: &self.nonce,

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::slot::slot_start;
 
 use super::durable::Durable;
@@ -227,9 +226,6 @@ impl Counter {
         for (kind, what, n) in work {
             if let Some(entry) = mine.find(*kind, *what) {
                 entry.total.fetch_add(*n, Ordering::Relaxed);
-                if has_bug("count: twice") {
-                    entry.total.fetch_add(*n, Ordering::Relaxed);
-                }
                 kill_point("count: between two counters");
             }
         }

@@ -6,13 +6,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
-use seatmeter_protocol::rehearsal::BUGS;
-
-use crate::plan::{Plan, What};
+use crate::plan::Plan;
 use crate::run::{Lived, catch_panics, run, shrink, tell};
 
-/// Names a batch: first seed, seconds, most worlds, number of a bug or `-`.
+/// Names a batch: first seed, number of worlds.
 const BATCH: &str = "SEATMETER_SIM_BATCH";
 
 /// Worlds of one process. Each leaves some mapped pages behind; the kernel lets a process have 65
@@ -30,7 +27,6 @@ const SEEDS_OF_A_RUN: u64 = 1 << 32;
 pub(crate) struct Batch {
     pub(crate) first: u64,
     pub(crate) worlds: u64,
-    pub(crate) bug: Option<&'static str>,
 }
 
 /// What came of it.
@@ -41,11 +37,9 @@ pub(crate) enum Found {
 
 /// Runs a batch in another process.
 pub(crate) fn in_a_child(batch: Batch) -> Found {
-    let bug = batch.bug.and_then(|bug| BUGS.iter().position(|known| *known == bug));
-    let bug = bug.map_or_else(|| "-".to_owned(), |number| number.to_string());
     let mut child = Command::new(std::env::current_exe().expect("this test is a file"))
         .args(["--exact", "a_batch", "--nocapture", "--test-threads=1"])
-        .env(BATCH, format!("{} {} {bug}", batch.first, batch.worlds))
+        .env(BATCH, format!("{} {}", batch.first, batch.worlds))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -91,75 +85,63 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(crate) fn run_if_asked() {
     let Some(text) = crate::environment(BATCH) else { return };
     let numbers: Vec<Option<u64>> = text.split(' ').map(|number| number.parse().ok()).collect();
-    let [Some(first), Some(worlds), bug] = numbers[..] else {
-        panic!("{BATCH}={text} makes no sense")
-    };
-    let bug = bug.map(|number| BUGS[usize::try_from(number).expect("few bugs")]);
+    let [Some(first), Some(worlds)] = numbers[..] else { panic!("{BATCH}={text} makes no sense") };
     catch_panics();
     // The harness has begun a line.
     println!();
     for seed in first..first + worlds {
         println!("world {seed}");
-        if !one(seed, bug) {
+        if !one(seed) {
             return;
         }
     }
 }
 
 /// Runs one world, and tells what it comes to; `false` when it breaks a law.
-fn one(seed: u64, bug: Option<&'static str>) -> bool {
+fn one(seed: u64) -> bool {
     let plan = Plan::of(seed);
-    if bug.is_some_and(|bug| !concerns(bug, &plan)) {
-        println!("lived 0");
-        return true;
-    }
-    match run(&plan, bug) {
+    match run(&plan) {
         Ok(lived) => {
             println!("lived {}", lived.device_days);
             true
         }
         Err(violation) => {
-            // A bug that was put in has only to be found.
             let (plan, violation) =
-                if bug.is_some() { (plan, violation) } else { shrink(&plan, violation, bug) };
+                if is_told_as_found() { (plan, violation) } else { shrink(&plan, violation) };
             tell(&plan, &violation).lines().for_each(|line| println!("| {line}"));
             false
         }
     }
 }
 
-/// Whether a bug can show in this world: the other worlds need not be run to find it.
-fn concerns(bug: &str, plan: &Plan) -> bool {
-    use ChargeWay::{
-        BarcodeScan, ClientDevice, ConcurrentDevice, ConcurrentInstance, Page, Server,
-    };
-    let item = &plan.item;
-    let way = item.charge_way;
-    match bug.split(':').next() {
-        Some("allowance") => item.strict,
-        Some("usage") => matches!(way, BarcodeScan | Page),
-        Some("holder") => matches!(way, ClientDevice | Server),
-        Some("grace") => matches!(way, ClientDevice | BarcodeScan),
-        Some("seats") => way == ConcurrentInstance,
-        Some("items") => plan.second.is_some(),
-        Some("stopped") => plan.steps.iter().any(|step| matches!(step.what, What::Stop(..))),
-        Some("domain") => way == ChargeWay::Domain,
-        Some("browser") => item.deployment_types == [DeploymentType::Browser],
-        Some("excess" | "overused") => matches!(way, ConcurrentDevice | ConcurrentInstance),
-        _ => true,
-    }
+/// Whether a broken law is told as it was found: who only asks whether one breaks need not wait
+/// until the world is as small as can be.
+fn is_told_as_found() -> bool {
+    crate::environment("SEATMETER_SIM_AS_FOUND").is_some()
 }
 
-/// Runs worlds for so long, on so many cores; a violation ends them all. Of a long run it tells now
-/// and then how far it is.
-pub(crate) fn worlds_for(time: Duration, first: u64, cores: u64) -> Result<Lived, String> {
+/// When a run is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    Time(Duration),
+    /// So many worlds on each core, in whole batches.
+    Worlds(u64),
+}
+
+/// Runs worlds on so many cores; a violation ends them all. Of a long run it tells now and then how
+/// far it is.
+pub(crate) fn worlds(until: Until, first: u64, cores: u64) -> Result<Lived, String> {
     let begun = Instant::now();
     let is_over = AtomicBool::new(false);
     let run_of = |core: u64| {
         let (mut lived, mut seed, mut told_at) =
             (Lived::default(), first + core * SEEDS_OF_A_RUN, begun);
-        while begun.elapsed() < time && !is_over.load(Ordering::Relaxed) {
-            match in_a_child(Batch { first: seed, worlds: WORLDS_MAX, bug: None }) {
+        let is_due = |lived: &Lived| match until {
+            Until::Time(time) => begun.elapsed() >= time,
+            Until::Worlds(worlds) => lived.worlds >= worlds,
+        };
+        while !is_due(&lived) && !is_over.load(Ordering::Relaxed) {
+            match in_a_child(Batch { first: seed, worlds: WORLDS_MAX }) {
                 Found::Nothing(more) => {
                     lived.worlds += more.worlds;
                     lived.device_days += more.device_days;

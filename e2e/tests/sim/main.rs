@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | `SEATMETER_SIM_SEED` | runs this world alone, and tells its story if it breaks a law |
 //! | `SEATMETER_SIM_SECONDS` | runs worlds for so long |
+//! | `SEATMETER_SIM_WORLDS` | runs so many worlds, however long they take |
+//! | `SEATMETER_SIM_AS_FOUND` | tells a broken law at once, in the world in which it was found |
 //! | `SEATMETER_SIM_FIRST` | the first seed |
 //! | `SEATMETER_SIM_CORES` | on so many cores |
 
@@ -40,16 +42,11 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use seatmeter_protocol::rehearsal::BUGS;
-
-use batch::{Batch, Found};
+use batch::{Batch, Found, Until};
 use plan::Plan;
 
 /// Seconds of simulation in a test run.
 const SECONDS: u64 = 6;
-
-/// Worlds in which a bug must be found.
-const WORLDS_FOR_A_BUG: u64 = 400;
 
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -70,10 +67,12 @@ fn worlds_obey_the_laws() {
         return one_world(seed);
     }
     let seconds = number("SEATMETER_SIM_SECONDS").unwrap_or(SECONDS);
+    let until = number("SEATMETER_SIM_WORLDS")
+        .map_or(Until::Time(Duration::from_secs(seconds)), Until::Worlds);
     let first = number("SEATMETER_SIM_FIRST").unwrap_or(1);
     let cores = number("SEATMETER_SIM_CORES").unwrap_or(1);
     let begun = Instant::now();
-    let lived = batch::worlds_for(Duration::from_secs(seconds), first, cores);
+    let lived = batch::worlds(until, first, cores);
     let lived = lived.unwrap_or_else(|told| panic!("a law does not hold:\n{told}"));
     let took = begun.elapsed().as_secs_f64();
     println!(
@@ -107,7 +106,7 @@ const ONCE_BROKEN: [u64; 12] = [
 #[test]
 fn worlds_that_once_broke_a_law_obey_it() {
     for first in ONCE_BROKEN {
-        if let Found::Violation(told) = batch::in_a_child(Batch { first, worlds: 1, bug: None }) {
+        if let Found::Violation(told) = batch::in_a_child(Batch { first, worlds: 1 }) {
             panic!("a law does not hold:\n{told}");
         }
     }
@@ -116,9 +115,9 @@ fn worlds_that_once_broke_a_law_obey_it() {
 fn one_world(seed: u64) {
     run::catch_panics();
     let plan = Plan::of(seed);
-    let outcome = run::run(&plan, None);
+    let outcome = run::run(&plan);
     let told = outcome.map_err(|violation| {
-        let (plan, violation) = run::shrink(&plan, violation, None);
+        let (plan, violation) = run::shrink(&plan, violation);
         run::tell(&plan, &violation)
     });
     let _ = std::panic::take_hook();
@@ -140,8 +139,7 @@ fn worlds_go_alike_on_postgresql() {
     let begun = Instant::now();
     let mut device_days = 0.0;
     for seed in 1..=number("SEATMETER_SIM_POSTGRES_WORLDS").unwrap_or(40) {
-        let lived =
-            run::run(&Plan::of(seed), None).unwrap_or_else(|why| panic!("world {seed}: {why:?}"));
+        let lived = run::run(&Plan::of(seed)).unwrap_or_else(|why| panic!("world {seed}: {why:?}"));
         device_days += lived.device_days;
         if begun.elapsed() > Duration::from_secs(15)
             && number("SEATMETER_SIM_POSTGRES_WORLDS").is_none()
@@ -155,37 +153,6 @@ fn worlds_go_alike_on_postgresql() {
 
 #[test]
 fn the_same_seed_is_the_same_world() {
-    let days = |seed| run::run(&Plan::of(seed), None).unwrap().device_days;
+    let days = |seed| run::run(&Plan::of(seed)).unwrap().device_days;
     assert_eq!(days(7).to_bits(), days(7).to_bits());
-}
-
-#[test]
-fn every_bug_that_is_put_in_is_found() {
-    let missed = BUGS.into_iter().filter(|bug| !is_found(bug));
-    let missed: Vec<&str> = missed.collect();
-    assert!(missed.is_empty(), "not found: {missed:?}");
-}
-
-fn is_found(bug: &'static str) -> bool {
-    let begun = Instant::now();
-    let mut worlds = 0;
-    while worlds < WORLDS_FOR_A_BUG {
-        match batch::in_a_child(Batch {
-            first: 1 + worlds,
-            worlds: batch::WORLDS_MAX,
-            bug: Some(bug),
-        }) {
-            Found::Violation(told) => {
-                let took = begun.elapsed().as_secs_f64();
-                let world = told.split(['=', ' ']).nth(1).unwrap_or("");
-                println!(
-                    "{bug}: found in world {world} after {took:.1} s: {}",
-                    told.lines().last().unwrap_or("")
-                );
-                return true;
-            }
-            Found::Nothing(_) => worlds += batch::WORLDS_MAX,
-        }
-    }
-    false
 }

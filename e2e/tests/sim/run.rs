@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use seatmeter::fault_injection::disk::Disk;
-use seatmeter_protocol::rehearsal::{put_in, seed_random};
+use seatmeter_protocol::rehearsal::seed_random;
 
 use crate::laws::{self, Check};
 use crate::plan::{Plan, Step, Weather};
@@ -41,11 +41,9 @@ pub(crate) struct Violation {
 ///
 /// # Errors
 /// The first law that does not hold.
-pub(crate) fn run(plan: &Plan, bug: Option<&'static str>) -> Result<Lived, Violation> {
-    put_in(bug);
+pub(crate) fn run(plan: &Plan) -> Result<Lived, Violation> {
     let outcome = catch_unwind(AssertUnwindSafe(|| carry_out(plan)));
     seed_random(None);
-    put_in(None);
     outcome.unwrap_or_else(|_| {
         Err(Violation { step: None, law: format!("a panic: {}", last_panic()) })
     })
@@ -104,11 +102,7 @@ fn converge(world: &mut World, seed: u64) -> Check {
 }
 
 /// Leaves out steps as long as there is still a violation.
-pub(crate) fn shrink(
-    plan: &Plan,
-    first: Violation,
-    bug: Option<&'static str>,
-) -> (Plan, Violation) {
+pub(crate) fn shrink(plan: &Plan, first: Violation) -> (Plan, Violation) {
     let (mut plan, mut violation) = (plan.clone(), first);
     if let Some(last) = violation.step {
         plan.steps.truncate(last + 1);
@@ -126,7 +120,7 @@ pub(crate) fn shrink(
                 .cloned()
                 .collect();
             let smaller = Plan { steps: without, ..plan.clone() };
-            match run(&smaller, bug) {
+            match run(&smaller) {
                 Err(found) => (plan, violation) = (smaller, found),
                 Ok(_) => from += size,
             }

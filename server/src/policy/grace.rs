@@ -3,8 +3,6 @@
 //! `round(p % · N) = floor((p·N + 50) / 100)`: exact for every N, where a float would be off by one
 //! for some.
 
-use seatmeter_protocol::rehearsal::has_bug;
-
 /// Scans and pages: `round(5 % · N)`.
 pub const METERED_GRACE_PERCENT: u32 = 5;
 
@@ -14,8 +12,7 @@ pub const DEVICE_GRACE_PERCENT: u32 = 10;
 /// `round(percent % · quota)`, half up.
 #[must_use]
 pub fn grace(quota: u64, percent: u32) -> u64 {
-    let half = if has_bug("grace: rounded up") { 99 } else { 50 };
-    let rounded = (u128::from(quota) * u128::from(percent) + half) / 100;
+    let rounded = (u128::from(quota) * u128::from(percent) + 50) / 100;
     u64::try_from(rounded).unwrap_or(u64::MAX)
 }
 

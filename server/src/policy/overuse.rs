@@ -16,7 +16,6 @@
 //! budget has caught up with the excess; otherwise it is overused until the license year ends.
 
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
-use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::policy::license_year::LicenseYear;
 
@@ -72,7 +71,7 @@ impl OveruseRule {
     /// Whether the item is overused at this instant, with this excess in its license year so far.
     #[must_use]
     pub fn is_overused(&self, excess_of_year: u64, at: u64) -> bool {
-        excess_of_year > self.budget_at(at) && !has_bug("overused: ignored")
+        excess_of_year > self.budget_at(at)
     }
 }
 

@@ -27,7 +27,6 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::ProblemNumbers;
-use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
 use crate::policy::grace::{METERED_GRACE_PERCENT, grace, limit};
@@ -103,8 +102,7 @@ pub fn decide(
     needed: u64,
     serial: u32,
 ) -> Result<Allowance, Refusal> {
-    let left = if has_bug("allowance: given beyond the quota") { all.quota } else { all.left() };
-    let could_get = left.saturating_add(own.unused());
+    let could_get = all.left().saturating_add(own.unused());
     if could_get == 0 {
         return Err(Refusal::with_numbers(
             ErrorCode::USED_UP,

@@ -11,7 +11,6 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{DAY_SECONDS, EXPIRY_GRACE_DAYS, LicenseItem};
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use crate::error::Refusal;
@@ -57,7 +56,6 @@ pub fn in_effect(item: &LicenseItem, now: u64) -> Result<(), Refusal> {
 pub fn valid_until(item: &LicenseItem, buffer_days: u32, now: u64) -> u64 {
     let days = buffer_days.max(BUFFER_DAYS_MIN).min(item.offline_days);
     let seconds = if days == 0 { SLOT_SECONDS } else { u64::from(days) * DAY_SECONDS };
-    let seconds = if has_bug("validity: a day too long") { seconds + DAY_SECONDS } else { seconds };
     now.saturating_add(seconds).min(item.grace_ends_at())
 }
 

@@ -64,13 +64,6 @@ impl DayTotals {
         }
     }
 
-    /// The total of a counter.
-    pub(super) fn get(&self, slot: u32, kind: u8, what: u32) -> u64 {
-        let counter = (slot % DAY_SLOTS, kind, what);
-        let found = self.totals.binary_search_by_key(&counter, |(counter, _)| *counter);
-        found.map_or(0, |place| self.totals[place].1)
-    }
-
     /// Every counter: slot since the day began, kind, symbology or module; and its total.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Counter, u64)> {
         self.totals.iter().copied()

@@ -18,9 +18,8 @@ use std::time::Duration;
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::message::{
     EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX,
-    USAGE_PATH, UsageAnswer, UsageReport, UsageTotal,
+    USAGE_PATH, UsageAnswer, UsageReport,
 };
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::authorize::device_facts;
@@ -116,7 +115,7 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
         return outcome.map(|()| round.reported);
     }
     match known.load::<String>()? {
-        Loaded::Content(epoch) if epoch == heard || has_bug("epoch: change ignored") => {}
+        Loaded::Content(epoch) if epoch == heard => {}
         // Where nothing was ever told to it, nothing has to be told again.
         Loaded::Absent if !round.is_epoch_lost && !with.is_ours => {}
         Loaded::Absent if !round.is_epoch_lost => known.store(&heard)?,
@@ -199,15 +198,6 @@ struct News {
     segment: SegmentReport,
     /// The segment and its totals; `None` when it is gone, and this is from the archive.
     source: Option<(PathBuf, Vec<Total>)>,
-}
-
-/// What is said of a counter.
-fn to_send(total: &Total) -> UsageTotal {
-    let mut usage = total.usage;
-    if has_bug("report: differences instead of totals") {
-        usage.total -= total.acknowledged;
-    }
-    usage
 }
 
 /// One round of reporting.
@@ -337,12 +327,9 @@ impl Round<'_> {
         for piece in totals.chunks(TOTALS_MAX) {
             self.take_up(News {
                 device_uuid: segment.header().whose.device_uuid.clone(),
-                segment: segment.header().report(piece.iter().map(to_send).collect()),
+                segment: segment.header().report(piece.iter().map(|total| total.usage).collect()),
                 source: Some((path.to_owned(), piece.to_vec())),
             })?;
-        }
-        if has_bug("segment: removed before it is acknowledged") {
-            self.remove_if_done(segment);
         }
         Ok(Ok(()))
     }
@@ -382,18 +369,15 @@ impl Round<'_> {
             UsageReport { protocol: PROTOCOL_VERSION, device, segments, ended: Vec::new() };
         kill_point("report: before the request");
         let with = self.with;
-        let answer = with.servers.ask(USAGE_PATH, &request, with.deadline, |answer| {
-            if !answer.is_success() {
-                return Err(answer.refusal(Some(with.key)));
-            }
-            answer.verify(with.key)?;
-            answer.tell_time(with.servers.clock);
-            answer.read()
-        });
-        if answer.is_err() && has_bug("report: acknowledged though unanswered") {
-            batch.iter().for_each(|news| self.acknowledge(news));
-        }
-        let answer: UsageAnswer = answer?;
+        let answer: UsageAnswer =
+            with.servers.ask(USAGE_PATH, &request, with.deadline, |answer| {
+                if !answer.is_success() {
+                    return Err(answer.refusal(Some(with.key)));
+                }
+                answer.verify(with.key)?;
+                answer.tell_time(with.servers.clock);
+                answer.read()
+            })?;
         kill_point("report: answered");
         if !answer.epoch.is_empty() {
             // Before anything is taken for recorded: else nobody would know by which life of the

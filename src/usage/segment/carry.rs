@@ -33,7 +33,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::signature::random_id;
 
 use super::file::{Made, fill_file, until_made};
@@ -75,7 +74,7 @@ impl Segment {
     /// again.
     pub fn look(&self) -> Result<Option<Carried>> {
         let standing = self.standing();
-        if standing == Standing::Same || has_bug("lost file: not noticed") {
+        if standing == Standing::Same {
             return Ok(None);
         }
         let path = self.path();
@@ -93,11 +92,7 @@ impl Segment {
 
     /// Carries everything into a new file of the same name; `seen` is what was there.
     fn carry(&self, seen: &[u8]) -> io::Result<Carried> {
-        let (mut path, mut header) = (self.path(), self.header());
-        if has_bug("lost file: carried under another id") {
-            header.segment_id = random_id().ok_or(io::ErrorKind::Other)?;
-            path = path.with_file_name(format!("{}.{ENDING}", header.segment_id));
-        }
+        let (path, header) = (self.path(), self.header());
         let unfinished = unfinished(&path);
         let Made { mapped, lock, identity } = until_made(|| make_unfinished(&unfinished, &header))?;
         for at in (HEADER_BYTES..seen.len()).step_by(8) {

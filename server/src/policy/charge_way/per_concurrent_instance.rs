@@ -20,7 +20,6 @@
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::ProblemNumbers;
-use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
 use crate::policy::holders::Occupied;
@@ -36,7 +35,6 @@ pub fn seats(claim: &Claim, item: &LicenseItem, running_seats: u32) -> Result<u3
     if claim.seats == 0 || u64::from(claim.seats) > item.quota {
         return Err(over_limit(claim.seats, item));
     }
-    let running_seats = if has_bug("seats: those of the latest") { 0 } else { running_seats };
     let highest = claim.seats.max(running_seats);
     Ok(u32::try_from(item.quota).map_or(highest, |quota| highest.min(quota)))
 }

@@ -11,7 +11,6 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::ValidationFacts;
-use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
 use crate::operator::commands::Validation;
@@ -22,9 +21,6 @@ use crate::policy::charge_way::host::Host;
 /// # Errors
 /// -20103 or -20114, by the table above.
 pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusal> {
-    if has_bug("code: validation ignored") {
-        return Ok(());
-    }
     let is_listed =
         asked.website_domains.iter().any(|domain| lies_under(&facts.website_domain, domain));
     if !asked.website_domains.is_empty() && facts.website_domain.is_empty() {

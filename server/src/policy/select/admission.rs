@@ -15,7 +15,6 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::{Meter, MeterState, Metered};
 use seatmeter_protocol::page_module::{PAGE_MODULES, page_module_name};
-use seatmeter_protocol::rehearsal::has_bug;
 
 use crate::error::Refusal;
 use crate::policy::charge_way::per_page::PageCounts;
@@ -132,7 +131,7 @@ pub fn valid_until(admission: &Admission, item: &LicenseItem, claim: &Claim) -> 
 #[must_use]
 pub fn holder_name(claim: &Claim, device_uuid: &str) -> String {
     let by_origin = match claim.deployment_type {
-        DeploymentType::Browser if !has_bug("browser: seat without its origin") => {
+        DeploymentType::Browser => {
             per_client_device::browser_device(device_uuid, &claim.website).ok()
         }
         _ => None,

@@ -14,7 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::UsageKind;
-use seatmeter_protocol::rehearsal::has_bug;
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use crate::policy::ItemState;
@@ -126,12 +125,7 @@ impl Account {
     pub(in crate::store) fn active(&mut self, device_uuid: &str, slots: &BTreeSet<u32>, now: u64) {
         let Some(device) = self.devices.get_mut(device_uuid) else { return };
         let first_open = first_open_slot(now);
-        let first = if has_bug("excess: late slots ignored") {
-            slot_of(now).saturating_sub(1)
-        } else {
-            first_open
-        };
-        for &slot in slots.range(first..).take_while(|slot| **slot <= last_open_slot(now)) {
+        for &slot in slots.range(first_open..).take_while(|slot| **slot <= last_open_slot(now)) {
             let count = match self.item.charge_way {
                 ChargeWay::ConcurrentInstance => device.seats_in(slot),
                 _ => 1,

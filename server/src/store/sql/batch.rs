@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use seatmeter_protocol::message::{SegmentReport, UsageTotal};
-use seatmeter_protocol::rehearsal::has_bug;
 
 use super::table::{COMPACTED, LICENSE, SEGMENT, SEGMENT_OWNER, Table, USAGE_DAY, USAGE_OLD};
 use super::{Report, Sql, Value, by_day, held, values};
@@ -134,17 +133,9 @@ impl<'a> Batch<'a> {
                 continue;
             }
             let known = self.days.entry((segment_id, day)).or_default();
-            let total = if has_bug("usage: added instead of raised") {
-                counter.total.saturating_add(known.value.get(counter.slot, kind, counter.what))
-            } else {
-                counter.total
-            };
-            let rise = known.value.raise(counter.slot, kind, counter.what, total);
+            let rise = known.value.raise(counter.slot, kind, counter.what, counter.total);
             known.is_changed |= rise > 0;
-            raised.push((
-                *counter,
-                if has_bug("usage: sum raised by the total") { total } else { rise },
-            ));
+            raised.push((*counter, rise));
         }
         for ((day, kind, what), sum) in old {
             let known = self.old.entry((segment_id, first_old_day(day))).or_default();

@@ -7,7 +7,6 @@
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::DeviceFacts;
-use seatmeter_protocol::rehearsal::has_bug;
 
 use super::{Sql, activity, holders, strict, values};
 use crate::error::Error;
@@ -30,7 +29,7 @@ pub(super) fn follow_history(
         remember_as(sql, held, &request.device, Some(holder))?;
         take_name(sql, held, holder)?;
     }
-    if scope.is_empty() && !has_bug("upgrade: history without a scope") {
+    if scope.is_empty() {
         return Ok(String::new());
     }
     let Some(held) = &request.held else { return Ok(String::new()) };

@@ -5,7 +5,6 @@
 //! thousand.
 
 use seatmeter_protocol::message::{HOLDERS_MAX, Holder};
-use seatmeter_protocol::rehearsal::has_bug;
 
 use super::{Sql, values};
 use crate::error::Error;
@@ -133,9 +132,6 @@ pub(super) fn list(sql: &dyn Sql, item_id: &str, holder: &str) -> Result<Vec<Hol
 
 /// Deletes every holder whose time has passed.
 fn forget(sql: &dyn Sql, item_id: &str, now: u64) -> Result<(), Error> {
-    if has_bug("holder: never ends") {
-        return Ok(());
-    }
     let rows = sql.query(
         "DELETE FROM seat_holder WHERE item_id = ?1 AND held_until <= ?2 RETURNING seats",
         values![item_id, now],

@@ -12,7 +12,6 @@
 //! file says whose root key it trusts.
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
-use seatmeter_protocol::rehearsal::has_bug;
 
 use super::operation::{make_code, set_items};
 use super::{Sql, activity, strict, values};
@@ -54,15 +53,13 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
             &file.server_key.id()
         ],
     )?;
-    if old.is_none() || !has_bug("quota: raise ignored") {
-        file.items.iter().try_for_each(|item| put_item(sql, file, item))?;
-        let moved = file.items.iter().filter(|item| has_moved(old.as_ref(), item));
-        moved
-            .filter(|item| item.charge_way.is_concurrent())
-            .try_for_each(|item| activity::begin_years_anew(sql, item))?;
-        let mut tightened = file.items.iter().filter(|item| has_become_strict(old.as_ref(), item));
-        tightened.try_for_each(|item| strict::begin(sql, item))?;
-    }
+    file.items.iter().try_for_each(|item| put_item(sql, file, item))?;
+    let moved = file.items.iter().filter(|item| has_moved(old.as_ref(), item));
+    moved
+        .filter(|item| item.charge_way.is_concurrent())
+        .try_for_each(|item| activity::begin_years_anew(sql, item))?;
+    let mut tightened = file.items.iter().filter(|item| has_become_strict(old.as_ref(), item));
+    tightened.try_for_each(|item| strict::begin(sql, item))?;
     if let Some(code) = &import.handshake_code {
         make_default_code(sql, import, code)?;
     }
