@@ -6,7 +6,7 @@
 //! keeps:
 //!
 //! > `used` is the sum of the counts of all entries, where the count of the entry in the pool word
-//! is the one in > the pool word.
+//! > is the one in the pool word.
 //!
 //! A process may be killed between any two accesses: each write of the pool word is one 128-bit
 //! exchange from a true state to a true state. A write of an entry word repeats what the pool word
