@@ -62,11 +62,8 @@ impl Child {
         while done.load(Ordering::SeqCst) == 0 {
             let mut status = 0;
             // SAFETY: asks after the child made above.
-            assert_eq!(
-                unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) },
-                0,
-                "it died early"
-            );
+            let died = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+            assert_eq!(died, 0, "it died early");
             std::thread::yield_now();
         }
         Self(pid)
