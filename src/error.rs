@@ -7,6 +7,7 @@ use std::path::Path;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::os::advice_about;
+use crate::os::errors;
 use crate::state::state_directory_of;
 
 /// What went wrong, and what to do about it.
@@ -84,7 +85,7 @@ pub fn remedy(path: &Path, state_directory: &Path, cause: &std::io::Error) -> Op
 
 /// Return what to do where a file became larger than this process may make it.
 pub fn remedy_for_limit(cause: &std::io::Error) -> Option<&'static str> {
-    (cause.raw_os_error() == Some(libc::EFBIG)).then_some(
+    (errors::is_over_the_limit_of_files(cause)).then_some(
         "This process may not write files of that size: raise its limit (RLIMIT_FSIZE; \
          \"ulimit -f\")",
     )

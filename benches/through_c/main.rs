@@ -322,11 +322,9 @@ fn counting(library: &Library) {
         .collect();
     let call = |barcodes: &[SM_Barcode], n: u32| {
         for _ in 0..n {
+            let (start, length) = (barcodes.as_ptr(), barcodes.len());
             // SAFETY: the barcodes outlive the call.
-            assert_eq!(
-                unsafe { count(reader, barcodes.as_ptr(), barcodes.len(), std::ptr::null_mut()) },
-                0
-            );
+            assert_eq!(unsafe { count(reader, start, length, std::ptr::null_mut()) }, 0);
         }
     };
     compare(

@@ -102,15 +102,15 @@ pub struct SystemClock;
 // enough for slots and seconds, and cheap enough to be asked for every counted frame.
 impl Clock for SystemClock {
     fn wall_ms(&self) -> u64 {
-        crate::os::clock_ms(libc::CLOCK_REALTIME_COARSE)
+        crate::os::wall_ms()
     }
 
     fn boot_ms(&self) -> u64 {
-        crate::os::clock_ms(libc::CLOCK_BOOTTIME)
+        crate::os::boot_ms()
     }
 
     fn monotonic_ms(&self) -> u64 {
-        crate::os::clock_ms(libc::CLOCK_MONOTONIC_COARSE)
+        crate::os::monotonic_ms()
     }
 
     fn boot(&self) -> Boot {

@@ -116,11 +116,11 @@ mod played {
             _ if what == Use::Look => Ok(()),
             Disk::Full if what == Use::Grow => Err(io::ErrorKind::StorageFull.into()),
             Disk::Sound | Disk::Full => Ok(()),
-            Disk::Dead => Err(io::Error::from_raw_os_error(libc::EIO)),
+            Disk::Dead => Err(crate::os::errors::broken_disk()),
             Disk::FailsOnce(left) => {
                 let is_due = left <= 1;
                 DISK.set(if is_due { Disk::Sound } else { Disk::FailsOnce(left - 1) });
-                if is_due { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+                if is_due { Err(crate::os::errors::broken_disk()) } else { Ok(()) }
             }
         }
     }

@@ -4,20 +4,26 @@
 
 mod control_group;
 mod descriptors;
+pub mod errors;
 mod filesystem;
 mod fork;
+pub mod forks;
 mod lock;
 pub mod locks;
 mod mapped;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod old_glibc;
+pub mod open_flags;
 #[cfg(test)]
 mod overlay;
 mod page_lock;
 mod process;
 mod published;
 mod range_lock;
+pub mod robust_list;
+pub mod shared_memory;
 mod sharing;
+pub mod system;
 mod thread;
 mod undisturbed;
 
@@ -36,10 +42,25 @@ pub use sharing::{
     advice_about, draft_of, holds_others_alone, make_folder, make_home, names, owned, owner_of,
     share_file,
 };
-pub use thread::thread_number;
+pub use thread::{ask_for_short_slices, thread_number};
 pub use undisturbed::{Uncanceled, Undisturbed};
 
 use seatmeter_protocol::time_scope::{self, ClocksAhead};
+
+/// The wall clock, Unix milliseconds, to the tick of the kernel.
+pub fn wall_ms() -> u64 {
+    clock_ms(libc::CLOCK_REALTIME_COARSE)
+}
+
+/// Milliseconds since the machine was started, with the time that it was suspended.
+pub fn boot_ms() -> u64 {
+    clock_ms(libc::CLOCK_BOOTTIME)
+}
+
+/// Milliseconds of the monotonic clock, to the tick of the kernel: three times cheaper than exact.
+pub fn monotonic_ms() -> u64 {
+    clock_ms(libc::CLOCK_MONOTONIC_COARSE)
+}
 
 /// The given clock in milliseconds; 0 for a clock that the system does not have.
 pub fn clock_ms(clock: libc::clockid_t) -> u64 {

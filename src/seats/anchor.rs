@@ -15,13 +15,13 @@ use std::path::Path;
 
 use seatmeter_protocol::seat_layout::LOCK_BASE;
 
-use super::system::{self, Identity};
+use crate::os::system::{self, Identity};
 use crate::os::{is_range_locked, try_share_byte};
 
 /// Say in the directory that the pool at `path` is in use. Answers the descriptor that keeps the
 /// lock.
 pub(super) fn drop_at(path: &Path) -> Option<RawFd> {
-    let directory = system::open(path.parent()?, libc::O_RDONLY | libc::O_DIRECTORY, 0).ok()?;
+    let directory = system::open_directory(path.parent()?).ok()?;
     try_share_byte(&directory, byte_of(path)).ok().filter(|is_done| *is_done)?;
     Some(directory.into_raw_fd())
 }
@@ -37,9 +37,7 @@ pub(super) fn raise(path: &Path, descriptor: RawFd) {
 
 /// As `is_at`, of the directory that has the name now.
 pub(super) fn is_at_path(path: &Path) -> bool {
-    let directory = path
-        .parent()
-        .map(|directory| system::open(directory, libc::O_RDONLY | libc::O_DIRECTORY, 0));
+    let directory = path.parent().map(system::open_directory);
     directory.is_some_and(|directory| directory.is_ok_and(|directory| is_at(&directory, path)))
 }
 

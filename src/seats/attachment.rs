@@ -23,10 +23,10 @@ use super::fork_local_page::{Identified, LINEAGE_MASK, Passage};
 use super::guardian::{self, Guarded};
 use super::holders;
 use super::pool::{self, Me};
-use super::system::{self, Identity};
 use super::view::{Candidate, View, sure};
 use super::waiting;
 use crate::fault_injection::kill_points::kill_point;
+use crate::os::system::{self, Identity};
 use crate::os::{Uncanceled, Undisturbed};
 
 /// A file that comes out inconsistent again and again is being scribbled on.

@@ -26,8 +26,9 @@ use seatmeter_protocol::sharing::file_mode;
 use super::anchor;
 use super::attachment::CLOSED;
 use super::error::{Repair, SeatError};
-use super::system::{self, Identity};
 use crate::fault_injection::kill_points::kill_point;
+use crate::os::errors;
+use crate::os::system::{self, Identity};
 use crate::os::{
     clocks_ahead, file_system_type, is_range_locked, make_home, random_bytes, rename_to_new,
     share_file,
@@ -81,8 +82,7 @@ impl Home {
             make_home(&self.directory)
                 .map_err(io("create the state directory", &self.directory))?;
         }
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        let directory = system::open(&self.directory, flags, 0)
+        let directory = system::open_directory_itself(&self.directory)
             .map_err(io("open the state directory", &self.directory))?;
         let file_system = file_system_type(&directory)
             .map_err(io("look at the file system of", &self.directory))?;
@@ -106,7 +106,7 @@ impl Home {
     fn open_existing(&self, directory: &File) -> Result<Option<File>, SeatError> {
         // Without O_CREAT: with it, the kernel refuses files of other users in sticky directories
         // (fs.protected_regular). O_NONBLOCK: a pipe in this place must not stop us.
-        match system::open(&self.path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0) {
+        match system::open_shared(&self.path) {
             Ok(file) => match file.metadata() {
                 Ok(data) if data.is_file() && !is_linked_by_others(&data, directory) => {
                     Ok(Some(file))
@@ -114,23 +114,21 @@ impl Home {
                 Ok(_) => Err(SeatError::NotAFile { path: self.path.clone() }),
                 Err(error) => Err(SeatError::io(&self.path, "look at", error)),
             },
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ENOENT) => Ok(None),
-                Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
-                    Err(SeatError::NotAFile { path: self.path.clone() })
-                }
-                _ => Err(SeatError::io(&self.path, "open for reading and writing", error)),
-            },
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if errors::is_no_plain_file(&error) => {
+                Err(SeatError::NotAFile { path: self.path.clone() })
+            }
+            Err(error) => Err(SeatError::io(&self.path, "open for reading and writing", error)),
         }
     }
 
     /// Make a pool and give it the name, unless something has it by then.
     fn create(&self, directory: &File, settle: bool) -> Result<(), SeatError> {
         let failed = |what| move |error| SeatError::io(&self.path, what, error);
-        let unnamed = system::open(&self.directory, libc::O_TMPFILE | libc::O_RDWR, 0o600);
+        let unnamed = system::create_unnamed(&self.directory);
         let (file, temporary) = match unnamed {
             Ok(file) => (file, None),
-            Err(error) if has_no_unnamed_files(&error) => self.temporary_file()?,
+            Err(error) if errors::lacks_unnamed_files(&error) => self.temporary_file()?,
             Err(error) => return Err(SeatError::io(&self.path, "create", error)),
         };
         let is_unnamed = temporary.is_none();
@@ -171,13 +169,12 @@ impl Home {
     }
 
     fn temporary_file(&self) -> Result<(File, Option<PathBuf>), SeatError> {
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         let mut path = self.path.clone();
         for _ in 0..TRIES_MAX {
             path =
                 self.directory.join(format!(".{}.{}.new", self.name, hex::encode(random_bytes())));
             let failed = |error| SeatError::io(&path, "create", error);
-            let file = system::open(&path, flags, 0o600).map_err(failed)?;
+            let file = system::create_new(&path).map_err(failed)?;
             if lock_draft(&file).map_err(failed)? {
                 return Ok((file, Some(path)));
             }
@@ -200,8 +197,7 @@ impl Home {
         }
         // Whoever is renaming it is done in microseconds.
         for _ in 0..TRIES_MAX {
-            // SAFETY: only the descriptor is used.
-            if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            if system::try_lock_whole(file) {
                 break;
             }
             thread::sleep(NAP);
@@ -234,8 +230,7 @@ fn is_linked_by_others(file: &Metadata, directory: &File) -> bool {
 /// no such pool.
 pub(super) fn newest_grant(directory: &Path, name: &str) -> u32 {
     let read = || {
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        let opened = system::open(directory, flags, 0).ok()?;
+        let opened = system::open_directory_itself(directory).ok()?;
         let file = Home::new(directory, name).ok()?.open_existing(&opened).ok()??;
         let mut start = [0; AT_GRANT + 8];
         file.read_exact_at(&mut start, 0).ok()?;
@@ -273,7 +268,7 @@ fn has_users(file: &File) -> bool {
 
 fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
     if let Err(error) = system::allocate(file, FILE_BYTES) {
-        if error.raw_os_error() != Some(libc::EOPNOTSUPP) {
+        if !errors::is_not_supported(&error) {
             return Err(error);
         }
         file.write_all_at(&vec![0; FILE_BYTES], 0)?;
@@ -284,12 +279,4 @@ fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
     // Seats are shared by those who share the directory.
     let directory = directory.metadata()?;
     share_file(file, file_mode(directory.mode()), &directory)
-}
-
-fn has_no_unnamed_files(error: &io::Error) -> bool {
-    // EISDIR: what kernels say that do not know the flag.
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL | libc::ENOENT)
-    )
 }

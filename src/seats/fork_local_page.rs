@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize
 use std::time::Duration;
 
 use super::pool::Me;
-use super::system::{futex_wait, futex_wake};
+use crate::os::shared_memory::unmap;
+use crate::os::system::{futex_wait, futex_wake};
 use crate::os::wiped_pages;
 
 /// The kernel wipes whole pages; no page is larger than this on the targets that we build for.
@@ -129,7 +130,7 @@ impl Drop for Wiped {
             return;
         }
         // SAFETY: `new` mapped exactly this range, and no reference into it outlives `self`.
-        unsafe { libc::munmap(self.page.as_ptr().cast(), PAGE_BYTES) };
+        unsafe { unmap(self.page.cast(), PAGE_BYTES) };
     }
 }
 

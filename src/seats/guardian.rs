@@ -22,17 +22,15 @@
 //! | STARTING, ON_DUTY, LEAVING → NONE | the thread, after it took its list away: from then on its end marks nothing |
 
 use std::io;
-use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use seatmeter_protocol::seat_layout::OWNER_DIED;
-
-use super::system::{self, futex_wait, futex_wake};
 use crate::fault_injection::kill_points::kill_point;
-use crate::os::with_signals_blocked;
+use crate::os::robust_list::Registration;
+use crate::os::system::{self, futex_wait, futex_wake};
+use crate::os::{ask_for_short_slices, with_signals_blocked};
 
 pub(super) const NONE: u32 = 0;
 const STARTING: u32 = 1;
@@ -46,85 +44,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(1000);
 /// How long a detaching thread waits for the guardian. It has nothing to do but to see the word;
 /// only a process whose threads get no time at all misses this.
 const LEAVE_WITHIN_MS: u64 = 2_000;
-
-/// What the kernel reads of a thread that ends (`struct robust_list_head`).
-#[repr(C)]
-struct Head {
-    first: *const ListItem,
-    offset: libc::c_long,
-    pending: usize,
-}
-
-/// An item of the list; `next` of the last is the head.
-#[repr(C)]
-struct ListItem {
-    next: *const Head,
-}
-
-/// The calling thread's promise: while this lives, the end of the thread marks the flag and rings
-/// the wake word.
-pub(super) struct Registration<'a> {
-    flag: &'a AtomicU32,
-    /// The list that was there before, glibc's.
-    previous: (*const libc::c_void, usize),
-    /// The kernel knows its address.
-    _list: Box<(Head, ListItem)>,
-}
-
-impl<'a> Registration<'a> {
-    /// Register the calling thread, which must be one of ours. `flag` and `wake_word` must outlive
-    /// the thread or this.
-    pub(super) fn of_current_thread(
-        flag: &'a AtomicU32,
-        wake_word: &AtomicU32,
-    ) -> io::Result<Self> {
-        // SAFETY: no arguments.
-        let thread = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
-        let mut list = Box::new((
-            Head { first: ptr::null(), offset: 0, pending: 0 },
-            ListItem { next: ptr::null() },
-        ));
-        // The kernel finds a word at the address of its item plus the offset, the same for all
-        // entries. The pending "entry" is never read, so an address is enough.
-        let entry = &raw const list.1;
-        let offset = flag.as_ptr().addr().wrapping_sub(entry.addr());
-        list.0.offset = offset as libc::c_long;
-        list.0.pending = wake_word.as_ptr().addr().wrapping_sub(offset);
-        list.0.first = entry;
-        list.1.next = &raw const list.0;
-
-        let mut previous = (ptr::null::<libc::c_void>(), 0_usize);
-        // SAFETY: the kernel fills the pointer and the size.
-        let known = unsafe {
-            libc::syscall(libc::SYS_get_robust_list, 0, &raw mut previous.0, &raw mut previous.1)
-        };
-        if known != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the list is on the heap and lives as long as the registration, which puts the
-        // previous one back.
-        let set = unsafe {
-            libc::syscall(libc::SYS_set_robust_list, &raw const list.0, size_of::<Head>())
-        };
-        if set != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        flag.store(thread, Ordering::SeqCst);
-        Ok(Self { flag, previous, _list: list })
-    }
-}
-
-impl Drop for Registration<'_> {
-    fn drop(&mut self) {
-        // SAFETY: what was set before by whoever made the thread; still there, because the thread
-        // is.
-        unsafe { libc::syscall(libc::SYS_set_robust_list, self.previous.0, self.previous.1) };
-        let flag = self.flag.load(Ordering::SeqCst);
-        if flag & OWNER_DIED == 0 {
-            self.flag.store(0, Ordering::SeqCst);
-        }
-    }
-}
 
 /// What a guardian guards.
 pub(super) trait Guarded: Send + Sync + 'static {
@@ -153,37 +72,6 @@ fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
         .stack_size(STACK_BYTES)
         .spawn(body)
         .map(drop)
-}
-
-/// What the kernel reads and writes of how a thread is scheduled (`struct sched_attr`, its first
-/// version).
-#[repr(C)]
-#[derive(Default)]
-struct Scheduling {
-    size: u32,
-    policy: u32,
-    flags: u64,
-    nice: i32,
-    priority: u32,
-    runtime_ns: u64,
-    deadline_ns: u64,
-    period_ns: u64,
-}
-
-/// Asks for the shortest slice there is, since Linux 6.12: of two threads that are woken to die the
-/// guardian then dies first, and the other frees the memory after it. A kernel that does not know
-/// of slices leaves it as it is.
-fn ask_for_short_slices() {
-    const SLICE_NS: u64 = 100_000;
-    let mut now = Scheduling::default();
-    let size = size_of::<Scheduling>() as u32;
-    // SAFETY: the kernel fills `now`, as long as it is said to be.
-    let known = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut now, size, 0) };
-    if known == 0 && now.policy == libc::SCHED_OTHER as u32 {
-        (now.size, now.runtime_ns) = (size, SLICE_NS);
-        // SAFETY: the kernel reads `now`.
-        unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const now, 0) };
-    }
 }
 
 fn stand_guard<G: Guarded>(guarded: &G) {

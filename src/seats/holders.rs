@@ -11,9 +11,9 @@ use seatmeter_protocol::seat_layout::{
 use super::mapping::Mapping;
 use super::memory::{Cell, Memory};
 use super::pool;
-use super::system;
 use super::view::{View, sure};
 use crate::os::program_name;
+use crate::os::system;
 
 /// A process that holds seats.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -14,15 +14,15 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::path::Path;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seatmeter_protocol::seat_layout::LOCK_BASE;
 
-use super::forks;
-use super::system::{self, Identity};
 use crate::fault_injection::kill_points::kill_point;
-use crate::os::{Uncanceled, descriptor_name, is_range_locked, page_keeps_locks, try_lock_byte};
+use crate::os::shared_memory::{map_locking_page, unmap};
+use crate::os::system::{self, Identity};
+use crate::os::{Uncanceled, errors, forks, is_range_locked, page_keeps_locks, try_lock_byte};
 
 /// What -1 looks like in the half of a word.
 const NO_DESCRIPTOR: u32 = u32::MAX;
@@ -71,8 +71,7 @@ impl Probe {
         }
         // Free seats are counted by this path, too, which holds cancellation off nowhere else.
         let _uncanceled = Uncanceled::hold();
-        let file =
-            system::open(path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).ok()?;
+        let file = system::open_shared(path).ok()?;
         if Identity::of(&file).ok()? != self.identity {
             return None;
         }
@@ -100,20 +99,12 @@ impl Probe {
     /// Another description of the very same file.
     fn reopen(&self, path: &Path) -> io::Result<File> {
         let file = match self.descriptor(path) {
-            Some(descriptor) => {
-                let name = descriptor_name(descriptor);
-                // Where /proc is not mounted, or another user's file may not be opened anew, the
-                // name may do.
-                system::open(&name, libc::O_RDWR, 0)
-                    .or_else(|_| system::open(path, libc::O_RDWR | libc::O_NOFOLLOW, 0))?
-            }
-            None => return Err(io::Error::from_raw_os_error(libc::ESTALE)),
+            // Where /proc is not mounted, or another user's file may not be opened anew, the name may
+            // do.
+            Some(descriptor) => system::open_again(descriptor, path)?,
+            None => return Err(errors::stale()),
         };
-        if Identity::of(&file)? == self.identity {
-            Ok(file)
-        } else {
-            Err(io::Error::from_raw_os_error(libc::ESTALE))
-        }
+        if Identity::of(&file)? == self.identity { Ok(file) } else { Err(errors::stale()) }
     }
 
     /// Take the lock of `entry` for the life of this process; `None` if it is taken.
@@ -145,13 +136,13 @@ impl Probe {
         }
         forks::forget(file.as_raw_fd());
         // If it is ours alone, then the kernel said yes to a lock that it does not keep.
-        if is_ours_alone { Err(io::Error::from_raw_os_error(libc::ENOLCK)) } else { Ok(None) }
+        if is_ours_alone { Err(errors::no_locks()) } else { Ok(None) }
     }
 
     /// Let the lock go.
     pub(super) fn unlock(&self, guard: LockGuard) {
         match guard {
-            LockGuard::Page(page) => unmap(page),
+            LockGuard::Page(page) => unmap_page(page),
             LockGuard::Descriptor(descriptor) => {
                 forks::forget(descriptor);
                 if self.identity.is_of_descriptor(descriptor) {
@@ -181,42 +172,23 @@ impl Drop for Probe {
 }
 
 fn keep_by_page(file: File, began: forks::Moment) -> io::Result<Option<LockGuard>> {
-    // PROT_NONE: the page is there to be mapped, not to be read.
-    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
-    let page = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            PAGE_BYTES,
-            libc::PROT_NONE,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            0,
-        )
-    };
-    if page == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the range is the mapping made above.
-    if unsafe { libc::madvise(page, PAGE_BYTES, libc::MADV_DONTFORK) } != 0 {
-        let error = io::Error::last_os_error();
-        unmap(page as usize);
-        return Err(error);
-    }
+    let page = map_locking_page(&file, PAGE_BYTES)?.as_ptr().expose_provenance();
     drop(file);
     kill_point("attach: lock mapped");
     if forks::none_since(began) {
-        return Ok(Some(LockGuard::Page(page as usize)));
+        return Ok(Some(LockGuard::Page(page)));
     }
     // A child of this moment has a copy of the description and will outlive us. This entry's lock
     // says nothing until the child ends; take another entry.
-    unmap(page as usize);
+    unmap_page(page);
     Ok(None)
 }
 
-fn unmap(page: usize) {
+fn unmap_page(page: usize) {
+    let Some(page) = NonNull::new(ptr::with_exposed_provenance_mut(page)) else { return };
     // SAFETY: callers pass the address of a page that `keep_by_page` mapped and that nothing refers
     // to.
-    unsafe { libc::munmap(page as *mut libc::c_void, PAGE_BYTES) };
+    unsafe { unmap(page, PAGE_BYTES) };
 }
 
 #[cfg(test)]

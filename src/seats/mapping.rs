@@ -7,8 +7,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use seatmeter_protocol::seat_layout::{
@@ -18,6 +17,7 @@ use seatmeter_protocol::seat_layout::{
 
 use super::atomic_128;
 use super::memory::{Cell, Memory};
+use crate::os::shared_memory::{map_shared, unmap};
 
 /// Pauses after a lost exchange start with four and double this often: with two processes, waiting
 /// makes each three times faster than trying again at once, because the cache line travels less.
@@ -39,20 +39,8 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Map a file whose length was checked; in the place of one that is left, if there is one.
     pub(super) fn new(file: &File, left: Option<NonNull<u8>>) -> io::Result<Self> {
-        let (at, fixed) =
-            left.map_or((ptr::null_mut(), 0), |left| (left.as_ptr().cast(), libc::MAP_FIXED));
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours; one
-        // that is left is as long, and is nobody's.
-        let base = unsafe {
-            libc::mmap(at, FILE_BYTES, access, libc::MAP_SHARED | fixed, file.as_raw_fd(), 0)
-        };
-        match NonNull::new(base) {
-            Some(start) if base != libc::MAP_FAILED => {
-                Ok(Self { base: start.cast(), is_own: AtomicBool::new(true) })
-            }
-            _ => Err(io::Error::last_os_error()),
-        }
+        let base = map_shared(file, FILE_BYTES, left)?;
+        Ok(Self { base, is_own: AtomicBool::new(true) })
     }
 
     /// A mapping that belongs to nobody, and stays.
@@ -122,7 +110,7 @@ impl Drop for Mapping {
         }
         // SAFETY: `new` mapped exactly these bytes, and the borrow checker knows of no reference
         // into them.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), FILE_BYTES) };
+        unsafe { unmap(self.base, FILE_BYTES) };
     }
 }
 

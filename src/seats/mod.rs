@@ -14,7 +14,6 @@ mod checker;
 mod error;
 mod file;
 mod fork_local_page;
-mod forks;
 mod guardian;
 mod holders;
 mod liveness;
@@ -22,7 +21,6 @@ mod mapping;
 mod memory;
 mod pool;
 mod resting;
-mod system;
 mod view;
 mod waiting;
 

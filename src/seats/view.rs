@@ -21,7 +21,7 @@ use super::mapping::Mapping;
 use super::memory::{Cell as Word, Locksmith, Memory as _, Witness};
 use super::pool;
 use super::resting::{self, Memory};
-use super::system;
+use crate::os::system;
 
 /// The kernel is asked about guarded entries at most this often, and less often when there are
 /// many: a lock is freed late anyway, and the flags have told before.

@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 
 use seatmeter_protocol::seat_layout::{AT_HIGH_WATER_MARK, ENTRIES, OWNER_DIED, WAKE_STEP};
 
-use super::system::{SLEEP_WORDS_MAX, Sleep, futex_wait, futex_wait_many, futex_wake};
 use super::view::View;
 use crate::fault_injection::kill_points::kill_point;
+use crate::os::system::{SLEEP_WORDS_MAX, Sleep, futex_wait, futex_wait_many, futex_wake};
 
 /// How long a sleeper sleeps at most before it looks for itself.
 const SLEEP_MAX: Duration = Duration::from_millis(250);

@@ -24,6 +24,7 @@ use super::{new_file, private_file};
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::log::{Level, say};
+use crate::os::errors;
 use crate::os::{draft_of, exchange_names, rename_to_new};
 
 /// What reading a file gave.
@@ -249,8 +250,7 @@ impl FramedFile {
 
 /// Whether an error says that there is something else than a file: a directory, a link, a device.
 pub(crate) fn is_no_file(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidData
-        || matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO | libc::EISDIR))
+    error.kind() == io::ErrorKind::InvalidData || errors::is_no_plain_file(error)
 }
 
 /// Renames a damaged file so that it is out of the way but not lost; gives its new name.

@@ -43,6 +43,7 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result, remedy};
+use crate::os::open_flags;
 use crate::os::{
     StandardDescriptors, file_system_type, holds_others_alone, is_privileged, make_home, names,
     user_id,
@@ -161,7 +162,7 @@ impl StateDirectory {
     /// mappings.
     fn check_file_system(&self, type_of: impl Fn(&File) -> io::Result<u32>) -> Result<()> {
         let _standard = StandardDescriptors::hold();
-        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let flags = open_flags::PLACE;
         let opened = OpenOptions::new().read(true).custom_flags(flags).open(&self.path);
         match opened.and_then(|directory| type_of(&directory)).map(refusal) {
             Ok(None) => Ok(()),
@@ -227,7 +228,7 @@ fn unusable(directory: &Path, path: &Path, cause: &io::Error) -> Error {
 pub fn named_file(path: &Path) -> io::Result<File> {
     let _standard = StandardDescriptors::hold();
     // A pipe opens at once like this, and for a terminal nobody becomes its owner.
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let flags = open_flags::NO_WAIT;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {
         return Ok(file);
@@ -243,7 +244,7 @@ pub fn named_file(path: &Path) -> io::Result<File> {
 pub fn write_named_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let _standard = StandardDescriptors::hold();
     let options = &mut OpenOptions::new();
-    options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    options.write(true).create(true).truncate(true).custom_flags(open_flags::NO_WAIT);
     options.open(path)?.write_all(content)
 }
 

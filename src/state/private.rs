@@ -25,6 +25,7 @@ use crate::fault_injection::disk::{self, Use};
 use crate::os::{
     StandardDescriptors, draft_of, make_folder, make_home, random_bytes, rename_to_new, share_file,
 };
+use crate::os::{errors, open_flags};
 
 /// The folders of a state directory.
 pub(super) const FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
@@ -186,12 +187,12 @@ pub(super) fn try_to_write(folder: &Path) -> io::Result<()> {
     let through = place_in(&held, OsStr::new(""));
     let place = if through.exists() { &through } else { folder };
     let options = &mut OpenOptions::new();
-    match options.write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(place) {
+    match options.write(true).mode(0o600).custom_flags(open_flags::UNNAMED).open(place) {
         Ok(file) => {
             let of = held.metadata()?;
             share_file(&file, file_mode(of.mode()), &of)
         }
-        Err(e) if has_no_unnamed_files(&e) => {
+        Err(e) if errors::lacks_unnamed_files(&e) => {
             let probe = folder.join(format!(".probe-{}", hex::encode(random_bytes())));
             match new_file(&probe).and_then(|_| fs::remove_file(&probe)) {
                 // A process that was stopped in between finds it swept away.
@@ -203,18 +204,10 @@ pub(super) fn try_to_write(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn has_no_unnamed_files(error: &io::Error) -> bool {
-    // EISDIR: what kernels say that do not know the flag.
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL | libc::ENOENT)
-    )
-}
-
 /// Opens the file through its folder, which cannot become a link any more.
 fn open_in(folder: &File, path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // std opens with O_CLOEXEC already.
-    options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options.mode(0o600).custom_flags(open_flags::NO_LINK | open_flags::NO_WAIT);
     let Some(name) = path.file_name() else { return Err(io::ErrorKind::InvalidInput.into()) };
     match options.open(place_in(folder, name)) {
         // Without /proc there is no way through the folder.
@@ -231,13 +224,13 @@ fn place_in(folder: &File, name: &OsStr) -> PathBuf {
 /// link.
 fn hold(folder: &Path) -> io::Result<File> {
     let open = |path: &Path, flags| {
-        let flags = libc::O_PATH | libc::O_DIRECTORY | flags;
+        let flags = open_flags::PLACE | flags;
         OpenOptions::new().read(true).custom_flags(flags).open(path)
     };
     let Some((outer, name)) = inner(folder) else { return open(folder, 0) };
     let outer = hold(outer)?;
-    let held = match open(&place_in(&outer, name), libc::O_NOFOLLOW) {
-        Err(_) if !place_in(&outer, OsStr::new("")).exists() => open(folder, libc::O_NOFOLLOW),
+    let held = match open(&place_in(&outer, name), open_flags::NO_LINK) {
+        Err(_) if !place_in(&outer, OsStr::new("")).exists() => open(folder, open_flags::NO_LINK),
         held => held,
     };
     match held {

@@ -43,6 +43,7 @@ use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
 use crate::os::MappedFile;
+use crate::os::errors;
 use crate::state::{private_file, set_aside};
 
 /// What was put right.
@@ -82,7 +83,7 @@ impl Segment {
             Standing::Short(_) => self.begin_anew(),
             _ => match self.mapped.copy() {
                 // It was cut short before it lost its name.
-                Err(e) if e.raw_os_error() == Some(libc::EFAULT) => self.begin_anew(),
+                Err(e) if errors::is_of_lost_memory(&e) => self.begin_anew(),
                 Err(e) => Err(e),
                 Ok(before) => self.carry(&before),
             },

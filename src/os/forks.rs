@@ -37,10 +37,10 @@ const YIELDS_MAX: u32 = 10_000;
 
 /// A moment at which no fork was under way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment(u32);
+pub(crate) struct Moment(u32);
 
 /// Wait for one. If forks never pause, the answer is a moment for which `none_since` is false.
-pub(super) fn quiet_moment() -> Moment {
+pub(crate) fn quiet_moment() -> Moment {
     if !HAS_HANDLERS.swap(true, Ordering::SeqCst) {
         // SAFETY: the handlers touch atomics and close descriptors: allowed in a child of a
         // threaded process. The library is never unloaded (`-z nodelete`), so they stay callable.
@@ -57,12 +57,12 @@ pub(super) fn quiet_moment() -> Moment {
 }
 
 /// Has no fork begun since?
-pub(super) fn none_since(moment: Moment) -> bool {
+pub(crate) fn none_since(moment: Moment) -> bool {
     BEGUN.load(Ordering::SeqCst) == moment.0
 }
 
 /// Let forked children close this descriptor. False if there are too many of them.
-pub(super) fn close_in_children(descriptor: RawFd, of: Identity) -> bool {
+pub(crate) fn close_in_children(descriptor: RawFd, of: Identity) -> bool {
     KEPT.iter().any(|kept| {
         let free = kept
             .descriptor
@@ -78,7 +78,7 @@ pub(super) fn close_in_children(descriptor: RawFd, of: Identity) -> bool {
 }
 
 /// The descriptor is no longer kept.
-pub(super) fn forget(descriptor: RawFd) {
+pub(crate) fn forget(descriptor: RawFd) {
     for kept in &KEPT {
         let _ = kept.descriptor.compare_exchange(
             descriptor + 1,

@@ -1,4 +1,5 @@
-//! The few system calls that the standard library has no words for.
+//! System calls that the standard library has no words for: opening files, sleeping on words of
+//! shared memory, clocks.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -12,22 +13,22 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use crate::fault_injection::disk::{self, Use};
-use crate::os::{StandardDescriptors, clock_ms, descriptor_name};
+use crate::os::{StandardDescriptors, clock_ms, descriptor_name, monotonic_ms};
 
 /// Which file a name or a descriptor means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Identity {
-    pub(super) device: u64,
-    pub(super) inode: u64,
+pub(crate) struct Identity {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
 }
 
 impl Identity {
-    pub(super) fn of(file: &File) -> io::Result<Self> {
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
         file.metadata().map(|data| Self { device: data.dev(), inode: data.ino() })
     }
 
     /// Of whatever has this name now; `None` if nothing has.
-    pub(super) fn of_name(path: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn of_name(path: &Path) -> io::Result<Option<Self>> {
         match path.symlink_metadata() {
             Ok(data) => Ok(Some(Self { device: data.dev(), inode: data.ino() })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -37,7 +38,7 @@ impl Identity {
 
     /// Does this descriptor, which may have been closed behind our back and used anew, still mean
     /// this file?
-    pub(super) fn is_of_descriptor(self, descriptor: RawFd) -> bool {
+    pub(crate) fn is_of_descriptor(self, descriptor: RawFd) -> bool {
         let mut answer = MaybeUninit::<libc::stat>::uninit();
         // SAFETY: the kernel fills `answer`, and refuses a descriptor that is closed.
         if unsafe { libc::fstat(descriptor, answer.as_mut_ptr()) } != 0 {
@@ -49,8 +50,47 @@ impl Identity {
     }
 }
 
-/// Open without following a link at the end of the path, and not to be inherited through exec.
-pub(super) fn open(path: &Path, flags: i32, mode: u32) -> io::Result<File> {
+/// Open a directory, to which the path may lead through links.
+pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
+    open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+}
+
+/// Open a directory, and no link to one.
+pub(crate) fn open_directory_itself(path: &Path) -> io::Result<File> {
+    open(path, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, 0)
+}
+
+/// Open a file that other processes use, too, for reading and writing. A link is not followed, and
+/// the other end of a pipe is not waited for.
+pub(crate) fn open_shared(path: &Path) -> io::Result<File> {
+    open(path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)
+}
+
+/// Open the file that this process has open as `descriptor`, as another open file; by `path` where
+/// there is no `/proc`.
+pub(crate) fn open_again(descriptor: RawFd, path: &Path) -> io::Result<File> {
+    open(&descriptor_name(descriptor), libc::O_RDWR, 0)
+        .or_else(|_| open(path, libc::O_RDWR | libc::O_NOFOLLOW, 0))
+}
+
+/// Create a file without a name in this directory, for its owner alone.
+pub(crate) fn create_unnamed(directory: &Path) -> io::Result<File> {
+    open(directory, libc::O_TMPFILE | libc::O_RDWR, 0o600)
+}
+
+/// Create a file where there is none, for its owner alone.
+pub(crate) fn create_new(path: &Path) -> io::Result<File> {
+    open(path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, 0o600)
+}
+
+/// Take the lock of a whole file if nobody has it; it ends with the open file.
+pub(crate) fn try_lock_whole(file: &File) -> bool {
+    // SAFETY: only the descriptor is used.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+}
+
+/// Open a file that is not inherited through exec.
+fn open(path: &Path, flags: i32, mode: u32) -> io::Result<File> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let flags = flags | libc::O_CLOEXEC;
     let _standard = StandardDescriptors::hold();
@@ -64,7 +104,7 @@ pub(super) fn open(path: &Path, flags: i32, mode: u32) -> io::Result<File> {
 }
 
 /// Give an unnamed file, opened as `file`, a name that nothing has yet.
-pub(super) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
+pub(crate) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
     let from =
         CString::new(descriptor_name(file.as_raw_fd()).into_os_string().into_encoded_bytes())?;
     let to = CString::new(path.as_os_str().as_bytes())?;
@@ -82,7 +122,7 @@ pub(super) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
 }
 
 /// Give the file its blocks now: a hole in a full file system would kill whoever touches its page.
-pub(super) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
+pub(crate) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
     disk::allows(Use::Grow)?;
     // SAFETY: only the descriptor is used.
     match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as i64) } {
@@ -92,18 +132,18 @@ pub(super) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
 }
 
 /// Milliseconds of the monotonic clock, to the tick of the kernel: three times cheaper than exact.
-pub(super) fn coarse_ms() -> u64 {
-    clock_ms(libc::CLOCK_MONOTONIC_COARSE)
+pub(crate) fn coarse_ms() -> u64 {
+    monotonic_ms()
 }
 
 /// Seconds since 1970 by the device's clock, for people to read; nothing is decided by it.
-pub(super) fn unix_seconds() -> u64 {
+pub(crate) fn unix_seconds() -> u64 {
     clock_ms(libc::CLOCK_REALTIME) / 1000
 }
 
 /// Sleep while `word` is `expected`, until somebody wakes it or `timeout` is over. Early returns
 /// are possible.
-pub(super) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration, shared: bool) {
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration, shared: bool) {
     let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
     let limit = libc::timespec {
         tv_sec: timeout.as_secs() as libc::time_t,
@@ -125,7 +165,7 @@ pub(super) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration, sha
 
 /// How a sleep on several words has come out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Sleep {
+pub(crate) enum Sleep {
     /// One of the words was not as expected: nobody has slept.
     NotBegun,
     /// Somebody has woken the sleeper, or the time was over.
@@ -135,7 +175,7 @@ pub(super) enum Sleep {
 }
 
 /// Most words that the kernel takes.
-pub(super) const SLEEP_WORDS_MAX: usize = 128;
+pub(crate) const SLEEP_WORDS_MAX: usize = 128;
 
 /// A word of another process's, for the kernel (`struct futex_waitv`).
 #[repr(C)]
@@ -151,7 +191,7 @@ const FUTEX2_SIZE_U32: u32 = 2;
 
 /// Sleep on words that other processes share, while each is as expected. They are looked at one
 /// after the other, the sleeper being awake to those before.
-pub(super) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) -> Sleep {
+pub(crate) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) -> Sleep {
     let words: Vec<SharedWord> = words
         .iter()
         .take(SLEEP_WORDS_MAX)
@@ -191,7 +231,7 @@ pub(super) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) ->
 }
 
 /// Wake up to `count` sleepers; returns how many there were.
-pub(super) fn futex_wake(word: &AtomicU32, count: i32, shared: bool) -> u32 {
+pub(crate) fn futex_wake(word: &AtomicU32, count: i32, shared: bool) -> u32 {
     let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
     // SAFETY: the kernel uses the address as a name only.
     let woken =
@@ -200,7 +240,7 @@ pub(super) fn futex_wake(word: &AtomicU32, count: i32, shared: bool) -> u32 {
 }
 
 /// Close a descriptor that was kept as a number.
-pub(super) fn close(descriptor: RawFd) {
+pub(crate) fn close(descriptor: RawFd) {
     // SAFETY: callers have checked that the descriptor still is the file that they opened.
     unsafe { libc::close(descriptor) };
 }
