@@ -6,9 +6,9 @@ use std::path::Path;
 
 use seatmeter_protocol::error_code::ErrorCode;
 
+use crate::files::state_directory_of;
 use crate::os::advice_about;
 use crate::os::errors;
-use crate::state::state_directory_of;
 
 /// What went wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,6 +21,7 @@ pub mod device;
 pub mod environment;
 pub mod error;
 pub mod fault_injection;
+pub mod files;
 pub mod license;
 pub mod licensed;
 pub mod log;

@@ -21,10 +21,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use seatmeter::files::is_draft;
 use seatmeter::parameters::RawParameters;
 use seatmeter::reader::{Hold, Reader};
 use seatmeter::runtime::runtime;
-use seatmeter::state::is_draft;
 use seatmeter::usage::{Barcode, SEGMENT_ENDING, Segment};
 use seatmeter_e2e::server::{DEMO_CODE, Server};
 use seatmeter_protocol::error_code::ErrorCode;

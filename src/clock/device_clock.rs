@@ -42,9 +42,10 @@ use seatmeter_protocol::signature::random_id;
 use super::leaps::{AHEAD_MS_MAX, Leaps};
 use super::seen::{Seen, Word};
 use super::{Boot, Clock, Stamp};
+use crate::files::lock_file;
 use crate::log::{Level, say};
 use crate::os::locks::Mutex;
-use crate::state::{FramedFile, Kind, Loaded, StateDirectory, lock_file};
+use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
 /// A server says whole seconds, and its answer takes a while: what differs by less is the same
 /// time.

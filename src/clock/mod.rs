@@ -118,11 +118,6 @@ impl Clock for SystemClock {
     }
 }
 
-/// What the system's clock says, Unix seconds: for log lines, which people compare with other logs.
-pub fn wall_seconds() -> u64 {
-    SystemClock.wall_ms() / 1000
-}
-
 /// A point in time by which something must be done.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {

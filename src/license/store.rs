@@ -21,9 +21,8 @@ use crate::clock::Stamp;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::kill_points::kill_point;
-use crate::licensed::pool_name;
 use crate::log::{Level, say};
-use crate::seats::newest_grant;
+use crate::seats::{newest_grant, pool_name};
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
 /// The highest number by which a seat pool can know a grant; the one above it says that the pool

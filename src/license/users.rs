@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files::{Identity, Standing, lock_file};
 use crate::os::FileLock;
 use crate::os::locks::Mutex;
-use crate::state::{Identity, Standing, lock_file};
 
 /// This process's place among the users of an item.
 #[derive(Debug)]

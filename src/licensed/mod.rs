@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::license::{Grant, ServerNotice, Validity};
 use crate::log::{Level, say};
 use crate::os::locks::{Mutex, RwLock};
-use crate::seats::{Holder, Seat, SeatError, SeatPool};
+use crate::seats::{Holder, Seat, SeatError, SeatPool, pool_name};
 use crate::status::Status;
 use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, has_counted, unsent_of};
 
@@ -603,16 +603,6 @@ fn open_spent(
         SpentAllowance::open(seats_folder, &pool_name(item_id), device_uuid, lost_at, is_used)?;
     spent.grant(*serial, allowances, now_ms.unwrap_or(0), |_| 0)?;
     Ok(spent)
-}
-
-/// A file name for an item: its id, where that can be one, so that people find it; else a digest of
-/// it, for the id comes from outside.
-pub(crate) fn pool_name(item_id: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if !item_id.is_empty() && item_id.len() <= 100 && item_id.chars().all(is_plain) {
-        return item_id.to_owned();
-    }
-    seatmeter_protocol::signature::digest_hex(item_id.as_bytes())[..32].to_owned()
 }
 
 fn seat_error(error: SeatError) -> Error {

@@ -22,11 +22,11 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use super::{Allowance, Licensed};
 use crate::error::{Error, Result};
+use crate::files::Standing;
 use crate::license::Grant;
 use crate::log::{Level, say};
 use crate::os::Undisturbed;
 use crate::os::locks::Mutex;
-use crate::state::Standing;
 use crate::usage::{Carried, Durable, Looked};
 
 /// What looking after files has come to.

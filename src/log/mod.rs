@@ -31,11 +31,11 @@ use jiff::Timestamp;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result, remedy_for_limit};
+use crate::files::{log_file, log_file_again};
 use crate::os::locks::{Condvar, Mutex, RwLock, holds_none};
 use crate::os::{
     PerProcess, Published, Undisturbed, owner_of, thread_number, with_signals_blocked,
 };
-use crate::state::{log_file, log_file_again};
 
 /// How much a line matters. The numbers are those of the C API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -320,7 +320,7 @@ fn append(path: &Path, level: Level, line: Arguments<'_>) {
     // That it cannot be written was said when it was named.
     let open = if Log::get().was_there.load(Ordering::Relaxed) { log_file_again } else { log_file };
     if let Ok(mut file) = open(path) {
-        let now = rfc_3339(crate::clock::wall_seconds());
+        let now = rfc_3339(crate::os::wall_seconds());
         let _ =
             file.write_all(format!("{now} {} {level}: {line}\n", std::process::id()).as_bytes());
     }

@@ -52,6 +52,11 @@ pub fn wall_ms() -> u64 {
     clock_ms(libc::CLOCK_REALTIME_COARSE)
 }
 
+/// The wall clock, Unix seconds: for log lines and names of files, which people compare with others.
+pub fn wall_seconds() -> u64 {
+    wall_ms() / 1000
+}
+
 /// Milliseconds since the machine was started, with the time that it was suspended.
 pub fn boot_ms() -> u64 {
     clock_ms(libc::CLOCK_BOOTTIME)

@@ -8,3 +8,5 @@ pub const NO_LINK: i32 = libc::O_NOFOLLOW;
 pub const NO_WAIT: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
 /// A file without a name, in the directory that the path names.
 pub const UNNAMED: i32 = libc::O_TMPFILE;
+/// A directory, and nothing else that has the name.
+pub const DIRECTORY: i32 = libc::O_DIRECTORY;

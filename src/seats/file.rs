@@ -26,14 +26,15 @@ use seatmeter_protocol::sharing::file_mode;
 use super::anchor;
 use super::attachment::CLOSED;
 use super::error::{Repair, SeatError};
+use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
+use crate::files::lock_draft;
 use crate::os::errors;
 use crate::os::system::{self, Identity};
 use crate::os::{
     clocks_ahead, file_system_type, is_range_locked, make_home, random_bytes, rename_to_new,
     share_file,
 };
-use crate::state::lock_draft;
 
 /// Longest name of a pool; with what is added to it when it is set aside it stays below the usual
 /// 255.
@@ -267,7 +268,8 @@ fn has_users(file: &File) -> bool {
 }
 
 fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
-    if let Err(error) = system::allocate(file, FILE_BYTES) {
+    let allocated = disk::allows(Use::Grow).and_then(|()| system::allocate(file, FILE_BYTES));
+    if let Err(error) = allocated {
         if !errors::is_not_supported(&error) {
             return Err(error);
         }

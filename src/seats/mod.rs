@@ -38,6 +38,16 @@ pub use holders::Holder;
 use pool::Outcome;
 use view::{View, sure};
 
+/// A file name for an item: its id, where that can be one, so that people find it; else a digest of
+/// it, for the id comes from outside.
+pub(crate) fn pool_name(item_id: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !item_id.is_empty() && item_id.len() <= 100 && item_id.chars().all(is_plain) {
+        return item_id.to_owned();
+    }
+    seatmeter_protocol::signature::digest_hex(item_id.as_bytes())[..32].to_owned()
+}
+
 /// Return the number of the newest grant that the pool `<directory>/<name>.pool` was told of; 0
 /// when it cannot be read.
 pub fn newest_grant(directory: &Path, name: &str) -> u32 {

@@ -11,11 +11,11 @@ use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::kill_points::kill_point;
+use crate::files::lock_file;
 use crate::license::{Accepted, GrantStore, OF_CREDENTIALS};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
-use crate::state::lock_file;
 use crate::sync::{Asking, authorize};
 
 /// How often a process looks whether it is its turn.

@@ -6,12 +6,9 @@
 //! reader sees the old content or the new, never a mixture. A file that is torn, empty, foreign or
 //! from a newer version is renamed out of the way, never deleted, and counts as absent.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use seatmeter_protocol::state_frame::{CONTENT_BYTES_MAX, HEADER_BYTES, frame, unframe};
 use serde::Serialize;
@@ -19,12 +16,12 @@ use serde::de::DeserializeOwned;
 
 pub use seatmeter_protocol::state_frame::Kind;
 
-use super::drafts::lock_draft;
-use super::{new_file, private_file};
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
+use crate::files::{
+    is_no_file, lock_draft, new_file, private_file, set_aside, set_aside_same, sync_folder,
+};
 use crate::log::{Level, say};
-use crate::os::errors;
 use crate::os::{draft_of, exchange_names, rename_to_new};
 
 /// What reading a file gave.
@@ -248,84 +245,12 @@ impl FramedFile {
     }
 }
 
-/// Whether an error says that there is something else than a file: a directory, a link, a device.
-pub(crate) fn is_no_file(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidData || errors::is_no_plain_file(error)
-}
-
-/// Renames a damaged file so that it is out of the way but not lost; gives its new name.
-///
-/// # Errors
-/// When it cannot be renamed.
-pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    disk::allows(Use::Rename)?;
-    for number in 1..=SET_ASIDE_MAX {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".damaged-{number}"));
-        let target = PathBuf::from(name);
-        if !target.exists() {
-            fs::rename(path, &target)?;
-            return Ok(target);
-        }
-    }
-    // So many damaged copies tell nothing more than the first ones do.
-    fs::remove_file(path)?;
-    Ok(path.to_owned())
-}
-
-/// As [`set_aside`], of a file that was opened and found damaged; `None` when the name no longer
-/// means it. Of two that find one damaged, the slower would else rename the good one that the
-/// faster has made: so who renames has the lock of the very file, and has looked under it.
-///
-/// # Errors
-/// When it cannot be renamed.
-pub fn set_aside_same(path: &Path, damaged: &File) -> io::Result<Option<PathBuf>> {
-    // Whoever is renaming it is done in microseconds; who was stopped meanwhile is not waited for.
-    for _ in 0..LOCK_TRIES_MAX {
-        match damaged.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::sleep(NAP),
-            _ => break,
-        }
-    }
-    let of = damaged.metadata()?;
-    match path.symlink_metadata() {
-        Ok(named) if (named.dev(), named.ino()) == (of.dev(), of.ino()) => {
-            set_aside(path).map(Some)
-        }
-        Ok(_) => Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
 /// Found damaged, and then another than was read: so often, and then it is somebody else's fault.
 const LOAD_TRIES_MAX: u32 = 16;
-
-/// Tries for the lock of a damaged file, and what is between two.
-const LOCK_TRIES_MAX: u32 = 16;
-const NAP: Duration = Duration::from_millis(5);
 
 /// Drafts that others sweep away in the moment between making and locking them: so often, and then
 /// it is no accident.
 const DRAFT_TRIES_MAX: u32 = 16;
-
-/// Damaged copies kept of one file.
-const SET_ASIDE_MAX: u32 = 100;
-
-/// Makes durable that a file is in its folder under this name.
-///
-/// # Errors
-/// What the disk says.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
-    disk::allows(Use::Sync)?;
-    match path.parent() {
-        // A pipe in its place would be waited for.
-        Some(folder) => {
-            OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(folder)?.sync_all()
-        }
-        None => Ok(()),
-    }
-}
 
 #[cfg(test)]
 mod tests {

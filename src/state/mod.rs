@@ -22,27 +22,18 @@
 //! <state>/sync-<key>.lock     held by the process that reports to the server with this key
 //! ```
 
-mod drafts;
 mod framed;
-mod named;
-mod private;
 
-pub use drafts::{is_draft, lock_draft, sweep, sweep_drafts};
-pub(crate) use framed::is_no_file;
-pub use framed::{FramedFile, Kind, Loaded, set_aside, set_aside_same, sync_folder};
-pub use named::{Identity, Standing};
-pub use private::{
-    file_made_if_missing, folder_made_if_missing, log_file, log_file_again, new_file, private_file,
-    state_directory_of,
-};
+pub use framed::{FramedFile, Kind, Loaded};
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result, remedy};
+use crate::files::{self, folder_made_if_missing, sweep_drafts};
 use crate::os::open_flags;
 use crate::os::{
     StandardDescriptors, file_system_type, holds_others_alone, is_privileged, make_home, names,
@@ -111,8 +102,8 @@ impl StateDirectory {
         make_home(&directory.path).map_err(|e| unusable(&directory.path, &directory.path, &e))?;
         directory.check_owner()?;
         for folder in [directory.licenses(), directory.seats(), directory.usage()] {
-            if private::is_link(&folder) {
-                let why = private::linked(&folder).to_string();
+            if files::is_link(&folder) {
+                let why = files::linked(&folder).to_string();
                 return Err(Error::new(ErrorCode::LICENSE_BUFFER_FAILED, why));
             }
             folder_made_if_missing(&folder).map_err(|e| unusable(&directory.path, &folder, &e))?;
@@ -121,7 +112,7 @@ impl StateDirectory {
         for folder in
             [directory.path.clone(), directory.licenses(), directory.seats(), directory.usage()]
         {
-            private::try_to_write(&folder).map_err(|e| unusable(&directory.path, &folder, &e))?;
+            files::try_to_write(&folder).map_err(|e| unusable(&directory.path, &folder, &e))?;
             sweep_drafts(&folder);
         }
         Ok(directory)
@@ -218,47 +209,6 @@ fn unusable(directory: &Path, path: &Path, cause: &io::Error) -> Error {
         None => format!("{what}. Make it writable for this user, or {other}"),
     };
     Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
-}
-
-/// Open a file that the program or its user names, for reading. Symbolic links are followed; what
-/// is no regular file is refused: a pipe would be waited for, a device may have no end.
-///
-/// # Errors
-/// What the file system says; `InvalidInput` for something else than a regular file.
-pub fn named_file(path: &Path) -> io::Result<File> {
-    let _standard = StandardDescriptors::hold();
-    // A pipe opens at once like this, and for a terminal nobody becomes its owner.
-    let flags = open_flags::NO_WAIT;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
-}
-
-/// Write a file that the program names, as [`std::fs::write`] does, but never wait for the other
-/// end of a pipe.
-///
-/// # Errors
-/// What the file system says.
-pub fn write_named_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let _standard = StandardDescriptors::hold();
-    let options = &mut OpenOptions::new();
-    options.write(true).create(true).truncate(true).custom_flags(open_flags::NO_WAIT);
-    options.open(path)?.write_all(content)
-}
-
-/// Opens a file whose lock is all that matters of it, made when it is missing. What stands in its
-/// place and is no file is set aside.
-///
-/// # Errors
-/// What the file system says.
-pub fn lock_file(path: &Path) -> io::Result<File> {
-    let open = || file_made_if_missing(path, OpenOptions::new().read(true).write(true));
-    match open() {
-        Err(e) if is_no_file(&e) => set_aside(path).and_then(|_| open()),
-        opened => opened,
-    }
 }
 
 #[cfg(test)]

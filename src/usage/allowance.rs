@@ -53,11 +53,11 @@ use seatmeter_protocol::signature::digest_hex;
 
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
-use crate::os::locks::Mutex;
-use crate::os::{MappedFile, Uncanceled, boot_id, draft_of, rename_to_new};
-use crate::state::{
+use crate::files::{
     Identity, Standing, file_made_if_missing, new_file, set_aside_same, sync_folder,
 };
+use crate::os::locks::Mutex;
+use crate::os::{MappedFile, Uncanceled, boot_id, draft_of, rename_to_new};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
 const FILE_BYTES: usize = 4096;
@@ -240,6 +240,7 @@ impl SpentAllowance {
 
     fn write_to(&self, path: &Path, spent: &[u64; MODULE_COUNT]) -> io::Result<()> {
         let file = new_file(path)?;
+        disk::allows(Use::Grow)?;
         let mapped = MappedFile::create(&file, FILE_BYTES)?;
         for at in (0..FILE_BYTES).step_by(8) {
             mapped
@@ -483,7 +484,7 @@ impl SpentAllowance {
 fn map(path: &Path) -> io::Result<(MappedFile, File)> {
     let file = file_made_if_missing(path, OpenOptions::new().read(true).write(true))?;
     let mapped = match file.metadata()?.len() < FILE_BYTES as u64 {
-        true => MappedFile::create(&file, FILE_BYTES),
+        true => disk::allows(Use::Grow).and_then(|()| MappedFile::create(&file, FILE_BYTES)),
         false => MappedFile::open(&file, FILE_BYTES),
     };
     Ok((mapped?, file))

@@ -22,7 +22,7 @@ use seatmeter_protocol::slot::SLOTS_PER_DAY;
 use serde::{Deserialize, Serialize};
 
 use crate::fault_injection::disk::{self, Use};
-use crate::state::{file_made_if_missing, private_file};
+use crate::files::{file_made_if_missing, private_file};
 
 /// The ending of the files.
 pub(super) const ENDING: &str = "acknowledged";

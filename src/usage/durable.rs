@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::segment::{ENDING, Segment, Total};
+use crate::files::{Identity, sync_folder};
 use crate::os::locks::Mutex;
-use crate::state::{Identity, sync_folder};
 
 /// What this process knows to be on the disk.
 #[derive(Debug, Default)]

@@ -9,9 +9,9 @@ use super::{enter, give_string, needed_text, null_pointer, reader_from_c};
 use crate::capi::text::{MessageBuffer, path_from_c, text_from_c};
 use crate::capi::{enter_or, enter_with};
 use crate::error::{Error, Result};
+use crate::files::write_named_file;
 use crate::reader::reading_error::GET_MODE_ARGUMENT_ERROR;
 use crate::reader::{Conflict, Profiles, read_file, text_of_file};
-use crate::state::write_named_file;
 
 /// Lets the settings of a reader be seen or changed.
 ///

@@ -19,7 +19,7 @@ use super::gray::reserve;
 use super::reading_error::{PDF_DLL_MISSING, explained};
 use super::{bitmap, gif_file, jpeg_file, png_file, tiff_file};
 use crate::error::{Error, Result};
-use crate::state::named_file;
+use crate::files::named_file;
 
 /// The largest file that is read: no picture within the limits is larger, not even an uncompressed
 /// one of 64 bits.

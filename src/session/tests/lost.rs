@@ -133,7 +133,7 @@ fn what_a_program_has_counted_is_durable_also_while_another_one_has_the_turn_to_
         .state
         .path()
         .join(format!("sync-{}.lock", sessions[0].server_key().unwrap().id()));
-    let file = crate::state::lock_file(&turn).unwrap();
+    let file = crate::files::lock_file(&turn).unwrap();
     let _other = crate::os::FileLock::try_lock(file).unwrap().unwrap();
     let _ = sessions[0].report(Deadline::after(bench.clock, Duration::ZERO));
     assert_eq!(on_the_disk(&disk), segments_of(&sessions));

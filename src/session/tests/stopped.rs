@@ -2,8 +2,8 @@
 //! on beside them, and they do no harm when they wake.
 
 use super::*;
+use crate::files::lock_file;
 use crate::os::FileLock;
-use crate::state::lock_file;
 
 /// A clock that moves when somebody waits: so whoever does comes to the end of his patience without
 /// real time.

@@ -43,9 +43,9 @@ use self::proxies::Proxies;
 use self::trust::Trust;
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
+use crate::files::named_file;
 use crate::os::locks::Mutex;
 use crate::os::{StandardDescriptors, with_signals_blocked};
-use crate::state::named_file;
 
 /// Bound for getting a connection, within that of the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);

@@ -19,8 +19,8 @@ use rustls::{DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureS
 use rustls_platform_verifier::Verifier;
 
 use crate::environment::authorities_file;
+use crate::files::named_file;
 use crate::os::is_privileged;
-use crate::state::named_file;
 
 /// The platform's verifier, made when it is needed.
 #[derive(Debug)]

@@ -28,7 +28,8 @@ use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result, Stage};
 use crate::fault_injection::kill_points::kill_point;
-use crate::state::{FramedFile, Kind, Loaded, is_draft, is_no_file, sweep, sync_folder};
+use crate::files::{is_draft, is_no_file, sweep, sync_folder};
+use crate::state::{FramedFile, Kind, Loaded};
 use crate::usage::{
     Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
 };

@@ -42,9 +42,9 @@ use super::{
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
+use crate::files::{private_file, set_aside};
 use crate::os::MappedFile;
 use crate::os::errors;
-use crate::state::{private_file, set_aside};
 
 /// What was put right.
 #[derive(Clone, PartialEq, Eq, Debug)]

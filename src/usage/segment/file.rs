@@ -10,8 +10,8 @@ use seatmeter_protocol::signature::PublicKey;
 use super::{CREATE_ATTEMPTS, ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING, Whose};
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
+use crate::files::{Identity, new_file, private_file};
 use crate::os::{FileLock, MappedFile};
-use crate::state::{Identity, new_file, private_file};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
 const VERSION: u32 = 2;
@@ -70,6 +70,7 @@ pub(super) fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<Made>
     let own = private_file(path, OpenOptions::new().read(true).write(true))?;
     let lock = FileLock::try_lock(own)?.ok_or(io::ErrorKind::ResourceBusy)?;
     kill_point("create: locked");
+    disk::allows(Use::Grow)?;
     let mapped = MappedFile::create(&file, HEADER_BYTES + ENTRIES as usize * ENTRY_BYTES)?;
     mapped.word64(0x00).store(MAGIC, Ordering::Relaxed);
     mapped.word32(0x08).store(VERSION, Ordering::Relaxed);

@@ -67,10 +67,10 @@ use super::archive::{Acknowledged, Archive};
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
+use crate::files::{Identity, Standing, is_no_file, private_file, set_aside};
 use crate::log::{Level, say};
 use crate::os::locks::Mutex;
 use crate::os::{FileLock, FoundWord, MappedFile};
-use crate::state::{Identity, Standing, is_no_file, private_file, set_aside};
 
 const HEADER_BYTES: usize = 0x1000;
 const ENTRY_BYTES: usize = 32;

@@ -16,7 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::private_file;
-use crate::clock::wall_seconds;
+use crate::os::wall_seconds;
 
 /// What a draft's name has at random.
 const DIGITS: usize = 32;

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use seatmeter_protocol::sharing::{file_mode, home_mode};
 
 use super::drafts::lock_draft;
-use super::framed::{set_aside, sync_folder};
+use super::set_aside::{set_aside, sync_folder};
 use crate::fault_injection::disk::{self, Use};
 use crate::os::{
     StandardDescriptors, draft_of, make_folder, make_home, random_bytes, rename_to_new, share_file,
@@ -181,7 +181,7 @@ fn make_empty(path: &Path, mode: fn(u32) -> u32) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`new_file`].
-pub(super) fn try_to_write(folder: &Path) -> io::Result<()> {
+pub(crate) fn try_to_write(folder: &Path) -> io::Result<()> {
     let _standard = StandardDescriptors::hold();
     let held = hold(folder)?;
     let through = place_in(&held, OsStr::new(""));
@@ -241,7 +241,7 @@ fn hold(folder: &Path) -> io::Result<File> {
 }
 
 /// The error for a folder inside the state directory that is a symbolic link.
-pub(super) fn linked(folder: &Path) -> io::Error {
+pub(crate) fn linked(folder: &Path) -> io::Error {
     let folder = folder.display();
     io::Error::other(format!(
         "{folder} is a symbolic link, and links inside the state directory are not followed. Put \
@@ -250,7 +250,7 @@ pub(super) fn linked(folder: &Path) -> io::Error {
     ))
 }
 
-pub(super) fn is_link(path: &Path) -> bool {
+pub(crate) fn is_link(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|of| of.is_symlink())
 }
 
