@@ -13,8 +13,10 @@
 //! ```
 
 #![doc(hidden)]
+#![deny(unsafe_code)]
 
 pub mod built_in;
+#[allow(unsafe_code, reason = "C hands over pointers, and names that are not mangled")]
 pub mod capi;
 pub mod clock;
 pub mod device;
@@ -25,10 +27,12 @@ pub mod files;
 pub mod license;
 pub mod licensed;
 pub mod log;
+#[allow(unsafe_code, reason = "the kernel is called here")]
 pub mod os;
 pub mod parameters;
 pub mod reader;
 pub mod runtime;
+#[allow(unsafe_code, reason = "words of shared memory are read and changed here")]
 pub mod seats;
 pub mod session;
 pub mod state;

@@ -18,6 +18,25 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e is a folder of the workspace")
 }
 
+/// The files with this ending in a folder and the folders in it, in order.
+///
+/// # Panics
+/// When a folder cannot be read.
+#[must_use]
+pub fn files_in(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() {
+            files.extend(files_in(&path, ending));
+        } else if path.extension().is_some_and(|found| found == ending) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
 /// The folder of the running test's binary, which is where cargo puts the library that belongs to
 /// it.
 #[must_use]

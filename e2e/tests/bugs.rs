@@ -4,27 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use seatmeter_e2e::root;
+use seatmeter_e2e::{files_in, root};
 
 /// The folders whose code is shipped.
 const PRODUCT: [&str; 4] = ["src", "server/src", "protocol/src", "dbr"];
-
-fn files_in(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(files_in(&path, ending));
-        } else if path.extension().is_some_and(|found| found == ending) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
-}
 
 #[test]
 fn every_bug_can_be_put_into_the_code_as_it_is() {

@@ -24,11 +24,12 @@ use seatmeter_protocol::message::{
 use seatmeter_protocol::signature::{Signed, SigningKey, random_id};
 use seatmeter_protocol::slot::SLOT_SECONDS;
 use seatmeter_server::keyring::Keyring;
+use seatmeter_server::operator::commands::Import;
 use seatmeter_server::operator::commands::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::store::postgres::PostgresStore;
 use seatmeter_server::store::sqlite::{GROUP_MAX, SqliteStore};
-use seatmeter_server::store::{Authorization, Decision, Import, Store};
+use seatmeter_server::store::{Authorization, Decision, Store};
 
 #[path = "../tests/cluster/mod.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]

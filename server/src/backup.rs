@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! backup file 0600 = a copy of the database, taken as one transaction while the server goes on
-//!                  + table backup_key: the server's keys, without which its license files are worth nothing
+//!                  + table backup_key: the server's keys, without which its license files are void
 //! ```
 //!
 //! A restore begins a new epoch: clients then send their totals again, and for the first slot in
@@ -93,6 +93,6 @@ fn key_files(dir: &DataDir) -> Result<Vec<(String, String)>, Error> {
 
 fn beside(file: &Path) -> Result<PathBuf, Error> {
     let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(format!("{DRAFT}{}", crate::licensing::fresh_id()?));
+    name.push(format!("{DRAFT}{}", crate::random::fresh_id()?));
     Ok(file.with_file_name(name))
 }

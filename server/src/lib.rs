@@ -22,6 +22,7 @@ pub mod operator;
 pub mod password;
 pub mod planner;
 pub mod policy;
+pub mod random;
 pub mod sharing;
 pub mod store;
 pub mod utc;

@@ -14,18 +14,19 @@ use seatmeter_protocol::message::{
     SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX, UsageAnswer, UsageKind, UsageReport, UsageTotal,
 };
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
-use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
+use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::clock::Clock;
 use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
-use crate::operator;
-use crate::operator::commands::{Actor, Change};
+use crate::operator::commands::Import;
+use crate::operator::commands::{Actor, Change, require_code};
 use crate::password::PASSWORDS;
 use crate::policy::Claim;
 use crate::policy::charge_way::per_domain;
 use crate::policy::strict_allowance::Allowance;
-use crate::store::{Authorization, Decision, Granted, Import, Reply, ShownLicense, Store};
+use crate::random::fresh_id;
+use crate::store::{Authorization, Decision, Granted, Reply, ShownLicense, Store};
 
 /// Digits of a client UUID and of a segment id.
 const ID_DIGITS: usize = 32;
@@ -233,7 +234,7 @@ impl Licensing {
             .map_err(|e| Error::bad_request(format!("the license file cannot be imported: {e}")))?;
         require_usable(&file, &self.keys)?;
         if let Some(code) = &handshake_code {
-            operator::require_code(code)?;
+            require_code(code)?;
         }
         let by = self.actor(actor);
         let import = Import { file, envelope, root_key, handshake_code, now: by.now };
@@ -270,18 +271,6 @@ fn require_authorization(request: &AuthorizationRequest) -> Result<(), Error> {
     }
     request.modules.iter().try_for_each(|module| require_text("a module", module))?;
     request.product_edition.iter().try_for_each(|edition| require_text("product_edition", edition))
-}
-
-/// A fresh random id.
-///
-/// # Errors
-/// When the system has no random numbers.
-pub fn fresh_id() -> Result<String, Error> {
-    random_id().ok_or_else(no_random)
-}
-
-pub(crate) fn no_random() -> Error {
-    Error::Internal("the system has no random numbers".to_owned())
 }
 
 /// Refuses another version of the protocol than ours.

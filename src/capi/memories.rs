@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! chunk 0: 64 places   chunk 1: 128 places   …            each place: a reader's address, and the next free place
-//! free: a stack of places, its head with a number that counts the changes (so that a slow thread notices them)
+//! free: a stack of places, its head with a number that counts the changes
 //! ```
 
 use std::ptr;

@@ -75,9 +75,11 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     disk::allows(Use::Sync)?;
     match path.parent() {
         // A pipe in its place would be waited for.
-        Some(folder) => {
-            OpenOptions::new().read(true).custom_flags(open_flags::DIRECTORY).open(folder)?.sync_all()
-        }
+        Some(folder) => OpenOptions::new()
+            .read(true)
+            .custom_flags(open_flags::DIRECTORY)
+            .open(folder)?
+            .sync_all(),
         None => Ok(()),
     }
 }

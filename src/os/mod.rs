@@ -52,7 +52,7 @@ pub fn wall_ms() -> u64 {
     clock_ms(libc::CLOCK_REALTIME_COARSE)
 }
 
-/// The wall clock, Unix seconds: for log lines and names of files, which people compare with others.
+/// The wall clock, Unix seconds: for log lines and names of files, which people compare.
 pub fn wall_seconds() -> u64 {
     wall_ms() / 1000
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 
-/// Map so many bytes from the start of a file, for reading and writing; in the place of a mapping of
-/// the same length that nobody uses any more, if there is one.
+/// Map so many bytes from the start of a file, for reading and writing; in the place of a mapping
+/// of the same length that nobody uses any more, if there is one.
 ///
 /// # Errors
 /// What the kernel says.
@@ -18,8 +18,8 @@ pub(crate) fn map_shared(
     let (at, fixed) =
         left.map_or((ptr::null_mut(), 0), |left| (left.as_ptr().cast(), libc::MAP_FIXED));
     let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours; one that
-    // is left is as long, and is nobody's.
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours; one
+    // that is left is as long, and is nobody's.
     let base =
         unsafe { libc::mmap(at, bytes, access, libc::MAP_SHARED | fixed, file.as_raw_fd(), 0) };
     match NonNull::new(base) {
@@ -28,8 +28,8 @@ pub(crate) fn map_shared(
     }
 }
 
-/// Map a page of a file that no child inherits and nobody reads: it keeps the locks of the open file
-/// for as long as the process lives, also when the descriptor is closed.
+/// Map a page of a file that no child inherits and nobody reads: it keeps the locks of the open
+/// file for as long as the process lives, also when the descriptor is closed.
 ///
 /// # Errors
 /// What the kernel says.

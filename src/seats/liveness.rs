@@ -99,8 +99,8 @@ impl Probe {
     /// Another description of the very same file.
     fn reopen(&self, path: &Path) -> io::Result<File> {
         let file = match self.descriptor(path) {
-            // Where /proc is not mounted, or another user's file may not be opened anew, the name may
-            // do.
+            // Where /proc is not mounted, or another user's file may not be opened anew, the name
+            // may do.
             Some(descriptor) => system::open_again(descriptor, path)?,
             None => return Err(errors::stale()),
         };

@@ -141,7 +141,8 @@ impl StateDirectory {
             ErrorCode::LICENSE_BUFFER_FAILED,
             format!(
                 "the state directory {shown} belongs to {} and has mode {:o}: everybody may write \
-                 in it, so it is not used. With SM_SetStateDirectory or SEATMETER_STATE_DIR, choose \
+                 in it, so it is not used. With SM_SetStateDirectory or SEATMETER_STATE_DIR, \
+                 choose \
                  {todo}",
                 names().user_for_people(of.uid()),
                 of.mode() & 0o7777

@@ -13,12 +13,13 @@ use seatmeter_protocol::message::{
 };
 use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
 use seatmeter_server::error::Refusal;
-use seatmeter_server::operator::commands::{Change, Validation};
+use seatmeter_server::operator::commands::Change;
 use seatmeter_server::policy::clone::{self, Before, Shown};
 use seatmeter_server::policy::holders::{Hold, Occupied};
 use seatmeter_server::policy::overuse::{OveruseRule, excess};
 use seatmeter_server::policy::running::runs_until;
 use seatmeter_server::policy::select::access;
+use seatmeter_server::policy::select::access::Validation;
 use seatmeter_server::policy::select::admission::{Used, holder_name, meters, quotas};
 use seatmeter_server::policy::select::item_choice::NoItem;
 use seatmeter_server::policy::strict_allowance::Allowance;

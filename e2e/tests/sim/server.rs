@@ -18,7 +18,8 @@ use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey};
 use seatmeter_server::error::Error;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
-use seatmeter_server::operator::commands::{Change, CodeItems, Validation};
+use seatmeter_server::operator::commands::{Change, CodeItems};
+use seatmeter_server::policy::select::access::Validation;
 use seatmeter_server::store::sqlite::InlineStore;
 
 use crate::books::{Books, Counter, rows, text};

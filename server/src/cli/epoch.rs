@@ -7,7 +7,7 @@ use clap::Args;
 use super::{DataOption, output_error};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::licensing::fresh_id;
+use crate::random::fresh_id;
 
 /// Begin a new epoch, after PostgreSQL was restored from a backup
 ///

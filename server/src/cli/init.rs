@@ -15,8 +15,9 @@ use super::operator::Operator;
 use super::{DataOption, output_error};
 use crate::data_dir::{self, DataDir};
 use crate::error::Error;
-use crate::licensing::{Licensing, fresh_id};
+use crate::licensing::Licensing;
 use crate::operator;
+use crate::random::fresh_id;
 use crate::store::Location;
 use crate::utc;
 
@@ -48,7 +49,7 @@ pub(super) struct Arguments {
 }
 
 fn handshake_code(text: &str) -> Result<String, String> {
-    operator::require_code(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
+    operator::commands::require_code(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {

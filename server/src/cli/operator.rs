@@ -15,8 +15,9 @@ use super::{DataOption, output_error};
 use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::licensing::Licensing;
-use crate::operator::commands::{Change, CodeItems, Validation, View};
+use crate::operator::commands::{Change, CodeItems, View};
 use crate::operator::{Access, IssuedFile};
+use crate::policy::select::access::Validation;
 
 /// Longest file or standard input that is read: a license file with the most items stays far below.
 const FILE_BYTES_MAX: u64 = 8 << 20;

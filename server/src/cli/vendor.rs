@@ -17,8 +17,9 @@ use super::output_error;
 use crate::clock::{Clock, SystemClock};
 use crate::data_dir;
 use crate::error::Error;
-use crate::licensing::{fresh_id, require_sound};
+use crate::licensing::require_sound;
 use crate::operator::IssuedFile;
+use crate::random::fresh_id;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Vendor {

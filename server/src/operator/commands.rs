@@ -3,14 +3,32 @@
 //! Every [`Change`] is one transaction, and leaves a line in the audit log within it. A [`View`] is
 //! a list for people and programs. Secrets come in as hashes, and never go out.
 
-use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::license::{LicenseFile, LicenseItem};
+use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::store::Import;
+use crate::error::Error;
+use crate::policy::select::access::Validation;
+use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
 /// Most rows of one list. Of those that may be longer, a later part can be asked for.
 pub const ROWS_MAX: u32 = 10_000;
+
+/// A license file whose signature was checked.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// What it says.
+    pub file: LicenseFile,
+    /// As it was signed.
+    pub envelope: Signed,
+    /// The key that has signed it.
+    pub root_key: PublicKey,
+    /// The handshake code to make with it.
+    pub handshake_code: Option<String>,
+    /// When, Unix seconds.
+    pub now: u64,
+}
 
 /// Something that an operator changes.
 #[derive(Clone, Debug)]
@@ -104,21 +122,6 @@ pub struct CodeItems {
     /// first.
     #[serde(default)]
     pub own_order: bool,
-}
-
-/// Facts of an application that must match; an empty list lets everything pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Validation {
-    /// Domains of websites; what lies under them matches, too.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub website_domains: Vec<String>,
-    /// Application ids, exactly.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub application_ids: Vec<String>,
-    /// Names of the executable file, exactly.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub process_names: Vec<String>,
 }
 
 /// Something that an operator looks at.
@@ -279,4 +282,20 @@ impl Listing {
             _ => {}
         }
     }
+}
+
+/// Refuses what cannot be a handshake code.
+///
+/// # Errors
+/// Which characters a code has.
+pub fn require_code(code: &str) -> Result<(), Error> {
+    if !code.is_empty()
+        && code.len() <= TEXT_BYTES_MAX
+        && code.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!(
+        "a handshake code has 1 to {TEXT_BYTES_MAX} visible ASCII characters and no spaces"
+    )))
 }

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::Error;
-use crate::licensing::{Licensing, no_random};
-use crate::operator::commands::{Change, CodeItems, Listing, Validation, View};
+use crate::licensing::Licensing;
+use crate::operator::commands::require_code;
+use crate::operator::commands::{Change, CodeItems, Listing, View};
 use crate::password;
 use crate::policy::charge_way::per_domain::Domains;
+use crate::policy::select::access::Validation;
+use crate::random::no_random;
 
 /// What tokens of the admin API begin with, so that people and scanners know one when they see it.
 const TOKEN_PREFIX: &str = "seatmeter_";
@@ -163,22 +166,6 @@ impl Licensing {
     pub async fn look(&self, view: View) -> Result<Listing, Error> {
         self.store.look(view, self.clock.unix_seconds()).await
     }
-}
-
-/// Refuses what cannot be a handshake code.
-///
-/// # Errors
-/// Which characters a code has.
-pub fn require_code(code: &str) -> Result<(), Error> {
-    if !code.is_empty()
-        && code.len() <= TEXT_BYTES_MAX
-        && code.bytes().all(|byte| byte.is_ascii_graphic())
-    {
-        return Ok(());
-    }
-    Err(Error::bad_request(format!(
-        "a handshake code has 1 to {TEXT_BYTES_MAX} visible ASCII characters and no spaces"
-    )))
 }
 
 fn require_name(what: &str, name: &str) -> Result<(), Error> {

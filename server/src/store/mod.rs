@@ -18,7 +18,7 @@ mod usage_reader;
 
 use std::pin::Pin;
 
-use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
     DeviceFacts, Meter, UsageAnswer, UsageKind, UsageReport, ValidationFacts,
 };
@@ -148,21 +148,6 @@ pub struct Granted {
     pub meters: Vec<Meter>,
     /// Whether the code is good for programs of any name.
     pub any_program: bool,
-}
-
-/// A license file whose signature was checked.
-#[derive(Clone, Debug)]
-pub struct Import {
-    /// What it says.
-    pub file: LicenseFile,
-    /// As it was signed.
-    pub envelope: Signed,
-    /// The key that has signed it.
-    pub root_key: PublicKey,
-    /// The handshake code to make with it.
-    pub handshake_code: Option<String>,
-    /// When, Unix seconds.
-    pub now: u64,
 }
 
 /// A licensee.

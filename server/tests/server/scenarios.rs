@@ -9,8 +9,8 @@
 //! ask KEY=VALUE… -> granted KEY=VALUE…   fields of the request, and of the local license that comes
 //! ask KEY=VALUE… -> CODE KEY=VALUE… "text"   … of the problem that comes; its detail holds the text
 //! use NAME KIND=TOTAL… [in=SEGMENT] [at=+SECONDS] [x=COUNT] -> KEY=VALUE…
-//!                                     reports totals under the license that was kept as NAME; fields of the
-//!                                     standing that comes back; `x` does so for as many slots, one after another
+//!                                     reports totals under the license kept as NAME; fields of the
+//!                                     standing that comes back; `x`: so many slots, one by one
 //! end NAME…                           … that these have ended, which are of one device
 //! admin METHOD PATH [JSON] -> STATUS "text"  the admin API; the answer holds the text
 //! ```

@@ -9,13 +9,12 @@ use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::error::Error;
 use seatmeter_server::keyring::Keyring;
+use seatmeter_server::operator::commands::Import;
 use seatmeter_server::operator::commands::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::policy::slot_ledger::{REPORTABLE_DAYS, SlotLedger};
 use seatmeter_server::store::sqlite::SqliteStore;
-use seatmeter_server::store::{
-    Authorization, Decision, Import, Location, Reply, Store, UsageFilter,
-};
+use seatmeter_server::store::{Authorization, Decision, Location, Reply, Store, UsageFilter};
 
 use crate::support::*;
 

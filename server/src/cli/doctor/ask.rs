@@ -28,7 +28,7 @@ use super::network::{Answer, Way};
 use super::state::{Device, Held, numbers};
 use super::{Findings, Health};
 use crate::error::Error;
-use crate::licensing::fresh_id;
+use crate::random::fresh_id;
 use crate::utc;
 
 /// Holds the session password.

@@ -20,7 +20,7 @@ use seatmeter_protocol::sharing::{
 
 use super::{Findings, Health};
 use crate::error::Error;
-use crate::licensing::fresh_id;
+use crate::random::fresh_id;
 use crate::sharing::{self, advice_about, holds_others_alone, owned, owner_of};
 
 /// Bytes of a file of counts, which is the largest that a program makes at a start.

@@ -13,8 +13,24 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::ValidationFacts;
 
 use crate::error::Refusal;
-use crate::operator::commands::Validation;
 use crate::policy::charge_way::host::Host;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Facts of an application that must match; an empty list lets everything pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Validation {
+    /// Domains of websites; what lies under them matches, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub website_domains: Vec<String>,
+    /// Application ids, exactly.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub application_ids: Vec<String>,
+    /// Names of the executable file, exactly.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub process_names: Vec<String>,
+}
 
 /// Whether an application with these facts may use a code that asks for these.
 ///

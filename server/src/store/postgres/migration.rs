@@ -6,7 +6,7 @@
 
 use super::connection::PgConnection;
 use crate::error::Error;
-use crate::licensing::fresh_id;
+use crate::random::fresh_id;
 use crate::store::sql::{Sql, values};
 
 /// Every script; its number is its place, from 1.

@@ -17,8 +17,9 @@ use super::operation::{make_code, set_items};
 use super::{Sql, activity, strict, values};
 use crate::error::Error;
 use crate::operator::commands::CodeItems;
+use crate::operator::commands::Import;
 use crate::policy::select::item_choice::name;
-use crate::store::{Import, Organization};
+use crate::store::Organization;
 
 /// Takes the file in, and tells the audit log about it.
 pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {

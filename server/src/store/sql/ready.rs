@@ -2,7 +2,7 @@
 
 use super::{Sql, values};
 use crate::error::Error;
-use crate::licensing::fresh_id;
+use crate::random::fresh_id;
 
 /// Writes a row that nobody sees, because it is gone before the transaction ends: the engine makes
 /// that durable like everything else. It has a fresh key, so that servers that are asked at once

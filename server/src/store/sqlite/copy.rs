@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use super::{connect, migration, unusable};
 use crate::data_dir;
 use crate::error::Error;
-use crate::licensing::fresh_id;
+use crate::random::fresh_id;
 use crate::store::sql;
 
 /// Copies the database as it is in one instant, and puts the keys beside it: names and contents of

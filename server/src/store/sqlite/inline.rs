@@ -12,8 +12,8 @@ use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 
 use super::{STATEMENTS_KEPT, migration};
 use crate::error::Error;
-use crate::licensing::fresh_id;
 use crate::operator::commands::{Actor, Change, Listing, View};
+use crate::random::fresh_id;
 use crate::store::sql::{self, Field, Row, Sql};
 use crate::store::{
     Authorization, Decision, Organization, Reply, SegmentTotal, ShownLicense, Store,

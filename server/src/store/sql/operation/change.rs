@@ -1,7 +1,8 @@
 //! Changes. Each is refused whole or done whole, together with its line in the audit log.
 
 use crate::error::Error;
-use crate::operator::commands::{Actor, Change, CodeItems, Validation};
+use crate::operator::commands::{Actor, Change, CodeItems};
+use crate::policy::select::access::Validation;
 use crate::store::sql::{Sql, holders, import, strict, values};
 
 /// What the audit log says of a change.

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::operator::commands::{
-    AuditRow, CodeRow, DeviceRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow,
-    Validation, View,
+    AuditRow, CodeRow, DeviceRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow, View,
 };
+use crate::policy::select::access::Validation;
 use crate::store::sql::{Row, Sql, Value, values};
 
 pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Listing, Error> {

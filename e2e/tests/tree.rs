@@ -1,0 +1,185 @@
+//! What holds for the whole tree: the order of the folders, who names the kernel, how wide lines
+//! are, and that each path that a page names is there.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use seatmeter_e2e::{files_in, root};
+
+const WIDTH: usize = 100;
+
+/// The crates whose folders have an order, with their names on the page.
+const CRATES: [&str; 3] = ["src", "server/src", "protocol/src"];
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+/// The path of a file within the tree.
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let files = files_in(&root().join(folder), "rs");
+    assert!(files.len() > 10, "{folder} has only {} files", files.len());
+    files
+}
+
+/// The floors of a crate, the highest first, as docs/design.md has them after "CRATE:".
+fn floors(folder: &str) -> Vec<Vec<String>> {
+    let page = text(&root().join("docs/design.md"));
+    let start =
+        page.find(&format!("\n{folder}: ")).unwrap_or_else(|| panic!("no floors: {folder}"));
+    let rest = &page[start + folder.len() + 3..];
+    let end = rest.find("\n\n").into_iter().chain(rest.find("\n```")).min().unwrap();
+    let floor = |names: &str| names.split(',').map(|name| name.trim().to_owned()).collect();
+    rest[..end].replace('\n', " ").split('>').map(floor).collect()
+}
+
+/// What a file is a part of: its folder or, at the top, itself. The commands of operators are a
+/// floor of their own.
+fn part_of(path: &str) -> String {
+    if path == "operator/commands.rs" {
+        return "operator::commands".to_owned();
+    }
+    path.split('/').next().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file without its comments and its tests.
+fn product_code(path: &Path) -> String {
+    let whole = text(path);
+    let code = whole.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    code.lines().filter(is_code).collect::<Vec<_>>().join("\n")
+}
+
+fn is_of_tests(path: &str) -> bool {
+    ["tests", "checker", "test_support"].iter().any(|word| path.contains(word))
+}
+
+#[test]
+fn no_folder_imports_from_one_that_is_not_below_it() {
+    for folder in CRATES {
+        let floors = floors(folder);
+        let mut heights = BTreeMap::new();
+        for (depth, names) in floors.iter().enumerate() {
+            heights.extend(names.iter().map(|name| (name.as_str(), depth)));
+        }
+        for path in sources(folder) {
+            let within = path.strip_prefix(root().join(folder)).unwrap().display().to_string();
+            let part = part_of(&within);
+            if is_of_tests(&within) || ["lib", "main"].contains(&part.as_str()) {
+                continue;
+            }
+            let code = product_code(&path);
+            assert!(!code.contains("use crate::{"), "{within}: one `use` for each folder");
+            for rest in code.split("crate::").skip(1) {
+                let is_of_name = |c: char| c.is_alphanumeric() || c == '_';
+                let mut other: String = rest.chars().take_while(|c| is_of_name(*c)).collect();
+                if rest.starts_with("operator::commands") {
+                    "operator::commands".clone_into(&mut other);
+                }
+                let (Some(mine), Some(theirs)) =
+                    (heights.get(part.as_str()), heights.get(other.as_str()))
+                else {
+                    assert!(heights.contains_key(part.as_str()), "{folder}/{part} has no floor");
+                    continue;
+                };
+                assert!(
+                    other == part || mine < theirs,
+                    "{folder}/{within} imports from {other}, which is not below {part}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_kernel_is_named_in_os_and_in_the_c_layer_alone() {
+    for path in sources("src") {
+        let name = name(&path);
+        let may = ["src/os/", "src/capi/"].iter().any(|folder| name.starts_with(folder));
+        assert!(
+            may || is_of_tests(&name) || !product_code(&path).contains("libc::"),
+            "{name} names libc: what only the kernel gives belongs in src/os"
+        );
+    }
+}
+
+/// Whether a line may be wider: a drawing or a table of a comment, or data that cannot be broken.
+fn may_be_wide(line: &str) -> bool {
+    let line = line.trim_start();
+    let comment = line.strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!']).trim());
+    match comment {
+        Some(comment) => {
+            comment.starts_with('|')
+                || comment.contains("  ")
+                || comment.contains(['▶', '─', '…', '┐', '+'])
+        }
+        // rustfmt breaks all else.
+        None => line.contains(['"', '#', '(']),
+    }
+}
+
+#[test]
+fn no_line_of_prose_or_code_is_wider_than_100_columns() {
+    let mut wide = Vec::new();
+    for folder in ["src", "server", "protocol", "e2e", "tests", "dbr", "benches", "examples"] {
+        for path in sources_if_any(folder) {
+            for (number, line) in text(&path).lines().enumerate() {
+                if line.chars().count() > WIDTH && !may_be_wide(line) {
+                    wide.push(format!("{}:{}", name(&path), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wide.is_empty(), "these lines are wider than {WIDTH} columns: {wide:#?}");
+}
+
+fn sources_if_any(folder: &str) -> Vec<PathBuf> {
+    let folder = root().join(folder);
+    if folder.is_dir() { files_in(&folder, "rs") } else { Vec::new() }
+}
+
+/// Paths in backticks that name a file of the tree: with a folder and an ending.
+fn named_paths(page: &str) -> Vec<&str> {
+    let spans = page.split('`').skip(1).step_by(2);
+    let is_path = |span: &&str| {
+        // Capitals stand for a name that the reader chooses.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        let is_open = span.contains("NAME") || span.contains("NN_");
+        let endings = [".rs", ".md", ".c", ".cpp", ".sh", ".h", ".toml", ".txt", ".patch"];
+        span.contains('/')
+            && span.chars().all(is_plain)
+            && !is_open
+            && !span.starts_with(['/', '.'])
+            && endings.iter().any(|ending| span.ends_with(ending))
+    };
+    spans.filter(is_path).collect()
+}
+
+#[test]
+fn every_path_that_a_page_names_is_there() {
+    let mut pages = files_in(&root().join("docs"), "md");
+    for page in ["README.md", "CONTRIBUTING.md", "SECURITY.md"] {
+        pages.push(root().join(page));
+    }
+    let (mut count, mut missing) = (0, Vec::new());
+    for page in pages {
+        for path in named_paths(&text(&page)) {
+            // Pages about one part name its files from its folder.
+            let from = ["", "src", "server/src", "protocol/src", "docs", "tests", "e2e", "include"];
+            let is_there = from.iter().any(|folder| root().join(folder).join(path).exists());
+            if !is_there {
+                missing.push(format!("{}: {path}", name(&page)));
+            }
+            count += 1;
+        }
+    }
+    assert!(missing.is_empty(), "these are not there: {missing:#?}");
+    assert!(count > 50, "only {count} paths were found");
+}
