@@ -4,7 +4,7 @@
 //! image_file (png_file, jpeg_file, gif_file, tiff_file), bitmap, pixels ──▶ gray: shades, by one conversion
 //!     ──▶ search (region after region, within the time) ──▶ zxing (the engine)
 //!     ──▶ filters ──▶ decoding, frames (count, then show)
-//! settings, settings_table, profile, templates, template_in, template_out, specification, pages: how
+//! settings, settings_table, profile, templates, template_in, template_out, specification: how
 //! without_effect: what is set and does nothing
 //! ```
 
