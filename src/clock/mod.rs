@@ -76,6 +76,13 @@ pub struct Stamp {
     unix_ms: u64,
 }
 
+impl Stamp {
+    /// Whether both are by one boot clock, so that they can be compared.
+    pub fn is_comparable_with(&self, other: &Self) -> bool {
+        !self.boot_id.is_empty() && self.boot_id == other.boot_id
+    }
+}
+
 /// Which start of the machine a boot clock counts from, and how it is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boot {
