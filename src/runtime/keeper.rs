@@ -21,8 +21,10 @@ use crate::os::with_signals_blocked;
 const STACK_BYTES: usize = 512 << 10;
 
 /// The thread's control.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Keeper {
+    /// What the system calls the thread: at most 15 bytes.
+    name: &'static str,
     control: Mutex<Control>,
     changed: Condvar,
 }
@@ -37,6 +39,11 @@ struct Control {
 }
 
 impl Keeper {
+    /// Create one whose thread has this name. The thread does not run yet.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, control: Mutex::default(), changed: Condvar::default() }
+    }
+
     /// Starts the thread unless it runs; then wakes it. `work` does what is due and says when it is
     /// due again. When the system has no thread to give, the work is left to the next
     /// initialization and to `SM_Shutdown`.
@@ -51,7 +58,7 @@ impl Keeper {
         }
         control.running = true;
         control.stop = false;
-        let builder = std::thread::Builder::new().name("seatmeter".into()).stack_size(STACK_BYTES);
+        let builder = std::thread::Builder::new().name(self.name.into()).stack_size(STACK_BYTES);
         match with_signals_blocked(|| builder.spawn(move || self.run(work))) {
             Ok(thread) => control.thread = Some(thread),
             Err(_) => control.running = false,
@@ -118,7 +125,7 @@ mod tests {
 
     #[test]
     fn it_works_once_sleeps_and_wakes_when_called() {
-        let keeper: &'static Keeper = Box::leak(Box::default());
+        let keeper: &'static Keeper = Box::leak(Box::new(Keeper::new("seatmeter-test")));
         let (sender, rounds) = mpsc::channel();
         keeper.ensure_running(move || {
             sender.send(()).ok();
@@ -132,7 +139,7 @@ mod tests {
 
     #[test]
     fn it_survives_a_fault_in_its_work_and_can_be_started_again() {
-        let keeper: &'static Keeper = Box::leak(Box::default());
+        let keeper: &'static Keeper = Box::leak(Box::new(Keeper::new("seatmeter-test")));
         let (sender, rounds) = mpsc::channel();
         keeper.ensure_running(move || {
             sender.send(()).ok();
@@ -152,7 +159,7 @@ mod tests {
     /// A keeper within a round that goes on until the sender is dropped; the receiver hears of each
     /// that begins.
     fn at_work() -> (&'static Keeper, mpsc::Sender<()>, mpsc::Receiver<()>) {
-        let keeper: &'static Keeper = Box::leak(Box::default());
+        let keeper: &'static Keeper = Box::leak(Box::new(Keeper::new("seatmeter-test")));
         let (release, held) = mpsc::channel::<()>();
         let (sender, started) = mpsc::channel();
         keeper.ensure_running(move || {

@@ -68,7 +68,7 @@ pub(super) fn start<G: Guarded>(guarded: Arc<G>) {
 fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // The handle is dropped: the thread says through its state that it is done.
     thread::Builder::new()
-        .name("seatmeter".to_owned())
+        .name("seatmeter-seats".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(body)
         .map(drop)

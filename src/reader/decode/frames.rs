@@ -146,7 +146,7 @@ impl Reader {
             listeners: frames.listeners.clone(),
         };
         let builder =
-            std::thread::Builder::new().name("seatmeter-frames".into()).stack_size(STACK_BYTES);
+            std::thread::Builder::new().name("seatmeter-frame".into()).stack_size(STACK_BYTES);
         let thread = with_signals_blocked(|| builder.spawn(move || work.run())).map_err(|e| {
             Error::new(ErrorCode::UNKNOWN, format!("the system gives no thread: {e}"))
         })?;

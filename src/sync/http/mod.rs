@@ -303,7 +303,11 @@ fn on_own_stack<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<T> {
 /// What a request runs on: the thread that this is called in.
 fn runtime() -> io::Result<Runtime> {
     let _standard = StandardDescriptors::hold();
-    Builder::new_current_thread().enable_all().thread_stack_size(LOOK_UP_STACK_BYTES).build()
+    Builder::new_current_thread()
+        .enable_all()
+        .thread_name("seatmeter-names")
+        .thread_stack_size(LOOK_UP_STACK_BYTES)
+        .build()
 }
 
 async fn read(mut response: Response, timeout: Duration) -> Result<RawAnswer, Unreachable> {
