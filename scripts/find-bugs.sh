@@ -18,10 +18,11 @@ if [ $# -gt 0 ]; then
     patches+=("${found[0]}")
   done
 else
-  patches=(e2e/bugs/*.patch)
+  patches=(e2e/bugs/[0-9][0-9]-*.patch)
 fi
 
-# One folder for all: cargo builds anew what has changed in it, and no more. The clean copy stays as the tree is now.
+# One folder for all: cargo builds anew what has changed in it, and no more. The clean copy stays as the tree is now, and
+# has the patches that fit it.
 folder=${FIND_FOLDER:-}
 if [ -z "$folder" ]; then
   folder=$(mktemp -d "${TMPDIR:-/tmp}/find-bugs.XXXXXX")
@@ -74,7 +75,7 @@ for patch in "${patches[@]}"; do
   name=${patch##*/}
   name=${name#*-}
   name=${name%.patch}
-  if ! patch --directory="$folder/tree" --strip=1 --batch --forward --no-backup-if-mismatch --reject-file=- <"$patch" >"$folder/log" 2>&1; then
+  if ! patch --directory="$folder/tree" --strip=1 --batch --forward --no-backup-if-mismatch --reject-file=- <"$folder/clean/$patch" >"$folder/log" 2>&1; then
     outcome=applies-not
   else
     simulate
@@ -96,7 +97,7 @@ for patch in "${patches[@]}"; do
       ;;
   esac
   # They have the time of now, too.
-  sed -n 's|^+++ b/||p' "$patch" | while IFS= read -r file; do cp "$folder/clean/$file" "$folder/tree/$file"; done
+  sed -n 's|^+++ b/||p' "$folder/clean/$patch" | while IFS= read -r file; do cp "$folder/clean/$file" "$folder/tree/$file"; done
 done
 
 echo "$((${#patches[@]} - ${#missed[@]} - ${#wrong[@]})) of ${#patches[@]} found"
