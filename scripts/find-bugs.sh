@@ -27,7 +27,7 @@ folder=${FIND_FOLDER:-}
 if [ -z "$folder" ]; then
   folder=$(mktemp -d "${TMPDIR:-/tmp}/find-bugs.XXXXXX")
   trap 'rm -rf "$folder"' EXIT
-  trap 'exit 130' INT TERM
+  trap 'exit 130' INT TERM HUP
 fi
 mkdir -p "$folder"
 folder=$(realpath "$folder")
@@ -35,7 +35,7 @@ rm -rf "$folder/clean" "$folder/tree"
 mkdir "$folder/clean" "$folder/tree"
 # With the time of now, or cargo would take what a call of before has built with a bug in it for what is in the tree.
 for copy in clean tree; do
-  git ls-files -z | while IFS= read -r -d "" file; do if [ -e "$file" ]; then printf '%s\0' "$file"; fi; done |
+  git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d "" file; do if [ -e "$file" ]; then printf '%s\0' "$file"; fi; done |
     tar --create --null --files-from - | tar --extract --touch --directory "$folder/$copy"
 done
 
@@ -58,7 +58,7 @@ simulate() {
     outcome=silent
   fi
   took=$SECONDS
-  law=$(sed -n 's/^  \(then\|when all is well again\): //p; s/^  \(the process ends with .*\)/\1/p' "$folder/log" | head -n 1)
+  law=$(sed -En '/^  (then|when all is well again): /{s///p;q}; /^  the process ends/{s/^  //p;q}' "$folder/log")
 }
 
 simulate
