@@ -18,15 +18,16 @@ if [ $# -gt 0 ]; then
     patches+=("${found[0]}")
   done
 else
-  patches=(e2e/bugs/*.patch)
+  patches=(e2e/bugs/[0-9][0-9]-*.patch)
 fi
 
-# One folder for all: cargo builds anew what has changed in it, and no more. The clean copy stays as the tree is now.
+# One folder for all: cargo builds anew what has changed in it, and no more. The clean copy stays as the tree is now, and
+# has the patches that fit it.
 folder=${FIND_FOLDER:-}
 if [ -z "$folder" ]; then
   folder=$(mktemp -d "${TMPDIR:-/tmp}/find-bugs.XXXXXX")
   trap 'rm -rf "$folder"' EXIT
-  trap 'exit 130' INT TERM
+  trap 'exit 130' INT TERM HUP
 fi
 mkdir -p "$folder"
 folder=$(realpath "$folder")
@@ -34,7 +35,7 @@ rm -rf "$folder/clean" "$folder/tree"
 mkdir "$folder/clean" "$folder/tree"
 # With the time of now, or cargo would take what a call of before has built with a bug in it for what is in the tree.
 for copy in clean tree; do
-  git ls-files -z | while IFS= read -r -d "" file; do if [ -e "$file" ]; then printf '%s\0' "$file"; fi; done |
+  git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d "" file; do if [ -e "$file" ]; then printf '%s\0' "$file"; fi; done |
     tar --create --null --files-from - | tar --extract --touch --directory "$folder/$copy"
 done
 
@@ -57,7 +58,7 @@ simulate() {
     outcome=silent
   fi
   took=$SECONDS
-  law=$(sed -n 's/^  \(then\|when all is well again\): //p; s/^  \(the process ends with .*\)/\1/p' "$folder/log" | head -n 1)
+  law=$(sed -En '/^  (then|when all is well again): /{s///p;q}; /^  the process ends/{s/^  //p;q}' "$folder/log")
 }
 
 simulate
@@ -74,7 +75,7 @@ for patch in "${patches[@]}"; do
   name=${patch##*/}
   name=${name#*-}
   name=${name%.patch}
-  if ! patch --directory="$folder/tree" --strip=1 --batch --forward --no-backup-if-mismatch --reject-file=- <"$patch" >"$folder/log" 2>&1; then
+  if ! patch --directory="$folder/tree" --strip=1 --batch --forward --no-backup-if-mismatch --reject-file=- <"$folder/clean/$patch" >"$folder/log" 2>&1; then
     outcome=applies-not
   else
     simulate
@@ -96,7 +97,7 @@ for patch in "${patches[@]}"; do
       ;;
   esac
   # They have the time of now, too.
-  sed -n 's|^+++ b/||p' "$patch" | while IFS= read -r file; do cp "$folder/clean/$file" "$folder/tree/$file"; done
+  sed -n 's|^+++ b/||p' "$folder/clean/$patch" | while IFS= read -r file; do cp "$folder/clean/$file" "$folder/tree/$file"; done
 done
 
 echo "$((${#patches[@]} - ${#missed[@]} - ${#wrong[@]})) of ${#patches[@]} found"
