@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-#[non_exhaustive]
 pub enum ChargeWay {
     /// Client devices within a window (90 days unless the item says otherwise).
     ClientDevice,
@@ -125,7 +124,6 @@ impl ChargeWay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-#[non_exhaustive]
 pub enum DeploymentType {
     /// A machine that works for others.
     Server,

@@ -19,6 +19,13 @@ impl ErrorCode {
         ERRORS.iter().find(|entry| entry.code == self)
     }
 
+    /// What a device does that a license server answers with it. A device passes by what it does not
+    /// know.
+    #[must_use]
+    pub fn action(self) -> DeviceAction {
+        self.entry().map_or(DeviceAction::PassesBy, |entry| entry.action)
+    }
+
     /// The name, or "UNKNOWN_CODE".
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -47,10 +54,36 @@ pub struct ErrorEntry {
     pub name: &'static str,
     /// What it means and what to do, NUL-terminated so that it can be handed to C as it stands.
     pub message: &'static std::ffi::CStr,
+    /// What a device does that a license server answers with it.
+    pub action: DeviceAction,
+}
+
+/// What a device does about an error of a license server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceAction {
+    /// Report the error to the caller. The grant that the device has stays as it is.
+    PassesBy,
+    /// Ask the other server: no server of the license has decided.
+    AsksOther,
+    /// End the grant for every program of the device.
+    EndsGrant,
+    /// End the grant for the program whose request was refused.
+    EndsForProgram,
+    /// Take a fresh client UUID, and ask again.
+    TakesFreshUuid,
+}
+
+macro_rules! action {
+    () => {
+        DeviceAction::PassesBy
+    };
+    ($action:ident) => {
+        DeviceAction::$action
+    };
 }
 
 macro_rules! errors {
-    ($($name:ident = $number:literal, $message:literal;)*) => {
+    ($($name:ident = $number:literal, $message:literal $(=> $action:ident)?;)*) => {
         impl ErrorCode {
             $(#[doc = concat!("`", stringify!($number), "`")]
             pub const $name: Self = Self($number);)*
@@ -58,7 +91,12 @@ macro_rules! errors {
 
         /// Every known error.
         pub static ERRORS: &[ErrorEntry] = &[
-            $(ErrorEntry { code: ErrorCode($number), name: stringify!($name), message: $message },)*
+            $(ErrorEntry {
+                code: ErrorCode($number),
+                name: stringify!($name),
+                message: $message,
+                action: action!($($action)?),
+            },)*
         ];
     };
 }
@@ -127,7 +165,7 @@ errors! {
     NO_LICENSE = -20000, c"There is no license yet. Call InitLicenseFromDLS first, and look at what it returns.";
     HANDSHAKE_CODE_INVALID = -20001, c"The handshake code has characters or a length that no code has. Copy it anew from the one who runs the license server.";
     LICENSE_BUFFER_FAILED = -20002, c"The state directory cannot be read or written. Check its path, permissions and free space.";
-    LICENSE_SYNC_FAILED = -20003, c"The license server's answer cannot be used or trusted, or the license was not renewed in time. Check the server's URL and the network, then call InitLicenseFromDLS again.";
+    LICENSE_SYNC_FAILED = -20003, c"The license server's answer cannot be used or trusted, or the license was not renewed in time. Check the server's URL and the network, then call InitLicenseFromDLS again." => AsksOther;
     DEVICE_NOT_MATCH = -20004, c"The stored license belongs to another device. Let the program reach the license server once, to get one for this device.";
     BIND_DEVICE_FAILED = -20005, c"The license server could not register this device. Try again, and ask the one who runs the server to look at its log.";
     LICENSE_INTERFACE_CONFLICT = -20006, c"Two ways of licensing are used in one process. Use InitLicenseFromDLS alone.";
@@ -136,10 +174,10 @@ errors! {
     LICENSE_INIT_SEQUENCE_FAILED = -20009, c"The function was called at the wrong time. Make settings before InitLicenseFromDLS, and do not replace a log callback from within it.";
     TRIAL_LICENSE = -20010, c"This is a trial license. Nothing is wrong; ask your vendor for a full one.";
     LICENSE_CACHE_USED = -20012, c"The license server cannot be reached, and the license stored on this device is in use. The program works on; let it reach the server before the license ends.";
-    STANDBY_NOT_READY = -20100, c"This license server is a standby while its main server is up, or is not ready. Ask again, and set mainServerURL to the main server.";
+    STANDBY_NOT_READY = -20100, c"This license server is a standby while its main server is up, or is not ready. Ask again, and set mainServerURL to the main server." => AsksOther;
     HANDSHAKE_CODE_UNKNOWN = -20101, c"The license server has no such handshake code. Check the code and the server's address.";
-    SESSION_PASSWORD_WRONG = -20102, c"The session password is missing or wrong. Set sessionPassword to the password of the handshake code.";
-    DOMAIN_MISMATCH = -20103, c"The handshake code is not valid for this website. Set the website domain with SM_SetValidationField, or ask for a code that lists it.";
+    SESSION_PASSWORD_WRONG = -20102, c"The session password is missing or wrong. Set sessionPassword to the password of the handshake code." => EndsForProgram;
+    DOMAIN_MISMATCH = -20103, c"The handshake code is not valid for this website. Set the website domain with SM_SetValidationField, or ask for a code that lists it." => EndsForProgram;
     NO_ITEM_FITS = -20104, c"The handshake code has no license item that fits this request. Compare what the program asks for with the items of the code.";
     PRODUCT_MISMATCH = -20106, c"The license does not cover this product. Ask your vendor for one that does.";
     VERSION_MISMATCH = -20107, c"The license does not cover this version of the product. Ask your vendor for one that does, or use an older version.";
@@ -147,17 +185,17 @@ errors! {
     EDITION_MISMATCH = -20109, c"The license does not cover this edition of the product. Ask your vendor for one that does.";
     EXPIRED = -20111, c"The license has expired. Ask your vendor to renew it.";
     NOT_YET_IN_EFFECT = -20112, c"The license is not in effect yet. Wait for its start, or check the clock of the license server.";
-    REVOKED = -20113, c"The license has been revoked. Ask your vendor.";
-    VALIDATION_FIELD_MISMATCH = -20114, c"The handshake code was made for another application. Set what it asks for with SM_SetValidationField, or ask for a code for this one.";
+    REVOKED = -20113, c"The license has been revoked. Ask your vendor." => EndsGrant;
+    VALIDATION_FIELD_MISMATCH = -20114, c"The handshake code was made for another application. Set what it asks for with SM_SetValidationField, or ask for a code for this one." => EndsForProgram;
     CHARGE_WAY_MISMATCH = -20115, c"The handshake code has no license item with this charge way. Set chargeWay to 0, and the server chooses.";
-    USED_UP = -20120, c"The license is used up, with its grace. Ask your vendor for more.";
+    USED_UP = -20120, c"The license is used up, with its grace. Ask your vendor for more." => EndsGrant;
     ORGANIZATION_UNKNOWN = -20121, c"The organization is unknown, or has no default handshake code. Check organizationID, or set handshakeCode.";
     HANDSHAKE_CODE_OF_OTHER_ORGANIZATION = -20122, c"The handshake code belongs to another organization. Leave organizationID empty, or set the one of the code.";
     NO_HANDSHAKE_CODE = -20123, c"Neither handshakeCode nor organizationID is set. Set one of them.";
     REQUIRED_ITEM_MISSING = -20124, c"A license item that this one depends on is missing. Ask the one who runs the license server to import it.";
-    QUOTA_EXCEEDED = -20130, c"The license has no place for another authorization now. Try again when a device has given its place back, or ask for more.";
-    DEVICE_CLONED = -20151, c"Another installation uses this device's identity. Call InitLicenseFromDLS again: this one gets an identity of its own.";
-    FAILED_TO_REACH_SERVER = -20200, c"The license server cannot be reached. Check its URL, the network and the proxy, or run seatmeterd doctor.";
+    QUOTA_EXCEEDED = -20130, c"The license has no place for another authorization now. Try again when a device has given its place back, or ask for more." => EndsGrant;
+    DEVICE_CLONED = -20151, c"Another installation uses this device's identity. Call InitLicenseFromDLS again: this one gets an identity of its own." => TakesFreshUuid;
+    FAILED_TO_REACH_SERVER = -20200, c"The license server cannot be reached. Check its URL, the network and the proxy, or run seatmeterd doctor." => AsksOther;
 }
 
 #[cfg(test)]

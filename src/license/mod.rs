@@ -8,7 +8,7 @@ mod users;
 
 pub use grant::{Grant, Validity, compiled_root_key, serves};
 pub use presented::{Basis, Credentials};
-pub use server_notice::{ENDING, OF_CREDENTIALS, ServerNotice};
+pub use server_notice::ServerNotice;
 pub use store::{Accepted, GrantStore};
 pub use users::Users;
 

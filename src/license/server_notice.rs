@@ -7,7 +7,7 @@
 //!
 //! | told | work under the grant |
 //! | --- | --- |
-//! | a refusal of [`ENDING`] | refused with it |
+//! | a refusal that ends grants (`DeviceAction::EndsGrant`) | refused with it |
 //! | the scans are used up | refused, -20120 |
 //! | the pages of a module are used up | pages of this module are refused, -20120 |
 //! | anything else | goes on |
@@ -20,19 +20,6 @@ use seatmeter_protocol::message::{Meter, MeterState, Metered, ProblemNumbers};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-
-/// Refusals that end the grant that a device has: the item serves nobody any more, or this device
-/// only by the slot. Others are about the request, or about one program ([`OF_CREDENTIALS`]).
-pub const ENDING: [ErrorCode; 3] =
-    [ErrorCode::REVOKED, ErrorCode::USED_UP, ErrorCode::QUOTA_EXCEEDED];
-
-/// Refusals of what a program presents: they end the license for this program, and for no other
-/// one.
-pub const OF_CREDENTIALS: [ErrorCode; 3] = [
-    ErrorCode::SESSION_PASSWORD_WRONG,
-    ErrorCode::DOMAIN_MISMATCH,
-    ErrorCode::VALIDATION_FIELD_MISMATCH,
-];
 
 /// What the server has told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::signature::PublicKey;
 
 use super::Session;
@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::lock_file;
-use crate::license::{Accepted, GrantStore, OF_CREDENTIALS};
+use crate::license::{Accepted, GrantStore};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
@@ -53,7 +53,7 @@ impl Session {
         match asked.outcome {
             // Only one who has a server's key has believed that it was this server.
             Err(e)
-                if e.code == ErrorCode::DEVICE_CLONED
+                if e.code.action() == DeviceAction::TakesFreshUuid
                     && !asked.is_overtaken
                     && self.server_key().is_some() =>
             {
@@ -104,7 +104,7 @@ impl Session {
     /// Take notice of a refusal: of what this program presents, or of an item under which others
     /// work, too.
     fn note_refusal(&self, why: &Error) {
-        if OF_CREDENTIALS.contains(&why.code) {
+        if why.code.action() == DeviceAction::EndsForProgram {
             self.store.withdraw(&self.credentials);
             *self.refused.lock() = Some(why.clone());
         } else if why.code == ErrorCode::REVOKED

@@ -1,7 +1,7 @@
 //! Asking for a local license.
 
 use seatmeter_protocol::PROTOCOL_VERSION;
-use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, ValidationFacts,
@@ -14,7 +14,7 @@ use crate::built_in;
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{self, Accepted, Credentials, ENDING, GrantStore, OF_CREDENTIALS};
+use crate::license::{self, Accepted, Credentials, GrantStore};
 use crate::parameters::Parameters;
 
 /// What is asked for a license.
@@ -89,11 +89,11 @@ pub fn authorize(
             }
             // An item that is revoked is so for everybody, whatever he has asked for.
             let ends_all = !is_for_more || refusal.code == ErrorCode::REVOKED;
-            let ends = is_believed && ENDING.contains(&refusal.code) && ends_all;
+            let ends = is_believed && refusal.code.action() == DeviceAction::EndsGrant && ends_all;
             // A word about a license that another process has replaced meanwhile is not about the
             // new one.
             let is_overtaken = store.held() != *shown;
-            if !is_overtaken && !OF_CREDENTIALS.contains(&refusal.code) {
+            if !is_overtaken && refusal.code.action() != DeviceAction::EndsForProgram {
                 store.note_refusal(servers.clock.unix_seconds(), &refusal, ends, answer.numbers());
             }
             return Err(refusal);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
 use serde::Serialize;
@@ -63,7 +63,7 @@ impl Servers<'_> {
                 .ask_one(&format!("{url}{path}"), &body, share)
                 .and_then(|answer| read(&answer))
             {
-                Err(e) if is_elsewhere(e.code) => failures.push(e),
+                Err(e) if e.code.action() == DeviceAction::AsksOther => failures.push(e),
                 decided => {
                     url.clone_into(&mut self.answered.lock());
                     return decided;
@@ -143,17 +143,6 @@ fn advice(status: u16) -> &'static str {
         502..=504 => ": something between cannot reach it",
         _ => ": check the URL, and what stands between",
     }
-}
-
-/// Whether an error of one server leaves hope in another. What cannot be trusted is not the
-/// server's word.
-fn is_elsewhere(code: ErrorCode) -> bool {
-    let elsewhere = [
-        ErrorCode::FAILED_TO_REACH_SERVER,
-        ErrorCode::STANDBY_NOT_READY,
-        ErrorCode::LICENSE_SYNC_FAILED,
-    ];
-    elsewhere.contains(&code)
 }
 
 fn joined(failures: Vec<Error>) -> Error {

@@ -109,13 +109,6 @@ pub fn admit(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Adm
                     ..Admission::default()
                 })
         }
-        _ => Err(Refusal::new(
-            ErrorCode::CHARGE_WAY_MISMATCH,
-            format!(
-                "item \"{}\" has a charge way that this license server does not know; update it",
-                item.item_id
-            ),
-        )),
     }
 }
 
