@@ -1,20 +1,19 @@
-//! What the vendor of a product has built into the library: a line of text in the library's file,
-//! so that it can be read without loading the library.
-//!
+//! The settings that the vendor of a product has built into the library. They are a line of text in
+//! the library's file, so that a program can read them without loading the library.
 //! ```text
 //! SEATMETER-BUILT-IN library=0.1.0 root-key=<64 digits, or nothing> product-version=… product-edition=…\n
 //! ```
 
-/// How the line begins.
+/// The beginning of the line.
 pub const BEGINNING: &str = "SEATMETER-BUILT-IN library=";
 
-/// The words between its parts.
+/// The words between the parts of the line.
 pub const PARTS: [&str; 3] = [" root-key=", " product-version=", " product-edition="];
 
-/// No line is longer.
+/// The largest length of a line in bytes.
 const LINE_BYTES_MAX: usize = 2048;
 
-/// What a library says of itself. A text is empty where nothing was built in.
+/// The settings built into a library. A text is empty where nothing was built in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BuiltIn {
     /// Version of the library.
@@ -32,7 +31,7 @@ pub struct BuiltIn {
 pub fn find(library: &[u8]) -> Option<BuiltIn> {
     let beginning = BEGINNING.as_bytes();
     let mut starts = (0..library.len().saturating_sub(beginning.len()))
-        // The first byte tells most places apart.
+        // A comparison of the first byte rules out most places cheaply.
         .filter(|at| library[*at] == beginning[0] && library[*at..].starts_with(beginning));
     starts.find_map(|at| {
         let rest = &library[at + beginning.len()..];

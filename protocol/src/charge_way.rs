@@ -1,8 +1,9 @@
-//! By what a license item is charged, and where it may be used. The numbers are those of the C API.
+//! The charge ways of license items, and the places where they may be used. The numbers are those
+//! of the C API.
 
 use serde::{Deserialize, Serialize};
 
-/// By what a license item is charged.
+/// The unit by which a license item is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -38,7 +39,7 @@ impl ChargeWay {
         (Self::Page, 20),
     ];
 
-    /// Its number in the C API.
+    /// Return its number in the C API.
     #[must_use]
     pub fn number(self) -> i32 {
         Self::ALL.iter().find(|(way, _)| *way == self).map_or(0, |(_, number)| *number)
@@ -80,7 +81,7 @@ impl ChargeWay {
         matches!(self, Self::ClientDevice | Self::ActiveDevice | Self::Server)
     }
 
-    /// Return whether what runs at the same time is charged, which has an overuse budget.
+    /// Return whether simultaneous use is charged, which then has an overuse budget.
     #[must_use]
     pub const fn is_concurrent(self) -> bool {
         matches!(self, Self::ConcurrentDevice | Self::ConcurrentInstance)
@@ -104,10 +105,10 @@ impl ChargeWay {
         }
     }
 
-    /// The charge way with this number. 0, "let the server choose", is `Ok(None)`.
+    /// Return the charge way with this number. 0, "let the server choose", is `Ok(None)`.
     ///
     /// # Errors
-    /// The number itself, when no charge way has it.
+    /// Returns the number itself, when no charge way has it.
     pub fn from_number(number: i32) -> Result<Option<Self>, i32> {
         match number {
             0 => Ok(None),
@@ -120,7 +121,7 @@ impl ChargeWay {
     }
 }
 
-/// Where the software runs; a license item lists the types that it is good for.
+/// The kind of place where the software runs; a license item lists the types for which it is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -156,10 +157,10 @@ impl DeploymentType {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or(0, |(_, number)| *number)
     }
 
-    /// The deployment type with this number.
+    /// Return the deployment type with this number.
     ///
     /// # Errors
-    /// The number itself, when no deployment type has it.
+    /// Returns the number itself, when no deployment type has it.
     pub fn from_number(number: i32) -> Result<Self, i32> {
         Self::ALL.iter().find(|(_, n)| *n == number).map(|(kind, _)| *kind).ok_or(number)
     }

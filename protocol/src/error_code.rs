@@ -1,9 +1,10 @@
 //! Every error number that the library or the server can answer with, in one table.
 //!
-//! The numbers are those that programs of this kind of API already test for, also those of reading
-//! pictures, which no license server knows: SM_GetErrorString and DBR_GetErrorString answer from
-//! this table. The sentences are what a person sees when nothing more exact is known, and say what
-//! to do. They stand alone: a function that gives a number alone gives no detail.
+//! The numbers are those that programs of this kind of API already test for. Numbers about reading
+//! pictures are included although no license server uses them, because SM_GetErrorString and
+//! DBR_GetErrorString answer from this table. A person sees these sentences when nothing more exact
+//! is known, so they say what to do. They stand alone: a function that returns only a number gives
+//! no detail.
 
 /// An error number, negative; 0 is success.
 #[derive(
@@ -13,20 +14,20 @@
 pub struct ErrorCode(pub i32);
 
 impl ErrorCode {
-    /// The row of the table, if the number is a known one.
+    /// Return the row of the table, if the number is a known one.
     #[must_use]
     pub fn entry(self) -> Option<&'static ErrorEntry> {
         ERRORS.iter().find(|entry| entry.code == self)
     }
 
-    /// What a device does that a license server answers with it. A device passes by what it does not
-    /// know.
+    /// Return what a device does when a license server answers with this number. A device ignores an
+    /// unknown number.
     #[must_use]
     pub fn action(self) -> DeviceAction {
         self.entry().map_or(DeviceAction::PassesBy, |entry| entry.action)
     }
 
-    /// The name, or "UNKNOWN_CODE".
+    /// Return the name, or "UNKNOWN_CODE".
     #[must_use]
     pub fn name(self) -> &'static str {
         self.entry().map_or("UNKNOWN_CODE", |entry| entry.name)
@@ -45,20 +46,20 @@ impl std::fmt::Display for ErrorCode {
     }
 }
 
-/// One row of the table of errors.
+/// A row of the table of errors.
 #[derive(Debug)]
 pub struct ErrorEntry {
     /// The number.
     pub code: ErrorCode,
     /// The name, without prefix.
     pub name: &'static str,
-    /// What it means and what to do, NUL-terminated so that it can be handed to C as it stands.
+    /// Meaning and remedy, NUL-terminated so that it can be handed to C unchanged.
     pub message: &'static std::ffi::CStr,
-    /// What a device does that a license server answers with it.
+    /// The action of a device when a license server answers with this number.
     pub action: DeviceAction,
 }
 
-/// What a device does about an error of a license server.
+/// The action of a device after an error of a license server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceAction {
     /// Report the error to the caller. The grant that the device has stays as it is.
@@ -217,7 +218,7 @@ mod tests {
         for entry in ERRORS {
             let text = entry.message.to_str().unwrap();
             assert!(text.ends_with('.') && text.len() > 7, "{text}");
-            // Whoever has the number alone has no other message.
+            // A caller who has only the number gets no other message.
             assert!(!text.contains("detail") && !text.contains("the message"), "{text}");
         }
     }

@@ -1,11 +1,11 @@
-//! Which file systems cannot carry a device's state.
+//! The file systems that cannot carry a device's state.
 //!
-//! Its seats and counts need shared mappings that every process sees alike, and locks that the
-//! kernel drops when their owner dies. Network and user-space file systems have either between the
-//! processes of one machine only, or after a round trip, or not at all, and some answer "yes" to a
-//! lock that nobody keeps; so they are refused by type.
+//! Seats and counts of a device need shared mappings that every process sees alike, and locks that
+//! the kernel drops when their owner dies. Network and user-space file systems offer these between
+//! the processes of one machine only, or after a round trip, or not at all. Some answer "yes" to a
+//! lock that nobody keeps. So they are refused by type.
 
-/// `f_type` of `statfs(2)`, and the name that users know it by.
+/// The value of `f_type` of `statfs(2)`, and the name that users know.
 const REFUSED: &[(u32, &str)] = &[
     (0x6969, "NFS"),
     (0xff53_4d42, "CIFS (a Windows share)"),
@@ -24,7 +24,7 @@ const REFUSED: &[(u32, &str)] = &[
     (0x0116_1970, "GFS2"),
 ];
 
-/// What is wrong with a file system of this `f_type`, after "is on"; `None` where it may be used.
+/// Return the fault of a file system of this `f_type`, to follow "is on"; `None` if it may be used.
 #[must_use]
 pub fn refusal(f_type: u32) -> Option<String> {
     let (_, name) = REFUSED.iter().find(|(refused, _)| *refused == f_type)?;

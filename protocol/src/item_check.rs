@@ -1,8 +1,7 @@
-//! Whether a license file makes sense, beside being correctly signed: what a vendor may write into
-//! it.
+//! The checks of a license file beyond its signature: the values that a vendor may write into it.
 //!
-//! The vendor's tool and the server's import ask the same questions, so that nothing can be signed
-//! that cannot be imported. Which settings belong to which charge way:
+//! The vendor's tool and the server's import apply the same checks, so that the server can import
+//! every file that the tool signs. Settings that belong to each charge way:
 //!
 //! | setting | charge ways | range | absent means |
 //! | --- | --- | --- | --- |
@@ -13,8 +12,7 @@
 //! | `overuse_budget`, `overuse_growth_per_day` | concurrent device, concurrent instance | up to 2^60 | 1000·N, 0 |
 //! | `strict` | scan, page | | false |
 //!
-//! A setting that belongs to another charge way is an error, because whoever wrote it expects
-//! something of it.
+//! A setting that belongs to another charge way is an error, because its author expects an effect.
 
 use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::license::{LicenseFile, LicenseItem, PageQuotas};
@@ -29,7 +27,7 @@ pub const ITEMS_MAX: usize = 1_024;
 /// Most days that an item may allow a device to work without contact.
 pub const OFFLINE_DAYS_MAX: u32 = 365;
 
-/// The greatest N: 1000·N still is a number of 64 bits with room for a sum.
+/// The greatest N: 1000·N still fits into 64 bits with headroom for a sum.
 pub const QUOTA_MAX: u64 = 1 << 50;
 
 /// The greatest overuse budget and growth.
@@ -41,10 +39,10 @@ pub const LIST_MAX: usize = 1_024;
 /// The windows that an item can state.
 pub const WINDOWS_DAYS: [u32; 4] = [1, 30, 90, 365];
 
-/// Looks at a license file with all its items.
+/// Check a license file with all its items.
 ///
 /// # Errors
-/// The first thing that makes no sense, as a clause for a sentence.
+/// Returns the first fault, as a clause for a sentence.
 pub fn check_file(file: &LicenseFile) -> Result<(), String> {
     if file.version != DOCUMENT_VERSION {
         return Err(format!(
@@ -68,10 +66,10 @@ pub fn check_file(file: &LicenseFile) -> Result<(), String> {
     Ok(())
 }
 
-/// Looks at one item.
+/// Check one item.
 ///
 /// # Errors
-/// The first thing that makes no sense, as the end of a sentence that begins with the item.
+/// Returns the first fault, as the end of a sentence that begins with the item.
 pub fn check_item(item: &LicenseItem) -> Result<(), String> {
     if !is_text(&item.item_id) {
         return Err(format!("has an id that {}", no_text()));
@@ -191,13 +189,13 @@ fn belongs_elsewhere(setting: &str, charge_way: &str) -> String {
     format!("has {setting}, which belongs to items charged by {charge_way}")
 }
 
-/// Why something is no text, as the end of a clause.
+/// Return why something is not a text, as the end of a clause.
 fn no_text() -> String {
     format!("is empty, has more than {TEXT_BYTES_MAX} bytes, or control characters")
 }
 
-/// Nobody can type a control character on a command line, no database of text takes a NUL, and a
-/// terminal obeys them.
+/// Return whether a text has no control character. Nobody can type one on a command line, no
+/// database of text accepts a NUL, and a terminal obeys them.
 fn is_text(text: &str) -> bool {
     !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control)
 }

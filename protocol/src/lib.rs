@@ -1,8 +1,9 @@
-//! What the seatmeter library and its license server say to each other, and compute alike.
+//! The messages between the seatmeter library and its license server, and the computations that
+//! both do alike.
 //!
-//! No input or output, and no clock of its own: both ends and the tests can run it anywhere.
-//! Whatever two programs must agree on stands here once: wire types, signatures, error codes,
-//! slots, charge ways.
+//! This crate has no input or output and no clock of its own, so both ends and the tests can run it
+//! anywhere. Everything that two programs must agree on stands here once: wire types, signatures,
+//! error codes, slots, charge ways.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! The two signed documents: what a vendor sells, and what a device may do.
+//! The two signed documents: the license file that a vendor sells, and the local license of a
+//! device.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,29 +13,30 @@ pub const DAY_SECONDS: u64 = 86_400;
 /// Days after an item's expiry in which it still works, with a warning.
 pub const EXPIRY_GRACE_DAYS: u64 = 7;
 
-/// Most seats that a device may ask for, and most that a concurrent-instance item may grant one
-/// device.
+/// Most seats that a device may ask for. A concurrent-instance item grants one device at most as
+/// many.
 pub const SEATS_MAX: u32 = 65_536;
 
 /// All products, as bits of the C API.
 pub const PRODUCTS_ALL: u32 = 0xffff;
 
-/// What a vendor issues and signs: license items for one organization, bound to one server's key.
+/// The file that a vendor issues and signs: license items for one organization, bound to one
+/// server's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LicenseFile {
     /// Version of this document's format.
     pub version: u32,
-    /// Id of this file.
+    /// Id of the license file.
     pub file_id: String,
     /// Id of the licensee.
     pub organization_id: String,
     /// Name of the licensee, for people.
     pub organization_name: String,
-    /// The key of the one server that may grant from these items.
+    /// The key of the only server that may grant from these items.
     pub server_key: PublicKey,
-    /// When it was issued, Unix seconds.
+    /// Instant of issue, Unix seconds.
     pub issued_at: u64,
-    /// What was sold.
+    /// The license items that were sold.
     pub items: Vec<LicenseItem>,
 }
 
@@ -42,7 +44,7 @@ impl Document for LicenseFile {
     const CONTEXT: &'static str = "license file";
 }
 
-/// One permit of a license file.
+/// A permit of a license file.
 ///
 /// Every setting that has a default may be absent from a license file. [`crate::item_check`] says
 /// which belong to which charge way, and their ranges.
@@ -50,21 +52,21 @@ impl Document for LicenseFile {
 pub struct LicenseItem {
     /// Id of the item, unique for the server.
     pub item_id: String,
-    /// By what it is charged.
+    /// The charge way of the item.
     pub charge_way: ChargeWay,
     /// N: scans, devices, servers or instances. 0 for pages, whose modules have quotas of their
     /// own, and for domains, whose use is unlimited.
     #[serde(default)]
     pub quota: u64,
-    /// Where it may be used.
+    /// Deployment types for which it may be used.
     pub deployment_types: Vec<DeploymentType>,
     /// Bits of the products that it covers, as in the C API.
     pub products: u32,
-    /// First instant at which it is good, Unix seconds.
+    /// First instant at which the item is valid, Unix seconds.
     pub starts_at: u64,
-    /// First instant at which it is no longer good, Unix seconds; the grace comes after it.
+    /// First instant at which the item is no longer valid, Unix seconds; the grace comes after it.
     pub expires_at: u64,
-    /// Days for which a device may work without contact, at most. 0 means one slot.
+    /// Most days for which a device may work without contact. 0 means one slot.
     #[serde(default = "default_offline_days")]
     pub offline_days: u32,
     /// Client devices, active devices and servers: days for which a device keeps its seat. See
@@ -81,11 +83,11 @@ pub struct LicenseItem {
     /// [`LicenseItem::overuse_budget`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overuse_budget: Option<u64>,
-    /// Concurrent devices and instances: by how much the budget grows each day.
+    /// Concurrent devices and instances: growth of the budget per day.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub overuse_growth_per_day: u64,
-    /// Scans and pages: devices count only within allowances that the server has set aside for
-    /// them.
+    /// Scans and pages: whether devices count only within allowances that the server has set aside
+    /// for them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,
     /// Names of the modules that it covers; empty means all.
@@ -97,16 +99,16 @@ pub struct LicenseItem {
     /// The edition of the product that it covers; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edition: Option<String>,
-    /// Items without which it is worth nothing: they must stand under the same handshake code, and
-    /// be in effect.
+    /// Ids of required items: they must be under the same handshake code and in effect, or this
+    /// item grants nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
-    /// Whether it is a trial; the application can see that.
+    /// Whether the item is a trial; the application can see that.
     #[serde(default, skip_serializing_if = "is_false")]
     pub trial: bool,
 }
 
-/// How many pages each module may count.
+/// The number of pages that each module may count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PageQuotas {
@@ -127,7 +129,7 @@ pub struct VersionRange {
     /// The first version that is covered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Version>,
-    /// The last version that is covered, with all that begin like it: `9` covers 9.6.
+    /// The last version that is covered, with all versions that begin with it: `9` covers 9.6.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Version>,
 }
@@ -145,13 +147,13 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl VersionRange {
-    /// Whether it covers all versions.
+    /// Return whether the range covers all versions.
     #[must_use]
     pub fn is_unbounded(&self) -> bool {
         self.from.is_none() && self.to.is_none()
     }
 
-    /// Whether it covers this version.
+    /// Return whether the range covers this version.
     #[must_use]
     pub fn covers(&self, version: &Version) -> bool {
         self.from.as_ref().is_none_or(|from| version >= from)
@@ -160,14 +162,15 @@ impl VersionRange {
 }
 
 impl LicenseItem {
-    /// Window of a client device or an active device that the item does not state.
+    /// Days of the window of a client device or an active device, if the item does not state it.
     pub const WINDOW_DAYS_DEFAULT: u32 = 90;
-    /// Window of a server that the item does not state.
+    /// Days of the window of a server, if the item does not state it.
     pub const SERVER_WINDOW_DAYS_DEFAULT: u32 = 1;
-    /// Overuse budget of an item that states none, for each of N.
+    /// Overuse budget for each of N, if the item states no budget.
     pub const OVERUSE_BUDGET_PER_QUOTA: u64 = 1_000;
 
-    /// An item for deployment type server and all products, with every setting at its default.
+    /// Return an item for deployment type server and all products, with every setting at its
+    /// default.
     #[must_use]
     pub fn new(
         item_id: &str,
@@ -199,19 +202,19 @@ impl LicenseItem {
         }
     }
 
-    /// Return whether it is good for a request with this deployment type.
+    /// Return whether the item serves a request with this deployment type.
     #[must_use]
     pub fn serves(&self, asked: DeploymentType) -> bool {
         self.deployment_types.contains(&self.charge_way.counts_as(asked))
     }
 
-    /// First instant at which the grace after expiry is over, too.
+    /// Return the first instant at which the grace after expiry is over, too.
     #[must_use]
     pub fn grace_ends_at(&self) -> u64 {
         self.expires_at.saturating_add(EXPIRY_GRACE_DAYS * DAY_SECONDS)
     }
 
-    /// Days for which a device keeps its seat: as stated, else 90, for servers 1.
+    /// Return the days for which a device keeps its seat: as stated, else 90, for servers 1.
     #[must_use]
     pub fn window_days(&self) -> u32 {
         let default = match self.charge_way {
@@ -221,64 +224,63 @@ impl LicenseItem {
         self.window_days.unwrap_or(default)
     }
 
-    /// Device- or instance-slots above N in a license year: as stated, else 1000·N.
+    /// Return the device- or instance-slots above N in a license year: as stated, else 1000·N.
     #[must_use]
     pub fn overuse_budget(&self) -> u64 {
         self.overuse_budget.unwrap_or(self.quota.saturating_mul(Self::OVERUSE_BUDGET_PER_QUOTA))
     }
 }
 
-/// What a server signs and gives to a device.
+/// The document that a server signs and gives to a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalLicense {
     /// Version of this document's format.
     pub version: u32,
     /// Unguessable id; usage reports name it.
     pub license_id: String,
-    /// Grows with every license for the same device and item: the newest grant wins.
+    /// Serial, which grows with every license for the same device and item: the newest grant wins.
     pub serial: u32,
-    /// The item it is granted from.
+    /// The item from which it is granted.
     pub item_id: String,
-    /// The handshake code it was asked for with.
+    /// The handshake code of the request.
     pub handshake_code: String,
-    /// The device it is for.
+    /// The UUID of the device that may use it.
     pub device_uuid: String,
-    /// By what the item is charged.
+    /// The charge way of the item.
     pub charge_way: ChargeWay,
     /// Seats of the device; 0 where the charge way has no seats.
     pub seats: u32,
-    /// When it was granted, by the server's clock, Unix seconds.
+    /// Instant of the grant by the server's clock, Unix seconds.
     pub issued_at: u64,
-    /// First instant at which it is no longer good without renewal, Unix seconds.
+    /// First instant at which it is no longer valid without renewal, Unix seconds.
     pub valid_until: u64,
     /// First instant of the grace after the item's expiry, Unix seconds.
     pub item_expires_at: u64,
-    /// Which renewal this is: a random id. Two installations that share a UUID go on from different
-    /// ones.
+    /// Generation of the device's history: a random id for each renewal. Two installations that
+    /// share a UUID continue with different generations.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub generation: String,
-    /// The generation that the device showed when it asked for this one; empty for none.
+    /// The generation that the device showed in its request for this one; empty for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub parent: String,
-    /// Which life of the server's data it was granted in: see
-    /// [`crate::message::UsageAnswer::epoch`].
+    /// Epoch of the server's data at the grant: see [`crate::message::UsageAnswer::epoch`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub epoch: String,
-    /// Strict items: the totals that the device may reach without asking, one for each module that
-    /// it may count; empty where nothing limits it.
+    /// Strict items: the totals that the device may reach without another request, one for each
+    /// module that it may count; empty where nothing limits it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowances: Vec<CountAllowance>,
 }
 
-/// Up to which total a device may count.
+/// The total up to which a device may count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountAllowance {
     /// Module of pages; 0 for scans.
     #[serde(default, skip_serializing_if = "is_no_module")]
     pub module: u32,
-    /// The total that it may reach, counted since it first used the item.
+    /// The largest total that the device may reach, counted since it first used the item.
     pub allowed: u64,
-    /// The part of it that the server had recorded when it granted this.
+    /// The part of that total that the server had recorded when it granted this license.
     pub used: u64,
 }
 

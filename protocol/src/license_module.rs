@@ -18,7 +18,7 @@ pub const LICENSE_MODULES: [(&str, i32); 14] = [
     ("NONSTANDARD_BARCODE", 16),
 ];
 
-/// The name of the module with this number.
+/// Return the name of the module with this number.
 #[must_use]
 pub fn license_module_name(number: i32) -> Option<&'static str> {
     LICENSE_MODULES.iter().find(|(_, n)| *n == number).map(|(name, _)| *name)

@@ -14,8 +14,8 @@ use crate::version::Version;
 
 /// Path of [`AuthorizationRequest`].
 pub const AUTHORIZATIONS_PATH: &str = "/v1/authorizations";
-/// Path that asks with an [`AuthorizationRequest`] what would be answered: nothing is granted, and
-/// nothing remembered.
+/// Path of an [`AuthorizationRequest`] that is only checked: the server answers what it would
+/// grant, grants nothing and records nothing.
 pub const AUTHORIZATION_CHECKS_PATH: &str = "/v1/authorization-checks";
 /// Path of [`UsageReport`].
 pub const USAGE_PATH: &str = "/v1/usage";
@@ -40,7 +40,7 @@ pub const TOTALS_MAX: usize = 4_096;
 /// Most ended local licenses in one report.
 pub const ENDED_MAX: usize = 256;
 
-/// "May this device use the product?"
+/// A device's question whether it may use the product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationRequest {
     /// [`crate::PROTOCOL_VERSION`].
@@ -54,16 +54,16 @@ pub struct AuthorizationRequest {
     /// The session password, or empty.
     #[serde(default)]
     pub session_password: String,
-    /// Who asks.
+    /// The device that asks.
     pub device: DeviceFacts,
-    /// Where the software runs.
+    /// The kind of place where the software runs.
     pub deployment_type: DeploymentType,
     /// The charge way asked for; absent when the server may choose.
     #[serde(default)]
     pub charge_way: Option<ChargeWay>,
     /// Bits of the products asked for.
     pub products: u32,
-    /// Seats asked for; matters under a concurrent-instance item.
+    /// Seats asked for; they matter only under a concurrent-instance item.
     pub seats: u32,
     /// Days for which the caller wants to work without contact.
     pub buffer_days: u32,
@@ -76,18 +76,18 @@ pub struct AuthorizationRequest {
     /// Edition of the licensed product; absent when its vendor has not built one in.
     #[serde(default)]
     pub product_edition: Option<String>,
-    /// What the handshake code's owner may want to match.
+    /// Facts of the application that the owner of the handshake code may want to match.
     #[serde(default)]
     pub validation: ValidationFacts,
     /// The local license that the device holds, if it has one.
     #[serde(default)]
     pub held_license: Option<Signed>,
-    /// Which of the device's ways of asking this is: licenses of one way form one history, by which
-    /// a copied installation is told apart. Empty when the device keeps no histories.
+    /// Name of the device's line of requests. Licenses of one line form one history, by which the
+    /// server recognizes a copied installation. Empty when the device keeps no histories.
     #[serde(default)]
     pub scope: String,
-    /// Strict items: the least that the device has to be allowed beyond what it has used, such as
-    /// the barcodes of one image.
+    /// Strict items: the smallest amount that the device must be allowed beyond what it has used,
+    /// for example the barcodes of one image.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub needed: u64,
 }
@@ -104,16 +104,16 @@ pub struct ValidationFacts {
     pub website_domain: String,
     /// Id of the application.
     pub application_id: String,
-    /// Name of the executable file, as the operating system says it.
+    /// Name of the executable file, as the operating system reports it.
     pub process_name: String,
 }
 
-/// What a device says of itself.
+/// Facts about the device, as the device states them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceFacts {
     /// The client UUID, 32 hexadecimal digits.
     pub uuid: String,
-    /// A name for people, or empty.
+    /// The device's name for people, or empty.
     #[serde(default)]
     pub friendly_name: String,
     /// Version of the library.
@@ -124,62 +124,62 @@ pub struct DeviceFacts {
 /// The answer to [`AuthorizationRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationAnswer {
-    /// The vendor's root key; a client that has one compiled in or stored does not believe this.
+    /// The vendor's root key. A client ignores it if it has a root key compiled in or stored.
     pub root_key: PublicKey,
     /// The license file that names this server's key and the item, signed by the vendor.
     pub license_file: Signed,
     /// The grant, signed by the server.
     pub local_license: Signed,
-    /// Which life of the server's data this is, 32 hexadecimal digits; a restored backup is
-    /// another. See [`UsageAnswer::epoch`].
+    /// Epoch of the server's data, 32 hexadecimal digits. A restored backup starts a new epoch. See
+    /// [`UsageAnswer::epoch`].
     #[serde(default)]
     pub epoch: String,
-    /// How far the item is used.
+    /// The quotas of the items in use, and how much of them is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<Meter>,
-    /// Whether the handshake code is good for programs of any name, so that the grant serves all of
+    /// Whether the handshake code serves programs of any name, so that the grant serves all of
     /// them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_program: bool,
 }
 
-/// What an authorization would be, had it been asked for: the answer of
-/// [`AUTHORIZATION_CHECKS_PATH`]. It is no grant.
+/// The answer of [`AUTHORIZATION_CHECKS_PATH`]: what the server would grant to this request. It is
+/// not a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationCheck {
-    /// The handshake code that is meant.
+    /// The handshake code that the server would use.
     pub handshake_code: String,
-    /// The item from which it would be granted.
+    /// The item from which the server would grant.
     pub item_id: String,
-    /// By what that is charged.
+    /// The charge way of that item.
     pub charge_way: ChargeWay,
     /// Seats that the device would have; 0 where the item has none.
     pub seats: u32,
-    /// Until when it would be good without contact, Unix seconds.
+    /// End of the license if the device made no further contact, Unix seconds.
     pub valid_until: u64,
-    /// Which life of the server's data has decided.
+    /// Epoch of the server's data behind this decision.
     #[serde(default)]
     pub epoch: String,
-    /// How far the item would be used.
+    /// The quotas of the items that would be used, and how much of them would be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<Meter>,
 }
 
-/// How far one quota of an item is used.
+/// The use of one quota of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meter {
-    /// What is counted.
+    /// The kind of use that is counted.
     pub of: Metered,
     /// Module of pages; 0 for everything else.
     #[serde(default, skip_serializing_if = "is_no_module")]
     pub module: u32,
     /// N, or the budget of the license year so far.
     pub quota: u64,
-    /// What is recorded, or held.
+    /// The amount that is recorded, or the seats that are held.
     pub used: u64,
-    /// How much beyond the quota is served all the same.
+    /// The amount above the quota that the server still grants.
     pub grace: u64,
-    /// What follows from it.
+    /// The consequence of these numbers.
     pub state: MeterState,
 }
 
@@ -187,7 +187,7 @@ fn is_no_module(module: &u32) -> bool {
     *module == 0
 }
 
-/// What a [`Meter`] counts.
+/// The kind of use that a [`Meter`] counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metered {
@@ -199,12 +199,12 @@ pub enum Metered {
     Devices,
     /// Device- or instance-slots above N in this license year.
     Excess,
-    /// Something that a later version counts.
+    /// A kind that a later version counts.
     #[serde(other)]
     Unknown,
 }
 
-/// How a quota stands; ordered from what is least to be warned of.
+/// The state of a quota, in the order of severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MeterState {
@@ -212,26 +212,26 @@ pub enum MeterState {
     Within = 1,
     /// At the quota or above, and still served.
     InGrace,
-    /// Quota and grace are used: scans and pages are refused, new devices too.
+    /// Quota and grace are used up: the server refuses scans, pages and new devices.
     UsedUp,
-    /// The budget is exceeded: N at a time are authorized.
+    /// The overuse budget is exceeded: only N devices or instances are authorized at the same time.
     Overused,
-    /// Something that a later version says.
+    /// A state that a later version reports.
     #[serde(other)]
     Unknown = 0,
 }
 
-/// "This is what has been used": totals, never differences.
+/// A device's report of what it has used: totals, never differences.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageReport {
     /// [`crate::PROTOCOL_VERSION`].
     pub protocol: u32,
-    /// Who reports.
+    /// The device that reports.
     pub device: DeviceFacts,
     /// Segments with what was counted in each.
     pub segments: Vec<SegmentReport>,
-    /// Ids of local licenses that the device has ended, after these totals: it works under them no
-    /// more, and gives back the seats and allowances that it holds by them.
+    /// Ids of local licenses that the device ended after these totals. It no longer works under
+    /// them, and it gives back the seats and allowances that it holds by them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<EndedLicense>,
 }
@@ -239,13 +239,13 @@ pub struct UsageReport {
 /// A local license that a device has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedLicense {
-    /// Its id.
+    /// Id of the license.
     pub license_id: String,
-    /// Its serial: a newer grant under the same id goes on.
+    /// Serial of the license: a newer grant under the same id stays in effect.
     pub serial: u32,
 }
 
-/// What one segment has counted.
+/// The totals of one segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentReport {
     /// Random id of the segment, 32 hexadecimal digits.
@@ -253,23 +253,23 @@ pub struct SegmentReport {
     /// The local license under which it was counted.
     pub license_id: String,
     /// That local license itself, for a server that was restored from a backup older than the
-    /// grant: it believes its own signature. May be absent.
+    /// grant: the server accepts it because it carries the server's own signature. May be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_license: Option<Signed>,
     /// The totals.
     pub totals: Vec<UsageTotal>,
 }
 
-/// One counter: how much of what was used in which slot.
+/// The counter of one kind of use in one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UsageTotal {
     /// The slot in which the work was done.
     pub slot: u32,
-    /// What kind of work.
+    /// The kind of work.
     pub kind: UsageKind,
     /// Symbology of a scan or module of a page.
     pub what: u32,
-    /// How much, since the segment began; only ever grows.
+    /// The amount since the segment began; it only ever grows.
     pub total: u64,
 }
 
@@ -279,15 +279,14 @@ pub struct UsageTotal {
 pub enum UsageKind {
     /// Unique barcodes.
     Scan,
-    /// Pages.
+    /// Pages of one module.
     Page,
-    /// Images and frames that were decoded, whether or not they held a barcode: what makes a device
-    /// active.
+    /// Images and frames that were decoded, with or without a barcode. They make a device active.
     Image,
 }
 
 impl UsageKind {
-    /// The number under which the kind is stored.
+    /// Return the number under which the kind is stored.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -297,7 +296,7 @@ impl UsageKind {
         }
     }
 
-    /// The kind with this number.
+    /// Return the kind with this number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         [Self::Scan, Self::Page, Self::Image].into_iter().find(|kind| kind.number() == number)
@@ -312,17 +311,17 @@ pub struct UsageAnswer {
     /// Segments that the server cannot book, each with the reason.
     #[serde(default)]
     pub refused: Vec<SegmentRefusal>,
-    /// Which life of the server's data this is, 32 hexadecimal digits. A client that sees another
-    /// one than before sends all its totals again: the server may have forgotten what it had
-    /// acknowledged. Empty from servers that have none.
+    /// Epoch of the server's data, 32 hexadecimal digits. A client that sees an epoch other than
+    /// the previous one sends all its totals again, because the server may have forgotten what it
+    /// had acknowledged. Empty from servers that have no epoch.
     #[serde(default)]
     pub epoch: String,
-    /// How far the items of the recorded segments are used.
+    /// The quotas of the items behind the recorded segments, and how much of them is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standings: Vec<ItemStanding>,
 }
 
-/// How far an item is used.
+/// The use of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemStanding {
     /// The item.
@@ -336,7 +335,7 @@ pub struct ItemStanding {
 pub struct SegmentRefusal {
     /// Id of the segment.
     pub segment_id: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -350,15 +349,15 @@ pub struct Problem {
     pub title: String,
     /// HTTP status, repeated.
     pub status: u16,
-    /// This occurrence, for people: what was asked, what stands in the way, what to do.
+    /// This occurrence, for people: the request, what prevents it, and what to do.
     pub detail: String,
     /// Our error number.
     pub code: ErrorCode,
     /// The numbers behind the decision, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Box<ProblemNumbers>>,
-    /// Which life of the server's data has decided, as in [`UsageAnswer::epoch`]; empty where the
-    /// data was not asked.
+    /// Epoch of the server's data behind this decision, as in [`UsageAnswer::epoch`]; empty where
+    /// the decision did not need the data.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub epoch: String,
 }
@@ -367,41 +366,41 @@ pub struct Problem {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProblemNumbers {
-    /// What was asked for.
+    /// The amount that was requested.
     pub requested: u64,
     /// N of the item.
     pub quota: u64,
-    /// What is in use, or used up.
+    /// The amount that is in use or used up.
     pub used: u64,
-    /// How much beyond N is granted all the same.
+    /// The amount above N that the server still grants.
     pub grace: u64,
-    /// When the next seat becomes free, Unix seconds.
+    /// Instant at which the next seat becomes free, Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_free_at: Option<u64>,
-    /// Who holds the seats, where that is the reason; not all of them when there are many.
+    /// The holders of the seats, where they are the reason; at most [`HOLDERS_MAX`] of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub holders: Vec<Holder>,
 }
 
-/// Most holders that a refusal names.
+/// The largest number of holders that a refusal names.
 pub const HOLDERS_MAX: usize = 20;
 
 /// A device that holds seats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Holder {
-    /// Its UUID.
+    /// The device's UUID.
     pub device_uuid: String,
-    /// Its name for people, or empty.
+    /// The device's name for people, or empty.
     pub name: String,
-    /// Seats that it holds.
+    /// Seats that the device holds.
     pub seats: u64,
-    /// Until when, unless it renews, Unix seconds.
+    /// End of the hold unless the device renews it, Unix seconds.
     pub until: u64,
 }
 
 impl Problem {
-    /// A refusal with this code.
+    /// Return a refusal with this code.
     #[must_use]
     pub fn new(status: u16, code: ErrorCode, detail: impl Into<String>) -> Self {
         let title =

@@ -1,12 +1,12 @@
-//! `NO_PROXY`, as the library and `seatmeterd doctor` take it beside the matcher of the HTTP
-//! client: that one knows names, addresses and networks. Lists written for curl also have a star
-//! for all hosts, blanks between entries, IPv6 addresses in brackets, ports, and names that end
-//! with a dot.
+//! The variable `NO_PROXY`, as the library and `seatmeterd doctor` read it in addition to the HTTP
+//! client. The client's matcher knows names, addresses and networks. Lists written for curl also
+//! have a star for all hosts, blanks between entries, IPv6 addresses in brackets, ports, and names
+//! that end with a dot.
 
 use std::net::IpAddr;
 
-/// Whether the list names this host at this port. The host stands as in a URL: an IPv6 address may
-/// be in brackets.
+/// Return whether the list names this host at this port. The host is written as in a URL: an IPv6
+/// address may be in brackets.
 #[must_use]
 pub fn names(list: &str, host: &str, port: u16) -> bool {
     let host = plain(host);
@@ -36,8 +36,8 @@ fn matches(entry: &str, host: &str, port: u16) -> bool {
     !name.is_empty() && is_under()
 }
 
-/// An entry without its port, and the port. An IPv6 address has more than one colon, and a port
-/// only behind brackets.
+/// Split an entry into the host and the port. An IPv6 address has more than one colon, and a port
+/// only after brackets.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     let is_bare_address = !entry.starts_with('[') && entry.matches(':').count() > 1;
     match entry.rsplit_once(':') {
@@ -49,7 +49,7 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
     }
 }
 
-/// Without brackets, and without the dot at the end of a full name.
+/// Remove brackets, and the dot at the end of a full name.
 fn plain(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.')
 }

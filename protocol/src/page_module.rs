@@ -3,10 +3,10 @@
 /// Name and number of every module.
 pub const PAGE_MODULES: [(&str, u32); 4] = [("CORE", 1), ("WEBCAM", 2), ("PDFR", 3), ("OCR", 4)];
 
-/// Numbers go up to this one: those of modules, too, that are still to come.
+/// The largest number of a module; it includes modules that are still to come.
 pub const PAGE_MODULE_MAX: u32 = 63;
 
-/// The name of a module for people.
+/// Return the name of a module for people.
 #[must_use]
 pub fn page_module_name(number: u32) -> String {
     match PAGE_MODULES.iter().find(|(_, n)| *n == number) {

@@ -1,8 +1,7 @@
-//! What a simulation holds in its hands and nobody else may: random numbers that follow from a
-//! seed.
+//! Random numbers that follow from a seed, for simulations only.
 //!
-//! They are of one thread, and are there only with the feature `rehearsal`, which no program that
-//! is shipped has. Without it every random number is the system's.
+//! The seed belongs to one thread. This module exists only with the feature `rehearsal`, which no
+//! shipped program has. Without the feature every random number comes from the system.
 
 use std::cell::Cell;
 
@@ -10,13 +9,13 @@ thread_local! {
     static RANDOM: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// From now on the random numbers of this thread follow from this seed; `None`: they are the
-/// system's again.
+/// Make the random numbers of this thread follow from this seed from now on; `None` takes them from
+/// the system again.
 pub fn seed_random(seed: Option<u64>) {
     RANDOM.set(seed);
 }
 
-/// Fills in random bytes that follow from the seed; `false` when there is none. SplitMix64
+/// Fill in random bytes that follow from the seed; return `false` when there is no seed. SplitMix64
 /// (public domain).
 pub(crate) fn fill(bytes: &mut [u8]) -> bool {
     let Some(mut state) = RANDOM.get() else { return false };

@@ -1,4 +1,4 @@
-//! The bytes of a seat pool file, and a read-only look at them.
+//! The bytes of a seat pool file, and a read-only report of them.
 //!
 //! The library maps the file and changes it; the license server's doctor only reads it. Both take
 //! offsets and bit positions from here, so that they cannot disagree. Nothing here touches a file
@@ -34,17 +34,18 @@ pub const VERSION: u32 = 1;
 /// Processes that can be attached at one time. A power of two, so that an index from shared memory
 /// can be masked instead of trusted.
 pub const ENTRIES: u32 = 4096;
-/// More seats than this are not granted; it leaves the counters three bits of room.
+/// The largest number of seats that is granted. It leaves three spare bits in the counters.
 pub const SEATS_MAX: u32 = 65_536;
 
 /// Bytes before the first entry.
 pub const HEADER_BYTES: usize = 4096;
-/// Bytes of one entry. What is read when looking for dead owners is in one cache line.
+/// Bytes of one entry. A search for dead owners reads one cache line of each entry.
 pub const ENTRY_BYTES: usize = 128;
-/// Length of the file. It never changes: a mapped file that shrinks kills who maps it.
+/// Length of the file. It never changes, because a mapped file that shrinks kills the process that
+/// maps it.
 pub const FILE_BYTES: usize = HEADER_BYTES + ENTRIES as usize * ENTRY_BYTES;
-/// Byte of the file whose lock says that entry 0 lives; entry s has the s-th after it. Far beyond
-/// the end: the lock is a name, not a range of data.
+/// Byte of the file whose lock says that the owner of entry 0 lives; entry s has the s-th byte
+/// after it. It is far beyond the end of the file: the lock is a name, not a range of data.
 pub const LOCK_BASE: i64 = 1 << 40;
 
 /// Offset of the magic.
@@ -55,13 +56,13 @@ pub const AT_VERSION: usize = 0x08;
 pub const AT_ENTRIES: usize = 0x0c;
 /// Offset of the random file id.
 pub const AT_FILE_ID: usize = 0x10;
-/// Offset of the instant before which openers wait.
+/// Offset of the instant until which openers wait.
 pub const AT_SETTLED: usize = 0x20;
 /// Offset of the grant.
 pub const AT_GRANT: usize = 0x40;
 /// Offset of the high-water mark: entries at and above it were never attached.
 pub const AT_HIGH_WATER_MARK: usize = 0x48;
-/// Offset of the word that says whether somebody may be asleep on the wake word.
+/// Offset of the word that says whether a waiter may be asleep on the wake word.
 pub const AT_WAITERS: usize = 0x4c;
 /// Offset of the futex that waiters sleep on.
 pub const AT_WAKE_WORD: usize = 0x50;
@@ -80,11 +81,12 @@ pub const NAME_BYTES: usize = 32;
 /// Offset of the owner's pid namespace within an entry.
 pub const IN_ENTRY_NAMESPACE: usize = 0x70;
 
-/// The kernel sets this bit in the flag when the guardian's thread ends while the flag carries its
-/// id.
+/// The bit that the kernel sets in the flag when the guardian's thread ends while the flag carries
+/// its id.
 pub const OWNER_DIED: u32 = 0x4000_0000;
-/// What the wake word counts in. The kernel rings a dead process' wake word only while the 30 low
-/// bits, the place of a thread id, are zero; so the wake word counts in the two high ones.
+/// The step in which the wake word counts. The kernel wakes the waiters of a dead process only
+/// while the 30 low bits of the word, the place of a thread id, are zero. So the wake word counts
+/// in the two high bits.
 pub const WAKE_STEP: u32 = 0x4000_0000;
 
 const COUNT_BITS: u32 = 20;
@@ -93,34 +95,34 @@ const LIFE_MASK: u64 = (1 << 24) - 1;
 const SEQ_BITS: u32 = 48;
 const SEQ_MASK: u64 = (1 << SEQ_BITS) - 1;
 
-/// Offset of entry `entry`; an index beyond the last wraps round.
+/// Return the offset of entry `entry`; an index beyond the last wraps round.
 #[must_use]
 #[inline(always)]
 pub const fn entry_offset(entry: u16) -> usize {
     HEADER_BYTES + (entry as u32 & (ENTRIES - 1)) as usize * ENTRY_BYTES
 }
 
-/// Is somebody attached in this life of an entry? Lives count 0, 1, 2, …: odd is attached, even is
-/// free.
+/// Return whether a process is attached in this life of an entry. Lives count 0, 1, 2, …: odd is
+/// attached, even is free.
 #[must_use]
 #[inline(always)]
 pub const fn is_attached(life: u32) -> bool {
     life & 1 == 1
 }
 
-/// The attached life that follows `life`.
+/// Return the attached life that follows `life`.
 #[must_use]
 pub const fn next_attached(life: u32) -> u32 {
     (if is_attached(life) { life + 2 } else { life + 1 }) & LIFE_MASK as u32
 }
 
-/// The free life that follows the attached `life`.
+/// Return the free life that follows the attached `life`.
 #[must_use]
 pub const fn next_free(life: u32) -> u32 {
     (life + 1) & LIFE_MASK as u32
 }
 
-/// The pool word: how many seats are used, and the count of the entry that acted last.
+/// The pool word: the number of used seats, and the count of the entry that acted last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PoolWord {
     /// Seats held by all entries together.
@@ -136,7 +138,7 @@ pub struct PoolWord {
 }
 
 impl PoolWord {
-    /// From the low and high half, as they stand in memory.
+    /// Make the word from its low and high half, as they are in memory.
     #[must_use]
     #[inline(always)]
     pub const fn unpack([low, high]: [u64; 2]) -> Self {
@@ -149,7 +151,7 @@ impl PoolWord {
         }
     }
 
-    /// The low and high half.
+    /// Return the low and high half.
     #[must_use]
     #[inline(always)]
     pub const fn pack(self) -> [u64; 2] {
@@ -157,35 +159,36 @@ impl PoolWord {
         [counts | (self.life as u64 & LIFE_MASK) << (2 * COUNT_BITS), self.high()]
     }
 
-    /// The high half: no two writes of the pool word share it.
+    /// Return the high half: no two writes of the pool word have the same one.
     #[must_use]
     #[inline(always)]
     pub const fn high(self) -> u64 {
         self.entry as u64 | (self.seq & SEQ_MASK) << 16
     }
 
-    /// The word that follows this one when `entry` acts.
+    /// Return the word that follows this one when `entry` acts.
     #[must_use]
     #[inline(always)]
     pub const fn followed_by(self, used: u32, entry: u16, held: u32, life: u32) -> Self {
         Self { used, held, life, entry, seq: (self.seq + 1) & SEQ_MASK }
     }
 
-    /// The words that follow `words` when the entry in them takes one seat.
+    /// Return the words that follow `words` when the entry in them takes one seat.
     #[must_use]
     #[inline(always)]
     pub const fn one_taken([low, high]: [u64; 2]) -> [u64; 2] {
         [low.wrapping_add(1 | 1 << COUNT_BITS), high.wrapping_add(1 << 16)]
     }
 
-    /// The words that follow `words` when the entry in them, which has one, gives one seat back.
+    /// Return the words that follow `words` when the entry in them, which has a seat, gives one
+    /// back.
     #[must_use]
     #[inline(always)]
     pub const fn one_given([low, high]: [u64; 2]) -> [u64; 2] {
         [low.wrapping_sub(1 | 1 << COUNT_BITS), high.wrapping_add(1 << 16)]
     }
 
-    /// What belongs into the word of `self.entry`.
+    /// Return the word that belongs into the word of `self.entry`.
     #[must_use]
     #[inline(always)]
     pub const fn as_entry(self) -> EntryWord {
@@ -193,20 +196,20 @@ impl PoolWord {
     }
 }
 
-/// The word of an entry: its count as of write `seq` of the pool word. It holds while another entry
-/// is in there.
+/// The word of an entry: its count as of write `seq` of the pool word. It is valid while the pool
+/// word holds another entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct EntryWord {
     /// Seats held by the entry.
     pub held: u32,
     /// Life of the entry.
     pub life: u32,
-    /// The write of the pool word that this came from.
+    /// The write of the pool word from which this count was taken.
     pub seq: u64,
 }
 
 impl EntryWord {
-    /// From the low and high half, as they stand in memory.
+    /// Make the word from its low and high half, as they are in memory.
     #[must_use]
     #[inline(always)]
     pub const fn unpack([low, high]: [u64; 2]) -> Self {
@@ -214,7 +217,7 @@ impl EntryWord {
         Self { held: word.held, life: word.life, seq: word.seq }
     }
 
-    /// The low and high half.
+    /// Return the low and high half.
     #[must_use]
     #[inline(always)]
     pub const fn pack(self) -> [u64; 2] {
@@ -222,17 +225,17 @@ impl EntryWord {
     }
 }
 
-/// How many seats the device may use, and the number of the grant that said so.
+/// The number of seats that the device may use, and the number of the grant behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Grant {
     /// Seats of the device.
     pub seats: u32,
-    /// Grants are numbered; the highest number is the newest.
+    /// Number of the grant. The highest number is the newest grant.
     pub number: u32,
 }
 
 impl Grant {
-    /// From the word in memory. More than `SEATS_MAX` seats are taken for `SEATS_MAX`.
+    /// Make the grant from the word in memory. More than `SEATS_MAX` seats count as `SEATS_MAX`.
     #[must_use]
     #[inline(always)]
     pub const fn unpack(word: u64) -> Self {
@@ -243,14 +246,14 @@ impl Grant {
         }
     }
 
-    /// The word in memory.
+    /// Return the word in memory.
     #[must_use]
     pub const fn pack(self) -> u64 {
         self.seats as u64 | (self.number as u64) << 32
     }
 }
 
-/// The first 64 bytes of a new file.
+/// Return the first 64 bytes of a new file.
 #[must_use]
 pub fn new_header(file_id: [u8; 16], settled_at_ms: u64) -> [u8; 64] {
     let mut header = [0; 64];
@@ -262,20 +265,20 @@ pub fn new_header(file_id: [u8; 16], settled_at_ms: u64) -> [u8; 64] {
     header
 }
 
-/// Why a file is not a pool of this version.
+/// The reason why a file is not a pool of this version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unfit {
-    /// No bytes at all: what a power cut leaves.
+    /// The file has no bytes at all, as a power cut can leave it.
     Empty,
-    /// Ours, but not of the length that it must have.
+    /// The file is ours, but it does not have the length that it must have.
     Torn,
-    /// Not ours.
+    /// The file is not ours.
     Foreign,
-    /// Ours, of an older version.
+    /// The file is ours, of an older version.
     Older(u32),
-    /// Ours, of a newer version.
+    /// The file is ours, of a newer version.
     Newer(u32),
-    /// Ours, but its counts contradict one another.
+    /// The file is ours, but its counts contradict one another.
     Inconsistent,
 }
 
@@ -296,10 +299,10 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Is a file of `length` bytes that begins with `start` a pool of this version?
+/// Check that a file of `length` bytes that begins with `start` is a pool of this version.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the fault of the file.
 pub fn check(start: &[u8], length: u64) -> Result<(), Unfit> {
     if length == 0 {
         return Err(Unfit::Empty);
@@ -319,7 +322,7 @@ pub fn check(start: &[u8], length: u64) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// What a pool file says at the moment it was read.
+/// The content of a pool file at the moment it was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PoolReport {
     /// Version of the layout.
@@ -332,7 +335,7 @@ pub struct PoolReport {
     pub used: u32,
     /// Entries that were attached at some time.
     pub high_water_mark: u32,
-    /// May somebody be waiting for a seat?
+    /// Whether a waiter for a seat may be asleep.
     pub waiters: bool,
     /// The attached entries, with their seats.
     pub entries: Vec<EntryReport>,
@@ -343,19 +346,19 @@ pub struct PoolReport {
 pub struct EntryReport {
     /// Number of the entry: byte `LOCK_BASE + entry` is locked while its owner lives.
     pub entry: u16,
-    /// Seats that it holds.
+    /// Seats that the entry holds.
     pub held: u32,
-    /// Which life of the entry this is.
+    /// Number of the entry's life.
     pub life: u32,
-    /// Is it known to be dead? If not, its lock decides.
+    /// Whether the owner is known to be dead. If not, the lock decides.
     pub died: bool,
-    /// Thread id of its guardian; 0 if it has none.
+    /// Thread id of the guardian; 0 if there is none.
     pub guardian: u32,
-    /// Process id, as the process sees itself.
+    /// Process id, as the process itself sees it.
     pub pid: u32,
-    /// Inode of the pid namespace in which `pid` is meant.
+    /// Inode of the pid namespace in which `pid` is valid.
     pub pid_namespace: u64,
-    /// Attached since, Unix seconds.
+    /// Instant of attachment, Unix seconds.
     pub since: u64,
     /// Name of the process.
     pub name: String,
@@ -363,10 +366,11 @@ pub struct EntryReport {
 
 /// Read a whole pool file.
 ///
-/// A file that is in use may change while it is read: the report is then of no one instant.
+/// A file that is in use may change while it is read. The report then does not show a single
+/// instant.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// Returns the fault of the file.
 pub fn parse(bytes: &[u8]) -> Result<PoolReport, Unfit> {
     check(bytes, bytes.len() as u64)?;
     let word = |at| u64_at(bytes, at).ok_or(Unfit::Torn);
@@ -408,8 +412,8 @@ pub fn parse(bytes: &[u8]) -> Result<PoolReport, Unfit> {
     })
 }
 
-/// A process name as it stands in an entry: up to the first zero, and nothing in it that could
-/// steer a terminal.
+/// Return a process name as an entry holds it: up to the first zero, without characters that could
+/// control a terminal.
 #[must_use]
 pub fn name_from(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());

@@ -1,11 +1,11 @@
-//! What a usage segment says, for who only reads it: `seatmeterd doctor`. The library, which counts
-//! into segments in shared memory, draws every byte in src/usage/segment/mod.rs; a test there
-//! compares.
+//! A reader of usage segments for a program that only reads them: `seatmeterd doctor`. The library,
+//! which counts into segments in shared memory, draws every byte in src/usage/segment/mod.rs; a
+//! test there compares the two.
 
 use crate::message::{UsageKind, UsageTotal};
 
 const MAGIC: &[u8; 8] = b"SMSEGMT\0";
-/// The newest; counters are in all of them where they were.
+/// The newest version. All versions have the counters in the same place.
 const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 0x1000;
 const ENTRY_BYTES: usize = 32;
@@ -13,16 +13,16 @@ const ENTRY_BYTES: usize = 32;
 /// A counter of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// What was counted.
+    /// The counter's total.
     pub usage: UsageTotal,
-    /// What of its total the server has acknowledged.
+    /// The part of the total that the server has acknowledged.
     pub acknowledged: u64,
 }
 
-/// All counters of a segment with something in them.
+/// Return all counters of a segment that are not zero.
 ///
 /// # Errors
-/// Why the file is not a segment of a version that is known.
+/// Returns the reason why the file is not a segment of a known version.
 pub fn read_segment(bytes: &[u8]) -> Result<Vec<Counted>, String> {
     let Some((header, entries)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Err(format!("it has {} bytes, less than its header", bytes.len()));

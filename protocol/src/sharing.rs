@@ -1,6 +1,7 @@
-//! Who may use a file: what follows from the directory in which it is made, and what to do about
-//! one that a user cannot open. Both ends keep files that several users may have to share; here are
-//! the rules, the system calls are theirs.
+//! The users that may use a file: the permissions that follow from the directory in which the file
+//! is made, and the advice for a user who cannot open it. The library and the server both keep
+//! files that several users may have to share. The rules are here; the system calls are in the
+//! library and the server.
 //!
 //! | directory | file in it | directory in it |
 //! | --- | --- | --- |
@@ -8,12 +9,12 @@
 //! | 0770, 2770, 2775 | 0660 | 2770 |
 //! | 0777 | 0666 | 2777 |
 //!
-//! Owner and group are the directory's, as far as the process may give them.
+//! Owner and group are those of the directory, if the process may set them.
 
-/// The bits by which others than the owner may make files in a directory.
+/// The bits that allow users other than the owner to make files in a directory.
 const SHARED: u32 = 0o022;
 
-/// The bit by which a directory hands its group down.
+/// The set-group-id bit: a directory with it passes its group on to the files in it.
 const HANDS_DOWN_GROUP: u32 = 0o2000;
 
 /// Return the mode of a file in a directory of this mode.
@@ -31,21 +32,21 @@ pub const fn folder_mode(directory: u32) -> u32 {
     0o700 | shared | shared << 1 | shared >> 1 | hands_down
 }
 
-/// Return the mode of a directory that is the first of ours under this parent: it is shared only
-/// where the parent says with the set-group-id bit that it was made for that.
+/// Return the mode of our outermost directory under a parent of this mode. It is shared only if the
+/// parent has the set-group-id bit, which says that the parent was made for sharing.
 #[must_use]
 pub const fn home_mode(parent: u32) -> u32 {
     let is_for_sharing = is_shared_by_group(parent) && parent & HANDS_DOWN_GROUP != 0;
     if is_for_sharing { folder_mode(parent & 0o770) } else { 0o700 }
 }
 
-/// Whether the group of a directory may make files in it.
+/// Return whether the group of a directory may make files in it.
 #[must_use]
 pub const fn is_shared_by_group(directory: u32) -> bool {
     directory & 0o020 != 0
 }
 
-/// Whether everybody may make files in a directory.
+/// Return whether everybody may make files in a directory.
 #[must_use]
 pub const fn is_shared_by_all(directory: u32) -> bool {
     directory & 0o002 != 0
@@ -54,17 +55,17 @@ pub const fn is_shared_by_all(directory: u32) -> bool {
 /// Owner, group and mode of a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owned {
-    /// Its owner.
+    /// The owner's user id.
     pub uid: u32,
-    /// Its group.
+    /// The group's id.
     pub gid: u32,
-    /// Its mode, with or without the bits of its type.
+    /// The mode, with or without the bits of the file type.
     pub mode: u32,
 }
 
 impl Owned {
-    /// Whether a file that was made in this directory can be used by all who share the directory.
-    /// `me` is the user whose process made it.
+    /// Return whether all users who share the directory can use a file that was made in it. `me` is
+    /// the user whose process made the file.
     #[must_use]
     pub const fn is_of_use_in(&self, directory: &Self, me: u32) -> bool {
         let is_owners = self.uid == directory.uid;
@@ -72,8 +73,8 @@ impl Owned {
             && self.gid == directory.gid
             && self.mode & 0o060 == 0o060;
         let is_alls = is_shared_by_all(directory.mode) && self.mode & 0o006 == 0o006;
-        // Access may come from a list of the file system's own, which nothing here shows: whoever
-        // is no superuser made it for himself at least.
+        // An access control list of the file system may give access, too, and these facts do not
+        // show it. A user other than the superuser can at least use the files that he made himself.
         is_owners || is_groups || is_alls || (me != 0 && self.uid == me)
     }
 }
@@ -110,7 +111,7 @@ impl Names {
     }
 }
 
-/// Both files have the name first and the number third.
+/// Find a name by its number: both files have the name first and the number third.
 fn name_of(table: &str, number: u32) -> String {
     let number = number.to_string();
     let mut lines = table.lines().map(|line| line.split(':').collect::<Vec<_>>());
@@ -119,37 +120,38 @@ fn name_of(table: &str, number: u32) -> String {
     found.map_or(number, |fields| fields[0].to_owned())
 }
 
-/// What a user was refused, and where.
+/// The facts of a refused access.
 #[derive(Clone, Copy, Debug)]
 pub struct Denied<'a> {
-    /// What could not be used: it exists.
+    /// The path that could not be used. It exists.
     pub path: &'a str,
-    /// Whose it is.
+    /// Owner, group and mode of the path.
     pub of: Owned,
-    /// The directory of ours that is to be used, with all that is in it.
+    /// The directory of ours that the program needs, with everything in it.
     pub folder: &'a str,
-    /// What is known of that.
+    /// The state of that directory.
     pub place: Place,
     /// The user who was refused.
     pub me: u32,
 }
 
-/// What is known of a directory of ours.
+/// The state of a directory that we need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// It is there, with files of ours or none.
+    /// The directory exists, and it is empty or has files of ours.
     Ours(Owned),
-    /// It is there, and all files in it are of others: a directory of the system, for example.
+    /// The directory exists, and all files in it belong to others, for example in a system
+    /// directory.
     Others,
-    /// It does not exist, and can be reached.
+    /// The directory does not exist, but its parents can be reached.
     Missing,
-    /// A directory above it lets this user not in.
+    /// A directory above it does not let this user in.
     Hidden,
 }
 
-/// Whether this is the name of a file or directory of ours: in a state directory, or in a server's
-/// data directory. Only where there is such a one, or nothing at all, may a command change all that
-/// is in a directory.
+/// Return whether this is the name of a file or directory of ours, in a state directory or in a
+/// server's data directory. A command may change everything in a directory only if such a name is
+/// in it, or if it is empty.
 #[must_use]
 pub fn is_name_of_ours(name: &str) -> bool {
     let is_servers = ["server.key", "seatmeter.db", "seatmeterd.lock", "demo-vendor.key"]
@@ -162,8 +164,8 @@ pub fn is_name_of_ours(name: &str) -> bool {
 /// The folders of a state directory.
 pub const STATE_FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
 
-/// Whether this is the name of a file or folder in a state directory, or of what was set aside or
-/// left unfinished of one.
+/// Return whether this is the name of a file or folder in a state directory, or of a copy of one
+/// that was set aside or left unfinished.
 #[must_use]
 pub fn is_name_of_state(name: &str) -> bool {
     let is_of = |base: &str| {
@@ -178,20 +180,20 @@ pub fn is_name_of_state(name: &str) -> bool {
         })
 }
 
-/// What a file gets behind its name: set aside, or not finished.
+/// Return whether a file name's ending says that the file was set aside or left unfinished.
 fn is_ending_of_ours(ending: &str) -> bool {
     [".damaged-", ".new-", ".turn.new-", ".turn.damaged-", ".lock.damaged-"]
         .iter()
         .any(|beginning| ending.starts_with(beginning))
 }
 
-/// Return whose the file is, and the command by which this user gets access.
+/// Return who owns the file, and the command by which this user gets access.
 #[must_use]
 pub fn advice(denied: &Denied<'_>, names: &Names) -> String {
     let (dir, user) = (quoted(denied.folder), names.user(denied.me));
     let todo = match denied.place {
         Place::Ours(folder_of) => access_to(denied, folder_of, names),
-        // Never a command that changes what belongs to others.
+        // Never suggest a command that changes files of others.
         Place::Others => {
             let own = quoted(&format!("{}/seatmeter", denied.folder.trim_end_matches('/')));
             format!(
@@ -205,7 +207,7 @@ pub fn advice(denied: &Denied<'_>, names: &Names) -> String {
     format!("{} {todo}", whose(denied, names))
 }
 
-/// Return whose the file is, and who was refused.
+/// Return who owns the file, and who was refused.
 #[must_use]
 pub fn whose(denied: &Denied<'_>, names: &Names) -> String {
     let Denied { path, of, me, .. } = denied;
@@ -242,7 +244,7 @@ fn access_to(denied: &Denied<'_>, folder_of: Owned, names: &Names) -> String {
     }
 }
 
-/// A path as a shell reads it.
+/// Return a path as a shell reads it.
 #[must_use]
 pub fn quoted(path: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);

@@ -1,4 +1,4 @@
-//! Signatures: who vouches for what.
+//! Signatures: which key vouches for which document.
 //!
 //! ```text
 //! vendor's root key ──signs──▶ license file   (names the server's key and the items)
@@ -6,9 +6,9 @@
 //! server's key      ──signs──▶ every answer   (request digest, nonce, status, time, key id, body)
 //! ```
 //!
-//! A document is signed as the exact text that was sent, kept as a string inside its envelope:
-//! there is no second way to write it, so nothing has to be brought into a canonical form. Each
-//! kind of document has its own context in front of the signed bytes; a signature for one kind is
+//! A document is signed as the exact text that was sent, which is kept as a string inside its
+//! envelope. There is no second way to write it, so no canonical form is needed. Each kind of
+//! document has its own context in front of the signed bytes, so a signature for one kind is
 //! worthless for another. Ed25519 (RFC 8032), digests by SHA-256 (FIPS 180-4).
 
 use std::fmt;
@@ -19,16 +19,16 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Why a signed thing is not accepted.
+/// The reason why a signed text is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignatureError {
     /// A key or signature is not written as the hexadecimal digits of the right number of bytes.
     Malformed(&'static str),
-    /// It is signed by a key that is not the one expected.
+    /// The signing key is not the one that was expected.
     OtherKey {
         /// Id of the key that was expected.
         expected: String,
-        /// Id of the key that is named.
+        /// Id of the key that was found.
         found: String,
     },
     /// The signature does not belong to this content.
@@ -60,19 +60,20 @@ impl std::error::Error for SignatureError {}
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
-    /// The key of these bytes. Whether they are one shows with the first signature.
+    /// Make the key from these bytes. The first check of a signature shows whether they are a valid
+    /// key.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// Return the bytes of the key.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// A short name of the key: the first 16 digits of its digest.
+    /// Return a short name of the key: the first 16 digits of its digest.
     #[must_use]
     pub fn id(&self) -> String {
         hex::encode(&digest(&SHA256, &self.0).as_ref()[..8])
@@ -136,10 +137,10 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a new key; the second value is its seed, 64 hexadecimal digits, to be kept secret.
+    /// Make a new key; the second value is its seed, 64 hexadecimal digits, to be kept secret.
     ///
     /// # Errors
-    /// When the operating system gives no random numbers.
+    /// Fails when the operating system gives no random numbers.
     pub fn generate() -> Result<(Self, String), SignatureError> {
         let seed =
             random_bytes::<32>().ok_or(SignatureError::Malformed("the system's random source"))?;
@@ -147,10 +148,10 @@ impl SigningKey {
         Ok((Self::from_seed(&text)?, text))
     }
 
-    /// The key with this seed.
+    /// Make the key from this seed.
     ///
     /// # Errors
-    /// When the text is not 64 hexadecimal digits.
+    /// Fails when the text is not 64 hexadecimal digits.
     pub fn from_seed(text: &str) -> Result<Self, SignatureError> {
         let mut seed = [0; 32];
         hex::decode_to_slice(text.trim(), &mut seed)
@@ -162,7 +163,7 @@ impl SigningKey {
         Ok(Self { pair, public: PublicKey(public) })
     }
 
-    /// The public half.
+    /// Return the public half.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
@@ -181,11 +182,11 @@ impl fmt::Debug for SigningKey {
 
 /// A kind of document that is signed.
 pub trait Document: Serialize + DeserializeOwned {
-    /// What stands in front of the signed bytes, and names the kind for people.
+    /// The bytes in front of the signed text, which also name the kind for people.
     const CONTEXT: &'static str;
 }
 
-/// A document in its envelope: the exact signed text, who signed it, and the signature.
+/// A document in its envelope: the exact signed text, the id of the signing key, and the signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed {
     /// The document, as JSON text.
@@ -197,10 +198,10 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// Signs a document.
+    /// Sign a document.
     ///
     /// # Errors
-    /// When the document has no JSON form.
+    /// Fails when the document has no JSON form.
     pub fn seal<D: Document>(document: &D, key: &SigningKey) -> Result<Self, SignatureError> {
         let payload =
             serde_json::to_string(document).map_err(|e| SignatureError::Content(e.to_string()))?;
@@ -208,11 +209,11 @@ impl Signed {
         Ok(Self { payload, key_id: key.public.id(), signature })
     }
 
-    /// Checks the signature against this key, and reads the document.
+    /// Check the signature against this key, and read the document.
     ///
     /// # Errors
-    /// When another key signed, the signature is wrong, or the content is not a document of this
-    /// kind.
+    /// Fails when another key signed, the signature is wrong, or the content is not a document of
+    /// this kind.
     pub fn open<D: Document>(&self, key: &PublicKey) -> Result<D, SignatureError> {
         if self.key_id != key.id() {
             return Err(SignatureError::OtherKey {
@@ -224,17 +225,17 @@ impl Signed {
         serde_json::from_str(&self.payload).map_err(|e| SignatureError::Content(e.to_string()))
     }
 
-    /// Reads the document without any check: only for showing it to a person, or to find out which
+    /// Read the document without any check. Use this only to show it to a person, or to find the
     /// key to check it against.
     ///
     /// # Errors
-    /// When the content is not a document of this kind.
+    /// Fails when the content is not a document of this kind.
     pub fn peek<D: Document>(&self) -> Result<D, SignatureError> {
         serde_json::from_str(&self.payload).map_err(|e| SignatureError::Content(e.to_string()))
     }
 }
 
-/// What an answer's signature covers, beside its body.
+/// The facts that an answer's signature covers in addition to the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerFacts<'a> {
     /// The request's body, byte for byte.
@@ -263,17 +264,17 @@ impl AnswerFacts<'_> {
         bytes
     }
 
-    /// Signs an answer with these facts and this body.
+    /// Sign an answer with these facts and this body.
     #[must_use]
     pub fn sign(&self, body: &[u8], key: &SigningKey) -> String {
         key.sign(ANSWER_CONTEXT, &self.signed_bytes(body))
     }
 
-    /// Checks an answer's signature.
+    /// Check an answer's signature.
     ///
     /// # Errors
-    /// When the signature is malformed, or does not belong to this request, these facts and this
-    /// body.
+    /// Fails when the signature is malformed, or does not belong to this request, these facts and
+    /// this body.
     pub fn verify(
         &self,
         body: &[u8],
@@ -290,13 +291,13 @@ impl AnswerFacts<'_> {
     }
 }
 
-/// SHA-256 of these bytes, 64 hexadecimal digits.
+/// Return the SHA-256 of these bytes, 64 hexadecimal digits.
 #[must_use]
 pub fn digest_hex(bytes: &[u8]) -> String {
     hex::encode(digest(&SHA256, bytes))
 }
 
-/// Random bytes from the operating system; `None` when it has none to give.
+/// Return random bytes from the operating system; `None` when it has none to give.
 #[must_use]
 pub fn random_bytes<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
@@ -308,7 +309,8 @@ pub fn random_bytes<const N: usize>() -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// A fresh random id or nonce: 32 hexadecimal digits; `None` when the system has no random numbers.
+/// Return a fresh random id or nonce: 32 hexadecimal digits; `None` when the system has no random
+/// numbers.
 #[must_use]
 pub fn random_id() -> Option<String> {
     random_bytes::<16>().map(hex::encode)

@@ -1,27 +1,27 @@
 //! Time slots: the unit in which work is counted and billed.
 //!
 //! A slot is three minutes of UTC, the same three minutes for everybody, so that device and server
-//! agree on it without talking. It belongs to the instant of the work, however late that is
-//! reported.
+//! agree on it without communication. Work belongs to the slot in which it was done, however late
+//! it is reported.
 
 /// Length of a slot in seconds.
 pub const SLOT_SECONDS: u64 = 180;
 
-/// Time to renew an authorization that runs by the slot, after its slot has ended. Devices report
-/// within the first half minute of a slot, each at another instant, and one attempt takes up to 20
-/// s.
+/// Seconds after the end of a slot in which a device may still renew an authorization that runs by
+/// the slot. Devices report within the first half minute of a slot, each at another instant, and
+/// one attempt takes up to 20 s.
 pub const RENEWAL_SECONDS: u64 = 60;
 
 /// Slots in a UTC day.
 pub const SLOTS_PER_DAY: u64 = 86_400 / SLOT_SECONDS;
 
-/// The slot that holds this instant (Unix seconds). Saturates in the year 26 463.
+/// Return the slot that holds this instant (Unix seconds). Saturates in the year 26 463.
 #[must_use]
 pub fn slot_of(unix_seconds: u64) -> u32 {
     u32::try_from(unix_seconds / SLOT_SECONDS).unwrap_or(u32::MAX)
 }
 
-/// The first instant of a slot (Unix seconds).
+/// Return the first instant of a slot (Unix seconds).
 #[must_use]
 pub fn slot_start(slot: u32) -> u64 {
     u64::from(slot) * SLOT_SECONDS

@@ -1,5 +1,5 @@
-//! The frame of small files in a device's state directory: it tells damage from content, and one
-//! kind of content from another. The library writes them; `seatmeterd doctor` reads them, too.
+//! The frame of small files in a device's state directory. It shows whether the content is damaged,
+//! and of which kind it is. The library writes the files; `seatmeterd doctor` reads them, too.
 //!
 //! ```text
 //! offset  bytes
@@ -19,28 +19,28 @@ const VERSION: u32 = 1;
 /// Bytes before the content.
 pub const HEADER_BYTES: usize = 56;
 
-/// No content comes near this; a longer file is not one of ours.
+/// Most bytes of a content. Ours stay far below it, so a longer file is not one of ours.
 pub const CONTENT_BYTES_MAX: usize = 4 << 20;
 
-/// What a file holds; a file of one kind is not taken for another.
+/// The kind of content of a file. A file of one kind is not accepted as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
-    /// Who the device is.
+    /// The identity of the device.
     Device = 1,
     /// The vendor's key.
     RootKey = 2,
     /// A grant.
     Grant = 3,
-    /// Which life of a server's data its acknowledgements are from.
+    /// The epoch of the server's data that the acknowledgements belong to.
     Epoch = 4,
-    /// What a server has told of an item's use.
+    /// The server notices about the items' use.
     ServerNotice = 5,
-    /// What time was seen.
+    /// The latest time that was seen.
     Clock = 6,
 }
 
-/// Puts content into a frame.
+/// Put content into a frame.
 #[must_use]
 pub fn frame(content: &[u8], kind: Kind) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + content.len());
@@ -53,10 +53,10 @@ pub fn frame(content: &[u8], kind: Kind) -> Vec<u8> {
     bytes
 }
 
-/// Takes content out of its frame.
+/// Take content out of its frame.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the fault of the frame.
 pub fn unframe(bytes: &[u8], kind: Kind) -> Result<&[u8], String> {
     let Some((header, content)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Err(format!("it has {} bytes, less than its header", bytes.len()));

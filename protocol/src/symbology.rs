@@ -1,7 +1,7 @@
 //! Names of the symbologies, keyed by the number that the C API has for each.
 //!
 //! Counters carry the number; people read the name. A vendor with a decoder of his own may count
-//! under any number: one that is not in the table is shown as `FORMAT_<number>`.
+//! under any number. A number that is not in the table is shown as `FORMAT_<number>`.
 
 /// Name and number of every single symbology of the C API's first format word; 0 stands for all
 /// that have no bit in it.
@@ -37,7 +37,7 @@ pub const SYMBOLOGIES: [(&str, u32); 29] = [
     ("GS1_COMPOSITE", 0x8000_0000),
 ];
 
-/// The name of a symbology for people.
+/// Return the name of a symbology for people.
 #[must_use]
 pub fn symbology_name(number: u32) -> String {
     match SYMBOLOGIES.iter().find(|(_, n)| *n == number) {

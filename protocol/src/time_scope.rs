@@ -1,10 +1,10 @@
-//! Which clocks a process reads: a time namespace of Linux can set the boot clock and the monotonic
-//! clock of its processes apart from the machine's.
+//! The clocks that a process reads: a time namespace of Linux can shift the boot clock and the
+//! monotonic clock of its processes away from those of the machine.
 //!
 //! Values of these clocks stand in files that all processes of a device share. They mean something
-//! only as values of the machine's clocks, so each process has to know by how much its own are
-//! ahead. Every clock of the kernel that cannot be set is shifted in the same way, so only the
-//! kernel's word in `/proc` tells.
+//! only as values of the machine's clocks, so each process must know how far its own clocks are
+//! ahead. The kernel shifts every clock that cannot be set in the same way, so a comparison of
+//! clocks shows nothing. Only `/proc` has the answer.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -14,28 +14,28 @@ const INITIAL: &str = "time:[4026531834]";
 
 const OWN: &str = "/proc/thread-self/ns/time";
 const FOR_CHILDREN: &str = "/proc/thread-self/ns/time_for_children";
-/// A namespace that every kernel has.
+/// A namespace link that every kernel has.
 const ALWAYS_THERE: &str = "/proc/thread-self/ns/mnt";
 const OFFSETS: &str = "/proc/self/timens_offsets";
 
-/// By how much the clocks of this process are ahead of the machine's, in milliseconds.
+/// The lead of this process' clocks over those of the machine, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClocksAhead {
-    /// The boot clock.
+    /// Lead of the boot clock.
     pub boot_ms: i64,
-    /// The monotonic clock.
+    /// Lead of the monotonic clock.
     pub monotonic_ms: i64,
 }
 
-/// Return by how much the clocks of the calling process are ahead of the machine's; `None` when the
-/// system does not tell. `link` reads a symbolic link, `read` a text file.
+/// Return how far the clocks of the calling process are ahead of the machine's; `None` when the
+/// system does not say. `link` reads a symbolic link, `read` a text file.
 pub fn clocks_ahead(
     link: impl Fn(&Path) -> io::Result<PathBuf>,
     read: impl Fn(&Path) -> io::Result<String>,
 ) -> Option<ClocksAhead> {
     let own = match link(Path::new(OWN)) {
         Ok(own) => own,
-        // Kernels before 5.6 have no time namespaces; where there is no /proc, the others are
+        // Kernels before 5.6 have no time namespaces. If /proc is not mounted, the other links are
         // missing, too.
         Err(e) if e.kind() == ErrorKind::NotFound && link(Path::new(ALWAYS_THERE)).is_ok() => {
             return Some(ClocksAhead::default());
@@ -45,8 +45,8 @@ pub fn clocks_ahead(
     if own == Path::new(INITIAL) {
         return Some(ClocksAhead::default());
     }
-    // The file tells of the namespace of children, which is another one after unshare(2) in this
-    // very process.
+    // The file describes the namespace of children. After unshare(2) in this process that is
+    // another one than its own.
     let for_children = link(Path::new(FOR_CHILDREN)).ok()?;
     if for_children != own {
         return None;
@@ -77,7 +77,7 @@ mod tests {
 
     const SHIFTED: &str = "monotonic           5   500000000\nboottime        -1200         0\n";
 
-    /// What a process finds whose own namespace, namespace for children and offsets are these.
+    /// Return what a process finds that has this namespace, namespace for children and offsets.
     fn found(
         own: Option<&str>,
         for_children: Option<&str>,
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_process_of_the_first_time_namespace_reads_the_clocks_of_the_machine() {
         assert_eq!(found(Some(INITIAL), Some(INITIAL), None), Some(ClocksAhead::default()));
-        // It has made another one for its children, and is not in it.
+        // The process has made another namespace for its children, and is not in it.
         assert_eq!(
             found(Some(INITIAL), Some("time:[2]"), Some(SHIFTED)),
             Some(ClocksAhead::default())

@@ -1,6 +1,6 @@
 //! Versions of a licensed product: one to four numbers with dots, such as `8.8` or `9.6.10.2`.
 //!
-//! They are compared number by number, and a number that is missing is 0: `9.6` = `9.6.0` < `9.6.1`
+//! They are compared number by number, and a missing number counts as 0: `9.6` = `9.6.0` < `9.6.1`
 //! < `9.10`.
 
 use std::cmp::Ordering;
@@ -18,7 +18,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// Whether its first numbers are those of `other`: 9.6.1 begins with 9 and with 9.6.
+    /// Return whether the first numbers are those of `other`: 9.6.1 begins with 9 and with 9.6.
     #[must_use]
     pub fn begins_with(&self, other: &Self) -> bool {
         other.parts.iter().enumerate().all(|(place, part)| self.part(place) == *part)
