@@ -1,5 +1,6 @@
 //! The settings that the vendor of a product has built into the library. They are a line of text in
 //! the library's file, so that a program can read them without loading the library.
+//!
 //! ```text
 //! SEATMETER-BUILT-IN library=0.1.0 root-key=<64 digits, or nothing> product-version=… product-edition=…\n
 //! ```

@@ -84,8 +84,8 @@ pub const IN_ENTRY_NAMESPACE: usize = 0x70;
 /// The bit that the kernel sets in the flag when the guardian's thread ends while the flag carries
 /// its id.
 pub const OWNER_DIED: u32 = 0x4000_0000;
-/// The step in which the wake word counts. The kernel wakes the waiters of a dead process only
-/// while the 30 low bits of the word, the place of a thread id, are zero. So the wake word counts
+/// The step in which the wake word counts. When a process dies, the kernel wakes a sleeper on the
+/// wake word only while the 30 low bits, the place of a thread id, are zero. So the wake word counts
 /// in the two high bits.
 pub const WAKE_STEP: u32 = 0x4000_0000;
 

@@ -1,4 +1,4 @@
-//! What a reader counts: the barcodes of images and frames, each different one once.
+//! The work that a reader counts: the barcodes of images and frames, each different one once.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,14 +15,14 @@ pub const FORGET_MS_DEFAULT: u32 = 3000;
 /// The longest forget time.
 pub const FORGET_MS_MAX: u32 = 600_000;
 
-/// A reader's counting. Small until the first frame of a sequence is counted.
+/// The counter of a reader's work. It is small until the first frame of a sequence is counted.
 #[derive(Debug, Default)]
 pub struct BarcodeCounter {
     entries: SlotEntries,
     repeats: Option<Box<DuplicateFilter>>,
-    /// Kept for its memory.
+    /// The list of work, kept to reuse its memory.
     work: Vec<Work>,
-    /// Hashes of the barcodes of a frame that count, likewise.
+    /// Hashes of the barcodes of a frame that count, kept to reuse the memory.
     fresh: Vec<u64>,
 }
 
@@ -37,7 +37,7 @@ impl Default for ForgetTime {
 }
 
 impl ForgetTime {
-    /// Sets it.
+    /// Set the forget time.
     ///
     /// # Errors
     /// -10038 when it is out of range.
@@ -51,7 +51,7 @@ impl ForgetTime {
         Ok(())
     }
 
-    /// Whether it is that of a new reader.
+    /// Return whether this is the forget time of a new reader.
     pub fn is_default(&self) -> bool {
         self.ms() == FORGET_MS_DEFAULT
     }
@@ -62,16 +62,18 @@ impl ForgetTime {
 }
 
 impl BarcodeCounter {
-    /// Counts anew: what it knows are entries of another license, of segments that are closed, or
-    /// of the parent. Which barcodes were counted a short while ago is the reader's, and stays.
+    /// Forget the slot entries: they belong to another license, to closed segments, or to the
+    /// parent process. Keep the duplicate filter, because the barcodes counted a short while ago
+    /// belong to the reader.
     pub fn begin_anew(&mut self) {
         self.entries = SlotEntries::default();
     }
 
-    /// Counts one still image; gives the number of different barcodes.
+    /// Count one still image; return the number of different barcodes.
     ///
     /// # Errors
-    /// When the license is no longer good, or the count cannot be kept: then nothing was counted.
+    /// Fails when the license is no longer valid, or the count cannot be kept. Then nothing was
+    /// counted.
     pub fn image(&mut self, licensed: &Licensed, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let moment = licensed.moment()?;
         if let [barcode] = barcodes {
@@ -83,11 +85,11 @@ impl BarcodeCounter {
         Ok(counted)
     }
 
-    /// Counts one frame of a sequence: barcodes that were counted within the forget time do not
+    /// Count one frame of a sequence. Barcodes that were counted within the forget time do not
     /// count.
     ///
     /// # Errors
-    /// As [`Self::image`].
+    /// Fails as [`Self::image`] does.
     pub fn frame(
         &mut self,
         licensed: &Licensed,
@@ -102,7 +104,7 @@ impl BarcodeCounter {
             None => repeats.insert(Box::new(DuplicateFilter::new().ok_or(ErrorCode::UNKNOWN)?)),
         };
         if let [barcode] = barcodes {
-            // The usual frame, without a list.
+            // A frame usually has one barcode, which needs no list.
             let hash = repeats.hash(barcode);
             if !repeats.counts(hash, moment.monotonic_ms, forget_ms) {
                 return licensed.count(entries, moment.slot, &[IMAGE]).map(|()| 0);
@@ -129,24 +131,25 @@ impl BarcodeCounter {
         outcome.map(|()| counted)
     }
 
-    /// Counts scans that the caller has made unique himself.
+    /// Count scans that the caller has made unique.
     ///
     /// # Errors
-    /// As [`Self::image`].
+    /// Fails as [`Self::image`] does.
     pub fn scans(&mut self, licensed: &Licensed, format: u32, n: u64) -> Result<()> {
         let slot = licensed.moment()?.slot;
         licensed.count(&mut self.entries, slot, &[(UsageKind::Scan, format, n)])
     }
 }
 
-/// The work that an image is, whatever it shows.
+/// The work that every image counts as, with or without barcodes.
 const IMAGE: Work = (UsageKind::Image, 0, 1);
 
 fn scan_of(barcode: &Barcode<'_>) -> Work {
     (UsageKind::Scan, barcode.format, 1)
 }
 
-/// Lists the work of one image: itself, and its different barcodes that count; gives their number.
+/// List the work of one image: the image itself, and its different barcodes that count. Return
+/// their number.
 #[inline]
 fn list_work(
     work: &mut Vec<Work>,
@@ -223,7 +226,7 @@ mod tests {
             self.folder.path().join("usage")
         }
 
-        /// Milliseconds after the start.
+        /// Set the clock to this many milliseconds after the start.
         fn at_ms(&self, ms: u64) {
             self.clock.set_ms(NOW * 1000 + ms);
         }

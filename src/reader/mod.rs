@@ -1,4 +1,5 @@
-//! Readers: what a program creates, decodes with, and destroys; each holds one seat while it lives.
+//! Readers, which a program creates, decodes with, and destroys. Each holds one seat while it
+//! lives.
 
 mod barcode_counter;
 #[cfg(feature = "decode")]
@@ -25,7 +26,7 @@ use crate::usage::Barcode;
 
 /// A reader object.
 ///
-/// Kept small: what decoding needs is made by the first decode.
+/// The object is small: the first decode makes what decoding needs.
 ///
 /// | hold | seat | |
 /// |---|---|---|
@@ -33,14 +34,14 @@ use crate::usage::Barcode;
 /// | this process's | some | licensed by seats |
 /// | this process's | none | licensed otherwise |
 /// | this process's, from before a shutdown | any | counts as none: its seat went back then |
-/// | another process's | any | inherited by fork: counts as none, and is never given back here. Whoever was at work with it there may have left its locks taken: then it can only be destroyed |
+/// | another process's | any | inherited by fork: counts as none, and is never given back here. A thread of the parent may have held its locks at the fork: then it can only be destroyed |
 pub struct Reader {
-    /// The address of the runtime of the process in which its locks are known to be whole: in a
-    /// forked child's copy another thread of the parent's may have them for ever.
+    /// The address of the runtime of the process in which the reader's locks are known to be free.
+    /// In a forked child, a lock that another thread of the parent held would stay locked forever.
     process: AtomicUsize,
     use_of: BriefMutex<Use>,
     forget: ForgetTime,
-    /// Counted by the instance pool of the DBR API.
+    /// Whether the instance pool of the DBR API counts this reader.
     is_instance: bool,
     #[cfg(feature = "decode")]
     decoding: Mutex<Option<Box<Decoding>>>,
@@ -48,13 +49,14 @@ pub struct Reader {
     frames: Mutex<Option<Box<Frames>>>,
 }
 
-/// What a reader holds, and what it counts under that: made by the first count.
+/// What a reader holds, and the counter of its work under that license. The first count makes the
+/// counter.
 struct Use {
     hold: Option<Hold>,
     tally: Option<Box<BarcodeCounter>>,
 }
 
-/// How often a reader that came from another process is looked at: each time a nap long.
+/// Most attempts to find the locks of a reader from another process free, one nap apart.
 const LOOKS_AT_LOCKS: u32 = 100;
 
 fn address(runtime: &'static Runtime) -> usize {
@@ -64,18 +66,18 @@ fn address(runtime: &'static Runtime) -> usize {
 // A program may have tens of thousands of readers.
 const _: () = assert!(size_of::<Reader>() <= 128);
 
-/// The right to have a reader: a seat, where the license has seats.
+/// The right to have a reader, with a seat if the license has seats.
 #[derive(Clone, Copy)]
 pub struct Hold {
     runtime: &'static Runtime,
     licensed: &'static Licensed,
     seat: Option<Seat>,
-    /// How often the license had been closed when this was taken.
+    /// The number of times that the license had been closed when this was taken.
     closings: u32,
 }
 
 impl Hold {
-    /// Takes a seat.
+    /// Take a seat.
     ///
     /// # Errors
     /// -20000 without a license, -20008 without a free seat.
@@ -87,7 +89,7 @@ impl Hold {
         }
     }
 
-    /// Takes a seat if one exchange does it. Cannot panic.
+    /// Take a seat if one exchange is enough for it. Cannot panic.
     #[inline(always)]
     fn take_at_once() -> Option<Self> {
         let runtime = runtime();
@@ -101,10 +103,10 @@ impl Hold {
         Self::by(Licensed::take_seat)
     }
 
-    /// Takes a seat, for which it waits up to `wait`.
+    /// Take a seat, and wait for it up to `wait`.
     ///
     /// # Errors
-    /// As [`Self::take`].
+    /// Fails as [`Self::take`] does.
     pub fn take_within(wait: Duration) -> Result<Self> {
         Self::by(|licensed| licensed.take_seat_within(wait))
     }
@@ -117,8 +119,8 @@ impl Hold {
         if hold.is_good() {
             return Ok(hold);
         }
-        // The license was closed while this waited: the seat is of a place that was taken anew, for
-        // nobody.
+        // The license was closed during the wait, and the seat comes from a pool entry that was
+        // taken anew after that. No reader holds this seat: give it back and begin again.
         hold.give_seat();
         Self::take()
     }
@@ -133,7 +135,7 @@ impl Hold {
         self.is_of_this_process() && self.licensed.closings() == self.closings
     }
 
-    /// Gives the seat back, if there is one that is this process's.
+    /// Give the seat back, if there is a seat and it belongs to this process.
     #[inline(always)]
     fn give_seat(self) {
         if let Some(seat) = self.seat
@@ -145,7 +147,7 @@ impl Hold {
 }
 
 impl Reader {
-    /// A reader that holds nothing: it takes a seat when it is used.
+    /// Return a reader that holds nothing; its first use takes a seat.
     pub fn vacant() -> Self {
         Self {
             process: AtomicUsize::new(0),
@@ -159,17 +161,17 @@ impl Reader {
         }
     }
 
-    /// Lets a vacant reader hold this.
+    /// Make a vacant reader hold this.
     #[inline(always)]
     pub fn occupy(&mut self, hold: Hold) {
         *self.process.get_mut() = address(hold.runtime);
         self.use_of.get_mut().hold = Some(hold);
     }
 
-    /// The reader, if it can be used in this process.
+    /// Return the reader, if it can be used in this process.
     ///
     /// # Errors
-    /// -10000 for one that another thread was at work with while this process was forked.
+    /// -10000 for a reader that another thread was using while this process was forked.
     #[inline(always)]
     pub fn here(&self) -> Result<&Self> {
         if self.process.load(Ordering::Relaxed) == address(runtime()) {
@@ -179,7 +181,7 @@ impl Reader {
         }
     }
 
-    /// The first use in this process: finds out whether its locks came open.
+    /// Handle the first use in this process: find out whether the locks are free.
     #[cold]
     fn arrive(&self) -> Result<&Self> {
         let _uncanceled = Uncanceled::hold();
@@ -191,7 +193,7 @@ impl Reader {
                 self.process.store(address(runtime()), Ordering::Release);
                 return Ok(self);
             }
-            // It may be another thread of this process that looks.
+            // The lock may be held by another thread of this process that makes the same check.
             std::thread::sleep(NAP);
         }
         let message = "another thread was at work with this reader while the process was forked: \
@@ -208,7 +210,7 @@ impl Reader {
         is_at_rest
     }
 
-    /// Gives back what the reader holds, and lets it be as it was when it was made.
+    /// Give back what the reader holds, and restore the state of a new reader.
     #[inline(always)]
     pub fn vacate(&mut self) {
         let is_as_made = self.is_as_made();
@@ -231,7 +233,7 @@ impl Reader {
     #[cold]
     fn make_anew(&mut self) {
         let before = std::mem::replace(self, Self::vacant());
-        // What a thread of the parent's was changing cannot be taken apart.
+        // A thread of the parent may have been changing the old state, so it cannot be dropped.
         if before.here().is_err() {
             std::mem::forget(before);
         }
@@ -247,10 +249,10 @@ impl Reader {
         }
     }
 
-    /// A reader of the instance pool: waits for a seat as long as the pool's settings say.
+    /// Return a reader of the instance pool. Wait for a seat as long as the pool's settings say.
     ///
     /// # Errors
-    /// As [`Hold::take`].
+    /// Fails as [`Hold::take`] does.
     pub fn of_instance_pool() -> Result<Self> {
         let instances = runtime().instances();
         let rest = instances.begin()?;
@@ -268,18 +270,19 @@ impl Reader {
         }
     }
 
-    /// The license under which it works, with a seat where one is needed.
+    /// Return the license under which the reader works, with a seat if one is needed.
     ///
     /// # Errors
-    /// As [`Hold::take`].
+    /// Fails as [`Hold::take`] does.
     pub fn licensed(&self) -> Result<&'static Licensed> {
         self.here()?.use_of.lock().licensed()
     }
 
-    /// Counts the barcodes of one still image; gives the number of different ones.
+    /// Count the barcodes of one still image; return the number of different ones.
     ///
     /// # Errors
-    /// When there is no license or seat, or the count cannot be kept: then nothing was counted.
+    /// Fails when there is no license or seat, or the count cannot be kept. Then nothing was
+    /// counted.
     #[inline]
     pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let mut use_of = self.here()?.use_of.lock();
@@ -287,10 +290,10 @@ impl Reader {
         tally.image(licensed, barcodes)
     }
 
-    /// Counts the barcodes of one frame of a sequence; gives the number of those that counted.
+    /// Count the barcodes of one frame of a sequence; return the number of those that counted.
     ///
     /// # Errors
-    /// As [`Self::count_image`].
+    /// Fails as [`Self::count_image`] does.
     #[inline]
     pub fn count_frame(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let mut use_of = self.here()?.use_of.lock();
@@ -298,17 +301,17 @@ impl Reader {
         tally.frame(licensed, barcodes, &self.forget)
     }
 
-    /// Counts scans that the caller has made unique.
+    /// Count scans that the caller has made unique.
     ///
     /// # Errors
-    /// As [`Self::count_image`].
+    /// Fails as [`Self::count_image`] does.
     pub fn count_scans(&self, format: u32, n: u64) -> Result<()> {
         let mut use_of = self.here()?.use_of.lock();
         let (licensed, tally) = use_of.licensed_tally()?;
         tally.scans(licensed, format, n)
     }
 
-    /// For how long a counted barcode of a frame sequence does not count again.
+    /// Return the time for which a counted barcode of a frame sequence does not count again.
     pub fn forget_time(&self) -> &ForgetTime {
         &self.forget
     }
@@ -330,7 +333,7 @@ impl Use {
             tally.begin_anew();
         }
         if let Some(hold) = self.hold.replace(taken) {
-            // Gone already, unless the license was closed while it was taken.
+            // This seat is gone already, unless the license was closed while the new one was taken.
             hold.give_seat();
         }
         Ok(taken.licensed)

@@ -1,4 +1,4 @@
-//! Bitmaps as Windows and OS/2 know them: a header, colors, and pixels from the lowest row up. In
+//! Bitmaps of Windows and OS/2: a header, colors, and pixels from the lowest row up. They come in
 //! memory (a DIB) and, with 14 bytes in front, as a BMP file.
 //!
 //! | bits a pixel | a pixel is |
@@ -8,7 +8,7 @@
 //! | 24 | blue, green, red |
 //! | 32 | blue, green, red and a byte that is not looked at, or what the masks say, which may have alpha |
 //!
-//! Bitmaps in which a whole JPEG or PNG file lies are made for printers, and refused.
+//! Bitmaps that contain a whole JPEG or PNG file are made for printers, and refused.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -18,20 +18,20 @@ use super::gray::{Canvas, Ground, eight_bits, luminance, require_size};
 use super::reading_error::{BPP_NOT_SUPPORTED, DIB_BUFFER_INVALID, explained};
 use crate::error::{Error, Result};
 
-/// Bytes of the header that are always there in memory.
+/// Bytes of the header that are always present in memory.
 pub const HEADER_BYTES: usize = 40;
 
-/// The longest header of this kind, BITMAPV5HEADER.
+/// The largest size of a header of this kind, BITMAPV5HEADER, in bytes.
 const HEADER_BYTES_MAX: usize = 124;
 
-/// BITMAPCOREHEADER of OS/2, in files alone: it is too short to be told by the bytes that a caller
-/// promises.
+/// The size of BITMAPCOREHEADER of OS/2 in bytes. It occurs only in files: in memory it would be
+/// shorter than the bytes that a caller promises.
 const CORE_HEADER_BYTES: usize = 12;
 
-/// BITMAPFILEHEADER.
+/// The size of BITMAPFILEHEADER in bytes.
 const FILE_HEADER_BYTES: usize = 14;
 
-/// What a header says.
+/// The content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BitmapHeader {
     width: usize,
@@ -46,20 +46,20 @@ pub struct BitmapHeader {
     run_bytes: usize,
 }
 
-/// How pixels lie.
+/// The layout of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Packing {
     Plain,
     Runs,
-    /// Masks for red, green, blue and, where there is a fourth, alpha.
+    /// Masks for red, green, blue and, if there is a fourth, alpha.
     Masks(usize),
 }
 
 impl BitmapHeader {
-    /// Understand a header in memory.
+    /// Read a header in memory.
     ///
     /// # Errors
-    /// -10018 when it cannot be one, -10007 for another number of bits a pixel.
+    /// -10018 when the bytes cannot be a header, -10007 for another number of bits a pixel.
     pub fn understand(header: &[u8; HEADER_BYTES]) -> Result<Self> {
         let header_bytes = usize::try_from(number(header, 0)).unwrap_or(usize::MAX);
         if !(HEADER_BYTES..=HEADER_BYTES_MAX).contains(&header_bytes) {
@@ -114,7 +114,7 @@ impl BitmapHeader {
             colors if colors <= possible => colors,
             _ => return Err(invalid()),
         };
-        // Longer headers have the masks in themselves.
+        // Longer headers contain the masks.
         let mask_bytes = match packing {
             Packing::Masks(count) if header_bytes == HEADER_BYTES => 4 * count,
             _ => 0,
@@ -146,7 +146,7 @@ impl BitmapHeader {
         (self.width * self.bits).div_ceil(32) * 4
     }
 
-    /// Return the picture. `bytes` begin with the header.
+    /// Return the picture. `bytes` must begin with the header.
     ///
     /// # Errors
     /// -10012 when there are too few bytes, -10001 when there is not enough memory.
@@ -172,8 +172,8 @@ impl BitmapHeader {
                 let channels = self.channels(bytes, count)?;
                 let mut on =
                     Some(if channels[3].is_some() { Ground::White } else { Ground::Opaque });
-                // Many programs say that there is alpha, and leave it 0: such a bitmap is not one
-                // of nothing.
+                // Many programs declare an alpha channel and leave it 0. Their bitmap must not
+                // become an empty picture.
                 while let Some(ground) = on {
                     self.fill(&mut canvas, pixels, |x, row| {
                         masked_on(ground, &channels, pixel_of(row, x, self.bits))
@@ -214,7 +214,7 @@ impl BitmapHeader {
     ) -> Result<()> {
         let mut rows = pixels.chunks(self.row_bytes());
         let mut fill_row = |row: &mut [u8]| {
-            // The last row may lack the bytes that only fill it up.
+            // The padding of the last row may be missing.
             let from =
                 rows.next().filter(|from| from.len() >= (self.width * self.bits).div_ceil(8))?;
             row.iter_mut().enumerate().for_each(|(x, pixel)| *pixel = shade(x, from));
@@ -228,7 +228,7 @@ impl BitmapHeader {
         filled.ok_or_else(cut_short)
     }
 
-    /// Return where the colors are in a pixel, and alpha if there is some.
+    /// Return the positions of the colors in a pixel, and of alpha if there is some.
     fn channels(&self, bytes: &[u8], count: usize) -> Result<[Option<Channel>; 4]> {
         let masks = bytes.get(HEADER_BYTES..HEADER_BYTES + 4 * count).ok_or_else(cut_short)?;
         let mut channels = [None; 4];
@@ -254,7 +254,7 @@ pub(super) fn gray_of_file(file: &[u8]) -> Result<GrayImage<'static>> {
     let bytes = file.get(FILE_HEADER_BYTES..).ok_or_else(cut_short)?;
     let mut header = file_header(bytes).map_err(unreadable)?;
     let pixels_at = u32::from_le_bytes([10, 11, 12, 13].map(|at| file[at])) as usize;
-    // The file says where the pixels are; between the colors and them there may be more.
+    // The file gives the place of the pixels; other data may lie between the colors and the pixels.
     header.pixels_at = pixels_at
         .checked_sub(FILE_HEADER_BYTES)
         .filter(|at| *at >= header.colors_at)
@@ -268,7 +268,7 @@ fn file_header(bytes: &[u8]) -> Result<BitmapHeader> {
     if size == CORE_HEADER_BYTES {
         let core: [u8; CORE_HEADER_BYTES] = *bytes.first_chunk().ok_or_else(cut_short)?;
         let mut header = [0; HEADER_BYTES];
-        // Sides of 16 bits become such of 32; what follows is the same.
+        // Convert sides of 16 bits to 32 bits; what follows is the same.
         header[4..6].copy_from_slice(&core[4..6]);
         header[8..10].copy_from_slice(&core[6..8]);
         header[12..16].copy_from_slice(&core[8..12]);
@@ -292,7 +292,7 @@ fn cut_short() -> Error {
     Error::new(ErrorCode::IMAGE_READ_FAILED, "the bitmap is cut short")
 }
 
-/// Bits of a pixel that are one color.
+/// The bits of a pixel that are one color.
 #[derive(Clone, Copy)]
 struct Channel {
     shift: u32,

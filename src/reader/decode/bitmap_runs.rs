@@ -8,10 +8,10 @@
 //! | 0, 2, x, y | so many pixels to the right and rows on |
 //! | 0, n, colors | n pixels as they stand, filled up to an even number of bytes |
 //!
-//! Pixels that are left out have the first color. Some programs forget to say that the bitmap is
-//! over: that is taken as said where the last row was reached.
+//! Pixels that are left out have the first color. Some programs forget the end mark of the bitmap.
+//! It counts as present when the last row was reached.
 
-/// Runs, and the shades of the colors that they name.
+/// The runs, and the shades of the colors to which they refer.
 pub(super) struct Runs<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) is_of_nibbles: bool,
@@ -57,8 +57,8 @@ impl Runs<'_> {
         Some(())
     }
 
-    /// Return one of a number of colors; of a single byte each is the first, or one of its two
-    /// nibbles.
+    /// Return color `i` of a list, which begins again after its end. A color is a byte, or a nibble
+    /// where the bitmap has nibbles.
     fn color(&self, colors: &[u8], i: usize) -> u8 {
         if self.is_of_nibbles {
             colors[(i / 2) % colors.len()] >> (4 - i % 2 * 4) & 15
@@ -68,7 +68,7 @@ impl Runs<'_> {
     }
 
     fn put(&self, row: &mut [u8], x: usize, count: u8, shade: impl Fn(u8) -> u8) {
-        // What lies beyond the row is dropped.
+        // Pixels beyond the row are dropped.
         let pixels = row.get_mut(x..).unwrap_or(&mut []);
         pixels.iter_mut().zip(0..count).for_each(|(pixel, i)| *pixel = shade(i));
     }

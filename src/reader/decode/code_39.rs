@@ -1,18 +1,18 @@
-//! Code 39, which the engine reads as more than is printed: as Code 32, whose six characters stand
-//! for a number, and as full ASCII, where two characters stand for one.
+//! Code 39. The engine reads it as more than is printed: as Code 32, in which six characters mean a
+//! number, and as full ASCII, in which two characters mean one.
 //!
-//! Asking the engine for the plain symbology alone is not possible without a leak of its Rust
-//! binding. So what was not asked for is put back here into what is printed.
+//! The engine's Rust binding leaks memory when it is asked for the plain symbology alone. So this
+//! module converts unrequested readings back to the printed characters.
 
 use zxingcpp::Barcode;
 
-/// Digits of Code 32, a number to the base of 32.
+/// The digits of Code 32, a number to the base of 32.
 const DIGITS_32: &[u8; 32] = b"0123456789BCDFGHJKLMNPQRSTUVWXYZ";
 
-/// What the engine has made of a symbol.
+/// The engine's reading of a symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code39 {
-    /// What is printed.
+    /// The printed characters.
     Plain,
     /// Full ASCII.
     Extended,
@@ -21,10 +21,10 @@ pub(super) enum Code39 {
 }
 
 impl Code39 {
-    /// Which it is: its value is not in the binding's enum, so that its name has to tell.
+    /// Return the kind of reading. Its value is missing in the binding's enum, so the name decides.
     pub(super) fn of(barcode: &Barcode) -> Self {
         let all = barcode.extra_with_key("ALL");
-        // Quotes in other values are escaped, so that this cannot be part of one.
+        // Quotes in other values are escaped, so this text cannot be part of another value.
         let is = |name: &str| all.contains(&format!("\"Format\":\"{name}\""));
         if is("Code 39 Extended") {
             Self::Extended
@@ -35,7 +35,7 @@ impl Code39 {
         }
     }
 
-    /// What is printed where the engine gives this.
+    /// Return the printed characters of a text that the engine returned.
     pub(super) fn printed(self, text: &str) -> Option<String> {
         match self {
             Self::Plain => None,
@@ -45,7 +45,7 @@ impl Code39 {
     }
 }
 
-/// The six characters of a number, which the engine gives as `A` and nine digits.
+/// Return the six characters of a number, which the engine returns as `A` and nine digits.
 fn number_32(text: &str) -> Option<String> {
     let mut number: u32 = text.strip_prefix('A')?.parse().ok()?;
     let mut characters = [0; 6];
@@ -56,7 +56,7 @@ fn number_32(text: &str) -> Option<String> {
     Some(characters.map(char::from).iter().collect())
 }
 
-/// The one or two characters that stand for a byte (ISO/IEC 16388, table of full ASCII).
+/// Return the one or two characters that mean a byte (ISO/IEC 16388, table of full ASCII).
 fn pair(byte: u8) -> Option<String> {
     let letter =
         |shift: char, from: u8, first: u8| format!("{shift}{}", char::from(first + (byte - from)));

@@ -1,7 +1,7 @@
 //! Decoding under the license: read, decode, filter, count, and only then show.
 //!
-//! Without a license or seat the picture is decoded all the same, nothing is counted, and every
-//! text is masked with `*`: users of this API see that it would work, and what is missing.
+//! Without a license or seat the picture is decoded, too, but nothing is counted, and every text is
+//! masked with `*`. Users of this API see that decoding would work, and what is missing.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::reader::Reader;
 use crate::usage::Barcode;
 
-/// Padding may be there or not, as in data URLs.
+/// Padding is optional, as in data URLs.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -34,27 +34,27 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The engine, how it is used, and what its last call gave.
+/// The engine, its settings, and the outcome of its last call.
 pub struct Decoding {
     engine: Box<dyn DecodeEngine>,
     profiles: Profiles,
     outcome: Outcome,
 }
 
-/// What a decode call gave.
+/// The outcome of a decode call.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// The barcodes; masked when there was no right to read them.
+    /// The barcodes; masked when the reader had no right to read them.
     pub barcodes: Vec<Decoded>,
-    /// Why they are masked, why there are none, or why there may be more.
+    /// The reason why they are masked, why there are none, or why there may be more.
     pub failure: Option<Error>,
     /// Whether they are masked.
     pub is_masked: bool,
-    /// How the picture stands, as far as the caller said so.
+    /// The orientation of the picture, if the caller stated it.
     pub orientation: Orientation,
 }
 
-/// What to decode.
+/// The picture to decode.
 #[derive(Clone, Copy, Debug)]
 pub enum Picture<'a> {
     /// An image file.
@@ -63,7 +63,7 @@ pub enum Picture<'a> {
     Bytes(&'a [u8]),
     /// An image file in base64, as text.
     Base64(&'a [u8]),
-    /// Pixels.
+    /// Pixels in memory.
     Pixels(PixelLayout, &'a [u8]),
     /// A bitmap, with its header.
     Bitmap(BitmapHeader, &'a [u8]),
@@ -84,12 +84,12 @@ impl Outcome {
         Self { barcodes, ..Self::default() }
     }
 
-    /// Nothing could be read.
+    /// Return the outcome of a picture that could not be read.
     pub(super) fn unread(failure: Error) -> Self {
         Self { failure: Some(failure), ..Self::default() }
     }
 
-    /// The barcodes are there, but not to be read.
+    /// Return the barcodes with masked texts, because the reader has no right to read them.
     pub(super) fn masked(barcodes: Vec<Decoded>, failure: Error) -> Self {
         Self {
             barcodes: masked(barcodes),
@@ -99,7 +99,7 @@ impl Outcome {
         }
     }
 
-    /// The barcodes of a search; counts them by `count`.
+    /// Return the barcodes of a search after `count` has counted them.
     pub(super) fn counted(found: Found, count: impl FnOnce(&[Barcode<'_>]) -> Result<u64>) -> Self {
         let barcodes = found.barcodes;
         let keys: Vec<Barcode<'_>> =
@@ -118,17 +118,17 @@ impl Outcome {
 }
 
 impl Reader {
-    /// Decodes a picture with the settings in use, or with those of a template; what it gave is
-    /// kept until the next call.
+    /// Decode a picture with the settings in use, or with those of a template. The outcome is kept
+    /// until the next call.
     ///
     /// # Errors
-    /// -10036 for an unknown template; the license's error; the picture's; -10026 when the time was
-    /// too short.
+    /// -10036 for an unknown template; the license's error; the picture's error; -10026 when the
+    /// time was too short.
     pub fn decode(&self, picture: Picture<'_>, template: &str) -> Result<()> {
         let licensed = self.licensed();
         let mut slot = self.decoding.lock();
         let Decoding { engine, profiles, outcome } = &mut **slot.get_or_insert_default();
-        // What the last call gave must not be taken for what this one gives.
+        // Clear the last outcome first, so that it is never taken for the outcome of this call.
         *outcome = Outcome::default();
         let found =
             profiles.named(template).and_then(|profile| search(&mut **engine, profile, picture));
@@ -150,7 +150,7 @@ impl Reader {
         outcome.failure.clone().map_or(Ok(()), Err)
     }
 
-    /// Shows what the last decode call gave.
+    /// Call `show` with the outcome of the last decode call.
     pub fn with_outcome<T>(&self, show: impl FnOnce(&Outcome) -> T) -> T {
         match self.decoding.lock().as_ref() {
             Some(decoding) => show(&decoding.outcome),
@@ -158,13 +158,13 @@ impl Reader {
         }
     }
 
-    /// Lets settings and templates be seen and changed.
+    /// Call `change` with the settings and templates.
     pub fn with_profiles<T>(&self, change: impl FnOnce(&mut Profiles) -> T) -> T {
         change(&mut self.decoding.lock().get_or_insert_default().profiles)
     }
 }
 
-/// Searches all pages of a picture.
+/// Search all pages of a picture.
 fn search(engine: &mut dyn DecodeEngine, profile: &Profile, picture: Picture<'_>) -> Result<Found> {
     match picture {
         Picture::File(path) => search_file(engine, profile, &read_file(path)?),
@@ -175,8 +175,8 @@ fn search(engine: &mut dyn DecodeEngine, profile: &Profile, picture: Picture<'_>
     }
 }
 
-/// Searches all pages of a file. One that cannot be read takes nothing away from the others: what
-/// they have is given, with the error.
+/// Search all pages of a file. An unreadable page does not affect the others: their barcodes are
+/// returned, with the error.
 fn search_file(engine: &mut dyn DecodeEngine, profile: &Profile, bytes: &[u8]) -> Result<Found> {
     let mut all = Found::default();
     let read = for_each_page(bytes, &mut |number, image| {
@@ -195,13 +195,13 @@ fn search_file(engine: &mut dyn DecodeEngine, profile: &Profile, bytes: &[u8]) -
     }
 }
 
-/// Searches one picture.
+/// Search one picture.
 pub(super) fn search_image(
     engine: &mut dyn DecodeEngine,
     profile: &Profile,
     image: &GrayImage<'_>,
 ) -> Result<Found> {
-    // Who stops before recognition gets nothing to be recognized, and so to be counted.
+    // A program that stops before recognition gets no barcodes, so there is nothing to count.
     if profile.settings().is_recognizing() {
         read_page(engine, profile, image)
     } else {
@@ -213,7 +213,7 @@ fn from_base64(text: &[u8]) -> Result<Vec<u8>> {
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(Error::new(ErrorCode::IMAGE_READ_FAILED, "the text has more than 1 GiB"));
     }
-    // Of a data URL the content is behind the comma, which base64 itself has not.
+    // The content of a data URL follows the comma, which base64 itself does not use.
     let content = text.rsplit(|byte| *byte == b',').next().unwrap_or_default();
     let content = without_white_space(content)?;
     let mut file = Vec::new();

@@ -1,11 +1,11 @@
-//! What the engine tells about a symbol beside its text, and what follows from that.
+//! The engine's facts about a symbol beyond its text, and what follows from them.
 
 use zxingcpp::{Barcode, BarcodeFormat};
 
 use super::engine::{Decoded, Details};
 use super::zxing::{CODABAR, CODE_39, CODE_39_EXTENDED, EAN_8, EAN_13, UPC_A, UPC_E};
 
-/// Fills in details and the size of a module.
+/// Fill in the details and the size of a module.
 pub(super) fn details_of(decoded: &mut Decoded, barcode: &Barcode) {
     decoded.details = match decoded.format {
         0 => Details::None,
@@ -22,7 +22,7 @@ pub(super) fn details_of(decoded: &mut Decoded, barcode: &Barcode) {
 fn linear(decoded: &Decoded) -> Details {
     let bytes = &decoded.bytes;
     match decoded.format {
-        // The engine gives start and stop characters of Codabar as part of the text.
+        // The engine returns start and stop characters of Codabar as part of the text.
         CODABAR if bytes.len() >= 2 => Details::Linear {
             start: vec![bytes[0]],
             stop: vec![bytes[bytes.len() - 1]],
@@ -49,7 +49,7 @@ fn qr(barcode: &Barcode) -> Details {
         BarcodeFormat::RMQRCode => 0,
         _ => 17 + 4 * version,
     };
-    // Such as "R7x43".
+    // The text is, for example, "R7x43".
     let rectangle = version_text.strip_prefix('R').and_then(rows_and_columns);
     let is_appended = barcode.sequence_size() > 0 && barcode.sequence_index() >= 0;
     Details::Qr {
@@ -80,7 +80,7 @@ fn data_matrix(barcode: &Barcode) -> Details {
 
 fn aztec(barcode: &Barcode) -> Details {
     let layers: i32 = barcode.extra_with_key("Version").parse().unwrap_or(0);
-    // Up to four layers it may be a compact symbol, which the engine does not tell.
+    // A symbol of up to four layers may be a compact one, and the engine does not say so.
     let side = if layers > 4 {
         let base = 14 + 4 * layers;
         base + 1 + 2 * ((base / 2 - 1) / 15)
@@ -95,7 +95,7 @@ fn rows_and_columns(text: &str) -> Option<(i32, i32)> {
     Some((rows.parse().ok()?, columns.parse().ok()?))
 }
 
-/// The length of the upper edge over the modules on it, where those are known.
+/// Return the length of the upper edge divided by the modules on it, if their number is known.
 fn module_pixels(decoded: &Decoded) -> i32 {
     let modules = match decoded.details {
         Details::Qr { size, .. }

@@ -1,4 +1,4 @@
-//! What decodes: a trait, so that another engine can take the place of the built-in one.
+//! The decode engine as a trait, so that another engine can replace the built-in one.
 
 use std::borrow::Cow;
 
@@ -28,34 +28,34 @@ pub struct Rectangle {
     pub height: u32,
 }
 
-/// How much is tried.
+/// The effort of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Effort {
     /// Upright symbols, dark on light, as large as they are.
     Fast,
-    /// Turned, inverted and small ones too.
+    /// Turned, inverted and small symbols, too.
     #[default]
     Full,
 }
 
-/// What to look for.
+/// The parameters of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Search {
     /// Symbologies of the first format word, as bits.
     pub formats: u32,
     /// Symbologies of the second format word, as bits.
     pub formats_2: u32,
-    /// How much is tried.
+    /// The effort of the search.
     pub effort: Effort,
-    /// One threshold for the whole picture instead of one for each part of it.
+    /// Whether to use one threshold for the whole picture instead of one for each part of it.
     pub one_threshold: bool,
-    /// Stop when there are so many; 0 for all.
+    /// The number of barcodes after which to stop; 0 for all.
     pub count_max: u32,
-    /// The part of the picture to look in; else all of it.
+    /// The part of the picture to search; `None` for all of it.
     pub part: Option<Rectangle>,
 }
 
-/// Every symbology that has a bit, rotated, inverted and scaled.
+/// The default searches for every symbology that has a bit, rotated, inverted and scaled.
 impl Default for Search {
     fn default() -> Self {
         Self {
@@ -78,57 +78,57 @@ pub struct Decoded {
     pub format_2: u32,
     /// Name of the symbology.
     pub format_name: String,
-    /// The characters of the content, as they are: control characters too, and nothing that is only
-    /// shown.
+    /// The characters of the content, unchanged: with control characters, and without characters
+    /// that are only displayed.
     pub text: String,
-    /// Content as it was encoded.
+    /// The content as it was encoded.
     pub bytes: Vec<u8>,
-    /// Corners: top left, top right, bottom right, bottom left, as the symbol itself stands.
+    /// Corners in the order of the symbol itself: top left, top right, bottom right, bottom left.
     pub corners: [(i32, i32); 4],
-    /// Corners are in percent of the picture and not in pixels.
+    /// Whether the corners are in percent of the picture instead of pixels.
     pub is_in_percent: bool,
-    /// How far the symbol is turned, in degrees.
+    /// The rotation of the symbol, in degrees.
     pub angle: i32,
-    /// Whether it was seen as in a mirror.
+    /// Whether the symbol is mirrored.
     pub is_mirrored: bool,
-    /// How certain it is, 1 to 100.
+    /// The confidence of the result, 1 to 100.
     pub confidence: i32,
-    /// The page, from 0.
+    /// The page, counted from 0.
     pub page: u32,
-    /// The region of the settings in which it was found, or empty.
+    /// The region of the settings in which it was found; empty if there is none.
     pub region: String,
-    /// Pixels of a module; 0 when that is not known.
+    /// The size of a module in pixels; 0 when it is unknown.
     pub module_pixels: i32,
-    /// What its symbology has more.
+    /// Details that only its symbology has.
     pub details: Details,
 }
 
-/// What a symbology has more than text and place. Numbers that are not known are 0.
+/// Details of a symbology beyond text and place. Unknown numbers are 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Details {
-    /// Nothing.
+    /// No details.
     #[default]
     None,
     /// A linear symbol.
     Linear {
-        /// Characters that say where it starts.
+        /// Characters that mark the start.
         start: Vec<u8>,
-        /// Characters that say where it ends.
+        /// Characters that mark the end.
         stop: Vec<u8>,
-        /// Characters that check the others.
+        /// Check characters.
         check: Vec<u8>,
     },
     /// A QR code of any kind.
     Qr {
         /// Rows and columns of modules.
         size: (i32, i32),
-        /// `L`, `M`, `Q` or `H`.
+        /// The level of error correction: `L`, `M`, `Q` or `H`.
         level: char,
-        /// 1 to 40.
+        /// The version, 1 to 40.
         version: i32,
-        /// 1 or 2.
+        /// The model, 1 or 2.
         model: i32,
-        /// Place in, number of and parity of a structured append.
+        /// The structured append: position, number of symbols, and parity.
         append: Option<(i32, i32, u8)>,
     },
     /// A PDF417 symbol.
@@ -137,27 +137,27 @@ pub enum Details {
     DataMatrix {
         /// Rows and columns of modules.
         size: (i32, i32),
-        /// How many regions there are, one below the other and side by side.
+        /// The number of regions, vertically and horizontally.
         regions: (i32, i32),
     },
     /// An Aztec symbol.
     Aztec {
         /// Rows and columns of modules.
         size: (i32, i32),
-        /// Layers.
+        /// The number of layers.
         layers: i32,
     },
 }
 
-/// Finds barcodes in pictures.
+/// A decoder that finds barcodes in pictures.
 pub trait DecodeEngine: Send {
-    /// The barcodes of a picture; their corners are those of the whole picture, also where a part
-    /// was searched.
+    /// Return the barcodes of a picture. Their corners refer to the whole picture, even if only a
+    /// part was searched.
     ///
     /// # Errors
-    /// When the picture cannot be processed; a picture without barcodes is no error.
+    /// Fails when the picture cannot be processed. A picture without barcodes is no error.
     fn decode(&mut self, image: &GrayImage<'_>, search: &Search) -> Result<Vec<Decoded>>;
 
-    /// Whether it reads any of these symbologies.
+    /// Return whether the engine reads any of these symbologies.
     fn reads(&self, formats: u32, formats_2: u32) -> bool;
 }

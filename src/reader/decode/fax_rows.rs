@@ -6,40 +6,40 @@
 //! | Group 3 | runs, or in two dimensions where a bit says so | a mark of eleven 0 and a 1, and 0 to fill up |
 //! | Group 4 | in two dimensions | nothing |
 //!
-//! In two dimensions a row is said by where its changes are beside those of the row above. A
-//! damaged row of Group 3 is white from the damage on, as a fax machine prints it, and the next
-//! mark is looked for. After the mark that ends a page all rows are white.
+//! In two dimensions a row is coded by the places of its changes relative to those of the row
+//! above. A damaged row of Group 3 is white from the damage on, as a fax machine prints it, and the
+//! search continues for the next mark. After the mark that ends a page all rows are white.
 
 use fax::BitReader;
 use fax::maps::{Mode, black, mode, white};
 
-/// How rows are coded.
+/// The coding of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fax {
-    /// Runs; each row begins at a multiple of so many bits.
+    /// Runs. Each row begins at a multiple of so many bits.
     Huffman {
-        /// 8 or 16.
+        /// The multiple, 8 or 16.
         align: usize,
     },
-    /// Group 3.
+    /// Rows of Group 3.
     Group3 {
-        /// Rows may be in two dimensions.
+        /// Whether rows may be in two dimensions.
         is_2d: bool,
     },
-    /// Group 4.
+    /// Rows of Group 4.
     Group4,
 }
 
-/// Most 0 bits before a mark: a scanner that fills up to a minimal time per row.
+/// Most 0 bits before a mark: a scanner may fill up each row to a minimal time.
 const FILL_BITS_MAX: usize = 1 << 16;
 
-/// Reads rows.
+/// A reader of rows.
 pub(super) struct FaxRows<'a> {
     kind: Fax,
     bits: Bits<'a>,
     width: usize,
-    /// Where the row above changes its color, the first time to black; then where the row that is
-    /// read does.
+    /// The places where the row above changes its color, the first time to black. The field `row`
+    /// has the same places of the current row.
     above: Vec<usize>,
     row: Vec<usize>,
     is_over: bool,
@@ -82,25 +82,25 @@ impl<'a> FaxRows<'a> {
 
     fn group_3(&mut self, is_2d: bool) -> Option<()> {
         let has_mark = self.bits.skip_mark();
-        // Some files have no marks at all, as if each were left out; but then nothing can be in two
+        // Some files have no marks at all, as if each had been left out. Then nothing can be in two
         // dimensions.
         let is_in_2d = is_2d && has_mark && self.bits.next_bits(1)? == 0;
         if has_mark && self.bits.is_at_mark() {
-            // Two marks in a row are the end of the page.
+            // Two marks in succession are the end of the page.
             self.is_over = true;
             return Some(());
         }
         let start = self.bits.at;
         let is_whole = if is_in_2d { self.changes() } else { self.runs() };
         if is_whole.is_none() {
-            // What was taken for a code may reach into the mark.
+            // The bits that were read as a code may reach into the mark.
             self.bits.at = start;
             self.bits.find_mark()?;
         }
         Some(())
     }
 
-    /// Reads a row that is said by its runs.
+    /// Read a row that is coded by its runs.
     fn runs(&mut self) -> Option<()> {
         let (mut at, mut is_black) = (0, false);
         while at < self.width {
@@ -113,10 +113,11 @@ impl<'a> FaxRows<'a> {
         Some(())
     }
 
-    /// Reads a row that is said by where it changes beside the row above.
+    /// Read a row that is coded by its changes relative to the row above.
     fn changes(&mut self) -> Option<()> {
         let (mut at, mut is_black, mut is_at_start) = (0, false, true);
-        // Which of the changes above is looked at; they and the row only go to the right.
+        // The index of the current change above. It and the place in the row only move to the
+        // right.
         let mut next_above = 0;
         while at < self.width {
             match mode::decode(&mut self.bits)? {
@@ -152,14 +153,14 @@ impl<'a> FaxRows<'a> {
         Some(())
     }
 
-    /// Notes a change; `None` when there are more than a row can have: runs of no length can go on
-    /// for ever.
+    /// Record a change. Return `None` when there are more changes than a row can have, because runs
+    /// of length 0 could continue without end.
     fn change_at(&mut self, at: usize) -> Option<()> {
         self.row.push(at);
         (self.row.len() <= self.width + 2).then_some(())
     }
 
-    /// Return which change above is the first to the right that is to the other color.
+    /// Return the index of the first change above that is to the right and to the other color.
     fn change_above(
         &self,
         at: usize,
@@ -167,7 +168,7 @@ impl<'a> FaxRows<'a> {
         is_at_start: bool,
         from: &mut usize,
     ) -> usize {
-        // Those to black have even numbers: such one is looked for while the row is white.
+        // Changes to black have even indexes. A change to black is needed while the row is white.
         let mut i = *from - *from % 2 + usize::from(is_black);
         while self
             .above
@@ -196,15 +197,15 @@ fn blacken(row: &mut [u8], from: usize, to: usize) {
     }
 }
 
-/// Bits, the highest of a byte first. Behind the last one there are zeros, which no code is made
-/// of.
+/// A reader of bits, the highest of a byte first. After the last bit it reads zeros, which form no
+/// code.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl Bits<'_> {
-    /// Return how long a run is: codes for multiples of 64, then one for the rest.
+    /// Return the length of a run: codes for multiples of 64, then one code for the rest.
     fn run(&mut self, is_black: bool) -> Option<usize> {
         let mut length = 0;
         loop {
@@ -227,7 +228,7 @@ impl Bits<'_> {
         self.peek(12) == Some(1)
     }
 
-    /// Skips a mark with the zeros before it, if that is what comes.
+    /// Skip a mark with the zeros before it, if it comes next.
     fn skip_mark(&mut self) -> bool {
         let start = self.at;
         // No code begins with so many zeros.
@@ -244,7 +245,7 @@ impl Bits<'_> {
         false
     }
 
-    /// Goes on to the next mark.
+    /// Move to the next mark.
     fn find_mark(&mut self) -> Option<()> {
         while self.at + 12 <= self.bytes.len() * 8 {
             if self.peek(11) == Some(0) {
@@ -275,7 +276,7 @@ impl BitReader for Bits<'_> {
 
     fn consume(&mut self, bits: u8) -> Result<(), ()> {
         self.at += usize::from(bits);
-        // A code that lies partly behind the end is none.
+        // A code that extends beyond the end is no code.
         if self.at <= self.bytes.len() * 8 { Ok(()) } else { Err(()) }
     }
 
@@ -289,7 +290,7 @@ impl BitReader for Bits<'_> {
 mod tests {
     use super::*;
 
-    /// The first rows, at most four.
+    /// Return the first rows, at most four.
     fn rows(kind: Fax, bits: &str, width: usize) -> Vec<Vec<u8>> {
         let bits: Vec<u8> = bits.bytes().filter(|bit| *bit != b' ').map(|bit| bit - b'0').collect();
         let bytes: Vec<u8> = bits
@@ -346,11 +347,11 @@ mod tests {
 
     #[test]
     fn rows_in_two_dimensions_are_said_by_the_row_above() {
-        // Horizontal white 2 black 3; the row is over by a change at its end. Then the same row,
-        // then one that is shifted.
+        // Horizontal white 2 black 3; a change at the end of the row completes it. Then the same
+        // row, then one that is shifted.
         let bits = "001 0111 10 1  1 1 1  011 010 1";
         assert_eq!(rows(Fax::Group4, bits, 8), [[0x38], [0x38], [0x10]]);
-        // Over what is black above, to all white.
+        // Pass over the black run above, to an all-white row.
         assert_eq!(rows(Fax::Group4, "001 0111 10 1 0001 1", 8), [[0x38], [0]]);
         let ended = format!("001 0111 10 1 {MARK} {MARK}");
         assert_eq!(rows(Fax::Group4, &ended, 8), [[0x38], [0], [0], [0]], "white after the end");

@@ -1,5 +1,5 @@
-//! What of the engine's results is given out, in which order and in which units. What is dropped
-//! here is not counted.
+//! The selection of the engine's results, their order and their units. Results that are dropped
+//! here are not counted.
 
 use super::engine::{Decoded, GrayImage};
 use super::settings::Settings;
@@ -10,21 +10,21 @@ const BY_CONFIDENCE: i32 = 1;
 const BY_POSITION: i32 = 2;
 const BY_FORMAT: i32 = 4;
 
-/// The least confidence that the engine gives: two lines of a linear symbol without a check digit.
+/// The lowest confidence that the engine gives: two lines of a linear symbol without a check digit.
 const LEAST_CONFIDENCE: i32 = 60;
 
-/// What is asked for in a part of a picture.
+/// The requirements in a part of a picture.
 pub(super) struct Asked<'a> {
     pub(super) settings: &'a Settings,
     /// Both format words.
     pub(super) formats: (u32, u32),
-    /// What is asked of barcodes of some formats: the first one that names a barcode's format
+    /// The requirements on barcodes of some formats. The first one that names a barcode's format
     /// counts.
     pub(super) specifications: Vec<&'a Specification>,
 }
 
 impl Asked<'_> {
-    /// Whether a barcode is one of those that are asked for.
+    /// Return whether a barcode meets the requirements.
     pub(super) fn is_wanted(&self, barcode: &Decoded, image: &GrayImage<'_>) -> bool {
         let (formats, formats_2) = self.formats;
         let settings = self.settings;
@@ -45,8 +45,8 @@ impl Asked<'_> {
             && own.is_none_or(|one| one.is_met_by(barcode))
     }
 
-    /// Whether the engine may stop by itself when it has enough, because nothing of that is
-    /// dropped.
+    /// Return whether the engine may stop by itself when it has enough barcodes, because none of
+    /// them will be dropped.
     pub(super) fn drops_nothing_more(&self) -> bool {
         self.specifications.is_empty()
             && self.settings.text_length_min() <= 1
@@ -63,8 +63,8 @@ fn is_off_the_border(barcode: &Decoded, distance: i32, image: &GrayImage<'_>) ->
         })
 }
 
-/// Drops parts of an ITF symbol that were read as a symbol: it has no check digit, and any part of
-/// it is one.
+/// Drop parts of an ITF symbol that were read as a symbol. ITF has no check digit, so any part of a
+/// symbol is a valid symbol, too.
 pub(super) fn drop_fragments(barcodes: &mut Vec<Decoded>) {
     let whole: Vec<Decoded> = barcodes.iter().filter(|one| one.format == ITF).cloned().collect();
     if whole.len() < 2 {
@@ -80,8 +80,8 @@ pub(super) fn drop_fragments(barcodes: &mut Vec<Decoded>) {
     });
 }
 
-/// Whether one lies where the other may reach to: its corners are those of the lines in which it
-/// was read, not of its bars.
+/// Return whether one result lies within the reach of the other. The corners of a result are those
+/// of the lines in which it was read, not of its bars.
 fn is_within(inner: &Decoded, outer: &Decoded) -> bool {
     let middle =
         |of: fn(&(i32, i32)) -> i32| inner.corners.iter().map(of).map(i64::from).sum::<i64>() / 4;
@@ -96,7 +96,7 @@ fn is_within(inner: &Decoded, outer: &Decoded) -> bool {
         && covers(|corner| corner.1, middle(|corner| corner.1))
 }
 
-/// Whether two results are one barcode: seen in two regions, or in two passes.
+/// Return whether two results are one barcode, seen in two regions or in two passes.
 pub(super) fn is_same(a: &Decoded, b: &Decoded) -> bool {
     let center = |barcode: &Decoded| {
         let sum = barcode.corners.iter().fold((0_i64, 0_i64), |(x, y), corner| {
@@ -113,7 +113,7 @@ pub(super) fn is_same(a: &Decoded, b: &Decoded) -> bool {
         && (ay - by).abs() <= reach
 }
 
-/// Sorts as the settings say.
+/// Sort results as the settings say.
 pub(super) fn sort(barcodes: &mut [Decoded], settings: &Settings) {
     let top_left = |barcode: &Decoded| {
         let top = barcode.corners.iter().map(|(_, y)| *y).min();
@@ -131,7 +131,7 @@ pub(super) fn sort(barcodes: &mut [Decoded], settings: &Settings) {
     });
 }
 
-/// Gives corners the unit that the settings ask for.
+/// Convert corners to the unit that the settings ask for.
 pub(super) fn give_unit(barcodes: &mut [Decoded], settings: &Settings, image: &GrayImage<'_>) {
     if !settings.is_in_percent() {
         return;

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | idle | none are taken | none |
 //! | running | wait in a queue; one too many takes the place of the oldest | decodes, then calls the listeners |
-//! | stopped | are dropped | ends after the frame that it is at; who stops waits for that, unless it is that thread itself |
-//! | of another process | belong to the parent of a fork | is not here: nothing is waited for |
+//! | stopped | are dropped | ends after its current frame; the caller of stop waits for that, unless it is that thread itself |
+//! | of another process | belong to the parent of a fork | does not exist here: nothing waits for it |
 //!
 //! The thread is one of the two kinds that this library starts: a program asks for it, and it lives
 //! as long as the program wants frames decoded.
@@ -31,33 +31,34 @@ use crate::reader::Reader;
 use crate::runtime::{Runtime, runtime};
 use crate::usage::{Barcode, DuplicateFilter};
 
-/// Frames that wait at one time.
+/// Most frames that wait at one time.
 const FRAMES_MAX: usize = 4096;
 
-/// Memory that waiting frames have together; one frame may be larger.
+/// Most bytes of all waiting frames together; a single frame may be larger.
 const WAITING_BYTES_MAX: usize = 256 << 20;
 
-/// The engine needs little; the default of the system may be 8 MiB.
+/// The stack size of the thread in bytes. The engine needs little, and the system's default may be
+/// 8 MiB.
 const STACK_BYTES: usize = 2 << 20;
 
-/// Gets the number of a frame and what was in it.
+/// A listener that receives the number of a frame and the outcome of its decoding.
 pub type OnResults = Arc<dyn Fn(i32, &Outcome) + Send + Sync>;
 
-/// Gets the number of a frame and of an error.
+/// A listener that receives the number of a frame and of an error.
 pub type OnError = Arc<dyn Fn(i32, ErrorCode) + Send + Sync>;
 
-/// Who hears of frames.
+/// The listeners of a reader's frames.
 #[derive(Clone, Default)]
 pub struct Listeners {
-    /// Of all barcodes of each frame.
+    /// The listener for all barcodes of each frame.
     pub results: Option<OnResults>,
-    /// Of those that were not seen within the forget time.
+    /// The listener for barcodes that were not seen within the forget time.
     pub unique: Option<OnResults>,
-    /// Of errors.
+    /// The listener for errors.
     pub errors: Option<OnError>,
 }
 
-/// Listeners, and the thread while there is one.
+/// The listeners, and the thread while there is one.
 #[derive(Default)]
 pub(in crate::reader) struct Frames {
     listeners: Listeners,
@@ -80,25 +81,25 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<(i32, Vec<u8>)>,
-    /// Buffers of frames that are done, for the next ones.
+    /// Buffers of finished frames, to be reused.
     spare: Vec<Vec<u8>>,
     next: i32,
     is_stopped: bool,
 }
 
-/// What a program asks of frame decoding.
+/// The parameters of frame decoding.
 #[derive(Clone, Debug)]
 pub struct FrameOptions {
-    /// Frames that wait at one time.
+    /// Most frames that wait at one time.
     pub queue_length: i32,
-    /// How frames look.
+    /// The pixel layout of the frames.
     pub layout: PixelLayout,
-    /// Milliseconds after which a barcode counts again; else that of the reader.
+    /// Milliseconds after which a barcode counts again; `None` for the reader's forget time.
     pub forget_ms: Option<i32>,
 }
 
 impl Reader {
-    /// Chooses a listener.
+    /// Set a listener.
     ///
     /// # Errors
     /// -10049 while frames are being decoded.
@@ -112,11 +113,11 @@ impl Reader {
         Ok(())
     }
 
-    /// Starts decoding frames, with the settings in use at each frame or with those of a template.
+    /// Start to decode frames, with the settings in use at each frame or with those of a template.
     ///
     /// # Errors
-    /// -10049 when frames are being decoded; -10036; -10038; -10000 when the system has no thread
-    /// to give.
+    /// -10049 when frames are being decoded already; -10036; -10038; -10000 when the system cannot
+    /// start a thread.
     pub fn start_frames(&'static self, options: &FrameOptions, template: &str) -> Result<()> {
         let fixed = self.with_profiles(|profiles| profiles.named(template).cloned())?;
         let fixed = (!template.is_empty()).then_some(fixed);
@@ -154,7 +155,7 @@ impl Reader {
         Ok(())
     }
 
-    /// How the frames of the running sequence look.
+    /// Return the pixel layout of the running sequence.
     ///
     /// # Errors
     /// -10002 when no frames are being decoded.
@@ -162,26 +163,26 @@ impl Reader {
         Ok(self.shared_frames()?.layout)
     }
 
-    /// Takes a frame; gives its number.
+    /// Append a frame; return its number.
     ///
     /// # Errors
-    /// -10002 when no frames are being decoded; -10001 when there is no memory for it, and then it
-    /// has no number.
+    /// -10002 when no frames are being decoded; -10001 when there is no memory for the frame, which
+    /// then has no number.
     pub fn append_frame(&self, bytes: &[u8]) -> Result<i32> {
         self.shared_frames()?.append(bytes)
     }
 
-    /// The number of frames that wait.
+    /// Return the number of frames that wait.
     pub fn waiting_frames(&self) -> usize {
         self.shared_frames().map_or(0, |shared| shared.queue.lock().waiting.len())
     }
 
-    /// Stops decoding frames.
+    /// Stop decoding frames.
     ///
     /// # Errors
-    /// -10050 when none are being decoded.
+    /// -10050 when no frames are being decoded.
     pub fn stop_frames(&self) -> Result<()> {
-        // The lock is not held while the thread is waited for: its listeners may call this reader.
+        // Release the lock before waiting for the thread: its listeners may call this reader.
         let running = self.frames.lock().as_mut().and_then(|frames| frames.running.take());
         match running {
             Some(running) if running.is_of_this_process() => {
@@ -220,7 +221,7 @@ impl Drop for Running {
         let Some(thread) = self.thread.take() else { return };
         let _uncanceled = Uncanceled::hold();
         if !self.is_of_this_process() {
-            // There is no such thread here, and its locks may be as it left them.
+            // That thread does not exist in this process, and it may have left its locks held.
             std::mem::forget(thread);
             std::mem::forget(self.shared.clone());
             return;
@@ -232,7 +233,7 @@ impl Drop for Running {
         self.shared.changed.notify_all();
         // A listener cannot wait for its own end.
         if thread.thread().id() != std::thread::current().id() {
-            // It ends without a panic: see `run`.
+            // The thread ends without a panic: see `run`.
             let _ = thread.join();
         }
     }
@@ -247,8 +248,8 @@ impl Shared {
                 queue.spare.push(buffer);
             }
         }
-        // All frames of a sequence are alike, so that what has just made room is large enough: only
-        // a frame for which none was dropped can be refused.
+        // All frames of a sequence have the same size, so the buffer of a dropped frame is large
+        // enough. Only a frame for which none was dropped can be refused.
         let mut buffer = queue.spare.pop().unwrap_or_default();
         buffer.clear();
         reserve(&mut buffer, bytes.len())?;
@@ -261,11 +262,11 @@ impl Shared {
         Ok(number)
     }
 
-    /// The next frame; `None` when there will be none.
+    /// Return the next frame; `None` when no more will come.
     fn next(&self, done: Option<Vec<u8>>) -> Option<(i32, Vec<u8>)> {
         let mut queue = self.queue.lock();
         queue.spare.extend(done);
-        // One for the frame that is next, one for the one that is appended meanwhile.
+        // Keep one buffer for the next frame, and one for the frame that is appended meanwhile.
         queue.spare.truncate(2);
         loop {
             if queue.is_stopped {
@@ -283,12 +284,12 @@ impl Shared {
     }
 }
 
-/// What the thread works with. The reader is there until it has stopped: whoever ends a reader
-/// stops it first.
+/// The data of the thread. The reader outlives the thread, because every destructor of a reader
+/// stops the thread first.
 struct Work {
     reader: &'static Reader,
     shared: Arc<Shared>,
-    /// Settings of a template; else those in use.
+    /// Settings of a template; `None` for the settings in use.
     fixed: Option<Profile>,
     listeners: Listeners,
 }
@@ -300,7 +301,7 @@ impl Work {
         let start = Instant::now();
         let mut done = None;
         while let Some((number, frame)) = self.shared.next(done.take()) {
-            // A fault in one frame must not end the host, nor the sequence.
+            // A panic in one frame must end neither the host nor the sequence.
             let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut engine, &frame)))
                 .unwrap_or_else(|_| Outcome::unread(ErrorCode::UNKNOWN.into()));
             let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -326,8 +327,8 @@ impl Work {
         }
     }
 
-    /// Those barcodes of a frame that were not seen within the forget time. Masked ones are all
-    /// alike.
+    /// Return those barcodes of a frame that were not seen within the forget time. Masked barcodes
+    /// of the same format and length cannot be distinguished, so they count as one.
     fn unique(&self, repeats: &mut DuplicateFilter, outcome: &Outcome, now_ms: u64) -> Outcome {
         let forget_ms = self.reader.forget_time().ms();
         let mut unique = outcome.clone();
@@ -338,8 +339,8 @@ impl Work {
         unique
     }
 
-    /// Calls the listeners. Each of them may stop the sequence, and end the reader: then nothing
-    /// more is told.
+    /// Call the listeners. Each of them may stop the sequence and destroy the reader; then no
+    /// further listener is called.
     fn tell(&self, number: i32, outcome: &Outcome, unique: Option<&Outcome>) {
         if let (Some(errors), Some(failure)) = (&self.listeners.errors, &outcome.failure) {
             errors(number, failure.code);

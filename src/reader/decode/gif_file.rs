@@ -1,5 +1,5 @@
 //! GIF files, picture by picture. A page is what a viewer shows at that time: the picture on top of
-//! what those before it have left.
+//! the remains of the pictures before it.
 
 use std::io::{Chain, Cursor, Read};
 use std::num::NonZeroU64;
@@ -13,7 +13,7 @@ use super::gray::{
 use super::image_file::{PAGES_MAX, Page};
 use crate::error::{Error, Result};
 
-/// What ends a file. Some programs forget it; one that is there twice harms nothing.
+/// The end marker of a file. Some programs omit it; a second one does no harm.
 const TRAILER: &[u8] = b";";
 
 type File<'a> = Chain<Cursor<&'a [u8]>, &'static [u8]>;
@@ -21,8 +21,8 @@ type File<'a> = Chain<Cursor<&'a [u8]>, &'static [u8]>;
 /// Call `found` with each picture, until it says `false`.
 ///
 /// # Errors
-/// -10012 when it is damaged, cut short or too large, -10001 when there is not enough memory, or
-/// what `found` says.
+/// -10012 when the file is damaged, cut short or too large, -10001 when there is not enough memory,
+/// or the error that `found` returns.
 pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
@@ -31,9 +31,9 @@ pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
     }
     let mut decoder =
         options.read_info(Cursor::new(file).chain(TRAILER)).map_err(|e| unreadable(0, &e))?;
-    // A screen without pixels is as large as its first picture.
+    // A screen without pixels gets the size of its first picture.
     let size = (u32::from(decoder.width()).max(1), u32::from(decoder.height()).max(1));
-    // A picture's own pixels, and what it may have to be taken away from again.
+    // The factor 2 covers a picture's own pixels, and the saved pixels that may be restored.
     let mut canvas = Canvas::new(size, 2)?;
     let mut indices = Vec::new();
     for page in 0..PAGES_MAX {
@@ -50,7 +50,7 @@ pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
         if !found(page, canvas.copied()?)? {
             return Ok(());
         }
-        // There was nothing before the first one that could come back.
+        // Before the first picture there was nothing that could be restored.
         if page > 0 || !matches!(leaving, Leaving::Restore(..)) {
             leaving.dispose(&mut canvas);
         }
@@ -58,13 +58,13 @@ pub(super) fn for_each_page(file: &[u8], found: Page<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What happens to a picture when its time is over.
+/// The disposal of a picture when its time is over.
 enum Leaving {
-    /// It stays.
+    /// The picture stays.
     Stay,
-    /// Its place becomes white.
+    /// The picture's place becomes white.
     Blank(Place),
-    /// What was in its place comes back.
+    /// The earlier content of the picture's place is restored.
     Restore(Place, Vec<u8>),
 }
 
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-/// Draws the next picture; gives what happens to it later, or `None` when there is none.
+/// Draw the next picture. Return its disposal, or `None` when there is no further picture.
 fn next_picture(
     decoder: &mut Decoder<File<'_>>,
     canvas: &mut Canvas,
@@ -138,7 +138,7 @@ fn next_picture(
         colors.as_chunks::<3>().0.iter().map(|[r, g, b]| luminance(*r, *g, *b)).collect();
     let (whole_width, whole_height) = canvas.size();
     if page == 0 && (left + width > whole_width || top + height > whole_height) {
-        // Viewers make the screen as large as its first picture, and cut those after it off.
+        // Viewers make the screen as large as its first picture, and crop the later ones.
         let whole = (whole_width.max(left + width) as u32, whole_height.max(top + height) as u32);
         *canvas = Canvas::new(whole, 2)?;
     }

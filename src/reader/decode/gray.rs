@@ -1,4 +1,4 @@
-//! The one conversion to shades of gray, for every way in which a picture comes.
+//! The one conversion to shades of gray, for pictures of every source.
 //!
 //! | colors | shade |
 //! |---|---|
@@ -8,13 +8,13 @@
 //! | cyan, magenta, yellow, black | each color is `(255 − ink) · (255 − black) / 255`, rounded |
 //! | with alpha | `(shade · alpha + 255 · (255 − alpha)) / 255`, rounded: on white paper |
 //!
-//! Where on paper nothing is seen but one shade, alpha is not looked at: white paper whose bars are
-//! holes, and pictures of programs that leave alpha at 0. Where that shows one shade, too, as with
-//! white bars on nothing, the picture lies on black.
+//! If the picture on white paper has only one shade, alpha is ignored: the bars may be holes in
+//! white paper, or the program may have left alpha at 0. If that has only one shade, too, as with
+//! white bars on a transparent ground, the picture is put on black.
 //!
-//! JPEG files, which are brightness and two colors, become red, green and blue first, like
-//! everywhere else: their brightness alone would be another shade where the colors do not fit into
-//! these.
+//! JPEG files have brightness and two colors. They are converted to red, green and blue first, as
+//! everywhere else: the brightness alone would give another shade if the colors exceed the range of
+//! red, green and blue.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -25,29 +25,29 @@ use crate::os::has_room_for;
 /// Longest side of a picture in pixels.
 pub(super) const SIDE_PIXELS_MAX: u32 = 32_768;
 
-/// Memory that one picture may take. A fuzzer would spend most of its time on pictures that claim
-/// all of it.
+/// Most bytes of memory for one picture. It is less in a fuzzer, which would otherwise spend most
+/// of its time on pictures that claim all of it.
 pub(super) const MEMORY_BYTES_MAX: u64 = if cfg!(fuzzing) { 4 << 20 } else { 512 << 20 };
 
-/// Memory that a decoder takes beside what grows with the picture.
+/// Memory of a decoder beyond the part that grows with the picture, in bytes.
 const ROOM_BYTES: usize = 4 << 20;
 
-/// Paper.
+/// The shade of white paper.
 pub(super) const WHITE: u8 = 255;
 
-/// On what a picture with alpha is looked at.
+/// The ground on which a picture with alpha is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ground {
-    /// On white paper.
+    /// White paper.
     White,
-    /// On nothing: alpha is not looked at.
+    /// No ground: alpha is ignored.
     Opaque,
-    /// On black.
+    /// A black ground.
     Black,
 }
 
 impl Ground {
-    /// Return where to look next when nothing but one shade was seen on this.
+    /// Return the ground to try next when the picture on this one has only one shade.
     pub(super) fn next(self) -> Option<Self> {
         match self {
             Self::White => Some(Self::Opaque),
@@ -56,7 +56,7 @@ impl Ground {
         }
     }
 
-    /// Return what is seen of a shade.
+    /// Return the visible shade on this ground.
     #[inline(always)]
     pub(super) fn under(self, shade: u8, alpha: u8) -> u8 {
         match self {
@@ -67,20 +67,20 @@ impl Ground {
     }
 }
 
-/// Return how bright a color is to the eye.
+/// Return the brightness of a color.
 #[inline(always)]
 pub(super) fn luminance(r: u8, g: u8, b: u8) -> u8 {
     // At most 255: the factors sum up to 1024.
     ((306 * u32::from(r) + 601 * u32::from(g) + 117 * u32::from(b) + 512) >> 10) as u8
 }
 
-/// Return what is seen of a shade on white paper.
+/// Return the visible shade on white paper.
 #[inline(always)]
 pub(super) fn on_paper(shade: u8, alpha: u8) -> u8 {
     mean(shade, alpha, WHITE)
 }
 
-/// Return what is seen of a shade that was multiplied by its alpha before.
+/// Return the visible shade on white paper for a shade that is premultiplied by its alpha.
 #[inline(always)]
 pub(super) fn multiplied_on_paper(shade: u8, alpha: u8) -> u8 {
     shade.saturating_add(WHITE - alpha)
@@ -111,14 +111,15 @@ pub(super) fn eight_bits(sample: u16, bits: u32) -> u8 {
     }
 }
 
-/// A picture that is being read: white where nothing was read yet.
+/// A picture that is being read. Pixels that were not read yet are white.
 pub(super) struct Canvas {
     width: usize,
     pixels: Vec<u8>,
 }
 
 impl Canvas {
-    /// Make one. `more_pixel_bytes` is what the decoder needs for each pixel beside the canvas.
+    /// Make a canvas. `more_pixel_bytes` is what the decoder needs for each pixel in addition to
+    /// it.
     ///
     /// # Errors
     /// -10012 when the picture has no pixels or too many, -10001 when there is not enough memory.
@@ -152,12 +153,12 @@ impl Canvas {
         &mut self.pixels
     }
 
-    /// Return whether there is nothing to see.
+    /// Return whether all pixels have the same shade.
     pub(super) fn is_of_one_shade(&self) -> bool {
         self.pixels.iter().all(|shade| *shade == self.pixels[0])
     }
 
-    /// Return a picture of the canvas as it is.
+    /// Return a copy of the canvas as a picture.
     ///
     /// # Errors
     /// -10001 when there is not enough memory for a copy.
@@ -200,11 +201,11 @@ pub(super) fn require_size((width, height): (u32, u32)) -> Result<()> {
     Err(Error::new(ErrorCode::IMAGE_READ_FAILED, message))
 }
 
-/// Check that there is memory for a picture with so many bytes a pixel. The code that reads it
-/// would end the process to get them, or the kernel would.
+/// Check that there is memory for a picture with so many bytes a pixel. Without the check the
+/// decoder would abort the process when an allocation fails, or the kernel would kill it.
 ///
 /// # Errors
-/// -10001 when there is not so much left.
+/// -10001 when there is not that much memory left.
 pub(super) fn require_room((width, height): (u32, u32), pixel_bytes: usize) -> Result<()> {
     let bytes = (width as usize).saturating_mul(height as usize).saturating_mul(pixel_bytes);
     if has_room_for(bytes.saturating_add(ROOM_BYTES)) {
@@ -218,10 +219,10 @@ pub(super) fn require_room((width, height): (u32, u32), pixel_bytes: usize) -> R
     Err(Error::new(ErrorCode::NO_MEMORY, message))
 }
 
-/// Let a buffer grow by so many bytes without ending the process.
+/// Grow a buffer by so many bytes without aborting the process.
 ///
 /// # Errors
-/// -10001 when there is not so much memory left.
+/// -10001 when there is not that much memory left.
 pub(super) fn reserve(buffer: &mut Vec<u8>, bytes: usize) -> Result<()> {
     let is_there = buffer.capacity() - buffer.len() >= bytes || has_room_for(bytes);
     if !is_there {

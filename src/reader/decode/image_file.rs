@@ -21,15 +21,15 @@ use super::{bitmap, gif_file, jpeg_file, png_file, tiff_file};
 use crate::error::{Error, Result};
 use crate::files::named_file;
 
-/// The largest file that is read: no picture within the limits is larger, not even an uncompressed
-/// one of 64 bits.
+/// The size of the largest file that is read, in bytes. No picture within the limits is larger, not
+/// even an uncompressed one of 64 bits a pixel.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// Pages of one file that are read. More of them is a sign that somebody wants to keep this machine
-/// busy.
+/// Most pages of one file that are read. A file with more pages may be an attack on CPU time.
 pub(super) const PAGES_MAX: u32 = 1000;
 
-/// Gets the number of a page, from 0, and its shades of gray; says whether it wants the next.
+/// A function that receives the number of a page, from 0, and its shades of gray, and returns
+/// whether it wants the next page.
 pub(super) type Page<'a> = &'a mut dyn FnMut(u32, GrayImage<'static>) -> Result<bool>;
 
 /// Read a file into memory.
@@ -57,7 +57,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 /// Read the only or first page of a file.
 ///
 /// # Errors
-/// As [`read_file`] and [`for_each_page`].
+/// Fails as [`read_file`] and [`for_each_page`] do.
 pub fn load_gray(path: &Path) -> Result<GrayImage<'static>> {
     let mut first = None;
     for_each_page(&read_file(path)?, &mut |number, page| {
@@ -67,14 +67,14 @@ pub fn load_gray(path: &Path) -> Result<GrayImage<'static>> {
     first.ok_or_else(|| Error::new(ErrorCode::IMAGE_READ_FAILED, "the file has no picture"))
 }
 
-/// Call `found` with each page of an image file, as shades of gray, until it says `false`. What
-/// kind of file it is is seen from its content.
+/// Call `found` with each page of an image file, as shades of gray, until it says `false`. The
+/// content decides the kind of file.
 ///
 /// # Errors
-/// -10006 when it is of another kind, -10022 of a PDF file, -10012 (-10013 for TIFF) when a page is
-/// damaged, too large or of a kind that is not read: `found` has got all other pages then, and of
-/// one that is cut short what is there. -10001 when there is not enough memory; or what `found`
-/// says.
+/// -10006 when the file is of another kind, -10022 when it is a PDF file, and -10001 when there is
+/// not enough memory. -10012 (-10013 for TIFF) when a page is damaged, too large or of a kind that
+/// is not read: `found` has then got all other pages, and the readable part of a truncated page. Or
+/// the error that `found` returns.
 pub fn for_each_page(
     bytes: &[u8],
     found: &mut dyn FnMut(u32, GrayImage<'static>) -> Result<bool>,
@@ -93,7 +93,7 @@ pub fn for_each_page(
         Some(Kind::Bmp) => found(0, bitmap::gray_of_file(bytes)?).map(|_| ()),
         Some(Kind::Gif) => gif_file::for_each_page(bytes, found),
         Some(Kind::Tiff) => tiff_file::for_each_page(bytes, found),
-        // Some programs write something in front of it.
+        // Some programs write other bytes in front of the PDF header.
         None if bytes[..bytes.len().min(1024)].windows(5).any(|part| part == b"%PDF-") => {
             Err(explained(PDF_DLL_MISSING))
         }
@@ -125,7 +125,7 @@ fn kind_of(bytes: &[u8]) -> Option<Kind> {
     })
 }
 
-/// A page, and what is wrong with it if it is not whole.
+/// A page, and its error if the page is not whole.
 pub(super) struct ReadPage {
     pub(super) picture: GrayImage<'static>,
     pub(super) failure: Option<Error>,

@@ -6,11 +6,11 @@
 //! | colors sampled more finely than brightness, or by factors other than 1, 2, 4; red, green, blue; four inks | jpeg-decoder, slower and with more memory |
 //! | arithmetic coding, lossless, hierarchical, 12 bits, height told at the end | none: refused by name |
 //!
-//! Frames of webcams lack the Huffman tables, which are then those of the standard. Of a file that
-//! is cut short the picture is given as far as it goes, as browsers show it, and then the error.
+//! Frames of webcams lack the Huffman tables; those of the standard are used. A truncated file
+//! gives the part of the picture that is there, as browsers show it, followed by the error.
 //!
-//! The orientation that a camera notes (EXIF) is not applied: places are those of the pixels as
-//! they are stored, which is what a program sees that reads the file without looking at that note.
+//! The orientation that a camera records (EXIF) is not applied. Places are those of the pixels as
+//! they are stored, as a program sees them that reads the file and ignores EXIF.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -32,24 +32,26 @@ use super::jpeg_head::{Colors, Frame, Head, Process};
 use super::jpeg_tables::with_standard_tables;
 use crate::error::{Error, Result};
 
-/// Memory a pixel that a decoder takes for coefficients when a picture comes in several scans.
+/// Memory a pixel of a decoder for coefficients when a picture comes in several scans, in bytes.
 const SCANS_PIXEL_BYTES: usize = 6;
 
-/// Memory a pixel that the decoder of all kinds takes: planes, coefficients, and four samples.
+/// Memory a pixel of the decoder of all kinds, in bytes: planes, coefficients, and four samples.
 const ALL_KINDS_PIXEL_BYTES: usize = 16;
 
 /// Read a JPEG file.
 ///
 /// # Errors
-/// -10012 when it is damaged or of a kind that is not read, -10001 when there is not enough memory.
+/// -10012 when the file is damaged or of a kind that is not read, -10001 when there is not enough
+/// memory.
 pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
     gray_of_stream(file, None)
 }
 
-/// Read a JPEG stream, whose colors may be told by what it lies in.
+/// Read a JPEG stream. `told` is the meaning of its colors, if the file around the stream declares
+/// it.
 ///
 /// # Errors
-/// As [`gray_of_file`].
+/// Fails as [`gray_of_file`] does.
 pub(super) fn gray_of_stream(stream: &[u8], told: Option<Colors>) -> Result<ReadPage> {
     let head = Head::of(stream).ok_or_else(|| damaged("it ends before its pixels begin"))?;
     let frame = head
@@ -96,7 +98,7 @@ fn refuse_by_name(frame: &Frame) -> Result<()> {
     Ok(())
 }
 
-/// Reads a usual kind. What is read takes the place of the shades until it is converted.
+/// Read a usual kind. The decoded colors take the place of the shades until they are converted.
 fn usual(stream: &[u8], head: &Head, frame: &Frame) -> Result<ReadPage> {
     let size = (frame.width, frame.height);
     let is_in_one_scan =
@@ -117,15 +119,15 @@ fn usual(stream: &[u8], head: &Head, frame: &Frame) -> Result<ReadPage> {
             .set_strict_mode(is_strict);
         JpegDecoder::new_with_options(ZCursor::new(stream), options).decode_into(&mut pixels)
     };
-    // A file with its end is whole, as far as can be seen. One without may lack no more than that:
-    // then the strict pass has read all of it, and a second one would double the time.
+    // A file with an end marker counts as whole. A file without it may lack nothing else: then the
+    // strict pass has read all of it, and a second pass would double the time.
     let has_end = has_end(stream, head.scan_at);
     let is_cut = !has_end && decode(true).is_err();
     if has_end || is_cut {
         decode(false).map_err(damaged)?;
     }
     if samples == 3 {
-        // The shades of the pixels before never reach as far as the colors of this one.
+        // The shades written so far end before the colors of the current pixel.
         for i in 0..count {
             pixels[i] = luminance(pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2]);
         }
@@ -140,7 +142,7 @@ fn has_end(stream: &[u8], scan_at: usize) -> bool {
     stream[scan_at..].windows(2).rev().any(|pair| pair == [0xff, 0xd9])
 }
 
-/// Reads all components, with more memory.
+/// Read all components, which needs more memory.
 fn all_kinds(stream: &[u8], frame: &Frame, colors: Colors) -> Result<GrayImage<'static>> {
     let mut canvas = Canvas::new((frame.width, frame.height), ALL_KINDS_PIXEL_BYTES)?;
     let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(stream));

@@ -1,30 +1,30 @@
-//! What a JPEG stream says before its pixels: its kind, its size, its components.
+//! The part of a JPEG stream before its pixels: kind, size, components.
 
-/// How pixels are coded.
+/// The coding of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Process {
-    /// Huffman codes, in one pass over each component.
+    /// Huffman codes, in a single pass over each component.
     Baseline,
-    /// Huffman codes, in passes that refine.
+    /// Huffman codes, in several passes that refine.
     Progressive,
-    /// Without loss.
+    /// Lossless coding.
     Lossless,
-    /// Pictures of several sizes, each on top of the one before.
+    /// Pictures of several sizes, each refining the previous one.
     Hierarchical,
     /// Arithmetic codes.
     Arithmetic,
 }
 
-/// What the components of a pixel are.
+/// The meaning of the components of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colors {
-    /// The first is the brightness, others are differences of color.
+    /// The first is the brightness, the others are differences of color.
     Brightness,
-    /// Red, green, blue, or inks.
+    /// Red, green and blue, or inks.
     AsTheyAre,
 }
 
-/// What the frame header says.
+/// The content of the frame header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) process: Process,
@@ -41,21 +41,21 @@ pub(super) struct Component {
     down: u8,
 }
 
-/// What comes before the pixels.
+/// The content of the stream before the pixels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) frame: Option<Frame>,
     pub(super) has_huffman_tables: bool,
-    /// Where the marker of the first scan is.
+    /// The place of the marker of the first scan.
     pub(super) scan_at: usize,
-    /// How many components the first scan has.
+    /// The number of components of the first scan.
     pub(super) scan_components: usize,
     is_jfif: bool,
     adobe_transform: Option<u8>,
 }
 
 impl Head {
-    /// Understand the segments up to the first scan; `None` when there is none.
+    /// Read the segments up to the first scan; `None` when there is no scan.
     pub(super) fn of(stream: &[u8]) -> Option<Self> {
         let mut head = Self::default();
         let mut at = 2;
@@ -98,7 +98,7 @@ impl Head {
         }
     }
 
-    /// Return what the components are, by the rules of libjpeg.
+    /// Return the meaning of the components, by the rules of libjpeg.
     pub(super) fn colors(&self, frame: &Frame) -> Colors {
         let are_plain = match frame.components.len() {
             1 => false,
@@ -139,8 +139,8 @@ impl Frame {
         })
     }
 
-    /// Return whether the brightness is sampled at least as finely as all others, by factors that
-    /// are usual.
+    /// Return whether the brightness is sampled at least as finely as all other components, by
+    /// common factors.
     pub(super) fn is_brightness_finest(&self) -> bool {
         let Some(first) = self.components.first() else { return false };
         self.components.iter().all(|component| {

@@ -1,10 +1,10 @@
-//! The Huffman tables that ITU-T T.81, annex K.3, gives as typical, for streams that leave them
-//! out: frames of webcams (motion JPEG), which all use these.
+//! The Huffman tables that ITU-T T.81, annex K.3, calls typical. Streams without tables use them:
+//! frames of webcams (motion JPEG) never have any.
 
 use super::gray::reserve;
 use crate::error::Result;
 
-/// Numbers of codes of 1 to 16 bits.
+/// The numbers of codes of 1 to 16 bits.
 type Counts = [u8; 16];
 
 const BRIGHTNESS_DC: Counts = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
@@ -56,7 +56,7 @@ pub(super) fn with_standard_tables(stream: &[u8], scan_at: usize) -> Result<Vec<
     ];
     let content =
         tables.map(|(number, counts, values)| [&[number][..], counts, values].concat()).concat();
-    // Some 400 bytes.
+    // The length is about 400 bytes.
     let length = (content.len() as u16 + 2).to_be_bytes();
     let (head, scan) = stream.split_at(scan_at);
     let mut whole = Vec::new();

@@ -1,4 +1,4 @@
-//! Decoding: from a picture, through the settings, to barcodes that may be shown.
+//! Decoding: the way from a picture, through the settings, to barcodes that may be shown.
 //!
 //! ```text
 //! image_file (png_file, jpeg_file, gif_file, tiff_file), bitmap, pixels ──▶ gray: shades, by one conversion

@@ -1,14 +1,14 @@
-//! How a picture stands, and where its points come to when it is shown upright.
+//! The orientation of a picture, and the places of its points in the upright picture.
 //!
-//! Pictures are searched as they lie in memory: turned symbols are read anyway, and places are
-//! those of the stored pixels. A program that knows how its camera was held gets a matrix that
-//! takes these places to the upright picture.
+//! Pictures are searched as they are in memory: turned symbols are read anyway, and places are
+//! those of the stored pixels. A program that knows the orientation of its camera gets a matrix
+//! that converts these places to the upright picture.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result};
 
-/// How far a picture must be turned clockwise to stand upright, and how large it is before that.
+/// The clockwise turn that makes a picture stand upright, and its size before the turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Orientation {
     quarter_turns: u8,
@@ -20,7 +20,7 @@ impl Orientation {
     /// Check the degrees of a caller.
     ///
     /// # Errors
-    /// -10063 for anything but a quarter of a turn.
+    /// -10063 for anything but a multiple of a quarter turn.
     pub(super) fn new(degrees: i32, width: usize, height: usize) -> Result<Self> {
         let quarter_turns = match degrees {
             0 => 0,
@@ -35,7 +35,7 @@ impl Orientation {
         Ok(Self { quarter_turns, width, height })
     }
 
-    /// Return the matrix, row by row, that takes a place in the stored picture to one in the
+    /// Return the matrix, row by row, that converts a place in the stored picture to one in the
     /// upright picture.
     #[must_use]
     pub fn matrix(&self, is_in_percent: bool) -> [f64; 9] {

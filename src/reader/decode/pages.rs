@@ -1,4 +1,4 @@
-//! Which pages of a file are read: `"Pages": "0,2,5-7"` of a template.
+//! The selection of a file's pages: `"Pages": "0,2,5-7"` of a template.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::reading_error as code;
 use super::template_in::{failed, text_of};
 use crate::error::Result;
 
-/// Pages to read, and how they were written.
+/// The pages to read, and their written form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pages {
     pub(super) written: String,
@@ -15,10 +15,10 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// Read a list of page numbers and ranges; an empty one means all pages.
+    /// Read a list of page numbers and ranges; an empty list means all pages.
     ///
     /// # Errors
-    /// -10031 for something else than a text, -10033 for another text.
+    /// -10031 for a value that is not a text, -10033 for an invalid text.
     pub(super) fn understand(value: &Value) -> Result<Self> {
         let written = text_of(value, "Pages")?.to_owned();
         let not_pages = |part: &str| {
@@ -40,7 +40,7 @@ impl Pages {
         Ok(Self { written, ranges })
     }
 
-    /// Whether this page, counted from 0, is one of them.
+    /// Return whether this page, counted from 0, is selected.
     pub(super) fn include(&self, page: u32) -> bool {
         self.ranges.is_empty()
             || self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&page))

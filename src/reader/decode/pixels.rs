@@ -1,4 +1,4 @@
-//! Pixels in memory, in each format of the DBR API, as shades of gray.
+//! Pixels in memory, in every format of the DBR API, as shades of gray.
 //!
 //! | number | a pixel | in memory, lowest address first |
 //! |---|---|---|
@@ -11,11 +11,11 @@
 //! | 8 | 3 × 2 bytes | as 6, each with the low byte first |
 //! | 9, 11 | 4 × 2 bytes | as 7 and 10, each with the low byte first |
 //!
-//! The names of the API say the channels from the highest address to the lowest.
+//! The names of the API list the channels from the highest address to the lowest.
 //!
-//! Alpha is not looked at, as the engine does not: many programs leave anything there. Only where
-//! all pixels have the same color can there be nothing but alpha, and the picture is taken as lying
-//! on white paper, or on black where it is white.
+//! Alpha is ignored, as in the engine, because many programs leave any value there. If all pixels
+//! have the same color, only alpha can show something. The picture is then put on white paper, or
+//! on black if its color is white.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -24,7 +24,7 @@ use super::gray::{Ground, SIDE_PIXELS_MAX, WHITE, eight_bits, luminance, require
 use super::orientation::Orientation;
 use crate::error::{Error, Result};
 
-/// How pixels lie in memory.
+/// The layout of pixels in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PixelLayout {
     width: usize,
@@ -35,10 +35,10 @@ pub struct PixelLayout {
 }
 
 impl PixelLayout {
-    /// Checks the numbers of a caller. A stride of 0 means that rows have no gaps.
+    /// Check the numbers of a caller. A stride of 0 means that rows have no gaps.
     ///
     /// # Errors
-    /// -10038 naming the number that cannot be.
+    /// -10038, with a message that names the invalid number.
     pub fn new(width: i32, height: i32, stride: i32, format: i32) -> Result<Self> {
         let side = |name: &str, value: i32| {
             u32::try_from(value)
@@ -65,7 +65,7 @@ impl PixelLayout {
         Ok(Self { width, height, stride, format, orientation: Orientation::default() })
     }
 
-    /// Note how far the picture must be turned clockwise to stand upright.
+    /// Set how far the picture must be turned clockwise to stand upright.
     ///
     /// # Errors
     /// -10063 when that is not 0, 90, 180 or 270.
@@ -73,12 +73,12 @@ impl PixelLayout {
         Ok(Self { orientation: Orientation::new(degrees, self.width, self.height)?, ..self })
     }
 
-    /// Return how the picture stands.
+    /// Return the orientation of the picture.
     pub(super) fn orientation(&self) -> Orientation {
         self.orientation
     }
 
-    /// Bytes that are read: the last row needs no gap behind it.
+    /// Return the number of bytes that are read: the last row needs no gap after it.
     pub fn bytes(&self) -> usize {
         self.stride * (self.height - 1) + self.row_bytes()
     }
@@ -87,7 +87,7 @@ impl PixelLayout {
         row_bytes(self.width, self.format).unwrap_or(0)
     }
 
-    /// Shades of gray; borrowed where the pixels are that already.
+    /// Return the shades of gray. They are borrowed if the pixels already are shades.
     ///
     /// # Errors
     /// -10012 when there are too few bytes, -10001 when there is not enough memory.
@@ -115,7 +115,7 @@ impl PixelLayout {
             let rows = bytes.chunks(self.stride).map(|row| &row[..self.row_bytes()]);
             let alphas =
                 rows.flat_map(|row| row.chunks_exact(pixel_bytes)).map(|pixel| pixel[alpha]);
-            // White on white paper would not be seen.
+            // White on white paper would be invisible.
             let ground = if gray[0] == WHITE { Ground::Black } else { Ground::White };
             gray.iter_mut()
                 .zip(alphas)
@@ -124,7 +124,7 @@ impl PixelLayout {
         Ok(GrayImage { width, height, pixels: gray.into() })
     }
 
-    /// Return where alpha is in a pixel that has some: its high byte is the last.
+    /// Return the place of alpha in a pixel that has it: the last byte is its high byte.
     fn high_byte_of_alpha(&self) -> Option<usize> {
         match self.format {
             7 | 10 => Some(3),
@@ -198,8 +198,8 @@ mod tests {
 
     use super::*;
 
-    /// A picture of two pixels, the first of the color, the second black, in a row with a gap
-    /// behind.
+    /// Return the shades of a picture of two pixels, the first of the color, the second black, in a
+    /// row with a gap at its end.
     fn shades(format: i32, pixels: &[u8]) -> Vec<u8> {
         let stride = pixels.len() as i32 + 3;
         let layout = PixelLayout::new(2, 1, stride, format).unwrap();

@@ -1,8 +1,8 @@
 //! PNG files, row by row.
 //!
-//! Of an animation the first picture is read, which is what a viewer shows that knows nothing of
-//! animations, and then there is an error. Of a file that is cut short the picture is given as far
-//! as it goes, as browsers show it, and then the error.
+//! The first picture of an animation is read, as a viewer without animations shows it, followed by
+//! an error. A truncated file gives the part of the picture that is there, as browsers show it,
+//! followed by the error.
 
 use std::io::Cursor;
 
@@ -15,8 +15,8 @@ use super::gray::{Canvas, Ground, MEMORY_BYTES_MAX, luminance, on_paper, require
 use super::image_file::ReadPage;
 use crate::error::{Error, Result};
 
-/// Columns and rows of the seven passes of an interlaced picture: first column, first row, their
-/// distances.
+/// The seven passes of an interlaced picture: first column, first row, distance of columns,
+/// distance of rows.
 const PASSES: [(u32, u32, u32, u32); 7] = [
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -42,17 +42,17 @@ pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
     }
 }
 
-/// Reads a file; gives what is wrong if it is not whole, and whether there is alpha.
+/// Read a file. Return the error if the file is not whole, and whether the picture has alpha.
 fn read(file: &[u8], ground: Ground) -> Result<(Canvas, Option<Error>, bool)> {
     let mut decoder = Decoder::new(Cursor::new(file));
-    // Room for rows: the picture itself is ours.
+    // The limit covers only the decoder's rows: the picture itself is allocated here.
     decoder.set_limits(Limits { bytes: usize::try_from(MEMORY_BYTES_MAX).unwrap_or(usize::MAX) });
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
-    // Rows come as bytes, with colors instead of their numbers, and with alpha where one color is
+    // Get rows as bytes, with colors instead of their indexes, and with alpha if one color is
     // transparent.
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
-    // Before anything grows with it.
+    // Check the size before any allocation depends on it.
     let size = decoder.read_header_info().map_err(|e| unreadable(&e))?.size();
     require_size(size)?;
     let mut reader = decoder.read_info().map_err(|e| unreadable(&e))?;
@@ -79,8 +79,7 @@ fn read(file: &[u8], ground: Ground) -> Result<(Canvas, Option<Error>, bool)> {
             }
         }
     }
-    // What follows the last row is of no interest: a file that lacks its end has its picture all
-    // the same.
+    // Data after the last row does not matter: the picture of a file without its end is complete.
     let failure = failure.or_else(|| further_pictures(&reader));
     let has_alpha =
         matches!(reader.output_color_type().0, ColorType::GrayscaleAlpha | ColorType::Rgba);
@@ -89,7 +88,7 @@ fn read(file: &[u8], ground: Ground) -> Result<(Canvas, Option<Error>, bool)> {
 
 fn further_pictures(reader: &Reader<Cursor<&[u8]>>) -> Option<Error> {
     let pictures = reader.info().animation_control?.num_frames;
-    // The first picture need not be part of the animation.
+    // The first picture may be outside of the animation.
     let is_first_apart = reader.info().frame_control.is_none();
     (pictures > 1 || is_first_apart).then(|| {
         let message = format!(
@@ -100,7 +99,7 @@ fn further_pictures(reader: &Reader<Cursor<&[u8]>>) -> Option<Error> {
     })
 }
 
-/// Rows that the decoder gives: those of all passes where it is interlaced.
+/// Return the number of rows that the decoder gives: those of all passes if it is interlaced.
 fn row_count(reader: &Reader<Cursor<&[u8]>>) -> usize {
     let (width, height) = reader.info().size();
     if !reader.info().interlaced {
@@ -112,7 +111,7 @@ fn row_count(reader: &Reader<Cursor<&[u8]>>) -> usize {
     PASSES.into_iter().map(of_pass).sum()
 }
 
-/// Converts a row to shades.
+/// A function that converts a row to shades.
 type Convert = fn(&[u8], &mut [u8]);
 
 fn converter(reader: &Reader<Cursor<&[u8]>>, ground: Ground) -> Result<Convert> {

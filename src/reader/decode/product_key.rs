@@ -1,9 +1,9 @@
-//! Getting licensed with one text, as `DBR_InitLicense` has it.
+//! Licensing with a single text, as in `DBR_InitLicense`.
 //!
-//! It is a handshake code, or `DLS2` and then, in base64, a JSON object with connection parameters:
-//! `handshakeCode`, `organizationID`, `sessionPassword`, `mainServerURL`, `standbyServerURL`,
-//! `deploymentType`, `chargeWay`, `maxConcurrentInstanceCount`; each may be left out, or null.
-//! Other keys are those of other servers.
+//! The text is a handshake code, or `DLS2` followed by a JSON object in base64 with connection
+//! parameters: `handshakeCode`, `organizationID`, `sessionPassword`, `mainServerURL`,
+//! `standbyServerURL`, `deploymentType`, `chargeWay`, `maxConcurrentInstanceCount`. Each may be
+//! absent or null. Other keys are meant for other servers, and ignored.
 
 use base64::Engine as _;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -16,11 +16,11 @@ use crate::runtime::runtime;
 const PREFIX: &str = "DLS2";
 const SERVER: i32 = 1;
 
-/// Gets this process licensed with a key, from this server or from the one that the key or the
-/// environment says.
+/// Get this process licensed with a key, from this server, or from the server that the key or the
+/// environment names.
 ///
 /// # Errors
-/// -10053 when a text with the prefix is no key; else as `Runtime::initialize`.
+/// -10053 when a text with the prefix is no key; otherwise fails as `Runtime::initialize` does.
 pub fn license_with_key(key: &str, server: &str, defaults: &RawParameters) -> Result<()> {
     let (mut parameters, says_where) = understand(key, defaults)?;
     if !server.is_empty() {
@@ -30,7 +30,7 @@ pub fn license_with_key(key: &str, server: &str, defaults: &RawParameters) -> Re
     let fits_elsewhere =
         |e: &Error| matches!(e.code, ErrorCode::DEPLOYMENT_TYPE_MISMATCH | ErrorCode::NO_ITEM_FITS);
     match outcome {
-        // The key does not say where the program runs, and the license is not for desktops.
+        // The key does not name a deployment type, and the license is not for desktops.
         Err(e) if !says_where && fits_elsewhere(&e) => {
             parameters.deployment_type = SERVER;
             runtime().initialize(&parameters).map_err(|_| e)
@@ -39,10 +39,10 @@ pub fn license_with_key(key: &str, server: &str, defaults: &RawParameters) -> Re
     }
 }
 
-/// The parameters, and whether they say where the program runs.
+/// Return the parameters, and whether they name a deployment type.
 fn understand(key: &str, defaults: &RawParameters) -> Result<(RawParameters, bool)> {
     let mut parameters = defaults.clone();
-    // What an editor or a file leaves around a key is none of it.
+    // White space and a byte-order mark from an editor or a file do not belong to the key.
     let key = key.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     let Some(content) = key.strip_prefix(PREFIX) else {
         key.clone_into(&mut parameters.handshake_code);
@@ -62,7 +62,7 @@ fn understand(key: &str, defaults: &RawParameters) -> Result<(RawParameters, boo
         match content.get(name) {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => text.clone_into(place),
-            // An organization's id has digits alone.
+            // An organization's id may have only digits, and then come as a JSON number.
             Some(Value::Number(number)) => *place = number.to_string(),
             Some(_) => return Err(no_key()),
         }

@@ -1,5 +1,5 @@
-//! All that says how a reader reads: the numbers of the settings, and what only a template or a
-//! mode argument can say.
+//! All settings of a reader: the numbers, and the settings that only a template or a mode argument
+//! can express.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,39 +12,39 @@ use super::settings_table::{Entry, Kind, TABLE, word};
 use super::specification::{ALSO_A_NUMBER, Specification};
 use crate::error::{Error, Result};
 
-/// Bytes of a mode argument, name and value together.
+/// Most bytes of a mode argument, name and value together.
 const ARGUMENT_BYTES_MAX: usize = 4096;
 
-/// Arguments of one mode.
+/// Most arguments of one mode.
 const ARGUMENTS_MAX: usize = 64;
 
-/// How a reader reads.
+/// All settings of a reader.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
     pub(super) settings: Settings,
-    /// Regions of a template; empty when the one of the settings counts.
+    /// Regions of a template; empty when the region of the numbers counts.
     pub(super) regions: Vec<Region>,
-    /// By the name of the modes and the place among them.
+    /// The arguments of modes, keyed by the name of the modes and the position among them.
     pub(super) arguments: BTreeMap<(&'static str, usize), BTreeMap<String, String>>,
-    /// What a template said that this library does not know: kept, to be given back.
+    /// Keys of a template that this library does not know, kept to be written out again.
     pub(super) rest: Map<String, Value>,
-    /// What a template asks of barcodes of some formats, in the whole picture.
+    /// The requirements of a template on barcodes of some formats, in the whole picture.
     pub(super) specifications: Vec<Specification>,
-    /// Which pages of a file a template has read.
+    /// The pages of a file that a template selects.
     pub(super) pages: Pages,
     /// Parts and keys of a text that its templates do not use.
     pub(super) unused: BTreeSet<String>,
-    /// What a template has set, which a later one may have to leave alone.
+    /// Keys that a template has set. A later template may have to leave them alone.
     pub(super) chosen: BTreeSet<String>,
 }
 
 impl Profile {
-    /// The numbers.
+    /// Return the numbers.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Where to look: one region after another; none for the whole picture.
+    /// Return the regions to search, one after another; none for the whole picture.
     pub fn regions(&self) -> Vec<Region> {
         if self.regions.is_empty() {
             self.settings.region().into_iter().collect()
@@ -53,13 +53,13 @@ impl Profile {
         }
     }
 
-    /// Takes settings of a program.
+    /// Apply the settings of a program.
     ///
     /// # Errors
-    /// As [`Settings::checked`]: then nothing is changed.
+    /// Fails as [`Settings::checked`] does. Then nothing is changed.
     pub fn update(&mut self, words: [i32; SETTINGS_WORDS]) -> Result<()> {
         let settings = Settings::checked(words)?;
-        // Regions of a template count until the program says another one.
+        // Regions of a template count until the program sets another region.
         if settings.region() != self.settings.region() {
             self.regions.clear();
         }
@@ -76,7 +76,7 @@ impl Profile {
         Ok(())
     }
 
-    /// Take back what a template says of settings that the program has changed since.
+    /// Drop what a template says about settings that the program has changed since.
     fn let_numbers_count(&mut self, old: &Settings) {
         let (old, new) = (old.words(), self.settings.words());
         let is_changed = |at: usize| old[at] != new[at];
@@ -94,7 +94,7 @@ impl Profile {
         }
     }
 
-    /// Sets an argument of a mode.
+    /// Set an argument of a mode.
     ///
     /// # Errors
     /// -10051 when there is no such mode.
@@ -114,10 +114,10 @@ impl Profile {
         Ok(())
     }
 
-    /// An argument of a mode.
+    /// Return an argument of a mode.
     ///
     /// # Errors
-    /// -10055 when there is no such mode, or it was not set.
+    /// -10055 when there is no such mode, or the argument was not set.
     pub fn argument(&self, modes: &str, index: i32, name: &str) -> Result<&str> {
         let failed = |why: String| Error::new(GET_MODE_ARGUMENT_ERROR, why);
         let (entry, index) = self.mode(modes, index).map_err(failed)?;

@@ -1,5 +1,5 @@
-//! Error numbers of reading pictures, by the names under which the decoder uses them. The table
-//! with their sentences is the protocol's (`protocol/src/error_code.rs`).
+//! The error numbers of reading pictures, by the names that the decoder uses. The table with their
+//! sentences is in the protocol (`protocol/src/error_code.rs`).
 
 use seatmeter_protocol::error_code::ErrorCode;
 

@@ -1,17 +1,18 @@
-//! A picture made smaller, turned or richer in contrast, and the way back for what was found in it.
+//! Pictures made smaller, turned or richer in contrast, and the conversion of found places back to
+//! the original picture.
 
 use super::engine::{Decoded, GrayImage, Rectangle};
 use super::gray::reserve;
 use crate::error::Result;
 
-/// Shades from the darkest to the lightest of a picture that is flat: fewer are paper and its noise
-/// alone, and with more the engine needs no help.
+/// The difference between the darkest and the lightest shade of a flat picture. With fewer shades
+/// there is only paper and its noise, and with more the engine needs no help.
 const FLAT_SHADES: std::ops::Range<u8> = 16..64;
 
 const WHITE: u8 = 255;
 
-/// From a made picture to the one that it was made of: `x' = x·cos − y·sin + dx` and so on, times a
-/// factor.
+/// The conversion from a derived picture to the original: `x' = x·cos − y·sin + dx` and so on,
+/// times a factor.
 pub(super) struct WayBack {
     cos: f64,
     sin: f64,
@@ -24,12 +25,12 @@ impl WayBack {
         (x * self.cos - y * self.sin + self.offset.0, x * self.sin + y * self.cos + self.offset.1)
     }
 
-    /// Places as they are in the original.
+    /// Convert the places of barcodes to the original picture.
     pub(super) fn back(&self, mut barcodes: Vec<Decoded>) -> Vec<Decoded> {
         for barcode in &mut barcodes {
             barcode.corners = barcode.corners.map(|(x, y)| {
                 let (x, y) = self.point((f64::from(x), f64::from(y)));
-                // Within a picture, whose sides fit by far.
+                // A place lies within a picture, whose sides fit by far.
                 (x.round() as i32, y.round() as i32)
             });
             barcode.angle = (barcode.angle + self.turn).rem_euclid(360);
@@ -38,7 +39,7 @@ impl WayBack {
     }
 }
 
-/// A part of a picture, each `factor` by `factor` pixels as their mean.
+/// Return a part of a picture at a smaller size: the mean of each `factor` by `factor` pixels.
 pub(super) fn shrunk(
     image: &GrayImage<'_>,
     part: Rectangle,
@@ -51,7 +52,7 @@ pub(super) fn shrunk(
             let (left, top) = (part.left + x * factor, part.top + y * factor);
             let rows = (top..top + factor).map(|y| row(image, y, left, factor));
             let sum: u64 = rows.flatten().map(|pixel| u64::from(*pixel)).sum();
-            // A mean of bytes.
+            // A mean of bytes fits into a byte.
             pixels.push((sum / (u64::from(factor) * u64::from(factor))) as u8);
         }
     }
@@ -60,8 +61,8 @@ pub(super) fn shrunk(
     (GrayImage { width, height, pixels: pixels.into() }, way)
 }
 
-/// Return a flat picture with its shades spread from black to white; `None` of one that is not
-/// flat.
+/// Return a flat picture with its shades spread from black to white; `None` for a picture that is
+/// not flat.
 ///
 /// # Errors
 /// -10001 when there is not enough memory.
@@ -70,7 +71,7 @@ pub(super) fn stretched(image: &GrayImage<'_>) -> Result<Option<GrayImage<'stati
     for row in image.pixels.chunks(image.width.max(1) as usize) {
         darkest = row.iter().fold(darkest, |least, shade| least.min(*shade));
         lightest = row.iter().fold(lightest, |most, shade| most.max(*shade));
-        // Most pictures show it within a few rows.
+        // Most pictures show within a few rows that they are not flat.
         if lightest.saturating_sub(darkest) >= FLAT_SHADES.end {
             return Ok(None);
         }
@@ -81,7 +82,7 @@ pub(super) fn stretched(image: &GrayImage<'_>) -> Result<Option<GrayImage<'stati
     }
     let mut pixels = Vec::new();
     reserve(&mut pixels, image.pixels.len())?;
-    // At most 255: the quotient of what lies between the two.
+    // At most 255: the dividend is at most 255 times the divisor.
     let spread = |shade: &u8| (u32::from(shade - darkest) * 255 / u32::from(shades)) as u8;
     pixels.extend(image.pixels.iter().map(spread));
     Ok(Some(GrayImage { width: image.width, height: image.height, pixels: pixels.into() }))
@@ -92,7 +93,8 @@ fn row<'a>(image: &'a GrayImage<'_>, y: u32, left: u32, width: u32) -> &'a [u8] 
     &image.pixels[start..start + width as usize]
 }
 
-/// A part of a picture, turned by some degrees on white, large enough to hold all of it.
+/// Return a part of a picture, turned by some degrees on a white ground that is large enough for
+/// all of it.
 pub(super) fn turned(
     image: &GrayImage<'_>,
     part: Rectangle,
@@ -101,7 +103,7 @@ pub(super) fn turned(
     let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
     let (w, h) = (f64::from(part.width), f64::from(part.height));
     let (width, height) = ((w * cos + h * sin).ceil(), (w * sin + h * cos).ceil());
-    // The center stays the center.
+    // The center of the part becomes the center of the new picture.
     let center = (f64::from(part.left) + w / 2.0, f64::from(part.top) + h / 2.0);
     let offset = (
         center.0 - (width * cos - height * sin) / 2.0,
@@ -119,7 +121,7 @@ pub(super) fn turned(
     (GrayImage { width: columns, height: rows, pixels: pixels.into() }, way)
 }
 
-/// The shade at a point, from the four pixels around it.
+/// Return the shade at a point, from the four pixels around it.
 fn between(image: &GrayImage<'_>, part: Rectangle, (x, y): (f64, f64)) -> u8 {
     let (x, y) = (x - 0.5, y - 0.5);
     let (left, top) = (x.floor(), y.floor());
@@ -129,13 +131,13 @@ fn between(image: &GrayImage<'_>, part: Rectangle, (x, y): (f64, f64)) -> u8 {
             && row >= f64::from(part.top)
             && column < f64::from(part.left + part.width)
             && row < f64::from(part.top + part.height);
-        // Inside, both are whole and not negative.
+        // Inside the part, both numbers are whole and not negative.
         let at = || row as usize * image.width as usize + column as usize;
         f64::from(if is_inside { image.pixels[at()] } else { WHITE })
     };
     let upper = shade(left, top) * (1.0 - fx) + shade(left + 1.0, top) * fx;
     let lower = shade(left, top + 1.0) * (1.0 - fx) + shade(left + 1.0, top + 1.0) * fx;
-    // A mean of bytes.
+    // A mean of bytes fits into a byte.
     (upper * (1.0 - fy) + lower * fy) as u8
 }
 

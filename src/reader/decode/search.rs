@@ -1,8 +1,8 @@
-//! Searching one page: region after region, within the time that the settings give.
+//! The search of one page: region after region, within the time that the settings give.
 //!
-//! The engine cannot be interrupted. So before each pass it is estimated how long that may take; a
-//! page for which there is not enough time is searched at a smaller size, and the caller is told
-//! that not all of it was searched.
+//! The engine cannot be interrupted. So the time of each pass is estimated before it starts. If the
+//! remaining time is too short, the page is searched at a smaller size, and the caller learns that
+//! the search was not complete.
 
 use std::time::{Duration, Instant};
 
@@ -15,37 +15,38 @@ use super::resample::{shrunk, stretched, turned};
 use super::settings::Region;
 use crate::error::{Error, Result};
 
-/// How long the engine takes for a pixel, about: what `bench_decoding` shows for photographs, on
-/// one core of its own.
+/// The engine's approximate time for a pixel, as `bench_decoding` measures it for photographs, on a
+/// core of its own.
 const NANOSECONDS_A_PIXEL: u64 = 20;
 
-/// Linear symbologies, PDF417 and Micro PDF417: of these the engine reads dark ones on light alone.
+/// Linear symbologies, PDF417 and Micro PDF417. The engine reads these only dark on light.
 const DARK_ALONE: u32 = 0x0213_ffff | 0x0008_0000;
 
-/// By how many degrees a page is turned for further passes: between 0 and 90, which the engine
-/// looks at itself.
+/// Degrees by which a page is turned for further passes. The engine itself covers 0 and 90, and
+/// these lie between.
 const TURNS: [i32; 2] = [30, 60];
 
-/// What is in a page.
+/// The results of a page.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The barcodes that are given out.
+    /// The barcodes that are returned.
     pub barcodes: Vec<Decoded>,
-    /// The time was over before all was searched.
+    /// Whether the time was over before the search was complete.
     pub is_cut_short: bool,
-    /// Why not all pages could be read.
+    /// The reason why not all pages could be read.
     pub failure: Option<Error>,
 }
 
-/// Memory a pixel that searching takes: a turned picture is nearly twice as large as the one that
-/// is searched, and so is the engine's black and white of it; then there are its smaller copies.
+/// Memory a pixel for the search, in bytes. A turned picture is nearly twice as large as the
+/// searched one, and so is the engine's black and white copy of it. The engine's smaller copies are
+/// added.
 const SEARCHED_PIXEL_BYTES: usize = 5;
 
-/// Reads one page.
+/// Search one page.
 ///
 /// # Errors
 /// -10001 when there is not enough memory, -10009 when no format can be read, -10010 when the
-/// regions lie outside, or what the engine says.
+/// regions lie outside, or the error of the engine.
 pub fn read_page(
     engine: &mut dyn DecodeEngine,
     profile: &Profile,
@@ -60,7 +61,7 @@ pub fn read_page(
     if !found.barcodes.is_empty() || found.is_cut_short {
         return Ok(found);
     }
-    // To the engine, shades that differ by less than 24 are one.
+    // The engine cannot distinguish shades that differ by less than 24.
     match stretched(image)? {
         Some(image) => all_passes(Hunt::new(engine, profile, &image, end), &parts),
         None => Ok(found),
@@ -87,28 +88,28 @@ fn all_passes(mut hunt: Hunt<'_>, parts: &[Part<'_>]) -> Result<Found> {
     Ok(hunt.end())
 }
 
-/// A part of the page, and what is asked for there.
+/// A part of the page, and the requirements there.
 struct Part<'a> {
     /// The name of the region, or empty.
     name: String,
-    /// Its place; none for the whole page.
+    /// Its place; `None` for the whole page.
     area: Option<Rectangle>,
     asked: Asked<'a>,
-    /// Barcodes to find here; 0 for all.
+    /// Number of barcodes to find here; 0 for all.
     expected_count: usize,
 }
 
 impl<'a> Part<'a> {
-    /// The whole page, or what the settings say of it.
+    /// Return the whole page, or the region of the settings.
     fn of_settings(profile: &'a Profile, area: Option<Rectangle>) -> Self {
         let settings = profile.settings();
-        // The last one counts.
+        // The last specification counts.
         let specifications = profile.specifications.iter().rev().collect();
         let asked = Asked { settings, formats: settings.formats(), specifications };
         Self { name: String::new(), area, asked, expected_count: 0 }
     }
 
-    /// A region of a template, which counts before the settings.
+    /// Return a region of a template, whose values precede the settings.
     fn of_region(profile: &'a Profile, region: &'a Region, area: Rectangle) -> Self {
         let mut part = Self::of_settings(profile, Some(area));
         region.name.clone_into(&mut part.name);
@@ -121,7 +122,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// The parts to look in: one without a place for the whole page.
+/// Return the parts to search: a single part without a place if it is the whole page.
 fn parts<'a>(profile: &'a Profile, image: &GrayImage<'_>) -> Result<Vec<Part<'a>>> {
     if profile.regions.is_empty() {
         let area = profile.settings().region().map(|region| region.within(image)).transpose()?;
@@ -134,7 +135,7 @@ fn parts<'a>(profile: &'a Profile, image: &GrayImage<'_>) -> Result<Vec<Part<'a>
     if parts.is_empty() { Err(explained(CUSTOM_REGION_INVALID)) } else { Ok(parts) }
 }
 
-/// The parts in which a format is asked for that the engine reads.
+/// Return the parts that ask for a format that the engine reads.
 fn readable<'a>(parts: Vec<Part<'a>>, engine: &dyn DecodeEngine) -> Result<Vec<Part<'a>>> {
     let is_readable = |part: &Part<'_>| engine.reads(part.asked.formats.0, part.asked.formats.1);
     let parts: Vec<_> = parts.into_iter().filter(is_readable).collect();
@@ -159,7 +160,7 @@ impl<'a> Hunt<'a> {
         Self { engine, profile, image, end, found: Found::default() }
     }
 
-    /// What the engine looks for in a part.
+    /// Return the engine's parameters for a part.
     fn search(&self, part: &Part<'_>) -> Search {
         let settings = self.profile.settings();
         let (formats, formats_2) = part.asked.formats;
@@ -172,17 +173,17 @@ impl<'a> Hunt<'a> {
         search
     }
 
-    /// Whether there is enough of a part.
+    /// Return whether enough barcodes of a part were found.
     fn is_full(&self, part: &Part<'_>) -> bool {
         let found =
             self.found.barcodes.iter().filter(|barcode| barcode.region == part.name).count();
         part.expected_count > 0 && found >= part.expected_count
     }
 
-    /// Searches a part, turned by some degrees, unless there is enough already.
+    /// Search a part, turned by some degrees, unless enough was found already.
     fn pass(&mut self, part: &Part<'_>, turn: i32) -> Result<()> {
         let expected = self.profile.settings().expected_count();
-        // A turned page is only for one that has too little.
+        // A turned page is searched only if too little was found.
         let enough = if turn == 0 && expected == 0 { usize::MAX } else { expected.max(1) };
         if self.found.barcodes.len() >= enough || self.is_full(part) {
             return Ok(());
@@ -209,8 +210,8 @@ impl<'a> Hunt<'a> {
         Ok(())
     }
 
-    /// Searches a part for light symbols on dark that the engine does not find by itself, unless
-    /// there is enough already.
+    /// Search a part for light symbols on dark, which the engine does not find by itself, unless
+    /// enough was found already.
     fn inverted_pass(&mut self, part: &Part<'_>) -> Result<()> {
         let enough = self.profile.settings().expected_count().max(1);
         let whole =
@@ -229,8 +230,8 @@ impl<'a> Hunt<'a> {
         Ok(())
     }
 
-    /// By what to shrink so that the time is enough; `None` when it is over, or too short for a
-    /// turned page.
+    /// Return the factor by which to shrink the part so that the time is enough. `None` when the
+    /// time is over, or too short for a turned page.
     fn factor(&self, area: Rectangle, turn: i32) -> Option<u32> {
         let Some(end) = self.end else { return Some(1) };
         let left = u64::try_from(end.saturating_duration_since(Instant::now()).as_nanos())
@@ -243,7 +244,7 @@ impl<'a> Hunt<'a> {
         if left == 0 || turn != 0 {
             return None;
         }
-        // The root of the ratio; sides are at most 32 768, so it fits.
+        // The factor is the root of the ratio; sides are at most 32 768, so it fits.
         let factor = (needed as f64 / left as f64).sqrt().ceil() as u32;
         (factor < area.width.min(area.height)).then_some(factor)
     }

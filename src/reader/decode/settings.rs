@@ -1,9 +1,9 @@
-//! The settings of a reader: numbers, of which one table says where each stands, what it may be and
-//! what it is first.
+//! The settings of a reader: numbers. One table lists the place, the allowed values and the default
+//! of each.
 //!
-//! `PublicRuntimeSettings` of the DBR API is made of numbers of four bytes without a gap, so that
-//! the settings are kept as they go out: an array. Templates name the same settings; both use the
-//! table in `settings_table.rs`.
+//! `PublicRuntimeSettings` of the DBR API consists of numbers of four bytes without gaps, so the
+//! settings are kept as the API returns them: as an array. Templates name the same settings; both
+//! use the table in `settings_table.rs`.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
@@ -13,17 +13,17 @@ use super::settings_table::{Entry, Kind, TABLE, word};
 use super::specification::Specification;
 use crate::error::{Error, Result};
 
-/// Numbers in `PublicRuntimeSettings`, with those that are reserved.
+/// Count of the numbers in `PublicRuntimeSettings`, with those that are reserved.
 pub const SETTINGS_WORDS: usize = 178;
 
-/// `TP_BARCODE_RECOGNIZED`: the last phase.
+/// The value `TP_BARCODE_RECOGNIZED`: the last phase.
 pub const RECOGNIZED: i32 = 0x20;
 
 const SCAN_DIRECTLY: i32 = 0x10;
 const ONED_FAST_SCAN: i32 = 0x100;
 const THRESHOLD: i32 = 4;
 
-/// What a program can set of a reader by numbers.
+/// The settings of a reader that a program can set by numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     words: [i32; SETTINGS_WORDS],
@@ -39,30 +39,30 @@ impl Default for Settings {
     }
 }
 
-/// Part of a picture to look in.
+/// A part of a picture to search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Region {
     /// Its name in a template, or empty.
     pub name: String,
-    /// Top, left, right, bottom.
+    /// The places of the top, left, right and bottom side.
     pub sides: [i32; 4],
-    /// In percent of the picture; else in pixels.
+    /// Whether the sides are in percent of the picture instead of pixels.
     pub is_in_percent: bool,
-    /// Each format word, where it is not that of the settings.
+    /// Each format word, if it is not that of the settings.
     pub(super) formats: [Option<u32>; 2],
-    /// Barcodes to find here; none for as many as the settings say, 0 for all.
+    /// Number of barcodes to find here; `None` for the number in the settings, 0 for all.
     pub(super) expected_count: Option<usize>,
-    /// What is asked of barcodes of some formats here.
+    /// The requirements on barcodes of some formats here.
     pub(super) specifications: Vec<Specification>,
-    /// Keys that the library does not know: kept, to be given back.
+    /// Keys that the library does not know, kept to be written out again.
     pub(super) rest: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Settings {
-    /// Settings of a program.
+    /// Make the settings from the numbers of a program.
     ///
     /// # Errors
-    /// -10038 for a value that cannot be, -10010 for such a region.
+    /// -10038 for an invalid value, -10010 for an invalid region.
     pub fn checked(words: [i32; SETTINGS_WORDS]) -> Result<Self> {
         for entry in TABLE {
             for value in &words[entry.at..][..entry.count] {
@@ -74,7 +74,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// As they go out.
+    /// Return the numbers as the API returns them.
     pub fn words(&self) -> &[i32; SETTINGS_WORDS] {
         &self.words
     }
@@ -87,7 +87,7 @@ impl Settings {
         &mut self.words[entry.at..][..entry.count]
     }
 
-    /// The region, unless it is the whole picture.
+    /// Return the region; `None` for the whole picture.
     pub fn region(&self) -> Option<Region> {
         let [top, left, right, bottom, percent] =
             [0, 1, 2, 3, 4].map(|i| self.words[word::REGION + i]);
@@ -106,12 +106,12 @@ impl Settings {
         self.words[word::REGION + 4] = i32::from(region.is_in_percent);
     }
 
-    /// Modes that are not skipped.
+    /// Return the modes that are not skipped.
     fn modes(&self, at: usize) -> impl Iterator<Item = &i32> {
         self.words[at..at + 8].iter().filter(|mode| **mode != 0)
     }
 
-    /// Whether the fast ways to locate a barcode are the only ones.
+    /// Return whether only the fast ways to locate a barcode are set.
     pub(super) fn is_fast_localization(&self) -> bool {
         self.modes(word::LOCALIZATION_MODES).count() > 0
             && self
@@ -119,7 +119,7 @@ impl Settings {
                 .all(|mode| matches!(*mode, SCAN_DIRECTLY | ONED_FAST_SCAN))
     }
 
-    /// What the engine has to look for.
+    /// Return the engine's parameters for these settings.
     pub fn search(&self) -> Search {
         let is_fast = self.words[word::DEBLUR_LEVEL] == 0 || self.is_fast_localization();
         Search {
@@ -132,67 +132,67 @@ impl Settings {
         }
     }
 
-    /// Both format words.
+    /// Return both format words.
     pub fn formats(&self) -> (u32, u32) {
         (self.words[word::FORMATS].cast_unsigned(), self.words[word::FORMATS_2].cast_unsigned())
     }
 
-    /// Milliseconds for a page; 0 for no limit.
+    /// Return the milliseconds for a page; 0 for no limit.
     pub fn timeout_ms(&self) -> u64 {
         u64::try_from(self.words[word::TIMEOUT]).unwrap_or(0)
     }
 
-    /// Barcodes that are looked for; 0 for all.
+    /// Return the number of barcodes to look for; 0 for all.
     pub fn expected_count(&self) -> usize {
         usize::try_from(self.words[word::EXPECTED_COUNT]).unwrap_or(0)
     }
 
-    /// Whether reading goes on to the end.
+    /// Return whether the decoder runs to its last phase.
     pub fn is_recognizing(&self) -> bool {
         self.words[word::TERMINATE_PHASE] >= RECOGNIZED
     }
 
-    /// Whether to try the picture turned as well when too little is found.
+    /// Return whether to search the turned picture, too, when too little is found.
     pub fn resists_deformation(&self) -> bool {
         self.words[word::DEFORMATION_MODES..][..8].iter().any(|mode| *mode != 0)
     }
 
-    /// Whether the program asks for intermediate results.
+    /// Return whether the program asks for intermediate results.
     pub fn wants_intermediate_results(&self) -> bool {
         self.words[word::INTERMEDIATE_TYPES] != 0
     }
 
-    /// Fewest characters of a text.
+    /// Return the smallest number of characters of a text.
     pub(super) fn text_length_min(&self) -> usize {
         usize::try_from(self.words[word::TEXT_LENGTH_MIN]).unwrap_or(0)
     }
 
-    /// Least confidence of a result.
+    /// Return the lowest confidence of a result.
     pub(super) fn confidence_min(&self) -> i32 {
         self.words[word::CONFIDENCE_MIN]
     }
 
-    /// Least distance to the border of the picture in pixels.
+    /// Return the smallest distance to the border of the picture in pixels.
     pub(super) fn border_distance_min(&self) -> i32 {
         self.words[word::BORDER_DISTANCE]
     }
 
-    /// By what results are sorted, first what counts most.
+    /// Return the criteria by which results are sorted, the most important first.
     pub(super) fn order(&self) -> &[i32] {
         &self.words[word::ORDER_MODES..][..8]
     }
 
-    /// Whether corners go out in percent.
+    /// Return whether corners are returned in percent.
     pub(super) fn is_in_percent(&self) -> bool {
         self.words[word::COORDINATE_TYPE] == 2
     }
 }
 
 impl Entry {
-    /// Checks one value.
+    /// Check one value.
     ///
     /// # Errors
-    /// -10038 naming the setting.
+    /// -10038, with a message that names the setting.
     pub(super) fn check(&self, value: i32) -> Result<()> {
         let is_possible = match self.kind {
             Kind::Number(min, max) => (min..=max).contains(&value),
@@ -219,7 +219,7 @@ impl Entry {
 
 impl Region {
     /// # Errors
-    /// -10010 when it is empty, or cannot be in percent.
+    /// -10010 when the region is empty, or its percentages exceed 100.
     pub(super) fn check(&self) -> Result<()> {
         let [top, left, right, bottom] = self.sides;
         let is_possible = 0 <= top && top < bottom && 0 <= left && left < right;
@@ -234,16 +234,16 @@ impl Region {
         Err(Error::new(CUSTOM_REGION_INVALID, message))
     }
 
-    /// The region in this picture.
+    /// Return the region's place in this picture.
     ///
     /// # Errors
-    /// -10010 when it lies outside.
+    /// -10010 when the region lies outside.
     pub(super) fn within(&self, image: &GrayImage<'_>) -> Result<Rectangle> {
         let pixels = |side: i32, length: u32, up: u64| {
             let side = u64::try_from(side).unwrap_or(0);
             let length = u64::from(length);
             let pixels = if self.is_in_percent { (side * length + up) / 100 } else { side };
-            // At most `length`, which is one.
+            // The result is at most `length`, which fits.
             pixels.min(length) as u32
         };
         let [top, left, right, bottom] = self.sides;

@@ -1,7 +1,7 @@
-//! Every setting: its name in templates, its place among the numbers, what it may be, and what it
-//! is first.
+//! The table of all settings: name in templates, place among the numbers, allowed values, and
+//! default.
 
-/// Where those settings stand that have an effect, counted in numbers of four bytes.
+/// The places of the settings that have an effect, counted in numbers of four bytes.
 pub(super) mod word {
     pub(in crate::reader::decode) const TERMINATE_PHASE: usize = 0;
     pub(in crate::reader::decode) const TIMEOUT: usize = 1;
@@ -15,7 +15,7 @@ pub(super) mod word {
     pub(in crate::reader::decode) const INTERMEDIATE_TYPES: usize = 130;
     pub(in crate::reader::decode) const COORDINATE_TYPE: usize = 132;
     pub(in crate::reader::decode) const ORDER_MODES: usize = 133;
-    /// Top, left, right, bottom, and whether they are percent.
+    /// Top, left, right, bottom, and whether they are in percent.
     pub(in crate::reader::decode) const REGION: usize = 142;
     pub(in crate::reader::decode) const TEXT_LENGTH_MIN: usize = 147;
     pub(in crate::reader::decode) const CONFIDENCE_MIN: usize = 148;
@@ -25,32 +25,32 @@ pub(super) mod word {
 /// A name that a template uses for a number.
 pub(super) type Name = (&'static str, i32);
 
-/// What a setting may be.
+/// The allowed values of a setting.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
-    /// From one number to another.
+    /// A number within a range, first and last included.
     Number(i32, i32),
-    /// One of these.
+    /// A single value of a list.
     One(&'static [Name]),
-    /// One of these, which has arguments in a template.
+    /// A single value of a list, which has arguments in a template.
     OneMode(&'static [Name]),
-    /// Several of these, in an order, with arguments; 0 is none.
+    /// Several values of a list in an order, with arguments; 0 is none.
     Modes(&'static [Name]),
-    /// Any of these together, as bits.
+    /// Any values of a list together, as bits.
     Bits(&'static [Name]),
 }
 
-/// One setting.
+/// A row of the table of settings.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// In templates.
+    /// The name in templates.
     pub(super) name: &'static str,
-    /// Where it starts.
+    /// The place of its first number.
     pub(super) at: usize,
-    /// Numbers that it has.
+    /// The count of its numbers.
     pub(super) count: usize,
     pub(super) kind: Kind,
-    /// What it is first; 0 where this ends.
+    /// The default; numbers beyond the end are 0.
     pub(super) first: &'static [i32],
 }
 
@@ -64,7 +64,7 @@ const fn entry(
     Entry { name, at, count, kind, first }
 }
 
-/// All settings but the region, which is a part of its own in templates.
+/// All settings but the region, which is a separate part in templates.
 pub(super) const TABLE: &[Entry] = &[
     entry("TerminatePhase", word::TERMINATE_PHASE, 1, Kind::One(PHASES), &[32]),
     entry("Timeout", word::TIMEOUT, 1, Kind::Number(0, i32::MAX), &[10_000]),

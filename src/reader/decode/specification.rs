@@ -1,9 +1,9 @@
-//! A `FormatSpecification` of a template: what it asks of the barcodes of its formats.
+//! A `FormatSpecification` of a template: the requirements on the barcodes of its formats.
 //!
-//! It belongs to the whole picture or to one region. For a barcode the last one counts that names
-//! its format, the region's before the picture's; what that one leaves open is as the settings say.
-//! Keys that ask nothing this engine could do are kept as they were written, and listed by
-//! `without_effect.rs`.
+//! A specification belongs to the whole picture or to one region. For each barcode, the last specification that
+//! names its format counts; those of the region precede those of the picture. The settings decide
+//! what it leaves open. Keys that this engine cannot apply are kept as they were written, and
+//! `without_effect.rs` lists them.
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
@@ -19,19 +19,19 @@ const ALL_FORMATS: u32 = (-31_457_281_i32).cast_unsigned();
 
 const MIRRORED: &[Name] = &[("MM_NORMAL", 1), ("MM_MIRROR", 2), ("MM_BOTH", 4)];
 
-/// Settings that a program can also set by number, and the key here that says the same.
+/// Settings that a program can also set by number, each with the key that means the same here.
 pub(super) const ALSO_A_NUMBER: [(usize, &str); 3] = [
     (word::CONFIDENCE_MIN, "MinResultConfidence"),
     (word::TEXT_LENGTH_MIN, "BarcodeTextLengthRangeArray"),
     (word::BORDER_DISTANCE, "BarcodeZoneMinDistanceToImageBorders"),
 ];
 
-/// What is asked of the barcodes of some formats.
+/// The requirements on the barcodes of some formats.
 #[derive(Clone, Debug)]
 pub(super) struct Specification {
-    /// As it was written, without what was null.
+    /// The specification as it was written, without its nulls.
     pub(super) written: Map<String, Value>,
-    /// Both format words; none for every format.
+    /// Both format words; `None` for every format.
     formats: Option<(u32, u32)>,
     pub(super) confidence_min: Option<i32>,
     pub(super) text_lengths: Ranges,
@@ -47,7 +47,7 @@ pub(super) struct Specification {
     bytes_pattern: Option<Regex>,
 }
 
-/// What was written says all the rest.
+/// The written form determines all other fields.
 impl PartialEq for Specification {
     fn eq(&self, other: &Self) -> bool {
         self.written == other.written
@@ -56,7 +56,7 @@ impl PartialEq for Specification {
 
 impl Eq for Specification {}
 
-/// Ranges of which one must hold a value, first and last number; none: any value.
+/// Ranges, first and last number each; a value must lie in one of them. No range allows any value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ranges(pub(super) Vec<(i32, i32)>);
 
@@ -67,7 +67,7 @@ impl Ranges {
 }
 
 impl Specification {
-    /// Read one that is without nulls.
+    /// Read a specification that has no nulls.
     ///
     /// # Errors
     /// -10031 or -10033, naming the key.
@@ -99,44 +99,45 @@ impl Specification {
         })
     }
 
-    /// The name by which a template refers to it.
+    /// Return the name by which a template refers to it.
     pub(super) fn name(&self) -> &str {
         name_of(&self.written, "FormatSpecification").unwrap_or_default()
     }
 
-    /// Whether it speaks of every format.
+    /// Return whether it applies to every format.
     pub(super) fn is_for_all(&self) -> bool {
         self.formats.is_none_or(|(formats, _)| formats & ALL_FORMATS == ALL_FORMATS)
     }
 
-    /// Both format words.
+    /// Return both format words.
     pub(super) fn formats(&self) -> Option<(u32, u32)> {
         self.formats
     }
 
-    /// Whether it speaks of the format of this barcode.
+    /// Return whether it applies to the format of this barcode.
     pub(super) fn is_for(&self, barcode: &Decoded) -> bool {
         self.formats.is_none_or(|(formats, formats_2)| {
             (barcode.format & formats) | (barcode.format_2 & formats_2) != 0
         })
     }
 
-    /// Let the setting of the same meaning count, which the program has changed since.
+    /// Drop a key, so that the number with the same meaning counts: the program has changed it
+    /// since.
     pub(super) fn forget(&mut self, key: &str) {
         if self.written.remove(key).is_some() {
-            // It was good with that key, and no other depends on it.
+            // The specification was valid with this key, and no other key depends on it.
             if let Ok(rest) = Self::new(&self.written) {
                 *self = rest;
             }
         }
     }
 
-    /// Whether a barcode of its formats, with corners in pixels, has everything that no setting can
-    /// ask for.
+    /// Return whether a barcode of its formats, with corners in pixels, meets the requirements that
+    /// no number can express.
     pub(super) fn is_met_by(&self, barcode: &Decoded) -> bool {
         let (width, height) = size(barcode);
         let is_mirrored = if barcode.is_mirrored { 2 } else { 1 };
-        // What is not known cannot be judged.
+        // An unknown size of a module cannot be judged.
         let has_module =
             barcode.module_pixels == 0 || self.module_sizes.hold(barcode.module_pixels);
         self.bytes_lengths.hold(i32::try_from(barcode.bytes.len()).unwrap_or(i32::MAX))
@@ -156,8 +157,8 @@ impl Specification {
     }
 }
 
-/// The formats that this speaks of. A word that is not written is empty if the other one is
-/// written.
+/// Return the formats of a written specification. If only one of the two words is written, the
+/// other one is empty.
 fn formats(written: &Map<String, Value>) -> Result<Option<(u32, u32)>> {
     let word = |names, key| {
         written.get(key).map(|value| bits(names, value, key).map(i32::cast_unsigned)).transpose()
@@ -169,7 +170,7 @@ fn formats(written: &Map<String, Value>) -> Result<Option<(u32, u32)>> {
     })
 }
 
-/// `[{"MinValue": 4, "MaxValue": 200}]`.
+/// Read ranges, such as `[{"MinValue": 4, "MaxValue": 200}]`.
 fn ranges(value: &Value, key: &str) -> Result<Ranges> {
     let not_an_array =
         || failed(code::JSON_TYPE_INVALID, format!("{key} is {value}, and not an array"));
@@ -197,7 +198,7 @@ fn pattern(value: &Value, key: &str) -> Result<Option<Regex>> {
     pattern.map(Some).map_err(|e| failed(code::JSON_VALUE_INVALID, format!("{key} is {text}: {e}")))
 }
 
-/// Width and height as the symbol itself stands.
+/// Return width and height in the orientation of the symbol itself.
 fn size(barcode: &Decoded) -> (i32, i32) {
     let [top_left, top_right, bottom_right, bottom_left] = barcode.corners;
     let length = |a: (i32, i32), b: (i32, i32)| {
@@ -210,7 +211,7 @@ fn size(barcode: &Decoded) -> (i32, i32) {
     )
 }
 
-/// Bytes as a text for a pattern: each byte is the character of its number.
+/// Return bytes as a text for a pattern: each byte becomes the character with its number.
 fn latin_1(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }

@@ -7,8 +7,8 @@
 //!   "FormatSpecification": { "Name": …, … } }              or "FormatSpecificationArray": [ … ]
 //! ```
 //!
-//! `settings_table.rs` says which settings there are. Other keys are kept and given back, and
-//! `without_effect.rs` lists them. `null` means "not set", at every place: it is taken out first.
+//! `settings_table.rs` lists the settings. Other keys are kept and written out again, and
+//! `without_effect.rs` lists them. `null` means "not set" everywhere: it is removed first.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ use super::templates::Conflict;
 use super::without_effect;
 use crate::error::{Error, Result};
 
-/// The longest text: templates that people write have some kilobytes.
+/// Most bytes of a text. Templates that people write have some kilobytes.
 pub(super) const TEXT_BYTES_MAX: usize = 4 << 20;
 
 const PARAMETERS: [&str; 3] =
@@ -32,7 +32,7 @@ const PARAMETERS: [&str; 3] =
 const REGIONS: [&str; 2] = ["RegionDefinition", "RegionDefinitionArray"];
 const SPECIFICATIONS: [&str; 2] = ["FormatSpecification", "FormatSpecificationArray"];
 
-/// One template of a text.
+/// A template of a text.
 pub(super) struct Template {
     pub(super) name: String,
     values: Map<String, Value>,
@@ -43,8 +43,8 @@ pub(super) struct Template {
     unused: Vec<String>,
 }
 
-/// Return the text of a file: UTF-8, or UTF-16 with the byte-order mark that some editors put in
-/// front.
+/// Return the text of a file in UTF-8, or in UTF-16 with the byte-order mark that some editors
+/// write in front.
 pub fn text_of_file(bytes: &[u8]) -> Cow<'_, str> {
     let units = |from: fn([u8; 2]) -> u16| -> Vec<u16> {
         bytes[2..].chunks_exact(2).map(|pair| from([pair[0], pair[1]])).collect()
@@ -56,16 +56,16 @@ pub fn text_of_file(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Return the JSON in a text, without a byte-order mark, white space and NULs around it: programs
-/// write a buffer whole, or count the NUL of a string as one of its bytes.
+/// Return the JSON in a text, without a byte-order mark, white space and NULs around it. Programs
+/// may write a whole buffer, or count the NUL of a string as one of its bytes.
 fn without_surroundings(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{feff}')
 }
 
-/// Read a text.
+/// Read the templates of a text.
 ///
 /// # Errors
-/// -10030 to -10037, naming what is wrong.
+/// -10030 to -10037, with a message that names the fault.
 pub(super) fn parse(text: &str) -> Result<Vec<Template>> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(failed(
@@ -94,7 +94,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Template>> {
     parameters.into_iter().map(template).collect()
 }
 
-/// Take out every key and every entry that is null.
+/// Remove every key and every entry that is null.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -109,7 +109,7 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// Return the parts of a document that stand alone or in an array, each with a name of its own.
+/// Return the parts of a document, which are single or in an array, each with its own name.
 fn parts<'a>(
     document: &'a Map<String, Value>,
     keys: &[&str],
@@ -136,7 +136,7 @@ fn parts<'a>(
     Ok(found)
 }
 
-/// List the keys of the document that are none, and the parts that nothing refers to.
+/// List the unknown keys of the document, and the parts that nothing refers to.
 fn unused(
     document: &Map<String, Value>,
     parameters: &[&Map<String, Value>],
@@ -212,7 +212,7 @@ fn region(part: &Map<String, Value>, specifications: &[Specification]) -> Result
     Ok(region)
 }
 
-/// Return each format word that a region chooses: by itself, or by its specifications.
+/// Return each format word that a region chooses, either by itself or by its specifications.
 fn formats_of(
     part: &Map<String, Value>,
     specifications: &[Specification],
@@ -228,10 +228,11 @@ fn formats_of(
         .map_or([None, None], |(first, second)| [Some(first), Some(second)]))
 }
 
-/// Return the formats that specifications name together; none where one of them speaks of all.
+/// Return the formats that specifications name together; none if one of them applies to all
+/// formats.
 ///
-/// A part that chooses no formats by itself, and names specifications of some, has those read, and
-/// no others.
+/// A part that chooses no formats by itself, and names specifications of some formats, has only
+/// these formats read.
 fn formats_together(specifications: &[Specification]) -> Option<(u32, u32)> {
     if specifications.is_empty() || specifications.iter().any(Specification::is_for_all) {
         return None;
@@ -280,12 +281,13 @@ fn template(
         pages: values.get("Pages").map_or(Ok(Pages::default()), Pages::understand)?,
         unused: unused.to_vec(),
     };
-    // What cannot be is found out here, and not when the template is used.
+    // Find an invalid value now, and not when the template is used.
     template.apply(&mut Profile::default(), Conflict::Overwrite)?;
     Ok(template)
 }
 
-/// Set what specifications say of all that is read, so that a program finds it in the settings.
+/// Set what the specifications require of every barcode, so that a program finds it in the
+/// settings.
 fn with_those_of_specifications(
     mut values: Map<String, Value>,
     specifications: &[Specification],
@@ -320,7 +322,7 @@ impl Template {
     /// Set what the template sets.
     ///
     /// # Errors
-    /// -10031 or -10033 for a value that cannot be.
+    /// -10031 or -10033 for an invalid value.
     pub(super) fn apply(&self, profile: &mut Profile, conflict: Conflict) -> Result<()> {
         let earlier = profile.chosen.clone();
         for (key, value) in &self.values {
@@ -365,8 +367,8 @@ fn set(profile: &mut Profile, entry: &'static Entry, value: &Value) -> Result<()
     Ok(())
 }
 
-/// Modes with their arguments: `[{"Mode": "BM_LOCAL_BLOCK", "BlockSizeX": 0}]`, or their names
-/// alone.
+/// Read modes with their arguments: `[{"Mode": "BM_LOCAL_BLOCK", "BlockSizeX": 0}]`, or only their
+/// names.
 fn modes(
     profile: &mut Profile,
     entry: &'static Entry,
@@ -388,7 +390,7 @@ fn modes(
             numbers.push(one_of(names, mode, entry.name)?);
             continue;
         };
-        // A mode of which nothing is set, as a null leaves it, is none.
+        // A mode without any key, for example after its nulls are removed, counts as skipped.
         let skipped = Value::from(0);
         let name = match mode.get("Mode") {
             None if mode.is_empty() => &skipped,
@@ -427,7 +429,7 @@ pub(super) fn bits(names: &[Name], value: &Value, key: &str) -> Result<i32> {
         Value::Array(all) => {
             all.iter().try_fold(0, |bits, one| Ok(bits | one_of(names, one, key)?))
         }
-        // Several names in one text, as older templates have them.
+        // Older templates have several names in one text.
         Value::String(text) => text
             .split(['|', ','])
             .map(str::trim)
@@ -443,13 +445,13 @@ pub(super) fn integer(value: &Value, key: &str) -> Result<i32> {
     let number = value.as_i64().ok_or_else(|| {
         failed(code::JSON_TYPE_INVALID, format!("{key} is {value}, and not a whole number"))
     })?;
-    // Bits may be written as a number without sign.
+    // Bits may be written as an unsigned number.
     i32::try_from(number).or_else(|_| u32::try_from(number).map(u32::cast_signed)).map_err(|_| {
         failed(code::JSON_VALUE_INVALID, format!("{key} is {number}, which is out of range"))
     })
 }
 
-/// Return a number that must not be outside of a range.
+/// Return a number after a check that it lies within a range.
 pub(super) fn number_within(value: &Value, key: &str, first: i32, last: i32) -> Result<i32> {
     let number = integer(value, key)?;
     if (first..=last).contains(&number) {

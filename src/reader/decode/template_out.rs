@@ -1,4 +1,4 @@
-//! The settings as the JSON text of a template: what `template_in.rs` reads.
+//! The settings as the JSON text of a template, which `template_in.rs` can read.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::settings_table::{Entry, FORMATS, FORMATS_2, Kind, Name, TABLE};
 use super::specification::Specification;
 use super::without_effect;
 
-/// The name of the region of the settings, which has none.
+/// The name that the region of the settings gets, because it has none.
 const REGION_NAME: &str = "Region";
 
 pub(super) fn text(profile: &Profile, name: &str) -> String {
@@ -50,7 +50,7 @@ fn names_of(specifications: &[Specification]) -> Value {
     specifications.iter().map(Specification::name).collect()
 }
 
-/// Every specification once, that of the picture or of a region.
+/// Return every specification once, whether it belongs to the picture or to a region.
 fn specifications(profile: &Profile) -> Vec<Value> {
     let of_regions = profile.regions.iter().flat_map(|region| &region.specifications);
     let mut all: Vec<&Specification> = Vec::new();
@@ -105,14 +105,14 @@ fn mode(profile: &Profile, entry: &Entry, names: &[Name], index: usize) -> Value
     let mut mode = Map::new();
     mode.insert("Mode".into(), name_of(names, number));
     for (name, argument) in profile.arguments.get(&(entry.name, index)).into_iter().flatten() {
-        // Numbers go out as numbers, as templates have them.
+        // Write numbers as JSON numbers, as templates have them.
         let value = argument.parse::<i64>().map_or_else(|_| argument.as_str().into(), Value::from);
         mode.insert(name.clone(), value);
     }
     mode.into()
 }
 
-/// The name of a number; one that has none stays a number.
+/// Return the name of a number; a number without a name stays a number.
 fn name_of(names: &[Name], number: i32) -> Value {
     names
         .iter()
@@ -120,7 +120,7 @@ fn name_of(names: &[Name], number: i32) -> Value {
         .map_or_else(|| number.into(), |(name, _)| (*name).into())
 }
 
-/// Names of bits: as few as there can be, for names of groups stand first.
+/// Return the names of bits. Names of groups stand first, so that the list is as short as possible.
 fn bits(names: &[Name], number: i32) -> Value {
     let mut left = number;
     let mut found: Vec<&str> = Vec::new();

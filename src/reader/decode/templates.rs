@@ -7,7 +7,8 @@
 //! | append a text | as they are, then each template of the text | those of the text too |
 //! | update by numbers | as given | as they are |
 //!
-//! Where two templates set the same, the conflict mode says which counts: the earlier or the later.
+//! If two templates set the same key, the conflict mode decides whether the earlier or the later
+//! value counts.
 
 use super::profile::Profile;
 use super::reading_error::{INDEX_INVALID, TEMPLATE_NAME_INVALID, explained};
@@ -15,10 +16,10 @@ use super::template_in::{Template, parse};
 use super::template_out;
 use crate::error::{Error, Result};
 
-/// Templates of one reader.
+/// Most templates of one reader.
 const TEMPLATES_MAX: usize = 1024;
 
-/// What counts when something was set before.
+/// The value that counts when a key is set twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// The earlier value.
@@ -28,10 +29,10 @@ pub enum Conflict {
 }
 
 impl Conflict {
-    /// The one with this number.
+    /// Return the conflict mode with this number.
     ///
     /// # Errors
-    /// -10038 when there is none.
+    /// -10038 when no mode has this number.
     pub fn from_number(number: i32) -> Result<Self> {
         match number {
             1 => Ok(Self::Ignore),
@@ -52,20 +53,21 @@ pub struct Profiles {
 }
 
 impl Profiles {
-    /// The settings in use.
+    /// Return the settings in use.
     pub fn current(&self) -> &Profile {
         &self.current
     }
 
-    /// The same, to be changed.
+    /// Return the settings in use, to be changed.
     pub fn current_mut(&mut self) -> &mut Profile {
         &mut self.current
     }
 
-    /// The settings in use for no name, else those of a template.
+    /// Return the settings of the template with this name, or the settings in use if the name is
+    /// empty.
     ///
     /// # Errors
-    /// -10036 when there is none with this name.
+    /// -10036 when no template has this name.
     pub fn named(&self, name: &str) -> Result<&Profile> {
         if name.is_empty() {
             return Ok(&self.current);
@@ -78,15 +80,15 @@ impl Profiles {
         })
     }
 
-    /// Everything as in a new reader.
+    /// Restore the state of a new reader.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// Starts anew with the templates of a text.
+    /// Replace everything with the templates of a text.
     ///
     /// # Errors
-    /// -10030 to -10037 when it cannot be understood: then nothing is changed.
+    /// -10030 to -10037 when the text cannot be read. Then nothing is changed.
     pub fn initialize(&mut self, text: &str, conflict: Conflict) -> Result<()> {
         let mut fresh = Self::default();
         fresh.append(text, conflict)?;
@@ -94,10 +96,10 @@ impl Profiles {
         Ok(())
     }
 
-    /// Adds the templates of a text.
+    /// Add the templates of a text.
     ///
     /// # Errors
-    /// As [`Self::initialize`].
+    /// Fails as [`Self::initialize`] does.
     pub fn append(&mut self, text: &str, conflict: Conflict) -> Result<()> {
         let templates = parse(text)?;
         if self.templates.len() + templates.len() > TEMPLATES_MAX {
@@ -116,27 +118,27 @@ impl Profiles {
         Ok(())
     }
 
-    /// How many templates there are.
+    /// Return the number of templates.
     pub fn count(&self) -> usize {
         self.templates.len()
     }
 
-    /// The name of a template.
+    /// Return the name of a template.
     ///
     /// # Errors
-    /// -10008 when there is none at this index.
+    /// -10008 when there is no template at this index.
     pub fn name(&self, index: i32) -> Result<&str> {
         let template = usize::try_from(index).ok().and_then(|index| self.templates.get(index));
         template.map(|(name, _)| name.as_str()).ok_or_else(|| explained(INDEX_INVALID))
     }
 
-    /// The settings in use as the text of a template with this name.
+    /// Return the settings in use as the text of a template with this name.
     pub fn text(&self, name: &str) -> String {
         template_out::text(&self.current, name)
     }
 }
 
-/// Keeps a template under its name.
+/// Store a template under its name.
 fn keep(known: &mut Vec<(String, Profile)>, template: &Template, conflict: Conflict) -> Result<()> {
     let mut profile = Profile::default();
     template.apply(&mut profile, Conflict::Overwrite)?;

@@ -7,13 +7,13 @@
 //! | number of entries | 2 bytes | 8 bytes |
 //! | an entry: tag, type, number of values, values or their place | 2, 2, 4, 4 bytes | 2, 2, 8, 8 bytes |
 //!
-//! All numbers come from the file: places and lengths are checked against it, and a chain that
-//! comes back to a directory has no end.
+//! All numbers come from the file: places and lengths are checked against the file's size. A chain
+//! that comes back to a directory would have no end.
 
-/// Entries of one directory that are looked at: as many as a classic file can have.
+/// Most entries of one directory that are read: as many as a classic file can have.
 const ENTRIES_MAX: u64 = u16::MAX as u64;
 
-/// The file, and how numbers lie in it.
+/// The file, and the layout of its numbers.
 #[derive(Clone, Copy)]
 pub(super) struct TiffFile<'a> {
     pub(super) bytes: &'a [u8],
@@ -21,11 +21,11 @@ pub(super) struct TiffFile<'a> {
     is_big: bool,
 }
 
-/// What a directory says about a page: the tag, type, number and place of each entry.
+/// The facts of a page: the tag, type, count and place of each entry.
 pub(super) struct Directory<'a> {
     file: TiffFile<'a>,
     entries: Vec<Entry>,
-    /// Where the next one is; 0 after the last.
+    /// The place of the next directory; 0 after the last.
     pub(super) next: u64,
 }
 
@@ -33,12 +33,12 @@ struct Entry {
     tag: u16,
     kind: u16,
     count: u64,
-    /// Where its values are.
+    /// The place of the entry's values.
     at: usize,
 }
 
 impl<'a> TiffFile<'a> {
-    /// Understand the file's head; gives the place of its first directory too.
+    /// Read the head of the file; return the place of its first directory, too.
     pub(super) fn open(bytes: &'a [u8]) -> Option<(Self, u64)> {
         let is_little = match bytes.first_chunk::<2>()? {
             b"II" => true,
@@ -78,7 +78,7 @@ impl<'a> TiffFile<'a> {
             let count = self.number(place + 4, word)?;
             let values = place + 4 + word;
             let bytes = size_of_type(kind).and_then(|size| count.checked_mul(size));
-            // Values that need no more room than their place stand there themselves.
+            // Values that fit into the field of their place stand there themselves.
             let at = match bytes {
                 Some(bytes) if bytes <= word as u64 => values,
                 _ => usize::try_from(self.number(values, word)?).ok()?,
@@ -107,15 +107,15 @@ impl<'a> Directory<'a> {
         self.entries.iter().find(|entry| entry.tag == tag)
     }
 
-    /// Return the values of an entry as they lie in the file.
+    /// Return the values of an entry as they are in the file.
     pub(super) fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
         let entry = self.entry(tag)?;
         let length = usize::try_from(entry.count.checked_mul(size_of_type(entry.kind)?)?).ok()?;
         self.file.bytes.get(entry.at..entry.at.checked_add(length)?)
     }
 
-    /// Return the values of an entry of whole numbers; `None` when there is none, or it claims more
-    /// than the file has.
+    /// Return the values of an entry of whole numbers; `None` when there is no such entry, or it
+    /// claims more values than the file has.
     pub(super) fn numbers(&self, tag: u16) -> Option<Vec<u64>> {
         let size = match self.entry(tag)?.kind {
             1 | 7 => 1,
@@ -133,7 +133,7 @@ impl<'a> Directory<'a> {
         })
     }
 
-    /// Return the first value of an entry, or what it is where there is no entry.
+    /// Return the first value of an entry, or `otherwise` if there is no entry.
     pub(super) fn number(&self, tag: u16, otherwise: u64) -> u64 {
         self.numbers(tag).and_then(|numbers| numbers.first().copied()).unwrap_or(otherwise)
     }
@@ -143,8 +143,8 @@ impl<'a> Directory<'a> {
 mod tests {
     use super::*;
 
-    /// A file with one directory: entries of tag, type, count, and the bytes of their values or
-    /// place.
+    /// Make a file with one directory. The entries have tag, type, count, and the bytes of their
+    /// values or place.
     fn file(is_little: bool, is_big: bool, entries: &[(u16, u16, u64, u64)]) -> Vec<u8> {
         let mut bytes = if is_little { b"II".to_vec() } else { b"MM".to_vec() };
         let mut put = |number: u64, width: usize| {
@@ -166,7 +166,7 @@ mod tests {
             put((*tag).into(), 2);
             put((*kind).into(), 2);
             put(*count, word);
-            // A short value stands at the lower address.
+            // A short value is at the lower address.
             let length = match (kind, count) {
                 (3, 1) => 2,
                 (4, 1) => 4,

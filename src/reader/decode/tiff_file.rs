@@ -1,8 +1,8 @@
-//! TIFF files, page by page, and of each page strip by strip or tile by tile: only the shades of a
-//! page are held.
+//! TIFF files, read page by page, and each page strip by strip or tile by tile: only the shades of
+//! a page are held in memory.
 //!
-//! The orientation that a page may note is not applied: places are those of the pixels as they are
-//! stored.
+//! The orientation that a page may declare is not applied: places are those of the pixels as they
+//! are stored.
 
 use std::borrow::Cow;
 
@@ -23,8 +23,8 @@ use crate::error::{Error, Result};
 /// Call `found` with each page that can be read, until it says `false`.
 ///
 /// # Errors
-/// -10013 when a page cannot be read, -10001 when there is not enough memory for one, after all
-/// others; or what `found` says.
+/// -10013 when a page cannot be read, -10001 when there is not enough memory for a page. These come
+/// after all other pages. Or the error that `found` returns.
 pub(super) fn for_each_page(bytes: &[u8], found: Page<'_>) -> Result<()> {
     let (file, mut at) = TiffFile::open(bytes).ok_or_else(|| failed("its head is damaged"))?;
     let mut seen = Vec::new();
@@ -72,7 +72,7 @@ fn of_page(number: u32, error: Error) -> Error {
 
 fn picture(file: &TiffFile<'_>, directory: &Directory<'_>) -> Result<GrayImage<'static>> {
     let mut page = TiffPage::of(directory)?;
-    // A strip of JPEG is decoded as a whole, with its colors.
+    // A JPEG strip is decoded as a whole, with its colors.
     let more = if page.packing == Packing::Jpeg { 3 } else { 0 };
     let mut canvas = Canvas::new((page.width as u32, page.height as u32), more)?;
     let across = page.width.div_ceil(page.chunk.0);
@@ -92,7 +92,7 @@ fn picture(file: &TiffFile<'_>, directory: &Directory<'_>) -> Result<GrayImage<'
     if page.alpha != Alpha::None && canvas.is_of_one_shade() {
         let alpha = std::mem::replace(&mut page.alpha, Alpha::None);
         draw(&page, &mut canvas)?;
-        // Colors that are multiplied by their alpha lie on black already.
+        // Colors that are multiplied by their alpha are on a black ground already.
         if alpha == Alpha::Apart && canvas.is_of_one_shade() {
             page.alpha = Alpha::OnBlack;
             draw(&page, &mut canvas)?;
@@ -101,7 +101,7 @@ fn picture(file: &TiffFile<'_>, directory: &Directory<'_>) -> Result<GrayImage<'
     Ok(canvas.done())
 }
 
-/// Shades of the colors that samples name.
+/// Return the shades of the colors that samples refer to by index.
 fn palette(page: &TiffPage<'_>) -> Result<Vec<u8>> {
     if page.color != Color::Palette {
         return Ok(Vec::new());
@@ -115,13 +115,13 @@ fn palette(page: &TiffPage<'_>) -> Result<Vec<u8>> {
         );
         return Err(unread(message));
     }
-    // Some programs write colors of 8 bits.
+    // Some programs write colors with 8 bits instead of 16.
     let shift = if page.color_map.iter().any(|value| *value > 255) { 8 } else { 0 };
     let color = |at: usize| (page.color_map[at] >> shift) as u8;
     Ok((0..count).map(|i| luminance(color(i), color(count + i), color(2 * count + i))).collect())
 }
 
-/// A strip or tile, of each plane where these are apart.
+/// A strip or tile, once for each plane if the planes are separate.
 struct Chunk<'a> {
     file: &'a TiffFile<'a>,
     page: &'a TiffPage<'a>,
@@ -158,7 +158,7 @@ impl Chunk<'_> {
         let bytes = self.file.bytes;
         let start = usize::try_from(self.page.offsets[at]).unwrap_or(usize::MAX);
         let rest = bytes.get(start..).ok_or_else(|| self.unread("lies outside of the file"))?;
-        // Where no length is given it reaches to the end at most.
+        // Without a length, the strip reaches to the end of the file at most.
         let length =
             self.page.lengths.get(at).copied().filter(|length| *length > 0).unwrap_or(u64::MAX);
         Ok(&rest[..rest.len().min(usize::try_from(length).unwrap_or(usize::MAX))])
@@ -170,7 +170,7 @@ impl Chunk<'_> {
         unread(format!("its {kind} {} of {} {what}", number + 1, self.per_plane))
     }
 
-    /// Planes that say something of the shade.
+    /// Return the number of planes that determine the shade.
     fn planes(&self) -> usize {
         let page = self.page;
         match page.color {
@@ -199,7 +199,7 @@ impl Chunk<'_> {
             }
             _ => None,
         };
-        // Whole pixels of bytes need not be put together.
+        // Pixels whose bytes are all in one plane need not be combined.
         let are_whole = page.bits == 8 && planes == 1;
         let mut pixels = vec![0; if are_whole { 0 } else { width * samples * planes }];
         for y in 0..self.rows() {
@@ -223,7 +223,8 @@ impl Chunk<'_> {
         Ok(())
     }
 
-    /// Draws blocks of pixels that share their colors: the brightness of each, then the two colors.
+    /// Draw blocks of pixels that share their colors: the brightness of each pixel, then the two
+    /// colors.
     fn draw_blocks(&self, canvas: &mut Canvas, across: usize, down: usize) -> Result<()> {
         let page = self.page;
         if page.bits != 8 || page.samples != 3 {
@@ -267,8 +268,8 @@ impl Chunk<'_> {
         }
         let bytes = self.bytes(0)?;
         let stream: Cow<'_, [u8]> = match page.jpeg_tables {
-            // The tables are a stream of their own: its end and the beginning of the other are
-            // taken out.
+            // The tables are a separate stream, so its end marker and the start marker of the strip
+            // are removed.
             Some(tables) if tables.len() >= 4 && bytes.len() >= 2 => {
                 let mut whole = Vec::new();
                 reserve(&mut whole, tables.len() + bytes.len())?;

@@ -1,11 +1,11 @@
-//! What a TIFF directory says about the pixels of a page, checked.
+//! The facts in a TIFF directory about the pixels of a page, checked.
 
 use super::fax_rows::Fax;
 use super::gray::{SIDE_PIXELS_MAX, require_size};
 use super::tiff_directory::Directory;
 use crate::error::{Error, Result};
 
-/// Samples of a pixel: inks, colors, and whatever a program adds.
+/// Most samples of a pixel: inks, colors, and what programs add.
 const SAMPLES_MAX: u64 = 32;
 
 mod tag {
@@ -34,7 +34,7 @@ mod tag {
     pub(super) const SUBSAMPLING: u16 = 530;
 }
 
-/// How bytes are packed.
+/// The compression of the pixel data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packing {
     Plain,
@@ -45,7 +45,7 @@ pub(super) enum Packing {
     Jpeg,
 }
 
-/// What the samples of a pixel are.
+/// The meaning of the samples of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Color {
     Gray {
@@ -54,7 +54,7 @@ pub(super) enum Color {
     Rgb,
     Palette,
     Inks,
-    /// Brightness and two colors, in blocks of so many pixels across and down that share these.
+    /// Brightness and two colors. Blocks of so many pixels across and down share the colors.
     Brightness {
         across: usize,
         down: usize,
@@ -64,7 +64,7 @@ pub(super) enum Color {
 }
 
 impl Color {
-    /// Samples that it needs.
+    /// Return the number of samples that it needs.
     pub(super) fn samples(self) -> usize {
         match self {
             Self::Gray { .. } | Self::Palette => 1,
@@ -74,20 +74,20 @@ impl Color {
     }
 }
 
-/// What a sample after the colors is.
+/// The meaning of a sample after the colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Alpha {
-    /// None, or nothing that is known.
+    /// No alpha, or an unknown meaning.
     None,
-    /// The colors are multiplied by it.
+    /// Alpha by which the colors are multiplied.
     Multiplied,
-    /// The colors are as they are.
+    /// Alpha by which the colors are not multiplied.
     Apart,
-    /// The same, and the picture lies on black.
+    /// Alpha by which the colors are not multiplied; the picture is put on black.
     OnBlack,
 }
 
-/// A page.
+/// A page of a TIFF file.
 pub(super) struct TiffPage<'a> {
     pub(super) width: usize,
     pub(super) height: usize,
@@ -99,20 +99,20 @@ pub(super) struct TiffPage<'a> {
     pub(super) are_planes_apart: bool,
     pub(super) is_lowest_bit_first: bool,
     pub(super) is_predicted: bool,
-    /// Red, green and blue of each color, one after the other, with 16 bits.
+    /// Red, green and blue of each color, one after the other, with 16 bits each.
     pub(super) color_map: Vec<u64>,
     pub(super) jpeg_tables: Option<&'a [u8]>,
-    /// Size of a strip or tile.
+    /// Width and height of a strip or tile in pixels.
     pub(super) chunk: (usize, usize),
     pub(super) offsets: Vec<u64>,
     pub(super) lengths: Vec<u64>,
 }
 
 impl<'a> TiffPage<'a> {
-    /// Understand a directory.
+    /// Read a directory.
     ///
     /// # Errors
-    /// What it says that is not read, or cannot be.
+    /// Fails with the entry that is invalid, or that this library does not support.
     pub(super) fn of(directory: &Directory<'a>) -> Result<Self> {
         let side = |tag| u32::try_from(directory.number(tag, 0)).unwrap_or(u32::MAX);
         let (width, height) = (side(tag::WIDTH), side(tag::HEIGHT));
@@ -284,14 +284,14 @@ fn alpha(directory: &Directory<'_>, color: Color, samples: usize) -> Alpha {
     match (samples > color.samples(), extra.first()) {
         (true, Some(1)) => Alpha::Multiplied,
         (true, Some(2)) => Alpha::Apart,
-        // Some programs forget to say what the fourth one is.
+        // Some programs do not declare what the fourth sample is.
         (true, None) if color == Color::Rgb && samples == 4 => Alpha::Apart,
         _ => Alpha::None,
     }
 }
 
 fn is_predicted(directory: &Directory<'_>, packing: Packing) -> Result<bool> {
-    // Elsewhere it has no meaning.
+    // A predictor has no meaning for other compressions.
     if !matches!(packing, Packing::Lzw | Packing::Deflate) {
         return Ok(false);
     }
@@ -304,7 +304,7 @@ fn is_predicted(directory: &Directory<'_>, packing: Packing) -> Result<bool> {
     }
 }
 
-/// An error of a page; the file says where.
+/// Return an error of a page; the caller adds the file.
 pub(super) fn unread(message: impl Into<String>) -> Error {
     Error::new(super::reading_error::TIFF_READ_FAILED, message.into())
 }

@@ -1,4 +1,4 @@
-//! The rows of a strip or tile of a TIFF page, one after the other: nothing is held but a row.
+//! The rows of a strip or tile of a TIFF page, one after the other. Only one row is held in memory.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -15,7 +15,7 @@ use crate::error::Result;
 /// A packed strip or tile.
 pub(super) struct Rows<'a> {
     source: Source<'a>,
-    /// Samples of a pixel that lie in a row, where each is predicted from the one before.
+    /// The samples of a pixel in a row, if each is predicted from the previous pixel.
     predicted: Option<Predicted>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn highest_bit_first<'a>(page: &TiffPage<'_>, bytes: &'a [u8]) -> Res
 }
 
 impl<'a> Rows<'a> {
-    /// Begin a strip or tile; `samples` of each pixel are in it.
+    /// Begin a strip or tile that has `samples` samples of each pixel.
     pub(super) fn new(
         page: &TiffPage<'_>,
         bytes: &'a [u8],
@@ -68,7 +68,7 @@ impl<'a> Rows<'a> {
         Self { source, predicted }
     }
 
-    /// Read a row; `None` when it is not there, or damaged.
+    /// Read a row; `None` when it is missing or damaged.
     pub(super) fn read(&mut self, row: &mut [u8]) -> Option<()> {
         match &mut self.source {
             Source::Plain(bytes) => {
@@ -88,12 +88,12 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// LZW, which is unpacked in blocks: the decoder takes a while to begin with each.
+/// An LZW stream, unpacked in blocks because each start of the decoder takes a while.
 struct Lzw<'a> {
     decoder: LzwDecoder,
     bytes: &'a [u8],
     block: Vec<u8>,
-    /// What of the block was not read yet.
+    /// The part of the block that was not read yet.
     ready: std::ops::Range<usize>,
 }
 
@@ -119,7 +119,7 @@ impl<'a> Lzw<'a> {
         Some(())
     }
 
-    /// Unpacks the next block; `None` when there is none.
+    /// Unpack the next block; `None` when there is none.
     fn unpack(&mut self) -> Option<()> {
         self.block.resize(BLOCK_BYTES, 0);
         loop {
@@ -156,13 +156,13 @@ impl Predicted {
     }
 }
 
-/// Apple's PackBits: a byte n, then n + 1 bytes as they are, or one byte 257 − n times.
+/// Apple's PackBits: a byte n, then n + 1 literal bytes, or one byte repeated 257 − n times.
 struct PackBits<'a> {
     bytes: &'a [u8],
     run: Run,
 }
 
-/// What is left of what has begun.
+/// The rest of a run that has begun.
 #[derive(Clone, Copy)]
 enum Run {
     Plain(usize),
@@ -201,7 +201,7 @@ impl PackBits<'_> {
         let (head, rest) = self.bytes.split_first()?;
         self.bytes = rest;
         match usize::from(*head) {
-            // Means nothing.
+            // 128 has no meaning.
             128 => {}
             head @ ..128 => self.run = Run::Plain(head + 1),
             head => {

@@ -1,12 +1,11 @@
-//! From the samples of a TIFF page to shades, row by row.
+//! The conversion of a TIFF page's samples to shades, row by row.
 
 use super::gray::{
     Ground, brightness_of_inks, eight_bits, luminance, multiplied_on_paper, on_paper,
 };
 use super::tiff_page::{Alpha, Color, TiffPage};
 
-/// Unpack the samples of a row to 8 bits each; of those that name colors the number is given as it
-/// is.
+/// Unpack the samples of a row to 8 bits each. Samples that are indexes of colors are not scaled.
 pub(super) fn samples_of_8_bits<'a>(
     page: &TiffPage<'_>,
     is_little: bool,
@@ -16,7 +15,7 @@ pub(super) fn samples_of_8_bits<'a>(
     let is_number = page.color == Color::Palette;
     match page.bits {
         8 => into.zip(row).for_each(|(to, sample)| *to = *sample),
-        // The high byte is the first in a file of high bytes first.
+        // The high byte is the first in a big-endian file.
         16 => {
             into.zip(row.chunks_exact(2)).for_each(|(to, word)| *to = word[usize::from(is_little)])
         }
@@ -31,7 +30,7 @@ pub(super) fn samples_of_8_bits<'a>(
     }
 }
 
-/// Convert a row of single bits, the most usual kind of scanned pages.
+/// Convert a row of single bits, the usual kind of scanned pages.
 pub(super) fn row_of_bits(is_white_zero: bool, row: &[u8], to: &mut [u8]) {
     let turn = if is_white_zero { 255 } else { 0 };
     for (to, byte) in to.chunks_mut(8).zip(row) {
@@ -42,7 +41,7 @@ pub(super) fn row_of_bits(is_white_zero: bool, row: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Bits of a row, the highest of each byte first; at most 16.
+/// Return bits of a row, the highest of each byte first; at most 16.
 fn bits_at(row: &[u8], at: usize, bits: usize) -> u16 {
     let byte = |i: usize| u32::from(row.get(at / 8 + i).copied().unwrap_or(0));
     let word = byte(0) << 16 | byte(1) << 8 | byte(2);
@@ -58,7 +57,7 @@ pub(super) fn row_of_shades(
     samples: usize,
     to: &mut [u8],
 ) {
-    // The usual kinds, without a look at each pixel's number of samples.
+    // The common kinds avoid a check of each pixel's number of samples.
     match (page.color, samples) {
         (Color::Gray { is_white_zero }, 1) => {
             let turn = if is_white_zero { 255 } else { 0 };

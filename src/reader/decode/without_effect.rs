@@ -1,7 +1,7 @@
-//! What a program has set that this engine does nothing with. Such a setting is never accepted in
-//! silence: it is listed under `WithoutEffect` where the settings go out as a text.
+//! The settings of a program that have no effect with this engine. They are not accepted silently:
+//! the text of the settings lists them under `WithoutEffect`.
 //!
-//! A setting that asks for nothing, because it has its documented default, is not listed.
+//! A setting with its documented default asks for nothing, so it is not listed.
 
 use serde_json::{Map, Value};
 
@@ -9,10 +9,10 @@ use super::profile::Profile;
 use super::settings::Settings;
 use super::settings_table::{Entry, FORMATS, FORMATS_2, Name, TABLE, word};
 
-/// The key of the list in a text of settings. It is not read back.
+/// The key of the list in a text of settings. It is ignored when the text is read.
 pub(super) const KEY: &str = "WithoutEffect";
 
-/// Keys of a `RegionDefinition`: all have an effect.
+/// Keys of a `RegionDefinition`. All of them have an effect.
 pub(super) const REGION_KEYS: [&str; 10] = [
     "Name",
     "Left",
@@ -73,9 +73,9 @@ const DEFAULTS: [(&str, &str); 17] = [
 const UNREAD: u32 = 0x8034_0200;
 const UNREAD_2: u32 = 0x01f0_000e;
 
-/// List the formats in both words that are chosen and not read, unless the word is the default.
+/// List the chosen formats of both words that are not read, unless the word is the default.
 fn unread(part: &str, words: [Option<u32>; 2]) -> Vec<String> {
-    // BF_ALL, which has one format more in 9.x, and BF2_NULL.
+    // The defaults are BF_ALL, which has one format more in 9.x, and BF2_NULL.
     let is_default = |word: &u32| [0xfe1f_ffff, 0xfe3f_ffff, 0].contains(word);
     let kinds =
         [("BarcodeFormatIds", FORMATS, UNREAD), ("BarcodeFormatIds_2", FORMATS_2, UNREAD_2)];
@@ -98,7 +98,7 @@ fn unread(part: &str, words: [Option<u32>; 2]) -> Vec<String> {
 }
 
 impl Profile {
-    /// List what is set and has no effect, each with the part to which it belongs.
+    /// List the settings that have no effect, each with the part to which it belongs.
     pub fn without_effect(&self) -> Vec<String> {
         let mut found: Vec<String> = self.unused.iter().cloned().collect();
         let (formats, formats_2) = self.settings.formats();
@@ -139,7 +139,7 @@ fn asks_nothing(entry: &Entry, settings: &Settings) -> bool {
     settings.values(entry).iter().zip(firsts).all(|(value, first)| value == first)
 }
 
-/// Whether a setting that is not the default changes what is read or given out.
+/// Return whether a setting that is not the default changes what is read or returned.
 fn has_effect(entry: &Entry, settings: &Settings) -> bool {
     let search = settings.search();
     match entry.at {
@@ -162,7 +162,7 @@ fn has_effect(entry: &Entry, settings: &Settings) -> bool {
     }
 }
 
-/// Whether a value is this one, which is written as JSON.
+/// Return whether a value equals this JSON text.
 fn has_value(json: &str, value: &Value) -> bool {
     serde_json::from_str::<Value>(json).is_ok_and(|expected| expected == *value)
 }

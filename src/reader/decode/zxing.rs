@@ -12,7 +12,7 @@ use super::engine::{DecodeEngine, Decoded, Effort, GrayImage, Search};
 use super::reading_error::{BARCODE_FORMAT_INVALID, explained};
 use crate::error::{Error, Result};
 
-/// `BF2_NONSTANDARD_BARCODE`, for symbologies that have no number of their own.
+/// The bit `BF2_NONSTANDARD_BARCODE`, for symbologies that have no number of their own.
 pub(super) const NON_STANDARD: u32 = 1;
 
 pub(super) const CODE_39: u32 = 0x1;
@@ -25,11 +25,11 @@ pub(super) const EAN_8: u32 = 0x40;
 pub(super) const UPC_A: u32 = 0x80;
 pub(super) const UPC_E: u32 = 0x100;
 
-/// What the engine has for each symbology that it reads.
+/// The engine's formats for each symbology that it reads.
 const FORMATS: [(u32, &[BarcodeFormat]); 22] = {
     use BarcodeFormat as F;
     [
-        // Several in one: see `code_39.rs`.
+        // The format covers several symbologies: see `code_39.rs`.
         (CODE_39 | CODE_39_EXTENDED, &[F::Code39]),
         (CODE_128, &[F::Code128]),
         (0x4, &[F::Code93]),
@@ -39,8 +39,8 @@ const FORMATS: [(u32, &[BarcodeFormat]); 22] = {
         (EAN_8, &[F::EAN8]),
         (UPC_A, &[F::UPCA]),
         (UPC_E, &[F::UPCE]),
-        // The engine does not tell omnidirectional from truncated ones: they differ in height
-        // alone.
+        // The engine does not distinguish omnidirectional from truncated symbols: they differ only
+        // in height.
         (0x800 | 0x1000, &[F::DataBarOmni]),
         (0x2000, &[F::DataBarStk]),
         (0x4000, &[F::DataBarStkOmni]),
@@ -57,11 +57,11 @@ const FORMATS: [(u32, &[BarcodeFormat]); 22] = {
     ]
 };
 
-/// Those that have no number.
+/// The engine's formats that have no number in the C API.
 const NON_STANDARD_FORMATS: [BarcodeFormat; 2] =
     [BarcodeFormat::Telepen, BarcodeFormat::DXFilmEdge];
 
-/// zxing-cpp.
+/// The engine zxing-cpp.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ZxingEngine;
 
@@ -89,8 +89,8 @@ impl DecodeEngine for ZxingEngine {
             .set_try_invert(is_full)
             .set_try_downscale(is_full)
             .set_binarizer(binarizer)
-            // The characters themselves: no brackets around GS1 identifiers, no names for control
-            // characters.
+            // Return the characters themselves: no brackets around GS1 identifiers, no names for
+            // control characters.
             .set_text_mode(TextMode::Plain)
             // The engine keeps this number in a byte.
             .set_max_number_of_symbols(i32::from(u8::try_from(search.count_max).unwrap_or(0)));
@@ -111,7 +111,7 @@ fn formats_of(search: &Search) -> Result<Vec<BarcodeFormat>> {
     if search.formats_2 & NON_STANDARD != 0 {
         formats.extend(NON_STANDARD_FORMATS);
     }
-    // No format at all would mean every one to the engine.
+    // The engine would read an empty list as every format.
     if formats.is_empty() { Err(explained(BARCODE_FORMAT_INVALID)) } else { Ok(formats) }
 }
 
@@ -119,8 +119,8 @@ fn failed(error: zxingcpp::Error) -> Error {
     Error::new(ErrorCode::IMAGE_READ_FAILED, format!("decoding failed: {error}"))
 }
 
-/// Return the text. The binding gives it up to the first NUL alone; where there is one, it is in
-/// the description that the engine gives in JSON, whose first part it is.
+/// Return the text. The binding returns it only up to the first NUL. If there is one, the whole
+/// text is taken from the engine's JSON description, whose first part it is.
 fn text_of(barcode: &Barcode, bytes: &[u8]) -> String {
     const TEXT: &str = "{\"Text\":";
     if !bytes.contains(&0) {
@@ -159,8 +159,9 @@ fn decoded(barcode: &Barcode, search: &Search, origin: (i32, i32)) -> Decoded {
     decoded
 }
 
-/// Symbols with error correction are right or not read at all. Of a linear one it counts in how
-/// many lines it was read, and whether a digit checks it.
+/// Return the confidence of a result. Symbols with error correction are right or not read at all.
+/// The confidence of a linear symbol depends on the number of lines in which it was read, and on
+/// whether it has a check digit.
 fn confidence(barcode: &Barcode, format: u32) -> i32 {
     const LINEAR: u32 = 0x0013_ffff;
     const WITHOUT_CHECK: u32 = CODE_39 | CODE_39_EXTENDED | CODABAR | ITF;
@@ -171,10 +172,10 @@ fn confidence(barcode: &Barcode, format: u32) -> i32 {
     (base + 10 * barcode.line_count().clamp(0, 10)).min(100)
 }
 
-/// The number that the C API has for the symbology of a barcode.
+/// Return the number that the C API has for the symbology of a barcode.
 fn format_number(barcode: &Barcode, asked: u32) -> u32 {
     use BarcodeFormat as F;
-    // Never its format: that may have a value which the binding's enum has not.
+    // Never ask for its format: it may have a value that the binding's enum lacks.
     if barcode.symbology() == F::Code39 {
         let is_extended = asked & CODE_39_EXTENDED != 0 && Code39::of(barcode) == Code39::Extended;
         return if is_extended { CODE_39_EXTENDED } else { CODE_39 };
@@ -207,8 +208,8 @@ fn format_number(barcode: &Barcode, asked: u32) -> u32 {
     }
 }
 
-/// UPC symbols have fewer digits than the EAN-13 number that they stand for; Code 39 may have been
-/// read as more than it is.
+/// Convert a result to what is printed. UPC symbols have fewer digits than the EAN-13 number that
+/// they mean, and Code 39 may have been read as more than it is.
 fn as_printed(decoded: &mut Decoded, barcode: &Barcode) {
     let printed = match decoded.format {
         UPC_A if decoded.text.len() == 13 => decoded.text[1..].to_owned(),
