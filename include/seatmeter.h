@@ -215,12 +215,12 @@
 
 
 /**
- * deploymentType: a machine that works for others.
+ * deploymentType: a machine that serves others.
  */
 #define SM_DEPLOYMENT_SERVER 1
 
 /**
- * deploymentType: a computer that works for its own user.
+ * deploymentType: a computer for its own user.
  */
 #define SM_DEPLOYMENT_DESKTOP 2
 
@@ -320,7 +320,7 @@
 #define SM_PAGE_WEBCAM 2
 
 /**
- * Pages rasterised from PDF.
+ * Pages rasterized from PDF.
  */
 #define SM_PAGE_PDFR 3
 
@@ -335,12 +335,12 @@
 #define SM_LICENSE_NONE 0
 
 /**
- * SM_Status.state: the license is good.
+ * SM_Status.state: the license is valid.
  */
 #define SM_LICENSE_GOOD 1
 
 /**
- * SM_Status.state: the license has expired, and works on for the seven days of grace: warn the
+ * SM_Status.state: the license has expired, but works during the seven days of grace: warn the
  * user.
  */
 #define SM_LICENSE_GRACE 2
@@ -351,18 +351,19 @@
 #define SM_LICENSE_STALE 3
 
 /**
- * SM_Status.state: the license has expired, with its grace.
+ * SM_Status.state: the license and its grace have expired.
  */
 #define SM_LICENSE_EXPIRED 4
 
 /**
- * SM_Status.state: the server lets no work be done under the license: it was revoked, is used up,
- * or has no room.
+ * SM_Status.state: the server permits no work under the license: it was revoked, is used up, or
+ * has no capacity for this device.
  */
 #define SM_LICENSE_REFUSED 5
 
 /**
- * SM_Status.usage: the server has not told, or in a way that only later versions know.
+ * SM_Status.usage: the server has not reported the use, or as a value that only later versions
+ * know.
  */
 #define SM_USAGE_UNKNOWN 0
 
@@ -372,34 +373,34 @@
 #define SM_USAGE_WITHIN 1
 
 /**
- * SM_Status.usage: all that was bought is used, and the grace is running: warn the user.
+ * SM_Status.usage: everything that was bought is used, and the grace has begun: warn the user.
  */
 #define SM_USAGE_IN_GRACE 2
 
 /**
- * SM_Status.usage: used up with its grace. Scans and pages are refused, and devices that are new.
+ * SM_Status.usage: used up with its grace. The server refuses scans, pages and new devices.
  */
 #define SM_USAGE_USED_UP 3
 
 /**
- * SM_Status.usage: the overuse budget of a concurrent license is exceeded: N at a time are
- * authorized.
+ * SM_Status.usage: the overuse budget of a concurrent license is exceeded: only N devices or
+ * instances are authorized at the same time.
  */
 #define SM_USAGE_OVERUSED 4
 
 /**
- * Bytes of each text in a status, with its NUL; longer ones are cut.
+ * Bytes of each text in a status, with its NUL; longer texts are cut.
  */
 #define SM_STATUS_TEXT_BYTES 512
 
 /**
- * A reader: under a license by concurrent instances it holds a seat as long as it exists.
+ * A reader. Under a license by concurrent instances it holds a seat as long as it exists.
  */
 typedef struct SM_Reader SM_Reader;
 
 #if !defined(DM_DLS_PARAMETERS_DECLARED)
 /**
- * How to reach the license server, and what to ask it for.
+ * The parameters of a license: the server to reach, and what to request from it.
  *
  * Strings may be NULL, which means the same as "". They are read during the call only, and never
  * written. Call InitDLSConnectionParameters first: it sets every field to its default.
@@ -411,12 +412,12 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
    */
   const char *mainServerURL;
   /**
-   * URL of the server to ask when the main one is silent. Default "": SEATMETER_STANDBY_SERVER,
-   * or none.
+   * URL of the server to ask when the main server does not answer. Default "":
+   * SEATMETER_STANDBY_SERVER, or none.
    */
   const char *standbyServerURL;
   /**
-   * The handshake code, 512 bytes at most. Either this or organizationID must be set.
+   * The handshake code, 512 bytes at most. Set either this or organizationID.
    */
   const char *handshakeCode;
   /**
@@ -424,17 +425,18 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
    */
   const char *sessionPassword;
   /**
-   * Where the software runs, one of SM_DEPLOYMENT_… Default SM_DEPLOYMENT_DESKTOP, which
-   * licenses by server and by concurrent instance take as SM_DEPLOYMENT_SERVER.
+   * The kind of place where the software runs, one of SM_DEPLOYMENT_… Default
+   * SM_DEPLOYMENT_DESKTOP, which licenses by server and by concurrent instance treat as
+   * SM_DEPLOYMENT_SERVER.
    */
   int deploymentType;
   /**
-   * By what the software is to be charged, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server
-   * chooses.
+   * The charge way to request, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server chooses.
    */
   int chargeWay;
   /**
-   * How a device that is new gets its UUID: SM_UUID_RANDOM (default) or SM_UUID_HARDWARE.
+   * The method by which a new device gets its UUID: SM_UUID_RANDOM (default) or
+   * SM_UUID_HARDWARE.
    */
   int UUIDGenerationMethod;
   /**
@@ -446,12 +448,12 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
    */
   int limitedLicenseModulesCount;
   /**
-   * Modules to ask for. Default NULL: all.
+   * Modules to request. Default NULL: all.
    */
   const int *limitedLicenseModules;
   /**
-   * Seats to ask for: readers that may exist at one time on this device, in all its processes
-   * together. 1 (default) to 65536.
+   * Seats to request: the number of readers that may exist at the same time on this device, in
+   * all its processes together. 1 (default) to 65536.
    */
   int maxConcurrentInstanceCount;
   /**
@@ -459,7 +461,7 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
    */
   const char *organizationID;
   /**
-   * Products to be licensed for, as bits. Default 0xffff: all.
+   * Products to request, as bits. Default 0xffff: all.
    */
   int products;
   /**
@@ -471,29 +473,29 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
 
 #if !defined(DM_DLS_PARAMETERS_DECLARED)
 /**
- * How to reach the license server, and what to ask it for.
+ * The parameters of a license: the server to reach, and what to request from it.
  */
 typedef struct tagDM_DLSConnectionParameters DM_DLSConnectionParameters;
 #endif
 
 /**
- * A process that holds seats of this device. For people: nothing is decided by it.
+ * A process that holds seats of this device. It is for display: the library decides nothing by it.
  */
 typedef struct SM_Holder {
   /**
-   * Seats that it holds.
+   * Seats that the process holds.
    */
   unsigned int seats;
   /**
-   * Its process id, as it sees itself: in a container that is not what the host sees.
+   * Process id as the process itself sees it: in a container, the host sees another one.
    */
   int pid;
   /**
-   * When it took its first seat, Unix seconds.
+   * Time of its first seat, Unix seconds.
    */
   uint64_t since;
   /**
-   * Its name, NUL-terminated; what is not printable is replaced.
+   * Name of the process, NUL-terminated; characters that are not printable are replaced.
    */
   char name[64];
 } SM_Holder;
@@ -517,14 +519,14 @@ typedef struct SM_Barcode {
 } SM_Barcode;
 
 /**
- * How this process stands with its license. Times are Unix seconds in UTC; 0 where there is none.
+ * The license status of this process. Times are Unix seconds in UTC; 0 means no time.
  *
  * Later versions add fields at the end.
  */
 typedef struct SM_Status {
   /**
-   * Set it to sizeof(SM_Status) before the call. Afterwards: how many bytes of it the library
-   * has filled.
+   * Set this to sizeof(SM_Status) before the call. After the call it is the number of bytes that
+   * the library has filled.
    */
   size_t size;
   /**
@@ -532,12 +534,12 @@ typedef struct SM_Status {
    */
   int state;
   /**
-   * By what the license is charged, as in DM_DLSConnectionParameters; 0 without a license.
+   * The charge way of the license, as in DM_DLSConnectionParameters; 0 without a license.
    */
   int chargeWay;
   /**
    * SM_ERR_LICENSE_CACHE_USED (-20012) while the license stored on this device is used and no
-   * server has been reached; else 0. Not a failure: the software works.
+   * server has been reached; else 0. This is not a failure: the software works.
    */
   int cacheCode;
   /**
@@ -549,17 +551,17 @@ typedef struct SM_Status {
    */
   int expiryCode;
   /**
-   * Why the server lets no work be done, as an error number, when the state is
+   * The error number of the server's reason to permit no work, when the state is
    * SM_LICENSE_REFUSED; else 0.
    */
   int refusalCode;
   /**
-   * One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED: of the quota that stands
-   * worst.
+   * One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED, of the quota in the worst
+   * state.
    */
   int usage;
   /**
-   * Module of pages of which used, quota and grace tell; 0 for anything else.
+   * The module of pages to which used, quota and grace refer; 0 for anything else.
    */
   int usageModule;
   /**
@@ -567,19 +569,19 @@ typedef struct SM_Status {
    */
   int seatsGranted;
   /**
-   * Seats that are held, by all programs of this device together.
+   * Seats that all programs of this device together hold.
    */
   int seatsHeld;
   /**
-   * As GetIdleInstancesCount says.
+   * The value that GetIdleInstancesCount returns.
    */
   int seatsIdle;
   /**
-   * First second at which the license stops to be good, unless a server is reached before.
+   * First second at which the license is no longer valid, unless a server is reached before.
    */
   uint64_t validUntil;
   /**
-   * When the license expires: first second of the grace.
+   * End of the license: first second of the grace.
    */
   uint64_t expiresAt;
   /**
@@ -592,52 +594,54 @@ typedef struct SM_Status {
    */
   uint64_t oldestUnsentAt;
   /**
-   * What is used of the license (scans, pages, devices, or the overuse of this license year), as
-   * the server has last told; -1: it has not.
+   * The used part of the license (scans, pages, devices, or the overuse of this license year) in
+   * the server's last report; -1 without a report.
    */
   int64_t used;
   /**
-   * What was bought, or the overuse budget, as the server has last told; -1: it has not.
+   * The quota that was bought, or the overuse budget, in the server's last report; -1 without a
+   * report.
    */
   int64_t quota;
   /**
-   * How much more is granted all the same, as the server has last told; -1: it has not.
+   * The amount above the quota that is still granted, in the server's last report; -1 without a
+   * report.
    */
   int64_t grace;
   /**
-   * When the server has told that.
+   * Time of that report.
    */
   uint64_t toldAt;
   /**
-   * When a server has last answered this process.
+   * Time of the last answer of a server to this process.
    */
   uint64_t contactAt;
   /**
-   * When what lastError tells failed.
+   * Time of the failure in lastError.
    */
   uint64_t lastErrorAt;
   /**
-   * What failed last: its number; 0 when all went well since.
+   * Error number of the last failure; 0 when everything has succeeded since.
    */
   int lastErrorCode;
   /**
-   * How far the request came that failed: 0 not a matter of the network, 1 set-up, 2 name
-   * lookup, 3 connect, 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
+   * Stage of the request that failed: 0 not a matter of the network, 1 set-up, 2 name lookup, 3
+   * connect, 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
    */
   int lastErrorStage;
   /**
-   * What failed last, in a sentence; or "".
+   * Sentence about the last failure; or "".
    */
   char lastError[SM_STATUS_TEXT_BYTES];
   /**
-   * URL of the server that has answered last; or "".
+   * URL of the last server that answered; or "".
    */
   char server[SM_STATUS_TEXT_BYTES];
 } SM_Status;
 
 /**
- * A function that gets the lines of the log: `user` as it was given, `level` 1 error, 2 warning, 3
- * info, and a NUL-terminated `line` that is good during the call only.
+ * A function that gets the lines of the log: `user` as it was set, `level` 1 error, 2 warning, 3
+ * info, and a NUL-terminated `line` that is valid during the call only.
  */
 typedef void (*SM_LogCallback)(void *user, int level, const char *line);
 
@@ -648,7 +652,8 @@ extern "C" {
 /**
  * Set every field to its default.
  *
- * The strings become "", in static memory: point them at your own, do not write into them.
+ * The strings become "", in static memory: replace the pointers by your own, and do not write to
+ * the strings.
  *
  * Threads: any. Blocks: never. Returns 0, or -10002 when `parameters` is NULL.
  *
@@ -657,24 +662,25 @@ extern "C" {
 int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
 
 /**
- * Get this process licensed: from the license stored on this device if that is still good, else
+ * Get this process licensed: from the license stored on this device if that is still valid, else
  * from the main license server, else from the standby.
  *
  * With a stored license it answers at once and renews in the background. `errorMsg`, if not NULL,
  * gets a sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always
- * NUL-terminated. What was in use before a failed call stays in use. If no server could be reached
- * and nothing is in use, the background goes on asking, and readers get their license as soon as a
- * server is there. The first success, or that, starts the library's one background thread.
+ * NUL-terminated. A failed call leaves the license that was in use in use. If no server could be
+ * reached and no license is in use, the background keeps trying, and readers get their license as
+ * soon as a server answers. The first success, or this case, starts the library's one background
+ * thread.
  *
  * Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0;
  * -10001 when the process has less than 16 MiB of memory left; -10002 when `parameters` is NULL;
  * -10038 when a parameter is out of its range; -20001 when handshakeCode has a space or a
  * character beyond ASCII; -20002 when the state directory cannot be used; -20003 when the server's
  * answer cannot be trusted; -20004 when the answer is for another device; -20005 when the system
- * gives no random numbers for the UUID of this device; -20008 when more seats are asked for than
- * there are; -20009 when SM_Shutdown was called in another thread, which calls this off; -20123
- * when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or
- * the server's refusal, -20100 to -20151.
+ * gives no random numbers for the UUID of this device; -20008 when more seats are requested than
+ * the license has; -20009 when SM_Shutdown was called in another thread, which cancels this call;
+ * -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be
+ * reached; or the server's refusal, -20100 to -20151.
  *
  * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated;
  * `errorMsg` is NULL or good for writes of `errorMsgLen` bytes.
@@ -682,37 +688,38 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
 int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters, char *errorMsg, int errorMsgLen);
 
 /**
- * Count the seats of this device that are free: for all programs on it together.
+ * Count the free seats of this device, for all programs on it together.
  *
  * Threads: any. Blocks: never. Returns the number of free seats; 0 when all are taken; -1 when
- * there is no license, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the
- * license is not one by concurrent instances, and so has no seats.
+ * there is no license, or it must be refreshed: call InitLicenseFromDLS; INT_MAX when the license
+ * is not by concurrent instances, and so has no seats.
  */
 int GetIdleInstancesCount(void);
 
 /**
- * Choose where this device's state is kept: the license, the seats, what is counted and not yet
- * reported.
+ * Set the directory for this device's state: the license, the seats, and the counts that were not
+ * reported yet.
  *
- * Programs share seats when they share this directory. It is made with mode 0700 where it does not
- * exist, when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR;
- * else /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for
- * others (XDG base directory specification). Not on a network file system: those keep no locks for
- * all processes.
+ * Programs share seats when they share this directory. InitLicenseFromDLS makes it with mode 0700
+ * if it does not exist. Default: the environment variable SEATMETER_STATE_DIR; else
+ * /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for
+ * others (XDG base directory specification). Do not use a network file system: it does not keep
+ * locks for all processes.
  *
  * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty;
- * -20002 when it is relative, and the working directory is gone; -20009 after InitLicenseFromDLS.
+ * -20002 when it is relative and the working directory no longer exists; -20009 after
+ * InitLicenseFromDLS.
  *
  * Pointers: `path` is NULL or NUL-terminated.
  */
 int SM_SetStateDirectory(const char *path);
 
 /**
- * Tell the server a fact about this application that the handshake code may ask for.
+ * Set a fact about this application that the handshake code may require.
  *
  * `field` is SM_VALIDATION_WEBSITE_DOMAIN or SM_VALIDATION_APPLICATION_ID. The name of the
  * executable file is taken from the operating system and cannot be set. `value` is copied; ""
- * takes the fact back.
+ * removes the fact.
  *
  * Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is
  * another number, or `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
@@ -722,7 +729,7 @@ int SM_SetStateDirectory(const char *path);
 int SM_SetValidationField(int field, const char *value);
 
 /**
- * Give this device a name by which people know it on the server. `name` is copied.
+ * Set the name by which people know this device on the server. `name` is copied.
  *
  * Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than
  * 512 bytes; -20009 after InitLicenseFromDLS.
@@ -732,14 +739,14 @@ int SM_SetValidationField(int field, const char *value);
 int SM_SetDeviceFriendlyName(const char *name);
 
 /**
- * Trust the certificates in this file (PEM), beside those that the system trusts, when connecting
+ * Trust the certificates in this file (PEM), in addition to those of the system, for connections
  * to a license server.
  *
  * Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is
- * sent; if it cannot be used then, InitLicenseFromDLS says so, with -20200.
+ * sent. If it cannot be used then, InitLicenseFromDLS returns -20200 and says so.
  *
  * Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty;
- * -20002 when it is relative, and the working directory is gone; -20009 after the first
+ * -20002 when it is relative and the working directory no longer exists; -20009 after the first
  * InitLicenseFromDLS of the process.
  *
  * Pointers: `path` is NULL or NUL-terminated.
@@ -749,8 +756,8 @@ int SM_SetCaFile(const char *path);
 /**
  * Get the client UUID by which the server knows this device: 32 hexadecimal digits.
  *
- * A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
- * UUIDGenerationMethod is to matter. `out` gets "" on failure.
+ * A device without a UUID gets a random one now. So call this after InitLicenseFromDLS if
+ * UUIDGenerationMethod matters. `out` gets "" on failure.
  *
  * Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below
  * 33; -20002 when the state directory cannot be used; -20005 when the system gives no random
@@ -761,30 +768,30 @@ int SM_SetCaFile(const char *path);
 int SM_GetDeviceUUID(char *out, size_t len);
 
 /**
- * Report what is counted and not yet reported, give the seats of this process back, and end the
+ * Report the counts that were not reported yet, give the seats of this process back, and end the
  * background thread.
  *
- * What cannot be reported in time is kept on this device and reported by the next program that
- * initializes here. Readers that still exist hold no seat from then on, and may be destroyed;
- * after InitLicenseFromDLS was called again, one that is used takes a seat anew.
+ * Counts that cannot be reported in time are kept on this device, and the next program that
+ * initializes here reports them. Readers that still exist hold no seat from then on, and may be
+ * destroyed. After another InitLicenseFromDLS, such a reader takes a new seat when it is used.
  *
- * Requests that are under way, also those of other threads, have half of the time, and are then
- * called off. When this has returned, no thread, connection or log callback of the library is
- * left. Only a name lookup that the system does not answer keeps a thread until the system gives
- * up; it touches nothing of the host's.
+ * Requests that are in progress, also in other threads, have half of the time, and are then
+ * canceled. When this has returned, no thread, connection or log callback of the library is left.
+ * The only exception is a name lookup that the system does not answer: its thread remains until
+ * the system gives up, and touches nothing of the host's.
  *
- * Threads: any; of several at once one waits for the other. Blocks: up to `timeoutMs`
- * (milliseconds, 0 to 600000; out of that range counts as the nearest), and 0.5 s at most for what
- * is called off. Returns 0; -20002 when a file of the state directory cannot be used; -20003 when
- * the server's answer cannot be trusted, or another program of this device is reporting all the
- * time; -20009 when another thread has been shutting down for all that time; -20200 when no server
- * can be reached in time; or the server's refusal, -20100 to -20151. In each of these cases
- * something is left to report.
+ * Threads: any; if several threads call this at the same time, one waits for the other. Blocks: up
+ * to `timeoutMs` (milliseconds, 0 to 600000; a value out of that range counts as the nearest), and
+ * 0.5 s at most for what is canceled. Returns 0; -20002 when a file of the state directory cannot
+ * be used; -20003 when the server's answer cannot be trusted, or another program of this device is
+ * reporting all the time; -20009 when another thread has been shutting down for all that time;
+ * -20200 when no server can be reached in time; or the server's refusal, -20100 to -20151. In each
+ * of these error cases some counts were not reported.
  */
 int SM_Shutdown(int timeoutMs);
 
 /**
- * Create a reader, and take a seat for it where the license has seats.
+ * Create a reader, and take a seat for it if the license has seats.
  *
  * `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`,
  * if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
@@ -793,37 +800,37 @@ int SM_Shutdown(int timeoutMs);
  * what the InitLicenseFromDLS that failed has returned; -20002 when the file of the seats cannot
  * be used; -20003 when the license was not renewed in time; -20008 when all seats of this device
  * are taken; -20111 when the license has expired; -20113 when it was revoked; -20120 when it is
- * used up; -20130 when it has no room for this device now.
+ * used up; -20130 when it has no capacity for this device now.
  *
  * Pointers: `out` is NULL or good for writes; `detail` is NULL or good for writes of `detailLen` bytes.
  */
 int SM_CreateReader(struct SM_Reader **out, char *detail, size_t detailLen);
 
 /**
- * Create a reader as SM_CreateReader does, waiting for a seat while all are taken.
+ * Create a reader as SM_CreateReader does, but wait for a seat while all are taken.
  *
- * A waiting thread sleeps. A seat that is given back wakes it, and so does the death of a process
- * that held one. Nobody is served in order: who is awake first has the seat.
+ * A waiting thread sleeps. It wakes when a seat is given back, and when a process dies that held
+ * one. Waiters are not served in order: the first one that is awake gets the seat.
  *
- * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as
- * the nearest). Returns as SM_CreateReader; -20008 when no seat became free in time.
+ * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; a value out of that range
+ * counts as the nearest). Returns as SM_CreateReader; -20008 when no seat became free in time.
  *
- * Pointers: As for SM_CreateReader.
+ * Pointers: The rules of SM_CreateReader apply.
  */
 int SM_CreateReaderWithin(struct SM_Reader **out, int timeoutMs, char *detail, size_t detailLen);
 
 /**
  * Give the seat back and free the reader. NULL is allowed and does nothing.
  *
- * Threads: any, also another than that which created it. Blocks: never.
+ * Threads: any, also another than the one that created it. Blocks: never.
  */
 void SM_DestroyReader(struct SM_Reader *reader);
 
 /**
  * List the processes that hold seats of this device, of all programs under the same license item.
  *
- * `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is
- * more. What is behind the last one is not touched. Processes that have died are not listed: their
+ * `holders` gets the first `capacity` of them; `*count` gets their number, even if it is larger.
+ * The entries after the last one are not touched. Processes that have died are not listed: their
  * seats are free.
  *
  * Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity
@@ -837,18 +844,18 @@ int SM_ListHolders(struct SM_Holder *holders, size_t capacity, size_t *count);
  * Count the barcodes of one still image against the license: each different one (by symbology and
  * content) once.
  *
- * The count is in shared memory when this returns: a killed process loses nothing. Content is
- * compared, and neither kept nor sent. `counted`, if not NULL, gets the number of different
- * barcodes, 0 on failure. On failure nothing was counted. An image without barcodes (n = 0) counts
+ * The count is in shared memory when this returns: a killed process loses nothing. Contents are
+ * compared, but neither kept nor sent. `counted`, if not NULL, gets the number of different
+ * barcodes, 0 on failure. A failed call counts nothing. An image without barcodes (n = 0) counts
  * no scan, but marks the device as active.
  *
  * Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10000 when another thread
- * was at work with the reader while this process was forked; -10002 when `reader` is NULL, or
- * `barcodes` with n > 0, or a content with length > 0; -10038 when n is larger than 1048576;
- * -20000 without a license, or what the InitLicenseFromDLS that failed has returned; -20002 when
- * the disk is full; -20003 when the license was not renewed in time; -20008 when the reader holds
- * no seat, and all seats of this device are taken; -20111 when the license has expired; -20113
- * when it was revoked; -20120 when it is used up; -20130 when it has no room for this device now.
+ * was using the reader while this process was forked; -10002 when `reader` is NULL, or `barcodes`
+ * with n > 0, or a content with length > 0; -10038 when n is larger than 1048576; -20000 without a
+ * license, or what the InitLicenseFromDLS that failed has returned; -20002 when the disk is full;
+ * -20003 when the license was not renewed in time; -20008 when the reader holds no seat, and all
+ * seats of this device are taken; -20111 when the license has expired; -20113 when it was revoked;
+ * -20120 when it is used up; -20130 when it has no capacity for this device now.
  *
  * Pointers: `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted`
  * is NULL or good for writes.
@@ -863,13 +870,13 @@ int SM_CountImage(const struct SM_Reader *reader,
  * until the reader's forget time has passed since it was counted.
  *
  * Otherwise as SM_CountImage. `counted`, if not NULL, gets the number of barcodes that counted
- * now. Of what was counted the reader keeps hashes under a random key of its own, 1 MiB at most,
- * and nothing else. The time is exact to the kernel's tick, 1 to 10 ms.
+ * now. The reader keeps only hashes of counted barcodes, under a random key of its own, 1 MiB at
+ * most. The time is exact to the kernel's tick, 1 to 10 ms.
  *
  * Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage; -10000 also
  * when the system gives no random numbers.
  *
- * Pointers: As for SM_CountImage.
+ * Pointers: The rules of SM_CountImage apply.
  */
 int SM_CountFrame(const struct SM_Reader *reader,
                   const struct SM_Barcode *barcodes,
@@ -877,7 +884,7 @@ int SM_CountFrame(const struct SM_Reader *reader,
                   size_t *counted);
 
 /**
- * Count `n` scans of one symbology that the caller has made unique himself.
+ * Count `n` scans of one symbology that the caller has already made unique.
  *
  * The count is in shared memory when this returns: a killed process loses nothing.
  *
@@ -890,21 +897,21 @@ int SM_CountScans(const struct SM_Reader *reader, int format, uint64_t n);
  * Count `n` pages of `module` (SM_PAGE_CORE, SM_PAGE_WEBCAM, SM_PAGE_PDFR or SM_PAGE_OCR).
  *
  * The count is in shared memory when this returns: a killed process loses nothing. Barcodes on
- * pages are scans, and not counted by this.
+ * pages are scans, and this function does not count them.
  *
  * Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above
  * 4294967295; -20000 without a license, or what the InitLicenseFromDLS that failed has returned;
  * -20002 when the disk is full; -20003 when the license was not renewed in time; -20111 when the
  * license has expired; -20113 when it was revoked; -20120 when the module, or the license, is used
- * up; -20130 when it has no room for this device now.
+ * up; -20130 when it has no capacity for this device now.
  */
 int SM_CountPages(int module, uint64_t n);
 
 /**
- * Set for how long a barcode of a frame sequence that was counted does not count again, from the
- * next frame on.
+ * Set the forget time of a reader: after a barcode of a frame sequence was counted, it does not
+ * count again for this time. The new time applies from the next frame on.
  *
- * `ms` is in milliseconds, 0 to 600000; 0 switches the memory across frames off. A new reader has
+ * `ms` is in milliseconds, 0 to 600000; 0 turns the memory across frames off. A new reader has
  * 3000.
  *
  * Threads: any. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when `ms` is out of
@@ -913,76 +920,77 @@ int SM_CountPages(int module, uint64_t n);
 int SM_SetDuplicateForgetTime(const struct SM_Reader *reader, int ms);
 
 /**
- * Get how this process stands with its license.
+ * Get the license status of this process.
  *
- * Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that
- * this library knows is not touched, and `size` then says how much was filled. `status` is
- * untouched on failure. The status is a picture of the moment: while other programs take seats and
- * count, its parts may be of two moments.
+ * Set `status->size` to sizeof(SM_Status) first. Fields of a later version that this library does
+ * not know are not touched, and `size` then says how many bytes were filled. `status` is untouched
+ * on failure. While other programs take seats and count, the fields may come from slightly
+ * different moments.
  *
- * Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for
- * each program that has counted since the last report. Returns 0, also without a license; -10002
- * when `status` is NULL; -10038 when its size is below that of the first version.
+ * Threads: any. Blocks: never for the network; reads the counts that were not reported yet, about
+ * 0.1 ms for each program that has counted since the last report. Returns 0, also without a
+ * license; -10002 when `status` is NULL; -10038 when its size is below that of the first version.
  *
  * Pointers: `status` is NULL, or its `size` is set, and as many bytes are good for writes.
  */
 int SM_GetStatus(struct SM_Status *status);
 
 /**
- * Report what is counted and not yet reported, and renew the license, now.
+ * Report the counts that were not reported yet, and renew the license, now.
  *
- * The background does this by itself; call it where a program wants to know, or is about to lose
- * its network. `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure
- * and "" on success. What could not be reported is kept, and a license that could not be renewed
- * goes on as it is.
+ * The background does this by itself. Call this when a program needs the result, or is about to
+ * lose its network. `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on
+ * failure and "" on success. Counts that could not be reported are kept, and a license that could
+ * not be renewed stays as it is.
  *
- * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as
- * the nearest). Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000
- * before InitLicenseFromDLS, or what the InitLicenseFromDLS that failed has returned; -20002 when
- * the state directory cannot be used; -20003 when the server's answer cannot be trusted, or
- * another program of this device is talking to it all the time; -20004 when the answer is for
- * another device; -20005 when the system gives no random numbers; -20008 when the license has
- * fewer seats than were asked for; -20009 when SM_Shutdown was called in another thread, which
- * calls this off; -20200 when no server can be reached, or the time was too short for everything;
- * or the server's refusal, -20100 to -20151.
+ * Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; a value out of that range
+ * counts as the nearest). Returns 0; -10001 when the process has less than 16 MiB of memory left;
+ * -20000 before InitLicenseFromDLS, or what the InitLicenseFromDLS that failed has returned;
+ * -20002 when the state directory cannot be used; -20003 when the server's answer cannot be
+ * trusted, or another program of this device is in contact with it all the time; -20004 when the
+ * answer is for another device; -20005 when the system gives no random numbers; -20008 when the
+ * license has fewer seats than were requested; -20009 when SM_Shutdown was called in another
+ * thread, which cancels this call; -20200 when no server can be reached, or the time was too short
+ * for everything; or the server's refusal, -20100 to -20151.
  *
  * Pointers: `detail` is NULL or good for writes of `detailLen` bytes.
  */
 int SM_Sync(int timeoutMs, char *detail, size_t detailLen);
 
 /**
- * Hear what the library does: licenses that it gets, reports, failures with their stage.
+ * Set the function that gets the log: licenses that the library gets, reports, failures with their
+ * stage.
  *
- * `callback` is called by a thread of the library's own, for one line after the other, in order,
- * while that thread holds no lock. It may call every function of this library. It must not throw,
- * jump out of itself, or end its thread. A call that has something to say waits until that was
- * heard, 1 s at most. Lines that come while a callback is at work wait; of more than 1000 the rest
- * is dropped, which a line tells. NULL ends it. When this has returned, the callback that was set
- * before is not called any more, so that what its `user` points to can be freed; and none is
- * called after SM_Shutdown has returned, unless it was still at work when the time was up. Lines
- * hold no barcode and no password. Without a callback, also after NULL, the file that the
- * environment variable SEATMETER_LOG named at InitLicenseFromDLS gets the lines.
+ * A thread of the library calls `callback` for one line after the other, in order, and holds no
+ * lock meanwhile. The callback may call every function of this library. It must not throw, jump
+ * out of itself, or end its thread. A call of the library that logs a line waits until the
+ * callback has returned, 1 s at most. Lines that come while a callback is at work wait; the lines
+ * above 1000 are dropped, and a line says so. NULL removes the callback. When this has returned,
+ * the previous callback is not called any more, so that what its `user` points to can be freed.
+ * After SM_Shutdown has returned no callback is called, unless one was still at work when its time
+ * was up. Lines contain no barcode and no password. Without a callback, also after NULL, the lines
+ * go to the file that the environment variable SEATMETER_LOG named at InitLicenseFromDLS.
  *
  * Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the
- * callback of before is still at work then, or called this itself: nothing is changed.
+ * previous callback is still at work then, or itself made this call: nothing is changed.
  *
- * Pointers: `callback` is NULL, or may be called with `user` by any thread until it is taken back.
+ * Pointers: `callback` is NULL, or may be called with `user` by any thread until it is replaced.
  */
 int SM_SetLogCallback(SM_LogCallback callback, void *user);
 
 /**
- * What an error number means and what to do about it, in a sentence.
+ * Get a sentence that says what an error number means and what to do about it.
  *
- * It knows every number of this header, and of the headers for programs of the DBR API. The string
- * is static: it needs no free. Any other number has a sentence of its own, so the answer is never
- * NULL.
+ * All numbers of this header, and of the headers for programs of the DBR API, are known. The
+ * string is static: do not free it. Any other number has a sentence of its own, so the answer is
+ * never NULL.
  *
  * Threads: any. Blocks: never. Returns a NUL-terminated string.
  */
 const char *SM_GetErrorString(int code);
 
 /**
- * The version of the library, such as "0.1.0".
+ * Get the version of the library, such as "0.1.0".
  *
  * Threads: any. Blocks: never. Returns a static NUL-terminated string.
  */

@@ -15,7 +15,7 @@ use crate::usage::Barcode;
 /// Most barcodes of one image.
 const BARCODES_MAX: usize = 1 << 20;
 
-/// Up to so many barcodes are looked at without taking memory.
+/// Most barcodes that are handled without an allocation.
 const FEW: usize = 8;
 
 /// A barcode that a decoder has read.
@@ -33,18 +33,18 @@ pub struct SM_Barcode {
 /// Count the barcodes of one still image against the license: each different one (by symbology and
 /// content) once.
 ///
-/// The count is in shared memory when this returns: a killed process loses nothing. Content is
-/// compared, and neither kept nor sent. `counted`, if not NULL, gets the number of different
-/// barcodes, 0 on failure. On failure nothing was counted. An image without barcodes (n = 0) counts
+/// The count is in shared memory when this returns: a killed process loses nothing. Contents are
+/// compared, but neither kept nor sent. `counted`, if not NULL, gets the number of different
+/// barcodes, 0 on failure. A failed call counts nothing. An image without barcodes (n = 0) counts
 /// no scan, but marks the device as active.
 ///
 /// Threads: any; one at a time for one reader. Blocks: never. Returns 0; -10000 when another thread
-/// was at work with the reader while this process was forked; -10002 when `reader` is NULL, or
-/// `barcodes` with n > 0, or a content with length > 0; -10038 when n is larger than 1048576;
-/// -20000 without a license, or what the InitLicenseFromDLS that failed has returned; -20002 when
-/// the disk is full; -20003 when the license was not renewed in time; -20008 when the reader holds
-/// no seat, and all seats of this device are taken; -20111 when the license has expired; -20113
-/// when it was revoked; -20120 when it is used up; -20130 when it has no room for this device now.
+/// was using the reader while this process was forked; -10002 when `reader` is NULL, or `barcodes`
+/// with n > 0, or a content with length > 0; -10038 when n is larger than 1048576; -20000 without a
+/// license, or what the InitLicenseFromDLS that failed has returned; -20002 when the disk is full;
+/// -20003 when the license was not renewed in time; -20008 when the reader holds no seat, and all
+/// seats of this device are taken; -20111 when the license has expired; -20113 when it was revoked;
+/// -20120 when it is used up; -20130 when it has no capacity for this device now.
 ///
 /// # Safety
 /// `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted`
@@ -66,14 +66,14 @@ pub unsafe extern "C" fn SM_CountImage(
 /// until the reader's forget time has passed since it was counted.
 ///
 /// Otherwise as SM_CountImage. `counted`, if not NULL, gets the number of barcodes that counted
-/// now. Of what was counted the reader keeps hashes under a random key of its own, 1 MiB at most,
-/// and nothing else. The time is exact to the kernel's tick, 1 to 10 ms.
+/// now. The reader keeps only hashes of counted barcodes, under a random key of its own, 1 MiB at
+/// most. The time is exact to the kernel's tick, 1 to 10 ms.
 ///
 /// Threads: any; one at a time for one reader. Blocks: never. Returns as SM_CountImage; -10000 also
 /// when the system gives no random numbers.
 ///
 /// # Safety
-/// As for SM_CountImage.
+/// The rules of SM_CountImage apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_CountFrame(
     reader: Option<&SM_Reader>,
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn SM_CountFrame(
     })
 }
 
-/// Count `n` scans of one symbology that the caller has made unique himself.
+/// Count `n` scans of one symbology that the caller has already made unique.
 ///
 /// The count is in shared memory when this returns: a killed process loses nothing.
 ///
@@ -104,7 +104,7 @@ pub extern "C" fn SM_CountScans(reader: Option<&SM_Reader>, format: c_int, n: u6
 pub const SM_PAGE_CORE: c_int = 1;
 /// Frames captured from a camera.
 pub const SM_PAGE_WEBCAM: c_int = 2;
-/// Pages rasterised from PDF.
+/// Pages rasterized from PDF.
 pub const SM_PAGE_PDFR: c_int = 3;
 /// Pages recognized as text.
 pub const SM_PAGE_OCR: c_int = 4;
@@ -112,13 +112,13 @@ pub const SM_PAGE_OCR: c_int = 4;
 /// Count `n` pages of `module` (SM_PAGE_CORE, SM_PAGE_WEBCAM, SM_PAGE_PDFR or SM_PAGE_OCR).
 ///
 /// The count is in shared memory when this returns: a killed process loses nothing. Barcodes on
-/// pages are scans, and not counted by this.
+/// pages are scans, and this function does not count them.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10038 when there is no such module, or `n` is above
 /// 4294967295; -20000 without a license, or what the InitLicenseFromDLS that failed has returned;
 /// -20002 when the disk is full; -20003 when the license was not renewed in time; -20111 when the
 /// license has expired; -20113 when it was revoked; -20120 when the module, or the license, is used
-/// up; -20130 when it has no room for this device now.
+/// up; -20130 when it has no capacity for this device now.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_CountPages(module: c_int, n: u64) -> c_int {
     enter_hot(|| {
@@ -134,10 +134,10 @@ pub extern "C" fn SM_CountPages(module: c_int, n: u64) -> c_int {
     })
 }
 
-/// Set for how long a barcode of a frame sequence that was counted does not count again, from the
-/// next frame on.
+/// Set the forget time of a reader: after a barcode of a frame sequence was counted, it does not
+/// count again for this time. The new time applies from the next frame on.
 ///
-/// `ms` is in milliseconds, 0 to 600000; 0 switches the memory across frames off. A new reader has
+/// `ms` is in milliseconds, 0 to 600000; 0 turns the memory across frames off. A new reader has
 /// 3000.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10002 when `reader` is NULL; -10038 when `ms` is out of
@@ -147,7 +147,7 @@ pub extern "C" fn SM_SetDuplicateForgetTime(reader: Option<&SM_Reader>, ms: c_in
     enter_hot(|| reader.ok_or_else(|| null_pointer("reader"))?.0.forget_time().set(ms))
 }
 
-/// Runs a counting function, and tells the caller how much it counted.
+/// Run a counting function, and give its count to the caller.
 fn count_with(
     reader: Option<&SM_Reader>,
     counted: Option<&mut usize>,
@@ -165,10 +165,10 @@ fn count_with(
     code
 }
 
-/// Calls `body` with views of the caller's barcodes.
+/// Call `body` with views of the caller's barcodes.
 ///
 /// # Safety
-/// As `SM_CountImage`.
+/// The rules of `SM_CountImage` apply.
 unsafe fn with_barcodes<T>(
     barcodes: *const SM_Barcode,
     n: usize,
@@ -205,7 +205,7 @@ unsafe fn with_barcodes<T>(
     }
 }
 
-/// A view of a barcode of the caller's.
+/// Return a view of a caller's barcode.
 ///
 /// # Safety
 /// `bytes` is NULL or points to `length` bytes, for as long as the view is used.

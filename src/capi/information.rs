@@ -1,14 +1,14 @@
-//! Constants: error texts and the version.
+//! Constants: the texts of errors, and the version.
 
 use std::ffi::{CStr, c_char, c_int};
 
 use seatmeter_protocol::error_code::ErrorCode;
 
-/// What an error number means and what to do about it, in a sentence.
+/// Get a sentence that says what an error number means and what to do about it.
 ///
-/// It knows every number of this header, and of the headers for programs of the DBR API. The string
-/// is static: it needs no free. Any other number has a sentence of its own, so the answer is never
-/// NULL.
+/// All numbers of this header, and of the headers for programs of the DBR API, are known. The
+/// string is static: do not free it. Any other number has a sentence of its own, so the answer is
+/// never NULL.
 ///
 /// Threads: any. Blocks: never. Returns a NUL-terminated string.
 #[unsafe(no_mangle)]
@@ -20,7 +20,7 @@ pub(super) fn error_string(code: c_int) -> &'static CStr {
     ErrorCode(code).entry().map_or(c"Unknown error number.", |entry| entry.message)
 }
 
-/// The version of the library, such as "0.1.0".
+/// Get the version of the library, such as "0.1.0".
 ///
 /// Threads: any. Blocks: never. Returns a static NUL-terminated string.
 #[unsafe(no_mangle)]

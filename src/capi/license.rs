@@ -1,4 +1,4 @@
-//! Getting licensed, and the end of it.
+//! Getting and ending a license.
 
 use std::ffi::{c_char, c_int};
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 use crate::parameters::{RawParameters, Settings, ValidationField};
 use crate::runtime::runtime;
 
-/// deploymentType: a machine that works for others.
+/// deploymentType: a machine that serves others.
 pub const SM_DEPLOYMENT_SERVER: c_int = 1;
-/// deploymentType: a computer that works for its own user.
+/// deploymentType: a computer for its own user.
 pub const SM_DEPLOYMENT_DESKTOP: c_int = 2;
 /// deploymentType: ARM Linux.
 pub const SM_DEPLOYMENT_EMBEDDED: c_int = 6;
@@ -55,7 +55,7 @@ pub const SM_VALIDATION_WEBSITE_DOMAIN: c_int = 0;
 /// Field of SM_SetValidationField: the application's id.
 pub const SM_VALIDATION_APPLICATION_ID: c_int = 1;
 
-/// How to reach the license server, and what to ask it for.
+/// The parameters of a license: the server to reach, and what to request from it.
 ///
 /// Strings may be NULL, which means the same as "". They are read during the call only, and never
 /// written. Call InitDLSConnectionParameters first: it sets every field to its default.
@@ -66,39 +66,40 @@ pub struct tagDM_DLSConnectionParameters {
     /// URL of the main license server, such as "http://license.example:48080". Default "": the
     /// environment variable SEATMETER_SERVER.
     pub mainServerURL: *const c_char,
-    /// URL of the server to ask when the main one is silent. Default "": SEATMETER_STANDBY_SERVER,
-    /// or none.
+    /// URL of the server to ask when the main server does not answer. Default "":
+    /// SEATMETER_STANDBY_SERVER, or none.
     pub standbyServerURL: *const c_char,
-    /// The handshake code, 512 bytes at most. Either this or organizationID must be set.
+    /// The handshake code, 512 bytes at most. Set either this or organizationID.
     pub handshakeCode: *const c_char,
     /// The password of the handshake code, if it has one.
     pub sessionPassword: *const c_char,
-    /// Where the software runs, one of SM_DEPLOYMENT_… Default SM_DEPLOYMENT_DESKTOP, which
-    /// licenses by server and by concurrent instance take as SM_DEPLOYMENT_SERVER.
+    /// The kind of place where the software runs, one of SM_DEPLOYMENT_… Default
+    /// SM_DEPLOYMENT_DESKTOP, which licenses by server and by concurrent instance treat as
+    /// SM_DEPLOYMENT_SERVER.
     pub deploymentType: c_int,
-    /// By what the software is to be charged, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server
-    /// chooses.
+    /// The charge way to request, one of SM_CHARGE_… Default SM_CHARGE_AUTO: the server chooses.
     pub chargeWay: c_int,
-    /// How a device that is new gets its UUID: SM_UUID_RANDOM (default) or SM_UUID_HARDWARE.
+    /// The method by which a new device gets its UUID: SM_UUID_RANDOM (default) or
+    /// SM_UUID_HARDWARE.
     pub UUIDGenerationMethod: c_int,
     /// Days for which to work without contact to a server. 7 (default) or more; less counts as 7.
     pub maxBufferDays: c_int,
     /// Number of entries in limitedLicenseModules. Default 0.
     pub limitedLicenseModulesCount: c_int,
-    /// Modules to ask for. Default NULL: all.
+    /// Modules to request. Default NULL: all.
     pub limitedLicenseModules: *const c_int,
-    /// Seats to ask for: readers that may exist at one time on this device, in all its processes
-    /// together. 1 (default) to 65536.
+    /// Seats to request: the number of readers that may exist at the same time on this device, in
+    /// all its processes together. 1 (default) to 65536.
     pub maxConcurrentInstanceCount: c_int,
     /// The organization; its default handshake code is used when handshakeCode is empty.
     pub organizationID: *const c_char,
-    /// Products to be licensed for, as bits. Default 0xffff: all.
+    /// Products to request, as bits. Default 0xffff: all.
     pub products: c_int,
     /// Not used; 0.
     pub reserved: [c_char; 52],
 }
 
-/// How to reach the license server, and what to ask it for.
+/// The parameters of a license: the server to reach, and what to request from it.
 #[cfg(not(dls_parameters_declared))]
 pub type DM_DLSConnectionParameters = tagDM_DLSConnectionParameters;
 
@@ -125,11 +126,11 @@ impl Default for tagDM_DLSConnectionParameters {
 }
 
 impl tagDM_DLSConnectionParameters {
-    /// Copies what the caller's pointers refer to.
+    /// Copy what the caller's pointers refer to.
     ///
     /// # Safety
     /// Every string is NULL or NUL-terminated; limitedLicenseModules is NULL or has as many entries
-    /// as it says.
+    /// as its count says.
     pub(super) unsafe fn copy(&self) -> Result<RawParameters> {
         // SAFETY: the caller's promise; fields of a packed struct are copied out, not referred to.
         unsafe {
@@ -155,7 +156,7 @@ impl tagDM_DLSConnectionParameters {
     }
 }
 
-/// Copies numbers of modules. NULL, or no number, means all.
+/// Copy numbers of modules. NULL, or a count of 0, means all.
 ///
 /// # Safety
 /// `modules` is NULL or good for reads of `count` numbers.
@@ -177,7 +178,8 @@ unsafe fn modules_from_c(modules: *const c_int, count: c_int) -> Result<Vec<c_in
 
 /// Set every field to its default.
 ///
-/// The strings become "", in static memory: point them at your own, do not write into them.
+/// The strings become "", in static memory: replace the pointers by your own, and do not write to
+/// the strings.
 ///
 /// Threads: any. Blocks: never. Returns 0, or -10002 when `parameters` is NULL.
 ///
@@ -197,24 +199,25 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(
     })
 }
 
-/// Get this process licensed: from the license stored on this device if that is still good, else
+/// Get this process licensed: from the license stored on this device if that is still valid, else
 /// from the main license server, else from the standby.
 ///
 /// With a stored license it answers at once and renews in the background. `errorMsg`, if not NULL,
 /// gets a sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always
-/// NUL-terminated. What was in use before a failed call stays in use. If no server could be reached
-/// and nothing is in use, the background goes on asking, and readers get their license as soon as a
-/// server is there. The first success, or that, starts the library's one background thread.
+/// NUL-terminated. A failed call leaves the license that was in use in use. If no server could be
+/// reached and no license is in use, the background keeps trying, and readers get their license as
+/// soon as a server answers. The first success, or this case, starts the library's one background
+/// thread.
 ///
 /// Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0;
 /// -10001 when the process has less than 16 MiB of memory left; -10002 when `parameters` is NULL;
 /// -10038 when a parameter is out of its range; -20001 when handshakeCode has a space or a
 /// character beyond ASCII; -20002 when the state directory cannot be used; -20003 when the server's
 /// answer cannot be trusted; -20004 when the answer is for another device; -20005 when the system
-/// gives no random numbers for the UUID of this device; -20008 when more seats are asked for than
-/// there are; -20009 when SM_Shutdown was called in another thread, which calls this off; -20123
-/// when neither handshakeCode nor organizationID is set; -20200 when no server can be reached; or
-/// the server's refusal, -20100 to -20151.
+/// gives no random numbers for the UUID of this device; -20008 when more seats are requested than
+/// the license has; -20009 when SM_Shutdown was called in another thread, which cancels this call;
+/// -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be
+/// reached; or the server's refusal, -20100 to -20151.
 ///
 /// # Safety
 /// `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated;
@@ -238,27 +241,28 @@ pub unsafe extern "C" fn InitLicenseFromDLS(
     enter_with(body, |message| buffer.write(message))
 }
 
-/// Count the seats of this device that are free: for all programs on it together.
+/// Count the free seats of this device, for all programs on it together.
 ///
 /// Threads: any. Blocks: never. Returns the number of free seats; 0 when all are taken; -1 when
-/// there is no license, or it has to be refreshed: call InitLicenseFromDLS; INT_MAX when the
-/// license is not one by concurrent instances, and so has no seats.
+/// there is no license, or it must be refreshed: call InitLicenseFromDLS; INT_MAX when the license
+/// is not by concurrent instances, and so has no seats.
 #[unsafe(no_mangle)]
 pub extern "C" fn GetIdleInstancesCount() -> c_int {
     enter_hot_or(-1, || Ok(runtime().licensed()?.idle_seats()))
 }
 
-/// Choose where this device's state is kept: the license, the seats, what is counted and not yet
-/// reported.
+/// Set the directory for this device's state: the license, the seats, and the counts that were not
+/// reported yet.
 ///
-/// Programs share seats when they share this directory. It is made with mode 0700 where it does not
-/// exist, when InitLicenseFromDLS is called. Default: the environment variable SEATMETER_STATE_DIR;
-/// else /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for
-/// others (XDG base directory specification). Not on a network file system: those keep no locks for
-/// all processes.
+/// Programs share seats when they share this directory. InitLicenseFromDLS makes it with mode 0700
+/// if it does not exist. Default: the environment variable SEATMETER_STATE_DIR; else
+/// /var/lib/seatmeter for root, and $XDG_STATE_HOME/seatmeter or ~/.local/state/seatmeter for
+/// others (XDG base directory specification). Do not use a network file system: it does not keep
+/// locks for all processes.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty;
-/// -20002 when it is relative, and the working directory is gone; -20009 after InitLicenseFromDLS.
+/// -20002 when it is relative and the working directory no longer exists; -20009 after
+/// InitLicenseFromDLS.
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated.
@@ -271,11 +275,11 @@ pub unsafe extern "C" fn SM_SetStateDirectory(path: *const c_char) -> c_int {
     })
 }
 
-/// Tell the server a fact about this application that the handshake code may ask for.
+/// Set a fact about this application that the handshake code may require.
 ///
 /// `field` is SM_VALIDATION_WEBSITE_DOMAIN or SM_VALIDATION_APPLICATION_ID. The name of the
 /// executable file is taken from the operating system and cannot be set. `value` is copied; ""
-/// takes the fact back.
+/// removes the fact.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10002 when `value` is NULL; -10038 when `field` is
 /// another number, or `value` has more than 512 bytes; -20009 after InitLicenseFromDLS.
@@ -295,7 +299,7 @@ pub unsafe extern "C" fn SM_SetValidationField(field: c_int, value: *const c_cha
     })
 }
 
-/// Give this device a name by which people know it on the server. `name` is copied.
+/// Set the name by which people know this device on the server. `name` is copied.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10002 when `name` is NULL; -10038 when it has more than
 /// 512 bytes; -20009 after InitLicenseFromDLS.
@@ -311,14 +315,14 @@ pub unsafe extern "C" fn SM_SetDeviceFriendlyName(name: *const c_char) -> c_int 
     })
 }
 
-/// Trust the certificates in this file (PEM), beside those that the system trusts, when connecting
+/// Trust the certificates in this file (PEM), in addition to those of the system, for connections
 /// to a license server.
 ///
 /// Default: the environment variable SEATMETER_CA_FILE. The file is read when the first request is
-/// sent; if it cannot be used then, InitLicenseFromDLS says so, with -20200.
+/// sent. If it cannot be used then, InitLicenseFromDLS returns -20200 and says so.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10002 when `path` is NULL; -10038 when it is empty;
-/// -20002 when it is relative, and the working directory is gone; -20009 after the first
+/// -20002 when it is relative and the working directory no longer exists; -20009 after the first
 /// InitLicenseFromDLS of the process.
 ///
 /// # Safety
@@ -334,8 +338,8 @@ pub unsafe extern "C" fn SM_SetCaFile(path: *const c_char) -> c_int {
 
 /// Get the client UUID by which the server knows this device: 32 hexadecimal digits.
 ///
-/// A device that has none yet gets one now, at random: call it after InitLicenseFromDLS if
-/// UUIDGenerationMethod is to matter. `out` gets "" on failure.
+/// A device without a UUID gets a random one now. So call this after InitLicenseFromDLS if
+/// UUIDGenerationMethod matters. `out` gets "" on failure.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10002 when `out` is NULL; -10038 when `len` is below
 /// 33; -20002 when the state directory cannot be used; -20005 when the system gives no random
@@ -362,7 +366,7 @@ pub unsafe extern "C" fn SM_GetDeviceUUID(out: *mut c_char, len: usize) -> c_int
     })
 }
 
-/// A text that a program sets.
+/// Copy a text that a program sets.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated.
@@ -379,7 +383,7 @@ unsafe fn setting_from_c(name: &str, text: *const c_char) -> Result<String> {
     Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message))
 }
 
-/// A path that a program sets.
+/// Copy a path that a program sets.
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated.
@@ -396,25 +400,25 @@ unsafe fn path_setting_from_c(name: &str, path: *const c_char) -> Result<PathBuf
     Ok(path)
 }
 
-/// Report what is counted and not yet reported, give the seats of this process back, and end the
+/// Report the counts that were not reported yet, give the seats of this process back, and end the
 /// background thread.
 ///
-/// What cannot be reported in time is kept on this device and reported by the next program that
-/// initializes here. Readers that still exist hold no seat from then on, and may be destroyed;
-/// after InitLicenseFromDLS was called again, one that is used takes a seat anew.
+/// Counts that cannot be reported in time are kept on this device, and the next program that
+/// initializes here reports them. Readers that still exist hold no seat from then on, and may be
+/// destroyed. After another InitLicenseFromDLS, such a reader takes a new seat when it is used.
 ///
-/// Requests that are under way, also those of other threads, have half of the time, and are then
-/// called off. When this has returned, no thread, connection or log callback of the library is
-/// left. Only a name lookup that the system does not answer keeps a thread until the system gives
-/// up; it touches nothing of the host's.
+/// Requests that are in progress, also in other threads, have half of the time, and are then
+/// canceled. When this has returned, no thread, connection or log callback of the library is left.
+/// The only exception is a name lookup that the system does not answer: its thread remains until
+/// the system gives up, and touches nothing of the host's.
 ///
-/// Threads: any; of several at once one waits for the other. Blocks: up to `timeoutMs`
-/// (milliseconds, 0 to 600000; out of that range counts as the nearest), and 0.5 s at most for what
-/// is called off. Returns 0; -20002 when a file of the state directory cannot be used; -20003 when
-/// the server's answer cannot be trusted, or another program of this device is reporting all the
-/// time; -20009 when another thread has been shutting down for all that time; -20200 when no server
-/// can be reached in time; or the server's refusal, -20100 to -20151. In each of these cases
-/// something is left to report.
+/// Threads: any; if several threads call this at the same time, one waits for the other. Blocks: up
+/// to `timeoutMs` (milliseconds, 0 to 600000; a value out of that range counts as the nearest), and
+/// 0.5 s at most for what is canceled. Returns 0; -20002 when a file of the state directory cannot
+/// be used; -20003 when the server's answer cannot be trusted, or another program of this device is
+/// reporting all the time; -20009 when another thread has been shutting down for all that time;
+/// -20200 when no server can be reached in time; or the server's refusal, -20100 to -20151. In each
+/// of these error cases some counts were not reported.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_Shutdown(timeoutMs: c_int) -> c_int {
     enter(|| runtime().shut_down(bounded_wait(timeoutMs)))

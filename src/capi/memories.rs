@@ -1,9 +1,9 @@
 //! The memory of readers: known by its address, and never given back to the allocator.
 //!
-//! So the address of a reader, also of one that was destroyed, can never be that of a text, and
-//! `DBR_InitLicense` can tell the two apart without looking at what is there. A program has as many
-//! of them as it ever had readers at one time. Everything is atomic, so that a forked child finds
-//! it whole.
+//! So the address of a reader, even of a destroyed one, can never be that of a text, and
+//! `DBR_InitLicense` can distinguish the two without access to the memory there. A program has as
+//! many of these memories as it ever had readers at the same time. Everything is atomic, so that a
+//! forked child finds a consistent state.
 //!
 //! ```text
 //! chunk 0: 64 places   chunk 1: 128 places   …            each place: a reader's address, and the next free place
@@ -15,19 +15,19 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::reader::SM_Reader;
 
-/// Places of the first chunk; each further one has twice as many.
+/// Places of the first chunk; each further chunk has twice as many.
 const FIRST_PLACES: usize = 64;
 
-/// Chunks: more places than there can be readers in memory.
+/// Most chunks. They have more places than there can be readers in memory.
 const CHUNKS: usize = 24;
 
-/// The place of a reader that has none.
+/// The place number of a reader that has no place.
 pub(super) const NO_PLACE: u32 = u32::MAX;
 
 static MEMORIES: Memories = Memories::new();
 
-/// Return the memory of a reader that was destroyed, or else make some with `make`, which gets its
-/// place.
+/// Return the memory of a destroyed reader, or make new memory with `make`, which gets its place
+/// number.
 pub(super) fn take(make: impl FnOnce(u32) -> SM_Reader) -> Box<SM_Reader> {
     MEMORIES.take(make)
 }
@@ -37,7 +37,7 @@ pub(super) fn give(vacant: Box<SM_Reader>) {
     MEMORIES.give(vacant);
 }
 
-/// Whether a reader is, or was, at this address. Nothing there is looked at.
+/// Return whether a reader is, or was, at this address. The memory there is not accessed.
 #[cfg_attr(
     not(feature = "decode"),
     allow(dead_code, reason = "only the DBR API has two prototypes")
@@ -49,13 +49,13 @@ pub(super) fn is_known(address: *const SM_Reader) -> bool {
 struct Memories {
     chunks: [AtomicPtr<Place>; CHUNKS],
     count: AtomicUsize,
-    /// Low half: the first free place and 1, or 0. High half: changes.
+    /// Low half: number of the first free place plus 1, or 0. High half: count of changes.
     free: AtomicU64,
 }
 
 struct Place {
     reader: AtomicPtr<SM_Reader>,
-    /// The next free place and 1, or 0.
+    /// Number of the next free place plus 1, or 0.
     next: AtomicU32,
 }
 
@@ -94,7 +94,7 @@ impl Memories {
     fn add(&self, make: impl FnOnce(u32) -> SM_Reader) -> Box<SM_Reader> {
         let number = self.count.fetch_add(1, Ordering::AcqRel);
         let Some(place) = self.made_place(number) else { return Box::new(make(NO_PLACE)) };
-        // Below the number of places of all chunks, which fits.
+        // This fits: it is below the number of places of all chunks.
         let reader = Box::into_raw(Box::new(make(number as u32)));
         place.reader.store(reader, Ordering::Release);
         // SAFETY: from `Box::into_raw`, and not on the stack.
@@ -134,7 +134,7 @@ impl Memories {
         unsafe { places.as_ref().map(|first| &*ptr::from_ref(first).add(at)) }
     }
 
-    /// As [`Self::place`], and makes the chunk if it is not there.
+    /// Return the same as [`Self::place`], but make the chunk if it does not exist.
     fn made_place(&self, number: usize) -> Option<&Place> {
         let chunk = chunk_of(number).0;
         let slot = self.chunks.get(chunk)?;
@@ -158,13 +158,13 @@ impl Memories {
     }
 }
 
-/// The chunk of a place, and where in it.
+/// Return the chunk of a place, and the place's index in it.
 fn chunk_of(number: usize) -> (usize, usize) {
     let chunk = (number / FIRST_PLACES + 1).ilog2() as usize;
     (chunk, number - FIRST_PLACES * ((1 << chunk) - 1))
 }
 
-/// The next head of the stack: this place and 1, and one change more.
+/// Return the next head of the stack: this place plus 1, and one more change.
 fn changed(head: u64, place_and_one: u32) -> u64 {
     (((head >> 32) + 1) << 32) | u64::from(place_and_one)
 }

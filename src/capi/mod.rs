@@ -1,10 +1,11 @@
-//! The C functions: each checks, calls one method of the core, and answers. They decide nothing.
+//! The C functions. Each checks its arguments, calls one method of the core, and answers; none
+//! decides anything.
 //!
-//! Every body runs inside [`enter`], the one way across the border: a panic cannot cross it, an
-//! error becomes its number, the host's thread is kept whole ([`Undisturbed`]), and the host's log
-//! callback has heard what was said. The functions that must cost nothing run inside [`enter_hot`],
-//! which only stops panics: whatever in them may block or touch files holds cancellation off by
-//! itself, in a `#[cold]` function.
+//! Every body runs inside [`enter`], the one way across the border. A panic cannot cross it, an
+//! error becomes its number, the state of the host's thread is preserved ([`Undisturbed`]), and the
+//! host's log callback has received all lines. The functions that must cost nothing run inside
+//! [`enter_hot`], which only stops panics. Code in them that may block or touch files disables
+//! cancellation by itself, in a `#[cold]` function.
 //!
 //! The functions of `include/seatmeter.h` are in the files beside `dbr`; those of `include/dbr/`
 //! are in `dbr`.
@@ -32,37 +33,37 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::os::Undisturbed;
 
-/// Run the body of a C function that answers with a number.
+/// Run the body of a C function that returns a number.
 fn enter(body: impl FnOnce() -> Result<()>) -> c_int {
     enter_with(body, |_| {})
 }
 
-/// As [`enter`]; `tell` gets the error before its number is returned.
+/// Run a body as [`enter`] does; `tell` gets the error before its number is returned.
 fn enter_with(body: impl FnOnce() -> Result<()>, tell: impl FnOnce(&str)) -> c_int {
     answer(undisturbed(body), tell)
 }
 
-/// Run the body of a C function that answers with something else than a number; `fallback` is the
-/// answer when it fails.
+/// Run the body of a C function that returns another type than a number; return `fallback` when it
+/// fails.
 #[cfg(feature = "decode")]
 fn enter_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
     undisturbed(body).unwrap_or(fallback)
 }
 
-/// As [`enter`], for a function whose usual path neither blocks, nor touches files, nor says
-/// anything.
+/// Run a body as [`enter`] does, for a function whose usual path neither blocks, nor touches files,
+/// nor logs.
 #[inline(always)]
 fn enter_hot(body: impl FnOnce() -> Result<()>) -> c_int {
     answer(guarded(body), |_| {})
 }
 
-/// As [`enter_with`], for such a function.
+/// Run a body as [`enter_with`] does, for such a function.
 #[inline(always)]
 fn enter_hot_with(body: impl FnOnce() -> Result<()>, tell: impl FnOnce(&str)) -> c_int {
     answer(guarded(body), tell)
 }
 
-/// As [`enter_or`], for such a function.
+/// Run a body as [`enter_or`] does, for such a function.
 #[inline(always)]
 fn enter_hot_or<T>(fallback: T, body: impl FnOnce() -> Result<T>) -> T {
     guarded(body).unwrap_or(fallback)
@@ -89,8 +90,8 @@ fn undisturbed<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
 
 #[inline(always)]
 fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    // What the body was changing is behind locks that do not poison, and atomics: whole at every
-    // step.
+    // The data that the body was changing is in atomics and behind locks that do not poison, so it
+    // is consistent at every step.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<&str>()
@@ -104,12 +105,12 @@ fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// A time that a caller is ready to wait; out of range counts as the nearest.
+/// Return the time that a caller wants to wait; a value out of range counts as the nearest.
 fn bounded_wait(milliseconds: c_int) -> Duration {
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0).min(WAIT_MS_MAX))
 }
 
-/// The longest time that a caller can be ready to wait.
+/// The longest time that a caller can wait, in milliseconds.
 const WAIT_MS_MAX: u64 = 600_000;
 
 fn null_pointer(name: &str) -> Error {

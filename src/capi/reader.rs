@@ -11,22 +11,22 @@ use crate::reader::{Hold, Reader};
 use crate::runtime::runtime;
 use crate::seats::Holder;
 
-/// A reader: under a license by concurrent instances it holds a seat as long as it exists.
+/// A reader. Under a license by concurrent instances it holds a seat as long as it exists.
 pub struct SM_Reader(pub(super) Reader, u32);
 
 impl SM_Reader {
-    /// A reader that holds nothing, in the memory of this place.
+    /// Return a reader that holds nothing, in the memory of this place.
     pub(super) fn vacant(place: u32) -> Self {
         Self(Reader::vacant(), place)
     }
 
-    /// The place of its memory.
+    /// Return the number of the place of its memory.
     pub(super) fn place(&self) -> u32 {
         self.1
     }
 }
 
-/// Create a reader, and take a seat for it where the license has seats.
+/// Create a reader, and take a seat for it if the license has seats.
 ///
 /// `*out` gets the reader, to be given to SM_DestroyReader; on failure it is set to NULL. `detail`,
 /// if not NULL, gets a sentence of at most detailLen - 1 bytes on failure and "" on success.
@@ -35,7 +35,7 @@ impl SM_Reader {
 /// what the InitLicenseFromDLS that failed has returned; -20002 when the file of the seats cannot
 /// be used; -20003 when the license was not renewed in time; -20008 when all seats of this device
 /// are taken; -20111 when the license has expired; -20113 when it was revoked; -20120 when it is
-/// used up; -20130 when it has no room for this device now.
+/// used up; -20130 when it has no capacity for this device now.
 ///
 /// # Safety
 /// `out` is NULL or good for writes; `detail` is NULL or good for writes of `detailLen` bytes.
@@ -50,16 +50,16 @@ pub unsafe extern "C" fn SM_CreateReader(
     enter_hot_with(|| hand_out(out, Hold::take), |message| buffer.write(message))
 }
 
-/// Create a reader as SM_CreateReader does, waiting for a seat while all are taken.
+/// Create a reader as SM_CreateReader does, but wait for a seat while all are taken.
 ///
-/// A waiting thread sleeps. A seat that is given back wakes it, and so does the death of a process
-/// that held one. Nobody is served in order: who is awake first has the seat.
+/// A waiting thread sleeps. It wakes when a seat is given back, and when a process dies that held
+/// one. Waiters are not served in order: the first one that is awake gets the seat.
 ///
-/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as
-/// the nearest). Returns as SM_CreateReader; -20008 when no seat became free in time.
+/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; a value out of that range
+/// counts as the nearest). Returns as SM_CreateReader; -20008 when no seat became free in time.
 ///
 /// # Safety
-/// As for SM_CreateReader.
+/// The rules of SM_CreateReader apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_CreateReaderWithin(
     out: Option<&mut MaybeUninit<*mut SM_Reader>>,
@@ -82,7 +82,7 @@ fn hand_out(
 ) -> Result<()> {
     let out = out.ok_or_else(|| null_pointer("out"))?;
     out.write(std::ptr::null_mut());
-    // Before the seat: what is loaded after its exchange has to wait for it.
+    // Allocate before the seat is taken: a load after that exchange has to wait for it.
     let mut reader = spare::vacant();
     match take() {
         Ok(hold) => {
@@ -99,7 +99,7 @@ fn hand_out(
 
 /// Give the seat back and free the reader. NULL is allowed and does nothing.
 ///
-/// Threads: any, also another than that which created it. Blocks: never.
+/// Threads: any, also another than the one that created it. Blocks: never.
 #[unsafe(no_mangle)]
 pub extern "C" fn SM_DestroyReader(reader: Option<Box<SM_Reader>>) {
     enter_hot_or((), || {
@@ -110,17 +110,17 @@ pub extern "C" fn SM_DestroyReader(reader: Option<Box<SM_Reader>>) {
     });
 }
 
-/// A process that holds seats of this device. For people: nothing is decided by it.
+/// A process that holds seats of this device. It is for display: the library decides nothing by it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct SM_Holder {
-    /// Seats that it holds.
+    /// Seats that the process holds.
     pub seats: c_uint,
-    /// Its process id, as it sees itself: in a container that is not what the host sees.
+    /// Process id as the process itself sees it: in a container, the host sees another one.
     pub pid: c_int,
-    /// When it took its first seat, Unix seconds.
+    /// Time of its first seat, Unix seconds.
     pub since: u64,
-    /// Its name, NUL-terminated; what is not printable is replaced.
+    /// Name of the process, NUL-terminated; characters that are not printable are replaced.
     pub name: [c_char; 64],
 }
 
@@ -136,8 +136,8 @@ impl SM_Holder {
 
 /// List the processes that hold seats of this device, of all programs under the same license item.
 ///
-/// `holders` gets the first `capacity` of them; `*count` gets how many there are, also when that is
-/// more. What is behind the last one is not touched. Processes that have died are not listed: their
+/// `holders` gets the first `capacity` of them; `*count` gets their number, even if it is larger.
+/// The entries after the last one are not touched. Processes that have died are not listed: their
 /// seats are free.
 ///
 /// Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity

@@ -1,17 +1,18 @@
 //! The reader that a thread destroyed last, kept vacant for the next one that it creates.
 //!
 //! A program that makes a reader per image would spend more time in the allocator than on its seat.
-//! One spare a thread is enough for that. The spares stand in a table by the thread's number, where
-//! nobody but that thread touches its own: a thread-local variable, in a library that may be loaded
-//! late, costs a call each time.
+//! One spare per thread is enough to avoid that. The spares are in a table by the thread's number,
+//! and only that thread touches its own berth. A thread-local variable would cost a call each time,
+//! because the library may be loaded late.
 //!
 //! | berth's thread | spare | |
 //! |---|---|---|
-//! | 0 | NULL | free: the first thread whose number leads here has it from then on |
-//! | a living one | reader or NULL | its own |
-//! | one that has ended | reader or NULL | waits for a thread that gets the same number, as the next one often does |
+//! | 0 | NULL | free: the first thread whose number maps to it has it from then on |
+//! | a living thread | reader or NULL | its own |
+//! | a thread that has ended | reader or NULL | waits for a thread that gets the same number, as the next one often does |
 //!
-//! A thread whose berth is another's goes to `memories.rs`, where all memory of readers comes from.
+//! A thread whose berth belongs to another thread uses `memories.rs`, where all memory of readers
+//! comes from.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -20,22 +21,22 @@ use super::memories;
 use super::reader::SM_Reader;
 use crate::os::thread_number;
 
-/// Threads that may have a spare. More of them than processors would gain nothing by it.
+/// Most threads that can have a spare. More threads than processors would gain nothing.
 const BERTHS: usize = 128;
 
 static SPARES: Spares = Spares::new();
 
-/// A reader that holds nothing yet.
+/// Return a reader that holds nothing yet.
 #[inline(always)]
 pub(super) fn vacant() -> Box<SM_Reader> {
     SPARES.vacant(thread_number())
 }
 
-/// Ends a reader: gives back what it holds, and keeps its memory.
+/// End a reader: give back what it holds, and keep its memory.
 #[inline(always)]
 pub(super) fn end(mut reader: Box<SM_Reader>) {
     let thread = thread_number();
-    // Before the seat is given back: what is loaded after its exchange has to wait for it.
+    // Load the berth before the seat is given back: a load after that exchange has to wait for it.
     let berth = SPARES.free_berth(thread);
     reader.0.vacate();
     match berth {
@@ -46,7 +47,7 @@ pub(super) fn end(mut reader: Box<SM_Reader>) {
 
 struct Spares([Berth; BERTHS]);
 
-/// On a cache line of its own: threads do not disturb one another.
+/// The spare of one thread. It has its own cache line, so that threads do not slow each other down.
 #[repr(align(64))]
 struct Berth {
     thread: AtomicUsize,
@@ -63,8 +64,8 @@ impl Spares {
 
     #[inline(always)]
     fn berth(&self, thread: usize) -> &Berth {
-        // Threads' control blocks lie far apart, at multiples of some stack size: multiplying
-        // spreads them.
+        // The control blocks of threads lie far apart, at multiples of some stack size: the
+        // multiplication spreads them.
         let spread = (thread as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         &self.0[(spread >> (u64::BITS - BERTHS.ilog2())) as usize % BERTHS]
     }
@@ -84,7 +85,7 @@ impl Spares {
         new()
     }
 
-    /// The thread's own berth, if nothing is in it.
+    /// Return the thread's own berth, if it is empty.
     #[inline(always)]
     fn free_berth(&self, thread: usize) -> Option<&Berth> {
         let berth = self.berth(thread);
@@ -92,7 +93,8 @@ impl Spares {
         (is_own && berth.spare.load(Ordering::Relaxed).is_null()).then_some(berth)
     }
 
-    /// Keeps a reader in the berth where the thread's number leads, if that is free; else ends it.
+    /// Keep a reader in the berth of the thread's number, if that is free; else give its memory
+    /// back.
     #[cold]
     fn claim_for(&self, thread: usize, vacant: Box<SM_Reader>) {
         let berth = self.berth(thread);
@@ -134,7 +136,7 @@ mod tests {
         let first = spares.vacant(1);
         let first_address = address(&first);
         keep(&spares, 1, first);
-        // Of another thread's berth nothing is taken, wherever its number leads.
+        // A thread takes nothing from another thread's berth, even if its number maps to it.
         for thread in 2..1000 {
             assert_ne!(address(&spares.vacant(thread)), first_address);
         }

@@ -1,4 +1,4 @@
-//! How this process stands with its license, and what the library says while it works.
+//! The license status of this process, and the log of the library.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::mem::offset_of;
@@ -16,103 +16,106 @@ use crate::status::{Origin, Status};
 
 /// SM_Status.state: there is no license in use.
 pub const SM_LICENSE_NONE: c_int = 0;
-/// SM_Status.state: the license is good.
+/// SM_Status.state: the license is valid.
 pub const SM_LICENSE_GOOD: c_int = 1;
-/// SM_Status.state: the license has expired, and works on for the seven days of grace: warn the
+/// SM_Status.state: the license has expired, but works during the seven days of grace: warn the
 /// user.
 pub const SM_LICENSE_GRACE: c_int = 2;
 /// SM_Status.state: the license was not renewed in time, and is refused until a server is reached.
 pub const SM_LICENSE_STALE: c_int = 3;
-/// SM_Status.state: the license has expired, with its grace.
+/// SM_Status.state: the license and its grace have expired.
 pub const SM_LICENSE_EXPIRED: c_int = 4;
 
-/// SM_Status.state: the server lets no work be done under the license: it was revoked, is used up,
-/// or has no room.
+/// SM_Status.state: the server permits no work under the license: it was revoked, is used up, or
+/// has no capacity for this device.
 pub const SM_LICENSE_REFUSED: c_int = 5;
 
-/// SM_Status.usage: the server has not told, or in a way that only later versions know.
+/// SM_Status.usage: the server has not reported the use, or as a value that only later versions
+/// know.
 pub const SM_USAGE_UNKNOWN: c_int = 0;
 /// SM_Status.usage: below what was bought.
 pub const SM_USAGE_WITHIN: c_int = 1;
-/// SM_Status.usage: all that was bought is used, and the grace is running: warn the user.
+/// SM_Status.usage: everything that was bought is used, and the grace has begun: warn the user.
 pub const SM_USAGE_IN_GRACE: c_int = 2;
-/// SM_Status.usage: used up with its grace. Scans and pages are refused, and devices that are new.
+/// SM_Status.usage: used up with its grace. The server refuses scans, pages and new devices.
 pub const SM_USAGE_USED_UP: c_int = 3;
-/// SM_Status.usage: the overuse budget of a concurrent license is exceeded: N at a time are
-/// authorized.
+/// SM_Status.usage: the overuse budget of a concurrent license is exceeded: only N devices or
+/// instances are authorized at the same time.
 pub const SM_USAGE_OVERUSED: c_int = 4;
 
-/// Bytes of each text in a status, with its NUL; longer ones are cut.
+/// Bytes of each text in a status, with its NUL; longer texts are cut.
 pub const SM_STATUS_TEXT_BYTES: usize = 512;
 
-/// How this process stands with its license. Times are Unix seconds in UTC; 0 where there is none.
+/// The license status of this process. Times are Unix seconds in UTC; 0 means no time.
 ///
 /// Later versions add fields at the end.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct SM_Status {
-    /// Set it to sizeof(SM_Status) before the call. Afterwards: how many bytes of it the library
-    /// has filled.
+    /// Set this to sizeof(SM_Status) before the call. After the call it is the number of bytes that
+    /// the library has filled.
     pub size: usize,
     /// One of SM_LICENSE_NONE, _GOOD, _GRACE, _STALE, _EXPIRED, _REFUSED.
     pub state: c_int,
-    /// By what the license is charged, as in DM_DLSConnectionParameters; 0 without a license.
+    /// The charge way of the license, as in DM_DLSConnectionParameters; 0 without a license.
     pub chargeWay: c_int,
     /// SM_ERR_LICENSE_CACHE_USED (-20012) while the license stored on this device is used and no
-    /// server has been reached; else 0. Not a failure: the software works.
+    /// server has been reached; else 0. This is not a failure: the software works.
     pub cacheCode: c_int,
     /// SM_ERR_TRIAL_LICENSE (-20010) when the license is a trial; else 0.
     pub trialCode: c_int,
     /// SM_ERR_EXPIRED (-20111) when the license has expired, also while the grace lasts; else 0.
     pub expiryCode: c_int,
-    /// Why the server lets no work be done, as an error number, when the state is
+    /// The error number of the server's reason to permit no work, when the state is
     /// SM_LICENSE_REFUSED; else 0.
     pub refusalCode: c_int,
-    /// One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED: of the quota that stands
-    /// worst.
+    /// One of SM_USAGE_UNKNOWN, _WITHIN, _IN_GRACE, _USED_UP, _OVERUSED, of the quota in the worst
+    /// state.
     pub usage: c_int,
-    /// Module of pages of which used, quota and grace tell; 0 for anything else.
+    /// The module of pages to which used, quota and grace refer; 0 for anything else.
     pub usageModule: c_int,
     /// Seats that the server has granted to this device; 0 where the license has none.
     pub seatsGranted: c_int,
-    /// Seats that are held, by all programs of this device together.
+    /// Seats that all programs of this device together hold.
     pub seatsHeld: c_int,
-    /// As GetIdleInstancesCount says.
+    /// The value that GetIdleInstancesCount returns.
     pub seatsIdle: c_int,
-    /// First second at which the license stops to be good, unless a server is reached before.
+    /// First second at which the license is no longer valid, unless a server is reached before.
     pub validUntil: u64,
-    /// When the license expires: first second of the grace.
+    /// End of the license: first second of the grace.
     pub expiresAt: u64,
     /// First second after the grace.
     pub graceEndsAt: u64,
     /// Start of the time slot of the oldest work that no server has recorded yet; 0 when all is
     /// recorded.
     pub oldestUnsentAt: u64,
-    /// What is used of the license (scans, pages, devices, or the overuse of this license year), as
-    /// the server has last told; -1: it has not.
+    /// The used part of the license (scans, pages, devices, or the overuse of this license year) in
+    /// the server's last report; -1 without a report.
     pub used: i64,
-    /// What was bought, or the overuse budget, as the server has last told; -1: it has not.
+    /// The quota that was bought, or the overuse budget, in the server's last report; -1 without a
+    /// report.
     pub quota: i64,
-    /// How much more is granted all the same, as the server has last told; -1: it has not.
+    /// The amount above the quota that is still granted, in the server's last report; -1 without a
+    /// report.
     pub grace: i64,
-    /// When the server has told that.
+    /// Time of that report.
     pub toldAt: u64,
-    /// When a server has last answered this process.
+    /// Time of the last answer of a server to this process.
     pub contactAt: u64,
-    /// When what lastError tells failed.
+    /// Time of the failure in lastError.
     pub lastErrorAt: u64,
-    /// What failed last: its number; 0 when all went well since.
+    /// Error number of the last failure; 0 when everything has succeeded since.
     pub lastErrorCode: c_int,
-    /// How far the request came that failed: 0 not a matter of the network, 1 set-up, 2 name
-    /// lookup, 3 connect, 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
+    /// Stage of the request that failed: 0 not a matter of the network, 1 set-up, 2 name lookup, 3
+    /// connect, 4 proxy, 5 TLS, 6 HTTP status, 7 answer.
     pub lastErrorStage: c_int,
-    /// What failed last, in a sentence; or "".
+    /// Sentence about the last failure; or "".
     pub lastError: [c_char; SM_STATUS_TEXT_BYTES],
-    /// URL of the server that has answered last; or "".
+    /// URL of the last server that answered; or "".
     pub server: [c_char; SM_STATUS_TEXT_BYTES],
 }
 
-/// What has this size or more is a status of this library's first version, or a later one.
+/// The smallest size of a status of this library's first version. Later versions have larger ones.
 const SIZE_MIN: usize = offset_of!(SM_Status, server) + SM_STATUS_TEXT_BYTES;
 
 impl From<&Status> for SM_Status {
@@ -202,16 +205,16 @@ fn text(text: &str) -> [c_char; SM_STATUS_TEXT_BYTES] {
     bytes
 }
 
-/// Get how this process stands with its license.
+/// Get the license status of this process.
 ///
-/// Set `status->size` to sizeof(SM_Status) first. What a later program has behind the fields that
-/// this library knows is not touched, and `size` then says how much was filled. `status` is
-/// untouched on failure. The status is a picture of the moment: while other programs take seats and
-/// count, its parts may be of two moments.
+/// Set `status->size` to sizeof(SM_Status) first. Fields of a later version that this library does
+/// not know are not touched, and `size` then says how many bytes were filled. `status` is untouched
+/// on failure. While other programs take seats and count, the fields may come from slightly
+/// different moments.
 ///
-/// Threads: any. Blocks: never for the network; reads what is not reported yet, some 0.1 ms for
-/// each program that has counted since the last report. Returns 0, also without a license; -10002
-/// when `status` is NULL; -10038 when its size is below that of the first version.
+/// Threads: any. Blocks: never for the network; reads the counts that were not reported yet, about
+/// 0.1 ms for each program that has counted since the last report. Returns 0, also without a
+/// license; -10002 when `status` is NULL; -10038 when its size is below that of the first version.
 ///
 /// # Safety
 /// `status` is NULL, or its `size` is set, and as many bytes are good for writes.
@@ -230,7 +233,7 @@ pub unsafe extern "C" fn SM_GetStatus(status: *mut SM_Status) -> c_int {
     })
 }
 
-/// How much of a caller's status this library can fill.
+/// Return the number of bytes of a caller's status that this library can fill.
 fn known_bytes(size: usize) -> Result<usize> {
     if size >= SIZE_MIN {
         return Ok(size.min(size_of::<SM_Status>()));
@@ -240,22 +243,22 @@ fn known_bytes(size: usize) -> Result<usize> {
     Err(Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message))
 }
 
-/// Report what is counted and not yet reported, and renew the license, now.
+/// Report the counts that were not reported yet, and renew the license, now.
 ///
-/// The background does this by itself; call it where a program wants to know, or is about to lose
-/// its network. `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on failure
-/// and "" on success. What could not be reported is kept, and a license that could not be renewed
-/// goes on as it is.
+/// The background does this by itself. Call this when a program needs the result, or is about to
+/// lose its network. `detail`, if not NULL, gets a sentence of at most detailLen - 1 bytes on
+/// failure and "" on success. Counts that could not be reported are kept, and a license that could
+/// not be renewed stays as it is.
 ///
-/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; out of that range counts as
-/// the nearest). Returns 0; -10001 when the process has less than 16 MiB of memory left; -20000
-/// before InitLicenseFromDLS, or what the InitLicenseFromDLS that failed has returned; -20002 when
-/// the state directory cannot be used; -20003 when the server's answer cannot be trusted, or
-/// another program of this device is talking to it all the time; -20004 when the answer is for
-/// another device; -20005 when the system gives no random numbers; -20008 when the license has
-/// fewer seats than were asked for; -20009 when SM_Shutdown was called in another thread, which
-/// calls this off; -20200 when no server can be reached, or the time was too short for everything;
-/// or the server's refusal, -20100 to -20151.
+/// Threads: any. Blocks: up to `timeoutMs` (milliseconds, 0 to 600000; a value out of that range
+/// counts as the nearest). Returns 0; -10001 when the process has less than 16 MiB of memory left;
+/// -20000 before InitLicenseFromDLS, or what the InitLicenseFromDLS that failed has returned;
+/// -20002 when the state directory cannot be used; -20003 when the server's answer cannot be
+/// trusted, or another program of this device is in contact with it all the time; -20004 when the
+/// answer is for another device; -20005 when the system gives no random numbers; -20008 when the
+/// license has fewer seats than were requested; -20009 when SM_Shutdown was called in another
+/// thread, which cancels this call; -20200 when no server can be reached, or the time was too short
+/// for everything; or the server's refusal, -20100 to -20151.
 ///
 /// # Safety
 /// `detail` is NULL or good for writes of `detailLen` bytes.
@@ -266,12 +269,12 @@ pub unsafe extern "C" fn SM_Sync(timeoutMs: c_int, detail: *mut c_char, detailLe
     enter_with(|| runtime().sync(bounded_wait(timeoutMs)), |message| buffer.write(message))
 }
 
-/// A function that gets the lines of the log: `user` as it was given, `level` 1 error, 2 warning, 3
-/// info, and a NUL-terminated `line` that is good during the call only.
+/// A function that gets the lines of the log: `user` as it was set, `level` 1 error, 2 warning, 3
+/// info, and a NUL-terminated `line` that is valid during the call only.
 pub type SM_LogCallback =
     Option<unsafe extern "C" fn(user: *mut c_void, level: c_int, line: *const c_char)>;
 
-/// The callback with what it is to be given.
+/// A callback with its `user` pointer.
 struct Callback {
     function: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
     user: *mut c_void,
@@ -283,23 +286,24 @@ unsafe impl Send for Callback {}
 // SAFETY: as above.
 unsafe impl Sync for Callback {}
 
-/// Hear what the library does: licenses that it gets, reports, failures with their stage.
+/// Set the function that gets the log: licenses that the library gets, reports, failures with their
+/// stage.
 ///
-/// `callback` is called by a thread of the library's own, for one line after the other, in order,
-/// while that thread holds no lock. It may call every function of this library. It must not throw,
-/// jump out of itself, or end its thread. A call that has something to say waits until that was
-/// heard, 1 s at most. Lines that come while a callback is at work wait; of more than 1000 the rest
-/// is dropped, which a line tells. NULL ends it. When this has returned, the callback that was set
-/// before is not called any more, so that what its `user` points to can be freed; and none is
-/// called after SM_Shutdown has returned, unless it was still at work when the time was up. Lines
-/// hold no barcode and no password. Without a callback, also after NULL, the file that the
-/// environment variable SEATMETER_LOG named at InitLicenseFromDLS gets the lines.
+/// A thread of the library calls `callback` for one line after the other, in order, and holds no
+/// lock meanwhile. The callback may call every function of this library. It must not throw, jump
+/// out of itself, or end its thread. A call of the library that logs a line waits until the
+/// callback has returned, 1 s at most. Lines that come while a callback is at work wait; the lines
+/// above 1000 are dropped, and a line says so. NULL removes the callback. When this has returned,
+/// the previous callback is not called any more, so that what its `user` points to can be freed.
+/// After SM_Shutdown has returned no callback is called, unless one was still at work when its time
+/// was up. Lines contain no barcode and no password. Without a callback, also after NULL, the lines
+/// go to the file that the environment variable SEATMETER_LOG named at InitLicenseFromDLS.
 ///
 /// Threads: any. Blocks: up to 1 s, while a callback is at work. Returns 0; -20009 when the
-/// callback of before is still at work then, or called this itself: nothing is changed.
+/// previous callback is still at work then, or itself made this call: nothing is changed.
 ///
 /// # Safety
-/// `callback` is NULL, or may be called with `user` by any thread until it is taken back.
+/// `callback` is NULL, or may be called with `user` by any thread until it is replaced.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_SetLogCallback(callback: SM_LogCallback, user: *mut c_void) -> c_int {
     enter(|| {
@@ -312,7 +316,7 @@ pub unsafe extern "C" fn SM_SetLogCallback(callback: SM_LogCallback, user: *mut 
 
 impl Callback {
     fn call(&self, level: c_int, line: &str) {
-        // A line with a NUL in it, such as from a server's text, is cut there.
+        // A NUL in a line, for example from a server's text, ends the line.
         let line =
             line.split('\0').next().and_then(|line| CString::new(line).ok()).unwrap_or_default();
         // SAFETY: the promise of SM_SetLogCallback's caller; the line lives during the call.

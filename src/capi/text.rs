@@ -1,11 +1,11 @@
-//! Strings that come from C and messages that go there.
+//! The strings that come from C, and the messages that go to C.
 
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// A C string as text; NULL and "" are alike. Bytes that are no UTF-8 are replaced, for no field of
-/// ours has any, and the server will not know what they stand for.
+/// Copy a C string as text; NULL and "" are alike. Bytes that are not UTF-8 are replaced: no field
+/// of ours has such bytes, and the server could not interpret them.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated, and stays so during the call.
@@ -17,7 +17,7 @@ pub(super) unsafe fn text_from_c(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-/// A C string as a path, byte for byte.
+/// Copy a C string as a path, byte for byte.
 ///
 /// # Safety
 /// `text` is NUL-terminated, and stays so during the call.
@@ -26,14 +26,14 @@ pub(super) unsafe fn path_from_c(text: *const c_char) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()))
 }
 
-/// A buffer of the caller's for a message.
+/// A caller's buffer for a message.
 pub(super) struct MessageBuffer {
     start: *mut c_char,
     length: usize,
 }
 
 impl MessageBuffer {
-    /// NULL and length 0 mean that the caller wants no message.
+    /// Make a buffer. NULL and length 0 mean that the caller wants no message.
     ///
     /// # Safety
     /// `start` is NULL or good for writes of `length` bytes as long as the buffer is in use.
@@ -41,7 +41,7 @@ impl MessageBuffer {
         Self { start, length: if start.is_null() { 0 } else { length } }
     }
 
-    /// Writes as much of the message as fits, always with a NUL, and never half a character.
+    /// Write as much of the message as fits, always with a NUL, and never half a character.
     pub(super) fn write(&self, message: &str) {
         let Some(room) = self.length.checked_sub(1) else { return };
         let mut end = message.len().min(room);

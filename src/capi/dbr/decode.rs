@@ -1,4 +1,4 @@
-//! Decoding pictures, and what that gave.
+//! The decoding of pictures, and its results.
 
 use std::ffi::{CStr, c_char, c_int, c_uchar, c_void};
 
@@ -10,7 +10,7 @@ use crate::capi::text::{path_from_c, text_from_c};
 use crate::error::{Error, Result};
 use crate::reader::{BITMAP_HEADER_BYTES, BitmapHeader, Picture, PixelLayout};
 
-/// Decodes with a reader. Like this the reader, and then the picture, is looked at first.
+/// Decode with a reader. This checks the reader first, and then the picture.
 ///
 /// # Safety
 /// `reader` is NULL or from `DBR_CreateInstance`; `template` is NULL or NUL-terminated.
@@ -19,7 +19,7 @@ unsafe fn decode(reader: *mut c_void, picture: Picture<'_>, template: *const c_c
     unsafe { reader_from_c(reader)?.decode(picture, &text_from_c(template)) }
 }
 
-/// Decodes an image file and counts its barcodes.
+/// Decode an image file and count its barcodes.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; the strings are NULL or NUL-terminated.
@@ -40,10 +40,10 @@ pub unsafe extern "C" fn DBR_DecodeFile(
     })
 }
 
-/// Decodes an image file in memory.
+/// Decode an image file in memory.
 ///
 /// # Safety
-/// As `DBR_DecodeFile`; `pFileBytes` is NULL or good for reads of `fileSize` bytes.
+/// The rules of `DBR_DecodeFile` apply; `pFileBytes` is NULL or good for reads of `fileSize` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeFileInMemory(
     barcodeReader: *mut c_void,
@@ -60,11 +60,11 @@ pub unsafe extern "C" fn DBR_DecodeFileInMemory(
     })
 }
 
-/// Decodes pixels.
+/// Decode pixels.
 ///
 /// # Safety
-/// As `DBR_DecodeFile`; `pBufferBytes` is NULL or good for reads of the picture that the numbers
-/// say.
+/// The rules of `DBR_DecodeFile` apply; `pBufferBytes` is NULL or good for reads of the picture
+/// that the numbers describe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeBuffer(
     barcodeReader: *mut c_void,
@@ -84,10 +84,10 @@ pub unsafe extern "C" fn DBR_DecodeBuffer(
     })
 }
 
-/// Decodes an image file in base64.
+/// Decode an image file in base64.
 ///
 /// # Safety
-/// As `DBR_DecodeFile`.
+/// The rules of `DBR_DecodeFile` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeBase64String(
     barcodeReader: *mut c_void,
@@ -105,10 +105,11 @@ pub unsafe extern "C" fn DBR_DecodeBase64String(
     })
 }
 
-/// Decodes a bitmap with its header.
+/// Decode a bitmap with its header.
 ///
 /// # Safety
-/// As `DBR_DecodeFile`; `hDIB` is NULL or good for reads of a header, and of as much as that says.
+/// The rules of `DBR_DecodeFile` apply; `hDIB` is NULL or good for reads of a header, and of the
+/// bytes that the header describes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeDIB(
     barcodeReader: *mut c_void,
@@ -129,11 +130,11 @@ pub unsafe extern "C" fn DBR_DecodeDIB(
     })
 }
 
-/// Decodes pixels that say themselves how they lie.
+/// Decode pixels in a structure that describes their layout.
 ///
 /// # Safety
-/// As `DBR_DecodeFile`; `imageData` is NULL or good, in the layout of DBR 9.6, and its bytes are
-/// NULL or as many as it says.
+/// The rules of `DBR_DecodeFile` apply; `imageData` is NULL or good, in the layout of DBR 9.6, and
+/// its bytes are NULL or as many as it says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeImageData(
     barcodeReader: *mut c_void,
@@ -157,7 +158,7 @@ pub unsafe extern "C" fn DBR_DecodeImageData(
     })
 }
 
-/// Give the results of the last decode call: an array also when there are none, NULL without a
+/// Give the results of the last decode call: an array even if there are none, NULL without a
 /// reader.
 ///
 /// # Safety
@@ -173,7 +174,7 @@ pub unsafe extern "C" fn DBR_GetAllTextResults(
     enter(|| unsafe { give_pointer("the place for the results", pResults, make) })
 }
 
-/// Frees results and sets the caller's pointer to NULL.
+/// Free results and set the caller's pointer to NULL.
 ///
 /// # Safety
 /// `pResults` is NULL or points to NULL or to an array of this library that is not used afterwards.

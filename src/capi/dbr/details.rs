@@ -1,4 +1,4 @@
-//! What a symbology has more than text and place, for C.
+//! The details of a symbology beyond text and place, for C.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -6,10 +6,10 @@ use std::ptr;
 use super::layout::{DataMatrixDetails, FourNumbers, OneDCodeDetails, QRCodeDetails};
 use crate::reader::{Decoded, Details};
 
-/// Owns what `detailedResult` points to.
+/// The owner of what `detailedResult` points to.
 pub(super) enum DetailsInC {
     None,
-    /// With the characters that the details point to.
+    /// The details of a linear symbol, with the characters to which they point.
     Linear(
         Box<OneDCodeDetails>,
         #[expect(dead_code, reason = "owns what is pointed to")] [Vec<u8>; 3],
@@ -33,7 +33,7 @@ impl DetailsInC {
                     moduleSize: module,
                     rows: *rows,
                     columns: *columns,
-                    // Without the frame of each region.
+                    // The finder pattern of each region does not count.
                     dataRegionRows: (rows / down - 2).max(0),
                     dataRegionColumns: (columns / across - 2).max(0),
                     dataRegionNumber: down * across,
@@ -43,7 +43,7 @@ impl DetailsInC {
         }
     }
 
-    /// Valid as long as this is, wherever it is moved to.
+    /// Return a pointer that is valid as long as this value, even if the value is moved.
     pub(super) fn pointer(&self) -> *const c_void {
         match self {
             Self::None => ptr::null(),

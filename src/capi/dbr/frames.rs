@@ -1,4 +1,4 @@
-//! Decoding frames of a sequence, with callbacks.
+//! The decoding of a sequence's frames, with callbacks.
 
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::capi::text::text_from_c;
 use crate::error::Result;
 use crate::reader::{FORGET_MS_MAX, FrameOptions, Listeners, OnResults, PixelLayout};
 
-/// Gets an error of a frame.
+/// A callback that gets an error of a frame.
 pub type CB_Error = Option<unsafe extern "C" fn(c_int, c_int, *mut c_void)>;
 
-/// Gets the barcodes of a frame.
+/// A callback that gets the barcodes of a frame.
 pub type CB_TextResult = Option<unsafe extern "C" fn(c_int, *mut TextResultArray, *mut c_void)>;
 
-/// What the default parameters have at their end: then the forget time was set, also when it is 0.
-/// A program that fills the structure by itself may have anything there.
+/// The bytes at the end of default parameters. They show that the forget time was set, even if it
+/// is 0. A program that fills the structure by itself may have any bytes there.
 const SET_BY_DEFAULTS: [c_char; 4] = [0x53, 0x4d, 0x46, 0x54];
 
-/// What a callback is given back. The program's own, for whatever thread calls.
+/// The pointer that a callback gets back. It belongs to the program, and any thread may pass it.
 struct User(*mut c_void);
 
 // SAFETY: the pointer is not followed here; the API promises the program to hand it to the callback
@@ -37,7 +37,7 @@ impl User {
     }
 }
 
-/// Sets every field to its default.
+/// Set every field to its default.
 ///
 /// # Safety
 /// `pParameters` is NULL or good for writes.
@@ -88,10 +88,10 @@ impl FrameDecodingParameters {
     }
 }
 
-/// Starts decoding frames.
+/// Start to decode frames.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`, and ended by its functions;
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`, and destroyed by the functions for that;
 /// `pTemplateName` is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_StartFrameDecoding(
@@ -113,10 +113,10 @@ pub unsafe extern "C" fn DBR_StartFrameDecoding(
     })
 }
 
-/// Starts decoding frames.
+/// Start to decode frames.
 ///
 /// # Safety
-/// As `DBR_StartFrameDecoding`.
+/// The rules of `DBR_StartFrameDecoding` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_StartFrameDecodingEx(
     barcodeReader: *mut c_void,
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn DBR_StartFrameDecodingEx(
     })
 }
 
-/// Takes a frame; gives its number, or an error.
+/// Append a frame; return its number, or an error.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pBufferBytes` is NULL or good for reads
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn DBR_AppendFrame(
     enter_or(ErrorCode::UNKNOWN.0, || Ok(append().unwrap_or_else(|e| e.code.0)))
 }
 
-/// The number of frames that wait.
+/// Return the number of frames that wait.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`.
@@ -168,7 +168,7 @@ pub unsafe extern "C" fn DBR_GetLengthOfFrameQueue(barcodeReader: *mut c_void) -
     })
 }
 
-/// Ends frame decoding.
+/// Stop decoding frames.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`.
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn DBR_StopFrameDecoding(barcodeReader: *mut c_void) -> c_
     enter(|| unsafe { reader_from_c(barcodeReader) }?.stop_frames())
 }
 
-/// Chooses who hears of frames.
+/// Set a listener of frames.
 ///
 /// # Safety
 /// `reader` is NULL or from `DBR_CreateInstance`.
@@ -187,7 +187,7 @@ unsafe fn listen(reader: *mut c_void, choose: impl FnOnce(&mut Listeners)) -> Re
     unsafe { reader_from_c(reader) }?.listen(choose)
 }
 
-/// Chooses who hears of errors; NULL for nobody.
+/// Set the callback for errors; NULL for none.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; the callback can be called from another
@@ -213,17 +213,17 @@ pub unsafe extern "C" fn DBR_SetErrorCallback(
 
 fn on_results(callback: CB_TextResult, user: User) -> Option<OnResults> {
     let callback = callback?;
-    // The results belong to the callback from here on.
+    // The callback owns the results from here on.
     Some(Arc::new(move |frame, outcome| {
         // SAFETY: the program's promise when it gave the callback.
         unsafe { callback(frame, results::into_c(outcome), user.pointer()) }
     }))
 }
 
-/// Chooses who gets the barcodes of each frame; NULL for nobody.
+/// Set the callback for the barcodes of each frame; NULL for none.
 ///
 /// # Safety
-/// As `DBR_SetErrorCallback`.
+/// The rules of `DBR_SetErrorCallback` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_SetTextResultCallback(
     barcodeReader: *mut c_void,
@@ -235,10 +235,10 @@ pub unsafe extern "C" fn DBR_SetTextResultCallback(
     enter(|| unsafe { listen(barcodeReader, |listeners| listeners.results = callback) })
 }
 
-/// Chooses who gets the barcodes that are new; NULL for nobody.
+/// Set the callback for barcodes that are new; NULL for none.
 ///
 /// # Safety
-/// As `DBR_SetErrorCallback`.
+/// The rules of `DBR_SetErrorCallback` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_SetUniqueBarcodeCallback(
     barcodeReader: *mut c_void,

@@ -1,4 +1,4 @@
-//! Making and ending readers, and the pool of them.
+//! Creating and destroying readers, and the pool of them.
 
 use std::ffi::{c_int, c_void};
 
@@ -10,8 +10,8 @@ use crate::capi::spare;
 use crate::reader::{Hold, Reader};
 use crate::runtime::runtime;
 
-/// A reader in any case, as C++ `new` needs one: without a license or seat its decode calls say
-/// why.
+/// Create a reader in every case, as C++ `new` requires. Without a license or seat its decode calls
+/// return the reason.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
     enter_hot_or(std::ptr::null_mut(), || {
@@ -23,7 +23,7 @@ pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
     })
 }
 
-/// Gives the seat back and frees the reader. NULL does nothing.
+/// Give the seat back and free the reader. NULL does nothing.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`, and not used afterwards.
@@ -32,8 +32,8 @@ pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
     enter_hot_or((), || {
         // SAFETY: the caller's promise.
         if let Ok(reader) = unsafe { reader_from_c(barcodeReader) } {
-            // The thread that decodes its frames must be gone before the reader is. That there is
-            // none is no error.
+            // The thread that decodes the frames must end before the reader does. It is no error if
+            // there is no such thread.
             let _ = reader.stop_frames();
             // SAFETY: made by `Box::into_raw` where readers are made, and given up by the caller.
             spare::end(unsafe { Box::from_raw(barcodeReader.cast::<SM_Reader>()) });
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
     });
 }
 
-/// A reader from the instance pool, with its seat.
+/// Take a reader from the instance pool, with its seat.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_GetInstance() -> *mut c_void {
     enter_or(std::ptr::null_mut(), || {
@@ -53,17 +53,17 @@ pub extern "C" fn DBR_GetInstance() -> *mut c_void {
     })
 }
 
-/// Gives a reader back to the instance pool.
+/// Give a reader back to the instance pool.
 ///
 /// # Safety
-/// As `DBR_DestroyInstance`.
+/// The rules of `DBR_DestroyInstance` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_RecycleInstance(barcodeReader: *mut c_void) {
     // SAFETY: the caller's promise.
     unsafe { DBR_DestroyInstance(barcodeReader) }
 }
 
-/// Whether a reader has a license, and a seat where one is needed.
+/// Return whether a reader has a license, and a seat if one is needed.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`.
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn DBR_IsInstanceValid(barcodeReader: *mut c_void) -> c_in
     enter_or(0, || unsafe { reader_from_c(barcodeReader) }?.licensed().map(|_| 1))
 }
 
-/// How the instance pool stands.
+/// Get the state of the instance pool.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_GetInstancePoolStatus() -> InstancePoolStatus {
     enter_or(InstancePoolStatus::default(), || {
@@ -87,7 +87,7 @@ pub extern "C" fn DBR_GetInstancePoolStatus() -> InstancePoolStatus {
     })
 }
 
-/// Settings of the instance pool.
+/// Set the parameters of the instance pool.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_SetMaxConcurrentInstanceCount(
     countForThisDevice: c_int,

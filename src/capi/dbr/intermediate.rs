@@ -1,4 +1,4 @@
-//! Intermediate results, of which this library has none, and points.
+//! The intermediate results, of which this library has none, and the transformation of points.
 
 use std::ffi::{c_char, c_double, c_int, c_void};
 use std::ptr;
@@ -9,7 +9,7 @@ use crate::capi::enter_or;
 use crate::error::Error;
 use crate::reader::reading_error::{INTERMEDIATE_RESULTS_MISSING, explained};
 
-/// Gets an intermediate result.
+/// A callback that gets an intermediate result.
 pub type CB_IntermediateResult =
     Option<unsafe extern "C" fn(c_int, *mut IntermediateResultArray, *mut c_void)>;
 
@@ -17,7 +17,7 @@ fn missing() -> Error {
     explained(INTERMEDIATE_RESULTS_MISSING)
 }
 
-/// Sets the defaults of an intermediate result.
+/// Set the defaults of an intermediate result.
 ///
 /// # Safety
 /// `pIntermediateResult` is NULL or good for writes.
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn DBR_InitIntermediateResult(
 impl IntermediateResult {
     fn of_type(result_type: c_int) -> Self {
         // Contours, line segments, places, regions and quadrilaterals have types of their own; the
-        // others are pictures.
+        // other results are pictures.
         let data_type = match result_type {
             0x100 => 0x02,
             0x200 => 0x04,
@@ -68,7 +68,7 @@ impl IntermediateResult {
     }
 }
 
-/// There is nothing to decode from.
+/// Refuse: there is nothing to decode from.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_DecodeIntermediateResults(
     _barcodeReader: *mut c_void,
@@ -78,7 +78,7 @@ pub extern "C" fn DBR_DecodeIntermediateResults(
     enter(|| Err(missing()))
 }
 
-/// Give an empty array, for there is nothing else; NULL where the settings ask for some.
+/// Give an empty array, because there are no such results; give NULL if the settings ask for some.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pResult` is NULL or good for writes.
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn DBR_GetIntermediateResults(
     enter(|| unsafe { give_pointer("the place for the results", pResult, make) })
 }
 
-/// Frees results and sets the caller's pointer to NULL.
+/// Free results and set the caller's pointer to NULL.
 ///
 /// # Safety
 /// `pResults` is NULL or points to NULL or to an array of this library that is not used afterwards.
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn DBR_FreeIntermediateResults(pResults: *mut *mut Interme
     });
 }
 
-/// Nobody would be called.
+/// Refuse: the callback would never be called.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_SetIntermediateResultCallback(
     _barcodeReader: *mut c_void,
@@ -131,7 +131,7 @@ pub extern "C" fn DBR_SetIntermediateResultCallback(
     enter(|| Err(missing()))
 }
 
-/// Where a point comes to by a matrix.
+/// Compute the place of a point under a matrix.
 ///
 /// # Safety
 /// `transformationMatrix` is NULL or good for reads of nine numbers.
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn DBR_TransformCoordinates(
 }
 
 impl DBRPoint {
-    /// A matrix that leads to nowhere leaves the point where it is.
+    /// Return the transformed point. A matrix without a finite result leaves the point where it is.
     fn transformed(self, matrix: &[c_double; 9]) -> Self {
         let (x, y) = (f64::from(self.x), f64::from(self.y));
         let row = |i: usize| matrix[i] * x + matrix[i + 1] * y + matrix[i + 2];
@@ -159,7 +159,7 @@ impl DBRPoint {
         if !x.is_finite() || !y.is_finite() {
             return self;
         }
-        // Out of range becomes the nearest number.
+        // A value out of range becomes the nearest number.
         Self { x: x.round() as c_int, y: y.round() as c_int }
     }
 }

@@ -1,26 +1,26 @@
-//! Layouts of the DBR 8.x structures, byte for byte: that API packs them without gaps.
+//! The layouts of the DBR 8.x structures, byte for byte: that API packs them without gaps.
 //!
 //! `tests/c/layouts.cpp` checks the header against the recorded offsets; the test below checks that
-//! these structures and that header mean the same.
+//! these structures and that header are the same.
 
 use std::ffi::{c_char, c_double, c_float, c_int, c_uchar, c_void};
 
 use crate::reader::SETTINGS_WORDS;
 
-/// Settings: every field is a number of four bytes, so that one array is all of them.
+/// The settings. Every field is a number of four bytes, so one array holds all of them.
 #[repr(C, packed)]
 pub struct PublicRuntimeSettings {
     pub(super) words: [c_int; SETTINGS_WORDS],
 }
 
-/// Results of one decode call.
+/// The results of one decode call.
 #[repr(C, packed)]
 pub struct TextResultArray {
     pub(super) resultsCount: c_int,
     pub(super) results: *mut *mut TextResult,
 }
 
-/// One barcode.
+/// A barcode.
 #[repr(C, packed)]
 pub struct TextResult {
     pub(super) barcodeFormat: c_int,
@@ -40,7 +40,7 @@ pub struct TextResult {
     pub(super) reserved: [c_char; 44],
 }
 
-/// What else is known of a barcode.
+/// More facts of a barcode.
 #[repr(C, packed)]
 pub struct ExtendedResult {
     pub(super) resultType: c_int,
@@ -60,7 +60,7 @@ pub struct ExtendedResult {
     pub(super) reserved: [c_char; 40],
 }
 
-/// Part of a picture.
+/// A part of a picture.
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
 pub struct SamplingImageData {
@@ -69,8 +69,8 @@ pub struct SamplingImageData {
     pub(super) height: c_int,
 }
 
-/// Where a barcode is: as DBR 9.6 has it. To programs for 8.x it begins in the same way, and the
-/// end is reserved.
+/// The place of a barcode, in the layout of DBR 9.6. The layout of 8.x begins in the same way, and
+/// the rest of it is reserved.
 #[repr(C, packed)]
 pub struct LocalizationResult {
     pub(super) terminatePhase: c_int,
@@ -124,7 +124,7 @@ pub struct QRCodeDetails {
     pub(super) reserved: [c_char; 16],
 }
 
-/// Details of PDF417, and with other names of Aztec: four numbers.
+/// Details of PDF417, and under other names of Aztec: four numbers.
 #[repr(C, packed)]
 pub struct FourNumbers {
     pub(super) numbers: [c_int; 4],
@@ -143,7 +143,7 @@ pub struct DataMatrixDetails {
     pub(super) reserved: [c_char; 32],
 }
 
-/// How frames look.
+/// The parameters of frame decoding.
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
 pub struct FrameDecodingParameters {
@@ -153,20 +153,20 @@ pub struct FrameDecodingParameters {
     pub(super) height: c_int,
     pub(super) stride: c_int,
     pub(super) imagePixelFormat: c_int,
-    /// Top, left, right, bottom, and whether they are percent.
+    /// Top, left, right, bottom, and whether they are in percent.
     pub(super) region: [c_int; 5],
     pub(super) threshold: c_float,
     pub(super) fps: c_int,
     pub(super) autoFilter: c_int,
     pub(super) clarityCalculationMethod: c_int,
     pub(super) clarityFilterMode: c_int,
-    /// The first of the reserved bytes, as DBR 9.6 has it.
+    /// The forget time in DBR 9.6, in the first of the reserved bytes.
     pub(super) duplicateForgetTime: c_int,
     pub(super) reserved: [c_char; 16],
 }
 
-/// A picture in memory, as DBR 9.6 has it. The header of 8.x, where it ends before the orientation,
-/// adds a 0.
+/// A picture in memory, in the layout of DBR 9.6. The layout of 8.x ends before the orientation,
+/// and its header adds a 0.
 #[repr(C, packed)]
 pub struct ImageData {
     pub(super) bytesLength: c_int,
@@ -178,20 +178,20 @@ pub struct ImageData {
     pub(super) orientation: c_int,
 }
 
-/// A step on the way to a result.
+/// An intermediate result.
 #[repr(C, packed)]
 pub struct IntermediateResult {
     pub(super) resultsCount: c_int,
     pub(super) results: *const *const c_void,
     pub(super) dataType: c_int,
     pub(super) resultType: c_int,
-    /// Modes with their places: complement, deformation, DPM.
+    /// Modes with their arguments: complement, deformation, DPM.
     pub(super) modes: [c_int; 6],
     pub(super) rotationMatrix: [c_double; 9],
-    /// Modes with their places: text filter, localization, binarization, preprocessing.
+    /// Modes with their arguments: text filter, localization, binarization, preprocessing.
     pub(super) further_modes: [c_int; 8],
     pub(super) roiId: c_int,
-    /// Modes with their places: predetection, transformation, conversion, clustering.
+    /// Modes with their arguments: predetection, transformation, conversion, clustering.
     pub(super) last_modes: [c_int; 8],
     pub(super) scaleDownRatio: c_int,
     pub(super) frameId: c_int,
@@ -199,14 +199,14 @@ pub struct IntermediateResult {
     pub(super) reserved: [c_char; 60],
 }
 
-/// Steps on the way to results.
+/// An array of intermediate results.
 #[repr(C, packed)]
 pub struct IntermediateResultArray {
     pub(super) resultsCount: c_int,
     pub(super) results: *mut *mut IntermediateResult,
 }
 
-/// How the instance pool stands.
+/// The state of the instance pool.
 #[repr(C, packed)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InstancePoolStatus {

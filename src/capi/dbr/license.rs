@@ -1,4 +1,4 @@
-//! Getting licensed: the functions of `seatmeter.h` under the names of the DBR API.
+//! Licensing: the functions of `seatmeter.h` under the names of the DBR API.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -16,10 +16,10 @@ use crate::error::{Error, Result};
 use crate::reader::license_with_key;
 use crate::runtime::runtime;
 
-/// As `InitDLSConnectionParameters`.
+/// Call `InitDLSConnectionParameters`.
 ///
 /// # Safety
-/// As there.
+/// The rules of that function apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitDLSConnectionParameters(
     parameters: *mut DM_DLSConnectionParameters,
@@ -28,10 +28,10 @@ pub unsafe extern "C" fn DBR_InitDLSConnectionParameters(
     unsafe { InitDLSConnectionParameters(parameters) }
 }
 
-/// As `InitDLSConnectionParameters`.
+/// Call `InitDLSConnectionParameters`.
 ///
 /// # Safety
-/// As there.
+/// The rules of that function apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitLTSConnectionParameters(
     parameters: *mut DM_DLSConnectionParameters,
@@ -40,10 +40,10 @@ pub unsafe extern "C" fn DBR_InitLTSConnectionParameters(
     unsafe { InitDLSConnectionParameters(parameters) }
 }
 
-/// As `InitLicenseFromDLS`.
+/// Call `InitLicenseFromDLS`.
 ///
 /// # Safety
-/// As there.
+/// The rules of that function apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitLicenseFromDLS(
     parameters: *mut DM_DLSConnectionParameters,
@@ -54,10 +54,10 @@ pub unsafe extern "C" fn DBR_InitLicenseFromDLS(
     unsafe { InitLicenseFromDLS(parameters, errorMsgBuffer, errorMsgBufferLen) }
 }
 
-/// As `InitLicenseFromDLS`.
+/// Call `InitLicenseFromDLS`.
 ///
 /// # Safety
-/// As there.
+/// The rules of that function apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitLicenseFromLTS(
     parameters: *mut DM_DLSConnectionParameters,
@@ -68,25 +68,25 @@ pub unsafe extern "C" fn DBR_InitLicenseFromLTS(
     unsafe { InitLicenseFromDLS(parameters, errorMsgBuffer, errorMsgBufferLen) }
 }
 
-/// As `GetIdleInstancesCount`.
+/// Call `GetIdleInstancesCount`.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_GetIdleInstancesCount() -> c_int {
     GetIdleInstancesCount()
 }
 
-/// Get this process licensed with a key alone: one function for two prototypes.
+/// Get this process licensed with only a key. One function serves two prototypes.
 ///
 /// | API | first | second | third |
 /// |---|---|---|---|
-/// | 8.x | a reader, also one that was destroyed, or NULL | the key | nothing: what the register holds |
+/// | 8.x | a reader, also one that was destroyed, or NULL | the key | nothing: the register has any value |
 /// | 9.x | the key | a buffer for a message, or NULL | its length |
 ///
-/// Readers are known by their address, and what is there is not looked at. Only when the first
-/// argument is none of them is the second one written to, and the third one believed.
+/// Readers are recognized by their address, without access to the memory there. The second argument
+/// is written to, and the third one is used, only if the first argument is no reader.
 ///
 /// # Safety
-/// As one of the two prototypes: texts are NUL-terminated, and the buffer is good for writes of its
-/// length.
+/// The arguments fit one of the two prototypes: texts are NUL-terminated, and the buffer is good
+/// for writes of its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitLicense(
     first: *mut c_void,
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn DBR_InitLicense(
     enter_with(|| unsafe { license(first.cast(), c"".as_ptr()) }, |message| buffer.write(message))
 }
 
-/// Gets this process licensed with a key, from this server.
+/// Get this process licensed with a key, from this server.
 ///
 /// # Safety
 /// The strings are NULL or NUL-terminated.
@@ -128,7 +128,7 @@ unsafe fn license(key: *const c_char, server: *const c_char) -> Result<()> {
     license_with_key(&key, &server, &defaults)
 }
 
-/// A license cannot be given in as a text.
+/// Refuse: a license cannot be set as a text.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_InitLicenseFromLicenseContent(
     _barcodeReader: *mut c_void,
@@ -138,7 +138,7 @@ pub extern "C" fn DBR_InitLicenseFromLicenseContent(
     enter(|| Err(no_content()))
 }
 
-/// A license cannot be given out as a text.
+/// Refuse: a license cannot be written as a text.
 ///
 /// # Safety
 /// `content` is NULL or good for writes of `contentLen` bytes.
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn DBR_OutputLicenseToString(
     })
 }
 
-/// A license cannot be given out as a text.
+/// Refuse: a license cannot be written as a text.
 ///
 /// # Safety
 /// `content` is NULL or good for writes.
@@ -169,37 +169,37 @@ pub unsafe extern "C" fn DBR_OutputLicenseToStringPtr(
     enter(|| unsafe { give_string(content, || Err(no_content())) })
 }
 
-/// Frees a string of this library.
+/// Free a string of this library.
 ///
 /// # Safety
-/// As `DBR_FreeString`.
+/// The rules of `DBR_FreeString` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_FreeLicenseString(content: *mut *mut c_char) {
     // SAFETY: the caller's promise.
     unsafe { super::DBR_FreeString(content) }
 }
 
-/// As `SM_SetDeviceFriendlyName`.
+/// Call `SM_SetDeviceFriendlyName`.
 ///
 /// # Safety
-/// As there.
+/// The rules of that function apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_SetDeviceFriendlyName(name: *const c_char) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { SM_SetDeviceFriendlyName(name) }
 }
 
-/// As `SM_SetStateDirectory`.
+/// Call `SM_SetStateDirectory`.
 ///
 /// # Safety
-/// As there.
+/// The rules of that function apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_SetLicenseCachePath(directoryPath: *const c_char) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { SM_SetStateDirectory(directoryPath) }
 }
 
-/// The client UUID of this device.
+/// Get the client UUID of this device.
 ///
 /// # Safety
 /// `uuid` is NULL or good for writes.

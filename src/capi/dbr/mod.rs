@@ -1,8 +1,8 @@
 //! The functions of `include/dbr/`: the C API of DBR 8.x over the same readers.
 //!
-//! What each does stands in the headers of that API, which are written by hand; tests compare names
-//! and layouts. Here each function checks what comes from C, calls one method of the core, and
-//! answers.
+//! The headers of that API describe each function. They are written by hand, and tests compare
+//! names and layouts. Here each function checks its arguments from C, calls one method of the core,
+//! and answers.
 
 pub mod decode;
 mod details;
@@ -22,22 +22,22 @@ use super::{enter, enter_or, null_pointer};
 use crate::error::Result;
 use crate::reader::Reader;
 
-/// What an error number means.
+/// Get the meaning of an error number.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_GetErrorString(errorCode: c_int) -> *const c_char {
     super::information::SM_GetErrorString(errorCode)
 }
 
-/// The version of the library.
+/// Get the version of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_GetVersion() -> *const c_char {
     super::information::SM_GetVersion()
 }
 
-/// Frees a string of this library.
+/// Free a string of this library.
 ///
 /// # Safety
-/// `content` is NULL or points to NULL or to a string that this library gave, and that is not used
+/// `content` is NULL or points to NULL or to a string from this library that is not used
 /// afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_FreeString(content: *mut *mut c_char) {
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn DBR_FreeString(content: *mut *mut c_char) {
     });
 }
 
-/// Give a string away, to be freed with one of the functions for that; NULL where there is none.
+/// Give a string to the caller, who frees it with the function for that; give NULL on failure.
 ///
 /// # Safety
 /// `place` is NULL or good for writes.
@@ -65,13 +65,13 @@ unsafe fn give_string(
     // SAFETY: the caller's promise.
     unsafe {
         give_pointer("the place for the string", place, || {
-            // No text of this library has a NUL.
+            // No text of this library has a NUL, so this cannot fail.
             Ok(CString::new(text()?).unwrap_or_default().into_raw())
         })
     }
 }
 
-/// Give a pointer away; NULL where there is an error.
+/// Give a pointer to the caller; give NULL on failure.
 ///
 /// # Safety
 /// `place` is NULL or good for writes.
@@ -83,7 +83,7 @@ unsafe fn give_pointer<T>(
     if place.is_null() {
         return Err(null_pointer(name));
     }
-    // First, so that it is NULL also where `make` panics.
+    // Set NULL first, so that the pointer is NULL even if `make` panics.
     // SAFETY: not NULL, and good for writes by the caller's promise.
     unsafe { place.write_unaligned(std::ptr::null_mut()) };
     let pointer = make()?;
@@ -92,7 +92,7 @@ unsafe fn give_pointer<T>(
     Ok(())
 }
 
-/// A text that must be there.
+/// Copy a required text.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated.
@@ -104,7 +104,7 @@ unsafe fn needed_text(name: &str, text: *const c_char) -> Result<String> {
     Ok(unsafe { text_from_c(text) })
 }
 
-/// The bytes of a caller's array.
+/// Return the bytes of a caller's array.
 ///
 /// # Safety
 /// `bytes` is NULL or good for reads of `length` bytes during the call.

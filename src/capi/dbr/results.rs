@@ -1,4 +1,4 @@
-//! Results for C: one allocation owns the array and everything it points to.
+//! The results for C: one allocation owns the array and everything it points to.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
@@ -9,7 +9,7 @@ use super::layout::{
 };
 use crate::reader::{Decoded, Orientation, Outcome, RECOGNIZED};
 
-/// The array with all that it points to. The array is first, so that its address is that of the
+/// The array with everything it points to. The array is first, so that its address is that of the
 /// whole.
 #[repr(C)]
 struct Owned {
@@ -24,10 +24,10 @@ struct Owned {
     contents: Vec<Vec<u8>>,
 }
 
-/// `RCT_PIXEL` and `RCT_PERCENTAGE`.
+/// The units `RCT_PIXEL` and `RCT_PERCENTAGE`.
 const UNITS: [c_int; 2] = [1, 2];
 
-/// Makes the array; [`free`] ends it.
+/// Make the array; [`free`] frees it.
 pub(super) fn into_c(outcome: &Outcome) -> *mut TextResultArray {
     let count = outcome.barcodes.len();
     let mut owned = Box::new(Owned {
@@ -62,7 +62,7 @@ pub(super) unsafe fn free(array: *mut TextResultArray) {
 }
 
 impl Owned {
-    /// A C string that lives as long as the whole. Text ends at its first NUL, as C would have it.
+    /// Return a C string that lives as long as the whole. The text ends at its first NUL, as in C.
     fn keep(&mut self, text: &str) -> *const c_char {
         let end = text.find('\0').unwrap_or(text.len());
         let string = CString::new(&text[..end]).unwrap_or_default();
@@ -76,7 +76,7 @@ impl Owned {
         let name = self.keep(&barcode.format_name);
         let region = self.keep(&barcode.region);
         let empty = self.keep("");
-        // A NUL behind the content costs nothing and saves those who take it for a string.
+        // A NUL after the content costs nothing, and protects programs that take it for a string.
         let mut content = barcode.bytes.clone();
         content.push(0);
         let names = if barcode.format == 0 { (empty, name) } else { (name, empty) };
@@ -105,7 +105,7 @@ impl Owned {
         self.contents.push(content);
     }
 
-    /// Lets the parts point to one another. All are in place, and none of the vectors grows any
+    /// Connect the parts by pointers. All parts are in place, and none of the vectors grows any
     /// more.
     fn connect(&mut self) {
         let count = self.results.len();

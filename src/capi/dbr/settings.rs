@@ -13,7 +13,7 @@ use crate::files::write_named_file;
 use crate::reader::reading_error::GET_MODE_ARGUMENT_ERROR;
 use crate::reader::{Conflict, Profiles, read_file, text_of_file};
 
-/// Lets the settings of a reader be seen or changed.
+/// Call `change` with the settings of a reader.
 ///
 /// # Safety
 /// `reader` is NULL or from `DBR_CreateInstance`.
@@ -32,7 +32,7 @@ unsafe fn message_buffer(buffer: *mut c_char, length: c_int) -> MessageBuffer {
     unsafe { MessageBuffer::new(buffer, usize::try_from(length).unwrap_or(0)) }
 }
 
-/// The settings in use.
+/// Get the settings in use.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or good for writes.
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn DBR_GetRuntimeSettings(
     })
 }
 
-/// Changes the settings in use.
+/// Change the settings in use.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or good;
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn DBR_UpdateRuntimeSettings(
     enter_with(body, |message| buffer.write(message))
 }
 
-/// Everything as in a new reader.
+/// Restore the state of a new reader.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`.
@@ -89,11 +89,11 @@ pub unsafe extern "C" fn DBR_ResetRuntimeSettings(barcodeReader: *mut c_void) ->
     enter(|| unsafe { with_profiles(barcodeReader, Profiles::reset) })
 }
 
-/// What takes a text of templates: `Profiles::initialize` or `Profiles::append`.
+/// The method that takes a text of templates: `Profiles::initialize` or `Profiles::append`.
 type Take = fn(&mut Profiles, &str, Conflict) -> Result<()>;
 
 /// # Safety
-/// As `DBR_UpdateRuntimeSettings`; `content` is NULL or NUL-terminated.
+/// The rules of `DBR_UpdateRuntimeSettings` apply; `content` is NULL or NUL-terminated.
 unsafe fn take_text(
     take: Take,
     reader: *mut c_void,
@@ -112,7 +112,7 @@ unsafe fn take_text(
 }
 
 /// # Safety
-/// As [`take_text`].
+/// The rules of [`take_text`] apply.
 unsafe fn take_file(
     take: Take,
     reader: *mut c_void,
@@ -134,10 +134,10 @@ unsafe fn take_file(
     enter_with(body, |message| buffer.write(message))
 }
 
-/// Starts anew with the templates of a file.
+/// Replace everything with the templates of a file.
 ///
 /// # Safety
-/// As `DBR_UpdateRuntimeSettings`; `pFilePath` is NULL or NUL-terminated.
+/// The rules of `DBR_UpdateRuntimeSettings` apply; `pFilePath` is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitRuntimeSettingsWithFile(
     barcodeReader: *mut c_void,
@@ -153,10 +153,10 @@ pub unsafe extern "C" fn DBR_InitRuntimeSettingsWithFile(
     }
 }
 
-/// Starts anew with the templates of a text.
+/// Replace everything with the templates of a text.
 ///
 /// # Safety
-/// As `DBR_InitRuntimeSettingsWithFile`.
+/// The rules of `DBR_InitRuntimeSettingsWithFile` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitRuntimeSettingsWithString(
     barcodeReader: *mut c_void,
@@ -172,10 +172,10 @@ pub unsafe extern "C" fn DBR_InitRuntimeSettingsWithString(
     }
 }
 
-/// Adds the templates of a file.
+/// Add the templates of a file.
 ///
 /// # Safety
-/// As `DBR_InitRuntimeSettingsWithFile`.
+/// The rules of `DBR_InitRuntimeSettingsWithFile` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_AppendTplFileToRuntimeSettings(
     barcodeReader: *mut c_void,
@@ -191,10 +191,10 @@ pub unsafe extern "C" fn DBR_AppendTplFileToRuntimeSettings(
     }
 }
 
-/// Adds the templates of a text.
+/// Add the templates of a text.
 ///
 /// # Safety
-/// As `DBR_InitRuntimeSettingsWithFile`.
+/// The rules of `DBR_InitRuntimeSettingsWithFile` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_AppendTplStringToRuntimeSettings(
     barcodeReader: *mut c_void,
@@ -210,7 +210,7 @@ pub unsafe extern "C" fn DBR_AppendTplStringToRuntimeSettings(
     }
 }
 
-/// How many templates there are; -1 for NULL.
+/// Return the number of templates; -1 for NULL.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`.
@@ -221,7 +221,7 @@ pub unsafe extern "C" fn DBR_GetParameterTemplateCount(barcodeReader: *mut c_voi
     enter_or(-1, || Ok(c_int::try_from(count()?).unwrap_or(c_int::MAX)))
 }
 
-/// The name of a template.
+/// Get the name of a template.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; `nameBuffer` is NULL or good for writes of
@@ -241,7 +241,7 @@ pub unsafe extern "C" fn DBR_GetParameterTemplateName(
     })
 }
 
-/// Write a whole text into the caller's buffer, or "" where there is an error.
+/// Write a whole text into the caller's buffer, or "" on failure.
 ///
 /// # Safety
 /// `buffer` is NULL or good for writes of `length` bytes.
@@ -266,7 +266,7 @@ unsafe fn put_text(
     Err(Error::new(too_short, message))
 }
 
-/// The settings in use as the text of a template.
+/// Return the settings in use as the text of a template.
 ///
 /// # Safety
 /// `reader` is NULL or from `DBR_CreateInstance`; `name` is NULL or NUL-terminated.
@@ -278,7 +278,7 @@ unsafe fn text_of(reader: *mut c_void, name: *const c_char) -> Result<String> {
     unsafe { with_profiles(reader, |profiles| profiles.text(name)) }
 }
 
-/// The settings in use as a text, in the caller's buffer.
+/// Write the settings in use as a text into the caller's buffer.
 ///
 /// # Safety
 /// `barcodeReader` is NULL or from `DBR_CreateInstance`; `content` is NULL or good for writes of
@@ -296,10 +296,10 @@ pub unsafe extern "C" fn DBR_OutputSettingsToString(
     enter(|| unsafe { put_text(content, contentLen, text, ErrorCode::PARAMETER_VALUE_INVALID) })
 }
 
-/// The settings in use as a text, to be freed with `DBR_FreeSettingsString`.
+/// Get the settings in use as a text, to be freed with `DBR_FreeSettingsString`.
 ///
 /// # Safety
-/// As `DBR_OutputSettingsToString`; `content` is NULL or good for writes.
+/// The rules of `DBR_OutputSettingsToString` apply; `content` is NULL or good for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_OutputSettingsToStringPtr(
     barcodeReader: *mut c_void,
@@ -310,20 +310,20 @@ pub unsafe extern "C" fn DBR_OutputSettingsToStringPtr(
     enter(|| unsafe { give_string(content, || text_of(barcodeReader, pSettingsName)) })
 }
 
-/// Frees a string of this library.
+/// Free a string of this library.
 ///
 /// # Safety
-/// As `DBR_FreeString`.
+/// The rules of `DBR_FreeString` apply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_FreeSettingsString(content: *mut *mut c_char) {
     // SAFETY: the caller's promise.
     unsafe { super::DBR_FreeString(content) }
 }
 
-/// The settings in use as a text, in a file.
+/// Write the settings in use as a text into a file.
 ///
 /// # Safety
-/// As `DBR_OutputSettingsToString`; `pFilePath` is NULL or NUL-terminated.
+/// The rules of `DBR_OutputSettingsToString` apply; `pFilePath` is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_OutputSettingsToFile(
     barcodeReader: *mut c_void,
@@ -346,10 +346,10 @@ pub unsafe extern "C" fn DBR_OutputSettingsToFile(
     })
 }
 
-/// Sets an argument of a mode.
+/// Set an argument of a mode.
 ///
 /// # Safety
-/// As `DBR_UpdateRuntimeSettings`; the strings are NULL or NUL-terminated.
+/// The rules of `DBR_UpdateRuntimeSettings` apply; the strings are NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_SetModeArgument(
     barcodeReader: *mut c_void,
@@ -387,10 +387,11 @@ unsafe fn argument_texts<const COUNT: usize>(
     Ok(texts.map(|text| unsafe { text_from_c(text) }))
 }
 
-/// An argument of a mode.
+/// Get an argument of a mode.
 ///
 /// # Safety
-/// As `DBR_SetModeArgument`; `valueBuffer` is NULL or good for writes of `valueBufferLen` bytes.
+/// The rules of `DBR_SetModeArgument` apply; `valueBuffer` is NULL or good for writes of
+/// `valueBufferLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_GetModeArgument(
     barcodeReader: *mut c_void,
