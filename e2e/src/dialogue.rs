@@ -1,9 +1,9 @@
-//! A program that is told what to do line by line, and answers line by line.
+//! A program that gets commands line by line, and answers line by line.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// A running program. It is killed, by its process id, when this is dropped.
+/// A running program. Dropping this kills it, by its process id.
 pub struct Dialogue {
     process: Child,
     input: ChildStdin,
@@ -11,10 +11,10 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
-    /// Starts a command.
+    /// Start a command.
     ///
     /// # Panics
-    /// When it does not start.
+    /// Panics when the command does not start.
     #[must_use]
     pub fn start(mut command: Command) -> Self {
         let mut process = command
@@ -27,18 +27,18 @@ impl Dialogue {
         Self { process, input, output }
     }
 
-    /// Says a line.
+    /// Send a line.
     ///
     /// # Panics
-    /// When the program has ended.
+    /// Panics when the program has ended.
     pub fn tell(&mut self, line: &str) {
         writeln!(self.input, "{line}").expect("the program reads");
     }
 
-    /// Waits for the next line of the answer.
+    /// Wait for the next line of the answer.
     ///
     /// # Panics
-    /// When the program has ended.
+    /// Panics when the program has ended.
     pub fn hear(&mut self) -> String {
         let mut line = String::new();
         let length = self.output.read_line(&mut line).expect("the program writes text");
@@ -46,21 +46,21 @@ impl Dialogue {
         line.trim_end().to_owned()
     }
 
-    /// Says a line and waits for the answer.
+    /// Send a line and wait for the answer.
     pub fn ask(&mut self, line: &str) -> String {
         self.tell(line);
         self.hear()
     }
 
-    /// Its process id.
+    /// Return the process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Ends it by SIGKILL, and waits until it is gone.
+    /// End the program by SIGKILL, and wait until it is gone.
     pub fn kill(&mut self) {
-        // Both fail only when it has ended already.
+        // Both calls fail only when the program has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,8 +1,8 @@
-//! Both ends in a test's hands: a license server in a folder of its own, and C programs that use
-//! the library.
+//! Both ends under the control of a test: a license server in a folder of its own, and C programs
+//! that use the library.
 //!
-//! Depends on neither of them: the server is started as an operator would start it, the library is
-//! linked by a C compiler as a customer would link it.
+//! This crate depends on neither of them. It starts the server as an operator does, and links the
+//! library with a C compiler as a customer does.
 
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment where things are")]
 
@@ -12,16 +12,16 @@ pub mod server;
 
 use std::path::{Path, PathBuf};
 
-/// The project's root folder.
+/// Return the project's root folder.
 #[must_use]
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e is a folder of the workspace")
 }
 
-/// The files with this ending in a folder and the folders in it, in order.
+/// Return the files with this ending in a folder and in the folders below it, in order.
 ///
 /// # Panics
-/// When a folder cannot be read.
+/// Panics when a folder cannot be read.
 #[must_use]
 pub fn files_in(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -37,8 +37,7 @@ pub fn files_in(folder: &Path, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The folder of the running test's binary, which is where cargo puts the library that belongs to
-/// it.
+/// Return the folder of the running test's binary, where cargo puts the library that belongs to it.
 #[must_use]
 pub fn build_folder() -> PathBuf {
     let binary = std::env::current_exe().expect("a running program has a path");

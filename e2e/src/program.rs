@@ -1,4 +1,4 @@
-//! C and C++ programs that use the library as a customer's would: compiled without warnings,
+//! C and C++ programs that use the library as a customer's programs do: compiled without warnings,
 //! linked, run.
 
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// Warnings are errors in everything that is compiled here.
+/// The flags of the compiler. Warnings are errors in everything that is compiled here.
 const FLAGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
 
-/// What a sanitizer is told; `scripts/sanitize.sh` sets them.
+/// The variables with options of a sanitizer; `scripts/sanitize.sh` sets them.
 const SANITIZER_OPTIONS: [&str; 3] = ["ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"];
 
 /// A compiled program with a state directory of its own.
@@ -18,7 +18,7 @@ pub struct Program {
     binary: PathBuf,
 }
 
-/// What a run gave.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Run {
     /// Exit code; `None` when a signal ended it.
@@ -30,11 +30,11 @@ pub struct Run {
 }
 
 impl Program {
-    /// Compiles a source file of the project: C99 (`host_….c`: C11) or, by its ending, C++11 or
-    /// (`_17.cpp`) C++17. `dbr9_…` gets the headers of DBR 9.x instead of those of 8.x.
+    /// Compile a source file of the project. The name selects the language: C99 (`host_….c`: C11),
+    /// C++11, or C++17 (`_17.cpp`). `dbr9_…` gets the headers of DBR 9.x instead of those of 8.x.
     ///
     /// # Panics
-    /// When it does not compile without a warning.
+    /// Panics when the file does not compile without a warning.
     #[must_use]
     pub fn compile(source: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -44,7 +44,7 @@ impl Program {
         let mut command = match source {
             _ if source.ends_with("_17.cpp") => compiler("c++", "-std=c++17"),
             _ if source.ends_with(".cpp") => compiler("c++", "-std=c++11"),
-            // Hosts use what POSIX and newer C have: threads, signals, atomics.
+            // Hosts use features of POSIX and newer C: threads, signals, atomics.
             _ if source.contains("/host_") => compiler("cc", "-std=gnu11"),
             _ => compiler("cc", "-std=c99"),
         };
@@ -59,7 +59,7 @@ impl Program {
             .arg(&binary)
             .arg("-L")
             .arg(&library)
-            // A program that looks its functions up by itself is not linked with the library.
+            // A program that looks up its functions by itself is not linked with the library.
             .args(["-Wl,--as-needed", "-lseatmeter", "-lpthread", "-ldl", "-lm"])
             .arg(format!("-Wl,-rpath,{}", library.display()))
             .args(sanitizer_runtime())
@@ -69,21 +69,21 @@ impl Program {
         Self { folder, binary }
     }
 
-    /// The program's state directory.
+    /// Return the program's state directory.
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
-    /// A command that runs it with its own state directory, the given server, and nothing else from
-    /// outside.
+    /// Return a command that runs the program with its own state directory, the given server, and
+    /// nothing else from the environment.
     #[must_use]
     pub fn command(&self, server: &str) -> Command {
         self.prepare(Command::new(&self.binary), server)
     }
 
-    /// The same under valgrind, which ends it with 99 where it finds an error or a leak. A
-    /// sanitizer is enough by itself.
+    /// Return the same command under valgrind, which exits with 99 for an error or a leak. Under a
+    /// sanitizer the command runs without valgrind.
     #[must_use]
     pub fn command_under_valgrind(&self, server: &str) -> Command {
         if !sanitizer_runtime().is_empty() {
@@ -121,10 +121,10 @@ impl Program {
     }
 }
 
-/// Runs a command to its end.
+/// Run a command to its end.
 ///
 /// # Panics
-/// When it cannot be started.
+/// Panics when the command cannot be started.
 #[must_use]
 pub fn run(command: &mut Command) -> Run {
     let Output { status, stdout, stderr } = command.output().expect("the program starts");
@@ -132,14 +132,14 @@ pub fn run(command: &mut Command) -> Run {
     Run { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
-/// A picture of the examples.
+/// Return the path of a picture of the examples.
 #[must_use]
 pub fn image(name: &str) -> PathBuf {
     crate::root().join("c_examples/images").join(name)
 }
 
-/// How a program is linked with the runtime of the sanitizer under which the library was built: it
-/// has to be in the program, from where the library takes it.
+/// Return the flags that link a program with the runtime of the sanitizer under which the library
+/// was built. The runtime must be in the program, from where the library takes it.
 fn sanitizer_runtime() -> Vec<String> {
     let Ok(runtime) = std::env::var("SEATMETER_SANITIZER_RUNTIME") else { return Vec::new() };
     let whole = format!("-Wl,--whole-archive,{runtime},--no-whole-archive,--export-dynamic");
@@ -152,7 +152,7 @@ fn compiler(name: &str, standard: &str) -> Command {
     command
 }
 
-/// A folder with the library under all the names by which programs look for it.
+/// Make a folder with the library under all the names by which programs look for it.
 fn link_library(folder: &Path) -> PathBuf {
     let library = folder.join("lib");
     std::fs::create_dir_all(&library).expect("a fresh folder");

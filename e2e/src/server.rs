@@ -14,21 +14,21 @@ use crate::program::{Run, run};
 /// The handshake code of the demo license.
 pub const DEMO_CODE: &str = "DEMO-4-SEATS";
 
-/// A running server. It is killed, by its process id, when this is dropped.
+/// A running server. Dropping this kills it, by its process id.
 pub struct Server {
-    /// Removed with it.
+    /// The folder, which is removed with this.
     folder: TempDir,
     data: PathBuf,
-    /// With which it is started, beside data and address.
+    /// The settings with which it is started, in addition to data and address.
     settings: Vec<String>,
     process: Child,
     url: String,
-    /// Its clock, where the test may set it.
+    /// The clock of the server, if the test can set it.
     clock: Option<ShiftedClock>,
 }
 
-/// A clock that a test sets for a running server: a library preloaded into it, and the file by
-/// which it is shifted.
+/// A clock that a test sets for a running server: a library preloaded into it, and the file with
+/// its shift.
 struct ShiftedClock {
     library: PathBuf,
     ahead: PathBuf,
@@ -48,7 +48,7 @@ impl ShiftedClock {
     }
 
     fn set(&self, seconds: i64) {
-        // By renaming, for the server may be just reading it.
+        // Replace the file by renaming: the server may be reading it now.
         let next = self.ahead.with_extension("next");
         std::fs::write(&next, seconds.to_string()).expect("a temporary file");
         std::fs::rename(&next, &self.ahead).expect("a temporary file");
@@ -56,10 +56,10 @@ impl ShiftedClock {
 }
 
 impl Server {
-    /// Starts a server with the demo license: four concurrent instances.
+    /// Start a server with the demo license: four concurrent instances.
     ///
     /// # Panics
-    /// When it does not start.
+    /// Panics when the server does not start.
     #[must_use]
     pub fn with_demo_license() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -74,12 +74,12 @@ impl Server {
         Self { folder, data, settings: Vec::new(), process, url, clock: None }
     }
 
-    /// Starts a server with a license for these items, as a vendor signs them and an operator takes
-    /// them in, under the demo's handshake code. What an item does not say of its times is from
-    /// yesterday on for a year.
+    /// Start a server with a license for these items under the demo's handshake code. It is signed
+    /// as a vendor does and imported as an operator does. An item without its own times is valid
+    /// from yesterday for a year.
     ///
     /// # Panics
-    /// When something of it fails.
+    /// Panics when a step of it fails.
     #[must_use]
     pub fn with_items(items: &Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -89,10 +89,10 @@ impl Server {
         Self::of_vendor(folder, items, Vec::new())
     }
 
-    /// The same, whose clock the test sets with [`Self::set_ahead`].
+    /// Start the same server, with a clock that the test sets with [`Self::set_ahead`].
     ///
     /// # Panics
-    /// When something of it fails.
+    /// Panics when a step of it fails.
     #[must_use]
     pub fn with_items_and_clock(items: &Value) -> Self {
         let mut server = Self::with_items(items);
@@ -102,20 +102,19 @@ impl Server {
         server
     }
 
-    /// Sets the clock of a server that was started with one, so many seconds ahead of the true
-    /// time.
+    /// Set the clock of a server that was started with one, so many seconds ahead of the true time.
     ///
     /// # Panics
-    /// When it was started without.
+    /// Panics when the server was started without a clock.
     pub fn set_ahead(&self, seconds: i64) {
         self.clock.as_ref().expect("it was started with a clock").set(seconds);
     }
 
-    /// Starts a standby of this server, with data of its own: a license of the same vendor for
-    /// these items.
+    /// Start a standby of this server, with data of its own: a license of the same vendor for these
+    /// items.
     ///
     /// # Panics
-    /// When something of it fails.
+    /// Panics when a step of it fails.
     #[must_use]
     pub fn own_standby(&self, items: &Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -153,10 +152,10 @@ impl Server {
         Self { folder, data, settings, process, url, clock: None }
     }
 
-    /// Gives it another key, and the license of [`Self::with_items`] for that one.
+    /// Rotate the server's key, and import the license of [`Self::with_items`] for the new key.
     ///
     /// # Panics
-    /// When something of it fails.
+    /// Panics when a step of it fails.
     pub fn rotate_key(&mut self) {
         self.kill();
         self.operate(&["key", "rotate"]);
@@ -164,11 +163,11 @@ impl Server {
         self.reissue(&serde_json::json!({}));
     }
 
-    /// Issues the license of [`Self::with_items`] anew, with these settings in every item, and
-    /// takes it in.
+    /// Issue the license of [`Self::with_items`] again, with these settings in every item, and
+    /// import it.
     ///
     /// # Panics
-    /// When something of it fails.
+    /// Panics when a step of it fails.
     pub fn reissue(&self, settings: &Value) {
         let path = self.folder.path().join("draft.json");
         let mut draft: Value =
@@ -184,40 +183,40 @@ impl Server {
         import(self.folder.path(), &self.data, &[]);
     }
 
-    /// Its URL.
+    /// Return the URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its process id.
+    /// Return the process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Ends it the hard way.
+    /// Kill the server by SIGKILL.
     ///
     /// # Panics
-    /// When it cannot be ended.
+    /// Panics when the server cannot be killed.
     pub fn kill(&mut self) {
         self.process.kill().expect("own child");
         self.process.wait().expect("own child");
     }
 
-    /// Starts it again after [`Self::kill`], on the same folder and port.
+    /// Start the server again after [`Self::kill`], on the same folder and port.
     ///
     /// # Panics
-    /// When it does not start.
+    /// Panics when the server does not start.
     pub fn start_again(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
         (self.process, self.url) = serve(&self.data, &address, &self.settings, self.clock.as_ref());
     }
 
-    /// Ends it, and restores a backup of it as another server in another place.
+    /// End the server, and restore a backup of it as another server in another place.
     ///
     /// # Panics
-    /// When one of that fails.
+    /// Panics when a step of it fails.
     #[must_use]
     pub fn moved(mut self) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -235,10 +234,10 @@ impl Server {
         Self { folder, data, settings: Vec::new(), process, url, clock: None }
     }
 
-    /// What it has recorded, as rows of the export.
+    /// Return the recorded usage, as rows of the export.
     ///
     /// # Panics
-    /// When the export fails.
+    /// Panics when the export fails.
     #[must_use]
     pub fn usage(&self) -> Vec<Value> {
         let output = command(&self.data, &["usage", "export", "--format", "json"])
@@ -256,7 +255,7 @@ impl Server {
             .clone()
     }
 
-    /// Sum of all totals of a kind ("scan", "image").
+    /// Return the sum of all totals of a kind ("scan", "image").
     #[must_use]
     pub fn recorded(&self, kind: &str) -> u64 {
         self.usage()
@@ -266,34 +265,35 @@ impl Server {
             .sum()
     }
 
-    /// What `seatmeterd usage show` prints.
+    /// Return what `seatmeterd usage show` prints.
     ///
     /// # Panics
-    /// When it fails.
+    /// Panics when the command fails.
     #[must_use]
     pub fn usage_for_people(&self) -> String {
         self.operate(&["usage", "show"])
     }
 
-    /// What a command on the server's data prints that reads this from its standard input.
+    /// Return what a command on the server's data prints that reads `input` from its standard
+    /// input.
     ///
     /// # Panics
-    /// When it fails.
+    /// Panics when the command fails.
     pub fn operate_with(&self, arguments: &[&str], input: &str) -> String {
         let mut command = command(&self.data, arguments);
         let mut running =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("seatmeterd runs");
-        // Its end closes the pipe.
+        // The end of this statement closes the pipe.
         running.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("it reads");
         let output = running.wait_with_output().expect("own child");
         assert!(output.status.success(), "{arguments:?}");
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// What a command on the server's data prints.
+    /// Return what a command on the server's data prints.
     ///
     /// # Panics
-    /// When it fails.
+    /// Panics when the command fails.
     pub fn operate(&self, arguments: &[&str]) -> String {
         let output = command(&self.data, arguments).output().expect("seatmeterd runs");
         assert!(
@@ -309,7 +309,7 @@ impl Server {
     /// Run a command on the server's data that reads this line.
     ///
     /// # Panics
-    /// When it fails.
+    /// Panics when the command fails.
     pub fn operate_telling(&self, arguments: &[&str], line: &str) {
         let mut process = command(&self.data, arguments)
             .stdin(Stdio::piped())
@@ -322,10 +322,10 @@ impl Server {
         assert!(process.wait().expect("own child").success(), "{arguments:?}");
     }
 
-    /// What `seatmeterd doctor seats` prints for a device.
+    /// Return what `seatmeterd doctor seats` prints for a device.
     ///
     /// # Panics
-    /// When it fails.
+    /// Panics when the command fails.
     #[must_use]
     pub fn doctor_seats(&self, state: &Path) -> String {
         let mut command = Command::new(binary());
@@ -343,26 +343,26 @@ impl Server {
     }
 }
 
-/// What `seatmeterd doctor` says of a device, with nothing from this program's environment.
+/// Return what `seatmeterd doctor` says of a device, without this program's environment.
 ///
 /// # Panics
-/// When it does not run.
+/// Panics when the command does not run.
 #[must_use]
 pub fn doctor(state: &Path, arguments: &[&str]) -> Run {
     doctor_amid(&[], state, arguments)
 }
 
-/// The same with these variables in its environment.
+/// Return the same with these variables in the command's environment.
 ///
 /// # Panics
-/// When it does not run.
+/// Panics when the command does not run.
 #[must_use]
 pub fn doctor_amid(variables: &[(&str, &str)], state: &Path, arguments: &[&str]) -> Run {
     run(&mut doctor_command(variables, state, arguments))
 }
 
-/// The command for that. With an empty path it is not told where the state is; a part of the doctor
-/// may be named first.
+/// Return the command for that. With an empty path it gets no state directory. `part` may name a
+/// part of the doctor.
 #[must_use]
 pub fn doctor_command(variables: &[(&str, &str)], state: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
@@ -378,7 +378,7 @@ pub fn doctor_command(variables: &[(&str, &str)], state: &Path, arguments: &[&st
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
+        // Both calls fail only when the server has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -406,7 +406,7 @@ fn serve(
     (process, url)
 }
 
-/// Signs the draft in a folder, and takes it in.
+/// Sign the draft in a folder, and import it.
 fn import(folder: &Path, data: &Path, more: &[&str]) {
     let [draft, key, signed] =
         ["draft.json", "vendor.key", "signed.license"].map(|name| folder.join(name));
@@ -440,7 +440,7 @@ fn command(data: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// The server program: what `SEATMETERD` says, or a fresh build.
+/// Return the path of the server program: the value of `SEATMETERD`, or a fresh build.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -454,7 +454,7 @@ fn binary() -> &'static Path {
             .status()
             .expect("cargo runs");
         assert!(status.success(), "the server does not build");
-        // The test's binary is in target/debug/deps, the server's in target/debug.
+        // The test's binary is in target/debug/deps, and the server's in target/debug.
         crate::build_folder().parent().expect("deps is in a folder").join("seatmeterd")
     })
 }

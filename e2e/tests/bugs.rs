@@ -1,5 +1,5 @@
-//! The mistakes that the simulation must find (`e2e/bugs`, `make find-bugs`) are patches: they fit
-//! the code as it is, and the code itself knows nothing of them.
+//! The patches with the mistakes that the simulation must find (`e2e/bugs`, `make find-bugs`). They
+//! fit the current code, and the code itself contains nothing of them.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 

@@ -1,5 +1,5 @@
-//! Worlds in processes of their own: a world that takes its process with it is found, too, and what
-//! sessions leave behind by design (they live as long as their process) goes with it.
+//! Worlds in processes of their own. So a world that crashes its process is found, too, and what
+//! sessions leave behind by design (they live as long as their process) goes with the process.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -9,33 +9,33 @@ use std::time::{Duration, Instant};
 use crate::plan::Plan;
 use crate::run::{Lived, catch_panics, run, shrink, tell};
 
-/// Names a batch: first seed, number of worlds.
+/// The variable that names a batch: first seed, number of worlds.
 const BATCH: &str = "SEATMETER_SIM_BATCH";
 
-/// Worlds of one process. Each leaves some mapped pages behind; the kernel lets a process have 65
-/// 530.
+/// Most worlds of one process. Each leaves some mapped pages behind, and the kernel lets a process
+/// have 65 530.
 pub(crate) const WORLDS_MAX: u64 = 50;
 
-/// How often each run tells how far it is.
+/// The interval at which a run reports its progress.
 const TELLS_EVERY: Duration = Duration::from_secs(300);
 
-/// Between two seeds of one run, and two runs.
+/// The distance between the first seeds of two runs.
 const SEEDS_OF_A_RUN: u64 = 1 << 32;
 
-/// What is asked of a child.
+/// The request to a child.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch {
     pub(crate) first: u64,
     pub(crate) worlds: u64,
 }
 
-/// What came of it.
+/// The result of a batch.
 pub(crate) enum Found {
     Nothing(Lived),
     Violation(String),
 }
 
-/// Runs a batch in another process.
+/// Run a batch in another process.
 pub(crate) fn in_a_child(batch: Batch) -> Found {
     let mut child = Command::new(std::env::current_exe().expect("this test is a file"))
         .args(["--exact", "a_batch", "--nocapture", "--test-threads=1"])
@@ -68,26 +68,27 @@ pub(crate) fn in_a_child(batch: Batch) -> Found {
     Found::Violation(told)
 }
 
-/// Processor time that the children have taken, by the table of `proc(5)`: what others do on the
-/// machine does not count.
+/// Return the processor time of the children, by the table of `proc(5)`, so that the machine's
+/// other processes do not count.
 pub(crate) fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("the kernel tells");
-    // After the name, which may hold anything, in brackets.
+    // Read after the name, which is in brackets and may contain anything.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: f64 = fields.skip(13).take(2).map(|ticks| ticks.parse::<f64>().unwrap_or(0.0)).sum();
     ticks / TICKS_PER_SECOND
 }
 
-/// Of the kernel's interface, whatever its own clock does.
+/// Clock ticks per second in the kernel's interface, which do not depend on the rate of its own
+/// clock.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Runs the batch that the environment names, if it names one.
+/// Run the batch that the environment names, if it names one.
 pub(crate) fn run_if_asked() {
     let Some(text) = crate::environment(BATCH) else { return };
     let numbers: Vec<Option<u64>> = text.split(' ').map(|number| number.parse().ok()).collect();
     let [Some(first), Some(worlds)] = numbers[..] else { panic!("{BATCH}={text} makes no sense") };
     catch_panics();
-    // The harness has begun a line.
+    // The test harness has begun a line.
     println!();
     for seed in first..first + worlds {
         println!("world {seed}");
@@ -97,7 +98,7 @@ pub(crate) fn run_if_asked() {
     }
 }
 
-/// Runs one world, and tells what it comes to; `false` when it breaks a law.
+/// Run one world, and print its result; return `false` when it breaks a law.
 fn one(seed: u64) -> bool {
     let plan = Plan::of(seed);
     match run(&plan) {
@@ -114,22 +115,22 @@ fn one(seed: u64) -> bool {
     }
 }
 
-/// Whether a broken law is told as it was found: who only asks whether one breaks need not wait
-/// until the world is as small as can be.
+/// Return whether a broken law is printed as it was found. A caller who only needs to know whether
+/// a law breaks need not wait until the plan is as small as possible.
 fn is_told_as_found() -> bool {
     crate::environment("SEATMETER_SIM_AS_FOUND").is_some()
 }
 
-/// When a run is over.
+/// The condition that ends a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Until {
     Time(Duration),
-    /// So many worlds on each core, in whole batches.
+    /// The run ends after so many worlds on each core, in whole batches.
     Worlds(u64),
 }
 
-/// Runs worlds on so many cores; a violation ends them all. Of a long run it tells now and then how
-/// far it is.
+/// Run worlds on so many cores; a violation ends all of them. A long run reports its progress at
+/// intervals.
 pub(crate) fn worlds(until: Until, first: u64, cores: u64) -> Result<Lived, String> {
     let begun = Instant::now();
     let is_over = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! What the server's tables say, read row by row and added up by hand: nothing here uses the
+//! The content of the server's tables, read row by row and added up by hand: nothing here uses the
 //! server's own sums.
 
 use std::collections::BTreeMap;
@@ -7,17 +7,17 @@ use seatmeter_protocol::license::LocalLicense;
 use seatmeter_server::store::Field;
 use seatmeter_server::store::sqlite::InlineStore;
 
-/// Slot, kind, symbology or module.
+/// A counter: slot, kind, symbology or module.
 pub(crate) type Counter = (u32, u8, u32);
 
-/// All usage that is recorded, and what devices are allowed.
+/// All recorded usage, and the allowances of devices.
 #[derive(Default)]
 pub(crate) struct Books {
-    /// By device and counter.
+    /// The totals by device and counter.
     pub(crate) billed: BTreeMap<(String, Counter), u64>,
-    /// By segment and counter.
+    /// The totals by segment and counter.
     pub(crate) segments: BTreeMap<(String, Counter), u64>,
-    /// By device and module, 0 that of scans: allowed, used.
+    /// The allowances by device and module (0 is that of scans): allowed, used.
     pub(crate) allowances: BTreeMap<(String, u32), (u64, u64)>,
 }
 
@@ -26,7 +26,7 @@ impl Books {
         Self::of_all(std::iter::once(store))
     }
 
-    /// Of several servers together; what is allowed is that of the last.
+    /// Return the books of several servers together; the allowances are those of the last one.
     pub(crate) fn of_all<'s>(stores: impl Iterator<Item = &'s InlineStore>) -> Self {
         let mut books = Self::default();
         stores.for_each(|store| books.add(store));
@@ -45,8 +45,8 @@ impl Books {
         }
     }
 
-    /// A device shows what it is allowed, which a restored server had forgotten: it is decided by
-    /// that.
+    /// Add the allowances of a license that a restored server had forgotten and a device shows. The
+    /// server decides by them.
     pub(crate) fn bring_back(&mut self, held: &LocalLicense) {
         for shown in &held.allowances {
             let (allowed, _) =
@@ -55,7 +55,7 @@ impl Books {
         }
     }
 
-    /// How much of a kind is recorded; of pages, in one module.
+    /// Return the recorded usage of a kind; for pages, in one module.
     pub(crate) fn used(&self, kind: u8, module: Option<u32>) -> u64 {
         let is_of = |counter: &Counter| {
             counter.1 == kind && module.is_none_or(|module| module == counter.2)
@@ -63,7 +63,7 @@ impl Books {
         self.billed.iter().filter(|((_, counter), _)| is_of(counter)).map(|(_, total)| total).sum()
     }
 
-    /// What all devices are allowed of a module.
+    /// Return the sum of all devices' allowances of a module.
     pub(crate) fn allowed(&self, of: u32) -> u64 {
         self.allowances
             .iter()
@@ -72,7 +72,7 @@ impl Books {
             .sum()
     }
 
-    /// What one device is allowed of a module and has used of it.
+    /// Return the allowance of one device in a module, and the used part.
     pub(crate) fn allowance(&self, device: &str, module: u32) -> (u64, u64) {
         self.allowances.get(&(device.to_owned(), module)).copied().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Two stores side by side: the server's SQL store, whose answers are given, and the plain one,
+//! Two stores side by side: the server's SQL store, whose answers are used, and the plain one,
 //! which must decide alike. On request the store on PostgreSQL is a third.
 
 use std::cell::RefCell;
@@ -21,16 +21,16 @@ use crate::plain::{Granted, Plain};
 use crate::server::now;
 
 thread_local! {
-    /// Where the worlds of this thread have a store on PostgreSQL beside the others.
+    /// The PostgreSQL server for this thread's worlds, if they have a store on PostgreSQL.
     pub(crate) static POSTGRES: RefCell<Option<Rc<Cluster>>> = const { RefCell::new(None) };
 }
 
 pub(crate) struct Compared {
     sql: Arc<InlineStore>,
     postgres: Mutex<Option<PostgresStore>>,
-    /// None where answers are not judged.
+    /// The plain store; `None` if answers are not judged.
     pub(crate) plain: Mutex<Option<Plain>>,
-    /// The first decision in which they differ.
+    /// The first decision in which the stores differ.
     pub(crate) difference: Mutex<Option<String>>,
 }
 
@@ -51,12 +51,12 @@ impl Compared {
         }
     }
 
-    /// A backup is not brought back there.
+    /// Stop comparing with PostgreSQL: a backup is not restored there.
     pub(crate) fn leave_postgres(&self) {
         *self.postgres.lock() = None;
     }
 
-    /// What the store on PostgreSQL says, if there is one.
+    /// Return the answer of the store on PostgreSQL, if there is one.
     fn on_postgres<T>(
         &self,
         ask: impl FnOnce(&PostgresStore) -> Reply<T>,
@@ -81,7 +81,7 @@ impl Compared {
                 let facts = |refusal: &Refusal| {
                     (refusal.code, refusal.numbers.clone(), refusal.epoch.clone())
                 };
-                // A bug that was put in may leave the epoch out.
+                // The epoch is not compared, because an inserted bug may leave it out.
                 let is_same = sql.code == plain.code && sql.numbers == plain.numbers;
                 if !is_same {
                     self.differ("a refusal", &facts(sql), &facts(plain));
@@ -188,7 +188,7 @@ impl Store for Compared {
     }
 }
 
-/// Waits for a store that works in threads of its own.
+/// Wait for a store that works in threads of its own.
 fn wait_for<T>(reply: Reply<T>) -> Result<T, Error> {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {

@@ -1,4 +1,4 @@
-//! The laws, each with the sentence of the rules that it holds.
+//! The laws, each with the sentence of the rules that it checks.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,17 @@ use crate::net::Net;
 use crate::server::{Server, epoch_of};
 use crate::world::{Outcome, World};
 
-/// A law holds, or the sentence that says what breaks it.
+/// The result of a law: it holds, or the sentence that says what breaks it.
 pub(crate) type Check = Result<(), String>;
 
-/// A server says whole seconds, is believed when it differs by five, and clocks drift a little
-/// within a round.
+/// The largest error of a device's time. A server reports whole seconds, a device corrects its time
+/// if it differs by five, and clocks drift a little within a round.
 const TIME_MS_MAX: u64 = 8_000;
 
 /// Days of work that a device remembers for a server that was restored.
 const REMEMBERED_DAYS: usize = 31;
 
-/// Every law that must hold after every step.
+/// Check every law that must hold after every step.
 pub(crate) fn look(world: &mut World) -> Check {
     billed_was_performed(world)?;
     {
@@ -46,7 +46,7 @@ pub(crate) fn look(world: &mut World) -> Check {
     time_never_goes_back(world)
 }
 
-/// billed ≤ performed.
+/// Check billed ≤ performed.
 fn billed_was_performed(world: &World) -> Check {
     let net = world.net.lock();
     for ((family, counter), billed) in by_family(&net, &world.books)? {
@@ -75,8 +75,8 @@ fn by_family(net: &Net, books: &Books) -> Result<ByFamily, String> {
     Ok(sums)
 }
 
-/// The sums by which the server decides are those of its rows; the excess is that of the naive
-/// model.
+/// Check that the sums by which the server decides are those of its rows, and that the excess is
+/// that of the naive model.
 fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
     for row in rows(store, "SELECT kind, module, used FROM item_used") {
         let (kind, module, used) = (number(&row[0]), number(&row[1]), number(&row[2]));
@@ -103,8 +103,8 @@ fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -> Check {
     Ok(())
 }
 
-/// Where there are two items: the sums of each are those of its rows, and no more is allowed of a
-/// strict one, or done under two of them, than there is.
+/// If there are two items, check that the sums of each are those of its rows. Also check that no
+/// more of a strict item is allowed, or is performed under both items, than there is.
 fn each_item_has_its_own(world: &World, net: &Net) -> Check {
     net.servers().try_for_each(sums_of_each_item)?;
     let mut limits = BTreeMap::new();
@@ -163,7 +163,7 @@ fn sums_of_each_item(server: &Server) -> Check {
     Ok(())
 }
 
-/// Who holds seats, and how long.
+/// Check the holders of seats, and the end of their holds.
 fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -> Check {
     let table = "SELECT holder, seats, held_until FROM seat_holder";
     let stored: Vec<(String, Hold)> = rows(store, table)
@@ -172,7 +172,7 @@ fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -
         .filter(|(_, hold)| hold.until > at)
         .collect();
     let alive = model.alive(at);
-    // In a browser a device has its origin in its name.
+    // A device in a browser has its origin in its name.
     let device = |holder: &str| holder.split('@').next().unwrap_or_default().to_owned();
     let nameless = stored.iter().find(|(holder, _)| !holder.contains('@'));
     if let (true, 0, Some((holder, _))) = (model.is_of_browsers(), model.restores, nameless) {
@@ -190,8 +190,8 @@ fn holders_are_those_of_the_model(store: &InlineStore, model: &Model, at: u64) -
     Ok(())
 }
 
-/// `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, with every device
-/// offline too. A restored server may give once more what it has forgotten: then each device still
+/// Check `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, even with every
+/// device offline. A restored server may grant again what it has forgotten. Then each device still
 /// performs no more than it was ever allowed.
 fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
     let model = &net.server.model;
@@ -226,7 +226,7 @@ fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
     Ok(())
 }
 
-/// What each machine has performed of a module; 0 is that of scans.
+/// Return the performed work of each machine in a module; 0 is that of scans.
 fn performed_of(world: &World, module: u32) -> BTreeMap<usize, u64> {
     let mut performed = BTreeMap::new();
     for ((family, (_, kind, what)), n) in &world.performed {
@@ -238,7 +238,8 @@ fn performed_of(world: &World, module: u32) -> BTreeMap<usize, u64> {
     performed
 }
 
-/// What was brought back beyond the limit may not come a second time.
+/// Lower the amount that was brought back beyond the limit as it is given back: it may not come a
+/// second time.
 fn what_is_given_back_is_gone(world: &World) {
     let mut net = world.net.lock();
     let at = net.server.time.now();
@@ -250,8 +251,8 @@ fn what_is_given_back_is_gone(world: &World) {
     }
 }
 
-/// acknowledged ≤ billed, on every machine that has told this server everything since it was
-/// restored.
+/// Check acknowledged ≤ billed, on every machine that has reported everything to this server since
+/// it was restored.
 fn acknowledged_was_billed(world: &World) -> Check {
     let Some(number) = world.acting else { return Ok(()) };
     let machine = &world.machines[number];
@@ -288,14 +289,14 @@ fn acknowledged_was_billed_by(
     Ok(())
 }
 
-/// What a program takes the time to be never goes back, unless a server has said so: to it, or to
-/// another program of its machine whose word it takes over.
+/// Check that the time of a program never goes back. Only a server may set it back, by its word to
+/// this program or to another program of the machine that shares it.
 fn time_never_goes_back(world: &mut World) -> Check {
     for (number, machine) in world.machines.iter_mut().enumerate() {
         for program in &mut machine.programs {
             let (now, heard) = (program.clock.unix_ms(), program.clock.heard_ms());
-            // Servers whose clocks differ may say the same second at different instants, and one
-            // may say it twice at one instant: then it is that now.
+            // Servers whose clocks differ may report the same second at different instants, and one
+            // server may report it twice at one instant. Then the program's time is that second.
             let word = (heard, program.clock.heard_at_ms());
             let is_said = word != program.word || (heard..heard + 1000).contains(&now);
             if now < program.last_ms && !is_said {
@@ -308,8 +309,9 @@ fn time_never_goes_back(world: &mut World) -> Check {
     Ok(())
 }
 
-/// A process that wakes has heard of a license of before: the device keeps its UUID, unless it has
-/// copies, and what others have stored meanwhile is not replaced by what is older.
+/// Check the state after a stopped process woke with an older license. The device keeps its UUID,
+/// unless it has copies, and nothing newer that others stored meanwhile is replaced by something
+/// older.
 pub(crate) fn who_wakes_takes_nothing(
     world: &World,
     m: usize,
@@ -335,9 +337,9 @@ pub(crate) fn who_wakes_takes_nothing(
     Ok(())
 }
 
-/// Who has heard a server takes that for the time which the server says it is: that one, and no
-/// other one that was heard before by whichever program of the device. The step has had so many
-/// answers before.
+/// Check that a program that has heard a server uses that server's time, and not the time that some
+/// program of the device heard before. `before` is the number of accepted answers earlier in the
+/// step.
 pub(crate) fn heard_the_time(world: &World, m: usize, program: usize, before: usize) -> Check {
     let (true_ms, ms) =
         (world.time.now() * 1000, world.machines[m].programs[program].clock.unix_ms());
@@ -351,8 +353,8 @@ pub(crate) fn heard_the_time(world: &World, m: usize, program: usize, before: us
     Ok(())
 }
 
-/// Programs of one machine that go by one word of a server agree what time it is, in whatever time
-/// namespace they are.
+/// Check that programs of one machine that use one word of a server have the same time, in whatever
+/// time namespace they are.
 fn programs_agree_on_the_time(world: &World) -> Check {
     for (number, machine) in world.machines.iter().enumerate() {
         let clocks =
@@ -369,7 +371,7 @@ fn programs_agree_on_the_time(world: &World) -> Check {
     Ok(())
 }
 
-/// No count that was taken is lost with its file.
+/// Check that no count is lost with its file.
 pub(crate) fn nothing_is_missing(
     machine: &Machine,
     before: &BTreeMap<Counter, u64>,
@@ -388,8 +390,8 @@ pub(crate) fn nothing_is_missing(
     Ok(())
 }
 
-/// A license is good for as long as it was meant, whatever the clock of the server said that gave
-/// it. Where a device's own time is wrong, nobody can hold it to that.
+/// Check that a license is valid only as long as it was meant, whatever the clock of the granting
+/// server said. A device with a wrong time of its own cannot be held to that.
 pub(crate) fn is_not_outlived(world: &World, m: usize, program: usize, grant: &Grant) -> Check {
     const HOUR: u64 = 3_600;
     let (now, at) = (world.time.now(), world.machines[m].programs[program].clock.unix_seconds());
@@ -409,7 +411,7 @@ pub(crate) fn is_not_outlived(world: &World, m: usize, program: usize, grant: &G
     Ok(())
 }
 
-/// No work is done under a license that has ended.
+/// Check that no work is done under a license that has ended.
 pub(crate) fn may_work(grant: &Grant, at: u64) -> Check {
     let end = grant.local.valid_until.min(grant.item.grace_ends_at());
     if at < end {
@@ -418,7 +420,7 @@ pub(crate) fn may_work(grant: &Grant, at: u64) -> Check {
     Err(format!("work is counted {} s after its license has ended", at - end))
 }
 
-/// Work is counted for the item under whose license it is done, and for no other one.
+/// Check that work is counted only for the item under whose license it is done.
 pub(crate) fn only_its_item_counted(
     machine: &Machine,
     grant: &Grant,
@@ -433,9 +435,9 @@ pub(crate) fn only_its_item_counted(
     Ok(())
 }
 
-/// No seat of a device beyond those that were granted, and never one less: what the dead held is
-/// free. When fewer are granted than are held nothing is taken away. `took` is what a call for a
-/// seat came to.
+/// Check that a device has exactly the seats that were granted: none more, and none less, because
+/// the seats of dead programs are free. If fewer seats are granted than are held, nothing is taken
+/// away. `took` is the result of a call for a seat.
 pub(crate) fn seats_are_those_of_the_grant(
     world: &World,
     m: usize,
@@ -468,8 +470,8 @@ pub(crate) fn seats_are_those_of_the_grant(
     Ok(())
 }
 
-/// A device has as many seats as that one of its programs has asked for which asks for most, unless
-/// that one is refused.
+/// Check that a device has as many seats as the program with the highest request has asked for,
+/// unless that program is refused.
 pub(crate) fn the_highest_is_had(world: &World, m: usize) -> Check {
     for program in &world.machines[m].programs {
         let Some(licensed) = program.session.licensed() else { continue };
@@ -485,7 +487,8 @@ pub(crate) fn the_highest_is_had(world: &World, m: usize) -> Check {
     Ok(())
 }
 
-/// Who is told that nobody answers has asked the standby, too, where that would have answered.
+/// Check that a program that reports silence has asked the standby, too, if the standby would have
+/// answered.
 pub(crate) fn standby_was_asked(net: &Net, m: usize) -> Check {
     let is_fair = net.weather.harm == 0 && net.heard.silences <= 2;
     if is_fair && net.would_standby_answer(m) && net.heard.answers == 0 {
@@ -494,7 +497,7 @@ pub(crate) fn standby_was_asked(net: &Net, m: usize) -> Check {
     Ok(())
 }
 
-/// Work is refused only for a reason that the rules give.
+/// Check that work is refused only for a reason that the rules give.
 pub(crate) fn may_refuse_work(
     world: &World,
     m: usize,
@@ -508,7 +511,7 @@ pub(crate) fn may_refuse_work(
         ErrorCode::LICENSE_SYNC_FAILED => at >= grant.local.valid_until,
         ErrorCode::EXPIRED => at >= grant.item.grace_ends_at(),
         ErrorCode::USED_UP if grant.item.strict || world.was_used_up => true,
-        // Or in this very step, by what it has reported itself.
+        // The quota may have been used up in this very step, by the program's own report.
         ErrorCode::USED_UP
             if net
                 .servers()
@@ -528,7 +531,8 @@ pub(crate) fn may_refuse_work(
     Err(format!("machine {m} may not work, with {code:?} for no reason"))
 }
 
-/// When faults have stopped for two slots: everything is told, and whoever may work can.
+/// Check the state two slots after the last fault: everything is reported, and every program that
+/// may work can work.
 pub(crate) fn converged(world: &World) -> Check {
     let net = world.net.lock();
     let model = &net.server.model;
@@ -540,8 +544,8 @@ pub(crate) fn converged(world: &World) -> Check {
     }
     let days: std::collections::BTreeSet<u32> =
         world.performed.keys().map(|(_, counter)| counter.0 / 480).collect();
-    // Who works under another server hears of a restore when it has something to tell to the one
-    // that was restored.
+    // A program under another server learns of a restore only when it has something to report to
+    // the restored server.
     let is_told = net.apart.is_none() && days.len() < REMEMBERED_DAYS;
     let is_remembered = model.restores == 0 || is_told;
     for (key, performed) in world.performed.iter().filter(|_| is_remembered) {
@@ -562,7 +566,7 @@ pub(crate) fn converged(world: &World) -> Check {
         .try_for_each(|m| may_go_on(world, m).and_then(|()| the_highest_is_had(world, m)))
 }
 
-/// No lock-out without a reason that the rules give.
+/// Check that no program is locked out without a reason that the rules give.
 fn may_go_on(world: &World, m: usize) -> Check {
     for program in &world.machines[m].programs {
         let trouble = program.session.status().trouble.map(|trouble| trouble.error.code);
@@ -573,16 +577,17 @@ fn may_go_on(world: &World, m: usize) -> Check {
             None => Some(ErrorCode::NO_LICENSE),
         };
         let Some(code) = stands.or(trouble) else { continue };
-        // By the slot: it was judged when it was given, and may be otherwise in the next one.
+        // An authorization by the slot was judged when it was granted, and the next slot may be
+        // judged otherwise.
         if [stands, trouble].contains(&Some(ErrorCode::QUOTA_EXCEEDED)) {
             continue;
         }
         let net = world.net.lock();
         let at = world.time.now();
-        // Which of two items would do is not judged here.
+        // The choice between two items is not judged here.
         let is_refused = !net.is_judged()
             && [stands, trouble].iter().flatten().any(|code| {
-                // What the other of two servers refuses is not believed, and told as that.
+                // A refusal by the other of two servers is not accepted, and appears as this error.
                 let is_by_another = *code == ErrorCode::LICENSE_SYNC_FAILED && net.apart.is_some();
                 net.refusals[m].contains(code) || is_by_another && !net.refusals[m].is_empty()
             })

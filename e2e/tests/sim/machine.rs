@@ -28,33 +28,33 @@ use crate::plan::{Loss, Plan};
 use crate::server::CODE;
 use crate::time::{MachineClock, Namespace, ProgramClock};
 
-/// Programs that run on one machine at a time.
+/// Most programs that run on one machine at the same time.
 pub(crate) const PROGRAMS_MAX: usize = 2;
 
-/// Where the boot id stands in the file of allowances, by the table in src/usage/allowance.rs.
+/// The offset of the boot id in the file of allowances, by the table in src/usage/allowance.rs.
 const BOOT_OFFSET: usize = 0x18;
 
 pub(crate) struct Machine {
     pub(crate) folder: PathBuf,
-    /// What of its files a power cut leaves.
+    /// The files that a power cut leaves.
     disk: PathBuf,
     pub(crate) clock: &'static MachineClock,
     pub(crate) wire: &'static Wire,
-    /// Those of the next program that starts.
+    /// The parameters of the next program that starts.
     pub(crate) parameters: Parameters,
-    /// By item, the newest grant of which the seat pool was told: its number, and its seats unless
-    /// they are not known.
+    /// The newest grant that was written to the seat pool, by item: its number, and its seats
+    /// unless they are unknown.
     granted: BTreeMap<String, (u32, Option<u32>)>,
-    /// Codes that its programs have had.
+    /// The codes that the machine's programs have had.
     codes: BTreeSet<String>,
-    /// The item of each license that its programs have worked with.
+    /// The item of each license with which the machine's programs have worked.
     items: BTreeMap<String, String>,
-    /// Where the programs are that start from now on.
+    /// The namespace of the programs that start from now on.
     pub(crate) namespace: Namespace,
     pub(crate) programs: Vec<Program>,
-    /// How its disk is.
+    /// The health of the disk.
     pub(crate) health: Disk,
-    /// At which of its kill points it will die.
+    /// The kill point at which the machine's next action dies.
     pub(crate) cut_off: Option<u32>,
 }
 
@@ -63,24 +63,24 @@ pub(crate) struct Program {
     pub(crate) mine: SlotEntries,
     pub(crate) seats: Vec<Seat>,
     pub(crate) session: Session,
-    /// The item from which its entries and its seats are, and how often that was closed.
+    /// The item of its entries and its seats, and the number of times that it had been closed.
     works_under: Option<(String, u32)>,
-    /// The code that it has.
+    /// The handshake code of the program.
     pub(crate) code: String,
-    /// For how many seats it has asked.
+    /// The number of seats that it has asked for.
     pub(crate) x: u32,
     pub(crate) clock: &'static DeviceClock,
     /// Whether it cannot know how its boot clock relates to that of other programs.
     pub(crate) is_apart: bool,
-    /// What it took the time to be when it was last looked at, milliseconds.
+    /// The program's time at the last check, milliseconds.
     pub(crate) last_ms: u64,
-    /// What server's word it went by then.
+    /// The server's word on which that time was based.
     pub(crate) word: (u64, i64),
 }
 
 impl Program {
-    /// What it works with. Its readers begin anew where that is another item than before, or was
-    /// closed meanwhile.
+    /// Return the license with which the program works. Its readers begin anew if the item has
+    /// changed, or was closed meanwhile.
     pub(crate) fn licensed(&mut self) -> Option<&'static Licensed> {
         let licensed = self.session.licensed()?;
         let now = Some((licensed.grant().local.item_id.clone(), licensed.closings()));
@@ -92,14 +92,14 @@ impl Program {
         Some(licensed)
     }
 
-    /// The serial of the license on the disk.
+    /// Return the serial of the license on the disk.
     pub(crate) fn serial_on_disk(&self, state: &Path) -> Option<u32> {
         let state = StateDirectory::open(state.to_owned()).ok()?;
         let store = GrantStore::new(&state, self.session.name());
         Some(store.held_license()?.serial)
     }
 
-    /// Ends as the kernel ends a process: what it had mapped and locked is let go.
+    /// End as the kernel ends a process: its mappings and locks are released.
     pub(crate) fn die(self) {
         drop(self.mine);
         if let Some(licensed) = self.session.licensed() {
@@ -154,12 +154,12 @@ impl Machine {
         }
     }
 
-    /// From now on this machine's disk is the one that is written to.
+    /// Make this machine's disk the target of writes from now on.
     pub(crate) fn take_turn(&self) {
         power_cut::keep_copies_in(&self.disk);
     }
 
-    /// Starts a program, and gives what initializing it comes to.
+    /// Start a program, and return the result of its initialization.
     pub(crate) fn start(&mut self) -> Result<()> {
         self.clock.is_in_use.store(true, Relaxed);
         self.codes.insert(self.parameters.handshake_code.clone());
@@ -185,8 +185,8 @@ impl Machine {
         program.session.initialize(self.parameters.clone(), FIRST_CONTACT_BOUND)
     }
 
-    /// Looks which grant is the newest that one of its programs works with. One that was cut off
-    /// may have told the pool of a newer one, which the others come to know with their next.
+    /// Record the newest grant with which one of the programs works. A program that was cut off may
+    /// have written a newer one to the pool, which the others learn with their next.
     pub(crate) fn note_grants(&mut self, was_cut_off: bool) {
         if was_cut_off {
             self.granted.values_mut().for_each(|known| known.1 = None);
@@ -201,20 +201,20 @@ impl Machine {
         }
     }
 
-    /// Codes that programs have had, and none that runs has. A program that never got a license
-    /// tells its server of nothing that others have counted.
+    /// Return the codes that programs have had, and no running program has. A program that never
+    /// got a license does not report to its server what others have counted.
     pub(crate) fn idle_codes(&self) -> Vec<String> {
         let is_idle = |code: &&String| self.programs.iter().all(|program| program.code != **code);
         self.codes.iter().filter(is_idle).cloned().collect()
     }
 
-    /// Seats of an item that its programs may hold, as the pool was told; `None` when that is not
-    /// known.
+    /// Return the seats of an item that the programs may hold, as the pool knows them; `None` when
+    /// that is unknown.
     pub(crate) fn seats_granted(&self, item_id: &str) -> Option<usize> {
         self.granted.get(item_id)?.1.map(|seats| seats as usize)
     }
 
-    /// Seats of an item that its programs hold.
+    /// Return the seats of an item that the programs hold.
     pub(crate) fn seats_held(&self, item_id: &str) -> usize {
         let is_of_it =
             |program: &&Program| program.works_under.as_ref().is_some_and(|(of, _)| of == item_id);
@@ -225,27 +225,27 @@ impl Machine {
         self.folder.exists()
     }
 
-    /// The UUID of its device.
+    /// Return the UUID of the machine's device.
     pub(crate) fn uuid(&self) -> String {
         let device = StateDirectory::open(self.folder.clone())
             .and_then(|state| Device::load_or_create(&state, UuidMethod::Random));
         device.map(|device| device.uuid).unwrap_or_default()
     }
 
-    /// All its programs die.
+    /// Kill all programs.
     pub(crate) fn kill_all(&mut self) {
         self.cut_off = None;
         self.programs.drain(..).for_each(Program::die);
     }
 
-    /// It is off, and starts anew: another boot.
+    /// Reboot the machine: it is off for a while, and has another boot id.
     pub(crate) fn reboot(&mut self) {
         self.kill_all();
         self.clock.boots.fetch_add(1, Relaxed);
         self.clock.switch_off();
     }
 
-    /// Every file goes back to what was last made durable of it.
+    /// Restore every file to its last durable state.
     pub(crate) fn lose_power(&mut self) {
         self.reboot();
         for file in self.segment_files() {
@@ -264,7 +264,7 @@ impl Machine {
         }
     }
 
-    /// Becomes a copy of another machine, on which nothing runs. What is copied is on the disk.
+    /// Make this machine a copy of another machine, on which nothing runs. Only the disk is copied.
     pub(crate) fn copy(&mut self, other: &Self) {
         copy_folder(&other.folder, &self.folder);
         copy_folder(&other.disk, &self.disk);
@@ -289,8 +289,9 @@ impl Machine {
         files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
     }
 
-    /// Loses files that its running programs use: segments, what is spent of allowances, who works
-    /// under an item, who the device is. Gives those that were moved away, with where they are now.
+    /// Lose files that the running programs use: segments, the spent part of allowances, the list
+    /// of programs under an item, the identity of the device. Return the files that were moved
+    /// away, each with its new place.
     pub(crate) fn lose(&self, loss: Loss) -> Vec<(PathBuf, PathBuf)> {
         let is_in_use =
             |file: &PathBuf| Segment::open(file).is_ok_and(|segment| !segment.is_held());
@@ -316,7 +317,8 @@ impl Machine {
         self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok())
     }
 
-    /// Whether everything was told to the server with this key in this life of its data.
+    /// Return whether everything was reported to the server with this key in this epoch of its
+    /// data.
     pub(crate) fn has_told_all(&self, server: &PublicKey, epoch: &str) -> bool {
         let known = |folder: PathBuf| epoch_file(&folder, server).peek::<String>();
         self.usage_folders()
@@ -324,7 +326,7 @@ impl Machine {
             .all(|folder| known(folder).is_some_and(|known| known == epoch))
     }
 
-    /// Every total for a server with what is acknowledged of it, by segment and counter.
+    /// Return every total for a server with its acknowledged part, by segment and counter.
     pub(crate) fn totals(&self, server: &PublicKey) -> BTreeMap<(String, Counter), (u64, u64)> {
         let segments = self
             .segments()
@@ -340,7 +342,7 @@ impl Machine {
         totals.collect()
     }
 
-    /// How much is counted for each item; work under licenses that are not known here is left out.
+    /// Return the counted work of each item; work under licenses that are unknown here is left out.
     pub(crate) fn counted_by_item(&self) -> BTreeMap<String, u64> {
         let mut counted = BTreeMap::new();
         for segment in self.segments() {
@@ -352,7 +354,7 @@ impl Machine {
         counted
     }
 
-    /// Every counter with all that is counted in it.
+    /// Return every counter with its total.
     pub(crate) fn counted(&self) -> BTreeMap<Counter, u64> {
         let mut counted = BTreeMap::new();
         for segment in self.segments() {
@@ -365,7 +367,8 @@ impl Machine {
     }
 }
 
-/// Every other machine leaves the type as programs find it, where that counts as a server.
+/// Return the deployment type of a machine's programs. Every other machine leaves it at its
+/// default, which counts as a server here.
 fn asked_type(item: &LicenseItem, machine: usize) -> DeploymentType {
     match item.charge_way.counts_as(DeploymentType::Desktop) {
         DeploymentType::Server if machine % 2 == 1 => DeploymentType::Desktop,

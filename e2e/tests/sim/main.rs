@@ -1,16 +1,16 @@
-//! Whole worlds in one thread, each from a seed: the library's core and the server's core, with
-//! virtual time, a network that loses, doubles, delays and damages, programs that die anywhere,
+//! Whole worlds in one thread, each from a seed: the library's core and the server's core. A world
+//! has virtual time, a network that loses, doubles, delays and damages, programs that die anywhere,
 //! machines that lose their power, clocks that are wrong, copies, and a server that is restored.
-//! After every step the laws are looked at.
+//! The laws are checked after every step.
 //!
 //! | variable | |
 //! | --- | --- |
-//! | `SEATMETER_SIM_SEED` | runs this world alone, and tells its story if it breaks a law |
-//! | `SEATMETER_SIM_SECONDS` | runs worlds for so long |
+//! | `SEATMETER_SIM_SEED` | runs only this world, and prints its story if it breaks a law |
+//! | `SEATMETER_SIM_SECONDS` | runs worlds for so many seconds |
 //! | `SEATMETER_SIM_WORLDS` | runs so many worlds, however long they take |
-//! | `SEATMETER_SIM_AS_FOUND` | tells a broken law at once, in the world in which it was found |
-//! | `SEATMETER_SIM_FIRST` | the first seed |
-//! | `SEATMETER_SIM_CORES` | on so many cores |
+//! | `SEATMETER_SIM_AS_FOUND` | prints a broken law at once, in the world in which it was found |
+//! | `SEATMETER_SIM_FIRST` | sets the first seed |
+//! | `SEATMETER_SIM_CORES` | uses so many cores |
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 #![allow(
@@ -86,8 +86,8 @@ fn worlds_obey_the_laws() {
     );
 }
 
-/// Worlds that broke a law, of the library, of the server, or as it was written here. They stay
-/// what they are as long as plans are made in the same way.
+/// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
+/// simulation. They stay the same worlds as long as plans are made in the same way.
 const ONCE_BROKEN: [u64; 12] = [
     20_147,
     5_004_818,
@@ -127,8 +127,8 @@ fn one_world(seed: u64) {
     }
 }
 
-/// Worlds in which a store on PostgreSQL stands beside the two others, and must decide and book as
-/// they do.
+/// Run worlds in which a store on PostgreSQL stands beside the two others, and must decide and book
+/// as they do.
 #[test]
 fn worlds_go_alike_on_postgresql() {
     let Some(cluster) = cluster::Cluster::start(false) else {

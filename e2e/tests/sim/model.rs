@@ -1,5 +1,5 @@
-//! The license rules once more, naively: what the server may answer, by the rules' own words and
-//! numbers.
+//! The license rules a second time, naively: the answers that the server may give, by the rules'
+//! own words and numbers.
 
 use std::collections::BTreeMap;
 
@@ -18,41 +18,41 @@ const SLOT: u64 = 180;
 const SCAN: u8 = 1;
 const PAGE: u8 = 2;
 
-/// What one holds of the item.
+/// The hold of a device on the item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
     pub(crate) seats: u64,
     pub(crate) until: u64,
 }
 
-/// What the server should know.
+/// The facts that the server should know.
 #[derive(Clone)]
 pub(crate) struct Model {
     pub(crate) item: LicenseItem,
     pub(crate) is_revoked: bool,
     pub(crate) code: Code,
-    /// The website for which each device has asked.
+    /// The website of each device's requests.
     pub(crate) websites: BTreeMap<String, String>,
-    /// As how many each device counts in each slot, and the excess of each license year that came
-    /// of it.
+    /// The number that each device counts as in each slot, and the resulting excess of each license
+    /// year.
     active: BTreeMap<(u32, String), u64>,
     excess: BTreeMap<u64, u64>,
-    /// By device.
+    /// The holds, by device.
     pub(crate) holds: BTreeMap<String, Hold>,
     serials: BTreeMap<String, u32>,
-    /// What was authorized, by license.
+    /// The authorizations, by license.
     authorized: BTreeMap<String, Authorized>,
-    /// The seats of each device, by the slot from which it has so many.
+    /// The seats of each device, keyed by the slot from which they apply.
     seats: BTreeMap<String, SeatsBySlot>,
     pub(crate) restores: u32,
-    /// Until when a restored server is careful.
+    /// The instant until which a restored server is careful.
     pub(crate) careful_until: u64,
-    /// Seats and allowances beyond the limit, which a restored server had forgotten and devices
-    /// have shown.
+    /// Seats and allowances beyond the limit that a restored server had forgotten and devices have
+    /// shown.
     pub(crate) brought_back: Beyond,
 }
 
-/// One authorization: applications of a device that ask for different x have one each.
+/// An authorization. Applications of a device that ask for different x have one each.
 #[derive(Clone, Debug)]
 struct Authorized {
     device: String,
@@ -61,22 +61,22 @@ struct Authorized {
     until: u64,
 }
 
-/// What there may be at most: the limit, or what was brought back beyond it.
+/// The upper bound: the limit, or what was brought back beyond it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Beyond {
     pub(crate) seats: u64,
-    /// By module.
+    /// The allowances, by module.
     pub(crate) allowed: BTreeMap<u32, u64>,
 }
 
-/// What may be answered to a request.
+/// The answers that a request may get.
 #[derive(Debug)]
 pub(crate) struct Verdict {
-    /// Codes with which it must be refused, one of them; empty: it must be granted.
+    /// Codes with which the request must be refused, one of them; empty: it must be granted.
     must: Vec<ErrorCode>,
-    /// Codes with which it may be refused.
+    /// Codes with which the request may be refused.
     may: Vec<ErrorCode>,
-    /// For so many seats, and until when, if it is granted.
+    /// The seats of a grant, and its end in `valid_until`.
     seats: u32,
     valid_until: u64,
     x: u32,
@@ -92,7 +92,7 @@ impl Verdict {
         Err(format!("the server refuses with {code:?}, but {}", self.why))
     }
 
-    /// Whether a refusal is what the rules say.
+    /// Return whether the rules require a refusal.
     pub(crate) fn refuses(&self) -> bool {
         !self.must.is_empty()
     }
@@ -117,7 +117,7 @@ impl Model {
         }
     }
 
-    /// What is known after this was restored.
+    /// Return the model of a server restored from this state.
     pub(crate) fn restored(&self, at: u64, restores: u32) -> Self {
         Self { restores, careful_until: at + SLOT, ..self.clone() }
     }
@@ -132,7 +132,7 @@ impl Model {
         authorized.for_each(|one| one.until = one.until.min(at));
     }
 
-    /// Those who hold something now.
+    /// Return the holders that hold something now.
     pub(crate) fn alive(&self, at: u64) -> BTreeMap<&str, Hold> {
         let alive = self.holds.iter().filter(|(_, hold)| hold.until > at);
         alive.map(|(device, hold)| (device.as_str(), *hold)).collect()
@@ -146,7 +146,7 @@ impl Model {
         matches!(self.item.charge_way, ChargeWay::ClientDevice | ChargeWay::Server)
     }
 
-    /// N and its grace, by the words of the rules: `round(p % · N)`.
+    /// Return N and its grace, by the words of the rules: `round(p % · N)`.
     pub(crate) fn limit(&self, quota: u64) -> u64 {
         let percent = match self.item.charge_way {
             ChargeWay::ClientDevice => 10,
@@ -161,8 +161,8 @@ impl Model {
         self.item.expires_at + 7 * DAY
     }
 
-    /// A device shows a license: a server that was restored takes its word for what it has
-    /// forgotten. Whether it had.
+    /// Record a license that a device shows. A restored server accepts it if it had forgotten it.
+    /// Return whether it had.
     pub(crate) fn see(&mut self, held: &LocalLicense, at: u64) -> bool {
         self.see_authorized(held);
         let known = self.serials.get(&held.device_uuid).copied().unwrap_or(0);
@@ -173,8 +173,8 @@ impl Model {
         let own = self.holds.get(&held.device_uuid);
         if self.is_by_window() && own.is_none_or(|own| own.until < held.valid_until) {
             self.holds.insert(held.device_uuid.clone(), Hold { seats: 1, until: held.valid_until });
-            // Who holds more than there are was forgotten, and the seats were given to others
-            // meanwhile.
+            // The holders are more than there are seats: a hold was forgotten, and its seats were
+            // given to others meanwhile.
             if self.restores > 0 {
                 self.brought_back.seats = self.brought_back.seats.max(self.held(at));
             }
@@ -196,20 +196,20 @@ impl Model {
         }
     }
 
-    /// The highest x for which an application of the device is authorized: of an overused item, by
-    /// the slot.
+    /// Return the highest x for which an application of the device is authorized; under an overused
+    /// item, only authorizations by the slot count.
     fn highest_x(&self, device: &str, at: u64) -> u32 {
         let last = if self.is_overused(at) { slot_authorization_ends(at) } else { u64::MAX };
         let own = self.authorized.values().filter(|one| one.device == device);
         own.filter(|one| one.until > at && one.until <= last).map(|one| one.x).max().unwrap_or(0)
     }
 
-    /// Seats that are held now.
+    /// Return the seats that are held now.
     pub(crate) fn held(&self, at: u64) -> u64 {
         self.alive(at).values().map(|hold| hold.seats).sum()
     }
 
-    /// The same for what a device shows that it is allowed.
+    /// Record the allowances that a device shows.
     pub(crate) fn see_allowance(&mut self, held: &LocalLicense, books: &Books) {
         if self.restores == 0 {
             return;
@@ -219,8 +219,8 @@ impl Model {
         }
     }
 
-    /// And for what it tells to have done under an allowance that was forgotten: that was allowed
-    /// then.
+    /// Record the work that a device reports under a forgotten allowance: it was allowed at that
+    /// time.
     pub(crate) fn see_work(&mut self, device: &str, before: &Books, after: &Books) {
         if self.restores == 0 || !self.item.strict {
             return;
@@ -238,7 +238,7 @@ impl Model {
         *most = all.max(*most);
     }
 
-    /// Every module that is counted, with its quota; 0 is that of scans.
+    /// Return every module that is counted, with its quota; 0 is that of scans.
     pub(crate) fn modules(&self) -> Vec<(u32, u64)> {
         let quotas = self.item.page_quotas.unwrap_or_default();
         match self.item.charge_way {
@@ -250,7 +250,7 @@ impl Model {
         }
     }
 
-    /// What is used of a module.
+    /// Return the used part of a module's quota.
     fn used(&self, books: &Books, module: u32) -> u64 {
         if module == 0 { books.used(SCAN, None) } else { books.used(PAGE, Some(module)) }
     }
@@ -265,7 +265,7 @@ impl Model {
         end.min(at + days * DAY)
     }
 
-    /// Whether the excess of the slots that have ended is above the budget.
+    /// Return whether the excess of the slots that have ended is above the budget.
     pub(crate) fn is_overused(&self, at: u64) -> bool {
         let budget = self.item.overuse_budget.unwrap_or(1000 * self.item.quota);
         let grown = self.item.overuse_growth_per_day * ((at - START) / DAY);
@@ -277,13 +277,13 @@ impl Model {
         self.excess.get(&0).copied().unwrap_or(0).saturating_sub(not_yet) > budget + grown
     }
 
-    /// `max(0, active − N)` of a slot.
+    /// Return `max(0, active − N)` of a slot.
     fn above_quota(&self, slot: u32) -> u64 {
         let active = self.active.range((slot, String::new())..(slot + 1, String::new()));
         active.map(|(_, count)| count).sum::<u64>().saturating_sub(self.item.quota)
     }
 
-    /// A device was active in a slot: what that adds to the excess is judged by the quota of today.
+    /// Record that a device was active in a slot. The added excess is judged by today's quota.
     fn is_active(&mut self, device: &str, slot: u32) {
         let before = self.above_quota(slot);
         let count = self.counts_as(device, slot);
@@ -292,12 +292,12 @@ impl Model {
         *self.excess.entry(year_of(slot)).or_default() += self.above_quota(slot) - before;
     }
 
-    /// The excess of all license years.
+    /// Return the excess of all license years.
     pub(crate) fn excess(&self) -> u64 {
         self.excess.values().sum()
     }
 
-    /// As how many a device counts in a slot.
+    /// Return the number that a device counts as in a slot.
     fn counts_as(&self, device: &str, slot: u32) -> u64 {
         match self.item.charge_way {
             ChargeWay::ConcurrentInstance => {
@@ -313,18 +313,18 @@ impl Model {
         !modules.is_empty() && modules.iter().all(is_up)
     }
 
-    /// Whether any of its quotas is used up: then some work is refused, though not all.
+    /// Return whether any quota is used up. Then some work is refused, but not all.
     pub(crate) fn has_used_up(&self, books: &Books) -> bool {
         let quotas = self.item.page_quotas.unwrap_or_default();
         let is_up = |module, quota| self.used(books, module) >= self.limit(quota);
         match self.item.charge_way {
-            // A module without a quota is used up from the beginning.
+            // A module without a quota counts as used up.
             ChargeWay::Page => is_up(1, quotas.core) || is_up(2, quotas.webcam),
             _ => self.is_used_up(books),
         }
     }
 
-    /// Whether nothing is left that a device could be allowed.
+    /// Return whether no allowance is left for a device.
     fn has_nothing_left(&self, books: &Books, device: &str) -> bool {
         self.modules().into_iter().all(|(module, quota)| {
             let (allowed, used) = books.allowance(device, module);
@@ -332,7 +332,7 @@ impl Model {
         })
     }
 
-    /// What the rules say of a request.
+    /// Return the verdict of the rules on a request.
     pub(crate) fn verdict(
         &self,
         books: &Books,
@@ -376,7 +376,8 @@ impl Model {
         Verdict { must, may, seats, valid_until, x, hold, why }
     }
 
-    /// What the rule of the charge way says: the hold that is granted, and the numbers in words.
+    /// Return the verdict of the charge way's rule: the hold that is granted, and the numbers in
+    /// words.
     fn by_charge_way(
         &self,
         books: &Books,
@@ -426,7 +427,7 @@ impl Model {
         (hold, why)
     }
 
-    /// The server has granted.
+    /// Record a grant of the server.
     pub(crate) fn granted(
         &mut self,
         verdict: &Verdict,
@@ -459,7 +460,7 @@ impl Model {
         }
         let (serial, until) = (granted.serial, granted.valid_until);
         if self.item.charge_way != ChargeWay::ConcurrentInstance {
-            // One alone: what was authorized before is over.
+            // A device has only one authorization: the previous one ends.
             let before = self.authorized.values_mut().filter(|one| one.device == *device);
             before.for_each(|one| one.until = one.until.min(at));
         }
@@ -471,7 +472,7 @@ impl Model {
         Ok(())
     }
 
-    /// The server has recorded a report.
+    /// Record a report that the server has recorded.
     pub(crate) fn recorded(
         &mut self,
         report: &UsageReport,
@@ -497,8 +498,7 @@ impl Model {
                     .get(&(segment.segment_id.clone(), counter))
                     .copied()
                     .unwrap_or(0);
-                // A day ahead is as wrong as a clock may be; and what is repeated was judged
-                // before.
+                // A clock may be wrong by up to a day. A repeated total was judged before.
                 if total.total > known && u64::from(total.slot) * SLOT <= at + DAY {
                     self.is_active(device, total.slot);
                 }
@@ -518,18 +518,20 @@ impl Model {
     }
 }
 
-/// An overused item is authorized by the slot, with a minute to renew it in.
+/// Return the end of an authorization by the slot, under an overused item: one minute after the
+/// slot, for renewal.
 fn slot_authorization_ends(at: u64) -> u64 {
     (at / SLOT + 1) * SLOT + 60
 }
 
-/// License years are counted from the item's first instant; what is before it is in the first.
+/// Return the license year of a slot, counted from the item's first instant. Earlier slots are in
+/// the first year.
 fn year_of(slot: u32) -> u64 {
     (u64::from(slot) * SLOT).saturating_sub(START) / (365 * DAY)
 }
 
-/// By the words of the rules, for the websites that there are: case, port and a dot at the end do
-/// not matter.
+/// Return whether a website is under the domain, by the words of the rules: case, port and a dot at
+/// the end do not matter.
 fn is_under_domain(website: &str) -> bool {
     let host = website.to_lowercase().replace("https://", "").replace(":8443", "");
     let host = host.trim_end_matches('.');

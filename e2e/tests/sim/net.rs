@@ -1,14 +1,14 @@
-//! The network of a world: it carries requests to the servers and answers back, and does to them
-//! what networks do.
+//! The network of a world. It carries requests to the servers and answers back, and disturbs them
+//! as networks do.
 //!
-//! | what comes to a request | the server | the device |
+//! | disturbance of a request | the server | the device |
 //! | --- | --- | --- |
 //! | nothing | answers | gets the answer |
 //! | it is lost | hears nothing | hears nothing |
 //! | its answer is lost | answers | hears nothing |
 //! | it is doubled | answers twice | gets the second answer |
 //! | it is delayed | answers some other day | hears nothing |
-//! | its answer is damaged | answers | gets it with a bit turned over, in body, signature or time |
+//! | its answer is damaged | answers | gets it with a bit inverted, in body, signature or time |
 //! | it is overtaken | answers | gets an answer to an earlier request |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,55 +26,55 @@ use crate::random::Random;
 use crate::server::{Asked, Server};
 use crate::time::Time;
 
-/// Where the two servers are.
+/// The address of the main server.
 pub(crate) const MAIN: &str = "http://main";
 pub(crate) const STANDBY: &str = "http://standby";
 
-/// A server that is silent costs this long.
+/// The time that a silent server costs.
 const SILENCE_MS: u64 = 4_000;
 
-/// Letters and answers that are kept; older ones are lost for good.
+/// Most letters and answers that are kept; older ones are dropped.
 const KEPT_MAX: usize = 32;
 
-/// The network, and the server at its end.
+/// The network, and the servers behind it.
 pub(crate) struct Net {
     pub(crate) server: Server,
-    /// The standby's data, where it has its own.
+    /// The standby with data of its own, if it has such data.
     pub(crate) apart: Option<Server>,
     time: Arc<Time>,
     pub(crate) weather: Weather,
     pub(crate) random: Random,
     pub(crate) is_unplugged: [bool; MACHINES],
-    /// Who cannot reach the main server, whatever else.
+    /// Machines that cannot reach the main server in any case.
     pub(crate) has_lost_main: [bool; MACHINES],
     pub(crate) is_standby_up: bool,
     /// Whether the standby cannot see the main server.
     pub(crate) is_partitioned: bool,
     pub(crate) versions: Versions,
-    /// Family of each machine: copies are of one.
+    /// The family of each machine. Copies belong to one family.
     pub(crate) families: [usize; MACHINES],
-    /// By whom each UUID was used.
+    /// The machine that used each UUID.
     pub(crate) owners: BTreeMap<String, usize>,
-    /// By license and serial: until when each local license was truly meant to be good.
+    /// The true end of each local license, by license and serial.
     pub(crate) granted: BTreeMap<(String, u32), u64>,
     delayed: Vec<Letter>,
     answers: Vec<(usize, &'static str, RawAnswer)>,
     pub(crate) heard: Heard,
-    /// Codes with which machines were ever refused.
+    /// The codes with which machines were ever refused.
     pub(crate) refusals: [BTreeSet<ErrorCode>; MACHINES],
-    /// Whether the server has done anything since this was last taken back.
+    /// Whether the server has done anything since this was last reset.
     pub(crate) is_touched: bool,
     pub(crate) violation: Option<String>,
 }
 
-/// What a machine has heard in one step.
+/// The answers that a machine has received in one step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heard {
-    /// Answers that came through unharmed.
+    /// Answers that arrived undamaged.
     pub(crate) answers: u32,
-    /// By how much the servers were ahead, in seconds, that gave those of them which are believed.
+    /// The leads of the servers whose answers are accepted, in seconds.
     pub(crate) ahead: Vec<u64>,
-    /// Codes of refusals.
+    /// The codes of refusals.
     pub(crate) refusals: Vec<ErrorCode>,
     pub(crate) silences: u32,
     pub(crate) damaged: u32,
@@ -82,7 +82,8 @@ pub(crate) struct Heard {
 
 struct Letter {
     machine: usize,
-    /// Whether its sender was stopped before it left, while others went on.
+    /// Whether the letter is late: its sender was stopped before it left, and other programs were
+    /// not.
     is_late: bool,
     to_standby: bool,
     path: &'static str,
@@ -144,7 +145,7 @@ impl Net {
         }
     }
 
-    /// Delayed letters arrive, and nobody waits for the answers any more.
+    /// Deliver delayed letters. Nobody waits for their answers any more.
     pub(crate) fn deliver(&mut self) {
         for letter in std::mem::take(&mut self.delayed) {
             let _ = self.ask_as(&letter, true);
@@ -155,7 +156,8 @@ impl Net {
         self.ask_as(letter, letter.is_late)
     }
 
-    /// What is late may look like a copy's, to a server that has heard of what came after it.
+    /// Deliver a letter. A late one may look like a copy's to a server that has received newer
+    /// ones.
     fn ask_as(&mut self, letter: &Letter, is_late: bool) -> Option<RawAnswer> {
         if !self.is_up(letter) {
             return None;
@@ -173,8 +175,8 @@ impl Net {
                 || self.families.iter().filter(|other| **other == family).count() > 1,
         };
         let is_in_charge = !letter.to_standby || !self.server.is_up || self.is_partitioned;
-        // Else both are in front of one store. One that is apart books what it has licensed at any
-        // time.
+        // Otherwise both servers use one store. A standby with data of its own books at any time
+        // what it has licensed.
         let (server, books) = match &mut self.apart {
             Some(apart) if letter.to_standby => (apart, letter.path == USAGE_PATH),
             _ => (&mut self.server, false),
@@ -191,17 +193,17 @@ impl Net {
         }
     }
 
-    /// Both servers' data, or that of both.
+    /// Return both servers, or the one if both share their data.
     pub(crate) fn servers(&self) -> impl Iterator<Item = &Server> {
         std::iter::once(&self.server).chain(&self.apart)
     }
 
-    /// Whether answers are judged by the model.
+    /// Return whether the model judges answers.
     pub(crate) fn is_judged(&self) -> bool {
         self.server.is_judged()
     }
 
-    /// Whether the standby would answer a machine that cannot have the main server.
+    /// Return whether the standby would answer a machine that cannot reach the main server.
     pub(crate) fn would_standby_answer(&self, m: usize) -> bool {
         let is_in_charge = !self.server.is_up || self.is_partitioned;
         self.is_standby_up && is_in_charge && !self.is_unplugged[m]
@@ -211,7 +213,7 @@ impl Net {
         if letter.to_standby { self.is_standby_up } else { self.server.is_up }
     }
 
-    /// Everything that was broken works again, and everybody is of this version.
+    /// Repair everything, and give every side this version.
     pub(crate) fn heal(&mut self) {
         self.server.is_up = true;
         self.servers().for_each(|server| server.time.set_ahead(0));
@@ -286,7 +288,7 @@ impl Net {
         Some(answer)
     }
 
-    /// Notes when a local license truly came to a device, and for how long it was meant.
+    /// Record when a local license truly reached a device, and for how long it was meant.
     fn note_grant(&mut self, path: &str, answer: &RawAnswer) {
         if !is_granted(path, answer) {
             return;
@@ -317,24 +319,24 @@ impl Net {
     }
 }
 
-/// Whether an answer is a license: it is believed, whoever gave it.
+/// Return whether an answer is a license. Licenses are accepted from either server.
 fn is_granted(path: &str, answer: &RawAnswer) -> bool {
     path == AUTHORIZATIONS_PATH && answer.status == 200
 }
 
-/// The network as one machine has it.
+/// The network of one machine.
 pub(crate) struct Wire {
     pub(crate) net: Weak<Mutex<Net>>,
     pub(crate) machine: usize,
-    /// What happens while the program that sends the next request is stopped.
+    /// The event while the program that sends the next request is stopped.
     pub(crate) stop: Mutex<Option<Stop>>,
-    /// What the last program was about to say when it was stopped: to another server it is as late.
+    /// The request of the last stopped program. It is late for another server, too.
     pub(crate) late: Mutex<Vec<u8>>,
 }
 
-/// A program is stopped in mid-request.
+/// A stop of a program in mid-request.
 pub(crate) struct Stop {
-    /// In which request.
+    /// The request in which it is stopped.
     pub(crate) stopped: Stopped,
     pub(crate) meanwhile: Box<dyn FnOnce() + Send>,
 }
@@ -346,8 +348,8 @@ impl Transport for Wire {
         let is_due =
             |stop: &mut Stop| stop.stopped == Stopped::Answered || path == AUTHORIZATIONS_PATH;
         let stop = self.stop.lock().take_if(is_due);
-        // One that gets no answer from the main server goes to the standby after the stop, as it
-        // is.
+        // After the stop, a program without an answer from the main server sends the same request
+        // to the standby.
         if stop.is_some() {
             *self.late.lock() = request.body.to_vec();
         }

@@ -1,6 +1,6 @@
-//! A store that keeps rows and no sums: what a decision needs is added up each time. It decides by
-//! the server's own policy, and has no line in common with the statements of the SQL store, with
-//! which it is compared (`compared.rs`).
+//! A store that keeps rows and no sums: it adds up what a decision needs each time. It decides by
+//! the server's own policy, but shares no line with the statements of the SQL store, with which it
+//! is compared (`compared.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,33 +49,33 @@ pub(crate) struct Plain {
     is_revoked: bool,
     is_listed: bool,
     validation: Validation,
-    /// Serial of the newest license of each device.
+    /// The serial of the newest license of each device.
     devices: BTreeMap<String, u32>,
     licenses: BTreeMap<String, License>,
-    /// By holder: the device, and what it holds.
+    /// The holds by holder: the device, and its hold.
     holders: BTreeMap<String, (String, Hold)>,
-    /// By device and scope: generation, serial and epoch of what was shown last.
+    /// The last shown license by device and scope: generation, serial and epoch.
     history: BTreeMap<(String, String), (String, u32, String)>,
-    /// License of each segment.
+    /// The license of each segment.
     segments: BTreeMap<String, String>,
     usage: BTreeMap<(String, Counter), u64>,
-    /// As how many each device counts, from which slot on.
+    /// The number that each device counts as, by the first slot in which it applies.
     seats: BTreeMap<String, SeatsBySlot>,
     active: BTreeMap<u32, BTreeMap<String, u32>>,
     excess: BTreeMap<u32, u64>,
     allowances: BTreeMap<(String, u32), Allowance>,
 }
 
-/// What an authorization comes to: the grant, id of the license, its parent.
+/// The result of an authorization: the grant, the license id, the parent generation.
 pub(crate) type Granted = (Admitted, String, String);
 
 impl Plain {
-    /// Nothing yet, in this life.
+    /// Make an empty store with this epoch.
     pub(crate) fn new(epoch: String) -> Self {
         Self { epoch, ..Self::default() }
     }
 
-    /// Carries out what the vendor or the operator wants, as far as a simulation has it.
+    /// Carry out a change by the vendor or the operator, as far as the simulation has it.
     pub(crate) fn change(&mut self, change: &Change, now: u64) {
         match change {
             Change::Import(import) => {
@@ -101,7 +101,7 @@ impl Plain {
         licenses.for_each(|license| license.valid_until = license.valid_until.min(now));
     }
 
-    /// Decides one authorization. What is refused leaves nothing behind.
+    /// Decide one authorization. A refused request leaves no trace.
     pub(crate) fn authorize(&mut self, request: &Authorization) -> Result<Granted, Refusal> {
         let before = self.clone();
         let epoch = self.epoch.clone();
@@ -276,7 +276,7 @@ impl Plain {
         Ok(held.generation.clone())
     }
 
-    /// A device shows a license that a restored server has forgotten.
+    /// Record a license that a restored server has forgotten and a device shows.
     fn remember(&mut self, held: &LocalLicense, holder: Option<&str>) {
         let known = self.licenses.get(&held.license_id);
         let (true, Some(item)) =
@@ -381,7 +381,7 @@ impl Plain {
         id
     }
 
-    /// The excess of the running license year's slots that have ended.
+    /// Return the excess of the slots that have ended in the current license year.
     fn excess_so_far(&self, item: &LicenseItem, now: u64) -> u64 {
         if !is_concurrent(item) {
             return 0;
@@ -399,7 +399,7 @@ impl Plain {
             .map_or(0, |devices| devices.values().map(|count| u64::from(*count)).sum())
     }
 
-    /// Records a report.
+    /// Record a report.
     pub(crate) fn record(
         &mut self,
         report: &UsageReport,
@@ -438,7 +438,7 @@ impl Plain {
         answer
     }
 
-    /// Books a segment; gives the name under which its device holds seats.
+    /// Book a segment; return the name under which its device holds seats.
     fn record_segment(
         &mut self,
         uuid: &str,
@@ -526,13 +526,13 @@ impl Plain {
         }
     }
 
-    /// The same after a restore: another life, careful for a slot.
+    /// Return the store after a restore: it has another epoch, and is careful for a slot.
     pub(crate) fn restored(&self, epoch: String, now: u64) -> Self {
         Self { epoch, careful_until: now + SLOT_SECONDS, ..self.clone() }
     }
 }
 
-/// Whether a device that shows this license holds by it what is asked for.
+/// Return whether a device that shows this license holds what it claims.
 fn holds(held: &LocalLicense, claim: &Claim) -> bool {
     let has_enough = held.charge_way != ChargeWay::ConcurrentInstance || claim.seats <= held.seats;
     has_enough && claim.now < held.valid_until

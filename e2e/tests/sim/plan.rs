@@ -1,4 +1,4 @@
-//! What happens in a world: everything follows from its seed, before anything is run.
+//! The plan of a world: everything follows from its seed, before anything runs.
 //!
 //! A step names what it does and carries a seed for what the network does meanwhile, so that steps
 //! can be left out without changing what the others do.
@@ -13,28 +13,28 @@ use crate::random::Random;
 use crate::server::{CODE, SECOND_CODE};
 use crate::time::{Namespace, START};
 
-/// Most machines of a world, of which the last ones are empty until they become copies.
+/// Most machines of a world. The last ones are empty until they become copies.
 pub(crate) const MACHINES: usize = 6;
 
-/// Machines that are there from the beginning.
+/// The machines that exist from the beginning.
 const MACHINES_FIRST: u64 = 4;
 
-/// Steps of a world.
+/// The number of steps of a world.
 const STEPS: u64 = 140;
 
-/// One thing that happens, some time after what was before.
+/// An event, some time after the previous one.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    /// Seconds since the step before.
+    /// Seconds since the previous step.
     pub(crate) after: u64,
     pub(crate) what: What,
-    /// What the network does to the requests of this step.
+    /// The disturbance of this step's requests by the network.
     pub(crate) weather: Weather,
-    /// For the random numbers of this step.
+    /// The seed of this step's random numbers.
     pub(crate) seed: u64,
 }
 
-/// How likely a request comes to harm, in percent.
+/// The probability of each disturbance of a request, in percent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Weather {
     pub(crate) harm: u64,
@@ -44,49 +44,49 @@ pub(crate) struct Weather {
 pub(crate) enum What {
     /// A program starts on a machine and initializes.
     Start(usize),
-    /// One of a machine's programs does so much work.
+    /// A program of a machine does so much work.
     Work(usize, u64),
-    /// One of a machine's programs works and reports, twice within a slot: its counters grow while
-    /// they are known.
+    /// A program of a machine works and reports, twice within a slot, so that its counters grow
+    /// while the server knows them.
     Shift(usize, u64),
-    /// Every program that runs works, all within a slot.
+    /// Every running program works, all within a slot.
     Rush,
-    /// The keeper of one of a machine's programs has its round.
+    /// The keeper of a program of a machine runs a round.
     Keep(usize),
     /// A program ends cleanly.
     Close(usize),
     /// A program is killed.
     Kill(usize),
-    /// A program is stopped in mid-request while another one of its machine reports and renews; it
-    /// wakes so many seconds later.
+    /// A program is stopped in mid-request while another program of its machine reports and renews.
+    /// It wakes so many seconds later.
     Stop(usize, Stopped, u64),
-    /// The next action of a machine is cut off at this of its kill points.
+    /// The next action of a machine is cut off at this kill point.
     CutOff(usize, u32),
     /// A machine loses its power for so many seconds.
     PowerCut(usize, u64),
-    /// A machine is started anew, cleanly.
+    /// A machine is rebooted cleanly.
     Reboot(usize, u64),
     /// A machine sleeps for so many seconds.
     Suspend(usize, u64),
-    /// A machine's disk is like this from now on.
+    /// A machine's disk has this health from now on.
     Disk(usize, Disk),
     /// Files of a machine are lost in this way while its programs work.
     Lose(usize, Loss),
-    /// A machine's disk fails once, at this use from here, while a program works and reports; then
+    /// A machine's disk fails once, at this use from now, while a program works and reports; then
     /// its power is cut.
     Brownout(usize, u32),
-    /// One of a machine's programs takes so many seats, as far as there are.
+    /// A program of a machine takes so many seats, as far as there are.
     Take(usize, u64),
     /// Programs that start on a machine from now on ask for so many seats.
     AskFor(usize, u32),
-    /// Programs that start on a machine from now on have the code of the second item, or that of
-    /// both.
+    /// Programs that start on a machine from now on have the code of the second item, or the code
+    /// of both.
     UseCode(usize, &'static str),
-    /// The keepers of a machine's programs have so many rounds, each when it is due.
+    /// The keepers of a machine's programs run so many rounds, each when it is due.
     Rounds(usize, u64),
-    /// It gives all of its seats back but so many.
+    /// A machine gives back all of its seats but so many.
     Give(usize, u64),
-    /// Somebody sets a machine's wall clock by so many seconds.
+    /// A machine's wall clock is set by so many seconds.
     SetWall(usize, i64),
     /// A machine's clocks drift by so many millionths.
     Drift(usize, i64),
@@ -96,9 +96,9 @@ pub(crate) enum What {
     Unplug(usize),
     /// Programs that start on a machine from now on are in this time namespace.
     EnterNamespace(usize, Namespace),
-    /// The clock of the main server is so many seconds ahead; 0: it is right.
+    /// The clock of the main server is so many seconds ahead; 0: it is correct.
     ServerAhead(u64),
-    /// The same of a standby with data of its own.
+    /// The clock of a standby with data of its own is so many seconds ahead.
     StandbyAhead(u64),
     /// The main server is down, or up again.
     ServerDown,
@@ -110,59 +110,60 @@ pub(crate) enum What {
     LoseMain(usize),
     /// From now on devices and servers are of these versions.
     Versions(Versions),
-    /// Its data is backed up.
+    /// The main server's data is backed up.
     Backup,
-    /// The backup takes the place of its data.
+    /// The backup replaces the main server's data.
     Restore,
-    /// The same, and a machine goes on for a day, in the middle of which what was delayed arrives.
+    /// The backup is restored, and a machine runs for a day; delayed letters arrive in the middle
+    /// of it.
     Aftermath(usize),
-    /// What was delayed arrives.
+    /// Delayed letters arrive.
     Deliver,
     /// The vendor sells more.
     RaiseQuota(u64),
     /// The item is revoked.
     Revoke,
-    /// The operator changes what the handshake code is good for.
+    /// The operator changes the items of the handshake code.
     ChangeCode(Code),
-    /// The operator frees what a machine holds.
+    /// The operator releases the seats of a machine.
     Release(usize),
-    /// The server lets go of what is old.
+    /// The server deletes old rows.
     Tidy,
 }
 
-/// In which request a program is stopped.
+/// The request in which a program is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stopped {
-    /// Its first one, a report if there is something to report, which the server has answered.
+    /// The first request, a report if there is something to report, after the server has answered
+    /// it.
     Answered,
-    /// When it asks for a license, which the server has answered.
+    /// The request for a license, after the server has answered it.
     Granted,
-    /// When it asks for a license, before that leaves.
+    /// The request for a license, before it leaves.
     Asking,
 }
 
-/// What becomes of files under running programs.
+/// The loss of files under running programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// Somebody deletes them.
+    /// The files are deleted.
     Deleted,
-    /// Somebody renames them.
+    /// The files are renamed.
     Renamed,
-    /// Copies take their place.
+    /// The files are replaced by copies.
     Copied,
-    /// They are moved away, and come back when they have been made again.
+    /// The files are moved away, and come back after they were made again.
     AwayAndBack,
 }
 
-/// Who is of another version than this one, while an upgrade is under way.
+/// The sides that have another version than this one, during an upgrade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Versions {
     pub(crate) devices: Version,
     pub(crate) servers: Version,
 }
 
-/// What a version says: an older one leaves out what came later, a newer one says more than is
-/// known here.
+/// A version. An older one lacks later fields, a newer one has unknown fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Version {
     #[default]
@@ -171,35 +172,35 @@ pub(crate) enum Version {
     Newer,
 }
 
-/// What a handshake code is good for.
+/// The items that a handshake code serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Code {
-    /// The item, for everybody.
+    /// The item, for every application.
     #[default]
     Item,
-    /// No item any more.
+    /// No item.
     Nothing,
     /// The item, for another application.
     Others,
-    /// The second item alone, where there are two.
+    /// Only the second item, if there are two.
     Second,
 }
 
-/// What is there at the beginning, and what happens.
+/// The initial state of a world, and its steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) item: LicenseItem,
-    /// Another item of the same code, to which devices move and from which they come back.
+    /// The second item of the same code, to which devices move and from which they return.
     pub(crate) second: Option<LicenseItem>,
     /// Whether the standby has data of its own, with an item of its own.
     pub(crate) is_standby_apart: bool,
-    /// Whether clocks of servers are ahead for a while. Then answers are not judged: what a server
-    /// lets go by such a clock the model does not know.
+    /// Whether clocks of servers are ahead for a while. Then answers are not judged: the model does
+    /// not know what a server deletes by such a clock.
     pub(crate) are_servers_ahead: bool,
-    /// x of each machine.
+    /// The requested seats (x) of each machine.
     pub(crate) seats: [u32; MACHINES],
-    /// The website for which each machine asks, where that matters.
+    /// The website of each machine's requests, if the item needs it.
     pub(crate) websites: [&'static str; MACHINES],
     pub(crate) steps: Vec<Step>,
 }
@@ -238,14 +239,14 @@ impl Plan {
 }
 
 impl Plan {
-    /// Whether the main server's answers can be judged by a model of one item, which it has for
-    /// itself.
+    /// Return whether a model of one item can judge the main server's answers. The main server must
+    /// have the item for itself.
     pub(crate) fn is_judged(&self) -> bool {
         !self.is_standby_apart && !self.are_servers_ahead
     }
 }
 
-/// In some worlds somebody cleans up in state directories that are in use.
+/// In some worlds, files in used state directories are cleaned up.
 fn clean_up(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     let mut random = Random::new(seed ^ 0x14d);
     if !random.percent(12) {
@@ -264,7 +265,7 @@ fn clean_up(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     });
 }
 
-/// In some worlds the standby has data of its own, and devices move to it and back.
+/// In some worlds, the standby has data of its own, and devices move to it and back.
 fn fail_over(steps: &mut Vec<Step>, seed: u64, machines: u64) -> bool {
     let mut random = Random::new(seed ^ 0xfa1);
     if !random.percent(8) {
@@ -288,7 +289,7 @@ fn fail_over(steps: &mut Vec<Step>, seed: u64, machines: u64) -> bool {
     true
 }
 
-/// In some worlds the clocks of servers are ahead for a while, and are set right again.
+/// In some worlds, the clocks of servers are ahead for a while, and are then corrected.
 fn set_servers_ahead(
     steps: &mut Vec<Step>,
     seed: u64,
@@ -299,8 +300,8 @@ fn set_servers_ahead(
     if !random.percent(if is_standby_apart { 60 } else { 12 }) {
         return false;
     }
-    // A server forgets by its clock, and a restored one is careful until a time that is far away:
-    // that a server sets right what it has written while its clock was ahead is its own affair.
+    // A server deletes by its clock, and a restored one is careful until a far instant. The repair
+    // of rows that a server wrote while its clock was ahead is not tested here.
     steps.retain(|step| {
         !matches!(step.what, What::Tidy | What::Backup | What::Restore | What::Aftermath(_))
     });
@@ -331,7 +332,7 @@ fn set_servers_ahead(
     true
 }
 
-/// In some worlds programs are in time namespaces, whose boot clocks are apart from the machine's.
+/// In some worlds, programs are in time namespaces, whose boot clocks differ from the machine's.
 fn enter_namespaces(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     let mut random = Random::new(seed ^ 0x7145);
     if !random.percent(12) {
@@ -351,8 +352,8 @@ fn enter_namespaces(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     });
 }
 
-/// In some worlds the code has a second item, and the operator changes which of them it is good
-/// for.
+/// In some worlds, the code has a second item, and the operator changes the items that the code
+/// serves.
 fn move_about(
     steps: &mut Vec<Step>,
     seed: u64,
@@ -371,8 +372,8 @@ fn move_about(
         second.strict = random.percent(50);
     }
     if second.strict {
-        // As of the first: neither is what a device has that is released, or copied, while it is
-        // away.
+        // As with a strict first item, no device is copied or released: while it is offline it does
+        // not know, and spends its allowance all the same.
         steps.retain(|step| !matches!(step.what, What::Clone(_) | What::Release(_)));
     }
     insert(steps, &mut random, 12, |random| {
@@ -389,7 +390,7 @@ fn move_about(
     Some(second)
 }
 
-/// In some worlds programs are stopped in mid-request, by a debugger or with their container.
+/// In some worlds, programs are stopped in mid-request, by a debugger or with their container.
 fn stop_some(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     let mut random = Random::new(seed ^ 0x5709);
     if !random.percent(15) {
@@ -411,10 +412,10 @@ fn stop_some(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     });
 }
 
-/// In some worlds programs of one machine ask for different numbers of seats, now and then for more
+/// In some worlds, programs of one machine ask for different numbers of seats, sometimes for more
 /// than there are.
 fn ask_otherwise(steps: &mut Vec<Step>, seed: u64, machines: u64, item: &LicenseItem) {
-    // Random numbers of its own: other worlds are what they were before there was this.
+    // A generator of its own keeps the other worlds as they were before this was added.
     let mut random = Random::new(seed ^ 0xa5c);
     if item.charge_way != ChargeWay::ConcurrentInstance || random.percent(50) {
         return;
@@ -431,7 +432,8 @@ fn ask_otherwise(steps: &mut Vec<Step>, seed: u64, machines: u64, item: &License
     });
 }
 
-/// Puts more steps before so many of a hundred, each so many seconds after what was before.
+/// Insert more steps before so many percent of the steps, each so many seconds after the previous
+/// one.
 fn insert(
     steps: &mut Vec<Step>,
     random: &mut Random,
@@ -498,8 +500,8 @@ fn item(random: &mut Random) -> LicenseItem {
     item
 }
 
-/// The domain that an item lists, and websites: four under it, two elsewhere; the last two are the
-/// origins of browsers.
+/// The domain that an item lists. Four of the websites are under it and two elsewhere; the last two
+/// are origins of browsers.
 pub(crate) const DOMAIN: &str = "company.com";
 const WEBSITES: [&str; 6] = [
     "company.com",
@@ -519,7 +521,7 @@ fn website(random: &mut Random, item: &LicenseItem) -> &'static str {
     }
 }
 
-/// Seconds to the next step: mostly within a slot or two, now and then days.
+/// Return the seconds to the next step: mostly within a slot or two, sometimes days.
 fn pause(random: &mut Random, pace: u64) -> u64 {
     match random.below(100) {
         0..40 => random.between(2, 60),
@@ -530,19 +532,19 @@ fn pause(random: &mut Random, pace: u64) -> u64 {
     }
 }
 
-/// What happens more often in some worlds than in others: faults that meet are found where there
-/// are many of them.
+/// The kind of event that is more frequent in a world. Faults that need several events are found in
+/// worlds with many of them.
 #[derive(Clone, Copy, Debug)]
 enum Mood {
-    /// Letters that are late, and a server that is restored.
+    /// Late letters, and a server that is restored.
     Late,
-    /// Disks that fail, and power that is cut.
+    /// Disks that fail, and power cuts.
     Disks,
-    /// Programs that come and go, and take seats.
+    /// Programs that start and end, and take seats.
     Seats,
-    /// An operator who is busy, and an upgrade.
+    /// A busy operator, and an upgrade.
     Operator,
-    /// Servers that come and go.
+    /// Servers that go down and come up.
     Servers,
 }
 
@@ -556,7 +558,7 @@ const MOODS: [Option<Mood>; 7] = [
     Some(Mood::Servers),
 ];
 
-/// How many of the steps are as the mood is.
+/// The percentage of steps that follow the mood.
 const MOOD_PERCENT: u64 = 35;
 
 fn moody(random: &mut Random, mood: Mood, machines: u64, item: &LicenseItem) -> What {
@@ -639,7 +641,7 @@ fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> What {
             What::SetWall(machine, seconds)
         }
         900..910 => What::Drift(machine, random.between(0, 200) as i64 - 100),
-        // A copied allowance can be spent twice: whoever is offline cannot know.
+        // A copied allowance can be spent twice, because an offline device cannot know.
         910..920 if !item.strict => What::Clone(machine),
         920..925 => What::Unplug(machine),
         925..930 => What::LoseMain(machine),

@@ -1,7 +1,7 @@
-//! Numbers that follow from a seed. SplitMix64 (public domain): one word of state, any seed is
-//! good.
+//! Random numbers that follow from a seed. SplitMix64 (public domain): one word of state, and any
+//! seed is valid.
 
-/// A generator.
+/// A generator of random numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -18,12 +18,12 @@ impl Random {
         word ^ word >> 31
     }
 
-    /// From 0 to below `end`; the tiny unevenness does not matter here.
+    /// Return a number from 0 to below `end`; the tiny bias does not matter here.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.word() % end.max(1)
     }
 
-    /// From `low` to `high`, both included.
+    /// Return a number from `low` to `high`, both included.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }

@@ -1,5 +1,5 @@
-//! A plan from its beginning to its end, and what is left of it when everything is left out that a
-//! violation does not need.
+//! The run of a plan from beginning to end, and the reduction of a plan to the steps that a
+//! violation needs.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,16 +13,16 @@ use crate::plan::{Plan, Step, Weather};
 use crate::random::Random;
 use crate::world::{RENEWS_MS, World};
 
-/// After the last fault everything must be well again within two slots.
+/// The time after the last fault within which everything must work again: two slots.
 const CONVERGES_MS: u64 = 2 * 180_000;
 
 /// The longest pause of a keeper after a failed round.
 const RETRY_MS_MAX: u64 = 62_000;
 
-/// For so long a violation is made smaller.
+/// The longest time for the reduction of a plan.
 const SHRINK_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// What was simulated.
+/// The amount of simulated life.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lived {
     pub(crate) worlds: u64,
@@ -32,15 +32,15 @@ pub(crate) struct Lived {
 /// A law that did not hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
-    /// After which step; `None`: in the end.
+    /// The step after which it did not hold; `None`: at the end.
     pub(crate) step: Option<usize>,
     pub(crate) law: String,
 }
 
-/// Runs a plan.
+/// Run a plan.
 ///
 /// # Errors
-/// The first law that does not hold.
+/// Fails with the first law that does not hold.
 pub(crate) fn run(plan: &Plan) -> Result<Lived, Violation> {
     let outcome = catch_unwind(AssertUnwindSafe(|| carry_out(plan)));
     seed_random(None);
@@ -65,12 +65,12 @@ fn carry_out(plan: &Plan) -> Result<Lived, Violation> {
     outcome.map(|()| Lived { worlds: 1, device_days: world.time.lived_days() })
 }
 
-/// Faults stop, and two slots pass.
+/// Stop all faults, and let two slots pass.
 fn converge(world: &mut World, seed: u64) -> Check {
     let mut random = Random::new(seed ^ 3);
     let mut quiet =
         |world: &mut World, after_ms| world.begin(after_ms, random.word(), Weather::default());
-    // Those who have nothing to tell are asleep until they renew.
+    // Devices without anything to report are asleep until they renew.
     let was_restored = world.net.lock().server.model.restores > 0;
     quiet(world, if was_restored { RENEWS_MS } else { 0 });
     {
@@ -101,7 +101,7 @@ fn converge(world: &mut World, seed: u64) -> Check {
     laws::converged(world)
 }
 
-/// Leaves out steps as long as there is still a violation.
+/// Leave out steps as long as there is still a violation.
 pub(crate) fn shrink(plan: &Plan, first: Violation) -> (Plan, Violation) {
     let (mut plan, mut violation) = (plan.clone(), first);
     if let Some(last) = violation.step {
@@ -130,7 +130,7 @@ pub(crate) fn shrink(plan: &Plan, first: Violation) -> (Plan, Violation) {
     (plan, violation)
 }
 
-/// The violation in words, with the line that repeats it.
+/// Describe the violation in words, with the command that repeats it.
 pub(crate) fn tell(plan: &Plan, violation: &Violation) -> String {
     let mut text = format!(
         "SEATMETER_SIM_SEED={} make sim\n  item: {}\n  seats asked for: {:?}, for {:?}\n",
@@ -151,12 +151,12 @@ thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Panics are told with the violation, and by nobody else.
+/// Store panics for the report of the violation, and print them nowhere else.
 pub(crate) fn catch_panics() {
     std::panic::set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
 }
 
-/// What the last panic said.
+/// Return the message of the last panic.
 pub(crate) fn last_panic() -> String {
     PANIC.take()
 }

@@ -31,7 +31,7 @@ use crate::time::{START, ServerClock, Time};
 
 pub(crate) const CODE: &str = "SIM";
 
-/// Where there is a second item: a code for it alone.
+/// The code that has only the second item, if there is one.
 pub(crate) const SECOND_CODE: &str = "SIM-2";
 
 const ORGANIZATION: &str = "simulated";
@@ -40,7 +40,7 @@ const ORGANIZATION: &str = "simulated";
 pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     pub(crate) body: &'a [u8],
-    /// Of which versions both sides are.
+    /// The versions of both sides.
     pub(crate) versions: Versions,
     pub(crate) nonce: &'a str,
     pub(crate) key_id: Option<&'a str>,
@@ -48,19 +48,19 @@ pub(crate) struct Asked<'a> {
     pub(crate) is_copied: bool,
 }
 
-/// What requests and answers did not have in the first version.
+/// The fields that requests did not have in the first version.
 const LATER_IN_REQUESTS: [&str; 3] = ["scope", "needed", "ended"];
 const LATER_IN_ANSWERS: [&str; 5] = ["meters", "standings", "numbers", "allowances", "any_program"];
 
 impl Asked<'_> {
-    /// What a device of that version says.
+    /// Return the request as a device of that version sends it.
     fn said(&self) -> Vec<u8> {
         as_said_by(self.versions.devices, self.body, &LATER_IN_REQUESTS)
     }
 }
 
-/// A document as a version would say it: an older one knows less, a newer one says more wherever it
-/// can.
+/// Return a document as a version sends it: an older version has fewer fields, a newer version has
+/// more fields wherever it can.
 fn as_said_by(version: Version, body: &[u8], later: &[&str]) -> Vec<u8> {
     let Ok(mut document) = serde_json::from_slice::<serde_json::Value>(body) else {
         return body.to_vec();
@@ -70,7 +70,8 @@ fn as_said_by(version: Version, body: &[u8], later: &[&str]) -> Vec<u8> {
         Version::Older => {
             let fields = document.as_object_mut().expect("documents are objects");
             fields.retain(|name, _| !later.contains(&name.as_str()));
-            // A problem's; grants and reports have named theirs from the beginning.
+            // The document is a problem. Grants and reports have had these fields from the
+            // beginning.
             if fields.contains_key("code") {
                 fields.remove("epoch");
             }
@@ -105,20 +106,21 @@ pub(crate) struct Server {
     vendor: SigningKey,
     pub(crate) is_up: bool,
     pub(crate) model: Model,
-    /// The second item, if there is one. Then answers are not judged: the model knows of one alone.
+    /// The second item, if there is one. Then answers are not judged: the model knows only one
+    /// item.
     pub(crate) second: Option<Model>,
-    /// Both stores and the model, as they were.
+    /// The backup: both stores and the model.
     backup: Option<(Vec<u8>, Option<Plain>, Model)>,
     issues: u64,
-    /// What a restored server could not book: by device, segment and counter.
+    /// The counts that a restored server could not book, by device, segment and counter.
     pub(crate) unbooked: BTreeMap<(String, String, Counter), u64>,
-    /// The most that each device was ever allowed under a strict item: what a restored server
-    /// forgets of it, too.
+    /// The largest allowance that each device ever had under a strict item. It includes allowances
+    /// that a restored server has forgotten.
     pub(crate) promised: BTreeMap<(String, u32), u64>,
 }
 
 impl Server {
-    /// The main server; `is_alone` where the standby has no data of its own.
+    /// Make the main server. `is_alone` means that the standby has no data of its own.
     pub(crate) fn new(
         item: LicenseItem,
         second: Option<LicenseItem>,
@@ -128,7 +130,7 @@ impl Server {
         Self::with_key("2", item, second, is_alone, time)
     }
 
-    /// A standby with data of its own.
+    /// Make a standby with data of its own.
     pub(crate) fn apart(item: &LicenseItem, time: Arc<Time>) -> Self {
         Self::with_key(
             "3",
@@ -180,23 +182,23 @@ impl Server {
         server
     }
 
-    /// Whether answers are judged: the model and the plain store know of one item alone, which the
-    /// main server has for itself.
+    /// Return whether answers are judged. The model and the plain store know only one item, and the
+    /// main server must have it for itself.
     pub(crate) fn is_judged(&self) -> bool {
         self.compared.plain.lock().is_some()
     }
 
-    /// Its key.
+    /// Return the server's key.
     pub(crate) fn key(&self) -> PublicKey {
         self.licensing.keys.current().public().clone()
     }
 
-    /// One for each item.
+    /// Return the model of each item.
     pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
         std::iter::once(&self.model).chain(&self.second)
     }
 
-    /// Takes in the vendor's license file with the items as the models have them.
+    /// Import the vendor's license file with the items as the models have them.
     fn import(&mut self) {
         let file = LicenseFile {
             version: 1,
@@ -279,7 +281,7 @@ impl Server {
         self.backup = Some((snapshot, self.compared.plain.lock().clone(), self.model.clone()));
     }
 
-    /// Gives up everything since the backup; whether there was one.
+    /// Restore the backup and lose everything since; return whether there was a backup.
     pub(crate) fn restore(&mut self) -> bool {
         let Some((snapshot, plain, model)) = &self.backup else { return false };
         let at = self.time.now();
@@ -292,7 +294,7 @@ impl Server {
         let websites = self.model.websites.clone();
         self.model = model.restored(at, self.model.restores + 1);
         self.model.websites = websites;
-        // What the vendor and the operator have done since, they do again.
+        // The vendor and the operator repeat their changes since the backup.
         self.model.item = item;
         self.import();
         self.change_code(code);
@@ -302,10 +304,10 @@ impl Server {
         true
     }
 
-    /// Answers a request, and has the model judge the answer.
+    /// Answer a request, and let the model judge the answer.
     ///
     /// # Errors
-    /// The rule that it breaks.
+    /// Fails with the rule that the answer breaks.
     pub(crate) fn answer(&mut self, asked: &Asked<'_>) -> Result<RawAnswer, String> {
         let outcome = if asked.path == AUTHORIZATIONS_PATH {
             self.authorize(asked)?.map(|answer| serde_json::to_vec(&answer))
@@ -325,7 +327,7 @@ impl Server {
         Ok(self.signed(asked, status, body.expect("answers have a JSON form")))
     }
 
-    /// The standby's answer while the main server is up.
+    /// Return the standby's answer while the main server is up.
     pub(crate) fn not_in_charge(&self, asked: &Asked<'_>) -> RawAnswer {
         let problem = Problem::new(403, ErrorCode::STANDBY_NOT_READY, "the main server is up");
         self.signed(asked, 403, serde_json::to_vec(&problem).expect("problems have a JSON form"))
@@ -365,7 +367,7 @@ impl Server {
             }
             Err(Error::Refused(refusal)) => {
                 verdict.allows(refusal.code)?;
-                // What is refused leaves nothing behind.
+                // A refused request leaves no trace.
                 self.model = before;
             }
             Err(other) => return Err(format!("the server fails at an authorization: {other}")),
@@ -402,7 +404,7 @@ impl Server {
         self.model.see_work(&report.device.uuid, &before, &Books::of(&self.store));
         match &outcome {
             Ok(answer) => {
-                // Who asks for another server does not believe this one.
+                // A device that expects another server does not accept this answer.
                 let is_meant =
                     asked.key_id.is_some_and(|id| self.licensing.keys.with_id(id).is_some());
                 if let Some(refused) = answer.refused.first()
@@ -442,7 +444,7 @@ impl Server {
         }
     }
 
-    /// As src/http/answer.rs of the server does.
+    /// Sign an answer as src/http/answer.rs of the server does.
     fn signed(&self, asked: &Asked<'_>, status: u16, body: Vec<u8>) -> RawAnswer {
         let body = as_said_by(asked.versions.servers, &body, &LATER_IN_ANSWERS);
         let keys = &self.licensing.keys;
@@ -470,12 +472,12 @@ fn key(digit: &str) -> SigningKey {
     SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed")
 }
 
-/// Which life of the data this is.
+/// Return the epoch of the data.
 pub(crate) fn epoch_of(store: &InlineStore) -> String {
     text(&rows(store, "SELECT epoch FROM epoch")[0][0])
 }
 
-/// What a future gives that never waits.
+/// Return the output of a future that never waits.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome,

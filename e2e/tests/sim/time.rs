@@ -1,5 +1,4 @@
-//! Virtual time: what it truly is, which the server knows, and what the clocks of each machine make
-//! of it.
+//! Virtual time: the true time, which the server knows, and the values of each machine's clocks.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -9,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use seatmeter::clock::Boot;
 
-/// When every world begins, Unix seconds: the first instant of a slot.
+/// The beginning of every world, Unix seconds: the first instant of a slot.
 pub(crate) const START: u64 = 1_800_000_000;
 
 /// The true time, and the machines for which it passes.
@@ -17,7 +16,7 @@ pub(crate) const START: u64 = 1_800_000_000;
 pub(crate) struct Time {
     now_ms: AtomicU64,
     machines: Mutex<Vec<&'static MachineClock>>,
-    /// Milliseconds that machines have run, all together.
+    /// The milliseconds that machines have run, all together.
     lived_ms: AtomicU64,
 }
 
@@ -32,7 +31,7 @@ impl Time {
         self.now_ms.load(Relaxed) / 1000
     }
 
-    /// A new machine, with a right clock.
+    /// Add a machine, with a correct clock.
     pub(crate) fn machine(self: &Arc<Self>) -> &'static MachineClock {
         let time = Arc::downgrade(self);
         let clock: &'static MachineClock =
@@ -91,17 +90,18 @@ pub(crate) struct ProgramClock {
     namespace: Namespace,
 }
 
-/// A time namespace: by how much the boot clock is ahead in it.
+/// A time namespace: the lead of its boot clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Namespace {
     pub(crate) ahead_ms: i64,
-    /// The system does not tell of it, nor of the start of the machine: there is no /proc.
+    /// Whether the system does not show the namespace or the machine's boot time, because there is
+    /// no /proc.
     pub(crate) is_silent: bool,
 }
 
 impl ProgramClock {
     pub(crate) fn on(machine: &'static MachineClock, namespace: Namespace) -> &'static Self {
-        // No boot clock is before zero.
+        // A boot clock is never negative.
         let ahead_ms = namespace.ahead_ms.max(-machine.boot_ms.load(Relaxed));
         Box::leak(Box::new(Self { machine, namespace: Namespace { ahead_ms, ..namespace } }))
     }
@@ -143,13 +143,13 @@ pub(crate) struct MachineClock {
     wall_ms: AtomicI64,
     boot_ms: AtomicI64,
     suspended_ms: AtomicI64,
-    /// By how many millionths its clocks go wrong.
+    /// The drift of the clocks, in millionths.
     drift_ppm: AtomicI64,
-    /// Which start of the machine it is.
+    /// The number of the machine's boot.
     pub(crate) boots: AtomicU64,
     is_on: AtomicBool,
     is_asleep: AtomicBool,
-    /// Whether a program was ever started on it.
+    /// Whether a program was ever started on the machine.
     pub(crate) is_in_use: AtomicBool,
 }
 
@@ -189,7 +189,7 @@ impl MachineClock {
         }
     }
 
-    /// Says what another clock says: that of a copied machine.
+    /// Copy the values of another clock: that of a copied machine.
     pub(crate) fn copy(&self, other: &Self) {
         self.wall_ms.store(other.wall_ms.load(Relaxed), Relaxed);
         self.drift_ppm.store(other.drift_ppm.load(Relaxed), Relaxed);

@@ -1,5 +1,5 @@
-//! A world: machines, a network and a server, in one thread; a plan is carried out step by step,
-//! and after each step the laws are looked at.
+//! A world: machines, a network and a server, in one thread. It carries out a plan step by step,
+//! and checks the laws after each step.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,26 +31,27 @@ pub(crate) struct World {
     pub(crate) time: Arc<Time>,
     pub(crate) net: Arc<Mutex<Net>>,
     pub(crate) machines: Vec<Machine>,
-    /// What was truly performed, by family and counter.
+    /// The work that was truly performed, by family and counter.
     pub(crate) performed: BTreeMap<(usize, Counter), u64>,
-    /// What the server has recorded, as of the last look.
+    /// The usage that the server had recorded at the last check.
     pub(crate) books: Books,
     /// Whether the quota was ever used up.
     pub(crate) was_used_up: bool,
-    /// Whether the disk of that machine was not sound when it did.
+    /// Whether the disk of the acting machine was faulty in this step.
     pub(crate) had_disk_trouble: bool,
     /// The machine that has done something in this step.
     pub(crate) acting: Option<usize>,
     random: Random,
 }
 
-/// Who has nothing to tell asks again after so long, and then hears that the server was restored.
+/// The time after which a device renews that has nothing to report. It then learns that the server
+/// was restored.
 pub(crate) const RENEWS_MS: u64 = 6 * 3_600_000;
 
-/// Between work and its report, in a shift.
+/// The time between work and its report, in a shift.
 const SHIFT_MS: u64 = 5_000;
 
-/// What an action came to.
+/// The result of an action.
 pub(crate) enum Outcome {
     Done(Option<ErrorCode>),
     Died,
@@ -59,7 +60,7 @@ pub(crate) enum Outcome {
 impl World {
     pub(crate) fn new(plan: &Plan) -> Self {
         seed_random(Some(plan.seed));
-        // In memory, where that is a file system: nothing here has to outlive the test.
+        // Use memory, if it is mounted as a file system: nothing here must outlive the test.
         let folder = tempfile::tempdir_in("/dev/shm")
             .or_else(|_| tempfile::tempdir())
             .expect("there is room");
@@ -92,17 +93,17 @@ impl World {
         }
     }
 
-    /// Carries out one step.
+    /// Carry out one step.
     ///
     /// # Errors
-    /// The law that does not hold after it.
+    /// Fails with the law that does not hold after it.
     pub(crate) fn step(&mut self, step: &Step) -> Check {
         self.begin(step.after * 1000, step.seed, step.weather);
         self.carry_out(step.what)?;
         self.look()
     }
 
-    /// Time passes to the next step.
+    /// Let time pass to the next step.
     pub(crate) fn begin(&mut self, after_ms: u64, seed: u64, weather: Weather) {
         self.time.pass(after_ms);
         self.acting = None;
@@ -112,7 +113,7 @@ impl World {
         (net.weather, net.random, net.heard) = (weather, Random::new(seed ^ 1), Heard::default());
     }
 
-    /// Looks at the laws.
+    /// Check the laws.
     pub(crate) fn look(&mut self) -> Check {
         {
             let mut net = self.net.lock();
@@ -207,7 +208,7 @@ impl World {
         }
     }
 
-    /// What happens to the network and at the server.
+    /// Carry out what happens to the network and at the server.
     fn carry_out_elsewhere(&mut self, what: What) {
         let mut net = self.net.lock();
         net.is_touched = true;
@@ -242,13 +243,13 @@ impl World {
         }
     }
 
-    /// One of the programs that run on a machine.
+    /// Choose one of the programs that run on a machine.
     fn choose(&mut self, m: usize) -> Option<usize> {
         let running = self.machines[m].programs.len() as u64;
         (running > 0).then(|| usize::try_from(self.random.below(running)).unwrap_or(0))
     }
 
-    /// Lets a program do something, and die in it if that was prepared.
+    /// Let a program do something, and die in it if that was prepared.
     fn act(
         &mut self,
         m: usize,
@@ -303,7 +304,7 @@ impl World {
         self.require_cause(&outcome)
     }
 
-    /// A round of a program's keeper; after how long the next one is due, in milliseconds.
+    /// Run a round of a program's keeper; return the milliseconds until the next one is due.
     pub(crate) fn keep(&mut self, m: usize, program: usize) -> std::result::Result<u64, String> {
         let mut next = 0;
         let (heard, believed) = {
@@ -316,7 +317,8 @@ impl World {
             session.status().trouble.map_or(Ok(()), |trouble| Err(trouble.error))
         })?;
         self.require_cause(&outcome)?;
-        // What another program has heard in this step is known here only if the disk has taken it.
+        // This program has the time that another one heard in this step only if it was stored on
+        // disk.
         if matches!(outcome, Outcome::Done(None)) && self.net.lock().heard.answers > heard {
             laws::heard_the_time(self, m, program, believed)?;
         }
@@ -338,10 +340,10 @@ impl World {
         laws::the_highest_is_had(self, m)
     }
 
-    /// One program has the turn and is stopped; another one reports and renews beside it. What the
-    /// first makes of its answer when it wakes takes nothing from the device.
+    /// Stop a program that has the turn while another program reports and renews. When the stopped
+    /// program wakes, the answer that it receives must take nothing from the device.
     fn stop(&mut self, m: usize, stopped: Stopped, seconds: u64) -> Check {
-        // Nobody dies at a kill point while another one is on the stack.
+        // A kill point cannot end a program while another one is on the stack.
         if self.machines[m].programs.len() < 2 || self.machines[m].cut_off.is_some() {
             return Ok(());
         }
@@ -355,13 +357,14 @@ impl World {
                 (others.clone(), gone_on.clone(), self.time.clone(), state.clone());
             move || {
                 let others = others.lock();
-                // Short enough that the stopped one's answer still counts when it wakes at once.
+                // The pause is short enough that the stopped program's answer is still valid if it
+                // wakes at once.
                 let sync = || {
                     let bound = Deadline::after(others[0].clock, Duration::from_secs(4));
                     others[0].session.sync(bound)
                 };
-                // The second shows the license of the first: from then on the one of before is a
-                // copy's.
+                // The second request shows the license of the first. From then on the previous
+                // license is a copy's.
                 let outcome = sync().and_then(|()| sync());
                 *gone_on.lock() = Some((outcome, others[0].serial_on_disk(&state)));
                 time.pass(seconds * 1000);
@@ -393,14 +396,14 @@ impl World {
             let bound = seatmeter::clock::Deadline::after(clock, std::time::Duration::from_secs(5));
             session.close(bound).map(|_| ())
         })?;
-        // Who is cut off while he leaves was taken out of the list before.
+        // A program that is cut off while it closes was removed from the list before.
         match outcome {
             Outcome::Done(_) => self.require_cause(&outcome),
             Outcome::Died => Ok(()),
         }
     }
 
-    /// Whatever fails must have a cause that is none of the library's.
+    /// Check that a failure has a cause outside of the library.
     fn require_cause(&self, outcome: &Outcome) -> Check {
         let Outcome::Done(Some(code)) = outcome else { return Ok(()) };
         let heard = self.net.lock().heard.clone();
@@ -409,7 +412,7 @@ impl World {
         }
         let is_by_disk = *code == ErrorCode::LICENSE_BUFFER_FAILED && self.had_disk_trouble;
         let is_silence = *code == ErrorCode::FAILED_TO_REACH_SERVER && heard.silences > 0;
-        // A refusal by the other of two servers is not believed, whatever it is.
+        // A refusal by the other of two servers is not accepted, whatever its code.
         let is_by_another =
             *code == ErrorCode::LICENSE_SYNC_FAILED && self.net.lock().apart.is_some();
         if is_silence
@@ -427,7 +430,7 @@ impl World {
         let Some(program) = self.choose(m) else { return Ok(()) };
         let (clock, licensed) = {
             let program = &mut self.machines[m].programs[program];
-            // A thread of each program does so once a second.
+            // A thread of each program does this once a second.
             program.session.follow_device();
             (program.clock, program.licensed())
         };
@@ -464,7 +467,7 @@ impl World {
                 laws::may_refuse_work(self, m, &licensed.grant(), at, code)?
             }
             Outcome::Died => {
-                // As much as is there: each counter is a piece of work of its own.
+                // Count what is on the disk: each counter is a piece of work of its own.
                 let (before, after) = (before.unwrap_or_default(), self.machines[m].counted());
                 for (counter, total) in after {
                     let more = total - before.get(&counter).copied().unwrap_or(0);
@@ -496,12 +499,12 @@ impl World {
         Ok(())
     }
 
-    /// Files that are in use are lost, and within a second each program has noticed it. What it has
-    /// counted in that second is to be there, too.
+    /// Lose files that are in use. Within a second each program notices that, and its counts in
+    /// that second must not be lost, either.
     fn lose(&mut self, m: usize, loss: Loss) -> Check {
         let is_fit = self.machines[m].health == Disk::Sound && self.machines[m].cut_off.is_none();
         if !is_fit || self.machines[m].programs.is_empty() {
-            // What cannot be carried before its program dies is lost.
+            // A program that dies before it can copy its counts to a new file loses them.
             return Ok(());
         }
         self.work(m, 1)?;
@@ -519,7 +522,7 @@ impl World {
         laws::nothing_is_missing(&self.machines[m], &before, m)
     }
 
-    /// Every program of a machine looks after its files, as a thread of it does once a second.
+    /// Make every program of a machine check its files, as a thread of it does once a second.
     fn watch(&mut self, m: usize) -> Check {
         for program in 0..self.machines[m].programs.len() {
             let outcome = self.act(m, program, |machine| {
@@ -546,7 +549,7 @@ impl World {
         Ok(())
     }
 
-    /// Takes seats one after the other, until there is none.
+    /// Take seats one after the other, until there is none.
     fn take_seats(&mut self, m: usize, n: u64) -> Check {
         let Some(program) = self.choose(m) else { return Ok(()) };
         let Some(licensed) = self.machines[m].programs[program].licensed() else { return Ok(()) };
@@ -589,7 +592,8 @@ impl World {
         }
     }
 
-    /// What was not yet durable is lost, and was for nothing.
+    /// Cut a machine's power: work that was not yet durable is lost, and does not count as
+    /// performed.
     fn lose_power(&mut self, m: usize) {
         self.acting = Some(m);
         let family = self.net.lock().families[m];
