@@ -657,7 +657,7 @@ extern "C" {
  *
  * Threads: any. Blocks: never. Returns 0, or -10002 when `parameters` is NULL.
  *
- * Pointers: `parameters` is NULL or good for writes.
+ * Pointers: `parameters` is NULL or valid for writes.
  */
 int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
 
@@ -683,7 +683,7 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
  * reached; or the server's refusal, -20100 to -20151.
  *
  * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated;
- * `errorMsg` is NULL or good for writes of `errorMsgLen` bytes.
+ * `errorMsg` is NULL or valid for writes of `errorMsgLen` bytes.
  */
 int InitLicenseFromDLS(const DM_DLSConnectionParameters *parameters, char *errorMsg, int errorMsgLen);
 
@@ -763,7 +763,7 @@ int SM_SetCaFile(const char *path);
  * 33; -20002 when the state directory cannot be used; -20005 when the system gives no random
  * numbers.
  *
- * Pointers: `out` is NULL or good for writes of `len` bytes.
+ * Pointers: `out` is NULL or valid for writes of `len` bytes.
  */
 int SM_GetDeviceUUID(char *out, size_t len);
 
@@ -802,7 +802,7 @@ int SM_Shutdown(int timeoutMs);
  * are taken; -20111 when the license has expired; -20113 when it was revoked; -20120 when it is
  * used up; -20130 when it has no capacity for this device now.
  *
- * Pointers: `out` is NULL or good for writes; `detail` is NULL or good for writes of `detailLen` bytes.
+ * Pointers: `out` is NULL or valid for writes; `detail` is NULL or valid for writes of `detailLen` bytes.
  */
 int SM_CreateReader(struct SM_Reader **out, char *detail, size_t detailLen);
 
@@ -836,7 +836,8 @@ void SM_DestroyReader(struct SM_Reader *reader);
  * Threads: any. Blocks: never. Returns 0; -10002 when `count` is NULL, or `holders` with capacity
  * > 0; -20000 without a license, or what the InitLicenseFromDLS that failed has returned.
  *
- * Pointers: `holders` is NULL or good for writes of `capacity` holders; `count` is NULL or good for writes.
+ * Pointers: `holders` is NULL or valid for writes of `capacity` holders; `count` is NULL or valid for
+ * writes.
  */
 int SM_ListHolders(struct SM_Holder *holders, size_t capacity, size_t *count);
 
@@ -858,7 +859,7 @@ int SM_ListHolders(struct SM_Holder *holders, size_t capacity, size_t *count);
  * -20120 when it is used up; -20130 when it has no capacity for this device now.
  *
  * Pointers: `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted`
- * is NULL or good for writes.
+ * is NULL or valid for writes.
  */
 int SM_CountImage(const struct SM_Reader *reader,
                   const struct SM_Barcode *barcodes,
@@ -931,7 +932,7 @@ int SM_SetDuplicateForgetTime(const struct SM_Reader *reader, int ms);
  * 0.1 ms for each program that has counted since the last report. Returns 0, also without a
  * license; -10002 when `status` is NULL; -10038 when its size is below that of the first version.
  *
- * Pointers: `status` is NULL, or its `size` is set, and as many bytes are good for writes.
+ * Pointers: `status` is NULL, or its `size` is set, and as many bytes are valid for writes.
  */
 int SM_GetStatus(struct SM_Status *status);
 
@@ -953,7 +954,7 @@ int SM_GetStatus(struct SM_Status *status);
  * thread, which cancels this call; -20200 when no server can be reached, or the time was too short
  * for everything; or the server's refusal, -20100 to -20151.
  *
- * Pointers: `detail` is NULL or good for writes of `detailLen` bytes.
+ * Pointers: `detail` is NULL or valid for writes of `detailLen` bytes.
  */
 int SM_Sync(int timeoutMs, char *detail, size_t detailLen);
 

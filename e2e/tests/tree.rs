@@ -1,5 +1,5 @@
-//! What holds for the whole tree: the order of the folders, who names the kernel, how wide lines
-//! are, and that each path that a page names is there.
+//! Rules of the whole tree: the order of the folders, the use of the kernel, the width of lines,
+//! and the paths that pages name.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -11,14 +11,14 @@ use seatmeter_e2e::{files_in, root};
 
 const WIDTH: usize = 100;
 
-/// The crates whose folders have an order, with their names on the page.
+/// The crates with ordered folders, as the page names them.
 const CRATES: [&str; 3] = ["src", "server/src", "protocol/src"];
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// The path of a file within the tree.
+/// Return the path of a file within the tree.
 fn name(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
@@ -29,7 +29,7 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The floors of a crate, the highest first, as docs/design.md has them after "CRATE:".
+/// Return the floors of a crate, the highest first, as docs/design.md lists them after "CRATE:".
 fn floors(folder: &str) -> Vec<Vec<String>> {
     let page = text(&root().join("docs/design.md"));
     let start =
@@ -40,8 +40,8 @@ fn floors(folder: &str) -> Vec<Vec<String>> {
     rest[..end].replace('\n', " ").split('>').map(floor).collect()
 }
 
-/// What a file is a part of: its folder or, at the top, itself. The commands of operators are a
-/// floor of their own.
+/// Return the part to which a file belongs: its folder or, at the top, the file itself. The commands
+/// of operators are a floor of their own.
 fn part_of(path: &str) -> String {
     if path == "operator/commands.rs" {
         return "operator::commands".to_owned();
@@ -49,7 +49,7 @@ fn part_of(path: &str) -> String {
     path.split('/').next().unwrap().trim_end_matches(".rs").to_owned()
 }
 
-/// The code of a file without its comments and its tests.
+/// Return the code of a file without its comments and its tests.
 fn product_code(path: &Path) -> String {
     let whole = text(path);
     let code = whole.split("#[cfg(test)]\nmod tests").next().unwrap();
@@ -110,7 +110,8 @@ fn the_kernel_is_named_in_os_and_in_the_c_layer_alone() {
     }
 }
 
-/// Whether a line may be wider: a drawing or a table of a comment, or data that cannot be broken.
+/// Return whether a line may be wider: a drawing or a table of a comment, or data that cannot be
+/// broken.
 fn may_be_wide(line: &str) -> bool {
     let line = line.trim_start();
     let comment = line.strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!']).trim());
@@ -120,7 +121,7 @@ fn may_be_wide(line: &str) -> bool {
                 || comment.contains("  ")
                 || comment.contains(['▶', '─', '…', '┐', '+'])
         }
-        // rustfmt breaks all else.
+        // rustfmt breaks all other code.
         None => line.contains(['"', '#', '(']),
     }
 }
@@ -145,11 +146,11 @@ fn sources_if_any(folder: &str) -> Vec<PathBuf> {
     if folder.is_dir() { files_in(&folder, "rs") } else { Vec::new() }
 }
 
-/// Paths in backticks that name a file of the tree: with a folder and an ending.
+/// Return the paths in backticks that name a file of the tree, with a folder and an ending.
 fn named_paths(page: &str) -> Vec<&str> {
     let spans = page.split('`').skip(1).step_by(2);
     let is_path = |span: &&str| {
-        // Capitals stand for a name that the reader chooses.
+        // Capitals mean a name that the reader chooses.
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
         let is_open = span.contains("NAME") || span.contains("NN_");
         let endings = [".rs", ".md", ".c", ".cpp", ".sh", ".h", ".toml", ".txt", ".patch"];
@@ -171,7 +172,7 @@ fn every_path_that_a_page_names_is_there() {
     let (mut count, mut missing) = (0, Vec::new());
     for page in pages {
         for path in named_paths(&text(&page)) {
-            // Pages about one part name its files from its folder.
+            // A page about one part may name files relative to the folder of the part.
             let from = ["", "src", "server/src", "protocol/src", "docs", "tests", "e2e", "include"];
             let is_there = from.iter().any(|folder| root().join(folder).join(path).exists());
             if !is_there {

@@ -45,7 +45,7 @@ impl ChargeWay {
         Self::ALL.iter().find(|(way, _)| *way == self).map_or(0, |(_, number)| *number)
     }
 
-    /// Return whether items with this charge way are for servers alone.
+    /// Return whether items with this charge way are only for servers.
     #[must_use]
     pub const fn is_for_servers(self) -> bool {
         matches!(self, Self::Server | Self::ConcurrentInstance)

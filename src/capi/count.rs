@@ -48,7 +48,7 @@ pub struct SM_Barcode {
 ///
 /// # Safety
 /// `barcodes` is NULL or points to `n` barcodes, and each `bytes` to its `length` bytes; `counted`
-/// is NULL or good for writes.
+/// is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_CountImage(
     reader: Option<&SM_Reader>,

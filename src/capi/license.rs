@@ -159,7 +159,7 @@ impl tagDM_DLSConnectionParameters {
 /// Copy numbers of modules. NULL, or a count of 0, means all.
 ///
 /// # Safety
-/// `modules` is NULL or good for reads of `count` numbers.
+/// `modules` is NULL or valid for reads of `count` numbers.
 unsafe fn modules_from_c(modules: *const c_int, count: c_int) -> Result<Vec<c_int>> {
     let count =
         usize::try_from(count).ok().filter(|count| *count <= LIST_MAX).ok_or_else(|| {
@@ -184,7 +184,7 @@ unsafe fn modules_from_c(modules: *const c_int, count: c_int) -> Result<Vec<c_in
 /// Threads: any. Blocks: never. Returns 0, or -10002 when `parameters` is NULL.
 ///
 /// # Safety
-/// `parameters` is NULL or good for writes.
+/// `parameters` is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn InitDLSConnectionParameters(
     parameters: *mut DM_DLSConnectionParameters,
@@ -193,7 +193,7 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(
         if parameters.is_null() {
             return Err(null_pointer("the pointer to the parameters"));
         }
-        // SAFETY: not NULL, and good for writes by the caller's promise.
+        // SAFETY: not NULL, and valid for writes by the caller's promise.
         unsafe { parameters.write_unaligned(DM_DLSConnectionParameters::default()) };
         Ok(())
     })
@@ -221,7 +221,7 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(
 ///
 /// # Safety
 /// `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated;
-/// `errorMsg` is NULL or good for writes of `errorMsgLen` bytes.
+/// `errorMsg` is NULL or valid for writes of `errorMsgLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn InitLicenseFromDLS(
     parameters: *const DM_DLSConnectionParameters,
@@ -234,7 +234,7 @@ pub unsafe extern "C" fn InitLicenseFromDLS(
         if parameters.is_null() {
             return Err(null_pointer("the pointer to the parameters"));
         }
-        // SAFETY: not NULL, and good by the caller's promise.
+        // SAFETY: not NULL, and valid by the caller's promise.
         let raw = unsafe { parameters.read_unaligned().copy() }?;
         runtime().initialize(&raw)
     };
@@ -346,7 +346,7 @@ pub unsafe extern "C" fn SM_SetCaFile(path: *const c_char) -> c_int {
 /// numbers.
 ///
 /// # Safety
-/// `out` is NULL or good for writes of `len` bytes.
+/// `out` is NULL or valid for writes of `len` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_GetDeviceUUID(out: *mut c_char, len: usize) -> c_int {
     enter(|| {

@@ -6,8 +6,8 @@
 //! forked child finds a consistent state.
 //!
 //! ```text
-//! chunk 0: 64 places   chunk 1: 128 places   …            each place: a reader's address, and the next free place
-//! free: a stack of places, its head with a number that counts the changes
+//! chunk 0: 64 places   chunk 1: 128 places   …            each place: a reader's address, and the
+//! next free place free: a stack of places, its head with a number that counts the changes
 //! ```
 
 use std::ptr;
@@ -130,7 +130,7 @@ impl Memories {
         let (chunk, at) = chunk_of(number);
         let places = self.chunks.get(chunk)?.load(Ordering::Acquire);
         // SAFETY: a chunk that is there has `FIRST_PLACES << chunk` places, more than `at`, and
-        // stays for ever.
+        // is never freed.
         unsafe { places.as_ref().map(|first| &*ptr::from_ref(first).add(at)) }
     }
 
@@ -149,8 +149,8 @@ impl Memories {
                 .compare_exchange(none, places.cast(), Ordering::AcqRel, Ordering::Acquire)
                 .is_err()
             {
-                // SAFETY: from `Box::into_raw`; another thread's chunk is there, and this one
-                // nobody has seen.
+                // SAFETY: from `Box::into_raw`; another thread's chunk is there, and no other
+                // thread has seen this one.
                 drop(unsafe { Box::from_raw(places) });
             }
         }

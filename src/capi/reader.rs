@@ -38,7 +38,7 @@ impl SM_Reader {
 /// used up; -20130 when it has no capacity for this device now.
 ///
 /// # Safety
-/// `out` is NULL or good for writes; `detail` is NULL or good for writes of `detailLen` bytes.
+/// `out` is NULL or valid for writes; `detail` is NULL or valid for writes of `detailLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_CreateReader(
     out: Option<&mut MaybeUninit<*mut SM_Reader>>,
@@ -144,7 +144,8 @@ impl SM_Holder {
 /// > 0; -20000 without a license, or what the InitLicenseFromDLS that failed has returned.
 ///
 /// # Safety
-/// `holders` is NULL or good for writes of `capacity` holders; `count` is NULL or good for writes.
+/// `holders` is NULL or valid for writes of `capacity` holders; `count` is NULL or valid for
+/// writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_ListHolders(
     holders: *mut SM_Holder,

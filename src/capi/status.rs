@@ -217,7 +217,7 @@ fn text(text: &str) -> [c_char; SM_STATUS_TEXT_BYTES] {
 /// license; -10002 when `status` is NULL; -10038 when its size is below that of the first version.
 ///
 /// # Safety
-/// `status` is NULL, or its `size` is set, and as many bytes are good for writes.
+/// `status` is NULL, or its `size` is set, and as many bytes are valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_GetStatus(status: *mut SM_Status) -> c_int {
     enter(|| {
@@ -261,7 +261,7 @@ fn known_bytes(size: usize) -> Result<usize> {
 /// for everything; or the server's refusal, -20100 to -20151.
 ///
 /// # Safety
-/// `detail` is NULL or good for writes of `detailLen` bytes.
+/// `detail` is NULL or valid for writes of `detailLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SM_Sync(timeoutMs: c_int, detail: *mut c_char, detailLen: usize) -> c_int {
     // SAFETY: the caller's promise.

@@ -36,7 +36,7 @@ impl MessageBuffer {
     /// Make a buffer. NULL and length 0 mean that the caller wants no message.
     ///
     /// # Safety
-    /// `start` is NULL or good for writes of `length` bytes as long as the buffer is in use.
+    /// `start` is NULL or valid for writes of `length` bytes as long as the buffer is in use.
     pub(super) unsafe fn new(start: *mut c_char, length: usize) -> Self {
         Self { start, length: if start.is_null() { 0 } else { length } }
     }
@@ -48,7 +48,7 @@ impl MessageBuffer {
         while !message.is_char_boundary(end) {
             end -= 1;
         }
-        // SAFETY: `end` < `length`, and the buffer is good for `length` bytes by the promise of
+        // SAFETY: `end` < `length`, and the buffer is valid for `length` bytes by the promise of
         // `new`.
         unsafe {
             std::ptr::copy_nonoverlapping(message.as_ptr().cast(), self.start, end);

@@ -44,7 +44,7 @@ impl ForgetTime {
     pub fn set(&self, ms: i32) -> Result<()> {
         let in_range = u32::try_from(ms).ok().filter(|ms| *ms <= FORGET_MS_MAX);
         let ms = in_range.ok_or_else(|| {
-            let message = format!("a forget time of {ms} ms; it can be 0 to {FORGET_MS_MAX}");
+            let message = format!("the forget time is {ms} ms; it can be 0 to {FORGET_MS_MAX}");
             Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
         })?;
         self.0.store(ms, Ordering::Relaxed);

@@ -196,9 +196,8 @@ impl Reader {
             // The lock may be held by another thread of this process that makes the same check.
             std::thread::sleep(NAP);
         }
-        let message = "another thread was at work with this reader while the process was forked: \
-            destroy it here, and \
-                       make another";
+        let message = "another thread was using this reader while the process was forked: destroy \
+                       it in this process, and create another";
         Err(Error::new(ErrorCode::UNKNOWN, message))
     }
 

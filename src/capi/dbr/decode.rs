@@ -43,7 +43,8 @@ pub unsafe extern "C" fn DBR_DecodeFile(
 /// Decode an image file in memory.
 ///
 /// # Safety
-/// The rules of `DBR_DecodeFile` apply; `pFileBytes` is NULL or good for reads of `fileSize` bytes.
+/// The rules of `DBR_DecodeFile` apply; `pFileBytes` is NULL or valid for reads of `fileSize`
+/// bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeFileInMemory(
     barcodeReader: *mut c_void,
@@ -63,7 +64,7 @@ pub unsafe extern "C" fn DBR_DecodeFileInMemory(
 /// Decode pixels.
 ///
 /// # Safety
-/// The rules of `DBR_DecodeFile` apply; `pBufferBytes` is NULL or good for reads of the picture
+/// The rules of `DBR_DecodeFile` apply; `pBufferBytes` is NULL or valid for reads of the picture
 /// that the numbers describe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeBuffer(
@@ -108,7 +109,7 @@ pub unsafe extern "C" fn DBR_DecodeBase64String(
 /// Decode a bitmap with its header.
 ///
 /// # Safety
-/// The rules of `DBR_DecodeFile` apply; `hDIB` is NULL or good for reads of a header, and of the
+/// The rules of `DBR_DecodeFile` apply; `hDIB` is NULL or valid for reads of a header, and of the
 /// bytes that the header describes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeDIB(
@@ -133,7 +134,7 @@ pub unsafe extern "C" fn DBR_DecodeDIB(
 /// Decode pixels in a structure that describes their layout.
 ///
 /// # Safety
-/// The rules of `DBR_DecodeFile` apply; `imageData` is NULL or good, in the layout of DBR 9.6, and
+/// The rules of `DBR_DecodeFile` apply; `imageData` is NULL or valid, in the layout of DBR 9.6, and
 /// its bytes are NULL or as many as it says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_DecodeImageData(
@@ -145,7 +146,7 @@ pub unsafe extern "C" fn DBR_DecodeImageData(
         if imageData.is_null() {
             return Err(null_pointer("the picture"));
         }
-        // SAFETY: not NULL, and good by the caller's promise.
+        // SAFETY: not NULL, and valid by the caller's promise.
         let data = unsafe { imageData.read_unaligned() };
         let layout = PixelLayout::new(data.width, data.height, data.stride, data.format)?
             .turned(data.orientation)?;
@@ -162,7 +163,7 @@ pub unsafe extern "C" fn DBR_DecodeImageData(
 /// reader.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pResults` is NULL or good for writes.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pResults` is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_GetAllTextResults(
     barcodeReader: *mut c_void,

@@ -40,7 +40,7 @@ impl User {
 /// Set every field to its default.
 ///
 /// # Safety
-/// `pParameters` is NULL or good for writes.
+/// `pParameters` is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitFrameDecodingParameters(
     _barcodeReader: *mut c_void,
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn DBR_InitFrameDecodingParameters(
         if pParameters.is_null() {
             return Err(null_pointer("the place for the parameters"));
         }
-        // SAFETY: not NULL, and good for writes by the caller's promise.
+        // SAFETY: not NULL, and valid for writes by the caller's promise.
         unsafe { pParameters.write_unaligned(FrameDecodingParameters::default()) };
         Ok(())
     })
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn DBR_StartFrameDecodingEx(
 /// Append a frame; return its number, or an error.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pBufferBytes` is NULL or good for reads
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pBufferBytes` is NULL or valid for reads
 /// of a frame.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_AppendFrame(

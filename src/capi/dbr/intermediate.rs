@@ -20,7 +20,7 @@ fn missing() -> Error {
 /// Set the defaults of an intermediate result.
 ///
 /// # Safety
-/// `pIntermediateResult` is NULL or good for writes.
+/// `pIntermediateResult` is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitIntermediateResult(
     intermediateResultType: c_int,
@@ -30,7 +30,7 @@ pub unsafe extern "C" fn DBR_InitIntermediateResult(
         if pIntermediateResult.is_null() {
             return Err(null_pointer("the place for the result"));
         }
-        // SAFETY: not NULL, and good for writes by the caller's promise.
+        // SAFETY: not NULL, and valid for writes by the caller's promise.
         unsafe {
             pIntermediateResult.write_unaligned(IntermediateResult::of_type(intermediateResultType))
         };
@@ -81,7 +81,7 @@ pub extern "C" fn DBR_DecodeIntermediateResults(
 /// Give an empty array, because there are no such results; give NULL if the settings ask for some.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pResult` is NULL or good for writes.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pResult` is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_GetIntermediateResults(
     barcodeReader: *mut c_void,
@@ -134,7 +134,7 @@ pub extern "C" fn DBR_SetIntermediateResultCallback(
 /// Compute the place of a point under a matrix.
 ///
 /// # Safety
-/// `transformationMatrix` is NULL or good for reads of nine numbers.
+/// `transformationMatrix` is NULL or valid for reads of nine numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_TransformCoordinates(
     originalPoint: DBRPoint,

@@ -85,7 +85,7 @@ pub extern "C" fn DBR_GetIdleInstancesCount() -> c_int {
 /// is written to, and the third one is used, only if the first argument is no reader.
 ///
 /// # Safety
-/// The arguments fit one of the two prototypes: texts are NUL-terminated, and the buffer is good
+/// The arguments fit one of the two prototypes: texts are NUL-terminated, and the buffer is valid
 /// for writes of its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_InitLicense(
@@ -141,7 +141,7 @@ pub extern "C" fn DBR_InitLicenseFromLicenseContent(
 /// Refuse: a license cannot be written as a text.
 ///
 /// # Safety
-/// `content` is NULL or good for writes of `contentLen` bytes.
+/// `content` is NULL or valid for writes of `contentLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_OutputLicenseToString(
     _barcodeReader: *mut c_void,
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn DBR_OutputLicenseToString(
 /// Refuse: a license cannot be written as a text.
 ///
 /// # Safety
-/// `content` is NULL or good for writes.
+/// `content` is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_OutputLicenseToStringPtr(
     _barcodeReader: *mut c_void,
@@ -202,7 +202,7 @@ pub unsafe extern "C" fn DBR_SetLicenseCachePath(directoryPath: *const c_char) -
 /// Get the client UUID of this device.
 ///
 /// # Safety
-/// `uuid` is NULL or good for writes.
+/// `uuid` is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_GetDeviceUUID(
     uuidGenerationMethod: c_int,

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn DBR_FreeString(content: *mut *mut c_char) {
 /// Give a string to the caller, who frees it with the function for that; give NULL on failure.
 ///
 /// # Safety
-/// `place` is NULL or good for writes.
+/// `place` is NULL or valid for writes.
 unsafe fn give_string(
     place: *mut *mut c_char,
     text: impl FnOnce() -> Result<String>,
@@ -74,7 +74,7 @@ unsafe fn give_string(
 /// Give a pointer to the caller; give NULL on failure.
 ///
 /// # Safety
-/// `place` is NULL or good for writes.
+/// `place` is NULL or valid for writes.
 unsafe fn give_pointer<T>(
     name: &str,
     place: *mut *mut T,
@@ -84,7 +84,7 @@ unsafe fn give_pointer<T>(
         return Err(null_pointer(name));
     }
     // Set NULL first, so that the pointer is NULL even if `make` panics.
-    // SAFETY: not NULL, and good for writes by the caller's promise.
+    // SAFETY: not NULL, and valid for writes by the caller's promise.
     unsafe { place.write_unaligned(std::ptr::null_mut()) };
     let pointer = make()?;
     // SAFETY: as above.
@@ -107,12 +107,12 @@ unsafe fn needed_text(name: &str, text: *const c_char) -> Result<String> {
 /// Return the bytes of a caller's array.
 ///
 /// # Safety
-/// `bytes` is NULL or good for reads of `length` bytes during the call.
+/// `bytes` is NULL or valid for reads of `length` bytes during the call.
 unsafe fn bytes_from_c<'a>(name: &str, bytes: *const u8, length: usize) -> Result<&'a [u8]> {
     if bytes.is_null() {
         return Err(null_pointer(name));
     }
-    // SAFETY: not NULL, and good by the caller's promise.
+    // SAFETY: not NULL, and valid by the caller's promise.
     Ok(unsafe { std::slice::from_raw_parts(bytes, length) })
 }
 

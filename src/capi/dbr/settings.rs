@@ -26,7 +26,7 @@ unsafe fn with_profiles<T>(
 }
 
 /// # Safety
-/// `buffer` is NULL or good for writes of `length` bytes as long as this is in use.
+/// `buffer` is NULL or valid for writes of `length` bytes as long as this is in use.
 unsafe fn message_buffer(buffer: *mut c_char, length: c_int) -> MessageBuffer {
     // SAFETY: the caller's promise.
     unsafe { MessageBuffer::new(buffer, usize::try_from(length).unwrap_or(0)) }
@@ -35,7 +35,7 @@ unsafe fn message_buffer(buffer: *mut c_char, length: c_int) -> MessageBuffer {
 /// Get the settings in use.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or good for writes.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_GetRuntimeSettings(
     barcodeReader: *mut c_void,
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn DBR_GetRuntimeSettings(
         }
         // SAFETY: the caller's promise.
         let words = unsafe { with_profiles(barcodeReader, |p| *p.current().settings().words()) }?;
-        // SAFETY: not NULL, and good for writes by the caller's promise.
+        // SAFETY: not NULL, and valid for writes by the caller's promise.
         unsafe { pSettings.write_unaligned(PublicRuntimeSettings { words }) };
         Ok(())
     })
@@ -56,8 +56,8 @@ pub unsafe extern "C" fn DBR_GetRuntimeSettings(
 /// Change the settings in use.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or good;
-/// `errorMsgBuffer` is NULL or good for writes of `errorMsgBufferLen` bytes.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `pSettings` is NULL or valid;
+/// `errorMsgBuffer` is NULL or valid for writes of `errorMsgBufferLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_UpdateRuntimeSettings(
     barcodeReader: *mut c_void,
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn DBR_UpdateRuntimeSettings(
         if pSettings.is_null() {
             return Err(null_pointer("the settings"));
         }
-        // SAFETY: not NULL, and good by the caller's promise.
+        // SAFETY: not NULL, and valid by the caller's promise.
         let words = unsafe { pSettings.read_unaligned() }.words;
         // SAFETY: the caller's promise.
         unsafe { with_profiles(barcodeReader, |profiles| profiles.current_mut().update(words)) }?
@@ -224,8 +224,8 @@ pub unsafe extern "C" fn DBR_GetParameterTemplateCount(barcodeReader: *mut c_voi
 /// Get the name of a template.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `nameBuffer` is NULL or good for writes of
-/// `nameBufferLen` bytes.
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `nameBuffer` is NULL or valid for writes
+/// of `nameBufferLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_GetParameterTemplateName(
     barcodeReader: *mut c_void,
@@ -244,7 +244,7 @@ pub unsafe extern "C" fn DBR_GetParameterTemplateName(
 /// Write a whole text into the caller's buffer, or "" on failure.
 ///
 /// # Safety
-/// `buffer` is NULL or good for writes of `length` bytes.
+/// `buffer` is NULL or valid for writes of `length` bytes.
 unsafe fn put_text(
     buffer: *mut c_char,
     length: c_int,
@@ -281,7 +281,7 @@ unsafe fn text_of(reader: *mut c_void, name: *const c_char) -> Result<String> {
 /// Write the settings in use as a text into the caller's buffer.
 ///
 /// # Safety
-/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `content` is NULL or good for writes of
+/// `barcodeReader` is NULL or from `DBR_CreateInstance`; `content` is NULL or valid for writes of
 /// `contentLen` bytes; `pSettingsName` is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_OutputSettingsToString(
@@ -299,7 +299,7 @@ pub unsafe extern "C" fn DBR_OutputSettingsToString(
 /// Get the settings in use as a text, to be freed with `DBR_FreeSettingsString`.
 ///
 /// # Safety
-/// The rules of `DBR_OutputSettingsToString` apply; `content` is NULL or good for writes.
+/// The rules of `DBR_OutputSettingsToString` apply; `content` is NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_OutputSettingsToStringPtr(
     barcodeReader: *mut c_void,
@@ -390,7 +390,7 @@ unsafe fn argument_texts<const COUNT: usize>(
 /// Get an argument of a mode.
 ///
 /// # Safety
-/// The rules of `DBR_SetModeArgument` apply; `valueBuffer` is NULL or good for writes of
+/// The rules of `DBR_SetModeArgument` apply; `valueBuffer` is NULL or valid for writes of
 /// `valueBufferLen` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn DBR_GetModeArgument(

@@ -4,9 +4,9 @@
 //! | bits a pixel | a pixel is |
 //! |---|---|
 //! | 1, 4, 8 | the number of a color; 4 and 8 also in runs (`bitmap_runs.rs`) |
-//! | 16 | 5 bits each of red, green and blue, or what the masks say |
+//! | 16 | 5 bits each of red, green and blue, or as the masks say |
 //! | 24 | blue, green, red |
-//! | 32 | blue, green, red and a byte that is not looked at, or what the masks say, which may have alpha |
+//! | 32 | blue, green, red and a byte that is ignored, or as the masks say, which may include alpha |
 //!
 //! Bitmaps that contain a whole JPEG or PNG file are made for printers, and refused.
 

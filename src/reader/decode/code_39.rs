@@ -1,7 +1,7 @@
 //! Code 39. The engine reads it as more than is printed: as Code 32, in which six characters mean a
 //! number, and as full ASCII, in which two characters mean one.
 //!
-//! The engine's Rust binding leaks memory when it is asked for the plain symbology alone. So this
+//! The engine's Rust binding leaks memory when it is asked for only the plain symbology. So this
 //! module converts unrequested readings back to the printed characters.
 
 use zxingcpp::Barcode;

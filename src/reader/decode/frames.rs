@@ -149,7 +149,7 @@ impl Reader {
         let builder =
             std::thread::Builder::new().name("seatmeter-frame".into()).stack_size(STACK_BYTES);
         let thread = with_signals_blocked(|| builder.spawn(move || work.run())).map_err(|e| {
-            Error::new(ErrorCode::UNKNOWN, format!("the system gives no thread: {e}"))
+            Error::new(ErrorCode::UNKNOWN, format!("the system cannot start a thread: {e}"))
         })?;
         frames.running = Some(Running { shared, thread: Some(thread), runtime: runtime() });
         Ok(())

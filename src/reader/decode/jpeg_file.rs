@@ -4,7 +4,7 @@
 //! |---|---|
 //! | gray, or brightness and two colors of no finer sampling; baseline and progressive | zune-jpeg |
 //! | colors sampled more finely than brightness, or by factors other than 1, 2, 4; red, green, blue; four inks | jpeg-decoder, slower and with more memory |
-//! | arithmetic coding, lossless, hierarchical, 12 bits, height told at the end | none: refused by name |
+//! | arithmetic coding, lossless, hierarchical, 12 bits, height stated at the end | none: refused by name |
 //!
 //! Frames of webcams lack the Huffman tables; those of the standard are used. A truncated file
 //! gives the part of the picture that is there, as browsers show it, followed by the error.
@@ -54,10 +54,8 @@ pub(super) fn gray_of_file(file: &[u8]) -> Result<ReadPage> {
 /// Fails as [`gray_of_file`] does.
 pub(super) fn gray_of_stream(stream: &[u8], told: Option<Colors>) -> Result<ReadPage> {
     let head = Head::of(stream).ok_or_else(|| damaged("it ends before its pixels begin"))?;
-    let frame = head
-        .frame
-        .clone()
-        .ok_or_else(|| damaged("it says nothing of its size before its pixels"))?;
+    let frame =
+        head.frame.clone().ok_or_else(|| damaged("its size is missing before its pixels"))?;
     refuse_by_name(&frame)?;
     let colors = told.unwrap_or_else(|| head.colors(&frame));
     let stream: Cow<'_, [u8]> = match head.has_huffman_tables {
@@ -84,10 +82,10 @@ fn refuse_by_name(frame: &Frame) -> Result<()> {
         )));
     }
     if frame.bits != 8 {
-        return Err(unread(format!("it has samples of {} bits; 8 are read", frame.bits)));
+        return Err(unread(format!("it has samples of {} bits; only 8 are supported", frame.bits)));
     }
     if frame.height == 0 {
-        return Err(unread("its height is told only at its end, which is not read".into()));
+        return Err(unread("its height is stated only at its end, which is not supported".into()));
     }
     if !matches!(frame.components.len(), 1 | 3 | 4) {
         return Err(unread(format!(

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0, 1 | 1 bit | the highest bit of a byte is the leftmost pixel; 0 is black (1: white) |
 //! | 2 | 1 byte | gray |
-//! | 3 | 1 byte | gray, then at half the size color, which is not looked at |
+//! | 3 | 1 byte | gray, followed by color at half the size, which is ignored |
 //! | 4, 5 | 2 bytes | blue in the low 5 bits, then green (6 bits, 5), then red |
 //! | 6, 12 | 3 bytes | blue green red (12: red green blue) |
 //! | 7, 10 | 4 bytes | blue green red alpha (10: red green blue alpha) |

@@ -34,7 +34,7 @@ pub struct Profile {
     pub(super) pages: Pages,
     /// Parts and keys of a text that its templates do not use.
     pub(super) unused: BTreeSet<String>,
-    /// Keys that a template has set. A later template may have to leave them alone.
+    /// Keys that a template has set. Under `Conflict::Ignore` a later template leaves them unchanged.
     pub(super) chosen: BTreeSet<String>,
 }
 
@@ -102,7 +102,9 @@ impl Profile {
         let failed = |why: String| Error::new(SET_MODE_ARGUMENT_ERROR, why);
         let (entry, index) = self.mode(modes, index).map_err(failed)?;
         if name.is_empty() || name.len() + value.len() > ARGUMENT_BYTES_MAX {
-            let why = format!("an argument has a name, and {ARGUMENT_BYTES_MAX} bytes at most");
+            let why = format!(
+                "an argument needs a name, and can have {ARGUMENT_BYTES_MAX} bytes at most"
+            );
             return Err(Error::new(SET_MODE_ARGUMENT_ERROR, why));
         }
         let arguments = self.arguments.entry((entry.name, index)).or_default();

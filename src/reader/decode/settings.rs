@@ -228,7 +228,7 @@ impl Region {
             return Ok(());
         }
         let message = format!(
-            "the region from {left}, {top} to {right}, {bottom} {}is empty or cannot be",
+            "the region from {left}, {top} to {right}, {bottom} {}is empty or out of range",
             if self.is_in_percent { "percent " } else { "" }
         );
         Err(Error::new(CUSTOM_REGION_INVALID, message))

@@ -127,7 +127,7 @@ fn parts<'a>(
             if found.iter().any(|other| name_of(other, key).is_ok_and(|known| known == name)) {
                 return Err(failed(
                     code::JSON_NAME_VALUE_DUPLICATED,
-                    format!("two of {key} are {name}"),
+                    format!("two of {key} have the Name {name}"),
                 ));
             }
             found.push(part);
@@ -172,7 +172,7 @@ pub(super) fn name_of<'a>(part: &'a Map<String, Value>, key: &str) -> Result<&'a
         Some(Value::String(_)) | None => {
             Err(failed(code::JSON_NAME_KEY_MISSING, format!("{key} has no Name")))
         }
-        Some(_) => Err(failed(code::JSON_TYPE_INVALID, format!("the Name of {key} is no text"))),
+        Some(_) => Err(failed(code::JSON_TYPE_INVALID, format!("the Name of {key} is not a text"))),
     }
 }
 
@@ -249,11 +249,11 @@ fn named<T: Clone>(
     has_name: impl Fn(&T, &str) -> bool,
 ) -> Result<Vec<T>> {
     let Some(names) = part.get(key) else { return Ok(Vec::new()) };
-    let not_an_array = || failed(code::JSON_TYPE_INVALID, format!("{key} is no array"));
+    let not_an_array = || failed(code::JSON_TYPE_INVALID, format!("{key} is not an array"));
     let find = |name: &Value| {
         let name = text_of(name, key)?;
         let missing = || {
-            let message = format!("{key} names {name}, which is not there");
+            let message = format!("{key} names {name}, which the text does not define");
             failed(code::JSON_NAME_REFERENCE_INVALID, message)
         };
         all.iter().find(|one| has_name(one, name)).cloned().ok_or_else(missing)
@@ -461,7 +461,9 @@ pub(super) fn number_within(value: &Value, key: &str, first: i32, last: i32) -> 
 }
 
 pub(super) fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>> {
-    value.as_object().ok_or_else(|| failed(code::JSON_TYPE_INVALID, format!("{what} is no object")))
+    value
+        .as_object()
+        .ok_or_else(|| failed(code::JSON_TYPE_INVALID, format!("{what} is not a JSON object")))
 }
 
 pub(super) fn text_of<'a>(value: &'a Value, key: &str) -> Result<&'a str> {

@@ -74,8 +74,7 @@ impl Profiles {
         }
         let found = self.templates.iter().find(|(known, _)| known == name);
         found.map(|(_, profile)| profile).ok_or_else(|| {
-            let message =
-                format!("there is no template {name}; \"\" stands for the current settings");
+            let message = format!("there is no template {name}; \"\" means the current settings");
             Error::new(TEMPLATE_NAME_INVALID, message)
         })
     }

@@ -37,12 +37,14 @@ pub(super) fn for_each_page(bytes: &[u8], found: Page<'_>) -> Result<()> {
             break;
         }
         if seen.contains(&at) {
-            fail(unread("it is an earlier page again: the pages have no end"));
+            fail(unread("it is an earlier page again: the chain of pages has no end"));
             break;
         }
         seen.push(at);
         let Some(directory) = file.directory(at) else {
-            fail(unread("its directory lies outside of the file, or claims more than that has"));
+            fail(unread(
+                "its directory lies outside of the file, or claims more than the file has",
+            ));
             break;
         };
         match picture(&file, &directory) {
@@ -264,7 +266,7 @@ impl Chunk<'_> {
             }
         };
         if page.are_planes_apart || page.samples != page.color.samples() {
-            return Err(unread("it is compressed by JPEG with planes apart, or with alpha"));
+            return Err(unread("it is compressed by JPEG with separate planes or with alpha"));
         }
         let bytes = self.bytes(0)?;
         let stream: Cow<'_, [u8]> = match page.jpeg_tables {
@@ -288,7 +290,9 @@ impl Chunk<'_> {
         }
         let (width, height) = (read.picture.width as usize, read.picture.height as usize);
         if width < self.columns() || height < self.rows() {
-            return Err(self.unread(&format!("has {width} by {height} pixels, fewer than it must")));
+            return Err(
+                self.unread(&format!("has {width} by {height} pixels, fewer than the page needs"))
+            );
         }
         let is_inverted = page.color == Color::Gray { is_white_zero: true };
         for (y, row) in read.picture.pixels.chunks_exact(width).take(self.rows()).enumerate() {

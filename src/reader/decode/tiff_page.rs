@@ -186,7 +186,7 @@ fn color(directory: &Directory<'_>) -> Result<Color> {
         2 => Color::Rgb,
         3 => Color::Palette,
         5 if directory.number(tag::INK_SET, 1) == 1 => Color::Inks,
-        5 => return Err(unread("its inks are others than cyan, magenta, yellow and black")),
+        5 => return Err(unread("its inks are not cyan, magenta, yellow and black")),
         6 => {
             let factors = directory.numbers(tag::SUBSAMPLING).unwrap_or_else(|| vec![2, 2]);
             match factors[..] {
@@ -271,11 +271,9 @@ fn bits(directory: &Directory<'_>, packing: Packing) -> Result<usize> {
             Err(unread(format!("its samples have {first} bits, and fax compression 1")))
         }
         (Packing::Jpeg, 8) => Ok(8),
-        (Packing::Jpeg, _) => {
-            Err(unread(format!("its samples have {first} bits; of JPEG 8 are read")))
-        }
+        (Packing::Jpeg, _) => Err(unread(format!("its samples have {first} bits; JPEG needs 8"))),
         (_, 1..=16) => Ok(first as usize),
-        _ => Err(unread(format!("its samples have {first} bits; 1 to 16 are read"))),
+        _ => Err(unread(format!("its samples have {first} bits; 1 to 16 are supported"))),
     }
 }
 
