@@ -667,10 +667,10 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
  *
  * With a stored license it answers at once and renews in the background. `errorMsg`, if not NULL,
  * gets a sentence of at most errorMsgLen - 1 bytes on failure and "" on success, always
- * NUL-terminated. A failed call leaves the license that was in use in use. If no server could be
- * reached and no license is in use, the background keeps trying, and readers get their license as
- * soon as a server answers. The first success, or this case, starts the library's one background
- * thread.
+ * NUL-terminated. After a failed call, the license that was in use stays in use. If no server
+ * could be reached and no license is in use, the background keeps trying, and readers get their
+ * license as soon as a server answers. The first success, or this case, starts the library's one
+ * background thread.
  *
  * Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0;
  * -10001 when the process has less than 16 MiB of memory left; -10002 when `parameters` is NULL;
