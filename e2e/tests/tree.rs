@@ -40,8 +40,8 @@ fn floors(folder: &str) -> Vec<Vec<String>> {
     rest[..end].replace('\n', " ").split('>').map(floor).collect()
 }
 
-/// Return the part to which a file belongs: its folder or, at the top, the file itself. The commands
-/// of operators are a floor of their own.
+/// Return the part to which a file belongs: its folder or, at the top, the file itself. The
+/// commands of operators are a floor of their own.
 fn part_of(path: &str) -> String {
     if path == "operator/commands.rs" {
         return "operator::commands".to_owned();

@@ -82,8 +82,8 @@ pub struct AuthorizationRequest {
     /// The local license that the device holds, if it has one.
     #[serde(default)]
     pub held_license: Option<Signed>,
-    /// Name of one series of the device's requests. Licenses of one scope form one history, by which
-    /// the server recognizes a copied installation. Empty when the device keeps no histories.
+    /// Name of one series of the device's requests. Licenses of one scope form one history, by
+    /// which the server recognizes a copied installation. Empty when the device keeps no histories.
     #[serde(default)]
     pub scope: String,
     /// Strict items: the smallest amount that the device must be allowed beyond what it has used,

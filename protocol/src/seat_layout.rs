@@ -85,8 +85,8 @@ pub const IN_ENTRY_NAMESPACE: usize = 0x70;
 /// its id.
 pub const OWNER_DIED: u32 = 0x4000_0000;
 /// The step in which the wake word counts. When a process dies, the kernel wakes a sleeper on the
-/// wake word only while the 30 low bits, the place of a thread id, are zero. So the wake word counts
-/// in the two high bits.
+/// wake word only while the 30 low bits, the place of a thread id, are zero. So the wake word
+/// counts in the two high bits.
 pub const WAKE_STEP: u32 = 0x4000_0000;
 
 const COUNT_BITS: u32 = 20;

@@ -34,7 +34,8 @@ pub struct Profile {
     pub(super) pages: Pages,
     /// Parts and keys of a text that its templates do not use.
     pub(super) unused: BTreeSet<String>,
-    /// Keys that a template has set. Under `Conflict::Ignore` a later template does not change them.
+    /// Keys that a template has set. Under `Conflict::Ignore` a later template does not change
+    /// them.
     pub(super) chosen: BTreeSet<String>,
 }
 

@@ -1,9 +1,9 @@
 //! A `FormatSpecification` of a template: the requirements on the barcodes of its formats.
 //!
 //! A specification belongs to the whole picture or to one region. For each barcode, the last
-//! specification that names its format counts; those of the region precede those of the picture. The
-//! settings decide what it leaves open. Keys that this engine cannot apply are kept as they were
-//! written, and `without_effect.rs` lists them.
+//! specification that names its format counts; those of the region precede those of the picture.
+//! The settings decide what it leaves open. Keys that this engine cannot apply are kept as they
+//! were written, and `without_effect.rs` lists them.
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
