@@ -32,7 +32,7 @@
 #define SM_ERR_NO_MEMORY (-10001)
 /** A required pointer is NULL. */
 #define SM_ERR_NULL_POINTER (-10002)
-/** The license cannot be used. Get this process licensed again: what is wrong with the license is told then. */
+/** The license cannot be used. Get this process licensed again: the call then says what is wrong with the license. */
 #define SM_ERR_LICENSE_INVALID (-10003)
 /** The license has expired. Ask your vendor to renew it. */
 #define SM_ERR_LICENSE_EXPIRED (-10004)
@@ -40,9 +40,9 @@
 #define SM_ERR_FILE_NOT_FOUND (-10005)
 /** The file is not in an image format that this library reads. */
 #define SM_ERR_FILETYPE_NOT_SUPPORTED (-10006)
-/** A bitmap with this number of bits a pixel is not read; 1, 4, 8, 16, 24 and 32 are. */
+/** Bitmaps with this number of bits a pixel are not supported. Use 1, 4, 8, 16, 24 or 32. */
 #define SM_ERR_BPP_NOT_SUPPORTED (-10007)
-/** There is nothing with this index. */
+/** No entry has this index. */
 #define SM_ERR_INDEX_INVALID (-10008)
 /** None of the chosen barcode formats can be read by this library. Choose another one as well. */
 #define SM_ERR_BARCODE_FORMAT_INVALID (-10009)
@@ -58,7 +58,7 @@
 #define SM_ERR_QR_LICENSE_INVALID (-10016)
 /** The license does not cover linear barcodes. */
 #define SM_ERR_ONE_D_LICENSE_INVALID (-10017)
-/** The bitmap's header says what cannot be. */
+/** The bitmap's header has invalid values. */
 #define SM_ERR_DIB_BUFFER_INVALID (-10018)
 /** The license does not cover PDF417. */
 #define SM_ERR_PDF417_LICENSE_INVALID (-10019)
@@ -70,11 +70,11 @@
 #define SM_ERR_PDF_DLL_MISSING (-10022)
 /** The file has no page with this number. */
 #define SM_ERR_PAGE_NUMBER_INVALID (-10023)
-/** The size is not a possible one. */
+/** The size is out of its range. */
 #define SM_ERR_CUSTOM_SIZE_INVALID (-10024)
-/** The size of a module is not a possible one. */
+/** The size of a module is out of its range. */
 #define SM_ERR_CUSTOM_MODULESIZE_INVALID (-10025)
-/** The time was over before all of the picture was searched. What was found by then is there. */
+/** The time was over before the whole picture was searched. The results found until then are returned. */
 #define SM_ERR_RECOGNITION_TIMEOUT (-10026)
 /** The settings are not valid JSON. Check commas, quotation marks and brackets. */
 #define SM_ERR_JSON_PARSE_FAILED (-10030)
@@ -114,21 +114,21 @@
 #define SM_ERR_POSTALCODE_LICENSE_INVALID (-10047)
 /** The license does not cover codes that are marked directly on parts. */
 #define SM_ERR_DPM_LICENSE_INVALID (-10048)
-/** Frames are being decoded already. Stop that first. */
+/** Frames are being decoded already. Stop the decoding first. */
 #define SM_ERR_FRAME_DECODING_THREAD_EXISTS (-10049)
-/** No frames are being decoded, so that there is nothing to stop. */
+/** No frames are being decoded, so there is nothing to stop. */
 #define SM_ERR_STOP_DECODING_THREAD_FAILED (-10050)
 /** There is no such list of modes, or no mode at this index. */
 #define SM_ERR_SET_MODE_ARGUMENT_ERROR (-10051)
-/** The content is no license. */
+/** The content is not a license. */
 #define SM_ERR_LICENSE_CONTENT_INVALID (-10052)
-/** The license key has a form that no key has. */
+/** The license key does not have the form of a key. Check that it was copied completely. */
 #define SM_ERR_LICENSE_KEY_INVALID (-10053)
-/** The license has no room for another device. */
+/** The license has no capacity for another device. */
 #define SM_ERR_LICENSE_DEVICE_RUNS_OUT (-10054)
 /** There is no such list of modes or no mode at this index, the argument was not set, or the buffer is too short. */
 #define SM_ERR_GET_MODE_ARGUMENT_ERROR (-10055)
-/** This library has no intermediate results to give. Ask for none. */
+/** This library has no intermediate results. Do not request any. */
 #define SM_ERR_INTERMEDIATE_RESULTS_MISSING (-10056)
 /** The license does not cover MaxiCode. */
 #define SM_ERR_MAXICODE_LICENSE_INVALID (-10057)
@@ -144,9 +144,9 @@
 #define SM_ERR_PHARMACODE_LICENSE_INVALID (-10062)
 /** The orientation of the image is not 0, 90, 180 or 270. Set ImageData.orientation to one of these. */
 #define SM_ERR_IMAGE_ORIENTATION_INVALID (-10063)
-/** There is no license yet. Call InitLicenseFromDLS first, and look at what it returns. */
+/** There is no license yet. Call InitLicenseFromDLS first, and check what it returns. */
 #define SM_ERR_NO_LICENSE (-20000)
-/** The handshake code has characters or a length that no code has. Copy it anew from the one who runs the license server. */
+/** The handshake code has invalid characters or an invalid length. Copy it again from the operator of the license server. */
 #define SM_ERR_HANDSHAKE_CODE_INVALID (-20001)
 /** The state directory cannot be read or written. Check its path, permissions and free space. */
 #define SM_ERR_LICENSE_BUFFER_FAILED (-20002)
@@ -154,19 +154,19 @@
 #define SM_ERR_LICENSE_SYNC_FAILED (-20003)
 /** The stored license belongs to another device. Let the program reach the license server once, to get one for this device. */
 #define SM_ERR_DEVICE_NOT_MATCH (-20004)
-/** The license server could not register this device. Try again, and ask the one who runs the server to look at its log. */
+/** The license server could not register this device. Try again, and ask the operator of the server to check its log. */
 #define SM_ERR_BIND_DEVICE_FAILED (-20005)
-/** Two ways of licensing are used in one process. Use InitLicenseFromDLS alone. */
+/** Two ways of licensing are used in one process. Use only InitLicenseFromDLS. */
 #define SM_ERR_LICENSE_INTERFACE_CONFLICT (-20006)
 /** A part of the licensing library is missing. Install it again. */
 #define SM_ERR_LICENSE_CLIENT_DLL_MISSING (-20007)
-/** All seats of this license are in use, or more are asked for than it has. Destroy a reader, wait for a seat, or ask for another number of seats. */
+/** All seats of this license are in use, or more are requested than it has. Destroy a reader, wait for a seat, or request another number of seats. */
 #define SM_ERR_INSTANCE_COUNT_OVER_LIMIT (-20008)
 /** The function was called at the wrong time. Make settings before InitLicenseFromDLS, and do not replace a log callback from within it. */
 #define SM_ERR_LICENSE_INIT_SEQUENCE_FAILED (-20009)
 /** This is a trial license. Nothing is wrong; ask your vendor for a full one. */
 #define SM_ERR_TRIAL_LICENSE (-20010)
-/** The license server cannot be reached, and the license stored on this device is in use. The program works on; let it reach the server before the license ends. */
+/** The license server cannot be reached, and the license stored on this device is in use. The program continues to work; let it reach the server before the license ends. */
 #define SM_ERR_LICENSE_CACHE_USED (-20012)
 /** This license server is a standby while its main server is up, or is not ready. Ask again, and set mainServerURL to the main server. */
 #define SM_ERR_STANDBY_NOT_READY (-20100)
@@ -176,13 +176,13 @@
 #define SM_ERR_SESSION_PASSWORD_WRONG (-20102)
 /** The handshake code is not valid for this website. Set the website domain with SM_SetValidationField, or ask for a code that lists it. */
 #define SM_ERR_DOMAIN_MISMATCH (-20103)
-/** The handshake code has no license item that fits this request. Compare what the program asks for with the items of the code. */
+/** The handshake code has no license item that fits this request. Compare the program's request with the items of the code. */
 #define SM_ERR_NO_ITEM_FITS (-20104)
 /** The license does not cover this product. Ask your vendor for one that does. */
 #define SM_ERR_PRODUCT_MISMATCH (-20106)
 /** The license does not cover this version of the product. Ask your vendor for one that does, or use an older version. */
 #define SM_ERR_VERSION_MISMATCH (-20107)
-/** The license is not good for this deploymentType. Set deploymentType to one that the license lists. */
+/** The license is not valid for this deploymentType. Set deploymentType to one that the license lists. */
 #define SM_ERR_DEPLOYMENT_TYPE_MISMATCH (-20108)
 /** The license does not cover this edition of the product. Ask your vendor for one that does. */
 #define SM_ERR_EDITION_MISMATCH (-20109)
@@ -192,9 +192,9 @@
 #define SM_ERR_NOT_YET_IN_EFFECT (-20112)
 /** The license has been revoked. Ask your vendor. */
 #define SM_ERR_REVOKED (-20113)
-/** The handshake code was made for another application. Set what it asks for with SM_SetValidationField, or ask for a code for this one. */
+/** The handshake code was made for another application. Set the required fields with SM_SetValidationField, or ask for a code for this application. */
 #define SM_ERR_VALIDATION_FIELD_MISMATCH (-20114)
-/** The handshake code has no license item with this charge way. Set chargeWay to 0, and the server chooses. */
+/** The handshake code has no license item with this charge way. Set chargeWay to 0 to let the server choose. */
 #define SM_ERR_CHARGE_WAY_MISMATCH (-20115)
 /** The license is used up, with its grace. Ask your vendor for more. */
 #define SM_ERR_USED_UP (-20120)
@@ -204,11 +204,11 @@
 #define SM_ERR_HANDSHAKE_CODE_OF_OTHER_ORGANIZATION (-20122)
 /** Neither handshakeCode nor organizationID is set. Set one of them. */
 #define SM_ERR_NO_HANDSHAKE_CODE (-20123)
-/** A license item that this one depends on is missing. Ask the one who runs the license server to import it. */
+/** A license item that this one depends on is missing. Ask the operator of the license server to import it. */
 #define SM_ERR_REQUIRED_ITEM_MISSING (-20124)
-/** The license has no place for another authorization now. Try again when a device has given its place back, or ask for more. */
+/** The license has no capacity for another authorization now. Try again when a device has given its seats back, or ask your vendor for more. */
 #define SM_ERR_QUOTA_EXCEEDED (-20130)
-/** Another installation uses this device's identity. Call InitLicenseFromDLS again: this one gets an identity of its own. */
+/** Another installation uses this device's identity. Call InitLicenseFromDLS again: this installation then gets an identity of its own. */
 #define SM_ERR_DEVICE_CLONED (-20151)
 /** The license server cannot be reached. Check its URL, the network and the proxy, or run seatmeterd doctor. */
 #define SM_ERR_FAILED_TO_REACH_SERVER (-20200)
