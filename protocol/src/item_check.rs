@@ -46,7 +46,7 @@ pub const WINDOWS_DAYS: [u32; 4] = [1, 30, 90, 365];
 pub fn check_file(file: &LicenseFile) -> Result<(), String> {
     if file.version != DOCUMENT_VERSION {
         return Err(format!(
-            "it is of version {}, this program reads {DOCUMENT_VERSION}",
+            "it has version {}, this program reads {DOCUMENT_VERSION}",
             file.version
         ));
     }
@@ -60,7 +60,7 @@ pub fn check_file(file: &LicenseFile) -> Result<(), String> {
     for item in &file.items {
         check_item(item).map_err(|why| format!("item \"{}\" {why}", item.item_id))?;
         if file.items.iter().filter(|other| other.item_id == item.item_id).count() > 1 {
-            return Err(format!("item \"{}\" stands in it twice", item.item_id));
+            return Err(format!("item \"{}\" is in it twice", item.item_id));
         }
     }
     Ok(())
@@ -101,7 +101,7 @@ pub fn check_item(item: &LicenseItem) -> Result<(), String> {
         ));
     }
     if item.versions.from > item.versions.to && item.versions.to.is_some() {
-        return Err("covers versions from a higher one to a lower one".into());
+        return Err("covers a range of versions that ends below its start".into());
     }
     check_texts(item)
 }
@@ -119,7 +119,7 @@ fn check_quota(item: &LicenseItem) -> Result<(), String> {
             {
                 return Err(format!(
                     "must have page_quotas of up to {QUOTA_MAX}, not all of them 0, and no quota \
-                     beside them"
+                     in addition"
                 ));
             }
         }

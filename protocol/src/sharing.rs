@@ -197,8 +197,8 @@ pub fn advice(denied: &Denied<'_>, names: &Names) -> String {
         Place::Others => {
             let own = quoted(&format!("{}/seatmeter", denied.folder.trim_end_matches('/')));
             format!(
-                "It holds files of others. Make a directory for this alone, \"sudo install -d -o \
-                 {user} -m 700 {own}\", and name that."
+                "It holds files of others. Make a directory only for this, \"sudo install -d -o \
+                 {user} -m 700 {own}\", and use that one."
             )
         }
         Place::Missing => format!("Run \"sudo install -d -o {user} -m 700 {dir}\"."),

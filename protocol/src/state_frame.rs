@@ -76,7 +76,7 @@ pub fn unframe(bytes: &[u8], kind: Kind) -> Result<&[u8], String> {
         return Err(format!("it holds content of kind {}, not {}", word(12), kind as u32));
     }
     if (u64::from(word(16)) | u64::from(word(20)) << 32) != content.len() as u64 {
-        return Err("it is cut short, or longer than it says".into());
+        return Err("it is cut short, or its length does not match its header".into());
     }
     if header[24..] != *checksum(content, kind as u32).as_ref() {
         return Err("its checksum is wrong".into());
