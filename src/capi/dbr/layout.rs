@@ -185,13 +185,13 @@ pub struct IntermediateResult {
     pub(super) results: *const *const c_void,
     pub(super) dataType: c_int,
     pub(super) resultType: c_int,
-    /// Modes with their arguments: complement, deformation, DPM.
+    /// Modes with their indexes: complement, deformation, DPM.
     pub(super) modes: [c_int; 6],
     pub(super) rotationMatrix: [c_double; 9],
-    /// Modes with their arguments: text filter, localization, binarization, preprocessing.
+    /// Modes with their indexes: text filter, localization, binarization, preprocessing.
     pub(super) further_modes: [c_int; 8],
     pub(super) roiId: c_int,
-    /// Modes with their arguments: predetection, transformation, conversion, clustering.
+    /// Modes with their indexes: predetection, transformation, conversion, clustering.
     pub(super) last_modes: [c_int; 8],
     pub(super) scaleDownRatio: c_int,
     pub(super) frameId: c_int,

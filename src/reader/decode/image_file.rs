@@ -72,9 +72,11 @@ pub fn load_gray(path: &Path) -> Result<GrayImage<'static>> {
 ///
 /// # Errors
 /// -10006 when the file is of another kind, -10022 when it is a PDF file, and -10001 when there is
-/// not enough memory. -10012 (-10013 for TIFF) when a page is damaged, too large or of a kind that
-/// is not read: `found` has then got all other pages, and the readable part of a truncated page. Or
-/// the error that `found` returns.
+/// not enough memory.
+///
+/// -10012 (-10013 for TIFF) when a page is damaged, too large or of a kind that is not read.
+/// `found` has then got all other pages, and the readable part of a truncated page. An error of
+/// `found` is returned, too.
 pub fn for_each_page(
     bytes: &[u8],
     found: &mut dyn FnMut(u32, GrayImage<'static>) -> Result<bool>,

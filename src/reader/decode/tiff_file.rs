@@ -23,8 +23,8 @@ use crate::error::{Error, Result};
 /// Call `found` with each page that can be read, until it says `false`.
 ///
 /// # Errors
-/// -10013 when a page cannot be read, -10001 when there is not enough memory for a page. These come
-/// after all other pages. Or the error that `found` returns.
+/// -10013 when a page cannot be read, -10001 when there is not enough memory for a page; both after
+/// all other pages were given to `found`. An error of `found` is returned at once.
 pub(super) fn for_each_page(bytes: &[u8], found: Page<'_>) -> Result<()> {
     let (file, mut at) = TiffFile::open(bytes).ok_or_else(|| failed("its head is damaged"))?;
     let mut seen = Vec::new();
