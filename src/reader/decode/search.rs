@@ -210,7 +210,7 @@ impl<'a> Hunt<'a> {
         Ok(())
     }
 
-    /// Search a part for light symbols on dark, which the engine does not find by itself, unless
+    /// Search a part for light symbols on dark that the engine does not find by itself, unless
     /// enough was found already.
     fn inverted_pass(&mut self, part: &Part<'_>) -> Result<()> {
         let enough = self.profile.settings().expected_count().max(1);
