@@ -20,8 +20,8 @@ impl ErrorCode {
         ERRORS.iter().find(|entry| entry.code == self)
     }
 
-    /// Return what a device does when a license server answers with this number. A device ignores an
-    /// unknown number.
+    /// Return what a device does when a license server answers with this number. For an unknown
+    /// number it reports the error, and keeps its grant.
     #[must_use]
     pub fn action(self) -> DeviceAction {
         self.entry().map_or(DeviceAction::PassesBy, |entry| entry.action)
