@@ -114,8 +114,8 @@ pub(super) fn leave(
     if held.item_id == item_id || held.handshake_code != handshake_code || !is_by_work {
         return Ok(());
     }
-    // All requests of the device that get the same item of a code share a license, so its other
-    // applications may still work under it.
+    // All scopes of the device that get the same item of a code share a license, so requests of
+    // other scopes may still work under it.
     let has_others = sql.exists(
         "SELECT 1 FROM device_history WHERE device_uuid = ?1 AND scope <> ?2 LIMIT 1",
         values![&held.device_uuid, &request.scope],

@@ -7,8 +7,8 @@
 //! | one | anything else | refused |
 //!
 //! A new issue of a file renews or extends items, or names a new key of this server. The use of an
-//! item stays with it: its seats; its sums, which also count for an item that becomes strict; and,
-//! of its excess, the part in the license years that it has now. The organization's first file
+//! item stays with it: its seats, its sums, and the part of its excess in the license years that it
+//! has now. The sums also count for an item that becomes strict. The organization's first file
 //! determines which root key the organization trusts.
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
