@@ -81,7 +81,7 @@ impl Peer {
     /// has this server's data, or this server has a copy of its data.
     ///
     /// # Errors
-    /// -20100.
+    /// Returns -20100.
     pub async fn require_down_or_other(&self, ours: &Keyring) -> Result<(), Error> {
         match self.health().await {
             Health::Up { key_ids }

@@ -1,6 +1,6 @@
-//! What the server would say to the program's request for a license. It decides as if it were
-//! asked, and remembers nothing: no seat is taken, and the device's history with it goes on as if
-//! nobody had asked.
+//! The doctor's check of licensing: the server's answer to the program's request for a license. The
+//! server decides as for a real request, and records nothing. No seat is taken, and the device's
+//! history with the server stays as it was.
 //!
 //! | known | asked |
 //! | --- | --- |
@@ -31,19 +31,19 @@ use crate::error::Error;
 use crate::random::fresh_id;
 use crate::utc;
 
-/// Holds the session password.
+/// The environment variable with the session password.
 const PASSWORD: &str = "SEATMETER_SESSION_PASSWORD";
 
-/// As `InitDLSConnectionParameters` sets them.
+/// The defaults, as `InitDLSConnectionParameters` sets them.
 const SEATS: u32 = 1;
 const BUFFER_DAYS: u32 = 7;
 const PRODUCTS_ALL: u32 = 0xffff;
 
-/// What a program asks for.
+/// The request that a program would make.
 #[derive(Args, Debug, Default)]
 pub(super) struct AskArguments {
-    /// Ask as a program with this handshake code would: nothing is granted. Its session password
-    /// goes into the variable SEATMETER_SESSION_PASSWORD
+    /// Make the request of a program with this handshake code: nothing is granted. Its session
+    /// password goes into the variable SEATMETER_SESSION_PASSWORD
     #[arg(long, value_name = "CODE")]
     handshake_code: Option<String>,
     /// The organization that the program names
@@ -55,7 +55,7 @@ pub(super) struct AskArguments {
     /// The charge way that the program names
     #[arg(long, value_enum)]
     charge_way: Option<ChargeWay>,
-    /// Seats that the program asks for
+    /// The number of seats that the program requests
     #[arg(long, value_name = "N")]
     seats: Option<u32>,
     /// The website domain that the program sets
@@ -75,7 +75,7 @@ impl AskArguments {
     }
 }
 
-/// Asks, and says what the server would do.
+/// Make the request, and report what the server would do.
 pub(super) fn examine(
     way: &Way,
     arguments: &AskArguments,
@@ -169,7 +169,7 @@ fn request(
         organization_id: arguments.organization.clone().unwrap_or_default(),
         session_password: std::env::var(PASSWORD).unwrap_or_default(),
         device: DeviceFacts {
-            // Who has no UUID yet would ask with a fresh one.
+            // A device that has no UUID yet would make its request with a fresh one.
             uuid: device.uuid.clone().map_or_else(fresh_id, Ok)?,
             friendly_name: String::new(),
             library_version: built_in.library,
@@ -198,7 +198,7 @@ fn request(
     })
 }
 
-/// Gives the epoch that the answer names, if it is to be believed.
+/// Report the server's decision. Return the epoch in the answer if the answer can be trusted.
 fn judge(
     answer: &Answer,
     who: &str,
@@ -280,7 +280,7 @@ fn refused(
         }
         _ => String::new(),
     };
-    // What only the program knows was not asked for, unless it was given here.
+    // The request lacked what only the program knows, unless it was given here.
     match by_program.is_empty() || arguments.names_somebody() {
         true => findings.say(
             Health::Broken,

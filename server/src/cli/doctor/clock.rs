@@ -1,5 +1,5 @@
-//! What time it is to the programs of a device, and why: by their own file, by this machine's
-//! clock, by a server.
+//! The doctor's check of the time: which time the programs of a device use, and its source: their
+//! own file, this machine's clock, or a server.
 
 use std::fs;
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::utc;
 
 const DAY: u64 = 86_400;
 
-/// Clocks may differ by so many seconds.
+/// The number of seconds by which clocks may differ.
 pub(super) const DIFFER_SECONDS_MAX: u64 = 60;
 
-/// What programs keep of the time, as far as it is told here; `src/clock/seen.rs` of the library
-/// writes it.
+/// The programs' file about the time, as far as the doctor reports it; `src/clock/seen.rs` of the
+/// library writes it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Seen {
@@ -44,7 +44,7 @@ struct Leap {
     to_ms: i64,
 }
 
-/// Say what is known of the time; return by how many seconds that of the programs is ahead of this
+/// Report what is known of the time. Return by how many seconds the programs' time is ahead of this
 /// machine's clock.
 pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Option<i64>, Error> {
     let boot = boot_clock(findings)?;
@@ -53,7 +53,7 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Opti
         Err(Unread::Denied(finding, todo)) => {
             return findings.say(Health::Warning, "clock", &finding, &todo).map(|()| None);
         }
-        // The next program makes it.
+        // The next program creates the file.
         Err(Unread::Missing | Unread::Unfit(_)) => return Ok(None),
     };
     let ahead = match boot {
@@ -78,7 +78,8 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Opti
     Ok(ahead)
 }
 
-/// The start of the machine and its boot clock in milliseconds, as far as this process can tell.
+/// Return the id of the machine's start and its boot clock in milliseconds, as far as this process
+/// can determine them.
 fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Error> {
     let ahead_ms = clocks_ahead(|path| fs::read_link(path), |path| fs::read_to_string(path))
         .map(|ahead| ahead.boot_ms);
@@ -114,7 +115,7 @@ fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Erro
     }
 }
 
-/// Since a server was heard in this start of the machine.
+/// Report the programs' time when a server has set it since the start of the machine.
 fn by_word_of_server(seen: &Seen, boot_ms: i64, findings: &mut Findings<'_>) -> Result<i64, Error> {
     let now = SystemClock.unix_seconds();
     let programs = seconds(seen.offset_ms.saturating_add(boot_ms).max(seen.highest_ms));
@@ -136,7 +137,8 @@ fn by_word_of_server(seen: &Seen, boot_ms: i64, findings: &mut Findings<'_>) -> 
     Ok(i64::try_from(programs).unwrap_or(i64::MAX).saturating_sub(i64::try_from(now).unwrap_or(0)))
 }
 
-/// No server was heard since the start of the machine, or this process cannot tell.
+/// Report the programs' time when no server has set it since the start of the machine, or when this
+/// process cannot determine that.
 fn without_word(seen: &Seen, findings: &mut Findings<'_>) -> Result<(), Error> {
     let highest = seconds(seen.highest_ms);
     if highest > SystemClock.unix_seconds() + DAY {

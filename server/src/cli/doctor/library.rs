@@ -1,4 +1,5 @@
-//! What is built into the library that the programs load: read in its file, which is not loaded.
+//! The doctor's check of the library that the programs load: it reads what is built into the file,
+//! without loading it.
 
 use std::path::Path;
 
@@ -9,8 +10,8 @@ use super::{Findings, Health};
 use crate::error::Error;
 use crate::sharing::owner_of;
 
-/// A shared library of ours has some megabytes, one with all that helps to find faults some
-/// hundred.
+/// The greatest size of a library in bytes. Our library has some megabytes, and one with debugging
+/// aids some hundred.
 const BYTES_MAX: u64 = 1 << 30;
 
 pub(super) fn examine(
