@@ -137,8 +137,8 @@ impl DataDir {
         Ok(new.public().clone())
     }
 
-    /// Put the key that the store names as in use in place, if it is not there yet; `None` when it
-    /// was never rotated.
+    /// Put the key in place that the store names as in use, if it is not there yet. `key_in_use` is
+    /// `None` when the key was never rotated.
     ///
     /// # Errors
     /// Fails when the key cannot be put in place.

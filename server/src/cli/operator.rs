@@ -60,7 +60,7 @@ pub(super) enum Organization {
     DefaultCode {
         /// The organization
         organization_id: String,
-        /// One of the organization's codes
+        /// The code, which must belong to the organization
         handshake_code: String,
         #[command(flatten)]
         data: DataOption,

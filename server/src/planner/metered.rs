@@ -59,7 +59,8 @@ mod tests {
         let outcome = replay(&counted, "scans".into(), 100);
         assert_eq!((outcome.peak, outcome.peak_slot), (160, Some(9)));
         assert_eq!((outcome.refused, outcome.first_refused_slot), (6, Some(9)));
-        // 154 are used when the last slot begins, which is 148 and a grace of 7 minus 1.
+        // 154 are used when the last slot begins. The limit of 148 and its grace of 7 is 155, which
+        // is more.
         assert_eq!(outcome.smallest_quota, 148);
         assert_eq!(replay(&sums(&[]), "scans".into(), 5).smallest_quota, 0);
     }

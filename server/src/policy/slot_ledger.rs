@@ -26,7 +26,7 @@ use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::slot_sums::SlotSums;
 
 /// The number of days for which a slot can be reported. A device may be offline for a license year
-/// at most; then come the grace after the expiry, and a month in which a device that comes back has
+/// at most. Then come the grace after the expiry, and a month in which a device that comes back has
 /// to report.
 pub const REPORTABLE_DAYS: u64 = OFFLINE_DAYS_MAX as u64 + EXPIRY_GRACE_DAYS + 30;
 

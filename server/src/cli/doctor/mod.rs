@@ -7,8 +7,8 @@
 //! warnings; 1 means that something is broken.
 //!
 //! The doctor reports only what it has seen. "ok" means that it checked something and found it
-//! good. What it could not check is a warning, and what it cannot know without the operator's help
-//! is a note.
+//! good. A warning also stands for what it could not check, and a note for what it cannot know
+//! without the operator's help.
 
 mod ask;
 mod clock;
@@ -86,7 +86,7 @@ enum Health {
     Good,
     /// The health is not known, and nothing may be wrong.
     Note,
-    /// It works now, but may not work forever.
+    /// The program works now, but may not work forever.
     Warning,
     Broken,
 }

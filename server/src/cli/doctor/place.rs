@@ -1,5 +1,5 @@
-//! The doctor's check of the state directory itself: which user runs the check, whether the
-//! directory can really be written, and whether all users of the directory can use its files.
+//! The doctor's check of the state directory itself: which user runs the check, whether this user
+//! can write the directory, and whether all its users can use its files.
 
 #![allow(
     clippy::disallowed_methods,

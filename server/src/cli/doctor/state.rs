@@ -270,7 +270,7 @@ struct ServerNotice {
 }
 
 /// Report a refusal with its code and its sentence. Return whether programs do not work under the
-/// license until a server answers, because of the refusal or because the notice is not known.
+/// license until a server answers, because of a refusal or because the scans are used up.
 fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
     let path = grant.with_extension("told");
     let is_about = |told: &ServerNotice| {

@@ -1,5 +1,5 @@
-//! The choice of the license item for a request: the code that it names, whom the code admits, and
-//! what the item can grant.
+//! The choice of the license item for a request: the code that it names, the applications that the
+//! code admits, and what the item can grant.
 
 pub mod access;
 pub mod admission;

@@ -160,8 +160,9 @@ impl Address {
     fn client(&self) -> Result<Client, Error> {
         let client = match self.config.get_ssl_mode() {
             SslMode::Require => self.config.connect(tls()?),
-            // A server often has a self-signed certificate, which nobody vouches for. It must not
-            // prevent the connection of an operator who has not asked for TLS verification.
+            // Without `sslmode=require`, the connection uses no TLS. A self-signed certificate,
+            // which nobody vouches for, must not prevent the connection of an operator who has not
+            // asked for TLS.
             _ => self.config.connect(NoTls),
         };
         client.map_err(|e| {

@@ -45,8 +45,8 @@ pub(in crate::store) fn record(
     batch.close(sql)?;
     for report in reports {
         let mut all: Vec<&EndedLicense> = report.report.ended.iter().collect();
-        // An allowance belongs to the newest grant, of whichever code, and comes back when the last
-        // license ends.
+        // An allowance belongs to the newest grant, of whichever code. Therefore licenses end in
+        // the order of their serials, and the allowance comes back with the last one.
         all.sort_by_key(|ended| ended.serial);
         for ended in all {
             end(sql, &report.report.device.uuid, ended, report.now)?;
