@@ -288,7 +288,9 @@ pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
 /// Refuse a text that is too long, or that no database can store.
 pub(crate) fn require_text(name: &str, text: &str) -> Result<(), Error> {
     if text.contains('\0') {
-        return Err(Error::bad_request(format!("{name} has a NUL byte, which no database keeps")));
+        return Err(Error::bad_request(format!(
+            "{name} has a NUL byte, which no database can store"
+        )));
     }
     if text.len() <= TEXT_BYTES_MAX {
         return Ok(());

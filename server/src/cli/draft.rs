@@ -51,8 +51,8 @@ pub(super) fn require_known(draft: &Value) -> Result<(), String> {
 pub(super) fn check(file: &LicenseFile, now: u64) -> Result<(), String> {
     if file.issued_at > now.saturating_add(CLOCKS_DIFFER_SECONDS_MAX) {
         return Err(format!(
-            "its issued_at is {}, in the future: no issue before that could take its place. Write \
-             {now} for now",
+            "its issued_at is {}, in the future: no issue before that time could replace it. Write \
+            {now} for now",
             utc::text(file.issued_at)
         ));
     }

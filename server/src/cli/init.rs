@@ -87,10 +87,8 @@ pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), E
     writeln!(
         output,
         "\nNext: ask your vendor for a license file for the key that \"seatmeterd key show --data \
-         {0}\" shows, and take it \
-         in with \"seatmeterd license-file import FILE --handshake-code CODE --data {0}\". \
-         \"seatmeterd init --demo \
-         --data {0}\" makes one to try out.",
+        {0}\" shows, and import it with \"seatmeterd license-file import FILE --handshake-code \
+        CODE --data {0}\". \"seatmeterd init --demo --data {0}\" makes one to try out.",
         dir.path().display()
     )
     .map_err(output_error)

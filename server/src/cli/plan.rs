@@ -176,7 +176,8 @@ fn item(arguments: &Arguments, history: &History) -> Result<LicenseItem, Error> 
     } else {
         item.clone()
     };
-    check_item(&checked).map_err(|why| Error::Setup(format!("this item cannot be: it {why}.")))?;
+    check_item(&checked)
+        .map_err(|why| Error::Setup(format!("such an item is invalid: it {why}.")))?;
     Ok(item)
 }
 

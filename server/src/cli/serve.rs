@@ -129,8 +129,8 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
         [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
     let listener = TcpListener::bind(address).await.map_err(|e| {
         Error::Setup(format!(
-            "cannot listen on {address}: {e}. Stop whoever uses the port, or choose another with \
-             --listen."
+            "cannot listen on {address}: {e}. Stop the program that uses the port, or choose \
+            another port with --listen."
         ))
     })?;
     let local = listener
@@ -173,8 +173,8 @@ async fn say_serving(licensing: Arc<Licensing>) {
     loop {
         minutes.tick().await;
         if let Err(error) = licensing.store.serving(licensing.clock.unix_seconds()).await {
-            tracing::warn!(%error, "the database was not told that this server serves; it is \
-                tried again in a minute");
+            tracing::warn!(%error, "the database did not record that this server accepts requests; \
+            the next attempt is in a minute");
         }
     }
 }
@@ -190,8 +190,8 @@ async fn tidy(licensing: Arc<Licensing>) {
                 Ok(true) => tokio::time::sleep(TIDY_PAUSE).await,
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "the database was not tidied; it is tried again in an \
-                        hour");
+                    tracing::warn!(%error, "old data was not deleted from the database; the next \
+                    attempt is in an hour");
                     break;
                 }
             }

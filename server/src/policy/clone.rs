@@ -71,9 +71,8 @@ pub fn goes_on(shown: Shown<'_>, before: Option<Before<'_>>) -> Result<bool, Ref
     }
     Err(Refusal::new(
         ErrorCode::DEVICE_CLONED,
-        "another installation uses the UUID of this one, and has gone on with it: this one must \
-         take a fresh \
-         UUID, and loses nothing by it",
+        "another installation uses the UUID of this one, and has continued its history: this \
+        installation must take a fresh UUID, and loses nothing",
     ))
 }
 

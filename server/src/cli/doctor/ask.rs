@@ -85,7 +85,7 @@ pub(super) fn examine(
 ) -> Result<(), Error> {
     if !arguments.names_somebody() {
         if device.licenses.is_empty() {
-            let finding = "whether the server would grant a license was not asked";
+            let finding = "the server was not asked whether it would grant a license";
             return findings.say(
                 Health::Note,
                 "licensing",
@@ -120,8 +120,10 @@ fn ask(
     let answer = match answered {
         Ok(answer) => answer,
         Err(why) => {
-            let finding =
-                format!("whether the server would grant is not known: no whole answer: {why}");
+            let finding = format!(
+                "it is not known whether the server would grant a license: its answer is \
+                incomplete: {why}"
+            );
             return findings.say(Health::Warning, "licensing", &finding, "try again");
         }
     };
@@ -141,7 +143,7 @@ fn ask(
                 Health::Warning,
                 "epoch",
                 finding,
-                "let a program reach it: all that the device remembers is reported again",
+                "let a program reach the server: it reports all counts of the device again",
             )
         }
         Some(_) => {
@@ -209,8 +211,8 @@ fn judge(
     let is_known = key.is_some_and(|key| answer.is_signed_by(key));
     if key.is_some() && !is_known {
         let finding = format!(
-            "whether the server would grant ({who}) is not known: the answer is not signed by the \
-             license's server"
+            "it is not known whether the server would grant a license ({who}): its answer is not \
+            signed by the license's server"
         );
         return findings
             .say(Health::Warning, "licensing", &finding, "see the line about the signature")
@@ -219,12 +221,12 @@ fn judge(
     let trust = if is_known {
         ""
     } else {
-        "; this device knows no key of it yet, so that the signature was not checked"
+        "; this device knows no key of the server yet, so the signature was not checked"
     };
     if answer.status == 200 {
         let Ok(check) = serde_json::from_slice::<AuthorizationCheck>(&answer.body) else {
-            let finding =
-                "whether the server would grant is not known: its answer is of another version";
+            let finding = "it is not known whether the server would grant a license: its answer \
+                is of another version";
             return findings
                 .say(Health::Warning, "licensing", finding, "update the older side")
                 .map(|()| None);
@@ -240,7 +242,7 @@ fn judge(
     }
     let Ok(problem) = serde_json::from_slice::<Problem>(&answer.body) else {
         let finding = format!(
-            "whether the server would grant is not known: it answers with status {}",
+            "it is not known whether the server would grant a license: it answers with status {}",
             answer.status
         );
         return findings
@@ -248,7 +250,8 @@ fn judge(
             .map(|()| None);
     };
     if answer.status == 404 && problem.code != ErrorCode::HANDSHAKE_CODE_UNKNOWN {
-        let finding = "whether the server would grant is not known: this server cannot be asked";
+        let finding = "it is not known whether the server would grant a license: this server does \
+        not support the question";
         return findings
             .say(Health::Note, "licensing", finding, "update the server")
             .map(|()| None);

@@ -67,9 +67,8 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Opti
     };
     if let Some(leap) = seen.leaps.leaps.last() {
         let finding = format!(
-            "a server's word has set the time of programs back by {} s, at {}: before, a server's \
-             clock or this \
-             machine's was ahead",
+            "a server has set the time of programs back by {} s, at {}: before that, a server's \
+            clock or this machine's was ahead",
             (leap.from_ms - leap.to_ms) / 1000,
             utc::text(seconds(leap.to_ms))
         );
@@ -91,8 +90,8 @@ fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Erro
         (Some(ahead_ms), Some(uptime)) if !id.is_empty() => {
             if ahead_ms != 0 {
                 let finding = format!(
-                    "in this time namespace the boot clock is {} s {} the machine's: programs \
-                     reckon with that",
+                    "in this time namespace, the boot clock is {} s {} the machine's: programs \
+                    take that into account",
                     ahead_ms.unsigned_abs() / 1000,
                     if ahead_ms > 0 { "ahead of" } else { "behind" }
                 );
@@ -101,9 +100,8 @@ fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Erro
             Ok(Some((id, (uptime * 1000.0) as i64 - ahead_ms)))
         }
         _ => {
-            let finding = "the system does not tell whether the boot clock is the machine's: \
-                programs that start here \
-                           go on from the highest time that was seen";
+            let finding = "the system does not show whether the boot clock is the machine's: \
+            programs that start here continue from the highest time that was seen";
             findings.say(
                 Health::Warning,
                 "boot clock",
@@ -122,17 +120,18 @@ fn by_word_of_server(seen: &Seen, boot_ms: i64, findings: &mut Findings<'_>) -> 
     let ago = boot_ms.saturating_sub(seen.heard_at_ms) / 1000;
     if programs.abs_diff(now) > DIFFER_SECONDS_MAX {
         let finding = format!(
-            "it is {} here; programs take it to be {}, by the word of a license server {ago} s ago",
+            "this machine's time is {}; programs use {}, which a license server set {ago} s ago",
             utc::text(now),
             utc::text(programs)
         );
-        let todo = "set right the clock that is wrong, this machine's or the server's; programs \
-            believe the server at \
-                    their next contact";
+        let todo = "correct the clock that is wrong, this machine's or the server's; programs take \
+        the server's time at their next contact";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     } else {
-        findings
-            .good("clock", &format!("programs go by the word of a license server, {ago} s ago"))?;
+        findings.good(
+            "clock",
+            &format!("programs use the time that a license server set {ago} s ago"),
+        )?;
     }
     Ok(i64::try_from(programs).unwrap_or(i64::MAX).saturating_sub(i64::try_from(now).unwrap_or(0)))
 }
@@ -142,9 +141,12 @@ fn by_word_of_server(seen: &Seen, boot_ms: i64, findings: &mut Findings<'_>) -> 
 fn without_word(seen: &Seen, findings: &mut Findings<'_>) -> Result<(), Error> {
     let highest = seconds(seen.highest_ms);
     if highest > SystemClock.unix_seconds() + DAY {
-        let finding = format!("it was {} here already, says the state", utc::text(highest));
+        let finding = format!(
+            "the state has seen {} already, which is later than this machine's time",
+            utc::text(highest)
+        );
         let todo =
-            "set this machine's clock right; the next contact with the server sets the state right";
+            "correct this machine's clock; the next contact with the server corrects the state";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
     Ok(())

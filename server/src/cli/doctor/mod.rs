@@ -150,7 +150,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         None => findings.say(
             Health::Warning,
             "server",
-            "not looked for: nobody has said where it is",
+            "not checked: its URL is not known",
             "name it with --server, or set SEATMETER_SERVER",
         )?,
     }

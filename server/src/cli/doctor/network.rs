@@ -151,7 +151,8 @@ fn ask(
     match exchange(stream.as_mut(), &way.host, AUTHORIZATIONS_PATH, QUESTION, key_id.as_deref()) {
         Ok(answer) => Ok(judge(&answer, &way, device, findings)?.map(|()| way)),
         Err(why) => {
-            let todo = "look whether the server is overloaded, and at what stands between";
+            let todo = "check whether the server is overloaded, and the proxies and firewalls \
+            between";
             broken("answer", format!("no whole answer: {why}"), todo)
         }
     }
@@ -197,7 +198,8 @@ impl Way {
 /// Return what to do when TLS fails in this way.
 fn advice(why: &str) -> &'static str {
     if why.contains("InvalidContentType") {
-        "what answers there speaks no TLS: name the server with http://, or put TLS before it"
+        "the program that answers there does not speak TLS: name the server with http://, or put \
+        TLS before it"
     } else if why.contains("CaUsedAsEndEntity") {
         "the server shows a certificate that is for signing others, as \"openssl req -x509\" \
          makes them: make one with \
@@ -364,7 +366,8 @@ fn judge(
     findings: &mut Findings<'_>,
 ) -> Result<Result<(), Broken>, Error> {
     let Some((server_time, key_id, _)) = answer.signature() else {
-        let finding = format!("status {}, and not as a license server answers", answer.status);
+        let finding =
+            format!("status {}, which is not an answer of a license server", answer.status);
         let todo = "check the URL, and what stands between: a proxy, a login page";
         return Ok(Err(Broken { stage: "HTTP", finding, todo }));
     };
@@ -375,19 +378,21 @@ fn judge(
     if differ <= DIFFER_SECONDS_MAX {
         findings.good("clock", &format!("{differ} s from the server's"))?;
     } else {
-        let finding =
-            format!("it is {} here, and {} at the server", utc::text(now), utc::text(server_time));
-        let todo = "set the wrong one right, and let NTP keep it; programs go by the server's \
-            while they reach it";
+        let finding = format!(
+            "this machine's time is {}, the server's is {}",
+            utc::text(now),
+            utc::text(server_time)
+        );
+        let todo = "correct the clock that is wrong, and let NTP keep it right; programs use the \
+        server's time while they reach it";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
     let programs =
         device.programs_ahead.map_or(server_time, |ahead| now.saturating_add_signed(ahead));
     if programs.abs_diff(server_time) > DIFFER_SECONDS_MAX {
         let finding = format!(
-            "programs take it to be {}, the server says {}: a server whose clock was wrong was \
-             heard before, or this \
-             one's is wrong now",
+            "programs use the time {}, the server's is {}: an earlier server had a wrong clock, or \
+            this server's is wrong now",
             utc::text(programs),
             utc::text(server_time)
         );
@@ -408,7 +413,8 @@ fn whose_signature(
 ) -> Result<(), Error> {
     let Some(first) = device.server_keys.first() else {
         let finding = format!(
-            "not checked: this device has no license, and so knows no key; the server's is {key_id}"
+            "not checked: this device has no license, so it knows no key; the server's key is \
+            {key_id}"
         );
         return findings.say(Health::Note, "signature", &finding, "");
     };

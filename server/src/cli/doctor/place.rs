@@ -118,27 +118,27 @@ fn who_looks(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Resul
         .is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == of.gid()))
         || nix::unistd::getegid().as_raw() == of.gid();
     if me == of.uid() {
-        return findings.good("user", &format!("looked as {i}, whose directory this is"));
+        return findings.good("user", &format!("checked as {i}, who owns the directory"));
     }
     if me != 0 && is_shared_by_group(of.mode()) && is_member {
         let group = names.group(of.gid());
         return findings.good(
             "user",
-            &format!("looked as {i}, who shares the directory of {owner} by group {group}"),
+            &format!("checked as {i}, who shares the directory of {owner} by group {group}"),
         );
     }
     let todo = format!(
-        "look again as the programs' user: sudo -u {} seatmeterd doctor --state-dir {}",
+        "check again as the programs' user: sudo -u {} seatmeterd doctor --state-dir {}",
         names.user(of.uid()),
         quoted(&folder.to_string_lossy())
     );
     let finding = match me {
         0 => format!(
-            "looked as {i}, who may do everything; the directory belongs to {owner}, who may not"
+            "checked as {i}, who may do everything; the directory belongs to {owner}, who may not"
         ),
         _ => format!(
-            "looked as {i}; the directory belongs to {owner}, and programs of {i} see what is \
-             said here"
+            "checked as {i}; the directory belongs to {owner}, and the findings are those that \
+            programs of {i} see"
         ),
     };
     findings.say(Health::Warning, "user", &finding, &todo)
@@ -246,9 +246,9 @@ fn files(
     findings: &mut Findings<'_>,
 ) -> Result<(), Error> {
     for (path, cause) in &found.unlisted {
-        let finding = format!("{} was not looked into: {cause}", path.display());
+        let finding = format!("{} cannot be listed: {cause}", path.display());
         let todo = advice_about(path, folder, cause)
-            .unwrap_or_else(|| "see whether the disk is sound".to_owned());
+            .unwrap_or_else(|| "check whether the disk is damaged".to_owned());
         findings.say(Health::Warning, "files", &finding, &todo)?;
     }
     let Some((path, why)) = found.unfit.first() else {
@@ -308,7 +308,7 @@ fn write_into(
         let advice = advice_about(each, folder, &e);
         let todo = match e.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "make room on its disk, or give it another"
+                "make room on its disk, or move it to another disk"
             }
             _ => "make it writable for the programs' user, and see that the disk has room",
         };
@@ -362,12 +362,12 @@ fn file_system(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> 
     }
     let finding = match has_files {
         true => format!("{} KiB are free for users other than root", left >> 10),
-        false => "there is no room for one file more".to_owned(),
+        false => "there is no room for another file".to_owned(),
     };
     findings.say(
         Health::Warning,
         "disk",
         &finding,
-        "make room on its disk: programs count nothing on a full one",
+        "make room on its disk: programs count nothing on a full disk",
     )
 }

@@ -70,8 +70,8 @@ pub(super) fn reset(arguments: &ResetArguments, output: &mut dyn Write) -> Resul
     tell(&folder, &aside, uuid.as_deref(), &unsent, output).map_err(output_error)?;
     match late {
         Some(who) => Err(Error::Setup(format!(
-            "while this was done a program began to use the old state: {who}. End it and start it \
-             again."
+            "a program began to use the old state during the reset: {who}. End the program and \
+            start it again."
         ))),
         None => Ok(()),
     }
@@ -173,7 +173,7 @@ fn is_locked(file: &File) -> io::Result<bool> {
 fn require_reported(folder: &Path, unsent: &Unsent, is_accepted: bool) -> Result<(), Error> {
     if let Some((finding, todo)) = &unsent.denied {
         return Err(Error::Setup(format!(
-            "whether all counts are reported is not known: {finding}. {todo}"
+            "it is not known whether all counts are reported: {finding}. {todo}"
         )));
     }
     if is_accepted || unsent.counts == 0 && unsent.unread == 0 {
@@ -209,7 +209,7 @@ fn tell(
     output: &mut dyn Write,
 ) -> io::Result<()> {
     writeln!(output, "reset {}: the next program makes it a new device", folder.display())?;
-    writeln!(output, "what it was is in {}", aside.display())?;
+    writeln!(output, "its old state is in {}", aside.display())?;
     if unsent.counts > 0 || unsent.unread > 0 {
         writeln!(
             output,

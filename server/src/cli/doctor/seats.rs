@@ -122,7 +122,7 @@ fn write_pool(
         } else {
             writeln!(
                 output,
-                "  {held} {seats}  {who} (pid {pid}) has died: free for whoever asks next"
+                "  {held} {seats}  {who} (pid {pid}) has died: free for the next program that asks"
             )?;
         }
     }

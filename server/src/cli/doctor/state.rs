@@ -67,9 +67,9 @@ impl Unread {
         match cause.kind() {
             io::ErrorKind::NotFound => Self::Missing,
             _ => {
-                let other = "look as a user who may read it";
+                let other = "check as a user who may read it";
                 let advice = advice_around(path, cause).unwrap_or_else(|| other.to_owned());
-                Self::Denied(format!("{} was not looked at: {cause}", path.display()), advice)
+                Self::Denied(format!("{} cannot be read: {cause}", path.display()), advice)
             }
         }
     }
@@ -291,8 +291,10 @@ fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> R
                     (format!("{} cannot be used: {why}", path.display()), String::new())
                 }
             };
-            let finding =
-                format!("what the server has said of {what} since is not known: {finding}");
+            let finding = format!(
+                "it is not known what the server has said about {what} since then: \
+                {finding}"
+            );
             let todo = if todo.is_empty() {
                 "let a program reach the server: it says it again"
             } else {
@@ -333,7 +335,7 @@ fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> R
     }
     if gone.is_empty() {
         findings
-            .good("refusal", &format!("none for {what}, as the server has last said, {since}"))?;
+            .good("refusal", &format!("none for {what}, by the server's last answer at {since}"))?;
     }
     Ok(gone.iter().any(|meter| meter.of == Metered::Scans))
 }
@@ -505,7 +507,7 @@ fn set_aside(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> {
         Health::Warning,
         "damage",
         &finding,
-        "see whether the disk is sound, then delete them",
+        "check whether the disk is damaged, then delete them",
     )
 }
 

@@ -141,8 +141,7 @@ impl FromStr for Address {
         // With several hosts, the connection goes to the one that is not a standby.
         config.target_session_attrs(postgres::config::TargetSessionAttrs::ReadWrite);
         // An existing table is not worth a message to the operator, so notices go to the debug log.
-        config
-            .notice_callback(|notice| tracing::debug!(%notice, "PostgreSQL has something to say"));
+        config.notice_callback(|notice| tracing::debug!(%notice, "PostgreSQL has sent a notice"));
         if config.get_application_name().is_none() {
             config.application_name("seatmeterd");
         }

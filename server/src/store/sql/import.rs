@@ -76,8 +76,7 @@ fn require_known_root(sql: &dyn Sql, import: &Import) -> Result<(), Error> {
     match known {
         Some(known) if known != import.root_key.to_string() => Err(Error::conflict(format!(
             "license file \"{}\" is signed by root key {}, but organization \"{}\" has files of \
-             another vendor's \
-             root key. Ask your vendor which is his",
+            another vendor's root key. Ask your vendor which key is right",
             import.file.file_id,
             import.root_key.id(),
             import.file.organization_id
@@ -124,9 +123,8 @@ fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
         {
             let (from, to) = (name(&before.charge_way), name(&item.charge_way));
             return no(format!(
-                "changes the charge way of item \"{}\" from {from} to {to}, and what was used by \
-                 the one means nothing by \
-                 the other. Ask your vendor for an item of another id",
+                "changes the charge way of item \"{}\" from {from} to {to}, and usage counted for \
+                one has no meaning for the other. Ask your vendor for an item of another id",
                 item.item_id
             ));
         }
