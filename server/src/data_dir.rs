@@ -117,7 +117,7 @@ impl DataDir {
     /// Make a new key, and a copy of the one in use, so that a rename can put the new key in place.
     ///
     /// ```text
-    /// prepare_key ─▶ the store says which key is in use, and its audit log who wants it ─▶ finish_rotation
+    /// prepare_key ─▶ the store names the key in use, and its audit log the author ─▶ finish_rotation
     /// ```
     ///
     /// The store's transaction decides: before it, nothing has changed; after it, every start

@@ -5,10 +5,10 @@
 //! from this machine, too. Two things reveal such a request, and a program such as `curl` does
 //! neither:
 //!
-//! | the page | what gives it away |
+//! | the page | what reveals it |
 //! | --- | --- |
 //! | of another site, which sends a form or a script's request | `Origin`, or `Sec-Fetch-Site` other than `none` |
-//! | of a site whose name was made to lead to this machine (DNS rebinding) | `Host`: that name, and not one of this machine's own |
+//! | of a site with a name that resolves to this machine (DNS rebinding) | `Host`: that name, and not one of this machine's own |
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -1,9 +1,9 @@
 //! A standby server, which leaves the devices to the main server while that is healthy.
 //!
-//! | main's `/healthz` | the standby |
+//! | the main server's `/healthz` | the standby |
 //! | --- | --- |
-//! | answers 200 in time | refuses with -20100: devices go to the main server |
-//! | the same, and names none of the standby's keys | the same, but for reports: what was counted under the standby's own licenses nobody else can book |
+//! | answers 200 in time | refuses with -20100, so that devices use the main server |
+//! | the same, and names none of the standby's keys | the same, except for reports: no other server can book counts under the standby's own licenses |
 //! | anything else | takes over |
 //!
 //! The outcome of a check stays valid for a moment, so that many devices do not cause as many

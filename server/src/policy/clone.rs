@@ -7,7 +7,7 @@
 //! of the same generation, and the second one to ask shows a generation off the path:
 //!
 //! ```text
-//! L1 ─▶ L2 (shown) ─▶ L3      the first installation goes on
+//! L1 ─▶ L2 (shown) ─▶ L3      the first installation continues
 //!   └─▶ L2' (shown)           -20151
 //! ```
 //!

@@ -3,7 +3,7 @@
 //! | used | state | a device that asks |
 //! | --- | --- | --- |
 //! | below N | within | is served |
-//! | N … N + grace − 1 | in grace | is served; the operator is told |
+//! | N … N + grace − 1 | in grace | is served; the operator is informed |
 //! | N + grace or more | used up | is refused, -20120 |
 //!
 //! Performed operations are always booked, even above the limit: a refusal stops devices, but

@@ -5,11 +5,11 @@
 //! renewed per slot, first come, first served. Their seats together are at most N. A device counts
 //! as 1, or as its x under a concurrent-instance item.
 //!
-//! | the item is | seats asked for + seats of others | outcome |
+//! | the item is | requested seats + seats of others | outcome |
 //! | --- | --- | --- |
-//! | free | any | as long as asked for |
-//! | overused | N or less | until the slot ends, and a minute to renew it in |
-//! | overused | above N | -20130; what the device holds already it keeps |
+//! | free | any | authorized as long as requested |
+//! | overused | N or less | authorized until the slot ends, plus a minute for the renewal |
+//! | overused | above N | -20130; the device keeps what it already holds |
 //!
 //! ```text
 //!          slot s          │         slot s + 1        │

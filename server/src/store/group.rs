@@ -7,11 +7,11 @@
 //! | a request | its savepoint | the others |
 //! | --- | --- | --- |
 //! | succeeds | kept | – |
-//! | succeeds, and was only to find out what would be | rolled back | untouched |
+//! | succeeds, and is only a check | rolled back | untouched |
 //! | is refused, fails or panics | rolled back | untouched |
 //! | makes the engine drop the whole transaction (disk full) | gone | all answered with the error, none recorded |
 //! | fails within a batch of reports | rolled back, each report runs by itself | untouched |
-//! | meets a transaction of another server (deadlock, serialization) | – | the whole group runs again |
+//! | conflicts with a transaction of another server (deadlock, serialization) | – | the whole group runs again |
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

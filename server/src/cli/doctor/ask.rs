@@ -2,9 +2,9 @@
 //! server decides as for a real request, and records nothing. No seat is taken, and the device's
 //! history with the server stays as it was.
 //!
-//! | known | asked |
+//! | given | request |
 //! | --- | --- |
-//! | `--handshake-code` or `--organization` | what the command line says; the rest as the device's license of that code has it, or as programs have it by default |
+//! | `--handshake-code` or `--organization` | the values on the command line; the others as in the device's license of that code, or the programs' defaults |
 //! | neither, but the device has licenses | whether each would be renewed |
 //! | neither, and it has none | nothing |
 

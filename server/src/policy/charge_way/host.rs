@@ -3,7 +3,7 @@
 //! | host | counts as |
 //! | --- | --- |
 //! | `a.company.com` | `company.com`, its registrable domain by the Public Suffix List |
-//! | `a.github.io` | itself: `github.io` is in the list's private section, each tenant is his own domain |
+//! | `a.github.io` | itself: `github.io` is in the list's private section, each tenant has its own domain |
 //! | `x.force.com` | itself: see [`ADDED_SUFFIXES`] |
 //! | `a.unlisted` | itself: where the list has no rule, the last label is the suffix |
 //! | `co.uk`, `github.io` | nothing: a bare public suffix belongs to nobody |

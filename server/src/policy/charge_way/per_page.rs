@@ -5,7 +5,7 @@
 //! when every module that it requests is served. A device that names no module is served as long as
 //! any module has pages left.
 //!
-//! | module asked for | its pages | outcome |
+//! | requested module | its pages | outcome |
 //! | --- | --- | --- |
 //! | one of the four | within or in grace | served |
 //! | one of the four | used up, or none sold | -20120 |

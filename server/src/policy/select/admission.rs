@@ -1,7 +1,7 @@
 //! Admission: whether an item can serve a request by the rule of its charge way, and what it
 //! grants.
 //!
-//! | charge way | rule | until when, beside the item's validity |
+//! | charge way | rule | end, beside the item's validity |
 //! | --- | --- | --- |
 //! | barcode scans | [`per_barcode_scan`](crate::policy::charge_way::per_barcode_scan), [`strict_allowance`] | – |
 //! | pages | [`per_page`](crate::policy::charge_way::per_page), [`strict_allowance`] | – |

@@ -2,8 +2,8 @@
 //!
 //! | there is | the file | outcome |
 //! | --- | --- | --- |
-//! | no file of this id | – | taken in |
-//! | one | same root key and organization, issued later, with all items that the old one has, each charged as before | takes its place |
+//! | no file of this id | – | imported |
+//! | one | same root key and organization, issued later, with all items that the old one has, each charged as before | replaces it |
 //! | one | anything else | refused |
 //!
 //! A new issue of a file renews or extends items, or names a new key of this server. The use of an
