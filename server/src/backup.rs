@@ -1,7 +1,7 @@
 //! Backup into one file, and restore from this file.
 //!
 //! ```text
-//! backup file 0600 = a copy of the database, taken as one transaction while the server goes on
+//! backup file 0600 = a copy of the database, taken as one transaction while the server runs
 //!                  + table backup_key: the server's keys, without which its license files are void
 //! ```
 //!

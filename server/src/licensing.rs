@@ -274,7 +274,7 @@ fn require_authorization(request: &AuthorizationRequest) -> Result<(), Error> {
     request.product_edition.iter().try_for_each(|edition| require_text("product_edition", edition))
 }
 
-/// Refuses another version of the protocol than ours.
+/// Refuse a version of the protocol other than that of this server.
 pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
     if protocol == PROTOCOL_VERSION {
         return Ok(());

@@ -28,13 +28,13 @@ const DEMO_DAYS: u64 = 365;
 
 /// Make the server's key and database
 ///
-/// What exists already is not changed, so the command can be run again.
+/// Existing files are not changed, so the command can be run again.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataOption,
 
-    /// Also make a vendor, an organization and a license to try out
+    /// Make a vendor, an organization and a license to try out, too
     #[arg(long)]
     demo: bool,
 

@@ -44,7 +44,7 @@ pub(super) struct Arguments {
           value_parser = address)]
     listen: SocketAddr,
 
-    /// What to log to standard error: error, warn, info, debug or trace
+    /// Level of the log on standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "SEATMETERD_LOG", default_value = "info")]
     log: String,
 

@@ -15,22 +15,22 @@ use seatmeter_protocol::message::TEXT_BYTES_MAX;
 /// The greatest number of rows in one list. Lists that may be longer can be read in parts.
 pub const ROWS_MAX: u32 = 10_000;
 
-/// A license file whose signature was checked.
+/// A license file with a checked signature.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// What it says.
+    /// The content of the file.
     pub file: LicenseFile,
-    /// As it was signed.
+    /// The file as it was signed.
     pub envelope: Signed,
-    /// The key that has signed it.
+    /// The key that has signed the file.
     pub root_key: PublicKey,
-    /// The handshake code to make with it.
+    /// The handshake code to make with the file.
     pub handshake_code: Option<String>,
-    /// When, Unix seconds.
+    /// The instant of the import, Unix seconds.
     pub now: u64,
 }
 
-/// Something that an operator changes.
+/// A change by an operator.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Import a license file with a checked signature.
@@ -124,7 +124,7 @@ pub struct CodeItems {
     pub own_order: bool,
 }
 
-/// Something that an operator looks at.
+/// A list that an operator reads.
 #[derive(Clone, Debug)]
 pub enum View {
     /// The licensees.
@@ -284,10 +284,10 @@ impl Listing {
     }
 }
 
-/// Refuses what cannot be a handshake code.
+/// Refuse a text that cannot be a handshake code.
 ///
 /// # Errors
-/// Which characters a code has.
+/// Returns the rule for the characters of a code.
 pub fn require_code(code: &str) -> Result<(), Error> {
     if !code.is_empty()
         && code.len() <= TEXT_BYTES_MAX

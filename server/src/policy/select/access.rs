@@ -17,17 +17,17 @@ use crate::policy::charge_way::host::Host;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Facts of an application that must match; an empty list lets everything pass.
+/// The facts of an application that must match; an empty list accepts every value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Validation {
-    /// Domains of websites; what lies under them matches, too.
+    /// The domains of websites; hosts under them match, too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub website_domains: Vec<String>,
-    /// Application ids, exactly.
+    /// The application ids, which must match exactly.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub application_ids: Vec<String>,
-    /// Names of the executable file, exactly.
+    /// The names of the executable file, which must match exactly.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub process_names: Vec<String>,
 }
