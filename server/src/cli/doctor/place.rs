@@ -289,7 +289,7 @@ fn files(
     findings.say(Health::Broken, "files", &finding, &todo)
 }
 
-/// Return the command from an advice that first names the file's owner.
+/// Return the command from a sentence of advice that first names the file's owner.
 fn command_in(advice: &str) -> String {
     advice
         .find("Run \"")

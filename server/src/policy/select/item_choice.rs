@@ -54,7 +54,7 @@ enum Check {
 pub struct NoItem {
     /// The item that passed the most checks; `None` when there is no item at all.
     pub nearest: Option<usize>,
-    /// The refusal of that item.
+    /// The refusal of that item; without any item, the refusal of the handshake code.
     pub refusal: Refusal,
 }
 

@@ -2,8 +2,8 @@
 //! caller's thread, and its reply is ready at once. Simulations and measurements use it, because
 //! they need an order of events that is always the same.
 //!
-//! The store runs the same statements as [`SqliteStore`](super::SqliteStore). A restart loses everything
-//! except a snapshot.
+//! The store runs the same statements as [`SqliteStore`](super::SqliteStore). A restart loses
+//! everything except a snapshot.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
