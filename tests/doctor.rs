@@ -94,7 +94,7 @@ fn a_server_that_is_down_is_named_with_its_stage_and_how_long_programs_work_on()
     says(
         &device.doctor(&[]),
         0,
-        &["warning server not looked for", "name it with --server", "warnings: 1"],
+        &["warning server not checked", "name it with --server", "warnings: 1"],
     );
     says(
         &device.doctor(&["--server", "gopher://x"]),
@@ -117,12 +117,12 @@ fn what_answers_and_is_no_license_server_is_told_from_one() {
             }
         });
         let run = device.doctor(&["--server", &format!("http://{address}")]);
-        says(&run, 1, &["BROKEN HTTP status 200, and not as a license server answers"]);
+        says(&run, 1, &["BROKEN HTTP status 200, which is not an answer of a license server"]);
         let run = device.doctor(&["--server", &format!("http://{address}")]);
         says(&run, 1, &["BROKEN answer no whole answer"]);
     });
     let run = device.doctor(&["--server", &device.server.url().replace("http://", "https://")]);
-    says(&run, 1, &["BROKEN TLS", "speaks no TLS: name the server with http://"]);
+    says(&run, 1, &["BROKEN TLS", "does not speak TLS: name the server with http://"]);
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     for unfit in ["missing.pem", "README.md"] {
         let file = here.join("tests/certificates").join(unfit);
@@ -302,7 +302,7 @@ fn a_server_that_was_made_anew_or_restored_is_named() {
             "made anew",
         ],
     );
-    says(&run, 0, &["warning licensing whether the server would grant"]);
+    says(&run, 0, &["warning licensing it is not known whether the server would grant"]);
     let restored = server.moved();
     let run = doctor(&program.state(), &["--server", restored.url()]);
     says(
@@ -339,7 +339,7 @@ fn whether_a_root_key_is_built_in_is_read_in_the_library_or_not_known() {
     says(
         &device.doctor(&["--library", "/missing.so"]),
         0,
-        &["warning library /missing.so was not looked at"],
+        &["warning library /missing.so cannot be read"],
     );
     // Without a root key nobody has checked whether the license is the vendor's.
     let key = file_of(&device, "licenses", "root-key");
@@ -433,20 +433,20 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
     says(
         &device.doctor(&[]),
         0,
-        &["ok user looked as user root (0), whose directory this is", "ok files"],
+        &["ok user checked as user root (0), who owns the directory", "ok files"],
     );
     give_all(&state, ADA, ADA, 0o700, 0o600);
     says(
         &doctor_as(ADA, &state),
         0,
-        &["ok user looked as user 12021, whose directory this is", "ok files"],
+        &["ok user checked as user 12021, who owns the directory", "ok files"],
     );
     let run = device.doctor(&[]);
     says(
         &run,
         0,
         &[
-            "warning user looked as user root (0), who may do everything",
+            "warning user checked as user root (0), who may do everything",
             "sudo -u 12021 seatmeterd doctor",
         ],
     );
@@ -463,14 +463,17 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
     says(
         &run,
         1,
-        &["warning user looked as user 12022; the directory belongs to user 12021", "BROKEN state"],
+        &[
+            "warning user checked as user 12022; the directory belongs to user 12021",
+            "BROKEN state",
+        ],
     );
     says(
         &run,
         1,
         &[
             "warning device",
-            "was not looked at: Permission denied",
+            "cannot be read: Permission denied",
             "warning license",
             "warning usage",
         ],
@@ -504,7 +507,7 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
     says(
         &run,
         0,
-        &["ok user looked as user 12022, who shares the directory of user 12021 by group 12070"],
+        &["ok user checked as user 12022, who shares the directory of user 12021 by group 12070"],
     );
     says(
         &run,

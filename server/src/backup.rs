@@ -1,13 +1,13 @@
-//! Backup into one file, and restore from it.
+//! Backup into one file, and restore from this file.
 //!
 //! ```text
-//! backup file 0600 = a copy of the database, taken as one transaction while the server goes on
+//! backup file 0600 = a copy of the database, taken as one transaction while the server runs
 //!                  + table backup_key: the server's keys, without which its license files are void
 //! ```
 //!
-//! A restore begins a new epoch: clients then send their totals again, and for the first slot in
-//! which a server serves only what devices show that they hold is granted. The file is secret, like
-//! the key in it.
+//! A restore begins a new epoch: clients then send their totals again. For the first slot in which
+//! the server accepts requests, it grants only what devices show that they hold. The file is
+//! secret, like the key in it.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use crate::data_dir::{self, DRAFT, DataDir};
 use crate::error::Error;
 use crate::store::sqlite;
 
-/// Writes a backup of this data directory, also while a server serves from it.
+/// Write a backup of this data directory. A server may serve from the directory meanwhile.
 ///
 /// # Errors
-/// When the file is there already, or cannot be written whole: then none is left.
+/// Fails when the file exists already, or cannot be written completely: then none is left.
 pub fn backup(dir: &DataDir, file: &Path) -> Result<(), Error> {
     dir.require_initialized()?;
     let keys = key_files(dir)?;
@@ -29,7 +29,8 @@ pub fn backup(dir: &DataDir, file: &Path) -> Result<(), Error> {
         )));
     }
     let draft = beside(file)?;
-    // Empty and private before the secret comes in; SQLite keeps the mode.
+    // The file is created empty and private before the secret is written to it; SQLite keeps the
+    // mode.
     data_dir::touch_private(&draft)?;
     let written = sqlite::copy_with_keys(&dir.database_path(), &draft, &keys)
         .and_then(|()| data_dir::publish_file(&draft, file));
@@ -37,21 +38,22 @@ pub fn backup(dir: &DataDir, file: &Path) -> Result<(), Error> {
     written
 }
 
-/// Makes a data directory from a backup, with a new epoch.
+/// Create a data directory from a backup, with a new epoch.
 ///
 /// # Errors
-/// When there is something in the directory but what a restore has left that was cut off, or the
-/// file is no backup.
+/// Fails when the directory has anything in it, except what an interrupted restore has left, or
+/// when the file is not a backup.
 pub fn restore(file: &Path, dir: &DataDir, now: u64) -> Result<(), Error> {
     require_free(dir)?;
     dir.create()?;
     let _lock = dir.lock()?;
-    // Another restore may have had it meanwhile.
+    // Another restore may have used the directory in the meantime.
     require_free(dir)?;
     dir.clear()?;
     let draft = beside(&dir.database_path())?;
     let restored = sqlite::restore_copy(file, &draft, now).and_then(|keys| {
-        // The keys first: a database without them would count as having lost them.
+        // The keys are written first, because a database without them would count as having lost
+        // them.
         for (name, seed) in keys {
             if !data_dir::is_key_name(&name) {
                 return Err(Error::Setup(format!(
@@ -80,7 +82,7 @@ fn require_free(dir: &DataDir) -> Result<(), Error> {
     )))
 }
 
-/// Name and content of every key file.
+/// Return name and content of every key file.
 fn key_files(dir: &DataDir) -> Result<Vec<(String, String)>, Error> {
     let mut paths = dir.replaced_key_paths()?;
     paths.push(dir.server_key_path());

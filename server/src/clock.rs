@@ -1,8 +1,8 @@
-//! The time of day comes in through a trait, so that a test can stop it.
+//! The time of day as a trait, so that a test can stop the clock.
 
-/// Where the server learns what time it is.
+/// A source of the current time.
 pub trait Clock: Send + Sync + 'static {
-    /// Seconds since 1970-01-01 UTC.
+    /// Return the seconds since 1970-01-01 UTC.
     fn unix_seconds(&self) -> u64;
 }
 
@@ -16,8 +16,8 @@ impl Clock for SystemClock {
         reason = "this is the one place where the machine's clock is read"
     )]
     fn unix_seconds(&self) -> u64 {
-        // A clock before 1970 is a broken machine; 0 makes every license "not yet in effect", which
-        // says so.
+        // A clock before 1970 means a broken machine. With 0, every license is refused as "not yet
+        // in effect", which points to the clock.
         std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since_epoch| since_epoch.as_secs())

@@ -1,4 +1,4 @@
-//! The data directory: where the server's key, its database and the demo vendor's key are.
+//! The data directory, with the server's key, its database and the demo vendor's key.
 //!
 //! ```text
 //! DIR/                    0700 (or 2770: then what is in it 0660, for the group)
@@ -9,9 +9,9 @@
 //!   demo-vendor.key       0600  only after `init --demo`
 //! ```
 //!
-//! `init` makes the key before the database. A database without a key has therefore lost it, and a
-//! new key would be worthless for the license files in it: that is an error, never repaired by
-//! making another one.
+//! `init` makes the key before the database. A database without a key has therefore lost it. A new
+//! key would be worthless for the license files in the database, so the missing key is an error,
+//! and is never repaired by making another one.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -23,22 +23,22 @@ use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::sharing;
 
-/// Longest a key file may be: far above the 65 bytes that it has.
+/// The greatest size of a key file in bytes: far above the 65 bytes that it has.
 const KEY_FILE_BYTES_MAX: u64 = 1_024;
 
-/// File of the key in use.
+/// The file of the key in use.
 const SERVER_KEY: &str = "server.key";
 
-/// The database.
+/// The file of the database.
 const DATABASE: &str = "seatmeter.db";
 
-/// Held by the one server that serves from here, and by a restore.
+/// The file that is locked by the one server that serves from here, or by a restore.
 const LOCK: &str = "seatmeterd.lock";
 
-/// In the name of a file that has not got its own yet.
+/// The marker in the name of a file that does not have its final name yet.
 pub const DRAFT: &str = ".draft-";
 
-/// Whether a file of this name in the data directory is one of the server's keys.
+/// Return whether a file with this name in the data directory is one of the server's keys.
 #[must_use]
 pub fn is_key_name(name: &str) -> bool {
     let id = name.strip_prefix("server-").and_then(|rest| rest.strip_suffix(".key"));
@@ -46,46 +46,47 @@ pub fn is_key_name(name: &str) -> bool {
         || id.is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// A data directory; nothing is read or written until asked for.
+/// A data directory; making this value reads and writes nothing.
 #[derive(Clone, Debug)]
 pub struct DataDir {
     path: PathBuf,
 }
 
-/// Says that this process is the only server on the directory, for as long as it lives.
+/// The lock that makes this process the only server on the directory, for as long as the lock
+/// lives.
 #[derive(Debug)]
 pub struct ServerLock {
     _file: File,
 }
 
 impl DataDir {
-    /// The directory at this path, which need not exist.
+    /// Return the directory at this path, which need not exist.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// The directory itself.
+    /// Return the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the server's key is.
+    /// Return the path of the server's key.
     #[must_use]
     pub fn server_key_path(&self) -> PathBuf {
         self.path.join(SERVER_KEY)
     }
 
-    /// Where a key is kept that was replaced.
+    /// Return the path of a key that was replaced.
     fn replaced_key_path(&self, id: &str) -> PathBuf {
         self.path.join(format!("server-{id}.key"))
     }
 
-    /// Files of keys that were replaced.
+    /// Return the paths of all keys that were replaced.
     ///
     /// # Errors
-    /// When the directory cannot be listed.
+    /// Fails when the directory cannot be listed.
     pub fn replaced_key_paths(&self) -> Result<Vec<PathBuf>, Error> {
         let entries =
             std::fs::read_dir(&self.path).map_err(|e| cannot_use("list", &self.path, &e))?;
@@ -99,10 +100,10 @@ impl DataDir {
         Ok(paths)
     }
 
-    /// All of the server's keys.
+    /// Read all of the server's keys.
     ///
     /// # Errors
-    /// When one cannot be read, is not a key, or others may read it.
+    /// Fails when a key cannot be read, is not a key, or others may read it.
     pub fn keyring(&self) -> Result<Keyring, Error> {
         let current = read_key(&self.server_key_path())?;
         let replaced = self
@@ -113,18 +114,17 @@ impl DataDir {
         Ok(Keyring::new(current, replaced))
     }
 
-    /// Makes a new key, and a copy of the one in use, so that a rename puts the new one into its
-    /// place.
+    /// Make a new key, and a copy of the one in use, so that a rename can put the new key in place.
     ///
     /// ```text
-    /// prepare_key ─▶ the store says which key is in use, and its audit log who wants it ─▶ finish_rotation
+    /// prepare_key ─▶ the store names the key in use, and its audit log the author ─▶ finish_rotation
     /// ```
     ///
-    /// The store's transaction decides: before it nothing has changed, after it every start
-    /// finishes the rest.
+    /// The store's transaction decides: before it, nothing has changed; after it, every start
+    /// finishes the rotation.
     ///
     /// # Errors
-    /// When a file cannot be read or written; nothing has changed then.
+    /// Fails when a file cannot be read or written; then nothing has changed.
     pub fn prepare_key(&self) -> Result<PublicKey, Error> {
         let path = self.server_key_path();
         let old = read_key(&path)?;
@@ -137,11 +137,11 @@ impl DataDir {
         Ok(new.public().clone())
     }
 
-    /// Puts the key into its place that the store says is in use, if it is not there yet; `None`
-    /// when it was never rotated.
+    /// Put the key in place that the store names as in use, if it is not there yet. `key_in_use` is
+    /// `None` when the key was never rotated.
     ///
     /// # Errors
-    /// When it cannot be put there.
+    /// Fails when the key cannot be put in place.
     pub fn finish_rotation(&self, key_in_use: Option<&str>) -> Result<(), Error> {
         let Some(id) = key_in_use else { return Ok(()) };
         let (next, path) = (self.next_key_path(id), self.server_key_path());
@@ -156,39 +156,39 @@ impl DataDir {
         self.path.join(format!("next-{id}"))
     }
 
-    /// Where the demo vendor's root key is.
+    /// Return the path of the demo vendor's root key.
     #[must_use]
     pub fn demo_vendor_key_path(&self) -> PathBuf {
         self.path.join("demo-vendor.key")
     }
 
-    /// Where the database is.
+    /// Return the path of the database.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
         self.path.join(DATABASE)
     }
 
-    /// Makes the directory, for the owner of its parent. One that exists stays as it is.
+    /// Create the directory, for the owner of its parent. An existing directory is not changed.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// Fails when it cannot be created.
     pub fn create(&self) -> Result<(), Error> {
         sharing::make_directory(&self.path)
             .map_err(|e| cannot_use("make the directory", &self.path, &e))
     }
 
-    /// Whether there is nothing in it, or no such directory: a first start.
+    /// Return whether the directory is empty or missing, as at a first start.
     ///
     /// # Errors
-    /// When it cannot be listed.
+    /// Fails when it cannot be listed.
     pub fn is_empty(&self) -> Result<bool, Error> {
         Ok(self.names()?.is_empty())
     }
 
-    /// Refuses a directory that `init` or `restore` has not finished.
+    /// Refuse a directory that `init` or `restore` has not finished.
     ///
     /// # Errors
-    /// When key or database is missing; the sentence says which command to run.
+    /// Fails when key or database is missing; the message says which command to run.
     pub fn require_initialized(&self) -> Result<(), Error> {
         self.refuse_half_restored()?;
         let key = exists(&self.server_key_path())?;
@@ -214,11 +214,11 @@ impl DataDir {
         }
     }
 
-    /// Refuses a directory into which a restore was cut off: a database that is made there now
-    /// would know nothing of what the backup has.
+    /// Refuse a directory with an interrupted restore: a database created there now would lack
+    /// everything in the backup.
     ///
     /// # Errors
-    /// When it is one; the sentence says which command to run.
+    /// Fails when there is one; the message says which command to run.
     pub fn refuse_half_restored(&self) -> Result<(), Error> {
         if exists(&self.database_path())? || !has_draft_of_database(&self.names()?) {
             return Ok(());
@@ -229,11 +229,11 @@ impl DataDir {
         )))
     }
 
-    /// Whether there is nothing in it, or no such directory, or what is left of a restore that was
-    /// cut off.
+    /// Return whether the directory is empty, missing, or has only the remains of an interrupted
+    /// restore.
     ///
     /// # Errors
-    /// When it cannot be listed.
+    /// Fails when it cannot be listed.
     pub fn is_free(&self) -> Result<bool, Error> {
         let names = self.names()?;
         let is_left = |name: &str| name.contains(DRAFT) || is_key_name(name);
@@ -241,15 +241,15 @@ impl DataDir {
         Ok(names.iter().all(|name| name == LOCK || was_cut_off && is_left(name)))
     }
 
-    /// Removes what a restore has left that was cut off. For who holds the lock of a directory that
-    /// is free.
+    /// Remove the remains of an interrupted restore. The caller must hold the lock of a directory
+    /// that is free.
     ///
     /// # Errors
-    /// When a file cannot be removed.
+    /// Fails when a file cannot be removed.
     pub fn clear(&self) -> Result<(), Error> {
         let mut names = self.names()?;
         names.retain(|name| name != LOCK);
-        // The keys first: it is by the draft that they are known for a beginning.
+        // The keys are removed first, because the draft identifies them as remains of a restore.
         names.sort_by_key(|name| name.contains(DRAFT));
         for path in names.iter().map(|name| self.path.join(name)) {
             std::fs::remove_file(&path).map_err(|e| cannot("remove", &path, &e))?;
@@ -257,7 +257,7 @@ impl DataDir {
         Ok(())
     }
 
-    /// Names of all that is in it; none where there is no such directory.
+    /// Return the names of everything in the directory; none when the directory does not exist.
     fn names(&self) -> Result<Vec<String>, Error> {
         let entries = match std::fs::read_dir(&self.path) {
             Ok(entries) => entries,
@@ -270,10 +270,10 @@ impl DataDir {
             .collect())
     }
 
-    /// Refuses a directory without a key.
+    /// Refuse a directory without a key.
     ///
     /// # Errors
-    /// When it has none; the sentence says which command to run.
+    /// Fails when there is none; the message says which command to run.
     pub fn require_key(&self) -> Result<(), Error> {
         if exists(&self.server_key_path())? {
             return Ok(());
@@ -286,7 +286,7 @@ impl DataDir {
         )))
     }
 
-    /// The error for a database whose server key is gone.
+    /// Return the error for a database with a lost server key.
     #[must_use]
     pub fn lost_key(&self) -> Error {
         Error::Setup(format!(
@@ -297,10 +297,10 @@ impl DataDir {
         ))
     }
 
-    /// Takes the directory for this server.
+    /// Lock the directory for this server.
     ///
     /// # Errors
-    /// When another server has it, or it cannot be locked.
+    /// Fails when another server has it, or it cannot be locked.
     pub fn lock(&self) -> Result<ServerLock, Error> {
         let path = self.path.join(LOCK);
         touch_private(&path)?;
@@ -319,15 +319,16 @@ impl DataDir {
     }
 }
 
-/// By it a restore that was cut off is known: it has made the database, and not given it its name.
+/// Return whether there is a draft of a database, which is what an interrupted restore leaves: it
+/// has written the database, but not yet renamed it.
 fn has_draft_of_database(names: &[String]) -> bool {
     names.iter().any(|name| name.starts_with(DATABASE) && name.contains(DRAFT))
 }
 
-/// Reads the secret key in this file.
+/// Read the secret key in this file.
 ///
 /// # Errors
-/// When it cannot be read, is not a key, or others may read it.
+/// Fails when it cannot be read, is not a key, or others may read it.
 pub fn read_key(path: &Path) -> Result<SigningKey, Error> {
     key_of(&read_secret(path)?, path)
 }
@@ -341,10 +342,10 @@ fn key_of(seed: &str, path: &Path) -> Result<SigningKey, Error> {
     })
 }
 
-/// Reads the text of a secret key.
+/// Read the text of a secret key.
 ///
 /// # Errors
-/// When it cannot be read, or others may read it.
+/// Fails when it cannot be read, or others may read it.
 pub fn read_secret(path: &Path) -> Result<String, Error> {
     let file = File::open(path).map_err(|e| cannot("read", path, &e))?;
     if !sharing::is_secret(&file.metadata().map_err(|e| cannot("read", path, &e))?, path) {
@@ -359,10 +360,10 @@ pub fn read_secret(path: &Path) -> Result<String, Error> {
     Ok(seed)
 }
 
-/// Writes the text of a secret key where there is none.
+/// Write the text of a secret key to a new file.
 ///
 /// # Errors
-/// When it is no key, there is one already, or it cannot be written.
+/// Fails when the text is not a key, the file exists already, or it cannot be written.
 pub fn write_new_secret(path: &Path, seed: &str) -> Result<(), Error> {
     key_of(seed, path)?;
     if publish(path, seed)? {
@@ -371,22 +372,22 @@ pub fn write_new_secret(path: &Path, seed: &str) -> Result<(), Error> {
     Err(Error::Setup(format!("{} is there already.", path.display())))
 }
 
-/// Reads the secret key in this file, or makes one. The second value says whether it is new.
+/// Read the secret key in this file, or make one. The second value tells whether the key is new.
 ///
 /// # Errors
-/// When it can be neither read nor made.
+/// Fails when it can neither be read nor made.
 pub fn read_or_make_key(path: &Path) -> Result<(SigningKey, bool), Error> {
     if exists(path)? {
         return Ok((read_key(path)?, false));
     }
     let (_, seed) = SigningKey::generate().map_err(|e| Error::Setup(e.to_string()))?;
     let new = publish(path, &format!("{seed}\n"))?;
-    // Two commands may race: whoever came first has made the key, and both use that one.
+    // Two commands may race. The first one has made the key, and both use it.
     Ok((read_key(path)?, new))
 }
 
-/// Writes a file that is either whole and durable or not there, for those who share its directory;
-/// `false` when one was there already.
+/// Write a file that is either complete and durable or absent, for the users who share its
+/// directory. Return `false` when the file existed already.
 fn publish(path: &Path, content: &str) -> Result<bool, Error> {
     let suffix =
         random_id().ok_or_else(|| Error::Setup("the system has no random numbers".to_owned()))?;
@@ -407,24 +408,24 @@ fn publish(path: &Path, content: &str) -> Result<bool, Error> {
     }
 }
 
-/// Gives a finished file its name, durably, unless that is taken.
+/// Give a finished file its name, durably, unless the name is taken.
 ///
 /// # Errors
-/// When the name is taken, or cannot be given.
+/// Fails when the name is taken, or cannot be given.
 pub fn publish_file(draft: &Path, path: &Path) -> Result<(), Error> {
     std::fs::hard_link(draft, path).map_err(|e| cannot("write", path, &e))?;
     sync_name(path)
 }
 
-/// Makes the content of a file durable.
+/// Make the content of a file durable.
 ///
 /// # Errors
-/// When the disk fails.
+/// Fails when the disk fails.
 pub fn sync_file(path: &Path) -> Result<(), Error> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|e| cannot("sync", path, &e))
 }
 
-/// A name is durable once its directory is.
+/// Make the name of a file durable, by a sync of its directory.
 fn sync_name(path: &Path) -> Result<(), Error> {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => sync_file(Path::new(".")),
@@ -433,11 +434,11 @@ fn sync_name(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Makes an empty file for those who share its directory, if there is none, and looks whether it
+/// Create an empty file for the users who share its directory, if there is none, and check that it
 /// can be written.
 ///
 /// # Errors
-/// When it cannot be made or written.
+/// Fails when it cannot be created or written.
 pub fn touch_private(path: &Path) -> Result<(), Error> {
     if !exists(path)? {
         publish(path, "")?;
@@ -445,20 +446,20 @@ pub fn touch_private(path: &Path) -> Result<(), Error> {
     OpenOptions::new().append(true).open(path).map(drop).map_err(|e| cannot("write", path, &e))
 }
 
-/// Whether there is something at this path.
+/// Return whether there is something at this path.
 ///
 /// # Errors
-/// When that cannot be found out.
+/// Fails when that cannot be determined.
 pub fn exists(path: &Path) -> Result<bool, Error> {
     path.try_exists().map_err(|e| cannot("look for", path, &e))
 }
 
-/// For a file in a data directory.
+/// Return the error for a file in a data directory.
 fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Error {
     failed(what, path, error, sharing::advice_around(path, error))
 }
 
-/// For a data directory itself.
+/// Return the error for a data directory itself.
 fn cannot_use(what: &str, path: &Path, error: &std::io::Error) -> Error {
     failed(what, path, error, sharing::advice_about(path, path, error))
 }
@@ -549,10 +550,10 @@ mod tests {
         let dir = DataDir::new(folder.path());
         let (first, _) = read_or_make_key(&dir.server_key_path()).unwrap();
         let wanted = dir.prepare_key().unwrap();
-        // Died before the store knew.
+        // The process died before the store recorded the key.
         dir.finish_rotation(None).unwrap();
         assert_eq!(dir.keyring().unwrap().current().public(), first.public());
-        // Died after it.
+        // The process died after that.
         dir.finish_rotation(Some(&wanted.id())).unwrap();
         dir.finish_rotation(Some(&wanted.id())).unwrap();
         assert_eq!(dir.keyring().unwrap().current().public(), &wanted);

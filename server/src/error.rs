@@ -1,4 +1,4 @@
-//! The one error type of the server, and how each kind is told to a client.
+//! The one error type of the server, and the problem details that a client gets for each kind.
 //!
 //! | kind | who is at fault | HTTP status |
 //! | --- | --- | --- |
@@ -17,24 +17,24 @@ use seatmeter_protocol::message::{Problem, ProblemNumbers};
 /// A request that the license rules do not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Which rule.
+    /// The code of the violated rule.
     pub code: ErrorCode,
-    /// What was asked, what stands in the way, what to do.
+    /// The text: what was requested, what forbids it, and what to do.
     pub detail: String,
-    /// The numbers behind it, where there are any.
+    /// The numbers behind the refusal, where there are any.
     pub numbers: Option<Box<ProblemNumbers>>,
-    /// The life of the data by which it was decided; empty where the data was not asked.
+    /// The life of the data that decided; empty where the data was not read.
     pub epoch: String,
 }
 
 impl Refusal {
-    /// A refusal without numbers.
+    /// Make a refusal without numbers.
     #[must_use]
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), numbers: None, epoch: String::new() }
     }
 
-    /// A refusal with the numbers behind it.
+    /// Make a refusal with the numbers behind it.
     #[must_use]
     pub fn with_numbers(
         code: ErrorCode,
@@ -45,63 +45,64 @@ impl Refusal {
     }
 }
 
-/// Whatever can go wrong.
+/// The errors of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The license rules say no.
+    /// The license rules refuse the request.
     Refused(Refusal),
     /// The request is not one that this server understands.
     BadRequest {
-        /// HTTP status.
+        /// The HTTP status.
         status: u16,
-        /// What is wrong with it.
+        /// The description of what is wrong.
         detail: String,
     },
-    /// Too much is waiting already.
+    /// Too many requests are waiting already.
     Busy,
-    /// Somebody asks more often than he may.
+    /// A client makes more requests than it may.
     TooMany {
-        /// Who: a source address or a handshake code.
+        /// The source address or handshake code in question.
         who: String,
-        /// Seconds after which he may ask again.
+        /// The number of seconds after which the client may try again.
         retry_after_seconds: u64,
     },
-    /// This server lacks what it needs to serve this request; the sentence says what, and what to
-    /// do.
+    /// This server lacks something that it needs to serve this request; the sentence says what, and
+    /// what to do.
     NotReady(String),
     /// The database cannot be read or written.
     Store(String),
     /// A fault of this program.
     Internal(String),
-    /// Something on the machine is not as it must be; the sentence says what to do.
+    /// The setup of the machine is wrong; the sentence says what to do.
     Setup(String),
     /// Standard output cannot be written.
     Output(std::io::ErrorKind),
 }
 
-/// HTTP status of a request that is not understood, when nothing more exact fits.
+/// The HTTP status of a request that is not understood, when no other status fits better.
 pub const BAD_REQUEST: u16 = 400;
 
 impl Error {
-    /// A request that is not understood, with status 400.
+    /// Make the error for a request that is not understood, with status 400.
     #[must_use]
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::BadRequest { status: BAD_REQUEST, detail: detail.into() }
     }
 
-    /// Something that is named does not exist.
+    /// Make the error for a named thing that does not exist.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::BadRequest { status: 404, detail: detail.into() }
     }
 
-    /// What is there already stands in the way.
+    /// Make the error for a conflict with existing data.
     #[must_use]
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::BadRequest { status: 409, detail: detail.into() }
     }
 
-    /// The same, decided in this life of the data: whoever is refused hears of it, too.
+    /// Add the life of the data that decided, because a client that is refused has to learn it,
+    /// too.
     #[must_use]
     pub fn in_life(self, epoch: &str) -> Self {
         match self {
@@ -110,7 +111,7 @@ impl Error {
         }
     }
 
-    /// What a client is told.
+    /// Return the problem details for the client.
     #[must_use]
     pub fn problem(&self) -> Problem {
         match self {
@@ -138,7 +139,7 @@ impl Error {
             Self::NotReady(detail) => {
                 Problem::new(503, ErrorCode::STANDBY_NOT_READY, detail.clone())
             }
-            // What exactly failed is the operator's business and stands in the log.
+            // The exact cause concerns the operator, and is in the log.
             Self::Store(_) | Self::Setup(_) | Self::Output(_) => Problem::new(
                 503,
                 ErrorCode::STANDBY_NOT_READY,

@@ -1,8 +1,8 @@
 //! The server's keys: the one in use, and those that were replaced.
 //!
-//! A license file names one key, and devices believe that one. So after a rotation, for as long as
-//! it takes the vendor to issue the files anew and the devices to renew, the old key goes on
-//! signing what belongs to its files:
+//! A license file names one key, and devices trust that key only. After a rotation, it takes time
+//! until the vendor has issued the files anew and the devices have renewed. During this time, the
+//! old key still signs what belongs to its files:
 //!
 //! | what is signed | with |
 //! | --- | --- |
@@ -16,12 +16,12 @@ use seatmeter_protocol::signature::{PublicKey, SigningKey};
 /// The server's keys.
 #[derive(Clone, Debug)]
 pub struct Keyring {
-    /// The key in use first.
+    /// The keys, with the one in use first.
     keys: Arc<[SigningKey]>,
 }
 
 impl Keyring {
-    /// The key in use, and those that were replaced.
+    /// Make a ring of the key in use and those that were replaced.
     #[must_use]
     pub fn new(current: SigningKey, replaced: Vec<SigningKey>) -> Self {
         let mut keys = vec![current];
@@ -29,31 +29,31 @@ impl Keyring {
         Self { keys: keys.into() }
     }
 
-    /// The key in use.
+    /// Return the key in use.
     #[must_use]
     pub fn current(&self) -> &SigningKey {
         self.keys.first().expect("`new` has put one in")
     }
 
-    /// The key with this id, if it is here.
+    /// Return the key with this id, if it is in the ring.
     #[must_use]
     pub fn with_id(&self, id: &str) -> Option<&SigningKey> {
         self.keys.iter().find(|key| key.public().id() == id)
     }
 
-    /// The key that a license file names by this id, if it is here. Files from before there could
-    /// be several keys name none: theirs is the one in use.
+    /// Return the key that a license file names by this id, if it is in the ring. Files from before
+    /// there could be several keys name none, and belong to the key in use.
     #[must_use]
     pub fn of_file(&self, server_key_id: &str) -> Option<&SigningKey> {
         if server_key_id.is_empty() { Some(self.current()) } else { self.with_id(server_key_id) }
     }
 
-    /// Ids of all, that of the key in use first.
+    /// Return the ids of all keys, that of the key in use first.
     pub fn ids(&self) -> impl Iterator<Item = String> + '_ {
         self.keys.iter().map(|key| key.public().id())
     }
 
-    /// Whether this key is here.
+    /// Return whether this key is in the ring.
     #[must_use]
     pub fn holds(&self, key: &PublicKey) -> bool {
         self.keys.iter().any(|held| held.public() == key)

@@ -1,12 +1,12 @@
-//! Named places inside the store's work at which a test lets the server die.
+//! Named places inside the store's work at which a test can kill the server.
 //!
-//! A build for release has none of them. In a debug build the environment variable [`VARIABLE`]
-//! names one, with the visit at which to die: `commit: before:3`.
+//! A release build has none of them. In a debug build, the environment variable [`VARIABLE`] names
+//! a place and the number of the visit at which to die: `commit: before:3`.
 
-/// The variable that names a place.
+/// The name of the environment variable.
 pub const VARIABLE: &str = "SEATMETERD_DIE_AT";
 
-/// Every place, in the order of a group of requests.
+/// All places, in the order in which a group of requests passes them.
 pub const PLACES: [&str; 6] = [
     "group: gathered",
     "group: begun",
@@ -16,7 +16,7 @@ pub const PLACES: [&str; 6] = [
     "answers: one sent",
 ];
 
-/// Dies here if a test asked for it.
+/// Die here if a test has requested it.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(crate) fn kill_point(_place: &'static str) {}
@@ -50,7 +50,7 @@ mod armed {
             && armed.place == place
             && armed.visits_left.fetch_sub(1, Ordering::Relaxed) == 1
         {
-            // Without any cleaning up, as when the power goes.
+            // The process ends without any cleanup, as when the power fails.
             std::process::abort();
         }
     }

@@ -1,11 +1,11 @@
-//! The license server: it grants seats by the license rules, and records what was used.
+//! The license server: it grants seats by the license rules, and records usage.
 //!
-//! A request comes in through [`http`], is checked and put into the words of the rules by
-//! [`licensing`], and is decided by a pure function of [`policy`] inside the [`store`]'s
-//! transaction, with what that transaction has read; [`planner`] replays recorded usage with the
-//! same functions. What the server says is signed with the key that [`data_dir`] keeps. The command
-//! line is in [`cli`]; everything is a library so that tests and benchmarks run the same code
-//! without a process.
+//! A request comes in through [`http`]. [`licensing`] checks it and expresses it in the terms of
+//! the rules. A pure function of [`policy`] decides it inside the [`store`]'s transaction, with the
+//! data which that transaction has read. [`planner`] replays recorded usage with the same
+//! functions. The server signs its answers with the key that [`data_dir`] stores. The command line
+//! is in [`cli`]. Everything is a library, so that tests and benchmarks run the same code without a
+//! process.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! From a request to a signed grant: checks what came over the wire, asks the store, signs.
+//! The way from a request to a signed grant: check the input, ask the store, sign the answer.
 //!
-//! A request is checked in full before the store sees it: whatever is refused here is malformed,
-//! whatever the store refuses is a matter of the license rules.
+//! A request is checked completely before the store gets it: a request refused here is malformed,
+//! and a request refused by the store violates the license rules.
 
 use std::sync::Arc;
 
@@ -28,16 +28,16 @@ use crate::policy::strict_allowance::Allowance;
 use crate::random::fresh_id;
 use crate::store::{Authorization, Decision, Granted, Reply, ShownLicense, Store};
 
-/// Digits of a client UUID and of a segment id.
+/// The number of hexadecimal digits in a client UUID and in a segment id.
 const ID_DIGITS: usize = 32;
 
 /// The server's side of the protocol.
 pub struct Licensing {
-    /// What the server remembers.
+    /// The storage of the server.
     pub store: Arc<dyn Store>,
     /// The keys that license files name, and that sign local licenses and answers.
     pub keys: Keyring,
-    /// What time it is.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -48,10 +48,10 @@ impl std::fmt::Debug for Licensing {
 }
 
 impl Licensing {
-    /// Decides one authorization.
+    /// Decide one authorization.
     ///
     /// # Errors
-    /// When the request is malformed, the rules refuse it, or it cannot be remembered.
+    /// Fails when the request is malformed, the rules refuse it, or it cannot be recorded.
     pub async fn authorize(
         &self,
         request: AuthorizationRequest,
@@ -92,10 +92,10 @@ impl Licensing {
         })
     }
 
-    /// Finds out what an authorization would be, and changes nothing.
+    /// Return what an authorization would be, and change nothing.
     ///
     /// # Errors
-    /// As [`Self::authorize`].
+    /// Fails as [`Self::authorize`] does.
     pub async fn check(&self, request: AuthorizationRequest) -> Result<AuthorizationCheck, Error> {
         let (authorization, _, password) = self.understand(request)?;
         let granted =
@@ -111,8 +111,8 @@ impl Licensing {
         })
     }
 
-    /// A request that makes sense, in the words of the rules; the device's UUID, and the session
-    /// password.
+    /// Convert a valid request to the terms of the rules. Also return the device's UUID and the
+    /// session password.
     fn understand(
         &self,
         request: AuthorizationRequest,
@@ -148,8 +148,8 @@ impl Licensing {
         Ok((authorization, request.device.uuid, request.session_password))
     }
 
-    /// Lets the store decide. A session password is checked outside the store, because that takes
-    /// long on purpose.
+    /// Let the store decide. A session password is checked outside the store, because that is slow
+    /// on purpose.
     async fn decide(
         &self,
         mut authorization: Authorization,
@@ -176,17 +176,17 @@ impl Licensing {
         }
     }
 
-    /// The local license in this envelope, if this server has signed it for this device.
+    /// Return the local license in this envelope, if this server has signed it for this device.
     fn own(&self, signed: &Signed, device_uuid: &str) -> Option<LocalLicense> {
         let license: LocalLicense =
             signed.open(self.keys.with_id(&signed.key_id)?.public()).ok()?;
         (license.device_uuid == device_uuid).then_some(license)
     }
 
-    /// The local license in this envelope, to be checked if it matters.
+    /// Return the local license in this envelope, with its signature to be checked if it matters.
     fn shown(&self, signed: &Signed, device_uuid: &str) -> Option<ShownLicense> {
         let license: LocalLicense = signed.peek().ok()?;
-        // Nobody vouches for it yet, and the store looks for what it names.
+        // The license is not verified yet, and the store looks up the names in it.
         for text in [&license.license_id, &license.item_id, &license.handshake_code] {
             require_text("a local license", text).ok()?;
         }
@@ -199,10 +199,11 @@ impl Licensing {
         Some(ShownLicense { license, is_ours: Box::new(is_ours) })
     }
 
-    /// Records one usage report.
+    /// Record one usage report.
     ///
     /// # Errors
-    /// When the report is malformed, or cannot be recorded; it can then be repeated as it stands.
+    /// Fails when the report is malformed, or cannot be recorded; it can then be repeated
+    /// unchanged.
     pub async fn record(&self, report: UsageReport) -> Result<UsageAnswer, Error> {
         require_protocol(report.protocol)?;
         require_device(&report.device)?;
@@ -217,11 +218,11 @@ impl Licensing {
         self.store.record(report, shown, self.clock.unix_seconds()).await
     }
 
-    /// Takes in a license file that a vendor has signed.
+    /// Import a license file that a vendor has signed.
     ///
     /// # Errors
-    /// When the signature is wrong, the file is for another server, an item makes no sense, or it
-    /// is there already.
+    /// Fails when the signature is wrong, the file is for another server, an item is invalid, or
+    /// the file was imported already.
     pub async fn import(
         &self,
         envelope: Signed,
@@ -241,7 +242,7 @@ impl Licensing {
         self.store.change(Change::Import(Box::new(import)), by).await
     }
 
-    /// Somebody who changes something now.
+    /// Return the author of a change that is made now.
     #[must_use]
     pub fn actor(&self, name: &str) -> Actor {
         Actor { name: name.to_owned(), now: self.clock.unix_seconds() }
@@ -273,7 +274,7 @@ fn require_authorization(request: &AuthorizationRequest) -> Result<(), Error> {
     request.product_edition.iter().try_for_each(|edition| require_text("product_edition", edition))
 }
 
-/// Refuses another version of the protocol than ours.
+/// Refuse a version of the protocol other than that of this server.
 pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
     if protocol == PROTOCOL_VERSION {
         return Ok(());
@@ -284,10 +285,12 @@ pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
     )))
 }
 
-/// Refuses a text that is longer than any, or that no database keeps.
+/// Refuse a text that is too long, or that no database can store.
 pub(crate) fn require_text(name: &str, text: &str) -> Result<(), Error> {
     if text.contains('\0') {
-        return Err(Error::bad_request(format!("{name} has a NUL byte, which no database keeps")));
+        return Err(Error::bad_request(format!(
+            "{name} has a NUL byte, which no database can store"
+        )));
     }
     if text.len() <= TEXT_BYTES_MAX {
         return Ok(());
@@ -334,7 +337,8 @@ fn require_segments(report: &UsageReport) -> Result<(), Error> {
     report.ended.iter().try_for_each(|ended| require_text("license_id", &ended.license_id))
 }
 
-/// A module has a sum of its own with each item: there must be an end to them.
+/// Refuse numbers of modules that are too high. Each module has a sum of its own with each item, so
+/// their number must be bounded.
 fn require_module(counter: &UsageTotal) -> Result<(), Error> {
     if counter.kind != UsageKind::Page || counter.what <= PAGE_MODULE_MAX {
         return Ok(());
@@ -345,7 +349,7 @@ fn require_module(counter: &UsageTotal) -> Result<(), Error> {
     )))
 }
 
-/// What a license file must be, beside correctly signed.
+/// Check a correctly signed license file for this server.
 fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
     let no = |why: String| {
         Err(Error::bad_request(format!(
@@ -363,11 +367,11 @@ fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
     require_sound(file).or_else(no)
 }
 
-/// What every license file must be, whichever server it is for: sound in itself, with domains that
-/// belong to somebody.
+/// Check the rules for every license file, for whichever server: it is consistent in itself, and
+/// its domains are not public suffixes.
 ///
 /// # Errors
-/// What is wrong with it, as a clause for a sentence.
+/// Returns what is wrong with the file, as a clause for a sentence.
 pub fn require_sound(file: &LicenseFile) -> Result<(), String> {
     check_file(file)?;
     for item in &file.items {

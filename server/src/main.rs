@@ -1,4 +1,4 @@
-//! `seatmeterd`: the process around the library. Everything is in [`seatmeter_server::cli`].
+//! `seatmeterd`: the process around the library. All code is in [`seatmeter_server::cli`].
 
 #![forbid(unsafe_code)]
 

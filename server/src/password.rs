@@ -1,9 +1,9 @@
 //! Secrets that people or programs show: session passwords and tokens of the admin API.
 //!
-//! Kept as argon2id hashes in the PHC string format. Checking one costs some 20 ms and 19 MiB on
-//! purpose, so it is never done in the store's one writing thread, only for a few at a time, and
-//! only so many wait for their turn. Each kind of secret has turns of its own: whoever guesses
-//! session passwords keeps no operator out.
+//! Secrets are stored as argon2id hashes in the PHC string format. A check costs some 20 ms and 19
+//! MiB on purpose. Therefore it never runs in the store's writer thread, only a few checks run at a
+//! time, and the number of waiting checks is bounded. Each kind of secret has its own bound, so
+//! that somebody who guesses session passwords keeps no operator out.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -11,33 +11,34 @@ use tokio::sync::Semaphore;
 
 use crate::error::Error;
 
-/// Most session passwords and tokens that are checked at one time: what they need of memory stays
-/// below 100 MiB.
+/// The greatest numbers of session passwords and of tokens that are checked at one time: their
+/// memory stays below 100 MiB.
 const PASSWORDS_AT_ONCE_MAX: usize = 3;
 const TOKENS_AT_ONCE_MAX: usize = 2;
 
-/// Most checks of a kind that wait. Some hundred are done in a second, and a device waits 4 s for
-/// an answer: behind more than these it would be gone before its turn.
+/// The greatest number of waiting checks of one kind. Some hundred checks are done in a second, and
+/// a device waits 4 s for an answer. Behind more checks than this, the device would be gone before
+/// its turn.
 const WAITING_MAX: usize = 256;
 
-/// Session passwords, which devices show.
+/// The checks of session passwords, which devices show.
 pub static PASSWORDS: Checks = Checks::new(PASSWORDS_AT_ONCE_MAX, WAITING_MAX);
 
-/// Tokens of the admin API.
+/// The checks of tokens of the admin API.
 pub static TOKENS: Checks = Checks::new(TOKENS_AT_ONCE_MAX, WAITING_MAX);
 
-/// The turns of one kind of secret.
+/// The bounded checks of one kind of secret.
 #[derive(Debug)]
 pub struct Checks {
     at_once: Semaphore,
-    /// For those that are checked and those that wait.
+    /// The permits for all checks that run or wait.
     places: Semaphore,
 }
 
-/// The hash of a secret, under a fresh salt.
+/// Return the hash of a secret, with a fresh salt.
 ///
 /// # Errors
-/// When the system has no random numbers.
+/// Fails when the system has no random numbers.
 pub fn hash(secret: &str) -> Result<String, Error> {
     Argon2::default()
         .hash_password(secret.as_bytes())
@@ -53,16 +54,17 @@ impl Checks {
         }
     }
 
-    /// Whether this is the secret with that hash.
+    /// Return whether this is the secret with that hash.
     ///
     /// # Errors
-    /// When too many wait already.
+    /// Fails when too many checks wait already.
     pub async fn is_right(&'static self, secret: String, hash: String) -> Result<bool, Error> {
         let place = self.places.try_acquire().map_err(|_| Error::Busy)?;
         // The semaphore is never closed.
         let turn = self.at_once.acquire().await.map_err(|_| Error::Busy)?;
         let check = move || {
-            // Also when whoever asked has gone: a check that has begun needs its memory to its end.
+            // The permits are kept even when the client is gone, because a check that has begun
+            // needs its memory until its end.
             let _taken = (place, turn);
             PasswordHash::new(&hash).is_ok_and(|hash| {
                 Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok()
@@ -102,7 +104,7 @@ mod tests {
         }
         assert_eq!(check(&GUESSED).await, Err(Error::Busy));
         assert_eq!(check(&OTHER).await, Ok(false));
-        // Those who go away make room, and those who stay get their turn.
+        // Requests that are given up make room, and the others get their turn.
         waiting.abort_all();
         while waiting.join_next().await.is_some() {}
         let patient = tokio::spawn(check(&GUESSED));

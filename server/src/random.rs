@@ -1,13 +1,13 @@
-//! Random names.
+//! Random ids.
 
 use seatmeter_protocol::signature::random_id;
 
 use crate::error::Error;
 
-/// A fresh random id.
+/// Return a fresh random id.
 ///
 /// # Errors
-/// When the system has no random numbers.
+/// Fails when the system has no random numbers.
 pub fn fresh_id() -> Result<String, Error> {
     random_id().ok_or_else(no_random)
 }

@@ -1,9 +1,9 @@
-//! Files that the server's user can use, whichever user has run the command that made them: owner,
-//! group and mode follow the directory's (`protocol/src/sharing.rs`), but nothing is ever shared
-//! with everybody.
+//! Files that the server's user can use, whichever user has run the command that made them. Owner,
+//! group and mode follow those of the directory (`protocol/src/sharing.rs`), but nothing is ever
+//! shared with everybody.
 //!
-//! So an operator may run a command as root on the data directory of the server's user, and
-//! operators with a group in common may share one of mode 2770 with the server.
+//! Thus an operator may run a command as root on the data directory of the server's user. Operators
+//! with a common group may share a directory of mode 2770 with the server.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -15,18 +15,18 @@ use seatmeter_protocol::sharing::{
     Denied, Names, Owned, Place, advice, file_mode, folder_mode, home_mode, is_name_of_ours, whose,
 };
 
-/// What a directory shares of what is in it: something with its group, nothing with everybody.
+/// The mode bits that a directory passes to its contents: some for its group, none for everybody.
 const OWNER_AND_GROUP: u32 = 0o7770;
 
-/// Owner, group and mode of what this describes.
+/// Return owner, group and mode from this metadata.
 pub fn owned(of: &Metadata) -> Owned {
     Owned { uid: of.uid(), gid: of.gid(), mode: of.mode() }
 }
 
-/// Make an empty file where there is none, for those who share its directory.
+/// Make an empty file where there is none, for the users who share its directory.
 ///
 /// # Errors
-/// What the file system says, also when it lets the file not be shared.
+/// Returns the error of the file system, also when the file cannot be shared.
 pub fn new_file(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(path)?;
     let directory = fs::metadata(directory_of(path))?;
@@ -35,21 +35,21 @@ pub fn new_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Make a directory inside one of the same kind, for those who share that.
+/// Make a directory inside one of the same kind, for the users who share that one.
 ///
 /// # Errors
-/// What the file system says, also that it is there.
+/// Returns the error of the file system, also when the directory exists already.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     let parent = fs::metadata(directory_of(path))?;
     fs::DirBuilder::new().mode(0o700).create(path)?;
     give_folder(path, folder_mode(parent.mode() & OWNER_AND_GROUP), &parent)
 }
 
-/// Make a directory, with the parents that it lacks, for the owner of its parent. One that is there
-/// stays as it is.
+/// Make a directory, with the parents that it lacks, for the owner of its parent. An existing
+/// directory is not changed.
 ///
 /// # Errors
-/// What the file system says.
+/// Returns the error of the file system.
 pub fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -65,7 +65,8 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
 }
 
 fn give_folder(path: &Path, mode: u32, parent: &Metadata) -> io::Result<()> {
-    // Whatever the umask says, it must be opened. Some file systems let no mode be set.
+    // The directory must be accessible whatever the umask is. Some file systems do not allow
+    // setting a mode.
     if fs::metadata(path)?.mode() & 0o700 != 0o700 {
         fs::set_permissions(path, Permissions::from_mode(0o700))?;
     }
@@ -76,7 +77,7 @@ fn share(file: &File, mode: u32, directory: &Metadata) -> io::Result<()> {
     let (uid, gid) = (directory.uid(), directory.gid());
     let owner = geteuid().is_root().then_some(uid);
     let given = fchown(file, owner, Some(gid)).err();
-    // After the owner: changing that takes bits of the mode away.
+    // The mode is set after the owner, because a change of the owner removes bits of the mode.
     let refused = file.set_permissions(Permissions::from_mode(mode)).err().or(given);
     let has = owned(&file.metadata()?);
     match refused {
@@ -85,7 +86,7 @@ fn share(file: &File, mode: u32, directory: &Metadata) -> io::Result<()> {
     }
 }
 
-/// The directory in which a path is.
+/// Return the directory that contains a path.
 pub fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -94,8 +95,8 @@ pub fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Whether those who can open a secret file are those for whom its directory is: its owner, and its
-/// group where that may write in the directory.
+/// Return whether only the users of a secret file's directory can open the file: its owner, and its
+/// group if that may write in the directory.
 pub fn is_secret(file: &Metadata, path: &Path) -> bool {
     let for_group = || {
         let directory = fs::metadata(directory_of(path));
@@ -105,20 +106,20 @@ pub fn is_secret(file: &Metadata, path: &Path) -> bool {
     file.mode() & 0o007 == 0 && (file.mode() & 0o070 == 0 || for_group())
 }
 
-/// Return whose the file is that was denied to this process, and the command that mends it; `None`
-/// where access was not the matter. `folder` is the directory of ours that is to be used.
+/// Return the owner of the file that was denied to this process, and the command that gives access;
+/// `None` when access was not the cause. `folder` is the directory of ours that is used.
 pub fn advice_about(path: &Path, folder: &Path, cause: &io::Error) -> Option<String> {
     with_denied(path, folder, cause, advice)
 }
 
-/// As [`advice_about`], for a file or folder directly in a directory of ours.
+/// Return the same as [`advice_about`], for a file or folder directly in a directory of ours.
 pub fn advice_around(path: &Path, cause: &io::Error) -> Option<String> {
     let whole = std::path::absolute(path).ok()?;
     advice_about(&whole, whole.parent().unwrap_or(&whole), cause)
 }
 
-/// Return whose the file is that was denied to this process; `None` where access was not the
-/// matter.
+/// Return the owner of the file that was denied to this process; `None` when access was not the
+/// cause.
 pub fn owner_of(path: &Path, cause: &io::Error) -> Option<String> {
     with_denied(path, path, cause, whose)
 }
@@ -133,7 +134,7 @@ fn with_denied(
         return None;
     }
     let (whole, folder) = (std::path::absolute(path).ok()?, std::path::absolute(folder).ok()?);
-    // What cannot even be looked at is in a directory that denies it.
+    // A path without readable metadata is in a directory that denies access.
     let mut beneath = ErrorKind::NotFound;
     let found = whole.ancestors().find_map(|path| match path.symlink_metadata() {
         Ok(of) => Some((path, of)),
@@ -159,15 +160,15 @@ fn with_denied(
     Some(say(&denied, &names()))
 }
 
-/// Whether something is in this directory, and nothing of ours. What cannot be listed was named for
-/// us.
+/// Return whether this directory contains something, but nothing of ours. A directory that cannot
+/// be listed was named for our use.
 pub fn holds_others_alone(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let names: Vec<_> = names.collect();
     !names.is_empty() && !names.iter().any(|name| name.to_str().is_some_and(is_name_of_ours))
 }
 
-/// Names of this machine's own users and groups.
+/// Return the names of this machine's own users and groups.
 pub fn names() -> Names {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     Names { users: read("/etc/passwd"), groups: read("/etc/group") }

@@ -1,4 +1,4 @@
-//! Instants as people write and read them: always UTC.
+//! Instants as people write and read them, always in UTC.
 
 use jiff::civil::{Date, DateTime};
 use jiff::{Timestamp, tz};
@@ -6,8 +6,8 @@ use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use crate::error::Error;
 
-/// An instant as `2026-11-25T06:00:00Z`. One beyond the year 9999 is written as its number of
-/// seconds.
+/// Return an instant as `2026-11-25T06:00:00Z`. An instant beyond the year 9999 is written as its
+/// number of seconds.
 #[must_use]
 pub fn text(unix_seconds: u64) -> String {
     i64::try_from(unix_seconds)
@@ -16,11 +16,11 @@ pub fn text(unix_seconds: u64) -> String {
         .map_or_else(|| format!("{unix_seconds} s after 1970"), |instant| instant.to_string())
 }
 
-/// The first slot that begins at or after the instant that a person wrote: `2026-11-25` (its
-/// midnight), `2026-11-25T06:00:00Z`, or with another offset than Z.
+/// Return the first slot that begins at or after the instant that a person wrote: `2026-11-25` (its
+/// midnight), `2026-11-25T06:00:00Z`, or with an offset other than Z.
 ///
 /// # Errors
-/// When the text is neither, or lies before 1970.
+/// Fails when the text is neither, or lies before 1970.
 pub fn slot_at_or_after(written: &str) -> Result<u32, Error> {
     let malformed = || {
         Error::Setup(format!(

@@ -1,4 +1,4 @@
-//! `seatmeterd backup` and `seatmeterd restore`.
+//! The commands `seatmeterd backup` and `seatmeterd restore`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ use crate::error::Error;
 /// Write database and key into one file, also while the server runs
 #[derive(Args, Debug)]
 pub(super) struct BackupArguments {
-    /// The file to be made. It holds the server's key: keep it secret
+    /// The file to write. It contains the server's key: keep it secret
     file: PathBuf,
     #[command(flatten)]
     data: DataOption,
 }
 
-/// Make a data directory from a backup
+/// Create a data directory from a backup
 #[derive(Args, Debug)]
 pub(super) struct RestoreArguments {
-    /// The backup
+    /// The backup file
     file: PathBuf,
     #[command(flatten)]
     data: DataOption,

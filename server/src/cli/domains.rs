@@ -1,4 +1,5 @@
-//! `seatmeterd domains explain`: what a host counts as under an item by domain, and why.
+//! The command `seatmeterd domains explain`: what a host counts as under an item for domains, and
+//! why.
 
 use std::io::Write;
 
@@ -8,10 +9,10 @@ use super::output_error;
 use crate::error::Error;
 use crate::policy::charge_way::host::{CountsAs, Host, Listed};
 
-/// Say what a host counts as, and why
+/// Explain what a host counts as, and why
 #[derive(Args, Debug)]
 pub(super) struct ExplainArguments {
-    /// A host such as shop.example.co.uk; a URL will do
+    /// A host such as shop.example.co.uk, or a URL
     host: String,
 }
 

@@ -1,8 +1,8 @@
-//! Drafts of license files, as vendors edit them by hand.
+//! Drafts of license files, which vendors edit by hand.
 //!
-//! A reader of license files passes over settings that it does not know, for they may be of a later
-//! version. Whoever writes one wants each of his to count: a misspelt `overuse_budget` would be a
-//! license of another kind than was sold.
+//! A reader of license files ignores settings that it does not know, because they may be of a later
+//! version. The author of a draft, however, wants each setting to count: a misspelled
+//! `overuse_budget` would make a license of another kind than was sold.
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
@@ -15,17 +15,17 @@ use serde_json::{Map, Value};
 
 use crate::utc;
 
-/// How far the clocks of who drafts and who signs may be apart.
+/// The number of seconds by which the clocks of the draft's author and its signer may differ.
 const CLOCKS_DIFFER_SECONDS_MAX: u64 = DAY_SECONDS;
 
-/// Refuse a draft with a setting that no license file has, with the place and the setting that was
-/// probably meant.
+/// Refuse a draft with a setting that no license file has. The error names the place, and the
+/// setting that was probably meant.
 ///
-/// This comes before the draft is understood: the name that is misspelt helps more than the one
-/// that is missing then.
+/// This check comes before the draft is parsed: a message about the misspelled name helps more than
+/// one about the name that is then missing.
 ///
 /// # Errors
-/// What is wrong with it, as a clause for a sentence.
+/// Returns what is wrong with the draft, as a clause for a sentence.
 pub(super) fn require_known(draft: &Value) -> Result<(), String> {
     let (key, _) = SigningKey::generate().map_err(|e| e.to_string())?;
     let known = serde_json::to_value(every_setting(key.public())).map_err(|e| e.to_string())?;
@@ -47,12 +47,12 @@ pub(super) fn require_known(draft: &Value) -> Result<(), String> {
 /// Refuse a draft that no later issue could replace.
 ///
 /// # Errors
-/// What is wrong with it, as a clause for a sentence.
+/// Returns what is wrong with the draft, as a clause for a sentence.
 pub(super) fn check(file: &LicenseFile, now: u64) -> Result<(), String> {
     if file.issued_at > now.saturating_add(CLOCKS_DIFFER_SECONDS_MAX) {
         return Err(format!(
-            "its issued_at is {}, in the future: no issue before that could take its place. Write \
-             {now} for now",
+            "its issued_at is {}, in the future: no issue before that time could replace it. Write \
+            {now} for now",
             utc::text(file.issued_at)
         ));
     }
@@ -61,10 +61,10 @@ pub(super) fn check(file: &LicenseFile, now: u64) -> Result<(), String> {
 
 /// A setting that is not known.
 struct Unknown<'d, 'k> {
-    /// Where it stands, as `items[0].versions`; empty for the file itself.
+    /// The place of the setting, as `items[0].versions`; empty for the file itself.
     place: String,
     name: &'d str,
-    /// The settings that are known there.
+    /// The settings that are known at this place.
     known: &'k Map<String, Value>,
 }
 
@@ -90,15 +90,16 @@ fn first_unknown<'d, 'k>(
     }
 }
 
-/// Return the setting that a misspelt name is most like; `None` when it is like none.
+/// Return the setting that a misspelled name resembles most; `None` when it resembles none.
 fn nearest<'k>(name: &str, known: &'k Map<String, Value>) -> Option<&'k str> {
     let measured = known.keys().map(|known| (strsim::levenshtein(name, known), known.as_str()));
-    // Two letters that changed places are two of five. More would be a guess.
+    // Two swapped letters are two edits in a name of five. With more edits, the result would be a
+    // guess.
     measured.min().filter(|(apart, _)| apart * 5 <= 2 * name.len()).map(|(_, known)| known)
 }
 
-/// A file in which each setting is written, whether or not they go together. Without `..`, so that
-/// none is forgotten.
+/// Return a file in which each setting is written, whether or not the settings fit together. The
+/// literal has no `..`, so that no setting is forgotten.
 fn every_setting(server_key: &PublicKey) -> LicenseFile {
     let version: Option<Version> = "1".parse().ok();
     let item = LicenseItem {

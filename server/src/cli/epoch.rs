@@ -1,4 +1,5 @@
-//! `seatmeterd new-epoch`: tells devices that the database may have forgotten something.
+//! The command `seatmeterd new-epoch`: it informs devices that the database may have forgotten
+//! something.
 
 use std::io::Write;
 
@@ -11,9 +12,9 @@ use crate::random::fresh_id;
 
 /// Begin a new epoch, after PostgreSQL was restored from a backup
 ///
-/// Also after the promotion of a standby that was not synchronous. Devices then send all totals
-/// again that they remember, and for the first 180 s of serving only what they show that they hold
-/// is granted.
+/// Also use it after the promotion of a standby that was not synchronous. Devices then send all
+/// totals again that they remember. For the first 180 s in which the server accepts requests, it
+/// grants only what devices show that they hold.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]

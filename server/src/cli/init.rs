@@ -1,7 +1,8 @@
-//! `seatmeterd init`: makes the server's key and database, and on request a license to try out.
+//! The command `seatmeterd init`: it makes the server's key and database, and on request a license
+//! to try out.
 //!
-//! Each step looks first whether its thing is there, and a step that was cut off leaves nothing
-//! half made: the command can be run again at any time, also beside a running server.
+//! Each step first checks whether its result exists, and an interrupted step leaves nothing half
+//! done. Thus the command can be run again at any time, even beside a running server.
 
 use std::io::Write;
 
@@ -27,22 +28,22 @@ const DEMO_DAYS: u64 = 365;
 
 /// Make the server's key and database
 ///
-/// What exists already is left as it is, so the command can be run again.
+/// Existing files are not changed, so the command can be run again.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataOption,
 
-    /// Also make a vendor, an organization and a license to try out
+    /// Make a vendor, an organization and a license to try out, too
     #[arg(long)]
     demo: bool,
 
-    /// Seats of the demo license
+    /// Number of seats of the demo license
     #[arg(long, value_name = "N", default_value_t = 4, requires = "demo",
           value_parser = clap::value_parser!(u64).range(1..=u64::from(SEATS_MAX)))]
     demo_quota: u64,
 
-    /// Handshake code of the demo license: what an application is given
+    /// Handshake code of the demo license, for use in an application
     #[arg(long, value_name = "CODE", default_value = "DEMO-4-SEATS", requires = "demo",
           value_parser = handshake_code)]
     handshake_code: String,
@@ -66,7 +67,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         .map_err(output_error)
 }
 
-/// What there is now, and what of it is new.
+/// The files that exist now, and which of them are new.
 struct Made {
     key_id: String,
     key_is_new: bool,
@@ -74,8 +75,8 @@ struct Made {
     database: String,
 }
 
-/// Makes key and database where there are none, for a first start without `init`; then says what
-/// comes next.
+/// Make key and database where there are none, for a first start without `init`. Then print what to
+/// do next.
 pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
     let dir = data.dir();
     if !dir.is_empty()? {
@@ -86,10 +87,8 @@ pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), E
     writeln!(
         output,
         "\nNext: ask your vendor for a license file for the key that \"seatmeterd key show --data \
-         {0}\" shows, and take it \
-         in with \"seatmeterd license-file import FILE --handshake-code CODE --data {0}\". \
-         \"seatmeterd init --demo \
-         --data {0}\" makes one to try out.",
+        {0}\" shows, and import it with \"seatmeterd license-file import FILE --handshake-code \
+        CODE --data {0}\". \"seatmeterd init --demo --data {0}\" makes one to try out.",
         dir.path().display()
     )
     .map_err(output_error)
@@ -104,14 +103,14 @@ fn make(data: &DataOption) -> Result<Made, Error> {
     let has_key = data_dir::exists(&dir.server_key_path())?;
     let (database_is_new, database) = match &location {
         Location::File(path) => (!data_dir::exists(path)?, path.display().to_string()),
-        // Its tables are made when it is first opened; whether they were there makes no difference.
+        // The tables are created at the first opening; whether they existed makes no difference.
         Location::Url(_) => (false, "that of --database".to_owned()),
     };
     if matches!(location, Location::File(_)) && !database_is_new && !has_key {
         return Err(dir.lost_key());
     }
-    // A database of one's own is made last: a key without a database is a beginning, the other way
-    // round a loss.
+    // The embedded database is created last: a key without a database is an unfinished start, but a
+    // database without a key is a loss.
     if matches!(location, Location::Url(_)) && !has_key {
         let named = location.open()?.keys.of_files;
         if !named.is_empty() {

@@ -1,4 +1,5 @@
-//! `seatmeterd key`: the server's key, whose public half the vendor writes into license files.
+//! The command `seatmeterd key`: the server's key. The vendor writes its public half into license
+//! files.
 
 use std::io::Write;
 
@@ -13,7 +14,8 @@ use crate::operator::commands::Change;
 pub(super) enum Key {
     /// Show the public key that is in use, for the vendor
     Show(DataOption),
-    /// Put a new key into use. The old one stays, for devices and license files that know it
+    /// Replace the server's key by a new one. The old key stays, for devices and license files that
+    /// name it
     Rotate(DataOption),
 }
 

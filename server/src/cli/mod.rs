@@ -1,8 +1,8 @@
-//! The command line: one file per command.
+//! The command line, with one file for each command.
 //!
-//! Exit code 0 is success, 1 a failure that one sentence on standard error explains, 2 a command
-//! line that makes no sense. What a command is asked for goes to standard output, everything else
-//! to standard error.
+//! Exit code 0 means success, 1 a failure that one sentence on standard error explains, 2 an
+//! invalid command line. The result of a command goes to standard output, everything else to
+//! standard error.
 
 mod backup;
 mod doctor;
@@ -49,14 +49,14 @@ struct CommandLine {
 enum Command {
     Init(init::Arguments),
     Serve(serve::Arguments),
-    /// Show or export what has been used
+    /// Show or export recorded usage
     #[command(subcommand)]
     Usage(Usage),
     Doctor(doctor::Arguments),
     /// For vendors: the root key
     #[command(subcommand)]
     Vendor(vendor::Vendor),
-    /// For vendors: make and sign license files. For operators: take them in
+    /// For vendors: make and sign license files. For operators: import them
     #[command(subcommand, name = "license-file")]
     LicenseFile(vendor::LicenseFileCommand),
     /// The server's key
@@ -77,12 +77,12 @@ enum Command {
     /// Tokens of the admin API
     #[command(subcommand)]
     Token(operator::Token),
-    /// Show who changed what, newest first
+    /// Show the audit log, newest lines first
     Audit(DataOption),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
     NewEpoch(epoch::Arguments),
-    /// Questions about the domains of websites
+    /// Explain the domains of websites
     #[command(subcommand)]
     Domains(Domains),
     Plan(plan::Arguments),
@@ -99,7 +99,7 @@ enum Usage {
     Export(usage_export::Arguments),
 }
 
-/// Where the server keeps its key and database.
+/// The place of the server's key and database.
 #[derive(Args, Debug)]
 struct DataOption {
     /// The data directory
@@ -111,7 +111,7 @@ struct DataOption {
     )]
     path: PathBuf,
 
-    /// Keep the data in PostgreSQL, postgres://USER:PASSWORD@HOST:PORT/DATABASE, instead of the
+    /// Store the data in PostgreSQL, postgres://USER:PASSWORD@HOST:PORT/DATABASE, instead of the
     /// data directory
     #[arg(long, value_name = "URL", env = "SEATMETERD_DATABASE", hide_env_values = true)]
     database: Option<Location>,
@@ -122,12 +122,12 @@ impl DataOption {
         DataDir::new(&self.path)
     }
 
-    /// Where the database is.
+    /// Return the location of the database.
     fn location(&self) -> Location {
         self.database.clone().unwrap_or_else(|| Location::File(self.dir().database_path()))
     }
 
-    /// Refuses a directory that `init` has not finished.
+    /// Refuse a directory that `init` has not finished.
     fn require_initialized(&self) -> Result<(), Error> {
         match self.database {
             Some(_) => self.dir().require_key(),
@@ -135,7 +135,7 @@ impl DataOption {
         }
     }
 
-    /// Refuses PostgreSQL where a command is about the embedded database.
+    /// Refuse PostgreSQL for a command that works only on the embedded database.
     fn require_embedded(&self) -> Result<(), Error> {
         match self.database {
             None => Ok(()),
@@ -148,7 +148,7 @@ impl DataOption {
         }
     }
 
-    /// Opens the store and reads the keys.
+    /// Open the store and read the keys.
     fn open(&self) -> Result<(Arc<dyn Store>, Keyring), Error> {
         let (dir, opened) = (self.dir(), self.location().open()?);
         dir.finish_rotation(opened.keys.in_use.as_deref())?;
@@ -165,7 +165,7 @@ impl DataOption {
     }
 }
 
-/// A variable that is there and empty, as a template leaves it, says nothing.
+/// Ignore environment variables that are set but empty, as a template leaves them.
 #[allow(
     clippy::disallowed_methods,
     reason = "the variables are those that this command line names"
@@ -180,7 +180,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         .mut_subcommands(without_empty_variables)
 }
 
-/// Runs the command that the process was started with.
+/// Run the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let asked = without_empty_variables(CommandLine::command()).get_matches();
@@ -208,22 +208,22 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments, output),
     };
     match outcome {
-        // Whoever reads the output has seen enough, as in `seatmeterd usage export | head`.
+        // The reader of the output has seen enough, as in `seatmeterd usage export | head`.
         Ok(()) | Err(Error::Output(std::io::ErrorKind::BrokenPipe)) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without standard error there is nobody left to tell.
+            // Without standard error, there is no way to report this.
             let _ = writeln!(std::io::stderr(), "seatmeterd: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Writes to standard output; use with `?`.
+/// Convert an error of writing to standard output; use with `?`.
 fn output_error(error: std::io::Error) -> Error {
     Error::Output(error.kind())
 }
 
-/// The word for a kind of work, in the number that goes with it.
+/// Return the word for a kind of work, in the singular or plural to match `count`.
 fn kind_noun(kind: UsageKind, count: u128) -> &'static str {
     match (kind, count) {
         (UsageKind::Scan, 1) => "scan",
@@ -235,7 +235,7 @@ fn kind_noun(kind: UsageKind, count: u128) -> &'static str {
     }
 }
 
-/// The name of a symbology or module; images have neither.
+/// Return the name of a symbology or module; images have neither.
 fn what_name(kind: UsageKind, what: u32) -> String {
     match kind {
         UsageKind::Scan => symbology_name(what),

@@ -1,4 +1,4 @@
-//! The operator's commands. They work on the database, also beside a running server: its locks keep
+//! The operator's commands. They work on the database, even beside a running server: its locks keep
 //! the two apart, and each command is one transaction with its line in the audit log.
 
 use std::io::{Read, Write};
@@ -19,10 +19,11 @@ use crate::operator::commands::{Change, CodeItems, View};
 use crate::operator::{Access, IssuedFile};
 use crate::policy::select::access::Validation;
 
-/// Longest file or standard input that is read: a license file with the most items stays far below.
+/// The greatest number of bytes read from a file or standard input: a license file with the most
+/// items is far smaller.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 
-/// A data directory in an operator's hands.
+/// An open data directory, for an operator's command.
 pub(super) struct Operator {
     pub(super) licensing: Licensing,
     runtime: tokio::runtime::Runtime,
@@ -43,7 +44,7 @@ impl Operator {
     }
 }
 
-/// Who gives the commands, for the audit log.
+/// Return the author of the commands, for the audit log.
 fn actor() -> String {
     match nix::unistd::User::from_uid(nix::unistd::Uid::current()) {
         Ok(Some(user)) => format!("cli: {}", user.name),
@@ -55,11 +56,11 @@ fn actor() -> String {
 pub(super) enum Organization {
     /// List licensees
     List(DataOption),
-    /// Say which handshake code an organization uses when it names none
+    /// Set the handshake code that an organization uses when it names none
     DefaultCode {
         /// The organization
         organization_id: String,
-        /// One of its codes
+        /// The code, which must belong to the organization
         handshake_code: String,
         #[command(flatten)]
         data: DataOption,
@@ -70,7 +71,7 @@ pub(super) enum Organization {
 pub(super) enum Item {
     /// List license items
     List(DataOption),
-    /// Grant nothing more from an item
+    /// Revoke a license item permanently. Devices stop at their next contact
     Revoke {
         /// The item
         item_id: String,
@@ -85,17 +86,17 @@ pub(super) enum Handshake {
     List(DataOption),
     /// Make a handshake code
     New(NewCode),
-    /// Say to which items a code leads
+    /// Set the items of a code
     Items(Items),
-    /// Say who may use a code; what is not named is taken away
+    /// Set who may use a code; what is not named is removed
     Access(AccessArguments),
 }
 
 #[derive(Args, Debug)]
 pub(super) struct NewCode {
-    /// The code: what an application is given
+    /// The code, for use in an application
     handshake_code: String,
-    /// Who owns it
+    /// The organization that owns the code
     #[arg(long, value_name = "ID")]
     organization: String,
     #[command(flatten)]
@@ -106,10 +107,10 @@ pub(super) struct NewCode {
 pub(super) struct Items {
     /// The code
     handshake_code: String,
-    /// Ids of the items
+    /// The ids of the items
     #[arg(required = true)]
     item_ids: Vec<String>,
-    /// Use them in this order, instead of the one that expires soonest first
+    /// Use the items in this order, instead of the one that expires soonest first
     #[arg(long)]
     own_order: bool,
     #[command(flatten)]
@@ -120,7 +121,7 @@ pub(super) struct Items {
 pub(super) struct AccessArguments {
     /// The code
     handshake_code: String,
-    /// Ask for a session password, and read it from standard input
+    /// Require a session password, and read it from standard input
     #[arg(long)]
     password: bool,
     /// A website's domain that may use the code; repeat for more
@@ -129,7 +130,7 @@ pub(super) struct AccessArguments {
     /// An application's id that may use the code; repeat for more
     #[arg(long, value_name = "ID")]
     application_id: Vec<String>,
-    /// Name of an executable file that may use the code; repeat for more
+    /// The name of an executable file that may use the code; repeat for more
     #[arg(long, value_name = "NAME")]
     process_name: Vec<String>,
     #[command(flatten)]
@@ -140,13 +141,13 @@ pub(super) struct AccessArguments {
 pub(super) enum Device {
     /// List devices
     List {
-        /// Only those under this item
+        /// Only the devices under this item
         #[arg(long, value_name = "ID")]
         item: Option<String>,
         #[command(flatten)]
         data: DataOption,
     },
-    /// End what a device was granted from an item: its seats are free
+    /// End what a device was granted from an item, so that its seats are free
     Release {
         /// The device
         device_uuid: String,
@@ -160,7 +161,7 @@ pub(super) enum Device {
     Rename {
         /// The device
         device_uuid: String,
-        /// Its name
+        /// The new name
         name: String,
         #[command(flatten)]
         data: DataOption,
@@ -171,7 +172,7 @@ pub(super) enum Device {
 pub(super) enum Token {
     /// Make a token for the admin API; it is shown once
     New {
-        /// A name for it, for the audit log
+        /// The name of the token, for the audit log
         name: String,
         #[command(flatten)]
         data: DataOption,
@@ -180,19 +181,19 @@ pub(super) enum Token {
     List(DataOption),
     /// Revoke a token
     Revoke {
-        /// Its name
+        /// The name of the token
         name: String,
         #[command(flatten)]
         data: DataOption,
     },
 }
 
-/// Take in a license file that the vendor has signed
+/// Import a license file that the vendor has signed
 #[derive(Args, Debug)]
 pub(super) struct ImportArguments {
     /// The file; "-" for standard input
     file: PathBuf,
-    /// A handshake code to make over all its items, as default of the organization
+    /// A handshake code to make for all items of the file, as the organization's default code
     #[arg(long, value_name = "CODE")]
     handshake_code: Option<String>,
     #[command(flatten)]
@@ -303,7 +304,7 @@ pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Res
     done(output)
 }
 
-/// Carries out a change that needs no check of its own.
+/// Carry out a change that needs no check of its own.
 pub(super) fn change(data: &DataOption, change: Change) -> Result<(), Error> {
     let operator = Operator::open(data)?;
     operator.wait(operator.licensing.change(change, &actor()))
@@ -314,7 +315,7 @@ fn carry_out(data: &DataOption, wanted: Change, output: &mut dyn Write) -> Resul
     done(output)
 }
 
-/// Writes a whole list, however many parts it comes in.
+/// Write a whole list, however many parts it has.
 fn list(data: &DataOption, view: View, output: &mut dyn Write) -> Result<(), Error> {
     let operator = Operator::open(data)?;
     let look = |view: &View| operator.wait(operator.licensing.look(view.clone()));
@@ -332,7 +333,7 @@ fn done(output: &mut dyn Write) -> Result<(), Error> {
     writeln!(output, "done").map_err(output_error)
 }
 
-/// Writes JSON that people can read, too.
+/// Write JSON in a form that people can read, too.
 pub(super) fn write_json(value: &impl Serialize, output: &mut dyn Write) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|e| Error::Internal(format!("something has no JSON form: {e}")))?;
@@ -344,7 +345,7 @@ pub(super) fn read_draft(path: &Path) -> Result<LicenseFile, Error> {
     let text = read_text(path)?;
     let is_signed = ("root_key", " It is signed already.");
     let written: Value = understand(path, &text, is_signed)?;
-    // A signed file has other names, and is told as what it is below.
+    // A signed file has other names, and is reported as a signed file below.
     if written.get(is_signed.0).is_none() {
         super::draft::require_known(&written)
             .map_err(|why| Error::Setup(format!("{} cannot be signed: {why}.", path.display())))?;
@@ -352,20 +353,20 @@ pub(super) fn read_draft(path: &Path) -> Result<LicenseFile, Error> {
     understand(path, &text, is_signed)
 }
 
-/// Reads a license file that the vendor has signed.
+/// Read a license file that the vendor has signed.
 pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
     let is_draft = ("items", " It is a draft: \"seatmeterd license-file sign\" signs it.");
     understand(path, &read_text(path)?, is_draft)
 }
 
-/// Takes a text for the JSON that is expected there. Drafts and signed files are easily mistaken:
-/// what has this field is the other one.
+/// Parse a text as the JSON that is expected there. Drafts and signed files are easily confused: a
+/// text with this field is the other kind.
 fn understand<T: DeserializeOwned>(
     path: &Path,
     text: &str,
     (field, hint): (&str, &str),
 ) -> Result<T, Error> {
-    // Some editors put a mark of byte order before the text.
+    // Some editors put a byte order mark before the text.
     let text = text.trim_start_matches('\u{feff}');
     serde_json::from_str(text).map_err(|e| {
         let is_other =
@@ -384,7 +385,7 @@ fn read_text(path: &Path) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Opens a file to read, or standard input when it is "-".
+/// Open a file to read, or standard input when the path is "-".
 pub(super) fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
     if path == Path::new("-") {
         return Ok(Box::new(std::io::stdin()));

@@ -1,4 +1,4 @@
-//! `seatmeterd plan`: what recorded usage would have come to under another license option, or
+//! The command `seatmeterd plan`: the outcome of recorded usage under another license option or
 //! another N.
 
 use std::io::{BufWriter, Write};
@@ -22,7 +22,7 @@ use crate::utc;
 
 /// Replay recorded usage against a license option
 ///
-/// Reads what "seatmeterd usage export" has written, row by row. Says what would have been refused,
+/// Reads the output of "seatmeterd usage export", row by row. Reports what would have been refused,
 /// when an overuse budget would have run out, and which N would have been enough.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -34,11 +34,12 @@ pub(super) struct Arguments {
     #[arg(long, value_enum)]
     option: PlanOption,
 
-    /// N; for pages the same for each module
+    /// The quota N; for pages, the same for each module
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=QUOTA_MAX))]
     quota: u64,
 
-    /// Seats that each device asks for, as an export does not say; for concurrent instances
+    /// Seats that each device requests, because an export does not contain them; for concurrent
+    /// instances
     #[arg(long, value_name = "X", value_parser = clap::value_parser!(u32).range(1..=i64::from(SEATS_MAX)))]
     seats_per_device: Option<u32>,
 
@@ -50,16 +51,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SLOTS", default_value_t = 0)]
     overuse_growth_per_day: u64,
 
-    /// For how long a device keeps its seat; for devices and servers [default: 90; servers: 1]
+    /// Days for which a device keeps its seat; for devices and servers [default: 90; servers: 1]
     #[arg(long, value_name = "DAYS")]
     window_days: Option<u32>,
 
-    /// When the first license year starts, such as 2026-11-25 [default: with the first slot of the
+    /// Start of the first license year, such as 2026-11-25 [default: with the first slot of the
     /// usage]
     #[arg(long, value_name = "TIME")]
     starts: Option<String>,
 
-    /// Only usage of this license item
+    /// Only the usage of this license item
     #[arg(long, value_name = "ID")]
     item: Option<String>,
 
@@ -97,7 +98,7 @@ impl PlanOption {
     }
 }
 
-/// What is written: the usage, and how each quota would have fared.
+/// The output: the usage, and the outcome for each quota.
 #[derive(Serialize)]
 struct Plan {
     option: String,
@@ -145,7 +146,7 @@ fn read(arguments: &Arguments) -> Result<(History, u64), Error> {
     Ok((history, rows))
 }
 
-/// The item to try.
+/// Return the item to try.
 fn item(arguments: &Arguments, history: &History) -> Result<LicenseItem, Error> {
     let Arguments { option, overuse_budget, overuse_growth_per_day, window_days, .. } = arguments;
     if arguments.seats_per_device.is_some() && *option != PlanOption::ConcurrentInstance {
@@ -169,13 +170,14 @@ fn item(arguments: &Arguments, history: &History) -> Result<LicenseItem, Error> 
             u64::MAX,
         )
     };
-    // Pages have a quota for each module, which are tried one by one.
+    // Pages have a quota for each module; the modules are tried one by one.
     let checked = if *option == PlanOption::Page {
         LicenseItem { charge_way: ChargeWay::BarcodeScan, ..item.clone() }
     } else {
         item.clone()
     };
-    check_item(&checked).map_err(|why| Error::Setup(format!("this item cannot be: it {why}.")))?;
+    check_item(&checked)
+        .map_err(|why| Error::Setup(format!("such an item is invalid: it {why}.")))?;
     Ok(item)
 }
 
@@ -272,7 +274,7 @@ mod tests {
     const HEADING: &str =
         "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
 
-    /// Ten servers in every slot of 200, with two scans and a core page each.
+    /// Return an export of ten servers, each with two scans and a core page in every slot of 200.
     fn export() -> String {
         let mut text = format!("{HEADING}\r\n");
         for server in 0..10 {

@@ -1,4 +1,4 @@
-//! `seatmeterd serve`: runs until it is told to stop.
+//! The command `seatmeterd serve`: the server, which runs until it gets a signal to stop.
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -19,18 +19,18 @@ use crate::http::standby::Peer;
 use crate::http::{self, Web};
 use crate::licensing::Licensing;
 
-/// How long running requests may take to end after the signal to stop. A client that sends its
+/// The time that running requests may take to end after the signal to stop. A client that sends its
 /// request slowly must not keep the server alive.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Between two times of telling the store that devices can be heard. `new-epoch` may be run while
-/// servers run.
+/// The interval at which the store records that the server accepts requests. It is recorded again
+/// and again because `new-epoch` may be run while servers run.
 const SERVING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Between two times of tidying up.
+/// The interval between two runs that delete data which no rule needs.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// Between two portions of what there is to tidy.
+/// The pause between two portions of such a run.
 const TIDY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Serve devices until SIGTERM or SIGINT
@@ -44,20 +44,20 @@ pub(super) struct Arguments {
           value_parser = address)]
     listen: SocketAddr,
 
-    /// What to log to standard error: error, warn, info, debug or trace
+    /// Level of the log on standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "SEATMETERD_LOG", default_value = "info")]
     log: String,
 
-    /// Let the admin API be used from this machine without a token
+    /// Let programs on this machine use the admin API without a token
     #[arg(long, env = "SEATMETERD_ADMIN_LOOPBACK")]
     admin_loopback: bool,
 
-    /// Requests a second that one source address may send
+    /// Requests per second that one source address may send
     #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_SOURCE", default_value_t = http::RATE_PER_SOURCE,
           value_parser = clap::value_parser!(u32).range(1..))]
     rate_per_source: u32,
 
-    /// Authorizations a second for one handshake code
+    /// Authorizations per second for one handshake code
     #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_CODE", default_value_t = http::RATE_PER_CODE,
           value_parser = clap::value_parser!(u32).range(1..))]
     rate_per_code: u32,
@@ -82,13 +82,13 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
             arguments.log
         ))
     })?;
-    // A log that cannot be written, because it goes to a file on a full disk, must not end the
-    // thread that had something to say: telling of that on standard error would.
+    // A log that cannot be written, for example because it goes to a file on a full disk, must not
+    // end the thread that logs. Reporting the failure on standard error would do that.
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
-    // Colors are for a terminal: in a file they are garbage, in which no one can search.
+    // Colors are for a terminal: in a file, they are garbage that hinders searching.
     if std::io::stderr().is_terminal() {
         log.init()
     } else {
@@ -114,8 +114,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         .build()
         .map_err(|e| Error::Setup(format!("the system gives no threads for the server: {e}")))?;
     let outcome = runtime.block_on(listen(arguments.listen, web, output));
-    // Requests that did not end in time are dropped here; what they had queued is still recorded
-    // below.
+    // Requests that did not end in time are dropped here; the work that they had queued is still
+    // recorded below.
     runtime.shutdown_background();
     drop(store);
     tracing::info!("stopped");
@@ -123,14 +123,14 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
 }
 
 async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> Result<(), Error> {
-    // Before anybody can know the address, so that a stop right after the start is an orderly one,
-    // too.
+    // The handlers are installed before the address is known to anybody, so that a stop right after
+    // the start is an orderly one, too.
     let mut signals =
         [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
     let listener = TcpListener::bind(address).await.map_err(|e| {
         Error::Setup(format!(
-            "cannot listen on {address}: {e}. Stop whoever uses the port, or choose another with \
-             --listen."
+            "cannot listen on {address}: {e}. Stop the program that uses the port, or choose \
+            another port with --listen."
         ))
     })?;
     let local = listener
@@ -167,31 +167,31 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
     }
 }
 
-/// Tells the store that devices can be heard, at once and then again and again.
+/// Record in the store that the server accepts requests, at once and then at each interval.
 async fn say_serving(licensing: Arc<Licensing>) {
     let mut minutes = tokio::time::interval(SERVING_INTERVAL);
     loop {
         minutes.tick().await;
         if let Err(error) = licensing.store.serving(licensing.clock.unix_seconds()).await {
-            tracing::warn!(%error, "the database was not told that this server serves; it is \
-                tried again in a minute");
+            tracing::warn!(%error, "the database did not record that this server accepts requests; \
+            the next attempt is in a minute");
         }
     }
 }
 
-/// Lets the store let go of what no rule needs any more, once an hour.
+/// Let the store delete data that no rule needs any more, once an hour.
 async fn tidy(licensing: Arc<Licensing>) {
     let mut hours = tokio::time::interval(TIDY_INTERVAL);
     loop {
         hours.tick().await;
         loop {
             match licensing.store.tidy(licensing.clock.unix_seconds()).await {
-                // A little at a time, so that it stands in nobody's way.
+                // The store deletes a little at a time, so that other requests do not wait.
                 Ok(true) => tokio::time::sleep(TIDY_PAUSE).await,
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "the database was not tidied; it is tried again in an \
-                        hour");
+                    tracing::warn!(%error, "old data was not deleted from the database; the next \
+                    attempt is in an hour");
                     break;
                 }
             }
@@ -199,8 +199,8 @@ async fn tidy(licensing: Arc<Licensing>) {
     }
 }
 
-/// Each connection takes a file descriptor, of which a process is usually given fewer than it may
-/// have.
+/// Raise the limit of open files. Each connection takes a file descriptor, and a process usually
+/// starts with fewer than it may have.
 fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
@@ -216,7 +216,7 @@ fn stop_signal(kind: SignalKind) -> Result<Signal, Error> {
 }
 
 async fn until_set(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it the reason to go on.
+    // An error means that the sender is gone, and with it the reason to continue.
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 

@@ -1,5 +1,5 @@
-//! `seatmeterd usage export`: every counter as a row, for spreadsheets and programs. Row by row, so
-//! that years of usage need no more memory than a day.
+//! The command `seatmeterd usage export`: every counter as a row, for spreadsheets and programs. It
+//! works row by row, so that years of usage need no more memory than a day.
 
 use std::borrow::Cow;
 use std::io::{BufWriter, Write};
@@ -15,22 +15,22 @@ use crate::store::UsageReader;
 use crate::store::{UsageFilter, UsageRow};
 use crate::utc;
 
-/// Export what has been used: one row per handshake code, item, device, slot, kind and symbology or
-/// module
+/// Export recorded usage: one row for each handshake code, item, device, slot, kind and symbology
+/// or module
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataOption,
 
-    /// How to write it
+    /// The format of the export
     #[arg(long, value_enum)]
     format: Format,
 
-    /// Slots that begin at or after this time: 2026-11-25 or 2026-11-25T06:00:00Z
+    /// Only slots that begin at or after this time: 2026-11-25 or 2026-11-25T06:00:00Z
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
 
-    /// Slots that begin before this time
+    /// Only slots that begin before this time
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
 }

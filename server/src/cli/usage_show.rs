@@ -1,7 +1,7 @@
-//! `seatmeterd usage show`: what has been used, for people; with `--json` for programs.
+//! The command `seatmeterd usage show`: recorded usage for people; with `--json`, for programs.
 //!
-//! One account is one device under one item and handshake code: its totals first, then slot by
-//! slot.
+//! An account here is one device under one item and handshake code: first its totals, then its
+//! slots one by one.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::store::{UsageFilter, UsageRow};
 use crate::utc;
 
-/// Show what has been used, in total and slot by slot
+/// Show recorded usage, in total and slot by slot
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Counters by kind and by symbology or module.
+/// Counters by kind, and by symbology or module.
 #[derive(Debug, Default)]
 struct Counts(BTreeMap<(UsageKind, u32), u128>);
 
@@ -57,7 +57,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     written.and_then(|()| output.flush()).map_err(output_error)
 }
 
-/// Rows come in the order of accounts and slots, so only the last of each can be the one meant.
+/// Add a row. Rows come in the order of accounts and slots, so a row belongs to the last of each or
+/// to a new one.
 fn add(accounts: &mut Vec<Account>, row: UsageRow) {
     let same = accounts.last().is_some_and(|last| {
         last.handshake_code == row.handshake_code
@@ -90,7 +91,7 @@ impl Counts {
         *counter = counter.saturating_add(total);
     }
 
-    /// One kind: its sum, and its parts with the greatest first.
+    /// Return one kind: its sum, and its parts with the greatest first.
     fn of_kind(&self, kind: UsageKind) -> (u128, Vec<(String, u128)>) {
         let of_kind = self.0.iter().filter(|((k, _), total)| *k == kind && **total > 0);
         let mut parts: Vec<_> =
@@ -99,7 +100,7 @@ impl Counts {
         (parts.iter().map(|(_, total)| total).sum(), parts)
     }
 
-    /// As in `4 scans (QR_CODE 3, EAN_13 1)`, one text per kind that there is.
+    /// Return one text for each kind that was counted, such as `4 scans (QR_CODE 3, EAN_13 1)`.
     fn texts(&self) -> Vec<String> {
         [UsageKind::Scan, UsageKind::Page, UsageKind::Image]
             .into_iter()

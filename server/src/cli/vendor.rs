@@ -1,4 +1,4 @@
-//! The vendor's commands: his root key, and license files signed with it. They need no server and
+//! The vendor's commands: the root key, and license files signed with it. They need no server and
 //! no data directory.
 
 use std::io::Write;
@@ -23,7 +23,7 @@ use crate::random::fresh_id;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Vendor {
-    /// Make a root key, or show the public half of the one that is there
+    /// Make a root key, or show the public half of an existing one
     Keygen {
         /// File of the secret key
         #[arg(long, value_name = "FILE", default_value = "vendor.key")]
@@ -42,7 +42,7 @@ pub(super) enum LicenseFileCommand {
         #[arg(long, value_name = "FILE", default_value = "vendor.key")]
         key: PathBuf,
     },
-    /// Show what a signed file says, and whether its signature is right
+    /// Show the content of a signed file, and whether its signature is right
     Show {
         /// The file; "-" for standard input
         file: PathBuf,
@@ -50,41 +50,41 @@ pub(super) enum LicenseFileCommand {
     Import(ImportArguments),
 }
 
-/// Write a draft with one item to standard output. Edit it to taste, add items, and sign it
+/// Write a draft with one item to standard output. Edit it, add items, and sign it
 #[derive(Args, Debug)]
 pub(super) struct NewArguments {
-    /// Id of the licensee
+    /// The id of the licensee
     #[arg(long, value_name = "ID")]
     organization: String,
-    /// Name of the licensee
+    /// The name of the licensee
     #[arg(long, value_name = "NAME")]
     organization_name: Option<String>,
     /// Public key of the license server, as "seatmeterd key show" shows it
     #[arg(long, value_name = "HEX")]
     server_key: PublicKey,
-    /// By what it is charged
+    /// The charge way of the item
     #[arg(long, value_enum)]
     charge_way: ChargeWay,
-    /// N: scans, devices, servers or instances
+    /// The quota N: scans, devices, servers or instances
     #[arg(long, value_name = "N", default_value_t = 0)]
     quota: u64,
     /// Pages of module core, webcam, pdfr or ocr, as ocr=1000; repeat for more
     #[arg(long, value_name = "MODULE=N", value_parser = page_quota)]
     pages: Vec<(String, u64)>,
-    /// A domain under which it may be used; repeat for more
+    /// A domain under which the item may be used; repeat for more
     #[arg(long, value_name = "DOMAIN")]
     domain: Vec<String>,
-    /// Where it may be used; repeat for more
+    /// A deployment type for which the item may be used; repeat for more
     ///
     /// Without it: server for server and concurrent-instance; desktop, embedded, mobile and browser
     /// for client-device, active-device and concurrent-device; browser and server for domain; all
     /// but oem for barcode-scan and page.
     #[arg(long, value_enum)]
     deployment: Vec<DeploymentType>,
-    /// Days for which it is good, from now on
+    /// Days for which the item is valid, from now on
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     days: u64,
-    /// Whether it is a trial
+    /// Mark the item as a trial
     #[arg(long)]
     trial: bool,
 }
@@ -178,7 +178,8 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
     Ok(file)
 }
 
-/// Return what the vendor has chosen, each once; else what is usual for the charge way.
+/// Return the deployment types that the vendor has chosen, each once; without any, those that are
+/// usual for the charge way.
 fn deployment_types(arguments: &NewArguments) -> Vec<DeploymentType> {
     let mut chosen = Vec::new();
     for kind in &arguments.deployment {

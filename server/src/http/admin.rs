@@ -1,9 +1,9 @@
-//! The operator's API under `/admin/v1`: who may use it, and which path leads to which method of
-//! [`crate::operator`].
+//! The operator's API under `/admin/v1`: who may use it, and the methods of [`crate::operator`]
+//! that its paths call.
 //!
 //! A request shows a token (`Authorization: Bearer seatmeter_…`), or comes from a program on this
-//! machine ([`super::loopback`]) where the server was told that this is enough. The OpenAPI
-//! document is made from the handlers, and served at `/admin/v1/openapi.json`.
+//! machine ([`super::loopback`]) if the server is configured to accept that. The OpenAPI document
+//! is generated from the handlers, and served at `/admin/v1/openapi.json`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::operator::commands::{
 };
 use crate::operator::{Access, IssuedFile};
 
-/// Where the API begins.
+/// The path prefix of the API.
 pub const ADMIN_PATH: &str = "/admin/v1";
 
 #[derive(OpenApi)]
@@ -42,40 +42,40 @@ pub const ADMIN_PATH: &str = "/admin/v1";
 ))]
 struct Document;
 
-/// Who uses the API, for the audit log.
+/// The user of the API, for the audit log.
 #[derive(Clone)]
 struct Operator(String);
 
 /// An answer without content.
 #[derive(Serialize, ToSchema)]
 struct Done {
-    /// Always true.
+    /// The value is always true.
     done: bool,
 }
 
-/// A license file with the code to make for it.
+/// A license file, with the handshake code to make for it.
 #[derive(Deserialize, ToSchema)]
 struct ImportRequest {
-    /// The file, as `seatmeterd license-file sign` writes it.
+    /// The file as `seatmeterd license-file sign` writes it.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     file: IssuedFile,
-    /// A handshake code to make over all its items, as default of the organization.
+    /// A handshake code to make for all items of the file, as the organization's default code.
     #[serde(default)]
     handshake_code: Option<String>,
 }
 
-/// A handshake code to be made.
+/// A handshake code to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewCode {
     /// The code.
     handshake_code: String,
-    /// Who owns it.
+    /// The organization that owns the code.
     organization_id: String,
 }
 
-/// Which of an organization's codes is its default.
+/// The default code of an organization.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct DefaultCode {
@@ -83,11 +83,11 @@ struct DefaultCode {
     handshake_code: String,
 }
 
-/// The device that is to be released.
+/// The item from which a device is released.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Release {
-    /// The item whose seats it gives back.
+    /// The id of the item with the seats that the device gives back.
     item_id: String,
 }
 
@@ -102,35 +102,36 @@ struct Name {
 /// A new token.
 #[derive(Serialize, ToSchema)]
 struct NewToken {
-    /// The secret. It is not kept, and cannot be shown again.
+    /// The token itself. It is not stored, and cannot be shown again.
     token: String,
 }
 
-/// Which devices.
+/// The filter of the list of devices.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 struct DeviceQuery {
-    /// Only those under this item.
+    /// The item of the wanted devices.
     item_id: Option<String>,
-    /// Only those after this item's device `after_device`, in the order of the list: both of the
-    /// last row of the part before.
+    /// The item of the device after which the list begins. Set it and `after_device` to those of
+    /// the last row of the previous part.
     after_item: Option<String>,
-    /// See `after_item`.
+    /// The UUID of the device after which the list begins; see `after_item`.
     after_device: Option<String>,
 }
 
-/// Which lines of the audit log.
+/// The filter of the audit log.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
-    /// Only those from before the line of this number: the last `audit_id` of the part before.
+    /// The number of the line before which the list begins: the last `audit_id` of the previous
+    /// part.
     before: Option<u64>,
 }
 
 type Server = State<Arc<Web>>;
 type By = Extension<Operator>;
 
-/// The routes with their document.
+/// Return the routes with their document.
 fn routes() -> OpenApiRouter<Arc<Web>> {
     let api = OpenApiRouter::new()
         .routes(routes!(organizations))
@@ -150,7 +151,7 @@ fn routes() -> OpenApiRouter<Arc<Web>> {
     OpenApiRouter::with_openapi(Document::openapi()).nest(ADMIN_PATH, api)
 }
 
-/// The OpenAPI document.
+/// Return the OpenAPI document.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     routes().into_openapi()
@@ -168,7 +169,7 @@ pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
         .layer(axum::middleware::from_fn_with_state(web.clone(), admit))
 }
 
-/// Lets a request pass that shows a token, or comes from a program on this machine where that is
+/// Accept a request that shows a token, or that comes from a program on this machine if this is
 /// enough.
 async fn admit(State(web): Server, request: Request, next: Next) -> Response {
     let deadline = deadline();
@@ -186,7 +187,8 @@ async fn admit(State(web): Server, request: Request, next: Next) -> Response {
     as_problem(response)
 }
 
-/// What axum refuses by itself, such as a path that is no UTF-8, is told like everything else.
+/// Turn refusals by axum itself, such as for a path that is not UTF-8, into problem details like
+/// all others.
 fn as_problem(response: Response) -> Response {
     let status = response.status();
     let is_ours =
@@ -230,7 +232,7 @@ fn done(outcome: Result<(), Error>) -> Response {
     answer(outcome.map(|()| Done { done: true }))
 }
 
-/// The body of a request, read as what its handler asks for.
+/// The body of a request, parsed into the type that its handler takes.
 struct Asked<T>(T);
 
 impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Web>> for Asked<T> {
@@ -243,8 +245,8 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Web>> for Asked<T> {
     }
 }
 
-/// What follows the path, read as what its handler asks for: a misspelt name would give another
-/// list than was meant.
+/// The query of a request, parsed into the type that its handler takes. A misspelled name is
+/// refused, because it would return another list than intended.
 struct Chosen<T>(T);
 
 impl<T: serde::de::DeserializeOwned> FromRequestParts<Arc<Web>> for Chosen<T> {
@@ -264,7 +266,7 @@ async fn organizations(State(web): Server) -> Response {
     list(&web.licensing, View::Organizations).await
 }
 
-/// Say which handshake code an organization uses when it names none
+/// Set the handshake code that an organization uses when it names none
 #[utoipa::path(put, path = "/organizations/{organization_id}/default-handshake-code",
     params(("organization_id" = String, Path)), request_body = DefaultCode,
     responses((status = 200, body = Done)))]
@@ -281,7 +283,7 @@ async fn set_default_code(
     )
 }
 
-/// Take in a license file
+/// Import a license file
 #[utoipa::path(post, path = "/license-files", request_body = ImportRequest,
     responses((status = 200, body = Done)))]
 async fn import(
@@ -298,7 +300,7 @@ async fn items(State(web): Server) -> Response {
     list(&web.licensing, View::Items).await
 }
 
-/// Grant nothing more from an item
+/// Revoke an item: nothing more is granted from it
 #[utoipa::path(post, path = "/items/{item_id}/revoke", params(("item_id" = String, Path)),
     responses((status = 200, body = Done)))]
 async fn revoke_item(
@@ -315,7 +317,7 @@ async fn codes(State(web): Server) -> Response {
     list(&web.licensing, View::Codes).await
 }
 
-/// Make a handshake code, as yet without items
+/// Make a handshake code without items
 #[utoipa::path(post, path = "/handshake-codes", request_body = NewCode,
     responses((status = 200, body = Done)))]
 async fn make_code(
@@ -326,7 +328,7 @@ async fn make_code(
     done(web.licensing.make_code(handshake_code, organization_id, &by.0).await)
 }
 
-/// Say to which items a handshake code leads, and in which order
+/// Set the items of a handshake code, and their order
 #[utoipa::path(put, path = "/handshake-codes/{handshake_code}/items",
     params(("handshake_code" = String, Path)), request_body = CodeItems,
     responses((status = 200, body = Done)))]
@@ -339,7 +341,7 @@ async fn set_items(
     done(web.licensing.set_items(handshake_code, items, &by.0).await)
 }
 
-/// Say who may use a handshake code: session password and validation fields
+/// Set who may use a handshake code: session password and validation fields
 #[utoipa::path(put, path = "/handshake-codes/{handshake_code}/access",
     params(("handshake_code" = String, Path)), request_body = Access,
     responses((status = 200, body = Done)))]
@@ -390,7 +392,7 @@ async fn rename_device(
     done(web.licensing.rename_device(device_uuid, name, &by.0).await)
 }
 
-/// List who changed what, newest first, up to 10000 lines at once
+/// List the audit log, newest first, up to 10000 lines at once
 #[utoipa::path(get, path = "/audit", params(AuditQuery), responses((status = 200, body = Vec<AuditRow>)))]
 async fn audit(State(web): Server, Chosen(query): Chosen<AuditQuery>) -> Response {
     list(&web.licensing, View::Audit { before: query.before }).await

@@ -1,11 +1,12 @@
-//! How answers leave the server: as JSON, problems as RFC 9457 says, signed.
+//! The form in which answers leave the server: JSON, problem details as in RFC 9457, and a
+//! signature.
 //!
-//! [`sign`] stands around the handlers of the client API. It reads the body, because the signature
-//! covers its digest; whatever then happens inside — a grant, a refusal, a panic, a timeout —
-//! leaves signed over that body and the request's nonce. What cannot be bound to a request is
-//! signed over what there is: no nonce when it was missing or malformed, no body when it was not
-//! read to its end. A client will not take such an answer for the one to its request, but can show
-//! it to a person.
+//! [`sign`] wraps the handlers of the client API. It reads the body, because the signature covers
+//! its digest. Whatever happens inside — a grant, a refusal, a panic, a timeout — the answer is
+//! signed over that body and the request's nonce. An answer that cannot be bound to a request is
+//! signed over what exists. It has no nonce when that was missing or malformed, and no body when
+//! that was not read to its end. A client does not accept such an answer for its request, but can
+//! show it to a person.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,13 +30,13 @@ use super::{Web, body};
 use crate::error::Error;
 use crate::licensing::Licensing;
 
-/// Longest that a request may take, from its head to its answer.
+/// The longest time that a request may take, from its head to its answer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Digits of a nonce.
+/// The number of hexadecimal digits in a nonce.
 const NONCE_DIGITS: usize = 32;
 
-/// When a client that met a full queue may come back.
+/// The number of seconds after which a client may come back when the queue was full.
 const BUSY_SECONDS: u64 = 1;
 
 pub(super) const JSON: &str = "application/json";
@@ -63,7 +64,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// What a handler has come to, as a response.
+/// Convert a handler's outcome to a response.
 pub(super) fn answer<T: Serialize>(outcome: Result<T, Error>) -> Response {
     match outcome {
         Ok(value) => json(200, JSON, &value),
@@ -82,29 +83,30 @@ fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Resp
     }
 }
 
-/// Reads the body, lets the handler answer within its time, and signs.
+/// Read the body, let the handler answer within its time, and sign the answer.
 pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let nonce = nonce(request.headers());
     let asked =
         Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
-    // The body is read in any case: an answer that is not bound to it would not be believed.
+    // The body is read in every case, because a client does not accept an answer that is not bound
+    // to it.
     let admitted = web.admit(source(&request)).and(nonce.map(|_| ()));
     let (body, response) = bounded(request, next, admitted, deadline()).await;
     signed(&web.licensing, &body, &asked, response).await
 }
 
-/// Where a request comes from; unknown only in a test without a network.
+/// Return the source address of a request; it is unknown only in a test without a network.
 pub(super) fn source(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
 }
 
-/// When a request whose head has just come must have its answer.
+/// Return the instant by which a request must have its answer when its head has just come.
 pub(super) fn deadline() -> Instant {
     Instant::now() + REQUEST_TIME_MAX
 }
 
-/// Reads the body within its bounds and, if the request is admitted, lets the handler answer within
-/// its time.
+/// Read the body within its bounds. If the request is admitted, let the handler answer within its
+/// time.
 pub(super) async fn bounded(
     request: Request,
     next: Next,
@@ -133,7 +135,8 @@ async fn signed(
     response: Response,
 ) -> Response {
     let (mut parts, body) = response.into_parts();
-    // Our own answers are whole in memory already; the bound is there because there is always one.
+    // The server's own answers are completely in memory already; the bound is there because every
+    // read has one.
     let Ok(body) = axum::body::to_bytes(body, 2 * BODY_BYTES_MAX).await else {
         tracing::error!("an answer could not be read back for signing");
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -163,14 +166,14 @@ async fn signed(
     Response::from_parts(parts, Body::from(body))
 }
 
-/// Id of the key with which an answer is to be signed, when that is not the requester's to say.
+/// The id of the key with which an answer must be signed when the requester does not choose it.
 #[derive(Clone, Debug)]
 pub(super) struct SignWith(pub(super) String);
 
-/// What a request says of the answer's signature.
+/// The facts of a request that its answer's signature depends on.
 struct Asked {
     nonce: String,
-    /// Id of the server's key that the requester knows.
+    /// The id of the server key that the requester knows.
     known_key: Option<String>,
 }
 
@@ -197,7 +200,7 @@ pub(super) fn timed_out() -> Error {
     Error::Store(format!("a request was not answered within {} s", REQUEST_TIME_MAX.as_secs()))
 }
 
-/// Turns a panic of a handler into a problem.
+/// Turn a panic of a handler into problem details.
 pub(super) fn catch_panics()
 -> CatchPanicLayer<impl tower_http::catch_panic::ResponseForPanic<ResponseBody = Body>> {
     CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {

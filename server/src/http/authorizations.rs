@@ -1,5 +1,5 @@
-//! `POST /v1/authorizations`: may this device use the product? And `POST /v1/authorization-checks`:
-//! would it be allowed to?
+//! The authorization requests. `POST /v1/authorizations` asks whether this device may use the
+//! product; `POST /v1/authorization-checks` asks whether it would be allowed to.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) fn router() -> Router<Arc<Web>> {
 
 async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
     let outcome = decide(&web, &headers, &body).await;
-    // A device cannot believe a grant by another key than the one that its license file names.
+    // A device accepts a grant only with the key that its license file names.
     let key = outcome.as_ref().ok().map(|granted| SignWith(granted.local_license.key_id.clone()));
     let mut response = answer(outcome);
     if let Some(key) = key {
@@ -36,7 +36,7 @@ async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes)
     response
 }
 
-/// Costs and refuses what the authorization would, and grants nothing.
+/// Cost and refuse the same as the authorization, but grant nothing.
 async fn check(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
     answer(match admit(&web, &headers, &body).await {
         Ok(request) => web.licensing.check(request).await,
@@ -55,7 +55,7 @@ async fn admit(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<Authorizat
     } else {
         ("handshake_code", &request.handshake_code)
     };
-    // What can be no code has no bucket, and stands in no message.
+    // A text that cannot be a code gets no bucket, and appears in no message.
     require_text(name, code)?;
     web.limits.code(code)?;
     web.require_in_charge().await?;

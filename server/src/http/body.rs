@@ -1,4 +1,4 @@
-//! Requests' bodies: read within a bound, and understood as JSON.
+//! Bodies of requests: read within a bound, and parsed as JSON.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,17 +15,18 @@ use super::answer::JSON;
 use crate::error::Error;
 use crate::licensing;
 
-/// How much of a body that is too long is read and thrown away. A client that is still sending when
-/// the connection is closed never sees the answer that says why; beyond this it has to do without.
+/// The number of bytes that are read and discarded from a body that is too long. A client that
+/// still sends when the connection is closed never sees the answer with the reason. Beyond this
+/// number of bytes, it gets no answer.
 const DISCARD_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
 
-/// Reads a body to its end.
+/// Read a body to its end.
 pub(super) async fn read(mut body: Body) -> Result<Bytes, Error> {
     let mut bytes = Vec::new();
     let mut discarded = 0;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|_| Error::bad_request("the body broke off before its end"))?;
-        // A frame without data holds trailers, which mean nothing here.
+        // A frame without data holds trailers, which have no meaning here.
         let Ok(data) = frame.into_data() else { continue };
         if discarded == 0 && bytes.len() + data.len() <= BODY_BYTES_MAX {
             bytes.extend_from_slice(&data);
@@ -43,14 +44,14 @@ pub(super) async fn read(mut body: Body) -> Result<Bytes, Error> {
     Err(Error::BadRequest { status: 413, detail })
 }
 
-/// What every version of a request has.
+/// The field that every version of a request has.
 #[derive(Deserialize)]
 struct Version {
     protocol: u32,
 }
 
-/// Reads the JSON of a request. One of another version may look quite different, and is refused for
-/// that.
+/// Read the JSON of a request. A request of another version may look quite different, and is
+/// refused for its version.
 pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Error> {
     let content_type =
         headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");

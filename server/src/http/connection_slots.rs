@@ -1,10 +1,10 @@
-//! Places for connections, and who has to make room.
+//! Connection slots, and the choice of the connection that must make room.
 //!
 //! A connection that waits for its client — for the head of a request, the rest of a body, or the
-//! next request — costs a place and does nothing. When all places are taken, the one that has
-//! waited longest is closed for the next that comes. So five thousand clients that say nothing, or
-//! say it slowly, take no place from one that speaks. A request that is there as a whole is never
-//! given up.
+//! next request — takes a slot and does nothing. When all slots are taken, the connection that has
+//! waited longest is closed for the next one. Thus five thousand clients that send nothing, or send
+//! slowly, take no slot from an active client. A request that has arrived completely is never given
+//! up.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// All places.
+/// The connection slots of a server.
 #[derive(Debug)]
 pub(super) struct Places {
     free: Arc<Semaphore>,
@@ -26,7 +26,7 @@ pub(super) struct Places {
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    /// In the order in which they began to wait.
+    /// The waiting connections, in the order in which they began to wait.
     connections: BTreeMap<u64, Arc<Notify>>,
 }
 
@@ -35,8 +35,8 @@ impl Places {
         Arc::new(Self { free: Arc::new(Semaphore::new(count)), waiting: Mutex::default() })
     }
 
-    /// A place for a connection that has just come. When there is none, the one that has waited
-    /// longest is closed; when nobody waits, this does until a request is done.
+    /// Take a slot for a new connection. When none is free, close the connection that has waited
+    /// longest. When no connection waits for its client, wait until a request is done.
     pub(super) async fn take(self: &Arc<Self>) -> Option<Place> {
         let permit = match self.free.clone().try_acquire_owned() {
             Ok(permit) => permit,
@@ -63,18 +63,18 @@ impl Places {
     }
 }
 
-/// The place of one connection, until it is dropped.
+/// The slot of one connection, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
-    /// Its number among those that wait.
+    /// The number of the connection among those that wait.
     turn: Mutex<Option<u64>>,
     is_wanted: Arc<Notify>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
-    /// The connection waits for its client from now on.
+    /// Mark that the connection waits for its client from now on.
     pub(super) fn waits(&self) {
         let mut waiting = self.places.waiting.lock();
         let turn = waiting.next;
@@ -84,19 +84,19 @@ impl Place {
         self.leave(Some(turn));
     }
 
-    /// A request is there as a whole.
+    /// Mark that a request has arrived completely.
     pub(super) fn works(&self) {
         self.leave(None);
     }
 
-    /// Comes when the connection has to make room.
+    /// Wait until the connection has to make room.
     pub(super) async fn wanted(&self) {
         loop {
             self.is_wanted.notified().await;
             if self.turn.lock().is_some() {
                 return;
             }
-            // A request has become whole in between: another one has to make room.
+            // A request has become complete in between, so another connection has to make room.
             self.places.close_oldest();
         }
     }
@@ -115,7 +115,7 @@ impl Drop for Place {
     }
 }
 
-/// The body of a request, which tells when it is there as a whole.
+/// The body of a request, which reports when it has arrived completely.
 pub(super) struct WatchedBody<B> {
     body: B,
     place: Arc<Place>,

@@ -1,7 +1,8 @@
-//! `GET /healthz`: the process answers. `GET /readyz`: it can also write to its database.
+//! Health checks. `GET /healthz` answers while the process runs; `GET /readyz` also checks that it
+//! can write to its database.
 //!
-//! Only a write shows that one is possible. What came of it is good for a moment, so that a crowd
-//! of questions does not become a crowd of writes.
+//! Only a write shows that a write is possible. Its outcome stays valid for a moment, so that many
+//! requests do not cause as many writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +20,13 @@ use super::answer::answer;
 use crate::error::Error;
 use crate::store::Store;
 
-/// How long the store may take before the server counts as not ready.
+/// The time after which a store without an answer counts as not ready.
 const READY_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How long it is good what came of a write.
+/// The time for which the outcome of a write stays valid.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
-/// Whether the store could write when it was last asked.
+/// Whether the store could write at the last check.
 #[derive(Debug, Default)]
 pub struct Readiness {
     seen: Mutex<Option<(Instant, Result<(), Error>)>>,
@@ -56,7 +57,8 @@ struct Health {
     status: &'static str,
 }
 
-/// Ids of the server's keys, by which a standby tells whether the two have the same data.
+/// The header with the ids of the server's keys, by which a standby recognizes whether the two
+/// servers have the same data.
 pub(super) const KEY_IDS_HEADER: &str = "seatmeter-key-ids";
 
 pub(super) fn router() -> Router<Arc<Web>> {
@@ -73,8 +75,8 @@ async fn healthz(State(web): State<Arc<Web>>) -> Response {
 }
 
 async fn readyz(State(web): State<Arc<Web>>) -> Response {
-    // On its own: a client that goes away must not leave its question unanswered for the next, who
-    // would ask again.
+    // The check runs in a task of its own. Otherwise, a client that disconnects would cancel it,
+    // and the next client would have to check again.
     let asked = tokio::spawn(async move { web.readiness.of(&*web.licensing.store).await });
     let outcome =
         asked.await.unwrap_or_else(|e| Err(Error::Internal(format!("the store panicked: {e}"))));

@@ -1,9 +1,9 @@
-//! How often a source address and a handshake code may ask.
+//! Rate limits for source addresses and handshake codes.
 //!
-//! A bucket of tokens each: it holds a burst, and fills at a rate. Memory is bounded: when there
-//! are too many buckets, the full ones are dropped first, because a full bucket is the same as
-//! none; when that is not enough, all are. A bucket is as large whatever it is for: a code, which
-//! is as long as a client likes, has the bucket of its hash.
+//! Each has a bucket of tokens, which holds a burst and fills at a rate. Memory is bounded: when
+//! there are too many buckets, the full ones are dropped first, because a full bucket is the same
+//! as none. When that is not enough, all are dropped. All buckets have the same size: a code may be
+//! as long as a client likes, so its bucket is found by its hash.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -13,20 +13,20 @@ use std::time::Instant;
 
 use crate::error::Error;
 
-/// Most buckets of one kind: some 10 MiB.
+/// The greatest number of buckets of one kind, which take some 10 MiB.
 const BUCKETS_MAX: usize = 100_000;
 
-/// Requests a second, and how many may come at once.
+/// A rate of requests, and the burst that is allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// Requests a second in the long run.
+    /// The number of requests per second in the long run.
     pub per_second: f64,
-    /// Requests at once.
+    /// The number of requests that may come at once.
     pub burst: f64,
 }
 
 impl Rate {
-    /// A burst lasts for two seconds of the rate.
+    /// Return a rate with a burst of two seconds.
     #[must_use]
     pub fn per_second(rate: u32) -> Self {
         Self { per_second: f64::from(rate), burst: 2.0 * f64::from(rate) }
@@ -39,7 +39,7 @@ struct Bucket {
     filled_at: Instant,
 }
 
-/// Buckets of one kind.
+/// The buckets of one kind.
 #[derive(Debug)]
 struct Buckets<K> {
     rate: Rate,
@@ -51,14 +51,14 @@ impl<K: Hash + Eq> Buckets<K> {
         Self { rate, all: Mutex::default() }
     }
 
-    /// Takes a token; without one, gives the seconds until there is one.
+    /// Take a token. Without one, return the seconds until there is one.
     fn take(&self, key: K, now: Instant) -> Result<(), u64> {
         let Rate { per_second, burst } = self.rate;
         let filled = |bucket: &Bucket| {
             let since = now.saturating_duration_since(bucket.filled_at).as_secs_f64();
             (bucket.tokens + since * per_second).min(burst)
         };
-        // A bucket is whole at every step, so a panic elsewhere does not make it wrong.
+        // A bucket is consistent at every step, so a panic elsewhere does not corrupt it.
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= BUCKETS_MAX && !all.contains_key(&key) {
             all.retain(|_, bucket| filled(bucket) < burst);
@@ -81,13 +81,13 @@ impl<K: Hash + Eq> Buckets<K> {
 pub struct RateLimits {
     sources: Buckets<IpAddr>,
     codes: Buckets<u64>,
-    /// Other hashes with each start, so that nobody can look for a code that shares the bucket of
-    /// another.
+    /// The hash function differs at each start, so that nobody can search for a code that shares
+    /// the bucket of another.
     chance: RandomState,
 }
 
 impl RateLimits {
-    /// Limits for each source address, and for each handshake code.
+    /// Make limits for each source address, and for each handshake code.
     #[must_use]
     pub fn new(per_source: Rate, per_code: Rate) -> Self {
         Self {
@@ -97,10 +97,10 @@ impl RateLimits {
         }
     }
 
-    /// Lets a request of this address pass.
+    /// Accept a request from this address.
     ///
     /// # Errors
-    /// When too many have come.
+    /// Fails when too many have come.
     pub fn source(&self, address: IpAddr) -> Result<(), Error> {
         self.sources.take(address, Instant::now()).map_err(|retry_after_seconds| Error::TooMany {
             who: format!("address {address}"),
@@ -108,10 +108,10 @@ impl RateLimits {
         })
     }
 
-    /// Lets a request with this handshake code, or of this organization, pass.
+    /// Accept a request with this handshake code or organization.
     ///
     /// # Errors
-    /// When too many have come.
+    /// Fails when too many have come.
     pub fn code(&self, code: &str) -> Result<(), Error> {
         self.codes.take(self.chance.hash_one(code), Instant::now()).map_err(|retry_after_seconds| {
             Error::TooMany {
@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_bucket_is_as_large_whatever_it_is_for() {
-        /// A table grows by doubling, and has the one before beside it meanwhile.
+        /// Return the greatest size of the table, which grows by doubling and exists beside the
+        /// previous one meanwhile.
         fn bytes_max<K>(_: &Buckets<K>) -> usize {
             assert!(!std::mem::needs_drop::<K>(), "a key has no memory of its own");
             BUCKETS_MAX.next_power_of_two() * 3 / 2 * size_of::<(K, Bucket)>()

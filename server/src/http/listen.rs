@@ -1,8 +1,10 @@
-//! Connections: how many, and how long a client may take over the head of a request.
+//! Connections: how many there may be, and how long a client may take to send the head of a
+//! request.
 //!
-//! A client that is slow, or opens many connections and says nothing, must not starve the others:
-//! the head of a request has a time limit, idle connections end with it, and when all places are
-//! taken the connection that has waited longest for its client makes room ([`super::places`]).
+//! A client that is slow, or opens many connections and sends nothing, must not starve the others.
+//! The head of a request has a time limit, and idle connections end with it. When all connection
+//! slots are taken, the connection that has waited longest for its client makes room
+//! ([`super::connection_slots`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,13 +22,13 @@ use tower::ServiceExt;
 use super::connection_slots::{Place, Places, WatchedBody};
 use crate::error::Error;
 
-/// Bounds on connections.
+/// The bounds on connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Most connections at one time.
+    /// The greatest number of connections at one time.
     pub count_max: usize,
-    /// Longest that the head of a request may take, and that a connection may be idle; `None` for
-    /// no bound, which is for tests that stop the time.
+    /// The longest time that the head of a request may take and that a connection may be idle;
+    /// `None` for no bound, for tests that stop the time.
     pub head_time_max: Option<Duration>,
 }
 
@@ -36,14 +38,14 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// How long to wait after the system gave no connection, for example because all file descriptors
-/// are in use.
+/// The wait after the system refused a connection, for example because all file descriptors are in
+/// use.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` is ready, then lets the requests that run come to their end.
+/// Serve until `stop` is ready, then let the running requests finish.
 ///
 /// # Errors
-/// None yet; the caller's bound ends what does not end by itself.
+/// Returns none yet; the caller's own bound ends requests that do not finish.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -51,7 +53,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let places = Places::new(limits.count_max);
-    // Every connection keeps a receiver; the sender learns when the last is gone.
+    // Every connection keeps a receiver; the sender is notified when the last one is dropped.
     let (stopping, stopped) = watch::channel(false);
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -82,7 +84,7 @@ pub async fn serve(
 }
 
 async fn until_set(stopped: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it the reason to go on.
+    // An error means that the sender is gone, and with it the reason to continue.
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 

@@ -1,14 +1,14 @@
-//! Whether a request that comes from this machine without a token is one of a program's, and not of
-//! a web page's.
+//! The check that a request from this machine without a token comes from a program, and not from a
+//! web page.
 //!
-//! A browser on this machine sends what any page in it asks for: to the server that, too, comes
-//! from this machine. Two things give such a request away, and a program such as `curl` does
+//! A browser on this machine sends whatever requests a page makes, and the server sees them come
+//! from this machine, too. Two things reveal such a request, and a program such as `curl` does
 //! neither:
 //!
-//! | the page | what gives it away |
+//! | the page | what reveals it |
 //! | --- | --- |
 //! | of another site, which sends a form or a script's request | `Origin`, or `Sec-Fetch-Site` other than `none` |
-//! | of a site whose name was made to lead to this machine (DNS rebinding) | `Host`: that name, and not one of this machine's own |
+//! | of a site with a name that resolves to this machine (DNS rebinding) | `Host`: that name, and not one of this machine's own |
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -18,13 +18,13 @@ use axum::http::uri::Authority;
 
 use crate::error::Error;
 
-/// Where a browser says which site has caused a request.
+/// The header in which a browser names the kind of site that caused a request.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// What it says when a person has, by the address bar or a bookmark.
+/// The value of this header when a person caused the request by the address bar or a bookmark.
 const BY_A_PERSON: &[u8] = b"none";
 
-/// Refuses what a web page may have sent.
+/// Refuse a request that a web page may have sent.
 pub(super) fn require_program(request: &Parts) -> Result<(), Error> {
     let names: Vec<_> = request.headers.get_all(HOST).iter().collect();
     let is_own = |name: &[u8]| Authority::try_from(name).is_ok_and(|name| is_own_name(&name));
@@ -41,7 +41,7 @@ pub(super) fn require_program(request: &Parts) -> Result<(), Error> {
     Ok(())
 }
 
-/// `localhost` or a loopback address, with any port.
+/// Return whether the name is `localhost` or a loopback address, with any port.
 fn is_own_name(name: &Authority) -> bool {
     if name.as_str().contains('@') {
         return false;

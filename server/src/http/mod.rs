@@ -1,11 +1,13 @@
-//! The server on the wire: which path leads where, and the bounds that hold for every request.
+//! The HTTP server: the module for each path, and the bounds that apply to every request.
 //!
 //! ```text
-//! POST /v1/authorizations  authorizations.rs ┐ inside `answer`: rate limit, body read and bounded, time
-//! limit, POST /v1/usage           usage.rs          ┘ panics caught, answer signed /admin/v1/…
-//! admin.rs            token or loopback; described by /admin/v1/openapi.json GET  /healthz /readyz
-//! health.rs           unsigned: for load balancers anything else                                problem 404
-//! or 405
+//! POST /v1/authorizations, authorization-checks   authorizations.rs ┐ inside `answer`: rate limit,
+//! POST /v1/usage                                  usage.rs          ┘ body and time bounded,
+//!                                                                     panics caught, answer signed
+//! /admin/v1/…                                     admin.rs            token or loopback; described
+//!                                                                     by /admin/v1/openapi.json
+//! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
+//! anything else                                                       problem 404 or 405
 //! ```
 
 pub mod admin;
@@ -35,32 +37,35 @@ use limit::{Rate, RateLimits};
 use listen::ConnectionLimits;
 use standby::Peer;
 
-/// Requests a second that one source address may send, unless the operator says otherwise. A site
-/// behind one address may have thousands of devices, which speak once in three minutes.
+/// The number of requests per second that one source address may send, unless the operator sets
+/// another. A site behind one address may have thousands of devices, each of which sends a request
+/// every three minutes.
 pub const RATE_PER_SOURCE: u32 = 2_000;
 
-/// Authorizations a second for one handshake code, unless the operator says otherwise.
+/// The number of authorizations per second for one handshake code, unless the operator sets
+/// another.
 pub const RATE_PER_CODE: u32 = 1_000;
 
-/// The server, and how it meets the network.
+/// The server with its settings for the network.
 #[derive(Debug)]
 pub struct Web {
     /// The server's side of the protocol.
     pub licensing: Arc<Licensing>,
-    /// How often clients may ask.
+    /// The rate limits of clients.
     pub limits: RateLimits,
-    /// How many connections there may be.
+    /// The bounds on connections.
     pub connections: ConnectionLimits,
-    /// Whether the admin API lets requests from this machine pass without a token.
+    /// Whether the admin API accepts requests from this machine without a token.
     pub open_to_loopback: bool,
-    /// The main server, when this is its standby.
+    /// The main server, when this server is its standby.
     pub main_server: Option<Peer>,
-    /// Whether the store could write when it was last asked.
+    /// Whether the store could write at the last check.
     pub readiness: Readiness,
 }
 
 impl Web {
-    /// A main server with the usual limits, whose admin API asks everybody for a token.
+    /// Make a main server with the usual limits and an admin API that requires a token from
+    /// everybody.
     #[must_use]
     pub fn new(licensing: Arc<Licensing>) -> Self {
         let limits =
@@ -75,12 +80,12 @@ impl Web {
         }
     }
 
-    /// Lets a request from this address pass, if it does not ask too often.
+    /// Accept a request from this address, unless its rate limit is reached.
     fn admit(&self, source: Option<IpAddr>) -> Result<(), Error> {
         source.map_or(Ok(()), |address| self.limits.source(address))
     }
 
-    /// Refuses a client while another server is in charge.
+    /// Refuse a client while another server is in charge.
     async fn require_in_charge(&self) -> Result<(), Error> {
         match &self.main_server {
             Some(main) => main.require_down().await,
@@ -88,7 +93,7 @@ impl Web {
         }
     }
 
-    /// Refuses a report that another server is to book.
+    /// Refuse a report that another server must book.
     async fn require_to_book(&self) -> Result<(), Error> {
         match &self.main_server {
             Some(main) => main.require_down_or_other(&self.licensing.keys).await,
@@ -97,7 +102,7 @@ impl Web {
     }
 }
 
-/// The whole server as one service.
+/// Return the whole server as one service.
 pub fn router(web: Arc<Web>) -> Router {
     let client_api = authorizations::router()
         .merge(usage::router())
@@ -111,10 +116,10 @@ pub fn router(web: Arc<Web>) -> Router {
         .with_state(web)
 }
 
-/// Serves until `stop` is ready, then lets the requests that run come to their end.
+/// Serve until `stop` is ready, then let the running requests finish.
 ///
 /// # Errors
-/// When the listener fails.
+/// Fails when the listener fails.
 pub async fn serve(
     listener: TcpListener,
     web: Arc<Web>,

@@ -1,14 +1,13 @@
-//! Two servers that know each other: the standby leaves the devices to the main server while that
-//! is healthy.
+//! A standby server, which leaves the devices to the main server while that is healthy.
 //!
-//! | main's `/healthz` | the standby |
+//! | the main server's `/healthz` | the standby |
 //! | --- | --- |
-//! | answers 200 in time | refuses with -20100: devices go to the main server |
-//! | the same, and names none of the standby's keys | the same, but for reports: what was counted under the standby's own licenses nobody else can book |
+//! | answers 200 in time | refuses with -20100, so that devices use the main server |
+//! | the same, and names none of the standby's keys | the same, except for reports: no other server can book counts under the standby's own licenses |
 //! | anything else | takes over |
 //!
-//! What was found is good for a moment, so that a crowd of devices does not become a crowd of
-//! questions.
+//! The outcome of a check stays valid for a moment, so that many devices do not cause as many
+//! checks.
 
 use std::time::Duration;
 
@@ -25,13 +24,13 @@ use super::health::KEY_IDS_HEADER;
 use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
 
-/// Longest that the main server may take to answer.
+/// The longest time that the main server may take to answer.
 const HEALTH_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How long an answer, or its absence, is good.
+/// The time for which an answer, or its absence, stays valid.
 const GOOD_FOR: Duration = Duration::from_secs(2);
 
-/// The main server, as its standby sees it.
+/// The main server, as seen by its standby.
 #[derive(Debug)]
 pub struct Peer {
     host: String,
@@ -39,21 +38,21 @@ pub struct Peer {
     seen: Mutex<Option<(Instant, Health)>>,
 }
 
-/// How the main server is.
+/// The health of the main server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Health {
     Down,
-    /// With these keys; none are named by a server of an older version.
+    /// The server answers, and has these keys; a server of an older version names none.
     Up {
         key_ids: Vec<String>,
     },
 }
 
 impl Peer {
-    /// The server at this URL.
+    /// Return the server at this URL.
     ///
     /// # Errors
-    /// When the URL is not one of plain HTTP with a host.
+    /// Fails when the URL is not one of plain HTTP with a host.
     pub fn new(url: &str) -> Result<Self, Error> {
         let bad = || {
             Error::Setup(format!(
@@ -70,19 +69,19 @@ impl Peer {
         Ok(Self { host, port: uri.port_u16().unwrap_or(80), seen: Mutex::new(None) })
     }
 
-    /// Refuses while the main server is healthy.
+    /// Refuse a request while the main server is healthy.
     ///
     /// # Errors
-    /// -20100.
+    /// Returns -20100.
     pub async fn require_down(&self) -> Result<(), Error> {
         if self.health().await == Health::Down { Ok(()) } else { Err(self.is_in_charge()) }
     }
 
-    /// Refuses while the main server is healthy and has a key of ours: then it has our data, or
-    /// ours are a copy of its.
+    /// Refuse a report while the main server is healthy and has one of this server's keys. It then
+    /// has this server's data, or this server has a copy of its data.
     ///
     /// # Errors
-    /// -20100.
+    /// Returns -20100.
     pub async fn require_down_or_other(&self, ours: &Keyring) -> Result<(), Error> {
         match self.health().await {
             Health::Up { key_ids }
@@ -132,7 +131,7 @@ impl Peer {
             .header("connection", "close")
             .body(axum::body::Body::empty())
             .ok()?;
-        // Ended with this function, however that ends.
+        // The task ends with this function, however the function ends.
         let mut carrier = JoinSet::new();
         carrier.spawn(connection);
         let answer = sender.send_request(request).await.ok()?;

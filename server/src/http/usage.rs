@@ -1,4 +1,4 @@
-//! `POST /v1/usage`: what has been used.
+//! The usage reports: `POST /v1/usage`.
 
 use std::sync::Arc;
 

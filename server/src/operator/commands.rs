@@ -1,7 +1,7 @@
-//! What an operator can do and see: one list for the command line and the admin API.
+//! The changes and lists of an operator, defined once for the command line and the admin API.
 //!
-//! Every [`Change`] is one transaction, and leaves a line in the audit log within it. A [`View`] is
-//! a list for people and programs. Secrets come in as hashes, and never go out.
+//! Every [`Change`] is one transaction, which also writes a line of the audit log. A [`View`] is a
+//! list for people and programs. Secrets come in as hashes and are never returned.
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::signature::{PublicKey, Signed};
@@ -12,60 +12,60 @@ use crate::error::Error;
 use crate::policy::select::access::Validation;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
-/// Most rows of one list. Of those that may be longer, a later part can be asked for.
+/// The greatest number of rows in one list. Lists that may be longer can be read in parts.
 pub const ROWS_MAX: u32 = 10_000;
 
-/// A license file whose signature was checked.
+/// A license file with a checked signature.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// What it says.
+    /// The content of the file.
     pub file: LicenseFile,
-    /// As it was signed.
+    /// The file as it was signed.
     pub envelope: Signed,
-    /// The key that has signed it.
+    /// The key that has signed the file.
     pub root_key: PublicKey,
-    /// The handshake code to make with it.
+    /// The handshake code to make with the file.
     pub handshake_code: Option<String>,
-    /// When, Unix seconds.
+    /// The instant of the import, Unix seconds.
     pub now: u64,
 }
 
-/// Something that an operator changes.
+/// A change by an operator.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Take in a license file whose signature was checked.
+    /// Import a license file with a checked signature.
     Import(Box<Import>),
-    /// Make a handshake code, as yet without items.
+    /// Make a handshake code without items.
     MakeCode {
         /// The code.
         handshake_code: String,
-        /// Who owns it.
+        /// The organization that owns the code.
         organization_id: String,
     },
-    /// Say which code an organization uses when it names none.
+    /// Set the code that an organization uses when it names none.
     SetDefaultCode {
         /// The organization.
         organization_id: String,
-        /// One of its codes.
+        /// The code, which must belong to the organization.
         handshake_code: String,
     },
-    /// Say to which items a code leads, in which order.
+    /// Set the items of a code, and their order.
     SetItems {
         /// The code.
         handshake_code: String,
         /// The items.
         items: CodeItems,
     },
-    /// Say who may use a code.
+    /// Set who may use a code.
     SetAccess {
         /// The code.
         handshake_code: String,
-        /// The hash of the session password; `None` takes it away.
+        /// The hash of the session password; `None` removes the password.
         password_hash: Option<String>,
-        /// What must match.
+        /// The facts that must match.
         validation: Validation,
     },
-    /// End what a device was granted from an item: its seats are free.
+    /// End what a device was granted from an item, so that its seats are free.
     ReleaseDevice {
         /// The item.
         item_id: String,
@@ -79,36 +79,36 @@ pub enum Change {
         /// The name.
         name: String,
     },
-    /// Grant nothing more from an item.
+    /// Revoke an item: nothing more is granted from it.
     RevokeItem {
         /// The item.
         item_id: String,
     },
-    /// Sign with another key from now on. Its file is there.
+    /// Sign with another key from now on. The file of the key exists already.
     UseKey {
-        /// Id of the key.
+        /// The id of the key.
         key_id: String,
     },
-    /// Let somebody use the admin API.
+    /// Make a token for the admin API.
     MakeToken {
-        /// A name for it.
+        /// The name of the token.
         name: String,
-        /// The hash of the secret.
+        /// The hash of the token.
         token_hash: String,
     },
-    /// Take that back.
+    /// Revoke a token for the admin API.
     RevokeToken {
-        /// Its name.
+        /// The name of the token.
         name: String,
     },
 }
 
-/// Who changes something, and when.
+/// The author of a change, and its time.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// `cli:USER` or `token:NAME`, or `loopback`.
+    /// The author as `cli:USER`, `token:NAME` or `loopback`.
     pub name: String,
-    /// Unix seconds.
+    /// The time of the change, Unix seconds.
     pub now: u64,
 }
 
@@ -116,60 +116,60 @@ pub struct Actor {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CodeItems {
-    /// Ids of the items.
+    /// The ids of the items.
     pub item_ids: Vec<String>,
-    /// Whether they are to be used in this order. Otherwise the one that expires soonest is used
+    /// Whether the items are used in this order. Otherwise the item that expires soonest is used
     /// first.
     #[serde(default)]
     pub own_order: bool,
 }
 
-/// Something that an operator looks at.
+/// A list that an operator reads.
 #[derive(Clone, Debug)]
 pub enum View {
-    /// Licensees.
+    /// The licensees.
     Organizations,
-    /// License items.
+    /// The license items.
     Items,
-    /// Handshake codes.
+    /// The handshake codes.
     Codes,
-    /// Devices, by item and UUID; those of one item, if it is named.
+    /// The devices, ordered by item and UUID. If an item is named, only its devices.
     Devices {
         /// The item.
         item_id: Option<String>,
-        /// Only those after this one: its item, and its UUID.
+        /// The item and UUID of the device after which the list begins.
         after: Option<(String, String)>,
     },
-    /// Who changed what, newest first.
+    /// The lines of the audit log, newest first.
     Audit {
-        /// Only lines from before the one of this number.
+        /// The number of the line before which the list begins.
         before: Option<u64>,
     },
-    /// Tokens of the admin API.
+    /// The tokens of the admin API.
     Tokens,
 }
 
 /// A licensee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OrganizationRow {
-    /// Its id.
+    /// The id of the licensee.
     pub organization_id: String,
-    /// Its name.
+    /// The name of the licensee.
     pub name: String,
-    /// The code that it uses when it names none.
+    /// The code that the licensee uses when it names none.
     pub default_handshake_code: Option<String>,
 }
 
 /// A license item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ItemRow {
-    /// The license file that it stands in.
+    /// The id of the license file that contains the item.
     pub file_id: String,
-    /// Who bought it.
+    /// The organization that has bought the item.
     pub organization_id: String,
-    /// When it was revoked, Unix seconds.
+    /// The time of the revocation, Unix seconds.
     pub revoked_at: Option<u64>,
-    /// As the vendor wrote it.
+    /// The item as the vendor wrote it.
     #[schema(value_type = Object)]
     pub item: LicenseItem,
 }
@@ -179,85 +179,85 @@ pub struct ItemRow {
 pub struct CodeRow {
     /// The code.
     pub handshake_code: String,
-    /// Who owns it.
+    /// The organization that owns the code.
     pub organization_id: String,
-    /// Whether a session password is asked for.
+    /// Whether the code has a session password.
     pub has_password: bool,
-    /// What must match.
+    /// The facts that must match.
     pub validation: Validation,
     /// Whether the items are used in their order.
     pub own_order: bool,
-    /// Ids of the items, in order.
+    /// The ids of the items, in order.
     pub item_ids: Vec<String>,
 }
 
 /// A device under an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeviceRow {
-    /// The item.
+    /// The id of the item.
     pub item_id: String,
-    /// The device.
+    /// The UUID of the device.
     pub device_uuid: String,
-    /// Its name.
+    /// The name of the device.
     pub name: String,
-    /// Version of its library.
+    /// The version of the device's library.
     pub library_version: String,
-    /// Seats that it has now.
+    /// The number of seats that the device has now.
     pub seats: u32,
-    /// Until when it may go on without contact, Unix seconds.
+    /// The end of the time in which the device may work without contact, Unix seconds.
     pub valid_until: u64,
-    /// When it was last authorized, Unix seconds.
+    /// The time at which the device was last authorized, Unix seconds.
     pub last_seen_at: u64,
 }
 
 /// A line of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AuditRow {
-    /// Its number.
+    /// The number of the line.
     pub audit_id: u64,
-    /// When, Unix seconds.
+    /// The time of the change, Unix seconds.
     pub at: u64,
-    /// Who.
+    /// The author of the change.
     pub actor: String,
-    /// What was done.
+    /// The kind of the change.
     pub action: String,
-    /// To what.
+    /// The name of the changed thing.
     pub subject: String,
-    /// More of it.
+    /// The details of the change.
     pub detail: String,
 }
 
 /// A token of the admin API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TokenRow {
-    /// Its name.
+    /// The name of the token.
     pub name: String,
-    /// When it was made, Unix seconds.
+    /// The time at which the token was made, Unix seconds.
     pub made_at: u64,
-    /// When it was revoked, Unix seconds.
+    /// The time at which the token was revoked, Unix seconds.
     pub revoked_at: Option<u64>,
 }
 
-/// A list.
+/// The rows of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Listing {
-    /// Licensees.
+    /// The licensees.
     Organizations(Vec<OrganizationRow>),
-    /// License items.
+    /// The license items.
     Items(Vec<ItemRow>),
-    /// Handshake codes.
+    /// The handshake codes.
     Codes(Vec<CodeRow>),
-    /// Devices.
+    /// The devices.
     Devices(Vec<DeviceRow>),
-    /// The audit log.
+    /// The lines of the audit log.
     Audit(Vec<AuditRow>),
-    /// Tokens.
+    /// The tokens.
     Tokens(Vec<TokenRow>),
 }
 
 impl Listing {
-    /// What to look at for the rest, if this part of a list is a full one.
+    /// Return the view of the rest, if this part of a list is full.
     #[must_use]
     pub fn rest(&self, view: &View) -> Option<View> {
         match (self, view) {
@@ -274,7 +274,7 @@ impl Listing {
         }
     }
 
-    /// Puts the rest of the same list behind it.
+    /// Append the rest of the same list.
     pub fn append(&mut self, rest: Self) {
         match (self, rest) {
             (Self::Devices(rows), Self::Devices(rest)) => rows.extend(rest),
@@ -284,10 +284,10 @@ impl Listing {
     }
 }
 
-/// Refuses what cannot be a handshake code.
+/// Refuse a text that cannot be a handshake code.
 ///
 /// # Errors
-/// Which characters a code has.
+/// Returns the rule for the characters of a code.
 pub fn require_code(code: &str) -> Result<(), Error> {
     if !code.is_empty()
         && code.len() <= TEXT_BYTES_MAX

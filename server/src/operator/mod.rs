@@ -1,4 +1,4 @@
-//! What an operator does, checked: the code behind both the command line and the admin API.
+//! The checked operations of an operator: the code behind both the command line and the admin API.
 
 pub mod commands;
 
@@ -17,35 +17,36 @@ use crate::policy::charge_way::per_domain::Domains;
 use crate::policy::select::access::Validation;
 use crate::random::no_random;
 
-/// What tokens of the admin API begin with, so that people and scanners know one when they see it.
+/// The prefix of all tokens of the admin API, by which people and scanners recognize a token.
 const TOKEN_PREFIX: &str = "seatmeter_";
 
-/// A license file as a vendor hands it over.
+/// A license file in the form in which a vendor hands it over.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IssuedFile {
     /// The vendor's root key.
     pub root_key: PublicKey,
-    /// The license file, signed with it.
+    /// The license file, signed with the root key.
     pub license_file: Signed,
 }
 
-/// Who may use a handshake code.
+/// The access rules of a handshake code.
 ///
-/// A misspelt name is an error: what is not named is taken away, and would be without a word.
+/// A misspelled field name is an error: a field that is not named is cleared, and with a misspelled
+/// name this would happen silently.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
-    /// The session password; absent when none is to be asked for.
+    /// The session password; absent when the code needs none.
     pub session_password: Option<String>,
-    /// What must match.
+    /// The facts that must match.
     pub validation: Validation,
 }
 
 impl Licensing {
-    /// Makes a handshake code, with items when some are named.
+    /// Make a handshake code without items.
     ///
     /// # Errors
-    /// When the code cannot be one or is there already, or the organization is unknown.
+    /// Fails when the code is malformed or exists already, or when the organization is unknown.
     pub async fn make_code(
         &self,
         code: String,
@@ -56,10 +57,10 @@ impl Licensing {
         self.change(Change::MakeCode { handshake_code: code, organization_id }, actor).await
     }
 
-    /// Says to which items a code leads.
+    /// Set the items of a code.
     ///
     /// # Errors
-    /// When code or item is unknown, or they belong to different organizations.
+    /// Fails when the code or an item is unknown, or they belong to different organizations.
     pub async fn set_items(
         &self,
         handshake_code: String,
@@ -70,10 +71,11 @@ impl Licensing {
         self.change(Change::SetItems { handshake_code, items }, actor).await
     }
 
-    /// Says who may use a code.
+    /// Set who may use a code.
     ///
     /// # Errors
-    /// When the code is unknown, a text is too long, or a domain is no website's or everybody's.
+    /// Fails when the code is unknown, a text is too long, or a domain is not a website's or is a
+    /// public suffix.
     pub async fn set_access(
         &self,
         handshake_code: String,
@@ -102,10 +104,10 @@ impl Licensing {
         self.change(Change::SetAccess { handshake_code, password_hash, validation }, actor).await
     }
 
-    /// Gives a device another name.
+    /// Give a device another name.
     ///
     /// # Errors
-    /// When the device is unknown, or the name is empty or too long.
+    /// Fails when the device is unknown, or the name is empty or too long.
     pub async fn rename_device(
         &self,
         device_uuid: String,
@@ -116,10 +118,11 @@ impl Licensing {
         self.change(Change::RenameDevice { device_uuid, name }, actor).await
     }
 
-    /// Makes a token for the admin API, and gives it: it is not kept, and cannot be shown again.
+    /// Make a token for the admin API, and return it. The token is not stored, and cannot be shown
+    /// again.
     ///
     /// # Errors
-    /// When there is or was one of that name.
+    /// Fails when a token with this name exists or existed.
     pub async fn make_token(&self, name: String, actor: &str) -> Result<String, Error> {
         require_name("the token's name", &name)?;
         let id = hex::encode(random_bytes::<4>().ok_or_else(no_random)?);
@@ -130,16 +133,17 @@ impl Licensing {
         Ok(token)
     }
 
-    /// Who shows this token, if anybody may.
+    /// Return the name of this token; `None` when it is unknown or revoked.
     ///
     /// # Errors
-    /// When the tokens cannot be read, or too many wait to be checked.
+    /// Fails when the tokens cannot be read, or too many checks are waiting.
     pub async fn token_owner(&self, token: &str) -> Result<Option<String>, Error> {
         let parts = token.strip_prefix(TOKEN_PREFIX).and_then(|rest| rest.split_once('_'));
         let Some((id, _)) = parts.filter(|_| token.len() <= TEXT_BYTES_MAX) else {
             return Ok(None);
         };
-        // Hashing is dear: whoever guesses must not make the server do it.
+        // Hashing is expensive, so only a known id starts it; somebody who guesses tokens must not
+        // cause this work.
         for (name, kept) in self.store.token_hashes().await? {
             if let Some((kept_id, hash)) = kept.split_once(' ')
                 && kept_id == id
@@ -151,18 +155,18 @@ impl Licensing {
         Ok(None)
     }
 
-    /// Carries out a change that needs no check of its own.
+    /// Carry out a change that needs no check of its own.
     ///
     /// # Errors
-    /// When what it names is unknown, or is not as it must be.
+    /// Fails when a named thing is unknown or in the wrong state.
     pub async fn change(&self, change: Change, actor: &str) -> Result<(), Error> {
         self.store.change(change, self.actor(actor)).await
     }
 
-    /// Reads a list.
+    /// Read a list.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when the list cannot be read.
     pub async fn look(&self, view: View) -> Result<Listing, Error> {
         self.store.look(view, self.clock.unix_seconds()).await
     }

@@ -1,7 +1,7 @@
-//! Replay under the concurrent kinds: slot by slot, with an overuse budget.
+//! Replay under the concurrent charge ways: slot by slot, with an overuse budget.
 //!
-//! In an overused slot as many devices are served as N has room for, and the others are refused;
-//! then the slot has no excess. Which devices these are does not matter, for each asks for the same
+//! In an overused slot, N limits how many devices are served, and the others are refused; the slot
+//! then has no excess. It does not matter which devices are served, because each requests the same
 //! number of seats.
 
 use crate::planner::history::History;
@@ -12,18 +12,18 @@ use crate::policy::slot_sums::SlotSums;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::slot_start;
 
-/// The item to try, and what an export does not say about devices.
+/// The item to try, and the facts that an export does not contain.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// The item; its quota is the N that is asked about.
+    /// The item; its quota is the N to try.
     pub item: LicenseItem,
-    /// What is counted, in the plural.
+    /// The name of what is counted, in the plural.
     pub what: &'static str,
-    /// x: seats that every device asks for; 1 under concurrent devices.
+    /// The number x of seats that every device requests; 1 under concurrent devices.
     pub seats: u32,
 }
 
-/// Replays a history.
+/// Replay a history.
 #[must_use]
 pub fn replay(history: &History, trial: &Trial) -> Outcome {
     let seats = u64::from(trial.seats);
@@ -45,8 +45,8 @@ pub fn replay(history: &History, trial: &Trial) -> Outcome {
     }
 }
 
-/// The smallest N with no refusal. There is none with the peak; and with a greater N there is less
-/// excess, and no smaller budget.
+/// Return the smallest N without a refusal. With N at the peak, there is no refusal. A greater N
+/// never has more excess, nor a smaller budget.
 fn smallest_quota(active: &SlotSums, trial: &Trial, peak: u64) -> u64 {
     let (mut too_small, mut enough) =
         (u64::from(trial.seats).saturating_sub(1), peak.max(trial.seats.into()));
@@ -88,7 +88,7 @@ fn run(active: &SlotSums, trial: &Trial, quota: u64) -> Run {
             }
         };
         outcome.budget = rule.budget_in(bounds, at);
-        // A device that asks for more than N is refused by every item of this size, overused or
+        // A device that requests more than N is refused by every item of this size, overused or
         // not.
         let is_overused = outcome.excess > outcome.budget || seats > quota;
         if is_overused {
@@ -143,8 +143,8 @@ mod tests {
             88 * 9,
             "one of ten servers is served in each of the other 88 slots"
         );
-        // 200·(100 − N) ≤ 1 000·N, but the last slot's own excess refuses nobody: 199·(100 − N) ≤ 1
-        // 000·N.
+        // The bound is 200·(100 − N) ≤ 1 000·N, but the last slot's own excess causes no refusal:
+        // 199·(100 − N) ≤ 1 000·N.
         assert_eq!(outcome.smallest_quota, 17);
     }
 
@@ -159,7 +159,7 @@ mod tests {
         let outcome = replay(&history, &small);
         let years: Vec<_> =
             outcome.years.iter().map(|y| (y.year, y.excess, y.ran_out_after_slot)).collect();
-        // Excess 2 a slot: 2, 4 > 3, refused; then from 0 again.
+        // The excess is 2 for each slot: 2, then 4 > 3, then refused; then it starts from 0 again.
         assert_eq!(years, [(0, 4, Some(turn - 2)), (1, 4, Some(turn + 1))]);
         assert_eq!((outcome.refused, outcome.first_refused_slot), (2, Some(turn - 1)));
     }

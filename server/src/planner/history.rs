@@ -1,5 +1,5 @@
-//! What is kept of an export: in which slots each device was active, and what was counted in each
-//! slot.
+//! The planner's extract of an export: the slots in which each device was active, and the counts of
+//! each slot.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -11,14 +11,14 @@ use crate::planner::usage_file::Row;
 use crate::policy::active_slots::ActiveSlots;
 use crate::policy::slot_sums::{DAY_SLOTS, SlotSums};
 
-/// Most days from the first slot to the last: what a wrong slot number in a file could cost is
-/// bounded.
+/// The greatest number of days from the first slot to the last, which bounds the cost of a wrong
+/// slot number in a file.
 const DAYS_MAX: u32 = 36_525;
 
-/// Most devices.
+/// The greatest number of devices.
 const DEVICES_MAX: usize = 10_000_000;
 
-/// Usage of all devices.
+/// The usage of all devices.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     numbers: HashMap<String, usize>,
@@ -30,10 +30,10 @@ pub struct History {
 }
 
 impl History {
-    /// Takes in a row. The order of rows does not matter.
+    /// Add a row. The order of rows does not matter.
     ///
     /// # Errors
-    /// When it cannot be one, as a clause for a sentence.
+    /// Returns the reason why the row is invalid, as a clause for a sentence.
     pub fn add(&mut self, row: &Row) -> Result<(), String> {
         if row.total == 0 {
             return Ok(());
@@ -69,37 +69,38 @@ impl History {
         Ok(number)
     }
 
-    /// First and last slot with usage.
+    /// Return the first and the last slot with usage.
     #[must_use]
     pub fn span(&self) -> Option<(u32, u32)> {
         self.span
     }
 
-    /// How many devices there are.
+    /// Return the number of devices.
     #[must_use]
     pub fn device_count(&self) -> usize {
         self.devices.len()
     }
 
-    /// How many devices were active in each slot.
+    /// Return the number of active devices in each slot.
     #[must_use]
     pub fn active(&self) -> &SlotSums {
         &self.active
     }
 
-    /// Scans in each slot.
+    /// Return the scans in each slot.
     #[must_use]
     pub fn scans(&self) -> &SlotSums {
         &self.scans
     }
 
-    /// Pages in each slot, for each module in the order of [`PAGE_MODULES`].
+    /// Return the pages in each slot, for each module in the order of [`PAGE_MODULES`].
     #[must_use]
     pub fn pages(&self) -> &[SlotSums; PAGE_MODULES.len()] {
         &self.pages
     }
 
-    /// Every slot in which a device was active, in order of time, and within a slot of devices.
+    /// Return every slot in which a device was active, in order of time, and by device within a
+    /// slot.
     pub fn visits(&self) -> impl Iterator<Item = (u32, usize)> {
         let mut slots: Vec<_> = self.devices.iter().map(ActiveSlots::iter).collect();
         let firsts = slots.iter_mut().enumerate();
@@ -115,7 +116,7 @@ impl History {
     }
 }
 
-/// Rows in which a device was active, for tests.
+/// Make a history in which these devices were active in these slots, for tests.
 #[cfg(test)]
 pub(super) fn of_visits(visits: impl IntoIterator<Item = (u32, u32)>) -> History {
     let mut history = History::default();

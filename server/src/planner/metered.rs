@@ -1,14 +1,14 @@
-//! Replay under the options that are used up: scans, and pages of a module.
+//! Replay under the metered charge ways: scans, and pages of a module.
 //!
-//! A device asks at the begin of each slot in which it counts; from the slot on at whose begin N
-//! and its grace are used, nothing is counted any more.
+//! A device makes a request at the start of each slot in which it counts. From the slot on at whose
+//! start N and its grace are used, nothing more is counted.
 
 use crate::planner::Outcome;
 use crate::policy::grace::{METERED_GRACE_PERCENT, quota_for_limit};
 use crate::policy::metered::{Standing, standing};
 use crate::policy::slot_sums::SlotSums;
 
-/// Replays what was counted in each slot against one quota.
+/// Replay the counts of each slot against one quota.
 #[must_use]
 pub fn replay(counted: &SlotSums, what: String, quota: u64) -> Outcome {
     let (mut used, mut refused, mut first_refused_slot) = (0_u64, 0_u64, None);
@@ -31,7 +31,7 @@ pub fn replay(counted: &SlotSums, what: String, quota: u64) -> Outcome {
         peak_slot: last_slot,
         refused,
         first_refused_slot,
-        // N and its grace must be above what is used when the last slot begins.
+        // N and its grace must be above the use at the start of the last slot.
         smallest_quota: match last_slot {
             Some(_) => quota_for_limit(before_last.saturating_add(1), METERED_GRACE_PERCENT),
             None => 0,
@@ -59,7 +59,8 @@ mod tests {
         let outcome = replay(&counted, "scans".into(), 100);
         assert_eq!((outcome.peak, outcome.peak_slot), (160, Some(9)));
         assert_eq!((outcome.refused, outcome.first_refused_slot), (6, Some(9)));
-        // 154 are used when the last slot begins: 148 and a grace of 7.
+        // 154 are used when the last slot begins. The limit of 148 and its grace of 7 is 155, which
+        // is more.
         assert_eq!(outcome.smallest_quota, 148);
         assert_eq!(replay(&sums(&[]), "scans".into(), 5).smallest_quota, 0);
     }

@@ -1,4 +1,5 @@
-//! Replay under the options that give each device a seat for a window: client devices, and servers.
+//! Replay under the charge ways that give each device a seat for a window: client devices, active
+//! devices and servers.
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
@@ -12,7 +13,7 @@ use crate::policy::device_seats::Taking;
 use crate::policy::grace::{DEVICE_GRACE_PERCENT, quota_for_limit};
 use crate::policy::holders::{Hold, Holders, Occupied};
 
-/// Replays a history under an item by client devices, active devices or servers.
+/// Replay a history under an item for client devices, active devices or servers.
 #[must_use]
 pub fn replay(history: &History, item: &LicenseItem) -> Outcome {
     let is_server = item.charge_way == ChargeWay::Server;
@@ -87,11 +88,11 @@ mod tests {
 
     #[test]
     fn devices_that_follow_one_another_need_one_seat_in_a_small_window_and_many_in_a_large_one() {
-        // A new device each day for 20 days.
+        // A new device comes each day for 20 days.
         let history = of_visits((0..20).map(|day| (day * DAY, day)));
         let outcome = replay(&history, &item(ChargeWay::ActiveDevice, 10, 30));
         assert_eq!((outcome.peak, outcome.peak_slot), (20, Some(19 * DAY)));
-        // 10 and a grace of 1: the devices of days 11 to 19 are refused.
+        // The limit is 10 and a grace of 1: the devices of days 11 to 19 are refused.
         assert_eq!((outcome.refused, outcome.first_refused_slot), (9, Some(11 * DAY)));
         assert_eq!(outcome.smallest_quota, 18, "18 and a grace of 2");
         let daily = replay(&history, &item(ChargeWay::ActiveDevice, 1, 1));

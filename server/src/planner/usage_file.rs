@@ -1,4 +1,4 @@
-//! Reading what `seatmeterd usage export` has written, as CSV or as JSON, row by row.
+//! Reading of the files that `seatmeterd usage export` writes, as CSV or as JSON, row by row.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -7,27 +7,27 @@ use seatmeter_protocol::message::{TEXT_BYTES_MAX, UsageKind};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer as _};
 
-/// What the planner needs of a row.
+/// The columns of a row that the planner needs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Row {
-    /// The item that was used.
+    /// The id of the item that was used.
     pub item_id: String,
-    /// The device.
+    /// The UUID of the device.
     pub device_uuid: String,
-    /// Kind of work.
+    /// The kind of work.
     pub kind: UsageKind,
-    /// Symbology or module.
+    /// The symbology or module.
     pub what: u32,
-    /// The slot.
+    /// The number of the slot.
     pub slot: u32,
-    /// How much.
+    /// The counted total.
     pub total: u128,
 }
 
-/// Hands every row to `each`. The format is recognized by the first character.
+/// Pass every row to `each`. The format is recognized by the first character.
 ///
 /// # Errors
-/// Where the file cannot be read or understood, or the first error of `each`, as a clause for a
+/// Returns where the file cannot be read or parsed, or the first error of `each`, as a clause for a
 /// sentence.
 pub fn for_each(
     file: impl Read,
@@ -70,7 +70,8 @@ fn read_json(file: impl Read, each: impl FnMut(Row) -> Result<(), String>) -> Re
     json.deserialize_seq(Rows(each)).and_then(|()| json.end()).map_err(|e| e.to_string())
 }
 
-/// Takes rows out of an array one by one, so that it need not fit into memory.
+/// A visitor that takes rows out of an array one by one, so that the array need not fit into
+/// memory.
 struct Rows<F>(F);
 
 impl<'de, F: FnMut(Row) -> Result<(), String>> Visitor<'de> for Rows<F> {

@@ -1,7 +1,8 @@
-//! In which slots a device was active, and as how many instances in each.
+//! The slots in which a device was active, and the number of instances it counts as in each.
 //!
-//! The slots are bitmaps, one for each count that the device ever had: a working day is one run of
-//! four bytes, whatever its length. A slot has the highest count that was reported for it.
+//! The slots are stored as bitmaps, one for each count that the device ever had. A working day is
+//! then one run of four bytes, whatever its length. A slot has the highest count that was reported
+//! for it.
 
 use roaring::RoaringBitmap;
 
@@ -10,7 +11,7 @@ use crate::policy::slot_sums::DAY_SLOTS;
 /// The slots in which one device was active.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ActiveSlots {
-    /// No slot is in two of them.
+    /// The bitmaps, one for each count. No slot is in two of them.
     by_count: Vec<WithCount>,
 }
 
@@ -21,13 +22,14 @@ struct WithCount {
 }
 
 impl ActiveSlots {
-    /// As how many the device counts in a slot; 0 when it was not active.
+    /// Return the number of instances that the device counts as in a slot; 0 when it was not
+    /// active.
     #[must_use]
     pub fn count(&self, slot: u32) -> u32 {
         self.by_count.iter().find(|level| level.slots.contains(slot)).map_or(0, |level| level.count)
     }
 
-    /// Raises the count of a slot to `count`; by how much it rose.
+    /// Raise the count of a slot to `count`. Return by how much the count rose.
     pub fn raise(&mut self, slot: u32, count: u32) -> u32 {
         let before = self.count(slot);
         if count <= before {
@@ -40,7 +42,7 @@ impl ActiveSlots {
             let begins_a_day =
                 level.slots.max().is_none_or(|last| last / DAY_SLOTS < slot / DAY_SLOTS);
             level.slots.insert(slot);
-            // Once a day is enough: a day without runs is a kilobyte at most.
+            // Optimizing once a day is enough: a day without runs takes a kilobyte at most.
             if begins_a_day {
                 level.slots.optimize();
             }
@@ -51,7 +53,7 @@ impl ActiveSlots {
         count - before
     }
 
-    /// Forgets the slots before this one.
+    /// Forget the slots before this one.
     pub fn forget_before(&mut self, slot: u32) {
         for level in &mut self.by_count {
             level.slots.remove_range(..slot);
@@ -59,25 +61,26 @@ impl ActiveSlots {
         self.by_count.retain(|level| !level.slots.is_empty());
     }
 
-    /// Every slot, with what the device counts as in it. In no order but by count.
+    /// Return every slot with the device's count in it. Slots are grouped by count; the order is
+    /// otherwise undefined.
     pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
         self.by_count.iter().flat_map(|level| level.slots.iter().map(|slot| (slot, level.count)))
     }
 
-    /// How many slots there are.
+    /// Return the number of slots.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.by_count.iter().map(|level| level.slots.len()).sum()
     }
 
-    /// Whether there is none.
+    /// Return whether there is no slot.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_count.is_empty()
     }
 
-    /// As it is stored: for each count itself, the bytes of its slots, and these in the portable
-    /// form of roaring bitmaps; numbers are 32 bits, little-endian.
+    /// Return the stored form: for each count, the count itself, the number of bytes of its slots,
+    /// and the slots in the portable form of roaring bitmaps. Numbers are 32 bits, little-endian.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.stored_bytes());
@@ -91,7 +94,7 @@ impl ActiveSlots {
         bytes
     }
 
-    /// What was stored. `None` when it is damaged.
+    /// Read the stored form; `None` when it is damaged.
     #[must_use]
     pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let mut by_count: Vec<WithCount> = Vec::new();
@@ -119,7 +122,7 @@ impl ActiveSlots {
         Some(Self { by_count })
     }
 
-    /// Bytes that it takes to store the slots.
+    /// Return the number of bytes that the stored form takes.
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
         self.by_count.iter().map(|level| 2 * size_of::<u32>() + level.slots.serialized_size()).sum()

@@ -1,13 +1,13 @@
-//! Two installations that present one client UUID.
+//! Detection of two installations that present one client UUID.
 //!
-//! Each local license has a generation, and names the one that the device showed when it asked for
-//! it: its parent. What one installation shows is therefore a path: each generation is the one
-//! shown before, or a child of it. A lost answer only leaves a child behind that nobody ever shows.
-//! Two installations that were copied from one another both get children of the same generation,
-//! and the one that comes second shows one that is off the path:
+//! Each local license has a generation, and names the generation that the device showed when it
+//! requested this license: its parent. The generations that one installation shows therefore form a
+//! path: each is the one shown before it, or a child of that one. A lost answer only leaves a child
+//! that no device ever shows. Two installations that were copied from one another both get children
+//! of the same generation, and the second one to ask shows a generation off the path:
 //!
 //! ```text
-//! L1 ─▶ L2 (shown) ─▶ L3      the first installation goes on
+//! L1 ─▶ L2 (shown) ─▶ L3      the first installation continues
 //!   └─▶ L2' (shown)           -20151
 //! ```
 //!
@@ -19,46 +19,47 @@
 //! | L, which has no parent | one with a lower serial | fine: the device had given that one back, or lost it |
 //! | L | anything else | -20151 |
 //!
-//! What is shown is what counts as shown before from then on, with one exception: a license from
-//! another life does not take the place of one from this life. Requests may arrive late: one from
-//! before a restore, after the device has gone on; one that shows a license, after the device has
-//! given it back and begun anew.
+//! The generation that a device shows becomes the one shown before, with one exception: a license
+//! from another life does not replace one from this life. Requests may arrive late, in two ways. A
+//! request from before a restore can arrive when the device has already continued after it. A
+//! request that shows a license can arrive when the device has already given this license back and
+//! begun anew.
 
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::Refusal;
 
-/// What a device shows of the local license that it holds.
+/// The data that a device shows of the local license that it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown<'a> {
-    /// Its generation.
+    /// The generation of the license.
     pub generation: &'a str,
-    /// The generation that was shown for it, or empty.
+    /// The generation that was shown to get the license, or empty.
     pub parent: &'a str,
-    /// Its serial.
+    /// The serial of the license.
     pub serial: u32,
-    /// Whether it was granted in this life of the server's data.
+    /// Whether the license was granted in this life of the server's data.
     pub of_this_life: bool,
 }
 
-/// What the device has shown before.
+/// The license that the device has shown before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Before<'a> {
-    /// Its generation.
+    /// The generation of that license.
     pub generation: &'a str,
-    /// Its serial.
+    /// The serial of that license.
     pub serial: u32,
-    /// Whether it was granted in this life of the server's data.
+    /// Whether that license was granted in this life of the server's data.
     pub of_this_life: bool,
 }
 
-/// Whether what is shown goes on from what was shown before; `Ok(true)` when it counts as shown
-/// from then on.
+/// Check that the license shown now follows the one shown before. Return `Ok(true)` when it becomes
+/// the one shown before.
 ///
 /// # Errors
-/// -20151, by the table above.
+/// Returns -20151, by the table above.
 pub fn goes_on(shown: Shown<'_>, before: Option<Before<'_>>) -> Result<bool, Refusal> {
-    // Of another life nobody knows any more what came after it.
+    // The server no longer knows what came after a license of another life.
     let Some(before) = before.filter(|before| before.of_this_life) else { return Ok(true) };
     if !shown.of_this_life {
         return Ok(false);
@@ -70,9 +71,8 @@ pub fn goes_on(shown: Shown<'_>, before: Option<Before<'_>>) -> Result<bool, Ref
     }
     Err(Refusal::new(
         ErrorCode::DEVICE_CLONED,
-        "another installation uses the UUID of this one, and has gone on with it: this one must \
-         take a fresh \
-         UUID, and loses nothing by it",
+        "another installation uses the UUID of this one, and has continued its history: this \
+        installation must take a fresh UUID, and loses nothing",
     ))
 }
 
@@ -80,8 +80,8 @@ pub fn goes_on(shown: Shown<'_>, before: Option<Before<'_>>) -> Result<bool, Ref
 mod tests {
     use super::*;
 
-    /// What is shown and what was shown before: generation, parent, serial, and whether in this
-    /// life.
+    /// Return the outcome for the license shown now and the one shown before: generation, parent,
+    /// serial, and whether it is of this life.
     fn outcome(shown: (&str, &str, u32, bool), before: Option<(&str, u32, bool)>) -> Option<bool> {
         let (generation, parent, serial, of_this_life) = shown;
         let shown = Shown { generation, parent, serial, of_this_life };

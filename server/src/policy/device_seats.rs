@@ -1,4 +1,5 @@
-//! What client devices and servers have in common: a seat for each, kept for a window.
+//! The rule that client devices and servers have in common: each takes a seat and keeps it for a
+//! window.
 //!
 //! | the device holds a seat | seats of others | outcome |
 //! | --- | --- | --- |
@@ -7,7 +8,7 @@
 //! | no | N … N + grace − 1 | takes one in grace |
 //! | no | N + grace or more | -20120 |
 //!
-//! A device that holds a seat goes on whatever the others hold, also after N has become smaller.
+//! A device that holds a seat keeps it whatever the others hold, even after N has become smaller.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
@@ -19,23 +20,25 @@ use crate::policy::holders::{Hold, Occupied};
 use crate::policy::window::seat_until;
 use crate::utc;
 
-/// How a device comes by its seat.
+/// The way in which a device gets its seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taking {
-    /// It had one.
+    /// The device had a seat already.
     Kept,
-    /// It takes one of the N.
+    /// The device takes one of the N seats.
     Taken,
-    /// It takes one of the grace.
+    /// The device takes one of the grace.
     TakenInGrace,
 }
 
-/// The seat of a device, and how it came by it. `noun` is a word for the devices in the plural.
+/// Decide about the seat of a device, and return how it got the seat. `noun` is a word for the
+/// devices in the plural.
 ///
-/// Who holds the seats stands beside the numbers; whoever keeps the holders adds them.
+/// The problem's numbers leave out the names of the holders; the caller that stores the holders
+/// adds them.
 ///
 /// # Errors
-/// -20120 when the device is new, and N and its grace are held by others.
+/// Returns -20120 when the device is new, and other devices hold N and its grace.
 pub(super) fn decide(
     item: &LicenseItem,
     noun: &str,

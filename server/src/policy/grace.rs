@@ -1,32 +1,32 @@
 //! Grace above a quota: a percentage of N, rounded half up, in integers.
 //!
-//! `round(p % · N) = floor((p·N + 50) / 100)`: exact for every N, where a float would be off by one
-//! for some.
+//! `round(p % · N) = floor((p·N + 50) / 100)` is exact for every N; a float would be off by one for
+//! some N.
 
-/// Scans and pages: `round(5 % · N)`.
+/// The grace of scans and pages, in percent: `round(5 % · N)`.
 pub const METERED_GRACE_PERCENT: u32 = 5;
 
-/// Client devices: `round(10 % · N)`.
+/// The grace of client devices, in percent: `round(10 % · N)`.
 pub const DEVICE_GRACE_PERCENT: u32 = 10;
 
-/// `round(percent % · quota)`, half up.
+/// Return `round(percent % · quota)`, rounded half up.
 #[must_use]
 pub fn grace(quota: u64, percent: u32) -> u64 {
     let rounded = (u128::from(quota) * u128::from(percent) + 50) / 100;
     u64::try_from(rounded).unwrap_or(u64::MAX)
 }
 
-/// N with its grace.
+/// Return N plus its grace.
 #[must_use]
 pub fn limit(quota: u64, percent: u32) -> u64 {
     quota.saturating_add(grace(quota, percent))
 }
 
-/// The smallest N whose limit is at least this.
+/// Return the smallest N with a limit of at least `wanted`.
 #[must_use]
 pub fn quota_for_limit(wanted: u64, percent: u32) -> u64 {
-    // Without rounding N = wanted·100 / (100 + percent); rounding moves the limit by less than 1,
-    // so that N is off by 1 at most, and the limit never falls when N grows.
+    // Without rounding, N = wanted·100 / (100 + percent). Rounding moves the limit by less than 1,
+    // so N is off by 1 at most, and the limit never falls when N grows.
     let near = u128::from(wanted) * 100 / u128::from(100 + percent);
     let near = u64::try_from(near).unwrap_or(u64::MAX);
     let candidates = near.saturating_sub(1)..=near.saturating_add(1);
@@ -38,8 +38,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A fraction of whole numbers, rounded by its definition: up when what is left over is half or
-    /// more.
+    /// Return a fraction of whole numbers, rounded by the definition: up when the remainder is half
+    /// or more.
     fn rounded_half_up(numerator: u64, denominator: u64) -> u64 {
         let (whole, rest) = (numerator / denominator, numerator % denominator);
         if 2 * rest >= denominator { whole + 1 } else { whole }
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn five_and_ten_percent_are_rounded_half_up_for_every_small_quota() {
         for quota in 1..=100 {
-            // 5 % = 1/20, 10 % = 1/10.
+            // 5 % is 1/20, and 10 % is 1/10.
             assert_eq!(
                 grace(quota, METERED_GRACE_PERCENT),
                 rounded_half_up(quota, 20),

@@ -1,30 +1,31 @@
-//! Who holds how many seats, until when.
+//! The holders of an item's seats: each holds a number of seats until an instant.
 //!
-//! A holder holds its seats up to an instant, not at it. What passes away frees its seats by
-//! itself: nobody has to tell. A database keeps the same as a table of holders; the planner, the
-//! measurements and the tests keep it in memory, here. A change costs a logarithm of the holders;
-//! nothing grows with the history.
+//! A holder holds its seats up to an instant, not at it. Seats become free when this instant has
+//! passed; no message is needed. A database keeps the same as a table of holders; the planner, the
+//! measurements and the tests keep it in memory, here. A change costs a logarithm of the number of
+//! holders; nothing grows with the history.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
-/// What one holder holds.
+/// The seats of one holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// How many seats.
+    /// The number of seats.
     pub seats: u64,
-    /// First instant at which it holds them no longer, Unix seconds.
+    /// The first instant at which the holder no longer holds the seats, Unix seconds.
     pub until: u64,
 }
 
-/// How an item is occupied, as seen by one device that asks.
+/// The occupied seats of an item, as seen by one device that makes a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupied {
-    /// Seats of all other holders.
+    /// The seats of all other holders.
     pub by_others: u64,
-    /// What the device itself holds.
+    /// The seats of the device itself.
     pub own: Option<Hold>,
-    /// When the first of the others' seats becomes free, unless it is renewed.
+    /// The instant at which the first of the others' seats becomes free unless it is renewed, Unix
+    /// seconds.
     pub first_free_at: Option<u64>,
 }
 
@@ -43,7 +44,7 @@ impl<D> Default for Holders<D> {
 }
 
 impl<D: Copy + Eq + Hash + Ord> Holders<D> {
-    /// How the item is occupied now, as seen by this device.
+    /// Return the occupied seats now, as seen by this device.
     pub fn occupied(&mut self, device: D, now: u64) -> Occupied {
         self.forget(now);
         let own = self.holds.get(&device).copied();
@@ -55,13 +56,13 @@ impl<D: Copy + Eq + Hash + Ord> Holders<D> {
         }
     }
 
-    /// Seats that are held now.
+    /// Return the number of seats that are held now.
     pub fn seats(&mut self, now: u64) -> u64 {
         self.forget(now);
         self.seats
     }
 
-    /// Gives a device this hold, in place of what it holds.
+    /// Record what a device holds, and replace what it held before.
     pub fn hold(&mut self, device: D, hold: Hold) {
         self.release(device);
         self.holds.insert(device, hold);
@@ -69,7 +70,7 @@ impl<D: Copy + Eq + Hash + Ord> Holders<D> {
         self.seats += hold.seats;
     }
 
-    /// Takes away what a device holds: it has ended cleanly, or the operator says so.
+    /// Release the seats of a device that has ended cleanly or that the operator releases.
     pub fn release(&mut self, device: D) {
         if let Some(old) = self.holds.remove(&device) {
             self.ends.remove(&(old.until, device));
@@ -77,7 +78,7 @@ impl<D: Copy + Eq + Hash + Ord> Holders<D> {
         }
     }
 
-    /// Deletes every device whose time has passed.
+    /// Delete every holder with an end that has passed.
     fn forget(&mut self, now: u64) {
         while let Some((until, device)) = self.ends.first().copied()
             && until <= now
@@ -104,8 +105,8 @@ mod tests {
     }
 
     proptest! {
-        /// Holds, releases and questions at random, time going on: a plain list gives the same
-        /// answers.
+        /// Holds, releases and queries come at random while time passes. A plain list gives the
+        /// same answers.
         #[test]
         fn holders_agree_with_a_list(steps in prop::collection::vec((0..6_u32, 0..4_u64, 0..5_u64, 0..9_u64), 1..80)) {
             let mut holders = Holders::default();

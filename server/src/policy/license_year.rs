@@ -1,34 +1,34 @@
-//! License years: from the item's start to its first anniversary, and so on.
+//! License years: the first runs from the item's start to its first anniversary, and so on.
 //!
-//! An anniversary is the same date and time of day, UTC; of a 29 February it is the 28th in years
-//! that have no 29th. The instant of the anniversary belongs to the new year. What lies before the
-//! start counts to the first year: the slot in which an item starts may have begun a little
-//! earlier.
+//! An anniversary is the same date and time of day, UTC. The anniversary of a 29 February is the
+//! 28th in years that have no 29th. The instant of the anniversary belongs to the new year. An
+//! instant before the start counts to the first year, because the slot in which an item starts may
+//! have begun a little earlier.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
-/// One license year of an item.
+/// A license year of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LicenseYear {
-    /// 0 for the first.
+    /// The number of the year; 0 for the first.
     pub index: u32,
-    /// First instant, Unix seconds.
+    /// The first instant of the year, Unix seconds.
     pub starts_at: u64,
-    /// First instant of the next one.
+    /// The first instant of the next year, Unix seconds.
     pub ends_at: u64,
 }
 
 impl LicenseYear {
-    /// The license year that holds an instant.
+    /// Return the license year that holds an instant.
     #[must_use]
     pub fn of(item_starts_at: u64, at: u64) -> Self {
         let Some((start, instant)) = utc(item_starts_at).zip(utc(at.max(item_starts_at))) else {
-            // Beyond the calendar, in the year 10 000: one endless year.
+            // An instant beyond the calendar, in the year 10 000, belongs to one endless year.
             return Self { index: 0, starts_at: item_starts_at, ends_at: u64::MAX };
         };
         let mut index = u32::try_from(instant.year() - start.year()).unwrap_or(0);
-        // In the calendar year of an anniversary that is still to come.
+        // The anniversary of this calendar year is still to come.
         if index > 0 && anniversary(&start, index).is_none_or(|begins| begins > at) {
             index -= 1;
         }
@@ -73,7 +73,7 @@ mod tests {
             ("2027-03-01T11:59:59Z", 0),
             ("2027-03-01T12:00:00Z", 1),
             ("2027-03-01T12:00:01Z", 1),
-            // 2028 has a 29 February: 366 days.
+            // 2028 has a 29 February, thus 366 days.
             ("2028-03-01T11:59:59Z", 1),
             ("2028-03-01T12:00:00Z", 2),
         ] {

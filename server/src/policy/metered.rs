@@ -1,13 +1,13 @@
-//! What scans and pages have in common: a quota that is used up once, with a grace of 5 %.
+//! The rule that scans and pages have in common: a quota that is used up once, with a grace of 5 %.
 //!
 //! | used | state | a device that asks |
 //! | --- | --- | --- |
 //! | below N | within | is served |
-//! | N … N + grace − 1 | in grace | is served; the operator is told |
+//! | N … N + grace − 1 | in grace | is served; the operator is informed |
 //! | N + grace or more | used up | is refused, -20120 |
 //!
-//! What was performed is always booked, above the limit too: a refusal stops devices, it erases
-//! nothing.
+//! Performed operations are always booked, even above the limit: a refusal stops devices, but
+//! erases nothing.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::ProblemNumbers;
@@ -15,18 +15,18 @@ use seatmeter_protocol::message::ProblemNumbers;
 use crate::error::Refusal;
 use crate::policy::grace::{METERED_GRACE_PERCENT, grace, limit};
 
-/// How far a quota is used.
+/// The degree to which a quota is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Below N.
+    /// Fewer than N are used.
     Within,
-    /// N or more, and still served.
+    /// N or more are used, and devices are still served.
     InGrace,
     /// N and the grace are used.
     UsedUp,
 }
 
-/// How far N is used.
+/// Return how far `quota` is used.
 #[must_use]
 pub fn standing(used: u64, quota: u64) -> Standing {
     if used >= limit(quota, METERED_GRACE_PERCENT) {
@@ -38,10 +38,10 @@ pub fn standing(used: u64, quota: u64) -> Standing {
     }
 }
 
-/// The standing of `noun` (such as "scans") of an item, unless they are used up.
+/// Return the standing of `noun` (such as "scans") of an item, unless the quota is used up.
 ///
 /// # Errors
-/// -20120 when N and its grace are used.
+/// Returns -20120 when N and its grace are used.
 pub fn decide(item_id: &str, noun: &str, used: u64, quota: u64) -> Result<Standing, Refusal> {
     let standing = standing(used, quota);
     if standing != Standing::UsedUp {
@@ -76,7 +76,7 @@ mod tests {
             (100, 104, Standing::InGrace),
             (100, 105, Standing::UsedUp),
             (100, 106, Standing::UsedUp),
-            // round(0.45) = 0: no grace, and no state in between.
+            // round(0.45) = 0: the item has no grace, thus no state between within and used up.
             (9, 8, Standing::Within),
             (9, 9, Standing::UsedUp),
             (0, 0, Standing::UsedUp),

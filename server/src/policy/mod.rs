@@ -1,8 +1,8 @@
-//! The license rules as pure functions: state and request in, decision out.
+//! The license rules as pure functions: they take state and request, and return a decision.
 //!
-//! Nothing here reads a clock, a disk or a network. The store runs [`decide`] inside the
-//! transaction that has read its input and will write its outcome, so racing requests cannot both
-//! get the last seat; a simulation or a planner can run the same code without any store.
+//! The functions read no clock, no disk and no network. The store runs [`decide`] inside the
+//! transaction that has read the input and will write the outcome, so racing requests cannot both
+//! get the last seat. A simulation or a planner can run the same code without any store.
 
 pub mod active_slots;
 pub mod charge_way;
@@ -32,62 +32,63 @@ use crate::policy::select::admission::Used;
 use crate::policy::select::item_choice::{self, NoItem};
 use crate::policy::strict_allowance::Allowance;
 
-/// What a device asks for, at one instant.
+/// The request of a device at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Where the software runs.
+    /// The place where the software runs.
     pub deployment_type: DeploymentType,
-    /// The charge way asked for; `None` when the server may choose.
+    /// The requested charge way; `None` when the server may choose.
     pub charge_way: Option<ChargeWay>,
-    /// Bits of the products asked for.
+    /// The bits of the requested products.
     pub products: u32,
-    /// x: seats asked for.
+    /// The number of requested seats, called x in the rules.
     pub seats: u32,
-    /// Names of the modules asked for.
+    /// The names of the requested modules.
     pub modules: Vec<String>,
-    /// Version of the product, if it is known.
+    /// The version of the product, if it is known.
     pub product_version: Option<Version>,
-    /// Edition of the product, if it is known.
+    /// The edition of the product, if it is known.
     pub product_edition: Option<String>,
-    /// Days for which the caller wants to work without contact.
+    /// The number of days for which the caller wants to work without contact.
     pub buffer_days: u32,
-    /// Host or origin of the website, or empty.
+    /// The host or origin of the website, or empty.
     pub website: String,
-    /// Strict items: the least that it has to be allowed beyond what it has used.
+    /// For strict items, the least allowance that the device needs beyond what it has used.
     pub needed: u64,
-    /// The instant, Unix seconds.
+    /// The instant of the request, Unix seconds.
     pub now: u64,
 }
 
-/// An item of the handshake code, with what the rules need to know of it.
+/// An item of the handshake code, with the facts that the rules need about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The item.
+    /// The license item.
     pub item: LicenseItem,
     /// Whether the operator has revoked it.
     pub revoked: bool,
-    /// How it stands, for this device.
+    /// The item's state, as it concerns this device.
     pub state: ItemState,
 }
 
-/// How an item stands at the instant of a request, for the device that asks. The store reads it in
-/// the transaction of the decision.
+/// The state of an item at the instant of a request, for the device that makes it. The store reads
+/// the state in the transaction of the decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemState {
-    /// The highest x among the device's running authorizations under it; 0 when it has none.
+    /// The highest x among the device's running authorizations under the item; 0 when it has none.
     pub running_seats: u32,
-    /// Serial of the newest local license of the device under it; 0 when it has none.
+    /// The serial of the device's newest local license under the item; 0 when it has none.
     pub newest_serial: u32,
-    /// Who holds its seats.
+    /// The seats that are occupied, and by how many others.
     pub occupied: Occupied,
-    /// The excess of the license year that holds this instant: of its slots that have ended.
+    /// The excess so far of the license year that holds this instant: the sum over the slots that
+    /// have ended.
     pub excess_of_year: u64,
-    /// How much of each module is used; a module that is not there was never used.
+    /// The use of each module; a module that is missing here was never used.
     pub used: Vec<Used>,
 }
 
 impl ItemState {
-    /// How much of a module is used; 0 is that of scans.
+    /// Return the use of a module; module 0 stands for scans.
     #[must_use]
     pub fn used_of(&self, module: u32) -> Used {
         let found = self.used.iter().find(|used| used.module == module);
@@ -95,36 +96,36 @@ impl ItemState {
     }
 }
 
-/// In which order items are tried.
+/// The order in which items are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// By the rule: soonest expiry, then the most specific, then the least restrictive.
+    /// The order by the rule: soonest expiry, then the most specific, then the least restrictive.
     ByRule,
-    /// As the operator has listed them.
+    /// The order in which the operator has listed the items.
     AsListed,
 }
 
-/// What a device gets.
+/// The outcome for a device that is admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// Which of the candidates.
+    /// The index of the candidate that was chosen.
     pub candidate: usize,
-    /// Seats of the device; 0 where the charge way has none.
+    /// The seats of the device; 0 where the charge way has none.
     pub seats: u32,
-    /// Serial of the new local license.
+    /// The serial of the new local license.
     pub serial: u32,
-    /// First instant at which it is no longer good without renewal, Unix seconds.
+    /// The first instant at which the license is no longer valid without renewal, Unix seconds.
     pub valid_until: u64,
-    /// What the device holds from now on.
+    /// The seats that the device holds from now on.
     pub hold: Option<Hold>,
-    /// Strict items: what it may count, by module.
+    /// For strict items, the number that the device may count, by module.
     pub allowances: Vec<(u32, Allowance)>,
 }
 
-/// Decides one authorization.
+/// Decide about one authorization.
 ///
 /// # Errors
-/// The rule that stands in the way.
+/// Returns the rule that forbids it.
 pub fn decide(claim: &Claim, candidates: &[Candidate], order: Order) -> Result<Admitted, NoItem> {
     let (candidate, admission) = item_choice::choose(claim, candidates, order)?;
     let chosen = &candidates[candidate];
@@ -147,14 +148,14 @@ fn only_for_servers(deployment_type: DeploymentType, item: &LicenseItem) -> Resu
     }
 }
 
-/// What the tests of the policies start from.
+/// The data that the tests of the policies start from.
 #[cfg(test)]
 pub(crate) mod fixture {
     use super::*;
 
-    /// When the tests' item starts.
+    /// The start of the tests' item, Unix seconds.
     pub(crate) const START: u64 = 1_800_000_000;
-    /// When it expires.
+    /// The expiry of the tests' item, Unix seconds.
     pub(crate) const EXPIRY: u64 = START + 365 * 86_400;
 
     pub(crate) fn item(quota: u64) -> LicenseItem {

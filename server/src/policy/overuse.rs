@@ -1,9 +1,9 @@
-//! The overuse budget of the concurrent kinds.
+//! The overuse budget of the concurrent charge ways.
 //!
-//! In each slot an item may be used above N; what is above it is the slot's *excess*. The excess of
-//! a license year is set against a budget: 1000·N unless the item says otherwise, and so much more
-//! for each whole day of the license year that is over. Each license year begins with a fresh
-//! budget and no excess.
+//! In each slot, an item may be used above N; the use above N is the slot's *excess*. The excess of
+//! a license year is set against a budget. The budget is 1000·N unless the item says otherwise,
+//! plus the item's daily growth for each whole day of the license year that is over. Each license
+//! year begins with a fresh budget and no excess.
 //!
 //! | excess of the license year so far | state | authorizations |
 //! | --- | --- | --- |
@@ -11,15 +11,15 @@
 //! | > budget of this instant | overused | N at a time, see [`crate::policy::running`] |
 //!
 //! "So far" means the slots that have ended: an item becomes overused between two slots, never
-//! within one. The state is a function of one sum and the time, so it does not matter in which
-//! order slots are reported. Where a budget grows, an item that was overused is free again once the
+//! within one. The state is a function of one sum and the time, so the order in which slots are
+//! reported does not matter. Where a budget grows, an item that was overused is free again once the
 //! budget has caught up with the excess; otherwise it is overused until the license year ends.
 
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
 
 use crate::policy::license_year::LicenseYear;
 
-/// `excess(slot) = max(0, active − N)`; `active` are devices, or instances.
+/// Return `max(0, active − N)`, the excess of a slot; `active` counts devices or instances.
 #[must_use]
 pub fn excess(active: u64, quota: u64) -> u64 {
     active.saturating_sub(quota)
@@ -28,18 +28,18 @@ pub fn excess(active: u64, quota: u64) -> u64 {
 /// The settings of an item that decide about overuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OveruseRule {
-    /// N.
+    /// The quota N.
     pub quota: u64,
     /// The budget with which a license year begins.
     pub budget: u64,
-    /// By how much it grows with each day of the license year.
+    /// The growth of the budget for each day of the license year.
     pub growth_per_day: u64,
-    /// When the item starts, Unix seconds.
+    /// The start of the item, Unix seconds.
     pub item_starts_at: u64,
 }
 
 impl OveruseRule {
-    /// That of an item.
+    /// Return the rule of an item.
     #[must_use]
     pub fn of(item: &LicenseItem) -> Self {
         Self {
@@ -50,25 +50,26 @@ impl OveruseRule {
         }
     }
 
-    /// The license year that holds an instant.
+    /// Return the license year that holds an instant.
     #[must_use]
     pub fn year(&self, at: u64) -> LicenseYear {
         LicenseYear::of(self.item_starts_at, at)
     }
 
-    /// The budget of the license year, as far as it has grown at this instant.
+    /// Return the budget of the license year, as far as it has grown at this instant.
     #[must_use]
     pub fn budget_at(&self, at: u64) -> u64 {
         self.budget_in(&self.year(at), at)
     }
 
-    /// As [`Self::budget_at`], for one who knows the license year.
+    /// Return [`Self::budget_at`] for a license year that the caller already knows.
     pub(crate) fn budget_in(&self, year: &LicenseYear, at: u64) -> u64 {
         let days = at.saturating_sub(year.starts_at) / DAY_SECONDS;
         self.budget.saturating_add(self.growth_per_day.saturating_mul(days))
     }
 
-    /// Whether the item is overused at this instant, with this excess in its license year so far.
+    /// Return whether the item is overused at this instant, with this excess in its license year so
+    /// far.
     #[must_use]
     pub fn is_overused(&self, excess_of_year: u64, at: u64) -> bool {
         excess_of_year > self.budget_at(at)

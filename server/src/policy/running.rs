@@ -1,15 +1,15 @@
-//! Authorizations of an overused item of a concurrent kind.
+//! Authorizations of an overused item with a concurrent charge way.
 //!
-//! While the item is free nobody is refused, and nobody has to be remembered. From the instant at
-//! which it is overused, devices hold running authorizations for one slot each, renewed per slot,
-//! first come first served: their seats together are N at most. A device counts 1, or its x under a
-//! concurrent-instance item.
+//! While the item is free, no device is refused, and no device has to be remembered. From the
+//! instant at which the item is overused, devices hold running authorizations for one slot each,
+//! renewed per slot, first come, first served. Their seats together are at most N. A device counts
+//! as 1, or as its x under a concurrent-instance item.
 //!
-//! | the item is | seats asked for + seats of others | outcome |
+//! | the item is | requested seats + seats of others | outcome |
 //! | --- | --- | --- |
-//! | free | any | as long as asked for |
-//! | overused | N or less | until the slot ends, and a minute to renew it in |
-//! | overused | above N | -20130; what the device holds already it keeps |
+//! | free | any | authorized as long as requested |
+//! | overused | N or less | authorized until the slot ends, plus a minute for the renewal |
+//! | overused | above N | -20130; the device keeps what it already holds |
 //!
 //! ```text
 //!          slot s          │         slot s + 1        │
@@ -17,8 +17,8 @@
 //!                          renewed ──────────────────┼── 60 s ─┤
 //! ```
 //!
-//! A holder that renews within that minute keeps its place; one that has stopped leaves it to
-//! whoever comes next.
+//! A holder that renews within that minute keeps its place. A holder that has stopped leaves its
+//! place to the next device that asks.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
@@ -30,26 +30,27 @@ use crate::policy::holders::{Hold, Occupied};
 use crate::policy::overuse::OveruseRule;
 use crate::utc;
 
-/// How long an authorization runs.
+/// The time for which an authorization runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Running {
-    /// As long as the item's other rules say; nobody counts it.
+    /// The authorization runs as long as the item's other rules allow, and is not counted.
     Free,
-    /// The item is overused: this is held until then, and has to be renewed.
+    /// The item is overused: the device holds these seats until their end, and has to renew them.
     PerSlot(Hold),
 }
 
-/// Until when an authorization runs that is granted now for an overused item.
+/// Return the end of an authorization that is granted now for an overused item, in Unix seconds.
 #[must_use]
 pub fn runs_until(now: u64) -> u64 {
     slot_start(slot_of(now)).saturating_add(SLOT_SECONDS + RENEWAL_SECONDS)
 }
 
-/// Whether a device may have this many seats, and for how long. `excess_of_year` is the excess of
-/// the license year that holds this instant, so far; `noun` is a word for the seats in the plural.
+/// Decide whether a device may have this many seats, and for how long. `excess_of_year` is the
+/// excess so far of the license year that holds this instant; `noun` is a word for the seats in the
+/// plural.
 ///
 /// # Errors
-/// -20130 when the item is overused and its N are held by others.
+/// Returns -20130 when the item is overused and other devices hold its N seats.
 pub(super) fn decide(
     item: &LicenseItem,
     noun: &str,

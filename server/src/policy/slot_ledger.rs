@@ -1,4 +1,4 @@
-//! What was active in which slot: the account of a concurrent item.
+//! The account of a concurrent item: which devices were active in each slot.
 //!
 //! | kept | for | answers |
 //! | --- | --- | --- |
@@ -6,12 +6,12 @@
 //! | active devices or Σx | each slot | excess, statistics |
 //! | excess | each license year | "is the item overused?" |
 //!
-//! A report says "this device was active in this slot, as x instances". What is kept is the maximum
-//! for each device and slot; sums and excess are functions of those. Hence the order of reports
-//! does not matter, and neither do repetitions.
+//! A report says "this device was active in this slot, as x instances". The ledger keeps the
+//! maximum for each device and slot; sums and excess are functions of these maxima. Therefore
+//! neither the order of reports nor their repetition matters.
 //!
-//! Once slots can no longer be reported ([`SlotLedger::close_before`]) they are dropped, and what
-//! they gave to the excess of their license year stays, so that the account does not grow with its
+//! Once slots can no longer be reported ([`SlotLedger::close_before`]), they are dropped. Their
+//! share in the excess of their license year stays. Thus the account does not grow with its
 //! history.
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,33 +25,34 @@ use crate::policy::active_slots::ActiveSlots;
 use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::slot_sums::SlotSums;
 
-/// For so long a slot can be reported: a license year offline at most, the grace after the expiry,
-/// and a month in which a device that comes back has to report.
+/// The number of days for which a slot can be reported. A device may be offline for a license year
+/// at most. Then come the grace after the expiry, and a month in which a device that comes back has
+/// to report.
 pub const REPORTABLE_DAYS: u64 = OFFLINE_DAYS_MAX as u64 + EXPIRY_GRACE_DAYS + 30;
 
-/// The first slot that can still be reported at an instant.
+/// Return the first slot that can still be reported at an instant.
 #[must_use]
 pub fn first_open_slot(now: u64) -> u32 {
     slot_of(now.saturating_sub(REPORTABLE_DAYS * DAY_SECONDS))
 }
 
-/// So far ahead of the server's a device's clock may be, which is more than any time zone. What was
-/// counted in a slot after that is billed like everything, but nobody was active in it: it is still
-/// to come.
+/// The number of seconds by which a device's clock may be ahead of the server's, which is more than
+/// any time zone. Operations counted in a slot after that are billed like all others, but no device
+/// counts as active in such a slot, because the slot is still to come.
 pub const AHEAD_SECONDS_MAX: u64 = DAY_SECONDS;
 
-/// The last slot in which a device can have been active at an instant.
+/// Return the last slot in which a device can have been active at an instant.
 #[must_use]
 pub fn last_open_slot(now: u64) -> u32 {
     slot_of(now.saturating_add(AHEAD_SECONDS_MAX))
 }
 
-/// What a report has changed.
+/// The change that a report has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// The slot's sum rose by this; 0 for a repetition.
+    /// The slot's sum rose by this number; 0 for a repetition.
     Raised(u32),
-    /// The slot is closed: nothing has changed.
+    /// The slot is closed, and nothing has changed.
     Closed,
 }
 
@@ -66,7 +67,7 @@ pub struct SlotLedger<D: Eq + Hash> {
 }
 
 impl<D: Eq + Hash> SlotLedger<D> {
-    /// Of an item that was not used yet.
+    /// Make the account of an item that was not used yet.
     #[must_use]
     pub fn new(item: &LicenseItem) -> Self {
         Self {
@@ -78,7 +79,8 @@ impl<D: Eq + Hash> SlotLedger<D> {
         }
     }
 
-    /// A device was active in a slot, as `count` instances; under a concurrent-device item as 1.
+    /// Record that a device was active in a slot, as `count` instances; under a concurrent-device
+    /// item, `count` is 1.
     pub fn record(&mut self, device: D, slot: u32, count: u32) -> Recorded {
         if slot < self.first_open_slot {
             return Recorded::Closed;
@@ -95,20 +97,21 @@ impl<D: Eq + Hash> SlotLedger<D> {
         Recorded::Raised(rise)
     }
 
-    /// Devices, or Σx, in an open slot.
+    /// Return the number of devices, or Σx, in an open slot.
     #[must_use]
     pub fn active(&self, slot: u32) -> u64 {
         self.active.get(slot)
     }
 
-    /// The excess of all slots of a license year, as far as it is known.
+    /// Return the excess of all slots of a license year, as far as it is known.
     #[must_use]
     pub fn excess_of_year(&self, index: u32) -> u64 {
         self.excess_of_years.get(&index).copied().unwrap_or(0)
     }
 
-    /// The excess so far of the license year that holds an instant: of the slots that have ended by
-    /// then. A slot that has not ended does not count yet, however early some devices report.
+    /// Return the excess so far of the license year that holds an instant: the sum over the slots
+    /// that have ended by then. A slot that has not ended does not count yet, however early some
+    /// devices report.
     #[must_use]
     pub fn excess_so_far(&self, at: u64) -> u64 {
         let year = self.rule.year(at);
@@ -118,15 +121,15 @@ impl<D: Eq + Hash> SlotLedger<D> {
         self.excess_of_year(year.index).saturating_sub(not_yet)
     }
 
-    /// Whether the item is overused at an instant.
+    /// Return whether the item is overused at an instant.
     #[must_use]
     pub fn is_overused_at(&self, at: u64) -> bool {
         self.rule.is_overused(self.excess_so_far(at), at)
     }
 
-    /// Closes every slot that began before this instant, when no report about one can come any
-    /// more: after the longest time that a device may be offline. Their excess stays in their
-    /// license year's.
+    /// Close every slot that began before this instant. The caller does so after the longest time
+    /// that a device may be offline, when no report about such a slot can come any more. The excess
+    /// of these slots stays in their license year.
     pub fn close_before(&mut self, at: u64) {
         let slot = slot_of(at);
         self.first_open_slot = self.first_open_slot.max(slot);
@@ -137,7 +140,8 @@ impl<D: Eq + Hash> SlotLedger<D> {
         });
     }
 
-    /// Bytes that the open slots of all devices take when stored, and the number of those slots.
+    /// Return the number of bytes that the open slots of all devices take when stored, and the
+    /// number of those slots.
     #[must_use]
     pub fn stored_bytes_and_slots(&self) -> (usize, u64) {
         let add = |(bytes, slots), device: &ActiveSlots| {
@@ -177,7 +181,7 @@ mod tests {
         ledger
     }
 
-    /// What the rules say, from all reports anew.
+    /// Compute the excess by the rule, anew from all reports.
     fn excess_by_the_rule(quota: u64, reports: &[Report], year: u32) -> u64 {
         let mut highest: HashMap<(u8, u32), u32> = HashMap::new();
         for (device, slot, count) in reports {

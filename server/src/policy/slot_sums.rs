@@ -1,10 +1,11 @@
-//! A number for each slot, kept by days: a day with any takes 3 840 bytes, one without nothing.
+//! A number for each slot, stored by days: a day with any number takes 3 840 bytes, an empty day
+//! nothing.
 
 use std::collections::BTreeMap;
 
 use seatmeter_protocol::slot::SLOTS_PER_DAY;
 
-/// Slots of a day.
+/// The number of slots in a day.
 pub const DAY_SLOTS: u32 = SLOTS_PER_DAY as u32;
 
 /// A number for each slot; 0 where nothing was added.
@@ -14,13 +15,13 @@ pub struct SlotSums {
 }
 
 impl SlotSums {
-    /// The number of a slot.
+    /// Return the number of a slot.
     #[must_use]
     pub fn get(&self, slot: u32) -> u64 {
         self.days.get(&(slot / DAY_SLOTS)).map_or(0, |day| day[(slot % DAY_SLOTS) as usize])
     }
 
-    /// Adds to the number of a slot; the number before and after.
+    /// Add to the number of a slot. Return the number before and after.
     pub fn add(&mut self, slot: u32, more: u64) -> (u64, u64) {
         let day =
             self.days.entry(slot / DAY_SLOTS).or_insert_with(|| Box::new([0; DAY_SLOTS as usize]));
@@ -30,19 +31,19 @@ impl SlotSums {
         (before, *sum)
     }
 
-    /// Every slot whose number is not 0, in order of time.
+    /// Return every slot with a number other than 0, in order of time.
     pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> {
         self.iter_from(0)
     }
 
-    /// As [`Self::iter`], from a slot on.
+    /// Return the same as [`Self::iter`], but only from the slot `first` on.
     pub fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, u64)> {
         let days = self.days.range(first / DAY_SLOTS..);
         let all = days.flat_map(|(day, sums)| (day * DAY_SLOTS..).zip(sums.iter().copied()));
         all.filter(move |(slot, sum)| *slot >= first && *sum > 0)
     }
 
-    /// Forgets the slots before this one.
+    /// Forget the slots before this one.
     pub fn forget_before(&mut self, slot: u32) {
         self.days = self.days.split_off(&(slot / DAY_SLOTS));
         if let Some(day) = self.days.get_mut(&(slot / DAY_SLOTS)) {

@@ -1,9 +1,10 @@
-//! Strict items: scans and pages that never exceed N and its grace, with every device offline too.
+//! Strict items: scans and pages that never exceed N and its grace, even when every device is
+//! offline.
 //!
 //! A device may count only what the server has set aside for it: its *allowance*. Allowances are
-//! totals that a device may reach, counted since it first used the item; they come with the local
-//! license and grow with the next one. What is left for others is N + grace less all allowances,
-//! used or not:
+//! totals that a device may reach, counted since it first used the item. They come with the local
+//! license and grow with the next one. The number left for others is N + grace minus all
+//! allowances, used or not:
 //!
 //! ```text
 //! Σ allowed ≤ N + grace, and performed ≤ allowed on each device, hence Σ performed ≤ N + grace
@@ -17,13 +18,13 @@
 //! | it gives back under an older serial | – | – |
 //! | it is silent | – | – |
 //!
-//! A share is half of what the device could get, divided by the devices: so much that it rarely has
-//! to ask, so little that one that goes away does not take much with it. It shrinks as the rest
-//! shrinks, down to 1.
+//! A share is half of what the device could get, divided by the number of devices. This is so large
+//! that a device rarely has to ask, and so small that a device that disappears does not take much
+//! with it. The share shrinks as the rest shrinks, down to 1.
 //!
-//! Only the device itself can give back, for only it knows that it performs no more: a silent one
-//! may have performed all that it was allowed, and report it late. An operator who declares a
-//! device lost does it in its place.
+//! Only the device itself can give an allowance back, because only the device knows that it
+//! performs nothing more. A silent device may have performed all that it was allowed, and report it
+//! late. An operator who declares a device lost gives its allowance back instead.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::ProblemNumbers;
@@ -31,33 +32,33 @@ use seatmeter_protocol::message::ProblemNumbers;
 use crate::error::Refusal;
 use crate::policy::grace::{METERED_GRACE_PERCENT, grace, limit};
 
-/// What one device may count.
+/// The number that one device may count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
-    /// Serial of the local license that carries it.
+    /// The serial of the local license that carries the allowance.
     pub serial: u32,
-    /// The total that it may reach.
+    /// The total that the device may reach.
     pub allowed: u64,
-    /// The total that it has reported.
+    /// The total that the device has reported.
     pub used: u64,
 }
 
 impl Allowance {
-    /// What is set aside for it and not known to be used.
+    /// Return the number that is set aside for the device and not known to be used.
     #[must_use]
     pub fn unused(&self) -> u64 {
         self.allowed.saturating_sub(self.used)
     }
 
-    /// The device reports that it has performed so much in all. A client that has counted more than
-    /// it was allowed is booked all the same.
+    /// Record the device's report that it has performed `total` in all. The total of a client that
+    /// has counted more than it was allowed is booked in full.
     #[must_use]
     pub fn reported(self, total: u64) -> Self {
         let used = self.used.max(total);
         Self { used, allowed: self.allowed.max(used), ..self }
     }
 
-    /// The device will perform no more under the local license with this serial.
+    /// Record that the device performs nothing more under the local license with this serial.
     #[must_use]
     pub fn given_back(self, serial: u32) -> Self {
         if serial == self.serial { Self { allowed: self.used, ..self } } else { self }
@@ -67,34 +68,36 @@ impl Allowance {
 /// The allowances of all devices of an item, or of one module of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowances {
-    /// N.
+    /// The quota N.
     pub quota: u64,
-    /// The sum of what all devices are allowed.
+    /// The sum of the allowances of all devices.
     pub allowed: u64,
-    /// Devices that are allowed more than they have used, the one that asks included.
+    /// The number of devices that are allowed more than they have used, including the one that
+    /// makes the request.
     pub devices: u64,
 }
 
 impl Allowances {
-    /// What can still be set aside.
+    /// Return the number that can still be set aside.
     #[must_use]
     pub fn left(&self) -> u64 {
         limit(self.quota, METERED_GRACE_PERCENT).saturating_sub(self.allowed)
     }
 }
 
-/// How much a device gets of what it could get. `needed` is the least with which it can go on, such
-/// as the barcodes of one image.
+/// Return how much a device gets of what it could get. `needed` is the least with which it can
+/// continue, such as the barcodes of one image.
 #[must_use]
 pub fn share(could_get: u64, devices: u64, needed: u64) -> u64 {
     let half = could_get / devices.max(1).saturating_mul(2);
     half.max(needed).max(1).min(could_get)
 }
 
-/// The allowance of a device with its next local license. `serial` is that of the new one.
+/// Return the allowance of a device with its next local license. `serial` is that of the new
+/// license.
 ///
 /// # Errors
-/// -20120 when it has nothing left, and nothing is left for it.
+/// Returns -20120 when the device has nothing left, and nothing is left for it.
 pub fn decide(
     item_id: &str,
     all: &Allowances,
@@ -172,7 +175,8 @@ mod tests {
         assert_eq!(decide("item", &all, first, 1, 2), Ok(Allowance { serial: 2, ..first }));
     }
 
-    /// One device as it is, its local license, and what is on its way to it and from it.
+    /// One device with its true state, its local license, and the messages on their way to and from
+    /// it.
     #[derive(Clone, Debug, Default)]
     struct Device {
         serial: u32,
@@ -210,9 +214,9 @@ mod tests {
     }
 
     proptest! {
-        /// Devices work offline; answers and gifts are lost, late, repeated and out of order.
-        /// Whatever comes, all that is performed stays within N + grace, and so does all that is
-        /// allowed.
+        /// Devices work offline; answers and returned allowances are lost, late, repeated and out
+        /// of order. In every case, both the performed total and the allowed total stay within N +
+        /// grace.
         #[test]
         fn nothing_makes_devices_perform_more_than_quota_and_grace(quota in 1..300_u64, steps in steps()) {
             let mut devices = vec![Device::default(); DEVICES];

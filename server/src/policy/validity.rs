@@ -1,4 +1,4 @@
-//! From when until when: of an item, and of a local license.
+//! The periods in which an item and a local license are valid.
 //!
 //! ```text
 //!       starts_at               expires_at        + 7 days
@@ -6,7 +6,7 @@
 //! ───────┼──────────────────────────┼────────────────┼────────▶
 //! ```
 //!
-//! Each edge belongs to what comes after it. In the grace the item works as before; the local
+//! Each edge belongs to the period after it. In the grace, the item works as before; the local
 //! license carries the expiry, so that the device can warn.
 
 use seatmeter_protocol::error_code::ErrorCode;
@@ -16,16 +16,16 @@ use seatmeter_protocol::slot::SLOT_SECONDS;
 use crate::error::Refusal;
 use crate::utc;
 
-/// Least days without contact that a device is given, however few it asks for.
+/// The least number of days without contact that a device is given, however few it requests.
 pub const BUFFER_DAYS_MIN: u32 = 7;
 
-/// 2020-01-01T00:00:00Z: serials begin here, so that they fit 32 bits until 2156.
+/// 2020-01-01T00:00:00Z in Unix seconds. Serials begin here, so that they fit 32 bits until 2156.
 const SERIAL_EPOCH: u64 = 1_577_836_800;
 
-/// Whether the item may be used now.
+/// Check that the item may be used now.
 ///
 /// # Errors
-/// -20112 before it starts, -20111 once the grace is over.
+/// Returns -20112 before the item starts, and -20111 once the grace is over.
 pub fn in_effect(item: &LicenseItem, now: u64) -> Result<(), Refusal> {
     if now < item.starts_at {
         let detail = format!(
@@ -49,9 +49,9 @@ pub fn in_effect(item: &LicenseItem, now: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Until when a device may go on without contact: as long as it asks for, but 7 days at least; no
-/// longer than the item's offline days, of which 0 means one slot; and never beyond the grace after
-/// the item's expiry.
+/// Return the instant until which a device may work without contact. The device gets the days that
+/// it requests, but at least 7 days. It gets no more than the item's offline days, of which 0 means
+/// one slot, and nothing beyond the grace after the item's expiry.
 #[must_use]
 pub fn valid_until(item: &LicenseItem, buffer_days: u32, now: u64) -> u64 {
     let days = buffer_days.max(BUFFER_DAYS_MIN).min(item.offline_days);
@@ -59,9 +59,9 @@ pub fn valid_until(item: &LicenseItem, buffer_days: u32, now: u64) -> u64 {
     now.saturating_add(seconds).min(item.grace_ends_at())
 }
 
-/// Serial of the next local license for a device and item: greater than the last one, and at least
-/// the time. A server that was restored from a backup does not know its last serials, but knows the
-/// time.
+/// Return the serial of the next local license for a device and item. It is greater than the last
+/// serial, and at least the time. A server that was restored from a backup does not know its last
+/// serials, but it knows the time.
 #[must_use]
 pub fn next_serial(newest: u32, now: u64) -> u32 {
     let by_time = u32::try_from(now.saturating_sub(SERIAL_EPOCH)).unwrap_or(u32::MAX);
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(next_serial(0, START), by_time);
         assert_eq!(next_serial(by_time, START), by_time + 1);
         assert_eq!(next_serial(by_time + 1, START + 1), by_time + 2);
-        // The clock was set back: the order of grants still holds.
+        // The order of grants still holds when the clock was set back.
         assert_eq!(next_serial(by_time + 2, START - 1_000), by_time + 3);
         assert_eq!(next_serial(u32::MAX, u64::MAX), u32::MAX);
         assert_eq!(next_serial(0, 0), 1);

@@ -1,17 +1,17 @@
-//! The window of a seat: for how long a device keeps it after it was last heard of.
+//! The window of a seat: the time for which a device keeps it after its last contact.
 //!
 //! ```text
 //!   authorized or reported at t          min(t + W, expiry)
 //! ───────────┼────────── holds its seat ──────┼── free ──▶
 //! ```
 //!
-//! The edge belongs to what comes after it: at the instant itself the seat is free. A device that
+//! The edge belongs to the period after it: at the instant itself, the seat is free. A device that
 //! is authorized in the 7 days of grace after the item's expiry keeps its seat until the grace
-//! ends, for it cannot be asked for later.
+//! ends. After the grace, it can no longer be authorized.
 
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
 
-/// Until when a device that is heard of now keeps its seat.
+/// Return the instant until which a device keeps its seat after a contact now, in Unix seconds.
 #[must_use]
 pub fn seat_until(item: &LicenseItem, now: u64) -> u64 {
     let end = if now < item.expires_at { item.expires_at } else { item.grace_ends_at() };

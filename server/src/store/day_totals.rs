@@ -1,19 +1,19 @@
-//! What one segment counted in one day: one row of the database, however many slots and counters
-//! that day had.
+//! The totals that one segment counted in one day: one row of the database, however many slots and
+//! counters that day had.
 //!
 //! ```text
 //! counters: n, then n of (kind, symbology or module)
 //! totals:   (slots since the one before, counter, total), by slot and counter
 //! ```
 //!
-//! Every number is a LEB128 varint; slots are those since the day began. A usual total takes three
-//! bytes; as a row of its own it would take a hundred.
+//! Every number is a LEB128 varint; slots count from the start of the day. A usual total takes
+//! three bytes; as a row of its own it would take a hundred.
 
 use std::collections::BTreeMap;
 
 use seatmeter_protocol::slot::SLOTS_PER_DAY;
 
-/// Slots of a day.
+/// The number of slots in a day.
 pub(super) const DAY_SLOTS: u32 = SLOTS_PER_DAY as u32;
 
 /// One counter of a slot: the slot since the day began, kind, symbology or module.
@@ -22,30 +22,30 @@ type Counter = (u32, u8, u32);
 /// The totals of a day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DayTotals {
-    /// In the order of the counters.
+    /// The totals, in the order of the counters.
     totals: Vec<(Counter, u64)>,
 }
 
-/// The day of a slot, counted from 1970.
+/// Return the day of a slot, counted from 1970.
 pub(super) fn day_of(slot: u32) -> u32 {
     slot / DAY_SLOTS
 }
 
-/// Days of one segment that are kept in one row once they are long past.
+/// The number of days of one segment that share a row once they are long past.
 pub(super) const OLD_DAYS: u32 = 30;
 
-/// The first day of the row that holds a day which is long past.
+/// Return the first day of the row that holds a day which is long past.
 pub(super) fn first_old_day(day: u32) -> u32 {
     day - day % OLD_DAYS
 }
 
-/// The first slot of a day.
+/// Return the first slot of a day.
 pub(super) fn first_slot(day: u32) -> u32 {
     day.saturating_mul(DAY_SLOTS)
 }
 
 impl DayTotals {
-    /// Raises a counter to a total; by how much it rose.
+    /// Raise a counter to a total. Return by how much the counter rose.
     pub(super) fn raise(&mut self, slot: u32, kind: u8, what: u32, total: u64) -> u64 {
         let counter = (slot % DAY_SLOTS, kind, what);
         match self.totals.binary_search_by_key(&counter, |(counter, _)| *counter) {
@@ -55,7 +55,7 @@ impl DayTotals {
                 *known += rise;
                 rise
             }
-            // A counter of nothing is not kept.
+            // A counter with total 0 is not stored.
             Err(_) if total == 0 => 0,
             Err(place) => {
                 self.totals.insert(place, (counter, total));
@@ -64,12 +64,13 @@ impl DayTotals {
         }
     }
 
-    /// Every counter: slot since the day began, kind, symbology or module; and its total.
+    /// Return every counter (slot since the start of the day, kind, symbology or module) with its
+    /// total.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Counter, u64)> {
         self.totals.iter().copied()
     }
 
-    /// The sum of each kind and symbology or module.
+    /// Return the sum of each kind and symbology or module.
     pub(super) fn sums(&self) -> BTreeMap<(u8, u32), u64> {
         let mut sums = BTreeMap::new();
         for &((_, kind, what), total) in &self.totals {
@@ -79,7 +80,7 @@ impl DayTotals {
         sums
     }
 
-    /// As it is stored.
+    /// Return the stored form.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut counters: Vec<(u8, u32)> = Vec::new();
         let mut totals = Vec::with_capacity(self.totals.len() * 4);
@@ -105,7 +106,7 @@ impl DayTotals {
         bytes
     }
 
-    /// What was stored. `None` when it is damaged.
+    /// Read the stored form; `None` when it is damaged.
     pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let count = take(&mut bytes)?;
         let mut counters = Vec::new();
@@ -189,7 +190,8 @@ mod tests {
             let bytes = day.to_bytes();
             prop_assert_eq!(DayTotals::from_bytes(&bytes), Some(day.clone()));
             if bytes.len() > 1 {
-                // Cut short it is damaged, or has fewer totals; never others.
+                // Bytes that are cut short are damaged, or have fewer totals; they never have other
+                // totals.
                 let cut = DayTotals::from_bytes(&bytes[..bytes.len() - 1]);
                 prop_assert!(cut.is_none_or(|cut| cut.totals.len() < day.totals.len() || cut != day));
             }

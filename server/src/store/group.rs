@@ -1,17 +1,17 @@
-//! The threads that write, and the group commit.
+//! The writer threads and the group commit.
 //!
 //! A writer takes all requests that wait, up to a bound, runs them in one transaction, makes the
-//! transaction durable, and only then answers any of them. Reports are booked together as one
-//! batch, every other request by itself in a savepoint.
+//! transaction durable, and only then answers any of them. All reports are booked together as one
+//! batch; every other request runs by itself in a savepoint.
 //!
 //! | a request | its savepoint | the others |
 //! | --- | --- | --- |
 //! | succeeds | kept | – |
-//! | succeeds, and was only to find out what would be | rolled back | untouched |
+//! | succeeds, and is only a check | rolled back | untouched |
 //! | is refused, fails or panics | rolled back | untouched |
 //! | makes the engine drop the whole transaction (disk full) | gone | all answered with the error, none recorded |
 //! | fails within a batch of reports | rolled back, each report runs by itself | untouched |
-//! | meets a transaction of another server (deadlock, serialization) | – | the whole group runs again |
+//! | conflicts with a transaction of another server (deadlock, serialization) | – | the whole group runs again |
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -28,67 +28,69 @@ use crate::error::Error;
 use crate::kill_points::kill_point;
 use crate::operator::commands::{Actor, Change, Listing, View};
 
-/// Most requests that share a transaction: enough that the sync no longer matters, few enough that
-/// the first of them does not wait long for the last.
+/// The greatest number of requests that share a transaction: large enough that the sync no longer
+/// matters, small enough that the first request does not wait long for the last.
 pub const GROUP_MAX: usize = 512;
 
-/// Most requests that may wait. What comes when they do is told to come back instead.
+/// The greatest number of requests that may wait. A request beyond that is refused and has to come
+/// back later.
 pub(super) const QUEUE_MAX: usize = 2 * GROUP_MAX;
 
-/// Which part of the last transaction's time the next one may wait to fill, and how long at most.
+/// The fraction of the last transaction's time that the next transaction may wait to fill, and the
+/// upper bound of this wait.
 const GATHER_FRACTION: u32 = 4;
 const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
 
-/// After this time a transaction begins nothing more, but is made durable: others wait for it, and
-/// for the items that it has locked. What is left begins the next one.
+/// The time after which a transaction begins no further request, but is made durable, because other
+/// transactions wait for it and for the items that it has locked. The remaining requests begin the
+/// next transaction.
 const WORK_TIME_MAX: Duration = Duration::from_millis(100);
 
-/// How often a group runs that meets others.
+/// The number of attempts to run a group that conflicts with other transactions.
 const ATTEMPTS: u32 = 4;
 
-/// A database as a writer uses it.
+/// A database, as a writer uses it.
 pub(super) trait Engine {
-    /// The connection, within the transaction.
+    /// Return the connection, within the transaction.
     fn sql(&self) -> &dyn Sql;
 
-    /// Begins a transaction for requests that concern these, if an engine has to know.
+    /// Begin a transaction for requests that concern these names, if an engine has to know them.
     fn begin<'a>(&self, concerned: impl FnOnce() -> Concerned<'a>) -> Result<(), Error>;
 
-    /// Begins a savepoint, and keeps what was done since the one before, if there was one.
+    /// Begin a savepoint. Changes since the previous savepoint, if there was one, are kept.
     fn save(&self) -> Result<(), Error>;
 
-    /// Undoes what was done since the savepoint.
+    /// Undo the changes since the savepoint.
     fn undo(&self) -> Result<(), Error>;
 
-    /// Makes the transaction durable.
+    /// Make the transaction durable.
     fn commit(&self) -> Result<(), Error>;
 
-    /// Undoes the transaction, if there is one. An engine that has lost its connection makes
-    /// another.
+    /// Undo the transaction, if there is one. An engine that has lost its connection opens another.
     fn roll_back(&self);
 
-    /// Whether the transaction failed because of another one that ran at the same time, and would
-    /// not fail again.
+    /// Return whether the transaction failed because of a concurrent transaction, and would not
+    /// fail again.
     fn met_another(&self) -> bool {
         false
     }
 }
 
-/// What the requests of a group concern: with this an engine that several servers share finds the
+/// The names in the requests of a group. With them, an engine that several servers share finds the
 /// items to lock.
 #[derive(Debug, Default)]
 pub(super) struct Concerned<'a> {
-    /// Handshake codes.
+    /// The handshake codes that are named.
     pub(super) codes: Vec<&'a str>,
-    /// Organizations, whose default codes are meant.
+    /// The organizations with a default code that is meant.
     pub(super) organizations: Vec<&'a str>,
-    /// Local licenses.
+    /// The ids of the local licenses that are named.
     pub(super) licenses: Vec<&'a str>,
-    /// Items.
+    /// The ids of the items that are named.
     pub(super) items: Vec<&'a str>,
 }
 
-/// What a request concerns; empty where it does not say so.
+/// The names in one request; a name that the request does not have is empty.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Concern {
     pub(super) handshake_code: String,
@@ -99,16 +101,16 @@ pub(super) struct Concern {
 /// A request on its way through the writer.
 trait Request: Send {
     fn concern(&self) -> &Concern;
-    /// Does the work; `false` when it is to be rolled back. It may be done again.
+    /// Do the work. Return `false` when it must be rolled back. The work may be done again.
     fn run(&mut self, sql: &dyn Sql) -> bool;
-    /// Tells whoever waits. An error stands in for what `run` came to.
+    /// Answer the client. An error replaces the outcome of `run`.
     fn answer(self: Box<Self>, transaction: Result<(), Error>);
 }
 
 struct Task<T, F> {
     concern: Concern,
     work: F,
-    /// Whether what it does is to stay.
+    /// Whether the effects are kept.
     is_kept: bool,
     outcome: Result<T, Error>,
     reply: oneshot::Sender<Result<T, Error>>,
@@ -124,14 +126,14 @@ where
     }
 
     fn run(&mut self, sql: &dyn Sql) -> bool {
-        // The connection is whole after a panic: the savepoint is rolled back like after an error.
+        // The connection is intact after a panic: the savepoint is rolled back as after an error.
         self.outcome =
             catch_unwind(AssertUnwindSafe(|| (self.work)(sql))).unwrap_or_else(|_| Err(panicked()));
         self.outcome.is_ok() && self.is_kept
     }
 
     fn answer(self: Box<Self>, transaction: Result<(), Error>) {
-        // Whoever asked may be gone; the work stands all the same.
+        // The client may be gone; the work is kept all the same.
         let _ = self.reply.send(transaction.and(self.outcome));
     }
 }
@@ -162,14 +164,14 @@ impl Job {
     }
 }
 
-/// Handle of the writing threads.
+/// A handle of the writer threads.
 pub(super) struct Writers {
     queue: Arc<Queue<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Writers {
-    /// Starts a thread for each engine.
+    /// Start a thread for each engine.
     pub(super) fn start<E: Engine + Send + 'static>(
         engines: impl IntoIterator<Item = E>,
         group_max: usize,
@@ -188,7 +190,7 @@ impl Writers {
         Ok(writers)
     }
 
-    /// Hands work to the threads; the reply comes once it is durable.
+    /// Pass work to the threads; the reply comes once the work is durable.
     pub(super) fn submit<T, F>(&self, concern: Concern, work: F) -> Reply<T>
     where
         T: Send + 'static,
@@ -197,7 +199,7 @@ impl Writers {
         self.submit_task(concern, work, true)
     }
 
-    /// As [`Self::submit`], of work whose effects are rolled back.
+    /// Pass work to the threads as [`Self::submit`] does, but roll back its effects.
     pub(super) fn try_out<T, F>(&self, concern: Concern, work: F) -> Reply<T>
     where
         T: Send + 'static,
@@ -218,10 +220,11 @@ impl Writers {
         wait_for(answer)
     }
 
-    /// Hands a report to the threads; the reply comes once it is durable.
+    /// Pass a report to the threads; the reply comes once the report is durable.
     pub(super) fn report(&self, report: Report) -> Reply<UsageAnswer> {
         let (reply, answer) = oneshot::channel();
-        // Clients show a license with their reports; one who does not waits in a lane by chance.
+        // Clients show a license with their reports. A report without one gets a lane by chance,
+        // from the device's UUID.
         let item_id = report.shown.first().map(|shown| shown.license.item_id.clone());
         let lane = item_id.unwrap_or_else(|| report.report.device.uuid.clone());
         self.push(
@@ -241,7 +244,7 @@ impl Writers {
 }
 
 impl Drop for Writers {
-    /// Lets the threads finish what waits, and waits for them.
+    /// Let the threads finish the waiting requests, and wait for the threads to end.
     fn drop(&mut self) {
         self.queue.close();
         for thread in self.threads.drain(..) {
@@ -258,7 +261,7 @@ impl std::fmt::Debug for Writers {
     }
 }
 
-/// A store whose requests go through writers.
+/// A store that passes its requests to writers.
 pub(super) trait GroupStore: Send + Sync + 'static {
     fn writers(&self) -> &Writers;
 }
@@ -340,7 +343,7 @@ fn panicked() -> Error {
 struct Group {
     reports: Vec<ReportTask>,
     others: Vec<Box<dyn Request>>,
-    /// How many of the others the transaction has come to.
+    /// The number of the others that the transaction has run.
     others_done: usize,
 }
 
@@ -366,7 +369,7 @@ impl Group {
             concerned.items.extend(named(item_id));
         }
         for Report { report, shown, .. } in self.reports.iter().map(|task| &task.report) {
-            // A license that is shown names its item.
+            // A license that is shown already names its item.
             let is_shown = |id: &str| shown.iter().any(|shown| shown.license.license_id == id);
             let named = report.segments.iter().map(|segment| segment.license_id.as_str());
             concerned.licenses.extend(named.filter(|id| !is_shown(id)));
@@ -377,7 +380,8 @@ impl Group {
     }
 
     fn answer(&mut self, outcome: &Result<(), Error>) {
-        // When the transaction failed before it had come to all, those that are left fail with it.
+        // When the transaction failed before it reached all requests, the remaining ones fail with
+        // it.
         let others = if outcome.is_ok() { self.others_done } else { self.others.len() };
         for task in self.reports.drain(..) {
             task.answer(outcome.clone());
@@ -398,7 +402,7 @@ fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
     let mut group = Group::default();
     let mut last = LastGroup::default();
     loop {
-        // What the last transaction had no time for begins the next one.
+        // Requests that did not fit into the last transaction begin the next one.
         if group.len() == 0 {
             let Some(first) = queue.pop() else { return };
             group.add(first);
@@ -416,16 +420,16 @@ fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
     }
 }
 
-/// What the next group can be expected to be like.
+/// The size and duration of the last group, from which those of the next are estimated.
 #[derive(Default)]
 struct LastGroup {
     requests: usize,
     took: Duration,
 }
 
-/// Takes what waits. When that is less than the last group was, those who were just answered are
-/// about to ask again: waiting for them costs a fraction of a transaction and saves the next one. A
-/// client that is alone never waits, because its last group was itself.
+/// Take the requests that wait. When they are fewer than the last group, the clients that were just
+/// answered are likely to ask again. Waiting for them costs a fraction of a transaction and saves
+/// the next one. A single client never waits, because its last group had one request.
 fn gather(queue: &Queue<Job>, group: &mut Group, group_max: usize, last: &LastGroup) {
     let begun = Instant::now();
     let deadline = begun + (last.took / GATHER_FRACTION).min(GATHER_TIME_MAX);
@@ -499,7 +503,7 @@ fn book_reports(engine: &impl Engine, tasks: &mut [ReportTask]) -> Result<(), Er
             return engine.undo();
         }
     }
-    // One of them spoils the batch: each by itself, so that only that one fails.
+    // A report spoils the batch. Each report now runs by itself, so that only this one fails.
     for task in tasks {
         book_reports(engine, std::slice::from_mut(task))?;
     }
@@ -512,7 +516,7 @@ fn book_batch(engine: &impl Engine, tasks: &[ReportTask]) -> Result<Vec<UsageAns
         .unwrap_or_else(|_| Err(panicked()))
 }
 
-/// When the transaction has met another, nothing more of it makes sense.
+/// Stop when the transaction has met another, because nothing more in it can succeed.
 fn give_up_if_met(engine: &impl Engine) -> Result<(), Error> {
     if engine.met_another() { Err(Error::Busy) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! Where a store is, and opening it.
+//! The location of a store, and opening the store.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,28 +9,28 @@ use super::sqlite::SqliteStore;
 use super::{Keys, Store, UsageReader};
 use crate::error::Error;
 
-/// Where a store is.
+/// The location of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// An embedded database, in this file.
+    /// An embedded database in this file.
     File(PathBuf),
-    /// A database of PostgreSQL, at this URL.
+    /// A PostgreSQL database at this URL.
     Url(String),
 }
 
-/// A store, and what had to be known before it is used.
+/// An open store, with the facts that are needed before it is used.
 pub struct Opened {
     /// The store.
     pub store: Arc<dyn Store>,
-    /// The server's keys that it names.
+    /// The server keys that the store names.
     pub keys: Keys,
 }
 
 impl Location {
-    /// Opens the store, and makes its tables or brings them up to date.
+    /// Open the store, and create or update its tables.
     ///
     /// # Errors
-    /// When it cannot be reached or opened, or was written by a newer version.
+    /// Fails when the store cannot be reached or opened, or was written by a newer version.
     pub fn open(&self) -> Result<Opened, Error> {
         Ok(match self {
             Self::File(path) => {
@@ -44,10 +44,10 @@ impl Location {
         })
     }
 
-    /// Opens it to read usage.
+    /// Open the store to read usage.
     ///
     /// # Errors
-    /// When it cannot be reached or opened, or its tables are of another version.
+    /// Fails when the store cannot be reached or opened, or its tables are of another version.
     pub fn read_usage(&self) -> Result<UsageReader, Error> {
         match self {
             Self::File(path) => UsageReader::open(path),
@@ -55,10 +55,11 @@ impl Location {
         }
     }
 
-    /// Begins another life of the data.
+    /// Begin another life of the data.
     ///
     /// # Errors
-    /// When it cannot be reached, or is an embedded database, whose restore does that.
+    /// Fails when the store cannot be reached, or is an embedded database, which gets a new life
+    /// when it is restored.
     pub fn renew_epoch(&self, epoch: &str, now: u64) -> Result<(), Error> {
         match self {
             Self::File(_) => Err(Error::Setup(

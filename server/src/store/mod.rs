@@ -1,9 +1,9 @@
-//! What the server remembers, behind one trait.
+//! The data that the server stores, behind one trait.
 //!
 //! Each method is one transaction: it reads what a decision needs, lets [`crate::policy`] decide,
-//! and writes the outcome. An answer comes only once the transaction is durable. The methods give
-//! futures, so that no caller blocks a thread while it waits; a store that has too much waiting
-//! answers [`Error::Busy`].
+//! and writes the outcome. An answer comes only once the transaction is durable. The methods return
+//! futures, so that no caller blocks a thread while it waits. A store with too many waiting
+//! requests answers [`Error::Busy`].
 
 mod account;
 mod day_totals;
@@ -33,52 +33,52 @@ pub use location::{Location, Opened};
 pub use sql::{Field, Keys};
 pub use usage_reader::UsageReader;
 
-/// The store's answer, once it is durable.
+/// The store's answer, which comes once the transaction is durable.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
-/// What the server remembers.
+/// The storage of the server.
 pub trait Store: Send + Sync + 'static {
-    /// Decides an authorization, and remembers it when it is granted.
+    /// Decide an authorization, and record it when it is granted.
     fn authorize(&self, request: Authorization) -> Reply<Decision>;
 
-    /// Decides an authorization as [`Self::authorize`] does, and remembers nothing of it.
+    /// Decide an authorization as [`Self::authorize`] does, but record nothing.
     fn check(&self, request: Authorization) -> Reply<Decision>;
 
-    /// Raises the recorded totals to those of the report. `shown` are local licenses that came with
+    /// Raise the recorded totals to those of the report. `shown` are local licenses that came with
     /// it.
     fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64)
     -> Reply<UsageAnswer>;
 
-    /// Carries out what an operator wants, with a line in the audit log.
+    /// Carry out a change by an operator, with a line in the audit log.
     fn change(&self, change: Change, by: Actor) -> Reply<()>;
 
-    /// Reads a list.
+    /// Read a list.
     fn look(&self, view: View, now: u64) -> Reply<Listing>;
 
-    /// Name and hash of every token of the admin API that is not revoked.
+    /// Return name and hash of every token of the admin API that is not revoked.
     fn token_hashes(&self) -> Reply<Vec<(String, String)>>;
 
-    /// What is known of an organization; `None` when there is no such one.
+    /// Return the data of an organization; `None` when there is no such organization.
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>>;
 
-    /// Takes notice that devices can be heard: after a restore, the time to hear what they hold
-    /// begins with the first notice.
+    /// Record that the server accepts requests from devices. After a restore, the time for devices
+    /// to show what they hold begins with the first call.
     fn serving(&self, now: u64) -> Reply<()>;
 
-    /// Lets go of some of what no rule needs any more; whether there is more. To be called now and
-    /// then.
+    /// Delete some data that no rule needs any more. Return whether there is more to delete. The
+    /// server calls this from time to time.
     fn tidy(&self, now: u64) -> Reply<bool>;
 
-    /// Answers once the store has written something, and made that durable.
+    /// Answer once the store has written something and made it durable.
     fn ready(&self) -> Reply<()>;
 }
 
-/// A local license that came with a report. It matters only to a store that has forgotten it; so
-/// its signature is checked when it does, and not with every report.
+/// A local license that came with a report. Only a store that has forgotten this license needs it,
+/// so its signature is checked in that case alone, and not with every report.
 pub struct ShownLicense {
-    /// What it says.
+    /// The content of the license.
     pub license: LocalLicense,
-    /// Whether this server has signed that for the device that shows it.
+    /// Whether this server has signed the license for the device that shows it.
     pub is_ours: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -88,38 +88,38 @@ impl std::fmt::Debug for ShownLicense {
     }
 }
 
-/// A request for an authorization, in the words of the rules.
+/// A request for an authorization, in the terms of the rules.
 #[derive(Clone, Debug)]
 pub struct Authorization {
-    /// The handshake code that is named, or empty.
+    /// The handshake code in the request, or empty.
     pub handshake_code: String,
-    /// The organization that is named, or empty.
+    /// The organization in the request, or empty.
     pub organization_id: String,
-    /// Who asks.
+    /// The device that makes the request.
     pub device: DeviceFacts,
-    /// What is asked for.
+    /// The request itself, as the rules see it.
     pub claim: Claim,
-    /// The hash of the session password that the request was found to know.
+    /// The hash of the session password that the request has proved to know.
     pub proven_hash: Option<String>,
-    /// Facts of the application.
+    /// The facts of the application that the validation fields are compared with.
     pub validation: ValidationFacts,
     /// The local license that the device holds, when this server has signed it for this device.
     pub held: Option<LocalLicense>,
-    /// Which of the device's ways of asking this is, or empty.
+    /// The series of requests of the device to which this request belongs, or empty.
     pub scope: String,
-    /// Id of the local license, if the device has none to renew.
+    /// The id of the local license if the device has none to renew.
     pub license_id: String,
-    /// The server's keys: what they cannot sign is not granted.
+    /// The server's keys: a license that they cannot sign is not granted.
     pub keys: Keyring,
 }
 
-/// What an authorization came to, when it was not refused.
+/// The outcome of an authorization that was not refused.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// It is granted.
+    /// The authorization is granted.
     Granted(Box<Granted>),
-    /// The handshake code has a session password with this hash: prove first that the request knows
-    /// it.
+    /// The handshake code has a session password with this hash: the request must first prove that
+    /// it knows the password.
     ProvePassword(String),
 }
 
@@ -128,86 +128,86 @@ pub enum Decision {
 pub struct Granted {
     /// The handshake code that was used.
     pub handshake_code: String,
-    /// Id of the local license: a renewal keeps it.
+    /// The id of the local license: a renewal keeps it.
     pub license_id: String,
-    /// The item that it is granted from.
+    /// The item from which the license is granted.
     pub item: LicenseItem,
-    /// The license file that the item stands in.
+    /// The license file that contains the item.
     pub license_file: Signed,
     /// The key that has signed the license file.
     pub root_key: PublicKey,
-    /// Id of the server's key that the license file names.
+    /// The id of the server key that the license file names.
     pub server_key_id: String,
-    /// What the device gets.
+    /// The outcome of the decision for the device.
     pub grant: Admitted,
-    /// The generation that it goes on from, or empty.
+    /// The generation that the license follows, or empty.
     pub parent: String,
-    /// Which life of the store this is.
+    /// The life of the store.
     pub epoch: String,
-    /// How far the item is used.
+    /// The meters that show how far the item is used.
     pub meters: Vec<Meter>,
-    /// Whether the code is good for programs of any name.
+    /// Whether programs of any name may use the code.
     pub any_program: bool,
 }
 
 /// A licensee.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
-    /// Its name.
+    /// The name of the licensee.
     pub name: String,
-    /// Its default handshake code.
+    /// The licensee's default handshake code.
     pub default_handshake_code: Option<String>,
 }
 
-/// Which usage is asked for.
+/// The range of usage to read.
 #[derive(Clone, Copy, Debug)]
 pub struct UsageFilter {
-    /// First slot.
+    /// The first slot.
     pub from_slot: u32,
-    /// First slot that is not asked for any more.
+    /// The first slot after the range; `None` for no end.
     pub until_slot: Option<u32>,
 }
 
 impl UsageFilter {
-    /// All there is.
+    /// The filter that lets everything through.
     pub const ALL: Self = Self { from_slot: 0, until_slot: None };
 }
 
-/// One counter of one segment.
+/// The total of one counter of one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentTotal {
-    /// The device.
+    /// The UUID of the device.
     pub device_uuid: String,
-    /// The segment.
+    /// The id of the segment.
     pub segment_id: String,
-    /// The slot.
+    /// The number of the slot.
     pub slot: u32,
-    /// Kind of work.
+    /// The kind of work.
     pub kind: UsageKind,
-    /// Symbology or module.
+    /// The symbology or module.
     pub what: u32,
-    /// How much.
+    /// The counted total.
     pub total: u64,
 }
 
-/// What one device did under one handshake code and item in one slot: one counter, over all
-/// segments.
+/// The work of one device under one handshake code and item in one slot: one counter, summed over
+/// all segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRow {
     /// The handshake code.
     pub handshake_code: String,
-    /// The item.
+    /// The id of the item.
     pub item_id: String,
-    /// The device.
+    /// The UUID of the device.
     pub device_uuid: String,
     /// The device's name for people, or empty.
     pub friendly_name: String,
-    /// The slot.
+    /// The number of the slot.
     pub slot: u32,
-    /// Kind of work.
+    /// The kind of work.
     pub kind: UsageKind,
-    /// Symbology or module.
+    /// The symbology or module.
     pub what: u32,
-    /// How much. Wider than one counter: it is a sum.
+    /// The counted total. It is wider than one counter because it is a sum.
     pub total: u128,
 }

@@ -1,10 +1,10 @@
-//! Where requests wait for a transaction: bounded, and fair among license items.
+//! The queue of requests that wait for a transaction: bounded, and fair among license items.
 //!
-//! Requests of one item wait in one lane, and a transaction takes one of each lane in turn, so that
-//! an item with ten thousand waiting devices does not hold up one with three. There are fewer lanes
-//! than items may be: which items share one is chance, a different one with each start. When all
-//! places are taken, the newest request of the longest lane is told to come back later; it may be
-//! the one that has just come.
+//! Requests for one item wait in one lane, and a transaction takes one request of each lane in
+//! turn. Thus an item with ten thousand waiting devices does not hold up an item with three. There
+//! may be more items than lanes: chance decides which items share a lane, differently at each
+//! start. When the queue is full, the newest request of the longest lane is refused and has to come
+//! back later. This may be the request that has just come.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -12,10 +12,10 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Lanes.
+/// The number of lanes.
 const LANES: usize = 64;
 
-/// Requests that wait.
+/// The queue of waiting requests.
 pub(super) struct Queue<T> {
     places: usize,
     chance: RandomState,
@@ -25,23 +25,24 @@ pub(super) struct Queue<T> {
 
 struct Waiting<T> {
     lanes: Vec<VecDeque<T>>,
-    /// The lanes that are not empty, in the order in which their turn comes.
+    /// The lanes that are not empty, in the order of their turns.
     turns: VecDeque<usize>,
     count: usize,
     is_closed: bool,
 }
 
-/// Why a request cannot wait.
+/// The reason why a request cannot wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoPlace<T> {
-    /// This one has to come back later, and not necessarily the one that has just come.
+    /// The queue is full: this request has to come back later. It need not be the one that has just
+    /// come.
     Full(T),
-    /// Nobody will take it any more.
+    /// The queue is closed: no thread will take this request.
     Closed(T),
 }
 
 impl<T> Queue<T> {
-    /// A queue with so many places.
+    /// Make a queue for this number of requests.
     pub(super) fn new(places: usize) -> Self {
         let lanes = std::iter::repeat_with(VecDeque::new).take(LANES).collect();
         let waiting = Waiting { lanes, turns: VecDeque::new(), count: 0, is_closed: false };
@@ -53,7 +54,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Lets a request wait in the lane of this key.
+    /// Put a request into the lane of this key.
     pub(super) fn push(&self, key: &impl Hash, request: T) -> Result<(), NoPlace<T>> {
         let lane = (self.chance.hash_one(key) % LANES as u64) as usize;
         let mut waiting = self.waiting.lock();
@@ -82,7 +83,7 @@ impl<T> Queue<T> {
         turned_away.map_or(Ok(()), |other| Err(NoPlace::Full(other)))
     }
 
-    /// Waits for a request; `None` when there is none and there will be none.
+    /// Wait for a request; `None` when there is none and there will be none.
     pub(super) fn pop(&self) -> Option<T> {
         let mut waiting = self.waiting.lock();
         loop {
@@ -96,7 +97,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The next request, if one comes before this instant.
+    /// Wait for the next request until this instant; `None` when none comes in time.
     pub(super) fn pop_until(&self, deadline: Instant) -> Option<T> {
         let mut waiting = self.waiting.lock();
         loop {
@@ -111,7 +112,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes no more. What waits can still be taken out.
+    /// Accept no further requests. Requests that wait already can still be taken.
     pub(super) fn close(&self) {
         self.waiting.lock().is_closed = true;
         self.news.notify_all();
@@ -134,7 +135,7 @@ impl<T> Waiting<T> {
 mod tests {
     use super::*;
 
-    /// Two keys that do not share a lane.
+    /// Return two keys that do not share a lane.
     fn keys<T>(queue: &Queue<T>) -> (u32, u32) {
         let lane = |key: u32| queue.chance.hash_one(key) % LANES as u64;
         let other = (1..).find(|key| lane(*key) != lane(0)).unwrap();

@@ -1,14 +1,14 @@
-//! Names each statement that an engine prepares, for the test that asks the engines how they carry
-//! them out.
+//! A record of each statement that an engine prepares, for the test that asks the engines for their
+//! query plans.
 //!
-//! A build for release has nothing of it. In a debug build the environment variable [`VARIABLE`]
-//! names a file, to which each process adds each statement once: as a line of JSON, a list of the
+//! A release build contains nothing of it. In a debug build, the environment variable [`VARIABLE`]
+//! names a file. Each process adds each statement to it once, as a line of JSON: a list of the
 //! engine's name and the text.
 
-/// The variable that names the file.
+/// The name of the environment variable that holds the path.
 pub const VARIABLE: &str = "SEATMETERD_STATEMENTS";
 
-/// Note a statement if a test asked for it.
+/// Note a statement if a test has requested it.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(super) fn note(_engine: &'static str, _statement: &str) {}
@@ -45,7 +45,7 @@ mod noted {
         if !notes.known.insert((engine, statement.to_owned())) {
             return;
         }
-        // One write for the line: other processes append to the same file.
+        // The line is written in one call, because other processes append to the same file.
         let line = format!("{}\n", serde_json::json!([engine, statement]));
         let _ = notes.file.write_all(line.as_bytes());
     }

@@ -1,4 +1,4 @@
-//! Reading usage for the command line, while the server may be writing.
+//! Reading of usage for the command line, even while the server writes.
 
 use std::path::Path;
 
@@ -12,27 +12,27 @@ pub struct UsageReader {
 }
 
 impl UsageReader {
-    /// Opens an embedded database.
+    /// Open an embedded database.
     ///
     /// # Errors
-    /// When it cannot be opened, or its tables are of another version.
+    /// Fails when it cannot be opened, or its tables are of another version.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Ok(Self { sql: Box::new(sqlite::connect_to_read(path)?) })
     }
 
-    /// Connects to a database of PostgreSQL.
+    /// Connect to a PostgreSQL database.
     ///
     /// # Errors
-    /// When it cannot be reached, or its tables are of another version.
+    /// Fails when it cannot be reached, or its tables are of another version.
     pub fn connect(url: &str) -> Result<Self, Error> {
         Ok(Self { sql: postgres::connect_to_read(url)? })
     }
 
-    /// Hands every counter to `each`: by handshake code, item, device, slot, kind, symbology or
-    /// module.
+    /// Pass every counter to `each`, ordered by handshake code, item, device, slot, kind, symbology
+    /// or module.
     ///
     /// # Errors
-    /// When the database cannot be read, or the first error of `each`.
+    /// Fails when the database cannot be read, or with the first error of `each`.
     pub fn for_each(
         &self,
         filter: UsageFilter,

@@ -1,10 +1,10 @@
-//! What the server would say to the program's request for a license. It decides as if it were
-//! asked, and remembers nothing: no seat is taken, and the device's history with it goes on as if
-//! nobody had asked.
+//! The doctor's check of licensing: the server's answer to the program's request for a license. The
+//! server decides as for a real request, and records nothing. No seat is taken, and the device's
+//! history with the server stays as it was.
 //!
-//! | known | asked |
+//! | given | request |
 //! | --- | --- |
-//! | `--handshake-code` or `--organization` | what the command line says; the rest as the device's license of that code has it, or as programs have it by default |
+//! | `--handshake-code` or `--organization` | the values on the command line; the others as in the device's license of that code, or the programs' defaults |
 //! | neither, but the device has licenses | whether each would be renewed |
 //! | neither, and it has none | nothing |
 
@@ -31,19 +31,19 @@ use crate::error::Error;
 use crate::random::fresh_id;
 use crate::utc;
 
-/// Holds the session password.
+/// The environment variable with the session password.
 const PASSWORD: &str = "SEATMETER_SESSION_PASSWORD";
 
-/// As `InitDLSConnectionParameters` sets them.
+/// The defaults, as `InitDLSConnectionParameters` sets them.
 const SEATS: u32 = 1;
 const BUFFER_DAYS: u32 = 7;
 const PRODUCTS_ALL: u32 = 0xffff;
 
-/// What a program asks for.
+/// The request that a program would make.
 #[derive(Args, Debug, Default)]
 pub(super) struct AskArguments {
-    /// Ask as a program with this handshake code would: nothing is granted. Its session password
-    /// goes into the variable SEATMETER_SESSION_PASSWORD
+    /// Make the request of a program with this handshake code: nothing is granted. Its session
+    /// password goes into the variable SEATMETER_SESSION_PASSWORD
     #[arg(long, value_name = "CODE")]
     handshake_code: Option<String>,
     /// The organization that the program names
@@ -55,7 +55,7 @@ pub(super) struct AskArguments {
     /// The charge way that the program names
     #[arg(long, value_enum)]
     charge_way: Option<ChargeWay>,
-    /// Seats that the program asks for
+    /// The number of seats that the program requests
     #[arg(long, value_name = "N")]
     seats: Option<u32>,
     /// The website domain that the program sets
@@ -75,7 +75,7 @@ impl AskArguments {
     }
 }
 
-/// Asks, and says what the server would do.
+/// Make the request, and report what the server would do.
 pub(super) fn examine(
     way: &Way,
     arguments: &AskArguments,
@@ -85,7 +85,7 @@ pub(super) fn examine(
 ) -> Result<(), Error> {
     if !arguments.names_somebody() {
         if device.licenses.is_empty() {
-            let finding = "whether the server would grant a license was not asked";
+            let finding = "the server was not asked whether it would grant a license";
             return findings.say(
                 Health::Note,
                 "licensing",
@@ -120,8 +120,10 @@ fn ask(
     let answer = match answered {
         Ok(answer) => answer,
         Err(why) => {
-            let finding =
-                format!("whether the server would grant is not known: no whole answer: {why}");
+            let finding = format!(
+                "it is not known whether the server would grant a license: its answer is \
+                incomplete: {why}"
+            );
             return findings.say(Health::Warning, "licensing", &finding, "try again");
         }
     };
@@ -141,7 +143,7 @@ fn ask(
                 Health::Warning,
                 "epoch",
                 finding,
-                "let a program reach it: all that the device remembers is reported again",
+                "let a program reach the server: it reports all counts of the device again",
             )
         }
         Some(_) => {
@@ -169,7 +171,7 @@ fn request(
         organization_id: arguments.organization.clone().unwrap_or_default(),
         session_password: std::env::var(PASSWORD).unwrap_or_default(),
         device: DeviceFacts {
-            // Who has no UUID yet would ask with a fresh one.
+            // A device that has no UUID yet would make its request with a fresh one.
             uuid: device.uuid.clone().map_or_else(fresh_id, Ok)?,
             friendly_name: String::new(),
             library_version: built_in.library,
@@ -198,7 +200,7 @@ fn request(
     })
 }
 
-/// Gives the epoch that the answer names, if it is to be believed.
+/// Report the server's decision. Return the epoch in the answer if the answer can be trusted.
 fn judge(
     answer: &Answer,
     who: &str,
@@ -209,8 +211,8 @@ fn judge(
     let is_known = key.is_some_and(|key| answer.is_signed_by(key));
     if key.is_some() && !is_known {
         let finding = format!(
-            "whether the server would grant ({who}) is not known: the answer is not signed by the \
-             license's server"
+            "it is not known whether the server would grant a license ({who}): its answer is not \
+            signed by the license's server"
         );
         return findings
             .say(Health::Warning, "licensing", &finding, "see the line about the signature")
@@ -219,12 +221,12 @@ fn judge(
     let trust = if is_known {
         ""
     } else {
-        "; this device knows no key of it yet, so that the signature was not checked"
+        "; this device knows no key of the server yet, so the signature was not checked"
     };
     if answer.status == 200 {
         let Ok(check) = serde_json::from_slice::<AuthorizationCheck>(&answer.body) else {
-            let finding =
-                "whether the server would grant is not known: its answer is of another version";
+            let finding = "it is not known whether the server would grant a license: its answer \
+                is of another version";
             return findings
                 .say(Health::Warning, "licensing", finding, "update the older side")
                 .map(|()| None);
@@ -240,7 +242,7 @@ fn judge(
     }
     let Ok(problem) = serde_json::from_slice::<Problem>(&answer.body) else {
         let finding = format!(
-            "whether the server would grant is not known: it answers with status {}",
+            "it is not known whether the server would grant a license: it answers with status {}",
             answer.status
         );
         return findings
@@ -248,7 +250,8 @@ fn judge(
             .map(|()| None);
     };
     if answer.status == 404 && problem.code != ErrorCode::HANDSHAKE_CODE_UNKNOWN {
-        let finding = "whether the server would grant is not known: this server cannot be asked";
+        let finding = "it is not known whether the server would grant a license: this server does \
+        not support the question";
         return findings
             .say(Health::Note, "licensing", finding, "update the server")
             .map(|()| None);
@@ -280,7 +283,7 @@ fn refused(
         }
         _ => String::new(),
     };
-    // What only the program knows was not asked for, unless it was given here.
+    // The request lacked what only the program knows, unless it was given here.
     match by_program.is_empty() || arguments.names_somebody() {
         true => findings.say(
             Health::Broken,

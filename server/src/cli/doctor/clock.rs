@@ -1,5 +1,5 @@
-//! What time it is to the programs of a device, and why: by their own file, by this machine's
-//! clock, by a server.
+//! The doctor's check of the time: which time the programs of a device use, and its source: their
+//! own file, this machine's clock, or a server.
 
 use std::fs;
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::utc;
 
 const DAY: u64 = 86_400;
 
-/// Clocks may differ by so many seconds.
+/// The number of seconds by which clocks may differ.
 pub(super) const DIFFER_SECONDS_MAX: u64 = 60;
 
-/// What programs keep of the time, as far as it is told here; `src/clock/seen.rs` of the library
-/// writes it.
+/// The programs' file about the time, as far as the doctor reports it; `src/clock/seen.rs` of the
+/// library writes it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Seen {
@@ -44,7 +44,7 @@ struct Leap {
     to_ms: i64,
 }
 
-/// Say what is known of the time; return by how many seconds that of the programs is ahead of this
+/// Report what is known of the time. Return by how many seconds the programs' time is ahead of this
 /// machine's clock.
 pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Option<i64>, Error> {
     let boot = boot_clock(findings)?;
@@ -53,7 +53,7 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Opti
         Err(Unread::Denied(finding, todo)) => {
             return findings.say(Health::Warning, "clock", &finding, &todo).map(|()| None);
         }
-        // The next program makes it.
+        // The next program creates the file.
         Err(Unread::Missing | Unread::Unfit(_)) => return Ok(None),
     };
     let ahead = match boot {
@@ -67,9 +67,8 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Opti
     };
     if let Some(leap) = seen.leaps.leaps.last() {
         let finding = format!(
-            "a server's word has set the time of programs back by {} s, at {}: before, a server's \
-             clock or this \
-             machine's was ahead",
+            "a server has set the time of programs back by {} s, at {}: before that, a server's \
+            clock or this machine's was ahead",
             (leap.from_ms - leap.to_ms) / 1000,
             utc::text(seconds(leap.to_ms))
         );
@@ -78,7 +77,8 @@ pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<Opti
     Ok(ahead)
 }
 
-/// The start of the machine and its boot clock in milliseconds, as far as this process can tell.
+/// Return the id of the machine's start and its boot clock in milliseconds, as far as this process
+/// can determine them.
 fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Error> {
     let ahead_ms = clocks_ahead(|path| fs::read_link(path), |path| fs::read_to_string(path))
         .map(|ahead| ahead.boot_ms);
@@ -90,8 +90,8 @@ fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Erro
         (Some(ahead_ms), Some(uptime)) if !id.is_empty() => {
             if ahead_ms != 0 {
                 let finding = format!(
-                    "in this time namespace the boot clock is {} s {} the machine's: programs \
-                     reckon with that",
+                    "in this time namespace, the boot clock is {} s {} the machine's: programs \
+                    take that into account",
                     ahead_ms.unsigned_abs() / 1000,
                     if ahead_ms > 0 { "ahead of" } else { "behind" }
                 );
@@ -100,9 +100,8 @@ fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Erro
             Ok(Some((id, (uptime * 1000.0) as i64 - ahead_ms)))
         }
         _ => {
-            let finding = "the system does not tell whether the boot clock is the machine's: \
-                programs that start here \
-                           go on from the highest time that was seen";
+            let finding = "the system does not show whether the boot clock is the machine's: \
+            programs that start here continue from the highest time that was seen";
             findings.say(
                 Health::Warning,
                 "boot clock",
@@ -114,35 +113,40 @@ fn boot_clock(findings: &mut Findings<'_>) -> Result<Option<(String, i64)>, Erro
     }
 }
 
-/// Since a server was heard in this start of the machine.
+/// Report the programs' time when a server has set it since the start of the machine.
 fn by_word_of_server(seen: &Seen, boot_ms: i64, findings: &mut Findings<'_>) -> Result<i64, Error> {
     let now = SystemClock.unix_seconds();
     let programs = seconds(seen.offset_ms.saturating_add(boot_ms).max(seen.highest_ms));
     let ago = boot_ms.saturating_sub(seen.heard_at_ms) / 1000;
     if programs.abs_diff(now) > DIFFER_SECONDS_MAX {
         let finding = format!(
-            "it is {} here; programs take it to be {}, by the word of a license server {ago} s ago",
+            "this machine's time is {}; programs use {}, which a license server set {ago} s ago",
             utc::text(now),
             utc::text(programs)
         );
-        let todo = "set right the clock that is wrong, this machine's or the server's; programs \
-            believe the server at \
-                    their next contact";
+        let todo = "correct the clock that is wrong, this machine's or the server's; programs take \
+        the server's time at their next contact";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     } else {
-        findings
-            .good("clock", &format!("programs go by the word of a license server, {ago} s ago"))?;
+        findings.good(
+            "clock",
+            &format!("programs use the time that a license server set {ago} s ago"),
+        )?;
     }
     Ok(i64::try_from(programs).unwrap_or(i64::MAX).saturating_sub(i64::try_from(now).unwrap_or(0)))
 }
 
-/// No server was heard since the start of the machine, or this process cannot tell.
+/// Report the programs' time when no server has set it since the start of the machine, or when this
+/// process cannot determine that.
 fn without_word(seen: &Seen, findings: &mut Findings<'_>) -> Result<(), Error> {
     let highest = seconds(seen.highest_ms);
     if highest > SystemClock.unix_seconds() + DAY {
-        let finding = format!("it was {} here already, says the state", utc::text(highest));
+        let finding = format!(
+            "the state has seen {} already, which is later than this machine's time",
+            utc::text(highest)
+        );
         let todo =
-            "set this machine's clock right; the next contact with the server sets the state right";
+            "correct this machine's clock; the next contact with the server corrects the state";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
     Ok(())

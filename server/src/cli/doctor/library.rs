@@ -1,4 +1,5 @@
-//! What is built into the library that the programs load: read in its file, which is not loaded.
+//! The doctor's check of the library that the programs load: it reads what is built into the file,
+//! without loading it.
 
 use std::path::Path;
 
@@ -9,8 +10,8 @@ use super::{Findings, Health};
 use crate::error::Error;
 use crate::sharing::owner_of;
 
-/// A shared library of ours has some megabytes, one with all that helps to find faults some
-/// hundred.
+/// The greatest size of a library in bytes. Our library has some megabytes, and one with debugging
+/// aids some hundred.
 const BYTES_MAX: u64 = 1 << 30;
 
 pub(super) fn examine(
@@ -35,7 +36,7 @@ pub(super) fn examine(
             let whose =
                 owner_of(path, &e).map(|whose| format!(". {}", whose.trim_end_matches('.')));
             let todo = "name the file of the library, such as libseatmeter.so";
-            let finding = format!("{shown} was not looked at: {e}{}", whose.unwrap_or_default());
+            let finding = format!("{shown} cannot be read: {e}{}", whose.unwrap_or_default());
             return findings.say(Health::Warning, "library", &finding, todo).map(|()| None);
         }
     };
@@ -72,7 +73,7 @@ fn say(shown: &str, built_in: &BuiltIn, findings: &mut Findings<'_>) -> Result<(
             findings.good("library", &format!("{version}; root key {} is built in", key.id()))
         }
         Err(e) => {
-            let finding = format!("{version}; what is built in as root key is none: {e}");
+            let finding = format!("{version}; the text built in as root key is not a key: {e}");
             let todo =
                 "ask the vendor for a library that was built with a right SEATMETER_ROOT_KEY";
             findings.say(Health::Broken, "library", &finding, todo)

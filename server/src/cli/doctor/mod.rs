@@ -1,11 +1,14 @@
-//! `seatmeterd doctor`: why a device is not licensed, or soon may not be, and what to do about it.
+//! The command `seatmeterd doctor`: why a device is not licensed, or soon may not be, and what to
+//! do about it.
 //!
-//! Reads the state directory of the device and asks the license server as a program would, stage by
-//! stage. Changes nothing, takes no seat, and works while programs run, and when the server does
-//! not. Exit code 0: nothing is broken, though there may be warnings; 1: something is.
+//! The doctor reads the state directory of the device and sends requests to the license server as a
+//! program would, stage by stage. It changes nothing, takes no seat, and works while programs run,
+//! and while the server does not. Exit code 0 means that nothing is broken, though there may be
+//! warnings; 1 means that something is broken.
 //!
-//! It says only what it has seen. "ok" stands before what was looked at and found good; what could
-//! not be looked at is a warning, and what is not known without the operator's help a note.
+//! The doctor reports only what it has seen. "ok" means that it checked something and found it
+//! good. A warning also stands for what it could not check, and a note for what it cannot know
+//! without the operator's help.
 
 mod ask;
 mod clock;
@@ -24,8 +27,8 @@ use clap::{Args, Subcommand};
 use super::output_error;
 use crate::error::Error;
 
-/// Look at a device: its state directory, clock, license, seats, what is not reported yet, and the
-/// way to the server
+/// Check a device: its state directory, clock, license, seats, counts that are not reported yet,
+/// and the way to the server
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
@@ -41,11 +44,11 @@ enum Part {
     Reset(reset::ResetArguments),
 }
 
-/// Where a device keeps its state.
+/// The place of a device's state.
 #[derive(Args, Debug)]
 struct StateDir {
-    /// The state directory of the device, as its programs use it. Without it: where those of this
-    /// user have theirs
+    /// The state directory of the device, as its programs use it [default: the directory of this
+    /// user's programs]
     #[arg(long, value_name = "DIR", env = "SEATMETER_STATE_DIR")]
     state_dir: Option<PathBuf>,
 }
@@ -67,28 +70,28 @@ struct DeviceArguments {
     /// The license server, as the programs name it
     #[arg(long, value_name = "URL", env = "SEATMETER_SERVER")]
     server: Option<String>,
-    /// Certificates to trust beside the system's, as the programs do
+    /// Certificates to trust in addition to the system's, as the programs do
     #[arg(long, value_name = "FILE", env = "SEATMETER_CA_FILE")]
     ca_file: Option<PathBuf>,
-    /// The library that the programs load, to see what is built into it
+    /// The library that the programs load, to check what is built into it
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     #[command(flatten)]
     ask: ask::AskArguments,
 }
 
-/// How something is.
+/// The health of what was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Health {
     Good,
-    /// It is not known, and nothing may be wrong.
+    /// The health is not known, and nothing may be wrong.
     Note,
-    /// It works, but may not for ever.
+    /// The program works now, but may not work forever.
     Warning,
     Broken,
 }
 
-/// What was found, line by line.
+/// The findings, reported line by line.
 struct Findings<'a> {
     output: &'a mut dyn Write,
     broken: u32,
@@ -96,7 +99,8 @@ struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    /// Says how something is; `todo` says what to do about it, and is empty where that is nothing.
+    /// Report a finding. `todo` says what to do about it, and is empty where nothing has to be
+    /// done.
     fn say(&mut self, health: Health, what: &str, finding: &str, todo: &str) -> Result<(), Error> {
         let mark = match health {
             Health::Good => "ok",
@@ -118,10 +122,10 @@ impl Findings<'_> {
     }
 }
 
-/// Runs the command.
+/// Run the command.
 ///
 /// # Errors
-/// When something is broken, after all that was found is said.
+/// Fails when something is broken, after all findings are reported.
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     match &arguments.part {
         Some(Part::Seats(arguments)) => return seats::seats(arguments, output),
@@ -146,7 +150,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         None => findings.say(
             Health::Warning,
             "server",
-            "not looked for: nobody has said where it is",
+            "not checked: its URL is not known",
             "name it with --server, or set SEATMETER_SERVER",
         )?,
     }

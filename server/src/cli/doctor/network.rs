@@ -1,7 +1,8 @@
-//! The way to the license server, stage by stage: name, address, TLS, HTTP, signature, clock.
+//! The doctor's check of the way to the license server, stage by stage: name, address, TLS, HTTP,
+//! signature, clock.
 //!
-//! Spoken by hand, for the doctor wants to know what an HTTP library hides. It goes the direct way:
-//! a proxy is only named.
+//! The doctor speaks HTTP without a library, because it needs to know what a library hides. It
+//! connects directly: a proxy is only named.
 
 #![allow(
     clippy::disallowed_methods,
@@ -34,24 +35,24 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::utc;
 
-/// Bound for each stage.
+/// The time limit of each stage.
 const STAGE: Duration = Duration::from_secs(5);
 
-/// Longest answer that is read.
+/// The greatest number of bytes that are read of an answer.
 const ANSWER_BYTES_MAX: u64 = 1 << 16;
 
-/// Something that both kinds of connection can do.
+/// The operations that both kinds of connection have.
 trait Connection: Read + Write {}
 impl<T: Read + Write> Connection for T {}
 
-/// Why the way ends here.
+/// The reason why the way ends here.
 struct Broken {
     stage: &'static str,
     finding: String,
     todo: &'static str,
 }
 
-/// Goes the way, and gives it where it leads to a license server.
+/// Check the way to the server, and return it if it leads to a license server.
 pub(super) fn examine(
     url: &str,
     ca_file: Option<&Path>,
@@ -96,7 +97,7 @@ fn ask(
     findings: &mut Findings<'_>,
 ) -> Result<Result<Way, Broken>, Error> {
     let broken = |stage, finding, todo| Ok(Err(Broken { stage, finding, todo }));
-    // Programs read it first of all, also for a server without TLS.
+    // Programs read this file first of all, even for a server without TLS.
     let extra = match ca_file.map_or(Ok(Vec::new()), certificates) {
         Ok(extra) => extra,
         Err(why) => {
@@ -150,18 +151,19 @@ fn ask(
     match exchange(stream.as_mut(), &way.host, AUTHORIZATIONS_PATH, QUESTION, key_id.as_deref()) {
         Ok(answer) => Ok(judge(&answer, &way, device, findings)?.map(|()| way)),
         Err(why) => {
-            let todo = "look whether the server is overloaded, and at what stands between";
+            let todo = "check whether the server is overloaded, and the proxies and firewalls \
+            between";
             broken("answer", format!("no whole answer: {why}"), todo)
         }
     }
 }
 
-/// A way to a server that was gone once.
+/// A way to a server that was found to work.
 pub(super) struct Way {
     address: SocketAddr,
     host: String,
     is_tls: bool,
-    /// Certificates to trust beside the system's.
+    /// The certificates to trust in addition to the system's.
     extra: Vec<CertificateDer<'static>>,
 }
 
@@ -181,8 +183,8 @@ impl Way {
         })
     }
 
-    /// Asks something, over a connection of its own, with the key that the answer is to be signed
-    /// with.
+    /// Send a request over a connection of its own. `key_id` names the key with which the answer
+    /// must be signed.
     pub(super) fn ask(
         &self,
         path: &str,
@@ -193,10 +195,11 @@ impl Way {
     }
 }
 
-/// What to do when TLS fails in this way.
+/// Return what to do when TLS fails in this way.
 fn advice(why: &str) -> &'static str {
     if why.contains("InvalidContentType") {
-        "what answers there speaks no TLS: name the server with http://, or put TLS before it"
+        "the program that answers there does not speak TLS: name the server with http://, or put \
+        TLS before it"
     } else if why.contains("CaUsedAsEndEntity") {
         "the server shows a certificate that is for signing others, as \"openssl req -x509\" \
          makes them: make one with \
@@ -211,7 +214,8 @@ fn advice(why: &str) -> &'static str {
     }
 }
 
-/// The system's lookup has no bound of its own.
+/// Look up the addresses of a host. The lookup runs in a thread of its own, because the system's
+/// lookup has no time limit.
 fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let (sender, found) = mpsc::channel();
     let host = host.to_owned();
@@ -223,7 +227,7 @@ fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     found.map_err(|e| e.to_string())
 }
 
-/// Tries every address; gives the first that answers.
+/// Try every address. Return the first one that answers.
 fn connect(
     addresses: &[SocketAddr],
     findings: &mut Findings<'_>,
@@ -279,7 +283,7 @@ fn trust(
     Ok(stream)
 }
 
-/// What the server said, and to what.
+/// The server's answer, with the request that it answers.
 pub(super) struct Answer {
     asked: String,
     nonce: String,
@@ -289,13 +293,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// What it says of its signature: the server's time, the id of the key, the signature.
+    /// Return the signature's data: the server's time, the id of the key, the signature.
     fn signature(&self) -> Option<(u64, &str, &str)> {
         let time = self.header(TIME_HEADER)?.parse().ok()?;
         Some((time, self.header(KEY_ID_HEADER)?, self.header(SIGNATURE_HEADER)?))
     }
 
-    /// Whether the holder of this key has given this answer to what was asked.
+    /// Return whether the holder of this key has given this answer to this request.
     pub(super) fn is_signed_by(&self, key: &PublicKey) -> bool {
         let Some((server_time, key_id, signature)) = self.signature() else { return false };
         let request_body = self.asked.as_bytes();
@@ -317,7 +321,7 @@ impl Answer {
     }
 }
 
-/// What is sent: the server refuses it, signed, and remembers nothing.
+/// The body of the request: the server refuses it with a signed answer, and records nothing.
 const QUESTION: &str = "{}";
 
 fn exchange(
@@ -328,7 +332,7 @@ fn exchange(
     key_id: Option<&str>,
 ) -> Result<Answer, String> {
     let nonce = random_id().ok_or("the system has no random numbers")?;
-    // A server whose key was replaced answers with the old one for who names it.
+    // A server with a replaced key answers with the old key when the request names that.
     let known = key_id.map_or_else(String::new, |id| format!("{KEY_ID_HEADER}: {id}\r\n"));
     let request = format!(
         "POST {path} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n{known}\
@@ -340,7 +344,8 @@ fn exchange(
         .and_then(|()| stream.flush())
         .map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
-    // One that hangs up without saying so has nevertheless said what it had to say.
+    // A server that closes the connection without notice may still have sent its whole answer, so
+    // the error is used only when the head is missing.
     let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let Some(end) = end else {
@@ -361,7 +366,8 @@ fn judge(
     findings: &mut Findings<'_>,
 ) -> Result<Result<(), Broken>, Error> {
     let Some((server_time, key_id, _)) = answer.signature() else {
-        let finding = format!("status {}, and not as a license server answers", answer.status);
+        let finding =
+            format!("status {}, which is not an answer of a license server", answer.status);
         let todo = "check the URL, and what stands between: a proxy, a login page";
         return Ok(Err(Broken { stage: "HTTP", finding, todo }));
     };
@@ -372,19 +378,21 @@ fn judge(
     if differ <= DIFFER_SECONDS_MAX {
         findings.good("clock", &format!("{differ} s from the server's"))?;
     } else {
-        let finding =
-            format!("it is {} here, and {} at the server", utc::text(now), utc::text(server_time));
-        let todo = "set the wrong one right, and let NTP keep it; programs go by the server's \
-            while they reach it";
+        let finding = format!(
+            "this machine's time is {}, the server's is {}",
+            utc::text(now),
+            utc::text(server_time)
+        );
+        let todo = "correct the clock that is wrong, and let NTP keep it right; programs use the \
+        server's time while they reach it";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
     let programs =
         device.programs_ahead.map_or(server_time, |ahead| now.saturating_add_signed(ahead));
     if programs.abs_diff(server_time) > DIFFER_SECONDS_MAX {
         let finding = format!(
-            "programs take it to be {}, the server says {}: a server whose clock was wrong was \
-             heard before, or this \
-             one's is wrong now",
+            "programs use the time {}, the server's is {}: an earlier server had a wrong clock, or \
+            this server's is wrong now",
             utc::text(programs),
             utc::text(server_time)
         );
@@ -394,8 +402,8 @@ fn judge(
     Ok(Ok(()))
 }
 
-/// Whether the server is one that has granted a license of this device. It is asked with the key of
-/// each, as programs ask.
+/// Report whether the server is one that has granted a license of this device. The request is made
+/// with the key of each license, as programs do.
 fn whose_signature(
     answer: &Answer,
     key_id: &str,
@@ -405,7 +413,8 @@ fn whose_signature(
 ) -> Result<(), Error> {
     let Some(first) = device.server_keys.first() else {
         let finding = format!(
-            "not checked: this device has no license, and so knows no key; the server's is {key_id}"
+            "not checked: this device has no license, so it knows no key; the server's key is \
+            {key_id}"
         );
         return findings.say(Health::Note, "signature", &finding, "");
     };

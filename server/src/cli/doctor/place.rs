@@ -1,5 +1,5 @@
-//! The state directory itself: who looks at it, whether it can really be written, and whether all
-//! who may use it can use what is in it.
+//! The doctor's check of the state directory itself: which user runs the check, whether this user
+//! can write the directory, and whether all its users can use its files.
 
 #![allow(
     clippy::disallowed_methods,
@@ -23,16 +23,18 @@ use crate::error::Error;
 use crate::random::fresh_id;
 use crate::sharing::{self, advice_about, holds_others_alone, owned, owner_of};
 
-/// Bytes of a file of counts, which is the largest that a program makes at a start.
+/// The size in bytes of a file of counts, which is the largest file that a program creates at a
+/// start.
 const PROBE_BYTES: usize = 68 << 10;
 
-/// Below this there may soon be no room for what programs make.
+/// The number of free bytes below which programs may soon have no room for their files.
 const ROOM_BYTES_MIN: u64 = 4 << 20;
 
-/// Folders in folders; more is not of the library's.
+/// The greatest depth of nested folders; the library creates no deeper ones.
 const DEPTH_MAX: usize = 4;
 
-/// Where programs of this user have their state, if nobody says another place.
+/// Return the directory in which this user's programs have their state, unless another is
+/// configured.
 pub(super) fn usual() -> Result<PathBuf, Error> {
     let path = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if geteuid().is_root() {
@@ -48,7 +50,7 @@ pub(super) fn usual() -> Result<PathBuf, Error> {
     })
 }
 
-/// Looks at the directory; whether there is one to look into.
+/// Check the directory. Return whether its content can be checked.
 pub(super) fn examine(folder: &Path, findings: &mut Findings<'_>) -> Result<bool, Error> {
     log(findings)?;
     let shown = folder.display();
@@ -108,7 +110,7 @@ fn log(findings: &mut Findings<'_>) -> Result<(), Error> {
     }
 }
 
-/// What is found is what this user can see.
+/// Report which user runs the check, because the findings are what this user can see.
 fn who_looks(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Result<(), Error> {
     let (me, names) = (geteuid().as_raw(), sharing::names());
     let (i, owner) = (names.user_for_people(me), names.user_for_people(of.uid()));
@@ -116,27 +118,27 @@ fn who_looks(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Resul
         .is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == of.gid()))
         || nix::unistd::getegid().as_raw() == of.gid();
     if me == of.uid() {
-        return findings.good("user", &format!("looked as {i}, whose directory this is"));
+        return findings.good("user", &format!("checked as {i}, who owns the directory"));
     }
     if me != 0 && is_shared_by_group(of.mode()) && is_member {
         let group = names.group(of.gid());
         return findings.good(
             "user",
-            &format!("looked as {i}, who shares the directory of {owner} by group {group}"),
+            &format!("checked as {i}, who shares the directory of {owner} by group {group}"),
         );
     }
     let todo = format!(
-        "look again as the programs' user: sudo -u {} seatmeterd doctor --state-dir {}",
+        "check again as the programs' user: sudo -u {} seatmeterd doctor --state-dir {}",
         names.user(of.uid()),
         quoted(&folder.to_string_lossy())
     );
     let finding = match me {
         0 => format!(
-            "looked as {i}, who may do everything; the directory belongs to {owner}, who may not"
+            "checked as {i}, who may do everything; the directory belongs to {owner}, who may not"
         ),
         _ => format!(
-            "looked as {i}; the directory belongs to {owner}, and programs of {i} see what is \
-             said here"
+            "checked as {i}; the directory belongs to {owner}, and the findings are those that \
+            programs of {i} see"
         ),
     };
     findings.say(Health::Warning, "user", &finding, &todo)
@@ -152,7 +154,7 @@ fn permissions(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Res
             folder.display()
         );
         let todo = match holds_others_alone(folder) {
-            // As for /tmp: no command may change what belongs to others.
+            // This is the case of /tmp, for example: no command may change what belongs to others.
             true => {
                 let own = folder.join("seatmeter");
                 format!("use a directory of its own: {}, for example", own.display())
@@ -170,12 +172,12 @@ fn permissions(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Res
     findings.good("permissions", &format!("{owner}, mode {mode:o}{shared}"))
 }
 
-/// What there is in a state directory, by what programs can do with it.
+/// The content of a state directory, by what programs can do with it.
 #[derive(Default)]
 struct Found {
     folders: Vec<PathBuf>,
     files: usize,
-    /// With the reason why.
+    /// The files that programs cannot use, each with the reason.
     unfit: Vec<(PathBuf, String)>,
     unlisted: Vec<(PathBuf, io::Error)>,
 }
@@ -190,7 +192,7 @@ impl Found {
         let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {
-            // What is gone since is not there.
+            // A file that has vanished in the meantime is ignored.
             let Ok(has) = path.symlink_metadata() else { continue };
             if let Some(why) = why_unfit(&path, &has, of) {
                 self.unfit.push((path, why));
@@ -203,7 +205,7 @@ impl Found {
     }
 }
 
-/// Why programs of those for whom the folder is cannot use this, by its owner, group and mode.
+/// Return why programs of the folder's users cannot use this path, by its owner, group and mode.
 fn why_unfit(path: &Path, has: &Metadata, folder: &Metadata) -> Option<String> {
     let shown = path.display();
     if has.is_symlink() {
@@ -218,11 +220,13 @@ fn why_unfit(path: &Path, has: &Metadata, folder: &Metadata) -> Option<String> {
             "{shown} has another name elsewhere (a hard link), so programs do not use it"
         ));
     }
-    // Without leniency for who has made it: it is asked for whom it is of use.
+    // The check makes no exception for the user who created the file: what matters is who can use
+    // it.
     let is_owners = owned(has).is_of_use_in(&owned(folder), 0) && has.mode() & bits == bits;
     let for_group =
         has.gid() == folder.gid() && has.mode() & 0o060 == 0o060 || has.mode() & 0o006 == 0o006;
-    // One in which everybody may write is its owner's alone: others refuse it.
+    // A folder in which everybody may write is only for its owner, because programs of others
+    // refuse it.
     let is_shared = is_shared_by_group(folder.mode()) && !is_shared_by_all(folder.mode());
     if is_owners && (for_group || !is_shared) {
         return None;
@@ -242,9 +246,9 @@ fn files(
     findings: &mut Findings<'_>,
 ) -> Result<(), Error> {
     for (path, cause) in &found.unlisted {
-        let finding = format!("{} was not looked into: {cause}", path.display());
+        let finding = format!("{} cannot be listed: {cause}", path.display());
         let todo = advice_about(path, folder, cause)
-            .unwrap_or_else(|| "see whether the disk is sound".to_owned());
+            .unwrap_or_else(|| "check whether the disk is damaged".to_owned());
         findings.say(Health::Warning, "files", &finding, &todo)?;
     }
     let Some((path, why)) = found.unfit.first() else {
@@ -285,15 +289,15 @@ fn files(
     findings.say(Health::Broken, "files", &finding, &todo)
 }
 
-/// The command, of a sentence with whose the file is before it.
+/// Return the command from a sentence of advice that first names the file's owner.
 fn command_in(advice: &str) -> String {
     advice
         .find("Run \"")
         .map_or_else(|| advice.to_owned(), |at| format!("run {}", &advice[at + 4..]))
 }
 
-/// Really writes, makes durable and removes, in every folder, as much as a program does at its
-/// start.
+/// Write a file into every folder, make it durable and remove it, with as many bytes as a program
+/// writes at its start.
 fn write_into(
     folder: &Path,
     folders: &[PathBuf],
@@ -304,7 +308,7 @@ fn write_into(
         let advice = advice_about(each, folder, &e);
         let todo = match e.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "make room on its disk, or give it another"
+                "make room on its disk, or move it to another disk"
             }
             _ => "make it writable for the programs' user, and see that the disk has room",
         };
@@ -348,7 +352,8 @@ fn file_system(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> 
              SM_SetStateDirectory",
         )?;
     }
-    // Root may use what is kept back for it: that it can write says nothing of the programs' user.
+    // Root may use the space that is reserved for it, so a successful write by root does not show
+    // that the programs' user has room.
     let left =
         about.blocks_available().saturating_mul(u64::try_from(about.block_size()).unwrap_or(0));
     let has_files = about.files() == 0 || about.files_free() > 0;
@@ -357,12 +362,12 @@ fn file_system(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> 
     }
     let finding = match has_files {
         true => format!("{} KiB are free for users other than root", left >> 10),
-        false => "there is no room for one file more".to_owned(),
+        false => "there is no room for another file".to_owned(),
     };
     findings.say(
         Health::Warning,
         "disk",
         &finding,
-        "make room on its disk: programs count nothing on a full one",
+        "make room on its disk: programs count nothing on a full disk",
     )
 }

@@ -1,12 +1,12 @@
-//! `seatmeterd doctor reset`: a device begins anew, as another one, and nothing of the old one is
-//! deleted.
+//! The command `seatmeterd doctor reset`: a device begins anew as another device, and nothing of
+//! the old one is deleted.
 //!
 //! ```text
 //! DIR/device, clock, licenses/, seats/, usage/, …  ─▶  DIR/reset-<time>/
 //! ```
 //!
-//! The UUID goes last: a reset that is cut off leaves a device that has lost its licenses, which
-//! programs know how to heal, and the next reset moves the rest.
+//! The UUID is moved last. A reset that is interrupted leaves a device that has lost its licenses,
+//! which programs can repair, and the next reset moves the rest.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,22 +27,22 @@ use crate::error::Error;
 use crate::sharing::{advice_about, advice_around, make_folder};
 use crate::utc;
 
-/// How a folder with what was reset is called.
+/// The prefix of a folder with the state that was reset.
 const ASIDE: &str = "reset-";
 
-/// Resets within one second that find a name.
+/// The number of resets within one second that find a free name.
 const NAMES_MAX: u32 = 100;
 
-/// Make a device begin anew, as another one. What it was is moved aside, not deleted
+/// Make a device begin anew as another device. Its old state is moved aside, not deleted
 ///
 /// Refused while programs use the directory, and while counts wait to be reported. The new device
-/// needs a seat of its own where licenses are per device: release the old one on the server.
+/// needs a seat of its own where licenses are per device: release the old device on the server.
 #[derive(Args, Debug)]
 pub(super) struct ResetArguments {
     #[command(flatten)]
     state: StateDir,
-    /// Reset it although counts wait to be reported: they are moved aside, too, and can be reported
-    /// from there
+    /// Reset the device even if counts wait to be reported: they are moved aside, too, and can be
+    /// reported from there
     #[arg(long)]
     with_unreported: bool,
 }
@@ -65,19 +65,20 @@ pub(super) fn reset(arguments: &ResetArguments, output: &mut dyn Write) -> Resul
         let (from, to) = (folder.join(name), aside.join(name));
         fs::rename(&from, &to).map_err(|e| cannot("move", &from, &e))?;
     }
-    // A program that began in between is at the old files.
+    // A program that began in between uses the old files.
     let late = users_of(&aside, &names);
     tell(&folder, &aside, uuid.as_deref(), &unsent, output).map_err(output_error)?;
     match late {
         Some(who) => Err(Error::Setup(format!(
-            "while this was done a program began to use the old state: {who}. End it and start it \
-             again."
+            "a program began to use the old state during the reset: {who}. End the program and \
+            start it again."
         ))),
         None => Ok(()),
     }
 }
 
-/// What the library keeps in a state directory, the UUID last.
+/// Return the names of the library's files and folders in a state directory, with the UUID's file
+/// last.
 fn ours_in(folder: &Path) -> Result<Vec<String>, Error> {
     let entries = fs::read_dir(folder).map_err(|e| {
         let advice = advice_about(folder, folder, &e).unwrap_or_default();
@@ -88,13 +89,14 @@ fn ours_in(folder: &Path) -> Result<Vec<String>, Error> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| is_name_of_state(name))
         .collect();
-    // Others have folders and files of such names, too: one alone makes no state directory.
+    // Other programs have folders and files with such names, too, so one alone does not make a
+    // state directory.
     let folders = STATE_FOLDERS.iter().filter(|name| folder.join(name).is_dir()).count();
     if folders < 2 && uuid_of(folder).is_none() {
         return Ok(Vec::new());
     }
     names.sort_by_key(|name| (name.starts_with("device"), name.clone()));
-    // Empty folders are no state.
+    // Empty folders do not count as state.
     let has_content = |name: &String| {
         let path = folder.join(name);
         !path.is_dir() || fs::read_dir(&path).map_or(true, |mut entries| entries.next().is_some())
@@ -103,8 +105,8 @@ fn ours_in(folder: &Path) -> Result<Vec<String>, Error> {
     Ok(if is_something { names } else { Vec::new() })
 }
 
-/// Make a folder for what is reset, named by the time; a second one of the same second gets a
-/// number behind it.
+/// Make a folder for what is reset, named by the time. A second folder of the same second gets a
+/// number behind the time.
 fn new_aside(folder: &Path) -> Result<PathBuf, Error> {
     let time = utc::text(SystemClock.unix_seconds()).replace([':', '-'], "");
     for number in 1.. {
@@ -127,7 +129,8 @@ fn require_unused(folder: &Path, names: &[String]) -> Result<(), Error> {
     )))
 }
 
-/// Who uses these, by the locks that the kernel keeps for each program that lives.
+/// Return which programs use these files, by the locks that the kernel keeps for each running
+/// program.
 fn users_of(folder: &Path, names: &[String]) -> Option<String> {
     let holders = seats::holders(&folder.join("seats"));
     if !holders.is_empty() {
@@ -136,7 +139,7 @@ fn users_of(folder: &Path, names: &[String]) -> Option<String> {
     names.iter().find_map(|name| locked_in(&folder.join(name)))
 }
 
-/// A file here on which a program that lives has a lock, or of which that cannot be known.
+/// Return a file here that a running program has locked, or for which this cannot be determined.
 fn locked_in(path: &Path) -> Option<String> {
     let of = path.symlink_metadata().ok()?;
     if !of.is_file() && !of.is_dir() {
@@ -155,7 +158,7 @@ fn locked_in(path: &Path) -> Option<String> {
 }
 
 fn is_locked(file: &File) -> io::Result<bool> {
-    // The whole file, as long as any may be.
+    // The request covers the whole file, up to the greatest possible length.
     let mut request = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -170,7 +173,7 @@ fn is_locked(file: &File) -> io::Result<bool> {
 fn require_reported(folder: &Path, unsent: &Unsent, is_accepted: bool) -> Result<(), Error> {
     if let Some((finding, todo)) = &unsent.denied {
         return Err(Error::Setup(format!(
-            "whether all counts are reported is not known: {finding}. {todo}"
+            "it is not known whether all counts are reported: {finding}. {todo}"
         )));
     }
     if is_accepted || unsent.counts == 0 && unsent.unread == 0 {
@@ -206,7 +209,7 @@ fn tell(
     output: &mut dyn Write,
 ) -> io::Result<()> {
     writeln!(output, "reset {}: the next program makes it a new device", folder.display())?;
-    writeln!(output, "what it was is in {}", aside.display())?;
+    writeln!(output, "its old state is in {}", aside.display())?;
     if unsent.counts > 0 || unsent.unread > 0 {
         writeln!(
             output,

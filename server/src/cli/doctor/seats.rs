@@ -1,7 +1,8 @@
-//! `seatmeterd doctor seats`: who has the seats of a device.
+//! The command `seatmeterd doctor seats`: the holders of a device's seats.
 //!
-//! Reads the pool files of a state directory and asks the kernel, by the lock of each entry, who
-//! lives. Changes nothing, and works while the pools are in use and when no server runs.
+//! The command reads the pool files of a state directory, and learns from the lock of each entry
+//! which processes live. It changes nothing, and works while the pools are in use and while no
+//! server runs.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,7 +18,7 @@ use super::StateDir;
 use crate::error::Error;
 use crate::utc;
 
-/// Show who holds the seats of this device
+/// Show which programs hold the seats of this device
 #[derive(Args, Debug)]
 pub(super) struct SeatsArguments {
     #[command(flatten)]
@@ -44,7 +45,7 @@ pub(super) fn seats(arguments: &SeatsArguments, output: &mut dyn Write) -> Resul
     Ok(())
 }
 
-/// For each pool its name, and how many seats are in use, or why that is not known.
+/// Return the name of each pool, and how many seats are in use, or why this is not known.
 pub(super) fn summary(folder: &Path) -> Vec<(String, Result<String, String>)> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()),
@@ -65,7 +66,7 @@ fn in_use(path: &Path) -> Result<String, String> {
     Ok(format!("{used} of {} in use", report.grant.seats))
 }
 
-/// Programs that hold seats, by name and process id.
+/// Return the programs that hold seats, by name and process id.
 pub(super) fn holders(folder: &Path) -> Vec<String> {
     let entries =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -121,14 +122,14 @@ fn write_pool(
         } else {
             writeln!(
                 output,
-                "  {held} {seats}  {who} (pid {pid}) has died: free for whoever asks next"
+                "  {held} {seats}  {who} (pid {pid}) has died: free for the next program that asks"
             )?;
         }
     }
     Ok(())
 }
 
-/// Whether the owner of an entry lives: the kernel keeps its lock exactly as long.
+/// Return whether the owner of an entry lives: the kernel keeps the entry's lock exactly as long.
 fn lives(file: &File, entry: &EntryReport) -> bool {
     let mut request = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
@@ -138,6 +139,6 @@ fn lives(file: &File, entry: &EntryReport) -> bool {
         l_pid: 0,
     };
     let asked = fcntl(file, FcntlArg::F_OFD_GETLK(&mut request));
-    // If the kernel does not say, the mark of its guardian is the next best witness.
+    // If the kernel gives no answer, the mark of the entry's guardian is the next best evidence.
     if asked.is_err() { !entry.died } else { request.l_type != libc::F_UNLCK as libc::c_short }
 }

@@ -1,5 +1,5 @@
-//! What the files of a device say. What this user may not read is said to be so, never taken for
-//! good.
+//! The doctor's check of a device's files. A file that this user may not read is reported as such,
+//! and never counts as good.
 
 use std::collections::HashMap;
 use std::fs;
@@ -23,41 +23,42 @@ use crate::error::Error;
 use crate::sharing::advice_around;
 use crate::utc;
 
-/// What of a device the other examinations need.
+/// The data of a device that the other checks need.
 #[derive(Default)]
 pub(super) struct Device {
-    /// Its UUID, if it has one that can be read.
+    /// The UUID of the device, if it has one that can be read.
     pub(super) uuid: Option<String>,
-    /// Its licenses.
+    /// The licenses of the device.
     pub(super) licenses: Vec<Held>,
-    /// Keys of the servers that have granted.
+    /// The keys of the servers that have granted licenses.
     pub(super) server_keys: Vec<PublicKey>,
-    /// Of each of them, by its id, which life of its data has told the device what it acknowledged.
+    /// The epoch in which each of these servers has acknowledged counts, by the id of its key.
     pub(super) epochs: HashMap<String, String>,
-    /// Until when its programs work without a server, Unix seconds; 0: not at all.
+    /// The end of the time for which programs work without a server, Unix seconds; 0 when they do
+    /// not.
     pub(super) good_until: u64,
-    /// By how many seconds the time of its programs is ahead of this machine's clock, if they have
-    /// a server's word.
+    /// The number of seconds by which the programs' time is ahead of this machine's clock, if a
+    /// server has set it.
     pub(super) programs_ahead: Option<i64>,
 }
 
 /// A license that the device holds.
 pub(super) struct Held {
-    /// The name of its way of asking.
+    /// The name of the scope of requests to which the license belongs.
     pub(super) scope: String,
-    /// As the server has signed it.
+    /// The license as the server has signed it.
     pub(super) signed: Signed,
     pub(super) local: LocalLicense,
     pub(super) item: LicenseItem,
     pub(super) server_key: PublicKey,
 }
 
-/// Why the content of a file is not known.
+/// The reason why the content of a file is not known.
 pub(super) enum Unread {
     Missing,
-    /// It could not be read, and what to do.
+    /// The file could not be read: the finding, and what to do.
     Denied(String, String),
-    /// It is not what it should be.
+    /// The content is not what it should be, for this reason.
     Unfit(String),
 }
 
@@ -66,9 +67,9 @@ impl Unread {
         match cause.kind() {
             io::ErrorKind::NotFound => Self::Missing,
             _ => {
-                let other = "look as a user who may read it";
+                let other = "check as a user who may read it";
                 let advice = advice_around(path, cause).unwrap_or_else(|| other.to_owned());
-                Self::Denied(format!("{} was not looked at: {cause}", path.display()), advice)
+                Self::Denied(format!("{} cannot be read: {cause}", path.display()), advice)
             }
         }
     }
@@ -113,8 +114,8 @@ pub(super) fn examine(
     Ok(device)
 }
 
-/// Files with this ending; `None`, and a line about it, where the folder cannot be listed. One that
-/// is missing has none.
+/// Return the files with this ending; `None`, with a finding, where the folder cannot be listed. A
+/// missing folder has no files.
 fn list(
     folder: &Path,
     ending: &str,
@@ -135,14 +136,14 @@ fn list(
     }
 }
 
-/// The content of a framed file.
+/// Return the content of a framed file.
 pub(super) fn content<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, Unread> {
     let bytes = fs::read(path).map_err(|e| Unread::from(path, &e))?;
     let json = unframe(&bytes, kind).map_err(Unread::Unfit)?;
     serde_json::from_slice(json).map_err(|e| Unread::Unfit(e.to_string()))
 }
 
-/// What the file says of who the device is, and was.
+/// The identity of the device, now and formerly, as in the file.
 #[derive(Deserialize)]
 struct Identity {
     uuid: String,
@@ -152,7 +153,7 @@ struct Identity {
     former: Vec<String>,
 }
 
-/// Gives the UUIDs of before.
+/// Report the identity of the device. Return its former UUIDs.
 fn identity(
     folder: &Path,
     device: &mut Device,
@@ -253,8 +254,8 @@ fn validity(item: &LicenseItem, local: &LocalLicense) -> (Health, String, &'stat
     }
 }
 
-/// What a server has said of a license since it granted it; what is not known here does not matter
-/// to the doctor.
+/// The server notice: what a server has said about a license since it granted it. Fields that are
+/// not listed here do not matter to the doctor.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ServerNotice {
@@ -263,13 +264,13 @@ struct ServerNotice {
     refusal: Option<ErrorCode>,
     refused_because: String,
     refused_with: Option<ProblemNumbers>,
-    /// The license that this is about.
+    /// The name of the license that the notice is about.
     grant_name: String,
     license_id: String,
 }
 
-/// Names a refusal with its number and its sentence; whether programs do not work under the license
-/// before a server is heard: for a refusal, or because what was said is not known.
+/// Report a refusal with its code and its sentence. Return whether programs do not work under the
+/// license until a server answers, because of a refusal or because the scans are used up.
 fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
     let path = grant.with_extension("told");
     let is_about = |told: &ServerNotice| {
@@ -290,8 +291,10 @@ fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> R
                     (format!("{} cannot be used: {why}", path.display()), String::new())
                 }
             };
-            let finding =
-                format!("what the server has said of {what} since is not known: {finding}");
+            let finding = format!(
+                "it is not known what the server has said about {what} since then: \
+                {finding}"
+            );
             let todo = if todo.is_empty() {
                 "let a program reach the server: it says it again"
             } else {
@@ -332,12 +335,12 @@ fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> R
     }
     if gone.is_empty() {
         findings
-            .good("refusal", &format!("none for {what}, as the server has last said, {since}"))?;
+            .good("refusal", &format!("none for {what}, by the server's last answer at {since}"))?;
     }
     Ok(gone.iter().any(|meter| meter.of == Metered::Scans))
 }
 
-/// The numbers behind a refusal.
+/// Return the numbers behind a refusal.
 pub(super) fn numbers(of: &ProblemNumbers) -> String {
     if of.quota == 0 && of.used == 0 {
         return String::new();
@@ -348,13 +351,13 @@ pub(super) fn numbers(of: &ProblemNumbers) -> String {
     format!(" ({} in use of {}, grace {}{next})", of.used, of.quota, of.grace)
 }
 
-/// A license, and whether it was found to be the vendor's.
+/// Return a license, and whether it was verified to be the vendor's.
 fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, bool), Unread> {
     let answer: AuthorizationAnswer = content(path, Kind::Grant)?;
     let unfit = |why: String| Unread::Unfit(why);
     let root = match library.map(|library| library.root_key.parse::<PublicKey>()) {
         Some(Ok(built_in)) => Some(built_in),
-        // A library with a vendor's key built in stores none.
+        // A library with a vendor's key built in stores no root key.
         _ => match content::<PublicKey>(&path.with_extension("root-key"), Kind::RootKey) {
             Ok(stored) => Some(stored),
             Err(Unread::Missing) => None,
@@ -381,16 +384,16 @@ fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, bool), Un
     Ok((held, root.is_some()))
 }
 
-/// Counts that no server has acknowledged.
+/// The counts that no server has acknowledged.
 #[derive(Default)]
 pub(super) struct Unsent {
     pub(super) counts: u64,
-    /// Slot of the oldest.
+    /// The slot of the oldest count.
     pub(super) oldest: u32,
     pub(super) files: usize,
-    /// Files that this version does not understand.
+    /// The number of files that this version cannot read.
     pub(super) unread: usize,
-    /// What could not be looked at, and what to do.
+    /// The first path that could not be read, and what to do.
     pub(super) denied: Option<(String, String)>,
 }
 
@@ -494,7 +497,7 @@ fn set_aside(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.contains(".damaged-") || name.contains(".pool.aside-")
     };
-    // What cannot be listed was said already.
+    // Folders that cannot be listed were reported already.
     let listed = folders.iter().flat_map(|folder| entries(folder).unwrap_or_default());
     let aside: Vec<PathBuf> = listed.filter(is_aside).collect();
     let Some(first) = aside.first() else { return Ok(()) };
@@ -504,7 +507,7 @@ fn set_aside(folder: &Path, findings: &mut Findings<'_>) -> Result<(), Error> {
         Health::Warning,
         "damage",
         &finding,
-        "see whether the disk is sound, then delete them",
+        "check whether the disk is damaged, then delete them",
     )
 }
 

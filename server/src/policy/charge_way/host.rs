@@ -1,16 +1,16 @@
-//! What a host counts as: the domain under which it is the same as others.
+//! What a host counts as: the domain that it shares with other hosts.
 //!
 //! | host | counts as |
 //! | --- | --- |
 //! | `a.company.com` | `company.com`, its registrable domain by the Public Suffix List |
-//! | `a.github.io` | itself: `github.io` is in the list's private section, each tenant is his own domain |
+//! | `a.github.io` | itself: `github.io` is in the list's private section, each tenant has its own domain |
 //! | `x.force.com` | itself: see [`ADDED_SUFFIXES`] |
 //! | `a.unlisted` | itself: where the list has no rule, the last label is the suffix |
 //! | `co.uk`, `github.io` | nothing: a bare public suffix belongs to nobody |
 //! | `127.0.0.1`, `[::1]`, `localhost`, `intranet` | itself, exactly |
 //!
-//! Before that a host is brought into one form: without scheme, path, port and trailing dot, in
-//! lower case, and in punycode.
+//! Before that, a host is normalized: without scheme, path, port and trailing dot, in lower case,
+//! and in punycode.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,41 +20,42 @@ use idna::uts46::verify_dns_length;
 use psl::Type;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
-/// Suffixes under which each name belongs to another tenant, although the list does not have them.
-/// Source: the formats of the host names that this vendor gives its customers, in its own help
-/// pages ("My Domain URL Formats").
+/// Suffixes under which each name belongs to another tenant, although the Public Suffix List does
+/// not have them. The source is this vendor's own help pages about the host names that it gives its
+/// customers ("My Domain URL Formats").
 pub const ADDED_SUFFIXES: [&str; 4] =
     ["force.com", "lightning.force.com", "my.salesforce.com", "secure.force.com"];
 
-/// What no name may have: what the URL standard forbids in hosts, and the star of a pattern.
+/// Characters that no name may have: those that the URL standard forbids in hosts, and the star of
+/// a pattern.
 const NOT_IN_NAMES: AsciiDenyList = AsciiDenyList::new(true, "%#/:<>?@[\\]^|*");
 
-/// Where a suffix is listed.
+/// The place where a suffix is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listed {
-    /// In the section of registries.
+    /// The list's section of registries.
     Icann,
-    /// In the private section: a host of many tenants.
+    /// The list's private section: the hosts below the suffix belong to many tenants.
     Private,
-    /// Among [`ADDED_SUFFIXES`].
+    /// The constant [`ADDED_SUFFIXES`].
     Added,
-    /// Nowhere: the last label is taken.
+    /// No list: the last label is taken as the suffix.
     Nowhere,
 }
 
-/// What a host counts as.
+/// The domain or the host itself, as which a host counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CountsAs {
-    /// The same as every host with this registrable domain.
+    /// Every host with this registrable domain counts as the same.
     Domain {
         /// The suffix and one label more.
         registrable: String,
         /// The public suffix.
         suffix: String,
-        /// Where the suffix is listed.
+        /// The place where the suffix is listed.
         listed: Listed,
     },
-    /// Nothing: it is a public suffix itself.
+    /// The host is a public suffix itself, thus it counts as nothing.
     Suffix(Listed),
     /// Itself alone, as an IP address.
     IpAddress,
@@ -71,22 +72,22 @@ pub struct Host {
     counts_as: CountsAs,
 }
 
-/// Why a text is not a host.
+/// The reason why a text is not a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoHost {
-    /// There is nothing.
+    /// The text is empty.
     Empty,
-    /// It has a user name.
+    /// The text has a user name.
     UserName,
-    /// What follows the colon is not a port.
+    /// The text after the colon is not a port.
     Port,
-    /// What stands in brackets is not an IPv6 address.
+    /// The text in brackets is not an IPv6 address.
     Ipv6,
-    /// It ends in a number, but is not an IPv4 address.
+    /// The text ends in a number, but is not an IPv4 address.
     Ipv4,
-    /// A character or a label that no name may have.
+    /// The text has a character or a label that no name may have.
     Name,
-    /// The name, or one of its labels, is empty or too long.
+    /// The name or one of its labels is empty or too long.
     Length,
 }
 
@@ -109,10 +110,10 @@ impl fmt::Display for NoHost {
 }
 
 impl Host {
-    /// The host of a text: a name or an address, perhaps as a URL.
+    /// Read the host from a text: a name or an address, perhaps within a URL.
     ///
     /// # Errors
-    /// Why it is not one.
+    /// Returns the reason why the text is not a host.
     pub fn parse(text: &str) -> Result<Self, NoHost> {
         let text = text.trim();
         let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -120,10 +121,10 @@ impl Host {
         Self::parse_with_port(authority).map(|(host, _)| host)
     }
 
-    /// The host and the port of `host` or `host:port`.
+    /// Read the host and the port from `host` or `host:port`.
     ///
     /// # Errors
-    /// Why they are not.
+    /// Returns the reason why the text is not a host with an optional port.
     pub fn parse_with_port(authority: &str) -> Result<(Self, Option<u16>), NoHost> {
         if authority.is_empty() {
             return Err(NoHost::Empty);
@@ -177,20 +178,20 @@ impl Host {
         Ok(Self { text: ascii.to_owned(), counts_as })
     }
 
-    /// The host itself.
+    /// Return the normalized text of the host.
     #[must_use]
     pub fn as_text(&self) -> &str {
         &self.text
     }
 
-    /// What it counts as.
+    /// Return what the host counts as.
     #[must_use]
     pub fn counts_as(&self) -> &CountsAs {
         &self.counts_as
     }
 
-    /// The text that is equal for hosts of the same domain, and for them only; none for a bare
-    /// public suffix.
+    /// Return the text that is equal for all hosts of one domain and for no others; `None` for a
+    /// bare public suffix.
     #[must_use]
     pub fn domain(&self) -> Option<&str> {
         match &self.counts_as {
@@ -206,7 +207,8 @@ fn parse_port(text: &str) -> Result<u16, NoHost> {
     text.parse().ok().filter(|_| is_number).ok_or(NoHost::Port)
 }
 
-/// As browsers see it: such a host can only be an IPv4 address, perhaps in a form of old.
+/// Return whether the last label is a number. Browsers hold that such a host can only be an IPv4
+/// address, perhaps in an old form.
 fn ends_in_number(ascii: &str) -> bool {
     let last = ascii.rsplit('.').next().unwrap_or(ascii);
     let hexadecimal =
@@ -227,7 +229,7 @@ fn of_domain(ascii: &str) -> CountsAs {
     CountsAs::Domain { registrable: format!("{label}.{suffix}"), suffix: suffix.to_owned(), listed }
 }
 
-/// The public suffix of a name, and where it is listed.
+/// Return the public suffix of a name, and the place where it is listed.
 fn suffix(ascii: &str) -> (&str, Listed) {
     let by_list = psl::suffix(ascii.as_bytes());
     let length = by_list.map_or(0, |suffix| suffix.as_bytes().len());
@@ -256,7 +258,7 @@ mod tests {
         Host::parse(text).unwrap().domain().map(str::to_owned)
     }
 
-    /// Case 40: hosts that have been split wrongly in practice.
+    /// Case 40: these hosts have been split wrongly in practice.
     #[test]
     fn every_host_counts_as_its_registrable_domain() {
         for (host, expected) in [
@@ -276,26 +278,26 @@ mod tests {
             ("www.salesforce.com", "salesforce.com"),
             ("enforce.com", "enforce.com"),
             ("a.enforce.com", "enforce.com"),
-            // A rule with a star, and its exception.
+            // The list has a rule with a star here, and an exception to it.
             ("a.b.c.kawasaki.jp", "b.c.kawasaki.jp"),
             ("www.city.kawasaki.jp", "city.kawasaki.jp"),
-            // A top-level domain that the list does not have.
+            // The list does not have this top-level domain.
             ("a.machine.corp-intern", "machine.corp-intern"),
-            // Unicode, in every spelling.
+            // Unicode names are equal in every spelling.
             ("www.bücher.example", "xn--bcher-kva.example"),
             ("WWW.BÜCHER.example", "xn--bcher-kva.example"),
             ("xn--bcher-kva.example", "xn--bcher-kva.example"),
             ("shop.例子.公司.cn", "xn--fsqu00a.xn--55qx5d.cn"),
             ("shop.xn--fsqu00a.xn--55qx5d.cn", "xn--fsqu00a.xn--55qx5d.cn"),
             ("www。company。com", "company.com"),
-            // Everything around the host.
+            // Everything around the host is dropped.
             ("A.Company.COM", "company.com"),
             ("a.company.com.", "company.com"),
             ("a.company.com:8443", "company.com"),
             ("https://a.company.com:8443/path?query#part", "company.com"),
             ("https://a.company.com", "company.com"),
             ("  a.company.com ", "company.com"),
-            // Only exactly.
+            // The following hosts match only exactly.
             ("localhost", "localhost"),
             ("LOCALHOST:3000", "localhost"),
             ("intranet", "intranet"),

@@ -1,4 +1,4 @@
-//! What each charge way admits and counts, one file for each.
+//! What each charge way admits and counts, with one file for each charge way.
 
 pub mod host;
 pub mod per_barcode_scan;

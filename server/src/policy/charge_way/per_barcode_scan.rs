@@ -1,9 +1,9 @@
 //! Charge way 2: barcode scans.
 //!
-//! One scan is one unique barcode. What is unique is found on the device, where the barcodes are;
-//! they never leave it. The server is told totals, adds them up, and serves every device of the
-//! item until N and a grace of `round(5 % · N)` are used; from then on every device is refused with
-//! -20120.
+//! Each unique barcode is one scan. The device decides which barcodes are unique, because the
+//! barcodes never leave it. The server receives totals and adds them up. It serves every device of
+//! the item until N and a grace of `round(5 % · N)` are used; from then on it refuses every device
+//! with -20120.
 //!
 //! | used | state | a device that asks |
 //! | --- | --- | --- |
@@ -11,8 +11,8 @@
 //! | N … N + grace − 1 | in grace | is served |
 //! | N + grace or more | used up | is refused, -20120 |
 //!
-//! Devices learn of it at their next contact, so more than N + grace may be performed, and is
-//! billed. An item for which that must not happen is a strict one: see
+//! Devices learn of the refusal at their next contact, so more than N + grace scans may be
+//! performed, and these are billed. An item for which this must not happen is a strict item: see
 //! [`crate::policy::strict_allowance`].
 
 use seatmeter_protocol::license::LicenseItem;
@@ -20,10 +20,10 @@ use seatmeter_protocol::license::LicenseItem;
 use crate::error::Refusal;
 use crate::policy::metered::{self, Standing};
 
-/// Whether a device may scan, when `used` scans are recorded for the item.
+/// Return whether a device may scan when `used` scans are recorded for the item.
 ///
 /// # Errors
-/// -20120 when N and its grace are used.
+/// Returns -20120 when N and its grace are used.
 pub fn decide(item: &LicenseItem, used: u64) -> Result<Standing, Refusal> {
     metered::decide(&item.item_id, "scans", used, item.quota)
 }

@@ -1,10 +1,11 @@
 //! Charge ways 1 and 8: client devices, and active devices within a stated window.
 //!
-//! A device takes a seat when it is authorized, and keeps it for a window of 1, 30, 90 (unless the
-//! item says otherwise) or 365 days: a daily, monthly, quarterly or yearly active device. Each
-//! further authorization and each usage report begins the window anew. When it has passed, the
-//! device is forgotten and its seat is free. Beyond N and a grace of `round(10 % · N)` a new device
-//! is refused with -20120; those that hold a seat go on.
+//! A device takes a seat when it is authorized, and keeps the seat for a window of 1, 30, 90
+//! (unless the item says otherwise) or 365 days. It is then a daily, monthly, quarterly or yearly
+//! active device. Each further authorization and each usage report starts the window again. When
+//! the window has passed, the device is forgotten and its seat is free. Beyond N and a grace of
+//! `round(10 % · N)`, a new device is refused with -20120; devices that hold a seat continue to
+//! work.
 //!
 //! | the device holds a seat | seats of others | outcome |
 //! | --- | --- | --- |
@@ -24,10 +25,10 @@ use crate::policy::device_seats::{self, Taking};
 use crate::policy::grace::DEVICE_GRACE_PERCENT;
 use crate::policy::holders::{Hold, Occupied};
 
-/// The seat of a device that asks for an authorization or reports usage.
+/// Decide about the seat of a device that requests an authorization or reports usage.
 ///
 /// # Errors
-/// -20120 when the device is new, and N and its grace are held by others.
+/// Returns -20120 when the device is new, and other devices hold N and its grace.
 pub fn decide(
     item: &LicenseItem,
     occupied: &Occupied,
@@ -36,11 +37,11 @@ pub fn decide(
     device_seats::decide(item, "client devices", DEVICE_GRACE_PERCENT, occupied, now)
 }
 
-/// The name of the device that a browser profile is on one origin: `<client
-/// UUID>@<scheme>://<host>:<port>`.
+/// Return the device name of a browser profile on one origin:
+/// `<client UUID>@<scheme>://<host>:<port>`.
 ///
 /// # Errors
-/// -20114 when the origin is not one.
+/// Returns -20114 when the text is not an origin.
 pub fn browser_device(client_uuid: &str, origin: &str) -> Result<String, Refusal> {
     let no = |why: &str| {
         Refusal::new(
@@ -80,7 +81,7 @@ mod tests {
         LicenseItem { window_days: Some(days), ..plain }
     }
 
-    /// A device comes: whether it is served.
+    /// Let a device request a seat, and return how it got one.
     fn come(
         holders: &mut Holders<u32>,
         item: &LicenseItem,
@@ -177,8 +178,9 @@ mod tests {
     }
 
     proptest! {
-        /// Devices come at random, over a year: new ones never make more than N + grace, nobody who
-        /// holds a seat is refused, and a map of "last heard of" says the same.
+        /// Devices come at random over a year. New devices never take more than N + grace seats,
+        /// and no device that holds a seat is refused. A map of last contacts predicts the same
+        /// outcomes.
         #[test]
         fn seats_never_exceed_quota_and_grace(
             quota in 1..25_u64,

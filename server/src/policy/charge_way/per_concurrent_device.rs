@@ -1,10 +1,10 @@
 //! Charge way 3: devices active in the same slot.
 //!
 //! Any number of devices may be authorized. A device is active in a slot when it did at least one
-//! counted operation in it. What is above N is the slot's excess, and set against the overuse
-//! budget of the license year ([`crate::policy::overuse`]). While the excess so far is within the
-//! budget nothing is refused; once it is above, at most N devices hold a running authorization at a
-//! time ([`crate::policy::running`]).
+//! counted operation in it. The number of active devices above N is the slot's excess, and it is
+//! set against the overuse budget of the license year ([`crate::policy::overuse`]). While the
+//! excess so far is within the budget, no device is refused. Once it is above the budget, at most N
+//! devices hold a running authorization at a time ([`crate::policy::running`]).
 //!
 //! | excess of the license year | devices running beside this one | outcome |
 //! | --- | --- | --- |
@@ -18,11 +18,11 @@ use crate::error::Refusal;
 use crate::policy::holders::Occupied;
 use crate::policy::running::{self, Running};
 
-/// Whether a device may run now. `excess_of_year` is that of the license year that holds this
-/// instant, so far: of its slots that have ended.
+/// Decide whether a device may run now. `excess_of_year` is the excess so far of the license year
+/// that holds this instant: the sum over the slots that have ended.
 ///
 /// # Errors
-/// -20130 when the item is overused and N other devices run.
+/// Returns -20130 when the item is overused and N other devices run.
 pub fn decide(
     item: &LicenseItem,
     excess_of_year: u64,

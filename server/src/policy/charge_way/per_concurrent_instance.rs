@@ -1,9 +1,9 @@
 //! Charge way 10: reader objects alive at the same time.
 //!
-//! The item has N seats. A device asks for x of them, 1 ≤ x ≤ N. Seats are shared by all
-//! applications of the device: when they ask for different x, the device has the highest for as
-//! long as that authorization runs. The item is for servers only; a request with deployment type
-//! desktop counts as a server's.
+//! The item has N seats. A device requests x of them, 1 ≤ x ≤ N. All applications of the device
+//! share the seats: when they request different x, the device has the highest for as long as that
+//! authorization runs. The item is for servers only; a request with deployment type desktop counts
+//! as a server's.
 //!
 //! | request | running x of the device | outcome |
 //! | --- | --- | --- |
@@ -12,10 +12,10 @@
 //! | 1 ≤ x ≤ N | none, or ≤ x | x seats |
 //! | 1 ≤ x ≤ N | y > x | min(y, N) seats: N may have become smaller since y was granted |
 //!
-//! In a slot in which it did at least one counted operation the device counts as x instances,
-//! however many ran. What is above N in all is the slot's excess; once that of a license year is
-//! above the budget ([`crate::policy::overuse`]), the x of all running authorizations together are
-//! N at most ([`crate::policy::running`]).
+//! In a slot in which the device did at least one counted operation, it counts as x instances,
+//! however many of them ran. The sum of instances above N is the slot's excess. Once the excess of
+//! a license year is above the budget ([`crate::policy::overuse`]), the x of all running
+//! authorizations together are at most N ([`crate::policy::running`]).
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
@@ -26,10 +26,10 @@ use crate::policy::holders::Occupied;
 use crate::policy::running::{self, Running};
 use crate::policy::{Claim, only_for_servers};
 
-/// The seats that the device gets.
+/// Return the number of seats that the device gets.
 ///
 /// # Errors
-/// -20108 or -20008, by the table above.
+/// Returns -20108 or -20008, by the table above.
 pub fn seats(claim: &Claim, item: &LicenseItem, running_seats: u32) -> Result<u32, Refusal> {
     only_for_servers(claim.deployment_type, item)?;
     if claim.seats == 0 || u64::from(claim.seats) > item.quota {
@@ -39,11 +39,12 @@ pub fn seats(claim: &Claim, item: &LicenseItem, running_seats: u32) -> Result<u3
     Ok(u32::try_from(item.quota).map_or(highest, |quota| highest.min(quota)))
 }
 
-/// Whether a device may have the seats that [`seats`] gave, and for how long. `excess_of_year` is
-/// that of the license year that holds this instant, so far: of its slots that have ended.
+/// Decide whether a device may have the seats that [`seats`] returned, and for how long.
+/// `excess_of_year` is the excess so far of the license year that holds this instant: the sum over
+/// the slots that have ended.
 ///
 /// # Errors
-/// -20130 when the item is overused and others hold too many of its N.
+/// Returns -20130 when the item is overused and other devices hold too many of its N seats.
 pub fn admit(
     item: &LicenseItem,
     seats: u32,
@@ -122,11 +123,11 @@ mod tests {
         }
     }
 
-    /// N = 10, ten servers with x = 10, all of them active in every slot.
+    /// The example has N = 10 and ten servers with x = 10, all of them active in every slot.
     #[test]
     fn the_worked_example_is_overused_after_slot_112() {
         let item = item(10);
-        // The item starts with a slot, so that the slots can be counted from it.
+        // The item starts at the start of a slot, so that the slots can be counted from it.
         assert_eq!(START % SLOT_SECONDS, 0);
         let first = slot_of(START);
         let mut ledger = SlotLedger::new(&item);
@@ -159,7 +160,7 @@ mod tests {
             );
         }
         assert_eq!(free, 1_120, "nobody was refused");
-        // 112 slots of three minutes: 5 h 36 min after the start.
+        // 112 slots of three minutes end 5 h 36 min after the start.
         let overused_at = START + 5 * 3_600 + 36 * 60;
         assert_eq!(slot_start(first + 112), overused_at);
         let excess = ledger.excess_so_far(overused_at);

@@ -1,8 +1,8 @@
 //! Charge way 6: unlimited use under the domains that an item lists.
 //!
-//! A website may use the item when its host is the same domain as one that is listed: when their
-//! registrable domain by the Public Suffix List, private section included, is the same
-//! ([`crate::policy::charge_way::host`]).
+//! A website may use the item when its host is in the same domain as one of the listed domains.
+//! This is so when both have the same registrable domain by the Public Suffix List, its private
+//! section included ([`crate::policy::charge_way::host`]).
 //!
 //! | listed | means |
 //! | --- | --- |
@@ -22,30 +22,30 @@ use seatmeter_protocol::error_code::ErrorCode;
 use crate::error::Refusal;
 use crate::policy::charge_way::host::{CountsAs, Host};
 
-/// The domains of an item, ready to be asked.
+/// The domains of an item, ready for lookups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domains {
     same_as: HashSet<String>,
 }
 
 impl Domains {
-    /// Those that an item lists.
+    /// Read the domains that an item lists.
     ///
     /// # Errors
-    /// The first that cannot be listed, and why, as a clause for a sentence.
+    /// Returns the first text that cannot be listed, and the reason, as a clause for a sentence.
     pub fn listed(texts: &[String]) -> Result<Self, String> {
         let same_as = texts.iter().map(|text| listed(text)).collect::<Result<_, _>>()?;
         Ok(Self { same_as })
     }
 
-    /// Whether a host is of one of these domains.
+    /// Return whether a host is in one of these domains.
     #[must_use]
     pub fn contain(&self, host: &Host) -> bool {
         host.domain().is_some_and(|domain| self.same_as.contains(domain))
     }
 }
 
-/// What one listed domain means: see the table above.
+/// Return what one listed domain stands for, by the table above.
 fn listed(text: &str) -> Result<String, String> {
     let name = text.trim().strip_prefix("*.");
     let host = Host::parse(name.unwrap_or(text))
@@ -67,10 +67,10 @@ fn listed(text: &str) -> Result<String, String> {
     }
 }
 
-/// Whether a website on this host may use the item.
+/// Decide whether a website on this host may use the item.
 ///
 /// # Errors
-/// -20114 when it may not.
+/// Returns -20114 when it may not.
 pub fn decide(item_id: &str, domains: &Domains, host: &str) -> Result<(), Refusal> {
     let no = |why: String| {
         Err(Refusal::new(

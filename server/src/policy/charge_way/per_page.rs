@@ -1,11 +1,11 @@
 //! Charge way 20: pages.
 //!
-//! Four modules count pages, each against a quota of its own in the item, with a grace as for
+//! Four modules count pages, each against a quota of its own in the item, with the same grace as
 //! scans: Core, Webcam, PDFR, OCR. Barcodes inside pages are scans, not pages. A device is served
-//! when every module that it asks for is; one that names no module is served as long as any module
-//! has pages left.
+//! when every module that it requests is served. A device that names no module is served as long as
+//! any module has pages left.
 //!
-//! | module asked for | its pages | outcome |
+//! | requested module | its pages | outcome |
 //! | --- | --- | --- |
 //! | one of the four | within or in grace | served |
 //! | one of the four | used up, or none sold | -20120 |
@@ -21,12 +21,12 @@ use seatmeter_protocol::page_module::{PAGE_MODULES, page_module_name};
 use crate::error::Refusal;
 use crate::policy::metered::{self, Standing};
 
-/// A number of pages for each module, in the order of [`PAGE_MODULES`].
+/// Numbers of pages for each module, in the order of [`PAGE_MODULES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageCounts(pub [u64; PAGE_MODULES.len()]);
 
 impl PageCounts {
-    /// Pages of the module with this number; `None` when there is no such module.
+    /// Return the pages of the module with this number; `None` when there is no such module.
     #[must_use]
     pub fn of(&self, module: u32) -> Option<u64> {
         let position = PAGE_MODULES.iter().position(|(_, number)| *number == module)?;
@@ -41,10 +41,10 @@ impl From<PageQuotas> for PageCounts {
     }
 }
 
-/// Whether a device may count pages of all these modules.
+/// Decide whether a device may count pages of all these modules.
 ///
 /// # Errors
-/// -20120 by the table above, -20104 for a module that does not exist.
+/// Returns -20120 by the table above, and -20104 for a module that does not exist.
 pub fn decide(item: &LicenseItem, used: &PageCounts, modules: &[u32]) -> Result<Standing, Refusal> {
     let quotas = item.page_quotas.unwrap_or_default().into();
     let of = |module: u32| decide_module(&item.item_id, used, &quotas, module);
@@ -61,7 +61,7 @@ pub fn decide(item: &LicenseItem, used: &PageCounts, modules: &[u32]) -> Result<
     Ok(worst)
 }
 
-/// Whether a device may count pages of this module.
+/// Decide whether a device may count pages of this module.
 fn decide_module(
     item_id: &str,
     used: &PageCounts,

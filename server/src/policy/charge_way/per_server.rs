@@ -1,9 +1,9 @@
 //! Charge way 9: servers.
 //!
-//! As client devices, for servers only, and without a grace: a machine takes a seat when it is
-//! authorized and keeps it for a window of 1 day unless the item says otherwise. It also gives the
-//! seat back when the client ends cleanly, and when the operator says so: the holder is then
-//! released, and its seat is free at once.
+//! The rules are those of client devices, but for servers only and without a grace. A machine takes
+//! a seat when it is authorized, and keeps it for a window of 1 day unless the item says otherwise.
+//! A server also gives its seat back when the client ends cleanly or when the operator releases it.
+//! The seat is then free at once.
 //!
 //! | deployment type | the server holds a seat | seats of others | outcome |
 //! | --- | --- | --- | --- |
@@ -20,13 +20,13 @@ use crate::policy::device_seats::{self, Taking};
 use crate::policy::holders::{Hold, Occupied};
 use crate::policy::only_for_servers;
 
-/// Servers have no grace.
+/// The grace of servers in percent: there is none.
 const GRACE_PERCENT: u32 = 0;
 
-/// The seat of a server that asks for an authorization or reports usage.
+/// Decide about the seat of a server that requests an authorization or reports usage.
 ///
 /// # Errors
-/// -20108 or -20120, by the table above.
+/// Returns -20108 or -20120, by the table above.
 pub fn decide(
     deployment_type: DeploymentType,
     item: &LicenseItem,

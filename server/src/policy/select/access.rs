@@ -1,8 +1,8 @@
-//! Who may use a handshake code: the validation fields.
+//! The validation fields, which restrict the use of a handshake code.
 //!
-//! A field for which the code lists nothing lets everything pass. Website domain: the listed domain
-//! itself, or a host under it; scheme, port, a dot at the end, upper and lower case, and Unicode do
-//! not matter. Application id and process name: exactly.
+//! A field for which the code lists nothing accepts every value. A website domain matches when it
+//! is a listed domain or a host under one. Scheme, port, a dot at the end, upper and lower case,
+//! and Unicode do not matter. An application id or process name must match exactly.
 //!
 //! | field | mismatch |
 //! | --- | --- |
@@ -17,25 +17,25 @@ use crate::policy::charge_way::host::Host;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Facts of an application that must match; an empty list lets everything pass.
+/// The facts of an application that must match; an empty list accepts every value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Validation {
-    /// Domains of websites; what lies under them matches, too.
+    /// The domains of websites; hosts under them match, too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub website_domains: Vec<String>,
-    /// Application ids, exactly.
+    /// The application ids, which must match exactly.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub application_ids: Vec<String>,
-    /// Names of the executable file, exactly.
+    /// The names of the executable file, which must match exactly.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub process_names: Vec<String>,
 }
 
-/// Whether an application with these facts may use a code that asks for these.
+/// Check whether an application with these facts may use a code with these validation lists.
 ///
 /// # Errors
-/// -20103 or -20114, by the table above.
+/// Returns -20103 or -20114, by the table above.
 pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusal> {
     let is_listed =
         asked.website_domains.iter().any(|domain| lies_under(&facts.website_domain, domain));
@@ -75,7 +75,8 @@ pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusa
     Ok(())
 }
 
-/// What is no host lies under nothing, and nothing lies under it.
+/// Return whether `host` is `domain` or lies under it. A text that is not a host lies under
+/// nothing, and nothing lies under it.
 fn lies_under(host: &str, domain: &str) -> bool {
     let domain = domain.trim().trim_start_matches("*.");
     let (Ok(host), Ok(domain)) = (Host::parse(host), Host::parse(domain)) else { return false };

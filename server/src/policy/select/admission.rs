@@ -1,6 +1,7 @@
-//! Whether an item has room for a request: each charge way's own rule, and what is granted by it.
+//! Admission: whether an item can serve a request by the rule of its charge way, and what it
+//! grants.
 //!
-//! | charge way | rule | until when, beside the item's validity |
+//! | charge way | rule | end, beside the item's validity |
 //! | --- | --- | --- |
 //! | barcode scans | [`per_barcode_scan`](crate::policy::charge_way::per_barcode_scan), [`strict_allowance`] | – |
 //! | pages | [`per_page`](crate::policy::charge_way::per_page), [`strict_allowance`] | – |
@@ -30,43 +31,43 @@ use crate::policy::running::Running;
 use crate::policy::strict_allowance::{self, Allowance, Allowances};
 use crate::policy::{Claim, ItemState, validity};
 
-/// What an item grants to a request.
+/// The grant of an item to a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admission {
-    /// Seats of the device; 0 where the charge way has none.
+    /// The seats of the device; 0 where the charge way has none.
     pub seats: u32,
-    /// What the device holds from now on, so that others cannot have it.
+    /// The seats that the device holds from now on, so that other devices cannot have them.
     pub hold: Option<Hold>,
-    /// Strict items: what the device may count, by module.
+    /// For strict items, the number that the device may count, by module.
     pub allowances: Vec<(u32, Allowance)>,
 }
 
 impl Admission {
-    /// Whether the device may count as much more as it needs, of whichever module that is.
+    /// Return whether the device may count as much more as it needs, in each module.
     pub(super) fn is_enough(&self, claim: &Claim) -> bool {
         self.allowances.iter().all(|(_, allowance)| allowance.unused() >= claim.needed)
     }
 }
 
-/// How much of one module is used; module 0 is that of scans.
+/// The use of one module; module 0 stands for scans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
-    /// The module.
+    /// The number of the module.
     pub module: u32,
-    /// By all devices.
+    /// The number that all devices have used.
     pub used: u64,
-    /// Strict items: the sum of what all devices are allowed.
+    /// For strict items, the sum of the allowances of all devices.
     pub allowed: u64,
-    /// Strict items: devices that are allowed more than they have used.
+    /// For strict items, the number of devices that are allowed more than they have used.
     pub devices: u64,
-    /// Strict items: what the device that asks is allowed.
+    /// For strict items, the allowance of the device that makes the request.
     pub own: Allowance,
 }
 
-/// What the item grants.
+/// Return what the item grants.
 ///
 /// # Errors
-/// By the rule of its charge way.
+/// Returns the refusal by the rule of the item's charge way.
 pub fn admit(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Admission, Refusal> {
     let occupied = &state.occupied;
     let held = |hold: Hold| Admission { hold: Some(hold), ..Admission::default() };
@@ -112,15 +113,16 @@ pub fn admit(claim: &Claim, item: &LicenseItem, state: &ItemState) -> Result<Adm
     }
 }
 
-/// First instant at which a local license with this admission is no longer good without renewal.
+/// Return the first instant at which a local license with this admission is no longer valid without
+/// renewal.
 #[must_use]
 pub fn valid_until(admission: &Admission, item: &LicenseItem, claim: &Claim) -> u64 {
     let by_item = validity::valid_until(item, claim.buffer_days, claim.now);
     admission.hold.map_or(by_item, |hold| hold.until.min(by_item))
 }
 
-/// The name under which a device holds seats: its UUID; in a browser, with the origin, where it has
-/// one.
+/// Return the name under which a device holds seats: its UUID, followed by the origin in a browser
+/// that has one.
 #[must_use]
 pub fn holder_name(claim: &Claim, device_uuid: &str) -> String {
     let by_origin = match claim.deployment_type {
@@ -139,7 +141,7 @@ fn held_by(admission: Running) -> Option<Hold> {
     }
 }
 
-/// The page modules among the modules that are asked for; the others are features of the product.
+/// Return the page modules among the requested modules; the others are features of the product.
 pub(super) fn page_modules(asked: &[String]) -> Vec<u32> {
     let number = |name: &String| {
         PAGE_MODULES.iter().find(|(known, _)| known == name).map(|(_, number)| *number)
@@ -151,7 +153,7 @@ fn page_counts(state: &ItemState) -> PageCounts {
     PageCounts(PAGE_MODULES.map(|(_, module)| state.used_of(module).used))
 }
 
-/// Every module that an item counts, with its quota.
+/// Return every module that an item counts, with its quota.
 #[must_use]
 pub fn quotas(item: &LicenseItem) -> Vec<(u32, u64)> {
     match item.charge_way {
@@ -169,8 +171,8 @@ pub fn quotas(item: &LicenseItem) -> Vec<(u32, u64)> {
     }
 }
 
-/// What the device may count under a strict item. A module that is asked for must have something
-/// left; of modules that are not asked for one is enough.
+/// Return what the device may count under a strict item. Each requested module must have something
+/// left. If no module is requested, one with something left is enough.
 fn allowances(
     claim: &Claim,
     item: &LicenseItem,
@@ -210,7 +212,7 @@ fn allowances(
     }
 }
 
-/// How far an item is used at an instant, for the people who use it.
+/// Return how far an item is used at an instant, for the people who use it.
 #[must_use]
 pub fn meters(item: &LicenseItem, state: &ItemState, now: u64) -> Vec<Meter> {
     let held = state.occupied.by_others + state.occupied.own.map_or(0, |hold| hold.seats);
@@ -310,7 +312,7 @@ mod tests {
         let strict = LicenseItem { strict: true, ..item(ChargeWay::BarcodeScan, 1_000) };
         let granted = admit(&claim(1), &strict, &ItemState::default()).unwrap();
         let [(0, allowance)] = granted.allowances.as_slice() else { panic!("{granted:?}") };
-        // Half of 1 050, for one device.
+        // A single device gets half of 1 050.
         assert_eq!((allowance.allowed, allowance.used), (525, 0));
         let plain = item(ChargeWay::BarcodeScan, 1_000);
         assert_eq!(admit(&claim(1), &plain, &ItemState::default()), Ok(Admission::default()));

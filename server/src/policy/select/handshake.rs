@@ -1,4 +1,4 @@
-//! Which handshake code is meant.
+//! The choice of the handshake code that a request means.
 //!
 //! | handshake code | organization | outcome |
 //! | --- | --- | --- |
@@ -15,19 +15,19 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::Refusal;
 
-/// What the request names; an empty text names nothing.
+/// The names in a request; an empty text names nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// The handshake code.
+    /// The handshake code in the request.
     pub handshake_code: &'a str,
-    /// The organization.
+    /// The organization in the request.
     pub organization_id: &'a str,
 }
 
-/// What the store knows about what is named.
+/// The store's knowledge of these names.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// Owner of the handshake code, when there is such a code.
+    /// The owner of the handshake code, when there is such a code.
     pub code_owner: Option<String>,
     /// Whether there is such an organization.
     pub organization: bool,
@@ -35,10 +35,10 @@ pub struct Known {
     pub default_code: Option<String>,
 }
 
-/// The handshake code that the request means.
+/// Return the handshake code that the request means.
 ///
 /// # Errors
-/// -20101, -20121, -20122 or -20123, by the table above.
+/// Returns -20101, -20121, -20122 or -20123, by the table above.
 pub fn resolve(asked: Asked<'_>, known: &Known) -> Result<String, Refusal> {
     let Asked { handshake_code: code, organization_id: organization } = asked;
     if code.is_empty() && organization.is_empty() {
@@ -103,7 +103,7 @@ mod tests {
             ("", "nobody", Err(ErrorCode::ORGANIZATION_UNKNOWN)),
         ];
         for (handshake_code, organization_id, expected) in rows {
-            // Organization a owns CODE-A, its default; organization b has no code at all.
+            // Organization a owns CODE-A, which is its default; organization b has no code at all.
             let known = Known {
                 code_owner: (handshake_code == "CODE-A").then(|| "a".to_owned()),
                 organization: ["a", "b"].contains(&organization_id),

@@ -1,15 +1,16 @@
-//! Which item of a handshake code is used.
+//! The choice of an item among those of a handshake code.
 //!
-//! An item fits when it passes every check of [`Check`], in that order. Of those that fit, the
-//! first by soonest expiry; then the most specific: fewest deployment types, then fewest products,
-//! then fewest modules; then the least restrictive quota; then the order of the handshake code. The
-//! operator may have fixed that order instead. The quota of pages is that of the modules that are
-//! asked for, or of all; use under a domain has no limit. Before all that, an item that lets count
-//! as much as is needed comes before a strict one that has less left.
+//! An item fits when it passes every check of [`Check`], in that order. If several items fit, the
+//! one with the soonest expiry is chosen. Among equals, the most specific item is next: fewest
+//! deployment types, then fewest products, then fewest modules. After that come the least
+//! restrictive quota and the order of the handshake code. The operator may have fixed that order
+//! instead. The quota of pages is that of the requested modules, or of all modules; use under a
+//! domain has no limit. Before all these rules, an item that allows the needed count comes before a
+//! strict item with less left.
 //!
-//! When none fits, the refusal is that of the item that came furthest, because that is the one that
-//! the caller most likely means: with a scan item and an expired instance item, a request for
-//! instances hears of the expiry and not of the scans.
+//! When no item fits, the refusal is that of the item that passed the most checks, because the
+//! caller most likely means that item. For example, with a scan item and an expired instance item,
+//! a request for instances gets the refusal for the expiry and not the one for the scans.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -26,41 +27,41 @@ use crate::policy::{Candidate, Claim, Order, validity};
 /// The checks that an item has to pass, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Check {
-    /// It has the charge way that is asked for.
+    /// The item has the requested charge way.
     ChargeWay,
-    /// It is good for the deployment type.
+    /// The item is valid for the deployment type.
     DeploymentType,
-    /// It covers all products that are asked for.
+    /// The item covers all requested products.
     Products,
-    /// It covers all modules that are asked for.
+    /// The item covers all requested modules.
     Modules,
-    /// It covers the product's version.
+    /// The item covers the product's version.
     Version,
-    /// It covers the product's edition.
+    /// The item covers the product's edition.
     Edition,
-    /// The operator has not revoked it.
+    /// The operator has not revoked the item.
     NotRevoked,
-    /// It has started, and its grace after expiry is not over.
+    /// The item has started, and its grace after expiry is not over.
     InEffect,
-    /// The items that it depends on are there and in effect.
+    /// The items that this item depends on are present and in effect.
     Required,
-    /// The rule of its charge way grants what is asked for.
+    /// The rule of the item's charge way grants the request.
     Admission,
 }
 
-/// Why no item is used.
+/// The refusal when no item can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoItem {
-    /// The item that came furthest; `None` when there is no item at all.
+    /// The item that passed the most checks; `None` when there is no item at all.
     pub nearest: Option<usize>,
-    /// What stands in the way.
+    /// The refusal of that item; without any item, the refusal of the handshake code.
     pub refusal: Refusal,
 }
 
-/// Index of the item to use, and what it grants.
+/// Return the index of the item to use, and what it grants.
 ///
 /// # Errors
-/// -20104 without any item; otherwise the refusal of the item that came furthest.
+/// Returns -20104 without any item; otherwise the refusal of the item that passed the most checks.
 pub fn choose(
     claim: &Claim,
     candidates: &[Candidate],
@@ -78,7 +79,7 @@ pub fn choose(
             }
         }
     }
-    // An item with less left than is needed would have the device come back with the same need.
+    // With an item that has less left than needed, the device would come back with the same need.
     let order_of = |(index, admission): &(usize, Admission)| {
         let by_rule = || preference(claim, &candidates[*index].item);
         (!admission.is_enough(claim), (order == Order::ByRule).then(by_rule))
@@ -96,10 +97,11 @@ pub fn choose(
     })
 }
 
-/// Smaller is better. `min_by_key` keeps the first among equals: the order of the handshake code.
+/// Return a key by which smaller is better. `min_by_key` keeps the first among equals, which is the
+/// order of the handshake code.
 fn preference(claim: &Claim, item: &LicenseItem) -> (u64, usize, u32, usize, Reverse<u64>) {
     let deployment_types = item.deployment_types.iter().collect::<HashSet<_>>().len();
-    // An item that names no modules covers all there are.
+    // An item that names no modules covers all modules.
     let modules = match item.modules.iter().collect::<HashSet<_>>().len() {
         0 => usize::MAX,
         named => named,
@@ -113,7 +115,7 @@ fn preference(claim: &Claim, item: &LicenseItem) -> (u64, usize, u32, usize, Rev
     )
 }
 
-/// How much the item lets be done of what is asked for.
+/// Return the quota that the item has for the request.
 fn quota(claim: &Claim, item: &LicenseItem) -> u64 {
     match item.charge_way {
         ChargeWay::Domain => u64::MAX,
@@ -127,7 +129,7 @@ fn quota(claim: &Claim, item: &LicenseItem) -> u64 {
     }
 }
 
-/// What this item grants, or the check that it fails.
+/// Return what this item grants, or the check that it fails and the refusal.
 fn fit(
     claim: &Claim,
     candidate: &Candidate,
@@ -162,7 +164,7 @@ fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
     }
 }
 
-/// A charge way as C programs know it, and in words.
+/// Return a charge way as C programs know it, and in words.
 fn spoken(way: ChargeWay) -> String {
     format!("{} ({})", way.number(), name(&way).replace('_', " "))
 }
@@ -175,8 +177,8 @@ fn covers_deployment_type(claim: &Claim, item: &LicenseItem) -> Result<(), Refus
     }
 }
 
-/// Return the refusal of a deployment type. It names the parameter as C programs know it, and each
-/// value that would do.
+/// Return the refusal of a deployment type. Its text names the parameter as C programs know it, and
+/// each value that the item accepts.
 pub(in crate::policy) fn wrong_deployment_type(
     asked: DeploymentType,
     item: &LicenseItem,
@@ -300,7 +302,7 @@ fn has_required(claim: &Claim, item: &LicenseItem, all: &[Candidate]) -> Result<
     }
 }
 
-/// The name by which the wire knows a charge way or deployment type.
+/// Return the name of a charge way or deployment type in the wire format.
 pub(crate) fn name(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value)
         .ok()

@@ -1,5 +1,5 @@
-//! Which license item a request gets: the code that it names, what the code admits, and the item's
-//! own room for it.
+//! The choice of the license item for a request: the code that it names, the applications that the
+//! code admits, and what the item can grant.
 
 pub mod access;
 pub mod admission;

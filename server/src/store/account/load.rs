@@ -1,5 +1,5 @@
-//! What a batch of reports looks up: first the items with their sums, then what the reports need of
-//! devices and slots.
+//! Loading of the accounts for a batch of reports: first the items with their sums, then the data
+//! of the devices and slots in the reports.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,7 +20,7 @@ use crate::store::sql::table::{
 };
 use crate::store::sql::{License, Report, Row, Sql, Value, values};
 
-/// The items of these licenses, with their sums.
+/// Load the items of these licenses, with their sums.
 pub(in crate::store) fn accounts<'l>(
     sql: &dyn Sql,
     licenses: impl Iterator<Item = &'l License>,
@@ -37,8 +37,8 @@ pub(in crate::store) fn accounts<'l>(
     Ok(accounts)
 }
 
-/// The sums that do not depend on what is reported; and the slots that run, or are still to come by
-/// a clock that is ahead.
+/// Load the sums that do not depend on the reports. Also load the slots that run now, and slots
+/// that are still to come, from devices with a fast clock.
 fn look_up_sums(
     sql: &dyn Sql,
     accounts: &mut BTreeMap<String, Account>,
@@ -70,7 +70,7 @@ fn look_up_sums(
         Ok(())
     })?;
     for item_id in &with_seats {
-        // The next decision deletes them.
+        // The next decision deletes these holders.
         let ended = sql.query(
             "SELECT item_id, CAST(sum(seats) AS BIGINT) FROM seat_holder WHERE item_id = ?1 AND \
              held_until <= ?2
@@ -90,7 +90,7 @@ fn look_up_sums(
     })
 }
 
-/// What the accounts have of the devices and slots that are reported.
+/// Load the accounts' data of the devices and slots that are reported.
 pub(in crate::store) fn look_up_reported(
     sql: &dyn Sql,
     accounts: &mut BTreeMap<String, Account>,
@@ -146,12 +146,12 @@ pub(in crate::store) fn look_up_reported(
     })
 }
 
-/// What has to be looked up of the accounts.
+/// The keys of the rows to look up for the accounts.
 struct Wanted<'a> {
     accounts: &'a BTreeMap<String, Account>,
-    /// Item, device, holder.
+    /// Item, device and holder of each license that a report names.
     devices: BTreeSet<(&'a str, &'a str, &'a str)>,
-    /// Item, slot, device.
+    /// Item, slot and device of each slot that a report names, for concurrent items.
     active: BTreeSet<(&'a str, u32, &'a str)>,
 }
 
@@ -175,7 +175,7 @@ impl<'a> Wanted<'a> {
         Self { accounts, devices, active }
     }
 
-    /// Item and device of those whose item is such a one.
+    /// Return item and device wherever the item satisfies `is_such`.
     fn devices_of(&self, is_such: impl Fn(&LicenseItem) -> bool) -> Vec<Value<'a>> {
         let pairs: BTreeSet<(&str, &str)> = self
             .devices
@@ -215,7 +215,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn slots(&self) -> Vec<Value<'a>> {
-        // Those that run now are there already.
+        // The slots that run now are loaded already.
         let slots: BTreeSet<(&str, u32)> = self
             .active
             .iter()
@@ -241,7 +241,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Hands each row to the account of its item, which stands in its first column.
+/// Pass each row to the account of its item, which is named in the row's first column.
 fn each(
     accounts: &mut BTreeMap<String, Account>,
     rows: Vec<Row>,
@@ -256,7 +256,7 @@ fn each(
     Ok(())
 }
 
-/// Those whose item is such a one.
+/// Return the ids of the accounts with an item that satisfies `is_such`.
 pub(in crate::store) fn ids(
     accounts: &BTreeMap<String, Account>,
     is_such: impl Fn(&LicenseItem) -> bool,

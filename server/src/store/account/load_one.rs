@@ -1,8 +1,8 @@
-//! How an item stands for the device that asks for an authorization.
+//! Loading of one account for the device that requests an authorization.
 //!
 //! Each charge way reads what its own rule needs, and nothing that grows with the number of devices
-//! or with the history. What follows from the rows is the account's, as it is for a batch of
-//! reports.
+//! or with the history. The account derives everything else from the rows, as it does for a batch
+//! of reports.
 
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::slot_of;
@@ -29,7 +29,7 @@ pub(in crate::store) fn item(sql: &dyn Sql, item_id: &str) -> Result<Option<Lice
     definition.map(|definition| read_item(&definition)).transpose()
 }
 
-/// Return how the item stands for a device, read in the transaction of the decision.
+/// Return the state of the item for a device, read in the transaction of the decision.
 pub(in crate::store) fn state(
     sql: &dyn Sql,
     item: &LicenseItem,
@@ -60,8 +60,8 @@ pub(in crate::store) fn state(
     Ok(state)
 }
 
-/// Read how much of each module is used; of a strict item, also what all devices and this one are
-/// allowed.
+/// Read how much of each module is used; for a strict item, also the allowances of all devices
+/// together and of this one.
 fn load_used(sql: &dyn Sql, account: &mut Account, device_uuid: &str) -> Result<(), Error> {
     let item_id = account.item.item_id.clone();
     let kind = metered_kind(&account.item).number();
@@ -91,7 +91,7 @@ fn load_year(sql: &dyn Sql, account: &mut Account, now: u64) -> Result<(), Error
         "SELECT excess FROM year_excess WHERE item_id = ?1 AND year = ?2",
         values![&item_id, year],
     )?;
-    // Without any excess in the year, none of it can be that of a running slot.
+    // Without any excess in the year, a running slot has no excess either.
     let Some(excess) = excess else { return Ok(()) };
     account.years.insert(year, Kept::read(excess));
     let running = sql.query(
@@ -104,9 +104,9 @@ fn load_year(sql: &dyn Sql, account: &mut Account, now: u64) -> Result<(), Error
     Ok(())
 }
 
-/// Return the highest x among the device's running authorizations. Once the item is overused these
-/// are the ones that were granted by the slot: what was granted before does not keep the device
-/// from asking for less.
+/// Return the highest x among the device's running authorizations. Once the item is overused, only
+/// authorizations granted per slot count, so that an earlier grant does not keep the device from
+/// requesting fewer seats.
 fn running_seats(
     sql: &dyn Sql,
     item: &LicenseItem,

@@ -1,9 +1,9 @@
 //! The account of one item: the state that decisions read and bookings change.
 //!
 //! [`load`] reads the accounts that a batch of reports needs, and [`load_one`] the account that an
-//! authorization needs. [`save`] writes what a batch has changed. What follows from the rows stands
-//! here alone: what is used and allowed, the excess, the seats held, and the change of the sums of
-//! allowances.
+//! authorization needs. [`save`] writes what a batch has changed. Only this file derives values
+//! from the rows: what is used and allowed, the excess, the seats held, and the change of the sums
+//! of allowances.
 
 pub(in crate::store) mod load;
 pub(in crate::store) mod load_one;
@@ -26,10 +26,11 @@ use crate::policy::strict_allowance::Allowance;
 use crate::policy::window::seat_until;
 use crate::store::day_totals::day_of;
 
-/// When a device was last seen is kept this exactly: a row less to write with most reports.
+/// The precision, in seconds, of the time at which a device was last seen. It saves writing one row
+/// with most reports.
 const SEEN_SECONDS: u64 = 3_600;
 
-/// Something of the database, and whether it has to be written.
+/// A value of the database, and whether it has to be written.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Kept<T> {
     pub(in crate::store) value: T,
@@ -37,7 +38,7 @@ pub(in crate::store) struct Kept<T> {
 }
 
 impl<T> Kept<T> {
-    /// As it was read.
+    /// Wrap a value that was read, as not changed.
     pub(in crate::store) fn read(value: T) -> Self {
         Self { value, is_changed: false }
     }
@@ -50,14 +51,15 @@ impl<T: PartialEq> Kept<T> {
     }
 }
 
-/// How an item stands, as far as the reports concern it.
+/// The state of one item, as far as the reports concern it.
 pub(in crate::store) struct Account {
     pub(in crate::store) item: LicenseItem,
     pub(super) used: BTreeMap<(u8, u32), Kept<u64>>,
     pub(super) slots: BTreeMap<u32, Kept<u64>>,
     pub(super) years: BTreeMap<u32, Kept<u64>>,
     pub(super) seats_held: u64,
-    /// By module: what all devices are allowed, and how many are allowed more than they have used.
+    /// By module: the sum of all devices' allowances, and the number of devices that are allowed
+    /// more than they have used.
     pub(super) allowed: BTreeMap<u32, Kept<(i64, i64)>>,
     pub(super) devices: BTreeMap<String, Device>,
 }
@@ -66,10 +68,10 @@ pub(in crate::store) struct Account {
 pub(in crate::store) struct Device {
     pub(super) seen: Option<Seen>,
     pub(super) days: BTreeMap<u32, Kept<ActiveSlots>>,
-    /// From which slot on it counts as how many instances.
+    /// The number of instances that the device counts as, by the first slot from which it holds.
     pub(in crate::store) seats: BTreeMap<u32, u32>,
     pub(super) allowances: BTreeMap<u32, Kept<Allowance>>,
-    /// By the name of the holder.
+    /// The seats that the device holds, by the name of the holder.
     pub(super) holds: BTreeMap<String, Kept<Hold>>,
 }
 
@@ -83,7 +85,7 @@ pub(super) struct Seen {
 }
 
 impl Account {
-    /// Of an item of which nothing is known yet.
+    /// Make the account of an item without any other data.
     pub(in crate::store) fn of(item: LicenseItem) -> Self {
         Self {
             item,
@@ -100,14 +102,14 @@ impl Account {
         self.devices.entry(device_uuid).or_default()
     }
 
-    /// So much more is used of a kind and module. The sum stops at the greatest number that the
-    /// database can hold.
+    /// Add to the use of a kind and module. The sum stops at the greatest number that the database
+    /// can hold.
     pub(in crate::store) fn add_used(&mut self, kind: u8, module: u32, more: u64) {
         let used = self.used.entry((kind, module)).or_default();
         used.set(used.value.saturating_add(more).min(i64::MAX as u64));
     }
 
-    /// The device reports so much more of its allowances.
+    /// Record that the device has used more of its allowance.
     pub(in crate::store) fn use_allowance(&mut self, device_uuid: &str, module: u32, more: u64) {
         let Some(device) = self.devices.get_mut(device_uuid) else { return };
         let own = device.allowances.entry(module).or_default();
@@ -117,11 +119,11 @@ impl Account {
         let sums = self.allowed.entry(module).or_default();
         let (allowed, devices) = sums.value;
         sums.set((allowed.saturating_add(more_allowed), devices + more_devices));
-        // A device's first allowance is a row, even when nothing of it has changed.
+        // A device's first allowance needs a row, even when no number in it has changed.
         own.is_changed = true;
     }
 
-    /// The device was active in these slots.
+    /// Record that the device was active in these slots.
     pub(in crate::store) fn active(&mut self, device_uuid: &str, slots: &BTreeSet<u32>, now: u64) {
         let Some(device) = self.devices.get_mut(device_uuid) else { return };
         let first_open = first_open_slot(now);
@@ -148,7 +150,8 @@ impl Account {
         }
     }
 
-    /// A usage report moves the window of a seat on; it does not take one that has run out.
+    /// Extend the window of a seat after a usage report. A seat that has run out is not taken
+    /// again.
     pub(in crate::store) fn begin_window_anew(
         &mut self,
         device_uuid: &str,
@@ -164,7 +167,7 @@ impl Account {
         }
     }
 
-    /// The device was heard.
+    /// Record that the device was seen now.
     pub(in crate::store) fn seen(&mut self, device_uuid: &str, now: u64) {
         let device = self.devices.get_mut(device_uuid);
         if let Some(seen) = device.and_then(|device| device.seen.as_mut())
@@ -174,7 +177,7 @@ impl Account {
         }
     }
 
-    /// As much of how it stands for a device as the meters show.
+    /// Return the state of the item for a device, as far as the meters show it.
     pub(in crate::store) fn standing(&self, device_uuid: &str, now: u64) -> ItemState {
         let mut state = ItemState::default();
         if self.item.charge_way.is_metered() {
@@ -209,8 +212,8 @@ impl Account {
         }
     }
 
-    /// Return the excess so far of the license year that holds an instant: that of its slots that
-    /// have ended.
+    /// Return the excess so far of the license year that holds an instant: the sum over its slots
+    /// that have ended.
     fn excess_so_far(&self, now: u64) -> u64 {
         let year = OveruseRule::of(&self.item).year(now);
         let Some(all) = self.years.get(&year.index) else { return 0 };
@@ -239,8 +242,8 @@ pub(in crate::store) fn rise_of_allowances(before: Allowance, after: Allowance) 
 }
 
 impl Device {
-    /// As how many instances it counts in a slot. Work that was done before the first grant has
-    /// that of the first: the device's clock was behind.
+    /// Return the number of instances that the device counts as in a slot. Work from before the
+    /// first grant counts with the number of the first grant: the device's clock was behind.
     fn seats_in(&self, slot: u32) -> u32 {
         let then = self.seats.range(..=slot).next_back().or_else(|| self.seats.first_key_value());
         then.map_or(1, |(_, seats)| *seats)

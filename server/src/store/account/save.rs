@@ -1,4 +1,4 @@
-//! What a batch writes of its accounts: only what has changed.
+//! Writing of the accounts after a batch: only changed rows are written.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::store::sql::table::{
 };
 use crate::store::sql::{Sql, by_day, values};
 
-/// Writes the sums of the items.
+/// Write the sums of the items.
 pub(in crate::store) fn put_sums(
     sql: &dyn Sql,
     accounts: &BTreeMap<String, Account>,
@@ -37,7 +37,7 @@ pub(in crate::store) fn put_sums(
     ITEM_ALLOWED.put(sql, &allowed)
 }
 
-/// Writes what has changed of the devices.
+/// Write the changed rows of the devices.
 pub(in crate::store) fn put_devices(
     sql: &dyn Sql,
     accounts: &BTreeMap<String, Account>,

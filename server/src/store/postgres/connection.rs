@@ -1,7 +1,7 @@
 //! A connection to PostgreSQL, as one of the engines behind [`crate::store::sql`].
 //!
-//! Rows that are wanted together are asked for in one statement: their keys go over as arrays, one
-//! for each column.
+//! Rows that are wanted together are requested in one statement: their keys are passed as arrays,
+//! one for each column.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
@@ -15,13 +15,13 @@ use crate::error::Error;
 use crate::store::sql::{Field, Kind, Row, Sql, Table, Value, join};
 use crate::store::statements;
 
-/// One connection, and what is known of the transaction on it. It can be made anew.
+/// A connection, and the known state of the transaction on it. The connection can be replaced.
 pub(super) struct PgConnection {
-    /// `None` while there is no connection.
+    /// The open connection; `None` while there is none.
     client: RefCell<Option<Client>>,
-    /// Prepared statements by their text.
+    /// The prepared statements by their text.
     statements: RefCell<HashMap<String, Statement>>,
-    /// Items that are locked, with the savepoint after which that was done.
+    /// The locked items, each with the number of the savepoint after which it was locked.
     locked: RefCell<HashMap<String, u32>>,
     savepoint: Cell<u32>,
     met_another: Cell<bool>,
@@ -40,49 +40,49 @@ impl PgConnection {
         }
     }
 
-    /// Takes another connection in the place of this one.
+    /// Replace the connection.
     pub(super) fn replace(&self, client: Option<Client>) {
-        // The old one is dropped first: its statements are closed over it.
+        // The statements are dropped first, because closing them needs the old connection.
         self.statements.borrow_mut().clear();
         *self.client.borrow_mut() = client;
         self.is_lost.set(false);
         self.forget();
     }
 
-    /// Runs statements that have no parameters and whose rows nobody wants.
+    /// Run statements without parameters and without wanted rows.
     pub(super) fn batch(&self, statements: &str) -> Result<(), Error> {
         self.with(|client| client.batch_execute(statements))
     }
 
-    /// Nothing is known of a transaction any more.
+    /// Forget the state of the transaction.
     pub(super) fn forget(&self) {
         self.locked.borrow_mut().clear();
         self.savepoint.set(0);
         self.met_another.set(false);
     }
 
-    /// Another savepoint begins.
+    /// Count another savepoint.
     pub(super) fn note_savepoint(&self) {
         self.savepoint.set(self.savepoint.get() + 1);
     }
 
-    /// Going back to a savepoint gives up the locks that were taken after it.
+    /// Forget the locks taken since the savepoint, because rolling back to it releases them.
     pub(super) fn forget_since_savepoint(&self) {
         let savepoint = self.savepoint.get();
         self.locked.borrow_mut().retain(|_, since| *since < savepoint);
     }
 
-    /// Whether the transaction has met another one, and would not fail again.
+    /// Return whether the transaction has conflicted with another one, and would not fail again.
     pub(super) fn met_another(&self) -> bool {
         self.met_another.get()
     }
 
-    /// Whether the connection is of no use any more.
+    /// Return whether the connection can no longer be used.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost.get() || self.client.borrow().as_ref().is_none_or(Client::is_closed)
     }
 
-    /// The items that handshake codes, organizations and local licenses lead to.
+    /// Return the items of these handshake codes, organizations and local licenses.
     pub(super) fn items_of(
         &self,
         codes: &[&str],
@@ -137,7 +137,7 @@ impl PgConnection {
             .map_err(|_| Error::Store("PostgreSQL is not connected".to_owned()))
     }
 
-    /// Notes what an error means for the transaction and the connection.
+    /// Record what an error means for the transaction and the connection, and convert it.
     fn failed(&self, error: &postgres::Error) -> Error {
         let state = error.code();
         let other = [
@@ -230,7 +230,7 @@ impl Sql for PgConnection {
         if wanted.is_empty() {
             return Ok(());
         }
-        // In order, so that two servers never wait for each other.
+        // Items are locked in order, so that two servers never wait for each other.
         let lock =
             "SELECT item_id FROM license_item WHERE item_id = ANY($1) ORDER BY item_id FOR UPDATE";
         self.run(lock, &[&wanted])?;
@@ -242,7 +242,7 @@ impl Sql for PgConnection {
     }
 }
 
-/// `?1` is `$1` here.
+/// Replace `?1` by `$1`, and so on.
 fn numbered(statement: &str) -> String {
     statement.replace('?', "$")
 }
@@ -256,7 +256,7 @@ fn arrays<'a>(columns: impl Iterator<Item = &'a (&'static str, Kind)>) -> String
     join((1..).zip(columns).map(array), ", ")
 }
 
-/// Rows as arrays of their columns.
+/// The columns of rows, each as an array.
 struct Columns<'a>(Vec<Column<'a>>);
 
 enum Column<'a> {

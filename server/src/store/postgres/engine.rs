@@ -10,10 +10,10 @@ use crate::error::Error;
 use crate::store::group::{Concerned, Engine};
 use crate::store::sql::Sql;
 
-/// Between two attempts to connect; what comes meanwhile is turned away at once.
+/// The time between two attempts to connect. Requests that come meanwhile are refused at once.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// One connection that writes.
+/// The state of a connection that writes.
 pub(super) struct PgEngine {
     address: Arc<Address>,
     connection: PgConnection,
@@ -22,7 +22,7 @@ pub(super) struct PgEngine {
 }
 
 impl PgEngine {
-    /// An engine that connects when it is needed.
+    /// Make an engine that connects when it is needed.
     pub(super) fn new(address: Arc<Address>) -> Self {
         Self {
             address,

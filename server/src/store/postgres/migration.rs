@@ -1,21 +1,22 @@
-//! Brings the tables up to date: numbered scripts, forward only.
+//! The migration of the tables by numbered scripts, forward only.
 //!
-//! The row of `schema_version` says which script ran last, and is locked while others run: of
-//! several servers that start at once, one brings the tables up to date and the others find it
-//! done.
+//! The row of `schema_version` holds the number of the script that ran last, and is locked while
+//! others run. If several servers start at once, one of them migrates the tables, and the others
+//! find them migrated.
 
 use super::connection::PgConnection;
 use crate::error::Error;
 use crate::random::fresh_id;
 use crate::store::sql::{Sql, values};
 
-/// Every script; its number is its place, from 1.
+/// All scripts; the number of a script is its place, counted from 1.
 const SCRIPTS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_tables.sql")];
 
-/// How often two servers may get into each other's way when they make the first table.
+/// The number of attempts to create the first table, because two servers that do so at once can
+/// conflict.
 const ATTEMPTS: usize = 5;
 
-/// Runs the scripts that this database has not seen.
+/// Run the scripts that have not yet run on this database.
 pub(super) fn migrate(connection: &PgConnection) -> Result<(), Error> {
     let table =
         "CREATE TABLE IF NOT EXISTS schema_version (only_row BIGINT PRIMARY KEY, version BIGINT \
@@ -58,7 +59,7 @@ fn run_missing(connection: &PgConnection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses a database whose tables are not those that this program reads.
+/// Refuse a database with tables of a version other than that of this program.
 pub(super) fn require_current(connection: &PgConnection) -> Result<(), Error> {
     let version = version(connection, "SELECT version FROM schema_version WHERE only_row = 1")?;
     match version {

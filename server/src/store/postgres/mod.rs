@@ -6,11 +6,11 @@
 //! server B ── queue ── writers ──┘
 //! ```
 //!
-//! A server keeps nothing in memory that decides. Each transaction locks the items that it is
-//! about, in the order of their ids, before it reads anything of them: what it reads is then true
-//! until it commits, on whichever server others run. When the database goes away, requests are
-//! answered with 503 and the writers connect again; clients repeat them, which changes nothing
-//! where they had been recorded.
+//! A server holds nothing in memory that decides. Each transaction locks its items, in the order of
+//! their ids, before it reads anything about them. The data then stays true until the transaction
+//! commits, whatever other servers do. When the database goes away, requests are answered with 503
+//! and the writers connect again. Clients repeat their requests, which changes nothing where they
+//! had been recorded.
 
 mod connection;
 mod engine;
@@ -31,25 +31,26 @@ use crate::error::Error;
 use crate::store::group::{GROUP_MAX, GroupStore, Writers};
 use crate::store::sql::{self, Keys, Sql};
 
-/// Connections of one server. While one waits for the disk, the next one reads.
+/// The number of connections of one server. While one waits for the disk, the next one reads.
 pub const CONNECTIONS: usize = 2;
 
-/// How long it takes at most to find that a database does not answer.
+/// The upper bounds on the time to connect, and on the time to notice that a database does not
+/// answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection on which nothing has come for so long is asked whether there is anybody at its
-/// other end, so often, and given up when that many questions have no answer: a host that has
-/// vanished is noticed within seconds, also by a statement that waits. The system's own habit is
+/// The times and number of keepalive probes. A connection that was idle for the first time is
+/// probed at the interval, and given up after this many probes without an answer. A host that has
+/// vanished is thus noticed within seconds, even by a statement that waits. The system's default is
 /// two hours.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const KEEPALIVE_RETRIES: u32 = 5;
 
-/// How long a statement may wait for another server's transaction.
+/// The time for which a statement may wait for another server's transaction.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A store on PostgreSQL. Dropping it finishes what waits.
+/// A store on PostgreSQL. Dropping it first finishes the waiting requests.
 #[derive(Debug)]
 pub struct PostgresStore {
     writers: Writers,
@@ -57,22 +58,21 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects, and brings the tables up to date. `url` is
-    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; with several hosts, the one that can be
-    /// written is used.
+    /// Connect, and migrate the tables. `url` is `postgres://USER:PASSWORD@HOST:PORT/DATABASE`;
+    /// with several hosts, the one that accepts writes is used.
     ///
     /// # Errors
-    /// When the URL makes no sense, nobody answers there, or the tables were written by a newer
-    /// version.
+    /// Fails when the URL is malformed, no database answers there, or the tables were written by a
+    /// newer version.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::open_with(url, CONNECTIONS, GROUP_MAX)
     }
 
-    /// The same, with other numbers of connections and of requests that share a transaction. For
-    /// measurements.
+    /// Open the store with other numbers of connections and of requests that share a transaction,
+    /// for measurements.
     ///
     /// # Errors
-    /// As [`PostgresStore::open`].
+    /// Fails as [`PostgresStore::open`] does.
     pub fn open_with(url: &str, connections: usize, group_max: usize) -> Result<Self, Error> {
         let address = Arc::new(Address::from_str(url)?);
         let first = address.connect()?;
@@ -82,7 +82,7 @@ impl PostgresStore {
         Ok(Self { writers: Writers::start(engines, group_max)?, keys })
     }
 
-    /// The server's keys that it names, when it was opened.
+    /// Return the server keys that the database named when it was opened.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
@@ -95,19 +95,19 @@ impl GroupStore for PostgresStore {
     }
 }
 
-/// Begins another life of the data, after a restore from a backup or the promotion of a standby
-/// that had not everything.
+/// Begin another life of the data, after a restore from a backup or the promotion of a standby that
+/// lacked some data.
 ///
 /// # Errors
-/// When the database cannot be reached.
+/// Fails when the database cannot be reached.
 pub fn renew_epoch(url: &str, epoch: &str, now: u64) -> Result<(), Error> {
     let connection = Address::from_str(url)?.connect()?;
     migration::require_current(&connection)?;
     sql::renew_epoch(&connection, epoch, now)
 }
 
-/// A connection that is only to read: years of usage, at the pace of whoever takes the rows. So it
-/// has none of the bounds and settings that are for short statements.
+/// Open a connection for reading only. It may read years of usage, at the pace of the consumer, so
+/// it has none of the bounds and settings for short statements.
 pub(super) fn connect_to_read(url: &str) -> Result<Box<dyn Sql>, Error> {
     let connection = PgConnection::new(Some(Address::from_str(url)?.client()?));
     migration::require_current(&connection)?;
@@ -115,7 +115,7 @@ pub(super) fn connect_to_read(url: &str) -> Result<Box<dyn Sql>, Error> {
     Ok(Box::new(connection))
 }
 
-/// Where the database is.
+/// The address of the database.
 struct Address {
     config: Config,
 }
@@ -132,17 +132,16 @@ impl FromStr for Address {
         })?;
         config.connect_timeout(*config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT));
         config.tcp_user_timeout(*config.get_tcp_user_timeout().unwrap_or(&ANSWER_TIMEOUT));
-        // What the URL says of it stands; its names are those of PostgreSQL.
+        // Settings in the URL take precedence; their names are those of PostgreSQL.
         if !url.contains("keepalives") {
             config.keepalives_idle(KEEPALIVE_IDLE);
             config.keepalives_interval(KEEPALIVE_INTERVAL);
             config.keepalives_retries(KEEPALIVE_RETRIES);
         }
-        // With several hosts: the one that is not a standby.
+        // With several hosts, the connection goes to the one that is not a standby.
         config.target_session_attrs(postgres::config::TargetSessionAttrs::ReadWrite);
-        // That a table is there already is nothing to tell an operator.
-        config
-            .notice_callback(|notice| tracing::debug!(%notice, "PostgreSQL has something to say"));
+        // An existing table is not worth a message to the operator, so notices go to the debug log.
+        config.notice_callback(|notice| tracing::debug!(%notice, "PostgreSQL has sent a notice"));
         if config.get_application_name().is_none() {
             config.application_name("seatmeterd");
         }
@@ -160,8 +159,9 @@ impl Address {
     fn client(&self) -> Result<Client, Error> {
         let client = match self.config.get_ssl_mode() {
             SslMode::Require => self.config.connect(tls()?),
-            // A certificate that nobody vouches for, as a server makes it for itself, must not be
-            // in the way of who has not asked for one.
+            // Without `sslmode=require`, the connection uses no TLS. A self-signed certificate,
+            // which nobody vouches for, must not prevent the connection of an operator who has not
+            // asked for TLS.
             _ => self.config.connect(NoTls),
         };
         client.map_err(|e| {
@@ -189,8 +189,9 @@ impl Address {
             ANSWER_TIMEOUT.as_millis(),
             LOCK_TIMEOUT.as_millis()
         ))?;
-        // Every statement goes by a key, and is short; an engine without statistics may think
-        // otherwise, and compile what it takes for long. Some know no such setting.
+        // Every statement finds its rows by a key, and is short. An engine without statistics may
+        // plan otherwise, and compile statements that it takes for long ones. Engines without such
+        // a setting refuse the statement, which does no harm.
         for setting in ["jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin"] {
             let _ = connection.batch(&format!("SET {setting} = off"));
         }

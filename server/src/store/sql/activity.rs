@@ -1,8 +1,9 @@
-//! In which slots devices were active under a concurrent item, and the excess that comes of it.
+//! The slots in which devices were active under a concurrent item, and the resulting excess.
 //!
 //! A device counts once in a slot, with the highest number that was ever reported for it; see
-//! [`crate::policy::slot_ledger`], which keeps the same in memory. Here it is a row for each device
-//! and day, for each slot and for each license year; reports raise them in [`super::batch`].
+//! [`crate::policy::slot_ledger`], which keeps the same in memory. The database has a row for each
+//! device and day, for each slot, and for each license year. Reports raise their numbers in
+//! [`super::batch`].
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,8 @@ use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::slot_ledger::first_open_slot;
 use crate::store::day_totals::day_of;
 
-/// Notes as how many instances a device counts from now on. A lower number holds from the next slot
-/// on: in this one the device has had more.
+/// Record the number of instances that a device counts as from now on. A lower number takes effect
+/// at the next slot, because in this slot the device has had more.
 pub(super) fn note_seats(
     sql: &dyn Sql,
     item_id: &str,
@@ -29,7 +30,7 @@ pub(super) fn note_seats(
     let last = seats_until(sql, item_id, device_uuid, u32::MAX)?;
     let then = match last {
         Some((from_slot, _)) if from_slot > slot => {
-            // What was to hold from the next slot on.
+            // The number that would have taken effect at the next slot is replaced.
             sql.execute(
                 "DELETE FROM device_seats WHERE item_id = ?1 AND device_uuid = ?2 AND from_slot > \
                  ?3",
@@ -42,7 +43,7 @@ pub(super) fn note_seats(
     put_seats(sql, item_id, device_uuid, seats, slot, then)
 }
 
-/// Notes the same of a grant that was forgotten: what is known of later ones stands.
+/// Record the same for a grant that was forgotten; numbers of later grants stay as they are.
 pub(super) fn note_seats_of_before(
     sql: &dyn Sql,
     item_id: &str,
@@ -60,7 +61,7 @@ pub(super) fn note_seats_of_before(
     put_seats(sql, item_id, device_uuid, seats, slot, then)
 }
 
-/// The number that holds in a slot, with the slot from which on it does.
+/// Return the number in effect in a slot, and the slot from which it is in effect.
 fn seats_until(
     sql: &dyn Sql,
     item_id: &str,
@@ -76,8 +77,8 @@ fn seats_until(
     row.map(|mut row| Ok((row.take(0)?, row.take(1)?))).transpose()
 }
 
-/// Notes a number from this slot on, or from the next one where it is lower than what holds in this
-/// one.
+/// Record a number from this slot on; a number lower than the one in effect in this slot starts
+/// with the next slot.
 fn put_seats(
     sql: &dyn Sql,
     item_id: &str,
@@ -100,8 +101,8 @@ fn put_seats(
     Ok(())
 }
 
-/// For slots and for days: which is the oldest of an item, and the statement that drops the oldest
-/// rows.
+/// For slots and for days: the query for the oldest of an item, and the statement that deletes the
+/// oldest rows.
 const OLDEST: [(&str, &str); 2] = [
     (
         "SELECT min(slot) FROM slot_sum WHERE item_id = ?1",
@@ -116,8 +117,8 @@ const OLDEST: [(&str, &str); 2] = [
     ),
 ];
 
-/// Drops at most so many rows of slots that can no longer be reported; whether there may be more.
-/// What they gave to the excess of their license year stays.
+/// Delete at most this number of rows of slots that can no longer be reported. Return whether there
+/// may be more. Their share in the excess of their license year stays.
 pub(super) fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> {
     let first = first_open_slot(now);
     let mut left = rows;
@@ -138,9 +139,9 @@ pub(super) fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bo
     Ok(false)
 }
 
-/// Adds up the excess of an item whose license years begin at another instant than before: of each,
-/// from its slots that can still be reported. What was done before the first of them was set
-/// against years that are no more.
+/// Compute the excess of an item anew, because its license years begin at another instant than
+/// before. The sum of each year is taken over its slots that can still be reported. Work before the
+/// first of these slots was set against years that no longer exist.
 pub(super) fn begin_years_anew(sql: &dyn Sql, item: &LicenseItem) -> Result<(), Error> {
     let (item_id, rule) = (&item.item_id, OveruseRule::of(item));
     let above = sql.query(

@@ -1,4 +1,4 @@
-//! One authorization: read what the rules need, let them decide, write the grant.
+//! One authorization: read what the rules need, let them decide, and write the grant.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
@@ -18,7 +18,7 @@ use crate::policy::{self, Admitted, Candidate, Order};
 use crate::store::account::load_one;
 use crate::store::{Authorization, Decision, Granted};
 
-/// What is known of a handshake code.
+/// The data of a handshake code.
 struct Code {
     name: String,
     owner: String,
@@ -71,7 +71,7 @@ fn decide(sql: &dyn Sql, request: &Authorization, life: &Life) -> Result<Decisio
     })))
 }
 
-/// The handshake code that is meant.
+/// Return the handshake code that the request means.
 fn code(sql: &dyn Sql, request: &Authorization) -> Result<Code, Error> {
     let asked = Asked {
         handshake_code: &request.handshake_code,
@@ -136,7 +136,8 @@ fn candidates(
     let mut candidates = Vec::with_capacity(rows.len());
     for mut row in rows {
         let item = load_one::read_item(&row.take::<String>(0)?)?;
-        // It may have come to the code after the transaction began and locked those that it had.
+        // The item may have been added to the code after the transaction began and locked the items
+        // that the code had then.
         sql.lock_items(&[&item.item_id])?;
         let state = load_one::state(sql, &item, &request.device.uuid, holder, request.claim.now)?;
         candidates.push(Candidate { item, revoked: row.take(1)?, state });
@@ -144,7 +145,7 @@ fn candidates(
     Ok(candidates)
 }
 
-/// Adds who holds the seats to a refusal for want of seats.
+/// Add the list of holders to a refusal for lack of seats.
 fn explain(sql: &dyn Sql, no: NoItem, candidates: &[Candidate], holder: &str) -> Error {
     let NoItem { nearest, mut refusal } = no;
     let item = nearest.map(|index| &candidates[index].item);
@@ -159,7 +160,7 @@ fn explain(sql: &dyn Sql, no: NoItem, candidates: &[Candidate], holder: &str) ->
     Error::Refused(refusal)
 }
 
-/// How the item stands with this grant.
+/// Return the meters of the item after this grant.
 fn meters_after(
     item: &LicenseItem,
     state: policy::ItemState,
@@ -173,18 +174,18 @@ fn meters_after(
     meters(item, &state, now)
 }
 
-/// Who is granted something.
+/// The device that receives a grant.
 #[derive(Clone, Copy)]
 struct Grantee<'a> {
     handshake_code: &'a str,
     /// The name under which the device holds seats.
     holder: &'a str,
-    /// What it has held so far.
+    /// The seats that the device has held so far.
     held: Option<Hold>,
 }
 
-/// Writes the grant; gives the id of the local license. A renewal keeps its id, so that the rows do
-/// not grow with the years, and a report can name one that has run out long ago.
+/// Write the grant. Return the id of the local license. A renewal keeps its id, so that the number
+/// of rows does not grow with the years, and a report can name a license that ran out long ago.
 fn remember(
     sql: &dyn Sql,
     request: &Authorization,
@@ -214,8 +215,9 @@ fn remember(
     )?;
     let license_id = put_license(sql, request, handshake_code, holder, item, grant)?;
     if item.charge_way != ChargeWay::ConcurrentInstance {
-        // A device has one of a code. It gets two where a server that was restored is asked by it
-        // before it shows its own: and then would hold a seat by one of which it does not know.
+        // A device has one license for each code. It can get two when a restored server grants it
+        // one before the device shows its own. The device would then hold a seat by a license of
+        // which it does not know.
         sql.execute(
             "UPDATE local_license SET valid_until = ?5
               WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3 AND license_id <> \
@@ -244,8 +246,9 @@ fn put_license(
     grant: &Admitted,
 ) -> Result<String, Error> {
     let item_id = &item.item_id;
-    // Applications that ask for different numbers of instances have a license each. How many others
-    // ask for means nothing, and a license that was brought back after a restore does not tell.
+    // Applications that request different numbers of instances have a license each. Under other
+    // charge ways, the requested number of seats has no meaning. A license that was recorded again
+    // after a restore does not contain it either.
     let seats = match item.charge_way {
         ChargeWay::ConcurrentInstance => request.claim.seats..=request.claim.seats,
         _ => 0..=u32::MAX,
@@ -296,9 +299,9 @@ fn put_license(
     Ok(request.license_id.clone())
 }
 
-/// Devices believe a grant by the key that the license file names, and by no other. A server that
-/// runs on while its key is rotated, or that shares a database and has not all keys, has to know it
-/// before anything is granted.
+/// Refuse the grant if the server has not loaded the key that the license file names, because
+/// devices accept a grant by that key only. This happens to a server that still runs while its key
+/// is rotated, or that shares a database and does not have all keys.
 fn require_key(
     request: &Authorization,
     item: &LicenseItem,
@@ -316,7 +319,7 @@ fn require_key(
     )))
 }
 
-/// A license file as it was imported.
+/// A license file, as it was imported.
 struct File {
     envelope: Signed,
     root_key: PublicKey,

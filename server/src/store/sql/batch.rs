@@ -1,8 +1,8 @@
-//! What one batch of reports reads and writes, in memory.
+//! The data that one batch of reports reads and writes, in memory.
 //!
-//! Everything that the reports of a batch need is looked up together, the reports are booked one
-//! after another in memory, and what has changed is written together. To the engine a batch is a
-//! dozen statements, however many reports are in it; to the rules it is the same as one report
+//! All rows that the reports of a batch need are looked up together, the reports are booked one
+//! after another in memory, and the changes are written together. For the engine, a batch is a
+//! dozen statements, however many reports are in it. For the rules, it is the same as one report
 //! after another.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,7 +18,7 @@ use crate::store::account::save::{put_devices, put_sums};
 use crate::store::account::{Account, Kept};
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
 
-/// A local license: whom a segment is booked to.
+/// A local license, to which a segment is booked.
 pub(in crate::store) struct License {
     pub(in crate::store) item_id: String,
     pub(in crate::store) device_uuid: String,
@@ -33,25 +33,26 @@ struct NewSegment {
     first_reported_at: u64,
 }
 
-/// Everything that a batch of reports is about.
+/// All data that a batch of reports concerns.
 pub(super) struct Batch<'a> {
     licenses: HashMap<String, License>,
-    /// Which local license each segment belongs to.
+    /// The id of the local license that each segment belongs to.
     owners: HashMap<String, String>,
     new_segments: BTreeMap<&'a str, NewSegment>,
-    /// By segment and day.
+    /// The totals by segment and day.
     days: BTreeMap<(&'a str, u32), Kept<DayTotals>>,
-    /// By segment and first day of the row: days of which only the totals are kept, see
-    /// [`super::retention`].
+    /// The totals by segment and first day of the row, for days with only the day's totals left;
+    /// see [`super::retention`].
     old: BTreeMap<(&'a str, u32), Kept<DayTotals>>,
-    /// Up to which day, not with it, only the totals of days are kept of an item.
+    /// The first day, by item, that is not compacted: of days before it, only the day's totals are
+    /// left.
     compacted: HashMap<String, u32>,
     pub(super) accounts: BTreeMap<String, Account>,
 }
 
 impl<'a> Batch<'a> {
-    /// Looks everything up. Items are locked first, so that what is read of them stays true until
-    /// the end of the transaction.
+    /// Look up all data. Items are locked first, so that their data stays true until the end of the
+    /// transaction.
     pub(super) fn open(sql: &dyn Sql, reports: &[&'a Report]) -> Result<Self, Error> {
         let shown = || {
             reports.iter().flat_map(|report| report.shown.iter().map(move |shown| (*report, shown)))
@@ -97,12 +98,13 @@ impl<'a> Batch<'a> {
         Ok(batch)
     }
 
-    /// The local license with this id.
+    /// Return the local license with this id.
     pub(super) fn license(&self, license_id: &str) -> Option<&License> {
         self.licenses.get(license_id)
     }
 
-    /// Whether the segment belongs to this license; one that was never seen does from now on.
+    /// Return whether the segment belongs to this license. A segment that was never seen belongs to
+    /// it from now on.
     pub(super) fn belongs(&mut self, segment_id: &'a str, license_id: &str, now: u64) -> bool {
         if let Some(owner) = self.owners.get(segment_id) {
             return owner == license_id;
@@ -113,7 +115,7 @@ impl<'a> Batch<'a> {
         true
     }
 
-    /// Raises what is recorded of a segment; gives each counter that rose, and by how much.
+    /// Raise the recorded totals of a segment. Return each counter that rose, and by how much.
     pub(super) fn raise(
         &mut self,
         item_id: &str,
@@ -147,7 +149,7 @@ impl<'a> Batch<'a> {
         raised
     }
 
-    /// Writes what has changed.
+    /// Write all changes.
     pub(super) fn close(self, sql: &dyn Sql) -> Result<(), Error> {
         self.put_segments(sql)?;
         self.put_usage(sql)?;
@@ -219,7 +221,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// What is recorded of segments, by segment and day; `ids` are the segments.
+/// Return the recorded totals of segments, by segment and day; `ids` are the segments.
 fn totals<'a>(
     sql: &dyn Sql,
     table: &Table,

@@ -1,4 +1,4 @@
-//! Rows that stand by item, day and segment or device, with bytes.
+//! Rows with bytes, keyed by item, day, and segment or device.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use super::{Row, Sql, values};
 use crate::error::Error;
 use crate::store::day_totals::DayTotals;
 
-/// The totals in a column of a row that is of this segment or device.
+/// Return the totals in a column of a row. `of` names the segment or device for the error message.
 pub(in crate::store) fn totals(row: &mut Row, column: usize, of: &str) -> Result<DayTotals, Error> {
     DayTotals::from_bytes(&row.take::<Vec<u8>>(column)?)
         .ok_or_else(|| Error::Store(format!("a day of the usage of {of} is damaged")))
 }
 
-/// The totals that there are of these: segment, day, totals.
+/// Return the totals that exist among the wanted ones: segment, day, totals.
 pub(in crate::store) fn find(
     sql: &dyn Sql,
     table: &Table,
@@ -31,13 +31,14 @@ pub(in crate::store) fn find(
     rows.collect()
 }
 
-/// Writes these: item, day, segment or device, bytes.
+/// Write these rows: item, day, segment or device, bytes.
 pub(in crate::store) fn put(
     sql: &dyn Sql,
     table: &Table,
     mut rows: Vec<(&str, u32, &str, Vec<u8>)>,
 ) -> Result<(), Error> {
-    // In the order of the table, so that neighbors are written one after another.
+    // The rows are written in the order of the table, so that neighbors are written one after
+    // another.
     rows.sort_unstable_by_key(|(item_id, day, name, _)| (*item_id, *day, *name));
     let values: Vec<_> = rows
         .iter()

@@ -1,5 +1,5 @@
-//! Brings the usage and activity of an older database into rows by days, and counts what it did not
-//! count.
+//! Migration of an older database: its usage and activity become rows by days, and activity that it
+//! did not count is counted.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ fn bring_activity(sql: &dyn Sql) -> Result<(), Error> {
     Ok(())
 }
 
-/// Counts the activity of all usage that is recorded, for a database that did not keep it.
+/// Count the activity of all recorded usage, for a database that did not keep it.
 pub(in crate::store) fn count_activity(sql: &dyn Sql) -> Result<(), Error> {
     for mut row in sql.query("SELECT item_id, definition FROM license_item", &[])? {
         let (item_id, definition): (String, String) = (row.take(0)?, row.take(1)?);
@@ -96,7 +96,7 @@ pub(in crate::store) fn count_activity(sql: &dyn Sql) -> Result<(), Error> {
     Ok(())
 }
 
-/// The pairs of texts that a statement gives.
+/// Return the pairs of texts that a statement returns.
 fn pairs(sql: &dyn Sql, statement: &str) -> Result<Vec<(String, String)>, Error> {
     sql.query(statement, &[])?.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?))).collect()
 }

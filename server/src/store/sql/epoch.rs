@@ -1,8 +1,8 @@
-//! Which life of the data this is.
+//! The epoch: the id of the current life of the data.
 //!
-//! Clients note the epoch beside what was acknowledged. A restored backup may have forgotten some
-//! of that; its new epoch tells them to send all their totals again, so that nothing that was spent
-//! comes back.
+//! Clients note the epoch beside the totals that the server acknowledged. A restored backup may
+//! have forgotten some of them. Its new epoch makes the clients send all their totals again, so
+//! that no spent count becomes available again.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -14,25 +14,26 @@ use crate::error::{Error, Refusal};
 use crate::policy::{Candidate, Claim};
 use crate::utc;
 
-/// Stands in the place of an instant until a server serves for the first time after a restore.
+/// The value that stands for the instant until a server accepts requests for the first time after a
+/// restore.
 const NOT_BEGUN: u64 = i64::MAX as u64;
 
-/// The life of the data that goes on now.
+/// The current life of the data.
 pub(super) struct Life {
-    /// The epoch, 32 hexadecimal digits.
+    /// The epoch, as 32 hexadecimal digits.
     pub(super) epoch: String,
-    /// Until when others may hold what was forgotten.
+    /// The instant until which other devices may hold what was forgotten, Unix seconds.
     careful_until: u64,
 }
 
-/// Reads it.
+/// Read the current life.
 pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
     let row = sql.row("SELECT epoch, careful_until FROM epoch WHERE only_row = 1", &[])?;
     let mut row = row.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))?;
     Ok(Life { epoch: row.take(0)?, careful_until: row.take(1)? })
 }
 
-/// Begins another life, with this id, after a restore.
+/// Begin another life, with this id, after a restore.
 pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<(), Error> {
     sql.execute(
         "UPDATE epoch SET epoch = ?1, careful_until = ?2 WHERE only_row = 1",
@@ -47,8 +48,9 @@ pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<()
     Ok(())
 }
 
-/// A server serves: whoever holds what was forgotten can say so from now on. Of several servers on
-/// one database, the first one begins that time, and the others find it begun.
+/// Record that a server accepts requests, so that devices which hold something forgotten can show
+/// it from now on. If several servers share a database, the first one starts that time, and the
+/// others find it started.
 pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     sql.execute(
         "UPDATE epoch SET careful_until = ?1 WHERE only_row = 1 AND careful_until = ?2",
@@ -57,8 +59,8 @@ pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Soon after a restore, only what a device shows that it holds is granted: others may hold what
-/// this server has forgotten, and need a slot to say so.
+/// Restrict grants soon after a restore: a device is granted only what it shows that it holds.
+/// Other devices may hold what this server has forgotten, and need a slot to show it.
 pub(super) fn careful(
     life: &Life,
     claim: &Claim,
@@ -91,7 +93,7 @@ pub(super) fn careful(
     .into())
 }
 
-/// Whether a device that shows this license holds by it what is asked for.
+/// Return whether a device that shows this license holds by it what it requests.
 fn holds(held: &LocalLicense, claim: &Claim) -> bool {
     let has_enough = held.charge_way != ChargeWay::ConcurrentInstance || claim.seats <= held.seats;
     has_enough && claim.now < held.valid_until

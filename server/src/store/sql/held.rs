@@ -1,8 +1,8 @@
-//! Local licenses that devices bring back, or work under no more.
+//! Local licenses that devices bring back or no longer use.
 //!
-//! A server that was restored from a backup older than a grant does not know it. It believes its
-//! own signature, which the caller has checked, and remembers the grant again: usage can be booked
-//! to it, and its seats count as running.
+//! A server that was restored from a backup older than a grant does not know the grant. It trusts
+//! its own signature, which the caller has checked, and records the grant again: usage can then be
+//! booked to it, and its seats count as running.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LocalLicense;
@@ -16,8 +16,9 @@ use crate::policy::strict_allowance::Allowance;
 use crate::store::Authorization;
 use crate::store::account::load_one;
 
-/// Sees whether the device goes on from where it was; gives the parent of its next license, empty
-/// when it shows none. `holder` is the name under which the device holds seats.
+/// Check that the license which the device shows follows its history. Return the parent of its next
+/// license; empty when the device shows none. `holder` is the name under which the device holds
+/// seats.
 pub(super) fn follow_history(
     sql: &dyn Sql,
     request: &Authorization,
@@ -61,16 +62,16 @@ pub(super) fn follow_history(
     Ok(generation.clone())
 }
 
-/// What a device works under no more.
+/// The item that a device no longer uses.
 pub(super) struct Left {
     pub(super) item_id: String,
-    /// The name under which the device held seats of it.
+    /// The name under which the device held seats of the item.
     pub(super) holder: String,
 }
 
-/// The device works no more under the license with this serial; one that was renewed since goes on.
-/// Gives the item, if the device has left it: other applications may run under another code, and
-/// keep what the device holds.
+/// End the device's work under the license with this serial; a license that was renewed since
+/// stays. Return the item if the device has left it. Other applications may run under another code,
+/// and keep what the device holds.
 pub(super) fn end(
     sql: &dyn Sql,
     device_uuid: &str,
@@ -95,9 +96,10 @@ pub(super) fn end(
     Ok((!goes_on).then_some(left))
 }
 
-/// A device that shows a license, and goes on under another item of the same code, leaves the first
-/// one: what it held of that only as long as it worked is free. A client device counts until its
-/// window ends, and an allowance comes back only by the device's word, after its totals.
+/// Release the first item when a device shows its license and now works under another item of the
+/// same code. Seats that the device held only while it worked become free. A client device counts
+/// until its window ends, and an allowance comes back only by the device's own message, after its
+/// totals.
 pub(super) fn leave(
     sql: &dyn Sql,
     request: &Authorization,
@@ -112,8 +114,8 @@ pub(super) fn leave(
     if held.item_id == item_id || held.handshake_code != handshake_code || !is_by_work {
         return Ok(());
     }
-    // All ways of asking that get the same item of a code share a license: the others may work on
-    // under it.
+    // All scopes of the device that get the same item of a code share a license, so requests of
+    // other scopes may still work under it.
     let has_others = sql.exists(
         "SELECT 1 FROM device_history WHERE device_uuid = ?1 AND scope <> ?2 LIMIT 1",
         values![&held.device_uuid, &request.scope],
@@ -128,8 +130,8 @@ pub(super) fn leave(
     Ok(())
 }
 
-/// Remembers a license that this server has signed, where it was forgotten. One from an item that
-/// is not here any more cannot be.
+/// Record a license that this server has signed and has forgotten. A license of an item that no
+/// longer exists here cannot be recorded.
 pub(super) fn remember(
     sql: &dyn Sql,
     held: &LocalLicense,
@@ -138,8 +140,9 @@ pub(super) fn remember(
     remember_as(sql, held, device, None)
 }
 
-/// `holder` is the name under which the device holds seats, if that is known now. Else it is the
-/// one of before, under this license or its latest one, or the bare UUID.
+/// Record a license as [`remember`] does. `holder` is the name under which the device holds seats,
+/// if it is known now. Otherwise, the name is the earlier one, from this license or the latest one,
+/// or the bare UUID.
 fn remember_as(
     sql: &dyn Sql,
     held: &LocalLicense,
@@ -202,7 +205,7 @@ fn remember_as(
     hold_again(sql, held, holder)
 }
 
-/// Under which name the device holds seats by the latest license of which that is known.
+/// Return the name under which the device holds seats, by the latest license for which it is known.
 fn name_of(sql: &dyn Sql, item_id: &str, device_uuid: &str) -> Result<Option<String>, Error> {
     let row = sql.row(
         "SELECT holder FROM local_license WHERE item_id = ?1 AND device_uuid = ?2 AND holder <> ''
@@ -212,8 +215,8 @@ fn name_of(sql: &dyn Sql, item_id: &str, device_uuid: &str) -> Result<Option<Str
     row.map(|mut row| row.take(0)).transpose()
 }
 
-/// A report has no origin of a website: what was remembered by one is held under the bare UUID,
-/// until the device says under which name it holds seats.
+/// Move seats from the bare UUID to the holder's name. A report has no origin of a website, so a
+/// license recorded with a report is held under the bare UUID until the device gives the name.
 fn take_name(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Error> {
     let (item_id, uuid) = (&held.item_id, &held.device_uuid);
     if holder == uuid {
@@ -232,7 +235,7 @@ fn take_name(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Err
     Ok(())
 }
 
-/// What the device holds by a license that was forgotten.
+/// Record the seats and allowances that the device has by a license that was forgotten.
 fn hold_again(sql: &dyn Sql, held: &LocalLicense, holder: &str) -> Result<(), Error> {
     let (item_id, uuid) = (&held.item_id, &held.device_uuid);
     match held.charge_way {

@@ -1,8 +1,7 @@
-//! Who holds seats of an item, until when.
+//! The holders of an item's seats, with the end of each hold.
 //!
-//! A hold that has passed is deleted by the first decision that comes after it; the sum of all
-//! seats is kept, so that a decision costs the same whether ten devices hold seats or a hundred
-//! thousand.
+//! The first decision after the end of a hold deletes it. The sum of all seats is kept, so that a
+//! decision costs the same whether ten devices hold seats or a hundred thousand.
 
 use seatmeter_protocol::message::{HOLDERS_MAX, Holder};
 
@@ -10,7 +9,7 @@ use super::{Sql, values};
 use crate::error::Error;
 use crate::policy::holders::{Hold, Occupied};
 
-/// How the item is occupied now, as seen by one who may hold seats himself.
+/// Return the occupied seats now, as seen by one holder, who may have seats as well.
 pub(in crate::store) fn occupied(
     sql: &dyn Sql,
     item_id: &str,
@@ -43,7 +42,7 @@ pub(in crate::store) fn occupied(
     Ok(Occupied { by_others, own, first_free_at: row.take(3)? })
 }
 
-/// What one holds.
+/// Return the seats of one holder.
 pub(super) fn own(sql: &dyn Sql, item_id: &str, holder: &str) -> Result<Option<Hold>, Error> {
     let row = sql.row(
         "SELECT seats, held_until FROM seat_holder WHERE item_id = ?1 AND holder = ?2",
@@ -52,7 +51,7 @@ pub(super) fn own(sql: &dyn Sql, item_id: &str, holder: &str) -> Result<Option<H
     row.map(|mut row| Ok(Hold { seats: row.take(0)?, until: row.take(1)? })).transpose()
 }
 
-/// Gives this hold to one, in place of what he holds.
+/// Record the seats of a holder, and replace what it held before.
 pub(super) fn hold(
     sql: &dyn Sql,
     item_id: &str,
@@ -64,7 +63,8 @@ pub(super) fn hold(
     hold_in_place_of(sql, item_id, holder, device_uuid, hold, before)
 }
 
-/// The same, for who knows what that is.
+/// Record the seats of a holder as [`hold`] does, for a caller that already knows what it held
+/// before.
 pub(super) fn hold_in_place_of(
     sql: &dyn Sql,
     item_id: &str,
@@ -84,10 +84,11 @@ pub(super) fn hold_in_place_of(
     add(sql, item_id, as_number(hold.seats) - as_number(before))
 }
 
-/// Takes away what a device holds, under whatever names; how many seats that were.
+/// Release all seats of a device, under whatever names it holds them. Return the number of seats.
 pub(super) fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str) -> Result<u64, Error> {
     let rows = sql.query(
-        // The names first, by their index: for a deletion SQLite would go through the item's key.
+        // The subquery finds the names by their index; for a plain deletion, SQLite would scan the
+        // item's key.
         "DELETE FROM seat_holder WHERE item_id = ?1 AND holder IN
             (SELECT holder FROM seat_holder WHERE item_id = ?1 AND device_uuid = ?2)
          RETURNING seats",
@@ -96,7 +97,7 @@ pub(super) fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str) -> Result
     take_off(sql, item_id, rows)
 }
 
-/// Takes away what one holds under this name.
+/// Release the seats of the holder with this name. Return their number.
 pub(super) fn release_holder(sql: &dyn Sql, item_id: &str, holder: &str) -> Result<u64, Error> {
     let rows = sql.query(
         "DELETE FROM seat_holder WHERE item_id = ?1 AND holder = ?2 RETURNING seats",
@@ -105,7 +106,7 @@ pub(super) fn release_holder(sql: &dyn Sql, item_id: &str, holder: &str) -> Resu
     take_off(sql, item_id, rows)
 }
 
-/// The others who hold seats, first those who are the first to leave.
+/// Return the other holders of seats, ordered by the end of their hold.
 pub(super) fn list(sql: &dyn Sql, item_id: &str, holder: &str) -> Result<Vec<Holder>, Error> {
     let rows = sql.query(
         "SELECT seat_holder.device_uuid, coalesce(device_name.name, device.friendly_name, ''),
@@ -130,7 +131,7 @@ pub(super) fn list(sql: &dyn Sql, item_id: &str, holder: &str) -> Result<Vec<Hol
         .collect()
 }
 
-/// Deletes every holder whose time has passed.
+/// Delete every holder with an end that has passed.
 fn forget(sql: &dyn Sql, item_id: &str, now: u64) -> Result<(), Error> {
     let rows = sql.query(
         "DELETE FROM seat_holder WHERE item_id = ?1 AND held_until <= ?2 RETURNING seats",

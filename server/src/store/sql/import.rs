@@ -1,15 +1,15 @@
-//! License files: taken in once, or issued anew.
+//! Import of license files: new files and new issues of known files.
 //!
 //! | there is | the file | outcome |
 //! | --- | --- | --- |
-//! | no file of this id | – | taken in |
-//! | one | same root key and organization, issued later, with all items that the old one has, each charged as before | takes its place |
+//! | no file of this id | – | imported |
+//! | one | same root key and organization, issued later, with all items that the old one has, each charged as before | replaces it |
 //! | one | anything else | refused |
 //!
-//! A file that is issued anew renews or extends items, or names a new key of this server. What was
-//! used of an item stays with it: its seats, its sums, which count for one that becomes strict,
-//! too, and of its excess what lies in the license years that it has now. The organization's first
-//! file says whose root key it trusts.
+//! A new issue of a file renews or extends items, or names a new key of this server. The use of an
+//! item stays with it: its seats, its sums, and the part of its excess in the license years that it
+//! has now. The sums also count for an item that becomes strict. The organization's first file
+//! determines which root key the organization trusts.
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 
@@ -21,7 +21,7 @@ use crate::operator::commands::Import;
 use crate::policy::select::item_choice::name;
 use crate::store::Organization;
 
-/// Takes the file in, and tells the audit log about it.
+/// Import the file, and return the detail for the audit log.
 pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
     let file = &import.file;
     require_known_root(sql, import)?;
@@ -76,8 +76,7 @@ fn require_known_root(sql: &dyn Sql, import: &Import) -> Result<(), Error> {
     match known {
         Some(known) if known != import.root_key.to_string() => Err(Error::conflict(format!(
             "license file \"{}\" is signed by root key {}, but organization \"{}\" has files of \
-             another vendor's \
-             root key. Ask your vendor which is his",
+            another vendor's root key. Ask your vendor which key is right",
             import.file.file_id,
             import.root_key.id(),
             import.file.organization_id
@@ -124,9 +123,8 @@ fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
         {
             let (from, to) = (name(&before.charge_way), name(&item.charge_way));
             return no(format!(
-                "changes the charge way of item \"{}\" from {from} to {to}, and what was used by \
-                 the one means nothing by \
-                 the other. Ask your vendor for an item of another id",
+                "changes the charge way of item \"{}\" from {from} to {to}, and usage counted for \
+                one has no meaning for the other. Ask your vendor for an item of another id",
                 item.item_id
             ));
         }
@@ -138,13 +136,14 @@ fn same_item<'a>(old: &'a LicenseFile, item: &LicenseItem) -> Option<&'a License
     old.items.iter().find(|before| before.item_id == item.item_id)
 }
 
-/// Whether its license years begin at another instant than those of the issue before.
+/// Return whether the item's license years begin at another instant than those of the previous
+/// issue.
 fn has_moved(old: Option<&LicenseFile>, item: &LicenseItem) -> bool {
     old.and_then(|old| same_item(old, item))
         .is_some_and(|before| before.starts_at != item.starts_at)
 }
 
-/// Whether devices count only what is set aside for them, and did not by the issue before.
+/// Return whether the item is strict and was not in the previous issue.
 fn has_become_strict(old: Option<&LicenseFile>, item: &LicenseItem) -> bool {
     item.strict && old.and_then(|old| same_item(old, item)).is_some_and(|before| !before.strict)
 }

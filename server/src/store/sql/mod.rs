@@ -1,10 +1,9 @@
-//! What every SQL store does with a request: one set of statements, and the narrow way to the
-//! engine.
+//! The statements that every SQL store runs for a request, and the narrow interface to the engine.
 //!
 //! Each function here runs within a transaction that its store has begun and will make durable. The
-//! statements are plain SQL: numbered parameters, `INSERT … ON CONFLICT`, `RETURNING`; whole
-//! numbers of 64 bits, texts and bytes, with 0 and 1 for no and yes. So the stores decide alike,
-//! because they run the same code.
+//! statements are plain SQL: numbered parameters, `INSERT … ON CONFLICT`, `RETURNING`; 64-bit
+//! integers, texts and bytes, with 0 and 1 for no and yes. Thus all stores decide alike, because
+//! they run the same code.
 
 mod activity;
 mod authorization;
@@ -43,13 +42,13 @@ pub(super) use usage::record;
 
 /// A connection within a transaction.
 pub(super) trait Sql {
-    /// Runs a statement; how many rows it has changed.
+    /// Run a statement. Return the number of changed rows.
     fn execute(&self, statement: &str, parameters: &[Value<'_>]) -> Result<usize, Error>;
 
-    /// Runs a statement; the rows that it gives.
+    /// Run a statement. Return its rows.
     fn query(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, Error>;
 
-    /// Runs a statement, and hands its rows over one after another.
+    /// Run a statement, and pass its rows to `each` one after another.
     fn for_each(
         &self,
         statement: &str,
@@ -57,30 +56,30 @@ pub(super) trait Sql {
         each: &mut dyn FnMut(Row) -> Result<(), Error>,
     ) -> Result<(), Error>;
 
-    /// See [`Table::find`].
+    /// Look up rows; see [`Table::find`].
     fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error>;
 
-    /// See [`Table::put`].
+    /// Write rows; see [`Table::put`].
     fn put(&self, table: &Table, rows: &[Value<'_>]) -> Result<(), Error>;
 
-    /// Keeps others from deciding about these items until the end of the transaction. `item_ids` is
-    /// in order.
+    /// Keep other transactions from deciding about these items until this one ends. `item_ids` must
+    /// be sorted.
     fn lock_items(&self, item_ids: &[&str]) -> Result<(), Error>;
 }
 
 /// A report on its way to the tables.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// What the device says.
+    /// The content of the report.
     pub(super) report: UsageReport,
-    /// Local licenses that came with it.
+    /// The local licenses that came with the report.
     pub(super) shown: Vec<ShownLicense>,
-    /// When, Unix seconds.
+    /// The instant at which the report came, Unix seconds.
     pub(super) now: u64,
 }
 
 impl dyn Sql + '_ {
-    /// The first row, if there is one.
+    /// Return the first row, if there is one.
     pub(super) fn row(
         &self,
         statement: &str,
@@ -89,7 +88,7 @@ impl dyn Sql + '_ {
         Ok(self.query(statement, parameters)?.into_iter().next())
     }
 
-    /// The first column of the first row, if there is one.
+    /// Return the first column of the first row, if there is one.
     pub(super) fn value<T: Column>(
         &self,
         statement: &str,
@@ -98,7 +97,7 @@ impl dyn Sql + '_ {
         self.row(statement, parameters)?.map(|mut row| row.take(0)).transpose()
     }
 
-    /// Whether there is a row.
+    /// Return whether there is a row.
     pub(super) fn exists(&self, statement: &str, parameters: &[Value<'_>]) -> Result<bool, Error> {
         Ok(!self.query(statement, parameters)?.is_empty())
     }
@@ -113,26 +112,26 @@ pub(super) enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
-/// What a column holds.
+/// The value in a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
-    /// Nothing.
+    /// The field has no value.
     #[default]
     Null,
-    /// A whole number.
+    /// The field is a whole number.
     Integer(i64),
-    /// A text.
+    /// The field is a text.
     Text(String),
-    /// Bytes.
+    /// The field is bytes.
     Bytes(Vec<u8>),
 }
 
-/// A row of an answer.
+/// A row of a result.
 #[derive(Clone, Debug)]
 pub(super) struct Row(pub(super) Vec<Field>);
 
 impl Row {
-    /// Takes a column out.
+    /// Take the value out of a column.
     pub(super) fn take<T: Column>(&mut self, column: usize) -> Result<T, Error> {
         let field = self.0.get_mut(column).map(std::mem::take).unwrap_or_default();
         T::from_field(field)
@@ -140,9 +139,9 @@ impl Row {
     }
 }
 
-/// What can be read out of a column.
+/// A type that can be read from a column.
 pub(super) trait Column: Sized {
-    /// `None` when the field holds something else.
+    /// Read the value; `None` when the field has another type.
     fn from_field(field: Field) -> Option<Self>;
 }
 
@@ -230,7 +229,7 @@ impl From<u32> for Value<'_> {
     }
 }
 
-/// Instants beyond the year 292 277 026 596 are all the same.
+/// Instants beyond the year 292 277 026 596 are all stored as the same number.
 impl From<u64> for Value<'_> {
     fn from(number: u64) -> Self {
         Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
@@ -243,7 +242,7 @@ impl From<bool> for Value<'_> {
     }
 }
 
-/// The parameters of a statement.
+/// Make the parameters of a statement.
 macro_rules! values {
     ($($value:expr),* $(,)?) => { &[$($crate::store::sql::Value::from($value)),*] };
 }

@@ -1,4 +1,4 @@
-//! Reading what is recorded: by handshake code, item, device, slot, kind, symbology or module.
+//! Reading of recorded usage: by handshake code, item, device, slot, kind, symbology or module.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::store::day_totals::{DAY_SLOTS, OLD_DAYS, day_of, first_slot};
 use crate::store::{SegmentTotal, UsageFilter, UsageRow};
 
-/// What is recorded of the days from `?1` to `?2`, with slots between two numbers of its totals:
-/// one, or `?4` where only the totals of days are kept, `?3` days in a row.
+/// The recorded usage of the days from `?1` to `?2`. `step` is the number of slots between two
+/// numbers of the totals. It is one, or `?4` where only the totals of days are kept, with `?3` days
+/// in a row.
 const USED: &str = "
     (SELECT item_id, segment_id, day, totals, 1 AS step FROM usage_day WHERE day >= ?1 AND day <= ?2
      UNION ALL
@@ -18,7 +19,7 @@ const USED: &str = "
       WHERE first_day > ?1 - ?3 AND first_day <= ?2) AS used
     JOIN segment ON segment.item_id = used.item_id AND segment.segment_id = used.segment_id";
 
-/// What one device did in one day under one handshake code and item, over all segments.
+/// The work of one device in one day under one handshake code and item, over all segments.
 #[derive(Default)]
 struct DeviceDay {
     handshake_code: String,
@@ -26,13 +27,15 @@ struct DeviceDay {
     device_uuid: String,
     friendly_name: String,
     day: u32,
-    /// Slots between two numbers of `sums`: one, or a day where only the totals of days are kept.
+    /// The number of slots between two numbers of `sums`: one, or a day where only the totals of
+    /// days are kept.
     step: u32,
-    /// By slot, kind, symbology or module. Wider than a total: they are sums.
+    /// The sums by slot, kind, and symbology or module. They are wider than a total because they
+    /// are sums.
     sums: BTreeMap<(u32, u8, u32), u128>,
 }
 
-/// Hands every counter to `each`, in order.
+/// Pass every counter to `each`, in order.
 pub(in crate::store) fn for_each(
     sql: &dyn Sql,
     filter: UsageFilter,
@@ -111,7 +114,7 @@ impl DeviceDay {
     }
 }
 
-/// Every counter of every segment, in no order. For a check of the sums.
+/// Return every counter of every segment, in no particular order, for a check of the sums.
 pub(in crate::store) fn segment_totals(sql: &dyn Sql) -> Result<Vec<SegmentTotal>, Error> {
     let query = format!(
         "SELECT segment.device_uuid, used.segment_id, used.day, used.totals, used.step FROM {USED}"

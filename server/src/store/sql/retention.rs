@@ -1,13 +1,13 @@
-//! What becomes of usage that is long past.
+//! Retention: how usage that is long past is compacted.
 //!
 //! | age | kept |
 //! | --- | --- |
 //! | while a slot can be reported, about 13 months | a total for each slot and counter |
 //! | after that | a total for each day and counter; thirty days of a segment in one row |
 //!
-//! Sums over days, and over whatever is made of days, stay as they were. A device that reports
-//! after that gets, for each day and counter, the higher of what is kept and of the sum of what it
-//! reports: a repetition changes nothing.
+//! Sums over days, and everything computed from days, stay as they were. When a device reports such
+//! usage later, each day and counter gets the higher of two values: the one kept, and the sum of
+//! the reported totals. A repetition thus changes nothing.
 
 use std::collections::HashMap;
 
@@ -17,15 +17,16 @@ use crate::error::Error;
 use crate::policy::slot_ledger::first_open_slot;
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
 
-/// Rows that one transaction takes in hand, so that nobody waits long for it.
+/// The number of rows that one transaction handles, so that other transactions do not wait long for
+/// it.
 const ROWS: usize = 1_000;
 
-/// Lets go of some of what no rule needs any more; whether there is more.
+/// Delete some data that no rule needs any more. Return whether there is more to delete.
 pub(in crate::store) fn tidy(sql: &dyn Sql, now: u64) -> Result<bool, Error> {
     Ok(compact(sql, now)? || activity::close_old_slots(sql, now, ROWS)?)
 }
 
-/// Compacts some of what is long past; whether there is more.
+/// Compact some usage that is long past. Return whether there is more to compact.
 fn compact(sql: &dyn Sql, now: u64) -> Result<bool, Error> {
     let open = day_of(first_open_slot(now));
     for mut row in sql.query("SELECT item_id FROM license_item ORDER BY item_id", &[])? {

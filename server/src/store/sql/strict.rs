@@ -9,8 +9,8 @@ use crate::policy::strict_allowance::Allowance;
 use crate::store::account::metered_kind;
 use crate::store::account::rise_of_allowances;
 
-/// Return the sums of a module over all devices: what is allowed, and how many have some of it
-/// left.
+/// Return the sums of a module over all devices: what is allowed, and how many devices have some of
+/// it left.
 pub(in crate::store) fn sums(
     sql: &dyn Sql,
     item_id: &str,
@@ -23,7 +23,7 @@ pub(in crate::store) fn sums(
     row.map(|mut row| Ok((row.take(0)?, row.take(1)?))).transpose()
 }
 
-/// What a device is allowed of a module; `None` when it was never allowed any.
+/// Return the allowance of a device for a module; `None` when it never had one.
 pub(in crate::store) fn own(
     sql: &dyn Sql,
     item_id: &str,
@@ -41,7 +41,7 @@ pub(in crate::store) fn own(
     .transpose()
 }
 
-/// Every allowance of a device.
+/// Return every allowance of a device.
 pub(super) fn all_of(
     sql: &dyn Sql,
     item_id: &str,
@@ -61,11 +61,11 @@ pub(super) fn all_of(
         .collect()
 }
 
-/// In the place of a device: who has used what was used before the item was strict.
+/// The value in place of a device's UUID for what was used before the item was strict.
 const NOBODY: &str = "";
 
-/// The item becomes a strict one: what was used of it until now is used, and by no allowance of a
-/// device.
+/// Make the item strict. What was used of it before counts as used, but belongs to no device's
+/// allowance.
 pub(super) fn begin(sql: &dyn Sql, item: &LicenseItem) -> Result<(), Error> {
     let kind = metered_kind(item).number();
     for (module, _) in quotas(item) {
@@ -84,7 +84,7 @@ pub(super) fn begin(sql: &dyn Sql, item: &LicenseItem) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts an allowance in place of what the device had.
+/// Replace the allowance of a device.
 pub(super) fn put(
     sql: &dyn Sql,
     item_id: &str,

@@ -1,13 +1,13 @@
-//! Rows that are read and written many at a time.
+//! Tables with rows that are read and written many at a time.
 //!
-//! A batch of reports needs some rows of each report, and an engine at the other end of a socket
-//! must not be asked for them one by one. So a table is described here, and each engine has its own
-//! way to look up many keys at once.
+//! A batch of reports needs some rows of each report, and it must not request them one by one from
+//! an engine at the other end of a socket. Therefore a table is described here, and each engine has
+//! its own way to look up many keys at once.
 
 use super::{Row, Sql, Value};
 use crate::error::Error;
 
-/// What a column holds.
+/// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Kind {
     Integer,
@@ -15,8 +15,8 @@ pub(in crate::store) enum Kind {
     Bytes,
 }
 
-/// A table, or a way into it: the columns that are looked up, and those that are wanted. To be
-/// written, the columns that are looked up must be its whole key.
+/// A table, or an index of it: the columns that are looked up, and those that are wanted. For
+/// writing, the columns that are looked up must be the table's whole key.
 #[derive(Debug)]
 pub(in crate::store) struct Table {
     pub(in crate::store) name: &'static str,
@@ -25,17 +25,17 @@ pub(in crate::store) struct Table {
 }
 
 impl Table {
-    /// The columns in the order of the rows: those of the key first.
+    /// Return the columns in the order of the rows: first those of the key.
     pub(in crate::store) fn columns(&self) -> impl Iterator<Item = &(&'static str, Kind)> {
         self.key.iter().chain(self.rest)
     }
 
-    /// Their names, each with this before it.
+    /// Return the names of the columns, each with `prefix` before it.
     pub(in crate::store) fn names(&self, prefix: &str) -> String {
         join(self.columns().map(|(name, _)| format!("{prefix}{name}")), ", ")
     }
 
-    /// What an insertion does where there is such a row: it takes the place of the old one.
+    /// Return the clause by which an inserted row replaces an existing row.
     pub(in crate::store) fn on_conflict(&self) -> String {
         let key = join(self.key.iter().map(|(name, _)| (*name).to_owned()), ", ");
         if self.rest.is_empty() {
@@ -45,7 +45,8 @@ impl Table {
         format!("ON CONFLICT ({key}) DO UPDATE SET {}", join(rest, ", "))
     }
 
-    /// The rows with these keys, in any order. `keys` is key after key; none is there twice.
+    /// Return the rows with these keys, in any order. `keys` lists key after key, each key only
+    /// once.
     pub(in crate::store) fn find(
         &self,
         sql: &dyn Sql,
@@ -54,14 +55,14 @@ impl Table {
         if keys.is_empty() { Ok(Vec::new()) } else { sql.find(self, keys) }
     }
 
-    /// Puts these rows in the place of those with the same keys. `rows` is row after row; no key is
-    /// there twice.
+    /// Write these rows, and replace rows with the same keys. `rows` lists row after row, each key
+    /// only once.
     pub(in crate::store) fn put(&self, sql: &dyn Sql, rows: &[Value<'_>]) -> Result<(), Error> {
         if rows.is_empty() { Ok(()) } else { sql.put(self, rows) }
     }
 }
 
-/// Puts texts together.
+/// Join texts with `between` between them.
 pub(in crate::store) fn join(texts: impl Iterator<Item = String>, between: &str) -> String {
     texts.collect::<Vec<_>>().join(between)
 }
@@ -132,7 +133,7 @@ pub(in crate::store) const DEVICE: Table = Table {
     ],
 };
 
-/// All the numbers of seats that a device ever had.
+/// All numbers of seats that a device ever had.
 pub(in crate::store) const DEVICE_SEATS: Table = Table {
     name: "device_seats",
     key: &[("item_id", Text), ("device_uuid", Text)],
@@ -158,7 +159,7 @@ pub(in crate::store) const YEAR_EXCESS: Table = Table {
     rest: &[("excess", Integer)],
 };
 
-/// All that is used of an item.
+/// All use of an item.
 pub(in crate::store) const USED: Table = Table {
     name: "item_used",
     key: &[("item_id", Text)],
@@ -180,7 +181,7 @@ pub(in crate::store) const SEAT_HOLDER: Table = Table {
 pub(in crate::store) const ITEM_HELD: Table =
     Table { name: "item_held", key: &[("item_id", Text)], rest: &[("seats", Integer)] };
 
-/// What a device is allowed of all modules.
+/// The allowances of a device for all modules.
 pub(in crate::store) const ALLOWANCES: Table = Table {
     name: "allowance",
     key: &[("item_id", Text), ("device_uuid", Text)],
@@ -193,7 +194,7 @@ pub(in crate::store) const ALLOWANCE: Table = Table {
     rest: &[("serial", Integer), ("allowed", Integer), ("used", Integer)],
 };
 
-/// What all devices are allowed of all modules.
+/// The sums of the allowances of all devices, for all modules.
 pub(in crate::store) const ALLOWED: Table = Table {
     name: "item_allowed",
     key: &[("item_id", Text)],

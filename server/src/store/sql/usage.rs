@@ -1,12 +1,12 @@
 //! Recording usage: totals that only grow.
 //!
-//! What is kept of a counter is the maximum of what was ever reported for it. A report that is
-//! repeated, late or overtaken by a newer one therefore changes nothing, and needs no bookkeeping
-//! of its own. What a report raises is added to the sums that the license rules look at, in the
-//! same transaction.
+//! The stored value of a counter is the maximum of all values that were ever reported for it. A
+//! report that is repeated, late or overtaken by a newer one therefore changes nothing, and needs
+//! no bookkeeping of its own. The rise is added, in the same transaction, to the sums that the
+//! license rules read.
 //!
-//! A segment is booked whole or not at all; one that cannot be booked does not hold up the others.
-//! Reports that come together share what they look up and write ([`Batch`]).
+//! A segment is booked completely or not at all; a segment that cannot be booked does not hold up
+//! the others. Reports that come together share their lookups and writes ([`Batch`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,18 +23,18 @@ use crate::policy::select::admission::meters;
 use crate::store::account::Account;
 use crate::store::account::metered_kind;
 
-/// What a report has raised of one item.
+/// The rises that a report has caused for one item.
 #[derive(Default)]
 struct Raised {
-    /// Names under which the device holds seats.
+    /// The names under which the device holds seats.
     holders: BTreeSet<String>,
-    /// Slots in which it did anything.
+    /// The slots in which the device did anything.
     slots: BTreeSet<u32>,
-    /// By how much more is used of each kind and module.
+    /// The rise of the use, by kind and module.
     used: BTreeMap<(u8, u32), u64>,
 }
 
-/// Records reports that came together. The answers come in their order.
+/// Record reports that came together. Return the answers in the same order.
 pub(in crate::store) fn record(
     sql: &dyn Sql,
     reports: &[&Report],
@@ -45,8 +45,8 @@ pub(in crate::store) fn record(
     batch.close(sql)?;
     for report in reports {
         let mut all: Vec<&EndedLicense> = report.report.ended.iter().collect();
-        // An allowance stands under the newest grant, of whichever code that is, and comes back
-        // with the last that ends.
+        // An allowance belongs to the newest grant, of whichever code. Therefore licenses end in
+        // the order of their serials, and the allowance comes back with the last one.
         all.sort_by_key(|ended| ended.serial);
         for ended in all {
             end(sql, &report.report.device.uuid, ended, report.now)?;
@@ -77,7 +77,7 @@ fn book<'a>(batch: &mut Batch<'a>, report: &'a Report, epoch: &str) -> UsageAnsw
     answer
 }
 
-/// Books one segment, or gives the reason why it cannot be booked. Nothing is changed before every
+/// Book one segment, or return the reason why it cannot be booked. Nothing is changed before every
 /// check has passed.
 fn book_segment<'a>(
     batch: &mut Batch<'a>,
@@ -118,7 +118,7 @@ fn book_segment<'a>(
     Ok(())
 }
 
-/// Adds what a report has raised to the sums of an item; how it stands with it.
+/// Add a report's rises to the sums of an item. Return how the item stands afterwards.
 fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -> ItemStanding {
     let metered = metered_kind(&account.item).number();
     for (&(kind, module), &more) in &raised.used {
@@ -145,7 +145,7 @@ fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -
     }
 }
 
-/// The device works under this license no more.
+/// End the device's work under this license.
 fn end(sql: &dyn Sql, device_uuid: &str, ended: &EndedLicense, now: u64) -> Result<(), Error> {
     let left = held::end(sql, device_uuid, &ended.license_id, ended.serial, now)?;
     let Some(Left { item_id, holder }) = left else { return Ok(()) };

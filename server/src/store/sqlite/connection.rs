@@ -65,7 +65,7 @@ impl Sql for Connection {
         Ok(())
     }
 
-    /// There is one writer.
+    /// Do nothing: there is only one writer.
     fn lock_items(&self, _item_ids: &[&str]) -> Result<(), Error> {
         Ok(())
     }

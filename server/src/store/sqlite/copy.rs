@@ -1,4 +1,4 @@
-//! A consistent copy of a database that is in use, and the way back.
+//! A consistent copy of a database in use, and the restore from it.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use crate::error::Error;
 use crate::random::fresh_id;
 use crate::store::sql;
 
-/// Copies the database as it is in one instant, and puts the keys beside it: names and contents of
-/// their files.
+/// Copy the database as of one instant, and add the keys to the copy: names and contents of their
+/// files.
 ///
 /// # Errors
-/// When either cannot be read or written.
+/// Fails when either file cannot be read or written.
 pub fn copy_with_keys(
     database: &Path,
     copy: &Path,
@@ -34,10 +34,10 @@ pub fn copy_with_keys(
     data_dir::sync_file(copy)
 }
 
-/// Copies a backup to a database of its own, with a new epoch; gives the keys that were in it.
+/// Copy a backup to a new database with a new epoch. Return the keys that were in the backup.
 ///
 /// # Errors
-/// When it is no backup, or cannot be read or written.
+/// Fails when the file is not a backup, or cannot be read or written.
 pub fn restore_copy(
     backup: &Path,
     database: &Path,
@@ -73,7 +73,7 @@ fn read_keys(backup: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     rows.collect()
 }
 
-/// Without WAL, so that the file is whole by itself when it is closed.
+/// Open a database without WAL, so that the file is complete by itself when it is closed.
 fn open(path: &Path) -> Result<Connection, Error> {
     let connection =
         connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| unusable(path, &e))?;

@@ -1,8 +1,8 @@
 //! SQLite as an engine of the group commit.
 //!
-//! A database that is removed, or replaced by another, lives on for whoever has it open, and dies
-//! with him. Before each commit the engine therefore looks whether its files still have their
-//! names: what is acknowledged must be there after the next start.
+//! A database file that is removed or replaced by another still exists for the process that has it
+//! open, and vanishes when this process ends. Therefore the engine checks before each commit that
+//! its files still have their names: acknowledged data must be there after the next start.
 
 use std::cell::Cell;
 use std::fs;
@@ -14,15 +14,15 @@ use crate::error::Error;
 use crate::store::group::{Concerned, Engine};
 use crate::store::sql::Sql;
 
-/// The one connection that writes.
+/// The state of the only connection that writes.
 pub(super) struct SqliteEngine {
     connection: Connection,
     is_saved: Cell<bool>,
-    /// The database and its log, by their names, as they were when it was opened.
+    /// The names of the database and its log, with their identity at the time of opening.
     files: Vec<(String, Identity)>,
 }
 
-/// Device and inode of a file.
+/// The device and inode of a file.
 type Identity = (u64, u64);
 
 fn identity(path: &str) -> Option<Identity> {
@@ -81,7 +81,7 @@ impl Engine for SqliteEngine {
     }
 
     fn roll_back(&self) {
-        // SQLite drops the transaction by itself after some errors; then there is nothing to roll
+        // After some errors, SQLite drops the transaction by itself; then there is nothing to roll
         // back.
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
@@ -130,7 +130,7 @@ mod tests {
         wait(submit(writer, read)).unwrap()
     }
 
-    /// Holds the writer, so that what is submitted meanwhile makes one group.
+    /// Hold the writer, so that all requests submitted meanwhile form one group.
     fn hold(writer: &Writers) -> (mpsc::Sender<()>, Reply<()>) {
         let (release, held) = mpsc::channel();
         let (started, running) = mpsc::channel();

@@ -1,9 +1,9 @@
 //! The embedded store in memory, without a thread: each request is a transaction of its own in the
-//! caller's thread, and its reply is there at once. For simulations and measurements, which need an
-//! order of events that is always the same.
+//! caller's thread, and its reply is ready at once. Simulations and measurements use it, because
+//! they need an order of events that is always the same.
 //!
-//! It runs the same statements as [`SqliteStore`](super::SqliteStore); a restart loses everything
-//! but a snapshot.
+//! The store runs the same statements as [`SqliteStore`](super::SqliteStore). A restart loses
+//! everything except a snapshot.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,10 +26,10 @@ pub struct InlineStore {
 }
 
 impl InlineStore {
-    /// An empty store, with an epoch of its own.
+    /// Make an empty store with an epoch of its own.
     ///
     /// # Errors
-    /// When there is no memory or no random number for it.
+    /// Fails when there is no memory or no random number for it.
     pub fn new() -> Result<Self, Error> {
         let mut connection = Connection::open_in_memory()?;
         migration::migrate(&mut connection)?;
@@ -38,19 +38,19 @@ impl InlineStore {
         Ok(Self { connection: Mutex::new(ready(connection)?) })
     }
 
-    /// All that is in it: a backup.
+    /// Return all data as a snapshot, which serves as a backup.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// Fails when there is no memory for the snapshot.
     pub fn snapshot(&self) -> Result<Vec<u8>, Error> {
         Ok(self.connection().serialize(MAIN_DB)?.to_vec())
     }
 
-    /// Goes back to a snapshot, and begins a new epoch, as the restore of a backup does; it serves
-    /// at once.
+    /// Go back to a snapshot, and begin a new epoch, as the restore of a backup does. The store
+    /// accepts requests at once.
     ///
     /// # Errors
-    /// When it is none.
+    /// Fails when the bytes are not a snapshot.
     pub fn restore(&self, snapshot: &[u8], now: u64) -> Result<(), Error> {
         let mut connection = Connection::open_in_memory()?;
         connection.deserialize_read_exact(MAIN_DB, snapshot, snapshot.len(), false)?;
@@ -61,24 +61,25 @@ impl InlineStore {
         Ok(())
     }
 
-    /// The rows that a statement gives.
+    /// Return the rows of a statement.
     ///
     /// # Errors
-    /// When it is none that reads.
+    /// Fails when the statement is not one that reads.
     pub fn rows(&self, statement: &str) -> Result<Vec<Vec<Field>>, Error> {
         let rows = self.connection().query(statement, &[])?;
         Ok(rows.into_iter().map(|Row(fields)| fields).collect())
     }
 
-    /// Every counter of every segment that is recorded.
+    /// Return every recorded counter of every segment.
     ///
     /// # Errors
-    /// When a row is damaged.
+    /// Fails when a row is damaged.
     pub fn segment_totals(&self) -> Result<Vec<SegmentTotal>, Error> {
         sql::segment_totals(&*self.connection())
     }
 
-    /// A transaction that panicked was rolled back: the connection is whole.
+    /// Lock the connection. A transaction that panicked was rolled back, so the connection is
+    /// intact.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,15 +1,15 @@
-//! Brings the tables up to date: numbered scripts, forward only.
+//! The migration of the tables by numbered scripts, forward only.
 //!
-//! The number of the last script that ran is SQLite's `user_version`. All scripts that are missing
-//! run in one transaction that is exclusive from its start, so two processes cannot run the same
-//! one, and a kill in between leaves the old version whole.
+//! The number of the last script that ran is SQLite's `user_version`. All missing scripts run in
+//! one transaction that is exclusive from its start. Therefore two processes cannot run the same
+//! script, and a kill in between leaves the old version intact.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::Error;
 use crate::store::sql;
 
-/// Every script; its number is its place, from 1.
+/// All scripts; the number of a script is its place, counted from 1.
 const SCRIPTS: [&str; 8] = [
     include_str!("../../../migrations/sqlite/0001_items_devices_usage.sql"),
     include_str!("../../../migrations/sqlite/0002_operation.sql"),
@@ -21,14 +21,14 @@ const SCRIPTS: [&str; 8] = [
     include_str!("../../../migrations/sqlite/0008_paths.sql"),
 ];
 
-/// The first version that keeps in which slots devices were active: what was recorded before is
-/// counted then.
+/// The first version that records in which slots devices were active. Usage that was recorded
+/// before is counted at the migration.
 const WITH_ACTIVITY: usize = 3;
 
-/// The first version that keeps usage and activity by days.
+/// The first version that stores usage and activity by days.
 const BY_DAYS: usize = 6;
 
-/// Runs the scripts that this database has not seen.
+/// Run the scripts that have not yet run on this database.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     let version = version(&transaction)?;
@@ -53,7 +53,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     Ok(transaction.commit()?)
 }
 
-/// Refuses a database whose tables are not those that this program reads.
+/// Refuse a database with tables of a version other than that of this program.
 pub(super) fn require_current(connection: &Connection) -> Result<(), Error> {
     let version = version(connection)?;
     if version == SCRIPTS.len() {
@@ -91,7 +91,8 @@ mod tests {
         require_current(&connection).unwrap();
     }
 
-    /// Two devices with 3 and 4 seats in one slot, under an item of 5, before there were sums.
+    /// The database has two devices with 3 and 4 seats in one slot, under an item of 5, from before
+    /// there were sums.
     #[test]
     fn what_was_recorded_before_there_were_sums_is_added_up() {
         let mut connection = Connection::open_in_memory().unwrap();

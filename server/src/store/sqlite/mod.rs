@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, one thread that writes it.
+//! The embedded store: one SQLite file and one thread that writes it.
 //!
 //! ```text
 //! handler ─┐
@@ -6,9 +6,9 @@
 //! handler ─┘
 //! ```
 //!
-//! A durable transaction costs a sync of the disk whether it holds one request or five hundred;
-//! sharing it is what makes thousands of durable reports a second possible. The database is in WAL
-//! mode, so commands such as `usage show` read while the server writes.
+//! A durable transaction costs a sync of the disk, whether it holds one request or five hundred.
+//! Sharing the transaction makes thousands of durable reports a second possible. The database is in
+//! WAL mode, so commands such as `usage show` can read while the server writes.
 
 mod connection;
 mod copy;
@@ -31,19 +31,21 @@ pub use crate::store::group::GROUP_MAX;
 pub use copy::{copy_with_keys, restore_copy};
 pub use inline::InlineStore;
 
-/// How long a connection waits for another process's lock: `init` and the server may both write.
+/// The time for which a connection waits for another process's lock, because `init` and the server
+/// may both write.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// Pages that are kept in memory.
+/// The size of the page cache in memory, in KiB.
 const CACHE_KIB: i64 = 64 << 10;
 
-/// Pages in the write-ahead log, of 4 KiB, after which they are copied into the database: 32 MiB.
+/// The number of 4 KiB pages in the write-ahead log after which they are copied into the database:
+/// 32 MiB.
 const LOG_PAGES: i64 = 8 << 10;
 
-/// Statements that are kept prepared: all that the server uses.
+/// The number of statements that stay prepared: all that the server uses.
 const STATEMENTS_KEPT: usize = 128;
 
-/// The embedded store. Dropping it finishes what waits, and closes the database.
+/// The embedded store. Dropping it first finishes the waiting requests, and closes the database.
 #[derive(Debug)]
 pub struct SqliteStore {
     writers: Writers,
@@ -51,29 +53,31 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the database, makes it if it is not there, and brings its tables up to date.
+    /// Open the database, create it if it does not exist, and migrate its tables.
     ///
     /// # Errors
-    /// When it cannot be opened, is not a database, or was written by a newer version.
+    /// Fails when the file cannot be opened, is not a database, or was written by a newer version.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::open_with_group(path, GROUP_MAX)
     }
 
-    /// The same, with another bound on how many requests share a transaction. For measurements.
+    /// Open the store with another bound on how many requests share a transaction, for
+    /// measurements.
     ///
     /// # Errors
-    /// As [`SqliteStore::open`].
+    /// Fails as [`SqliteStore::open`] does.
     pub fn open_with_group(path: &Path, group_max: usize) -> Result<Self, Error> {
         crate::data_dir::touch_private(path)?;
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .and_then(|connection| {
                 connection.pragma_update(None, "journal_mode", "WAL")?;
-                // FULL: a commit is on the disk when it returns, also when the power is cut.
+                // With FULL, a commit is on the disk when it returns, even if the power fails
+                // afterwards.
                 connection.pragma_update(None, "synchronous", "FULL")?;
                 connection.pragma_update(None, "foreign_keys", true)?;
-                // The rows of a million devices lie all over the file: what is often read had
-                // better stay in memory, and what was often written be copied out of the log once
-                // and not each time.
+                // The rows of a million devices are spread over the file. Thus pages that are often
+                // read should stay in memory. Pages that are often written should be copied out of
+                // the log once, not each time.
                 connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
                 connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
                 Ok(connection)
@@ -84,7 +88,7 @@ impl SqliteStore {
         Ok(Self { writers: Writers::start([SqliteEngine::new(connection)], group_max)?, keys })
     }
 
-    /// The server's keys that it names, when it was opened.
+    /// Return the server keys that the database named when it was opened.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
@@ -104,7 +108,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A connection that cannot write, to tables that this program reads.
+/// Open a connection that cannot write, to tables that this program reads.
 pub(super) fn connect_to_read(path: &Path) -> Result<Connection, Error> {
     let connection =
         connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unusable(path, &e))?;
@@ -123,8 +127,8 @@ fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
     Error::Setup(format!("the database {} cannot be opened: {error}. {todo}", path.display()))
 }
 
-/// Whose one of the database's files is that this process may not open: SQLite does not say which
-/// one it was.
+/// Return the advice about the database file that this process may not open, because SQLite does
+/// not say which file it was.
 fn denied(path: &Path) -> Option<String> {
     ["", "-wal", "-shm"].iter().find_map(|ending| {
         let mut name = path.as_os_str().to_owned();

@@ -1,11 +1,12 @@
-//! Changes. Each is refused whole or done whole, together with its line in the audit log.
+//! Changes by an operator. Each is done completely or refused completely, together with its line in
+//! the audit log.
 
 use crate::error::Error;
 use crate::operator::commands::{Actor, Change, CodeItems};
 use crate::policy::select::access::Validation;
 use crate::store::sql::{Sql, holders, import, strict, values};
 
-/// What the audit log says of a change.
+/// The line of a change in the audit log.
 struct Line {
     action: &'static str,
     subject: String,
@@ -103,7 +104,7 @@ fn require_done(rows: usize, what: &str, name: &str) -> Result<(), Error> {
     if rows == 0 { Err(unknown(what, name)) } else { Ok(()) }
 }
 
-/// The owner of a code.
+/// Return the owner of a code.
 fn owner(sql: &dyn Sql, handshake_code: &str) -> Result<String, Error> {
     sql.value(
         "SELECT organization_id FROM handshake_code WHERE handshake_code = ?1",
@@ -198,8 +199,8 @@ fn set_access(
     require_done(rows, "handshake code", handshake_code)
 }
 
-/// Ends the device's running licenses on this side, and frees what it holds. What the device has
-/// goes on until it has to renew.
+/// End the device's running licenses on the server, and free what the device holds. The license on
+/// the device still works until it has to renew.
 fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str, now: u64) -> Result<usize, Error> {
     sql.lock_items(&[item_id])?;
     let known = sql.exists(

@@ -1,4 +1,4 @@
-//! Lists.
+//! The lists that operators read.
 
 use std::cmp::Ordering;
 
@@ -25,26 +25,26 @@ pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Lis
     })
 }
 
-/// What a database says of the server's keys.
+/// The server keys that a database names.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// Id of the key to sign with; `None` when it was never rotated.
+    /// The id of the key to sign with; `None` when it was never rotated.
     pub in_use: Option<String>,
-    /// Ids of the keys that the license files name.
+    /// The ids of the keys that the license files name.
     pub of_files: Vec<String>,
 }
 
-/// Reads that.
+/// Read the server keys that the database names.
 pub(in crate::store) fn keys(sql: &dyn Sql) -> Result<Keys, Error> {
     let in_use = sql.value("SELECT key_id FROM server_key WHERE only_row = 1", &[])?;
-    // Files from before there could be several keys name none.
+    // Files from before there could be several keys do not name one.
     let named = "SELECT DISTINCT server_key_id FROM license_file WHERE server_key_id <> ''";
     let of_files =
         sql.query(named, &[])?.into_iter().map(|mut row| row.take(0)).collect::<Result<_, _>>()?;
     Ok(Keys { in_use, of_files })
 }
 
-/// Name and hash of every token that is not revoked.
+/// Return name and hash of every token that is not revoked.
 pub(in crate::store) fn token_hashes(sql: &dyn Sql) -> Result<Vec<(String, String)>, Error> {
     rows(
         sql,
@@ -124,11 +124,11 @@ fn devices(
     after: Option<&(String, String)>,
     now: u64,
 ) -> Result<Vec<DeviceRow>, Error> {
-    // Nothing stands before empty names.
+    // Empty names sort before all others.
     let (after_item, after_device) =
         after.map_or(("", ""), |(item_id, device_uuid)| (item_id.as_str(), device_uuid.as_str()));
-    // Each page begins where the one before has ended, and reads its own rows only: so a page of
-    // devices costs the same wherever it stands in the list.
+    // Each page begins where the previous one ended, and reads only its own rows. Thus a page of
+    // devices costs the same wherever it is in the list.
     let (is_wanted, place) = match item_id {
         Some(item_id) => {
             let after_device = match after_item.cmp(item_id) {

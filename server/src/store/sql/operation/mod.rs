@@ -1,4 +1,4 @@
-//! The operator's side: changes with their audit lines, and lists.
+//! The operator's requests: changes with their audit lines, and lists.
 
 mod change;
 mod look;
