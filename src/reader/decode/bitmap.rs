@@ -391,8 +391,8 @@ mod tests {
         let with_alpha = masks([0xff, 0xff00, 0x00ff_0000, 0xff00_0000]);
         let clear_beside_black = [&with_alpha[..], &[0, 0, 0, 0, 0, 0, 0, 255]].concat();
         assert_eq!(shades(packed(header(2, 1, 32, 0), 6, 0), &clear_beside_black), [255, 0]);
-        let unused_alpha = [&with_alpha[..], &[255, 0, 0, 0]].concat();
-        assert_eq!(shades(packed(header(1, 1, 32, 0), 6, 0), &unused_alpha), [red]);
+        let unused_alpha = [&with_alpha[..], &[255, 0, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(shades(packed(header(2, 1, 32, 0), 6, 0), &unused_alpha), [red, 0]);
     }
 
     #[test]
