@@ -85,17 +85,38 @@ inline std::string in_cpp(std::string message) {
 }
 }  // namespace detail
 
+/** A barcode that the library has read. */
+struct Decoded {
+  /** The name of its symbology, such as "QR_CODE". */
+  std::string format;
+  /** Its content as text, UTF-8. */
+  std::string text;
+  /** Its content as it is. */
+  std::string bytes;
+};
+
 /** An error of the library: its number, and a sentence that says what to do. */
 class Error : public std::runtime_error {
  public:
-  Error(int code, const std::string &message)
-      : std::runtime_error(detail::in_cpp(message.empty() ? SM_GetErrorString(code) : message)), code_(code) {}
+  Error(int code, const std::string &message, std::vector<Decoded> results = {})
+      : std::runtime_error(detail::in_cpp(message.empty() ? SM_GetErrorString(code) : message)),
+        code_(code),
+        results_(std::make_shared<const std::vector<Decoded>>(std::move(results))) {}
 
   /** The negative number, such as SM_ERR_INSTANCE_COUNT_OVER_LIMIT. */
   int code() const noexcept { return code_; }
 
+  /**
+   * Return the barcodes that decode_file() found before it failed. They are counted. With an error
+   * of the license their text is masked with *, and they are not counted. For an error of any other
+   * function the vector is empty.
+   */
+  const std::vector<Decoded> &results() const noexcept { return *results_; }
+
  private:
   int code_;
+  /** Shared, because copies of an exception must not throw. */
+  std::shared_ptr<const std::vector<Decoded>> results_;
 };
 
 /** There is no license (yet): call initialize(). */
@@ -122,13 +143,34 @@ namespace detail {
 /** Bytes of a message buffer: longer messages are cut. */
 constexpr int kMessageBytes = 1024;
 
+/** Throw what a number of the library means, with the results that came with it. */
+[[noreturn]] inline void fail(int code, const std::string &message, std::vector<Decoded> results = {}) {
+  if (code == SM_ERR_NO_LICENSE) throw NoLicense(code, message, std::move(results));
+  if (code == SM_ERR_INSTANCE_COUNT_OVER_LIMIT) throw AllSeatsTaken(code, message, std::move(results));
+  if (code == SM_ERR_FAILED_TO_REACH_SERVER) throw ServerUnreachable(code, message, std::move(results));
+  if (code <= SM_ERR_STANDBY_NOT_READY && code > SM_ERR_FAILED_TO_REACH_SERVER) {
+    throw Refused(code, message, std::move(results));
+  }
+  throw Error(code, message, std::move(results));
+}
+
 inline void check(int code, const char *message = "") {
-  if (code == DBR_OK) return;
-  if (code == SM_ERR_NO_LICENSE) throw NoLicense(code, message);
-  if (code == SM_ERR_INSTANCE_COUNT_OVER_LIMIT) throw AllSeatsTaken(code, message);
-  if (code == SM_ERR_FAILED_TO_REACH_SERVER) throw ServerUnreachable(code, message);
-  if (code <= SM_ERR_STANDBY_NOT_READY && code > SM_ERR_FAILED_TO_REACH_SERVER) throw Refused(code, message);
-  throw Error(code, message);
+  if (code != DBR_OK) fail(code, message);
+}
+
+/** Ranges of seatmeter.h, for the messages about values that the library refuses. */
+constexpr std::uint64_t kBarcodesMax = 1048576;
+constexpr std::uint64_t kCountMax = 4294967295;
+constexpr int kForgetMsMax = 600000;
+constexpr std::size_t kPathBytesMax = 4095;
+constexpr std::size_t kSettingBytesMax = 512;
+
+/** Throw an Error that names value and range, if the library has refused the value. */
+template <typename Number>
+void check_range(int code, const char *name, Number value, Number least, Number most) {
+  if (code != SM_ERR_PARAMETER_VALUE_INVALID || (value >= least && value <= most)) return;
+  throw Error(code, std::string(name) + " is " + std::to_string(value) + "; it must be from " +
+                        std::to_string(least) + " to " + std::to_string(most));
 }
 
 /** A text for C, which would read it to its first NUL only. */
@@ -159,7 +201,9 @@ struct Parameters {
 
 /** Choose where this device's state is kept, before initialize(). */
 inline void set_state_directory(const std::string &path) {
-  detail::check(SM_SetStateDirectory(detail::text("path", path)));
+  const int code = SM_SetStateDirectory(detail::text("path", path));
+  detail::check_range<std::size_t>(code, "the length of path in bytes", path.size(), 1, detail::kPathBytesMax);
+  detail::check(code);
 }
 
 /** A fact about the application that a handshake code may ask for. */
@@ -167,16 +211,26 @@ enum class ValidationField { website_domain = 0, application_id = 1 };
 
 /** Tell the server a fact about this application, before initialize(). An empty text takes it back. */
 inline void set_validation_field(ValidationField field, const std::string &value) {
-  detail::check(SM_SetValidationField(static_cast<int>(field), detail::text("value", value)));
+  const int number = static_cast<int>(field);
+  const int code = SM_SetValidationField(number, detail::text("value", value));
+  detail::check_range(code, "field", number, 0, 1);
+  detail::check_range<std::size_t>(code, "the length of value in bytes", value.size(), 0, detail::kSettingBytesMax);
+  detail::check(code);
 }
 
 /** Give this device a name by which people know it on the server, before initialize(). */
 inline void set_device_friendly_name(const std::string &name) {
-  detail::check(SM_SetDeviceFriendlyName(detail::text("name", name)));
+  const int code = SM_SetDeviceFriendlyName(detail::text("name", name));
+  detail::check_range<std::size_t>(code, "the length of name in bytes", name.size(), 0, detail::kSettingBytesMax);
+  detail::check(code);
 }
 
 /** Trust the certificates in this PEM file, besides the system's, before the first initialize(). */
-inline void set_ca_file(const std::string &path) { detail::check(SM_SetCaFile(detail::text("path", path))); }
+inline void set_ca_file(const std::string &path) {
+  const int code = SM_SetCaFile(detail::text("path", path));
+  detail::check_range<std::size_t>(code, "the length of path in bytes", path.size(), 1, detail::kPathBytesMax);
+  detail::check(code);
+}
 
 /** Return the client UUID by which the server knows this device: 32 hexadecimal digits. */
 inline std::string device_uuid() {
@@ -259,7 +313,13 @@ inline std::vector<SM_Holder> holders() {
 inline void shutdown(int timeout_ms) { detail::check(SM_Shutdown(timeout_ms)); }
 
 /** Count pages of a module, SM_PAGE_CORE or one of the others. */
-inline void count_pages(int module, std::uint64_t n = 1) { detail::check(SM_CountPages(module, n)); }
+inline void count_pages(int module, std::uint64_t n = 1) {
+  const int code = SM_CountPages(module, n);
+  if (code == DBR_OK) return;
+  detail::check_range<int>(code, "module", module, SM_PAGE_CORE, SM_PAGE_OCR);
+  detail::check_range<std::uint64_t>(code, "n", n, 0, detail::kCountMax);
+  detail::fail(code, "");
+}
 
 /** A barcode that a decoder of yours has read. */
 struct Barcode {
@@ -287,10 +347,19 @@ class Reader {
   std::size_t count_frame(const std::vector<Barcode> &barcodes) { return count(SM_CountFrame, barcodes); }
 
   /** Count so many scans of one symbology, which the caller has made unique. */
-  void count_scans(int format, std::uint64_t n) { detail::check(SM_CountScans(reader_.get(), format, n)); }
+  void count_scans(int format, std::uint64_t n) {
+    const int code = SM_CountScans(reader_.get(), format, n);
+    if (code == DBR_OK) return;
+    detail::check_range<std::uint64_t>(code, "n", n, 0, detail::kCountMax);
+    detail::fail(code, "");
+  }
 
   /** Set for how long a counted barcode of a frame sequence does not count again: 0 to 600000 milliseconds. */
-  void set_duplicate_forget_time(int ms) { detail::check(SM_SetDuplicateForgetTime(reader_.get(), ms)); }
+  void set_duplicate_forget_time(int ms) {
+    const int code = SM_SetDuplicateForgetTime(reader_.get(), ms);
+    detail::check_range(code, "ms", ms, 0, detail::kForgetMsMax);
+    detail::check(code);
+  }
 
   /** The reader of the C API; it stays owned by this object. */
   SM_Reader *get() const noexcept { return reader_.get(); }
@@ -306,8 +375,10 @@ class Reader {
                      barcode.bytes.size()});
     }
     std::size_t counted = 0;
-    detail::check(function(reader_.get(), raw.data(), raw.size(), &counted));
-    return counted;
+    const int code = function(reader_.get(), raw.data(), raw.size(), &counted);
+    if (code == DBR_OK) return counted;
+    detail::check_range<std::uint64_t>(code, "the number of barcodes", raw.size(), 0, detail::kBarcodesMax);
+    detail::fail(code, "");
   }
 
   struct Destroy {

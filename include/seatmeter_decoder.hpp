@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dbr/DynamsoftBarcodeReader.h"
@@ -15,17 +16,12 @@
 
 namespace seatmeter {
 
-/** A barcode that the library has read. */
-struct Decoded {
-  /** The name of its symbology, such as "QR_CODE". */
-  std::string format;
-  /** Its content as text, UTF-8. */
-  std::string text;
-  /** Its content as it is. */
-  std::string bytes;
-};
-
-/** Read the barcodes of an image file, and count them. Takes a seat meanwhile. */
+/**
+ * Read the barcodes of an image file, and count them. Takes a seat meanwhile.
+ *
+ * A file may give barcodes and an error, for example a PNG that is cut in its middle. The barcodes are
+ * counted, and the Error has them as its results().
+ */
 inline std::vector<Decoded> decode_file(const std::string &path) {
   struct Free {
     void operator()(TextResultArray *array) const noexcept { DBR_FreeTextResults(&array); }
@@ -34,7 +30,8 @@ inline std::vector<Decoded> decode_file(const std::string &path) {
     void operator()(void *instance) const noexcept { DBR_DestroyInstance(instance); }
   };
   const std::unique_ptr<void, Destroy> instance(DBR_CreateInstance());
-  detail::check(DBR_DecodeFile(instance.get(), detail::text("path", path), ""));
+  const int code = DBR_DecodeFile(instance.get(), detail::text("path", path), "");
+  // Also after an error: what was found before it is counted.
   TextResultArray *raw = nullptr;
   detail::check(DBR_GetAllTextResults(instance.get(), &raw));
   const std::unique_ptr<TextResultArray, Free> array(raw);
@@ -45,6 +42,7 @@ inline std::vector<Decoded> decode_file(const std::string &path) {
     const auto length = static_cast<std::size_t>(one.barcodeBytesLength);
     found.push_back({one.barcodeFormatString, one.barcodeText, std::string(bytes, bytes + length)});
   }
+  if (code != DBR_OK) detail::fail(code, "", std::move(found));
   return found;
 }
 

@@ -130,7 +130,9 @@ std::string obey(std::istringstream words) {
 }
 
 std::string error(const seatmeter::Error &error, const char *kind) {
-  return "error " + std::to_string(error.code()) + ' ' + kind;
+  const std::size_t found = error.results().size();
+  return "error " + std::to_string(error.code()) + ' ' + kind +
+         (found > 0 ? " with " + std::to_string(found) + " results" : "");
 }
 
 std::string answer(const std::string &line) {

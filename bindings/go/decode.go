@@ -16,6 +16,10 @@ type Decoded struct {
 }
 
 // DecodeFile reads the barcodes of a picture, and counts them. It takes a seat meanwhile.
+//
+// A file may give barcodes and an error, for example a PNG that is cut in its middle. Then both are
+// returned, and the barcodes are counted. With an error of the license the text of the barcodes is
+// masked with *, and they are not counted.
 func DecodeFile(path string) ([]Decoded, error) {
 	if err := load(); err != nil {
 		return nil, err
@@ -26,9 +30,7 @@ func DecodeFile(path string) ([]Decoded, error) {
 	instance := C.sm_CreateInstance()
 	defer C.sm_DestroyInstance(instance)
 	err := withText("path", path, func(raw *C.char) C.int { return C.sm_DecodeFile(instance, raw) })
-	if err != nil {
-		return nil, err
-	}
+	// Also after an error: what was found before it is counted.
 	var count C.int
 	results := C.sm_Results(instance, &count)
 	defer C.sm_FreeResults(results)
@@ -38,5 +40,5 @@ func DecodeFile(path string) ([]Decoded, error) {
 		bytes := C.GoBytes(unsafe.Pointer(one.bytes), one.length)
 		found[i] = Decoded{C.GoString(one.format), C.GoString(one.text), bytes}
 	}
-	return found, nil
+	return found, err
 }

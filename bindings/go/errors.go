@@ -5,8 +5,11 @@ import "C"
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Error is what the library answers when it says no: a number, as in seatmeter.h, and a sentence
@@ -57,6 +60,30 @@ func check(code C.int, message string) error {
 		message = C.GoString(C.sm_GetErrorString(code))
 	}
 	return &Error{Code: int(code), Message: inGo(message)}
+}
+
+// Ranges of the header, for the messages about values that the library refuses.
+const (
+	barcodesMax     = 1_048_576
+	countMax        = math.MaxUint32
+	forgetMax       = 10 * time.Minute
+	pathBytesMax    = 4_095
+	settingBytesMax = 512
+)
+
+// withRange gives an error that is about the range of a value, and of this one, a message that
+// names both.
+func withRange[T int | uint64 | time.Duration](err error, name string, value, least, most T) error {
+	var refused *Error
+	if err == nil || !errors.As(err, &refused) || refused.Code != -10038 || least <= value && value <= most {
+		return err
+	}
+	return &Error{Code: refused.Code, Message: fmt.Sprintf("%s is %v; it must be from %v to %v", name, value, least, most)}
+}
+
+// withLength does likewise for the length of a text.
+func withLength(err error, name, value string, least, most int) error {
+	return withRange(err, "the length of "+name+" in bytes", len(value), least, most)
 }
 
 // words are the names of Go for those of C, which messages of the library use.

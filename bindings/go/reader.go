@@ -115,7 +115,7 @@ func (r *Reader) count(barcodes []Barcode, function countFunction) (int, error) 
 	defer C.free(unsafe.Pointer(all))
 	var counted C.size_t
 	err = r.with(func(raw *C.SM_Reader) C.int { return function(raw, all, C.size_t(len(barcodes)), &counted) })
-	return int(counted), err
+	return int(counted), withRange(err, "the number of barcodes", len(barcodes), 0, barcodesMax)
 }
 
 // toC copies barcodes into memory of C: the list, and the contents behind it.
@@ -151,7 +151,8 @@ func (r *Reader) CountScans(format int, n uint64) error {
 	if err != nil {
 		return err
 	}
-	return r.with(func(raw *C.SM_Reader) C.int { return C.sm_CountScans(raw, number, C.uint64_t(n)) })
+	err = r.with(func(raw *C.SM_Reader) C.int { return C.sm_CountScans(raw, number, C.uint64_t(n)) })
+	return withRange(err, "n", n, 0, countMax)
 }
 
 // SetDuplicateForgetTime sets for how long a barcode of a video that was counted does not count
@@ -161,5 +162,6 @@ func (r *Reader) SetDuplicateForgetTime(forget time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("%w: a forget time of %v", ErrArgument, forget)
 	}
-	return r.with(func(raw *C.SM_Reader) C.int { return C.sm_SetDuplicateForgetTime(raw, ms) })
+	err = r.with(func(raw *C.SM_Reader) C.int { return C.sm_SetDuplicateForgetTime(raw, ms) })
+	return withRange(err, "forget", forget, 0, forgetMax)
 }

@@ -150,7 +150,8 @@ func IdleCount() int {
 
 // SetStateDirectory chooses where this device's state is kept, before Initialize.
 func SetStateDirectory(path string) error {
-	return withText("path", path, func(raw *C.char) C.int { return C.sm_SetStateDirectory(raw) })
+	err := withText("path", path, func(raw *C.char) C.int { return C.sm_SetStateDirectory(raw) })
+	return withLength(err, "path", path, 1, pathBytesMax)
 }
 
 // SetValidationField tells the server a fact about this application, before Initialize. "" takes it
@@ -160,19 +161,23 @@ func SetValidationField(field ValidationField, value string) error {
 	if err != nil {
 		return err
 	}
-	return withText("value", value, func(raw *C.char) C.int { return C.sm_SetValidationField(number, raw) })
+	err = withText("value", value, func(raw *C.char) C.int { return C.sm_SetValidationField(number, raw) })
+	err = withRange(err, "field", int(field), int(WebsiteDomain), int(ApplicationID))
+	return withLength(err, "value", value, 0, settingBytesMax)
 }
 
 // SetDeviceFriendlyName gives this device a name by which people know it on the server, before
 // Initialize.
 func SetDeviceFriendlyName(name string) error {
-	return withText("name", name, func(raw *C.char) C.int { return C.sm_SetDeviceFriendlyName(raw) })
+	err := withText("name", name, func(raw *C.char) C.int { return C.sm_SetDeviceFriendlyName(raw) })
+	return withLength(err, "name", name, 0, settingBytesMax)
 }
 
 // SetCAFile trusts the certificates in this PEM file, besides the system's, before the first
 // Initialize.
 func SetCAFile(path string) error {
-	return withText("path", path, func(raw *C.char) C.int { return C.sm_SetCaFile(raw) })
+	err := withText("path", path, func(raw *C.char) C.int { return C.sm_SetCaFile(raw) })
+	return withLength(err, "path", path, 1, pathBytesMax)
 }
 
 // DeviceUUID returns the client UUID by which the server knows this device: 32 hexadecimal digits.
@@ -190,7 +195,9 @@ func CountPages(module PageModule, n uint64) error {
 	if err != nil {
 		return err
 	}
-	return call(func() C.int { return C.sm_CountPages(number, C.uint64_t(n)) })
+	err = call(func() C.int { return C.sm_CountPages(number, C.uint64_t(n)) })
+	err = withRange(err, "module", int(module), int(Core), int(OCR))
+	return withRange(err, "n", n, 0, countMax)
 }
 
 // Sync reports and renews now, within the time.

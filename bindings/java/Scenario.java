@@ -151,16 +151,21 @@ final class Scenario {
     try {
       return obey(line.split(" "));
     } catch (SeatmeterException.NoLicense e) {
-      return "error " + e.code() + " unlicensed";
+      return describe(e, "unlicensed");
     } catch (SeatmeterException.AllSeatsTaken e) {
-      return "error " + e.code() + " taken";
+      return describe(e, "taken");
     } catch (SeatmeterException.Refused e) {
-      return "error " + e.code() + " refused";
+      return describe(e, "refused");
     } catch (SeatmeterException.ServerUnreachable e) {
-      return "error " + e.code() + " unreachable";
+      return describe(e, "unreachable");
     } catch (SeatmeterException e) {
-      return "error " + e.code() + " other";
+      return describe(e, "other");
     }
+  }
+
+  private static String describe(SeatmeterException e, String kind) {
+    String found = e.results().isEmpty() ? "" : " with " + e.results().size() + " results";
+    return "error " + e.code() + " " + kind + found;
   }
 
   public static void main(String[] arguments) throws Exception {

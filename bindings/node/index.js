@@ -30,12 +30,16 @@ const LogLevel = Object.freeze({ ERROR: 1, WARNING: 2, INFO: 3 });
 
 const PageModule = Object.freeze({ CORE: 1, WEBCAM: 2, PDFR: 3, OCR: 4 });
 
-// The library has said no: `code` is its number, and the message says what to do.
+// The library has said no: `code` is its number, and the message says what to do. `results` are the
+// barcodes that decodeFile() found before it failed. They are counted. With an error of the license
+// their text is masked with `*`, and they are not counted. For an error of any other function the
+// list is empty.
 class SeatmeterError extends Error {
-  constructor(code, message) {
+  constructor(code, message, results = []) {
     super(inJavaScript(message || library.errorString(code)));
     this.name = this.constructor.name;
     this.code = code;
+    this.results = results;
   }
 }
 
@@ -52,6 +56,14 @@ class RefusedError extends SeatmeterError {}
 class ServerUnreachableError extends SeatmeterError {}
 
 const ALL_SEATS_TAKEN = -20008;
+const VALUE_INVALID = -10038;
+
+// Ranges of the header, for the messages about values that the library refuses.
+const BARCODES_MAX = 1048576;
+const COUNT_MAX = 2 ** 32 - 1;
+const FORGET_MS_MAX = 600000;
+const PATH_BYTES_MAX = 4095;
+const SETTING_BYTES_MAX = 512;
 
 function kindOf(code) {
   if (code === -20000) return NoLicenseError;
@@ -60,10 +72,21 @@ function kindOf(code) {
   return code <= -20100 && code > -20200 ? RefusedError : SeatmeterError;
 }
 
-function check(code, message) {
+function check(code, message, results) {
   if (code === 0) return;
   const Kind = kindOf(code);
-  throw new Kind(code, message && textOf(message));
+  throw new Kind(code, message && textOf(message), results);
+}
+
+// Throws an error that names the value and its range, if the library has refused it for its range.
+function checkRange(code, name, value, least, most) {
+  if (code !== VALUE_INVALID || (value >= least && value <= most)) return;
+  throw new SeatmeterError(code, `${name} is ${value}; it must be from ${least} to ${most}`);
+}
+
+// Likewise for the length of a text.
+function checkLength(code, name, value, least, most) {
+  checkRange(code, `the length of ${name} in bytes`, Buffer.byteLength(value), least, most);
 }
 
 function textOf(bytes) {
@@ -78,22 +101,31 @@ function beside(call, ...values) {
 }
 
 function setStateDirectory(path) {
-  check(library.setStateDirectory(text('path', path)));
+  const code = library.setStateDirectory(text('path', path));
+  checkLength(code, 'path', path, 1, PATH_BYTES_MAX);
+  check(code);
 }
 
 // Tells the server a fact about this application, before initialize(). An empty text takes it back.
 function setValidationField(field, value) {
-  check(library.setValidationField(integer('field', field), text('value', value)));
+  const code = library.setValidationField(integer('field', field), text('value', value));
+  checkRange(code, 'field', field, ValidationField.WEBSITE_DOMAIN, ValidationField.APPLICATION_ID);
+  checkLength(code, 'value', value, 0, SETTING_BYTES_MAX);
+  check(code);
 }
 
 // Gives this device a name by which people know it on the server, before initialize().
 function setDeviceFriendlyName(name) {
-  check(library.setDeviceFriendlyName(text('name', name)));
+  const code = library.setDeviceFriendlyName(text('name', name));
+  checkLength(code, 'name', name, 0, SETTING_BYTES_MAX);
+  check(code);
 }
 
 // Trusts the certificates in this PEM file, besides the system's, before the first initialize().
 function setCaFile(path) {
-  check(library.setCaFile(text('path', path)));
+  const code = library.setCaFile(text('path', path));
+  checkLength(code, 'path', path, 1, PATH_BYTES_MAX);
+  check(code);
 }
 
 // The client UUID by which the server knows this device: 32 hexadecimal digits.
@@ -198,7 +230,10 @@ async function shutdown(timeoutMs = 5000) {
 }
 
 function countPages(module, n = 1) {
-  check(library.countPages(integer('module', module), integer('n', n, 0, Number.MAX_SAFE_INTEGER)));
+  const code = library.countPages(integer('module', module), integer('n', n, 0, Number.MAX_SAFE_INTEGER));
+  checkRange(code, 'module', module, PageModule.CORE, PageModule.OCR);
+  checkRange(code, 'n', n, 0, COUNT_MAX);
+  check(code);
 }
 
 // Readers that were lost without close().
@@ -262,12 +297,16 @@ class Reader {
   // Counts n scans of one symbology, which the caller has made unique.
   countScans(format, n) {
     const scans = integer('n', n, 0, Number.MAX_SAFE_INTEGER);
-    check(library.countScans(this.#open(), integer('format', format), scans));
+    const code = library.countScans(this.#open(), integer('format', format), scans);
+    checkRange(code, 'n', n, 0, COUNT_MAX);
+    check(code);
   }
 
   // Sets for how long a counted barcode of a frame sequence does not count again: 0 to 600000 milliseconds.
   setDuplicateForgetTime(ms) {
-    check(library.setDuplicateForgetTime(this.#open(), integer('ms', ms)));
+    const code = library.setDuplicateForgetTime(this.#open(), integer('ms', ms));
+    checkRange(code, 'ms', ms, 0, FORGET_MS_MAX);
+    check(code);
   }
 
   #open() {
@@ -282,28 +321,35 @@ class Reader {
       return { format: integer('format', format), bytes: whole, length: whole.length };
     });
     const counted = [0];
-    check(call(handle, raw, raw.length, counted));
+    const code = call(handle, raw, raw.length, counted);
+    checkRange(code, 'the number of barcodes', raw.length, 0, BARCODES_MAX);
+    check(code);
     return Number(counted[0]);
   }
 }
 
 if (Symbol.dispose) Reader.prototype[Symbol.dispose] = Reader.prototype.close;
 
-// Reads the barcodes of a picture, { format, text }, and counts them. Takes a seat meanwhile.
+// Reads the barcodes of a picture, { format, text }, and counts them. Takes a seat meanwhile. A file
+// may give barcodes and an error, for example a PNG that is cut in its middle: the error has them as
+// its `results`.
 async function decodeFile(path) {
   const { koffi } = library;
   const file = text('path', path);
   const instance = library.createInstance();
   const results = [null];
   try {
-    check(await beside(library.decodeFile, instance, file, ''));
+    const code = await beside(library.decodeFile, instance, file, '');
+    // Also after an error: what was found before it is counted.
     check(library.allTextResults(instance, results));
     const array = koffi.decode(results[0], library.TextResults);
     const pointers = array.count ? koffi.decode(array.results, koffi.array('void *', array.count)) : [];
-    return pointers.map((pointer) => {
+    const found = pointers.map((pointer) => {
       const one = koffi.decode(pointer, library.TextResult);
       return { format: one.formatName, text: one.text };
     });
+    check(code, undefined, found);
+    return found;
   } finally {
     library.freeTextResults(results);
     library.destroyInstance(instance);

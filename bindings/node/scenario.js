@@ -117,7 +117,8 @@ async function answer(line) {
     return value === undefined ? 'ok' : String(value);
   } catch (error) {
     if (!(error instanceof seatmeter.SeatmeterError)) throw error;
-    return `error ${error.code} ${kindOf(error)}`;
+    const found = error.results.length ? ` with ${error.results.length} results` : '';
+    return `error ${error.code} ${kindOf(error)}${found}`;
   }
 }
 

@@ -111,15 +111,20 @@ def answer(line: str) -> str:
         value = COMMANDS[command](*arguments)
         return "ok" if value is None else str(value)
     except seatmeter.NoLicense as error:
-        return f"error {error.code} unlicensed"
+        return describe(error, "unlicensed")
     except seatmeter.AllSeatsTaken as error:
-        return f"error {error.code} taken"
+        return describe(error, "taken")
     except seatmeter.Refused as error:
-        return f"error {error.code} refused"
+        return describe(error, "refused")
     except seatmeter.ServerUnreachable as error:
-        return f"error {error.code} unreachable"
+        return describe(error, "unreachable")
     except seatmeter.Error as error:
-        return f"error {error.code} other"
+        return describe(error, "other")
+
+
+def describe(error: seatmeter.Error, kind: str) -> str:
+    found = f" with {len(error.results)} results" if error.results else ""
+    return f"error {error.code} {kind}{found}"
 
 
 for command_line in sys.stdin:

@@ -84,9 +84,9 @@ pub struct tagDM_DLSConnectionParameters {
     pub UUIDGenerationMethod: c_int,
     /// Days for which to work without contact to a server. 7 (default) or more; less counts as 7.
     pub maxBufferDays: c_int,
-    /// Number of entries in limitedLicenseModules. Default 0.
+    /// Number of entries in limitedLicenseModules, 0 (default) to 1024. 0 asks for all modules.
     pub limitedLicenseModulesCount: c_int,
-    /// Modules to request. Default NULL: all.
+    /// Modules to request. NULL (default) only with a count of 0.
     pub limitedLicenseModules: *const c_int,
     /// Seats to request: the number of readers that may exist at the same time on this device, in
     /// all its processes together. 1 (default) to 65536.
@@ -156,7 +156,7 @@ impl tagDM_DLSConnectionParameters {
     }
 }
 
-/// Copy numbers of modules. NULL, or a count of 0, means all.
+/// Copy numbers of modules. No number means all.
 ///
 /// # Safety
 /// `modules` is NULL or valid for reads of `count` numbers.
@@ -168,11 +168,20 @@ unsafe fn modules_from_c(modules: *const c_int, count: c_int) -> Result<Vec<c_in
                 format!("limitedLicenseModulesCount is {count}; 0 to {LIST_MAX} are possible"),
             )
         })?;
-    if modules.is_null() {
+    if count == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: the caller's promise; the field of a packed struct may point anywhere, so reads are
-    // unaligned.
+    if modules.is_null() {
+        return Err(Error::new(
+            ErrorCode::NULL_POINTER,
+            format!(
+                "limitedLicenseModules is NULL, and limitedLicenseModulesCount is {count}: point \
+                 to so many modules, or set the count to 0 to ask for all"
+            ),
+        ));
+    }
+    // SAFETY: not NULL, and the caller's promise; the field of a packed struct may point anywhere,
+    // so reads are unaligned.
     Ok((0..count).map(|i| unsafe { modules.add(i).read_unaligned() }).collect())
 }
 
@@ -210,14 +219,15 @@ pub unsafe extern "C" fn InitDLSConnectionParameters(
 /// background thread.
 ///
 /// Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0;
-/// -10001 when the process has less than 16 MiB of memory left; -10002 when `parameters` is NULL;
-/// -10038 when a parameter is out of its range; -20001 when handshakeCode has a space or a
-/// character beyond ASCII; -20002 when the state directory cannot be used; -20003 when the server's
-/// answer cannot be trusted; -20004 when the answer is for another device; -20005 when the system
-/// gives no random numbers for the UUID of this device; -20008 when more seats are requested than
-/// the license has; -20009 when SM_Shutdown was called in another thread, which cancels this call;
-/// -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be
-/// reached; or the server's refusal, -20100 to -20151.
+/// -10001 when the process has less than 16 MiB of memory left; -10002 when `parameters` is NULL,
+/// or limitedLicenseModulesCount is above 0 without its list; -10038 when a parameter is out of its
+/// range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state
+/// directory cannot be used; -20003 when the server's answer cannot be trusted; -20004 when the
+/// answer is for another device; -20005 when the system gives no random numbers for the UUID of
+/// this device; -20008 when more seats are requested than the license has; -20009 when SM_Shutdown
+/// was called in another thread, which cancels this call; -20123 when neither handshakeCode nor
+/// organizationID is set; -20200 when no server can be reached; or the server's refusal, -20100 to
+/// -20151.
 ///
 /// # Safety
 /// `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated;

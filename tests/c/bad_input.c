@@ -53,6 +53,20 @@ static void parameters_out_of_range(void) {
   CHECK_CONTAINS(message, "ftp://license.example");
 }
 
+static void a_count_of_modules_without_their_list(void) {
+  char message[512];
+  DM_DLSConnectionParameters parameters = demo_parameters();
+  parameters.mainServerURL = "http://127.0.0.1:1";
+  parameters.limitedLicenseModulesCount = 3;
+  CHECK_INT(-10002, InitLicenseFromDLS(&parameters, message, sizeof message));
+  CHECK_CONTAINS(message, "limitedLicenseModules is NULL, and limitedLicenseModulesCount is 3");
+  /* A list without a count asks for all modules. */
+  const int modules[] = {1};
+  parameters.limitedLicenseModulesCount = 0;
+  parameters.limitedLicenseModules = modules;
+  CHECK_INT(-20200, InitLicenseFromDLS(&parameters, message, sizeof message));
+}
+
 static void no_server(void) {
   char message[512];
   SM_Reader *reader = (SM_Reader *)message;
@@ -93,6 +107,7 @@ int main(int argc, char **argv) {
   null_everywhere();
   buffers_of_every_length();
   parameters_out_of_range();
+  a_count_of_modules_without_their_list();
   no_server();
   state_directory(argv[0]);
   return 0;

@@ -43,9 +43,19 @@ int main() {
   look_at_error_of([] { ask_for(1, ""); }, "handshake_code");
   look_at_error_of([] { ask_for(0, "DEMO-4-SEATS"); }, "seats");
   look_at_error_of([] { ask_for(5, "DEMO-4-SEATS"); }, "seats");
+  const auto length = std::string(513, 'x');
+  const auto domain = seatmeter::ValidationField::website_domain;
+  look_at_error_of([&] { seatmeter::set_validation_field(domain, length); }, "value in bytes is 513; it must be from 0 to 512");
+  look_at_error_of([&] { seatmeter::set_device_friendly_name(length); }, "name in bytes is 513; it must be from 0 to 512");
+  look_at_error_of([] { seatmeter::set_ca_file(""); }, "path in bytes is 0; it must be from 1 to 4095");
+  look_at_error_of([] { seatmeter::count_pages(7); }, "module is 7; it must be from 1 to 4");
   ask_for(1, "DEMO-4-SEATS");
+  const auto many = std::uint64_t{1} << 32;
+  look_at_error_of([=] { seatmeter::count_pages(1, many); }, "n is 4294967296; it must be from 0 to 4294967295");
   {
     seatmeter::Reader one;
+    look_at_error_of([&] { one.set_duplicate_forget_time(-1); }, "ms is -1; it must be from 0 to 600000");
+    look_at_error_of([&] { one.count_scans(4, many); }, "n is 4294967296; it must be from 0 to 4294967295");
     look_at_error_of([] { seatmeter::Reader two; }, "seats was 1, and the license has 4");
   }
   ask_for(4, "DEMO-4-SEATS");

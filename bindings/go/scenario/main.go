@@ -190,8 +190,7 @@ func obey(command string, words []string) (string, error) {
 	case "pages":
 		return "ok", seatmeter.CountPages(seatmeter.Core, uint64(n))
 	case "decode":
-		found, err := seatmeter.DecodeFile(word)
-		return strconv.Itoa(len(found)), err
+		return decode(word)
 	case "status":
 		return status()
 	case "sync":
@@ -200,6 +199,18 @@ func obey(command string, words []string) (string, error) {
 		return "ok", seatmeter.Shutdown(20 * time.Second)
 	}
 	return "what is " + command, nil
+}
+
+// decode gives the number of barcodes, or what to say behind the error.
+func decode(path string) (string, error) {
+	found, err := seatmeter.DecodeFile(path)
+	if err == nil {
+		return strconv.Itoa(len(found)), nil
+	}
+	if len(found) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf(" with %d results", len(found)), err
 }
 
 func answer(line string) string {
@@ -212,6 +223,9 @@ func answer(line string) string {
 	if !errors.As(err, &refused) {
 		return err.Error()
 	}
+	if words[0] != "decode" {
+		said = ""
+	}
 	kinds := []struct {
 		kind error
 		name string
@@ -223,10 +237,10 @@ func answer(line string) string {
 	}
 	for _, one := range kinds {
 		if errors.Is(err, one.kind) {
-			return fmt.Sprintf("error %d %s", refused.Code, one.name)
+			return fmt.Sprintf("error %d %s%s", refused.Code, one.name, said)
 		}
 	}
-	return fmt.Sprintf("error %d other", refused.Code)
+	return fmt.Sprintf("error %d other%s", refused.Code, said)
 }
 
 func main() {

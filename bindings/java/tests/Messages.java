@@ -21,6 +21,14 @@ final class Messages {
     throw new AssertionError("no error");
   }
 
+  private static String names(String expected, Runnable call) {
+    String message = messageOf(call);
+    if (!message.contains(expected)) {
+      throw new AssertionError(message);
+    }
+    return message;
+  }
+
   private static Seatmeter.Parameters demo() {
     return new Seatmeter.Parameters().handshakeCode("DEMO-4-SEATS");
   }
@@ -36,8 +44,22 @@ final class Messages {
             () -> Seatmeter.initialize(demo().server("ftp://x")));
     List<String> messages = new ArrayList<>();
     calls.forEach(call -> messages.add(messageOf(call)));
+    String length = "x".repeat(513);
+    String setting = " in bytes is 513; it must be from 0 to 512";
+    String path = "path in bytes is 0; it must be from 1 to 4095";
+    Seatmeter.ValidationField field = Seatmeter.ValidationField.WEBSITE_DOMAIN;
+    messages.add(names("value" + setting, () -> Seatmeter.setValidationField(field, length)));
+    messages.add(names("name" + setting, () -> Seatmeter.setDeviceFriendlyName(length)));
+    messages.add(names(path, () -> Seatmeter.setStateDirectory("")));
+    messages.add(names(path, () -> Seatmeter.setCaFile("")));
     Seatmeter.initialize(demo().deploymentType(Seatmeter.DeploymentType.SERVER).seats(4));
     messages.add(messageOf(() -> Seatmeter.setDeviceFriendlyName("late")));
+    String count = "n is 4294967296; it must be from 0 to 4294967295";
+    messages.add(names(count, () -> Seatmeter.countPages(Seatmeter.PageModule.CORE, 1L << 32)));
+    try (Reader reader = new Reader()) {
+      messages.add(names(count, () -> reader.countScans(4, 1L << 32)));
+      messages.add(names("ms is -1; it must be from 0 to 600000", () -> reader.setDuplicateForgetTime(-1)));
+    }
     for (String message : messages) {
       if (OF_C.matcher(message).find()) {
         throw new AssertionError(message);

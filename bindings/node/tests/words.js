@@ -22,7 +22,23 @@ async function main() {
     await assert.rejects(seatmeter.initialize(options), hear);
   }
   assert.throws(() => new seatmeter.Reader(), hear);
+  const names = (call, value, least, most) => {
+    assert.throws(call, { code: -10038, message: `${value}; it must be from ${least} to ${most}` });
+    assert.throws(call, hear);
+  };
+  const long = 'x'.repeat(513);
+  names(() => seatmeter.setValidationField(9, 'x'), 'field is 9', 0, 1);
+  names(() => seatmeter.setValidationField(0, long), 'the length of value in bytes is 513', 0, 512);
+  names(() => seatmeter.setDeviceFriendlyName(long), 'the length of name in bytes is 513', 0, 512);
+  names(() => seatmeter.setStateDirectory(''), 'the length of path in bytes is 0', 1, 4095);
+  names(() => seatmeter.setCaFile(''), 'the length of path in bytes is 0', 1, 4095);
+  names(() => seatmeter.countPages(7), 'module is 7', 1, 4);
   await init();
+  names(() => seatmeter.countPages(1, 2 ** 32), 'n is 4294967296', 0, 4294967295);
+  const reader = new seatmeter.Reader();
+  names(() => reader.countScans(4, 2 ** 32), 'n is 4294967296', 0, 4294967295);
+  names(() => reader.setDuplicateForgetTime(-1), 'ms is -1', 0, 600000);
+  reader.close();
   assert.throws(() => seatmeter.setDeviceFriendlyName('late'), hear);
   for (let code = -20300; code <= -9999; code++) messages.push(new seatmeter.SeatmeterError(code, '').message);
   for (const message of messages) assert.doesNotMatch(message, OF_C);

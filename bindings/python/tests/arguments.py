@@ -36,6 +36,8 @@ def main() -> None:
     raises(OverflowError, seatmeter.set_validation_field, 2**32, "shop.example")
     raises(OverflowError, seatmeter.count_pages, 2**32 + 1)
     raises(OverflowError, seatmeter.count_pages, 1, 2**64 + 1)
+    for no_function in [5, 0, "print"]:
+        raises(TypeError, seatmeter.set_log, no_function)
     init()
     with seatmeter.Reader(wait_ms=-sys.maxsize) as reader:
         raises(OverflowError, reader.count_image, [(2**32 + 4, b"cut")])

@@ -87,12 +87,22 @@ public final class Reader implements AutoCloseable {
 
   /** Counts so many scans of one symbology, which the caller has made unique. */
   public void countScans(int format, long n) {
-    use(handle -> Library.INSTANCE.SM_CountScans(handle, format, n));
+    use(
+        handle -> {
+          int code = Library.INSTANCE.SM_CountScans(handle, format, n);
+          SeatmeterException.checkRange(code, "n", n, 0, SeatmeterException.COUNT_MAX);
+          return code;
+        });
   }
 
   /** Sets for how long a counted barcode of a frame sequence does not count again: 0 to 600000 milliseconds. */
   public void setDuplicateForgetTime(int ms) {
-    use(handle -> Library.INSTANCE.SM_SetDuplicateForgetTime(handle, ms));
+    use(
+        handle -> {
+          int code = Library.INSTANCE.SM_SetDuplicateForgetTime(handle, ms);
+          SeatmeterException.checkRange(code, "ms", ms, 0, SeatmeterException.FORGET_MS_MAX);
+          return code;
+        });
   }
 
   private void use(ToIntFunction<Pointer> function) {
@@ -131,7 +141,13 @@ public final class Reader implements AutoCloseable {
     try {
       // JNA writes the elements of an array, and takes an empty one for NULL.
       Library.RawBarcode[] all = raw;
-      seat.call(handle -> function.call(handle, all, new NativeLong(barcodes.size()), counted));
+      seat.call(
+          handle -> {
+            int n = barcodes.size();
+            int code = function.call(handle, all, new NativeLong(n), counted);
+            SeatmeterException.checkRange(code, "the number of barcodes", n, 0, SeatmeterException.BARCODES_MAX);
+            return code;
+          });
     } finally {
       // The object and the contents are in use until here.
       java.lang.ref.Reference.reachabilityFence(this);

@@ -4,6 +4,7 @@ import com.sun.jna.NativeLong;
 import com.sun.jna.Pointer;
 import com.sun.jna.ptr.NativeLongByReference;
 import com.sun.jna.ptr.PointerByReference;
+import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -164,27 +165,34 @@ public final class Seatmeter {
       String server) {}
 
   /** A barcode that the library has read. */
-  public record Decoded(String format, String text) {}
+  public record Decoded(String format, String text) implements Serializable {}
 
   /** Chooses where this device's state is kept, before {@link #initialize}. */
   public static void setStateDirectory(String path) {
-    SeatmeterException.check(Library.INSTANCE.SM_SetStateDirectory(Library.checked("path", path)));
+    int code = Library.INSTANCE.SM_SetStateDirectory(Library.checked("path", path));
+    SeatmeterException.checkLength(code, "path", path, 1, SeatmeterException.PATH_BYTES_MAX);
+    SeatmeterException.check(code);
   }
 
   /** Tells the server a fact about this application, before {@link #initialize}. An empty text takes it back. */
   public static void setValidationField(ValidationField field, String value) {
-    int number = field.ordinal();
-    SeatmeterException.check(Library.INSTANCE.SM_SetValidationField(number, Library.checked("value", value)));
+    int code = Library.INSTANCE.SM_SetValidationField(field.ordinal(), Library.checked("value", value));
+    SeatmeterException.checkLength(code, "value", value, 0, SeatmeterException.SETTING_BYTES_MAX);
+    SeatmeterException.check(code);
   }
 
   /** Gives this device a name by which people know it on the server, before {@link #initialize}. */
   public static void setDeviceFriendlyName(String name) {
-    SeatmeterException.check(Library.INSTANCE.SM_SetDeviceFriendlyName(Library.checked("name", name)));
+    int code = Library.INSTANCE.SM_SetDeviceFriendlyName(Library.checked("name", name));
+    SeatmeterException.checkLength(code, "name", name, 0, SeatmeterException.SETTING_BYTES_MAX);
+    SeatmeterException.check(code);
   }
 
   /** Trusts the certificates in this PEM file, besides the system's, before the first {@link #initialize}. */
   public static void setCaFile(String path) {
-    SeatmeterException.check(Library.INSTANCE.SM_SetCaFile(Library.checked("path", path)));
+    int code = Library.INSTANCE.SM_SetCaFile(Library.checked("path", path));
+    SeatmeterException.checkLength(code, "path", path, 1, SeatmeterException.PATH_BYTES_MAX);
+    SeatmeterException.check(code);
   }
 
   /** The client UUID by which the server knows this device: 32 hexadecimal digits. */
@@ -244,13 +252,19 @@ public final class Seatmeter {
         Library.text(now.server));
   }
 
-  /** Reads the barcodes of a picture, and counts them. Takes a seat meanwhile. */
+  /**
+   * Reads the barcodes of a picture, and counts them. Takes a seat meanwhile.
+   *
+   * <p>A file may give barcodes and an error, for example a PNG that is cut in its middle. The
+   * barcodes are counted, and {@link SeatmeterException#results} has them.
+   */
   public static List<Decoded> decodeFile(String path) {
     Library.checked("path", path);
     Pointer instance = Library.INSTANCE.DBR_CreateInstance();
     PointerByReference results = new PointerByReference();
     try {
-      SeatmeterException.check(Library.INSTANCE.DBR_DecodeFile(instance, path, ""));
+      int code = Library.INSTANCE.DBR_DecodeFile(instance, path, "");
+      // Also after an error: what was found before it is counted.
       SeatmeterException.check(Library.INSTANCE.DBR_GetAllTextResults(instance, results));
       // TextResultArray and TextResult are packed: count, results; format, name, format, name, text.
       int count = results.getValue().getInt(0);
@@ -259,6 +273,7 @@ public final class Seatmeter {
         Pointer one = results.getValue().getPointer(4).getPointer((long) i * Long.BYTES);
         found.add(new Decoded(one.getPointer(4).getString(0, "UTF-8"), one.getPointer(24).getString(0, "UTF-8")));
       }
+      SeatmeterException.check(code, found);
       return found;
     } finally {
       Library.INSTANCE.DBR_FreeTextResults(results);
@@ -268,7 +283,9 @@ public final class Seatmeter {
 
   /** Counts pages of a module. */
   public static void countPages(PageModule module, long n) {
-    SeatmeterException.check(Library.INSTANCE.SM_CountPages(module.ordinal() + 1, n));
+    int code = Library.INSTANCE.SM_CountPages(module.ordinal() + 1, n);
+    SeatmeterException.checkRange(code, "n", n, 0, SeatmeterException.COUNT_MAX);
+    SeatmeterException.check(code);
   }
 
   /** Reports and renews now. */

@@ -1,6 +1,6 @@
 """Seats, scans, pages and devices, counted without loss: the seatmeter library from Python."""
 
-from ._errors import AllSeatsTaken, Error, NoLicense, Refused, ServerUnreachable
+from ._errors import AllSeatsTaken, Barcode, Error, NoLicense, Refused, ServerUnreachable
 from ._license import (
     ChargeWay,
     DeploymentType,
@@ -23,7 +23,7 @@ from ._license import (
     sync,
     version,
 )
-from ._reader import Barcode, PageModule, Reader, count_pages, decode_file
+from ._reader import PageModule, Reader, count_pages, decode_file
 
 __all__ = [
     "AllSeatsTaken",

@@ -4,6 +4,13 @@ import ctypes
 import os
 from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_ubyte, c_uint, c_uint64, c_void_p
 
+# Ranges of the header, for the messages about values that the library refuses.
+BARCODES_MAX = 1_048_576
+COUNT_MAX = 2**32 - 1
+FORGET_MS_MAX = 600_000
+PATH_BYTES_MAX = 4_095
+SETTING_BYTES_MAX = 512
+
 TEXT_BYTES = 512
 
 

@@ -9,8 +9,17 @@ from dataclasses import dataclass
 from typing import Callable, Iterator, List, Optional
 
 from ._arguments import file_path, integer, milliseconds, text
-from ._errors import check
-from ._library import TEXT_BYTES, ConnectionParameters, LogCallback, RawHolder, RawStatus, library
+from ._errors import check, check_range
+from ._library import (
+    PATH_BYTES_MAX,
+    SETTING_BYTES_MAX,
+    TEXT_BYTES,
+    ConnectionParameters,
+    LogCallback,
+    RawHolder,
+    RawStatus,
+    library,
+)
 from ._words import in_python
 
 
@@ -96,22 +105,35 @@ class Status:
 
 def set_state_directory(path: "os.PathLike[str] | str") -> None:
     """Choose where this device's state is kept, before initialize()."""
-    check(library.SM_SetStateDirectory(file_path(path)))
+    raw = file_path(path)
+    code = library.SM_SetStateDirectory(raw)
+    check_range(code, "the length of path in bytes", len(raw), 1, PATH_BYTES_MAX)
+    check(code)
 
 
 def set_validation_field(field: int, value: str) -> None:
     """Tell the server a fact about this application, before initialize(). An empty text takes it back."""
-    check(library.SM_SetValidationField(integer("field", field), text("value", value)))
+    number, raw = integer("field", field), text("value", value)
+    code = library.SM_SetValidationField(number, raw)
+    check_range(code, "field", number, min(ValidationField), max(ValidationField))
+    check_range(code, "the length of value in bytes", len(raw), 0, SETTING_BYTES_MAX)
+    check(code)
 
 
 def set_device_friendly_name(name: str) -> None:
     """Give this device a name by which people know it on the server, before initialize()."""
-    check(library.SM_SetDeviceFriendlyName(text("name", name)))
+    raw = text("name", name)
+    code = library.SM_SetDeviceFriendlyName(raw)
+    check_range(code, "the length of name in bytes", len(raw), 0, SETTING_BYTES_MAX)
+    check(code)
 
 
 def set_ca_file(path: "os.PathLike[str] | str") -> None:
     """Trust the certificates in this PEM file, besides the system's, before the first initialize()."""
-    check(library.SM_SetCaFile(file_path(path)))
+    raw = file_path(path)
+    code = library.SM_SetCaFile(raw)
+    check_range(code, "the length of path in bytes", len(raw), 1, PATH_BYTES_MAX)
+    check(code)
 
 
 def device_uuid() -> str:
@@ -201,7 +223,9 @@ def set_log(hear: Optional[Callable[[LogLevel, str], None]]) -> None:
     def call(_user: object, level: int, line: bytes) -> None:
         hear(LogLevel(level), line.decode(errors="replace"))
 
-    callback = LogCallback(call) if hear else None
+    if hear is not None and not callable(hear):
+        raise TypeError(f"hear must be a function or None, not {type(hear).__name__}")
+    callback = LogCallback(call) if hear is not None else None
     check(library.SM_SetLogCallback(ctypes.cast(callback, ctypes.c_void_p) if callback else None, None))
     # The one before is not in use any more, so it may be collected.
     _log_callback = callback

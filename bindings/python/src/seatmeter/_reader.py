@@ -5,19 +5,20 @@ import enum
 import math
 import os
 import time
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, Optional, Tuple
 
 from ._arguments import file_path, integer, milliseconds
-from ._errors import ALL_SEATS_TAKEN, check
-from ._library import TEXT_BYTES, Owner, RawBarcode, TextResults, library
-
-
-class Barcode(NamedTuple):
-    """A barcode that the library has read."""
-
-    format: str
-    text: str
-    bytes: bytes
+from ._errors import ALL_SEATS_TAKEN, Barcode, check, check_range
+from ._library import (
+    BARCODES_MAX,
+    COUNT_MAX,
+    FORGET_MS_MAX,
+    TEXT_BYTES,
+    Owner,
+    RawBarcode,
+    TextResults,
+    library,
+)
 
 
 class PageModule(enum.IntEnum):
@@ -91,11 +92,18 @@ class Reader:
 
     def count_scans(self, symbology: int, n: int) -> None:
         """Count so many scans of one symbology, which the caller has made unique."""
-        check(library.SM_CountScans(self._open(), integer("symbology", symbology), integer("n", n, 0, 2**64 - 1)))
+        number = integer("n", n, 0, 2**64 - 1)
+        code = library.SM_CountScans(self._open(), integer("symbology", symbology), number)
+        if code:
+            check_range(code, "n", number, 0, COUNT_MAX)
+            check(code)
 
     def set_duplicate_forget_time(self, ms: int) -> None:
         """Set for how long a counted barcode of a frame sequence does not count again: 0 to 600000 milliseconds."""
-        check(library.SM_SetDuplicateForgetTime(self._open(), integer("ms", ms)))
+        number = integer("ms", ms)
+        code = library.SM_SetDuplicateForgetTime(self._open(), number)
+        check_range(code, "ms", number, 0, FORGET_MS_MAX)
+        check(code)
 
     def _open(self) -> _Seat:
         seat = self._seat
@@ -107,25 +115,35 @@ class Reader:
         seat = self._open()
         raw = [RawBarcode(integer("symbology", symbology), content, len(content)) for symbology, content in barcodes]
         counted = ctypes.c_size_t()
-        check(function(seat, (RawBarcode * len(raw))(*raw), len(raw), counted))
+        code = function(seat, (RawBarcode * len(raw))(*raw), len(raw), counted)
+        if code:
+            check_range(code, "the number of barcodes", len(raw), 0, BARCODES_MAX)
+            check(code)
         return counted.value
 
 
 def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
-    """Read the barcodes of a picture, and count them. Takes a seat meanwhile."""
+    """Read the barcodes of a picture, and count them. Takes a seat meanwhile.
+
+    A file may give barcodes and an error, for example a PNG that is cut in its middle. The
+    barcodes are counted, and the Error has them as its ``results``.
+    """
     name = file_path(path)
     if not hasattr(library, "DBR_DecodeFile"):
         raise NotImplementedError("this libseatmeter.so was built without its decoder")
     results = ctypes.POINTER(TextResults)()
     instance = library.DBR_CreateInstance()
     try:
-        check(library.DBR_DecodeFile(instance, name, b""))
+        code = library.DBR_DecodeFile(instance, name, b"")
+        # Also after an error: what was found before it is counted.
         check(library.DBR_GetAllTextResults(instance, results))
-        found = [results.contents.results[i].contents for i in range(results.contents.count)]
-        return [
+        raw = [results.contents.results[i].contents for i in range(results.contents.count)]
+        found = [
             Barcode(one.format_name.decode(), one.text.decode(), ctypes.string_at(one.bytes, one.length))
-            for one in found
+            for one in raw
         ]
+        check(code, results=found)
+        return found
     finally:
         library.DBR_FreeTextResults(results)
         # Else its seat would last as long as a traceback.
@@ -134,4 +152,9 @@ def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
 
 def count_pages(module: int, n: int = 1) -> None:
     """Count pages of a module."""
-    check(library.SM_CountPages(integer("module", module), integer("n", n, 0, 2**64 - 1)))
+    of, number = integer("module", module), integer("n", n, 0, 2**64 - 1)
+    code = library.SM_CountPages(of, number)
+    if code:
+        check_range(code, "module", of, min(PageModule), max(PageModule))
+        check_range(code, "n", number, 0, COUNT_MAX)
+        check(code)
