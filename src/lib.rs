@@ -1,7 +1,8 @@
-//! seatmeter: a licensing runtime that lives inside somebody else's process.
+//! seatmeter: a licensing runtime that runs inside the process of another program.
 //!
-//! Programs link the shared library and see its C functions (`include/seatmeter.h`); the Rust items
-//! here are the parts behind them, public for the project's own tests and not a stable interface.
+//! Programs link the shared library and see its C functions (`include/seatmeter.h`). The Rust items
+//! here implement these functions. They are public for the project's own tests and are not a stable
+//! interface.
 //!
 //! ```text
 //! capi/ ──▶ runtime ──▶ session ─┬─▶ license/  what this device may do: verified, stored
