@@ -332,7 +332,7 @@ fn a_license_of_a_server_that_was_ahead_ends_with_its_time_however_late_that_is_
     hear(&clock, NOW + 7_200);
     let stamp = clock.stamp();
     let date = NOW + 7_200;
-    // As much time passes as the server was ahead, and then some: its date is not ahead of the
+    // As much time passes as the server was ahead, and then more: its date is not ahead of the
     // present any more.
     for seconds in [7_200, 9_000] {
         machine.system.pass(if seconds == 7_200 { 7_200_000 } else { 1_800_000 });

@@ -121,7 +121,8 @@ impl Segment {
                 self.mapped.word64(entry + ACKNOWLEDGED).store(0, Ordering::Release);
             }
         }
-        // Until here, the lock has shown to others that the owner lives.
+        // The old file's lock is released only here, so that no process takes the file for a dead
+        // process's.
         drop(former);
         Ok(Carried::Whole { path })
     }

@@ -333,7 +333,7 @@ impl Segment {
     /// Return the total of an entry; `None` when it is free, damaged, or still 0.
     fn read_entry(&self, entry: u32) -> Option<Total> {
         let State::Counting((slot, kind, what)) = self.state_of(entry) else { return None };
-        // This order matters: what is acknowledged was counted before.
+        // The order of the two reads matters: what is acknowledged was counted before.
         let acknowledged = self.acknowledged(entry).load(Ordering::Acquire);
         let total = self.total(entry).load(Ordering::Relaxed);
         (total > 0).then_some(Total {
