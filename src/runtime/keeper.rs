@@ -1,8 +1,8 @@
 //! The keeper: the one background thread of a process.
 //!
-//! It renews and reports while the host works. All signals are blocked in it, so that the host's
-//! handlers run in the host's threads. It starts with the first license, and ends at `SM_Shutdown`
-//! within a bound.
+//! The thread renews and reports while the host works. All signals are blocked in it, so that the
+//! host's handlers run in the host's threads. It starts with the first license, and ends at
+//! `SM_Shutdown` within a bound.
 //!
 //! | state | running | stop | |
 //! |---|---|---|---|
