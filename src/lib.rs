@@ -6,11 +6,11 @@
 //!
 //! ```text
 //! capi/ ──▶ runtime ──▶ session ─┬─▶ license/  what this device may do: verified, stored
-//!                                ├─▶ seats/    who holds how many readers, device-wide
-//!                                ├─▶ usage/    what was counted, in mapped files
-//!                                ├─▶ sync/     talking to the license server
+//!                                ├─▶ seats/    the seats of the whole device and their holders
+//!                                ├─▶ usage/    the counts, in mapped files
+//!                                ├─▶ sync/     exchanges with the license server
 //!                                └─▶ state/    files and their damage
-//!           reader/  decoding, and the counting of what was decoded
+//!           reader/  decoding and counting
 //! ```
 
 #![doc(hidden)]

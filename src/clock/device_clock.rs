@@ -2,17 +2,17 @@
 //! forward by mistake, or it says 1970 after a start without a battery. So it is only one of the
 //! sources:
 //!
-//! | witness | believed |
+//! | source | use |
 //! |---|---|
-//! | a server, signed | always: it sets this clock, forward or back; of two words the one that was heard last |
-//! | the machine's boot clock | for what has passed since; it counts suspended time, too, and nobody can set it |
-//! | a boot clock apart from it | for what passes in this process; not as a value that others have written, or will read |
-//! | the highest time seen, on disk | time is never before it, until a server says so |
-//! | the wall clock | where it is later than all of that, and no server was heard since the machine was started |
+//! | a server, signed | always: it sets this clock, forward or back; the server time that was received last counts |
+//! | the machine's boot clock | measures the time since then; it includes suspended time, and nobody can set it |
+//! | a boot clock that differs from it | measures the time in this process; its values are not comparable with those of other processes |
+//! | the highest time seen, on disk | time is never below it, unless a server says so |
+//! | the wall clock | if it is later than all of these, and no server time was received since the machine was started |
 //!
 //! ```text
-//!             no server heard since the start                        a server was heard
-//!  start ──▶ max(highest + boot clock, wall clock − its error) ──▶ what it said + boot clock
+//!             no server time since the start                         server time received
+//!  start ──▶ max(highest + boot clock, wall clock − its error) ──▶ server time + boot clock
 //! ```
 //!
 //! So setting the clock back stretches nothing: time continues from the highest that was seen.

@@ -5,9 +5,9 @@
 //! what they should have been:
 //!
 //! ```text
-//!            to ──────────── true time goes on ────────────▶
+//!            to ──────────── true time continues ──────────▶
 //!             │◀── too late by from − to ──▶│
-//!  … a date in here, ahead of the present … from
+//!  … a date in this range, ahead of the present … from
 //! ```
 //!
 //! A date in that range that is not ahead of the present comes from a right clock that has reached

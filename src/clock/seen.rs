@@ -4,9 +4,9 @@
 //! Boot clocks in this file are the machine's, not a process's own. Server times are ordered by
 //! when they were received, never by their value:
 //!
-//! | this file's word | a process's own word | the newer one |
+//! | the file's server time | a process's own | the newer one |
 //! | --- | --- | --- |
-//! | of this start of the machine | of this start | the one that was asked for later |
+//! | of this start of the machine | of this start | the one that was requested later |
 //! | of this start | none | the file's |
 //! | of another start, or none | any | the process's |
 

@@ -36,12 +36,12 @@ impl From<&Metadata> for Identity {
 
 /// The meaning of a name, for a process that has mapped the file that had it.
 ///
-/// | the name | it is |
+/// | the name | standing |
 /// |---|---|
-/// | means that file, at least as long as it was | `Same` |
-/// | cannot be looked at: no permission, a disk that fails | `Same`: nothing is known against it |
+/// | means that file, which is not shorter than before | `Same` |
+/// | cannot be checked: no permission, a failing disk | `Same`: nothing contradicts it |
 /// | means nothing, or another file: deleted, renamed, replaced by a copy, under a mount | `Lost` |
-/// | means that file, which was cut short: what was behind its end is gone | `Short` |
+/// | means that file, which was cut short: the content beyond its end is gone | `Short` |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// The name means the mapped file.

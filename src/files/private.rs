@@ -1,12 +1,12 @@
 //! The opening and the creation of files in the state directory.
 //!
-//! | what stands in the file's place | what happens |
+//! | what is in the file's place | what happens |
 //! | --- | --- |
 //! | a regular file with one name | it is opened |
-//! | a symbolic link, also as the folder | refused: it is not followed |
+//! | a symbolic link, even as the folder | refused: it is not followed |
 //! | a directory, a pipe, a device | refused |
-//! | a file with a second name, in a directory that others can write or of another owner | refused: a link to what only this process can write would make it do another's work |
-//! | nothing | made, if asked for: as widely shared as the directory (`os/sharing.rs`) |
+//! | a file with a second name, in a directory that others can write or of another owner | refused: a link to a file that only this process can write would make it write for somebody else |
+//! | nothing | created on request, and shared as widely as the directory (`os/sharing.rs`) |
 //!
 //! The path of the state directory itself may contain links: the person who named it has chosen
 //! them.

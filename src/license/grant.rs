@@ -62,8 +62,8 @@ pub struct Grant {
 /// |---|---|---|
 /// | – | item's expiry | `Good` |
 /// | item's expiry | seven days later | `Grace` |
-/// | `valid_until` | – | `Stale`, wins over the two above |
-/// | seven days after expiry | – | `Expired`, wins over all |
+/// | `valid_until` | – | `Stale`, which takes precedence over the two above |
+/// | seven days after expiry | – | `Expired`, which takes precedence over all |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
     /// The grant is in use.

@@ -5,12 +5,12 @@
 //! quota, a revoked item) is stored beside the grant, because the grant itself still looks valid.
 //! The next grant replaces it.
 //!
-//! | told | work under the grant |
+//! | server notice | work under the grant |
 //! | --- | --- |
-//! | a refusal that ends grants (`DeviceAction::EndsGrant`) | refused with it |
+//! | a refusal that ends grants (`DeviceAction::EndsGrant`) | refused with this error |
 //! | the scans are used up | refused, -20120 |
 //! | the pages of a module are used up | pages of this module are refused, -20120 |
-//! | anything else | goes on |
+//! | anything else | continues |
 //!
 //! The note names its license. A grant without such a note is not used before the server has
 //! answered: the missing notice may have been the end of the grant.

@@ -6,12 +6,12 @@
 //! the result of the last check, in the check of the grant that it makes once a second anyway. If
 //! the system had no thread to give, that check of the grant also checks the files.
 //!
-//! | the look finds | then the next count |
+//! | the check finds | then the next count |
 //! |---|---|
 //! | every file in its place | counts |
-//! | a name lost, and carries what was counted into a new file | counts |
-//! | a name lost, and cannot carry it | fails with -20002, until a look can |
-//! | a file cut short: what was in it is lost | fails with -20002, once, so that the program hears of it |
+//! | a lost name, and carries the counts into a new file | counts |
+//! | a lost name, and cannot carry the counts | fails with -20002, until a check can |
+//! | a file cut short: its counts are lost | fails with -20002 once, so that the program learns of it |
 //!
 //! Counts between the harm and the check are in memory, and are carried with the rest.
 

@@ -66,8 +66,8 @@ pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 /// | callback | file | lines go |
 /// |---|---|---|
 /// | set | any | to the callback |
-/// | none, or taken back | named | to the end of the file |
-/// | none, or taken back | none | nowhere |
+/// | none, or removed | named | to the end of the file |
+/// | none, or removed | none | nowhere |
 struct Log {
     sink: Published<Option<Sink>>,
     file: Published<PathBuf>,
@@ -89,8 +89,8 @@ struct Log {
 ///
 /// | deliverer | thread | |
 /// |---|---|---|
-/// | no | no, or ended | nothing waits; or the system has no thread to give, and the next line tries again |
-/// | yes | yes | lines wait, or the last one is just being handed over |
+/// | no | no, or ended | no line waits; or the system has no thread to give, and the next line tries again |
+/// | yes | yes | lines wait, or the last one is just being delivered |
 #[derive(Default)]
 struct Lines {
     waiting: VecDeque<(Level, String)>,

@@ -3,8 +3,8 @@
 //!
 //! | setting | 0 means | |
 //! |---|---|---|
-//! | of the device | what the connection parameters say | the higher one of both is asked for at the next initialization |
-//! | of this process | no limit of its own | counts instances that are got and not recycled |
+//! | of the device | what the connection parameters say | the next initialization requests the higher one of both |
+//! | of this process | no limit of its own | counts the instances that the program has not recycled |
 //! | time-out | do not wait | for both limits together |
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | none | no | no | before the first license, or after a stop |
 //! | asleep or at work | yes | no | |
-//! | ending | yes | yes | finishes the request that is under way; goes on after that if it is wanted again |
+//! | ending | yes | yes | finishes the request in progress; continues after that if it is started again |
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};

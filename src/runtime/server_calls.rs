@@ -3,9 +3,9 @@
 //!
 //! | | no shutdown | a shutdown by another thread |
 //! |---|---|---|
-//! | a call that talks begins | at once | when that is over, within its own bound |
-//! | a call that talks | goes on | is waited for, then called off |
-//! | a shutdown begins | at once | when that is over, within its own bound |
+//! | a call to a server begins | at once | after that shutdown, within its own bound |
+//! | a call in progress | continues | is waited for, then canceled |
+//! | a shutdown begins | at once | after that shutdown, within its own bound |
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!             no usable grant on disk                       refused, unreachable
-//!  opened ───────────────────────────▶ asks a server ──────────────────────────▶ error; readers get it, too
+//!  opened ───────────────────────────▶ asks a server ──────────────────────────▶ error, for readers, too
 //!     │                                      │ granted
 //!     │ usable grant on disk                 ▼
 //!     └─────────────────────────────────▶ licensed ◀──▶ renewed and reported by the keeper

@@ -3,11 +3,11 @@
 //! | what | how it is noticed | what is done |
 //! |---|---|---|
 //! | usage segments, spent allowances | once a second, and before each report | `licensed/upkeep.rs` |
-//! | the lock that says who works under the item | once a second | taken again |
-//! | `device` | once a second, and when it is read | written again, as it is known here |
-//! | the grant | once a second | the server is asked for it; this program goes on under the one that it has |
+//! | the lock that shows that this process works under the item | once a second | taken again |
+//! | `device` | once a second, and when it is read | written again, with the identity that this process knows |
+//! | the grant | once a second | the server is asked for it; this program continues under the grant in memory |
 //! | the seat pool | once a second, by its guardian | `seats/attachment.rs` |
-//! | the clock, folders, everything else | when it is written | made again |
+//! | the clock, folders, everything else | when it is written | created again |
 
 use std::path::Path;
 use std::sync::atomic::Ordering;

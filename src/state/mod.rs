@@ -1,25 +1,26 @@
 //! The state directory: all persistent state of the device.
 //!
 //! ```text
-//! <state>/device              who this device is
-//! <state>/device.turn         held by the process that takes a fresh UUID for it
-//! <state>/clock               the highest time seen, the server's word heard last, and what was wrong before
+//! <state>/device              identity of this device
+//! <state>/device.turn         locked by the process that takes a fresh UUID for it
+//! <state>/clock               highest time seen, last server time received, and earlier wrong times
 //! <state>/clock.turn          locked by the process that replaces it
-//! <state>/licenses/<name>.…   for each way of asking:
-//!     grant                   what the server has granted, and which programs it was granted to
+//! <state>/licenses/<name>.…   for each grant name:
+//!     grant                   the grant, and the programs that it was granted to
 //!     root-key                the vendor's key, stored at first contact (unless compiled in)
-//!     given-back              the grant that was given back last, for what is not reported yet
-//!     told                    what the server has said since: of the item's use, and that the grant has ended;
-//!                             a grant without it is not used before the server was heard
-//!     turn                    held by the process that asks for a grant
-//! <state>/seats/<item>.pool   who holds how many seats
+//!     given-back              last grant that was given back, for counts that are not reported yet
+//!     told                    server notices since: the use of the item, and the end of the grant;
+//!                             a grant without it is not used before the server has answered
+//!     turn                    locked by the process that requests a grant
+//! <state>/seats/<item>.pool   seats and their holders
 //! <state>/seats/<item>.users  locked by the processes that work under the item
-//! <state>/seats/<item>.spent  what is spent of the allowance of a strict item; of a later UUID's, <item>.<digest>.spent
-//! <state>/usage/<name>/       what was counted under that grant
+//! <state>/seats/<item>.spent  spent allowance of a strict item;
+//!                             for a later UUID, <item>.<digest>.spent
+//! <state>/usage/<name>/       counts under that grant
 //!     <id>.segment            totals that the server may not have
-//!     <day>.acknowledged      what it has acknowledged, of segments that are gone
-//!     epoch                   which life of the server's data that was
-//! <state>/sync-<key>.lock     held by the process that reports to the server with this key
+//!     <day>.acknowledged      acknowledged totals of removed segments
+//!     epoch                   epoch of the server's data for these acknowledgements
+//! <state>/sync-<key>.lock     locked by the process that reports to the server with this key
 //! ```
 
 mod framed;

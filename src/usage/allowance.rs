@@ -5,9 +5,9 @@
 //! 0x00  magic, version
 //! 0x10  serial of the grant that the numbers are from
 //! 0x18  digest of the boot in which the file was last used; 0: the system does not name it
-//! 0x20  digest of the UUID; 0 in a file that does not tell yet, which is then that of the first who opens it
-//! 0x28  when the file was made in the place of one that is lost, by the boot clock; 0: nothing is lost
-//! 0x40  for each module, 0 that of scans:  allowed | spent | kept | lost     (four words of 64 bits)
+//! 0x20  digest of the UUID; 0 if not set yet: the first process that opens the file sets it
+//! 0x28  when the file was created in place of a lost one, by the boot clock; 0: nothing is lost
+//! 0x40  for each module (0: scans):  allowed | spent | kept | lost     (four words of 64 bits)
 //! ```
 //!
 //! A count is spent before it is counted, with one atomic exchange, so that two processes can never

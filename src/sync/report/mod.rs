@@ -4,7 +4,7 @@
 //! cut can make device and server disagree:
 //!
 //! ```text
-//! read the totals ─▶ make the segment durable ─▶ send ─▶ note what is recorded ─▶ remove what is done with
+//! read the totals ─▶ make the segment durable ─▶ send ─▶ note what is recorded ─▶ remove what is complete
 //! ```
 
 #[cfg(test)]

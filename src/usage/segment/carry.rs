@@ -5,8 +5,8 @@
 //! read. The owner checks this once a second, and before each report.
 //!
 //! ```text
-//! copy what is there ─▶ make a file of it, unfinished ─▶ put it under those who count ─▶ add what they have counted
-//! meanwhile ─▶ give it the name
+//! copy the content ─▶ write it to an unfinished file ─▶ map this file for the counting threads
+//! ─▶ add what they have counted meanwhile ─▶ give the file its name
 //! ```
 //!
 //! The new file has the same id and the same totals, or greater ones. The server keeps the largest
@@ -14,10 +14,10 @@
 //! reported, or returns under its name. A file that has the name meanwhile is replaced if it is the
 //! same segment's, which never contains more than is counted here; else it is set aside.
 //!
-//! | killed | what was counted |
+//! | the process is killed | the counts |
 //! |---|---|
-//! | before the new file has the name | is lost, as it would be without this: the file is gone |
-//! | after it | is in the new file |
+//! | before the new file has the name | are lost, as they would be without this: the file is gone |
+//! | after that | are in the new file |
 //!
 //! Acknowledgements are carried, too. If the server has forgotten, a reporter takes them back and
 //! reports again, perhaps at this moment and by the old file. So the reporter checks whether the

@@ -6,18 +6,18 @@
 //! 0x008        4     version: 2
 //! 0x00c        4     number of entries
 //! 0x010       16     segment id
-//! 0x020       16     id of the local license under which it was counted
+//! 0x020       16     id of the local license of the counts
 //! 0x030       16     device UUID
-//! 0x040        8     when it was begun, Unix seconds
-//! 0x048       32     key of the server under whose license it was counted; 0: not known
+//! 0x040        8     time at which it was begun, Unix seconds
+//! 0x048       32     key of the server that has given this license; 0: not known
 //! 0x068        8     check over 0x000 … 0x068
 //! 0x1000 + 32·i      entry i
 //!   0x00       4     slot
 //!   0x04       4     kind (1 scan, 2 page, 3 image); 0: the entry is free. Written last
 //!   0x08       4     what: symbology or module
 //!   0x0c       4     check over the three above
-//!   0x10       8     total: only ever grows
-//!   0x18       8     acknowledged: what the server has recorded, ≤ total
+//!   0x10       8     total: it never decreases
+//!   0x18       8     acknowledged: total that the server has recorded, ≤ total
 //! ```
 //!
 //! Version 1 had no key, and its check was at 0x048.
