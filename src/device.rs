@@ -73,7 +73,7 @@ impl Device {
         }
         Err(Error::new(
             ErrorCode::LICENSE_BUFFER_FAILED,
-            format!("{} is written and removed by others all the time", file.path().display()),
+            format!("other programs keep writing and removing {}", file.path().display()),
         ))
     }
 

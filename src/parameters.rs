@@ -231,7 +231,7 @@ fn require_graphic(code: &str) -> Result<()> {
         format!(
             "handshakeCode {code:?} has {what} at position {}: codes have printable ASCII \
              characters \
-             and no spaces; copy the code anew",
+             and no spaces; copy the code again",
             at + 1
         ),
     ))
@@ -279,8 +279,8 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
         let todo = match crate::os::is_privileged() {
             // The environment of this program is not read.
             true => {
-                "set mainServerURL: this program runs with more rights than its user, so that its \
-                 environment says nothing"
+                "set mainServerURL: this program runs with more rights than its user, so its \
+                 environment is ignored"
             }
             false => "set mainServerURL, or SEATMETER_SERVER in the environment",
         };
@@ -315,7 +315,7 @@ fn require_host(url: &str) -> Result<()> {
     let why = match Url::parse(url) {
         Err(e) => e.to_string(),
         Ok(parsed) if parsed.query().is_some() || parsed.fragment().is_some() => {
-            "what follows ? or # means nothing to it".to_owned()
+            "it must not have a part after ? or #".to_owned()
         }
         Ok(_) => return Ok(()),
     };

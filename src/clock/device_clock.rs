@@ -457,7 +457,7 @@ impl Clock for DeviceClock {
             say(
                 Level::Warning,
                 format_args!(
-                    "this device's clock was {} s {} the license server's, and is set by it",
+                    "this device's clock was {} s {} the license server's, and is now set to it",
                     ahead.abs() / 1000,
                     if ahead > 0 { "ahead of" } else { "behind" }
                 ),

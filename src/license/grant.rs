@@ -187,7 +187,7 @@ fn within(local: &LocalLicense, item: &LicenseItem) -> std::result::Result<(), S
         ));
     }
     if local.valid_until > item.grace_ends_at() {
-        return Err("the license outlives its item".into());
+        return Err("the license is valid for longer than its item".into());
     }
     Ok(())
 }

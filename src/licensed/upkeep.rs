@@ -175,7 +175,7 @@ impl Allowance {
             Standing::Same | Standing::Lost => now.carry()?,
         };
         let line = format!(
-            "{} was deleted, replaced or cut short while in use: it is made again",
+            "{} was deleted, replaced or cut short while in use: it is created again",
             anew.path().display()
         );
         let mut spent = self.spent.write();
@@ -191,14 +191,13 @@ impl Allowance {
 fn line_of(carried: &Carried) -> String {
     match carried {
         Carried::Whole { path } => format!(
-            "{} was deleted, renamed or replaced while it was counted into: it is made again, and \
-             nothing is lost",
+            "{} was deleted, renamed or replaced while counts were written to it: it is \
+             created again, and nothing is lost",
             path.display()
         ),
         Carried::Cut { path } => format!(
-            "{} was cut short while it was counted into: what it had counted since the last \
-             report is lost. Keep other \
-             programs from writing to the state directory",
+            "{} was cut short while counts were written to it: its counts since the last \
+             report are lost. Keep other programs from writing to the state directory",
             path.display()
         ),
     }

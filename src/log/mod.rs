@@ -285,7 +285,7 @@ pub fn set_sink(sink: Option<Sink>) -> Result<()> {
     // The thread that is in the callback would wait for itself.
     let bound = if log.is_deliverer() { Duration::ZERO } else { CHANGE_BOUND };
     let Some(mut sinks) = log.sinks.try_write_for(bound) else {
-        let message = "the log callback is at work, and can be changed when it has returned";
+        let message = "the log callback is running: change it after it has returned";
         return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
     };
     sinks.push(log.sink.publish_new(sink));

@@ -90,7 +90,7 @@ impl InstancePool {
             let is_over = self.waiting(|| self.recycled.wait_until(&mut used, end).timed_out());
             if is_over {
                 let message = format!(
-                    "this process has {max} instances, which is all it allows itself: recycle one"
+                    "this process has {max} instances, which is its own limit: recycle one"
                 );
                 return Err(Error::new(ErrorCode::INSTANCE_COUNT_OVER_LIMIT, message));
             }

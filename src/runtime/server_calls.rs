@@ -60,7 +60,7 @@ impl ServerCalls {
         let mut state = self.state.lock();
         while state.is_ending {
             if self.changed.wait_until(&mut state, end).timed_out() {
-                let message = "SM_Shutdown is at work in another thread: call this again when it \
+                let message = "SM_Shutdown is running in another thread: call this again when it \
                     has returned";
                 return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
             }
@@ -75,7 +75,7 @@ impl Talk<'_> {
     pub fn outcome<T>(&self, outcome: Result<T>) -> Result<T> {
         match outcome {
             Err(_) if self.0.state.lock().is_ending => {
-                let message = "called off, for SM_Shutdown was called in another thread";
+                let message = "canceled, because SM_Shutdown was called in another thread";
                 Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message))
             }
             outcome => outcome,

@@ -78,9 +78,8 @@ impl StateDirectory {
                         // The environment of this program is not read.
                         true => {
                             "no place for the state directory: this program runs with more rights \
-                             than its user, so \
-                             that its environment says nothing. Call SM_SetStateDirectory before \
-                             InitLicenseFromDLS"
+                             than its user, so its environment is ignored. Call \
+                             SM_SetStateDirectory before InitLicenseFromDLS"
                         }
                         false => {
                             "no place for the state directory: HOME is not set, or is no absolute \

@@ -99,7 +99,8 @@ impl Servers<'_> {
             Ok(_) if taken > timeout + LATE_AFTER => Err(Error::unreachable(
                 Stage::Answer,
                 format!(
-                    "the answer of {url} came after {} s, too late to be used: it is asked again",
+                    "the answer of {url} came after {} s, too late to be used: the server is asked \
+                     again",
                     taken.as_secs()
                 ),
             )),
@@ -125,21 +126,21 @@ const LATE_AFTER: Duration = Duration::from_secs(5);
 fn advice(status: u16) -> &'static str {
     match status {
         300..=399 => {
-            ": it sends its callers elsewhere, which is not followed. Use the license server's \
+            ": it redirects its callers, and redirects are not followed. Use the license server's \
              own URL, or sign in \
              to this network"
         }
         401 | 403 => {
-            ": something between asks who you are. Sign in to this network, or use the server's \
+            ": a proxy or gateway asks for a login. Sign in to this network, or use the server's \
              own URL"
         }
         407 => {
-            ": the proxy wants a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), or \
+            ": the proxy requires a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), or \
              name the server \
              in NO_PROXY"
         }
-        502..=504 => ": something between cannot reach it",
-        _ => ": check the URL, and what stands between",
+        502..=504 => ": a proxy or gateway cannot reach it",
+        _ => ": check the URL, and any proxy or gateway on the way",
     }
 }
 
@@ -182,7 +183,7 @@ impl Answer {
     /// Read the body of a successful answer.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.raw.body)
-            .map_err(|e| self.untrusted(&format!("it makes no sense: {e}")))
+            .map_err(|e| self.untrusted(&format!("its content is not valid: {e}")))
     }
 
     /// Return the refusal in the answer. Anything that is not one of our server's refusals (a

@@ -449,7 +449,7 @@ impl SpentAllowance {
 
     fn is_replaced(&self) -> Error {
         let message = format!(
-            "{} was deleted or replaced while it was in use, and is being made again: count again \
+            "{} was deleted or replaced while it was in use, and is being created again: count again \
              in a moment",
             self.path.display()
         );

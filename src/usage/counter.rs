@@ -328,7 +328,7 @@ impl Counter {
 
 #[cold]
 fn too_much(n: u64) -> Error {
-    let message = format!("{n} at once cannot be counted; at most {WORK_MAX} can");
+    let message = format!("one call cannot count {n}: count at most {WORK_MAX} at once");
     Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
 }
 

@@ -187,7 +187,7 @@ impl HttpTransport {
         let mut ask = pin!(ask);
         poll_fn(|context| {
             if called_off.as_mut().poll(context).is_ready() {
-                let detail = "called off by SM_Shutdown".into();
+                let detail = "canceled by SM_Shutdown".into();
                 return Poll::Ready(Err(Unreachable { stage: Stage::Answer, detail }));
             }
             ask.as_mut().poll(context)
@@ -216,11 +216,11 @@ impl HttpTransport {
         let mut detail = why(error);
         if error.is_timeout() {
             detail =
-                format!("nothing within {:?} ({detail})", begun.elapsed().min(request.timeout));
+                format!("timed out after {:?} ({detail})", begun.elapsed().min(request.timeout));
         }
         if stage == Stage::Proxy && detail.contains("authorization required") {
             detail.push_str(
-                ". The proxy wants a login: put it into its URL (HTTPS_PROXY), or name the server \
+                ". The proxy requires a login: put it into its URL (HTTPS_PROXY), or name the server \
                  in NO_PROXY",
             );
         } else if let (Stage::Proxy, Some(proxy)) = (stage, proxy) {
@@ -290,7 +290,7 @@ fn on_own_stack<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<T> {
     let run = || body.lock().take().map(|body| body());
     let builder =
         std::thread::Builder::new().name("seatmeter-ask".into()).stack_size(REQUEST_STACK_BYTES);
-    let fault = || io::Error::other("the request met a fault of the library");
+    let fault = || io::Error::other("a bug of the library ended the request");
     std::thread::scope(|scope| match with_signals_blocked(|| builder.spawn_scoped(scope, run)) {
         Ok(thread) => thread.join().ok().flatten().ok_or_else(fault),
         Err(error) if Handle::try_current().is_err_and(|e| e.is_thread_local_destroyed()) => {

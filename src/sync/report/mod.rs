@@ -326,7 +326,7 @@ impl Round<'_> {
             return Err(Error::unreachable(Stage::Connect, why));
         }
         if let Err(e) = self.with.durable.ensure(path, segment, &all) {
-            return Ok(Err(Error::state(path, "make durable what was counted in", &e)));
+            return Ok(Err(Error::state(path, "make durable the counts in", &e)));
         }
         kill_point("report: durable");
         for piece in totals.chunks(TOTALS_MAX) {

@@ -90,7 +90,7 @@ impl Segment {
                 Ok(before) => self.carry(&before),
             },
         };
-        outcome.map(Some).map_err(|e| Error::state(&path, "carry what was counted in", &e))
+        outcome.map(Some).map_err(|e| Error::state(&path, "carry the counts in", &e))
     }
 
     /// Carry everything into a new file of the same name; `seen` is the content that was read.
