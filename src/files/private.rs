@@ -185,7 +185,7 @@ fn make_empty(path: &Path, mode: fn(u32) -> u32) -> io::Result<()> {
 /// unnamed files: a death in between leaves nothing behind.
 ///
 /// # Errors
-/// As [`new_file`].
+/// Returns the same errors as [`new_file`].
 pub(crate) fn try_to_write(folder: &Path) -> io::Result<()> {
     let _standard = StandardDescriptors::hold();
     let held = hold(folder)?;
@@ -209,9 +209,9 @@ pub(crate) fn try_to_write(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the file through its folder, which cannot become a link any more.
+/// Open the file through its folder, which cannot become a link any more.
 fn open_in(folder: &File, path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // std opens with O_CLOEXEC already.
+    // The standard library sets O_CLOEXEC already.
     options.mode(0o600).custom_flags(open_flags::NO_LINK | open_flags::NO_WAIT);
     let Some(name) = path.file_name() else { return Err(io::ErrorKind::InvalidInput.into()) };
     match options.open(place_in(folder, name)) {
@@ -245,7 +245,7 @@ fn hold(folder: &Path) -> io::Result<File> {
     }
 }
 
-/// The error for a folder inside the state directory that is a symbolic link.
+/// Return the error for a folder inside the state directory that is a symbolic link.
 pub(crate) fn linked(folder: &Path) -> io::Error {
     let folder = folder.display();
     io::Error::other(format!(

@@ -247,11 +247,12 @@ impl FramedFile {
     }
 }
 
-/// Found damaged, and then another than was read: so often, and then it is somebody else's fault.
+/// The most attempts to load a file that is damaged and then replaced by another. After that,
+/// another program is the cause.
 const LOAD_TRIES_MAX: u32 = 16;
 
-/// Drafts that others sweep away in the moment between making and locking them: so often, and then
-/// it is no accident.
+/// The most attempts to lock a new draft before others sweep it away. After that, it is no
+/// accident.
 const DRAFT_TRIES_MAX: u32 = 16;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! ```text
 //! <state>/device              identity of this device
 //! <state>/device.turn         locked by the process that takes a fresh UUID for it
-//! <state>/clock               highest time seen, last server time received, and earlier wrong times
+//! <state>/clock               highest time seen, last server time, and earlier wrong times
 //! <state>/clock.turn          locked by the process that replaces it
 //! <state>/licenses/<name>.…   for each grant name:
 //!     grant                   the grant, and the programs that it was granted to

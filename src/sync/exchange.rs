@@ -135,9 +135,8 @@ fn advice(status: u16) -> &'static str {
              own URL"
         }
         407 => {
-            ": the proxy requires a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), or \
-             name the server \
-             in NO_PROXY"
+            ": the proxy requires a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), \
+             or name the server in NO_PROXY"
         }
         502..=504 => ": a proxy or gateway cannot reach it",
         _ => ": check the URL, and any proxy or gateway on the way",

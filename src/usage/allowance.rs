@@ -449,8 +449,8 @@ impl SpentAllowance {
 
     fn is_replaced(&self) -> Error {
         let message = format!(
-            "{} was deleted or replaced while it was in use, and is being created again: count again \
-             in a moment",
+            "{} was deleted or replaced while it was in use, and is being created again: count \
+             again in a moment",
             self.path.display()
         );
         Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)

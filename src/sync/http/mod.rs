@@ -220,8 +220,8 @@ impl HttpTransport {
         }
         if stage == Stage::Proxy && detail.contains("authorization required") {
             detail.push_str(
-                ". The proxy requires a login: put it into its URL (HTTPS_PROXY), or name the server \
-                 in NO_PROXY",
+                ". The proxy requires a login: put it into its URL (HTTPS_PROXY), or name the \
+                 server in NO_PROXY",
             );
         } else if let (Stage::Proxy, Some(proxy)) = (stage, proxy) {
             detail.push_str(&format!(

@@ -33,9 +33,9 @@ const SESSIONS: usize = 8;
 /// The known lookups and handshakes.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// The time at which the last connection was begun; `None` after a connection was made. This is
-    /// not a count of those in progress: when a request learns that it took too long, its
-    /// connection may have been given up already.
+    /// The time at which the last connection was begun, and below, the time at which the last one
+    /// was made. A count of those in progress would not do: when a request learns that it took too
+    /// long, its connection may have been given up already.
     begun: Mutex<Option<Instant>>,
     made: Mutex<Option<Instant>>,
     /// The names whose lookup has begun and not ended.
