@@ -237,9 +237,9 @@ impl DeviceClock {
     }
 
     /// Return what a process whose boot clock differs by an unknown amount adds to the stored
-    /// content. It adds how far time has come while it ran. If a server has said so to this
-    /// process, it adds that time is not so far. It adds no server time and no value of its boot
-    /// clock.
+    /// content. The highest time rises by the time for which the process ran. If the process has
+    /// received a server's time, the highest time is lowered to its present time. The process adds
+    /// no server time and no value of its boot clock.
     fn passed_apart(&self, known: &Known, seen: Seen, time_ms: i64) -> Option<Seen> {
         let (base_ms, base_boot_ms) = known.base;
         let mut highest_ms =
