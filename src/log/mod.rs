@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(rfc_3339(1_764_050_400), "2025-11-25T06:00:00Z");
     }
 
-    // This is one test, because the process has only one log.
+    // One test covers all of this, because the process has only one log.
     #[test]
     fn lines_go_where_they_are_sent_and_nowhere_after_that() {
         let heard: Arc<Mutex<Vec<String>>> = Arc::default();

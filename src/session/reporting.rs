@@ -82,7 +82,7 @@ impl Session {
         self.note_contact(servers.answered.into_inner());
         self.heard_epoch.lock().clear();
         if let Some((folder, others)) = elsewhere {
-            // The same server may know them by a former key.
+            // The server of this round may know them by a former key.
             let epoch = if all.again {
                 epoch_file(&folder, &key).peek().unwrap_or_default()
             } else {
@@ -109,7 +109,7 @@ impl Session {
         epoch: &str,
         deadline: Deadline,
     ) -> Result<Reported> {
-        // That server may be gone permanently: other work comes first.
+        // The other server may be gone permanently, so half of the time stays for other work.
         let deadline = Deadline::after(
             self.dependencies.clock,
             deadline.remaining(self.dependencies.clock) / 2,

@@ -113,7 +113,7 @@ fn a_password_that_was_changed_stops_the_programs_that_have_the_old_one_and_no_o
     assert_eq!(old.status().stopped, Some(ErrorCode::SESSION_PASSWORD_WRONG));
     new.keep();
     new.licensed().unwrap().check().unwrap();
-    // It stays stopped without a server, and at the next start, too.
+    // The program stays stopped without a server, and at the next start, too.
     bench.transport.then(Step::Silence);
     assert_eq!(code(begin(&program(&bench, RIGHT), RIGHT)), ErrorCode::FAILED_TO_REACH_SERVER);
     bench.pass(180);
