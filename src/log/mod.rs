@@ -95,7 +95,7 @@ struct Log {
 struct Lines {
     waiting: VecDeque<(Level, String)>,
     bytes: usize,
-    /// The number of lines that were dropped since the queue is full.
+    /// The number of lines that were dropped since the queue became full.
     dropped: u64,
     /// The number of lines that were put here, and the number of delivered ones.
     said: u64,

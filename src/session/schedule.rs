@@ -26,8 +26,8 @@ const RETRY_LAST_SECONDS: u64 = 60;
 /// The seconds of a slot over which the rounds of many devices are spread.
 const JITTER_SECONDS: u64 = 30;
 
-/// The part of a grant's life after which it is renewed, or after the seconds below if that is
-/// earlier.
+/// The divisor that gives the part of a grant's life after which it is renewed, or after the
+/// seconds below if that is earlier.
 const RENEWAL_PART: u64 = 8;
 const RENEWAL_SECONDS_MAX: u64 = 6 * 3600;
 

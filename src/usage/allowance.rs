@@ -70,8 +70,8 @@ const MODULES: usize = 0x40;
 const MODULE_BYTES: usize = 0x20;
 const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
 
-/// The part of the remaining allowance by which `kept` is raised, with the minimum below. It makes
-/// few waits for the disk, and a power cut loses little.
+/// The divisor that gives the part of the remaining allowance by which `kept` is raised, with the
+/// minimum below. So the disk is seldom waited for, and a power cut loses little.
 const KEPT_FRACTION: u64 = 8;
 const KEPT_MIN: u64 = 64;
 
