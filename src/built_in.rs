@@ -1,11 +1,11 @@
-//! What the vendor of the product has built into this library, as text that can be read in its file
+//! The vendor's settings that are built into this library, as text that is readable in its file
 //! (`seatmeterd doctor --library`).
 
 use std::hint::black_box;
 
 use seatmeter_protocol::built_in::{BEGINNING, PARTS};
 
-/// The vendor's root key, as the build was given it.
+/// The vendor's root key, from the environment of the build.
 pub const ROOT_KEY: Option<&str> = option_env!("SEATMETER_ROOT_KEY");
 /// The version of the product.
 pub const PRODUCT_VERSION: Option<&str> = option_env!("SEATMETER_PRODUCT_VERSION");
@@ -59,7 +59,7 @@ const fn join<const N: usize>(texts: &[&str]) -> [u8; N] {
     bytes
 }
 
-/// Keeps the line in the library: a linker leaves out what nothing refers to.
+/// Keep the line in the library: a linker leaves out what nothing refers to.
 pub fn keep() {
     black_box(&LINE);
 }

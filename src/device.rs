@@ -1,14 +1,15 @@
-//! Who this device is: one installation, known to the server by its client UUID.
+//! The device: one installation, which the server knows by its client UUID.
 //!
 //! The UUID is stored in the state directory and never changes with host name, address or network
-//! card: containers that are made anew and share a state directory are one device. Two ways to get
-//! the first one: at random, or derived from the machine id (see machine-id(5)) and the processor,
-//! which are hashed with our own name first so that no other software can be linked by it.
+//! card. So containers that are recreated and share a state directory are one device. The first
+//! UUID is either random, or derived from the machine id (see machine-id(5)) and the processor.
+//! These are hashed together with our own name, so that no other software can link the device by
+//! it.
 //!
-//! A state directory that was copied makes two installations with one UUID. The server tells them
-//! apart by what they show (server/src/policy/clone.rs), and the one that it hears of second takes
-//! a fresh UUID: that is the next *generation* of the device. What was counted before is still
-//! reported under the UUID of then, and a grant of then is good until the next one is there.
+//! A copied state directory makes two installations with one UUID. The server distinguishes them by
+//! what they send (server/src/policy/clone.rs). The installation that contacts it second takes a
+//! fresh UUID: that is the next *generation* of the device. Earlier counts are still reported under
+//! the former UUID, and a former grant is valid until the next one arrives.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::signature::{digest_hex, random_id};
@@ -17,27 +18,27 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::state::{Kind, Loaded, StateDirectory};
 
-/// How a new device gets its UUID.
+/// The method by which a new device gets its UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UuidMethod {
     /// 128 random bits.
     Random,
-    /// Derived from the machine id and the processor; random where there is no machine id.
+    /// Derived from the machine id and the processor; random when there is no machine id.
     Hardware,
 }
 
-/// UUIDs of before that are remembered.
+/// The most former UUIDs that are remembered.
 const FORMER_MAX: usize = 16;
 
-/// This device.
+/// The identity of this device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// 32 hexadecimal digits.
+    /// The client UUID, 32 hexadecimal digits.
     pub uuid: String,
-    /// How often it has taken a fresh UUID.
+    /// The number of times that the device has taken a fresh UUID.
     #[serde(default, skip_serializing_if = "is_zero")]
     generation: u32,
-    /// Its UUIDs of before, the latest last.
+    /// The former UUIDs, latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former: Vec<String>,
 }
@@ -47,18 +48,18 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Device {
-    /// A device of the first generation.
+    /// Return a device of the first generation.
     pub fn with_uuid(uuid: impl Into<String>) -> Self {
         Self { uuid: uuid.into(), generation: 0, former: Vec::new() }
     }
 
-    /// The device of this state directory, made when it is new there.
+    /// Load the device of this state directory, or create it if there is none.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or the system gives no random numbers.
+    /// Fails if the file cannot be read or written, or if the system gives no random numbers.
     pub fn load_or_create(state: &StateDirectory, method: UuidMethod) -> Result<Self> {
         let file = state.file("device", Kind::Device);
-        // Two rounds: another process may make the file between our look and our own attempt.
+        // Two rounds: another process may create the file between our reading and our own attempt.
         for _ in 0..2 {
             match file.load::<Self>()? {
                 Loaded::Content(device) => return Ok(device),
@@ -72,15 +73,16 @@ impl Device {
         }
         Err(Error::new(
             ErrorCode::LICENSE_BUFFER_FAILED,
-            format!("{} is written and removed by others all the time", file.path().display()),
+            format!("other programs keep writing and removing {}", file.path().display()),
         ))
     }
 
-    /// The device as another process may have stored it meanwhile. A file that was deleted or
-    /// damaged is written again: a device does not become another one while a program of it runs.
+    /// Return the device as another process may have stored it meanwhile. A file that was deleted
+    /// or damaged is written again: a device does not become another one while a program of it
+    /// runs.
     pub fn reloaded(&self, state: &StateDirectory) -> Self {
         let file = state.file("device", Kind::Device);
-        // Two rounds, as when it was made.
+        // Two rounds, as when the device was created.
         for _ in 0..2 {
             match file.load::<Self>() {
                 Ok(Loaded::Content(stored)) => return self.taken_up_by(stored, state),
@@ -95,9 +97,9 @@ impl Device {
         self.clone()
     }
 
-    /// The device that is stored. A program that began after the file was deleted and before this
-    /// one has noticed has made a new device: then that is the next generation of this one, so that
-    /// what was granted to it goes on to be good.
+    /// Return the stored device, as a successor of this one. A program that began after the file
+    /// was deleted, but before this process noticed, has created a new device. That device then
+    /// becomes the next generation of this one, so that earlier grants stay valid.
     fn taken_up_by(&self, stored: Self, state: &StateDirectory) -> Self {
         if stored.is_or_was(&self.uuid) || self.is_or_was(&stored.uuid) {
             return stored;
@@ -107,22 +109,22 @@ impl Device {
         former.drain(..former.len().saturating_sub(FORMER_MAX));
         let generation = self.generation.max(stored.generation).saturating_add(1);
         let next = Self { uuid: stored.uuid, generation, former };
-        // Where it cannot be stored, the next look finds the same.
+        // If it cannot be stored, the next call finds the same state.
         let _ = state.file("device", Kind::Device).store(&next);
         next
     }
 
-    /// Whether the file is there.
+    /// Return whether the file exists.
     pub fn is_stored(state: &StateDirectory) -> bool {
         !matches!(state.file("device", Kind::Device).path().try_exists(), Ok(false))
     }
 
-    /// Return the next generation of this device, with a fresh random UUID, stored; or the one that
-    /// another process has stored meanwhile.
+    /// Store and return the next generation of this device, with a fresh random UUID. If another
+    /// process has stored one meanwhile, return that one.
     ///
     /// # Errors
-    /// When it cannot be stored, or the system gives no random numbers: then the device is who it
-    /// was.
+    /// Fails if it cannot be stored, or if the system gives no random numbers. The device then
+    /// keeps its UUID.
     pub fn take_fresh_uuid(&self, state: &StateDirectory) -> Result<Self> {
         let mut former = self.former.clone();
         former.push(self.uuid.clone());
@@ -139,7 +141,7 @@ impl Device {
         Ok(if is_next { next } else { self.reloaded(state) })
     }
 
-    /// Whether a UUID is this device's, or was.
+    /// Return whether a UUID is this device's current or a former one.
     pub fn is_or_was(&self, uuid: &str) -> bool {
         self.uuid == uuid || self.former.iter().any(|former| former == uuid)
     }
@@ -160,7 +162,8 @@ fn new_uuid(method: UuidMethod) -> Result<String> {
     })
 }
 
-/// What of a processor stays the same from start to start, on the architectures that have it.
+/// The facts of a processor that stay the same from start to start, on the architectures that have
+/// them.
 const CPU_FACTS: [&str; 8] = [
     "vendor_id",
     "cpu family",
@@ -172,7 +175,7 @@ const CPU_FACTS: [&str; 8] = [
     "Serial",
 ];
 
-/// Derives a UUID from the machine id and what /proc/cpuinfo says of the first processor.
+/// Derive a UUID from the machine id and the first processor's entry in /proc/cpuinfo.
 fn hardware_uuid(machine_id: &str, cpu_info: &str) -> Option<String> {
     let machine_id = machine_id.trim();
     if machine_id.len() != 32 {

@@ -1,5 +1,5 @@
-//! The library's one error type: a number for programs, a sentence for people; and where it is one
-//! of the network, how far a request came.
+//! The library's one error type: a number for programs and a sentence for people. A network error
+//! also contains how far the request came.
 
 use std::fmt;
 use std::path::Path;
@@ -10,34 +10,35 @@ use crate::files::state_directory_of;
 use crate::os::advice_about;
 use crate::os::errors;
 
-/// What went wrong, and what to do about it.
+/// An error: what happened, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// The number that the C function returns.
     pub code: ErrorCode,
     /// The sentence that goes into the caller's message buffer.
     pub message: String,
-    /// How far the request came that failed, if one did.
+    /// The stage that the failed request had reached, if there was a request.
     pub stage: Option<Stage>,
 }
 
-/// How far a request came that got no usable answer. The numbers are those of the C API.
+/// The stage that a request had reached when it failed to get a usable answer. The numbers are
+/// those of the C API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Stage {
-    /// The URL, or the client's own set-up.
+    /// The URL or the client's own setup is wrong.
     Setup = 1,
     /// The server's name has no address.
     Lookup = 2,
-    /// No connection.
+    /// No connection was made.
     Connect = 3,
-    /// The proxy between does not let it through.
+    /// The proxy between does not let the request through.
     Proxy = 4,
-    /// No trust in the server's certificate, or no common version.
+    /// The server's certificate is not trusted, or there is no common version.
     Tls = 5,
-    /// An answer that is not the license server's.
+    /// The answer is not the license server's.
     Status = 6,
-    /// An answer that did not come, or not whole.
+    /// The answer did not arrive, or did not arrive whole.
     Answer = 7,
 }
 
@@ -56,17 +57,17 @@ impl fmt::Display for Stage {
 }
 
 impl Error {
-    /// An error with its own sentence.
+    /// Return an error with its own sentence.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), stage: None }
     }
 
-    /// -20200, at this stage.
+    /// Return error -20200 at this stage.
     pub fn unreachable(stage: Stage, message: impl Into<String>) -> Self {
         Self { stage: Some(stage), ..Self::new(ErrorCode::FAILED_TO_REACH_SERVER, message) }
     }
 
-    /// A state file or directory that cannot be used.
+    /// Return an error for a state file or directory that cannot be used.
     pub fn state(path: &Path, what: &str, cause: &std::io::Error) -> Self {
         let failed = format!("cannot {what} {}: {cause}", path.display());
         let remedy = remedy(path, state_directory_of(path), cause);
@@ -75,15 +76,15 @@ impl Error {
     }
 }
 
-/// Return what to do about a failure of the system with a file of this state directory, where its
-/// own words name no remedy.
+/// Return what to do about a system error with a file of this state directory, if the system's
+/// message does not name a remedy.
 pub fn remedy(path: &Path, state_directory: &Path, cause: &std::io::Error) -> Option<String> {
     remedy_for_limit(cause)
         .map(str::to_owned)
         .or_else(|| advice_about(path, state_directory, cause))
 }
 
-/// Return what to do where a file became larger than this process may make it.
+/// Return what to do if a file became larger than this process may make it.
 pub fn remedy_for_limit(cause: &std::io::Error) -> Option<&'static str> {
     (errors::is_over_the_limit_of_files(cause)).then_some(
         "This process may not write files of that size: raise its limit (RLIMIT_FSIZE; \
@@ -106,5 +107,5 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Shorthand for results with [`Error`].
+/// A result with [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,15 +1,16 @@
-//! seatmeter: a licensing runtime that lives inside somebody else's process.
+//! seatmeter: a licensing runtime that runs inside the process of another program.
 //!
-//! Programs link the shared library and see its C functions (`include/seatmeter.h`); the Rust items
-//! here are the parts behind them, public for the project's own tests and not a stable interface.
+//! Programs link the shared library and see its C functions (`include/seatmeter.h`). The Rust items
+//! here implement these functions. They are public for the project's own tests and are not a stable
+//! interface.
 //!
 //! ```text
 //! capi/ ──▶ runtime ──▶ session ─┬─▶ license/  what this device may do: verified, stored
-//!                                ├─▶ seats/    who holds how many readers, device-wide
-//!                                ├─▶ usage/    what was counted, in mapped files
-//!                                ├─▶ sync/     talking to the license server
+//!                                ├─▶ seats/    the seats of the whole device and their holders
+//!                                ├─▶ usage/    the counts, in mapped files
+//!                                ├─▶ sync/     exchanges with the license server
 //!                                └─▶ state/    files and their damage
-//!           reader/  decoding, and the counting of what was decoded
+//!           reader/  decoding and counting
 //! ```
 
 #![doc(hidden)]

@@ -1,4 +1,4 @@
-//! What a program asks for: the connection parameters, copied and checked.
+//! The connection parameters of a program, copied and checked.
 
 use std::path::PathBuf;
 
@@ -14,10 +14,10 @@ use crate::device::UuidMethod;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 
-/// Fewest days without contact that a program can ask for; less is raised to this.
+/// The fewest days without contact that a program can request; a smaller number is raised to this.
 pub const BUFFER_DAYS_MIN: u32 = 7;
 
-/// The connection parameters as the caller gave them, with integers not yet understood.
+/// The connection parameters as the caller gave them, with integers that are not checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawParameters {
     /// URL of the main server, or empty.
@@ -30,51 +30,51 @@ pub struct RawParameters {
     pub session_password: String,
     /// The organization, or empty.
     pub organization_id: String,
-    /// Number of the deployment type.
+    /// The number of the deployment type.
     pub deployment_type: i32,
-    /// Number of the charge way.
+    /// The number of the charge way.
     pub charge_way: i32,
-    /// 1 random, 2 hardware.
+    /// The method for a new UUID: 1 random, 2 hardware.
     pub uuid_generation_method: i32,
-    /// Days without contact.
+    /// The requested days without contact.
     pub max_buffer_days: i32,
-    /// Seats asked for.
+    /// The number of seats requested.
     pub max_concurrent_instance_count: i32,
-    /// Bits of products.
+    /// The requested products, one bit each.
     pub products: i32,
-    /// Numbers of modules asked for.
+    /// The numbers of the requested modules.
     pub modules: Vec<i32>,
-    /// What was set before.
+    /// The settings from before initialization.
     pub settings: Settings,
 }
 
-/// What a program sets before it initializes.
+/// The settings that a program makes before it initializes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Settings {
-    /// Host of the website, or empty.
+    /// The host of the website, or empty.
     pub website_domain: String,
-    /// Id of the application, or empty.
+    /// The id of the application, or empty.
     pub application_id: String,
-    /// Name of the device for people, or empty.
+    /// The name of the device for people, or empty.
     pub friendly_name: String,
-    /// File with the certificates of a company's own authority.
+    /// The file with the certificates of a company's own authority.
     pub ca_file: Option<PathBuf>,
 }
 
-/// A fact of the application that a program can set.
+/// A fact about the application that a program can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValidationField {
-    /// 0: the website's domain.
+    /// The website's domain, number 0.
     WebsiteDomain,
-    /// 1: the application's id.
+    /// The application's id, number 1.
     ApplicationId,
 }
 
 impl ValidationField {
-    /// The field with this number.
+    /// Return the field with this number.
     ///
     /// # Errors
-    /// -10038 when there is none, or the library finds the fact out by itself.
+    /// Returns -10038 when there is none, or when the library determines this fact by itself.
     pub fn from_number(number: i32) -> Result<Self> {
         match number {
             0 => Ok(Self::WebsiteDomain),
@@ -92,10 +92,10 @@ impl ValidationField {
     }
 }
 
-/// Parameters that make sense.
+/// The parameters after all checks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Parameters {
-    /// URLs of the servers, main first.
+    /// The URLs of the servers, main server first.
     pub servers: Vec<String>,
     /// The handshake code, or empty.
     pub handshake_code: String,
@@ -103,32 +103,31 @@ pub struct Parameters {
     pub session_password: String,
     /// The organization, or empty.
     pub organization_id: String,
-    /// Where the software runs.
+    /// The deployment type: where the software runs.
     pub deployment_type: DeploymentType,
-    /// The charge way, if the caller insists on one.
+    /// The charge way, if the caller requires one.
     pub charge_way: Option<ChargeWay>,
-    /// How a new device gets its UUID.
+    /// The method by which a new device gets its UUID.
     pub uuid_method: UuidMethod,
-    /// Days without contact.
+    /// The days without contact.
     pub buffer_days: u32,
-    /// Seats asked for.
+    /// The number of seats requested.
     pub seats: u32,
-    /// Bits of products.
+    /// The requested products, one bit each.
     pub products: u32,
-    /// Names of modules asked for.
+    /// The names of the requested modules.
     pub modules: Vec<String>,
-    /// What was set before.
+    /// The settings from before initialization.
     pub settings: Settings,
     /// The name of this process's executable file.
     pub program: String,
 }
 
 impl Parameters {
-    /// Understands the caller's parameters, with the environment's help where he left something
-    /// open.
+    /// Check the caller's parameters. Take from the environment what the caller has left open.
     ///
     /// # Errors
-    /// The first parameter that is out of its range.
+    /// Returns an error for the first parameter that is out of its range.
     pub fn understand(raw: &RawParameters, environment: &Environment) -> Result<Self> {
         for (name, text) in [
             ("mainServerURL", &raw.main_server),
@@ -144,8 +143,8 @@ impl Parameters {
                 )));
             }
         }
-        // White space around a code comes from copying it, and no code has any. A password may have
-        // some.
+        // White space around a code comes from copying it, and no code contains any. A password may
+        // contain some.
         let handshake_code = raw.handshake_code.trim();
         let organization_id = raw.organization_id.trim();
         if handshake_code.is_empty() && organization_id.is_empty() {
@@ -191,12 +190,12 @@ impl Parameters {
         })
     }
 
-    /// Name the grant that these parameters lead to: two programs that ask for the same thing, with
-    /// whatever number of seats and from whichever server, share one.
+    /// Return the name of the grant for these parameters. Two programs that request the same thing
+    /// share one, whatever their number of seats and their server.
     ///
-    /// Website domain and application id are part of the name: a license was granted for them. The
-    /// session password and the executable's name are not; `license/presented.rs` says why, and
-    /// where they are compared.
+    /// Website domain and application id are part of the name, because a license was granted for
+    /// them. The session password and the executable's name are not; `license/presented.rs` says
+    /// why, and where they are compared.
     pub fn grant_name(&self) -> String {
         let mut text =
             format!("{:?} {:?} {}", self.deployment_type, self.charge_way, self.products);
@@ -218,7 +217,7 @@ fn invalid(message: String) -> Error {
     Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
 }
 
-/// Refuse a handshake code with a character that no code has, and show where it is.
+/// Refuse a handshake code with a character that no code contains, and show where it is.
 fn require_graphic(code: &str) -> Result<()> {
     let Some((at, strange)) = code.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic()) else {
         return Ok(());
@@ -232,7 +231,7 @@ fn require_graphic(code: &str) -> Result<()> {
         format!(
             "handshakeCode {code:?} has {what} at position {}: codes have printable ASCII \
              characters \
-             and no spaces; copy the code anew",
+             and no spaces; copy the code again",
             at + 1
         ),
     ))
@@ -270,7 +269,7 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
     .into_iter()
     .flatten()
     .map(|url| match url.trim() {
-        // What is left of a scheme alone must not be taken for a host.
+        // The rest of a bare scheme must not be taken as a host.
         scheme if scheme.ends_with("://") => scheme.to_owned(),
         url => url.trim_end_matches('/').to_owned(),
     })
@@ -278,16 +277,17 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
     servers.dedup();
     if servers.is_empty() {
         let todo = match crate::os::is_privileged() {
-            // Its environment is not read.
+            // The environment of this program is not read.
             true => {
-                "set mainServerURL: this program runs with more rights than its user, so that its \
-                 environment says nothing"
+                "set mainServerURL: this program runs with more rights than its user, so its \
+                 environment is ignored"
             }
             false => "set mainServerURL, or SEATMETER_SERVER in the environment",
         };
         return Err(invalid(format!("no license server: {todo}")));
     }
-    // Programs written for other servers give a host name alone. One that is mistyped is none.
+    // Programs written for other servers give only a host name. A mistyped scheme is not a host
+    // name.
     for url in &mut servers {
         let begins_with = |scheme: &str| {
             url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
@@ -299,7 +299,7 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
             )));
         }
         if has_scheme {
-            // RFC 3986, 3.1: a scheme is the same in capitals.
+            // By RFC 3986, section 3.1, capital letters in a scheme make no difference.
             let end = url.find(':').unwrap_or_default();
             url[..end].make_ascii_lowercase();
         } else {
@@ -310,12 +310,12 @@ fn servers(raw: &RawParameters, environment: &Environment) -> Result<Vec<String>
     Ok(servers)
 }
 
-/// Refuses a URL to which no request can be sent, before the network is tried for it.
+/// Refuse a URL to which no request can be sent, before a connection is tried.
 fn require_host(url: &str) -> Result<()> {
     let why = match Url::parse(url) {
         Err(e) => e.to_string(),
         Ok(parsed) if parsed.query().is_some() || parsed.fragment().is_some() => {
-            "what follows ? or # means nothing to it".to_owned()
+            "it must not have a part after ? or #".to_owned()
         }
         Ok(_) => return Ok(()),
     };

@@ -1,4 +1,4 @@
-//! How a process stands with its license, for people and for programs that show it to people.
+//! The state of a process's license, for people and for programs that show it to people.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 
@@ -7,67 +7,67 @@ use seatmeter_protocol::error_code::ErrorCode;
 use crate::error::Error;
 use crate::license::{ServerNotice, Validity};
 
-/// Where the license comes from at the moment.
+/// The source of the license at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// The server has answered when it was last asked.
+    /// The server answered the last request.
     #[default]
     Server,
-    /// The server was not reached, or not asked yet: the license stored on the device is in use
-    /// (-20012).
+    /// The server was not reached, or no request was sent yet: the license stored on the device is
+    /// in use (-20012).
     Cache,
 }
 
-/// Something that failed.
+/// A failure and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// When, Unix seconds.
+    /// The time of the failure, in Unix seconds.
     pub at: u64,
-    /// What.
+    /// The error.
     pub error: Error,
 }
 
-/// A status.
+/// The state of a process's license.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// How good the license is; `None` when there is none.
+    /// The license's validity; `None` when there is no license.
     pub validity: Option<Validity>,
-    /// Why the server lets no work be done under it, if that is so.
+    /// The reason why the server allows no work under the license, if it does not.
     pub stopped: Option<ErrorCode>,
-    /// Where it comes from.
+    /// The source of the license.
     pub origin: Origin,
-    /// By what its item is charged.
+    /// The item's charge way.
     pub charge_way: Option<ChargeWay>,
     /// Whether its item is a trial.
     pub is_trial: bool,
-    /// Seats that the server has granted to this device.
+    /// The number of seats that the server has granted to this device.
     pub seats_granted: u32,
-    /// Seats that are held, by all programs of this device.
+    /// The number of seats that all programs of this device hold.
     pub seats_held: u32,
-    /// As `GetIdleInstancesCount` says.
+    /// The number of idle seats, as `GetIdleInstancesCount` returns it.
     pub seats_idle: i32,
-    /// First second at which it is no longer good without contact.
+    /// The first second at which the license is no longer valid without contact.
     pub valid_until: u64,
-    /// First second of the grace after the item's expiry.
+    /// The first second of the grace period after the item's expiry.
     pub expires_at: u64,
-    /// First second after that grace.
+    /// The first second after that grace period.
     pub grace_ends_at: u64,
-    /// When the oldest work was done that the server does not have yet.
+    /// The time of the oldest work that the server does not have yet, in Unix seconds.
     pub oldest_unsent_at: Option<u64>,
-    /// What the server has last told of the item's use.
+    /// The last server notice about the item.
     pub told: ServerNotice,
-    /// When the server has last answered, and which.
+    /// The time of the last answer of a server, in Unix seconds.
     pub contact_at: u64,
-    /// The monotonic clock at that moment, in milliseconds: for comparing what came first.
+    /// The monotonic clock at that moment, in milliseconds: it shows which event came first.
     pub contact_order_ms: u64,
-    /// URL of the server that has answered last.
+    /// The URL of the server that answered last.
     pub server: String,
-    /// What failed last, until it goes well again.
+    /// The last failure, until the same action succeeds.
     pub trouble: Option<Trouble>,
 }
 
 impl Status {
-    /// That of a process that is not licensed.
+    /// Return the status of a process that is not licensed.
     pub fn without_license() -> Self {
         Self { seats_idle: -1, ..Self::default() }
     }

@@ -1,35 +1,35 @@
-//! The device's idea of time. The wall clock can be wrong, be set back to stretch a license, be set
-//! forward by mistake, or say 1970 after a start without a battery. So it is only one of the
-//! witnesses:
+//! The device's time. The wall clock can be wrong. Somebody can set it back to stretch a license or
+//! forward by mistake, or it says 1970 after a start without a battery. So it is only one of the
+//! sources:
 //!
-//! | witness | believed |
+//! | source | use |
 //! |---|---|
-//! | a server, signed | always: it sets this clock, forward or back; of two words the one that was heard last |
-//! | the machine's boot clock | for what has passed since; it counts suspended time, too, and nobody can set it |
-//! | a boot clock apart from it | for what passes in this process; not as a value that others have written, or will read |
-//! | the highest time seen, on disk | time is never before it, until a server says so |
-//! | the wall clock | where it is later than all of that, and no server was heard since the machine was started |
+//! | a server, signed | always: it sets this clock, forward or back; the server time that was received last counts |
+//! | the machine's boot clock | measures the time since then; it includes suspended time, and nobody can set it |
+//! | a boot clock that differs from it | measures the time in this process; its values are not comparable with those of other processes |
+//! | the highest time seen, on disk | time is never below it, unless a server says so |
+//! | the wall clock | if it is later than all of these, and no server time was received since the machine was started |
 //!
 //! ```text
-//!             no server heard since the start                        a server was heard
-//!  start ──▶ max(highest + boot clock, wall clock − its error) ──▶ what it said + boot clock
+//!             no server time since the start                         server time received
+//!  start ──▶ max(highest + boot clock, wall clock − its error) ──▶ server time + boot clock
 //! ```
 //!
-//! So a clock that is set back stretches nothing: time goes on from the highest that was seen. One
-//! that is set forward while servers are reached changes nothing. One that was wrong at the start
-//! may end a license early, but not for good: the next contact sets it right, and the error that
+//! So setting the clock back stretches nothing: time continues from the highest that was seen.
+//! Setting the clock forward changes nothing while servers are reached. A clock that was wrong at
+//! the start may end a license early, but only until the next contact corrects it. The error that
 //! the wall clock had then is remembered, so that a clock that stays wrong does no harm at the next
-//! start. What is lost is the time for which the machine was off with its clock set back: a device
-//! that is never in contact and never has a right clock counts only the time that it runs.
+//! start. Only the time for which the machine was off with its clock set back is lost. So a device
+//! that is never in contact and never has a right clock counts only the time for which it runs.
 //!
-//! A server whose clock was ahead is believed until the next word of any server, by all processes
-//! of the device: words are ordered by the boot clock at which they were asked for (`seen.rs`).
-//! What such a server has dated too late is read as what it should have been (`leaps.rs`).
+//! If a server's clock was ahead, all processes of the device believe it until the next time from
+//! any server. Server times are ordered by the boot clock at which they were requested (`seen.rs`).
+//! A date that such a server has set too late is read as what it should have been (`leaps.rs`).
 //!
-//! A process in a time namespace of its own reads a boot clock that is apart from the machine's.
-//! Where the kernel says by how much, it is reckoned with. Where it does not (no `/proc`), or where
-//! the time comes out below the highest that was seen in this start, the process goes on from that
-//! highest time, and writes no value of its boot clock for others.
+//! A process in a time namespace of its own reads a boot clock that differs from the machine's. If
+//! the kernel gives the difference, the process allows for it. If the kernel does not (no `/proc`),
+//! or if the time comes out below the highest that was seen since this start of the machine, the
+//! process continues from that highest time. It then writes no value of its boot clock for others.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -47,15 +47,16 @@ use crate::log::{Level, say};
 use crate::os::locks::Mutex;
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
-/// A server says whole seconds, and its answer takes a while: what differs by less is the same
-/// time.
+/// The largest difference that counts as agreement: a server sends whole seconds, and its answer
+/// takes a while.
 const AGREE_MS: i64 = 5_000;
 
-/// A wall clock whose remembered error would put it further back than this was set right since.
+/// The largest step back by a remembered error. If the error would put the wall clock back further
+/// than this, somebody has corrected the wall clock since.
 const DAY_MS: i64 = 86_400_000;
 
-/// Another process keeps its word within milliseconds. One that was stopped meanwhile is not waited
-/// for.
+/// The most attempts to lock the file. Another process writes it within milliseconds; a process
+/// that was stopped meanwhile is not waited for.
 const TURN_TRIES_MAX: u32 = 20;
 const NAP: Duration = Duration::from_millis(5);
 
@@ -63,39 +64,39 @@ const NAP: Duration = Duration::from_millis(5);
 pub struct DeviceClock {
     system: &'static dyn Clock,
     file: FramedFile,
-    /// Its lock says whose turn it is to replace the file.
+    /// The lock file that decides which process may replace the stored file.
     turn: PathBuf,
-    /// Device time less this process's boot clock.
+    /// Device time minus this process's boot clock.
     offset_ms: AtomicI64,
-    /// Whether a server was heard since the machine was started.
+    /// Whether a server's time was received since the machine was started.
     is_set: AtomicBool,
-    /// Names this process's boot clock in stamps, where it is apart from the machine's.
+    /// The name of this process's boot clock in stamps, used if it differs from the machine's.
     own_id: String,
-    /// By how much the wall clock was ahead when a server was heard last. One that was behind has
-    /// no error to remember: it may be set right at any time, and time is not before the highest
-    /// that was seen anyway.
+    /// The milliseconds by which the wall clock was ahead when a server's time was last received. A
+    /// wall clock that was behind has no error to remember: somebody may correct it at any time,
+    /// and the device's time is never below the highest that was seen anyway.
     error_ms: AtomicI64,
     known: Mutex<Known>,
 }
 
-/// What changes only where a word is heard, kept or taken over.
+/// The state that changes only when a server's time is received, stored or taken over.
 struct Known {
-    /// The start of the machine, as it was found when this was last looked at.
+    /// The start of the machine, as last read.
     boot: Boot,
-    /// By how much this process's boot clock is ahead of the machine's; `None` when it is apart
-    /// from it.
+    /// The milliseconds by which this process's boot clock is ahead of the machine's; `None` when
+    /// the difference is not known.
     ahead_ms: Option<i64>,
-    /// The word by which this clock goes; all zero when none was heard.
+    /// The server time that this clock follows; all zero when none was received.
     word: Word,
     leaps: Leaps,
-    /// The highest time on disk, and this process's boot clock at that moment: what a clock apart
-    /// goes on from.
+    /// The highest time on disk, and this process's boot clock at that moment. A clock with an
+    /// unknown difference continues from here.
     base: (i64, i64),
 }
 
 impl DeviceClock {
-    /// The clock of this state directory. It goes on from what was seen before, if that can be
-    /// read.
+    /// Open the clock of this state directory. It continues from the time that was stored before,
+    /// if that is readable.
     pub fn open(state: &StateDirectory, system: &'static dyn Clock) -> Self {
         let boot = system.boot();
         let now_ms = signed(system.boot_ms());
@@ -117,11 +118,11 @@ impl DeviceClock {
         clock
     }
 
-    /// Go on from what an earlier process has kept.
+    /// Continue from the time that an earlier process has stored.
     fn begin_from(&self, known: &mut Known, seen: &Seen) {
         known.base = (seen.highest_ms, self.boot_now());
         self.error_ms.store(seen.error_ms, Ordering::Relaxed);
-        // What was heard in another start is older than whatever this one will hear.
+        // A time that was received in another start is older than any that this start will receive.
         known.word = Word { said_ms: seen.heard_ms, ..Word::default() };
         known.leaps.merge(&seen.leaps);
         if is_of_this_boot(known, seen) {
@@ -132,7 +133,7 @@ impl DeviceClock {
         }
     }
 
-    /// Take over what other processes of the device have heard and seen in this start of the
+    /// Take over what other processes of the device have received and seen in this start of the
     /// machine.
     fn take_over(&self, known: &mut Known, seen: &Seen) {
         known.leaps.merge(&seen.leaps);
@@ -140,7 +141,7 @@ impl DeviceClock {
             return;
         };
         if seen.heard_at_ms > self.boot_now().saturating_sub(ahead_ms).saturating_add(AGREE_MS) {
-            // Nobody can have heard anything at an instant that is still to come.
+            // No process can have received anything at an instant that is still to come.
             return self.go_apart(known, seen.highest_ms);
         }
         let is_set = self.is_set.load(Ordering::Relaxed);
@@ -161,8 +162,8 @@ impl DeviceClock {
         self.not_before(known, seen.highest_ms);
     }
 
-    /// Within one start of the machine time does not go below the highest that was seen. If it
-    /// does, then this process's boot clock is not the one that the others read.
+    /// Keep the time from falling below the highest that was seen in one start of the machine. If
+    /// it would, this process's boot clock is not the one that the others read.
     fn not_before(&self, known: &mut Known, highest_ms: i64) {
         let least = highest_ms.saturating_sub(self.boot_now());
         let before = self.offset_ms.fetch_max(least, Ordering::Relaxed);
@@ -171,8 +172,8 @@ impl DeviceClock {
         }
     }
 
-    /// This process's boot clock is apart from the machine's: go on from the highest time that was
-    /// seen.
+    /// Continue from the highest time that was seen: this process's boot clock differs from the
+    /// machine's by an unknown amount.
     fn go_apart(&self, known: &mut Known, highest_ms: i64) {
         let now_ms = self.boot_now();
         known.ahead_ms = None;
@@ -183,15 +184,16 @@ impl DeviceClock {
         }
     }
 
-    /// Take over what other processes of the device have heard since this one has looked.
+    /// Take over what other processes of the device have received since this process last read the
+    /// file.
     pub fn catch_up(&self) {
         if let Some(seen) = self.file.peek::<Seen>() {
             self.take_over(&mut self.known.lock(), &seen);
         }
     }
 
-    /// Keep what was seen, and take over what other processes of the device have seen. A disk that
-    /// does not take it is no reason to fail: then the next process has to see for itself.
+    /// Store what this process knows, and take over what other processes of the device have stored.
+    /// A disk that refuses is no reason to fail: the next process then has to find the time itself.
     pub fn keep(&self) {
         let turn = self.turn();
         let seen = self.file.peek::<Seen>();
@@ -210,7 +212,7 @@ impl DeviceClock {
         }
     }
 
-    /// What is to be kept; `None` when the file is to stay as it is.
+    /// Return the content to store; `None` when the file must stay as it is.
     fn content(&self, known: &Known, seen: Option<Seen>) -> Option<Seen> {
         let time_ms = signed(self.unix_ms());
         let named = seen.filter(|seen| !seen.boot_id.is_empty());
@@ -234,9 +236,10 @@ impl DeviceClock {
         })
     }
 
-    /// What a process whose boot clock is apart adds to what others have kept: how far time has
-    /// come while it ran, and that it is not so far, where a server has told this process. No word
-    /// and no value of its boot clock.
+    /// Return what a process whose boot clock differs by an unknown amount adds to the stored
+    /// content. The highest time rises by the time for which the process ran. If the process has
+    /// received a server's time, the highest time is lowered to its present time. The process adds
+    /// no server time and no value of its boot clock.
     fn passed_apart(&self, known: &Known, seen: Seen, time_ms: i64) -> Option<Seen> {
         let (base_ms, base_boot_ms) = known.base;
         let mut highest_ms =
@@ -247,11 +250,12 @@ impl DeviceClock {
         (highest_ms != seen.highest_ms).then_some(Seen { highest_ms, ..seen })
     }
 
-    /// A process that was frozen and thawed elsewhere, or after another start of the machine,
-    /// begins anew from its own time.
+    /// Begin anew from this process's own time if the process was frozen and thawed on another
+    /// machine or after another start of the machine.
     fn look_at_boot(&self, known: &mut Known) {
         let boot = self.system.boot();
-        // One that cannot be read just now, for want of descriptors say, tells nothing.
+        // A start that cannot be read at the moment, for lack of file descriptors for example,
+        // shows nothing.
         if boot != known.boot && ahead_of_machine_ms(&boot).is_some() {
             known.ahead_ms = ahead_of_machine_ms(&boot);
             known.boot = boot;
@@ -261,9 +265,9 @@ impl DeviceClock {
         }
     }
 
-    /// Waits for this process's turn to keep what it knows, so that no word is written over by an
-    /// older one. `None` when it does not come: then a word may be lost from the file until its
-    /// process keeps it again.
+    /// Wait for this process's turn to store what it knows, so that an older server time never
+    /// overwrites a newer one. Return `None` when the turn does not come: a server time may then be
+    /// missing from the file until its process stores it again.
     fn turn(&self) -> Option<File> {
         let file = lock_file(&self.turn).ok()?;
         for _ in 0..TURN_TRIES_MAX {
@@ -275,30 +279,30 @@ impl DeviceClock {
         None
     }
 
-    /// What the server said by which this clock goes (Unix milliseconds), heard by this process or
-    /// by one whose word it took over; 0 when none was heard.
+    /// Return the server time that this clock follows (Unix milliseconds), received by this process
+    /// or taken over from another; 0 when none was received.
     pub fn heard_ms(&self) -> u64 {
         unsigned(self.known.lock().word.said_ms)
     }
 
-    /// Return when that server was asked, by the machine's boot clock: servers whose clocks differ
-    /// may say the same time at different instants.
+    /// Return when that server was asked, by the machine's boot clock. Servers whose clocks differ
+    /// may send the same time at different instants.
     pub fn heard_at_ms(&self) -> i64 {
         self.known.lock().word.asked_at_ms
     }
 
-    /// Whether a server was heard since the machine was started.
+    /// Return whether a server's time was received since the machine was started.
     pub fn is_set(&self) -> bool {
         self.is_set.load(Ordering::Relaxed)
     }
 
-    /// Take notice that a server has signed something with this date (Unix seconds); return what
-    /// the date should have been, which is another one when that server's clock was ahead.
+    /// Note that a server has signed something with this date (Unix seconds), and return the date
+    /// that it should have had. The two differ when that server's clock was ahead.
     ///
-    /// Where no server was heard since the start of the machine, it is that time at least. Where
-    /// one was heard, the date is not after now: one that is, and that no leap explains, is taken
-    /// for one of now. A process in a time namespace may have got it, whose word of a server is
-    /// not shared.
+    /// If no server's time was received since the start of the machine, the time is at least this
+    /// date. If one was received, the date cannot be later than now. A date that is later, and that
+    /// no leap explains, is taken as now. It may come from a process in a time namespace, which
+    /// does not share the server times that it receives.
     pub fn signed_at(&self, seconds: u64) -> u64 {
         let date_ms = signed(seconds.saturating_mul(1000));
         let now_ms = signed(self.unix_ms());
@@ -316,9 +320,9 @@ impl DeviceClock {
         unsigned(corrected) / 1000
     }
 
-    /// As [`Self::signed_at`], of a license that has this stamp. If a server has set the time back
-    /// since, the date goes back with it: by its date alone such a license would be good for longer
-    /// than it was meant, where as much time has passed as the server's clock was ahead.
+    /// Do the same as [`Self::signed_at`] for a license that has this stamp. If a server has set
+    /// the time back since, the date moves back with it. By its date alone, such a license would be
+    /// valid for longer than intended once as much time has passed as the server's clock was ahead.
     pub fn dated_since(&self, seconds: u64, stamp: &Stamp) -> u64 {
         let corrected = self.signed_at(seconds);
         let now_ms = self.unix_ms();
@@ -339,8 +343,8 @@ impl DeviceClock {
         unsigned(date_ms.saturating_sub(back_ms)) / 1000
     }
 
-    /// The name of the boot clock that stamps are by, and how it stands: the machine's, or that of
-    /// this process alone where it does not know the machine's.
+    /// Return the name and the value of the boot clock for stamps. It is the machine's boot clock,
+    /// or this process's own if the machine's is not known.
     fn boot_for_stamps(&self, known: &Known) -> (String, u64) {
         match known.ahead_ms.filter(|_| !known.boot.id.is_empty()) {
             Some(ahead_ms) => (known.boot.id.clone(), unsigned(self.boot_now() - ahead_ms)),
@@ -358,8 +362,9 @@ impl DeviceClock {
         signed(self.system.boot_ms())
     }
 
-    /// Makes a server's word the one by which this clock goes; `None` when a newer one is known.
-    /// Else by how much this clock was ahead of it, and whether others have to hear of it at once.
+    /// Make this server time the one that this clock follows. Return `None` when a newer one is
+    /// known; else return by how much this clock was ahead of it, and whether other processes must
+    /// learn it at once.
     fn set(&self, said_ms: i64, asked_at_ms: i64) -> Option<(i64, bool)> {
         let known = &mut *self.known.lock();
         let now_ms = self.boot_now();
@@ -369,9 +374,9 @@ impl DeviceClock {
         if is_set && at < last.asked_at_ms {
             return None;
         }
-        // It was said at some instant between question and answer, which are far apart when the
-        // process was stopped or the machine slept meanwhile. Within that the device's own time is
-        // as good.
+        // The server took this time at some instant between question and answer. These are far
+        // apart when the process was stopped or the machine slept meanwhile. Within that interval
+        // the device's own time is as good.
         let latest_ms = said_ms.saturating_add(now_ms - asked_at);
         let mine = signed(self.unix_ms());
         let ahead = if mine > latest_ms { mine - latest_ms } else { (mine - said_ms).min(0) };
@@ -431,8 +436,8 @@ impl Clock for DeviceClock {
         if wall <= steady {
             return unsigned(steady);
         }
-        // If it fails, then another thread has seen a later time, or a server was heard: the next
-        // call knows.
+        // If this fails, another thread has seen a later time, or a server's time was received: the
+        // next call finds it.
         let _ = self.offset_ms.compare_exchange(
             offset,
             wall - boot,
@@ -443,8 +448,8 @@ impl Clock for DeviceClock {
     }
 
     fn hear(&self, server_seconds: u64, asked_at_ms: u64) {
-        // A process that has heard an older word later would write it over a newer one that it has
-        // not read yet.
+        // Without this, a process that received an older server time late would overwrite a newer
+        // one that it has not read yet.
         self.catch_up();
         let said_ms = signed(server_seconds.saturating_mul(1000));
         let Some((ahead, is_news)) = self.set(said_ms, signed(asked_at_ms)) else { return };
@@ -452,22 +457,22 @@ impl Clock for DeviceClock {
             say(
                 Level::Warning,
                 format_args!(
-                    "this device's clock was {} s {} the license server's, and is set by it",
+                    "this device's clock was {} s {} the license server's, and is now set to it",
                     ahead.abs() / 1000,
                     if ahead > 0 { "ahead of" } else { "behind" }
                 ),
             );
         }
         if is_news {
-            // At once: a program that begins before this one's next round goes by the server's
-            // time, too.
+            // Store at once: a program that begins before this process's next round must follow the
+            // server's time, too.
             self.keep();
         }
     }
 }
 
-/// By how much this process's boot clock is ahead of the machine's, if that and the start of the
-/// machine are known.
+/// Return the milliseconds by which this process's boot clock is ahead of the machine's, if that
+/// difference and the start of the machine are known.
 fn ahead_of_machine_ms(boot: &Boot) -> Option<i64> {
     boot.ahead_ms.filter(|_| !boot.id.is_empty())
 }
@@ -480,15 +485,16 @@ fn by_which_is_newer(theirs: Word, mine: Word) -> bool {
     theirs.is_newer_than(mine)
 }
 
-/// What the wall clock says without the error that it had when a server was heard last; as it
-/// stands, if that cannot be, because it was set right since.
+/// Return the wall clock without the error that it had when a server's time was last received. If
+/// the result cannot be right, because somebody has corrected the clock since, return the wall
+/// clock as it is.
 fn believed(floor: i64, wall: i64, error: i64) -> i64 {
     let corrected = wall.saturating_sub(error);
     if corrected.saturating_add(DAY_MS) >= floor { corrected } else { wall }
 }
 
 fn signed(ms: u64) -> i64 {
-    // Far beyond any date, and far enough from the edge for sums.
+    // The limit is far beyond any date, and far enough from the edge for sums.
     i64::try_from(ms).unwrap_or(i64::MAX).min(i64::MAX / 4)
 }
 

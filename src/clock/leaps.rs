@@ -1,34 +1,34 @@
 //! Times that were believed and set back.
 //!
-//! A server whose clock was ahead has dated what it signed meanwhile too late. When the next word
-//! sets the device's time back, the device remembers by how much, and reads such dates as what they
-//! should have been:
+//! A server whose clock was ahead sets the dates of what it signs too late. When the next server
+//! time sets the device's time back, the device remembers by how much. It then reads such dates as
+//! what they should have been:
 //!
 //! ```text
-//!            to ──────────── true time goes on ────────────▶
+//!            to ──────────── true time continues ──────────▶
 //!             │◀── too late by from − to ──▶│
-//!  … a date in here, ahead of the present … from
+//!  … a date in this range, ahead of the present … from
 //! ```
 //!
-//! A date in that range that is not ahead of the present is one of the right time, which has come
-//! that far since. So a date that was once found to be too late is remembered by itself, for the
-//! day when the present reaches it.
+//! A date in that range that is not ahead of the present comes from a right clock that has reached
+//! it since. So a date that was once found to be too late is remembered by itself, for the day when
+//! the present reaches it.
 
 use serde::{Deserialize, Serialize};
 
-/// A date that is ahead of the present by no more than this is taken for one of now.
+/// The milliseconds by which a date may be ahead of the present and still be taken as now.
 pub(super) const AHEAD_MS_MAX: i64 = 60_000;
 
-/// Leaps that are remembered, and dates.
+/// The most leaps that are remembered, and the most dates.
 const LEAPS_MAX: usize = 8;
 const DATES_MAX: usize = 32;
 
-/// One leap back, Unix milliseconds.
+/// A leap back, in Unix milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Leap {
-    /// What the time was taken to be.
+    /// The device's time before the leap.
     pub(super) from_ms: i64,
-    /// What it was then.
+    /// The time after the leap.
     pub(super) to_ms: i64,
 }
 
@@ -38,24 +38,24 @@ impl Leap {
     }
 }
 
-/// The latest leaps, and the dates that were found to be too late, the oldest first.
+/// The latest leaps, and the dates that were found to be too late, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Leaps {
     leaps: Vec<Leap>,
-    /// From the date to what it should have been.
+    /// The pairs of a date and what it should have been.
     dates: Vec<Leap>,
 }
 
 impl Leaps {
-    /// Note that the time was set back, if that is by enough to matter.
+    /// Note that the time was set back, if the step is large enough to matter.
     pub(super) fn note(&mut self, from_ms: i64, to_ms: i64) {
         let leap = Leap { from_ms, to_ms };
         if leap.back_ms() <= AHEAD_MS_MAX {
             return;
         }
-        // Of two servers one of which is ahead, each change of the server is a leap like the one
-        // before.
+        // If one of two servers is ahead, each change of the server is a leap like the previous
+        // one.
         match self.leaps.last_mut() {
             Some(last)
                 if last.back_ms().abs_diff(leap.back_ms()) <= AHEAD_MS_MAX.unsigned_abs() =>
@@ -79,7 +79,7 @@ impl Leaps {
         self.dates.iter().find(|date| date.from_ms == date_ms).map(|date| date.to_ms)
     }
 
-    /// Take over what another process has noted, unless this one knows it.
+    /// Take over the leaps and dates that another process has noted and this one does not know.
     pub(super) fn merge(&mut self, others: &Self) {
         if others.leaps.iter().any(|leap| !self.leaps.contains(leap)) {
             let own = std::mem::take(&mut self.leaps);
@@ -89,8 +89,8 @@ impl Leaps {
         others.dates.iter().for_each(|date| self.remember(*date));
     }
 
-    /// Return what a date should have been that a server has signed; `None` when it is right, or
-    /// nobody knows better.
+    /// Return what a date that a server has signed should have been; `None` when it is right, or
+    /// when no leap explains it.
     pub(super) fn corrected(&mut self, date_ms: i64, now_ms: i64) -> Option<i64> {
         if let Some(known) = self.known(date_ms) {
             return Some(known);
@@ -101,9 +101,10 @@ impl Leaps {
         let is_of_it = |leap: &Leap| {
             date_ms > leap.to_ms && date_ms <= leap.from_ms.saturating_add(AHEAD_MS_MAX)
         };
-        // The latest that it can be of, for the ranges of greater leaps hold those of smaller ones.
+        // Take the latest leap that explains it: the ranges of greater leaps contain those of
+        // smaller ones.
         let first = self.leaps.iter().rposition(is_of_it)?;
-        // What was dated before a leap was dated before all that came after it.
+        // A date from before a leap is also from before all later leaps.
         let back_ms =
             self.leaps[first..].iter().fold(0_i64, |sum, leap| sum.saturating_add(leap.back_ms()));
         let corrected = date_ms.saturating_sub(back_ms);
@@ -111,7 +112,8 @@ impl Leaps {
         Some(corrected)
     }
 
-    /// Note that a date is too late which no leap explains, and for what it is taken.
+    /// Note that a date is too late although no leap explains it, and note the date that it is
+    /// taken as.
     pub(super) fn take_for(&mut self, date_ms: i64, should_be_ms: i64) {
         self.remember(Leap { from_ms: date_ms, to_ms: should_be_ms });
     }

@@ -1,4 +1,5 @@
-//! Where time comes in. Everything else asks this trait, so that a test can hold the clock.
+//! Sources of time. All other code reads the time through this trait, so that a test can control
+//! the clock.
 
 mod device_clock;
 mod leaps;
@@ -16,81 +17,82 @@ use crate::os::{boot_id, clocks_ahead};
 
 /// A source of time.
 pub trait Clock: Send + Sync {
-    /// What the wall clock says, Unix milliseconds in UTC. It can be wrong, and be set.
+    /// Return the wall clock in Unix milliseconds, UTC. It can be wrong, and somebody can set it.
     fn wall_ms(&self) -> u64;
 
-    /// Milliseconds since the machine was started, with the time that it was suspended.
+    /// Return the milliseconds since the machine was started, including the time that it was
+    /// suspended.
     fn boot_ms(&self) -> u64;
 
-    /// Milliseconds since some fixed point, never going back; for bounds and intervals only.
+    /// Return the milliseconds since some fixed point. They never go back; use them for bounds and
+    /// intervals only.
     fn monotonic_ms(&self) -> u64;
 
-    /// What it is taken to be, Unix milliseconds in UTC.
+    /// Return the time that the device believes, in Unix milliseconds, UTC.
     fn unix_ms(&self) -> u64 {
         self.wall_ms()
     }
 
-    /// The same in seconds.
+    /// Return the time that the device believes, in Unix seconds.
     fn unix_seconds(&self) -> u64 {
         self.unix_ms() / 1000
     }
 
-    /// Let so much time pass, for whoever waits for another process.
+    /// Let this much time pass while the caller waits for another process.
     fn wait(&self, time: Duration) {
         std::thread::sleep(time);
     }
 
-    /// Return which start of the machine [`Self::boot_ms`] counts from.
+    /// Return the start of the machine from which [`Self::boot_ms`] counts.
     fn boot(&self) -> Boot {
         Boot::default()
     }
 
-    /// Return the machine's boot clock, for files that all processes of the device share; `None`
-    /// where this process cannot tell it from its own.
+    /// Return the machine's boot clock, for files that all processes of the device share. Return
+    /// `None` when this process does not know by how much its own differs.
     fn machine_boot_ms(&self) -> Option<u64> {
         Some(self.boot_ms())
     }
 
-    /// Return how this clock stands now, to be kept beside what is stored now. The default stamp is
-    /// like no other one: where no server was heard, nobody can say later that one has set the time
-    /// back since.
+    /// Return how this clock stands now, to be stored beside other data. The default stamp is
+    /// unlike every other one: where no server time was received, nothing can show later that a
+    /// server has set the time back since.
     fn stamp(&self) -> Stamp {
         Stamp::default()
     }
 
-    /// Take notice of what a server has said the time is (Unix seconds), whose signature was
-    /// checked. It was asked when the boot clock stood at `asked_at_ms`, and its answer is here
-    /// now.
+    /// Follow the time of a server (Unix seconds) whose signature was checked. The server was asked
+    /// when the boot clock stood at `asked_at_ms`, and its answer has arrived now.
     fn hear(&self, _server_seconds: u64, _asked_at_ms: u64) {}
 }
 
-/// How the device's clock stood at some instant.
+/// The state of the device's clock at some instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stamp {
-    /// Which boot clock this is by.
+    /// The id of the boot clock that this stamp uses.
     boot_id: String,
-    /// How that stood, milliseconds.
+    /// The value of that boot clock, in milliseconds.
     boot_ms: u64,
-    /// What time it was taken to be, Unix milliseconds.
+    /// The device's time at that instant, in Unix milliseconds.
     unix_ms: u64,
 }
 
 impl Stamp {
-    /// Whether both are by one boot clock, so that they can be compared.
+    /// Return whether both use the same boot clock, so that they can be compared.
     pub fn is_comparable_with(&self, other: &Self) -> bool {
         !self.boot_id.is_empty() && self.boot_id == other.boot_id
     }
 }
 
-/// Which start of the machine a boot clock counts from, and how it is read.
+/// The start of the machine from which a boot clock counts, and how this process reads that clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boot {
-    /// The id of the start, the same for all processes of the machine; empty where the system does
+    /// The id of the start, the same for all processes of the machine; empty when the system does
     /// not name it.
     pub id: String,
-    /// By how much the boot clock of this process is ahead of the machine's; `None` where the
-    /// system does not tell.
+    /// The milliseconds by which the boot clock of this process is ahead of the machine's; `None`
+    /// when the system does not report it.
     pub ahead_ms: Option<i64>,
 }
 
@@ -105,8 +107,8 @@ impl Boot {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-// The coarse clocks are plain reads of shared memory, precise to the kernel's tick (1 to 10 ms):
-// enough for slots and seconds, and cheap enough to be asked for every counted frame.
+// The coarse clocks are plain reads of shared memory, precise to the kernel's tick (1 to 10 ms).
+// That is enough for slots and seconds, and cheap enough to read for every counted frame.
 impl Clock for SystemClock {
     fn wall_ms(&self) -> u64 {
         crate::os::wall_ms()
@@ -132,13 +134,13 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The point `after` from now.
+    /// Return the point `after` from now.
     pub fn after(clock: &dyn Clock, after: Duration) -> Self {
         let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         Self { end_ms: clock.monotonic_ms().saturating_add(after_ms) }
     }
 
-    /// What is left; zero when it is past.
+    /// Return the time that is left; zero when the deadline has passed.
     pub fn remaining(&self, clock: &dyn Clock) -> Duration {
         Duration::from_millis(self.end_ms.saturating_sub(clock.monotonic_ms()))
     }
@@ -150,7 +152,7 @@ pub(crate) mod test_support {
 
     use super::{Boot, Clock};
 
-    /// A clock that stands where the test puts it, in milliseconds.
+    /// A clock that stands where the test sets it, in milliseconds.
     #[derive(Debug, Default)]
     pub(crate) struct HandClock {
         wall_ms: AtomicU64,
@@ -166,18 +168,18 @@ pub(crate) mod test_support {
             clock
         }
 
-        /// Time has passed, or begun: all clocks say so.
+        /// Set all clocks to this time.
         pub(crate) fn set_ms(&self, ms: u64) {
             self.set_wall(ms);
             self.boot_ms.store(ms, Ordering::Relaxed);
         }
 
-        /// Somebody sets the wall clock, in milliseconds.
+        /// Set the wall clock, in milliseconds, as a user would.
         pub(crate) fn set_wall(&self, ms: u64) {
             self.wall_ms.store(ms, Ordering::Relaxed);
         }
 
-        /// The machine starts again after this time without power.
+        /// Start the machine again after this time without power.
         pub(crate) fn reboot(&self, off_ms: u64) {
             self.wall_ms.fetch_add(off_ms, Ordering::Relaxed);
             self.boot_ms.store(0, Ordering::Relaxed);
@@ -185,13 +187,13 @@ pub(crate) mod test_support {
             self.boots.fetch_add(1, Ordering::Relaxed);
         }
 
-        /// The machine sleeps.
+        /// Suspend the machine for this time.
         pub(crate) fn suspend(&self, ms: u64) {
             self.pass(ms);
             self.suspended_ms.fetch_add(ms, Ordering::Relaxed);
         }
 
-        /// Time passes.
+        /// Let this time pass.
         pub(crate) fn pass(&self, ms: u64) {
             self.wall_ms.fetch_add(ms, Ordering::Relaxed);
             self.boot_ms.fetch_add(ms, Ordering::Relaxed);
@@ -216,11 +218,12 @@ pub(crate) mod test_support {
         }
     }
 
-    /// The clocks of a machine as a process reads them whose boot clock is so far ahead of it.
+    /// The clocks of a machine, as a process reads them whose boot clock is ahead of the machine's
+    /// by this much.
     pub(crate) struct ApartClock {
         pub(crate) machine: &'static HandClock,
         pub(crate) ahead_ms: i64,
-        /// What the system tells of it.
+        /// The function that gives the system's report of the difference.
         pub(crate) told: fn(&Self) -> Boot,
     }
 

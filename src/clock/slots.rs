@@ -1,4 +1,4 @@
-//! The slot of the moment, for hot paths.
+//! The current time slot, for hot paths.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,19 +6,19 @@ use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use super::Clock;
 
-/// The slot of the moment: asks the device's clock only when the slot may have changed, or a second
-/// has passed.
+/// The current time slot. It reads the device's clock only when the slot may have changed, or when
+/// a second has passed.
 ///
-/// Slot and end of knowledge are one word, so that no two threads can mix theirs:
+/// The slot and the end of its validity share one word, so that two threads can never mix theirs:
 ///
 /// ```text
 /// until: 34 bits, monotonic milliseconds | slot: 30 bits
 /// ```
 ///
-/// The end of knowledge is never more than a second away, so that its wrapping after 198 days is
-/// seen. That second is one of the monotonic clock, which stands still while the machine is
-/// suspended: what is counted within it after a long sleep may go into the slot of before. The
-/// clock that knows better would cost more than the counting.
+/// The end of validity is never more than a second away, so that its wrapping after 198 days is
+/// seen. This second is one of the monotonic clock, which stands still while the machine is
+/// suspended. So a count within this second after a long sleep may be booked in the previous slot.
+/// A clock that includes the sleep would cost more than the counting.
 #[derive(Debug, Default)]
 pub struct SlotClock {
     known: AtomicU64,
@@ -28,24 +28,24 @@ const SLOT_BITS: u32 = 30;
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 const UNTIL_MASK: u64 = u64::MAX >> SLOT_BITS;
 
-/// For so long the device's clock is not asked again.
+/// The milliseconds for which the device's clock is not read again.
 const SLOT_KNOWN_MS_MAX: u64 = 1000;
 
-/// A moment: when it is, and in which slot.
+/// An instant and its time slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// By the monotonic clock.
+    /// The instant by the monotonic clock, in milliseconds.
     pub monotonic_ms: u64,
-    /// The slot.
+    /// The time slot.
     pub slot: u32,
 }
 
 impl SlotClock {
-    /// This moment. `check` is called when the device's clock is asked, with its seconds: about
-    /// once a second, and it may refuse.
+    /// Return the current moment. `check` is called when the device's clock is read, with its
+    /// seconds: about once a second. It may refuse.
     ///
     /// # Errors
-    /// What `check` says.
+    /// Returns the error of `check`.
     #[inline]
     pub fn now<E>(
         &self,
@@ -63,7 +63,7 @@ impl SlotClock {
         let slot = slot_of(unix_ms / 1000);
         let edge_ms = slot_start(slot.saturating_add(1)) * 1000;
         let known_ms = edge_ms.saturating_sub(unix_ms).min(SLOT_KNOWN_MS_MAX);
-        // A slot beyond 30 bits (after the year 8000) is not remembered, only used.
+        // A slot beyond 30 bits (after the year 8000) is used, but not remembered.
         if u64::from(slot) <= SLOT_MASK {
             let until_ms = monotonic_ms.wrapping_add(known_ms) & UNTIL_MASK;
             self.known.store(until_ms << SLOT_BITS | u64::from(slot), Ordering::Relaxed);
@@ -71,8 +71,8 @@ impl SlotClock {
         Ok(Moment { monotonic_ms, slot })
     }
 
-    /// Asks the device's clock, and `check`, the next time in any case, or within a second if
-    /// another thread is just doing so.
+    /// Make the next call read the device's clock and call `check`. If another thread is just
+    /// reading the clock, this happens within a second.
     pub fn forget(&self) {
         self.known.store(0, Ordering::Relaxed);
     }

@@ -1,22 +1,22 @@
-//! What a disk refuses where a test says so: it is full, it is dead, or one use of it fails.
+//! The disk faults that a test can inject: the disk is full, it is dead, or one use of it fails.
 //!
-//! Whoever writes asks here first. Without the feature `kill-points` the question compiles to
-//! nothing.
+//! All code that writes calls [`allows`] first. Without the feature `kill-points` this call
+//! compiles to nothing.
 
-/// What is about to be done to the disk.
+/// A use of the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Use {
-    /// A file is made or gets longer.
+    /// A file is created or gets longer.
     Grow,
-    /// A name is changed or goes.
+    /// A name is changed or removed.
     Rename,
-    /// What was written is made durable.
+    /// The written bytes are made durable.
     Sync,
-    /// A name is looked at. No disk fails this, but one that hangs lets it wait.
+    /// A name is read. No disk fails this, but a disk that hangs lets it wait.
     Look,
 }
 
-/// Whether the disk lets this be done.
+/// Return whether the disk allows this use.
 #[cfg(not(feature = "kill-points"))]
 #[inline(always)]
 pub(crate) fn allows(_use: Use) -> std::io::Result<()> {
@@ -36,23 +36,23 @@ mod played {
     use super::Use;
     use crate::os::locks::{Condvar, Mutex};
 
-    /// How a disk is.
+    /// The state of a disk.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub enum Disk {
-        /// It does what it is told.
+        /// The disk works.
         #[default]
         Sound,
-        /// Nothing can be made or get longer.
+        /// No file can be created or get longer.
         Full,
-        /// Nothing can be changed or made durable.
+        /// No file can be changed or made durable.
         Dead,
-        /// The nth use from here fails (from 1), and then it is sound.
+        /// The nth use from now fails (from 1). After that, the disk works.
         FailsOnce(u32),
-        /// Every use waits until the disk is let go.
+        /// Every use waits until the disk is released.
         Hangs(&'static Hang),
     }
 
-    /// A disk that gives no answer, and who waits for it.
+    /// A disk that does not answer, and the number of threads that wait for it.
     #[derive(Debug, Default)]
     pub struct Hang {
         state: Mutex<HangState>,
@@ -83,7 +83,7 @@ mod played {
             }
         }
 
-        /// Waits until somebody waits for the disk.
+        /// Wait until a thread waits for the disk.
         pub fn await_one(&self) {
             let mut state = self.state.lock();
             while state.waiting == 0 {
@@ -91,7 +91,7 @@ mod played {
             }
         }
 
-        /// The disk answers again.
+        /// Let the disk answer again.
         pub fn let_go(&self) {
             self.state.lock().is_over = true;
             self.changed.notify_all();
@@ -102,7 +102,8 @@ mod played {
         static DISK: Cell<Disk> = const { Cell::new(Disk::Sound) };
     }
 
-    /// From now on the disk of this thread is like this; gives what has become of the one before.
+    /// Put the disk of this thread into this state. Return the state that the previous one has
+    /// reached.
     pub fn play(disk: Disk) -> Disk {
         DISK.replace(disk)
     }

@@ -1,5 +1,5 @@
-//! Named places inside the operations at which a test lets its own process be killed, or, where
-//! many processes are played by one thread, the work of one be cut off.
+//! Named places inside the operations at which a test can have its own process killed. If one
+//! thread plays many processes, the test cuts off the work of one of them instead.
 //!
 //! Without the feature `kill-points` a place compiles to nothing.
 
@@ -19,7 +19,7 @@ mod armed {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-    /// Every place in the seat pool.
+    /// The places in the seat pool.
     pub const SEATS: &[&str] = &[
         "at once: exchanged",
         "change: exchanged",
@@ -42,7 +42,7 @@ mod armed {
         "ring: before the wake",
     ];
 
-    /// Every place in counting, reporting and keeping the license.
+    /// The places in counting, reporting and storing the license.
     pub const COUNTS: &[&str] = &[
         "create: made",
         "create: locked",
@@ -69,18 +69,18 @@ mod armed {
         "grant: stored",
     ];
 
-    /// Every place in becoming another device.
+    /// The places in taking a fresh UUID.
     pub const CLONES: &[&str] = &["clone: fresh UUID stored"];
 
-    /// Every place in carrying counts out of a file that has lost its name.
+    /// The places in carrying counts out of a file that has lost its name.
     pub const CARRIES: &[&str] =
         &["carry: filled", "carry: under those who count", "carry: renamed"];
 
     static PLACE: OnceLock<&str> = OnceLock::new();
     static VISITS_LEFT: AtomicU32 = AtomicU32::new(0);
 
-    /// Kill this process with SIGKILL at the `visit`th visit (from 1) of `place`, one of the names.
-    /// Once a process.
+    /// Kill this process with SIGKILL at the `visit`th visit (from 1) of `place`, which is one of
+    /// the names. Call this once per process.
     pub fn arm(place: &'static str, visit: u32) {
         VISITS_LEFT.store(visit, Ordering::Relaxed);
         PLACE.set(place).expect("a process is armed once");
@@ -90,21 +90,22 @@ mod armed {
         static CUT_OFF_AFTER: Cell<Option<u32>> = const { Cell::new(None) };
     }
 
-    /// What a panic carries that stands for the death of a process which this thread plays.
+    /// The payload of a panic that stands for the death of a process which this thread plays.
     #[derive(Clone, Copy, Debug)]
     pub struct CutOff(
-        /// The place.
+        /// The name of the place.
         pub &'static str,
     );
 
-    /// Cut the work of this thread off by a panic at the `visit`th place outside the seat pool
-    /// (from 1), wherever that is; `None`: no more. Gives what was left of the order before.
+    /// Cut off the work of this thread by a panic at the `visit`th place outside the seat pool
+    /// (from 1), whichever it is; `None` cancels this. Return how many visits were left of the
+    /// previous order.
     pub fn cut_off(visit: Option<u32>) -> Option<u32> {
         CUT_OFF_AFTER.replace(visit)
     }
 
-    /// The place that the environment names for a fault of ours: a panic at the first visit in this
-    /// process.
+    /// Return whether the environment names this place for an injected bug: a panic at the first
+    /// visit in this process.
     #[allow(clippy::disallowed_methods, reason = "a test tells a C program's library so")]
     fn is_faulty(name: &str) -> bool {
         static PLACE: OnceLock<Option<String>> = OnceLock::new();

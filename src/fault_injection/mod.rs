@@ -1,4 +1,4 @@
-//! Faults that a test puts in: a process that dies at a named place, a disk that refuses.
+//! Faults that a test injects: a process that dies at a named place, or a disk that refuses.
 //!
 //! Without the feature `kill-points` all of it compiles to nothing.
 

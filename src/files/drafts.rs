@@ -1,8 +1,8 @@
-//! Drafts: files that were to take the place of others when their writers died.
+//! Drafts: files whose writers died before these could take the place of others.
 //!
-//! A draft has a name of its own at random, and its writer holds the file's lock (`flock`) until it
-//! has given it its final name. So who gets the lock of a draft knows that nobody is at it any
-//! more, and may remove the name.
+//! A draft has a random name of its own, and its writer holds the file's lock (`flock`) until it
+//! has given the file its final name. So a process that gets the lock of a draft knows that no
+//! process is writing it any more, and may remove it.
 //!
 //! | what | name | written by |
 //! | --- | --- | --- |
@@ -18,20 +18,20 @@ use std::path::Path;
 use super::private_file;
 use crate::os::wall_seconds;
 
-/// What a draft's name has at random.
+/// The number of random hexadecimal digits in a draft's name.
 const DIGITS: usize = 32;
 
-/// Lock a draft that was just made; `false` when somebody was so fast as to take it for one that
-/// was left behind. Then it is gone, or will be in a moment.
+/// Lock a new draft. Return `false` if another process was so fast that it took the draft for an
+/// abandoned one. The draft is then gone, or will be in a moment.
 ///
 /// # Errors
-/// What the file system says.
+/// Returns the error of the file system.
 pub fn lock_draft(file: &File) -> io::Result<bool> {
     Ok(file.try_lock().is_ok() && file.metadata()?.nlink() > 0)
 }
 
-/// Remove the drafts in a folder whose writers have died. What cannot be removed only takes up
-/// room.
+/// Remove the drafts in a folder whose writers have died. A draft that cannot be removed only takes
+/// up space.
 pub fn sweep_drafts(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -41,7 +41,7 @@ pub fn sweep_drafts(folder: &Path) {
     }
 }
 
-/// Whether a file is a draft, by its name.
+/// Return whether a file is a draft, by its name.
 pub fn is_draft(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_at_random =
@@ -52,25 +52,25 @@ pub fn is_draft(path: &Path) -> bool {
         || name.strip_prefix(".probe-").is_some_and(is_at_random)
 }
 
-/// Remove a draft unless its writer is at it.
+/// Remove a draft, unless its writer is alive.
 ///
 /// # Errors
-/// What the file system says.
+/// Returns the error of the file system.
 pub fn sweep(path: &Path) -> io::Result<()> {
     let file = private_file(path, OpenOptions::new().read(true))?;
     let of = file.metadata()?;
     if !is_old(of.ctime()) || file.try_lock().is_err() {
         return Ok(());
     }
-    // If it was finished just before, then it has its final name by now, and this one is gone.
+    // If it was finished just before, it has its final name by now, and this one is gone.
     match fs::remove_file(path) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
 }
 
-/// Whether a file was changed longer than a second ago. A clock that was set back meanwhile makes
-/// it wait.
+/// Return whether a file was changed longer than a second ago. If a clock was set back meanwhile,
+/// this is true later.
 fn is_old(changed_at: i64) -> bool {
     i64::try_from(wall_seconds()).is_ok_and(|now| now > changed_at.saturating_add(1))
 }

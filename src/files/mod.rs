@@ -1,6 +1,6 @@
-//! Opening and making files: never through a link where others may write, never waiting for a pipe,
-//! as widely shared as their directory. What is damaged is set aside, and what dead processes left
-//! half made is swept away.
+//! Opening and creating files: never through a link where others may write, never waiting for a
+//! pipe, and shared as widely as their directory. Damaged files are set aside, and unfinished files
+//! of dead processes are swept away.
 
 mod drafts;
 mod named;
@@ -24,14 +24,14 @@ use std::path::Path;
 
 use crate::os::{StandardDescriptors, open_flags};
 
-/// Open a file that the program or its user names, for reading. Symbolic links are followed; what
-/// is no regular file is refused: a pipe would be waited for, a device may have no end.
+/// Open a file that the program or its user names, for reading. Symbolic links are followed. Only a
+/// regular file is accepted: a pipe would block, and a device may have no end.
 ///
 /// # Errors
-/// What the file system says; `InvalidInput` for something else than a regular file.
+/// Returns the error of the file system, or `InvalidInput` if it is not a regular file.
 pub fn named_file(path: &Path) -> io::Result<File> {
     let _standard = StandardDescriptors::hold();
-    // A pipe opens at once like this, and for a terminal nobody becomes its owner.
+    // With these flags a pipe opens at once, and a terminal does not become the controlling one.
     let flags = open_flags::NO_WAIT;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {
@@ -44,7 +44,7 @@ pub fn named_file(path: &Path) -> io::Result<File> {
 /// end of a pipe.
 ///
 /// # Errors
-/// What the file system says.
+/// Returns the error of the file system.
 pub fn write_named_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let _standard = StandardDescriptors::hold();
     let options = &mut OpenOptions::new();
@@ -52,11 +52,11 @@ pub fn write_named_file(path: &Path, content: &[u8]) -> io::Result<()> {
     options.open(path)?.write_all(content)
 }
 
-/// Opens a file whose lock is all that matters of it, made when it is missing. What stands in its
-/// place and is no file is set aside.
+/// Open a file that serves only as a lock, and create it if it is missing. Anything else in its
+/// place is set aside.
 ///
 /// # Errors
-/// What the file system says.
+/// Returns the error of the file system.
 pub fn lock_file(path: &Path) -> io::Result<File> {
     let open = || file_made_if_missing(path, OpenOptions::new().read(true).write(true));
     match open() {

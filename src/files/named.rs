@@ -1,9 +1,8 @@
-//! Names, and the files that they mean: whether a name still means the file that was opened under
-//! it.
+//! Names and their files: whether a name still means the file that was opened under it.
 //!
-//! A mapped file goes on to work when its name is gone, and nobody else will ever read what is
-//! written into it. So whoever keeps a file mapped looks at its name once a second, and carries
-//! what is in it into a new file.
+//! A mapped file works even after its name is gone, but no other process will ever read what is
+//! written into it. So a process that keeps a file mapped checks the name once a second, and
+//! carries the content into a new file.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
@@ -12,7 +11,7 @@ use std::path::Path;
 
 use crate::fault_injection::disk::{self, Use};
 
-/// Which file it is. An inode that is open or mapped is never given to another file.
+/// The identity of a file. An inode that is open or mapped is never given to another file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Identity {
     device: u64,
@@ -20,10 +19,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of an open file.
+    /// Return the identity of an open file.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns the error of the file system.
     pub fn of(file: &File) -> io::Result<Self> {
         file.metadata().map(|of| Self::from(&of))
     }
@@ -35,26 +34,26 @@ impl From<&Metadata> for Identity {
     }
 }
 
-/// What a name means, to one who has the file mapped that had it.
+/// The meaning of a name, for a process that has mapped the file that had it.
 ///
-/// | the name | it is |
+/// | the name | standing |
 /// |---|---|
-/// | means that file, at least as long as it was | `Same` |
-/// | cannot be looked at: no permission, a disk that fails | `Same`: nothing is known against it |
+/// | means that file, which is not shorter than before | `Same` |
+/// | cannot be checked: no permission, a failing disk | `Same`: nothing contradicts it |
 /// | means nothing, or another file: deleted, renamed, replaced by a copy, under a mount | `Lost` |
-/// | means that file, which was cut short: what was behind its end is gone | `Short` |
+/// | means that file, which was cut short: the content beyond its end is gone | `Short` |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
-    /// All is well.
+    /// The name means the mapped file.
     Same,
-    /// What is mapped has no name any more by which others find it.
+    /// The mapped file has lost the name by which others find it.
     Lost,
-    /// Only so many bytes are left; what lies behind them must not be touched.
+    /// The file has only this many bytes left; the bytes beyond must not be touched.
     Short(u64),
 }
 
 impl Standing {
-    /// Of a file of at least `length` bytes that was opened under this name.
+    /// Return the standing of a file of at least `length` bytes that was opened under this name.
     pub fn of(path: &Path, identity: Identity, length: usize) -> Self {
         let named = disk::allows(Use::Look).and_then(|()| path.symlink_metadata());
         match named {

@@ -1,14 +1,15 @@
-//! How files of the state directory are opened and made.
+//! The opening and the creation of files in the state directory.
 //!
-//! | what stands in the file's place | what happens |
+//! | what is in the file's place | what happens |
 //! | --- | --- |
 //! | a regular file with one name | it is opened |
-//! | a symbolic link, also as the folder | refused: it is not followed |
+//! | a symbolic link, even as the folder | refused: it is not followed |
 //! | a directory, a pipe, a device | refused |
-//! | a file with a second name, in a directory that others can write or of another owner | refused: a link to what only this process can write would make it do another's work |
-//! | nothing | made, if asked for: as widely shared as the directory (`os/sharing.rs`) |
+//! | a file with a second name, in a directory that others can write or of another owner | refused: a link to a file that only this process can write would make it write for somebody else |
+//! | nothing | created on request, and shared as widely as the directory (`os/sharing.rs`) |
 //!
-//! The path of the state directory itself may have links: whoever names it has chosen them.
+//! The path of the state directory itself may contain links: the person who named it has chosen
+//! them.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -30,17 +31,18 @@ use crate::os::{errors, open_flags};
 /// The folders of a state directory.
 pub(super) const FOLDERS: [&str; 3] = ["licenses", "seats", "usage"];
 
-/// Folders from a file of usage up to the state directory.
+/// The number of folders from a usage file up to the state directory.
 const FOLDERS_DEEP: usize = 3;
 
-/// Made, and gone before it was opened: so often, and then it is somebody else's fault.
+/// The most attempts to open a file that was created and is gone before it was opened. After that,
+/// another program is the cause.
 const TRIES_MAX: u32 = 16;
 
-/// Opens a file of the state directory that is there, never through a symbolic link, and never
-/// waiting for the other end of a pipe.
+/// Open an existing file of the state directory, never through a symbolic link, and never waiting
+/// for the other end of a pipe.
 ///
 /// # Errors
-/// What the file system says; `InvalidData` for what is not a file of one name.
+/// Returns the error of the file system, or `InvalidData` if it is not a file with one name.
 pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let _standard = StandardDescriptors::hold();
     let folder = hold(path.parent().unwrap_or(Path::new("/")))?;
@@ -49,20 +51,20 @@ pub fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
     Ok(file)
 }
 
-/// Make a file where there is none, to be read and written by all who share its folder. A folder
-/// that was removed is made again.
+/// Create a file that does not exist, for all who share its folder to read and write. A removed
+/// folder is created again.
 ///
 /// # Errors
-/// What the file system says, also when it lets the file not be shared.
+/// Returns the error of the file system, even if only the sharing of the file fails.
 pub fn new_file(path: &Path) -> io::Result<File> {
     with_folders(path, || make_file(path, file_mode))
 }
 
-/// Make a folder of the state directory. What stands in its place and is no folder holds nothing of
-/// ours: it is set aside.
+/// Create a folder of the state directory. Anything else in its place contains nothing of ours: it
+/// is set aside.
 ///
 /// # Errors
-/// What the file system says; for a symbolic link, that it is not followed.
+/// Returns the error of the file system; for a symbolic link, that it is not followed.
 pub fn folder_made_if_missing(folder: &Path) -> io::Result<()> {
     if is_link(folder) {
         return Err(linked(folder));
@@ -71,14 +73,15 @@ pub fn folder_made_if_missing(folder: &Path) -> io::Result<()> {
     make_folder(folder)
 }
 
-/// Make something; if a folder that it needs was removed, make that again and try once more.
+/// Create something. If a folder that it needs was removed, create that folder again and try once
+/// more.
 fn with_folders<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
     match (make(), path.parent()) {
         (Err(e), Some(folder)) if is_without_folder(&e) && !folder.is_dir() => {
             disk::allows(Use::Grow)?;
             clear_way(folder)?;
             make_home(folder)?;
-            // What cannot be made durable now is so before a report.
+            // A folder that cannot be made durable now is made durable before a report.
             let _ = folder.ancestors().take(FOLDERS_DEEP).try_for_each(sync_folder);
             make()
         }
@@ -86,7 +89,7 @@ fn with_folders<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<
     }
 }
 
-/// Set aside what stands in the place of a folder inside a state directory, and of the folder
+/// Set aside whatever is in the place of a folder inside a state directory, and of the folder
 /// around it.
 fn clear_way(folder: &Path) -> io::Result<()> {
     if let (true, Some(outer)) = (is_inside(folder), folder.parent()) {
@@ -114,11 +117,12 @@ fn make_file(path: &Path, mode: fn(u32) -> u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a log to write at its end, made where there is none: for the owner of its folder, and
-/// private but in one that is made for sharing. It may be a terminal or a pipe, too.
+/// Open a log to append to it, and create it if it does not exist. A new log belongs to the owner
+/// of its folder. It is private, unless the folder was created for sharing. The log may also be a
+/// terminal or a pipe.
 ///
 /// # Errors
-/// As [`private_file`].
+/// Returns the same errors as [`private_file`].
 pub fn log_file(path: &Path) -> io::Result<File> {
     let _standard = StandardDescriptors::hold();
     let folder = hold(path.parent().unwrap_or(Path::new("/")))?;
@@ -136,19 +140,19 @@ pub fn log_file(path: &Path) -> io::Result<File> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// Open a log as [`log_file`], in a folder that is made again if it was removed.
+/// Open a log as [`log_file`] does. If its folder was removed, create the folder again.
 ///
 /// # Errors
-/// As [`log_file`].
+/// Returns the same errors as [`log_file`].
 pub fn log_file_again(path: &Path) -> io::Result<File> {
     with_folders(path, || log_file(path))
 }
 
-/// Opens a file as [`private_file`], and makes an empty one before where there is none. It has its
-/// owner and its mode from the first moment in which others can find it.
+/// Open a file as [`private_file`] does, and create an empty one first if it does not exist. It has
+/// its owner and its mode from the first moment in which others can find it.
 ///
 /// # Errors
-/// As [`private_file`] and [`new_file`].
+/// Returns the same errors as [`private_file`] and [`new_file`].
 pub fn file_made_if_missing(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     for _ in 0..TRIES_MAX {
         match private_file(path, options) {
@@ -164,7 +168,8 @@ pub fn file_made_if_missing(path: &Path, options: &mut OpenOptions) -> io::Resul
 fn make_empty(path: &Path, mode: fn(u32) -> u32) -> io::Result<()> {
     let draft = draft_of(path);
     let named = make_file(&draft, mode).and_then(|file| {
-        // Held until it has its name: so nobody takes it for one that was left behind.
+        // The lock is held until the file has its name, so that no process takes it for an
+        // abandoned draft.
         lock_draft(&file).and_then(|_| rename_to_new(&draft, path))
     });
     if named.is_err() {
@@ -176,11 +181,11 @@ fn make_empty(path: &Path, mode: fn(u32) -> u32) -> io::Result<()> {
     }
 }
 
-/// Makes a file in this folder that is gone at once. It has no name where the file system knows
-/// such files: a death in between leaves nothing behind.
+/// Create a file in this folder that is gone at once. It has no name if the file system supports
+/// unnamed files: a death in between leaves nothing behind.
 ///
 /// # Errors
-/// As [`new_file`].
+/// Returns the same errors as [`new_file`].
 pub(crate) fn try_to_write(folder: &Path) -> io::Result<()> {
     let _standard = StandardDescriptors::hold();
     let held = hold(folder)?;
@@ -195,7 +200,7 @@ pub(crate) fn try_to_write(folder: &Path) -> io::Result<()> {
         Err(e) if errors::lacks_unnamed_files(&e) => {
             let probe = folder.join(format!(".probe-{}", hex::encode(random_bytes())));
             match new_file(&probe).and_then(|_| fs::remove_file(&probe)) {
-                // A process that was stopped in between finds it swept away.
+                // If this process was stopped in between, another one may have swept the file away.
                 Err(e) if e.kind() != io::ErrorKind::NotFound || !folder.is_dir() => Err(e),
                 _ => Ok(()),
             }
@@ -204,13 +209,13 @@ pub(crate) fn try_to_write(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the file through its folder, which cannot become a link any more.
+/// Open the file through its folder, which cannot become a link any more.
 fn open_in(folder: &File, path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // std opens with O_CLOEXEC already.
+    // The standard library sets O_CLOEXEC already.
     options.mode(0o600).custom_flags(open_flags::NO_LINK | open_flags::NO_WAIT);
     let Some(name) = path.file_name() else { return Err(io::ErrorKind::InvalidInput.into()) };
     match options.open(place_in(folder, name)) {
-        // Without /proc there is no way through the folder.
+        // Without /proc, a file cannot be opened through the folder.
         Err(_) if !place_in(folder, OsStr::new("")).exists() => options.open(path),
         opened => opened,
     }
@@ -220,8 +225,8 @@ fn place_in(folder: &File, name: &OsStr) -> PathBuf {
     Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name)
 }
 
-/// Opens a folder, only to look for files in it: one inside of a state directory never through a
-/// link.
+/// Open a folder, only to find files in it. A folder inside a state directory is never opened
+/// through a link.
 fn hold(folder: &Path) -> io::Result<File> {
     let open = |path: &Path, flags| {
         let flags = open_flags::PLACE | flags;
@@ -240,7 +245,7 @@ fn hold(folder: &Path) -> io::Result<File> {
     }
 }
 
-/// The error for a folder inside the state directory that is a symbolic link.
+/// Return the error for a folder inside the state directory that is a symbolic link.
 pub(crate) fn linked(folder: &Path) -> io::Error {
     let folder = folder.display();
     io::Error::other(format!(
@@ -254,7 +259,8 @@ pub(crate) fn is_link(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|of| of.is_symlink())
 }
 
-/// For a folder that has the name of one inside of a state directory, its parent and its name.
+/// Return the parent and the name of a folder whose name is that of a folder inside a state
+/// directory.
 fn inner(folder: &Path) -> Option<(&Path, &OsStr)> {
     let (outer, name) = (folder.parent()?, folder.file_name()?);
     (is_name_of_ours(folder) || outer.file_name().is_some_and(|outer| outer == "usage"))
@@ -265,14 +271,15 @@ fn is_name_of_ours(folder: &Path) -> bool {
     folder.file_name().is_some_and(|name| FOLDERS.iter().any(|ours| name == *ours))
 }
 
-/// Whether this is a folder inside of a state directory, and not a state directory that has such a
+/// Return whether this is a folder inside a state directory, and not a state directory with such a
 /// name.
 fn is_inside(folder: &Path) -> bool {
     is_one_of_ours(folder)
         || folder.parent().is_some_and(|outer| outer.ends_with("usage") && is_one_of_ours(outer))
 }
 
-/// Whether this is one of a state directory's folders: one of ours has the others beside it.
+/// Return whether this is one of a state directory's folders: such a folder has the others beside
+/// it.
 fn is_one_of_ours(folder: &Path) -> bool {
     let beside = |name: &&str| {
         folder
@@ -282,7 +289,7 @@ fn is_one_of_ours(folder: &Path) -> bool {
     is_name_of_ours(folder) && FOLDERS.iter().any(beside)
 }
 
-/// The state directory to which a path in it belongs, by the names of its folders.
+/// Return the state directory to which a path in it belongs, by the names of its folders.
 pub fn state_directory_of(path: &Path) -> &Path {
     let folder = path.parent().unwrap_or(path);
     let ours =
@@ -348,7 +355,7 @@ mod tests {
             assert!(error.to_string().contains("symbolic link"), "{error}");
         }
         assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
-        // Whoever names a directory so has chosen the link.
+        // The person who names a directory in this way has chosen the link.
         for link in ["home", "licenses"] {
             symlink(&elsewhere, place.path().join(link)).unwrap();
             new_file(&place.path().join(link).join(format!("of-{link}"))).unwrap();
@@ -374,7 +381,7 @@ mod tests {
     #[test]
     fn the_state_directory_of_a_file_is_known_by_its_folders() {
         let place = tempfile::tempdir().unwrap();
-        // One that has the name of a folder of ours is told from such a folder.
+        // A directory with the name of one of our folders is distinguished from such a folder.
         for state in ["state", "usage"].map(|name| place.path().join(name)) {
             FOLDERS.iter().for_each(|folder| fs::create_dir_all(state.join(folder)).unwrap());
             for path in ["device", "licenses/x.grant", "usage/name/x.segment", "seats"] {

@@ -1,4 +1,4 @@
-//! Renaming what is damaged out of the way, and making renames durable.
+//! Renaming damaged files out of the way, and making renames durable.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -10,15 +10,15 @@ use std::time::Duration;
 use crate::fault_injection::disk::{self, Use};
 use crate::os::{errors, open_flags};
 
-/// Whether an error says that there is something else than a file: a directory, a link, a device.
+/// Return whether an error means that the path is not a file but a directory, a link or a device.
 pub(crate) fn is_no_file(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData || errors::is_no_plain_file(error)
 }
 
-/// Renames a damaged file so that it is out of the way but not lost; gives its new name.
+/// Rename a damaged file so that it is out of the way but not lost. Return its new name.
 ///
 /// # Errors
-/// When it cannot be renamed.
+/// Fails if the file cannot be renamed.
 pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     disk::allows(Use::Rename)?;
     for number in 1..=SET_ASIDE_MAX {
@@ -30,19 +30,21 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
             return Ok(target);
         }
     }
-    // So many damaged copies tell nothing more than the first ones do.
+    // More damaged copies than this show nothing that the first ones do not.
     fs::remove_file(path)?;
     Ok(path.to_owned())
 }
 
-/// As [`set_aside`], of a file that was opened and found damaged; `None` when the name no longer
-/// means it. Of two that find one damaged, the slower would else rename the good one that the
-/// faster has made: so who renames has the lock of the very file, and has looked under it.
+/// Do the same as [`set_aside`] for a file that was opened and found damaged. Return `None` if the
+/// name no longer means this file. If two processes find a file damaged, the slower one could
+/// otherwise rename the good file that the faster one has created. So the process that renames
+/// holds the lock of this very file, and has compared under the lock.
 ///
 /// # Errors
-/// When it cannot be renamed.
+/// Fails if the file cannot be renamed.
 pub fn set_aside_same(path: &Path, damaged: &File) -> io::Result<Option<PathBuf>> {
-    // Whoever is renaming it is done in microseconds; who was stopped meanwhile is not waited for.
+    // Another process renames the file within microseconds; a process that was stopped meanwhile is
+    // not waited for.
     for _ in 0..LOCK_TRIES_MAX {
         match damaged.try_lock() {
             Err(TryLockError::WouldBlock) => thread::sleep(NAP),
@@ -60,21 +62,21 @@ pub fn set_aside_same(path: &Path, damaged: &File) -> io::Result<Option<PathBuf>
     }
 }
 
-/// Tries for the lock of a damaged file, and what is between two.
+/// The most attempts to lock a damaged file, and the pause between two.
 const LOCK_TRIES_MAX: u32 = 16;
 const NAP: Duration = Duration::from_millis(5);
 
-/// Damaged copies kept of one file.
+/// The most damaged copies that are kept of one file.
 const SET_ASIDE_MAX: u32 = 100;
 
-/// Makes durable that a file is in its folder under this name.
+/// Make durable that a file is in its folder under this name.
 ///
 /// # Errors
-/// What the disk says.
+/// Returns the error of the disk.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     disk::allows(Use::Sync)?;
     match path.parent() {
-        // A pipe in its place would be waited for.
+        // Without this flag, opening a pipe in its place would wait.
         Some(folder) => OpenOptions::new()
             .read(true)
             .custom_flags(open_flags::DIRECTORY)

@@ -5,8 +5,8 @@
 //!                └▶ item   ◀── must fit ──────────┘
 //! ```
 //!
-//! A server in the hands of its licensee can sign what it likes with its own key; so the local
-//! license is checked against the item that the vendor signed: it may narrow it, never widen it.
+//! A licensee who runs a server can sign anything with the server's own key. So the local license
+//! is checked against the item that the vendor signed: it may narrow the item, but never widen it.
 
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -20,10 +20,10 @@ use crate::clock::Stamp;
 use crate::device::Device;
 use crate::error::{Error, Result};
 
-/// The vendor's key, when this library was built with one (`SEATMETER_ROOT_KEY`).
+/// Return the vendor's key if this library was built with one (`SEATMETER_ROOT_KEY`).
 ///
 /// # Errors
-/// When it was built with something that is not a key.
+/// Fails if it was built with something that is not a key.
 pub fn compiled_root_key() -> Result<Option<PublicKey>> {
     built_in::keep();
     match built_in::ROOT_KEY {
@@ -40,48 +40,48 @@ pub fn compiled_root_key() -> Result<Option<PublicKey>> {
 /// A grant whose signatures are right.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// What the device may do.
+    /// The rights of the device.
     pub local: LocalLicense,
-    /// The item that it comes from.
+    /// The item of the grant.
     pub item: LicenseItem,
-    /// The key of the server that granted, as the vendor names it.
+    /// The key of the server that gave the grant, as the vendor's license file names it.
     pub server_key: PublicKey,
-    /// The number by which the seat pool tells the newest grant of this device: they are numbered
-    /// as they are accepted.
+    /// The number by which the seat pool recognizes the newest grant of this device: grants are
+    /// numbered as they are accepted.
     pub number: u32,
-    /// How the clock stood when it was accepted.
+    /// The device's clock when the grant was accepted.
     pub stamp: Stamp,
-    /// Whether it is dated later than it was given: the server's clock was ahead then. It is to be
-    /// renewed.
+    /// Whether the grant's date is later than the time at which it was given, because the server's
+    /// clock was ahead. It must be renewed then.
     pub is_postdated: bool,
 }
 
-/// How good a grant is at an instant.
+/// The validity of a grant at an instant.
 ///
 /// | from | to | |
 /// |---|---|---|
 /// | – | item's expiry | `Good` |
 /// | item's expiry | seven days later | `Grace` |
-/// | `valid_until` | – | `Stale`, wins over the two above |
-/// | seven days after expiry | – | `Expired`, wins over all |
+/// | `valid_until` | – | `Stale`, which takes precedence over the two above |
+/// | seven days after expiry | – | `Expired`, which takes precedence over all |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// In use.
+    /// The grant is in use.
     Good,
-    /// In use, but the item has expired: only the grace is left.
+    /// The grant is in use, but the item has expired: only the grace period is left.
     Grace,
-    /// Not renewed for too long.
+    /// The grant was not renewed for too long.
     Stale,
-    /// The item has expired, with its grace.
+    /// The item has expired, and its grace period is over.
     Expired,
 }
 
 impl Grant {
-    /// Checks every signature and every limit of an answer. It may be for a UUID that the device
-    /// had before.
+    /// Check every signature and every limit of an answer. The answer may be for a former UUID of
+    /// the device.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a message that says what is wrong with the answer.
     pub fn verify(answer: &AuthorizationAnswer, root: &PublicKey, device: &Device) -> Result<Self> {
         let untrusted = |what: String| Error::new(ErrorCode::LICENSE_SYNC_FAILED, what);
         let file: LicenseFile = answer.license_file.open(root).map_err(|e| {
@@ -127,9 +127,8 @@ impl Grant {
         })
     }
 
-    /// Return it as it would be had it been dated with this instant (Unix seconds), which is before
-    /// its own date: it is good for as long as the server meant, not until the day that its clock
-    /// said.
+    /// Return the grant with this date (Unix seconds), which is before its own. It is then valid
+    /// for as long as the server intended, not until the day that the server's clock gave.
     #[must_use]
     pub fn dated(&self, issued_at: u64) -> Self {
         let mut local = self.local.clone();
@@ -139,7 +138,7 @@ impl Grant {
         Self { local, stamp: Stamp::default(), is_postdated: true, ..self.clone() }
     }
 
-    /// How good it is at this instant (Unix seconds).
+    /// Return the validity of the grant at this instant (Unix seconds).
     pub fn validity(&self, now: u64) -> Validity {
         if now >= self.item.grace_ends_at() {
             Validity::Expired
@@ -153,12 +152,12 @@ impl Grant {
     }
 }
 
-/// Return why what is granted is not good for the deployment type that was asked for. Nothing of it
-/// is believed here: [`Grant::verify`] looks at the signatures.
+/// Check that the granted license is valid for the requested deployment type. This verifies no
+/// signature: [`Grant::verify`] does.
 ///
 /// # Errors
-/// A sentence. The license then serves no program that asks for this type, however its server came
-/// to grant it.
+/// Returns the reason in a sentence. The license then serves no program that requests this type,
+/// whatever the reason why its server granted it.
 pub fn serves(
     local: &LocalLicense,
     file: &LicenseFile,
@@ -176,7 +175,7 @@ pub fn serves(
     }
 }
 
-/// Whether a local license stays within its item.
+/// Check that a local license stays within its item.
 fn within(local: &LocalLicense, item: &LicenseItem) -> std::result::Result<(), String> {
     if local.charge_way != item.charge_way {
         return Err("the license has another charge way than its item".into());
@@ -188,7 +187,7 @@ fn within(local: &LocalLicense, item: &LicenseItem) -> std::result::Result<(), S
         ));
     }
     if local.valid_until > item.grace_ends_at() {
-        return Err("the license outlives its item".into());
+        return Err("the license is valid for longer than its item".into());
     }
     Ok(())
 }
@@ -230,7 +229,7 @@ pub(crate) mod test_support {
         }
     }
 
-    /// An answer with these contents, signed by root key 1 and server key 2.
+    /// Return an answer with these contents, signed by root key 1 and server key 2.
     pub(crate) fn answer(item: LicenseItem, local: &LocalLicense) -> AuthorizationAnswer {
         let file = LicenseFile {
             version: 1,

@@ -1,4 +1,4 @@
-//! The local license: what this device may do, proved by signatures and kept on disk.
+//! The local license: the rights of this device, proved by signatures and kept on disk.
 
 mod grant;
 mod presented;

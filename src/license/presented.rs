@@ -1,11 +1,11 @@
-//! For which programs a stored grant is good: those that have presented what the server wanted to
-//! see.
+//! The programs that a stored grant serves: those that have presented the credentials that the
+//! server required.
 //!
 //! Handshake code, organization, website domain and application id are part of the grant's name.
-//! The session password and the name of the executable are not: only one password is right at a
-//! time, and most codes are good for executables of any name, so that programs which differ in
-//! these alone share one grant. What was presented is kept inside the grant's own file: no removal
-//! or copy of a single file can separate the two.
+//! The session password and the name of the executable are not. Only one password is right at a
+//! time, and most codes are valid for executables of any name, so programs that differ only in
+//! these share one grant. The presented credentials are stored in the grant's own file, so that
+//! removing or copying a single file cannot separate the two.
 //!
 //! | entry of the file | the grant serves |
 //! | --- | --- |
@@ -13,12 +13,12 @@
 //! | same password, and the server said that the code is good for any executable | the same |
 //! | none of these | no: the server is asked first |
 //!
-//! Each entry renews by itself: a program with a password that was changed since must hear of that,
-//! although another one keeps renewing the grant with the new password.
+//! Each entry renews by itself. A program with an outdated password must learn this, although
+//! another program keeps renewing the grant with the new password.
 //!
-//! The password is not kept. Its place is taken by PBKDF2 over a random salt and the grant's name.
-//! The file is as private as its folder; whoever reads it all the same has to try passwords one
-//! after the other, each at this cost.
+//! The password is not stored. The file contains a PBKDF2 digest of it, over a random salt and the
+//! grant's name. The file is as private as its folder. A person who reads it nevertheless must try
+//! one password after the other, each at this cost.
 
 use std::num::NonZeroU32;
 
@@ -30,14 +30,15 @@ use crate::os::locks::Mutex;
 use crate::os::random_bytes;
 use crate::parameters::Parameters;
 
-/// Some 10 ms of one core: programs that start do not wait noticeably.
+/// The PBKDF2 rounds: some 10 ms of one core, so that the start of a program is not noticeably
+/// slower.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(20_000).expect("it is not zero");
 
-/// Most entries of one grant. The one that was granted longest ago makes room: its program asks
-/// again.
+/// The most entries of one grant. When there are more, the one that was granted longest ago is
+/// removed: its program asks the server again.
 const ENTRIES_MAX: usize = 16;
 
-/// What was presented for a grant.
+/// The credentials that were presented for a grant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Presented {
@@ -45,32 +46,32 @@ pub(super) struct Presented {
     by: Vec<Entry>,
 }
 
-/// What one program has presented, and what it was granted for that.
+/// The credentials that one program has presented, and the license that it was granted for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Entry {
-    /// Digest of the session password; empty without one.
+    /// The digest of the session password; empty without a password.
     password: String,
     /// The executable's name.
     program: String,
-    /// Whether the code is good for executables of any name.
+    /// Whether the code is valid for executables of any name.
     any_program: bool,
     issued_at: u64,
     valid_until: u64,
 }
 
-/// The license that a program got for what it has presented: by it, its next renewal is due.
+/// The license that a program got for its credentials; it decides when the program's next renewal
+/// is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
-    /// When it was granted, Unix seconds.
+    /// The time at which it was granted, Unix seconds.
     pub issued_at: u64,
-    /// First second at which it is no longer good.
+    /// The first second at which it is no longer valid.
     pub valid_until: u64,
 }
 
 impl Basis {
-    /// Return it as it would be had it been dated with this instant, which is not after its own
-    /// date.
+    /// Return the basis with this date, which is not after its own.
     #[must_use]
     pub fn dated(self, issued_at: u64) -> Self {
         let life = self.valid_until.saturating_sub(self.issued_at);
@@ -78,18 +79,18 @@ impl Basis {
     }
 }
 
-/// What this program presents under a grant's name.
+/// The credentials that this program presents under a grant's name.
 #[derive(Debug)]
 pub struct Credentials {
     grant_name: String,
     password: String,
     program: String,
-    /// The last digest, with its salt: it takes long on purpose.
+    /// The last digest with its salt, because a digest is slow by design.
     digest: Mutex<Option<(String, String)>>,
 }
 
 impl Credentials {
-    /// Return what a program with these parameters presents.
+    /// Return the credentials of a program with these parameters.
     pub fn of(parameters: &Parameters) -> Self {
         Self {
             grant_name: parameters.grant_name(),
@@ -99,12 +100,12 @@ impl Credentials {
         }
     }
 
-    /// Whether a program with these parameters presents the same.
+    /// Return whether a program with these parameters presents the same credentials.
     pub fn are_of(&self, parameters: &Parameters) -> bool {
         self.password == parameters.session_password && self.program == parameters.program
     }
 
-    /// Present this under the name `name`.
+    /// Return credentials for the grant name `name`.
     #[cfg(test)]
     pub(crate) fn for_test(password: &str, program: &str) -> Self {
         let (grant_name, password, program) = ("name".into(), password.into(), program.into());
@@ -132,8 +133,8 @@ impl Credentials {
 }
 
 impl Presented {
-    /// Return by which license the grant serves a program that presents this, or `None`: the server
-    /// has to be asked.
+    /// Return the license by which the grant serves a program with these credentials. If this is
+    /// `None`, the server must be asked.
     pub(super) fn basis(&self, of: &Credentials, now: u64) -> Option<Basis> {
         if self.by.is_empty() {
             return None;
@@ -144,14 +145,14 @@ impl Presented {
                 && (entry.any_program || entry.program == of.program)
                 && now < entry.valid_until
         };
-        // They stand in the order in which they were granted; a server's clock may have been ahead
-        // meanwhile.
+        // The entries are in the order in which they were granted; a server's clock may have been
+        // ahead meanwhile.
         let newest = self.by.iter().rfind(serves)?;
         Some(Basis { issued_at: newest.issued_at, valid_until: newest.valid_until })
     }
 
-    /// Note that the server has granted this license to a program that presents this. `any_program`
-    /// is what it says about the executable's name.
+    /// Note that the server has granted this license to a program with these credentials.
+    /// `any_program` is the server's statement about the executable's name.
     pub(super) fn grant(
         &mut self,
         of: &Credentials,
@@ -163,7 +164,7 @@ impl Presented {
         }
         let password = of.digest(&self.salt);
         self.by.retain(|entry| entry.password != password || entry.program != of.program);
-        // The server's latest word about the code is about all programs with this password.
+        // The server's latest statement about the code holds for all programs with this password.
         self.by.iter_mut().filter(|entry| entry.password == password).for_each(|entry| {
             entry.any_program &= any_program;
         });
@@ -174,8 +175,8 @@ impl Presented {
         Basis { issued_at, valid_until }
     }
 
-    /// Note that the server has refused what this program presents. Other programs keep what they
-    /// were granted.
+    /// Note that the server has refused these credentials. Other programs keep what they were
+    /// granted.
     pub(super) fn withdraw(&mut self, of: &Credentials) {
         let password = of.digest(&self.salt);
         self.by.retain(|entry| entry.password != password || entry.program != of.program);

@@ -1,19 +1,19 @@
-//! What the server has last told: how far the item is used, and whether it serves this device no
-//! more.
+//! Server notices: how far the item is used, and whether the server has stopped serving this
+//! device.
 //!
-//! The numbers are for people, the status shows them. What stops work is kept beside the grant,
-//! because the grant itself still looks good: a quota that is used up, an item that was revoked.
-//! The next grant puts an end to it.
+//! The numbers are for people, and the status shows them. A notice that stops work (a used-up
+//! quota, a revoked item) is stored beside the grant, because the grant itself still looks valid.
+//! The next grant replaces it.
 //!
-//! | told | work under the grant |
+//! | server notice | work under the grant |
 //! | --- | --- |
-//! | a refusal that ends grants (`DeviceAction::EndsGrant`) | refused with it |
+//! | a refusal that ends grants (`DeviceAction::EndsGrant`) | refused with this error |
 //! | the scans are used up | refused, -20120 |
 //! | the pages of a module are used up | pages of this module are refused, -20120 |
-//! | anything else | goes on |
+//! | anything else | continues |
 //!
-//! The note names the license that it is about. A grant without such a note is not used before the
-//! server was heard: what was told may have been the end of it.
+//! The note names its license. A grant without such a note is not used before the server has
+//! answered: the missing notice may have been the end of the grant.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Meter, MeterState, Metered, ProblemNumbers};
@@ -21,34 +21,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// What the server has told.
+/// A server notice about an item.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServerNotice {
-    /// When it was said, Unix seconds.
+    /// The time of the notice, Unix seconds.
     pub at: u64,
-    /// How far the item's quotas are used.
+    /// The meters of the item: how far its quotas are used.
     pub meters: Vec<Meter>,
     /// The refusal that has ended the grant.
     pub refusal: Option<ErrorCode>,
-    /// It, in a sentence.
+    /// The message of this refusal.
     pub refused_because: String,
-    /// What came with it.
+    /// The numbers that came with this refusal.
     pub refused_with: Option<ProblemNumbers>,
-    /// The name of the grant that this is about, and the id of its local license.
+    /// The name of the grant that the notice is about, and the id of its local license.
     pub grant_name: String,
     pub license_id: String,
 }
 
 impl ServerNotice {
-    /// The meter that stands worst: the one to warn of.
+    /// Return the meter in the worst state, which a warning should name.
     pub fn worst(&self) -> Option<Meter> {
-        // Of those that stand alike, the one that is used furthest.
+        // Among meters in the same state, the one that is used furthest counts.
         let used = |meter: &Meter| u128::from(meter.used) * 1_000 / u128::from(meter.quota.max(1));
         self.meters.iter().copied().max_by_key(|meter| (meter.state, used(meter)))
     }
 
-    /// Why no work is done under the grant, if that is so.
+    /// Return why no work is allowed under the grant, if it is not.
     pub fn stops(&self) -> Option<Error> {
         let scans_are_gone =
             |meter: &Meter| meter.of == Metered::Scans && meter.state == MeterState::UsedUp;
@@ -58,7 +58,7 @@ impl ServerNotice {
         }
     }
 
-    /// Modules whose pages are used up, a bit for each.
+    /// Return the modules whose pages are used up, one bit each.
     pub fn used_up_modules(&self) -> u32 {
         let gone = self
             .meters
@@ -67,7 +67,7 @@ impl ServerNotice {
         gone.fold(0, |bits, meter| bits | 1_u32.checked_shl(meter.module).unwrap_or(0))
     }
 
-    /// Whether the item is overused: authorizations are by the slot.
+    /// Return whether the item is overused: authorizations are then slot by slot.
     pub fn is_overused(&self) -> bool {
         self.meters.iter().any(|meter| meter.state == MeterState::Overused)
     }

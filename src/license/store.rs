@@ -1,8 +1,8 @@
-//! Grants on disk, and which vendor's key they are checked against.
+//! The grants on disk, and the vendor's key by which they are checked.
 //!
-//! A library with a compiled-in root key believes nothing else. One without trusts the key of the
-//! first answer under each grant name, stores it, and from then on believes nothing else for that
-//! name; so two vendors' products can share a device.
+//! A library with a compiled-in root key believes no other key. A library without one trusts the
+//! key of the first answer under each grant name, stores it, and then believes no other key for
+//! that name. So two vendors' products can share a device.
 
 use std::fs::DirEntry;
 use std::path::PathBuf;
@@ -25,20 +25,20 @@ use crate::log::{Level, say};
 use crate::seats::{newest_grant, pool_name};
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
-/// The highest number by which a seat pool can know a grant; the one above it says that the pool
-/// has moved.
+/// The highest number by which a seat pool can know a grant; the number above it means that the
+/// pool has moved.
 const GRANT_NUMBER_MAX: u32 = u32::MAX - 1;
 
 /// The stored grant of one name.
 #[derive(Debug)]
 pub struct GrantStore {
     name: String,
-    /// Where the seat pools are.
+    /// The folder of the seat pools.
     seats: PathBuf,
     grant: FramedFile,
     root_key: FramedFile,
     told: FramedFile,
-    /// The grant that was given back last: what was counted under it may still have to be reported.
+    /// The last grant that was given back: counts under it may still have to be reported.
     given_back: FramedFile,
 }
 
@@ -49,33 +49,33 @@ struct Stored {
     answer: AuthorizationAnswer,
     #[serde(default)]
     presented: Presented,
-    /// See [`Grant::number`].
+    /// The number of the grant, see [`Grant::number`].
     #[serde(default)]
     number: u32,
-    /// See [`Grant::stamp`].
+    /// The stamp of the grant, see [`Grant::stamp`].
     #[serde(default)]
     stamp: Stamp,
 }
 
-/// What came of an answer.
+/// The result of an accepted answer.
 #[derive(Debug)]
 pub struct Accepted {
     /// The grant that is on the disk now.
     pub grant: Arc<Grant>,
-    /// What was told with it.
+    /// The server notice that came with it.
     pub told: ServerNotice,
-    /// By which license it serves this program.
+    /// The license by which the grant serves this program.
     pub basis: Basis,
-    /// Whether it is that of another process, which was faster.
+    /// Whether the grant is that of another process, which was faster.
     pub is_overtaken: bool,
 }
 
-/// Another process has changed the file since it was read: so often, and then something is wrong
-/// with the disk.
+/// The most attempts to replace a file that other processes change after it was read. More changes
+/// than this mean that something is wrong with the disk.
 const ACCEPT_TRIES_MAX: u32 = 64;
 
 impl GrantStore {
-    /// The grant of this name (see [`crate::parameters::Parameters::grant_name`]).
+    /// Return the store of this grant name (see [`crate::parameters::Parameters::grant_name`]).
     pub fn new(state: &StateDirectory, name: &str) -> Self {
         let file = |ending: &str, kind| {
             FramedFile::new(state.licenses().join(format!("{name}.{ending}")), kind)
@@ -100,15 +100,16 @@ impl GrantStore {
         files.filter_map(named).collect()
     }
 
-    /// Its name.
+    /// Return the name of the grant.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The stored grant, if there is one and it is to be believed. One that is not is set aside.
+    /// Return the stored grant, if there is one and it can be believed. Otherwise the file is set
+    /// aside.
     ///
     /// # Errors
-    /// When files cannot be read or set aside.
+    /// Fails if files cannot be read or set aside.
     pub fn load(&self, device: &Device) -> Result<Option<Arc<Grant>>> {
         let Loaded::Content(Stored { answer, number, stamp, .. }) = self.grant.load()? else {
             return Ok(None);
@@ -123,14 +124,14 @@ impl GrantStore {
         }
     }
 
-    /// Return by which license the stored grant serves a program that presents this; `None`: the
-    /// server is asked first.
+    /// Return the license by which the stored grant serves a program with these credentials. If
+    /// this is `None`, the server is asked first.
     pub fn basis(&self, of: &Credentials, now: u64) -> Option<Basis> {
         self.grant.peek::<Stored>()?.presented.basis(of, now)
     }
 
-    /// Note that the server has refused what a program presents. If the disk does not take it, then
-    /// the next program hears it from the server.
+    /// Note that the server has refused these credentials. If the disk does not take the note, the
+    /// next program gets the refusal from the server.
     pub fn withdraw(&self, of: &Credentials) {
         for _ in 0..ACCEPT_TRIES_MAX {
             let Some(stored) = self.grant.peek::<Stored>() else { return };
@@ -144,8 +145,8 @@ impl GrantStore {
         }
     }
 
-    /// The key of the server that has granted under this name, good or not any more. Changes
-    /// nothing, for it may be asked by a library of another vendor.
+    /// Return the key of the server that has granted under this name, even if the grant is not
+    /// valid any more. This changes nothing, because a library of another vendor may call it.
     pub fn server_key(&self, device: &Device) -> Option<PublicKey> {
         let answer: AuthorizationAnswer = self.grant.peek().or_else(|| self.given_back.peek())?;
         let root = compiled_root_key()
@@ -155,34 +156,34 @@ impl GrantStore {
         Grant::verify(&answer, &root, device).ok().map(|grant| grant.server_key)
     }
 
-    /// The local license as the server has signed it, to show it that server again. It checks it
-    /// itself.
+    /// Return the local license as the server has signed it, to show it to that server again. The
+    /// server checks it itself.
     pub fn held(&self) -> Option<Signed> {
         self.grant.peek().map(|answer: AuthorizationAnswer| answer.local_license)
     }
 
-    /// Return the local license that is held.
+    /// Return the local license that the device holds.
     pub fn held_license(&self) -> Option<LocalLicense> {
         self.held()?.peek().ok()
     }
 
-    /// Whether no grant is on the disk.
+    /// Return whether no grant is on the disk.
     pub fn is_missing(&self) -> bool {
         matches!(self.grant.path().try_exists(), Ok(false))
     }
 
-    /// The file whose lock says whose turn it is to ask for a grant of this name.
+    /// Return the lock file that decides which process may request a grant of this name.
     pub fn turn(&self) -> PathBuf {
         self.grant.path().with_extension("turn")
     }
 
-    /// What the server has last told of the item's use.
+    /// Return the last server notice about the item.
     pub fn told(&self) -> Option<ServerNotice> {
         self.told.peek()
     }
 
-    /// Return what the server has told of this license. `None`: the note is missing, and may have
-    /// been the end of it.
+    /// Return the last server notice about this license. `None` means that the note is missing: it
+    /// may have been the end of the license.
     pub fn told_of(&self, license: &LocalLicense) -> Option<ServerNotice> {
         let is_of = |told: &ServerNotice| {
             told.grant_name == self.name && told.license_id == license.license_id
@@ -190,16 +191,16 @@ impl GrantStore {
         self.told().filter(is_of)
     }
 
-    /// Keeps how far the item is used, as the server tells it at this time.
+    /// Store how far the item is used, as the server says at this time.
     pub fn note_meters(&self, at: u64, meters: Vec<Meter>) {
-        // A note that is missing stays missing: nobody knows whether it held a refusal.
+        // A missing note stays missing: it may have contained a refusal.
         if let Some(told) = self.held_license().and_then(|license| self.told_of(&license)) {
-            // A refusal stands until the next grant.
+            // A refusal is valid until the next grant.
             self.note_told(&ServerNotice { at, meters, ..told });
         }
     }
 
-    /// Keeps what a refusal says; one that ends the grant does so from now on.
+    /// Store what a refusal says. If it ends the grant, it does so from now on.
     pub fn note_refusal(&self, at: u64, why: &Error, ends: bool, numbers: Option<ProblemNumbers>) {
         let license = self.held_license();
         let known = match &license {
@@ -218,41 +219,41 @@ impl GrantStore {
         self.note_told(&told);
     }
 
-    /// Gives the grant up: it was given back. Whose it was stays known, for what is not reported
-    /// yet.
+    /// Remove the grant, because it was given back. Its file stays under another name, so that its
+    /// server is known for counts that are not reported yet.
     ///
     /// # Errors
-    /// When its file cannot be moved out of the way.
+    /// Fails if the file cannot be moved.
     pub fn discard(&self) -> Result<()> {
         self.grant.move_to(&self.given_back)
     }
 
-    /// Whether this license, or a later one of the same item, was given back by whichever program
-    /// was the last to work under it, and there is none since.
+    /// Return whether this license, or a later one of the same item, was given back and not
+    /// replaced. The last program that worked under it gives it back.
     pub fn has_given_back(&self, license: &LocalLicense) -> bool {
         let local = |answer: AuthorizationAnswer| answer.local_license.peek::<LocalLicense>().ok();
         let is_of_same = |given: &LocalLicense| {
             given.item_id == license.item_id && given.device_uuid == license.device_uuid
         };
-        // Mostly there is none, and then the grant need not be read: this is asked in every round.
+        // Usually there is none, and then the grant need not be read: this runs in every round.
         let given_back = self.given_back.peek().and_then(local).filter(is_of_same);
         given_back.is_some_and(|given| given.serial >= license.serial) && self.held().is_none()
     }
 
-    // A full disk is no reason to fail: whatever is decided by it is decided again at the next
-    // contact.
+    // A full disk is no reason to fail: the next contact repeats every decision that depends on
+    // this.
     fn note_told(&self, told: &ServerNotice) {
         if let Err(error) = self.told.store(told) {
             say(Level::Warning, format_args!("{error}"));
         }
     }
 
-    /// Check an answer and keep it. `shown` is the license with which the server was asked: if
-    /// another one is on the disk by now, then another process was faster. Its grant stays, for the
-    /// server counts on seeing that one next.
+    /// Check an answer and store it. `shown` is the license that was sent to the server with the
+    /// request. If another one is on the disk by now, another process was faster. Its grant stays,
+    /// because the server expects to see that one next.
     ///
     /// # Errors
-    /// When it is not to be believed, or cannot be written.
+    /// Fails if the answer cannot be believed or stored.
     pub fn accept(
         &self,
         answer: &AuthorizationAnswer,
@@ -296,7 +297,7 @@ impl GrantStore {
         Err(Error::state(self.grant.path(), "replace", &std::io::ErrorKind::ResourceBusy.into()))
     }
 
-    /// Note what is told with a grant.
+    /// Store the server notice that comes with a grant.
     fn first_told(&self, grant: &Grant, meters: Vec<Meter>) -> ServerNotice {
         let told = ServerNotice {
             at: grant.local.issued_at,
@@ -309,19 +310,20 @@ impl GrantStore {
         told
     }
 
-    /// Check an answer under the vendor's key that is known, or becomes known by it.
+    /// Check an answer under the vendor's key. If no key is known yet, the answer's key becomes the
+    /// known one.
     ///
     /// # Errors
-    /// When it is not to be believed, or the vendor's key cannot be written.
+    /// Fails if the answer cannot be believed, or if the vendor's key cannot be stored.
     pub fn verify(&self, answer: &AuthorizationAnswer, device: &Device) -> Result<Grant> {
         let known = self.known_root()?;
         let grant = Grant::verify(answer, known.as_ref().unwrap_or(&answer.root_key), device)?;
-        // A new one for a UUID of before would be of no use.
+        // A new grant for a former UUID would be useless.
         if grant.local.device_uuid != device.uuid {
             return Err(ErrorCode::DEVICE_NOT_MATCH.into());
         }
         if known.is_none() && !self.root_key.store_new(&answer.root_key)? {
-            // Another process was first: its key is the one to believe.
+            // Another process was first: its key is the known one.
             let root = self.known_root()?.ok_or_else(|| {
                 Error::new(
                     ErrorCode::LICENSE_BUFFER_FAILED,
@@ -333,9 +335,9 @@ impl GrantStore {
         Ok(grant)
     }
 
-    /// Return the number of a grant that was given just now. It does not follow from what the
-    /// server says of its time or of its other grants: that of a server whose clock was ahead, or
-    /// of another server, may be the older one.
+    /// Return the number for a grant that was given just now. The number does not depend on the
+    /// server's time or on its other grants: a grant of a server whose clock was ahead, or of
+    /// another server, may be the older one.
     fn next_number(&self, seen: Option<&Stored>, grant: &Grant) -> u32 {
         let before = seen.map_or(0, |stored| stored.number);
         let known = newest_grant(&self.seats, &pool_name(&grant.local.item_id));
@@ -349,7 +351,7 @@ impl GrantStore {
         if let Loaded::Content(key) = self.root_key.load()? {
             return Ok(Some(key));
         }
-        // The file is lost or damaged. A grant was checked under it, and tells it.
+        // The file is lost or damaged. A stored grant was checked under its key, and contains it.
         let granted: Option<AuthorizationAnswer> =
             self.grant.peek().or_else(|| self.given_back.peek());
         let Some(root) = granted.as_ref().and_then(own_root) else { return Ok(None) };

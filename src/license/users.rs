@@ -1,8 +1,8 @@
-//! Who uses an item on this device: so that the last process can give back what the device holds.
+//! The processes that use an item on this device: the last one can give back what the device holds.
 //!
-//! Each process that works under the item holds a shared lock on a file, which the kernel drops at
-//! its death. One that ends cleanly gives up its own and tries for the exclusive one: it gets it
-//! when nobody else is there.
+//! Each process that works under the item holds a shared lock on a file. The kernel drops the lock
+//! when the process dies. A process that ends cleanly releases its shared lock and tries to take
+//! the exclusive one. It succeeds if it is the last process.
 
 use std::path::{Path, PathBuf};
 
@@ -11,41 +11,42 @@ use crate::files::{Identity, Standing, lock_file};
 use crate::os::FileLock;
 use crate::os::locks::Mutex;
 
-/// This process's place among the users of an item.
+/// The membership of this process among the users of an item.
 #[derive(Debug)]
 pub struct Users {
     path: PathBuf,
     mine: Mutex<Option<Place>>,
 }
 
-/// A lock, and the file that it is on.
+/// A lock and its file.
 #[derive(Debug)]
 struct Place {
     _lock: FileLock,
     identity: Identity,
 }
 
-/// Nobody else uses the item, and as long as this is held nobody begins to.
+/// A proof that no other process uses the item. While it is held, no process begins to use the
+/// item.
 #[derive(Debug)]
 pub struct Alone(#[expect(dead_code, reason = "that it is held keeps others out")] FileLock);
 
 impl Users {
-    /// The users of the item whose file this is. Nothing is opened yet.
+    /// Return the users of the item with this file. No file is opened yet.
     pub fn new(path: PathBuf) -> Self {
         Self { path, mine: Mutex::default() }
     }
 
-    /// The file.
+    /// Return the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Joins them. One who finds the door closed, for the moment in which the last one gives back,
-    /// goes without: nobody will then give back in its place, and what it holds ends with its
-    /// window.
+    /// Join the users. While the last process gives back, this fails to get the lock, and the
+    /// process works without it. No process will then give back in its place, and what it holds
+    /// ends with its window.
     ///
     /// # Errors
-    /// When the file cannot be made or locked.
+    /// Fails if the file cannot be created or locked.
     pub fn join(&self) -> Result<()> {
         let mut mine = self.mine.lock();
         if mine.is_none() {
@@ -54,10 +55,10 @@ impl Users {
         Ok(())
     }
 
-    /// Leaves them; `Some` to the last one.
+    /// Leave the users. Return `Some` if this was the last process.
     ///
     /// # Errors
-    /// When the file cannot be locked.
+    /// Fails if the file cannot be locked.
     pub fn leave(&self) -> Result<Option<Alone>> {
         let was_there = self.mine.lock().take().is_some();
         if was_there {
@@ -67,11 +68,11 @@ impl Users {
         }
     }
 
-    /// Joins those of the file that has the name now, if the one with this process's lock has lost
-    /// it: by that one nobody would see that this process is there.
+    /// Join the users of the file that has the name now, if the file with this process's lock has
+    /// lost its name. The lock on the lost file would not show this process to the others.
     ///
     /// # Errors
-    /// As [`Self::join`]; the next look tries again.
+    /// Returns the same errors as [`Self::join`]; the next check tries again.
     pub fn look(&self) -> Result<()> {
         let mut mine = self.mine.lock();
         if mine

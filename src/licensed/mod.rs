@@ -1,4 +1,4 @@
-//! What a licensed device works with: its grant, its seats, its counter.
+//! The working state of a licensed device: its grant, its seats and its counter.
 
 mod upkeep;
 
@@ -23,64 +23,68 @@ use crate::seats::{Holder, Seat, SeatError, SeatPool, pool_name};
 use crate::status::Status;
 use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, has_counted, unsent_of};
 
-/// A grant in use. Lives as long as the process: readers refer to it.
+/// A grant in use. It lives as long as the process, because readers refer to it.
 ///
-/// Who counts takes some of the locks here. So none of them is held while the disk is waited for:
-/// what needs the disk is made before, and put in place under the lock.
+/// A count takes some of the locks here. So none of them is held during a wait for the disk: what
+/// needs the disk is created before, and put in place under the lock.
 pub struct Licensed {
     grant: RwLock<Arc<Grant>>,
-    /// Held by who changes the grant.
+    /// The lock that is held while the grant is changed.
     renewing: Mutex<()>,
-    /// Where the charge way has seats.
+    /// The seat pool, if the charge way has seats.
     pool: Option<SeatPool>,
     counter: Counter,
-    /// For counts without a reader.
+    /// The entries for counts without a reader.
     entries: Mutex<SlotEntries>,
     clock: &'static dyn Clock,
     slots: SlotClock,
-    /// Why the server lets no work be done under the grant, if it does not.
+    /// The reason why the server allows no work under the grant, if it does not.
     stopped: Mutex<Option<Error>>,
-    /// Set when the grant was found to be no longer good, so that the hot path need not ask the
-    /// clock.
+    /// A flag that is set when the grant is found to be no longer valid, so that the hot path need
+    /// not read the clock.
     ended: AtomicBool,
-    /// How often it was closed: what was taken before holds nothing any more.
+    /// The number of times that this was closed. Seats that were taken before the last one are not
+    /// held any more.
     closings: AtomicU32,
-    /// Modules whose pages are used up, a bit for each.
+    /// The modules whose pages are used up, one bit each.
     used_up_modules: AtomicU32,
-    /// Under a strict item: what may be counted.
+    /// The allowances, under a strict item.
     allowance: Option<Allowance>,
-    /// What could not be counted for want of allowance: the next grant has to bring as much.
+    /// The amount that could not be counted for lack of allowance: the next grant must bring at
+    /// least as much.
     needed: AtomicU64,
-    /// Calls for a renewal before its time.
+    /// The requests for a renewal before it is due.
     hurry: Hurry,
-    /// Looking after the files that are mapped.
+    /// The checks of the mapped files.
     upkeep: Upkeep,
 }
 
-/// What may be counted under a strict item, and where that is kept.
+/// The allowances under a strict item, and the folders where they are stored.
 struct Allowance {
-    /// Read by who spends until it is counted. So one who changes it, with the UUID under which is
-    /// counted, has no count before him that is spent under one UUID and counted under another.
+    /// The file of the spent allowances. A count holds the read lock from spending to counting. So
+    /// a change of this file together with the UUID cannot separate them: no count is spent under
+    /// one UUID and counted under another.
     spent: RwLock<Arc<SpentAllowance>>,
     seats_folder: PathBuf,
     usage_folder: PathBuf,
     clock: &'static dyn Clock,
 }
 
-/// How a call that runs out of allowance wakes whoever can get more, once a second at most.
+/// The wake-up for a call that runs out of allowance. It wakes the thread that can get more, at
+/// most once a second.
 struct Hurry {
     wake: fn(),
     asked_at_ms: AtomicU64,
 }
 
-/// Between two calls for more allowance.
+/// The shortest time between two requests for more allowance, in milliseconds.
 const HURRY_MS: u64 = 1_000;
 
 impl Licensed {
-    /// Puts a grant into use.
+    /// Put a grant into use.
     ///
     /// # Errors
-    /// When the seat pool cannot be opened.
+    /// Fails if the seat pool cannot be opened.
     pub fn new(
         grant: Arc<Grant>,
         seats_folder: &Path,
@@ -122,9 +126,9 @@ impl Licensed {
         })
     }
 
-    /// Takes over a newer grant from the same item; `false` when it is from another, or from
-    /// another server: what it has licensed, it has to book. One that renews the same license is
-    /// the same server, with another key.
+    /// Take over a newer grant from the same item. Return `false` when it is from another item or
+    /// from another server: the server that has granted a license must book its work. A grant that
+    /// renews the same license is from the same server, even with another key.
     pub fn renew(&self, grant: &Arc<Grant>) -> bool {
         let _renewing = self.renewing.lock();
         let mine = self.grant();
@@ -140,7 +144,8 @@ impl Licensed {
         if let Err(error) = self.allow(grant, is_renamed) {
             say(Level::Warning, format_args!("{error}"));
             if is_renamed {
-                // The grant of before stays in use, as good as it was, until the next renewal.
+                // The previous grant stays in use, with its validity unchanged, until the next
+                // renewal.
                 return true;
             }
         }
@@ -155,10 +160,10 @@ impl Licensed {
         true
     }
 
-    /// Read the grant's dates anew: `signed_at` says what a date should have been that was signed
-    /// by a server whose clock was ahead.
+    /// Read the grant's dates again. `signed_at` returns what a date should have been if the server
+    /// that signed it had a clock that was ahead.
     pub fn redate(&self, signed_at: impl FnOnce(u64, &Stamp) -> u64) {
-        // Asked before the grant is locked: who counts waits for that lock.
+        // The date is requested before the grant is locked, because counts wait for that lock.
         let grant = self.grant();
         let dated = grant.local.issued_at;
         let should_be = signed_at(dated, &grant.stamp);
@@ -172,19 +177,19 @@ impl Licensed {
         }
     }
 
-    /// Count into other segments from now on. The time has leaped: a server may not book a slot
-    /// that is far ahead of its time, and what is in one segment with it would wait as long.
+    /// Count into other segments from now on, because the time has leaped. A server may not book a
+    /// slot that is far ahead of its time, and everything in the same segment would wait as long.
     pub fn begin_segments(&self) {
         self.counter.begin_segments();
     }
 
-    /// Lets be counted what the grant allows. Under another UUID it is spent, and counted, apart
-    /// from what was before.
+    /// Apply the grant's allowances to the counter. Under another UUID, spending and counting are
+    /// separate from those under the previous one.
     fn allow(&self, grant: &Grant, is_renamed: bool) -> Result<()> {
         let local = &grant.local;
         if self.allowance.is_some() && !is_renamed {
-            // By a file that was removed, more could be spent than there is: other programs have
-            // another one.
+            // If the file was removed, other programs have another one, and together they could
+            // spend more than is allowed.
             self.look();
         }
         let count_as = || self.counter.count_as(whose(grant));
@@ -198,12 +203,12 @@ impl Licensed {
                     count_as();
                     std::mem::replace(&mut *spent, anew)
                 };
-                // Unmapped without the lock.
+                // The previous file is unmapped without the lock.
                 drop(before);
             }
             Some(allowance) => {
                 let unreported = |module| allowance.unreported(local, module);
-                // Where it is not known, nothing counts as long past.
+                // 0 means that the boot clock is not known: then no loss counts as long past.
                 let now_ms = self.clock.machine_boot_ms().unwrap_or(0);
                 allowance.now().grant(local.serial, &local.allowances, now_ms, unreported)?;
             }
@@ -211,30 +216,30 @@ impl Licensed {
         Ok(())
     }
 
-    /// Whether the grant has this many seats, or needs none.
+    /// Return whether the grant has this many seats, or needs none.
     pub fn has_seats(&self, seats: u32) -> bool {
         self.pool.is_none() || self.grant.read().local.seats >= seats
     }
 
-    /// The grant in use.
+    /// Return the grant in use.
     pub fn grant(&self) -> Arc<Grant> {
         self.grant.read().clone()
     }
 
-    /// Seats that were granted; INT_MAX where there are no seats.
+    /// Return the number of granted seats; INT_MAX if the charge way has no seats.
     pub fn seats_max(&self) -> i32 {
         let granted = || i32::try_from(self.grant.read().local.seats).unwrap_or(i32::MAX);
         self.pool.as_ref().map_or(i32::MAX, |_| granted())
     }
 
-    /// The key of the server that granted.
+    /// Return the key of the server that gave the grant.
     pub fn server_key(&self) -> PublicKey {
         self.grant.read().server_key.clone()
     }
 
-    /// Fills in what is known here of the license's status.
+    /// Fill in the parts of the license's status that are known here.
     pub fn describe(&self, status: &mut Status) {
-        // Before the numbers are read: they are to say the same as the status.
+        // The check comes before the numbers are read, so that they agree with the status.
         let _ = self.check();
         let grant = self.grant.read().clone();
         let held = self.holders().iter().map(|holder| holder.seats).sum();
@@ -248,26 +253,26 @@ impl Licensed {
         status.grace_ends_at = grant.item.grace_ends_at();
     }
 
-    /// Whether the grant is good now.
+    /// Check whether the grant is valid now.
     ///
     /// # Errors
-    /// -20111 when the item has expired, -20003 when the grant was not renewed for too long.
+    /// Returns -20111 if the item has expired, or -20003 if the grant was not renewed for too long.
     pub fn check(&self) -> Result<()> {
         self.check_at(self.clock.unix_seconds())
     }
 
-    /// Takes notice of what the server has told.
+    /// Apply a server notice.
     pub fn hear(&self, told: &ServerNotice) {
         self.used_up_modules.store(told.used_up_modules(), Ordering::Relaxed);
         self.set_stopped(told.stops());
     }
 
-    /// Ends all work under the grant, which was given back.
+    /// End all work under the grant, which was given back.
     pub fn stop(&self) {
         self.set_stopped(Some(ErrorCode::NO_LICENSE.into()));
     }
 
-    /// End all work under the grant: the server does not accept what this program presents.
+    /// End all work under the grant: the server does not accept this program's credentials.
     pub fn refuse(&self, why: Error) {
         self.set_stopped(Some(why));
     }
@@ -281,35 +286,34 @@ impl Licensed {
         }
     }
 
-    /// Why the server lets no work be done under the grant, if it does not.
+    /// Return why the server allows no work under the grant, if it does not.
     pub fn stopped(&self) -> Option<Error> {
         self.stopped.lock().clone()
     }
 
-    /// Whether a grant is wanted before this one is due for renewal: there is none to work with, or
-    /// the allowance runs low.
+    /// Return whether a grant is needed before this one is due for renewal: work is not possible,
+    /// or the allowance runs low.
     pub fn wants_renewal(&self) -> bool {
         let grant = self.grant();
         let runs_low = |allowance: &Allowance| allowance.now().runs_low(&grant.local.allowances);
         self.stopped().is_some() || self.allowance.as_ref().is_some_and(runs_low)
     }
 
-    /// What the next grant has to allow at least.
+    /// Return what the next grant must allow at least.
     pub fn needed(&self) -> u64 {
         let refused = self.needed.load(Ordering::Relaxed);
         self.allowance.as_ref().map_or(refused, |allowance| allowance.now().needed(refused))
     }
 
-    /// Nobody of the device works under the item any more: a start of the machine is to cost
-    /// nothing of the allowance.
+    /// Keep no more allowance than is spent. No process of the device works under the item any
+    /// more, so the next start of the machine must cost nothing of the allowance.
     pub fn settle(&self) {
         if let Some(allowance) = &self.allowance {
             allowance.now().settle();
         }
     }
 
-    /// Let nothing more be counted under a strict item: what is left of its allowance is given
-    /// back.
+    /// End all counting under a strict item: what is left of its allowance is given back.
     pub fn forgo(&self) {
         if let Some(allowance) = &self.allowance {
             allowance.now().forgo();
@@ -336,10 +340,11 @@ impl Licensed {
         }
     }
 
-    /// Takes a seat. `None` where the charge way has no seats.
+    /// Take a seat. Return `None` if the charge way has no seats.
     ///
     /// # Errors
-    /// -20008 when all are taken; what [`Self::check`] says when the grant is no longer good.
+    /// Returns -20008 if all seats are taken, or the error of [`Self::check`] if the grant is no
+    /// longer valid.
     pub fn take_seat(&self) -> Result<Option<Seat>> {
         if self.ended.load(Ordering::Relaxed) {
             self.check()?;
@@ -347,7 +352,7 @@ impl Licensed {
         self.pool.as_ref().map(SeatPool::take).transpose().map_err(|e| self.no_seat(e))
     }
 
-    /// As [`Self::take_seat`], if one exchange does it. Cannot panic.
+    /// Do the same as [`Self::take_seat`] if one atomic exchange is enough. This cannot panic.
     #[inline(always)]
     pub fn take_seat_at_once(&self) -> Option<Option<Seat>> {
         if self.ended.load(Ordering::Relaxed) {
@@ -359,8 +364,8 @@ impl Licensed {
         }
     }
 
-    /// Return why there is no seat; and where this device has asked for fewer seats than the
-    /// license has, that it may ask for more.
+    /// Return why there is no seat. If this device has requested fewer seats than the license has,
+    /// the message says that it may request more.
     #[cold]
     fn no_seat(&self, error: SeatError) -> Error {
         let is_full = matches!(error, SeatError::Full { .. });
@@ -375,10 +380,10 @@ impl Licensed {
         error
     }
 
-    /// Takes a seat, waiting for one up to `wait`.
+    /// Take a seat, and wait up to `wait` for one.
     ///
     /// # Errors
-    /// As [`Self::take_seat`].
+    /// Returns the same errors as [`Self::take_seat`].
     pub fn take_seat_within(&self, wait: Duration) -> Result<Option<Seat>> {
         self.check()?;
         self.pool
@@ -388,18 +393,18 @@ impl Licensed {
             .map_err(|e| self.no_seat(e))
     }
 
-    /// Who holds the seats of this device; nobody where there are no seats.
+    /// Return the holders of this device's seats; none if the charge way has no seats.
     pub fn holders(&self) -> Vec<Holder> {
         self.pool.as_ref().map(SeatPool::holders).unwrap_or_default()
     }
 
-    /// How often it was closed.
+    /// Return the number of times that this was closed.
     #[inline(always)]
     pub fn closings(&self) -> u32 {
         self.closings.load(Ordering::Acquire)
     }
 
-    /// Gives a seat back. One that was taken before this was closed is gone already.
+    /// Give a seat back. A seat that was taken before this was closed is gone already.
     #[inline(always)]
     pub fn give_seat(&self, seat: Seat) {
         if let Some(pool) = &self.pool {
@@ -407,8 +412,8 @@ impl Licensed {
         }
     }
 
-    /// Free seats on this device; -1 when the grant has to be refreshed; INT_MAX where there are no
-    /// seats.
+    /// Return the number of free seats on this device; -1 if the grant must be refreshed; INT_MAX
+    /// if the charge way has no seats.
     #[inline(always)]
     pub fn idle_seats(&self) -> i32 {
         if self.ended.load(Ordering::Relaxed) && self.check().is_err() {
@@ -420,21 +425,21 @@ impl Licensed {
         }
     }
 
-    /// This moment, if the grant is good in it, and what was counted before is in its place:
-    /// checked about once a second.
+    /// Return the current moment, if the grant is valid now and earlier counts are in their files.
+    /// This is checked about once a second.
     ///
     /// # Errors
-    /// As [`Self::check`]; -20002 when what was counted has lost its file, and cannot be carried
-    /// into another.
+    /// Returns the same errors as [`Self::check`], and -20002 if earlier counts have lost their
+    /// file and cannot be carried into another.
     #[inline(always)]
     pub fn moment(&self) -> Result<Moment> {
         self.slots.now(self.clock, |now| self.check_to_count(now))
     }
 
-    /// Counts work into a slot. `mine` are the caller's own entries.
+    /// Count work into a slot. `mine` are the caller's own entries.
     ///
     /// # Errors
-    /// When the count cannot be kept: then nothing was counted.
+    /// Fails if the count cannot be kept: then nothing was counted.
     #[inline(always)]
     pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
         match &self.allowance {
@@ -443,7 +448,7 @@ impl Licensed {
         }
     }
 
-    /// Spends before it counts, and takes back what could not be counted.
+    /// Spend before counting, and take back what could not be counted.
     #[cold]
     fn count_strictly(
         &self,
@@ -455,7 +460,7 @@ impl Licensed {
         let grant = self.grant();
         let charged = charged(grant.local.charge_way, work);
         if allowance.now().is_closed() {
-            // Another process has seen that the file is lost: nothing can be spent in it.
+            // Another process has found that the file is lost: no allowance can be spent in it.
             self.look();
         }
         let allowance = allowance.spent.read();
@@ -482,10 +487,10 @@ impl Licensed {
         outcome
     }
 
-    /// Counts work that no reader has done.
+    /// Count work that was done without a reader.
     ///
     /// # Errors
-    /// When the grant is no longer good, or the count cannot be kept: then nothing was counted.
+    /// Fails if the grant is no longer valid or the count cannot be kept: then nothing was counted.
     pub fn count_without_reader(&self, work: &[Work]) -> Result<()> {
         let slot = self.moment()?.slot;
         let used_up = self.used_up_modules.load(Ordering::Relaxed);
@@ -498,7 +503,7 @@ impl Licensed {
         self.count(&mut self.entries.lock(), slot, work)
     }
 
-    /// Gives up seats and segments, for the end of a session.
+    /// Give up seats and segments at the end of a session.
     pub fn close(&self) {
         self.closings.fetch_add(1, Ordering::Release);
         self.counter.close();
@@ -525,7 +530,7 @@ impl Hurry {
     }
 }
 
-/// Whose work is counted under a grant.
+/// Return the license, device and server under which a grant's work is counted.
 fn whose(grant: &Grant) -> Whose {
     Whose {
         license_id: grant.local.license_id.clone(),
@@ -534,7 +539,7 @@ fn whose(grant: &Grant) -> Whose {
     }
 }
 
-/// What of some work is charged under a strict item: by module, 0 that of scans.
+/// Return what is charged for some work under a strict item, by module; 0 is the module of scans.
 fn charged(charge_way: ChargeWay, work: &[Work]) -> Vec<(u32, u64)> {
     let module = |(kind, what, n): &Work| match (charge_way, kind) {
         (ChargeWay::BarcodeScan, UsageKind::Scan) => Some((0, *n)),
@@ -570,13 +575,13 @@ impl Allowance {
             .fold(0, u64::saturating_add)
     }
 
-    /// The one in use, for who does not count.
+    /// Return the file in use, for callers that do not count.
     fn now(&self) -> Arc<SpentAllowance> {
         self.spent.read().clone()
     }
 }
 
-/// The folders of usage under all grants: those that come from one code share a license.
+/// Return the usage folders of all grants: grants that come from one code share a license.
 fn folders_beside(usage_folder: &Path) -> impl Iterator<Item = PathBuf> {
     let all = usage_folder.parent().map(std::fs::read_dir).into_iter().flatten();
     all.flatten().flatten().map(|entry| entry.path())
@@ -589,14 +594,15 @@ fn open_spent(
     clock: &'static dyn Clock,
 ) -> Result<SpentAllowance> {
     let LocalLicense { license_id, item_id, device_uuid, serial, allowances, .. } = &grant.local;
-    // Of this item: what was counted under another one of the code is none of its business.
+    // Only this item matters: work that was counted under another item of the code does not concern
+    // it.
     let has_counted = |folder: PathBuf| has_counted(&folder, license_id, device_uuid);
     let is_used = || {
         allowances.iter().any(|known| known.used > 0)
             || folders_beside(usage_folder).any(has_counted)
     };
-    // Where it is not known, nothing counts as long past: neither now, nor for those who read it
-    // later.
+    // If the boot clock is not known, no loss counts as long past: neither now, nor for a process
+    // that reads this later.
     let now_ms = clock.machine_boot_ms();
     let lost_at = now_ms.unwrap_or(u64::MAX);
     let spent =
@@ -608,7 +614,7 @@ fn open_spent(
 fn seat_error(error: SeatError) -> Error {
     let code = match &error {
         SeatError::Full { .. } => ErrorCode::INSTANCE_COUNT_OVER_LIMIT,
-        // With whose file it is, and what to do.
+        // The error contains the owner of the file, and what to do.
         SeatError::Io { path, what, source } => return Error::state(path, what, source),
         _ => ErrorCode::LICENSE_BUFFER_FAILED,
     };

@@ -1,4 +1,4 @@
-//! Work under a strict item, whose device takes another UUID.
+//! Tests of work under a strict item whose device takes another UUID.
 
 use seatmeter_protocol::license::{CountAllowance, LicenseItem};
 
@@ -10,7 +10,7 @@ use crate::usage::Segment;
 
 const SCAN: Work = (UsageKind::Scan, 1, 1);
 
-/// A grant of so many scans to the device of this digit.
+/// Return a grant of this many scans to the device of this digit.
 fn grant(device: &str, serial: u32, allowed: u64) -> Arc<Grant> {
     let charge_way = ChargeWay::BarcodeScan;
     let item = LicenseItem { strict: true, charge_way, quota: 10_000, ..item() };
@@ -40,7 +40,7 @@ fn licensed_by(folder: &Path, grant: Arc<Grant>) -> (Licensed, &'static HandCloc
     (Licensed::new(grant, folder, usage, clock, || {}).unwrap(), clock)
 }
 
-/// What was counted under the UUID of this digit.
+/// Return the total that was counted under the UUID of this digit.
 fn counted(folder: &Path, device: &str) -> u64 {
     let files = std::fs::read_dir(folder.join("usage")).unwrap().flatten();
     let segments = files.map(|file| Segment::open(&file.path()).unwrap());
@@ -103,7 +103,7 @@ fn what_was_counted_under_another_item_is_not_spent_of_a_strict_one() {
             Counter::new(usage.clone(), crate::usage::whose(&license, &strict.local.device_uuid));
         counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 1, n)]).unwrap();
     }
-    // The file of what is spent is not there, though something was counted: all counts as spent,
+    // The file of spent allowances is missing although something was counted: all counts as spent,
     // until a later grant.
     let (licensed, clock) = licensed_by(folder.path(), strict);
     assert_eq!(work_until_refused(&licensed), 0);
@@ -121,7 +121,7 @@ fn two_programs_spend_no_more_than_there_is_when_their_file_is_removed() {
     std::fs::remove_file(folder.path().join("item-1.spent")).unwrap();
     let (second, other_clock) = licensed_by(folder.path(), grant("a", 1, 500));
     assert_eq!(work_until_refused(&second), 0);
-    // The first may go on until it looks.
+    // The first may continue until it checks its files.
     first.count(&mut mine, 1, &[SCAN]).unwrap();
     first.look();
     assert_eq!(work_until_refused(&first), 0);
@@ -134,7 +134,7 @@ fn two_programs_spend_no_more_than_there_is_when_their_file_is_removed() {
     assert_eq!(work_until_refused(&first) + work_until_refused(&second), 498);
 }
 
-/// Lets `job` wait for a disk that gives no answer, and shows that others count meanwhile, through
+/// Let `job` wait for a disk that does not answer. Show that other threads count meanwhile, through
 /// several of the checks that they make once a second.
 #[cfg(feature = "kill-points")]
 fn others_count_while_the_disk_hangs(
@@ -144,7 +144,7 @@ fn others_count_while_the_disk_hangs(
     job: impl FnOnce() + Send,
 ) {
     use crate::fault_injection::disk::{Disk, Hang, play};
-    /// Nobody waits for so long for a lock that is free.
+    /// A time for which no thread waits for a free lock.
     const LONG: Duration = Duration::from_secs(120);
     let hang: &'static Hang = Box::leak(Box::default());
     let (sender, counted) = std::sync::mpsc::channel();
@@ -265,7 +265,7 @@ fn what_is_spent_of_an_allowance_whose_file_is_deleted_stays_spent_in_every_prog
     std::fs::remove_file(folder.path().join("item-1.spent")).unwrap();
     count(1, 50).unwrap();
     programs[0].watch();
-    // The second one has not looked, and finds its file closed.
+    // The second one has not checked, and finds its file closed.
     count(1, 10).unwrap();
     count(0, 340).unwrap();
     assert_eq!(count(1, 1).unwrap_err().code, ErrorCode::USED_UP);

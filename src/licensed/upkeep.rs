@@ -1,19 +1,19 @@
-//! Looking after the files that a license in use has mapped: what was counted or spent must be
-//! where others find it.
+//! Checks of the files that a license in use has mapped: counts and spent allowances must be where
+//! other processes find them.
 //!
-//! A thread of its own looks once a second (`runtime.rs`), and whoever reports looks before. Who
-//! counts does not: a look asks the disk, and counting waits for no disk. It reads what the look
-//! has found, in the check that it makes once a second anyway. Only where no such thread looks,
-//! because the system had none to give, does that check look itself.
+//! A separate thread checks the files once a second (`runtime.rs`), and a report checks them before
+//! it sends. A count does not: a check waits for the disk, and a count never does. A count reads
+//! the result of the last check, in the check of the grant that it makes once a second anyway. If
+//! the system had no thread to give, that check of the grant also checks the files.
 //!
-//! | the look finds | then the next count |
+//! | the check finds | then the next count |
 //! |---|---|
 //! | every file in its place | counts |
-//! | a name lost, and carries what was counted into a new file | counts |
-//! | a name lost, and cannot carry it | fails with -20002, until a look can |
-//! | a file cut short: what was in it is lost | fails with -20002, once, so that the program hears of it |
+//! | a lost name, and carries the counts into a new file | counts |
+//! | a lost name, and cannot carry the counts | fails with -20002, until a check can |
+//! | a file cut short: its counts are lost | fails with -20002 once, so that the program learns of it |
 //!
-//! What was counted between the harm and the look is in memory, and is carried with the rest.
+//! Counts between the harm and the check are in memory, and are carried with the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,55 +29,55 @@ use crate::os::Undisturbed;
 use crate::os::locks::Mutex;
 use crate::usage::{Carried, Durable, Looked};
 
-/// What looking after files has come to.
+/// The state and the results of the file checks.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
-    /// Held by who looks.
+    /// The lock that is held during a check.
     looking: Mutex<()>,
-    /// Whether a thread looks once a second.
+    /// Whether a thread checks once a second.
     is_watched: AtomicBool,
-    /// Whether there is trouble: so that who counts need not lock to know that there is none.
+    /// Whether there is trouble: a count then need not lock to learn that there is none.
     has_trouble: AtomicBool,
     trouble: Mutex<Option<Trouble>>,
-    /// Repairs of the seat pool that were said.
+    /// The number of repairs of the seat pool that were logged.
     repairs_said: AtomicUsize,
 }
 
-/// Why the next count fails.
+/// The reason why the next count fails.
 #[derive(Debug)]
 enum Trouble {
-    /// Until the next look that finds none.
+    /// The error lasts until the next check that finds none.
     Lasting(Error),
-    /// Once: it is over, and something is lost.
+    /// The error is returned once: it is over, and something is lost.
     Past(Error),
 }
 
 impl Licensed {
-    /// As [`Self::look`], by the thread that does so once a second.
+    /// Do the same as [`Self::look`], in the thread that checks once a second.
     pub fn watch(&self) {
         self.upkeep.is_watched.store(true, Ordering::Relaxed);
         self.look();
     }
 
-    /// No thread looks once a second any more.
+    /// Note that no thread checks once a second any more.
     pub fn end_watch(&self) {
         self.upkeep.is_watched.store(false, Ordering::Relaxed);
     }
 
-    /// Looks whether every mapped file is the one that its name means, and makes it again where it
-    /// is not.
+    /// Check whether every mapped file is the one that its name means, and create it again if it is
+    /// not.
     pub fn look(&self) {
         let _looking = self.upkeep.looking.lock();
         self.look_now();
     }
 
-    /// Makes durable what was counted here and is not acknowledged.
+    /// Make durable what was counted here and is not acknowledged.
     pub fn make_durable(&self, durable: &Durable) {
         self.counter.make_durable(durable);
     }
 
     fn look_now(&self) {
-        // Where no thread watches, a count does this, in a thread of the host's.
+        // If no thread watches, a count does this, in a thread of the host.
         let _undisturbed = Undisturbed::hold();
         let mut looked = self.counter.look();
         looked
@@ -99,8 +99,7 @@ impl Licensed {
         self.say_repairs();
     }
 
-    /// Lets the next count hear of what a look has found; says whether it is news that something
-    /// has failed.
+    /// Make the next count return the result of a check. Return whether a new failure was found.
     fn note(&self, looked: &Looked) -> bool {
         let cut = looked.carried.iter().find(|carried| matches!(carried, Carried::Cut { .. }));
         let mut trouble = self.upkeep.trouble.lock();
@@ -120,10 +119,10 @@ impl Licensed {
         is_new
     }
 
-    /// What is asked once a second before something is counted.
+    /// Check once a second, before something is counted, that counting is allowed.
     ///
     /// # Errors
-    /// As [`Licensed::moment`].
+    /// Returns the same errors as [`Licensed::moment`].
     pub(super) fn check_to_count(&self, now: u64) -> Result<()> {
         self.check_at(now)?;
         let upkeep = &self.upkeep;
@@ -147,12 +146,12 @@ impl Licensed {
         }
     }
 
-    /// Says what was put right in the seat pool since the last look.
+    /// Log what was repaired in the seat pool since the last check.
     fn say_repairs(&self) {
         let Some(pool) = &self.pool else { return };
         let repairs = pool.repairs();
         let said = self.upkeep.repairs_said.swap(repairs.len(), Ordering::Relaxed);
-        // The newest come first.
+        // The newest repairs come first.
         let news = repairs.len().saturating_sub(said);
         repairs[..news]
             .iter()
@@ -162,7 +161,8 @@ impl Licensed {
 }
 
 impl Allowance {
-    /// Looks after the file, and keeps ahead of what is spent; a line when it was made again.
+    /// Check the file, and raise `kept` ahead of what is spent. Return a line for the log if the
+    /// file was created again.
     fn look(&self, grant: &Grant) -> Result<Option<String>> {
         let now = self.now();
         let anew = match now.standing() {
@@ -170,16 +170,16 @@ impl Allowance {
                 now.keep_ahead();
                 return Ok(None);
             }
-            // What it said is gone: it begins as one that was lost before this program came.
+            // Its content is gone: it begins like a file that was lost before this program started.
             Standing::Short(_) => self.open_for(grant)?,
             Standing::Same | Standing::Lost => now.carry()?,
         };
         let line = format!(
-            "{} was deleted, replaced or cut short while in use: it is made again",
+            "{} was deleted, replaced or cut short while in use: it is created again",
             anew.path().display()
         );
         let mut spent = self.spent.write();
-        // Unless the device has taken another UUID meanwhile.
+        // The new file is used unless the device has taken another UUID meanwhile.
         if Arc::ptr_eq(&spent, &now) {
             *spent = Arc::new(anew);
         }
@@ -191,14 +191,13 @@ impl Allowance {
 fn line_of(carried: &Carried) -> String {
     match carried {
         Carried::Whole { path } => format!(
-            "{} was deleted, renamed or replaced while it was counted into: it is made again, and \
-             nothing is lost",
+            "{} was deleted, renamed or replaced while counts were written to it: it is \
+             created again, and nothing is lost",
             path.display()
         ),
         Carried::Cut { path } => format!(
-            "{} was cut short while it was counted into: what it had counted since the last \
-             report is lost. Keep other \
-             programs from writing to the state directory",
+            "{} was cut short while counts were written to it: its counts since the last \
+             report are lost. Keep other programs from writing to the state directory",
             path.display()
         ),
     }

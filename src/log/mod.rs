@@ -1,19 +1,18 @@
-//! What the library says while it works, to whoever wants to hear it: a callback of the program,
-//! or, while it has none, a file that the environment names. Without one of them nothing is put
-//! into words at all.
+//! The log of the library's work. Lines go to a callback of the program or, if it has set none, to
+//! a file that the environment names. Without both, no text is formatted at all.
 //!
 //! A log never holds a barcode, a session password or a signature.
 //!
-//! A line is said wherever something happens, often under a lock. A callback is the host's, and may
-//! wait for a thread that waits for that lock. So no thread that works calls it: lines wait in a
-//! queue, and a thread of their own hands them over, one after the other. It begins with the first
-//! line that waits, and ends when none is left. A call of the host's that has said something
-//! returns when that was heard, so that the host finds it where it looks; but it waits a moment
-//! only, and under no lock. A line for the file is written at once.
+//! Any part of the library may log a line, often under a lock. A callback is the host's code, and
+//! may wait for a thread that waits for that lock. So no working thread calls it: lines wait in a
+//! queue, and a separate thread delivers them in order. This thread begins with the first waiting
+//! line and ends when none is left. A call of the host that has logged a line returns after the
+//! delivery, so that the host finds the line when it expects it. But the call waits only a moment,
+//! and under no lock. A line for the file is written at once.
 //!
-//! Callback and file are looked up without a lock, so that a forked child has its parent's; it has
-//! none of the lines. Who takes a callback back waits for the call that is under way, so that what
-//! it refers to can be freed then.
+//! Callback and file are read without a lock, so that a forked child has those of its parent. It
+//! has none of the waiting lines. Removing a callback waits for a delivery in progress, so that the
+//! callback's data can be freed afterwards.
 
 pub mod panic_hook;
 
@@ -37,15 +36,15 @@ use crate::os::{
     PerProcess, Published, Undisturbed, owner_of, thread_number, with_signals_blocked,
 };
 
-/// How much a line matters. The numbers are those of the C API.
+/// The importance of a line. The numbers are those of the C API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i32)]
 pub enum Level {
     /// The program is not licensed, or will soon not be.
     Error = 1,
-    /// Something is not as it should be, and is being coped with.
+    /// Something is wrong, but the library handles it.
     Warning = 2,
-    /// What was done.
+    /// An action was done.
     Info = 3,
 }
 
@@ -67,63 +66,66 @@ pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 /// | callback | file | lines go |
 /// |---|---|---|
 /// | set | any | to the callback |
-/// | none, or taken back | named | to the end of the file |
-/// | none, or taken back | none | nowhere |
+/// | none, or removed | named | to the end of the file |
+/// | none, or removed | none | nowhere |
 struct Log {
     sink: Published<Option<Sink>>,
     file: Published<PathBuf>,
     lines: Mutex<Lines>,
-    /// A line was handed over, or the thread that does it ends.
+    /// The signal that a line was delivered, or that the delivering thread ends.
     changed: Condvar,
-    /// Read while a line is handed over, written while the sink is changed. Holds all sinks that
-    /// there ever were: a forked child may still be looking at one. Programs change theirs seldom.
+    /// The lock that is read while a line is delivered and written while the sink is changed. It
+    /// contains all sinks that there ever were: a forked child may still be using an old one.
+    /// Programs seldom change theirs.
     sinks: RwLock<Vec<&'static Option<Sink>>>,
     /// All files that were ever named, for the same reason.
     files: Mutex<Vec<&'static PathBuf>>,
-    /// Whether the file could be written: then its folder is made again when somebody removes it.
+    /// Whether the file was writable once: its folder is then created again after somebody removes
+    /// it.
     was_there: AtomicBool,
 }
 
-/// Lines that wait to be handed over, and the thread that does it.
+/// The lines that wait for delivery, and the delivering thread.
 ///
 /// | deliverer | thread | |
 /// |---|---|---|
-/// | no | no, or ended | nothing waits; or the system has no thread to give, and the next line tries again |
-/// | yes | yes | lines wait, or the last one is just being handed over |
+/// | no | no, or ended | no line waits; or the system has no thread to give, and the next line tries again |
+/// | yes | yes | lines wait, or the last one is just being delivered |
 #[derive(Default)]
 struct Lines {
     waiting: VecDeque<(Level, String)>,
     bytes: usize,
-    /// How many there was no room for since.
+    /// The number of lines that were dropped since the queue became full.
     dropped: u64,
-    /// How many were put here, and how many of them are handed over.
+    /// The number of lines that were put here, and the number of delivered ones.
     said: u64,
     heard: u64,
     has_deliverer: bool,
-    /// Its number while it runs.
+    /// The number of the thread while it runs.
     number: usize,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What waits at most: a callback may be stuck for hours, and the library goes on.
+/// The most lines and bytes that wait: a callback may be stuck for hours while the library
+/// continues.
 const LINES_MAX: usize = 1_000;
 const BYTES_MAX: usize = 256 << 10;
 
-/// Stack of the thread that calls the host: loggers format, and may belong to the runtime of
+/// The stack of the thread that calls the host. Loggers format, and may belong to the runtime of
 /// another language.
 const STACK_BYTES: usize = 1 << 20;
 
-/// For so long a call waits until what it has said is heard.
+/// The longest time that a call waits for the delivery of its lines.
 const HEARD_BOUND: Duration = Duration::from_secs(1);
 
 static LOG: PerProcess<Log> = PerProcess::new();
 
 thread_local! {
-    /// Which line this thread has said last, counted from 1.
+    /// The number of the last line that this thread has logged, counted from 1.
     static LAST_SAID: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A callback that takes longer than this for one line cannot be waited for.
+/// The longest wait for a callback that is handling a line, before the change fails.
 const CHANGE_BOUND: Duration = Duration::from_secs(1);
 
 impl Log {
@@ -152,7 +154,7 @@ impl Log {
         self.sink.get().and_then(Option::as_ref)
     }
 
-    /// Put a line where it waits, and see to it that it is handed over.
+    /// Put a line into the queue, and make sure that it is delivered.
     fn put(&'static self, level: Level, line: String) {
         let mut lines = self.lines.lock();
         if lines.dropped > 0
@@ -175,13 +177,13 @@ impl Log {
         }
     }
 
-    /// Hand over what waits until nothing does.
+    /// Deliver lines until none waits.
     fn deliver(&self) {
         self.lines.lock().number = thread_number();
         while let Some((level, line)) = self.next() {
             self.hand_over(level, &line);
             if !ptr::eq(self, Log::get()) {
-                // The callback has forked, and this is the child: the lines are its parent's.
+                // The callback has forked, and this is the child: the lines belong to its parent.
                 return;
             }
             self.lines.lock().heard += 1;
@@ -209,7 +211,8 @@ impl Log {
     }
 
     fn hand_over(&self, level: Level, line: &str) {
-        // The callback may say another line: nobody waits to write in a way that would stop it.
+        // The callback may log another line. A waiting writer does not block this kind of read
+        // lock, so the callback cannot deadlock.
         let _sinks = self.sinks.read_around_host();
         match (self.sink(), self.file.get()) {
             (Some(sink), _) => sink(level, line),
@@ -218,13 +221,13 @@ impl Log {
         }
     }
 
-    /// Return whether this thread hands lines over, now from inside the callback.
+    /// Return whether this is the delivering thread, which is now inside the callback.
     fn is_deliverer(&self) -> bool {
         let lines = self.lines.lock();
         lines.has_deliverer && lines.number == thread_number()
     }
 
-    /// Wait, up to `bound`, while this is so; the thread that hands over does not wait for itself.
+    /// Wait, up to `bound`, while `is_so` holds. The delivering thread does not wait for itself.
     fn wait_while(&self, bound: Duration, is_so: impl Fn(&Lines) -> bool) {
         let (end, is_free) = (Instant::now() + bound, holds_none());
         let mut lines = self.lines.lock();
@@ -237,7 +240,7 @@ impl Log {
     }
 }
 
-/// Say a line. Any thread may, also under locks.
+/// Log a line. Any thread may call this, even under locks.
 pub fn say(level: Level, line: Arguments<'_>) {
     let log = Log::get();
     if log.sink().is_some() {
@@ -247,8 +250,8 @@ pub fn say(level: Level, line: Arguments<'_>) {
     }
 }
 
-/// Run `body`, and then wait a moment until what this thread has said in it is heard. To be called
-/// without a lock.
+/// Run `body`, then wait a moment until the lines that this thread has logged in it are delivered.
+/// Call this without a lock.
 pub fn heard<T>(body: impl FnOnce() -> T) -> T {
     let before = LAST_SAID.replace(0);
     let answer = body();
@@ -259,41 +262,41 @@ pub fn heard<T>(body: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Wait, up to `bound`, until all is handed over and the thread that did it is gone. To be called
-/// without a lock.
+/// Wait, up to `bound`, until everything is delivered and the delivering thread has ended. Call
+/// this without a lock.
 pub fn settle(bound: Duration) {
     let log = Log::get();
     log.wait_while(bound, |_| true);
     let mut lines = log.lines.lock();
     let thread = if lines.has_deliverer { None } else { lines.thread.take() };
     drop(lines);
-    // It has nothing more to do than to end, without a panic of its own.
+    // The thread has nothing left to do but to end, and does not panic.
     thread.map(JoinHandle::join);
 }
 
-/// Changes the callback; with `None`, lines go to the file again. The old one is not in use any
+/// Change the callback; with `None`, lines go to the file again. The old callback is not in use any
 /// more when this returns.
 ///
 /// # Errors
-/// -20009 when a line is still being handed to the old one after a second, or by this very thread:
-/// nothing is changed then.
+/// Returns -20009 if the old callback is still handling a line after a second, or if it is handling
+/// one in this very thread. Nothing is changed then.
 pub fn set_sink(sink: Option<Sink>) -> Result<()> {
     let log = Log::get();
     // The thread that is in the callback would wait for itself.
     let bound = if log.is_deliverer() { Duration::ZERO } else { CHANGE_BOUND };
     let Some(mut sinks) = log.sinks.try_write_for(bound) else {
-        let message = "the log callback is at work, and can be changed when it has returned";
+        let message = "the log callback is running: change it after it has returned";
         return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
     };
     sinks.push(log.sink.publish_new(sink));
     Ok(())
 }
 
-/// Lets lines go to the end of this file while the program has no callback.
+/// Append lines to this file while the program has no callback.
 ///
 /// # Errors
-/// When it cannot be written now. It is tried again for each line all the same: a disk may be there
-/// later.
+/// Fails if the file cannot be written now. Each line tries it again nevertheless: a disk may
+/// become available later.
 pub fn use_file(path: &Path) -> Result<()> {
     let log = Log::get();
     let mut files = log.files.lock();
@@ -304,7 +307,8 @@ pub fn use_file(path: &Path) -> Result<()> {
     log.was_there.store(opened.is_ok(), Ordering::Relaxed);
     opened.map(drop).map_err(|e| {
         let failed = format!("cannot write the log {}: {e}", path.display());
-        // Not as for a file of the state directory: what is beside a log is of others.
+        // The advice differs from that for a file of the state directory: other files beside a log
+        // are not ours.
         let whose = remedy_for_limit(&e).map(str::to_owned).or_else(|| owner_of(path, &e));
         let whose =
             whose.map(|whose| format!(". {}", whose.trim_end_matches('.'))).unwrap_or_default();
@@ -314,10 +318,11 @@ pub fn use_file(path: &Path) -> Result<()> {
     })
 }
 
-/// Opens the file for every line: it may be moved away meanwhile, and descriptors are the host's.
+/// Open the file for every line: it may be moved away meanwhile, and the descriptors belong to the
+/// host.
 fn append(path: &Path, level: Level, line: Arguments<'_>) {
     let _undisturbed = Undisturbed::hold();
-    // That it cannot be written was said when it was named.
+    // The error of a file that cannot be written was reported when the file was named.
     let open = if Log::get().was_there.load(Ordering::Relaxed) { log_file_again } else { log_file };
     if let Ok(mut file) = open(path) {
         let now = rfc_3339(crate::os::wall_seconds());
@@ -326,7 +331,7 @@ fn append(path: &Path, level: Level, line: Arguments<'_>) {
     }
 }
 
-/// An instant as people and programs read it, such as 2026-11-25T06:00:00Z.
+/// Return an instant in a form for people and programs, such as 2026-11-25T06:00:00Z.
 fn rfc_3339(unix_seconds: u64) -> String {
     let instant =
         i64::try_from(unix_seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
@@ -344,7 +349,7 @@ mod tests {
         assert_eq!(rfc_3339(1_764_050_400), "2025-11-25T06:00:00Z");
     }
 
-    // One test, because the log is the process's.
+    // One test covers all of this, because the process has only one log.
     #[test]
     fn lines_go_where_they_are_sent_and_nowhere_after_that() {
         let heard: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -380,13 +385,13 @@ mod tests {
         say(Level::Info, format_args!("ours 6"));
         say(Level::Error, format_args!("ours 7"));
         assert_eq!(heard.lock().len(), before);
-        // Other tests of this process may say something, too.
+        // Other tests of this process may log lines, too.
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("info: ours 6\n") && text.contains("error: ours 7\n"), "{text}");
         assert!(!text.contains("ours 5"), "{text}");
 
-        // While one line is being heard nobody waits, others come in order, and too many are
-        // dropped.
+        // While one line is being handled no thread waits, other lines come in order, and too many
+        // are dropped.
         let (let_go, stuck) = std::sync::mpsc::channel::<()>();
         let (stuck, begun) = (Mutex::new(stuck), Arc::new(Mutex::new(false)));
         let (mine, has_begun) = (heard.clone(), begun.clone());

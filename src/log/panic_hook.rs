@@ -1,7 +1,7 @@
-//! What becomes of a fault of ours, a panic: the log hears of it, and the host's standard error
-//! does not.
+//! The handling of a panic, which is a bug of this library: it goes to the log and not to the
+//! host's standard error.
 //!
-//! The call in which it happened ends with an error (`capi::enter`), the keeper goes on with its
+//! The call in which it happened ends with an error (`capi::enter`); the keeper continues with its
 //! next round.
 
 use std::panic::{PanicHookInfo, set_hook};
@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::log::{Level, say};
 
-/// Lets faults go to the log, and nowhere else. The hook is that of our copy of the standard
-/// library: a host in Rust that has loaded the shared library keeps its own.
+/// Send panics to the log only. The hook is that of our copy of the standard library: a Rust host
+/// that has loaded the shared library keeps its own.
 pub fn tell_the_log() {
-    // Not a `Once`: a child forked inside it would wait for ever.
+    // A `Once` cannot be used here: a child that was forked inside it would wait forever.
     static IS_DONE: AtomicBool = AtomicBool::new(false);
-    // A unit test's panics are its own.
+    // The panics of unit tests must reach the test runner.
     if !cfg!(test) && !IS_DONE.swap(true, Ordering::Relaxed) {
         set_hook(Box::new(tell));
     }

@@ -1,10 +1,10 @@
-//! The instance pool of the DBR API: readers that are got and recycled, with a limit of this
-//! process's own beside that of the device, and a time for which to wait.
+//! The instance pool of the DBR API: readers that a program gets and recycles. It has a limit for
+//! this process beside that of the device, and a time to wait.
 //!
 //! | setting | 0 means | |
 //! |---|---|---|
-//! | of the device | what the connection parameters say | the higher one of both is asked for at the next initialization |
-//! | of this process | no limit of its own | counts instances that are got and not recycled |
+//! | of the device | what the connection parameters say | the next initialization requests the higher one of both |
+//! | of this process | no limit of its own | counts the instances that the program has not recycled |
 //! | time-out | do not wait | for both limits together |
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,10 +17,10 @@ use crate::error::{Error, Result};
 use crate::licensed::Licensed;
 use crate::os::locks::{Condvar, Mutex};
 
-/// The longest time-out in milliseconds.
+/// The longest time-out, in milliseconds.
 pub const TIMEOUT_MS_MAX: u32 = 600_000;
 
-/// Settings and count of this process.
+/// The settings and the counters of this process.
 #[derive(Debug, Default)]
 pub struct InstancePool {
     device_max: AtomicU32,
@@ -32,24 +32,24 @@ pub struct InstancePool {
     waits: AtomicU32,
 }
 
-/// How the pool stands.
+/// The state of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstancesStatus {
-    /// Instances that this process may have.
+    /// The number of instances that this process may have.
     pub authorized: i32,
-    /// Of those, how many are free.
+    /// The number of those instances that are free.
     pub remaining: i32,
-    /// Threads of this process that wait for one.
+    /// The number of threads of this process that wait for an instance.
     pub waiting: i32,
-    /// How often one had to wait.
+    /// The number of times that a thread had to wait.
     pub waits: i32,
 }
 
 impl InstancePool {
-    /// Changes the settings.
+    /// Change the settings.
     ///
     /// # Errors
-    /// -10038 when one is out of range; then none is changed.
+    /// Returns -10038 if a setting is out of range; then none is changed.
     pub fn set(&self, device: i32, process: i32, timeout_ms: i32) -> Result<()> {
         let device = in_range("the number for this device", device, SEATS_MAX)?;
         let process = in_range("the number for this process", process, SEATS_MAX)?;
@@ -57,26 +57,26 @@ impl InstancePool {
         self.device_max.store(device, Ordering::Relaxed);
         self.process_max.store(process, Ordering::Relaxed);
         self.timeout_ms.store(timeout_ms, Ordering::Relaxed);
-        // A higher limit lets those go on who wait.
+        // A higher limit lets waiting threads proceed.
         let _used = self.used.lock();
         self.recycled.notify_all();
         Ok(())
     }
 
-    /// The number of seats to ask for, when the parameters say `asked`.
+    /// Return the number of seats to request when the parameters say `asked`.
     pub fn seats(&self, asked: i32) -> i32 {
         match self.device_max.load(Ordering::Relaxed) {
-            // Nothing was set: a number that cannot be is to be named as it was given.
+            // No limit was set: an impossible number must appear in the error as it was given.
             0 => asked,
             set => asked.max(i32::try_from(set).unwrap_or(i32::MAX)),
         }
     }
 
-    /// Counts an instance, waiting while this process has all that it may have; gives the rest of
-    /// the time.
+    /// Count an instance; wait while this process has as many as it may have. Return the remaining
+    /// time.
     ///
     /// # Errors
-    /// -20008 when none was recycled in time.
+    /// Returns -20008 if no instance was recycled in time.
     pub fn begin(&self) -> Result<Duration> {
         let timeout = Duration::from_millis(u64::from(self.timeout_ms.load(Ordering::Relaxed)));
         let end = Instant::now() + timeout;
@@ -90,14 +90,14 @@ impl InstancePool {
             let is_over = self.waiting(|| self.recycled.wait_until(&mut used, end).timed_out());
             if is_over {
                 let message = format!(
-                    "this process has {max} instances, which is all it allows itself: recycle one"
+                    "this process has {max} instances, which is its own limit: recycle one"
                 );
                 return Err(Error::new(ErrorCode::INSTANCE_COUNT_OVER_LIMIT, message));
             }
         }
     }
 
-    /// Counts a thread as waiting while it does.
+    /// Count a thread as waiting while it waits.
     pub fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.waits.fetch_add(1, Ordering::Relaxed);
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -106,7 +106,7 @@ impl InstancePool {
         outcome
     }
 
-    /// How the pool stands, under this license.
+    /// Return the state of the pool under this license.
     pub fn status(&self, licensed: &Licensed) -> InstancesStatus {
         let number =
             |count: &AtomicU32| i32::try_from(count.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
@@ -123,7 +123,7 @@ impl InstancePool {
         }
     }
 
-    /// Counts an instance no more.
+    /// Count one instance less.
     pub fn end(&self) {
         let mut used = self.used.lock();
         *used = used.saturating_sub(1);

@@ -1,14 +1,14 @@
 //! The keeper: the one background thread of a process.
 //!
-//! It renews and reports while the host works. All signals are blocked in it, so that the host's
-//! handlers run in the host's threads; it starts with the first license and ends, within a bound,
-//! at `SM_Shutdown`.
+//! The thread renews and reports while the host works. All signals are blocked in it, so that the
+//! host's handlers run in the host's threads. It starts with the first license, and ends at
+//! `SM_Shutdown` within a bound.
 //!
 //! | state | running | stop | |
 //! |---|---|---|---|
 //! | none | no | no | before the first license, or after a stop |
 //! | asleep or at work | yes | no | |
-//! | ending | yes | yes | finishes the request that is under way; goes on after that if it is wanted again |
+//! | ending | yes | yes | finishes the request in progress; continues after that if it is started again |
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 use crate::os::locks::{Condvar, Mutex};
 use crate::os::with_signals_blocked;
 
-/// Stack of the thread: TLS and JSON need some; the default of 8 MiB would count against small
-/// limits.
+/// The thread's stack in bytes. TLS and JSON need some stack; the default of 8 MiB would count
+/// against small limits.
 const STACK_BYTES: usize = 512 << 10;
 
-/// The thread's control.
+/// The control of the thread.
 #[derive(Debug)]
 pub struct Keeper {
-    /// What the system calls the thread: at most 15 bytes.
+    /// The name of the thread in the system, at most 15 bytes.
     name: &'static str,
     control: Mutex<Control>,
     changed: Condvar,
@@ -34,24 +34,24 @@ struct Control {
     running: bool,
     stop: bool,
     wake: bool,
-    /// What the thread is waited for by.
+    /// The handle by which a caller waits for the thread's end.
     thread: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
-    /// Create one whose thread has this name. The thread does not run yet.
+    /// Return a keeper whose thread has this name. The thread does not run yet.
     pub fn new(name: &'static str) -> Self {
         Self { name, control: Mutex::default(), changed: Condvar::default() }
     }
 
-    /// Starts the thread unless it runs; then wakes it. `work` does what is due and says when it is
-    /// due again. When the system has no thread to give, the work is left to the next
-    /// initialization and to `SM_Shutdown`.
+    /// Start the thread unless it runs, then wake it. `work` does what is due and returns the time
+    /// until it is due again. If the system has no thread to give, the next initialization and
+    /// `SM_Shutdown` do the work.
     pub fn ensure_running(&'static self, work: impl FnMut() -> Duration + Send + 'static) {
         let mut control = self.control.lock();
         if control.running {
             control.wake = true;
-            // It may be ending: whoever stopped it did not wait for that.
+            // The thread may be ending: the call that stopped it did not wait for its end.
             control.stop = false;
             self.changed.notify_all();
             return;
@@ -65,14 +65,14 @@ impl Keeper {
         }
     }
 
-    /// Has the thread, if it runs, do its work now.
+    /// Make the thread do its work now, if it runs.
     pub fn wake(&self) {
         self.control.lock().wake = true;
         self.changed.notify_all();
     }
 
-    /// Ends the thread; says whether it ended within the bound. One that did not ends as soon as
-    /// its request does.
+    /// End the thread. Return whether it ended within the bound. Otherwise it ends as soon as its
+    /// request does.
     pub fn stop(&self, bound: Duration) -> bool {
         let end = Instant::now() + bound;
         let mut control = self.control.lock();
@@ -85,14 +85,15 @@ impl Keeper {
         }
         let thread = control.thread.take();
         drop(control);
-        // It has said that it ends: now it is gone, too. It does not end by a panic: see `run`.
+        // The thread has announced its end: now it is gone, too. It does not end by a panic: see
+        // `run`.
         thread.map(JoinHandle::join);
         true
     }
 
     fn run(&self, mut work: impl FnMut() -> Duration) {
         loop {
-            // The thread must not die of a fault in one round: the next may do better.
+            // A bug in one round must not end the thread: the next round may succeed.
             let due = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut work))
                 .unwrap_or(PAUSE_AFTER_FAULT);
             let end = Instant::now() + due;
@@ -112,7 +113,7 @@ impl Keeper {
     }
 }
 
-/// Pause after a round that failed by a fault of ours.
+/// The pause after a round that failed by a bug of this library.
 const PAUSE_AFTER_FAULT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
@@ -156,8 +157,8 @@ mod tests {
         assert!(keeper.stop(LONG));
     }
 
-    /// A keeper within a round that goes on until the sender is dropped; the receiver hears of each
-    /// that begins.
+    /// Return a keeper within a round that lasts until the sender is dropped. The receiver gets a
+    /// message for each round that begins.
     fn at_work() -> (&'static Keeper, mpsc::Sender<()>, mpsc::Receiver<()>) {
         let keeper: &'static Keeper = Box::leak(Box::new(Keeper::new("seatmeter-test")));
         let (release, held) = mpsc::channel::<()>();

@@ -1,4 +1,4 @@
-//! The runtime: the one object of a process, made at the first call and made anew in a forked
+//! The runtime: the one object of a process, created at the first call and created anew in a forked
 //! child.
 
 pub mod instance_pool;
@@ -29,65 +29,66 @@ use crate::state::StateDirectory;
 use crate::status::{Status, Trouble};
 use crate::sync::HttpTransport;
 
-/// What a talk with a server takes at most, with the threads of the HTTP client: TLS, certificates,
-/// an answer.
+/// The most memory that a request to a server takes, in bytes, with the threads of the HTTP client:
+/// TLS, certificates and an answer.
 const ROOM_BYTES: usize = 16 << 20;
 
-/// Until the keeper looks again whether there is memory to work with.
+/// The time after which the keeper checks again whether there is memory to work with.
 const PAUSE_WITHOUT_ROOM: Duration = Duration::from_secs(10);
 
-/// What is called off ends within this; most often within a millisecond.
+/// The time within which a canceled request ends; most end within a millisecond.
 const CALLED_OFF_BOUND: Duration = Duration::from_millis(250);
-/// How often files that are mapped are looked after.
+/// The interval between two checks of the mapped files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 static CLOCK: SystemClock = SystemClock;
 
-/// Everything that a process has of this library.
+/// The state of this library in one process.
 pub struct Runtime {
-    /// What was set before initializing. Survives a fork.
+    /// The state directory that was set before initialization. It survives a fork.
     state_directory: Published<PathBuf>,
     settings: Published<Settings>,
-    /// All settings that there ever were: a forked child may still read what was replaced.
+    /// All settings that there ever were: a forked child may still read replaced ones.
     all_settings: Mutex<Vec<&'static Settings>>,
     /// The session in use.
     current: Published<Session>,
-    /// The session that found no server, while there is no other: it is licensed as soon as one is
-    /// there.
+    /// The session that found no server, while no other is in use. It is licensed as soon as a
+    /// server answers.
     waiting: Published<Session>,
-    /// Every session of this process; also the lock under which they are made.
+    /// Every session of this process; this is also the lock under which sessions are created.
     sessions: Mutex<Vec<&'static Session>>,
-    /// Why there is no session, once initializing has failed.
+    /// The reason why there is no session, after initialization has failed.
     failure: Mutex<Option<Failure>>,
-    /// Why the log that the environment names cannot be written.
+    /// The reason why the log that the environment names cannot be written.
     log_trouble: Mutex<Option<Trouble>>,
     transport: Published<HttpTransport>,
     keeper: Keeper,
     talks: ServerCalls,
-    /// The thread that looks after files once a second: the keeper may be waiting for a server, and
-    /// who counts waits for nothing.
+    /// The thread that checks the files once a second. The keeper cannot do this, because it may be
+    /// waiting for a server, and a count waits for nothing.
     watch: Keeper,
     instances: InstancePool,
-    /// The session of the process that this one was forked from.
+    /// The session of the process from which this one was forked.
     inherited: Option<&'static Session>,
-    /// Nothing is to be inherited any more: it was, or this process was shut down.
+    /// Whether no session can be inherited any more: it was inherited, or this process was shut
+    /// down.
     resumed: AtomicBool,
-    /// One thread at a time resumes; the others wait for what comes of it.
+    /// The lock for resuming: one thread resumes, and the others wait for the result.
     resuming: Mutex<()>,
 }
 
-/// An initialization that failed.
+/// A failed initialization.
 #[derive(Clone)]
 struct Failure {
     trouble: Trouble,
-    /// The monotonic clock at that moment: what came first is not told by clocks that are set
-    /// meanwhile.
+    /// The monotonic clock at that moment. Clocks that somebody sets meanwhile would not show which
+    /// event came first.
     order_ms: u64,
 }
 
-/// Memory for what this library does beside counting and seats; without it, code that is not ours
-/// would end the process.
+/// Require the memory that this library needs beside counting and seats. Without it, code that is
+/// not ours would end the process.
 fn require_room() -> Result<()> {
     if has_room_for(ROOM_BYTES) {
         return Ok(());
@@ -96,7 +97,7 @@ fn require_room() -> Result<()> {
     Err(Error::new(ErrorCode::NO_MEMORY, message))
 }
 
-/// This process's runtime.
+/// Return this process's runtime.
 #[inline(always)]
 pub fn runtime() -> &'static Runtime {
     RUNTIME.get(Runtime::new)
@@ -132,18 +133,18 @@ impl Runtime {
         runtime
     }
 
-    /// The session under which a child goes on: also that of its parent's parent, if the parent has
-    /// not got so far. Of the parent's objects only what can be read without a lock: it may have
-    /// been held at fork.
+    /// Return the session under which a child continues. If the parent has not resumed yet, this is
+    /// the session that the parent inherited. Only those objects of the parent are read that need
+    /// no lock: a lock may have been held at the fork.
     fn to_inherit(&self) -> Option<&'static Session> {
         let own = self.current.get().or_else(|| self.waiting.get());
         own.or_else(|| self.inherited.filter(|_| !self.resumed.load(Ordering::Acquire)))
     }
 
-    /// Says where the state is to be, before initializing.
+    /// Set the state directory, before initialization.
     ///
     /// # Errors
-    /// -20009 when a session is open already.
+    /// Returns -20009 if a session is open already.
     pub fn set_state_directory(&self, path: &Path) -> Result<()> {
         self.require_no_session("SM_SetStateDirectory")?;
         let path = std::path::absolute(path).map_err(|e| Error::state(path, "find", &e))?;
@@ -161,12 +162,12 @@ impl Runtime {
         ))
     }
 
-    /// Changes what the next initialization starts from.
+    /// Change the settings from which the next initialization starts.
     ///
     /// # Errors
-    /// -20009 when a session is open already.
+    /// Returns -20009 if a session is open already.
     pub fn set(&self, function: &str, change: impl FnOnce(&mut Settings)) -> Result<()> {
-        // Held so that two changes do not lose one another.
+        // The lock is held so that two changes do not overwrite each other.
         let mut all = self.all_settings.lock();
         self.require_no_session(function)?;
         let mut settings = self.settings.get().cloned().unwrap_or_default();
@@ -175,10 +176,11 @@ impl Runtime {
         Ok(())
     }
 
-    /// Says whose certificates to trust beside the system's.
+    /// Set the file of certificates to trust beside the system's.
     ///
     /// # Errors
-    /// -20009 once this process has talked to a server: the connections are made.
+    /// Returns -20009 after this process has contacted a server, because the connections exist
+    /// already.
     pub fn set_ca_file(&self, path: &Path) -> Result<()> {
         if self.transport.get().is_some() {
             return Err(Error::new(
@@ -190,10 +192,10 @@ impl Runtime {
         self.set("SM_SetCaFile", |settings| settings.ca_file = Some(path))
     }
 
-    /// The client UUID of this device; one that is new gets it now, at random.
+    /// Return the client UUID of this device. A new device gets a random one now.
     ///
     /// # Errors
-    /// When the state directory cannot be used.
+    /// Fails if the state directory cannot be used.
     pub fn device_uuid(&self) -> Result<String> {
         if let Some(session) = self.current.get() {
             return Ok(session.device_uuid());
@@ -207,7 +209,7 @@ impl Runtime {
         StateDirectory::locate(explicit, environment, is_root())
     }
 
-    /// Gets this process licensed.
+    /// License this process.
     ///
     /// # Errors
     /// See [`Session::initialize`]. A session that was in use before stays in use.
@@ -245,13 +247,13 @@ impl Runtime {
         say(Level::Info, format_args!("licensed"));
     }
 
-    /// Has the background ask for this session's license.
+    /// Make the keeper request this session's license.
     fn wait_with(&'static self, session: &'static Session) {
         self.waiting.publish(session);
         self.keeper.ensure_running(move || self.keep());
     }
 
-    /// Uses the session that found no server, if it has found one since.
+    /// Use the session that found no server, if it has found one since.
     fn use_waiting(&'static self) {
         if let Some(session) = self.waiting.get()
             && session.licensed().is_some_and(|licensed| licensed.check().is_ok())
@@ -278,7 +280,8 @@ impl Runtime {
         Ok((self.session_for(&parameters, path)?, parameters))
     }
 
-    /// A log that cannot be written stops nothing; a callback hears of it, and the status says it.
+    /// Use the log file. If it cannot be written, this stops nothing: the log callback gets a
+    /// message, and the status shows it.
     fn use_log(&self, path: &Path) {
         let outcome = log::use_file(path);
         if let Err(error) = &outcome {
@@ -299,7 +302,8 @@ impl Runtime {
         }
         let state = StateDirectory::open(path)?;
         let dependencies = self.dependencies(&sessions, &state);
-        // A session that is open there knows the device, also when its file was deleted.
+        // An open session in this directory knows the device, even if the device's file was
+        // deleted.
         if let Some(known) = sessions.iter().find(|session| session.is_in(&state)) {
             known.device_uuid();
         }
@@ -309,8 +313,8 @@ impl Runtime {
         Ok(session)
     }
 
-    /// The real dependencies. The sessions' lock is held by the caller, so there is one transport,
-    /// and one clock for each state directory.
+    /// Return the real dependencies. The caller holds the sessions' lock, so there is one
+    /// transport, and one clock for each state directory.
     fn dependencies(&self, sessions: &[&'static Session], state: &StateDirectory) -> Dependencies {
         let transport = self.transport.get().unwrap_or_else(|| {
             let explicit = self.settings.get().and_then(|settings| settings.ca_file.clone());
@@ -323,10 +327,10 @@ impl Runtime {
         Dependencies { clock, transport, wake: || runtime().keeper.wake() }
     }
 
-    /// The license in use.
+    /// Return the license in use.
     ///
     /// # Errors
-    /// Why there is none: that of the last attempt, or -20000 when there was no attempt.
+    /// Returns the error of the last initialization, or -20000 if there was none.
     #[inline(always)]
     pub fn licensed(&'static self) -> Result<&'static Licensed> {
         match self.licensed_at_once() {
@@ -335,7 +339,7 @@ impl Runtime {
         }
     }
 
-    /// The license in use, if there is one.
+    /// Return the license in use, if there is one.
     #[inline(always)]
     pub fn licensed_at_once(&'static self) -> Option<&'static Licensed> {
         self.current.get().and_then(Session::licensed)
@@ -360,14 +364,14 @@ impl Runtime {
         failure.map_or_else(|| ErrorCode::NO_LICENSE.into(), |failure| failure.trouble.error)
     }
 
-    /// How this process stands with its license. What failed is that of the last initialization, if
-    /// it failed, else that of the background.
+    /// Return the state of this process's license. The trouble in it is that of the last
+    /// initialization if it failed, else that of the keeper.
     pub fn status(&'static self) -> Status {
-        // A forked child goes on under its parent's license: this finds it.
+        // A forked child continues under its parent's license: this call finds it.
         let _ = self.licensed();
         let mut status =
             self.current.get().map(Session::status).unwrap_or_else(Status::without_license);
-        // An initialization that failed is no trouble any more once a server has answered since.
+        // A failed initialization is not shown any more after a server has answered.
         let failure = self
             .failure
             .lock()
@@ -378,10 +382,10 @@ impl Runtime {
         status
     }
 
-    /// Renews and reports now.
+    /// Renew and report now.
     ///
     /// # Errors
-    /// As [`Session::sync`]; why there is no license, if there is none.
+    /// Returns the errors of [`Session::sync`], or the reason why there is no license.
     pub fn sync(&'static self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
         let talk = self.talks.begin(bound)?;
@@ -393,8 +397,8 @@ impl Runtime {
         outcome
     }
 
-    /// A forked child goes on under its parent's license, with seats and counters of its own. What
-    /// fails is tried again by the next call.
+    /// Continue in a forked child under its parent's license, with seats and counters of its own.
+    /// The next call tries again what fails.
     fn resume(&'static self) -> Option<&'static Licensed> {
         let (parameters, path) = self.inherited?.origin()?;
         let _turn = self.resuming.lock();
@@ -404,7 +408,7 @@ impl Runtime {
         let session = self.session_for(parameters, path.to_owned());
         match session.and_then(|session| Ok((session, session.use_stored_grant()?))) {
             Ok((session, Some(_))) => self.use_session(session),
-            // As after an initialization that has found no server.
+            // This is the state after an initialization that has found no server.
             Ok((session, None)) => self.wait_with(session),
             Err(error) => {
                 self.note_failure(&error);
@@ -420,7 +424,7 @@ impl Runtime {
             return PAUSE_WITHOUT_ROOM;
         }
         let mut sessions = self.sessions.lock().clone();
-        // Those that were refused are not asked for again until the program does so.
+        // A refused session is not renewed again until the program initializes it.
         let waits = |session: &Session| {
             self.waiting.get().is_some_and(|waiting| std::ptr::eq(waiting, session))
         };
@@ -430,18 +434,19 @@ impl Runtime {
         pause.unwrap_or(Duration::from_secs(60))
     }
 
-    /// Looks after the files of all sessions.
+    /// Check the files of all sessions.
     fn look(&'static self) -> Duration {
         let sessions = self.sessions.lock().clone();
         sessions.iter().for_each(|session| session.watch());
         LOOK_EVERY
     }
 
-    /// The last report of this process, and the end of its sessions. It can be initialized again.
+    /// Send the last report of this process, and end its sessions. The process can be initialized
+    /// again.
     ///
     /// # Errors
-    /// When not everything could be reported in time: the next process of this device will do it.
-    /// When another thread is shutting down for all that time.
+    /// Fails if not everything could be reported in time: the next process of this device reports
+    /// the rest. Fails if another thread is shutting down for all that time.
     pub fn shut_down(&self, bound: Duration) -> Result<()> {
         let deadline = Deadline::after(&CLOCK, bound);
         let ending = self.talks.begin_ending(bound)?;
@@ -456,21 +461,21 @@ impl Runtime {
         outcome
     }
 
-    /// End the keeper and whatever calls talk to a server: half of the time they have for
-    /// themselves.
+    /// End the keeper and the calls that are talking to a server. They have half of the time to end
+    /// by themselves.
     fn end_talks(&self, ending: &Ending<'_>, deadline: Deadline) {
         let half = Deadline::after(&CLOCK, deadline.remaining(&CLOCK) / 2);
         let stop = |until: Deadline| {
             let has_ended = self.keeper.stop(until.remaining(&CLOCK));
             let are_silent = ending.wait_for_talks(&CLOCK, until);
-            // A call that has just been licensed starts the keeper, and is licensed no longer.
+            // A call that was licensed just now starts the keeper, and is licensed no longer.
             self.current.withdraw();
             self.waiting.withdraw();
             has_ended && are_silent && self.keeper.stop(until.remaining(&CLOCK))
         };
         self.current.withdraw();
         self.waiting.withdraw();
-        // It waits for no server: whatever time there is, it ends in a moment.
+        // The watch thread waits for no server, so it ends within a moment.
         let watch_ends =
             |bound: Deadline| self.watch.stop(bound.remaining(&CLOCK).max(CALLED_OFF_BOUND));
         if stop(half) {
@@ -491,7 +496,8 @@ impl Runtime {
 
     fn close_sessions(&self, deadline: Deadline) -> Result<()> {
         let sessions = self.sessions.lock().clone();
-        // Without memory everything is given back, and the last report is left to the next program.
+        // Without memory, everything is given back, and the last report is left to the next
+        // program.
         let deadline =
             require_room().map_or_else(|_| Deadline::after(&CLOCK, Duration::ZERO), |()| deadline);
         let mut outcome = Ok(());
@@ -502,7 +508,7 @@ impl Runtime {
         outcome
     }
 
-    /// The instance pool of the DBR API.
+    /// Return the instance pool of the DBR API.
     pub fn instances(&self) -> &InstancePool {
         &self.instances
     }

@@ -1,11 +1,11 @@
-//! Which calls of the host are talking to a server, and whether the library is being shut down: so
-//! that `SM_Shutdown` leaves nothing behind it.
+//! The calls of the host that are talking to a server, and a shutdown that ends them, so that
+//! `SM_Shutdown` leaves nothing running.
 //!
 //! | | no shutdown | a shutdown by another thread |
 //! |---|---|---|
-//! | a call that talks begins | at once | when that is over, within its own bound |
-//! | a call that talks | goes on | is waited for, then called off |
-//! | a shutdown begins | at once | when that is over, within its own bound |
+//! | a call to a server begins | at once | after that shutdown, within its own bound |
+//! | a call in progress | continues | is waited for, then canceled |
+//! | a shutdown begins | at once | after that shutdown, within its own bound |
 
 use std::time::Duration;
 
@@ -28,28 +28,28 @@ struct State {
     is_ending: bool,
 }
 
-/// A call that talks, while it lives.
+/// The guard of a call that talks to a server.
 #[derive(Debug)]
 pub struct Talk<'a>(&'a ServerCalls);
 
-/// A shutdown, while it lives.
+/// The guard of a shutdown.
 #[derive(Debug)]
 pub struct Ending<'a>(&'a ServerCalls);
 
 impl ServerCalls {
-    /// Begin to talk, after a shutdown that is under way.
+    /// Begin a call to a server. Wait for a shutdown in progress to end.
     ///
     /// # Errors
-    /// -20009 when that takes longer than `bound`.
+    /// Returns -20009 if that takes longer than `bound`.
     pub fn begin(&self, bound: Duration) -> Result<Talk<'_>> {
         self.after_another_shutdown(bound)?.under_way += 1;
         Ok(Talk(self))
     }
 
-    /// Begin to shut down, after a shutdown that is under way.
+    /// Begin a shutdown. Wait for another shutdown in progress to end.
     ///
     /// # Errors
-    /// As [`Self::begin`].
+    /// Returns the same error as [`Self::begin`].
     pub fn begin_ending(&self, bound: Duration) -> Result<Ending<'_>> {
         self.after_another_shutdown(bound)?.is_ending = true;
         Ok(Ending(self))
@@ -60,7 +60,7 @@ impl ServerCalls {
         let mut state = self.state.lock();
         while state.is_ending {
             if self.changed.wait_until(&mut state, end).timed_out() {
-                let message = "SM_Shutdown is at work in another thread: call this again when it \
+                let message = "SM_Shutdown is running in another thread: call this again when it \
                     has returned";
                 return Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message));
             }
@@ -70,12 +70,12 @@ impl ServerCalls {
 }
 
 impl Talk<'_> {
-    /// What the caller is told of `outcome`: a request that a shutdown has called off says nothing
-    /// of the server.
+    /// Return what the caller sees of `outcome`: a request that a shutdown has canceled shows
+    /// nothing about the server.
     pub fn outcome<T>(&self, outcome: Result<T>) -> Result<T> {
         match outcome {
             Err(_) if self.0.state.lock().is_ending => {
-                let message = "called off, for SM_Shutdown was called in another thread";
+                let message = "canceled, because SM_Shutdown was called in another thread";
                 Err(Error::new(ErrorCode::LICENSE_INIT_SEQUENCE_FAILED, message))
             }
             outcome => outcome,
@@ -84,7 +84,7 @@ impl Talk<'_> {
 }
 
 impl Ending<'_> {
-    /// Wait until nobody talks, and say whether that came to be in time.
+    /// Wait until no call talks to a server. Return whether this happened in time.
     pub fn wait_for_talks(&self, clock: &dyn Clock, deadline: Deadline) -> bool {
         let end = std::time::Instant::now() + deadline.remaining(clock);
         let mut state = self.0.state.lock();

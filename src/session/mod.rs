@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!             no usable grant on disk                       refused, unreachable
-//!  opened ───────────────────────────▶ asks a server ──────────────────────────▶ error; readers get it, too
+//!  opened ───────────────────────────▶ asks a server ──────────────────────────▶ error, for readers, too
 //!     │                                      │ granted
 //!     │ usable grant on disk                 ▼
 //!     └─────────────────────────────────▶ licensed ◀──▶ renewed and reported by the keeper
@@ -42,77 +42,77 @@ use crate::status::{Origin, Status, Trouble};
 use crate::sync::{Servers, Transport};
 use crate::usage::{Durable, oldest_unsent};
 
-/// Bound for a first contact: all servers together.
+/// The bound for a first contact, with all servers together.
 pub const FIRST_CONTACT_BOUND: Duration = Duration::from_secs(10);
 
-/// Where things come from that a test wants in its hands.
+/// The outside resources that a test wants to control.
 #[derive(Clone, Copy)]
 pub struct Dependencies {
-    /// Time, of the state directory.
+    /// The clock of the state directory.
     pub clock: &'static DeviceClock,
     /// The network.
     pub transport: &'static dyn Transport,
-    /// Has the background do its work now.
+    /// The function that makes the keeper do its work now.
     pub wake: fn(),
 }
 
-/// One way of being licensed. Lives as long as the process.
+/// A way of being licensed. It lives as long as the process.
 pub struct Session {
     name: String,
     state: StateDirectory,
     device: Mutex<Device>,
     store: GrantStore,
     dependencies: Dependencies,
-    /// What its program presents to be licensed.
+    /// The credentials that its program presents for a license.
     credentials: Credentials,
     parameters: Published<Parameters>,
-    /// All that it was ever initialized with: one that comes again is not kept twice.
+    /// All parameters with which it was ever initialized: equal ones are stored once.
     all_parameters: Mutex<Vec<&'static Parameters>>,
     licensed: Published<Licensed>,
-    /// The license that was granted for the credentials, by which the next renewal is due.
+    /// The license that was granted for the credentials; it decides when the next renewal is due.
     basis: Mutex<Option<Basis>>,
-    /// Why the server does not accept the credentials any more.
+    /// The reason why the server does not accept the credentials any more.
     refused: Mutex<Option<Error>>,
-    /// Closed, and not initialized since: nobody works under it.
+    /// Whether it was closed and not initialized since: no program works under it.
     is_closed: AtomicBool,
-    /// Everything was reported when it was closed: there is nothing to be done for it any more.
+    /// Whether everything was reported when it was closed: then nothing is left to do.
     is_settled: AtomicBool,
-    /// Rounds of the keeper that failed one after the other.
+    /// The number of rounds of the keeper that failed in succession.
     failures: AtomicU32,
-    /// The epoch that the server has named with its last grant or refusal, until a report has taken
-    /// notice.
+    /// The epoch that the server has named with its last grant or refusal, until a report has used
+    /// it.
     heard_epoch: Mutex<String>,
     contact: Mutex<Contact>,
-    /// What time it was when this was last looked at, Unix seconds: to notice when it leaps.
+    /// The time of the last check, in Unix seconds: it shows when the time leaps.
     latest_at: AtomicU64,
-    /// This process's place among those that work under the item.
+    /// The membership of this process among those that work under the item.
     users: Mutex<Option<Users>>,
-    /// What this process knows to be on the disk of what was counted on this device.
+    /// The counts of this device that this process knows to be on the disk.
     durable: Durable,
-    /// What was said of segments.
+    /// The lines about segments that were logged.
     said: Mutex<BTreeSet<String>>,
-    /// Whether the last look has found no grant on the disk.
+    /// Whether the last check has found no grant on the disk.
     is_grant_missing: AtomicBool,
 }
 
-/// How the last talks with a server went.
+/// The outcome of the last requests to a server.
 #[derive(Default)]
 struct Contact {
-    /// When one has answered last, Unix seconds; 0: not in this process.
+    /// The time of the last answer, in Unix seconds; 0 if this process got none.
     at: u64,
     /// The monotonic clock at that moment.
     order_ms: u64,
-    /// Its URL.
+    /// The URL of that server.
     server: String,
-    /// What failed in the last round.
+    /// The failure of the last round.
     trouble: Option<Trouble>,
 }
 
 impl Session {
-    /// Learns who the device is. Talks to nobody.
+    /// Open a session and load the device's identity. This sends nothing to a server.
     ///
     /// # Errors
-    /// When the state directory cannot be used.
+    /// Fails if the state directory cannot be used.
     pub fn open(
         parameters: Parameters,
         state: StateDirectory,
@@ -148,27 +148,27 @@ impl Session {
         Ok(session)
     }
 
-    /// The name of its grant.
+    /// Return the name of its grant.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether this is the session of these parameters in this state directory. Other credentials
-    /// have a session of their own, so that one that is refused takes nothing from one that is
-    /// licensed.
+    /// Return whether this is the session of these parameters in this state directory. Other
+    /// credentials have a session of their own, so that a refused session takes nothing from a
+    /// licensed one.
     pub fn is_for(&self, parameters: &Parameters, state_path: &Path) -> bool {
         self.name == parameters.grant_name()
             && self.credentials.are_of(parameters)
             && self.state.path() == state_path
     }
 
-    /// The parameters it was last initialized with, and where its state is. Readable in a forked
-    /// child.
+    /// Return the parameters of its last initialization and its state directory. A forked child can
+    /// read them.
     pub fn origin(&self) -> Option<(&'static Parameters, &Path)> {
         Some((self.parameters.get()?, self.state.path()))
     }
 
-    /// What the device may do, once that is known.
+    /// Return the license of the device in this session, after it was granted.
     pub fn licensed(&self) -> Option<&'static Licensed> {
         self.licensed.get()
     }
@@ -184,21 +184,21 @@ impl Session {
         known
     }
 
-    /// Whether this is its state directory.
+    /// Return whether this is its state directory.
     pub fn is_in(&self, state: &StateDirectory) -> bool {
         self.state == *state
     }
 
-    /// The clock of its state directory, for other sessions there.
+    /// Return the clock of its state directory, for other sessions there.
     pub fn clock(&self) -> &'static DeviceClock {
         self.dependencies.clock
     }
 
-    /// Gets licensed: at once from a grant on disk that is good for these parameters, else from a
-    /// server.
+    /// License the session: at once from a grant on disk that is valid for these parameters, else
+    /// from a server.
     ///
     /// # Errors
-    /// The server's refusal, or that none could be reached.
+    /// Returns the server's refusal, or an error that no server could be reached.
     pub fn initialize(&self, parameters: Parameters, bound: Duration) -> Result<()> {
         self.is_settled.store(false, Ordering::Release);
         self.is_closed.store(false, Ordering::Release);
@@ -214,25 +214,26 @@ impl Session {
         let deadline = Deadline::after(self.dependencies.clock, bound);
         let outcome = self.renew(deadline, has_enough);
         if outcome.as_ref().is_err_and(|e| e.code != ErrorCode::FAILED_TO_REACH_SERVER) {
-            // Whatever the server thinks of going on, what was counted so far is its. If that
-            // fails, too, then the refusal is what the caller has to hear of.
+            // Even if the server refuses a new grant, it must get what was counted so far. If that
+            // fails, too, the caller must see the refusal.
             let _ = self.report(deadline);
         }
         outcome
     }
 
-    /// Use the grant on disk, if it is good now: in its time, for what this program presents, and
-    /// by all that the server has said since. Where that is not known, the server is asked first.
+    /// Use the grant on disk if it is valid now: by its dates, by what this program presents, and
+    /// by all server notices since. If a server notice is missing, the server is asked first.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails if the grant cannot be read.
     pub fn use_stored_grant(&self) -> Result<Option<&'static Licensed>> {
         let Some(grant) = self.store.load(&self.reload_device())? else { return Ok(None) };
         let Some(told) = self.store.told_of(&grant.local).filter(|told| told.stops().is_none())
         else {
             return Ok(None);
         };
-        // Another process may have heard since that a server's clock was ahead when it gave this.
+        // Another process may have learned since that a server's clock was ahead when it gave this
+        // grant.
         self.dependencies.clock.catch_up();
         let dated = self.dependencies.clock.dated_since(grant.local.issued_at, &grant.stamp);
         let grant =
@@ -245,14 +246,14 @@ impl Session {
         }
     }
 
-    /// By which license the stored grant serves what this program presents.
+    /// Return the license by which the stored grant serves what this program presents.
     fn stored_basis(&self, now: u64) -> Option<Basis> {
         let basis = self.store.basis(&self.credentials, now).map(|basis| self.dated(basis));
         basis.filter(|basis| now < basis.valid_until)
     }
 
-    /// With the date that it should have: the server's clock may have been ahead when it was
-    /// granted.
+    /// Return the basis with the date that it should have: the server's clock may have been ahead
+    /// when it granted.
     fn dated(&self, basis: Basis) -> Basis {
         basis.dated(self.dependencies.clock.signed_at(basis.issued_at).min(basis.issued_at))
     }
@@ -261,16 +262,16 @@ impl Session {
         self.device.lock().clone()
     }
 
-    /// Put a grant into use: into the pool and the counter that are there, or into new ones when
-    /// the item is another than before. Readers move to that one with their next use.
+    /// Put a grant into use: in the existing pool and counter, or in new ones if the item has
+    /// changed. Readers change to the new ones with their next use.
     fn adopt(
         &self,
         grant: Arc<Grant>,
         told: &ServerNotice,
         basis: Basis,
     ) -> Result<&'static Licensed> {
-        // One at a time: the keeper and an initialization may have got a grant of another item
-        // each.
+        // Only one thread at a time does this: the keeper and an initialization may each have got a
+        // grant of another item.
         let mut users = self.users.lock();
         self.join_users(&mut users, &grant.local.item_id)?;
         *self.basis.lock() = Some(basis);
@@ -285,7 +286,7 @@ impl Session {
         let Dependencies { clock, wake, .. } = self.dependencies;
         let licensed =
             Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
-        // Before anybody can work under it: a module may be used up.
+        // This comes before anybody can work under it, because a module may be used up.
         licensed.hear(told);
         let licensed = self.licensed.publish_new(licensed);
         if let Some(before) = before {
@@ -302,9 +303,9 @@ impl Session {
         users.as_ref().map_or(Ok(()), Users::join)
     }
 
-    /// Takes notice of what the server has told this device, by whichever process it was heard;
-    /// that the grant was given back since; and of the end of the grant's time, of which programs
-    /// that hold seats and count nothing hear in no other way.
+    /// Apply what this device has learned since, whichever process received it: a server notice,
+    /// that the grant was given back, and the end of the grant's time. Programs that hold seats and
+    /// count nothing learn of that end in no other way.
     fn hear(&self) {
         let Some(licensed) = self.licensed() else { return };
         self.heed_clock(licensed);
@@ -320,7 +321,7 @@ impl Session {
         let _ = licensed.check();
     }
 
-    /// Takes notice of a leap of the time, which the word of a server makes.
+    /// Apply a leap of the time that a server's time has caused.
     fn heed_clock(&self, licensed: &Licensed) {
         let clock = self.dependencies.clock;
         licensed.redate(|date, stamp| clock.dated_since(date, stamp));
@@ -346,7 +347,8 @@ impl Session {
         }
     }
 
-    /// Remembers what failed, and says it: once, however often it fails in the same way.
+    /// Remember what failed, and log it. The same failure is logged only once, however often it
+    /// repeats.
     fn note_outcome(&self, outcome: &Result<()>) {
         let mut contact = self.contact.lock();
         let before = contact.trouble.take();
@@ -360,7 +362,7 @@ impl Session {
             Some(Trouble { at: self.dependencies.clock.unix_seconds(), error: error.clone() });
     }
 
-    /// How the device stands under this session.
+    /// Return the device's status under this session.
     pub fn status(&self) -> Status {
         let mut status =
             Status { told: self.store.told().unwrap_or_default(), ..Status::default() };
@@ -378,7 +380,7 @@ impl Session {
         status
     }
 
-    /// The key of the server that has granted last.
+    /// Return the key of the server that gave the last grant.
     fn server_key(&self) -> Option<PublicKey> {
         let in_use = self.licensed().map(|licensed| licensed.server_key());
         in_use.or_else(|| self.store.server_key(&self.device()))
@@ -416,13 +418,13 @@ impl Session {
     }
 }
 
-/// Whether what failed may be over in a moment, and without anybody doing something: no server of
-/// ours has spoken, or it was too busy to decide.
+/// Return whether the failure may pass soon without any action: no known server has answered, or it
+/// was too busy to decide.
 pub fn is_passing(code: ErrorCode) -> bool {
     is_silence(code) || code == ErrorCode::STANDBY_NOT_READY
 }
 
-/// Whether an error means that no server of ours has spoken.
+/// Return whether an error means that no known server has answered.
 fn is_silence(code: ErrorCode) -> bool {
     code == ErrorCode::FAILED_TO_REACH_SERVER || code == ErrorCode::LICENSE_SYNC_FAILED
 }

@@ -1,4 +1,4 @@
-//! Asking for a grant: whose turn it is, and what a server's word does to the device.
+//! Requests for a grant: which process sends them, and how the server's answer changes the device.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::log::{Level, say};
 use crate::os::FileLock;
 use crate::sync::{Asking, authorize};
 
-/// How often a process looks whether it is its turn.
+/// The interval at which a process checks whether it is its turn.
 const TURN_POLL: Duration = Duration::from_millis(10);
 
-/// What came of asking.
+/// The result of a request for a grant.
 pub(super) struct Asked {
     pub(super) outcome: Result<()>,
-    /// Whether another process has got a grant meanwhile: what was answered is not about that one.
+    /// Whether another process has got a grant meanwhile: the answer is not about that grant.
     is_overtaken: bool,
 }
 
 impl Session {
-    /// Ask for a grant when it is this process's turn, unless it `is_done` by then: another may
-    /// have got one.
+    /// Request a grant when it is this process's turn, unless it `is_done` by then: another process
+    /// may have got one.
     pub(super) fn renew(
         &self,
         deadline: Deadline,
@@ -46,12 +46,12 @@ impl Session {
             if is_done()? {
                 return Ok(());
             }
-            // Once more, with the license that the other process got: this one was asked about the
-            // one of before.
+            // Ask once more, with the license that the other process got: the answer was about the
+            // previous one.
             asked = self.ask(deadline)?;
         }
         match asked.outcome {
-            // Only one who has a server's key has believed that it was this server.
+            // A process with a server's key has verified that the answer came from this server.
             Err(e)
                 if e.code.action() == DeviceAction::TakesFreshUuid
                     && !asked.is_overtaken
@@ -69,7 +69,7 @@ impl Session {
         let known_key = self.server_key();
         let servers = self.servers(parameters, known_key.clone());
         let device = self.device();
-        // One that is not to be believed is set aside, and not shown.
+        // A grant that cannot be believed is set aside, and not shown to the server.
         self.store.load(&device)?;
         let (store, credentials) = (&self.store, &self.credentials);
         let needed = self.licensed().map_or(0, Licensed::needed);
@@ -85,7 +85,8 @@ impl Session {
             Ok(accepted) => accepted.is_overtaken,
             Err(error) => {
                 let is_overtaken = self.store.held() != asking.shown;
-                // Anybody can say no: without a known key nobody has proved to be the server.
+                // Any host can refuse: without a known key, the answer does not prove that it came
+                // from the server.
                 if known_key.is_some() && !is_overtaken {
                     self.note_refusal(error);
                 }
@@ -101,7 +102,7 @@ impl Session {
         Ok(Asked { outcome, is_overtaken })
     }
 
-    /// Take notice of a refusal: of what this program presents, or of an item under which others
+    /// Apply a refusal of this program's credentials, or of an item under which other programs
     /// work, too.
     fn note_refusal(&self, why: &Error) {
         if why.code.action() == DeviceAction::EndsForProgram {
@@ -119,8 +120,8 @@ impl Session {
         }
     }
 
-    /// Return the grants of this device, whatever was asked for them, that are from one item of the
-    /// server with this key.
+    /// Return the grants of this device that are from one item of the server with this key,
+    /// whatever credentials they were granted for.
     pub(super) fn stores_of(
         &self,
         item_id: &str,
@@ -133,15 +134,16 @@ impl Session {
         })
     }
 
-    /// Who the device is, as another process or session may have found it out since.
+    /// Reload the device's identity, which another process or session may have changed since.
     pub(super) fn reload_device(&self) -> Device {
         let mut device = self.device.lock();
         *device = device.reloaded(&self.state);
         device.clone()
     }
 
-    /// Another installation goes on under the UUID of this one. Whoever asks for another grant
-    /// hears the same: the first of them takes the fresh UUID, and the others follow.
+    /// Take a fresh UUID, because another installation continues under this one. Every program that
+    /// requests a grant gets the same answer: the first one takes the fresh UUID, and the others
+    /// follow.
     pub(super) fn take_fresh_uuid(&self, deadline: Deadline) -> Result<()> {
         let copied = self.device().uuid;
         let _turn = self.turn(&self.state.device_turn(), deadline)?;
@@ -159,14 +161,14 @@ impl Session {
         Ok(())
     }
 
-    /// Wait for this process's turn to talk to a server: one of the device at a time, each for the
-    /// lock of this file. `None` after half of the time there is: the other process may be waiting
-    /// for a server that is silent, or be stopped, by a debugger for hours. Then this one goes on
-    /// beside it. Two that ask at once do no harm: what is on the disk is replaced by nobody who
-    /// has not seen it, and totals may be told twice.
+    /// Wait for this process's turn to talk to a server. One process of the device talks at a time,
+    /// under the lock of this file. Return `None` after half of the remaining time: the other
+    /// process may be waiting for a silent server, or a debugger may have stopped it for hours.
+    /// This process then proceeds beside it. Two that ask at once do no harm: a process replaces a
+    /// file on disk only if it has seen its content, and totals may be reported twice.
     ///
     /// # Errors
-    /// When the file cannot be locked.
+    /// Fails if the file cannot be locked.
     pub(super) fn turn(&self, path: &Path, deadline: Deadline) -> Result<Option<FileLock>> {
         let failed = |e: &std::io::Error| Error::state(path, "lock", e);
         let half = Deadline::after(
@@ -178,7 +180,7 @@ impl Session {
             if let Some(lock) = FileLock::try_lock(file).map_err(|e| failed(&e))? {
                 return Ok(Some(lock));
             }
-            // What is called off fails at its next request.
+            // A canceled process fails at its next request.
             if half.remaining(self.dependencies.clock).is_zero()
                 || self.dependencies.transport.is_called_off()
             {

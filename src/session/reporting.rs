@@ -1,4 +1,4 @@
-//! Reporting, for all programs of the device that count under grants of one server.
+//! Reports for all programs of the device that count under grants of one server.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -22,20 +22,20 @@ use crate::log::{Level, say};
 use crate::sync::{Reported, Reporting, epoch_file, report, report_end};
 
 impl Session {
-    /// Reports what this device has counted under grants of this session's server: its own, and
-    /// those that programs have asked for in other ways and may never ask for again. When another
-    /// process of the device is at it, waits for that, for half of the time; then it reports beside
-    /// it.
+    /// Report what this device has counted under grants of this session's server. These include
+    /// grants that programs have requested in other ways and may never request again. If another
+    /// process of the device is reporting, wait for it for half of the time, then report beside it.
     ///
     /// # Errors
-    /// When the server cannot be reached or trusted, or the disk fails: nothing is lost by it. What
-    /// fails for one license does not hold up the others; the first error is given.
+    /// Fails if the server cannot be reached or trusted, or if the disk fails: nothing is lost
+    /// then. A failure for one license does not hold up the others; the first error is returned.
     pub fn report(&self, deadline: Deadline) -> Result<Reported> {
         let parameters = self.known_parameters()?;
         if let Some(licensed) = self.licensed() {
             licensed.look();
         }
-        // Before the turn, for it may be another's all the time, and before anything is sent.
+        // This comes before the turn, which another process may hold all the time, and before
+        // anything is sent.
         self.make_all_durable(deadline);
         let Some(key) = self.server_key() else { return Ok(Reported::default()) };
         let _turn = self.turn(&self.report_turn(&key), deadline)?;
@@ -70,7 +70,7 @@ impl Session {
                 Err(error) => {
                     let is_silent = error.code == ErrorCode::FAILED_TO_REACH_SERVER;
                     outcome = outcome.and(Err(error));
-                    // The others are of the same server, and have their turn when it speaks again.
+                    // The others are of the same server, and are reported when it answers again.
                     if is_silent {
                         break;
                     }
@@ -82,7 +82,7 @@ impl Session {
         self.note_contact(servers.answered.into_inner());
         self.heard_epoch.lock().clear();
         if let Some((folder, others)) = elsewhere {
-            // The same server may know them by a key of before.
+            // The server of this round may know them by a former key.
             let epoch = if all.again {
                 epoch_file(&folder, &key).peek().unwrap_or_default()
             } else {
@@ -98,10 +98,10 @@ impl Session {
         Ok(all)
     }
 
-    /// What this session has counted under licenses of another server, before or after this one's:
-    /// of a standby with data of its own, or under a key that was replaced. That it cannot be told
-    /// now is no trouble of this session's: it is told whenever one of the servers proves to be
-    /// that one.
+    /// Report what this session has counted under licenses of another server, before or after this
+    /// one's. That is a standby with data of its own, or the same server under a replaced key. A
+    /// failure here is no trouble of this session: the report is sent when one of the servers
+    /// proves to be that one.
     fn report_to_another(
         &self,
         folder: &Path,
@@ -109,7 +109,7 @@ impl Session {
         epoch: &str,
         deadline: Deadline,
     ) -> Result<Reported> {
-        // It may be away for good: what else is to be done comes first.
+        // The other server may be gone permanently, so half of the time stays for other work.
         let deadline = Deadline::after(
             self.dependencies.clock,
             deadline.remaining(self.dependencies.clock) / 2,
@@ -140,32 +140,32 @@ impl Session {
         self.state.path().join(format!("sync-{}.lock", key.id()))
     }
 
-    /// Folders of usage, each with the grant under whose name it is.
+    /// Return the usage folders, each with the grant of its name.
     pub(super) fn usage_folders(&self) -> Result<Vec<(PathBuf, GrantStore)>> {
         let usage = self.state.usage();
         let entries = match std::fs::read_dir(&usage) {
-            // Somebody has deleted it: it is made again by the next count.
+            // Somebody has deleted it: the next count creates it again.
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 return Ok(Vec::new());
             }
             entries => entries.map_err(|e| Error::state(&usage, "list", &e))?,
         };
         let named = |entry: DirEntry| {
-            // A file that stood in the place of a folder was set aside here.
+            // A file in the place of a folder was set aside here.
             let name = entry.file_name().into_string().ok().filter(|_| entry.path().is_dir())?;
             Some((entry.path(), GrantStore::new(&self.state, &name)))
         };
         Ok(entries.flatten().filter_map(named).collect())
     }
 
-    /// Whether what is counted under this grant is this server's business, as far as it does not
-    /// name another one.
+    /// Return whether this server must get what is counted under this grant, if the segment does
+    /// not name another server.
     fn is_ours(&self, store: &GrantStore, key: &PublicKey) -> bool {
         store.name() == self.name || store.server_key(&self.device()).as_ref() == Some(key)
     }
 
-    /// Note how far an item is used beside each grant of it: programs that begin under another one
-    /// are to know it, too.
+    /// Note beside each grant of an item how far the item is used: programs that begin under
+    /// another grant must know it, too.
     pub(super) fn note_standing(&self, standing: &ItemStanding, key: &PublicKey) {
         let now = self.dependencies.clock.unix_seconds();
         for store in self.stores_of(&standing.item_id, key) {
@@ -173,12 +173,11 @@ impl Session {
         }
     }
 
-    /// The last report, and the end of this process's part: its seats and segments are given up,
-    /// and, when it was the last one, what the device holds from the server for as long as it
-    /// works.
+    /// Send the last report, and end this process's part: give up its seats and segments. If it was
+    /// the last process, give back what the device holds from the server only while it works.
     ///
     /// # Errors
-    /// As [`Self::report`]; seats and segments are given up in any case.
+    /// Returns the same errors as [`Self::report`]; seats and segments are given up in any case.
     pub fn close(&self, deadline: Deadline) -> Result<Reported> {
         if self.is_closed.swap(true, Ordering::AcqRel) && self.is_settled() {
             return Ok(Reported::default());
@@ -198,9 +197,9 @@ impl Session {
         Ok(reported)
     }
 
-    /// What the server is to be told of: the grants of the item, if they end with the last process
-    /// that works under them. They are off the disk before it is told, so that nobody begins with
-    /// what was given back.
+    /// Return the ended licenses for the server: the grants of the item, if they end with the last
+    /// process that works under them. They are removed from the disk before the server gets this
+    /// message, so that no program starts with what was given back.
     fn give_up(&self, licensed: &Licensed) -> Result<Vec<EndedLicense>> {
         let users = self.users.lock().take();
         let Some(_alone) = users.map(|users| users.leave()).transpose()?.flatten() else {

@@ -1,5 +1,6 @@
-//! What the keeper does for a session, and when: early and often enough that a device which loses
-//! its contact has nearly all of its days left, and spread so that devices do not come all at once.
+//! The keeper's work for a session, and its times. It is early and frequent enough that a device
+//! which loses its contact has nearly all of its days left. It is spread, so that devices do not
+//! all contact the server at once.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,24 +16,25 @@ use crate::error::Result;
 use crate::licensed::Licensed;
 use crate::parameters::Parameters;
 
-/// Bound for one round of the keeper.
+/// The bound for one round of the keeper.
 const ROUND_BOUND: Duration = Duration::from_secs(20);
 
-/// Pauses after failed rounds double from the first to the second.
+/// The first pause after a failed round, in seconds; each pause doubles, up to the last.
 const RETRY_FIRST_SECONDS: u64 = 2;
 const RETRY_LAST_SECONDS: u64 = 60;
 
-/// Rounds of many devices are spread over this part of a slot.
+/// The seconds of a slot over which the rounds of many devices are spread.
 const JITTER_SECONDS: u64 = 30;
 
-/// A grant is renewed after this part of its life, or after so many seconds if that is earlier.
+/// The divisor that gives the part of a grant's life after which it is renewed, or after the
+/// seconds below if that is earlier.
 const RENEWAL_PART: u64 = 8;
 const RENEWAL_SECONDS_MAX: u64 = 6 * 3600;
 
 impl Session {
-    /// One round of the keeper: renews when that is due, reports what there is; says when to come
-    /// again. Under a session that was closed nobody works: what it could not report is reported,
-    /// and it is not renewed.
+    /// Do one round of the keeper: renew if that is due, and report. Return the time until the next
+    /// round. No program works under a closed session: it is not renewed, but what it could not
+    /// report is reported.
     pub fn keep(&self) -> Duration {
         let deadline = Deadline::after(self.dependencies.clock, ROUND_BOUND);
         let begun_at = self.dependencies.clock.unix_seconds();
@@ -51,7 +53,7 @@ impl Session {
             Err(error) if is_passing(error.code) => {
                 self.failures.fetch_add(1, Ordering::Relaxed).min(16)
             }
-            // Who is refused asks again, too, but need not hurry.
+            // A refused program asks again, too, but in no haste.
             Ok(()) | Err(_) => {
                 self.failures.store(0, Ordering::Relaxed);
                 return self.until_next_round(begun_at);
@@ -60,16 +62,16 @@ impl Session {
         Duration::from_secs((RETRY_FIRST_SECONDS << failures).min(RETRY_LAST_SECONDS)) + jitter(2)
     }
 
-    /// Renews and reports now.
+    /// Renew and report now.
     ///
     /// # Errors
-    /// What failed of it; the other was done nevertheless.
+    /// Returns the error of the part that failed; the other part was done nevertheless.
     pub fn sync(&self, deadline: Deadline) -> Result<()> {
         self.round(true, deadline, || Ok(false))
     }
 
-    /// Reports first: the server decides about the renewal by what it knows, and a device that has
-    /// told everything gets the most.
+    /// Report first, then renew. The server decides about the renewal by what it knows, and a
+    /// device that has reported everything gets the most.
     fn round(
         &self,
         is_asked_for: bool,
@@ -88,8 +90,8 @@ impl Session {
             Ok(())
         };
         if reported.is_err() && has_moved() {
-            // It is told what was counted under it, and the one of before as soon as that is there
-            // again.
+            // The new server gets the counts under its own grant now, and the previous one gets the
+            // rest as soon as it answers again.
             reported = self.report(deadline).map(|_| ());
         }
         let outcome = renewed.and(reported);
@@ -98,8 +100,9 @@ impl Session {
         outcome
     }
 
-    /// A process asks once when it begins; then each grant is renewed early in its life, so that a
-    /// device that loses its contact has nearly all of its days left.
+    /// Return whether a renewal is due. A process asks once when it begins. Then each grant is
+    /// renewed early in its life, so that a device that loses its contact has nearly all of its
+    /// days left.
     fn is_renewal_due(&self) -> bool {
         let Some(licensed) = self.licensed() else { return true };
         let is_asked = self.contact.lock().at > 0;
@@ -114,8 +117,8 @@ impl Session {
             || !self.is_vouched_for(licensed, now)
     }
 
-    /// When the grant is to be renewed: by the license that this program's own credentials were
-    /// granted.
+    /// Return when the grant is to be renewed, by the license that was granted for this program's
+    /// own credentials.
     fn renewal_due_at(&self, licensed: &Licensed) -> u64 {
         let mut license = licensed.grant().local.clone();
         if let Some(basis) = *self.basis.lock() {
@@ -125,21 +128,21 @@ impl Session {
         renewal_due_at(&license)
     }
 
-    /// Whether a program that begins now could use the grant at once, as far as notes go: a note
-    /// that has been lost may have been the end of it.
+    /// Return whether a program that starts now could use the grant at once by the stored notes. A
+    /// lost note may have been about the end of the grant.
     fn is_vouched_for(&self, licensed: &Licensed, now: u64) -> bool {
         self.store.told_of(&licensed.grant().local).is_some() && self.stored_basis(now).is_some()
     }
 
-    /// Whether this program has asked for more seats than there are now: another one of the device
-    /// has renewed for fewer after this one's authorization had ended.
+    /// Return whether this program has requested more seats than there are now. Another program of
+    /// the device may have renewed for fewer after this one's authorization had ended.
     fn is_short_of_seats(&self, licensed: &Licensed) -> bool {
         let asks_for_more = |parameters: &Parameters| !licensed.has_seats(parameters.seats);
         self.parameters.get().is_some_and(asks_for_more)
     }
 
-    /// Whether the item is authorized by the slot since this device's grant was given, which goes
-    /// on for longer.
+    /// Return whether the item is authorized slot by slot since this device's grant was given,
+    /// although the grant lasts longer.
     fn is_overtaken(&self, now: u64) -> bool {
         let soon = now.saturating_add(2 * SLOT_SECONDS);
         let is_long = |licensed: &Licensed| licensed.grant().local.valid_until > soon;
@@ -147,9 +150,9 @@ impl Session {
             && self.store.told().is_some_and(|told| told.is_overused())
     }
 
-    /// The next slot, or when the grant is to be renewed, if that is earlier. What was due when
-    /// this round began has had its turn; what became due within it may have been missed by a
-    /// moment.
+    /// Return the time until the next slot, or until the grant is to be renewed if that is earlier.
+    /// Work that was due when this round began is done; work that became due during the round may
+    /// have been missed by a moment.
     pub(super) fn until_next_round(&self, begun_at: u64) -> Duration {
         let now = self.dependencies.clock.unix_seconds();
         let next = slot_start(slot_of(now).saturating_add(1));
@@ -165,18 +168,19 @@ impl Session {
     }
 }
 
-/// Whether somebody may have answered who is not the server of this device's grant: of two with
-/// data of their own the other one, which is in charge now.
+/// Return whether another server than that of this device's grant may have answered: of two servers
+/// with data of their own, the other one, which is in charge now.
 fn is_by_another_server(code: ErrorCode) -> bool {
     code == ErrorCode::LICENSE_SYNC_FAILED || code == ErrorCode::STANDBY_NOT_READY
 }
 
-/// When a grant is to be renewed: up to a quarter earlier than is due, by its random id, so that
-/// devices that were granted at one time do not come back at one time.
+/// Return when a grant is to be renewed. This is up to a quarter earlier than is due, by the
+/// grant's random id, so that devices that were granted at one time do not return at one time.
 fn renewal_due_at(license: &LocalLicense) -> u64 {
     let life = license.valid_until.saturating_sub(license.issued_at);
     if life <= 2 * SLOT_SECONDS {
-        // By the slot: in the minute that is left for it, some time in its first half.
+        // An authorization by the slot is renewed in the last minute before its end, at some time
+        // in the first half of that minute.
         let half_ms = RENEWAL_SECONDS * 500;
         let after_ms = (random_share(license) * half_ms) >> 16;
         return license.valid_until.saturating_sub(RENEWAL_SECONDS) + after_ms / 1000;
@@ -185,12 +189,13 @@ fn renewal_due_at(license: &LocalLicense) -> u64 {
     license.issued_at + due - due * random_share(license) / (4 << 16)
 }
 
-/// A number below 65 536, always the same for one license.
+/// Return a number below 65 536 that is always the same for one license.
 fn random_share(license: &LocalLicense) -> u64 {
     license.license_id.get(..4).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }
 
-/// A random time below this many seconds, so that devices do not come all at once.
+/// Return a random time below this many seconds, so that devices do not all contact the server at
+/// once.
 fn jitter(seconds: u64) -> Duration {
     let random = random_bytes::<8>().map_or(0, u64::from_le_bytes);
     Duration::from_millis(random % (seconds * 1000))

@@ -1,14 +1,13 @@
-//! Looking after what a session has on the disk while its program runs: whatever is deleted there
-//! is made again.
+//! Checks of a session's files on disk while its program runs: deleted files are created again.
 //!
 //! | what | how it is noticed | what is done |
 //! |---|---|---|
 //! | usage segments, spent allowances | once a second, and before each report | `licensed/upkeep.rs` |
-//! | the lock that says who works under the item | once a second | taken again |
-//! | `device` | once a second, and when it is read | written again, as it is known here |
-//! | the grant | once a second | the server is asked for it; this program goes on under the one that it has |
+//! | the lock that shows that this process works under the item | once a second | taken again |
+//! | `device` | once a second, and when it is read | written again, with the identity that this process knows |
+//! | the grant | once a second | the server is asked for it; this program continues under the grant in memory |
 //! | the seat pool | once a second, by its guardian | `seats/attachment.rs` |
-//! | the clock, folders, everything else | when it is written | made again |
+//! | the clock, folders, everything else | when it is written | created again |
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -19,11 +18,11 @@ use crate::device::Device;
 use crate::license::Users;
 use crate::log::{Level, say};
 
-/// Different lines about segments that are said by one session. It may run for years.
+/// The most different lines about segments that one session logs. It may run for years.
 const SAID_MAX: usize = 1_000;
 
 impl Session {
-    /// Looks after everything, once a second. Counting waits for none of it.
+    /// Check everything, once a second. A count never waits for this.
     pub fn watch(&self) {
         let Some(licensed) = self.licensed().filter(|_| !self.is_closed.load(Ordering::Acquire))
         else {
@@ -36,22 +35,22 @@ impl Session {
         }
         let is_missing = self.store.is_missing();
         let was_missing = self.is_grant_missing.swap(is_missing, Ordering::Relaxed);
-        // Once: where no server answers, the keeper comes again by itself.
+        // The keeper is woken once: if no server answers, it comes again by itself.
         if is_missing && !was_missing {
             (self.dependencies.wake)();
         }
     }
 
-    /// Take over what any program of the device has heard since: the time, and what the server has
-    /// told of the item.
+    /// Take over what any program of the device has received since: the time, and the server
+    /// notices about the item.
     ///
-    /// The keeper does so, too, but a round of it may be minutes away, and counting asks the grant
-    /// alone.
+    /// The keeper does this, too, but its next round may be minutes away, and a count checks only
+    /// the grant.
     pub fn follow_device(&self) {
         let Some(licensed) = self.licensed() else { return };
         self.dependencies.clock.catch_up();
-        // Whoever holds this lock is putting a new grant into use. What was told of the old one
-        // must not stop the new one.
+        // The thread that holds this lock is putting a new grant into use. A notice about the old
+        // one must not stop the new one.
         let Some(users) = self.users.try_lock() else {
             self.heed_clock(licensed);
             return;
@@ -62,26 +61,26 @@ impl Session {
         }
     }
 
-    /// Whether it is closed, and everything was reported.
+    /// Return whether it is closed and everything was reported.
     pub(super) fn is_settled(&self) -> bool {
         self.is_closed.load(Ordering::Acquire) && self.is_settled.load(Ordering::Acquire)
     }
 
-    /// Nobody looks once a second any more.
+    /// Note that no thread checks once a second any more.
     pub fn end_watch(&self) {
         if let Some(licensed) = self.licensed() {
             licensed.end_watch();
         }
     }
 
-    /// The client UUID of this device, which stays what it is while the session is open.
+    /// Return the client UUID of this device, which stays the same while the session is open.
     pub fn device_uuid(&self) -> String {
         self.reload_device().uuid
     }
 
-    /// Makes everything durable that was counted on this device and that no server has yet: what
-    /// this program has counted in any case, the rest as far as there is time for it. What is sent
-    /// afterwards may take all the time there is.
+    /// Make everything durable that was counted on this device and that no server has yet. The
+    /// counts of this program are made durable in any case, the rest as far as time allows: sending
+    /// may take all the time that remains.
     pub(super) fn make_all_durable(&self, deadline: Deadline) {
         self.durable.begin_round();
         if let Some(licensed) = self.licensed() {
@@ -95,7 +94,7 @@ impl Session {
         }
     }
 
-    /// Says what became of a segment, once for each file and reason.
+    /// Log what happened to a segment, once for each file and reason.
     pub(super) fn note_segment(&self, path: &Path, what: &str) {
         let line = format!("{} {what}", path.display());
         let mut said = self.said.lock();

@@ -1,6 +1,6 @@
-//! Small files that tell damage from content.
+//! Small files in a frame by which a reader distinguishes damage from content.
 //!
-//! `protocol/src/state_frame.rs` draws the frame.
+//! The frame is described in `protocol/src/state_frame.rs`.
 //!
 //! A file is replaced by writing a new one beside it, making that durable, and renaming it: a
 //! reader sees the old content or the new, never a mixture. A file that is torn, empty, foreign or
@@ -24,18 +24,18 @@ use crate::files::{
 use crate::log::{Level, say};
 use crate::os::{draft_of, exchange_names, rename_to_new};
 
-/// What reading a file gave.
+/// The result of reading a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Loaded<T> {
-    /// Its content.
+    /// The content of the file.
     Content(T),
-    /// There is no such file.
+    /// No such file exists.
     Absent,
-    /// It was damaged, and now lies here for whoever wants to look at it.
+    /// The file was damaged, and was renamed so that people can examine it.
     SetAside {
-        /// Its new name.
+        /// The new name.
         path: PathBuf,
-        /// What was wrong.
+        /// The kind of damage.
         reason: String,
     },
 }
@@ -48,20 +48,20 @@ pub struct FramedFile {
 }
 
 impl FramedFile {
-    /// The file at this path; nothing is opened yet.
+    /// Return the file at this path. No file is opened yet.
     pub fn new(path: PathBuf, kind: Kind) -> Self {
         Self { path, kind }
     }
 
-    /// Its path.
+    /// Return the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads it.
+    /// Read the file.
     ///
     /// # Errors
-    /// When the file is there and cannot be read, or is damaged and cannot be set aside.
+    /// Fails if the file exists and cannot be read, or if it is damaged and cannot be set aside.
     pub fn load<T: DeserializeOwned>(&self) -> Result<Loaded<T>> {
         for _ in 0..LOAD_TRIES_MAX {
             let (bytes, file) = match self.read() {
@@ -99,7 +99,8 @@ impl FramedFile {
         Loaded::SetAside { path, reason }
     }
 
-    /// Reads it if it is whole, and leaves it alone if not: for who has no say in it.
+    /// Read the file if it is whole, and leave it alone if not. Callers that must not change the
+    /// file use this.
     pub fn peek<T: DeserializeOwned>(&self) -> Option<T> {
         self.parse(&self.read().ok()?.0).ok()
     }
@@ -117,10 +118,10 @@ impl FramedFile {
         serde_json::from_slice(content).map_err(|e| e.to_string())
     }
 
-    /// Replaces it, durably.
+    /// Replace the file durably.
     ///
     /// # Errors
-    /// When it cannot be written; then the old content is still there.
+    /// Fails if the file cannot be written. The old content is then still there.
     pub fn store<T: Serialize>(&self, content: &T) -> Result<()> {
         let (temporary, _at_it) = self.write_beside(content)?;
         let renamed = disk::allows(Use::Rename).and_then(|()| fs::rename(&temporary, &self.path));
@@ -132,12 +133,12 @@ impl FramedFile {
             .map_err(|e| Error::state(&self.path, "write", &e))
     }
 
-    /// Replace it, durably, unless it is no longer what was `seen`; return whether it was replaced.
-    /// So a process that was stopped between its look and its word does not take away what others
-    /// have written since.
+    /// Replace the file durably, unless its content is no longer `seen`. Return whether it was
+    /// replaced. So a process that was stopped between reading and writing does not overwrite what
+    /// others have written since.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails if the file cannot be written.
     pub fn store_over<T>(&self, seen: Option<&T>, content: &T) -> Result<bool>
     where
         T: Serialize + DeserializeOwned + PartialEq,
@@ -146,7 +147,7 @@ impl FramedFile {
         let (temporary, _at_it) = self.write_beside(content)?;
         let failed = |e: io::Error| Error::state(&self.path, "write", &e);
         let outcome = disk::allows(Use::Rename).and_then(|()| self.replace_seen(seen, &temporary));
-        // It holds what was there before, or what did not get there.
+        // It contains either the previous content, or the new content that did not get its name.
         let _ = fs::remove_file(&temporary);
         let is_replaced = outcome.map_err(failed)?;
         if is_replaced {
@@ -155,7 +156,7 @@ impl FramedFile {
         Ok(is_replaced)
     }
 
-    /// Put a file in the place of this one if this one is what was `seen`.
+    /// Put a file in the place of this one if the content of this one is `seen`.
     fn replace_seen<T>(&self, seen: &T, temporary: &Path) -> io::Result<bool>
     where
         T: DeserializeOwned + PartialEq,
@@ -167,21 +168,22 @@ impl FramedFile {
         match exchange_names(temporary, &self.path) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-            // A file system that cannot exchange names leaves the moment since the look.
+            // If the file system cannot exchange names, a change since the comparison is not
+            // noticed.
             Err(_) => return fs::rename(temporary, &self.path).map(|()| true),
         }
-        // What came out is what was there at that very moment.
+        // The draft now contains what the file contained at the very moment of the exchange.
         if is_seen(&Self::new(temporary.to_owned(), self.kind)) {
             return Ok(true);
         }
         exchange_names(temporary, &self.path).map(|()| false)
     }
 
-    /// Writes it unless it exists; says whether it was written. Of racing processes one wins, and
-    /// the others read what it wrote.
+    /// Write the file unless it exists. Return whether it was written. If processes race, one wins
+    /// and the others read what it wrote.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails if the file cannot be written.
     pub fn store_new<T: Serialize>(&self, content: &T) -> Result<bool> {
         let (temporary, _at_it) = self.write_beside(content)?;
         let named = disk::allows(Use::Rename).and_then(|()| rename_to_new(&temporary, &self.path));
@@ -197,18 +199,18 @@ impl FramedFile {
         }
     }
 
-    /// Renames it out of the way, for content that is whole but not to be used.
+    /// Rename the file out of the way, for content that is whole but must not be used.
     ///
     /// # Errors
-    /// When it cannot be renamed.
+    /// Fails if the file cannot be renamed.
     pub fn set_aside(&self) -> Result<PathBuf> {
         set_aside(&self.path).map_err(|e| Error::state(&self.path, "set aside", &e))
     }
 
-    /// Makes it another file of the same kind and folder, durably; it need not be there.
+    /// Rename the file durably to another file of the same kind and folder. It need not exist.
     ///
     /// # Errors
-    /// When it cannot be renamed.
+    /// Fails if the file cannot be renamed.
     pub fn move_to(&self, other: &Self) -> Result<()> {
         match disk::allows(Use::Rename).and_then(|()| fs::rename(&self.path, &other.path)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -218,7 +220,7 @@ impl FramedFile {
         }
     }
 
-    /// Writes a draft; it is this process's as long as the file is open.
+    /// Write a draft. It belongs to this process as long as the file is open.
     fn write_beside<T: Serialize>(&self, content: &T) -> Result<(PathBuf, File)> {
         let failed = |e: io::Error| Error::state(&self.path, "write", &e);
         let bytes = serde_json::to_vec(content)
@@ -245,11 +247,12 @@ impl FramedFile {
     }
 }
 
-/// Found damaged, and then another than was read: so often, and then it is somebody else's fault.
+/// The most attempts to load a file that is damaged and then replaced by another. After that,
+/// another program is the cause.
 const LOAD_TRIES_MAX: u32 = 16;
 
-/// Drafts that others sweep away in the moment between making and locking them: so often, and then
-/// it is no accident.
+/// The most attempts to lock a new draft before others sweep it away. After that, it is no
+/// accident.
 const DRAFT_TRIES_MAX: u32 = 16;
 
 #[cfg(test)]

@@ -1,25 +1,26 @@
-//! The state directory: everything that the device remembers.
+//! The state directory: all persistent state of the device.
 //!
 //! ```text
-//! <state>/device              who this device is
-//! <state>/device.turn         held by the process that takes a fresh UUID for it
-//! <state>/clock               the highest time seen, the server's word heard last, and what was wrong before
+//! <state>/device              identity of this device
+//! <state>/device.turn         locked by the process that takes a fresh UUID for it
+//! <state>/clock               highest time seen, last server time, and earlier wrong times
 //! <state>/clock.turn          locked by the process that replaces it
-//! <state>/licenses/<name>.…   for each way of asking:
-//!     grant                   what the server has granted, and which programs it was granted to
+//! <state>/licenses/<name>.…   for each grant name:
+//!     grant                   the grant, and the programs that it was granted to
 //!     root-key                the vendor's key, stored at first contact (unless compiled in)
-//!     given-back              the grant that was given back last, for what is not reported yet
-//!     told                    what the server has said since: of the item's use, and that the grant has ended;
-//!                             a grant without it is not used before the server was heard
-//!     turn                    held by the process that asks for a grant
-//! <state>/seats/<item>.pool   who holds how many seats
+//!     given-back              last grant that was given back, for counts that are not reported yet
+//!     told                    server notices since: the use of the item, and the end of the grant;
+//!                             a grant without it is not used before the server has answered
+//!     turn                    locked by the process that requests a grant
+//! <state>/seats/<item>.pool   seats and their holders
 //! <state>/seats/<item>.users  locked by the processes that work under the item
-//! <state>/seats/<item>.spent  what is spent of the allowance of a strict item; of a later UUID's, <item>.<digest>.spent
-//! <state>/usage/<name>/       what was counted under that grant
+//! <state>/seats/<item>.spent  spent allowance of a strict item;
+//!                             for a later UUID, <item>.<digest>.spent
+//! <state>/usage/<name>/       counts under that grant
 //!     <id>.segment            totals that the server may not have
-//!     <day>.acknowledged      what it has acknowledged, of segments that are gone
-//!     epoch                   which life of the server's data that was
-//! <state>/sync-<key>.lock     held by the process that reports to the server with this key
+//!     <day>.acknowledged      acknowledged totals of removed segments
+//!     epoch                   epoch of the server's data for these acknowledgements
+//! <state>/sync-<key>.lock     locked by the process that reports to the server with this key
 //! ```
 
 mod framed;
@@ -43,18 +44,18 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::file_system::refusal;
 use seatmeter_protocol::sharing::{is_shared_by_all, quoted};
 
-/// The device's state directory, made and found writable.
+/// The device's state directory, which exists and is writable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDirectory {
     path: PathBuf,
 }
 
 impl StateDirectory {
-    /// Where the state is: what the caller says, else what the environment says, else the usual
-    /// place.
+    /// Return the path of the state directory: that of the caller, else that of
+    /// `SEATMETER_STATE_DIR`, else the usual one for root or for the user.
     ///
     /// # Errors
-    /// When a user without a home says nothing.
+    /// Fails if no path is given and the user, who is not root, has no home.
     pub fn locate(
         explicit: Option<&Path>,
         environment: &Environment,
@@ -74,12 +75,11 @@ impl StateDirectory {
                 Error::new(
                     ErrorCode::LICENSE_BUFFER_FAILED,
                     match is_privileged() {
-                        // Its environment is not read.
+                        // The environment of this program is not read.
                         true => {
                             "no place for the state directory: this program runs with more rights \
-                             than its user, so \
-                             that its environment says nothing. Call SM_SetStateDirectory before \
-                             InitLicenseFromDLS"
+                             than its user, so its environment is ignored. Call \
+                             SM_SetStateDirectory before InitLicenseFromDLS"
                         }
                         false => {
                             "no place for the state directory: HOME is not set, or is no absolute \
@@ -92,11 +92,11 @@ impl StateDirectory {
         Ok(state_home.join("seatmeter"))
     }
 
-    /// Makes the directory where it is missing, and finds out whether it can be used.
+    /// Create the directory if it is missing, and check that it can be used.
     ///
     /// # Errors
-    /// When it cannot be made or written, belongs to another user and everybody may write in it, or
-    /// is on a file system of the network; the sentence says what to set.
+    /// Fails if it cannot be created or written, if it belongs to another user and everybody may
+    /// write in it, or if it is on a network file system. The message says what to set.
     pub fn open(path: PathBuf) -> Result<Self> {
         let directory = Self { path };
         make_home(&directory.path).map_err(|e| unusable(&directory.path, &directory.path, &e))?;
@@ -118,15 +118,15 @@ impl StateDirectory {
         Ok(directory)
     }
 
-    /// Refuses a directory in which anybody can put what this process is to believe, and not even
-    /// its owner can see to that.
+    /// Refuse a directory in which anybody can put files that this process would believe, if its
+    /// owner cannot protect it either.
     fn check_owner(&self) -> Result<()> {
         let of = fs::metadata(&self.path).map_err(|e| unusable(&self.path, &self.path, &e))?;
         if of.uid() == user_id() || !is_shared_by_all(of.mode()) {
             return Ok(());
         }
         let shown = self.path.display();
-        // As for /tmp: no command may change what belongs to others.
+        // The directory is like /tmp: no command may change what belongs to others.
         let todo = if holds_others_alone(&self.path) {
             format!("{}, for example", self.path.join("seatmeter").display())
         } else {
@@ -150,7 +150,7 @@ impl StateDirectory {
         ))
     }
 
-    /// Whether the file system can carry what is kept here: not only seats need its locks and
+    /// Check that the file system supports what is stored here: not only seats need its locks and
     /// mappings.
     fn check_file_system(&self, type_of: impl Fn(&File) -> io::Result<u32>) -> Result<()> {
         let _standard = StandardDescriptors::hold();
@@ -171,32 +171,32 @@ impl StateDirectory {
         }
     }
 
-    /// The directory itself.
+    /// Return the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where grants are stored.
+    /// Return the folder of the grants.
     pub fn licenses(&self) -> PathBuf {
         self.path.join("licenses")
     }
 
-    /// Where seat pools are.
+    /// Return the folder of the seat pools.
     pub fn seats(&self) -> PathBuf {
         self.path.join("seats")
     }
 
-    /// Where usage segments are.
+    /// Return the folder of the usage segments.
     pub fn usage(&self) -> PathBuf {
         self.path.join("usage")
     }
 
-    /// The file whose lock says whose turn it is to give the device a fresh UUID.
+    /// Return the lock file that decides which process may give the device a fresh UUID.
     pub fn device_turn(&self) -> PathBuf {
         self.path.join("device.turn")
     }
 
-    /// A framed file directly in the directory.
+    /// Return a framed file directly in the directory.
     pub fn file(&self, name: &str, kind: Kind) -> FramedFile {
         FramedFile::new(self.path.join(name), kind)
     }

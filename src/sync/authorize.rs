@@ -1,4 +1,4 @@
-//! Asking for a local license.
+//! The request for a local license.
 
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
@@ -17,26 +17,26 @@ use crate::error::{Error, Result};
 use crate::license::{self, Accepted, Credentials, GrantStore};
 use crate::parameters::Parameters;
 
-/// What is asked for a license.
+/// The content of a request for a license.
 pub struct Asking<'a> {
-    /// Who the device is.
+    /// The device that sends the request.
     pub device: &'a Device,
-    /// Where the license is kept.
+    /// The store of the license.
     pub store: &'a GrantStore,
-    /// What the program presents.
+    /// The credentials that the program presents.
     pub credentials: &'a Credentials,
-    /// The license that is shown.
+    /// The license that is shown to the server.
     pub shown: Option<Signed>,
-    /// What a strict item has to allow at least.
+    /// The amount that a strict item must allow at least.
     pub needed: u64,
 }
 
-/// Asks for a license, checks it, and stores it. `known_key` is that of the server that granted
-/// last, if one did: then refusals are believed only from its holder.
+/// Request a license, check it, and store it. `known_key` is the key of the server that gave the
+/// last grant, if there was one. Refusals are then believed only from its holder.
 ///
 /// # Errors
-/// The server's refusal, -20200 when none can be reached, -20003 when the answer is not to be
-/// trusted.
+/// Returns the server's refusal, -20200 if no server can be reached, or -20003 if the answer cannot
+/// be trusted.
 pub fn authorize(
     servers: &Servers<'_>,
     parameters: &Parameters,
@@ -47,7 +47,7 @@ pub fn authorize(
     let settings = &parameters.settings;
     let &Asking { device, store, credentials, ref shown, needed } = asking;
     let held = store.load(device)?;
-    // Who asks for more than he has, and does not get it, keeps what he has.
+    // A device that requests more than it has and is refused keeps what it has.
     let is_for_more = held
         .as_ref()
         .is_some_and(|grant| grant.local.seats > 0 && grant.local.seats < parameters.seats);
@@ -74,24 +74,24 @@ pub fn authorize(
             process_name: parameters.program.clone(),
         },
         held_license: shown.clone(),
-        // Programs that share a grant go on with one history.
+        // Programs that share a grant continue with one history.
         scope: parameters.grant_name(),
         needed,
     };
     servers.ask(AUTHORIZATIONS_PATH, &request, deadline, |answer| {
         if !answer.is_success() {
             let refusal = answer.refusal(known_key);
-            // Only from the server that has granted: anybody can say no.
+            // Only the server that has granted is believed: any host can refuse.
             let is_believed = known_key.is_some_and(|key| answer.verify(key).is_ok());
             if is_believed {
                 answer.tell_time(servers.clock);
                 *servers.epoch.lock() = answer.refusing_epoch();
             }
-            // An item that is revoked is so for everybody, whatever he has asked for.
+            // A revoked item is revoked for everybody, whatever the request was.
             let ends_all = !is_for_more || refusal.code == ErrorCode::REVOKED;
             let ends = is_believed && refusal.code.action() == DeviceAction::EndsGrant && ends_all;
-            // A word about a license that another process has replaced meanwhile is not about the
-            // new one.
+            // An answer about a license that another process has replaced meanwhile is not about
+            // the new one.
             let is_overtaken = store.held() != *shown;
             if !is_overtaken && refusal.code.action() != DeviceAction::EndsForProgram {
                 store.note_refusal(servers.clock.unix_seconds(), &refusal, ends, answer.numbers());
@@ -110,7 +110,8 @@ pub fn authorize(
         if known_key != Some(&file.server_key) {
             store.verify(&content, device)?;
         }
-        // Before the grant is stored: it is stamped by this time, and the disk may not take it.
+        // The time is set before the grant is stored: the grant is stamped by this time, and the
+        // disk may refuse it.
         answer.tell_time(servers.clock);
         let stamp = servers.clock.stamp();
         let accepted = store.accept(&content, device, shown.as_ref(), credentials, &stamp)?;
@@ -119,7 +120,7 @@ pub fn authorize(
     })
 }
 
-/// The version of the product, when its vendor has built one in (`SEATMETER_PRODUCT_VERSION`).
+/// Return the version of the product, if its vendor has built one in (`SEATMETER_PRODUCT_VERSION`).
 fn product_version() -> Result<Option<Version>> {
     built_in::PRODUCT_VERSION.map(str::parse).transpose().map_err(|why: String| {
         let message =

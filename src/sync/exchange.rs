@@ -1,4 +1,4 @@
-//! One question to one server after the other, and the check of the answer's signature.
+//! The exchange with one server after the other, and the check of the answer's signature.
 
 use std::time::Duration;
 
@@ -13,38 +13,37 @@ use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result, Stage};
 use crate::os::locks::Mutex;
 
-/// The servers, and what is needed to ask them.
+/// The servers and the resources for requests to them.
 pub struct Servers<'a> {
-    /// Carries the requests.
+    /// The transport of the requests.
     pub transport: &'a dyn Transport,
-    /// For the bounds.
+    /// The clock for the bounds.
     pub clock: &'a dyn Clock,
-    /// Base URLs, main server first.
+    /// The base URLs, main server first.
     pub urls: &'a [String],
-    /// The server's key that is known already, which the server is asked to go on with.
+    /// The server's key that is known already; the server is asked to continue with it.
     pub known_key: Option<PublicKey>,
-    /// The one that has answered last.
+    /// The URL of the server that answered last.
     pub answered: Mutex<String>,
-    /// The epoch that was named last, with a grant or with a refusal that is believed; empty for
-    /// none.
+    /// The epoch that the last grant or believed refusal has named; empty for none.
     pub epoch: Mutex<String>,
 }
 
-/// An answer with what its signature covers.
+/// An answer, with the values that its signature covers.
 #[derive(Debug)]
 pub(super) struct Answer {
     raw: RawAnswer,
     request_body: Vec<u8>,
     nonce: String,
     url: String,
-    /// The boot clock when it was asked for.
+    /// The boot clock when the request was sent.
     asked_at_ms: u64,
 }
 
 impl Servers<'_> {
-    /// Asks the main server and, when that is silent, says that it is not its turn, or cannot be
-    /// trusted, the next. `read` makes sense of an answer. Each server gets an equal share of the
-    /// time that is left.
+    /// Send a request to the main server. If it is silent, says that it is not in charge, or cannot
+    /// be trusted, send the request to the next one. `read` interprets an answer. Each server gets
+    /// an equal share of the remaining time.
     pub(super) fn ask<T>(
         &self,
         path: &str,
@@ -95,13 +94,13 @@ impl Servers<'_> {
         let answer = self.transport.post(&request);
         let taken = Duration::from_millis(self.clock.boot_ms().saturating_sub(asked_at_ms));
         match answer {
-            // This process was stopped, or the machine slept. The device may have gone on
-            // meanwhile, and what was true then is not the server's latest word: neither its time
-            // nor its grant.
+            // This process was stopped, or the machine slept. The device may have continued
+            // meanwhile, so neither the time nor the grant in this answer is the server's latest.
             Ok(_) if taken > timeout + LATE_AFTER => Err(Error::unreachable(
                 Stage::Answer,
                 format!(
-                    "the answer of {url} came after {} s, too late to be used: it is asked again",
+                    "the answer of {url} came after {} s, too late to be used: the server is asked \
+                     again",
                     taken.as_secs()
                 ),
             )),
@@ -119,29 +118,28 @@ impl Servers<'_> {
     }
 }
 
-/// An answer that comes so long after its request's timeout was waiting for this process, and not
-/// the other way round.
+/// The delay after a request's timeout beyond which an answer was waiting for this process, instead
+/// of the process for the answer.
 const LATE_AFTER: Duration = Duration::from_secs(5);
 
-/// What to do about an answer of this status that is not a license server's.
+/// Return what to do about an answer of this status that is not a license server's.
 fn advice(status: u16) -> &'static str {
     match status {
         300..=399 => {
-            ": it sends its callers elsewhere, which is not followed. Use the license server's \
+            ": it redirects its callers, and redirects are not followed. Use the license server's \
              own URL, or sign in \
              to this network"
         }
         401 | 403 => {
-            ": something between asks who you are. Sign in to this network, or use the server's \
+            ": a proxy or gateway asks for a login. Sign in to this network, or use the server's \
              own URL"
         }
         407 => {
-            ": the proxy wants a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), or \
-             name the server \
-             in NO_PROXY"
+            ": the proxy requires a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), \
+             or name the server in NO_PROXY"
         }
-        502..=504 => ": something between cannot reach it",
-        _ => ": check the URL, and what stands between",
+        502..=504 => ": a proxy or gateway cannot reach it",
+        _ => ": check the URL, and any proxy or gateway on the way",
     }
 }
 
@@ -153,17 +151,17 @@ fn joined(failures: Vec<Error>) -> Error {
 }
 
 impl Answer {
-    /// Whether the server did what it was asked.
+    /// Return whether the server has granted the request.
     pub(super) fn is_success(&self) -> bool {
         self.raw.status == 200
     }
 
-    /// Tell the clock what time the server says it is: to be called after [`Self::verify`].
+    /// Give the server's time to the clock. Call this after [`Self::verify`].
     pub(super) fn tell_time(&self, clock: &dyn Clock) {
         clock.hear(self.raw.server_time.unwrap_or(0), self.asked_at_ms);
     }
 
-    /// Checks that the answer is from the holder of this key, to this very request.
+    /// Check that the answer is from the holder of this key and to this very request.
     pub(super) fn verify(&self, key: &PublicKey) -> Result<()> {
         let (Some(server_time), Some(key_id), Some(signature)) =
             (self.raw.server_time, self.raw.key_id.as_deref(), self.raw.signature.as_deref())
@@ -181,14 +179,14 @@ impl Answer {
         .map_err(|e| self.untrusted(&e.to_string()))
     }
 
-    /// Reads the body of a success.
+    /// Read the body of a successful answer.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.raw.body)
-            .map_err(|e| self.untrusted(&format!("it makes no sense: {e}")))
+            .map_err(|e| self.untrusted(&format!("its content is not valid: {e}")))
     }
 
-    /// The refusal in the answer. Anything that is not one of our server's refusals (a proxy's
-    /// page, a captive portal) counts as no answer, so that it cannot end a license.
+    /// Return the refusal in the answer. Anything that is not one of our server's refusals (a
+    /// proxy's page, a captive portal) counts as no answer, so that it cannot end a license.
     pub(super) fn refusal(&self, known_key: Option<&PublicKey>) -> Error {
         let Some(problem) = self.problem() else {
             return Error::unreachable(
@@ -207,12 +205,12 @@ impl Answer {
         }
     }
 
-    /// The numbers behind a refusal, for people.
+    /// Return the numbers behind a refusal, for people.
     pub(super) fn numbers(&self) -> Option<ProblemNumbers> {
         self.problem()?.numbers.map(|numbers| *numbers)
     }
 
-    /// The epoch that a refusal names: to be believed after [`Self::verify`].
+    /// Return the epoch that a refusal names. It can be believed after [`Self::verify`].
     pub(super) fn refusing_epoch(&self) -> String {
         self.problem().map(|problem| problem.epoch).unwrap_or_default()
     }
@@ -222,7 +220,8 @@ impl Answer {
     }
 
     pub(super) fn untrusted(&self, why: &str) -> Error {
-        // A page of a network that wants a login, or of another server at this address.
+        // The body is a page of a network that requires a login, or of another server at this
+        // address.
         let is_json = serde_json::from_slice::<IgnoredAny>(&self.raw.body).is_ok();
         let todo = if is_json {
             ""
@@ -247,7 +246,7 @@ mod tests {
         SigningKey::from_seed(&hex::encode([n; 32])).unwrap()
     }
 
-    /// What asking two servers with this script gives: the body's first value, or the error.
+    /// Request from two servers with this script. Return the body's first value, or the error.
     fn ask(steps: impl IntoIterator<Item = Step>) -> (Result<u32>, usize) {
         let transport = Scripted::new(key(1), steps);
         let clock = HandClock::at(100);

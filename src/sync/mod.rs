@@ -1,4 +1,5 @@
-//! Talking to the license server: when, what, and how far its answers are believed.
+//! The communication with the license server: when it happens, what is sent, and how far the
+//! answers are believed.
 
 mod authorize;
 mod exchange;

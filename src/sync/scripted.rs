@@ -1,4 +1,4 @@
-//! A transport that answers from a script, with a server's signature, and notes what it was asked.
+//! A transport that answers from a script, with a server's signature, and records the requests.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::error::Stage;
 use crate::license::test_support::NOW;
 use crate::os::locks::Mutex;
 
-/// A file that no process can open to write in: a program that runs.
+/// A file that no process can open for writing: a running program.
 pub(crate) struct RunningFile(std::process::Child);
 
 impl RunningFile {
@@ -28,53 +28,53 @@ impl Drop for RunningFile {
     }
 }
 
-/// Makes status and body of an answer from a request.
+/// A function that makes status and body of an answer from a request.
 pub(crate) type Reply = Box<dyn FnOnce(&serde_json::Value) -> (u16, String) + Send>;
 
-/// What happens to the next request.
+/// The fate of the next request.
 pub(crate) enum Step {
-    /// This status and body, signed.
+    /// The answer has this status and body, and is signed.
     Answer(u16, String),
-    /// The same, not signed.
+    /// The answer has this status and body, and is not signed.
     Unsigned(u16, String),
-    /// Nothing comes.
+    /// No answer comes.
     Silence,
-    /// Everything that the report holds is recorded.
+    /// The server records everything in the report.
     RecordAll,
-    /// The same, and the answer says how far items are used.
+    /// The server records everything, and its answer says how far items are used.
     RecordAllAnd(Vec<ItemStanding>),
     /// The server records, but its answer is lost.
     RecordAllAndLoseAnswer,
     /// The request arrives twice; the second answer comes.
     RecordAllTwice,
-    /// Everything is recorded but the nth segment, which is refused.
+    /// The server records everything but the nth segment, which it refuses.
     RecordAllBut(usize),
-    /// This happens while the request is under way; then everything is recorded.
+    /// This function runs while the request is on its way; then the server records everything.
     During(Box<dyn FnOnce() + Send>),
-    /// This happens while the request is under way; then the next step is taken.
+    /// This function runs while the request is on its way; then the next step follows.
     Meanwhile(Box<dyn FnOnce() + Send>),
     /// The answer to the nth request comes now.
     Replay(usize),
-    /// This makes status and body of the answer from the request.
+    /// The function makes status and body of the answer from the request.
     Reply(Reply),
 }
 
 /// A counter of a segment: (segment, slot, kind, what).
 type CounterName = (String, u64, String, u64);
 
-/// The transport.
+/// The transport and its script.
 pub(crate) struct Scripted {
     key: SigningKey,
     steps: Mutex<VecDeque<Step>>,
-    /// URL and body of every request so far.
+    /// The URL and the body of every request so far.
     pub(crate) asked: Mutex<Vec<(String, serde_json::Value)>>,
-    /// What the server would have answered to each report.
+    /// The answers that the server would have given to each report.
     answers: Mutex<Vec<RawAnswer>>,
-    /// The epoch that it names; empty for none.
+    /// The epoch that the server names; empty for none.
     epoch: Mutex<String>,
-    /// What it says the time is.
+    /// The server's time, in Unix seconds.
     time: AtomicU64,
-    /// What the server has recorded: the largest total of each counter.
+    /// The server's records: the largest total of each counter.
     recorded: Mutex<HashMap<CounterName, u64>>,
 }
 
@@ -91,7 +91,7 @@ impl Scripted {
         }
     }
 
-    /// What it says the time is, from now on.
+    /// Set the server's time from now on.
     pub(crate) fn set_time(&self, unix_seconds: u64) {
         self.time.store(unix_seconds, Ordering::Relaxed);
     }
@@ -100,18 +100,17 @@ impl Scripted {
         self.time.load(Ordering::Relaxed)
     }
 
-    /// One more step.
+    /// Add one more step to the script.
     pub(crate) fn then(&self, step: Step) {
         self.steps.lock().push_back(step);
     }
 
-    /// Sum of all that the server has recorded.
+    /// Return the sum of everything that the server has recorded.
     pub(crate) fn billed(&self) -> u64 {
         self.recorded.lock().values().sum()
     }
 
-    /// The server's state is restored from a copy of its first day, and has another epoch from now
-    /// on.
+    /// Restore the server's state from a copy of its first day, with another epoch from now on.
     pub(crate) fn begin_epoch(&self, epoch: &str) {
         self.recorded.lock().clear();
         epoch.clone_into(&mut self.epoch.lock());
@@ -190,7 +189,7 @@ impl Transport for Scripted {
             || self.steps.lock().pop_front().expect("the script has a step for every request");
         let mut step = next();
         if let Step::Meanwhile(happen) = step {
-            // What is to be answered to this request was said before.
+            // The answer to this request was decided before.
             let own = next();
             happen();
             step = own;

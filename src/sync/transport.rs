@@ -1,4 +1,4 @@
-//! What carries a request to a server: HTTP in the field, a script in tests.
+//! The transport that carries a request to a server: HTTP in production, a script in tests.
 
 use std::time::Duration;
 
@@ -7,52 +7,52 @@ use crate::error::Stage;
 /// A request, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct RawRequest<'a> {
-    /// Full URL.
+    /// The full URL.
     pub url: String,
-    /// Value of the nonce header.
+    /// The value of the nonce header.
     pub nonce: &'a str,
-    /// Value of the header with the id of the key that is known, if one is.
+    /// The value of the header with the id of the known key, if a key is known.
     pub key_id: Option<&'a str>,
-    /// JSON.
+    /// The body in JSON.
     pub body: &'a [u8],
-    /// Bound for the whole exchange.
+    /// The bound for the whole exchange.
     pub timeout: Duration,
 }
 
-/// What came back, not believed yet.
+/// An answer that is not verified yet.
 #[derive(Clone, Debug, Default)]
 pub struct RawAnswer {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// Time header, if there is one.
+    /// The time header, if there is one.
     pub server_time: Option<u64>,
-    /// Key id header, if there is one.
+    /// The key id header, if there is one.
     pub key_id: Option<String>,
-    /// Signature header, if there is one.
+    /// The signature header, if there is one.
     pub signature: Option<String>,
-    /// Body.
+    /// The body.
     pub body: Vec<u8>,
 }
 
-/// No usable answer.
+/// A request without a usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreachable {
-    /// How far it came.
+    /// The stage that the request had reached.
     pub stage: Stage,
-    /// What happened there.
+    /// The details of the failure.
     pub detail: String,
 }
 
-/// Carries requests.
+/// A carrier of requests.
 pub trait Transport: Send + Sync {
-    /// Sends a POST request and waits for the answer, within its timeout.
+    /// Send a POST request and wait for the answer, within its timeout.
     ///
     /// # Errors
-    /// When there is no answer at all.
+    /// Fails if no answer comes at all.
     fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable>;
 
-    /// Say whether requests are called off: then each fails at once, and who waits for his turn
-    /// need not.
+    /// Return whether requests are canceled: each then fails at once, and a process that waits for
+    /// its turn can stop waiting.
     fn is_called_off(&self) -> bool {
         false
     }

@@ -1,22 +1,23 @@
-//! What a device may count under a strict item, and what of it is spent: one small file for each
-//! item and each UUID by which the device has gone, which all its processes map.
+//! The allowances of a device under a strict item, and what of them is spent. Each item has one
+//! small file for each UUID that the device has used. All processes of the device map this file.
 //!
 //! ```text
 //! 0x00  magic, version
 //! 0x10  serial of the grant that the numbers are from
 //! 0x18  digest of the boot in which the file was last used; 0: the system does not name it
-//! 0x20  digest of the UUID; 0 in a file that does not tell yet, which is then that of the first who opens it
-//! 0x28  when the file was made in the place of one that is lost, by the boot clock; 0: nothing is lost
-//! 0x40  for each module, 0 that of scans:  allowed | spent | kept | lost     (four words of 64 bits)
+//! 0x20  digest of the UUID; 0 if not set yet: the first process that opens the file sets it
+//! 0x28  when the file was created in place of a lost one, by the boot clock; 0: nothing is lost
+//! 0x40  for each module (0: scans):  allowed | spent | kept | lost     (four words of 64 bits)
 //! ```
 //!
-//! A count is spent before it is counted, with one exchange, so that no two processes can have the
-//! same; one that dies in between has spent for nothing, which a later grant makes good. `spent` is
-//! in memory that a power cut can take back, and then more would have been performed than the file
-//! knows. So it never passes `kept`, which is on the disk before it is used: after a power cut all
-//! of it counts as spent. No file tells a power cut from any other start of the machine, so each
-//! does that, but for one after a clean end of the device's last program, which keeps no more than
-//! is spent. The server never hears of what was lost in this way: so it is asked for so much more.
+//! A count is spent before it is counted, with one atomic exchange, so that two processes can never
+//! spend the same allowance. A process that dies in between has spent without a count; a later
+//! grant makes up for this. `spent` is in memory that a power cut can take back, and then more work
+//! would have been done than the file shows. So `spent` never passes `kept`, which is on the disk
+//! before it is used: after a power cut, all of `kept` counts as spent. No file distinguishes a
+//! power cut from any other start of the machine, so each start does the same. The exception is a
+//! start after the clean end of the device's last program, which keeps no more than is spent. The
+//! server never learns of what was lost in this way, so the device requests that much more.
 //!
 //! | | |
 //! |---|---|
@@ -24,22 +25,22 @@
 //! | `kept < spent + n ≤ allowed` | `kept` is raised, made durable, then as above |
 //! | `allowed < spent + n` | refused |
 //!
-//! **A file that is lost**, or damaged and set aside, counts as all spent. It is lost when
-//! something was counted under the license already. The next grant says how much of it the server
-//! knows, and the segments say the rest; but processes that have mapped the lost file may still
-//! spend by it, until they notice ([`SpentAllowance::standing`], asked once a second). So a grant
-//! mends nothing before [`MOURNING_MS`] have passed.
+//! **A lost file**, or a file that was damaged and set aside, counts as all spent. A missing file
+//! counts as lost if something was counted under the license already. The next grant says how much
+//! of it the server knows, and the segments say the rest. But processes that have mapped the lost
+//! file may still spend from it until they notice ([`SpentAllowance::standing`], checked once a
+//! second). So a grant restores nothing before [`MOURNING_MS`] have passed.
 //!
-//! A server begins with each UUID anew, and so do these numbers: what is spent only rises, and
-//! would stand against a device that had to take another UUID for ever. A program that still works
-//! under the UUID of before spends what that was allowed. So nothing is ever set back in a file
-//! that others may be using: the first UUID has `<item>.spent`, a later one
+//! A server begins anew with each UUID, and so do these numbers. What is spent only rises, and
+//! would otherwise count forever against a device that had to take another UUID. A program that
+//! still works under the former UUID spends the allowance of that UUID. So no number is ever set
+//! back in a file that others may be using: the first UUID has `<item>.spent`, a later one
 //! `<item>.<digest>.spent`.
 //!
-//! A file that loses its name while it is mapped is made again. Whoever sees it first closes it:
-//! the highest bit of each `spent` says so, and nobody spends there any more. What stands below
-//! that bit is taken into the file that has the name then, as often as you like: the greater number
-//! counts.
+//! A file that loses its name while it is mapped is created again. The first process that notices
+//! closes the old file by the highest bit of each `spent`, and no process spends from it any more.
+//! The numbers below that bit are merged into the file that has the name then. This can be repeated
+//! at will, because the greater number counts.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -69,21 +70,23 @@ const MODULES: usize = 0x40;
 const MODULE_BYTES: usize = 0x20;
 const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
 
-/// `kept` is raised by this part of what is left, and by so much at least: few waits for the disk,
-/// and little is lost to a power cut.
+/// The divisor that gives the part of the remaining allowance by which `kept` is raised, with the
+/// minimum below. So the disk is seldom waited for, and a power cut loses little.
 const KEPT_FRACTION: u64 = 8;
 const KEPT_MIN: u64 = 64;
 
-/// Until nobody spends by a file that is lost: each process looks about once a second.
+/// The milliseconds after which no process spends from a lost file any more: each process checks
+/// about once a second.
 const MOURNING_MS: u64 = 3_000;
 
-/// Set in each `spent` of a file that is not to be used any more.
+/// The bit that is set in each `spent` of a file that must not be used any more.
 const CLOSED: u64 = 1 << 63;
 
-/// What stands for a boot that the system does not name.
+/// The digest of a boot that the system does not name.
 const UNKNOWN_BOOT: u64 = 0;
 
-/// Found damaged, set aside, found damaged again: so often, and then it is somebody else's fault.
+/// The most attempts to open a file that is found damaged, set aside, and found damaged again.
+/// After that, another program is the cause.
 const OPEN_TRIES_MAX: u32 = 16;
 
 /// The allowances of one item on this device, under one UUID.
@@ -92,19 +95,19 @@ pub struct SpentAllowance {
     path: PathBuf,
     file: MappedFile,
     identity: Identity,
-    /// Digest of the boot.
+    /// The digest of the boot.
     boot: u64,
-    /// Held while `kept` or the grant's numbers are changed by this process.
+    /// The lock that this process holds while it changes `kept` or the grant's numbers.
     changing: Mutex<()>,
 }
 
 impl SpentAllowance {
-    /// Open the file of an item for a device that goes by this UUID, or make it. `is_used` says
-    /// whether anything was counted under the license before: then a file that is not there is
-    /// lost. `now_ms` is the machine's boot clock.
+    /// Open or create the file of an item for a device with this UUID. `is_used` returns whether
+    /// anything was counted under the license before: then a missing file counts as lost. `now_ms`
+    /// is the machine's boot clock.
     ///
     /// # Errors
-    /// When it cannot be made, mapped or written.
+    /// Fails if the file cannot be created, mapped or written.
     pub fn open(
         folder: &Path,
         item: &str,
@@ -141,7 +144,7 @@ impl SpentAllowance {
         let failed = |e: io::Error| Error::state(&path, "use", &e);
         for _ in 0..OPEN_TRIES_MAX {
             let (mapped, file) = map(&path).map_err(failed)?;
-            // 0: it is new, perhaps just being made by another process.
+            // 0 means that the file is new: another process may just be creating it.
             if matches!(mapped.word64(0).load(Ordering::Acquire), MAGIC | 0) {
                 let identity = Identity::of(&file).map_err(failed)?;
                 let this = Self { path, file: mapped, identity, boot, changing: Mutex::default() };
@@ -153,14 +156,14 @@ impl SpentAllowance {
         Err(failed(io::ErrorKind::InvalidData.into()))
     }
 
-    /// Whether the file is this UUID's, or becomes it.
+    /// Return whether the file belongs to this UUID. A file that names no UUID yet takes this one.
     fn is_of(&self, whose: u64) -> bool {
         let word = self.file.word64(WHOSE);
         word.compare_exchange(0, whose, Ordering::AcqRel, Ordering::Acquire)
             .map_or_else(|is| is == whose, |_| true)
     }
 
-    /// Makes a new file good, and takes as spent what a power cut may have hidden.
+    /// Complete a new file, and take as spent what a power cut may have hidden.
     fn begin(&self, now_ms: u64, is_used: impl Fn() -> bool) -> Result<()> {
         if self.file.word64(0).load(Ordering::Acquire) != MAGIC {
             if is_used() {
@@ -172,7 +175,8 @@ impl SpentAllowance {
         }
         let before = self.file.word64(BOOT).load(Ordering::Acquire);
         if before != self.boot && before != UNKNOWN_BOOT && self.boot != UNKNOWN_BOOT {
-            // Whoever had mapped a lost file is gone, and the boot clock has begun anew.
+            // All processes that had mapped a lost file have ended, and the boot clock has begun
+            // anew.
             let _ = self.lost_at().fetch_min(1, Ordering::AcqRel);
         }
         if self.boot == UNKNOWN_BOOT || before != self.boot {
@@ -181,8 +185,8 @@ impl SpentAllowance {
                 let spent = self.spent(module).fetch_max(kept, Ordering::AcqRel);
                 self.lost(module).fetch_add(kept.saturating_sub(spent), Ordering::AcqRel);
             }
-            // One that cannot name the start leaves the name to those who can: it is no other start
-            // for them.
+            // A process that cannot name the start of the machine leaves the name to those that
+            // can: to them it is no other start.
             if self.boot != UNKNOWN_BOOT {
                 self.file.word64(BOOT).store(self.boot, Ordering::Release);
             }
@@ -190,32 +194,32 @@ impl SpentAllowance {
         Ok(())
     }
 
-    /// The file.
+    /// Return the file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the name of the file means now.
+    /// Return what the name of the file means now.
     pub fn standing(&self) -> Standing {
         Standing::of(&self.path, self.identity, FILE_BYTES)
     }
 
-    /// Whether somebody has found that the file has lost its name.
+    /// Return whether a process has found that the file has lost its name.
     pub fn is_closed(&self) -> bool {
         self.spent(0).load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Lets a file be used again that has come back under its name.
+    /// Allow a file to be used again that has returned under its name.
     fn open_again(&self) {
         (0..MODULE_COUNT)
             .for_each(|module| _ = self.spent(module).fetch_and(!CLOSED, Ordering::AcqRel));
     }
 
-    /// The file that has the name now, made if there is none, with everything that this one knows,
-    /// whose name is lost.
+    /// Return the file that has the name now, with everything that this one knows, which has lost
+    /// its name. Create it if there is none.
     ///
     /// # Errors
-    /// When it cannot be made: then nothing is spent until that is tried again.
+    /// Fails if the file cannot be created. Nothing is spent until this is tried again.
     pub fn carry(&self) -> Result<Self> {
         let failed = |e: io::Error| Error::state(&self.path, "make again", &e);
         let spent: [u64; MODULE_COUNT] = std::array::from_fn(|module| {
@@ -254,8 +258,8 @@ impl SpentAllowance {
         mapped.make_durable()
     }
 
-    /// Takes in what the file of before knows: it may be another process that has made this one,
-    /// and knew less.
+    /// Merge what the previous file knows: another process may have created this one and known
+    /// less.
     fn take_over(&self, before: &Self, spent: &[u64; MODULE_COUNT]) {
         let word = |of: &Self, at| of.file.word64(at).load(Ordering::Acquire);
         if word(self, 0) != MAGIC {
@@ -275,8 +279,8 @@ impl SpentAllowance {
         }
     }
 
-    /// Raises what is kept before it is used up, so that who spends does not wait for the disk.
-    /// What fails is tried again by whoever needs it.
+    /// Raise `kept` before it is used up, so that a thread which spends does not wait for the disk.
+    /// The next call that needs more tries again what fails here.
     pub fn keep_ahead(&self) {
         for module in 0..MODULE_COUNT {
             let spent = self.spent(module).load(Ordering::Acquire);
@@ -292,12 +296,12 @@ impl SpentAllowance {
         }
     }
 
-    /// Take over the allowances of a grant, unless it is older than what is known. `unreported` is
-    /// what was counted of a module that the server has not recorded: it is asked for when the file
-    /// was lost.
+    /// Take over the allowances of a grant, unless it is older than what is known. `unreported`
+    /// returns how much was counted of a module that the server has not recorded. It is called when
+    /// the file was lost.
     ///
     /// # Errors
-    /// When they cannot be kept.
+    /// Fails if the numbers cannot be made durable.
     pub fn grant(
         &self,
         serial: u32,
@@ -311,7 +315,7 @@ impl SpentAllowance {
             return Ok(());
         }
         let lost_at = self.lost_at().load(Ordering::Acquire);
-        // The grant by whose program the file was found lost says nothing new.
+        // The grant of the program that found the file lost says nothing new.
         let is_news = known != 0 && known < u64::from(serial);
         let mends = lost_at != 0 && is_news && now_ms.saturating_sub(lost_at) >= MOURNING_MS;
         for module in 0..MODULE_COUNT {
@@ -323,7 +327,8 @@ impl SpentAllowance {
                 let spent = used.saturating_add(unreported);
                 self.spent(module).store(spent, Ordering::Release);
                 self.kept(module).store(spent, Ordering::Release);
-                // The server may know a part of it already: so much more it is asked for.
+                // The server may know a part of it already: the next grant must bring that much
+                // more.
                 self.lost(module).store(unreported, Ordering::Release);
             } else {
                 let spent = if lost_at == 0 { used } else { allowed };
@@ -337,7 +342,7 @@ impl SpentAllowance {
         self.make_durable()
     }
 
-    /// Let nothing more be spent: what is left is given back to the server.
+    /// End all spending: what is left is given back to the server.
     pub fn forgo(&self) {
         let _changing = self.changing.lock();
         for module in 0..MODULE_COUNT {
@@ -346,10 +351,11 @@ impl SpentAllowance {
         }
     }
 
-    /// Spends `n` of a module, before they are counted.
+    /// Spend `n` of a module, before they are counted.
     ///
     /// # Errors
-    /// -20120 when they are not allowed; when the disk cannot keep it. Nothing is spent then.
+    /// Returns -20120 if the allowance is too small, or an error if the disk cannot keep the
+    /// numbers. Nothing is spent then.
     pub fn spend(&self, module: u32, n: u64) -> Result<()> {
         let module = module as usize;
         if module >= MODULE_COUNT {
@@ -374,15 +380,15 @@ impl SpentAllowance {
         }
     }
 
-    /// Takes back what was spent for a count that could not be kept.
+    /// Take back what was spent for a count that could not be kept.
     pub fn take_back(&self, module: u32, n: u64) {
         if (module as usize) < MODULE_COUNT {
             self.spent(module as usize).fetch_sub(n, Ordering::AcqRel);
         }
     }
 
-    /// Whether less than half of what the grant brought, beyond what was lost, is left of any
-    /// module that it lets count.
+    /// Return whether any module that the grant allows has less than half of its share left. The
+    /// share is what the grant brought, minus what was lost.
     pub fn runs_low(&self, allowances: &[CountAllowance]) -> bool {
         allowances.iter().filter(|allowance| (allowance.module as usize) < MODULE_COUNT).any(
             |allowance| {
@@ -396,8 +402,9 @@ impl SpentAllowance {
         )
     }
 
-    /// What the next grant has to allow at least beyond what the server knows to be used, so that
-    /// as much as was refused can be counted: what was lost stands in its way.
+    /// Return what the next grant must allow at least, beyond what the server knows to be used, so
+    /// that the refused amount can be counted. What was lost is added, because it uses up a part of
+    /// the grant.
     pub fn needed(&self, refused: u64) -> u64 {
         let lost = (0..MODULE_COUNT).map(|module| self.lost(module).load(Ordering::Relaxed)).max();
         match lost {
@@ -406,21 +413,22 @@ impl SpentAllowance {
         }
     }
 
-    /// Keeps no more than is spent, so that nothing is lost by the next start of the machine. For
-    /// the last program of the device, while it spends nothing.
+    /// Keep no more than is spent, so that the next start of the machine loses nothing. The last
+    /// program of the device calls this while it spends nothing.
     pub fn settle(&self) {
         let _changing = self.changing.lock();
         for module in 0..MODULE_COUNT {
             let spent = self.spent(module).load(Ordering::Acquire) & !CLOSED;
             self.kept(module).store(spent, Ordering::Release);
         }
-        // If it cannot be kept, then the next start loses what it would have lost without this.
+        // If this cannot be made durable, the next start loses no more than it would have lost
+        // without this call.
         let _ = self.make_durable();
     }
 
-    /// Raises `kept` of a module to `wanted` at least.
+    /// Raise `kept` of a module to at least `wanted`.
     fn keep(&self, module: usize, wanted: u64) -> Result<()> {
-        // A count waits for the disk here, in a thread of the host's.
+        // A count waits for the disk here, in a thread of the host.
         let _uncanceled = Uncanceled::hold();
         let _changing = self.changing.lock();
         let allowed = self.allowed(module);
@@ -429,10 +437,10 @@ impl SpentAllowance {
         self.make_durable()
     }
 
-    /// How much more than is asked for is kept, of what is left.
+    /// Return how much more than requested is kept, out of what is left.
     fn margin(&self, left: u64) -> u64 {
-        // Where no boot can be told from another, whatever is kept counts as spent when the next
-        // program begins.
+        // If starts of the machine cannot be distinguished, all of `kept` counts as spent when the
+        // next program begins.
         match self.boot {
             UNKNOWN_BOOT => 0,
             _ => (left / KEPT_FRACTION).max(KEPT_MIN).min(left),
@@ -441,8 +449,8 @@ impl SpentAllowance {
 
     fn is_replaced(&self) -> Error {
         let message = format!(
-            "{} was deleted or replaced while it was in use, and is being made again: count again \
-             in a moment",
+            "{} was deleted or replaced while it was in use, and is being created again: count \
+             again in a moment",
             self.path.display()
         );
         Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
@@ -501,12 +509,12 @@ fn none_left(n: u64) -> Error {
     )
 }
 
-/// Tells one boot of the machine from another.
+/// Return a digest that distinguishes one boot of the machine from another.
 fn boot_digest(boot_id: &str) -> u64 {
     if boot_id.is_empty() { UNKNOWN_BOOT } else { digest(boot_id) }
 }
 
-/// Of a name; never 0.
+/// Return a digest of `name`, which is never 0.
 fn digest(name: &str) -> u64 {
     u64::from_str_radix(&digest_hex(name.as_bytes())[..16], 16).unwrap_or(0).max(1)
 }
@@ -542,7 +550,7 @@ mod tests {
         let total: u64 = std::thread::scope(|scope| {
             let spenders: Vec<_> = (0..4)
                 .map(|_| {
-                    // Each with a mapping of its own, as processes have.
+                    // Each thread has a mapping of its own, as processes have.
                     let of = open(&folder);
                     scope.spawn(move || spend_all(&of, 0))
                 })
@@ -574,8 +582,8 @@ mod tests {
         let of = open(&folder);
         of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
         of.spend(0, 1).unwrap();
-        // The disk has `kept`, and of `spent` what it had at the last wait: here nothing. Another
-        // boot.
+        // The disk has `kept`, and of `spent` what it had at the last wait: nothing here. The boot
+        // changes, too.
         of.spent(0).store(0, Ordering::Relaxed);
         of.file.word64(BOOT).fetch_xor(1, Ordering::Relaxed);
         let kept = 1 + 999 / KEPT_FRACTION;
@@ -591,7 +599,7 @@ mod tests {
                 .unwrap();
             of.grant(serial, &[allowance(0, allowed, used)], NOW_MS, |_| 0).unwrap();
             if of.spend(0, 5).is_err() {
-                // As a server does that has enough.
+                // A server with enough left grants this much.
                 allowed = allowed.max(used + of.needed(5));
                 serial += 1;
                 let granted = [allowance(0, allowed, used)];
@@ -617,7 +625,7 @@ mod tests {
         assert_eq!((next.needed(3), spend_all(&next, 0)), (3, 990));
     }
 
-    /// A program that finds the file lost, under the grant of this serial.
+    /// Open the file as a program that finds it lost, under the grant of this serial.
     fn open_after_loss(folder: &tempfile::TempDir, serial: u32) -> SpentAllowance {
         let of = SpentAllowance::open(folder.path(), "item", "uuid", NOW_MS, || true).unwrap();
         of.grant(serial, &[allowance(0, 10, 2)], NOW_MS, |_| 7).unwrap();

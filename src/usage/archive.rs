@@ -1,16 +1,17 @@
-//! What a server has acknowledged and no segment holds any more, for a server that forgets.
+//! The archive of what a server has acknowledged and no segment contains any more. It serves a
+//! server that forgets.
 //!
-//! A server that is restored from a backup does not know what it has acknowledged since. So whoever
-//! removes a segment first writes down here what it had counted: one line of JSON for each segment,
-//! in a file for each day of work.
+//! A server that is restored from a backup does not know what it has acknowledged since. So before
+//! a process removes a segment, it writes here what the segment had counted. Each segment is one
+//! line of JSON, and each day of work has a file.
 //!
 //! ```text
 //! <day>.acknowledged      day: slot of the latest work / 480, of the newest 31 days
 //! {"device_uuid":"…","server":"…","segment":{"segment_id":"…","license_id":"…","totals":[…]}}
 //! ```
 //!
-//! A line that is torn or damaged is passed over. Only the process that reports for the device
-//! comes here.
+//! A torn or damaged line is skipped. Only the process that reports for the device uses these
+//! files.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -24,45 +25,45 @@ use serde::{Deserialize, Serialize};
 use crate::fault_injection::disk::{self, Use};
 use crate::files::{file_made_if_missing, private_file};
 
-/// The ending of the files.
+/// The ending of the files' names.
 pub(super) const ENDING: &str = "acknowledged";
 
-/// Days of work that are kept: a backup that is older cannot be made good from here. Counted by the
-/// files that there are and not by the clock, so that a clock that was wrong for a while costs one
-/// day at most.
+/// The most days of work that are kept; an older backup cannot be restored from here. The files are
+/// counted, not the days by the clock, so that a clock that was wrong for a while costs one day at
+/// most.
 const DAYS_MAX: usize = 31;
 
-/// Most bytes of all files together; beyond that the oldest day goes.
+/// The most bytes of all files together; beyond this, the oldest day is removed.
 const BYTES_MAX: u64 = 8 << 20;
 
-/// A segment that is done with.
+/// A segment that is completely acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledged {
     /// The device that had counted.
     pub device_uuid: String,
-    /// The key of the server that has recorded it, where that was noted.
+    /// The key of the server that has recorded it, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<PublicKey>,
-    /// What it had counted.
+    /// The totals that the segment had counted.
     pub segment: SegmentReport,
 }
 
-/// The archive in one folder of usage.
+/// The archive in one usage folder.
 #[derive(Clone, Debug)]
 pub struct Archive {
     folder: PathBuf,
 }
 
 impl Archive {
-    /// The archive in this folder; nothing is opened yet.
+    /// Return the archive in this folder. No file is opened yet.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
 
-    /// Writes down a segment before it goes. A segment that comes twice does no harm.
+    /// Write a segment down before it is removed. A segment that comes twice does no harm.
     ///
     /// # Errors
-    /// What the disk says; then the segment has to stay.
+    /// Returns the error of the disk. The segment must then stay.
     pub fn add(&self, acknowledged: &Acknowledged) -> io::Result<()> {
         let Some(day) = acknowledged
             .segment
@@ -73,14 +74,14 @@ impl Archive {
         else {
             return Ok(());
         };
-        // Ten digits, so that names sort as days do.
+        // The ten digits make names sort as days do.
         let path = self.folder.join(format!("{day:010}.{ENDING}"));
         let is_new = !path.exists();
         disk::allows(Use::Grow)?;
         let mut file = file_made_if_missing(&path, OpenOptions::new().append(true))?;
         let mut line = serde_json::to_vec(acknowledged)?;
         line.push(b'\n');
-        // A line that was torn by a kill must not take the next one with it.
+        // A line that was torn by a kill must not spoil the next one.
         line.insert(0, b'\n');
         file.write_all(&line)?;
         if is_new {
@@ -89,10 +90,10 @@ impl Archive {
         Ok(())
     }
 
-    /// Everything in it, the oldest day first.
+    /// Return everything in the archive, oldest day first.
     ///
     /// # Errors
-    /// What the disk says.
+    /// Returns the error of the disk.
     pub fn read(&self) -> io::Result<impl Iterator<Item = Acknowledged> + use<>> {
         let files = self
             .days()?

@@ -1,13 +1,13 @@
-//! The counting of one process under one local license: finds the right entry of the right segment.
+//! The counting of one process under one local license. It finds the right entry of the right
+//! segment.
 //!
-//! Whoever counts often keeps the entries of the current slot to himself ([`SlotEntries`]): then a
-//! count is one atomic addition, and a lock is taken only for an entry that he has not used in this
-//! slot.
+//! A frequent user keeps the entries of the current slot ([`SlotEntries`]). A count is then one
+//! atomic addition. A lock is taken only for an entry that this user has not used in this slot.
 //!
-//! Two who count at once into one word of memory slow each other down several times over, for the
-//! processors hand the word to and fro. So there are several lanes, each with a segment of its own,
-//! and who begins to count takes the lane that the fewest others use. One reader after the other,
-//! or one at a time, all use the first.
+//! Two threads that count at once into one word of memory slow each other down several times over,
+//! because the processors pass the word to and fro. So there are several lanes, each with a segment
+//! of its own. A new user takes the lane with the fewest users. Readers that follow one another, or
+//! that work one at a time, all use the first lane.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,65 +24,68 @@ use crate::fault_injection::kill_points::kill_point;
 use crate::os::locks::{Mutex, RwLock};
 use crate::os::{FoundWord, Undisturbed};
 
-/// One piece of work: what kind, of which symbology or module, how much.
+/// A piece of work: its kind, its symbology or module, and its amount.
 pub type Work = (UsageKind, u32, u64);
 
-/// Where a process counts. Segments are begun at the first count, and when one is full.
+/// The counter of a process. A segment is begun at the first count, and when the previous one is
+/// full.
 #[derive(Debug)]
 pub struct Counter {
     folder: PathBuf,
     whose: RwLock<Whose>,
-    /// How often that has changed.
+    /// The number of changes of `whose`.
     changes: AtomicU32,
     lanes: [Arc<Lane>; LANES],
-    /// Every segment that may be counted into, also by those who are still at one that is full:
-    /// their files are looked after. One that nobody uses any more is let go by the next look.
+    /// Every segment into which a thread may still count, even if it is full: their files are
+    /// checked. The next check drops a segment that has no users any more.
     begun: Mutex<Vec<Arc<Segment>>>,
 }
 
-/// What a look at the files has found.
+/// The result of a check of the files.
 #[derive(Debug, Default)]
 pub struct Looked {
-    /// What was put right.
+    /// The files that were restored.
     pub carried: Vec<Carried>,
-    /// What was counted and could not be carried into a new file: it is still there, and the next
-    /// look tries again.
+    /// The error if counts could not be carried into a new file: they are still in memory, and the
+    /// next check tries again.
     pub failed: Option<Error>,
 }
 
-/// More threads than this at once share lanes. Each in use costs a file.
+/// The number of lanes. More threads than this at once share lanes, and each lane in use costs a
+/// file.
 const LANES: usize = 4;
 
-/// What some of those who count share. Its references are the counter's, and one of each of them.
+/// A lane, which some users of the counter share. The counter and each of these users hold a
+/// reference to it.
 type Lane = Mutex<Current>;
 
-/// Where a lane counts at the moment.
+/// The segments into which a lane counts at the moment.
 #[derive(Debug, Default)]
 struct Current {
-    /// The one with room. Full ones live as long as somebody counts into them, and are then
-    /// reported and removed like a dead process's: so a program that runs for years does not gather
-    /// files.
+    /// The segment with free entries. A full one lives as long as a thread counts into it. It is
+    /// then reported and removed like a dead process's, so that a program that runs for years does
+    /// not collect files.
     segment: Option<Arc<Segment>>,
-    /// The one that follows it, made before it is needed: who counts does not wait for the disk
-    /// then.
+    /// The segment that follows, created before it is needed, so that a count does not wait for the
+    /// disk.
     next: Option<Arc<Segment>>,
     entries: SlotEntries,
 }
 
-/// The next segment is made when a lane has room for fewer counters than this.
+/// The number of free entries below which a lane's next segment is created.
 const ROOM_MIN: usize = 512;
 
-/// Most that one call may count of anything: a total can then not run over.
+/// The most that one call may count of anything, so that a total cannot overflow.
 const WORK_MAX: u64 = u32::MAX as u64;
 
-/// Entries of one slot, kept by one who counts.
+/// The entries of one slot, kept by one user of the counter.
 #[derive(Debug, Default)]
 pub struct SlotEntries {
     lane: Option<Arc<Lane>>,
     slot: u32,
-    /// Changes of whom it is counted for, at the time of [`Counter::catch_up`].
+    /// The number of changes of `whose` at the time of [`Counter::catch_up`].
     changes: u32,
-    /// Few, so searched from the front.
+    /// The entries: few, so that they are searched from the front.
     entries: Vec<Entry>,
 }
 
@@ -109,7 +112,7 @@ impl SlotEntries {
 }
 
 impl Counter {
-    /// Counts into segments in this folder.
+    /// Return a counter that counts into segments in this folder.
     pub fn new(folder: PathBuf, whose: Whose) -> Self {
         Self {
             folder,
@@ -120,18 +123,18 @@ impl Counter {
         }
     }
 
-    /// Counts under this license and UUID from now on: into segments of their own, as soon as a
-    /// counter of a new slot is needed. What was counted before, and by who is at it just now, is
-    /// that of before.
+    /// Count under this license and UUID from now on. The work goes into segments of their own, as
+    /// soon as a counter of a new slot is needed. Work that was counted before, or is just being
+    /// counted, stays under the previous license and UUID.
     pub fn count_as(&self, whose: Whose) {
         *self.whose.write() = whose;
         self.leave_lanes();
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// Looks whether the files are still those that their names mean, and carries what was counted
-    /// into new ones where they are not; makes the segments that will soon be needed. Counting goes
-    /// on meanwhile, and waits for none of it. One thread at a time.
+    /// Check whether the files' names still mean these files, and carry the counts into new files
+    /// if they do not. Create the segments that will soon be needed. Counting continues meanwhile
+    /// and never waits for this. Call this from one thread at a time.
     pub fn look(&self) -> Looked {
         let mut looked = Looked::default();
         let begun = self.begun.lock().clone();
@@ -148,26 +151,26 @@ impl Counter {
         looked
     }
 
-    /// Makes durable what was counted here and is not acknowledged. What fails is told by who
-    /// reports it.
+    /// Make durable what was counted here and is not acknowledged. The report gives the error of
+    /// what fails.
     pub fn make_durable(&self, durable: &Durable) {
         let begun = self.begun.lock().clone();
         begun.iter().for_each(|segment| durable.ensure_what_is_new(&segment.path(), segment));
     }
 
-    /// Lets go of segments that nobody counts into any more.
+    /// Drop the segments into which no thread counts any more.
     fn let_go(&self, looked_at: Vec<Arc<Segment>>) {
-        // Those that are looked at have a reference here, and one in the list.
+        // A checked segment has one reference here and one in the list.
         let is_used = |segment: &Arc<Segment>| {
             !looked_at.iter().any(|seen| Arc::ptr_eq(seen, segment))
                 || Arc::strong_count(segment) > 2
         };
         self.begun.lock().retain(is_used);
-        // Unmapped here, where no lock is held.
+        // The segments are unmapped here, where no lock is held.
         drop(looked_at);
     }
 
-    /// Makes the next segment of each lane whose present one is nearly full.
+    /// Create the next segment of each lane whose current one is nearly full.
     fn prepare(&self) {
         for lane in &self.lanes {
             let changes = self.changes.load(Ordering::Acquire);
@@ -179,7 +182,7 @@ impl Counter {
                 continue;
             }
             let whose = self.whose.read().clone();
-            // When it fails, whoever needs it makes it, or hears of it.
+            // If this fails, the count that needs the segment creates it, or returns the error.
             let Ok(next) =
                 Segment::create(&self.folder, &whose, slot_start(lane.lock().entries.slot))
             else {
@@ -194,8 +197,8 @@ impl Counter {
         }
     }
 
-    /// Lets the caller's own entries go if they are from before [`Self::count_as`]: for who may not
-    /// go on with them to the end of the slot.
+    /// Drop the caller's own entries if they are from before [`Self::count_as`]. Callers use this
+    /// if they must not keep their entries to the end of the slot.
     pub fn catch_up(&self, mine: &mut SlotEntries) {
         let changes = self.changes.load(Ordering::Acquire);
         if mine.changes != changes {
@@ -204,19 +207,19 @@ impl Counter {
         }
     }
 
-    /// Counts all of `work` in this slot or, on an error, nothing of it. It is in shared memory
-    /// when this returns. `mine` are the caller's own entries.
+    /// Count all of `work` in this slot or, on an error, nothing of it. The counts are in shared
+    /// memory when this returns. `mine` are the caller's own entries.
     ///
     /// # Errors
-    /// When a segment has to be begun and cannot: disk full, no permission. When `work` is more
-    /// than 4 294 967 295.
+    /// Fails if a segment must be begun and cannot be, because the disk is full or permission is
+    /// missing. Fails if `work` is more than 4 294 967 295.
     #[inline(always)]
     pub fn count(&self, mine: &mut SlotEntries, slot: u32, work: &[Work]) -> Result<()> {
         if let Some((_, _, n)) = work.iter().find(|(_, _, n)| *n > WORK_MAX) {
             return Err(too_much(*n));
         }
         mine.begin_slot(slot);
-        // All entries first: counting into an entry that is there cannot fail.
+        // All entries come first: counting into an existing entry cannot fail.
         for (kind, what, _) in work {
             if mine.find(*kind, *what).is_none() {
                 self.find_entry(mine, slot, *kind, *what)?;
@@ -233,15 +236,15 @@ impl Counter {
         Ok(())
     }
 
-    /// Lets go of all segments: from now on they are a dead process's. For the end of a session.
+    /// Drop all segments: from now on they count as a dead process's. This ends a session.
     pub fn close(&self) {
         self.leave_lanes();
         let begun = std::mem::take(&mut *self.begun.lock());
         drop(begun);
     }
 
-    /// Count into other segments from now on. Those of before are looked after as long as somebody
-    /// may count into them.
+    /// Count into other segments from now on. The previous ones are checked as long as a thread may
+    /// count into them.
     pub fn begin_segments(&self) {
         self.leave_lanes();
     }
@@ -249,7 +252,7 @@ impl Counter {
     fn leave_lanes(&self) {
         for lane in &self.lanes {
             let left = std::mem::take(&mut *lane.lock());
-            // Unmapped without the lock, which others may want to count.
+            // Unmap without the lock: other threads may need it to count.
             drop(left);
         }
     }
@@ -269,7 +272,7 @@ impl Counter {
     ) -> Result<()> {
         let lane = mine.lane.get_or_insert_with(|| self.emptiest_lane());
         let entry = self.entry(lane, slot, kind, what).or_else(|error| {
-            // The disk may be full, and another lane may have room in what it has.
+            // The disk may be full, and another lane may have free entries.
             let elsewhere = self.lanes.iter().find_map(|other| {
                 let entry = self.entry(other, slot, kind, what).ok()?;
                 lane.clone_from(other);
@@ -306,7 +309,7 @@ impl Counter {
             {
                 return Ok(Entry { kind, what, total: segment.counting(number) });
             }
-            // By a host's thread in the middle of a count.
+            // A thread of the host does this in the middle of a count.
             let _undisturbed = Undisturbed::hold();
             let begun_at = slot_start(slot);
             let whose = self.whose.read().clone();
@@ -325,7 +328,7 @@ impl Counter {
 
 #[cold]
 fn too_much(n: u64) -> Error {
-    let message = format!("{n} at once cannot be counted; at most {WORK_MAX} can");
+    let message = format!("one call cannot count {n}: count at most {WORK_MAX} at once");
     Error::new(ErrorCode::PARAMETER_VALUE_INVALID, message)
 }
 
@@ -347,7 +350,8 @@ mod tests {
         files.map(|file| Segment::open(&file.path()).unwrap()).collect()
     }
 
-    /// What a server would have recorded in the end: of each segment's counter the largest total.
+    /// Return what a server would have recorded in the end: the largest total of each segment's
+    /// counter.
     fn billed(folder: &Path) -> HashMap<(u32, UsageKind, u32), u64> {
         let mut recorded: HashMap<_, u64> = HashMap::new();
         for (number, segment) in segments(folder).iter().enumerate() {
@@ -473,7 +477,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let counter = counter(folder.path());
         let work = [(UsageKind::Scan, 4, 1)];
-        // Two threads at the edge of a slot, or a clock that was set back a little.
+        // Two threads meet at the edge of a slot, or a clock was set back a little.
         for slot in [1, 2, 1, 2, 1] {
             counter.count(&mut SlotEntries::default(), slot, &work).unwrap();
         }

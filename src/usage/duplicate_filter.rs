@@ -1,23 +1,24 @@
-//! Which barcodes of a frame sequence were counted a short while ago.
+//! The duplicate filter: it remembers which barcodes of a frame sequence were counted a short while
+//! ago.
 //!
-//! A camera shows the same barcode in many frames; it is counted once, and again only when the
-//! forget time has passed since it was *counted*, however often it was seen in between.
+//! A camera shows the same barcode in many frames. The barcode is counted once, and again only when
+//! the forget time has passed since it was *counted*, however often it was seen in between.
 //!
-//! What is kept of a barcode is a keyed hash of symbology and content, in a table of fixed lines.
-//! The key is random and of this reader alone, so that the hash tells nothing about the content,
-//! and nobody can make contents that collide. Two different barcodes are taken for one with a
-//! chance of eight in 2^64 per look-up; a count that is exact byte for byte would need the contents
-//! themselves, without a bound.
+//! The filter keeps a keyed hash of each barcode's symbology and content, in a table of fixed
+//! lines. The key is random and belongs to this reader alone. So the hash shows nothing about the
+//! content, and nobody can create contents that collide. Two different barcodes are taken for the
+//! same with a chance of eight in 2^64 per look-up. An exact count would need the contents
+//! themselves, in unbounded memory.
 //!
 //! ```text
 //! line      8 entries: their hashes (u64, 0: empty), then when each was counted (u64, milliseconds)
 //! table     1 line at first, doubled when there is no room, up to 8 192 lines (1 MiB)
 //! ```
 //!
-//! A barcode may be in one of two lines, found by the low and by the high half of its hash, and
-//! goes into the emptier one: so the table fills evenly. In one of the largest size the oldest
-//! entry gives way: above some 40 000 different barcodes within the forget time, one may be counted
-//! again too early.
+//! A barcode may be in one of two lines, found by the low and by the high half of its hash. It goes
+//! into the emptier one, so that the table fills evenly. In a table of the largest size, the oldest
+//! entry is replaced. With more than some 40 000 different barcodes within the forget time, a
+//! barcode may be counted again too early.
 //!
 //! | entry | meaning | next time it is seen |
 //! |---|---|---|
@@ -33,11 +34,11 @@ const ENTRIES: usize = 1 << ENTRY_BITS;
 const ENTRY_BITS: u32 = 3;
 const LINES_MAX: usize = 8192;
 
-/// Added to all times, so that an empty entry, counted at 0, is older than any forget time, also
-/// right after the machine has started.
+/// The milliseconds that are added to all times. An empty entry, counted at 0, is then older than
+/// any forget time, even right after the machine has started.
 const LONG_AGO_MS: u64 = 1 << 32;
 
-/// Bytes of the hash's key; the function needs 136 or more.
+/// The bytes of the hash's key; the function needs 136 or more.
 const KEY_BYTES: usize = 192;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +54,7 @@ impl Line {
         self.hashes.iter().position(|known| *known == hash)
     }
 
-    /// What is in it at this time, in one pass without a branch.
+    /// Return the state of the line at this time, in one pass without a branch.
     #[inline]
     fn survey(&self, now_ms: u64, forget_ms: u32) -> Survey {
         let mut survey = Survey { room: 0, oldest: u64::MAX };
@@ -70,12 +71,14 @@ impl Line {
     }
 }
 
-/// What a line holds.
+/// The state of a line.
 #[derive(Clone, Copy, Debug)]
 struct Survey {
-    /// Entries in which nothing is remembered. If there are any, the oldest is one.
+    /// The number of entries in which nothing is remembered. If it is not 0, the oldest entry is
+    /// one of them.
     room: u32,
-    /// When the oldest entry was counted, and in the lowest bits its number.
+    /// The time at which the oldest entry was counted, with the number of this entry in the lowest
+    /// bits.
     oldest: u64,
 }
 
@@ -84,14 +87,14 @@ impl Survey {
         usize::try_from(self.oldest).unwrap_or(0) % ENTRIES
     }
 
-    /// Whether a new entry had better go here than there: where more room is, else where the oldest
-    /// gives way.
+    /// Return whether a new entry should go here instead of there: into the line with more free
+    /// entries, else into the line with the oldest entry.
     fn is_better_than(self, other: Self) -> bool {
         self.room > other.room || self.room == other.room && self.oldest < other.oldest
     }
 }
 
-/// The memory of one reader.
+/// The duplicate filter of one reader.
 #[derive(Debug)]
 pub struct DuplicateFilter {
     key: Box<[u8; KEY_BYTES]>,
@@ -99,12 +102,12 @@ pub struct DuplicateFilter {
 }
 
 impl DuplicateFilter {
-    /// Remembers nothing yet. `None` when the system has no random numbers.
+    /// Return an empty filter; `None` if the system has no random numbers.
     pub fn new() -> Option<Self> {
         Some(Self { key: Box::new(random_bytes()?), lines: vec![Line::default()] })
     }
 
-    /// The hash under which a barcode is known here.
+    /// Return the hash by which this filter knows a barcode.
     #[inline]
     pub fn hash(&self, barcode: &Barcode<'_>) -> u64 {
         let content = xxh3_64_with_secret(barcode.bytes, self.key.as_slice());
@@ -113,8 +116,8 @@ impl DuplicateFilter {
         hash.max(1)
     }
 
-    /// Whether a barcode counts now: it was not counted within the forget time. Then it is noted as
-    /// counted.
+    /// Return whether a barcode counts now, because it was not counted within the forget time. It
+    /// is then noted as counted.
     #[inline(always)]
     pub fn counts(&mut self, hash: u64, now_ms: u64, forget_ms: u32) -> bool {
         let now_ms = now_ms + LONG_AGO_MS;
@@ -132,8 +135,7 @@ impl DuplicateFilter {
         true
     }
 
-    /// Takes back that a barcode was noted: it could not be counted, and has to count the next
-    /// time.
+    /// Take back that a barcode was noted: it could not be counted, and must count the next time.
     #[cold]
     pub fn take_back(&mut self, hash: u64) {
         for line in self.lines_of(hash) {
@@ -143,7 +145,7 @@ impl DuplicateFilter {
         }
     }
 
-    /// Notes a barcode that is not in the table.
+    /// Note a barcode that is not in the table.
     #[inline(never)]
     fn note(&mut self, hash: u64, now_ms: u64, forget_ms: u32) {
         while !self.place(hash, now_ms, now_ms, forget_ms) {
@@ -151,8 +153,8 @@ impl DuplicateFilter {
         }
     }
 
-    /// Puts an entry where nothing is remembered, in the largest table also where the oldest is;
-    /// says whether there was such a place.
+    /// Put an entry where nothing is remembered; in the largest table, replace the oldest entry if
+    /// needed. Return whether there was such a place.
     #[inline]
     fn place(&mut self, hash: u64, counted_at_ms: u64, now_ms: u64, forget_ms: u32) -> bool {
         let [first, second] = self.lines_of(hash);
@@ -169,7 +171,7 @@ impl DuplicateFilter {
         placed
     }
 
-    /// Bytes of memory that it takes.
+    /// Return the bytes of memory that the filter uses.
     pub fn memory_bytes(&self) -> usize {
         self.lines.capacity() * size_of::<Line>() + KEY_BYTES
     }
@@ -181,7 +183,8 @@ impl DuplicateFilter {
         [low & mask, high & mask]
     }
 
-    /// Doubles the table, again if something found no room in it; what is forgotten stays behind.
+    /// Double the table, and double it again if an entry found no place in it. Forgotten entries
+    /// are not copied.
     fn grow(&mut self, now_ms: u64, forget_ms: u32) {
         let old = std::mem::take(&mut self.lines);
         let mut size = old.len();
@@ -281,7 +284,7 @@ mod tests {
             repeats.counts(spread(n), 0, 3000);
         }
         assert_eq!(repeats.memory_bytes(), LINES_MAX * 128 + KEY_BYTES);
-        // When all that is forgotten the table goes on as before.
+        // After everything is forgotten, the table works as before.
         assert!(repeats.counts(42, 10_000, 3000));
         assert!(!repeats.counts(42, 10_001, 3000));
     }
@@ -294,7 +297,7 @@ mod tests {
         assert_eq!(counted, 40_000);
     }
 
-    /// Spreads a number over all bits, one to one, as a hash would: the finalizer of SplitMix64.
+    /// Spread a number over all bits, one to one, as a hash would: the finalizer of SplitMix64.
     fn spread(n: u64) -> u64 {
         let mut bits = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,5 +1,5 @@
-//! What is on the disk of what was counted: so that nothing is made durable twice, and all of it
-//! before anything is sent.
+//! A record of which counts are on the disk. Nothing is made durable twice, and everything is
+//! durable before it is sent.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -10,33 +10,34 @@ use super::segment::{ENDING, Segment, Total};
 use crate::files::{Identity, sync_folder};
 use crate::os::locks::Mutex;
 
-/// What this process knows to be on the disk.
+/// The counts that this process knows to be on the disk.
 #[derive(Debug, Default)]
 pub struct Durable {
     known: Mutex<HashMap<PathBuf, Known>>,
 }
 
-/// How a file stood when it was last made durable. Totals only grow: so the same sum is the same
-/// totals.
+/// The state of a file when it was last made durable. Totals only grow: so the same sum means the
+/// same totals.
 #[derive(Debug)]
 struct Known {
     identity: Identity,
     sum: u64,
-    /// Why it could not be, in this round. It is not tried again within it: of a disk that has
-    /// failed once, the kernel says the next time that all is well.
+    /// The reason why the file could not be made durable in this round. It is not tried again
+    /// within the round: after a disk has failed once, the kernel reports success the next time.
     failure: Option<(io::ErrorKind, String)>,
 }
 
 impl Durable {
-    /// A new round begins: what has failed is tried again.
+    /// Begin a new round: what has failed is tried again.
     pub fn begin_round(&self) {
         self.known.lock().retain(|_, known| known.failure.is_none());
     }
 
-    /// Makes these totals of a segment durable, unless they are.
+    /// Make these totals of a segment durable, unless they are.
     ///
     /// # Errors
-    /// What the disk says, or has said in this round; then they may not be sent.
+    /// Returns the error of the disk in this round, new or remembered. The totals must not be sent
+    /// then.
     pub fn ensure(&self, path: &Path, segment: &Segment, totals: &[Total]) -> io::Result<()> {
         let sum = totals.iter().fold(0_u64, |sum, total| sum.wrapping_add(total.usage.total));
         let identity = segment.identity();
@@ -54,8 +55,8 @@ impl Durable {
         outcome
     }
 
-    /// Makes everything in a folder of usage durable that is not acknowledged, as far as there is
-    /// time. What fails is told by who reports it.
+    /// Make everything in a usage folder durable that is not acknowledged, as far as time allows.
+    /// The report gives the error of what fails.
     pub fn ensure_all(&self, folder: &Path, is_late: impl Fn() -> bool) {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let files = entries.map(|entry| entry.path());
@@ -69,11 +70,11 @@ impl Durable {
             let Ok(segment) = Segment::open(&path) else { continue };
             self.ensure_what_is_new(&path, &segment);
         }
-        // Their names, too.
+        // The files' names must be durable, too.
         let _ = sync_folder(&folder.join("any"));
     }
 
-    /// As [`Self::ensure`], if there is anything in the segment that is not acknowledged.
+    /// Do the same as [`Self::ensure`], if anything in the segment is not acknowledged.
     pub(super) fn ensure_what_is_new(&self, path: &Path, segment: &Segment) {
         let totals = segment.totals();
         if totals.iter().any(|total| total.acknowledged < total.usage.total) {

@@ -1,8 +1,8 @@
 //! Long random histories of counters and segments, compared with a naive model.
 //!
-//! The model is a map of what was counted. Processes count, die and begin anew, clocks go back,
-//! reporters tell a server (another map, of maxima) and acknowledge, or die in between; now and
-//! then a dead process's file is damaged, and what the model loses by it is exactly the damaged
+//! The model is a map of what was counted. Processes count, die and begin anew, and clocks go back.
+//! Reporters send to a server (another map, of maxima) and acknowledge, or die in between.
+//! Sometimes a dead process's file is damaged. What the model loses by this is exactly the damaged
 //! counter.
 
 use std::collections::HashMap;
@@ -30,13 +30,13 @@ impl Random {
     }
 }
 
-/// The world of one history.
+/// The processes, the server and the model of one history.
 struct History {
     folder: tempfile::TempDir,
     random: Random,
     processes: Vec<(Counter, SlotEntries)>,
     counted: HashMap<Key, u64>,
-    /// By segment and counter.
+    /// The totals on the server, by segment and counter.
     billed: HashMap<(String, Key), u64>,
     slot: u32,
 }
@@ -68,7 +68,7 @@ impl History {
         match self.random.below(20) {
             0..10 => self.count(),
             10..12 => self.slot += 1,
-            // A clock that is set back.
+            // The clock is set back.
             12 => self.slot -= self.random.below(4),
             13 => self.die(),
             14..18 => self.report(),
@@ -82,7 +82,7 @@ impl History {
         let kind =
             [UsageKind::Scan, UsageKind::Page, UsageKind::Image][self.random.below(3) as usize];
         let (what, n) = (self.random.below(3), u64::from(self.random.below(5)));
-        // A late thread's slot, at times.
+        // The slot is sometimes that of a late thread.
         let slot = self.slot - self.random.below(2);
         let (counter, mine) = &mut self.processes[number];
         counter.count(mine, slot, &[(kind, what, n), (UsageKind::Image, 9, 1)]).unwrap();
@@ -104,8 +104,8 @@ impl History {
         segments
     }
 
-    /// Tells the server about a segment. The reporter may die before it acknowledges any or all
-    /// counters, and what it knows may be old by the time that it does.
+    /// Report a segment to the server. The reporter may die before it acknowledges any or all
+    /// counters. What it knows may be old by then.
     fn report(&mut self) {
         let files = self.files();
         if files.is_empty() {
@@ -131,8 +131,8 @@ impl History {
         segment.remove_if_done(&Archive::new(self.folder.path())).unwrap();
     }
 
-    /// Damages a counter of a dead process. What the server knows of it stays billed; the rest is
-    /// lost, and nothing else.
+    /// Damage a counter of a dead process. What the server knows of it stays billed; only the rest
+    /// is lost.
     fn damage(&mut self) {
         let orphan = self.files().into_iter().find(|path| Segment::open(path).unwrap().is_held());
         let Some(path) = orphan else { return };
@@ -145,14 +145,14 @@ impl History {
             .unwrap_or(0);
         drop(segment);
         let mut bytes = std::fs::read(&path).unwrap();
-        // The check, or the kind.
+        // Damage the check or the kind.
         let offset = [0x0c, 0x04][self.random.below(2) as usize];
         bytes[0x1000 + 32 * total.entry as usize + offset] ^= 0x40;
         std::fs::write(&path, bytes).unwrap();
         *self.counted.get_mut(&key(&total)).unwrap() -= total.usage.total - billed;
     }
 
-    /// acknowledged ≤ billed ≤ counted, for each counter.
+    /// Check that acknowledged ≤ billed ≤ counted holds for each counter.
     fn check(&self) {
         let mut sums: HashMap<Key, u64> = HashMap::new();
         for ((_, key), billed) in &self.billed {
@@ -170,7 +170,7 @@ impl History {
         }
     }
 
-    /// Everybody dies, everything is reported: what is billed is what was counted.
+    /// End all processes and report everything: what is billed must be what was counted.
     fn finish(mut self) {
         for number in 0..PROCESSES {
             self.processes[number] = process(self.folder.path());

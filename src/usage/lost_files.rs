@@ -12,13 +12,13 @@ use super::{Archive, Carried, Counter, SEGMENT_ENDING, Segment, SlotEntries, who
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
-/// A folder of usage within a state directory, one who counts in it, and a server.
+/// A usage folder within a state directory, a counter in it, and a server.
 struct Bench {
     state: tempfile::TempDir,
     counter: Counter,
     mine: SlotEntries,
     performed: u64,
-    /// What the server has recorded: of each segment's counter the largest total.
+    /// The server's records: the largest total of each segment's counter.
     recorded: BTreeMap<(String, u32), u64>,
 }
 
@@ -59,7 +59,7 @@ impl Bench {
         self.segments()[0].path()
     }
 
-    /// Reports what is there, as any process of the device does.
+    /// Report what is in the folder, as any process of the device does.
     fn report(&mut self) {
         for segment in self.segments() {
             for total in segment.totals() {
@@ -77,7 +77,7 @@ impl Bench {
         self.recorded.values().sum()
     }
 
-    /// Looks, goes on to count, and ends: then all is billed, and once.
+    /// Check the files, count more, and end: everything must then be billed exactly once.
     fn must_bill_all(mut self, why: &str) {
         let looked = self.counter.look();
         assert!(looked.failed.is_none(), "{why}: {looked:?}");
@@ -96,7 +96,7 @@ impl Bench {
     }
 }
 
-/// What happens to a file, or to a folder above it.
+/// An action on a file, or on a folder above it.
 type Harm = fn(&Path);
 
 fn moved(path: &Path) -> PathBuf {
@@ -137,7 +137,7 @@ fn whatever_happens_to_the_name_of_a_file_what_is_counted_into_it_is_billed_once
     for (why, harm) in HARMS {
         let mut bench = Bench::new();
         harm(&bench.file());
-        // Between the harm and the look the counting goes on.
+        // Counting continues between the harm and the check.
         bench.count(2, 2);
         bench.must_bill_all(why);
         let mut bench = Bench::new();
@@ -175,7 +175,8 @@ fn threads_that_count_while_their_files_are_deleted_again_and_again_lose_nothing
                 scope.spawn(move || {
                     let (mut mine, mut counted) = (SlotEntries::default(), 0);
                     while !is_over.load(Ordering::Relaxed) {
-                        // New counters all the time: they are filled while the file is carried.
+                        // The counters are new all the time: they are filled while the file is
+                        // carried.
                         let slot = u32::try_from(counted / 50 % 200).unwrap();
                         counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
                         counted += 1;
@@ -211,7 +212,7 @@ fn what_was_acknowledged_stays_so_and_what_was_taken_back_too() {
     fs::remove_file(bench.file()).unwrap();
     bench.counter.look();
     assert_eq!(acknowledged(&bench), 12);
-    // A reporter that has the file of before open, and hears that the server has forgotten.
+    // A reporter has the previous file open and learns that the server has forgotten.
     let before = Segment::open(&bench.file()).unwrap();
     fs::remove_file(bench.file()).unwrap();
     before.forget_acknowledgements();
@@ -233,7 +234,7 @@ fn who_removes_a_file_that_was_moved_away_leaves_the_one_in_its_place() {
     let copy = moved(&file);
     fs::copy(&file, &copy).unwrap();
     fs::rename(&copy, &file).unwrap();
-    // It is nobody's, and all of it is acknowledged.
+    // The file has no owner, and all of it is acknowledged.
     let adopted = Segment::open(&file).unwrap();
     assert!(adopted.is_held());
     bench.counter.look();

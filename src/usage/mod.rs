@@ -1,5 +1,4 @@
-//! What was used: counted once, in memory that outlives the process, until the server has recorded
-//! it.
+//! The usage: counted once, in memory that outlives the process, until the server has recorded it.
 
 mod allowance;
 mod archive;

@@ -1,24 +1,24 @@
-//! How many different barcodes an image holds.
+//! The different barcodes in one image.
 //!
-//! Two barcodes are the same when symbology and content are: compared byte for byte, for a count
-//! that is billed must not depend on a hash. The content is looked at and forgotten.
+//! Two barcodes are the same when symbology and content are. They are compared byte for byte,
+//! because a billed count must not depend on a hash. The content is compared and then forgotten.
 
 use std::collections::HashSet;
 
-/// A barcode as the decoder read it.
+/// A barcode, as the decoder read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Barcode<'a> {
-    /// Number of the symbology.
+    /// The number of the symbology.
     pub format: u32,
-    /// Content.
+    /// The content in bytes.
     pub bytes: &'a [u8],
 }
 
-/// Images rarely hold more barcodes than this; up to here comparing each with each needs no memory
-/// and is faster than hashing.
+/// The largest number of barcodes that are compared each with each. Images rarely contain more, and
+/// up to here this needs no memory and is faster than hashing.
 const FEW: usize = 16;
 
-/// Calls `found` with each barcode that is the first of its kind in the image.
+/// Call `found` with each barcode that is the first of its kind in the image.
 #[inline]
 pub fn for_each_unique<'b>(barcodes: &'b [Barcode<'b>], mut found: impl FnMut(&'b Barcode<'b>)) {
     if barcodes.len() <= FEW {

@@ -1,4 +1,4 @@
-//! What the server does not have yet.
+//! The work that the server does not have yet.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use seatmeter_protocol::slot::slot_start;
 
 use super::segment::{ENDING, Segment, Total};
 
-/// When the oldest work in this folder was done that the server has not acknowledged: the start of
-/// its slot, Unix seconds. `None` when it has everything. A file that cannot be read now is passed
-/// over.
+/// Return when the oldest work in this folder was done that the server has not acknowledged: the
+/// start of its slot, in Unix seconds. Return `None` when the server has everything. A file that
+/// cannot be read now is skipped.
 pub fn oldest_unsent(folder: &Path) -> Option<u64> {
     segments(folder)
         .flat_map(|segment| unsent_in(&segment))
@@ -17,8 +17,8 @@ pub fn oldest_unsent(folder: &Path) -> Option<u64> {
         .min()
 }
 
-/// How much was counted in this folder under this local license, and under this UUID, that the
-/// server has not acknowledged: scans for module 0, else pages.
+/// Return how much was counted in this folder under this local license and UUID that the server has
+/// not acknowledged: scans for module 0, else pages.
 pub fn unsent_of(folder: &Path, license_id: &str, device_uuid: &str, module: u32) -> u64 {
     let is_of = |usage: &UsageTotal| match module {
         0 => usage.kind == UsageKind::Scan,
@@ -33,7 +33,7 @@ pub fn unsent_of(folder: &Path, license_id: &str, device_uuid: &str, module: u32
     totals.map(|total| total.usage.total - total.acknowledged).fold(0, u64::saturating_add)
 }
 
-/// Whether anything was counted in this folder under this local license, and under this UUID.
+/// Return whether anything was counted in this folder under this local license and UUID.
 pub fn has_counted(folder: &Path, license_id: &str, device_uuid: &str) -> bool {
     segments(folder).any(|segment| {
         let whose = &segment.header().whose;

@@ -1,4 +1,4 @@
-//! A machine whose clocks and disk are in the test's hands.
+//! A machine whose clocks and disk the test controls.
 
 use super::*;
 use crate::clock::test_support::{ApartClock, HandClock};
@@ -13,7 +13,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// One whose clock is right, with a program that has heard the server.
+    /// Return a machine whose clock is right, with a program that has received the server's time.
     fn in_contact() -> (Self, DeviceClock) {
         let machine = Self {
             system: Box::leak(Box::new(HandClock::at(NOW))),
@@ -25,14 +25,14 @@ impl Machine {
         (machine, clock)
     }
 
-    /// A new program on it.
+    /// Start a new program on the machine.
     fn program(&self) -> DeviceClock {
         let state = StateDirectory::open(self.folder.path().to_owned()).unwrap();
         DeviceClock::open(&state, self.system)
     }
 
-    /// A new program whose boot clock is so many seconds ahead of the machine's, of which the
-    /// system tells this.
+    /// Start a new program whose boot clock is this many seconds ahead of the machine's. `told` is
+    /// what the system reports of the difference.
     fn apart(&self, ahead: i64, told: fn(&ApartClock) -> Boot) -> DeviceClock {
         let state = StateDirectory::open(self.folder.path().to_owned()).unwrap();
         DeviceClock::open(&state, ApartClock::new(self.system, ahead * 1000, told))
@@ -44,12 +44,13 @@ impl Machine {
     }
 }
 
-/// The clock is told what time it is by a server that was asked just now.
+/// Give the clock the time of a server that was asked just now.
 fn hear(clock: &DeviceClock, server_seconds: u64) {
     clock.hear(server_seconds, clock.boot_ms());
 }
 
-/// What the system tells of a time namespace: everything, that there is no other one, or nothing.
+/// The possible reports of the system about a time namespace: the difference, that there is no
+/// namespace, or nothing.
 const TOLD: fn(&ApartClock) -> Boot =
     |clock| Boot { ahead_ms: Some(clock.ahead_ms), ..clock.machine.boot() };
 const CONCEALED: fn(&ApartClock) -> Boot = |clock| clock.machine.boot();
@@ -277,7 +278,7 @@ fn a_program_takes_over_what_another_one_has_heard_before_it_believes_an_older_w
     machine.system.pass(3_600_000);
     hear(&other, NOW + 3_600 + 7_200);
     hear(&other, NOW + 3_600);
-    // The answer to what was asked an hour ago comes to a program that was stopped meanwhile.
+    // A program that was stopped receives the answer to a question of an hour ago.
     one.hear(NOW + 400 * DAY, asked_at);
     one.keep();
     assert_eq!([&one, &other, &machine.program()].map(Clock::unix_seconds), [NOW + 3_600; 3]);
@@ -331,7 +332,7 @@ fn a_license_of_a_server_that_was_ahead_ends_with_its_time_however_late_that_is_
     hear(&clock, NOW + 7_200);
     let stamp = clock.stamp();
     let date = NOW + 7_200;
-    // As much time passes as the server was ahead, and then some: its date is not ahead of the
+    // As much time passes as the server was ahead, and then more: its date is not ahead of the
     // present any more.
     for seconds in [7_200, 9_000] {
         machine.system.pass(if seconds == 7_200 { 7_200_000 } else { 1_800_000 });
@@ -432,7 +433,7 @@ fn a_word_from_an_instant_that_is_still_to_come_is_no_reason_to_hear_no_more() {
     machine.system.pass(DAY * 1000);
     hear(&clock, NOW + 2 * DAY);
     clock.keep();
-    // As after a snapshot of a virtual machine, whose state directory is elsewhere.
+    // This is the state after a snapshot of a virtual machine whose state directory is elsewhere.
     machine.system.set_ms(NOW * 1000 + 3_600_000);
     let clock = machine.program();
     assert_eq!(clock.unix_seconds(), NOW + 2 * DAY, "not before what was seen");

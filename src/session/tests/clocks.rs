@@ -1,4 +1,4 @@
-//! Clocks that are wrong.
+//! Tests of wrong clocks.
 
 use super::*;
 
@@ -55,7 +55,8 @@ fn a_program_that_begins_goes_by_the_time_that_another_one_was_told() {
     assert_eq!(bench.session("CODE").clock().unix_seconds(), NOW);
 }
 
-/// A session whose server's clock is so far ahead while it grants, and right again afterwards.
+/// Return a session whose server's clock is this far ahead when it grants, and right again
+/// afterwards.
 fn granted_ahead(bench: &Bench, ahead: u64) -> Session {
     let session = bench.session("CODE");
     bench.transport.set_time(NOW + ahead);
@@ -153,7 +154,7 @@ fn the_seats_are_those_of_the_grant_that_was_given_last() {
     let bench = Bench::new(2);
     let session = granted_ahead(&bench, 2 * DAY_SECONDS);
     assert_eq!(session.licensed().unwrap().idle_seats(), 4);
-    // Another server, or the same one with data of before: its serials are lower.
+    // This is another server, or the same one with older data: its serials are lower.
     bench.grants.store(FIRST_SERIAL - 1_000_000, Ordering::Relaxed);
     bench.then_grants_from(item(), |local| local.seats = 2);
     let deadline = Deadline::after(bench.clock, Duration::from_secs(5));
@@ -174,7 +175,7 @@ fn work_before_and_after_a_leap_of_the_time_is_reported_apart() {
     bench.transport.then(Step::Silence);
     let _ = session.sync(Deadline::after(bench.clock, Duration::from_secs(5)));
     count(&session, 1);
-    // The server refuses what is more than a day ahead, and books the rest.
+    // The server refuses work that is more than a day ahead, and books the rest.
     let folder = session.state.usage().join(&session.name);
     let segments = std::fs::read_dir(folder).unwrap().flatten();
     let segments: Vec<crate::usage::Segment> =

@@ -1,4 +1,4 @@
-//! Copied installations, and who is believed about them.
+//! Tests of copied installations, and of which answers about them are believed.
 
 use super::*;
 
@@ -41,8 +41,8 @@ fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
     );
     assert_eq!(bench.transport.billed(), 3);
 
-    // The program goes on, with its reader and the seats of the new grant, and counts under the new
-    // UUID.
+    // The program continues with its reader and the seats of the new grant, and counts under the
+    // new UUID.
     assert!(std::ptr::eq(session.licensed().unwrap(), licensed));
     assert_eq!(licensed.idle_seats(), 1);
     seat.into_iter().for_each(|seat| licensed.give_seat(seat));
@@ -54,7 +54,7 @@ fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
     assert_eq!(bench.uuids_in("usage", from), [&*fresh]);
     assert_eq!(bench.transport.billed(), 5);
 
-    // Another program of the device, which has not heard of it, asks under the new UUID as well.
+    // Another program of the device, which does not know this yet, asks under the new UUID as well.
     let other = bench.session("CODE");
     assert_eq!(other.device().uuid, fresh);
     initialize(&other).unwrap();
@@ -67,7 +67,7 @@ fn two_programs_that_hear_of_the_copy_take_one_fresh_uuid() {
     bench.pass(6 * 3600);
     let old = sessions[0].device().uuid;
     let other = &sessions[1];
-    // The second hears it while the first has its turn.
+    // The second one gets the answer while the first has its turn.
     bench.then_refuses(ErrorCode::DEVICE_CLONED);
     bench.then_grants();
     sessions[0].keep();
@@ -76,7 +76,7 @@ fn two_programs_that_hear_of_the_copy_take_one_fresh_uuid() {
     assert_eq!(other.device().uuid, old);
     other.take_fresh_uuid(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap();
     assert_eq!(other.device().uuid, fresh);
-    // The grants of both are good on.
+    // The grants of both stay valid.
     for code in ["CODE", "OTHER"] {
         let next = bench.session(code);
         initialize(&next).unwrap();

@@ -1,5 +1,5 @@
-//! A stored license serves a program that presents what it was granted for, and knows what was
-//! told.
+//! Tests of stored licenses: each serves a program that presents what it was granted for, and
+//! includes the server notices.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::PageQuotas;
@@ -7,7 +7,7 @@ use seatmeter_protocol::license::PageQuotas;
 use super::*;
 use crate::parameters::Settings;
 
-/// What a program presents.
+/// The credentials that a program presents.
 #[derive(Clone, Copy)]
 struct Shows {
     password: &'static str,
@@ -29,7 +29,7 @@ fn parameters(shows: Shows) -> Parameters {
     Parameters { session_password: password.into(), settings, program: program.into(), ..plain }
 }
 
-/// A program of the device that has not been initialized yet.
+/// Return a session of a new program of the device, which is not initialized yet.
 fn program(bench: &Bench, shows: Shows) -> Session {
     let session = bench.session("CODE");
     Session::open(parameters(shows), session.state.clone(), session.dependencies).unwrap()
@@ -81,11 +81,11 @@ fn with_other_credentials_the_server_is_asked_first_and_its_refusal_ends_nothing
             ErrorCode::FAILED_TO_REACH_SERVER,
             "without a server"
         );
-        // Under a name of its own there is no key yet, and then nothing is reported.
+        // A new grant name has no key yet, and then nothing is reported.
         bench.then_refuses(refusal);
         assert_eq!(code(begin(&second, other)), refusal);
         assert!(second.licensed().is_none());
-        // The keeper of the first goes on, also with a renewal, and so does its next start.
+        // The keeper of the first continues, even with a renewal, and its next start succeeds.
         first.keep();
         first.licensed().unwrap().check().unwrap();
         let asked = bench.asked();
@@ -100,7 +100,7 @@ fn a_password_that_was_changed_stops_the_programs_that_have_the_old_one_and_no_o
     let old = licensed_program(&bench, RIGHT);
     let new_password = Shows { password: "new", ..RIGHT };
     let new = licensed_program(&bench, new_password);
-    // The program with the new one renews. The other one must not live on that.
+    // The program with the new password renews. The other one must not live on that renewal.
     bench.pass(6 * 3600);
     bench.then_grants();
     new.keep();
@@ -113,7 +113,7 @@ fn a_password_that_was_changed_stops_the_programs_that_have_the_old_one_and_no_o
     assert_eq!(old.status().stopped, Some(ErrorCode::SESSION_PASSWORD_WRONG));
     new.keep();
     new.licensed().unwrap().check().unwrap();
-    // It stays stopped without a server, for the next start, too.
+    // The program stays stopped without a server, and at the next start, too.
     bench.transport.then(Step::Silence);
     assert_eq!(code(begin(&program(&bench, RIGHT), RIGHT)), ErrorCode::FAILED_TO_REACH_SERVER);
     bench.pass(180);
@@ -121,7 +121,7 @@ fn a_password_that_was_changed_stops_the_programs_that_have_the_old_one_and_no_o
     old.keep();
     assert!(old.licensed().unwrap().check().is_err());
     begin(&program(&bench, new_password), new_password).unwrap();
-    // The operator puts the old one back.
+    // The operator restores the old password.
     bench.then_grants();
     old.sync(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap();
     old.licensed().unwrap().check().unwrap();
@@ -168,7 +168,7 @@ fn count_ocr(session: &Session) -> Result<()> {
     session.licensed().unwrap().count_without_reader(&[(UsageKind::Page, OCR, 1)])
 }
 
-/// A device whose first program was told by a report that a module is used up.
+/// Return a device whose first program has learned from a report that a module is used up.
 fn used_up_module() -> (Bench, Session) {
     let bench = Bench::new(2);
     let session = bench.session("CODE");
@@ -226,7 +226,7 @@ fn a_note_that_is_missing_beside_a_license_has_the_server_asked_before_work() {
     let remove = |path: &Path| std::fs::remove_file(path).unwrap();
     let tear = |path: &Path| std::fs::write(path, "torn").unwrap();
     let copy = |path: &Path| {
-        // The good note of another way of asking does not vouch for this one.
+        // The valid note of another grant name does not vouch for this one.
         let folder = path.parent().unwrap();
         let others = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
         let is_told = |other: &PathBuf| other != path && other.extension() == path.extension();
@@ -240,7 +240,8 @@ fn a_note_that_is_missing_beside_a_license_has_the_server_asked_before_work() {
         bench.then_refuses(ErrorCode::REVOKED);
         first.keep();
         harm(&bench.state.path().join("licenses").join(format!("{}.told", first.name)));
-        // Of those that run, one has heard it; what it is told of the item's use is no good news.
+        // One of the running programs has received the notice. A notice about the item's use does
+        // not undo it.
         first.note_standing(
             &ItemStanding { item_id: item().item_id, meters: Vec::new() },
             key(2).public(),

@@ -1,5 +1,5 @@
-//! Files of the state directory that are deleted under a running program, and what is durable when
-//! a server is silent.
+//! Tests of files in the state directory that are deleted under a running program, and of what is
+//! durable when a server is silent.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::*;
 use crate::log::set_sink;
 use crate::usage::power_cut;
 
-/// What happens to the state directory of a session.
+/// An action on the state directory of a session.
 type Harm = fn(&Session);
 
 const HARMS: [(&str, Harm); 6] = [
@@ -33,7 +33,7 @@ const HARMS: [(&str, Harm); 6] = [
 fn whatever_is_deleted_under_a_running_program_it_counts_reports_renews_and_is_initialized_again() {
     for (why, harm) in HARMS {
         let mut bench = Bench::new(2);
-        // A directory of its own, that can be deleted as a whole.
+        // This is a directory of its own, which can be deleted as a whole.
         let parent = bench.state;
         bench.state = tempfile::Builder::new().tempdir_in(parent.path()).unwrap();
         let session = bench.licensed_session("CODE");
@@ -56,7 +56,7 @@ fn whatever_is_deleted_under_a_running_program_it_counts_reports_renews_and_is_i
             .initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND)
             .unwrap_or_else(|e| panic!("{why}: {e}"));
         assert_eq!(bench.transport.billed(), 8, "{why}");
-        // Another program finds all that it needs.
+        // Another program finds everything that it needs.
         let next = bench.session("CODE");
         assert_eq!(next.device().uuid, uuid, "{why}");
         next.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND)
@@ -81,7 +81,7 @@ fn a_program_whose_grant_was_deleted_asks_for_it_at_once_and_goes_on_meanwhile()
     assert!(!session.store.is_missing());
 }
 
-/// Names of the segments of which something is on the disk.
+/// Return the names of the segments of which something is on the disk.
 fn on_the_disk(disk: &tempfile::TempDir) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(disk.path())
         .unwrap()
@@ -112,7 +112,7 @@ fn segments_of(sessions: &[Session]) -> Vec<String> {
 fn a_round_makes_all_durable_before_it_sends_also_when_the_server_is_silent() {
     let (bench, disk) = (Bench::new(2), tempfile::tempdir().unwrap());
     let sessions = ["ONE", "TWO", "THREE"].map(|code| bench.licensed_session(code));
-    // Of one that is dead, too.
+    // One of the segments is of a dead session.
     count(&bench.licensed_session("ONE"), 9);
     sessions.iter().for_each(|session| count(session, 3));
     power_cut::keep_copies_in(disk.path());
@@ -159,7 +159,7 @@ fn why_a_segment_is_refused_or_set_aside_and_what_was_repaired_is_said_once() {
     session.watch();
     crate::log::settle(Duration::from_secs(60));
     set_sink(None).unwrap();
-    // Other tests say something meanwhile.
+    // Other tests log lines meanwhile.
     let mine = session.state.path().to_str().unwrap().to_owned();
     let lines: Vec<String> =
         said.lock().iter().filter(|line| line.contains(&mine)).cloned().collect();

@@ -1,4 +1,4 @@
-//! Sessions with a clock in the test's hands and a server that does what the script says.
+//! Tests of sessions with a clock that the test controls and a server that follows a script.
 
 mod clocks;
 mod clones;
@@ -22,17 +22,17 @@ use crate::parameters::RawParameters;
 use crate::sync::Reported;
 use crate::sync::scripted::{RunningFile, Scripted, Step};
 
-/// One device, and one server that does what the script says.
+/// A device, and a server that follows the script.
 struct Bench {
     state: tempfile::TempDir,
     clock: &'static HandClock,
     transport: &'static Scripted,
     server: u8,
-    /// Serial of the next grant.
+    /// The serial of the next grant.
     grants: AtomicU32,
 }
 
-/// Serial of the first grant: as a server gives them, by the seconds since 2020.
+/// The serial of the first grant. A server counts serials by the seconds since 2020.
 const FIRST_SERIAL: u32 = 218_000_000;
 
 fn problem(code: ErrorCode) -> String {
@@ -74,13 +74,13 @@ impl Bench {
         Session::open(Self::parameters(handshake_code), state, dependencies).unwrap()
     }
 
-    /// Time passes, for device and server.
+    /// Let time pass for device and server.
     fn pass(&self, seconds: u64) {
         self.clock.pass(seconds * 1000);
         self.transport.set_time(self.clock.unix_seconds());
     }
 
-    /// A session whose server grants.
+    /// Return a session whose server grants.
     fn licensed_session(&self, handshake_code: &str) -> Session {
         let session = self.session(handshake_code);
         self.then_grants();
@@ -88,19 +88,19 @@ impl Bench {
         session
     }
 
-    /// A session that works with the grant on disk.
+    /// Return a session that works with the grant on disk.
     fn session_of_stored(&self, handshake_code: &str) -> Session {
         let session = self.session(handshake_code);
         session.use_stored_grant().unwrap().expect("there is one that is good");
         session
     }
 
-    /// The server grants what is asked for next, for seven days.
+    /// Make the server grant the next request, for seven days.
     fn then_grants(&self) {
         self.then_grants_from(item(), |_| {});
     }
 
-    /// The same, of a code that is good for executables of any name.
+    /// Do the same for a code that is valid for executables of any name.
     fn then_grants_to_any_program(&self) {
         self.then_answers(item(), |_| {}, true);
     }
@@ -146,7 +146,7 @@ impl Bench {
         self.transport.then(Step::Answer(403, problem(code)));
     }
 
-    /// UUIDs by which the device has called itself, in requests to this path, from the nth on.
+    /// Return the UUIDs that the device has used in requests to this path, from the nth on.
     fn uuids_in(&self, path: &str, from: usize) -> Vec<String> {
         let asked = self.transport.asked.lock();
         let ours = asked.iter().skip(from).filter(|(url, _)| url.ends_with(path));
@@ -157,7 +157,7 @@ impl Bench {
         self.transport.asked.lock().len()
     }
 
-    /// The machine is started again, with its clock at this time.
+    /// Start the machine again, with its clock at this time.
     fn reboot_at(&self, wall_seconds: u64) {
         self.clock.reboot(0);
         self.clock.set_wall(wall_seconds * 1000);
@@ -292,7 +292,7 @@ fn a_grant_for_one_slot_is_renewed_within_it() {
     initialize(&session).unwrap();
     for _ in 0..20 {
         let pause = session.keep();
-        // Half a minute at least before it ends, for another attempt.
+        // At least half a minute is left before its end, for another attempt.
         assert!(pause <= Duration::from_secs(150), "{pause:?}");
         bench.pass(pause.as_secs());
         session.licensed().unwrap().check().unwrap();
@@ -307,8 +307,7 @@ fn a_renewal_that_becomes_due_while_a_round_ends_is_not_left_to_the_next_slot() 
     let until = bench.clock.unix_seconds() + 180;
     bench.then_grants_from(item(), move |local| local.valid_until = until);
     initialize(&session).unwrap();
-    // Whichever second it is in which the license becomes due: the round has begun in the one
-    // before.
+    // The license may become due at any second: the round began in the previous one.
     for _ in 0..120 {
         bench.pass(1);
         let now = bench.clock.unix_seconds();
@@ -493,7 +492,7 @@ fn a_revoked_license_ends_at_the_next_contact_and_its_usage_is_reported() {
     assert_eq!(session.licensed().unwrap().check().unwrap_err().code, ErrorCode::REVOKED);
     assert_eq!(session.status().stopped, Some(ErrorCode::REVOKED));
     assert_eq!(bench.transport.billed(), 3);
-    // The next program hears it, too, and a new grant is a new grant.
+    // The next program gets the same answer, and a new grant counts as new.
     bench.then_refuses(ErrorCode::REVOKED);
     assert_eq!(initialize(&bench.session("CODE")).unwrap_err().code, ErrorCode::REVOKED);
     bench.then_grants();

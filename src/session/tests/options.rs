@@ -1,10 +1,10 @@
-//! What a server tells of the item in use.
+//! Tests of server notices about the item in use.
 
 use seatmeter_protocol::charge_way::DeploymentType;
 
 use super::*;
 
-/// An answer to a report that records everything and tells this of the item.
+/// Return an answer to a report that records everything and contains this meter of the item.
 fn told(meter: Meter) -> Step {
     Step::RecordAllAnd(vec![ItemStanding { item_id: "item-1".into(), meters: vec![meter] }])
 }
@@ -32,7 +32,7 @@ fn a_device_of_an_overused_item_asks_at_once_and_stops_when_it_gets_no_place() {
         session.use_stored_grant().unwrap().is_none(),
         "another process does not begin with it either"
     );
-    // It goes on asking, and goes on working as soon as there is a place.
+    // The session continues to ask, and works again as soon as the server grants again.
     bench.then_grants();
     session.keep();
     assert!(licensed.check().is_ok());
@@ -62,8 +62,8 @@ fn a_refusal_that_ends_a_license_does_so_at_the_next_contact_and_others_end_noth
     }
 }
 
-/// A server may be in the hands of its licensee: what the vendor has issued for phones does not
-/// serve a server.
+/// A licensee may run the server: a license that the vendor has issued for phones does not serve a
+/// server.
 #[test]
 fn a_license_of_an_item_for_other_deployment_types_is_not_believed() {
     let instances =

@@ -1,12 +1,11 @@
-//! Processes that are stopped in mid-request, by a debugger or with their container: the others go
-//! on beside them, and they do no harm when they wake.
+//! Tests of processes that a debugger or their container stops in mid-request. The others continue
+//! beside them, and they do no harm when they wake.
 
 use super::*;
 use crate::files::lock_file;
 use crate::os::FileLock;
 
-/// A clock that moves when somebody waits: so whoever does comes to the end of his patience without
-/// real time.
+/// A clock that moves when somebody waits: every wait ends without real time.
 struct Patience(&'static HandClock);
 
 impl Clock for Patience {
@@ -31,7 +30,7 @@ impl Clock for Patience {
     }
 }
 
-/// A licensed program whose clock moves while it waits.
+/// Return a licensed program whose clock moves while it waits.
 fn patient(bench: &Bench) -> Session {
     let session = bench.licensed_session("CODE");
     let clock = Box::leak(Box::new(Patience(bench.clock)));
@@ -43,7 +42,7 @@ fn patient(bench: &Bench) -> Session {
     session
 }
 
-/// Has a session report and renew while a process that is stopped has the turn in everything.
+/// Make a session report and renew while a stopped process holds every turn.
 fn sync_beside_a_stopped_one(session: &Session) {
     let turns =
         [session.store.turn(), session.report_turn(key(2).public()), session.state.device_turn()];
@@ -75,12 +74,12 @@ fn a_stopped_process_keeps_no_copy_from_taking_a_fresh_uuid() {
     assert_ne!(session.device().uuid, before);
 }
 
-/// Another process of the device renews while the answer to a request of the first is under way.
+/// Renew in another process of the device while the answer to a request of the first is on its way.
 fn renewed_meanwhile(bench: &'static Bench, answer: (u16, Option<ErrorCode>)) {
     let other = bench.session("CODE");
     bench.transport.then(Step::Meanwhile(Box::new(move || {
         bench.then_grants();
-        // The first has the turn: this one goes on beside it.
+        // The first has the turn: this one proceeds beside it.
         other.ask(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap().outcome.unwrap();
     })));
     match answer {

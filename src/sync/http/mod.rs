@@ -1,16 +1,16 @@
-//! The transport of the field: HTTP by reqwest, TLS by rustls with the platform's trusted roots.
+//! The transport for production: HTTP by reqwest, TLS by rustls with the platform's trusted roots.
 //!
-//! Each request has a client of its own, in a thread that lives as long as the request: TLS needs
-//! more stack than some hosts give their threads. Who asks waits for it. Nothing is kept between
-//! requests, neither a thread nor a connection: a host may close all descriptors (a daemon does),
-//! and one that lay in wait would then be closed once more by us, when it is a file of the host's.
-//! A client speaks once a slot, and a connection costs less than the care. Redirects are refused: a
-//! license server has no reason to send its clients elsewhere, a captive portal has. Proxies are
-//! those of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), with a login in their
-//! URL where they want one.
+//! Each request has a client of its own, in a thread that lives as long as the request. TLS needs
+//! more stack than some hosts give their threads, and the caller waits for this thread. Nothing is
+//! kept between requests, neither a thread nor a connection. A host may close all descriptors, as a
+//! daemon does. A kept descriptor would then be closed once more by us, when it already is a file
+//! of the host. A client sends once a slot, and a new connection costs less than such care.
+//! Redirects are refused: a license server has no reason to redirect its clients, but a captive
+//! portal has. The proxies are those of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY,
+//! NO_PROXY), with a login in their URL if they require one.
 //!
-//! Of several addresses of a name each gets its share of the time for connecting, and IPv4 is tried
-//! beside IPv6 after 300 ms (RFC 8305): a dead one does not hide a live one.
+//! If a name has several addresses, each gets its share of the time for connecting, and IPv4 is
+//! tried beside IPv6 after 300 ms (RFC 8305). So a dead address does not hide a live one.
 
 mod progress;
 mod proxies;
@@ -47,37 +47,38 @@ use crate::files::named_file;
 use crate::os::locks::Mutex;
 use crate::os::{StandardDescriptors, with_signals_blocked};
 
-/// Bound for getting a connection, within that of the whole exchange.
+/// The bound for getting a connection, within that of the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Stack of the thread in which a name is looked up: the system's own functions, with whatever
-/// modules it has for that.
+/// The stack, in bytes, of the thread in which a name is looked up. The system's own functions run
+/// there, with all modules that it has configured.
 const LOOK_UP_STACK_BYTES: usize = 512 << 10;
 
-/// Stack of the thread in which a request runs: TLS, the check of certificates, JSON.
+/// The stack, in bytes, of the thread in which a request runs: TLS, the check of certificates,
+/// JSON.
 const REQUEST_STACK_BYTES: usize = 512 << 10;
 
-/// Longest CA file: all authorities of a common system are below half of it.
+/// The longest CA file: all authorities of a common system take less than half of it.
 const CA_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Sends requests over the network.
+/// The transport over the network.
 pub struct HttpTransport {
     tls: OnceCell<rustls::ClientConfig>,
     ca_file: Option<PathBuf>,
     proxies: Mutex<Arc<Proxies>>,
     progress: Arc<Progress>,
     look_up: Arc<LookUp>,
-    /// Whether requests are called off.
+    /// Whether requests are canceled.
     called_off: watch::Sender<bool>,
 }
 
 impl HttpTransport {
-    /// A transport that also trusts the certificates in this file (PEM), if one is named.
+    /// Return a transport that also trusts the certificates in this file (PEM), if a file is given.
     pub fn trusting(ca_file: Option<PathBuf>) -> Self {
         Self::looking_up_by(Arc::new(progress::look_up), ca_file)
     }
 
-    /// The same, with names that are looked up in another way than the system's.
+    /// Return the same transport, with a function that replaces the system's name lookup.
     pub fn looking_up_by(look_up: Arc<LookUp>, ca_file: Option<PathBuf>) -> Self {
         let proxies = Mutex::new(Arc::new(Proxies::read()));
         let (tls, progress, called_off) =
@@ -85,13 +86,12 @@ impl HttpTransport {
         Self { tls, ca_file, proxies, progress, look_up, called_off }
     }
 
-    /// Call off all requests that are under way, and that begin from now on; or let them be sent
-    /// again.
+    /// Cancel all requests in progress and all that begin from now on, or allow requests again.
     pub fn call_off(&self, are_called_off: bool) {
         self.called_off.send_replace(are_called_off);
     }
 
-    /// Reads anew which proxies the environment names.
+    /// Read again which proxies the environment names.
     pub fn heed_environment(&self) {
         *self.proxies.lock() = Arc::new(Proxies::read());
     }
@@ -122,7 +122,7 @@ impl HttpTransport {
         Ok(certificates)
     }
 
-    /// TLS as the platform trusts, and by the CA file.
+    /// Return the TLS settings, which trust the platform's authorities and the CA file.
     fn tls(&self) -> Result<rustls::ClientConfig, Unreachable> {
         self.tls.get_or_try_init(|| self.new_tls()).cloned()
     }
@@ -177,7 +177,7 @@ impl HttpTransport {
         read(response, request.timeout).await
     }
 
-    /// What this gives, unless requests are called off before: then it is dropped.
+    /// Return the output of this future, unless requests are canceled before: then it is dropped.
     async fn unless_called_off(
         &self,
         ask: impl Future<Output = Result<RawAnswer, Unreachable>>,
@@ -187,7 +187,7 @@ impl HttpTransport {
         let mut ask = pin!(ask);
         poll_fn(|context| {
             if called_off.as_mut().poll(context).is_ready() {
-                let detail = "called off by SM_Shutdown".into();
+                let detail = "canceled by SM_Shutdown".into();
                 return Poll::Ready(Err(Unreachable { stage: Stage::Answer, detail }));
             }
             ask.as_mut().poll(context)
@@ -199,7 +199,7 @@ impl HttpTransport {
         MarkingResolver { progress: self.progress.clone(), look_up: self.look_up.clone() }
     }
 
-    /// Finds out how far a request came.
+    /// Find out how far a request came.
     fn classify(
         &self,
         error: &reqwest::Error,
@@ -209,19 +209,19 @@ impl HttpTransport {
         let chain = chain(error);
         let proxy = self.proxies().name_for(&request.url);
         let stage = match (self.stage(error, &chain, begun), &proxy) {
-            // Behind a proxy it is only the proxy that is looked up, and connected to.
+            // Behind a proxy, only the proxy is looked up and connected to.
             (Stage::Lookup | Stage::Connect, Some(_)) => Stage::Proxy,
             (stage, _) => stage,
         };
         let mut detail = why(error);
         if error.is_timeout() {
             detail =
-                format!("nothing within {:?} ({detail})", begun.elapsed().min(request.timeout));
+                format!("timed out after {:?} ({detail})", begun.elapsed().min(request.timeout));
         }
         if stage == Stage::Proxy && detail.contains("authorization required") {
             detail.push_str(
-                ". The proxy wants a login: put it into its URL (HTTPS_PROXY), or name the server \
-                 in NO_PROXY",
+                ". The proxy requires a login: put it into its URL (HTTPS_PROXY), or name the \
+                 server in NO_PROXY",
             );
         } else if let (Stage::Proxy, Some(proxy)) = (stage, proxy) {
             detail.push_str(&format!(
@@ -241,14 +241,14 @@ impl HttpTransport {
         if error.is_builder() {
             return Stage::Setup;
         }
-        // The time of a whole request may be up while its connection is being made.
+        // The time of a whole request may run out while its connection is being made.
         let was_connecting =
             error.is_connect() || error.is_timeout() && self.progress.has_not_connected(begun);
         if !was_connecting {
             return Stage::Answer;
         }
         let host = error.url().and_then(|url| url.host_str()).unwrap_or_default();
-        // An IPv6 address stands in brackets in a URL, and nowhere else.
+        // An IPv6 address has brackets in a URL and nowhere else.
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if chain.contains("dns error") || error.is_timeout() && self.progress.is_looking_up() {
             Stage::Lookup
@@ -269,8 +269,8 @@ impl Transport for HttpTransport {
             let client = self.client(&request.url)?;
             let runtime = runtime().map_err(failed)?;
             let outcome = runtime.block_on(self.unless_called_off(self.ask(client, request)));
-            // With it go its connections. A name lookup that goes on cannot be called off, and is
-            // not waited for.
+            // The shutdown also ends its connections. A name lookup in progress cannot be canceled,
+            // and is not waited for.
             runtime.shutdown_background();
             outcome
         };
@@ -282,15 +282,15 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Run this in a thread of its own, and wait for it; in this one where the system has no thread to
-/// give. A thread that ends could not do it by itself: it has no variables of its own any more,
-/// without which no request runs.
+/// Run this in a thread of its own, and wait for it. If the system has no thread to give, run it in
+/// this one. A thread that is ending could not run it by itself: it has no thread-local variables
+/// any more, and no request runs without them.
 fn on_own_stack<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<T> {
     let body = Mutex::new(Some(body));
     let run = || body.lock().take().map(|body| body());
     let builder =
         std::thread::Builder::new().name("seatmeter-ask".into()).stack_size(REQUEST_STACK_BYTES);
-    let fault = || io::Error::other("the request met a fault of the library");
+    let fault = || io::Error::other("a bug of the library ended the request");
     std::thread::scope(|scope| match with_signals_blocked(|| builder.spawn_scoped(scope, run)) {
         Ok(thread) => thread.join().ok().flatten().ok_or_else(fault),
         Err(error) if Handle::try_current().is_err_and(|e| e.is_thread_local_destroyed()) => {
@@ -300,7 +300,7 @@ fn on_own_stack<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<T> {
     })
 }
 
-/// What a request runs on: the thread that this is called in.
+/// Return the runtime for a request, which uses the calling thread.
 fn runtime() -> io::Result<Runtime> {
     let _standard = StandardDescriptors::hold();
     Builder::new_current_thread()
@@ -340,7 +340,8 @@ async fn read(mut response: Response, timeout: Duration) -> Result<RawAnswer, Un
     }
 }
 
-/// What to do when TLS fails in this way: what there is to trust, or to mend at the server.
+/// Return what to do about this TLS failure: which certificate to trust, or what to correct at the
+/// server.
 fn tls_advice(detail: &str) -> &'static str {
     for (sign, advice) in [
         (
@@ -366,7 +367,7 @@ fn tls_advice(detail: &str) -> &'static str {
     ""
 }
 
-/// What to do where the failure itself does not say it.
+/// Return what to do if the failure itself does not say it.
 fn advice(stage: Stage) -> &'static str {
     match stage {
         Stage::Lookup => ". Check the name in the server's URL, and DNS",
@@ -375,8 +376,8 @@ fn advice(stage: Stage) -> &'static str {
     }
 }
 
-/// Return why a request failed, in the words of its innermost causes. The outer ones say that it is
-/// a request that failed, and its URL, which the message has already.
+/// Return why a request failed, from its innermost causes. The outer ones say that a request failed
+/// and give its URL, which the message contains already.
 fn why(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut cause = std::error::Error::source(error);
@@ -398,7 +399,7 @@ fn why(error: &reqwest::Error) -> String {
     if why.is_empty() { chain(error) } else { why }
 }
 
-/// The error with all its causes, outermost first, each once.
+/// Return the error with all its causes, outermost first, each once.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

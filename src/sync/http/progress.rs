@@ -1,10 +1,10 @@
-//! How far requests have come. The HTTP library has one kind of error for all that happens before
-//! there is a connection, and one for all that takes too long. Who knows more are those who are
-//! called on the way: the connector, the resolver within it, and the session store that is asked
-//! when a handshake begins.
+//! The progress of requests. The HTTP library has one kind of error for everything that happens
+//! before there is a connection, and one for everything that takes too long. The parts that are
+//! called on the way know more: the connector, the resolver within it, and the session store that
+//! is queried when a handshake begins.
 //!
-//! The marks are those of the transport, not of a request: two requests at one time may read each
-//! other's, and then a message names the stage of the other.
+//! The marks belong to the transport, not to a request. So two simultaneous requests may read each
+//! other's marks, and a message then names the stage of the other request.
 
 use std::collections::HashMap;
 use std::io;
@@ -26,20 +26,21 @@ use tower_service::Service;
 use crate::os::locks::Mutex;
 use crate::os::{StandardDescriptors, with_signals_blocked};
 
-/// Sessions that are kept for a quicker handshake: one server, its standby, and some to spare.
+/// The number of sessions that are kept for a quicker handshake: one server, its standby, and some
+/// to spare.
 const SESSIONS: usize = 8;
 
-/// What is known of lookups and handshakes.
+/// The known lookups and handshakes.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// When a connection was last begun, and when one was last there. Not a count of those under
-    /// way: by the time that a request is told that it took too long, its connection may have been
-    /// given up.
+    /// The time at which the last connection was begun, and below, the time at which the last one
+    /// was made. A count of those in progress would not do: when a request learns that it took too
+    /// long, its connection may have been given up already.
     begun: Mutex<Option<Instant>>,
     made: Mutex<Option<Instant>>,
-    /// Names whose lookup has begun and not ended.
+    /// The names whose lookup has begun and not ended.
     lookups: Mutex<HashMap<String, u32>>,
-    /// When the last handshake with a host has begun.
+    /// The time at which the last handshake with each host began.
     handshakes: Mutex<HashMap<String, Instant>>,
     sessions: ClientSessionMemoryCache,
 }
@@ -55,32 +56,32 @@ impl Progress {
         })
     }
 
-    /// Whether a connection was begun since then, and is not there: anywhere from its lookup to its
-    /// handshake.
+    /// Return whether a connection was begun since then and is not made yet: it may be anywhere
+    /// from its lookup to its handshake.
     pub(super) fn has_not_connected(&self, since: Instant) -> bool {
         let begun = self.begun.lock().filter(|begun| *begun >= since);
         begun.is_some_and(|begun| self.made.lock().is_none_or(|made| made < begun))
     }
 
-    /// Whether a lookup is under way: that of the server's name, or of a proxy's.
+    /// Return whether a lookup is in progress: that of the server's name, or of a proxy's.
     pub(super) fn is_looking_up(&self) -> bool {
         !self.lookups.lock().is_empty()
     }
 
-    /// Whether a handshake with this host has begun since then.
+    /// Return whether a handshake with this host has begun since then.
     pub(super) fn has_begun_handshake(&self, host: &str, since: Instant) -> bool {
         self.handshakes.lock().get(host).is_some_and(|begun| *begun >= since)
     }
 }
 
-/// Marks connections that are being made.
+/// A connector that marks the connections in progress.
 #[derive(Clone)]
 pub(super) struct MarkingConnector<S> {
     progress: Arc<Progress>,
     inner: S,
 }
 
-/// What makes of a connector one that marks.
+/// The layer that turns a connector into a marking one.
 #[derive(Clone)]
 pub(super) struct Marks(pub(super) Arc<Progress>);
 
@@ -108,7 +109,7 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         *self.progress.begun.lock() = Some(Instant::now());
         let progress = self.progress.clone();
-        // A connection must not lie where the host prints.
+        // A connection must not get the number of a descriptor to which the host prints.
         let standard = StandardDescriptors::hold();
         let connection = self.inner.call(request);
         Box::pin(async move {
@@ -121,29 +122,29 @@ where
     }
 }
 
-/// Finds the addresses of a name.
+/// A function that finds the addresses of a name.
 pub type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-/// As the system does.
+/// Look up a name with the system's functions.
 pub(super) fn look_up(name: &str) -> io::Result<Vec<SocketAddr>> {
     // The port is the URL's: 0 leaves it open.
     Ok((name, 0).to_socket_addrs()?.collect())
 }
 
-/// Looks names up, and marks what is under way.
+/// A resolver that looks up names and marks the lookups in progress.
 pub(super) struct MarkingResolver {
     pub(super) progress: Arc<Progress>,
     pub(super) look_up: Arc<LookUp>,
 }
 
-/// A lookup under way.
+/// A lookup in progress.
 struct Lookup {
     progress: Arc<Progress>,
     name: String,
 }
 
-/// Lookups that may be under way at one time. None can be called off: each keeps its thread until
-/// the system gives up, which may be half a minute after the request that wanted it.
+/// The most simultaneous lookups. None can be canceled: each keeps its thread until the system
+/// gives up, which may be half a minute after the request that needed it.
 const LOOKUPS_MAX: u32 = 8;
 
 impl Lookup {
@@ -176,7 +177,7 @@ impl Resolve for MarkingResolver {
         let lookup = Lookup::begin(self.progress.clone(), name.as_str().to_owned());
         let look_up = self.look_up.clone();
         Box::pin(async move {
-            // It blocks, and cannot be called off: it ends by itself, on a thread of its own.
+            // A lookup blocks and cannot be canceled: it ends by itself, on a thread of its own.
             let lookup = lookup?;
             let found =
                 with_signals_blocked(|| tokio::task::spawn_blocking(move || look_up(&lookup.name)));
@@ -185,7 +186,7 @@ impl Resolve for MarkingResolver {
     }
 }
 
-/// Keeps sessions in memory; that it is asked for one means that a handshake begins.
+/// The store keeps sessions in memory. A query for a session means that a handshake begins.
 impl ClientSessionStore for Progress {
     fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
         self.sessions.set_kx_hint(server, group);

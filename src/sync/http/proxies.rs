@@ -1,5 +1,5 @@
-//! The proxies that the environment names, read when a program asks for a license and at no other
-//! time: a request may be sent by a thread of the library's while the host changes its environment.
+//! The proxies that the environment names. They are read only when a program requests a license,
+//! because a thread of the library may send a request while the host changes its environment.
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use reqwest::{ClientBuilder, Proxy};
@@ -9,21 +9,21 @@ use super::super::transport::Unreachable;
 use crate::environment;
 use crate::error::Stage;
 
-/// What the environment says of proxies.
+/// The proxy settings of the environment.
 #[derive(Debug)]
 pub(super) struct Proxies {
     matcher: Matcher,
-    /// Hosts for which there is none.
+    /// The hosts without a proxy.
     excepted: String,
 }
 
 impl Proxies {
-    /// Those of the environment at this moment.
+    /// Read the environment's proxies at this moment.
     pub(super) fn read() -> Self {
         Self { matcher: Matcher::from_env(), excepted: environment::hosts_without_proxy() }
     }
 
-    /// The one for this URL; none where the way is direct, or the URL is none.
+    /// Return the proxy for this URL; `None` if no proxy is used, or if the URL is invalid.
     fn of(&self, url: &str) -> Option<Intercept> {
         let parsed = reqwest::Url::parse(url).ok()?;
         if names(&self.excepted, parsed.host_str()?, parsed.port_or_known_default()?) {
@@ -32,12 +32,12 @@ impl Proxies {
         self.matcher.intercept(&url.parse().ok()?)
     }
 
-    /// The URL of the one for this URL, without its login.
+    /// Return the URL of the proxy for this URL, without its login.
     pub(super) fn name_for(&self, url: &str) -> Option<String> {
         Some(self.of(url)?.uri().to_string().trim_end_matches('/').to_owned())
     }
 
-    /// Lets a client for this URL go through its proxy, and through no other.
+    /// Make a client for this URL use its proxy, and no other.
     pub(super) fn lead(
         &self,
         url: &str,

@@ -1,11 +1,11 @@
-//! Whom TLS trusts: what the platform trusts, and what the CA file holds.
+//! The certificates that TLS trusts: those of the platform, and those in the CA file.
 //!
-//! The platform's authorities are read when the first certificate is to be checked, not when the
-//! client is made: that takes some 20 ms, and a server that is spoken to without TLS, or not at
-//! all, does not need them.
+//! The platform's authorities are read when the first certificate is checked, not when the client
+//! is created. Reading them takes some 20 ms, and is not needed for a server without TLS, or
+//! without a request.
 //!
-//! Where they are may be said by `SSL_CERT_FILE` and `SSL_CERT_DIR`: not in a program that has more
-//! rights than its user, which looks in the usual places only.
+//! `SSL_CERT_FILE` and `SSL_CERT_DIR` may name their place. A program that has more rights than its
+//! user ignores them and reads the usual places only.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ use crate::environment::authorities_file;
 use crate::files::named_file;
 use crate::os::is_privileged;
 
-/// The platform's verifier, made when it is needed.
+/// The platform's verifier, created when it is needed.
 #[derive(Debug)]
 pub(super) struct Trust {
     provider: Arc<CryptoProvider>,
-    /// Certificates of the CA file.
+    /// The certificates of the CA file.
     extra: Vec<CertificateDer<'static>>,
     verifier: OnceCell<Arc<dyn ServerCertVerifier>>,
 }
@@ -41,7 +41,7 @@ impl Trust {
             true => self.verifier_of_usual_places(),
             false => {
                 if let Some(path) = authorities_file() {
-                    // It would be waited for without end where it is a pipe.
+                    // Opening a pipe in its place would wait forever.
                     named_file(&path).map_err(|e| {
                         Error::General(format!(
                             "SSL_CERT_FILE {} cannot be used: {e}",
@@ -57,7 +57,7 @@ impl Trust {
         self.verifier.get_or_try_init(new).map(|verifier| &**verifier)
     }
 
-    /// As the platform's, but for the environment.
+    /// Return the platform's verifier without regard to the environment.
     fn verifier_of_usual_places(&self) -> Result<Arc<dyn ServerCertVerifier>, Error> {
         let mut roots = RootCertStore::empty();
         for certificate in &self.extra {
@@ -74,7 +74,7 @@ impl Trust {
     }
 }
 
-/// Files in which distributions keep all certificates that they trust: Debian, Fedora and RHEL,
+/// The files in which distributions keep all certificates that they trust: Debian, Fedora and RHEL,
 /// openSUSE, Alpine.
 const BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",

@@ -1,10 +1,10 @@
-//! Reporting what was counted: by any process of the device, for all of them.
+//! Reports of what was counted: any process of the device sends them for all processes.
 //!
-//! What is sent are totals that are on the disk already, so that neither a repeated report nor a
-//! power cut can make device and server disagree:
+//! Only totals that are on the disk already are sent, so that neither a repeated report nor a power
+//! cut can make device and server disagree:
 //!
 //! ```text
-//! read the totals ─▶ make the segment durable ─▶ send ─▶ note what is recorded ─▶ remove what is done with
+//! read the totals ─▶ make the segment durable ─▶ send ─▶ note what is recorded ─▶ remove what is complete
 //! ```
 
 #[cfg(test)]
@@ -34,16 +34,17 @@ use crate::usage::{
     Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
 };
 
-/// What a round of reporting did.
+/// The result of a round of reporting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reported {
-    /// Counters that the server has recorded now.
+    /// The number of counters that the server has recorded now.
     pub totals: usize,
-    /// Segments that were done with and removed.
+    /// The number of segments that are complete and were removed.
     pub removed: usize,
-    /// Segments that the server could not book; they are kept.
+    /// The number of segments that the server could not book; they are kept.
     pub refused: usize,
-    /// Whether everything was told once more, to a server that names another epoch than before.
+    /// Whether everything was reported once more, because the server names another epoch than
+    /// before.
     pub again: bool,
 }
 
@@ -56,45 +57,45 @@ impl std::ops::AddAssign for Reported {
     }
 }
 
-/// What a round of reporting works with.
+/// The inputs of a round of reporting.
 pub struct Reporting<'a> {
-    /// Whom to tell.
+    /// The servers that get the report.
     pub servers: &'a Servers<'a>,
-    /// Where the segments are.
+    /// The folder of the segments.
     pub folder: &'a Path,
-    /// The key of the server under whose grants they were counted.
+    /// The key of the server under whose grants the work was counted.
     pub key: &'a PublicKey,
     /// The epoch that the server has named with its latest grant or refusal, or empty.
     pub epoch: &'a str,
-    /// Reads what the device holds from the server, for one that was restored from before it gave
-    /// that.
+    /// The function that reads what the device holds from the server. A server that was restored to
+    /// a time before it gave that needs it.
     pub held: &'a dyn Fn() -> Option<Signed>,
-    /// Hears how far the items are used.
+    /// The function that receives how far the items are used.
     pub heard: &'a dyn Fn(&ItemStanding),
-    /// What is on the disk.
+    /// The record of which counts are on the disk.
     pub durable: &'a Durable,
-    /// Hears, by the file, what people should know of segments that were refused, set aside or left
-    /// alone.
+    /// The function that receives, by the file, what people should know of segments that were
+    /// refused, set aside or left alone.
     pub notes: &'a dyn Fn(&Path, &str),
-    /// Whether what does not name its server is this one's.
+    /// Whether a segment that does not name its server belongs to this one.
     pub is_ours: bool,
-    /// Hears of other servers that are named, by what they have not recorded yet, or are to be told
-    /// again.
+    /// The function that receives the keys of other servers, if these have not recorded everything
+    /// yet or must get it again.
     pub other: &'a dyn Fn(&PublicKey),
-    /// When it must be done.
+    /// The deadline of the round.
     pub deadline: Deadline,
 }
 
-/// Reports every segment in the folder that has something new to say; and everything that the
-/// device remembers to a server that may have forgotten it, which names another epoch than before.
+/// Report every segment in the folder that has new totals. If the server names another epoch than
+/// before, it may have forgotten: then report everything that the device remembers.
 ///
-/// One segment is open at a time: a device that was offline for months has thousands, and the
-/// descriptors are the host's.
+/// One segment is open at a time: a device that was offline for months has thousands of them, and
+/// the descriptors belong to the host.
 ///
 /// # Errors
-/// When a segment cannot be read or made durable (the others are reported nevertheless), when the
-/// disk is so slow that the time is over before all are durable, or the server cannot be reached or
-/// trusted: what is not acknowledged stays for the next time.
+/// Fails if a segment cannot be read or made durable; the others are reported nevertheless. Fails
+/// if the disk is so slow that the time is over before all are durable, or if the server cannot be
+/// reached or trusted. Counts that are not acknowledged stay for the next time.
 pub fn report(with: &Reporting<'_>) -> Result<Reported> {
     let known = epoch_file(with.folder, with.key);
     let mut round = Round {
@@ -117,7 +118,7 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
     }
     match known.load::<String>()? {
         Loaded::Content(epoch) if epoch == heard => {}
-        // Where nothing was ever told to it, nothing has to be told again.
+        // If the server never got anything, nothing must be reported again.
         Loaded::Absent if !round.is_epoch_lost && !with.is_ours => {}
         Loaded::Absent if !round.is_epoch_lost => known.store(&heard)?,
         Loaded::Content(_) | Loaded::Absent | Loaded::SetAside { .. } => {
@@ -128,11 +129,11 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
     outcome.map(|()| round.reported)
 }
 
-/// Tells a server which of its local licenses this device has ended. A server that does not hear of
-/// it lets them end by themselves.
+/// Report to a server which of its local licenses this device has ended. If the server does not
+/// learn of it, they end by themselves.
 ///
 /// # Errors
-/// When the server cannot be reached or trusted.
+/// Fails if the server cannot be reached or trusted.
 pub fn report_end(
     servers: &Servers<'_>,
     device: &Device,
@@ -150,12 +151,12 @@ pub fn report_end(
     })
 }
 
-/// Keeps the epoch in which a server was told everything that the folder has for it.
+/// Return the file with the epoch in which a server got everything that the folder has for it.
 pub fn epoch_file(folder: &Path, server: &PublicKey) -> FramedFile {
     FramedFile::new(folder.join(format!("epoch-{}", server.id())), Kind::Epoch)
 }
 
-/// Half of the time that is left.
+/// Return half of the remaining time.
 fn half_of(with: &Reporting<'_>) -> Duration {
     with.deadline.remaining(with.servers.clock) / 2
 }
@@ -170,63 +171,64 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// What becomes of a file that is not a segment that we can read.
+/// Handle a file that is not a readable segment.
 fn cannot_open(path: &Path, cause: &io::Error, note: impl Fn(&str)) -> Result<()> {
     match cause.kind() {
-        // Damaged, or no file at all: kept for whoever wants to look, and out of the way.
+        // The file is damaged, or is not a file at all: it is renamed out of the way and kept for
+        // people to examine.
         _ if is_no_file(cause) => {
             if let Ok(Some(aside)) = Segment::set_aside_damaged(path) {
                 note(&format!("cannot be used ({cause}); it is kept as {}", aside.display()));
             }
             Ok(())
         }
-        // Another user's; a newer library's. They will report it.
+        // The file is another user's or a newer library's, which will report it.
         io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => {
             note(&format!("is left to the program that wrote it ({cause})"));
             Ok(())
         }
-        // Removed by another process a moment ago.
+        // Another process has removed the file a moment ago.
         io::ErrorKind::NotFound => Ok(()),
         _ => Err(Error::state(path, "read", cause)),
     }
 }
 
-/// What one segment has to say.
+/// The new totals of one segment.
 struct News {
-    /// Who has counted, which is not who reports when the device has had to take another UUID
-    /// since.
+    /// The UUID under which the work was counted. It differs from the reporting device's UUID if
+    /// the device has had to take another one since.
     device_uuid: String,
     segment: SegmentReport,
-    /// The segment and its totals; `None` when it is gone, and this is from the archive.
+    /// The segment and its totals; `None` if the segment is gone and these are from the archive.
     source: Option<(PathBuf, Vec<Total>)>,
 }
 
-/// One round of reporting.
+/// A round of reporting.
 struct Round<'a> {
     with: &'a Reporting<'a>,
-    /// Keeps the epoch in which the server was told everything.
+    /// The file with the epoch in which the server got everything.
     known: &'a FramedFile,
     archive: Archive,
     /// The epoch that the server has named last.
     heard: String,
-    /// Whether the note of the epoch is gone though something was acknowledged: nobody knows in
-    /// which life of the server's data that was.
+    /// Whether the note of the epoch is gone although something was acknowledged: the epoch of that
+    /// acknowledgement is then unknown.
     is_epoch_lost: bool,
-    /// Whether everything is told once more.
+    /// Whether everything is reported once more.
     is_again: bool,
-    /// What is left of the time when what is durable by then is sent: half of what there was when
-    /// the last was sent.
+    /// The remaining time at which the segments that are durable by then are sent: half of the time
+    /// that remained at the last sending.
     for_sending: Duration,
-    /// Segments of one device, at most as much as a report may hold.
+    /// The segments of one device, at most as many as a report may contain.
     batch: Vec<News>,
-    /// Totals in it.
+    /// The number of totals in the batch.
     batched: usize,
     reported: Reported,
 }
 
 impl Round<'_> {
-    /// Reports what is new. The outer error ends the round, the inner one is of some segments
-    /// alone.
+    /// Report what is new. The outer error ends the round; the inner one is about some segments
+    /// only.
     fn report_segments(&mut self) -> Result<Result<()>> {
         let mut outcome = Ok(());
         for path in files(self.with.folder)? {
@@ -238,7 +240,8 @@ impl Round<'_> {
                         outcome = outcome.and(cannot_open(&path, &e, note));
                     }
                 },
-                // Tried again by the next round, as everything that only takes up room.
+                // If this fails, the next round tries again, as with all files that only take up
+                // space.
                 Some(UNFINISHED_ENDING) => drop(Segment::sweep_unfinished(&path)),
                 _ if is_draft(&path) => drop(sweep(&path)),
                 _ => {}
@@ -248,7 +251,7 @@ impl Round<'_> {
         Ok(outcome)
     }
 
-    /// Whether this server has acknowledged anything that is remembered.
+    /// Return whether this server has acknowledged anything that the device remembers.
     fn has_acknowledged(&self) -> bool {
         let archived = self.archive.read().into_iter().flatten();
         let is_this =
@@ -266,7 +269,7 @@ impl Round<'_> {
         })
     }
 
-    /// Reports everything that the device remembers.
+    /// Report everything that the device remembers.
     fn report_again(&mut self) -> Result<Result<()>> {
         (self.is_again, self.reported.again) = (true, true);
         let is_segment =
@@ -287,7 +290,8 @@ impl Round<'_> {
         self.report_segments()
     }
 
-    /// Whether it is the server of this round that was named; tells of another one.
+    /// Return whether the named server is the server of this round. If it is another one, pass its
+    /// key on.
     fn is_for_this(&self, server: Option<&PublicKey>) -> bool {
         match server {
             Some(server) if server != self.with.key => {
@@ -299,8 +303,8 @@ impl Round<'_> {
         }
     }
 
-    /// Takes up what a segment has to say. The outer error ends the round, the inner one is of this
-    /// segment alone.
+    /// Add the new totals of a segment. The outer error ends the round; the inner one is about this
+    /// segment only.
     fn add(&mut self, path: &Path, segment: &Segment) -> Result<Result<()>> {
         let all = segment.totals();
         let totals: Vec<Total> =
@@ -322,7 +326,7 @@ impl Round<'_> {
             return Err(Error::unreachable(Stage::Connect, why));
         }
         if let Err(e) = self.with.durable.ensure(path, segment, &all) {
-            return Ok(Err(Error::state(path, "make durable what was counted in", &e)));
+            return Ok(Err(Error::state(path, "make durable the counts in", &e)));
         }
         kill_point("report: durable");
         for piece in totals.chunks(TOTALS_MAX) {
@@ -335,7 +339,7 @@ impl Round<'_> {
         Ok(Ok(()))
     }
 
-    /// Puts news into the batch; sends it first when they do not fit.
+    /// Put new totals into the batch; send the batch first if they do not fit.
     fn take_up(&mut self, news: News) -> Result<()> {
         let totals = news.segment.totals.len();
         let is_full = self.batched + totals > TOTALS_MAX || self.batch.len() == SEGMENTS_MAX;
@@ -347,14 +351,14 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Sends what was taken up, and notes what the server has recorded of it.
+    /// Send the batch, and note what the server has recorded of it.
     fn send(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
         self.batched = 0;
         let Some(first) = batch.first() else { return Ok(()) };
         let device = Device::with_uuid(&first.device_uuid);
-        // Their names, too, once for all: a file that a power cut takes away had better not be
-        // known to the server.
+        // The files' names are made durable, too, once for all: the server should not know a file
+        // that a power cut removes.
         sync_folder(&self.with.folder.join("any"))
             .map_err(|e| Error::state(self.with.folder, "make durable", &e))?;
         kill_point("report: names durable");
@@ -381,8 +385,9 @@ impl Round<'_> {
             })?;
         kill_point("report: answered");
         if !answer.epoch.is_empty() {
-            // Before anything is taken for recorded: else nobody would know by which life of the
-            // server's data. One that is lost stays so until everything was told again.
+            // The epoch is stored before anything is taken as recorded: otherwise the epoch of
+            // these records would be unknown. A lost note stays lost until everything was reported
+            // again.
             if !self.is_epoch_lost && !self.known.path().exists() {
                 self.known.store(&answer.epoch)?;
             }
@@ -417,8 +422,8 @@ impl Round<'_> {
         );
     }
 
-    /// Notes what is recorded of a segment. One that cannot be opened any more says it all again
-    /// next time.
+    /// Note what is recorded of a segment. A segment that cannot be opened any more is reported
+    /// again next time.
     fn acknowledge(&mut self, news: &News) {
         self.reported.totals += news.segment.totals.len();
         let Some((path, totals)) = &news.source else { return };
@@ -430,7 +435,7 @@ impl Round<'_> {
         self.remove_if_done(&segment);
     }
 
-    /// A segment that cannot be removed now is tried again by the next round.
+    /// Remove a segment if it is complete. If this fails now, the next round tries again.
     fn remove_if_done(&mut self, segment: &Segment) {
         self.reported.removed +=
             usize::from(segment.remove_if_done(&self.archive).unwrap_or(false));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const LICENSE: &str = "00112233445566778899aabbccddeeff";
 
-/// For the first time.
+/// Return the result of a first report.
 fn reported(totals: usize, removed: usize, refused: usize) -> Reported {
     Reported { totals, removed, refused, again: false }
 }
@@ -76,13 +76,13 @@ impl Bench {
         })
     }
 
-    /// Files that are still to be reported, or swept away.
+    /// Return the number of files that are still to be reported or swept away.
     fn files(&self) -> usize {
         let is_kept = |path: &PathBuf| path.extension().is_none_or(|e| e == "acknowledged");
         files(self.folder.path()).unwrap().iter().filter(|path| !is_kept(path)).count()
     }
 
-    /// The totals of the nth request.
+    /// Return the totals of the nth request.
     fn sent(&self, n: usize) -> Vec<u64> {
         let asked = self.transport.asked.lock();
         let totals = asked[n].1["segments"][0]["totals"].as_array().unwrap();
@@ -164,7 +164,7 @@ fn more_than_fits_into_one_report_goes_in_several() {
 
 const OTHER: &str = "ffeeddccbbaa99887766554433221100";
 
-/// Counts scans as a process that then dies.
+/// Count scans as a process that then dies.
 fn count_and_die(bench: &Bench, n: u64) {
     let counter = bench.counter();
     counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, n)]).unwrap();
@@ -303,12 +303,12 @@ fn months_of_segments_take_few_descriptors_of_the_host() {
     }
     let before = open();
     assert_eq!(bench.report().unwrap().removed, 300);
-    // Other tests of this process open files, too: some, not hundreds.
+    // Other tests of this process open some files, too, but not hundreds.
     assert!(during.recv().unwrap() < before + 100);
     assert_eq!(bench.transport.billed(), 300);
 }
 
-/// A clock by which a tenth of a second has passed at each look, as on a disk that is slow to make
+/// A clock that advances a tenth of a second at each reading, as on a disk that is slow to make
 /// durable.
 struct SlowDisk(HandClock);
 
@@ -360,8 +360,8 @@ fn a_restored_server_is_told_everything_again() {
     bench.transport.begin_epoch("second");
     assert_eq!(bench.transport.billed(), 0);
     counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 4, 1)]).unwrap();
-    // The answer to what is new tells that the server may have forgotten; an answer that is lost
-    // then does not make the device forget to tell.
+    // The answer to new totals shows that the server may have forgotten. If an answer is lost then,
+    // the device still reports again.
     for step in [Step::RecordAll, Step::Silence] {
         bench.transport.then(step);
     }
@@ -388,7 +388,7 @@ fn a_device_whose_note_of_the_epoch_is_lost_tells_everything_again() {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("epoch-"))
     });
     std::fs::remove_file(note.unwrap()).unwrap();
-    // The server was restored meanwhile, which the note would have told.
+    // The server was restored meanwhile, which the lost note would have shown.
     bench.transport.begin_epoch("second");
     count_and_die(&bench, 1);
     bench.transport.then(Step::RecordAll);
@@ -448,7 +448,7 @@ fn after_a_power_cut_the_device_is_never_behind_the_server() {
         for _ in 0..200 {
             bench.transport.then(Step::RecordAll);
             bench.report().unwrap();
-            // The power is cut now: this is what the device finds.
+            // The power is cut now: the device finds this state.
             let segments = std::fs::read_dir(disk.path()).unwrap().flatten();
             let left: u64 = segments
                 .flat_map(|file| Segment::open(&file.path()).unwrap().totals())

@@ -1,32 +1,33 @@
-//! A segment whose file has lost its name is carried into a new one, while it is counted into.
+//! Carrying a segment whose file has lost its name into a new file, while threads count into it.
 //!
-//! Somebody deletes it, renames it or a folder above it, puts a copy in its place, mounts something
-//! over it: whoever counts goes on to count into a file that nobody will ever read. The owner looks
-//! once a second, and before each report.
+//! Somebody may delete the file, rename it or a folder above it, put a copy in its place, or mount
+//! something over it. The counting threads then continue to count into a file that nobody will ever
+//! read. The owner checks this once a second, and before each report.
 //!
 //! ```text
-//! copy what is there ─▶ make a file of it, unfinished ─▶ put it under those who count ─▶ add what they have counted
-//! meanwhile ─▶ give it the name
+//! copy the content ─▶ write it to an unfinished file ─▶ map this file for the counting threads
+//! ─▶ add what they have counted meanwhile ─▶ give the file its name
 //! ```
 //!
-//! It has the same id and the same totals, or greater ones. The server keeps the largest total of
-//! each counter of a segment: so nothing is billed twice, whoever reports the file that was moved
-//! away, or it when it comes back. One that stands in the way is replaced if it is the same
-//! segment's, which never has more than is counted here; else it is set aside.
+//! The new file has the same id and the same totals, or greater ones. The server keeps the largest
+//! total of each counter of a segment. So nothing is billed twice, even if the old file is
+//! reported, or returns under its name. A file that has the name meanwhile is replaced if it is the
+//! same segment's, which never contains more than is counted here; else it is set aside.
 //!
-//! | killed | what was counted |
+//! | the process is killed | the counts |
 //! |---|---|
-//! | before the new file has the name | is lost, as it would be without this: the file is gone |
-//! | after it | is in the new file |
+//! | before the new file has the name | are lost, as they would be without this: the file is gone |
+//! | after that | are in the new file |
 //!
-//! What was acknowledged stays so. A server that has forgotten it is told again by whoever reports,
-//! perhaps in this moment and by the old file: so that one looks whether the file has lost its name
-//! *after* it took the acknowledgements back, and the owner looks whether they were taken back
-//! *after* the new file has the name. One of them sees the other.
+//! Acknowledgements are carried, too. If the server has forgotten, a reporter takes them back and
+//! reports again, perhaps at this moment and by the old file. So the reporter checks whether the
+//! file has lost its name *after* it took the acknowledgements back. The owner checks whether they
+//! were taken back *after* the new file has the name. At least one of the two sees what the other
+//! has done.
 //!
-//! A file that was cut short has lost what was behind its end. It is left behind as damaged, and
-//! the counters go on from 0 in a segment with an id of its own: under the old one the server would
-//! take them for recorded.
+//! A file that was cut short has lost everything beyond its end. It is set aside as damaged, and
+//! the counters restart at 0 in a segment with its own id: under the old id, the server would take
+//! the new counts as recorded.
 
 use std::fs;
 use std::io;
@@ -46,33 +47,34 @@ use crate::files::{private_file, set_aside};
 use crate::os::MappedFile;
 use crate::os::errors;
 
-/// What was put right.
+/// The repair of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Carried {
-    /// The file was made again, with all that was counted.
+    /// The file was created again, with all counts.
     Whole {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// It was cut short: what was counted into it since the last report is lost.
+    /// The file was cut short: the counts since the last report are lost.
     Cut {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
 }
 
-/// Where the words of an entry are.
+/// The offsets of the words that identify an entry.
 const IDENTITY: [usize; 2] = [0x00, 0x08];
 const TOTAL: usize = 0x10;
 const ACKNOWLEDGED: usize = 0x18;
 
 impl Segment {
-    /// Looks whether the name still means the file that is counted into, and carries it into a new
-    /// one if not. For the owner, one thread at a time; others may count meanwhile.
+    /// Check whether the name still means the file that is counted into, and carry it into a new
+    /// one if not. Only the owner calls this, from one thread at a time; other threads may count
+    /// meanwhile.
     ///
     /// # Errors
-    /// When the new file cannot be made: what was counted is still there, and the next look tries
-    /// again.
+    /// Fails if the new file cannot be created. The counts are still in memory, and the next check
+    /// tries again.
     pub fn look(&self) -> Result<Option<Carried>> {
         let standing = self.standing();
         if standing == Standing::Same {
@@ -82,16 +84,16 @@ impl Segment {
         let outcome = match standing {
             Standing::Short(_) => self.begin_anew(),
             _ => match self.mapped.copy() {
-                // It was cut short before it lost its name.
+                // The file was cut short before it lost its name.
                 Err(e) if errors::is_of_lost_memory(&e) => self.begin_anew(),
                 Err(e) => Err(e),
                 Ok(before) => self.carry(&before),
             },
         };
-        outcome.map(Some).map_err(|e| Error::state(&path, "carry what was counted in", &e))
+        outcome.map(Some).map_err(|e| Error::state(&path, "carry the counts in", &e))
     }
 
-    /// Carries everything into a new file of the same name; `seen` is what was there.
+    /// Carry everything into a new file of the same name; `seen` is the content that was read.
     fn carry(&self, seen: &[u8]) -> io::Result<Carried> {
         let (path, header) = (self.path(), self.header());
         let unfinished = unfinished(&path);
@@ -119,22 +121,23 @@ impl Segment {
                 self.mapped.word64(entry + ACKNOWLEDGED).store(0, Ordering::Release);
             }
         }
-        // Until here nobody has taken it for a dead process's.
+        // The old file's lock is released only here, so that no process takes the file for a dead
+        // process's.
         drop(former);
         Ok(Carried::Whole { path })
     }
 
-    /// Where the entries begin.
+    /// Return the offsets of the entries.
     fn entries(&self) -> impl Iterator<Item = usize> + use<> {
         (HEADER_BYTES..self.mapped.len()).step_by(ENTRY_BYTES)
     }
 
-    /// Brings an entry of the new file to what the old one has come to since it was seen.
+    /// Bring an entry of the new file to the state that the old one has reached since it was read.
     fn catch_up(&self, entry: usize, seen: &[u8], before: &MappedFile) {
         let now = |at: usize| before.word64(entry + at).load(Ordering::Acquire);
         let mine = |at: usize| self.mapped.word64(entry + at);
-        // One that was filled meanwhile; its kind is in the first word, and nobody counts into it
-        // yet.
+        // The entry may have been filled meanwhile. Its kind is in the first word, and no thread
+        // counts into it yet.
         for at in IDENTITY {
             mine(at).store(now(at), Ordering::Release);
         }
@@ -143,7 +146,8 @@ impl Segment {
         mine(ACKNOWLEDGED).fetch_max(now(ACKNOWLEDGED), Ordering::Release);
     }
 
-    /// Lets the counters go on from 0 in a segment of its own: what they had is not there any more.
+    /// Restart the counters at 0 in a segment of their own: the previous totals do not exist any
+    /// more.
     fn begin_anew(&self) -> io::Result<Carried> {
         let former = self.path();
         let segment_id = random_id().ok_or(io::ErrorKind::Other)?;
@@ -153,8 +157,8 @@ impl Segment {
         let Made { mapped, lock, identity } = until_made(|| make_unfinished(&unfinished, &header))?;
         {
             let filled = self.filled.lock();
-            // What is mapped must not be read: where the file has ended, that would be the end of
-            // the process, too.
+            // The old mapping must not be read: beyond the end of the file, a read would kill the
+            // process.
             self.mapped.replace(mapped).inspect_err(|_| _ = fs::remove_file(&unfinished))?;
             filled
                 .iter()
@@ -162,13 +166,13 @@ impl Segment {
         }
         let filed = Filed { path: path.clone(), header, identity, lock: Some(lock) };
         *self.filed.lock() = filed;
-        // It may be gone by now; else the next report does it.
+        // The file may be gone by now; if it is not, the next report sets it aside.
         let _ = Self::set_aside_damaged(&former);
         self.take_name(&unfinished, &path)?;
         Ok(Carried::Cut { path: former })
     }
 
-    /// Gives an unfinished file its name.
+    /// Give an unfinished file its name.
     fn take_name(&self, unfinished: &Path, path: &Path) -> io::Result<()> {
         let named = clear_the_way(path, &self.filed.lock().header)
             .and_then(|()| disk::allows(Use::Rename))
@@ -180,8 +184,8 @@ impl Segment {
     }
 }
 
-/// Sets aside what has the name, unless it is the same segment's: that has no more in it than is
-/// counted here.
+/// Set aside the file that has the name, unless it is the same segment's: that one contains no more
+/// than is counted here.
 fn clear_the_way(path: &Path, mine: &SegmentHeader) -> io::Result<()> {
     if path.symlink_metadata().is_err() {
         return Ok(());
@@ -197,7 +201,7 @@ fn make_unfinished(path: &Path, header: &SegmentHeader) -> io::Result<Made> {
     fill_file(path, header).inspect_err(|_| _ = fs::remove_file(path))
 }
 
-/// A name that no other attempt has, of this process or of one before.
+/// Return a name that no other attempt uses, neither of this process nor of an earlier one.
 fn unfinished(path: &Path) -> PathBuf {
     path.with_extension(format!("{}.{UNFINISHED_ENDING}", random_id().unwrap_or_default()))
 }

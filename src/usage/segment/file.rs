@@ -1,4 +1,4 @@
-//! The file of a segment: how it is made whole under its name, and what its header says.
+//! The file of a segment: how it is created whole under its name, and the content of its header.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -16,26 +16,27 @@ use crate::os::{FileLock, MappedFile};
 const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
 const VERSION: u32 = 2;
 
-/// Where the server's key is, and the check over all that is before it.
+/// The offset of the server's key, and the check over all bytes before it.
 const SERVER: usize = 0x48;
 const CHECK: usize = 0x68;
 const CHECK_OF_VERSION_1: usize = 0x48;
 
-/// Entries of a new segment: 68 KiB of file. A full segment is followed by another, so this bounds
-/// nothing. Fuzzing has short ones: it meets full ones, and reads more of them in a second.
+/// The number of entries of a new segment: 68 KiB of file. A full segment is followed by another,
+/// so this limits nothing. Fuzzing uses short ones: it then meets full ones, and reads more of them
+/// per second.
 pub(super) const ENTRIES: u32 = if cfg!(fuzzing) { 64 } else { 2048 };
 
-/// What a file may claim; one that claims more is not believed.
+/// The most entries that a file may claim; a file that claims more is not believed.
 const ENTRIES_MAX: u32 = 1 << 20;
 
-/// A file that was made: mapped, locked, and which it is.
+/// A new file: mapped and locked, with its identity.
 pub(super) struct Made {
     pub(super) mapped: MappedFile,
     pub(super) lock: FileLock,
     pub(super) identity: Identity,
 }
 
-/// Makes a new file with this header, locked, and gives it its name when it is whole.
+/// Create a new file with this header, locked, and give it its name when it is whole.
 pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<Made> {
     let unfinished = path.with_extension(UNFINISHED_ENDING);
     let made = fill_file(&unfinished, header).and_then(|made| {
@@ -50,7 +51,7 @@ pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<Made>
     made
 }
 
-/// Makes a file again and again: a report may sweep it away before it is locked.
+/// Repeat the creation of a file: a report may sweep the file away before it is locked.
 pub(super) fn until_made<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let is_swept =
         |e: &io::Error| matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound);
@@ -63,7 +64,7 @@ pub(super) fn until_made<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Resu
     make()
 }
 
-/// Makes a file with this header, locked, under a name for unfinished ones.
+/// Create a file with this header, locked, under a name for unfinished files.
 pub(super) fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<Made> {
     let file = new_file(path)?;
     kill_point("create: made");
@@ -95,7 +96,7 @@ pub(super) fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<Made>
     Ok(Made { mapped, lock, identity: Identity::of(&file)? })
 }
 
-/// Who counted, and how many entries the file has.
+/// Read the header: the id, license and device of the segment, and its number of entries.
 pub(super) fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32)> {
     let word = |offset| mapped.word64(offset).load(Ordering::Relaxed);
     if word(0x00) != MAGIC {
@@ -103,7 +104,8 @@ pub(super) fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32
     }
     let version = mapped.word32(0x08).load(Ordering::Relaxed);
     if version > VERSION {
-        // A newer library's, which will report it. Who is older must not judge it.
+        // The file is from a newer library, which will report it. An older library must not judge
+        // it.
         let reason = format!("its version is {version}, this library knows {VERSION}");
         return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
     }
@@ -143,8 +145,9 @@ fn header_check(mapped: &MappedFile, end: usize) -> u64 {
     })
 }
 
-/// Spreads every bit over the whole word: the finalizer of MurmurHash3 (public domain). Against
-/// damage, not against forgers: whoever can write the file can write the check.
+/// Spread every bit over the whole word: the finalizer of MurmurHash3 (public domain). This
+/// protects against damage, not against forgers: a person who can write the file can write the
+/// check.
 pub(super) fn mix(mut bits: u64) -> u64 {
     bits ^= bits >> 33;
     bits = bits.wrapping_mul(0xff51_afd7_ed55_8ccd);

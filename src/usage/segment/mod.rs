@@ -6,26 +6,26 @@
 //! 0x008        4     version: 2
 //! 0x00c        4     number of entries
 //! 0x010       16     segment id
-//! 0x020       16     id of the local license under which it was counted
+//! 0x020       16     id of the local license of the counts
 //! 0x030       16     device UUID
-//! 0x040        8     when it was begun, Unix seconds
-//! 0x048       32     key of the server under whose license it was counted; 0: not known
+//! 0x040        8     time at which it was begun, Unix seconds
+//! 0x048       32     key of the server that has given this license; 0: not known
 //! 0x068        8     check over 0x000 … 0x068
 //! 0x1000 + 32·i      entry i
 //!   0x00       4     slot
 //!   0x04       4     kind (1 scan, 2 page, 3 image); 0: the entry is free. Written last
 //!   0x08       4     what: symbology or module
 //!   0x0c       4     check over the three above
-//!   0x10       8     total: only ever grows
-//!   0x18       8     acknowledged: what the server has recorded, ≤ total
+//!   0x10       8     total: it never decreases
+//!   0x18       8     acknowledged: total that the server has recorded, ≤ total
 //! ```
 //!
-//! Version 1 had no key, and its check at 0x048.
+//! Version 1 had no key, and its check was at 0x048.
 //!
-//! The owner holds a lock on the file as long as it lives; who gets the lock has proof that the
-//! owner is dead, and may remove the file once everything in it is acknowledged. Anybody may read
-//! totals and raise acknowledgements. Entries are filled from the front and never moved, and no two
-//! have the same counter: the server keeps one total for each.
+//! The owner holds a lock on the file as long as it lives. A process that gets the lock knows that
+//! the owner is dead, and may remove the file once everything in it is acknowledged. Any process
+//! may read totals and raise acknowledgements. Entries are filled from the front and never moved.
+//! No two entries have the same counter: the server keeps one total for each.
 //!
 //! | entry | kind | check | total | acknowledged |
 //! |---|---|---|---|---|
@@ -34,14 +34,14 @@
 //! | all recorded | set | right | t | = t |
 //! | damaged | 0, unknown or set | any, or wrong where kind is set | more than 0 | any |
 //!
-//! A damaged entry is not reported, and its file is set aside instead of removed. So is a total
-//! that no server could record, and one below what is acknowledged.
+//! A damaged entry is not reported, and its file is set aside instead of removed. The same holds
+//! for a total that no server could record, and for a total below what is acknowledged.
 //!
-//! A file that loses its name while it is counted into is carried into a new one: `carry.rs`.
+//! A file that loses its name while it is counted into is carried into a new one (`carry.rs`).
 //!
-//! A file is made under another name, `….new`, and gets its own when it is whole. One that a killed
-//! process left unfinished is swept away by the next report: who gets its lock knows that nobody is
-//! finishing it.
+//! A file is created under another name, `….new`, and gets its own when it is whole. If a killed
+//! process leaves a file unfinished, the next report sweeps it away: the process that gets its lock
+//! knows that no other process is finishing it.
 
 mod carry;
 mod file;
@@ -75,42 +75,43 @@ use crate::os::{FileLock, FoundWord, MappedFile};
 const HEADER_BYTES: usize = 0x1000;
 const ENTRY_BYTES: usize = 32;
 
-/// What a server can record. An entry that claims more is damaged: it must not hold up the others.
+/// The largest total that a server can record. An entry that claims more is damaged: it must not
+/// hold up the others.
 const TOTAL_MAX: u64 = i64::MAX as u64;
 
-/// How often a file is begun anew that a report has swept away while it was made.
+/// The most attempts to create a file that a report sweeps away meanwhile.
 const CREATE_ATTEMPTS: u32 = 5;
 
-/// The ending of files that are still being made.
+/// The ending of files that are still being written.
 pub const UNFINISHED_ENDING: &str = "new";
 
 /// The ending of segment files.
 pub const ENDING: &str = "segment";
 
-/// Under which local license it is counted, and by whom.
+/// The local license, device and server of some counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whose {
-    /// The local license, 32 hexadecimal digits.
+    /// The id of the local license, 32 hexadecimal digits.
     pub license_id: String,
-    /// The device, 32 hexadecimal digits.
+    /// The UUID of the device, 32 hexadecimal digits.
     pub device_uuid: String,
-    /// The key of the server that has given the license; `None` for work of before that was noted.
+    /// The key of the server that has given the license; `None` for older work without this note.
     pub server: Option<PublicKey>,
 }
 
-/// Who counted, and for what.
+/// The identity of a segment, and the license and device of its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
-    /// Random id, 32 hexadecimal digits.
+    /// The random id of the segment, 32 hexadecimal digits.
     pub segment_id: String,
-    /// The license and the device.
+    /// The local license and the device.
     pub whose: Whose,
-    /// When it was begun, Unix seconds.
+    /// The time at which the segment was begun, Unix seconds.
     pub begun_at: u64,
 }
 
 impl SegmentHeader {
-    /// A report of these totals.
+    /// Return a report of these totals.
     pub fn report(&self, totals: Vec<UsageTotal>) -> SegmentReport {
         SegmentReport {
             segment_id: self.segment_id.clone(),
@@ -121,39 +122,39 @@ impl SegmentHeader {
     }
 }
 
-/// A total with what of it is acknowledged.
+/// A total, and what of it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// Number of the entry.
+    /// The number of the entry.
     pub entry: u32,
-    /// The counter.
+    /// The counter and its total.
     pub usage: UsageTotal,
-    /// What the server has recorded of it.
+    /// The total that the server has recorded.
     pub acknowledged: u64,
 }
 
-/// A segment, open.
+/// An open segment.
 #[derive(Debug)]
 pub struct Segment {
     entries: u32,
     mapped: MappedFile,
     filed: Mutex<Filed>,
-    /// What its owner has filled. While this is locked no entry is filled, and the mapping stays
-    /// that of one file.
+    /// The entries that the owner has filled. While this is locked no entry is filled, and the
+    /// mapping remains that of one file.
     filled: Mutex<Vec<Filled>>,
 }
 
-/// Which file it is.
+/// The path, the header, the identity and the lock of the file.
 #[derive(Debug)]
 struct Filed {
     path: PathBuf,
     header: SegmentHeader,
     identity: Identity,
-    /// Held by the owner, or by whoever has found the owner dead.
+    /// The lock of the owner, or of a process that has found the owner dead.
     lock: Option<FileLock>,
 }
 
-/// An entry, and what it counts.
+/// An entry and its counter.
 #[derive(Clone, Copy, Debug)]
 struct Filled {
     entry: u32,
@@ -163,10 +164,10 @@ struct Filled {
 }
 
 impl Segment {
-    /// Begins a new segment in this folder. The caller is its owner.
+    /// Begin a new segment in this folder. The caller is its owner.
     ///
     /// # Errors
-    /// When the disk is full, or the file cannot be made: then nothing was counted.
+    /// Fails if the disk is full or the file cannot be created. Nothing was counted then.
     pub fn create(folder: &Path, whose: &Whose, begun_at: u64) -> Result<Self> {
         let mut path = folder.to_owned();
         let made = until_made(|| {
@@ -185,29 +186,29 @@ impl Segment {
         made.map_err(|e| Error::state(&path, "count into", &e))
     }
 
-    /// Removes a file that was to become a segment, if nobody is at it any more.
+    /// Remove a file that was to become a segment, if no process is writing it any more.
     ///
     /// # Errors
-    /// When it cannot be opened or removed.
+    /// Fails if the file cannot be opened or removed.
     pub fn sweep_unfinished(path: &Path) -> io::Result<()> {
         let file = private_file(path, OpenOptions::new().read(true).write(true))?;
         if let Some(_lock) = FileLock::try_lock(file)? {
             kill_point("sweep: locked");
-            // If it was finished just before, then it has its own name by now, and this one is
+            // If the file was finished just before, it has its own name by now, and this one is
             // gone.
             fs::remove_file(path)?;
         }
         Ok(())
     }
 
-    /// Renames a file that is not a whole segment out of the way, unless its owner lives and counts
-    /// into it; gives its new name.
+    /// Rename a file that is not a whole segment out of the way, unless its owner lives and counts
+    /// into it. Return its new name.
     ///
     /// # Errors
-    /// When it cannot be opened or renamed.
+    /// Fails if the file cannot be opened or renamed.
     pub fn set_aside_damaged(path: &Path) -> io::Result<Option<PathBuf>> {
         let file = match private_file(path, OpenOptions::new().read(true).write(true)) {
-            // Nobody counts into what is no file: a directory, a link, a pipe.
+            // No process counts into a directory, a link or a pipe.
             Err(e) if is_no_file(&e) => return set_aside(path).map(Some),
             opened => opened?,
         };
@@ -218,11 +219,11 @@ impl Segment {
         Ok(Some(aside))
     }
 
-    /// Opens a segment of any process. Takes its lock if the owner is dead.
+    /// Open a segment of any process. Take its lock if the owner is dead.
     ///
     /// # Errors
-    /// A file that cannot be opened (kept as `io::Error`), that is not a whole segment
-    /// (`InvalidData`, with the reason), or that is of a newer version (`Unsupported`).
+    /// Returns the `io::Error` of a file that cannot be opened, `InvalidData` with the reason if it
+    /// is not a whole segment, and `Unsupported` if it is of a newer version.
     pub fn open(path: &Path) -> io::Result<Self> {
         let open = || private_file(path, OpenOptions::new().read(true).write(true));
         let file = open()?;
@@ -241,22 +242,22 @@ impl Segment {
         Ok(Self { entries, mapped, filed: Mutex::new(filed), filled: Mutex::default() })
     }
 
-    /// Who counted, and for what.
+    /// Return the header of the segment.
     pub fn header(&self) -> SegmentHeader {
         self.filed.lock().header.clone()
     }
 
-    /// The file.
+    /// Return the path of the file.
     pub fn path(&self) -> PathBuf {
         self.filed.lock().path.clone()
     }
 
-    /// Which file it is.
+    /// Return the identity of the file.
     pub fn identity(&self) -> Identity {
         self.filed.lock().identity
     }
 
-    /// What the file's name means now.
+    /// Return what the file's name means now.
     fn standing(&self) -> Standing {
         let (path, identity) = {
             let filed = self.filed.lock();
@@ -265,24 +266,26 @@ impl Segment {
         Standing::of(&path, identity, self.mapped.len())
     }
 
-    /// Whether this process holds the segment's lock: as its owner, or because the owner is dead.
+    /// Return whether this process holds the segment's lock: as its owner, or because the owner is
+    /// dead.
     pub fn is_held(&self) -> bool {
         self.filed.lock().lock.is_some()
     }
 
-    /// Entries that its owner has not filled yet.
+    /// Return the number of entries that the owner has not filled yet.
     pub fn room(&self) -> usize {
         (self.entries as usize).saturating_sub(self.filled.lock().len())
     }
 
-    /// The entry of this counter: the one that it has, or the next free one, starting at 0. For the
-    /// owner only, one at a time. `None` when the segment is full.
+    /// Return the entry of this counter: the existing one, or the next free one, which starts at 0.
+    /// Only the owner calls this, from one thread at a time. Return `None` when the segment is
+    /// full.
     pub fn entry(&self, slot: u32, kind: UsageKind, what: u32) -> Option<u32> {
         let mut filled = self.filled.lock();
         for entry in 0..self.entries {
             let kind_number = self.word32(entry, 0x04).load(Ordering::Relaxed);
-            // Looked at closer only where it may be the one: this runs over all that the segment
-            // has counted.
+            // An entry is compared closely only if it is a candidate: this runs over all that the
+            // segment has counted.
             let is_candidate = kind_number == 0
                 || kind_number == u32::from(kind.number())
                     && self.word32(entry, 0x00).load(Ordering::Relaxed) == slot
@@ -305,31 +308,32 @@ impl Segment {
         self.word32(entry, 0x08).store(what, Ordering::Relaxed);
         self.word32(entry, 0x0c).store(entry_check(slot, kind.number(), what), Ordering::Relaxed);
         kill_point("entry: before the kind");
-        // Last, so that a process killed before this leaves a free entry.
+        // The kind is written last, so that a process killed before this leaves a free entry.
         self.word32(entry, 0x04).store(u32::from(kind.number()), Ordering::Release);
         kill_point("entry: filled");
     }
 
-    /// Counts `n` more into an entry. It is in shared memory when this returns.
+    /// Count `n` more into an entry. They are in shared memory when this returns.
     #[cfg(test)]
     pub fn count(&self, entry: u32, n: u64) {
         self.total(entry).fetch_add(n, Ordering::Relaxed);
     }
 
-    /// The total of an entry, for who counts into it: what is added is in shared memory at once.
+    /// Return the total of an entry, for a caller that counts into it: each addition is in shared
+    /// memory at once.
     pub fn counting(self: &Arc<Self>, entry: u32) -> FoundWord<Self> {
         FoundWord::new(self.clone(), |segment| segment.total(entry))
     }
 
-    /// All counters with something in them.
+    /// Return all counters that are not 0.
     pub fn totals(&self) -> Vec<Total> {
         (0..self.entries).filter_map(|entry| self.read_entry(entry)).collect()
     }
 
-    /// `None`: free, damaged, or still 0.
+    /// Return the total of an entry; `None` when it is free, damaged, or still 0.
     fn read_entry(&self, entry: u32) -> Option<Total> {
         let State::Counting((slot, kind, what)) = self.state_of(entry) else { return None };
-        // In this order: what is acknowledged was counted before.
+        // The order of the two reads matters: what is acknowledged was counted before.
         let acknowledged = self.acknowledged(entry).load(Ordering::Acquire);
         let total = self.total(entry).load(Ordering::Relaxed);
         (total > 0).then_some(Total {
@@ -362,16 +366,16 @@ impl Segment {
         }
     }
 
-    /// Notes that the server has recorded this much. Never lowers what was noted before.
+    /// Note that the server has recorded this much. This never lowers what was noted before.
     pub fn acknowledge(&self, entry: u32, total: u64) {
         self.acknowledged(entry).fetch_max(total, Ordering::Release);
         kill_point("report: one counter acknowledged");
     }
 
-    /// Blocks until all that was counted is on the disk.
+    /// Block until all counts are on the disk.
     ///
     /// # Errors
-    /// What the disk says; then nothing may be reported yet.
+    /// Returns the error of the disk. Nothing may be reported then.
     pub fn make_durable(&self) -> io::Result<()> {
         disk::allows(Use::Sync)?;
         #[cfg(any(test, feature = "kill-points"))]
@@ -379,11 +383,12 @@ impl Segment {
         self.mapped.make_durable()
     }
 
-    /// Takes back all acknowledgements: the server has forgotten. For the process that reports.
+    /// Take back all acknowledgements, because the server has forgotten. The process that reports
+    /// calls this.
     pub fn forget_acknowledgements(&self) {
         (0..self.entries).for_each(|entry| self.acknowledged(entry).store(0, Ordering::Release));
-        // Its owner may just have carried it into another file: one of the two sees what the other
-        // has done (`carry.rs`).
+        // The owner may just have carried the segment into another file: one of the two sees what
+        // the other has done (`carry.rs`).
         if self.standing() == Standing::Lost
             && let Ok(carried) = Self::open(&self.path())
         {
@@ -392,12 +397,12 @@ impl Segment {
         }
     }
 
-    /// Takes a segment whose owner is dead, or is the caller, out of the way once all of it is
-    /// acknowledged, and notes in the archive what it had counted; says whether it did. What is
-    /// damaged cannot be acknowledged: such a file is kept, under another name.
+    /// Remove a segment if its owner is dead or is the caller, and all of it is acknowledged. Note
+    /// in the archive what it had counted. Return whether it was removed. Damaged entries cannot be
+    /// acknowledged: such a file is kept, under another name.
     ///
     /// # Errors
-    /// When the archive cannot be written, or the file cannot be removed or renamed.
+    /// Fails if the archive cannot be written, or if the file cannot be removed or renamed.
     pub fn remove_if_done(&self, archive: &Archive) -> io::Result<bool> {
         let totals = self.totals();
         let is_acknowledged = |t: &Total| t.acknowledged >= t.usage.total;
@@ -415,7 +420,8 @@ impl Segment {
         let is_damaged = |entry| matches!(self.state_of(entry), State::Damaged);
         let path = self.path();
         let gone = if self.standing() == Standing::Lost {
-            // Gone already, or it is the file of a living owner who has carried it there.
+            // The file is gone already, or the name is that of a living owner's file, who has
+            // carried the segment there.
             Ok(())
         } else if (0..self.entries).any(is_damaged) {
             set_aside(&path).map(|aside| tell_damaged(&path, &aside))
@@ -424,7 +430,7 @@ impl Segment {
         };
         match gone {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            // Gone already: another process adopted it just before.
+            // The file is gone already: another process adopted it just before.
             _ => {}
         }
         kill_point("remove: removed");
@@ -452,7 +458,7 @@ fn tell_damaged(path: &Path, aside: &Path) {
     say(Level::Warning, line);
 }
 
-/// What an entry is, as in the table above.
+/// The state of an entry, as in the table above.
 enum State {
     Free,
     Counting((u32, UsageKind, u32)),

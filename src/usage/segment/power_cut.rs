@@ -1,4 +1,5 @@
-//! A disk as a power cut would leave it: of each file what was in it when it was last made durable.
+//! A disk in the state after a power cut: each file has the content that it had when it was last
+//! made durable.
 
 use std::cell::RefCell;
 use std::fs;
@@ -9,18 +10,18 @@ thread_local! {
     static DISK: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
 }
 
-/// From now on this thread keeps copies here, under the names of the files.
+/// Keep copies of this thread's files in this folder from now on, under the names of the files.
 pub fn keep_copies_in(folder: &Path) {
     DISK.set(Some(folder.to_owned()));
 }
 
 pub(crate) fn keep_copy(path: &Path) {
     if let Some(disk) = DISK.with_borrow(Clone::clone) {
-        // What is there now is on the disk when the call that follows returns; what comes later may
+        // The present content is on the disk when the call that follows returns; later content may
         // not be.
         let name = path.file_name().expect("files that are made durable have names");
         match fs::copy(path, disk.join(name)) {
-            // Of a file that has lost its name nothing would be found.
+            // A file that has lost its name would not be found after the power cut.
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             copied => _ = copied.expect("a test has room for its copies"),
         }

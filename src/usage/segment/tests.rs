@@ -89,7 +89,7 @@ fn damage_is_refused_or_skipped_and_never_believed() {
         fs::write(&path, &good[..length]).unwrap();
         assert!(Segment::open(&path).is_err(), "cut to {length}");
     }
-    // 0x48 bytes of header, its check, and nothing between.
+    // The range is 0x48 bytes of header and its check, with nothing between.
     for offset in 0..0x50 {
         let mut bytes = good.clone();
         bytes[offset] ^= 1;
@@ -104,7 +104,8 @@ fn damage_is_refused_or_skipped_and_never_believed() {
     assert_eq!(slots, [0, 2]);
 }
 
-/// The bytes of a segment with an acknowledged counter in each of three slots, changed by `damage`.
+/// Return the bytes of a segment with an acknowledged counter in each of three slots, changed by
+/// `damage`.
 fn damaged_segment(folder: &Path, damage: impl FnOnce(&mut [u8])) -> PathBuf {
     let mine = new_segment(folder);
     for slot in 0..3 {
@@ -175,7 +176,7 @@ fn a_segment_names_its_server_and_one_of_the_first_version_names_none() {
     segment.count(entry, 3);
     let path = segment.path();
     assert_eq!(Segment::open(&path).unwrap().header(), segment.header());
-    // As the first version has it: no key, and the check in its place.
+    // This is the layout of the first version: no key, and the check in its place.
     let mut bytes = fs::read(&path).unwrap();
     bytes[0x08] = 1;
     let check = (0..0x48).step_by(8).fold(0x5ea7_3e7e, |check, at| {
