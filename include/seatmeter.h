@@ -444,11 +444,11 @@ typedef struct SM_PACKED tagDM_DLSConnectionParameters {
    */
   int maxBufferDays;
   /**
-   * Number of entries in limitedLicenseModules. Default 0.
+   * Number of entries in limitedLicenseModules, 0 (default) to 1024. 0 asks for all modules.
    */
   int limitedLicenseModulesCount;
   /**
-   * Modules to request. Default NULL: all.
+   * Modules to request. NULL (default) only with a count of 0.
    */
   const int *limitedLicenseModules;
   /**
@@ -673,14 +673,15 @@ int InitDLSConnectionParameters(DM_DLSConnectionParameters *parameters);
  * background thread.
  *
  * Threads: any. Blocks: never with a stored license; else up to 10 s for the network. Returns 0;
- * -10001 when the process has less than 16 MiB of memory left; -10002 when `parameters` is NULL;
- * -10038 when a parameter is out of its range; -20001 when handshakeCode has a space or a
- * character beyond ASCII; -20002 when the state directory cannot be used; -20003 when the server's
- * answer cannot be trusted; -20004 when the answer is for another device; -20005 when the system
- * gives no random numbers for the UUID of this device; -20008 when more seats are requested than
- * the license has; -20009 when SM_Shutdown was called in another thread, which cancels this call;
- * -20123 when neither handshakeCode nor organizationID is set; -20200 when no server can be
- * reached; or the server's refusal, -20100 to -20151.
+ * -10001 when the process has less than 16 MiB of memory left; -10002 when `parameters` is NULL,
+ * or limitedLicenseModulesCount is above 0 without its list; -10038 when a parameter is out of its
+ * range; -20001 when handshakeCode has a space or a character beyond ASCII; -20002 when the state
+ * directory cannot be used; -20003 when the server's answer cannot be trusted; -20004 when the
+ * answer is for another device; -20005 when the system gives no random numbers for the UUID of
+ * this device; -20008 when more seats are requested than the license has; -20009 when SM_Shutdown
+ * was called in another thread, which cancels this call; -20123 when neither handshakeCode nor
+ * organizationID is set; -20200 when no server can be reached; or the server's refusal, -20100 to
+ * -20151.
  *
  * Pointers: `parameters` is NULL or points to parameters whose strings are NULL or NUL-terminated;
  * `errorMsg` is NULL or valid for writes of `errorMsgLen` bytes.
