@@ -392,7 +392,7 @@ mod tests {
         check(&|raw| raw.main_server = "http://".into(), invalid, "empty host");
         check(&|raw| raw.main_server = "http://a:99999".into(), invalid, "invalid port");
         check(&|raw| raw.standby_server = "http://a b".into(), invalid, "http://a b");
-        check(&|raw| raw.main_server = "http://a/?x=1".into(), invalid, "what follows");
+        check(&|raw| raw.main_server = "http://a/?x=1".into(), invalid, "a part after");
         for seats in [0, -1, 65_537] {
             check(
                 &|raw| raw.max_concurrent_instance_count = seats,

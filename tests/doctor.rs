@@ -226,7 +226,14 @@ fn a_refused_device_is_told_the_refusal_with_its_number_and_its_sentence() {
     assert!(!says_ok(&run, "refusal"), "{}", run.stdout);
     fs::remove_file(file_of(&device, "licenses", "told")).unwrap();
     let run = device.doctor(&[]);
-    says(&run, 0, &["warning refusal what the server has said of demo-instances-", "is missing"]);
+    says(
+        &run,
+        0,
+        &[
+            "warning refusal it is not known what the server has said about demo-instances-",
+            "is missing",
+        ],
+    );
 }
 
 #[test]
