@@ -270,7 +270,8 @@ struct ServerNotice {
 }
 
 /// Report a refusal with its code and its sentence. Return whether programs do not work under the
-/// license until a server answers, because of a refusal or because the scans are used up.
+/// license until a server answers: because of a refusal, because the scans are used up, or because
+/// the notice is lost.
 fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
     let path = grant.with_extension("told");
     let is_about = |told: &ServerNotice| {
@@ -284,6 +285,8 @@ fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> R
     let told = match told {
         Ok(told) => told,
         Err(why) => {
+            // Programs use no grant without its notice. What is only denied to the doctor is there.
+            let is_lost = !matches!(why, Unread::Denied(..));
             let (finding, todo) = match why {
                 Unread::Denied(finding, todo) => (finding, todo),
                 Unread::Missing => (format!("{} is missing", path.display()), String::new()),
@@ -300,7 +303,7 @@ fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> R
             } else {
                 &todo
             };
-            return findings.say(Health::Warning, "refusal", &finding, todo).map(|()| false);
+            return findings.say(Health::Warning, "refusal", &finding, todo).map(|()| is_lost);
         }
     };
     let since = utc::text(told.at);
