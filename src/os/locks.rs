@@ -1,16 +1,16 @@
 //! The locks of this library: those of the standard library, without poison, and for a reader's
 //! counting a spinlock of `spin` whose waiters sleep.
 //!
-//! Each is a word of its own, and nothing else. Others, parking_lot's among them, keep one table of
-//! sleeping threads for the whole process: a forked child has a copy of it, perhaps locked, with
-//! threads in it that the child does not have. The objects of the parent are made anew in a child
-//! (`os/fork.rs`); such a table is not.
+//! Each lock is one word and nothing else. Other libraries, parking_lot among them, keep one table
+//! of sleeping threads for the whole process. A forked child gets a copy of that table: it may be
+//! locked, and it lists threads that the child does not have. The objects of the parent are made
+//! anew in a child (`os/fork.rs`); such a table is not.
 //!
-//! A thread that dies of a fault while it holds a lock leaves it open: what is behind locks is
-//! whole at every step.
+//! A thread that dies of a fault while it holds a lock leaves the lock open, because the data
+//! behind each lock is consistent at every step.
 //!
-//! The host is never called, nor its callback waited for, under a lock: it may wait for a thread
-//! that waits for that lock. A build with assertions counts the locks of each thread
+//! The host is never called under a lock, and no callback of it is awaited there: the host may wait
+//! for a thread that waits for that lock. A build with assertions counts the locks of each thread
 //! ([`holds_none`]).
 
 #[cfg(debug_assertions)]
@@ -22,11 +22,11 @@ use std::time::{Duration, Instant};
 
 use crate::os::Uncanceled;
 
-/// One at a time.
+/// A lock that one thread at a time can hold.
 #[derive(Debug, Default)]
 pub struct Mutex<T>(sync::Mutex<T>);
 
-/// While it lives, what is behind the lock is ours.
+/// A held lock. The value behind the lock is ours while the guard lives.
 #[derive(Debug)]
 pub struct MutexGuard<'a, T>(Option<sync::MutexGuard<'a, T>>, Held);
 
@@ -35,7 +35,7 @@ thread_local! {
     static LOCKS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Counts a lock of this thread while it lives, in a build with assertions.
+/// The count of one lock of this thread, for as long as it lives, in a build with assertions.
 #[derive(Debug)]
 struct Held(());
 
@@ -54,8 +54,8 @@ impl Drop for Held {
     }
 }
 
-/// Say whether this thread holds no lock of this file. A build without assertions does not know,
-/// and says yes.
+/// Say whether this thread holds no lock of this file. A build without assertions cannot know, and
+/// returns true.
 #[must_use]
 pub fn holds_none() -> bool {
     #[cfg(debug_assertions)]
@@ -67,17 +67,17 @@ pub fn holds_none() -> bool {
 const HELD: &str = "a guard is without its lock only while it waits";
 
 impl<T> Mutex<T> {
-    /// With this behind it.
+    /// Make an unlocked mutex around `value`.
     pub const fn new(value: T) -> Self {
         Self(sync::Mutex::new(value))
     }
 
-    /// Waits for it.
+    /// Wait for the lock and take it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)), Held::new())
     }
 
-    /// Has it if nobody else does.
+    /// Take the lock if nobody else holds it.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(MutexGuard(Some(guard), Held::new())),
@@ -88,12 +88,12 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// What is behind it, for one who has the lock to himself.
+    /// Return the value; the exclusive reference shows that nobody holds the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is behind it.
+    /// Return the value and end the lock.
     pub fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,34 +113,35 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// For waiting until something behind a lock has changed.
+/// A condition variable: threads wait on it until something behind a lock has changed.
 #[derive(Debug, Default)]
 pub struct Condvar(sync::Condvar);
 
-/// Whether a wait has ended because its time was over.
+/// The result of a wait: whether it ended because its time was over.
 #[derive(Clone, Copy, Debug)]
 pub struct WaitResult(bool);
 
 impl WaitResult {
-    /// Whether it has.
+    /// Say whether the time was over.
     pub fn timed_out(self) -> bool {
         self.0
     }
 }
 
 impl Condvar {
-    /// None waits yet.
+    /// Make a condition variable on which no thread waits.
     pub const fn new() -> Self {
         Self(sync::Condvar::new())
     }
 
-    /// Lets go of the lock until somebody notifies, or for no reason.
+    /// Release the lock and wait until another thread notifies. The wait may also end for no
+    /// reason.
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         let held = guard.0.take().expect(HELD);
         guard.0 = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The same, until then at most.
+    /// Wait as [`Self::wait`] does, but at most until `end`.
     pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, end: Instant) -> WaitResult {
         let held = guard.0.take().expect(HELD);
         let left = end.saturating_duration_since(Instant::now());
@@ -150,45 +151,46 @@ impl Condvar {
         WaitResult(result.timed_out())
     }
 
-    /// Wakes one that waits.
+    /// Wake one waiting thread.
     pub fn notify_one(&self) {
         self.0.notify_one();
     }
 
-    /// Wakes all that wait.
+    /// Wake all waiting threads.
     pub fn notify_all(&self) {
         self.0.notify_all();
     }
 }
 
-/// Many who read, or one who writes.
+/// A lock that many readers or one writer can hold.
 #[derive(Debug, Default)]
 pub struct RwLock<T>(sync::RwLock<T>);
 
 impl<T> RwLock<T> {
-    /// With this behind it.
+    /// Make an unlocked lock around `value`.
     pub const fn new(value: T) -> Self {
         Self(sync::RwLock::new(value))
     }
 
-    /// Waits to read. A thread that reads already must not, where others wait to write.
+    /// Wait for the lock and take it for reading. A thread that already reads must not call this
+    /// where others wait to write.
     pub fn read(&self) -> ReadGuard<'_, T> {
         RwGuard(self.0.read().unwrap_or_else(PoisonError::into_inner), Held::new())
     }
 
-    /// As [`Self::read`], for a lock under which the host is called. It does not count for
-    /// [`holds_none`], also in a child that the host makes there.
+    /// Take the lock as [`Self::read`] does, where the host is called under the lock. The lock does
+    /// not count for [`holds_none`], also in a child that the host makes there.
     pub fn read_around_host(&self) -> sync::RwLockReadGuard<'_, T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits to write.
+    /// Wait for the lock and take it for writing.
     pub fn write(&self) -> WriteGuard<'_, T> {
         RwGuard(self.0.write().unwrap_or_else(PoisonError::into_inner), Held::new())
     }
 
-    /// Writes when nobody reads, if that comes to be in time. Who reads again meanwhile does not
-    /// wait for this.
+    /// Take the lock for writing if all readers leave within `bound`. A thread that reads again
+    /// meanwhile does not wait for this.
     pub fn try_write_for(&self, bound: Duration) -> Option<WriteGuard<'_, T>> {
         let end = Instant::now() + bound;
         loop {
@@ -204,14 +206,14 @@ impl<T> RwLock<T> {
     }
 }
 
-/// While it lives, what is behind the lock can be read, or written.
+/// A held read-write lock. The value can be read, or written, while the guard lives.
 #[derive(Debug)]
 pub struct RwGuard<G>(G, Held);
 
-/// While it lives, nobody writes.
+/// The guard of a reader: nobody writes while it lives.
 pub type ReadGuard<'a, T> = RwGuard<sync::RwLockReadGuard<'a, T>>;
 
-/// While it lives, nobody else reads or writes.
+/// The guard of the writer: nobody else reads or writes while it lives.
 pub type WriteGuard<'a, T> = RwGuard<sync::RwLockWriteGuard<'a, T>>;
 
 impl<G: Deref> Deref for RwGuard<G> {
@@ -228,13 +230,13 @@ impl<G: DerefMut> DerefMut for RwGuard<G> {
     }
 }
 
-/// One at a time, where two at once are a mistake: taking it is one locked operation, and giving it
-/// back none, where [`Mutex`] has one of each. Who finds it taken sleeps a little, and looks again.
+/// A lock for one thread at a time, where two at once are a mistake. Taking it is one locked
+/// operation and releasing it none, where [`Mutex`] needs one for each. A thread that finds it
+/// taken sleeps briefly and tries again.
 pub type BriefMutex<T> = spin::mutex::SpinMutex<T, Nap>;
 
-/// How one who finds a [`BriefMutex`] taken lets the time pass. Asleep: one who only let others go
-/// first could keep the holder from the processor for ever, if it is of a higher real-time
-/// priority.
+/// The pause of a thread that finds a [`BriefMutex`] taken. The thread sleeps: if it only yielded,
+/// and had a higher real-time priority, it could keep the holder from the processor for ever.
 #[derive(Debug)]
 pub struct Nap;
 
@@ -245,10 +247,10 @@ impl spin::RelaxStrategy for Nap {
     }
 }
 
-/// Many times longer than a count takes.
+/// The pause's length: many times longer than a count takes.
 pub const NAP: Duration = Duration::from_micros(50);
 
-/// How often one who must not stand in the way of readers looks whether they are gone.
+/// The interval at which a writer that must not block readers checks whether they have left.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A file in memory, shared with every process that maps it.
 //!
-//! A store into it is in the kernel's hands the moment it is done: it outlives the process, however
-//! that ends. It reaches the disk with [`MappedFile::make_durable`].
+//! A store into the mapping is in the kernel's hands as soon as it is done. It outlives the
+//! process, however the process ends. It reaches the disk with [`MappedFile::make_durable`].
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,19 +13,19 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::{StandardDescriptors, process_generation};
 
-/// A whole file, mapped shared and writable. Unmapped when dropped. Needs no descriptor: a host
-/// that closes all of them takes nothing away.
+/// A whole file, mapped shared and writable, and unmapped when dropped. The mapping needs no
+/// descriptor, so it survives a host that closes all of them.
 #[derive(Debug)]
 pub struct MappedFile {
     mapping: Mapping,
 }
 
 impl MappedFile {
-    /// Gives the file its length in blocks of the disk, so that a full disk shows here and not as a
-    /// fatal signal at some later store, and maps it.
+    /// Give the file its length in blocks of the disk, and map it. A full disk then shows here, and
+    /// not as a fatal signal at some later store.
     ///
     /// # Errors
-    /// No space, or a file system that cannot reserve or share.
+    /// The file system has no space, or cannot reserve or share.
     pub fn create(file: &File, length: usize) -> io::Result<Self> {
         let end = libc::off_t::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: the descriptor is open; the call changes the file only.
@@ -35,10 +35,10 @@ impl MappedFile {
         }
     }
 
-    /// Maps an existing file of at least `length` bytes.
+    /// Map an existing file of at least `length` bytes.
     ///
     /// # Errors
-    /// A file that is shorter, or that cannot be mapped.
+    /// The file is shorter, or cannot be mapped.
     pub fn open(file: &File, length: usize) -> io::Result<Self> {
         if file.metadata()?.len() < length as u64 {
             return Err(io::Error::new(
@@ -49,21 +49,21 @@ impl MappedFile {
         Ok(Self { mapping: Mapping::new(file, length)? })
     }
 
-    /// Bytes mapped.
+    /// Return the number of mapped bytes.
     pub fn len(&self) -> usize {
         self.mapping.length
     }
 
-    /// Whether nothing is mapped.
+    /// Say whether nothing is mapped.
     pub fn is_empty(&self) -> bool {
         self.mapping.length == 0
     }
 
-    /// The 64-bit word at this offset.
+    /// Return the 64-bit word at this offset.
     ///
     /// # Panics
-    /// When the word is not aligned or not inside: offsets are computed by our code from checked
-    /// headers.
+    /// The word is not aligned or not inside the mapping. Our code computes offsets from checked
+    /// headers, so this is a bug of ours.
     pub fn word64(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.len(), "a word outside its file");
         // SAFETY: inside the mapping and aligned (the mapping is page-aligned), both just checked;
@@ -71,24 +71,24 @@ impl MappedFile {
         unsafe { self.mapping.base.add(offset).cast::<AtomicU64>().as_ref() }
     }
 
-    /// The 32-bit word at this offset.
+    /// Return the 32-bit word at this offset.
     ///
     /// # Panics
-    /// As [`Self::word64`].
+    /// The same conditions as for [`Self::word64`].
     pub fn word32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.len(), "a word outside its file");
         // SAFETY: as in `word64`.
         unsafe { self.mapping.base.add(offset).cast::<AtomicU32>().as_ref() }
     }
 
-    /// Blocks until all that was stored is on the disk.
+    /// Wait until everything that was stored is on the disk.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk reports an error.
     pub fn make_durable(&self) -> io::Result<()> {
         let mapping = &self.mapping;
-        // Does what fdatasync does, for whatever process has dirtied the pages, and needs no
-        // descriptor. SAFETY: exactly the range that was mapped.
+        // msync does what fdatasync does, for every process that has dirtied the pages, and needs
+        // no descriptor. SAFETY: exactly the range that was mapped.
         let result =
             unsafe { libc::msync(mapping.base.as_ptr().cast(), mapping.length, libc::MS_SYNC) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -96,14 +96,15 @@ impl MappedFile {
 }
 
 impl MappedFile {
-    /// What is in it. Unlike a look at a word, this cannot end the process when the file was cut
-    /// short.
+    /// Return a copy of the contents. Unlike reading a word, this cannot end the process when the
+    /// file was cut short.
     ///
     /// # Errors
-    /// When a part of it is not there any more, or there is no memory or descriptor for a copy.
+    /// A part of the file no longer exists, or there is no memory or descriptor for a copy.
     pub fn copy(&self) -> io::Result<Vec<u8>> {
-        // The kernel reads the mapping for us, and says EFAULT where we would die of SIGBUS.
-        // Through a pipe, whose writer no limit on files can reach.
+        // The kernel reads the mapping for us, and answers EFAULT where our own read would end in
+        // SIGBUS. The copy goes through a pipe, because no limit on files can stop a writer to a
+        // pipe.
         let (mut reader, writer) = pipe()?;
         let mapping = &self.mapping;
         let mut bytes = vec![0; mapping.length];
@@ -124,21 +125,22 @@ impl MappedFile {
         Ok(bytes)
     }
 
-    /// Puts another file in the place of this one, under whoever has found words in it: what they
-    /// store from then on is in the other file. Gives the one of before, which nobody stores into
-    /// any more.
+    /// Map another file in the place of this one. References to words in the mapping stay valid,
+    /// and stores through them go to the other file. Return the previous mapping, into which nobody
+    /// stores any more.
     ///
     /// # Errors
-    /// When the kernel cannot move mappings: then all is as it was.
+    /// The kernel cannot move mappings. Nothing is changed then.
     pub fn replace(&self, other: Self) -> io::Result<Self> {
         let (mine, other) = (&self.mapping, other.mapping);
         if mine.length != other.length || mine.hidden != other.hidden {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let before = mine.again()?;
-        // One call, so that at no time there is nothing in this place. SAFETY: both ranges are
-        // whole mappings of one length. `other` is known to nobody else, and forgotten below; what
-        // refers into this one are atomics, which stay mapped at their addresses throughout.
+        // This is one call, so that the address range is mapped at all times. SAFETY: both ranges
+        // are whole mappings of one length. `other` is known to nobody else, and forgotten below;
+        // the references into this one are to atomics, which stay mapped at their addresses
+        // throughout.
         let moved = unsafe {
             let how = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
             libc::mremap(
@@ -157,10 +159,10 @@ impl MappedFile {
     }
 }
 
-/// What every pipe takes at once when it is empty.
+/// The number of bytes that every empty pipe accepts at once.
 const PIPE_BYTES: usize = 4096;
 
-/// The end of a pipe from which is read, and the one into which is written.
+/// Make a pipe. Return its read end and its write end.
 fn pipe() -> io::Result<(File, File)> {
     let _standard = StandardDescriptors::hold();
     let mut ends = [0; 2];
@@ -172,8 +174,8 @@ fn pipe() -> io::Result<(File, File)> {
     Ok(unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) })
 }
 
-/// A word of a mapped file, found once by who counts into it again and again. Keeps the owner of
-/// the file, and so the mapping.
+/// A word of a mapped file, looked up once for repeated counting. It keeps the owner of the file
+/// alive, and so the mapping.
 #[derive(Debug)]
 pub struct FoundWord<T> {
     word: NonNull<AtomicU64>,
@@ -181,7 +183,7 @@ pub struct FoundWord<T> {
 }
 
 impl<T> FoundWord<T> {
-    /// The word that `find` finds in what `owner` owns.
+    /// Keep `owner` and the word that `find` returns from it.
     pub fn new(owner: Arc<T>, find: impl FnOnce(&T) -> &AtomicU64) -> Self {
         Self { word: NonNull::from(find(&owner)), owner }
     }
@@ -209,8 +211,8 @@ unsafe impl<T: Send + Sync> Send for FoundWord<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for FoundWord<T> {}
 
-/// Mapped pages of a file, shared and writable, that a forked child does not have: it has no use
-/// for them, and without them cannot be taken for their owner.
+/// Mapped pages of a file, shared and writable, that a forked child does not have. The child has no
+/// use for them, and without them it cannot be taken for their owner.
 #[derive(Debug)]
 pub(super) struct Mapping {
     base: NonNull<u8>,
@@ -247,7 +249,7 @@ impl Mapping {
         Ok(Self { base, length, generation: process_generation(), hidden })
     }
 
-    /// The same pages once more, at another address.
+    /// Map the same pages a second time, at another address.
     fn again(&self) -> io::Result<Self> {
         // An old size of 0 leaves the mapping where it is, and makes another of the same shared
         // pages (mremap(2)). SAFETY: the address is that of a shared mapping of this length.

@@ -1,8 +1,8 @@
-//! Files and directories that those can use who share the directory in which they are made,
-//! whatever the umask, and whoever the process is: owner, group and mode follow the directory's
+//! Files and directories that are usable by everybody who shares the directory in which they are
+//! made, whatever the umask and the user of the process. Owner, group and mode follow the directory
 //! (`protocol/src/sharing.rs` has the table).
 //!
-//! What is made gets owner, group and mode before it gets its name: nobody ever finds it half
+//! A new file gets owner, group and mode before it gets its name, so that nobody ever finds it half
 //! shared.
 
 use std::fs::{self, File, Metadata};
@@ -17,31 +17,32 @@ use seatmeter_protocol::sharing::{
 use super::filesystem::rename_to_new;
 use super::{random_bytes, user_id};
 
-/// The modes that permissions are, without the bits of the type.
+/// The bits of a mode that are permissions, without the bits of the file type.
 const MODE: u32 = 0o7777;
 
-/// Owner, group and mode of what this describes.
+/// Return the owner, group and mode of the file that `of` describes.
 pub fn owned(of: &Metadata) -> Owned {
     Owned { uid: of.uid(), gid: of.gid(), mode: of.mode() }
 }
 
-/// Give a new file or directory to the owner and the group of the directory that it is in, with
-/// this mode. Changes the least that has to be changed; then looks whether that is good enough, for
-/// file systems have rules of their own.
+/// Give a new file or directory to the owner and the group of its directory, with this mode. Change
+/// only what has to be changed. Then check the result, because file systems have rules of their
+/// own.
 ///
 /// # Errors
-/// When the file system refuses it, and what was made would be of no use to those who share the
+/// The file system refuses the change, and the new file would be of no use to those who share the
 /// directory.
 pub fn share_file(file: &File, mode: u32, directory: &Metadata) -> io::Result<()> {
     let made = file.metadata()?;
     let (uid, gid) = (directory.uid(), directory.gid());
     let mut refused = None;
     if made.uid() != uid || made.gid() != gid {
-        // Only the superuser may give a file away; its group everybody who is in that.
+        // Only root may change a file's owner. Its group can be changed by everybody who is in the
+        // new group.
         let owner = (user_id() == 0).then_some(uid);
         refused = fchown(file, owner, Some(gid)).err();
     }
-    // After the owner: changing that takes bits of the mode away.
+    // Set the mode after the owner, because a change of owner removes bits of the mode.
     if file.metadata()?.mode() & MODE != mode {
         refused = file.set_permissions(fs::Permissions::from_mode(mode)).err().or(refused);
     }
@@ -58,19 +59,21 @@ pub fn share_file(file: &File, mode: u32, directory: &Metadata) -> io::Result<()
     }
 }
 
-/// Make a directory inside one of ours, as widely shared as that; one that is there stays as it is.
+/// Make a directory inside one of ours, as widely shared as its parent. Leave an existing directory
+/// unchanged.
 ///
 /// # Errors
-/// When it cannot be made, or given to those who share its parent.
+/// The directory cannot be made, or cannot be given to those who share its parent.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     make(path, folder_mode)
 }
 
-/// Make the first of our directories, with the parents that it lacks: for the owner of its parent,
-/// and private unless that is made for sharing. One that is there stays as it is.
+/// Make the first of our directories, and the parents that it lacks. It belongs to the owner of its
+/// parent, and is private unless the parent is made for sharing. Leave an existing directory
+/// unchanged.
 ///
 /// # Errors
-/// When it cannot be made, or given to that owner.
+/// The directory cannot be made, or cannot be given to that owner.
 pub fn make_home(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -95,7 +98,7 @@ fn make(path: &Path, mode: impl Fn(u32) -> u32) -> io::Result<()> {
         let _ = fs::remove_dir(&draft);
     }
     match made {
-        // Another process was faster. If it is no directory, then using it says so.
+        // Another process was faster. If it did not make a directory, the first use reports that.
         Err(e)
             if matches!(
                 e.kind(),
@@ -109,30 +112,32 @@ fn make(path: &Path, mode: impl Fn(u32) -> u32) -> io::Result<()> {
 }
 
 fn give_folder(folder: &Path, mode: u32, parent: &Metadata) -> io::Result<()> {
-    // With a umask of 0777 nobody can open it yet; it has a name that nobody knows. Some file
-    // systems know no modes, and let none be set.
+    // With a umask of 0777 nobody can open the directory yet. Its name is unknown to others. Some
+    // file systems have no modes, and refuse to set one.
     if fs::metadata(folder)?.mode() & 0o700 != 0o700 {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     }
-    // One that is not shared with the parent's group keeps the group that the system gave it.
+    // A directory that is not shared with the parent's group keeps the group that the system gave
+    // it.
     share_file(&File::open(folder)?, mode, parent)
 }
 
-/// A name beside this one that nobody else uses, for what is to become it.
+/// Return a name in the same directory that nobody else uses, for a draft of `path`.
 pub fn draft_of(path: &Path) -> PathBuf {
-    // At random: two containers have processes with one id, and two copies of the library are in
-    // one process.
+    // The name is random: processes of two containers can have the same id, and one process can
+    // hold two copies of the library.
     path.with_extension(format!("new-{}", hex::encode(random_bytes())))
 }
 
-/// Return whose the file is that was denied to this process, and the command that mends it.
-/// `folder` is the directory of ours that is to be used. `None` where access was not the matter.
+/// Return the owner of the file to which this process was denied access, and the command that mends
+/// it. `folder` is the directory of ours that is to be used. Return `None` if access was not the
+/// problem.
 pub fn advice_about(path: &Path, folder: &Path, cause: &io::Error) -> Option<String> {
     with_denied(path, folder, cause, advice)
 }
 
-/// Return whose the file is that was denied to this process. `None` where access was not the
-/// matter.
+/// Return the owner of the file to which this process was denied access. Return `None` if access
+/// was not the problem.
 pub fn owner_of(path: &Path, cause: &io::Error) -> Option<String> {
     with_denied(path, path, cause, whose)
 }
@@ -146,7 +151,7 @@ fn with_denied(
     if cause.kind() != io::ErrorKind::PermissionDenied {
         return None;
     }
-    // What cannot even be looked at is in a directory that denies it.
+    // If not even the metadata can be read, a directory above the file denies access.
     let mut beneath = io::ErrorKind::NotFound;
     let found = path.ancestors().find_map(|path| match path.symlink_metadata() {
         Ok(of) => Some((path, of)),
@@ -172,16 +177,16 @@ fn with_denied(
     Some(say(&denied, &names()))
 }
 
-/// Whether something is in this directory, and nothing of ours. What cannot be listed was named for
-/// us.
+/// Say whether this directory contains something, and nothing of ours. A directory that cannot be
+/// listed counts as ours, because somebody named it to us.
 pub fn holds_others_alone(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let names: Vec<_> = names.collect();
     !names.is_empty() && !names.iter().any(|name| name.to_str().is_some_and(is_name_of_ours))
 }
 
-/// Names of the users and groups of this machine's own files: asking the system's service may take
-/// long.
+/// Return the names of users and groups from this machine's own files, because the system's name
+/// service may take long.
 pub fn names() -> Names {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     Names { users: read("/etc/passwd"), groups: read("/etc/group") }
