@@ -1,7 +1,7 @@
-//! How much memory the process's control group still gives.
+//! The memory that the process's control group can still give.
 //!
-//! A process that takes more than that is killed, although its address space has room: nothing
-//! fails before.
+//! A process that takes more than that is killed, although its address space is large enough: no
+//! call fails before.
 //!
 //! | version | group of this process | limit | in use | given back under pressure |
 //! |---|---|---|---|---|
@@ -83,8 +83,8 @@ fn room_of(group: &Path, files: &Files) -> Option<u64> {
     let usage = number(files.usage)?;
     let reclaimable = std::fs::read_to_string(group.join("memory.stat"))
         .map_or(0, |text| files.reclaimable.iter().filter_map(|name| counted(&text, name)).sum());
-    // Pages of files are in the usage, but the kernel drops them rather than to kill: without this
-    // a process that has read many files would have no room at all.
+    // The usage includes pages of files, but the kernel drops those before it kills a process. If
+    // they counted, a process that has read many files would seem to have no memory left.
     Some(limit.saturating_sub(usage.saturating_sub(reclaimable)))
 }
 

@@ -1,9 +1,10 @@
 //! Descriptors 0, 1 and 2 are the host's, also when it has closed them.
 //!
-//! A host without standard output may go on to print: what the library opens must not come to lie
-//! there, or it would be written into. So places that are empty are filled while the library opens
-//! something, with a descriptor that answers every read and write as an empty place does (EBADF),
-//! and emptied again afterwards: a daemon that then opens its own gets them.
+//! A host without standard output may continue to print. If one of the library's files got
+//! descriptor 1, the host would write into it. So while the library opens something, it fills the
+//! empty places with a descriptor that answers every read and write as an empty place does (EBADF).
+//! It empties them again afterwards, so that a daemon that then opens its own files gets these
+//! places.
 //!
 //! | place | when the first holder comes | when the last one goes |
 //! |---|---|---|
@@ -17,19 +18,19 @@ use crate::os::locks::Mutex;
 
 const STANDARD: std::ops::Range<RawFd> = 0..3;
 
-/// How many hold the places. In a forked child nobody does; what its parent had filled is emptied
-/// by its first holder.
+/// The number of holders of the places. A forked child begins with none; its first holder empties
+/// what the parent had filled.
 static HOLDERS: PerProcess<Mutex<u32>> = PerProcess::new();
 
-/// While this lives, no new descriptor of this process is 0, 1 or 2.
+/// A hold on the three places: while it lives, no new descriptor of this process is 0, 1 or 2.
 #[derive(Debug)]
 pub struct StandardDescriptors(());
 
 impl StandardDescriptors {
-    /// Holds them.
+    /// Fill the empty places until the last hold is dropped.
     pub fn hold() -> Self {
         let mut holders = holders();
-        // Not only for the first: the host may have closed some since.
+        // Each holder fills, not only the first, because the host may have closed some since.
         fill();
         *holders += 1;
         Self(())
@@ -39,7 +40,7 @@ impl StandardDescriptors {
 impl Drop for StandardDescriptors {
     fn drop(&mut self) {
         let mut holders = holders();
-        // A child that was forked in between has counted nobody.
+        // A child that was forked in between has counted no holder.
         *holders = holders.saturating_sub(1);
         if *holders == 0 {
             STANDARD.filter(|descriptor| is_filling(*descriptor)).for_each(close);
@@ -59,8 +60,8 @@ fn fill() {
         // SAFETY: a constant string that ends with a zero.
         let filling = unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
         if !STANDARD.contains(&filling) {
-            // Somebody else has filled it, or there are no descriptors left: then there will be
-            // none for us, either.
+            // Another thread has filled the place, or there are no descriptors left. In the second
+            // case the library's own open fails, too.
             if filling >= 0 {
                 close(filling);
             }

@@ -37,12 +37,12 @@ pub fn broken_disk() -> io::Error {
     io::Error::from_raw_os_error(libc::EIO)
 }
 
-/// Return that a file is not the one any more that it was.
+/// Return the error for a file that was replaced by another.
 pub fn stale() -> io::Error {
     io::Error::from_raw_os_error(libc::ESTALE)
 }
 
-/// Return that no lock can be had.
+/// Return the error for a lock that the kernel cannot give.
 pub fn no_locks() -> io::Error {
     io::Error::from_raw_os_error(libc::ENOLCK)
 }

@@ -1,5 +1,5 @@
-//! What of file systems std does not offer: which one something is on, exchanging two names, and
-//! giving one once.
+//! The operations on file systems that std does not offer: return the type, exchange two names, and
+//! rename to a new name only.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -9,10 +9,10 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The type of the file system of this file or directory: `f_type` of `statfs(2)`.
+/// Return the type of the file system of this file or directory: `f_type` of `statfs(2)`.
 ///
 /// # Errors
-/// What the file system says.
+/// The file system reports an error.
 pub fn file_system_type(of: &File) -> io::Result<u32> {
     let mut answer = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the kernel fills `answer`, which has the type that it expects.
@@ -23,10 +23,10 @@ pub fn file_system_type(of: &File) -> io::Result<u32> {
     Ok(unsafe { answer.assume_init() }.f_type as u32)
 }
 
-/// Exchange two files under their names, in one step that nobody sees half of (`renameat2(2)`).
+/// Exchange two files under their names, in one step of which nobody sees half (`renameat2(2)`).
 ///
 /// # Errors
-/// What the file system says; `Unsupported` or `InvalidInput` where it cannot.
+/// The file system reports an error; `Unsupported` or `InvalidInput` means that it cannot exchange.
 pub fn exchange_names(one: &Path, other: &Path) -> io::Result<()> {
     let (one, other) =
         (CString::new(one.as_os_str().as_bytes())?, CString::new(other.as_os_str().as_bytes())?);
@@ -44,14 +44,14 @@ pub fn exchange_names(one: &Path, other: &Path) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Rename a file or directory to a name that nothing has.
+/// Rename a file or directory to a name that is not in use.
 ///
 /// # Errors
-/// `AlreadyExists` when something has the name; else what the file system says.
+/// The name is in use (`AlreadyExists`), or the file system reports another error.
 pub fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     let as_c = |path: &Path| CString::new(path.as_os_str().as_bytes());
     let (old, new) = (as_c(from)?, as_c(to)?);
-    // By its number: older C libraries have no function for it.
+    // The call is made by its number, because older C libraries have no function for it.
     // SAFETY: both are strings that end with a zero and outlive the call.
     let answer = unsafe {
         libc::syscall(
@@ -74,11 +74,12 @@ pub fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Does the same in two steps. Directories, which cannot be linked, are made in their place.
+/// Rename in two steps. A directory cannot be linked, so an empty one is made under the new name
+/// first.
 fn link_and_remove(from: &Path, to: &Path) -> io::Result<()> {
     let of = std::fs::metadata(from)?;
     if of.is_dir() {
-        // An empty directory in this place is replaced by one like it.
+        // The rename replaces an empty directory in this place.
         return std::fs::rename(from, to);
     }
     std::fs::hard_link(from, to)?;

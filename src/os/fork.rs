@@ -1,10 +1,10 @@
-//! One object per process, made anew in a forked child.
+//! A place for one object per process, which a forked child makes anew.
 //!
 //! A child gets copies of its parent's locks in whatever state they were, of threads that do not
 //! exist in it, and of connections that belong to the parent. So it must not use the parent's
 //! object at all. The pointer to the object lives in a page that the kernel empties at fork
-//! (MADV_WIPEONFORK): the child reads NULL, as a process does that has not made its object yet, and
-//! makes one. That is one load on every call, where asking for the process id would be a system
+//! (MADV_WIPEONFORK). The child reads NULL, as a process that has not made its object yet does, and
+//! makes one. That costs one load on every call, where asking for the process id would be a system
 //! call.
 //!
 //! | page | pointer in it | who reads it | what happens |
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// The kernel wipes whole pages; no page is larger than this on the targets that we build for.
 const PAGE_BYTES: usize = 65_536;
 
-/// A place for one `T` per process. Meant for statics.
+/// A place for one `T` per process, meant for statics.
 #[derive(Debug)]
 pub struct PerProcess<T> {
     /// The page: wiped in a child.
@@ -33,14 +33,14 @@ pub struct PerProcess<T> {
 }
 
 impl<T: Send + Sync + 'static> PerProcess<T> {
-    /// An empty place.
+    /// Make an empty place.
     pub const fn new() -> Self {
         Self { cell: AtomicPtr::new(ptr::null_mut()), latest: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// This process's object. `make` is called when there is none, with the parent's object in a
-    /// forked child; it must do nothing that cannot be thrown away, for two threads may call it at
-    /// once.
+    /// Return this process's object. If there is none, call `make`, in a forked child with the
+    /// parent's object. Two threads may call `make` at once, so it must do nothing that cannot be
+    /// thrown away.
     #[inline(always)]
     pub fn get(&'static self, make: impl FnOnce(Option<&'static T>) -> T) -> &'static T {
         let cell = self.cell.load(Ordering::Acquire);
@@ -106,18 +106,18 @@ impl<T: Send + Sync + 'static> Default for PerProcess<T> {
     }
 }
 
-/// A number that a process and its forked child do not share: what carries another one than this
-/// was made by the parent.
+/// Return a number that a process and its forked child do not share. An object that carries another
+/// number was made by the parent.
 pub fn process_generation() -> u64 {
     static GENERATION: PerProcess<u64> = PerProcess::new();
     *GENERATION.get(|parent| parent.map_or(0, |generation| generation + 1))
 }
 
-/// Maps pages of zeros that a forked child finds zeroed again. They are never unmapped, unless the
-/// caller does it.
+/// Map pages of zeros that a forked child finds zeroed again. They stay mapped unless the caller
+/// unmaps them.
 ///
 /// # Errors
-/// No memory, or a kernel that cannot wipe: before Linux 4.14, some emulators.
+/// There is no memory, or the kernel cannot wipe pages (before Linux 4.14, and some emulators).
 pub fn wiped_pages(bytes: usize) -> io::Result<NonNull<u8>> {
     let access = libc::PROT_READ | libc::PROT_WRITE;
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -136,8 +136,9 @@ pub fn wiped_pages(bytes: usize) -> io::Result<NonNull<u8>> {
     NonNull::new(pages.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
-/// Where the kernel cannot wipe, or has no page, an ordinary leaked word serves: then a child after
-/// fork shares its parent's object, as it would in a library without this care.
+/// Map the page of a place. Where the kernel cannot wipe pages, or has none left, an ordinary
+/// leaked word serves instead. A forked child then shares its parent's object, as in a library
+/// without this care.
 fn map_wiped_page() -> *mut AtomicPtr<()> {
     match wiped_pages(PAGE_BYTES) {
         Ok(page) => page.as_ptr().cast(),

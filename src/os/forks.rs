@@ -1,9 +1,9 @@
-//! What has to be known about forks of the host.
+//! The forks of the host, as far as our locks depend on them.
 //!
-//! A fork between the opening and the closing of a lock's descriptor gives the child a copy of it,
-//! and the lock would outlive us. The child cannot be stopped from inheriting; but a fork can be
-//! noticed, and then the lock is not used. Children made by a bare `clone` go unnoticed: the
-//! guardian's flag still tells of our death.
+//! A fork between the opening and the closing of a lock's descriptor gives the child a copy of the
+//! descriptor, and the lock would outlive us. We cannot stop the child from inheriting it. But we
+//! can notice a fork, and then do not use the lock. Children made by a bare `clone` are not
+//! noticed: the guardian's flag still shows our death.
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -11,35 +11,37 @@ use std::thread;
 
 use super::system::{self, Identity};
 
-/// Forks that began and forks that ended, in this process.
+/// The numbers of forks that began and that ended in this process.
 static BEGUN: AtomicU32 = AtomicU32::new(0);
 static ENDED: AtomicU32 = AtomicU32::new(0);
-/// Not a `Once`: a child forked inside it would wait for ever.
+/// The mark that the handlers are registered. It is not a `Once`, because a child forked inside
+/// that would wait for ever.
 static HAS_HANDLERS: AtomicBool = AtomicBool::new(false);
 
-/// A descriptor that children close, plus one, and the file that it must be of.
+/// A descriptor that children close, plus one, and the file that the descriptor must refer to.
 struct Kept {
     descriptor: AtomicI32,
     device: AtomicU64,
     inode: AtomicU64,
 }
 
-/// One per pool that is on an overlayfs.
+/// The kept descriptors: one for each pool on an overlayfs.
 static KEPT: [Kept; KEPT_MAX] = [const {
     Kept { descriptor: AtomicI32::new(0), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
 }; KEPT_MAX];
 const KEPT_MAX: usize = 64;
 /// An entry that is being filled in.
 const CLAIMED: i32 = -1;
-/// A fork of a large process takes milliseconds; a thread that waits for it lets others run so
-/// often.
+/// The most times that a waiting thread yields to others: a fork of a large process takes
+/// milliseconds.
 const YIELDS_MAX: u32 = 10_000;
 
 /// A moment at which no fork was under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment(u32);
 
-/// Wait for one. If forks never pause, the answer is a moment for which `none_since` is false.
+/// Wait for a moment without forks. If forks never pause, return a moment for which `none_since` is
+/// false.
 pub(crate) fn quiet_moment() -> Moment {
     if !HAS_HANDLERS.swap(true, Ordering::SeqCst) {
         // SAFETY: the handlers touch atomics and close descriptors: allowed in a child of a
@@ -56,12 +58,12 @@ pub(crate) fn quiet_moment() -> Moment {
     Moment(BEGUN.load(Ordering::SeqCst).wrapping_sub(1))
 }
 
-/// Has no fork begun since?
+/// Say whether no fork has begun since `moment`.
 pub(crate) fn none_since(moment: Moment) -> bool {
     BEGUN.load(Ordering::SeqCst) == moment.0
 }
 
-/// Let forked children close this descriptor. False if there are too many of them.
+/// Let forked children close this descriptor. Return false if there are too many of them.
 pub(crate) fn close_in_children(descriptor: RawFd, of: Identity) -> bool {
     KEPT.iter().any(|kept| {
         let free = kept
@@ -77,7 +79,7 @@ pub(crate) fn close_in_children(descriptor: RawFd, of: Identity) -> bool {
     })
 }
 
-/// The descriptor is no longer kept.
+/// Remove the descriptor from those that children close.
 pub(crate) fn forget(descriptor: RawFd) {
     for kept in &KEPT {
         let _ = kept.descriptor.compare_exchange(

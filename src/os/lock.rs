@@ -1,15 +1,15 @@
 //! A lock on a file that lives exactly as long as its holder, whatever the holder does and however
 //! it dies.
 //!
-//! A lock that hangs on a descriptor does not: a daemon that closes all descriptors loses it while
-//! it lives, and a forked child that has inherited the descriptor keeps it after its parent's
-//! death. So the lock is taken through an open description of its own (Linux 3.15: such locks are
-//! not lost when some other part of the process opens and closes the same file), one page of that
-//! description is mapped, and the descriptor is closed: the page keeps the lock, no `close` can
-//! reach it, and a child does not inherit it (`MADV_DONTFORK`).
+//! A lock that depends on a descriptor does not. A daemon that closes all descriptors loses the
+//! lock while it lives, and a forked child that has inherited the descriptor keeps the lock after
+//! its parent's death. So the lock is taken through an open description of its own (Linux 3.15).
+//! Such a lock is not lost when another part of the process opens and closes the same file. Then
+//! one page of that description is mapped, and the descriptor is closed. The page keeps the lock,
+//! no `close` can reach it, and a child does not inherit it (`MADV_DONTFORK`).
 //!
-//! On some file systems (overlayfs) the page refers to a file underneath, and the lock goes with
-//! the descriptor. Which they are is found out (`page_lock.rs`), and there the descriptor is kept.
+//! On some file systems (overlayfs) the page refers to a file underneath, and the lock is lost with
+//! the descriptor. `page_lock.rs` detects these file systems, and there the descriptor is kept.
 //!
 //! | guard | all descriptors closed | child outlives the holder |
 //! |---|---|---|
@@ -28,7 +28,7 @@ use super::process_generation;
 use super::range_lock::{try_lock_byte, try_share_byte, unlock_byte};
 use super::undisturbed::Uncanceled;
 
-/// The byte that is locked.
+/// The offset of the byte that is locked.
 const FIRST_BYTE: i64 = 0;
 
 /// A lock on the first byte of a file, held until dropped, by this process alone or by several.
@@ -44,20 +44,20 @@ enum LockGuard {
 }
 
 impl FileLock {
-    /// Locks the file, or gives `None` when another holder has it. Never waits. The file must be an
-    /// open description of its own, opened for reading and writing.
+    /// Lock the file, or return `None` if another holder has the lock. Never wait. The file must be
+    /// an open description of its own, opened for reading and writing.
     ///
     /// # Errors
-    /// When the file system has no such locks.
+    /// The file system has no such locks.
     pub fn try_lock(file: File) -> io::Result<Option<Self>> {
         Self::try_with(file, try_lock_byte)
     }
 
-    /// As [`Self::try_lock`], but any number of holders can have it together, as long as none has
-    /// it alone.
+    /// Lock the file as [`Self::try_lock`] does, but share the lock with any number of holders, as
+    /// long as no holder has it alone.
     ///
     /// # Errors
-    /// As [`Self::try_lock`].
+    /// The file system has no such locks.
     pub fn try_share(file: File) -> io::Result<Option<Self>> {
         Self::try_with(file, try_share_byte)
     }
@@ -74,18 +74,18 @@ impl FileLock {
     }
 }
 
-/// A mapped page that keeps the locks of this description when its descriptor is closed; `None`
-/// where none can.
+/// Return a mapped page that keeps the locks of this description after its descriptor is closed, or
+/// `None` where no page can.
 fn page_of(file: &File) -> Option<Mapping> {
-    // Where /proc is not mounted it cannot be asked, and the descriptor is kept.
+    // Where /proc is not mounted, this cannot be tested, and the descriptor is kept.
     if !page_keeps_locks(file, || reopen(file.as_raw_fd())) {
         return None;
     }
     Mapping::new(file, PAGE_BYTES).ok().filter(Mapping::is_hidden_from_children)
 }
 
-/// A descriptor that is closed only while it still is what it was: the host may have closed it, and
-/// opened something else under its number.
+/// A descriptor that is closed only if it still refers to the same file. The host may have closed
+/// it, and opened something else under its number.
 #[derive(Debug)]
 struct Descriptor {
     file: Option<File>,
@@ -102,14 +102,14 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        // A count may let go of the last share of a segment.
+        // A count may release the last share of a segment, so this may run in a thread of the host.
         let _uncanceled = Uncanceled::hold();
         let Some(file) = self.file.take() else { return };
         if identity(&file).ok() != Some(self.identity) {
             std::mem::forget(file);
         } else if self.generation == process_generation() {
-            // A forked child may have a copy of the descriptor: closing ours would not be enough.
-            // And in that child nothing may be unlocked, for the lock is its parent's.
+            // A forked child may have a copy of the descriptor, so closing ours would not be
+            // enough. In that child nothing may be unlocked, because the lock is its parent's.
             let _ = unlock_byte(&file, FIRST_BYTE);
         }
     }

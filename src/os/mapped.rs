@@ -74,7 +74,7 @@ impl MappedFile {
     /// Return the 32-bit word at this offset.
     ///
     /// # Panics
-    /// The same conditions as for [`Self::word64`].
+    /// The word is not aligned or not inside the mapping, as for [`Self::word64`].
     pub fn word32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.len(), "a word outside its file");
         // SAFETY: as in `word64`.

@@ -47,27 +47,28 @@ pub use undisturbed::{Uncanceled, Undisturbed};
 
 use seatmeter_protocol::time_scope::{self, ClocksAhead};
 
-/// The wall clock, Unix milliseconds, to the tick of the kernel.
+/// Return the wall clock in Unix milliseconds, to the tick of the kernel.
 pub fn wall_ms() -> u64 {
     clock_ms(libc::CLOCK_REALTIME_COARSE)
 }
 
-/// The wall clock, Unix seconds: for log lines and names of files, which people compare.
+/// Return the wall clock in Unix seconds, for log lines and names of files, which people compare.
 pub fn wall_seconds() -> u64 {
     wall_ms() / 1000
 }
 
-/// Milliseconds since the machine was started, with the time that it was suspended.
+/// Return the milliseconds since the machine was started, including the time that it was suspended.
 pub fn boot_ms() -> u64 {
     clock_ms(libc::CLOCK_BOOTTIME)
 }
 
-/// Milliseconds of the monotonic clock, to the tick of the kernel: three times cheaper than exact.
+/// Return the monotonic clock in milliseconds, to the tick of the kernel: this is three times
+/// cheaper than the exact time.
 pub fn monotonic_ms() -> u64 {
     clock_ms(libc::CLOCK_MONOTONIC_COARSE)
 }
 
-/// The given clock in milliseconds; 0 for a clock that the system does not have.
+/// Return the given clock in milliseconds; 0 for a clock that the system does not have.
 pub fn clock_ms(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place for the answer; an unknown clock leaves it as it is.
@@ -76,8 +77,8 @@ pub fn clock_ms(clock: libc::clockid_t) -> u64 {
     seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
-/// An id of the machine's start, the same for all its processes until the next one; empty where the
-/// system has none.
+/// Return an id of the machine's start, which is the same for all processes until the next start.
+/// It is empty where the system has none.
 pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
@@ -89,8 +90,8 @@ pub fn clocks_ahead() -> Option<ClocksAhead> {
     time_scope::clocks_ahead(|path| std::fs::read_link(path), |path| std::fs::read_to_string(path))
 }
 
-/// Random bytes from the kernel, for names; from the address of a local and the clock if it has
-/// none yet.
+/// Return random bytes for names: from the kernel, or, if it has none yet, from the address of a
+/// local and the clock.
 pub fn random_bytes() -> [u8; 16] {
     let mut bytes = [0_u8; 16];
     // SAFETY: the buffer has the length that is passed.
@@ -110,21 +111,22 @@ pub fn user_id() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Whether the process acts as root.
+/// Say whether the process acts as root.
 pub fn is_root() -> bool {
     user_id() == 0
 }
 
-/// Whether the process has more rights than whoever has started it: a program with the set-user-id
-/// or set-group-id bit, or with capabilities of its file. Its environment is then a stranger's.
+/// Say whether the process has more rights than the user who started it: by the set-user-id or
+/// set-group-id bit, or by capabilities of the program's file. Its environment is then a
+/// stranger's.
 pub fn is_privileged() -> bool {
     // SAFETY: asks for a number; cannot fail.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Runs what makes threads. A thread inherits the signal mask of who makes it: so no signal of the
-/// host ever arrives on one of ours, not even before its first instruction, and handlers of the
-/// host run in the host's threads.
+/// Run `body`, which makes threads, with all signals blocked. A new thread inherits the signal mask
+/// of its creator. So no signal of the host ever arrives on one of our threads, not even before its
+/// first instruction. Handlers of the host run in the host's threads.
 pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -141,14 +143,14 @@ pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// From so many bytes on the control group is asked: asking reads some files, which takes as long
-/// as reading a small picture, and a group that has not even this left kills its processes for
-/// anything.
+/// The smallest request, in bytes, for which the limits of the control group are read. Reading them
+/// takes as long as reading a small picture. A group with less than this left kills its processes
+/// for any allocation anyway.
 const ASKED_BYTES_MIN: usize = 8 << 20;
 
-/// Return whether the process could have so many bytes more, right now. Allocating cannot fail in
-/// most code that is not ours: it ends the process, or the kernel does. So code that is about to
-/// take much memory asks this first, and refuses instead.
+/// Return whether the process could have so many more bytes, right now. In most code that is not
+/// ours, allocation cannot report a failure: it ends the process, or the kernel does. So code that
+/// needs much memory calls this first, and refuses instead.
 pub fn has_room_for(bytes: usize) -> bool {
     has_addresses_for(bytes)
         && (bytes < ASKED_BYTES_MIN
@@ -168,7 +170,7 @@ fn has_addresses_for(bytes: usize) -> bool {
     true
 }
 
-/// Ends this process as an unforeseen death does: nothing runs after it.
+/// End this process as an unforeseen death does: nothing runs after this.
 #[cfg(feature = "kill-points")]
 pub(crate) fn kill_own_process() -> ! {
     // SAFETY: sends a signal to this very process; no memory is involved.

@@ -1,9 +1,10 @@
-//! Whether a mapped page keeps a lock whose descriptor is closed. On most file systems it does; on
-//! some (overlayfs) the page refers to a file underneath, and the lock goes with the descriptor.
+//! Tests whether a mapped page keeps a lock whose descriptor is closed. On most file systems it
+//! does. On some (overlayfs) the page refers to a file underneath, and the lock is lost with the
+//! descriptor.
 //!
-//! It is found out by a lock that nobody else can have, on a random byte far beyond all that are
-//! used. To look whether the lock that is wanted is still there would not do: what is seen may be
-//! the lock of another, who shares it, or who took it in the moment in which ours went.
+//! The test uses a lock that nobody else can have, on a random byte far beyond all bytes that are
+//! used. Checking the lock that is wanted would prove nothing. It may be the lock of another
+//! holder, who shares it or who took it at the moment in which ours was lost.
 //!
 //! | the random byte, with the descriptor closed | with the page gone, too | the page |
 //! |---|---|---|
@@ -11,8 +12,8 @@
 //! | free | – | keeps none |
 //! | locked | locked | is not what keeps this one: a forked child has the descriptor. Asked again |
 //!
-//! A child that ends between the two looks would pass for a page: so "keeps locks" has to be heard
-//! twice.
+//! A child that ends between the two checks would look like a page that keeps locks. So this result
+//! must come twice.
 
 use std::fs::File;
 use std::io;
@@ -25,28 +26,30 @@ use super::range_lock::{is_range_locked, try_lock_byte};
 use super::{PerProcess, random_bytes};
 use crate::os::locks::Mutex;
 
-/// Bytes of a page that keeps a lock; that it is mapped is all that matters.
+/// The size of a page that keeps a lock, in bytes; only the mapping matters.
 pub(super) const PAGE_BYTES: usize = 4096;
 
-/// Random bytes are locked from here on: beyond those of the seats, which are at 2⁴⁰.
+/// The first of the bytes among which a random one is locked: beyond those of the seats, which are
+/// at 2⁴⁰.
 const FIRST_BYTE: i64 = 1 << 60;
 
-/// A host that forks without a pause is not waited for: it gets locks that are kept by descriptors.
+/// The most tests of one file system. A host that forks without a pause gets locks that are kept by
+/// descriptors.
 const ASKED_MAX: u32 = 8;
 
-/// A process has its state on one or two file systems.
+/// The most file systems that are remembered: a process has its state on one or two.
 const KNOWN_MAX: usize = 16;
 
 /// A file system by its device and its type: an overlayfs may show the device of what it lies over.
 type FileSystem = (u64, u32);
 
-/// What was found out. A forked child finds it out anew, rather than wait for a lock of its
-/// parent's.
+/// The results of the tests. A forked child tests anew, so that it need not wait for a lock of its
+/// parent.
 static KNOWN: PerProcess<Mutex<Vec<(FileSystem, bool)>>> = PerProcess::new();
 
-/// Whether the file system of `file` keeps a lock with a mapped page alone. Asked once for each
-/// file system; "no" where it cannot be found out. `reopen` gives another open description of the
-/// file, for reading and writing.
+/// Say whether the file system of `file` keeps a lock with a mapped page alone. Test each file
+/// system once; return false where the test is not possible. `reopen` returns another open
+/// description of the file, for reading and writing.
 pub fn page_keeps_locks(file: &File, reopen: impl Fn() -> io::Result<File>) -> bool {
     let Ok(of) = file_system(file) else { return false };
     let known = KNOWN.get(|_| Mutex::default());
@@ -145,7 +148,7 @@ mod tests {
                     .open(&path)
                     .unwrap()
             };
-            // What a child has inherited is held open here.
+            // The descriptors that a child would have inherited are held open here.
             let inherited = Mutex::new(Vec::new());
             let reopen = || {
                 let own = open();

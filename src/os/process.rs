@@ -20,7 +20,7 @@ pub fn descriptor_name(descriptor: RawFd) -> PathBuf {
 /// Open another description of the file behind a descriptor.
 ///
 /// # Errors
-/// Where /proc is not mounted, or the file may not be opened anew.
+/// /proc is not mounted, or the file may not be opened anew.
 pub fn reopen(descriptor: RawFd) -> io::Result<File> {
     File::options().read(true).write(true).open(descriptor_name(descriptor))
 }

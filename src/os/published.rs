@@ -15,31 +15,31 @@ pub struct Published<T: 'static> {
 }
 
 impl<T: Send + Sync + 'static> Published<T> {
-    /// Nothing yet.
+    /// Make a place without a value.
     pub const fn absent() -> Self {
         Self { value: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// The value of the moment.
+    /// Return the current value.
     pub fn get(&self) -> Option<&'static T> {
         // SAFETY: NULL, or a reference that lives for ever, put there by `publish`; the Acquire
         // pairs with its Release, so that what it points to is complete.
         unsafe { self.value.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Replaces the value.
+    /// Replace the value.
     pub fn publish(&self, value: &'static T) {
         self.value.store(ptr::from_ref(value).cast_mut(), Ordering::Release);
     }
 
-    /// Replaces the value by one that is made for it.
+    /// Replace the value by a new one, which is never freed.
     pub fn publish_new(&self, value: T) -> &'static T {
         let value = Box::leak(Box::new(value));
         self.publish(value);
         value
     }
 
-    /// Takes the value away; who has it may go on using it.
+    /// Remove the value. Threads that have a reference to it may continue to use it.
     pub fn withdraw(&self) {
         self.value.store(ptr::null_mut(), Ordering::Release);
     }

@@ -1,39 +1,40 @@
-//! Locks of the kernel on ranges of a file that belong to the open description (Linux 3.15): they
-//! are not lost when some other part of the process opens and closes the same file.
+//! The kernel's locks on ranges of a file that belong to the open description (Linux 3.15). They
+//! are not lost when another part of the process opens and closes the same file.
 
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
 
-/// Takes an exclusive lock on one byte. `false` when another description has one.
+/// Take an exclusive lock on one byte. Return `false` if another description has a lock on it.
 ///
 /// # Errors
-/// A file system without such locks, or without room for one more.
+/// The file system has no such locks, or no memory for one more.
 pub fn try_lock_byte(file: &File, byte: i64) -> io::Result<bool> {
     set(file, byte, libc::F_WRLCK)
 }
 
-/// Takes a lock on one byte that others may share. `false` when another description has it alone.
+/// Take a lock on one byte that others may share. Return `false` if another description has an
+/// exclusive lock on it.
 ///
 /// # Errors
-/// As [`try_lock_byte`].
+/// The file system has no such locks, or no memory for one more.
 pub fn try_share_byte(file: &File, byte: i64) -> io::Result<bool> {
     set(file, byte, libc::F_RDLCK)
 }
 
-/// Gives up the lock on one byte.
+/// Release the lock on one byte.
 ///
 /// # Errors
-/// As [`try_lock_byte`].
+/// The file system has no such locks.
 pub(super) fn unlock_byte(file: &File, byte: i64) -> io::Result<()> {
     set(file, byte, libc::F_UNLCK).map(|_| ())
 }
 
-/// Whether another open description holds a lock in this range.
+/// Say whether another open description holds a lock in this range.
 ///
 /// # Errors
-/// A descriptor that is closed, or a file system without such locks.
+/// The descriptor is closed, or the file system has no such locks.
 pub fn is_range_locked(descriptor: RawFd, first: i64, length: i64) -> io::Result<bool> {
     let range = call(descriptor, libc::F_OFD_GETLK, range_of(first, length, libc::F_WRLCK))?;
     Ok(i32::from(range.l_type) != libc::F_UNLCK)

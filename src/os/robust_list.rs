@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::seat_layout::OWNER_DIED;
 
-/// What the kernel reads of a thread that ends (`struct robust_list_head`).
+/// The head of the list, as the kernel reads it when a thread ends (`struct robust_list_head`).
 #[repr(C)]
 struct Head {
     first: *const ListItem,

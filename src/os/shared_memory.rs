@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 
-/// Map so many bytes from the start of a file, for reading and writing; in the place of a mapping
-/// of the same length that nobody uses any more, if there is one.
+/// Map so many bytes from the start of a file, for reading and writing. If `left` names a mapping
+/// of the same length that is not in use any more, take its place.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel refuses the mapping.
 pub(crate) fn map_shared(
     file: &File,
     bytes: usize,
@@ -28,11 +28,11 @@ pub(crate) fn map_shared(
     }
 }
 
-/// Map a page of a file that no child inherits and nobody reads: it keeps the locks of the open
-/// file for as long as the process lives, also when the descriptor is closed.
+/// Map a page of a file that no child inherits and nobody reads. It keeps the locks of the open
+/// file for as long as the process lives, also after the descriptor is closed.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel refuses the mapping.
 pub(crate) fn map_locking_page(file: &File, bytes: usize) -> io::Result<NonNull<u8>> {
     // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
     let page = unsafe {
@@ -52,7 +52,7 @@ pub(crate) fn map_locking_page(file: &File, bytes: usize) -> io::Result<NonNull<
     Ok(start)
 }
 
-/// Unmap what was mapped.
+/// Unmap a mapping of this file.
 ///
 /// # Safety
 /// The range is one whole mapping, and nothing refers to it any more.

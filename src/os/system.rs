@@ -26,7 +26,7 @@ impl Identity {
         file.metadata().map(|data| Self { device: data.dev(), inode: data.ino() })
     }
 
-    /// Of whatever has this name now; `None` if nothing has.
+    /// Return the identity of the file that has this name now, or `None` if there is none.
     pub(crate) fn of_name(path: &Path) -> io::Result<Option<Self>> {
         match path.symlink_metadata() {
             Ok(data) => Ok(Some(Self { device: data.dev(), inode: data.ino() })),
@@ -120,7 +120,8 @@ pub(crate) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Give the file its blocks now: a hole in a full file system would kill whoever touches its page.
+/// Give the file its blocks now. A hole in a full file system would kill the process that touches
+/// its page.
 pub(crate) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
     // SAFETY: only the descriptor is used.
     match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as i64) } {
@@ -161,12 +162,12 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration, sha
     };
 }
 
-/// How a sleep on several words has come out.
+/// The result of a sleep on several words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sleep {
-    /// One of the words was not as expected: nobody has slept.
+    /// One of the words was not as expected, so the thread has not slept.
     NotBegun,
-    /// Somebody has woken the sleeper, or the time was over.
+    /// Another thread has woken the sleeper, or the time was over.
     Over,
     /// This kernel cannot do it (before Linux 5.16, or where a sandbox forbids it).
     Unknown,

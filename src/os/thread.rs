@@ -39,9 +39,9 @@ struct Scheduling {
     period_ns: u64,
 }
 
-/// Asks for the shortest slice there is, since Linux 6.12: of two threads that are woken to die the
-/// guardian then dies first, and the other frees the memory after it. A kernel that does not know
-/// of slices leaves it as it is.
+/// Ask the kernel for the shortest time slice (since Linux 6.12). If two threads are woken to die,
+/// the guardian then dies first, and the other thread frees the memory after it. A kernel without
+/// slices ignores the request.
 pub fn ask_for_short_slices() {
     const SLICE_NS: u64 = 100_000;
     let mut now = Scheduling::default();

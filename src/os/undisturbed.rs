@@ -6,9 +6,9 @@
 //! | SIGXFSZ, SIGPIPE | at our own write, where the file is too large for the process, or nobody reads the pipe: their default is death | [`Undisturbed`] |
 //!
 //! A cancellation that came meanwhile takes effect at the thread's next cancellation point, in the
-//! host's own code. Whoever holds [`Undisturbed`] gets the error of the write (EFBIG, EPIPE)
-//! instead of the signal. Threads of the library need neither: nobody knows them, and all signals
-//! are blocked in them.
+//! host's own code. A thread that holds [`Undisturbed`] gets the error of the write (EFBIG, EPIPE)
+//! instead of the signal. Threads of the library need neither guard: no other code knows them, and
+//! all signals are blocked in them.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
@@ -30,7 +30,7 @@ const OF_WRITES: [c_int; 2] = [libc::SIGXFSZ, libc::SIGPIPE];
 #[derive(Debug)]
 pub struct Uncanceled {
     before: c_int,
-    /// It belongs to the thread that made it.
+    /// The mark that the guard stays on the thread that made it.
     _thread: std::marker::PhantomData<*const ()>,
 }
 
