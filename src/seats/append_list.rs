@@ -1,5 +1,5 @@
-//! A list that only grows, without a lock: a child forked while another thread adds to it finds it
-//! whole.
+//! A list that only grows, without a lock. A child that is forked while another thread adds to the
+//! list finds it whole.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -25,7 +25,7 @@ impl<T> Log<T> {
         Self { newest: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Add a value. The reference lives as long as the log.
+    /// Add a value. The returned reference lives as long as the list.
     pub(super) fn push(&self, value: T) -> &T {
         let node = Box::into_raw(Box::new(Node { value, older: ptr::null_mut() }));
         let mut newest = self.newest.load(Ordering::Acquire);
@@ -45,7 +45,7 @@ impl<T> Log<T> {
         }
     }
 
-    /// The values, the newest first.
+    /// Return the values, the newest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         let mut next = self.newest.load(Ordering::Acquire);
         std::iter::from_fn(move || {
@@ -56,7 +56,7 @@ impl<T> Log<T> {
         })
     }
 
-    /// The newest value.
+    /// Return the newest value, if there is one.
     #[inline(always)]
     pub(super) fn newest(&self) -> Option<&T> {
         // SAFETY: null or a node, which lives as long as the log.

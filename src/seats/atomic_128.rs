@@ -1,9 +1,9 @@
 //! The 128-bit compare-exchange.
 //!
-//! Stable Rust has no `AtomicU128`, and the crates that offer one fall back to a lock of their own
-//! process where the processor lacks the instruction. In shared memory such a lock would be no lock
-//! at all, so there is no fall-back here: x86-64 asks the processor at run time, aarch64 always has
-//! the instructions, and other targets do not build.
+//! Stable Rust has no `AtomicU128`. The crates that offer one use a lock of their own process where
+//! the processor lacks the instruction. In shared memory such a lock would protect nothing, so
+//! there is no fall-back here. On x86-64 the processor is asked at run time, aarch64 always has the
+//! instructions, and other targets do not build.
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!(
@@ -11,13 +11,13 @@ compile_error!(
      aarch64 only"
 );
 
-/// Can this processor do it?
+/// Say whether this processor has the instruction.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn is_available() -> bool {
     std::arch::is_x86_feature_detected!("cmpxchg16b")
 }
 
-/// Can this processor do it?
+/// Say whether this processor has the instructions.
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn is_available() -> bool {
     true

@@ -1,12 +1,12 @@
-//! Becoming and ceasing to be an owner, and moving when the pool file was replaced.
+//! Attaching to the pool, detaching, and moving when the pool file was replaced.
 //!
 //! | this process is | identity word | lock | guardian |
 //! | --- | --- | --- | --- |
 //! | not attached (also: a fresh child) | 0 | none | none |
 //! | attached | entry, life, lineage | held | starting or on duty |
 //!
-//! Each change is made by one thread at a time, inside the gate of the newest view. A move ends
-//! with a newer view, so whoever comes through a gate looks whether its view still is the newest.
+//! One thread at a time makes these changes, inside the gate of the newest view. A move ends with a
+//! newer view, so a thread that comes through a gate checks whether its view is still the newest.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,17 +29,19 @@ use crate::fault_injection::kill_points::kill_point;
 use crate::os::system::{self, Identity};
 use crate::os::{Uncanceled, Undisturbed};
 
-/// A file that comes out inconsistent again and again is being scribbled on.
+/// The most openings of a file with inconsistent counts. After these, another program must be
+/// writing to the file.
 const OPEN_TRIES_MAX: u32 = 4;
-/// The number of the grant that closes a file which is no longer the pool.
+/// The grant number that closes a file which is no longer the pool.
 pub(super) const CLOSED: u32 = u32::MAX;
-/// On slow paths the file is looked for at most this often.
+/// The shortest time between two checks for a replaced file on slow paths.
 const LOOK_EVERY_MS: u64 = 20;
 
-/// Attachments of this process to any pool, ever. Forked children go on counting.
+/// The number of attachments of this process to any pool. A forked child continues the parent's
+/// number.
 static LINEAGES: AtomicU32 = AtomicU32::new(0);
 
-/// What the public face, the guardian and the waiters share.
+/// The state that the public type, the guardian and the waiters share.
 #[derive(Debug)]
 pub(super) struct Shared {
     home: Home,
@@ -47,7 +49,7 @@ pub(super) struct Shared {
     pub(super) repairs: Log<Repair>,
 }
 
-/// Did the file prove to be another one?
+/// The answer whether the file proved to be another one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
     Same,
@@ -86,14 +88,14 @@ impl Shared {
         Err(SeatError::Scribbled { path: path.clone() })
     }
 
-    /// The file that is the pool as far as we know.
+    /// Return the view of the file that is the pool as far as we know.
     #[inline(always)]
     pub(super) fn view(&self) -> &View {
-        // `open` pushed one.
+        // `open` has pushed a view.
         self.newest_view().expect("a pool has a view from its opening on")
     }
 
-    /// As `view`, where a panic may not even be thought of.
+    /// Return the newest view where no panic is allowed, not even an impossible one.
     #[inline(always)]
     pub(super) fn newest_view(&self) -> Option<&View> {
         self.views.newest()
@@ -103,26 +105,26 @@ impl Shared {
         &self.home.path
     }
 
-    /// The newest view, with its gate shut behind us.
+    /// Return the newest view, with its gate shut behind us.
     fn enter(&self) -> (&View, Passage<'_>) {
         loop {
             let view = self.view();
             let passage = view.local.gate.enter();
-            // A loop that ends: each round needs another replaced file.
+            // The loop ends, because each round needs another replaced file.
             if std::ptr::eq(view, self.view()) {
                 return (view, passage);
             }
         }
     }
 
-    /// The newest view, after whoever was attaching, detaching or moving has finished.
+    /// Return the newest view after running attachments, detachments and moves have finished.
     pub(super) fn settled_view(&self) -> &View {
         self.enter().0
     }
 
     /// Attach, unless another thread was faster.
     pub(super) fn attach(self: &Arc<Self>) -> Result<(), SeatError> {
-        // A host's thread comes here from a function that holds this off nowhere else.
+        // This may run in a thread of the host, and no caller holds signals and cancellation off.
         let _undisturbed = Undisturbed::hold();
         self.look(true)?;
         let (view, _passage) = self.enter();
@@ -141,7 +143,7 @@ impl Shared {
         guardian::start(Arc::new(post));
     }
 
-    /// Give everything back.
+    /// Give all seats and the entry back.
     pub(super) fn detach(&self) {
         let (view, _passage) = self.enter();
         let Some(who) = view.local.identified() else { return };
@@ -152,16 +154,16 @@ impl Shared {
         waiting::ring(view);
     }
 
-    /// Nobody of this process uses the pool for now: what it has mapped and open is left to others.
-    /// Whoever uses it again finds the file anew.
+    /// Detach, and leave the mapped memory and descriptors to other pools, because this process
+    /// does not use the pool for now. The next use opens the file again.
     pub(super) fn rest(&self) {
         let (view, passage) = self.enter();
         let is_in_use = |view: &View| {
             view.local.identified().is_some()
                 || view.local.guardian.load(Ordering::SeqCst) != guardian::NONE
         };
-        // One whose guardian has not left in time is left as it is. What was left before may be
-        // another pool's by now.
+        // A view whose guardian has not left in time is not changed. Memory that was left before
+        // may belong to another pool by now.
         if view.is_of_nothing()
             || self.views.iter().filter(|view| view.has_own_memory()).any(is_in_use)
         {
@@ -174,12 +176,12 @@ impl Shared {
         self.views.iter().skip(1).for_each(View::leave);
     }
 
-    /// In `seen`, `who` was found to be attached no longer. If that is not because another thread
-    /// has detached or moved meanwhile, then the place is lost although we live.
+    /// Report that `who` is not attached any more in `seen`. If no other thread has detached or
+    /// moved meanwhile, the entry is lost although the process lives.
     pub(super) fn lost(&self, seen: &View, who: Identified) {
         let _uncanceled = Uncanceled::hold();
         let (view, _passage) = self.enter();
-        // In another file we may well have the same entry and life.
+        // In another file we may have the same entry and life.
         if !std::ptr::eq(view, seen) || view.local.identified() != Some(who) {
             return;
         }
@@ -188,7 +190,8 @@ impl Shared {
         self.repairs.push(Repair::Lost { path: self.home.path.clone() });
     }
 
-    /// Is the file still the one with the name? If not, move to the one that is.
+    /// Check whether the file is still the one with the name. If it is not, move to the one that
+    /// is.
     pub(super) fn look(self: &Arc<Self>, now: bool) -> Result<Place, SeatError> {
         let view = self.view();
         let ms = system::coarse_ms();
@@ -205,11 +208,12 @@ impl Shared {
         self.move_from(view, true)
     }
 
-    /// Move to the file that has the name now, with the seats that we hold. Inside the gate.
+    /// Move to the file that has the name now, with the seats that we hold. The caller is inside
+    /// the gate.
     ///
-    /// First everything that can fail; then the old life ends, which tells how many seats there are
-    /// to take along and stops threads that are taking or giving: they find the life gone, come to
-    /// the gate and wait.
+    /// The steps that can fail come first. Then the old life ends. That gives the number of seats
+    /// to take along, and it stops threads that are taking or giving: they find the life gone, come
+    /// to the gate and wait.
     fn move_from(
         self: &Arc<Self>,
         view: &View,
@@ -222,8 +226,8 @@ impl Shared {
         let who = view.local.identified();
         let me = who.map(|_| take_entry(&new)).transpose()?;
         kill_point("move: attached to the new file");
-        // What the first mover closed says nothing about seats; who closed it has brought the grant
-        // along.
+        // The closing grant of the first process that moved says nothing about seats. That process
+        // has brought the real grant along.
         let grant = Grant::unpack(view.mapping.grant().load(Ordering::SeqCst));
         if grant.number != CLOSED {
             new.grant(grant);
@@ -246,9 +250,9 @@ impl Shared {
             if send_guardian_away {
                 release_entry(view);
             } else {
-                // The guardian itself is moving and leaves by itself. Should another process get
-                // the entry of the old file before, its flag may be cleared: then its lock is
-                // asked.
+                // The guardian itself is moving, and leaves by itself. If another process gets the
+                // entry of the old file before that, its flag may be cleared; then the kernel is
+                // asked for its lock.
                 release_lock(view);
             }
         }
@@ -259,7 +263,7 @@ impl Shared {
 }
 
 fn is_replaced(view: &View) -> bool {
-    // Who may no longer look at the directory stays with the file that it has.
+    // A process that may no longer read the directory keeps the file that it has.
     Identity::of_name(&view.path).is_ok_and(|named| named != Some(view.probe.identity()))
 }
 
@@ -273,9 +277,9 @@ fn take_entry(view: &View) -> Result<Me, SeatError> {
     Ok(me)
 }
 
-/// The life is over; now the guardian and the lock go. Were the guardian still there when the entry
-/// is another's, its end would mark that one as dead: so without its word the lock stays, and the
-/// entry with it.
+/// Release the guardian and the lock after the life is over. If the guardian still ran when the
+/// entry belongs to another process, the guardian's end would mark that process as dead. So if the
+/// guardian does not confirm, the lock stays, and the entry with it.
 fn release_entry(view: &View) {
     if !guardian::dismiss(&view.local.guardian) {
         return;
@@ -298,7 +302,7 @@ fn release_lock(view: &View) {
 /// The entry that a guardian guards.
 struct Post {
     shared: Arc<Shared>,
-    /// One of `shared.views`, which live as long as `shared`.
+    /// The view of the guarded entry: one of `shared.views`, which live as long as `shared`.
     view: *const View,
     entry: u16,
 }
@@ -330,12 +334,12 @@ impl Guarded for Post {
         if !is_replaced(view) {
             return true;
         }
-        // Who is inside may be waiting for this thread to leave.
+        // The thread inside may be waiting for this thread to leave.
         let Some(_passage) = view.local.gate.try_enter() else { return true };
         if !std::ptr::eq(view, self.shared.view()) {
             return false;
         }
-        // If it cannot be done now, the next look may do it.
+        // If the move fails now, the next check may succeed.
         !matches!(self.shared.move_from(view, false), Ok(Place::New))
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use seatmeter_protocol::seat_layout::{ENTRIES, Unfit};
 
-/// Why there is no seat, or no pool.
+/// The reason why there is no seat, or no pool.
 #[derive(Debug)]
 pub enum SeatError {
     /// Every seat is taken by living processes.
@@ -15,30 +15,30 @@ pub enum SeatError {
         /// Seats in use; more than `capacity` after the grant shrank.
         used: u32,
     },
-    /// As many processes as there are entries are attached.
+    /// All entries of the pool are taken by attached processes.
     NoSlot,
     /// The state directory is on a file system that cannot carry the pool.
     FileSystem {
         /// The state directory.
         path: PathBuf,
-        /// What is known of the file system, and what it lacks.
+        /// The file system as far as it is known, and the feature that it lacks.
         kind: String,
     },
     /// The pool file belongs to a version of the library that is in use right now.
     OtherVersion {
         /// The pool file.
         path: PathBuf,
-        /// How it differs.
+        /// The difference between the file and a pool of this version.
         unfit: Unfit,
     },
     /// Something that is not a regular file stands where the pool file belongs.
     NotAFile {
-        /// Where it stands.
+        /// The path of that other thing.
         path: PathBuf,
     },
-    /// This cannot be the name of a pool.
+    /// The name cannot be that of a pool.
     Name {
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
     /// The processor lacks the 128-bit compare-exchange.
@@ -52,9 +52,9 @@ pub enum SeatError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What was tried.
+        /// The attempted action.
         what: &'static str,
-        /// Its answer.
+        /// The answer of the operating system.
         source: io::Error,
     },
 }
@@ -133,15 +133,15 @@ impl std::error::Error for SeatError {
     }
 }
 
-/// Something that was put right, for the log of the host.
+/// A repair of the pool, for the log of the host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Repair {
     /// A file was not a usable pool; it was renamed, and a new one made.
     SetAside {
-        /// Where it is now.
+        /// The present path of the renamed file.
         path: PathBuf,
-        /// What was wrong with it.
+        /// The fault of the renamed file.
         unfit: Unfit,
     },
     /// The pool file was deleted or replaced while it was in use; this process moved to the new

@@ -1,13 +1,13 @@
-//! The pool file: found, made, checked, set aside.
+//! The pool file: how it is found, made, checked and set aside.
 //!
-//! A pool is made whole before it gets its name: an unnamed file, its blocks allocated, its header
-//! written, then linked. If the name exists by then, the other's file is the pool. So a file with
-//! the name is never half made, and one that is not fit was damaged later, by a power cut or by
-//! another program; it is renamed, never deleted.
+//! A pool is complete before it gets its name: an unnamed file is made, its blocks are allocated,
+//! its header is written, and then the file is linked. If the name exists by then, the file of the
+//! other process is the pool. So a file with the name is never half made. An unfit file was damaged
+//! later, by a power cut or by another program; it is renamed, never deleted.
 //!
-//! Who may rename: only who holds the `flock` of the very file to be renamed and has looked under
-//! that lock whether the file still has the name. Otherwise, of two processes that see a damaged
-//! file, the slower would rename the good one that the faster has just made.
+//! A process may rename a file only if it holds the `flock` of that very file, and has checked
+//! under the lock that the file still has the name. Otherwise, if two processes see a damaged file,
+//! the slower would rename the good one that the faster has just made.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -36,22 +36,24 @@ use crate::os::{
     share_file,
 };
 
-/// Longest name of a pool; with what is added to it when it is set aside it stays below the usual
-/// 255.
+/// The longest name of a pool in bytes. With the suffix of a file that is set aside, it stays below
+/// the usual 255.
 const NAME_BYTES_MAX: usize = 200;
-/// Found damaged, found gone, lost a race: so often, and then it is somebody else's fault.
+/// The most rounds of damaged files, missing files and lost races. After these, another program is
+/// the cause.
 const TRIES_MAX: u32 = 16;
-/// Processes that use a file which was replaced notice within a second. Who replaced it lets them
-/// move first, so that the limit holds; the half second is for their work.
+/// The time that processes get to move to a new file, in milliseconds. They notice a replaced file
+/// within a second. The maker of the new file lets them move first, so that the limit holds; the
+/// half second is for their work.
 pub(super) const SETTLE_MS: u64 = 1_500;
 const NAP: Duration = Duration::from_millis(5);
 
-/// What stands for an instant that has passed in any case.
+/// The value for an instant that has passed in any case.
 pub(super) const SETTLED: u64 = 0;
-/// What stands for an instant that its writer cannot name by a clock of all processes.
+/// The value for an instant that its writer cannot express by a clock of all processes.
 const UNKNOWN_MS: u64 = u64::MAX;
 
-/// Where a pool lives.
+/// The place of a pool: its directory and path.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
     directory: PathBuf,
@@ -73,7 +75,7 @@ impl Home {
         Ok(Self { directory: directory.to_owned(), path, name: name.to_owned() })
     }
 
-    /// The pool file, found or made, and what was set aside for it.
+    /// Return the pool file, found or made. Add the files that were set aside to `repairs`.
     pub(super) fn open_or_create(&self, repairs: &mut Vec<Repair>) -> Result<File, SeatError> {
         let io = |what, path: &Path| {
             let path = path.to_owned();
@@ -183,7 +185,7 @@ impl Home {
         Err(SeatError::io(&path, "create", ErrorKind::ResourceBusy.into()))
     }
 
-    /// Rename `file`, which is not fit to be the pool. Answers whether somebody may still be using
+    /// Rename `file`, which is not fit to be the pool. Return whether a process may still be using
     /// it.
     pub(super) fn set_aside(
         &self,
@@ -196,7 +198,7 @@ impl Home {
         if in_use && matches!(unfit, Unfit::Older(_) | Unfit::Newer(_)) {
             return Err(SeatError::OtherVersion { path: self.path.clone(), unfit });
         }
-        // Whoever is renaming it is done in microseconds.
+        // A process that is renaming it needs only microseconds.
         for _ in 0..TRIES_MAX {
             if system::try_lock_whole(file) {
                 break;
@@ -221,14 +223,13 @@ impl Home {
     }
 }
 
-/// Has the file another name, given by somebody who could not write it himself?
+/// Say whether the file has another name, given by a user who could not write to the file.
 fn is_linked_by_others(file: &Metadata, directory: &File) -> bool {
     let is_shared = |of: Metadata| of.uid() != file.uid() || of.mode() & 0o022 != 0;
     file.nlink() > 1 && directory.metadata().is_ok_and(is_shared)
 }
 
-/// Return the number of the newest grant that the pool with this name was told of; 0 when there is
-/// no such pool.
+/// Return the number of the newest grant in the pool with this name; 0 if there is no such pool.
 pub(super) fn newest_grant(directory: &Path, name: &str) -> u32 {
     let read = || {
         let opened = system::open_directory_itself(directory).ok()?;
@@ -237,13 +238,13 @@ pub(super) fn newest_grant(directory: &Path, name: &str) -> u32 {
         file.read_exact_at(&mut start, 0).ok()?;
         seat_layout::check(&start, file.metadata().ok()?.len()).ok()?;
         let word = start[AT_GRANT..].try_into().ok()?;
-        // One that is closed tells nothing: another one takes its place.
+        // A closed file gives no number, because another file takes its place.
         Some(Grant::unpack(u64::from_le_bytes(word)).number).filter(|number| *number != CLOSED)
     };
     read().unwrap_or(0)
 }
 
-/// Is the file fit to be the pool? Its counts are checked once it is mapped.
+/// Check whether the file is fit to be the pool. Its counts are checked after it is mapped.
 fn check(file: &File) -> io::Result<Result<(), Unfit>> {
     let mut start = [0; 64];
     let mut got = 0;
@@ -256,13 +257,13 @@ fn check(file: &File) -> io::Result<Result<(), Unfit>> {
     Ok(seat_layout::check(&start[..got], file.metadata()?.len()))
 }
 
-/// The machine's monotonic clock, which all processes of the device read alike; `None` where a
-/// process cannot tell how its own differs from it.
+/// Return the machine's monotonic clock, which all processes of the device read alike, or `None` if
+/// this process cannot know how its own clock differs from it.
 pub(super) fn machine_ms() -> Option<u64> {
     clocks_ahead().map(|ahead| system::coarse_ms().saturating_add_signed(-ahead.monotonic_ms))
 }
 
-/// Does a living process hold an entry of this file?
+/// Say whether a living process holds an entry of this file.
 fn has_users(file: &File) -> bool {
     is_range_locked(file.as_raw_fd(), LOCK_BASE, i64::from(ENTRIES)).unwrap_or(false)
 }

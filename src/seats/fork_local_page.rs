@@ -1,10 +1,10 @@
-//! What a forked child must not inherit.
+//! The state that a forked child must not inherit.
 //!
-//! All state that changes after `open` stands on a page that the kernel fills with zeros in a child
-//! (`MADV_WIPEONFORK`), and zero means "not attached, nobody works here" for each word of it. So
-//! the child begins anew without being told, at no cost: the word that says who we are is loaded on
-//! every take anyway, where asking for the process id would cost 140 ns. A lock that the parent
-//! held at the fork is free in the child.
+//! All state that changes after `open` is on a page that the kernel fills with zeros in a child
+//! (`MADV_WIPEONFORK`). Zero means "not attached, nobody works here" for each word of it. So the
+//! child begins anew without a notification and at no cost. Every take loads the word that
+//! identifies this process anyway, where asking for the process id would cost 140 ns. A lock that
+//! the parent held at the fork is free in the child.
 
 use std::io;
 use std::ops::Deref;
@@ -17,44 +17,46 @@ use crate::os::shared_memory::unmap;
 use crate::os::system::{futex_wait, futex_wake};
 use crate::os::wiped_pages;
 
-/// The kernel wipes whole pages; no page is larger than this on the targets that we build for.
+/// The size of the page in bytes. The kernel wipes whole pages; no page is larger than this on the
+/// targets that we build for.
 pub(super) const PAGE_BYTES: usize = 65_536;
 
-/// State of this process in one pool file. Zero is its beginning.
+/// The state of this process in one pool file. Zero is its beginning.
 #[derive(Default, Debug)]
 #[repr(C)]
 pub(super) struct Local {
     identity: AtomicU64,
-    /// For how the pool is worked on: attach, detach, move.
+    /// The gate for changes of the attachment: attach, detach, move.
     pub(super) gate: Gate,
-    /// State of the guardian thread, see there.
+    /// The state of the guardian thread (`guardian.rs`).
     pub(super) guardian: AtomicU32,
-    /// Address of the page that keeps the entry's lock, 0 if none.
+    /// The address of the page that keeps the entry's lock, 0 if there is none.
     pub(super) lock_page: AtomicUsize,
-    /// Descriptor that keeps the entry's lock where a page cannot, plus one.
+    /// The descriptor that keeps the entry's lock where a page cannot, plus one.
     pub(super) lock_descriptor: AtomicI32,
-    /// Descriptor of the directory that says "in use", plus one.
+    /// The descriptor of the directory whose lock marks the pool as in use, plus one.
     pub(super) anchor: AtomicI32,
-    /// When the kernel was last asked about all entries, and when the file was last looked for.
+    /// The times when the kernel was last asked about all entries, and when the file was last
+    /// checked.
     pub(super) asked_at_ms: AtomicU64,
     pub(super) looked_at_ms: AtomicU64,
 }
 
-/// Who this process is in the pool.
+/// The identity of this process in the pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Identified {
     pub(super) me: Me,
-    /// Number of this attachment within the process: a seat carries it. It stays when the pool
-    /// moves to a new file, and a forked child goes on counting, so that no seat of the parent is
-    /// one of the child.
+    /// The number of this attachment within the process; each seat carries it. It stays when the
+    /// pool moves to a new file. A forked child continues the count, so that no seat of the parent
+    /// passes for one of the child.
     pub(super) lineage: u32,
 }
 
 pub(super) const LINEAGE_MASK: u32 = (1 << 24) - 1;
 
 impl Local {
-    /// `None` if the process is not attached. The life of an attached process is odd, so its word
-    /// is not zero.
+    /// Return the identity, or `None` if the process is not attached. The life of an attached
+    /// process is odd, so its word is not zero.
     #[inline(always)]
     pub(super) fn identified(&self) -> Option<Identified> {
         let word = self.identity.load(Ordering::Acquire);
@@ -76,7 +78,7 @@ impl Local {
 #[derive(Debug)]
 pub(super) struct Wiped {
     page: NonNull<Local>,
-    /// Whether it is unmapped with this.
+    /// The mark that the page is unmapped with this object.
     is_own: AtomicBool,
 }
 
@@ -90,7 +92,7 @@ impl Wiped {
         Ok(Self { page: wiped_pages(PAGE_BYTES)?.cast(), is_own: AtomicBool::new(true) })
     }
 
-    /// A page that was left, with everything at its beginning.
+    /// Take a page that was left, and reset it to its beginning.
     pub(super) fn again(page: NonNull<Local>) -> Self {
         let again = Self { page, is_own: AtomicBool::new(true) };
         again.identify(None);
@@ -101,12 +103,12 @@ impl Wiped {
         again
     }
 
-    /// A page that belongs to nobody, and stays.
+    /// Take a page that belongs to nobody, and that stays mapped.
     pub(super) fn of_nothing(page: NonNull<Local>) -> Self {
         Self { page, is_own: AtomicBool::new(false) }
     }
 
-    /// Where it is; it stays mapped from now on.
+    /// Return the page's address. The page stays mapped from now on.
     pub(super) fn leave(&self) -> NonNull<Local> {
         self.is_own.store(false, Ordering::Release);
         self.page
@@ -137,18 +139,18 @@ impl Drop for Wiped {
 const OPEN: u32 = 0;
 const SHUT: u32 = 1;
 const SHUT_AND_AWAITED: u32 = 2;
-/// A sleeper looks for itself this often, should a wake be lost.
+/// The longest sleep before a sleeper tries again, in case a wake is lost.
 const NAP: Duration = Duration::from_millis(100);
 
 /// A mutex whose unlocked state is zero.
 #[derive(Default, Debug)]
 pub(super) struct Gate(AtomicU32);
 
-/// The gate is shut for others while this lives.
+/// A passage through the gate, which is shut for others while this lives.
 pub(super) struct Passage<'a>(&'a Gate);
 
 impl Gate {
-    /// Go through, if nobody is inside.
+    /// Enter, if no thread is inside.
     pub(super) fn try_enter(&self) -> Option<Passage<'_>> {
         self.0
             .compare_exchange(OPEN, SHUT, Ordering::Acquire, Ordering::Relaxed)
@@ -156,7 +158,7 @@ impl Gate {
             .map(|_| Passage(self))
     }
 
-    /// Go through; waits for who is inside, whose work is bounded.
+    /// Enter. Wait for the thread that is inside, whose work is bounded.
     pub(super) fn enter(&self) -> Passage<'_> {
         if let Some(passage) = self.try_enter() {
             return passage;

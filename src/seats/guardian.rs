@@ -1,15 +1,15 @@
-//! The thread whose end tells the others at once that its process died.
+//! The thread whose end shows the other processes at once that its process died.
 //!
-//! The kernel drops a file lock of a dying process only after it has freed its memory: 55 to 190 ms
-//! per GiB. But before that it walks the robust list of each thread and marks the futex words found
-//! there. So a thread that does nothing else keeps one item in that list, the flag of its process
-//! entry: it shows the death within some 50 µs at any size, and asking a flag is one load where
-//! asking for a lock is a system call. The lock stays the authority, for entries whose flag was
-//! never set.
+//! The kernel drops a file lock of a dying process only after it has freed the process's memory: 55
+//! to 190 ms per GiB. But before that it walks the robust list of each thread and marks the futex
+//! words found there. So a thread that does nothing else keeps one item in that list, the flag of
+//! its process entry. The flag shows the death within some 50 µs at any memory size. Reading a flag
+//! is one load, where asking for a lock is a system call. The lock stays the authority, for entries
+//! whose flag was never set.
 //!
-//! The list has a second word, "operation pending", meant for a mutex that was being unlocked: if
+//! The list has a second word, "operation pending", meant for a mutex that was being unlocked. If
 //! the low bits of the word that it points to are zero, the kernel wakes one sleeper there. It
-//! points to the wake word, so that a death wakes who waits for a seat.
+//! points to the wake word, so that a death wakes a process that waits for a seat.
 //!
 //! A thread has one robust list, and glibc keeps its own there for robust mutexes: so this must be
 //! a thread of ours, on which nobody locks such a mutex.
@@ -37,25 +37,26 @@ const STARTING: u32 = 1;
 const ON_DUTY: u32 = 2;
 const LEAVING: u32 = 3;
 
-/// Enough for a look at the file and for moving to another one; the kernel gives what is touched.
+/// The size of the guardian's stack in bytes: enough to check the file and to move to another one.
+/// The kernel provides only the pages that are touched.
 const STACK_BYTES: usize = 64 * 1024;
-/// How often the guardian looks whether the pool file still is the one with the name.
+/// The interval at which the guardian checks whether the pool file still has the name.
 const LOOK_EVERY: Duration = Duration::from_millis(1000);
-/// How long a detaching thread waits for the guardian. It has nothing to do but to see the word;
-/// only a process whose threads get no time at all misses this.
+/// The longest wait of a detaching thread for the guardian, in milliseconds. The guardian only has
+/// to see the word; it is too late only in a process whose threads get no time at all.
 const LEAVE_WITHIN_MS: u64 = 2_000;
 
-/// What a guardian guards.
+/// The entry that a guardian guards.
 pub(super) trait Guarded: Send + Sync + 'static {
-    /// State of the guardian, one of this file's constants.
+    /// Return the state of the guardian, one of this file's constants.
     fn state(&self) -> &AtomicU32;
-    /// Flag of the entry, and the wake word.
+    /// Return the flag of the entry, and the wake word.
     fn flag_and_wake_word(&self) -> (&AtomicU32, &AtomicU32);
-    /// Once a second. False if the guardian is no longer needed.
+    /// Check the file; called once a second. Return false if the guardian is no longer needed.
     fn look(&self) -> bool;
 }
 
-/// Start the guardian. Where there can be none, the lock alone tells of the death: later, but as
+/// Start the guardian. Where no thread can be made, only the lock shows the death: later, but as
 /// surely.
 pub(super) fn start<G: Guarded>(guarded: Arc<G>) {
     guarded.state().store(STARTING, Ordering::SeqCst);
@@ -92,8 +93,8 @@ fn stand_guard<G: Guarded>(guarded: &G) {
     futex_wake(state, i32::MAX, false);
 }
 
-/// Send the guardian away and wait until its end would mark nothing. False if it did not come to it
-/// in time: then the entry must not be given up.
+/// Send the guardian away, and wait until its end would mark nothing. Return false if it did not
+/// leave in time; the entry must not be given up then.
 pub(super) fn dismiss(state: &AtomicU32) -> bool {
     let until = system::coarse_ms() + LEAVE_WITHIN_MS;
     let _ = state

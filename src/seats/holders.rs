@@ -1,4 +1,4 @@
-//! Who has the seats. For people: nothing is decided by what stands here.
+//! The list of seat holders, made for people: no decision depends on it.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -18,19 +18,19 @@ use crate::os::system;
 /// A process that holds seats.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Holder {
-    /// Its process id, as it sees itself: in its own pid namespace.
+    /// The process id, as the process sees itself in its own pid namespace.
     pub pid: u32,
-    /// Inode of that namespace; 0 if unknown.
+    /// The inode of that namespace; 0 if unknown.
     pub pid_namespace: u64,
-    /// Its name when it attached.
+    /// The name of the process when it attached.
     pub name: String,
-    /// Seats that it holds.
+    /// The number of seats that it holds.
     pub seats: u32,
-    /// When it attached, seconds since 1970.
+    /// The time when it attached, in seconds since 1970.
     pub since: u64,
 }
 
-/// Write into the entry who its owner is.
+/// Write the owner's process id, namespace, name and time into the entry.
 pub(super) fn introduce(mapping: &Mapping, entry: u16) {
     let at = entry_offset(entry);
     mapping.half(at + IN_ENTRY_PID).store(std::process::id(), Ordering::Relaxed);
@@ -55,7 +55,7 @@ fn pid_namespace() -> u64 {
     fs::metadata("/proc/thread-self/ns/pid").map_or(0, |data| data.ino())
 }
 
-/// The processes that hold seats, by entry.
+/// Return the processes that hold seats, in the order of their entries.
 pub(super) fn list(view: &View) -> Vec<Holder> {
     let mapping = &view.mapping;
     let high_water_mark = mapping.half(AT_HIGH_WATER_MARK).load(Ordering::Acquire).min(ENTRIES);

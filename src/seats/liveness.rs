@@ -3,12 +3,12 @@
 //! The lock must live exactly as long as the process. A lock kept by a descriptor does not: a
 //! daemon closes all descriptors, and a forked child keeps the description open after its parent
 //! died. So the lock is taken through an open description of its own, which a mapped page keeps
-//! alive: `close` cannot drop it, the page is not inherited (`MADV_DONTFORK`), and the kernel drops
-//! it with the process' memory, whatever the death. POSIX record locks would not do: they vanish
-//! when any descriptor of the file is closed.
+//! alive. `close` cannot drop the lock, the page is not inherited (`MADV_DONTFORK`), and the kernel
+//! drops the lock with the process's memory, whatever the death. POSIX record locks are no
+//! alternative: they vanish when any descriptor of the file is closed.
 //!
-//! On overlayfs the page refers to the file below and the lock goes with `close`. Where that is so,
-//! which is found out (`os/page_lock.rs`), the descriptor is kept, and closed in forked children.
+//! On overlayfs the page refers to the file below, and `close` drops the lock. `os/page_lock.rs`
+//! detects this. The descriptor is then kept, and closed in forked children.
 
 use std::fs::File;
 use std::io;
@@ -24,25 +24,25 @@ use crate::os::shared_memory::{map_locking_page, unmap};
 use crate::os::system::{self, Identity};
 use crate::os::{Uncanceled, errors, forks, is_range_locked, page_keeps_locks, try_lock_byte};
 
-/// What -1 looks like in the half of a word.
+/// The value of -1 in the half of a word.
 const NO_DESCRIPTOR: u32 = u32::MAX;
-/// Bytes that the lock's page takes; only its being mapped matters, it is never touched.
+/// The size of the lock's page in bytes. Only the mapping matters; the page is never touched.
 const PAGE_BYTES: usize = 4096;
 
-/// What keeps the lock.
+/// The object that keeps the lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LockGuard {
-    /// The page at this address.
+    /// The address of the page that keeps the lock.
     Page(usize),
-    /// This descriptor.
+    /// The descriptor that keeps the lock.
     Descriptor(RawFd),
 }
 
-/// The descriptor through which locks are asked for. The host may close it, and open something else
-/// in its place.
+/// The descriptor through which the kernel is asked for locks. The host may close it, and open
+/// something else in its place.
 #[derive(Debug)]
 pub(super) struct Probe {
-    /// Descriptor in the low half, a count of its changes in the high one.
+    /// The descriptor in the low half, and a count of its changes in the high half.
     descriptor: AtomicU64,
     identity: Identity,
 }
@@ -53,7 +53,7 @@ impl Probe {
         Ok(Self { descriptor: AtomicU64::new(file.into_raw_fd() as u32 as u64), identity })
     }
 
-    /// Of no file.
+    /// Make a probe of no file.
     pub(super) fn of_nothing() -> Self {
         let identity = Identity { device: u64::MAX, inode: u64::MAX };
         Self { descriptor: AtomicU64::new(u64::from(NO_DESCRIPTOR)), identity }
@@ -63,13 +63,14 @@ impl Probe {
         self.identity
     }
 
-    /// The descriptor, if it still is the pool file; else the file of that name, if that still is.
+    /// Return the descriptor if it still refers to the pool file. Otherwise open the file of that
+    /// name, if that is still the pool file.
     fn descriptor(&self, path: &Path) -> Option<RawFd> {
         let kept = self.descriptor.load(Ordering::Acquire);
         if self.identity.is_of_descriptor(kept as u32 as RawFd) {
             return Some(kept as u32 as RawFd);
         }
-        // Free seats are counted by this path, too, which holds cancellation off nowhere else.
+        // The count of free seats comes here, too, and holds cancellation off nowhere else.
         let _uncanceled = Uncanceled::hold();
         let file = system::open_shared(path).ok()?;
         if Identity::of(&file).ok()? != self.identity {
@@ -84,30 +85,31 @@ impl Probe {
         }
     }
 
-    /// Is the lock of `entry` held? "Yes" if that cannot be found out: a living process taken for
-    /// dead would cost the limit, a dead one taken for living costs a moment.
+    /// Say whether the lock of `entry` is held, and return true if that cannot be found out. A
+    /// living process taken for dead would break the limit; a dead process taken for living costs a
+    /// moment.
     pub(super) fn is_locked(&self, path: &Path, entry: u16) -> bool {
         let Some(descriptor) = self.descriptor(path) else { return true };
         match is_range_locked(descriptor, LOCK_BASE + i64::from(entry), 1) {
-            // Did we ask the right file? Another thread of the host may have closed the descriptor
-            // meanwhile.
+            // Check that the right file was asked. Another thread of the host may have closed the
+            // descriptor meanwhile.
             Ok(false) => !self.identity.is_of_descriptor(descriptor),
             _ => true,
         }
     }
 
-    /// Another description of the very same file.
+    /// Open another description of the very same file.
     fn reopen(&self, path: &Path) -> io::Result<File> {
         let file = match self.descriptor(path) {
             // Where /proc is not mounted, or another user's file may not be opened anew, the name
-            // may do.
+            // may still work.
             Some(descriptor) => system::open_again(descriptor, path)?,
             None => return Err(errors::stale()),
         };
         if Identity::of(&file)? == self.identity { Ok(file) } else { Err(errors::stale()) }
     }
 
-    /// Take the lock of `entry` for the life of this process; `None` if it is taken.
+    /// Take the lock of `entry` for the life of this process. Return `None` if it is taken.
     pub(super) fn lock(&self, path: &Path, entry: u16) -> io::Result<Option<LockGuard>> {
         let began = forks::quiet_moment();
         let file = self.reopen(path)?;
@@ -135,11 +137,11 @@ impl Probe {
             return Ok(Some(LockGuard::Descriptor(file.into_raw_fd())));
         }
         forks::forget(file.as_raw_fd());
-        // If it is ours alone, then the kernel said yes to a lock that it does not keep.
+        // If the lock is ours alone, the kernel granted a lock that it does not keep.
         if is_ours_alone { Err(errors::no_locks()) } else { Ok(None) }
     }
 
-    /// Let the lock go.
+    /// Release the lock.
     pub(super) fn unlock(&self, guard: LockGuard) {
         match guard {
             LockGuard::Page(page) => unmap_page(page),
@@ -154,8 +156,9 @@ impl Probe {
 }
 
 impl Probe {
-    /// The file is no longer the pool. A thread that still asks through it finds neither the
-    /// descriptor nor the name to be the file, and takes everybody for living.
+    /// Close the probe of a file that is no longer the pool. A thread that still asks through it
+    /// finds that neither the descriptor nor the name is the file, and takes every process for
+    /// living.
     pub(super) fn retire(&self) {
         let descriptor =
             self.descriptor.swap(u64::from(NO_DESCRIPTOR), Ordering::AcqRel) as u32 as RawFd;
@@ -178,8 +181,8 @@ fn keep_by_page(file: File, began: forks::Moment) -> io::Result<Option<LockGuard
     if forks::none_since(began) {
         return Ok(Some(LockGuard::Page(page)));
     }
-    // A child of this moment has a copy of the description and will outlive us. This entry's lock
-    // says nothing until the child ends; take another entry.
+    // A child forked at this moment has a copy of the description, and may outlive us. This entry's
+    // lock shows nothing until the child ends, so take another entry.
     unmap_page(page);
     Ok(None)
 }
@@ -198,7 +201,7 @@ mod tests {
     use super::*;
     use crate::os::on_overlay;
 
-    /// How often two race for one entry.
+    /// The number of races of two threads for one entry.
     const RACES: usize = 2_000;
 
     #[test]

@@ -1,6 +1,6 @@
 //! The mapped pool file: the production `Memory`.
 //!
-//! What stands in it was written by other processes and is not trusted: entry numbers are masked to
+//! Other processes have written the contents, so they are not trusted. Entry numbers are masked to
 //! the number of entries, counts are masked to their bits, and nothing in the file is ever used as
 //! an address or a length.
 
@@ -19,15 +19,16 @@ use super::atomic_128;
 use super::memory::{Cell, Memory};
 use crate::os::shared_memory::{map_shared, unmap};
 
-/// Pauses after a lost exchange start with four and double this often: with two processes, waiting
-/// makes each three times faster than trying again at once, because the cache line travels less.
+/// The number of doublings of the pause after a lost exchange, which starts with four rounds. With
+/// two processes, waiting makes each three times faster than trying again at once, because the
+/// cache line travels less.
 const PAUSE_DOUBLINGS_MAX: u32 = 6;
 
-/// A pool file, mapped shared for reading and writing.
+/// A pool file, mapped and shared for reading and writing.
 #[derive(Debug)]
 pub(super) struct Mapping {
     base: NonNull<u8>,
-    /// Whether it is unmapped with this.
+    /// The mark that the memory is unmapped with this object.
     is_own: AtomicBool,
 }
 
@@ -37,23 +38,24 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Map a file whose length was checked; in the place of one that is left, if there is one.
+    /// Map a file whose length was checked. If `left` is given, take the place of that mapping.
     pub(super) fn new(file: &File, left: Option<NonNull<u8>>) -> io::Result<Self> {
         let base = map_shared(file, FILE_BYTES, left)?;
         Ok(Self { base, is_own: AtomicBool::new(true) })
     }
 
-    /// A mapping that belongs to nobody, and stays.
+    /// Take a mapping that belongs to nobody, and that stays mapped.
     pub(super) fn of_nothing(base: NonNull<u8>) -> Self {
         Self { base, is_own: AtomicBool::new(false) }
     }
 
-    /// Whether it is unmapped with this.
+    /// Say whether the memory is unmapped with this object.
     pub(super) fn is_own(&self) -> bool {
         self.is_own.load(Ordering::Acquire)
     }
 
-    /// Where it is; it stays mapped from now on. `None` when it did so before.
+    /// Return the address of the memory, which stays mapped from now on. Return `None` if it
+    /// already did.
     pub(super) fn leave(&self) -> Option<NonNull<u8>> {
         self.is_own.swap(false, Ordering::AcqRel).then_some(self.base)
     }
@@ -66,7 +68,7 @@ impl Mapping {
         self.base.as_ptr().wrapping_add(offset).cast()
     }
 
-    /// The eight bytes at `offset`, one of the layout's constants.
+    /// Return the eight bytes at `offset`, one of the layout's constants.
     #[inline(always)]
     pub(super) fn word(&self, offset: usize) -> &AtomicU64 {
         // SAFETY: the layout's offsets are aligned and end before FILE_BYTES, which `new` mapped;
@@ -74,7 +76,7 @@ impl Mapping {
         unsafe { &*self.place(offset) }
     }
 
-    /// The four bytes at `offset`, one of the layout's constants.
+    /// Return the four bytes at `offset`, one of the layout's constants.
     #[inline(always)]
     pub(super) fn half(&self, offset: usize) -> &AtomicU32 {
         // SAFETY: as in `word`.
@@ -119,8 +121,8 @@ impl Memory for Mapping {
 
     #[inline(always)]
     fn load(&self, cell: Cell) -> Result<u64, Infallible> {
-        // Acquire: what a writer did before the exchange that is seen here must be seen too; an
-        // attaching process clears its flag before its life can be read.
+        // Acquire: everything that a writer did before the exchange that is seen here must be seen,
+        // too. An attaching process clears its flag before its life can be read.
         Ok(match cell {
             Cell::PoolLow => self.word(AT_POOL).load(Ordering::Acquire),
             Cell::PoolHigh => self.word(AT_POOL + 8).load(Ordering::Acquire),

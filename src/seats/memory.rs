@@ -1,11 +1,10 @@
-//! The shared words as the algorithm sees them: a handful of single accesses.
+//! The shared words as the algorithm sees them, through a few single accesses.
 //!
-//! The algorithm of the pool is written over this trait and not over a mapping, so that the very
-//! same code runs in three places: on the mapped file, on plain memory in tests, and in the model
-//! checker, which stops a process before any access, lets others go first, or kills it there. That
-//! is what `Halt` is for: in production an access cannot fail and `Halt` has no values, so the `?`
-//! after each access costs nothing; in the checker each `?` is a place where a process can be
-//! stopped for ever.
+//! The pool's algorithm is written over this trait and not over a mapping. So the same code runs in
+//! three places: on the mapped file, on plain memory in tests, and in the model checker. The
+//! checker stops a process before any access, lets others go first, or kills it there. `Halt`
+//! exists for that. In production an access cannot fail and `Halt` has no values, so the `?` after
+//! each access costs nothing. In the checker a process can be stopped for ever at each `?`.
 
 use seatmeter_protocol::seat_layout::PoolWord;
 
@@ -30,7 +29,7 @@ pub(crate) enum Cell {
 
 /// The shared words.
 pub(crate) trait Memory {
-    /// Why an access may be the last one.
+    /// The reason why an access may be the last one.
     type Halt;
 
     /// Read one word.
@@ -42,56 +41,59 @@ pub(crate) trait Memory {
     /// Replace the word of an entry if it still is `old`.
     fn replace_entry(&self, entry: u16, old: [u64; 2], new: [u64; 2]) -> Result<bool, Self::Halt>;
 
-    /// Let the flag of an entry say "no guardian".
+    /// Set the flag of an entry to "no guardian".
     fn clear_flag(&self, entry: u16) -> Result<(), Self::Halt>;
 
-    /// Let the high-water mark be above `entry`.
+    /// Raise the high-water mark above `entry`.
     fn raise_high_water_mark(&self, entry: u16) -> Result<(), Self::Halt>;
 
-    /// Entries that there are.
+    /// Return the number of entries.
     fn entry_count(&self) -> u16;
 
-    /// Does the pool word still carry the write `seen`? No two writes share their high half.
-    /// `flush` asks so; a method only so that a test can seed the fault of not asking.
+    /// Say whether the pool word still carries the write `seen`. No two writes share their high
+    /// half. `flush` calls this; it is a method only so that a test can seed the fault of a missing
+    /// check.
     #[inline(always)]
     fn is_still(&self, seen: PoolWord) -> Result<bool, Self::Halt> {
         Ok(self.load(Cell::PoolHigh)? == seen.high())
     }
 
-    /// Is `found` the life that was judged? `reclaim` asks so; a method for the same reason.
+    /// Say whether `found` is the life that was judged. `reclaim` calls this; it is a method for
+    /// the same reason.
     #[inline(always)]
     fn is_same_life(&self, found: u32, judged: u32) -> bool {
         found == judged
     }
 
-    /// A loop begins here; the answer goes into `again`.
+    /// Mark the beginning of a loop. The result is passed to `again`.
     #[inline(always)]
     fn begin(&self) -> usize {
         0
     }
 
-    /// The loop starts over and remembers nothing of its earlier rounds: the checker forgets them
-    /// too.
+    /// Mark a new round of the loop, which remembers nothing of its earlier rounds. The checker
+    /// forgets them, too.
     #[inline(always)]
     fn again(&self, _begin: usize) {}
 
-    /// Somebody else was faster, `round` times in a row: let it finish.
+    /// Let another process finish, which was faster `round` times in a row.
     #[inline(always)]
     fn pause(&self, _round: u32) {}
 }
 
-/// The kernel as the witness of who lives.
+/// The kernel as the witness of which processes live.
 pub(crate) trait Witness {
-    /// As in `Memory`.
+    /// The reason why an access may be the last one.
     type Halt;
 
-    /// Is the lock of this entry held by a living process? "Yes" when the kernel cannot be asked.
+    /// Say whether a living process holds the lock of this entry. Return true if the kernel cannot
+    /// be asked.
     fn is_locked(&self, entry: u16) -> Result<bool, Self::Halt>;
 }
 
-/// The kernel as the giver of an entry's lock.
+/// The kernel as the source of an entry's lock.
 pub(crate) trait Locksmith: Witness {
-    /// Take the lock of this entry for the life of the process, if it is free. Lets go of one taken
+    /// Take the lock of this entry for the life of the process, if it is free. Release a lock taken
     /// before.
     fn try_lock(&self, entry: u16) -> Result<bool, Self::Halt>;
 }

@@ -1,9 +1,9 @@
-//! The device's seats: a pool that every process shares and that no death costs anything.
+//! The device's seats: a pool that all processes share, and that loses no seat to a death.
 //!
-//! `word`s and their exchange are in `pool`, over the accesses of `memory`; `mapping` is the mapped
-//! file, `file` finds and makes it; `liveness` and `guardian` tell who lives; `attachment` joins
-//! and leaves; `fork_local_page` makes a forked child begin anew. docs/seats.md has the layout, the
-//! states and the hazards.
+//! `pool` has the words and their exchange, over the accesses of `memory`. `mapping` is the mapped
+//! file; `file` finds and makes it. `liveness` and `guardian` show which processes live.
+//! `attachment` joins and leaves, and `fork_local_page` makes a forked child begin anew.
+//! docs/seats.md has the layout, the states and the hazards.
 
 mod anchor;
 mod append_list;
@@ -38,8 +38,8 @@ pub use holders::Holder;
 use pool::Outcome;
 use view::{View, sure};
 
-/// A file name for an item: its id, where that can be one, so that people find it; else a digest of
-/// it, for the id comes from outside.
+/// Return a file name for an item. It is the item's id, if that can be a file name, so that people
+/// find the file. Otherwise it is a digest of the id, because the id comes from outside.
 pub(crate) fn pool_name(item_id: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if !item_id.is_empty() && item_id.len() <= 100 && item_id.chars().all(is_plain) {
@@ -48,18 +48,18 @@ pub(crate) fn pool_name(item_id: &str) -> String {
     seatmeter_protocol::signature::digest_hex(item_id.as_bytes())[..32].to_owned()
 }
 
-/// Return the number of the newest grant that the pool `<directory>/<name>.pool` was told of; 0
-/// when it cannot be read.
+/// Return the number of the newest grant in the pool `<directory>/<name>.pool`; 0 if the pool
+/// cannot be read.
 pub fn newest_grant(directory: &Path, name: &str) -> u32 {
     file::newest_grant(directory, name)
 }
 
-/// A take that loses its place, its file or a freed seat to others this often in a row gives up.
+/// The most tries of a take that loses its place, its file or a freed seat to other processes.
 const TRIES_MAX: u32 = 64;
 
 /// The seats of one local license on this device.
 ///
-/// Threads: any. A forked child may go on using the object: it holds nothing, and attaches for
+/// Threads: any. A forked child may continue to use the object: it holds nothing, and attaches for
 /// itself.
 #[derive(Debug)]
 pub struct SeatPool {
@@ -71,7 +71,7 @@ pub struct SeatPool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "a seat that is not given back stays taken until the process ends"]
 pub struct Seat {
-    /// The lineage, and a bit below it that is always set: so that an `Option<Seat>` is one word.
+    /// The lineage, and below it a bit that is always set, so that an `Option<Seat>` is one word.
     high_water_mark: NonZeroU32,
 }
 
@@ -98,11 +98,11 @@ impl SeatPool {
 
     /// Let the device have `seats` seats (at most 65 536), by grant number `grant_seq`.
     ///
-    /// The newest number wins, and of two grants with one number the greater. Answers whether this
-    /// grant holds now. Seats that are held beyond a smaller grant stay held; the pool shrinks as
-    /// they come back.
+    /// The newest number wins; if two grants have one number, the greater one wins. Return whether
+    /// this grant holds now. Seats that are held beyond a smaller grant stay held; the pool shrinks
+    /// as they come back.
     pub fn grant(&self, seats: u32, grant_seq: u32) -> bool {
-        // A move that fails is tried again by the next look.
+        // If a move fails, the next look tries again.
         let _ = self.shared.look(true);
         let view = self.shared.view();
         let grant = Grant { seats: seats.min(SEATS_MAX), number: grant_seq };
@@ -111,7 +111,7 @@ impl SeatPool {
         holds
     }
 
-    /// Seats that the device may use.
+    /// Return the number of seats that the device may use.
     #[must_use]
     pub fn capacity(&self) -> u32 {
         use std::sync::atomic::Ordering;
@@ -129,8 +129,8 @@ impl SeatPool {
         self.take_at_once().map_or_else(|| self.take_slowly(), Ok)
     }
 
-    /// Take a seat if one exchange does it: this process acted last, and a seat is free. Cannot
-    /// panic.
+    /// Take a seat if one exchange can do it: this process acted last, and a seat is free. This
+    /// cannot panic.
     #[inline(always)]
     pub fn take_at_once(&self) -> Option<Seat> {
         let view = self.shared.newest_view()?;
@@ -166,14 +166,14 @@ impl SeatPool {
         Err(SeatError::Full { capacity: numbers.0, used: numbers.1 })
     }
 
-    /// Take a seat, waiting for one up to `timeout`. Nobody is served before another: whoever comes
-    /// first.
+    /// Take a seat, and wait for one up to `timeout`. No order is kept among waiters: the first
+    /// process that takes a free seat gets it.
     ///
     /// Blocks: up to `timeout`, asleep. A seat that a death frees wakes a waiter at once, and in
     /// any case within 250 ms.
     ///
     /// # Errors
-    /// As `take`.
+    /// `Full` with the numbers, or why this process cannot attach.
     pub fn take_within(&self, timeout: Duration) -> Result<Seat, SeatError> {
         match self.take() {
             Err(SeatError::Full { .. }) if !timeout.is_zero() => {}
@@ -187,7 +187,8 @@ impl SeatPool {
                 answer => Some(answer),
             },
         );
-        // One wake may have stood for many seats: a death wakes one sleeper only. Pass it on.
+        // One wake may have stood for many seats, because a death wakes one sleeper only. Pass it
+        // on.
         if answer.is_ok() && sure(pool::free_seats(&self.shared.view().mapping)) > 0 {
             waiting::ring(self.shared.view());
         }
@@ -215,7 +216,7 @@ impl SeatPool {
         for _ in 0..TRIES_MAX {
             let view = self.shared.settled_view();
             let Some(who) = view.local.identified() else {
-                // The process may just have moved on from this file, with the seat.
+                // The process may have moved from this file a moment ago, with the seat.
                 if std::ptr::eq(view, self.shared.view()) {
                     return;
                 }
@@ -232,7 +233,7 @@ impl SeatPool {
         }
     }
 
-    /// Seats that are free on this device now.
+    /// Return the number of seats that are free on this device now.
     #[must_use]
     #[inline(always)]
     pub fn idle(&self) -> u32 {
@@ -244,7 +245,7 @@ impl SeatPool {
     fn reclaim_dead(&self) -> u32 {
         let view = self.shared.view();
         let who = view.local.identified();
-        // Alone, there is nobody to ask for, and no need to know the time.
+        // A process that is alone need not ask about others, and need not know the time.
         if view.is_alone(who) { 0 } else { Self::reclaim_of_others(view, who) }
     }
 
@@ -256,7 +257,7 @@ impl SeatPool {
         freed
     }
 
-    /// The processes that hold seats.
+    /// Return the processes that hold seats.
     #[must_use]
     pub fn holders(&self) -> Vec<Holder> {
         self.reclaim_dead();
@@ -271,16 +272,16 @@ impl SeatPool {
         self.shared.detach();
     }
 
-    /// Give back everything, as `detach`, and let go of what is mapped and open. The next use finds
-    /// the file again.
+    /// Give back everything, as `detach` does, and release mapped memory and open descriptors. The
+    /// next use finds the file again.
     ///
-    /// Blocks: as `detach`.
+    /// Blocks: as long as `detach`.
     pub fn rest(&self) {
         self.shared.detach();
         self.shared.rest();
     }
 
-    /// What had to be put right, the newest first.
+    /// Return the repairs of the pool, the newest first.
     #[must_use]
     pub fn repairs(&self) -> Vec<Repair> {
         self.shared.repairs.iter().cloned().collect()

@@ -12,8 +12,8 @@
 //! exchange from a true state to a true state. A write of an entry word repeats what the pool word
 //! said and changes no truth.
 //!
-//! Every loop here starts over only because somebody else got further; `ROUNDS_MAX` ends it if the
-//! memory is being scribbled on.
+//! A loop here starts over only if another process has made progress. `ROUNDS_MAX` ends it if
+//! another program writes to the memory.
 
 use seatmeter_protocol::seat_layout::{
     EntryWord, Grant, OWNER_DIED, PoolWord, is_attached, next_attached, next_free,
@@ -22,12 +22,12 @@ use seatmeter_protocol::seat_layout::{
 use super::memory::{Cell, Locksmith, Memory, Witness};
 use crate::fault_injection::kill_points::kill_point;
 
-/// A loop that lost this often in a row, with pauses in between, is not contended: the words are
-/// being scribbled on. Some seconds of work.
+/// The most lost exchanges in a row, with pauses in between: some seconds of work. More of them are
+/// not contention: another program is writing to the words.
 const ROUNDS_MAX: u32 = 1 << 22;
 
-/// The two halves are read within a few nanoseconds; that another writes in between so often does
-/// not happen.
+/// The most tries to read both halves of a word. They are read within a few nanoseconds, so another
+/// write does not come in between that often.
 const READS_MAX: u32 = 10_000;
 
 /// A process as the shared words know it: an entry, in one of its lives.
@@ -44,14 +44,14 @@ impl Me {
     }
 }
 
-/// What became of a take or a give.
+/// The result of a take or a give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
     /// Done.
     Done,
     /// No seat is free.
     Full { used: u32, capacity: u32 },
-    /// This life of the entry is over: the process has to attach again.
+    /// This life of the entry is over, and the process has to attach again.
     Lost,
     /// There is nothing to give back.
     Nothing,
@@ -59,14 +59,14 @@ pub(crate) enum Outcome {
     Scribbled,
 }
 
-/// Take one seat if one exchange does it: this entry acted last, and a seat is free. The usual case
-/// by far, so it adds to the words as they are instead of taking them apart.
+/// Take one seat if one exchange can do it: this entry acted last, and a seat is free. This is by
+/// far the usual case, so the function adds to the packed words instead of unpacking them.
 #[inline(always)]
 pub(crate) fn take_at_once<M: Memory>(m: &M, me: Me) -> Result<bool, M::Halt> {
     let words = [m.load(Cell::PoolLow)?, m.load(Cell::PoolHigh)?];
     let seen = PoolWord::unpack(words);
     let is_free = seen.used < Grant::unpack(m.load(Cell::Grant)?).seats;
-    // As in `change`: if the halves are of two writes, the exchange fails.
+    // If the halves are of two different writes, the exchange fails, as in `change`.
     let is_done = is_free && me.is_in(seen) && m.replace_pool(words, PoolWord::one_taken(words))?;
     if is_done {
         kill_point("at once: exchanged");
@@ -74,7 +74,7 @@ pub(crate) fn take_at_once<M: Memory>(m: &M, me: Me) -> Result<bool, M::Halt> {
     Ok(is_done)
 }
 
-/// Give one seat back if one exchange does it.
+/// Give one seat back if one exchange can do it.
 #[inline(always)]
 pub(crate) fn give_at_once<M: Memory>(m: &M, me: Me) -> Result<bool, M::Halt> {
     let words = [m.load(Cell::PoolLow)?, m.load(Cell::PoolHigh)?];
@@ -105,7 +105,7 @@ pub(crate) fn give<M: Memory>(m: &M, me: Me) -> Result<Outcome, M::Halt> {
     })
 }
 
-/// Count `seats` that this process already holds, whatever the capacity says: they come from a file
+/// Count `seats` that this process already holds, whatever the capacity is. They come from a file
 /// that this one replaces.
 pub(crate) fn adopt<M: Memory>(m: &M, me: Me, seats: u32) -> Result<Outcome, M::Halt> {
     change(m, me, |used, held, _| Ok((used + seats, held + seats)))
@@ -148,14 +148,14 @@ fn change<M: Memory>(
     Ok(Outcome::Scribbled)
 }
 
-/// Both halves of the pool word, of one write.
+/// Read both halves of the pool word. Return `None` if they are not of one write.
 pub(crate) fn read_pool<M: Memory>(m: &M) -> Result<Option<PoolWord>, M::Halt> {
     let high = m.load(Cell::PoolHigh)?;
     let low = m.load(Cell::PoolLow)?;
     Ok((m.load(Cell::PoolHigh)? == high).then(|| PoolWord::unpack([low, high])))
 }
 
-/// As `read_pool`, again and again while others write.
+/// Repeat `read_pool` while other processes write.
 #[inline(always)]
 fn read_pool_patiently<M: Memory>(m: &M) -> Result<Option<PoolWord>, M::Halt> {
     let begin = m.begin();
@@ -168,7 +168,7 @@ fn read_pool_patiently<M: Memory>(m: &M) -> Result<Option<PoolWord>, M::Halt> {
     Ok(None)
 }
 
-/// Is the pool word still of the write `seen`?
+/// Say whether the pool word is still of the write `seen`.
 pub(crate) fn is_unchanged<M: Memory>(m: &M, seen: PoolWord) -> Result<bool, M::Halt> {
     Ok(m.load(Cell::PoolHigh)? == seen.high())
 }
@@ -184,9 +184,9 @@ fn flush<M: Memory>(m: &M, seen: PoolWord) -> Result<(), M::Halt> {
         if EntryWord::unpack([low, high]).seq == seen.seq {
             return Ok(());
         }
-        // Once another write stands in the pool word, the entry's word may carry something newer
-        // than `seen`, which must not be overwritten; and the exchange that this was for will fail
-        // anyway.
+        // Once another write is in the pool word, the entry's word may contain something newer than
+        // `seen`. That must not be overwritten, and the exchange for which this flush was made
+        // fails anyway.
         if !m.is_still(seen)? {
             return Ok(());
         }
@@ -195,13 +195,13 @@ fn flush<M: Memory>(m: &M, seen: PoolWord) -> Result<(), M::Halt> {
             kill_point("flush: exchanged");
             return Ok(());
         }
-        // A failed exchange is not a success: it may have been a late flush of an older write. Look
-        // again.
+        // A failed exchange is not a success: a late flush of an older write may have caused it.
+        // Check again.
     }
     Ok(())
 }
 
-/// Count and life of `entry` while the pool word is `seen`; `None` if it no longer is.
+/// Return count and life of `entry` if the pool word is still `seen`, or else `None`.
 fn truth<M: Memory>(m: &M, seen: PoolWord, entry: u16) -> Result<Option<EntryWord>, M::Halt> {
     if seen.entry == entry {
         return Ok(Some(seen.as_entry()));
@@ -211,16 +211,16 @@ fn truth<M: Memory>(m: &M, seen: PoolWord, entry: u16) -> Result<Option<EntryWor
     Ok(is_unchanged(m, seen)?.then_some(own))
 }
 
-/// End the life `dead`: what it held is free. Returns the seats that came back, 0 if another was
-/// faster.
+/// End the life `dead`, and free its seats. Return the number of freed seats: 0 if another process
+/// was faster.
 #[cold]
 #[inline(never)]
 pub(crate) fn reclaim<M: Memory>(m: &M, dead: Me) -> Result<u32, M::Halt> {
     end_life(m, dead, |used, held| (used.saturating_sub(held), 0))
 }
 
-/// End the life `me` but let its seats stay counted for ever: the file is no longer the pool, and
-/// nobody may take here what the process takes along. Returns the seats.
+/// End the life `me`, but let its seats stay counted for ever. The file is no longer the pool, and
+/// nobody may take here what the process takes along. Return the number of these seats.
 pub(crate) fn leave<M: Memory>(m: &M, me: Me) -> Result<u32, M::Halt> {
     end_life(m, me, |used, held| (used, held))
 }
@@ -249,12 +249,12 @@ fn end_life<M: Memory>(
     Ok(0)
 }
 
-/// Give back what dead processes hold. Returns the seats that came back.
+/// Give back what dead processes hold. Return the number of seats that came back.
 ///
-/// Dead is final: a life takes its lock before it can be seen and keeps it to its end. So a lock
-/// found free *after* the life was read proves that this life is over, and `reclaim` does nothing
-/// if another has begun. Only entries without a guardian are asked for by the kernel, unless
-/// `ask_all`.
+/// Death is final: a life takes its lock before others can see the life, and keeps it to the end.
+/// So a lock found free *after* the life was read proves that this life is over. If another life
+/// has begun, `reclaim` does nothing. The kernel is asked only about entries without a guardian,
+/// unless `ask_all` is set.
 #[inline]
 pub(crate) fn reclaim_dead<M: Memory>(
     m: &M,
@@ -266,8 +266,8 @@ pub(crate) fn reclaim_dead<M: Memory>(
     let Some(seen) = read_pool_patiently(m)? else { return Ok(0) };
     let mut freed = 0;
     for entry in 0..high_water_mark {
-        // Nearly all are guarded and live: one load tells. Whoever is passed over here is found by
-        // the next look.
+        // Nearly all entries are guarded and live, which one load shows. The next look finds a dead
+        // process that is passed over here.
         if !ask_all && is_guarded(m.load(Cell::Flag(entry))? as u32) {
             continue;
         }
@@ -303,12 +303,13 @@ fn is_dead<M: Memory>(
     Ok(flag & OWNER_DIED != 0 || ((ask || !is_guarded(flag)) && !witness.is_locked(entry)?))
 }
 
-/// Become the owner of an entry. `None` if all are taken.
+/// Become the owner of an entry. Return `None` if all are taken.
 pub(crate) fn attach<M: Memory>(
     m: &M,
     locksmith: &impl Locksmith<Halt = M::Halt>,
 ) -> Result<Option<Me>, M::Halt> {
-    // First without asking the kernel about guarded entries: it takes half a microsecond for each.
+    // The first round does not ask the kernel about guarded entries, which takes half a microsecond
+    // each.
     for ask_all in [false, true] {
         for entry in 0..m.entry_count() {
             if let Some(me) = attach_to(m, locksmith, entry, ask_all)? {
@@ -319,7 +320,7 @@ pub(crate) fn attach<M: Memory>(
     Ok(None)
 }
 
-/// Become the owner of `entry` if nobody living is.
+/// Become the owner of `entry` if no living process is.
 fn attach_to<M: Memory>(
     m: &M,
     locksmith: &impl Locksmith<Halt = M::Halt>,
@@ -336,8 +337,8 @@ fn attach_to<M: Memory>(
         if !is_dead(m, locksmith, entry, own.life, ask)? {
             return Ok(None);
         }
-        // Before the lock is taken: were this process stopped with the lock in hand, nobody could
-        // tell that the seats of the dead owner are free.
+        // The seats come first, then the lock. If this process were stopped while it held the lock,
+        // nobody could see that the seats of the dead owner are free.
         if own.held > 0 {
             reclaim(m, Me { entry, life: own.life })?;
         }
@@ -370,7 +371,7 @@ fn begin_life<M: Memory>(m: &M, entry: u16) -> Result<Option<Me>, M::Halt> {
     Ok(None)
 }
 
-/// Seats that are free by the counts, after dead processes gave theirs back.
+/// Return the number of free seats, after dead processes gave theirs back.
 #[inline]
 pub(crate) fn free_seats<M: Memory>(m: &M) -> Result<u32, M::Halt> {
     let used = PoolWord::unpack([m.load(Cell::PoolLow)?, 0]).used;

@@ -1,4 +1,4 @@
-//! One pool file as this process sees it: mapped, with its probe and our state in it.
+//! One pool file as this process sees it: the mapping, its probe, and our state in it.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -23,15 +23,16 @@ use super::pool;
 use super::resting::{self, Memory};
 use crate::os::system;
 
-/// The kernel is asked about guarded entries at most this often, and less often when there are
-/// many: a lock is freed late anyway, and the flags have told before.
+/// The shortest time between two questions to the kernel about guarded entries, in milliseconds. It
+/// is longer when there are many entries. A lock is freed late anyway, and the flags have shown the
+/// death before.
 const ASK_EVERY_MS: u64 = 4;
 const ASK_EVERY_MS_IF_MANY: u64 = 100;
 const MANY_ENTRIES: u32 = 256;
-/// How often the counts are added up before a busy pool is taken to be sound.
+/// The number of tries to add the counts up before a busy pool is taken to be sound.
 const AUDITS_MAX: u32 = 8;
 
-/// A pool file, mapped.
+/// A mapped pool file.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) mapping: Mapping,
@@ -40,7 +41,7 @@ pub(super) struct View {
     pub(super) path: PathBuf,
 }
 
-/// What a function that cannot be halted answers.
+/// Return the answer of a function that cannot be halted.
 #[inline(always)]
 pub(super) fn sure<T>(answer: Result<T, Infallible>) -> T {
     let Ok(value) = answer;
@@ -55,25 +56,25 @@ impl View {
         Ok(Self { mapping, probe: Probe::new(file)?, local, path: path.to_owned() })
     }
 
-    /// A view of nothing, for a pool that rests (`resting.rs`).
+    /// Make a view of nothing, for a pool that rests (`resting.rs`).
     pub(super) fn of_nothing(path: &Path) -> io::Result<Self> {
         let Memory { file, page } = resting::nothing()?;
         let (mapping, local) = (Mapping::of_nothing(file), Wiped::of_nothing(page));
         Ok(Self { mapping, probe: Probe::of_nothing(), local, path: path.to_owned() })
     }
 
-    /// Whether it is a view of nothing.
+    /// Say whether this is a view of nothing.
     pub(super) fn is_of_nothing(&self) -> bool {
         self.probe.identity() == Probe::of_nothing().identity()
     }
 
-    /// Whether its memory is its own still.
+    /// Say whether the view still owns its memory.
     pub(super) fn has_own_memory(&self) -> bool {
         self.mapping.is_own()
     }
 
-    /// Leaves its memory to pools that are opened later. The caller has seen that nobody is
-    /// attached by it, and has put another view in its place.
+    /// Leave the memory to pools that are opened later. The caller has checked that nobody is
+    /// attached through this view, and has put another view in its place.
     pub(super) fn leave(&self) {
         self.probe.retire();
         if let Some(file) = self.mapping.leave() {
@@ -81,9 +82,11 @@ impl View {
         }
     }
 
-    /// Is the sum of the counts what the pool word says? Only a sum that no write disturbed counts.
+    /// Say whether the sum of the counts is the one in the pool word. Only a sum that no write
+    /// disturbed is compared.
     pub(super) fn is_consistent(&self) -> bool {
-        // Closed by who moved away from it, so it cannot be the file with the name.
+        // A process that moved to another file has closed this one, so it cannot be the file with
+        // the name.
         if Grant::unpack(self.mapping.grant().load(Ordering::Acquire)).number == CLOSED {
             return false;
         }
@@ -108,7 +111,7 @@ impl View {
         true
     }
 
-    /// Let the processes of a file that this one replaced move here first, if there are any.
+    /// Wait until the processes of a file that this one replaced have moved here, if there are any.
     pub(super) fn wait_until_settled(&self) {
         let at = self.mapping.settled_at_ms();
         let until = at.load(Ordering::Acquire);
@@ -121,12 +124,12 @@ impl View {
         {
             thread::sleep(Duration::from_millis(10));
         }
-        // For those whose clock does not tell that it has passed.
+        // Record the end of the wait for processes whose clock does not show it.
         let _ = at.compare_exchange(until, SETTLED, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Let the pool have as many seats as `grant` says, unless a newer one was heard. Of two with
-    /// one number, the greater counts.
+    /// Set the number of seats to that of `grant`, unless a newer grant is known. If two grants
+    /// have one number, the greater one counts. Return whether `grant` holds now.
     pub(super) fn grant(&self, grant: Grant) -> bool {
         let newer = |word| {
             let now = Grant::unpack(word);
@@ -137,14 +140,14 @@ impl View {
             || Grant::unpack(word.load(Ordering::SeqCst)) == grant
     }
 
-    /// Give back what the dead hold.
+    /// Give back the seats of dead processes. Return how many there were.
     pub(super) fn reclaim_dead(&self, who: Option<Identified>) -> u32 {
         let high_water_mark = self.mapping.half(AT_HIGH_WATER_MARK).load(Ordering::Relaxed);
         let ask_all = self.is_time_to_ask(high_water_mark);
         sure(pool::reclaim_dead(&self.mapping, self, who.map(|who| who.me.entry), ask_all))
     }
 
-    /// Has no other process ever attached? Then none can be dead.
+    /// Say whether no other process has ever attached. Then none can be dead.
     #[inline(always)]
     pub(super) fn is_alone(&self, who: Option<Identified>) -> bool {
         match self.mapping.half(AT_HIGH_WATER_MARK).load(Ordering::Relaxed) {
@@ -188,9 +191,9 @@ impl View {
     }
 }
 
-/// How long to wait for an instant of the machine's monotonic clock, which stands at `now`. One
-/// that is further away than it can be is of an earlier start of the machine. Where one of both is
-/// unknown, the wait is as long as it can be.
+/// Return the time to wait for an instant of the machine's monotonic clock, which now reads `now`,
+/// in milliseconds. An instant further away than the longest wait is from an earlier start of the
+/// machine. If the instant or `now` is unknown, the longest wait is returned.
 fn settles_in_ms(until: u64, now: Option<u64>) -> u64 {
     match now {
         Some(now) if until != u64::MAX => {
@@ -222,7 +225,7 @@ impl<'a> Candidate<'a> {
         Self { view, guard: Cell::new(None), failure: RefCell::new(None) }
     }
 
-    /// Find an entry. The lock belongs to the caller.
+    /// Find an entry and take it. The lock belongs to the caller.
     pub(super) fn attach(self) -> Result<(pool::Me, LockGuard), SeatError> {
         let me = sure(pool::attach(&self.view.mapping, &self));
         match (me, self.guard.take(), self.failure.into_inner()) {

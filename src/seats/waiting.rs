@@ -1,9 +1,9 @@
 //! Waiting for a seat, asleep.
 //!
-//! Who waits sleeps on the wake word, a futex in the shared file. Who gives a seat back counts it
-//! up and wakes, if the word `waiters` says that somebody may be asleep; a dying process counts it
-//! up and wakes through its guardian's robust list. FIFO is not promised: a seat goes to whoever
-//! takes it first.
+//! A waiter sleeps on the wake word, a futex in the shared file. A process that gives a seat back
+//! increments the wake word and wakes a waiter, if the word `waiters` says that one may be asleep.
+//! A dying process wakes a waiter through its guardian's robust list. FIFO is not promised: a seat
+//! goes to the first process that takes it.
 //!
 //! | who waits | who gives | who dies |
 //! | --- | --- | --- |
@@ -13,14 +13,16 @@
 //! | tries to take | counts the wake word up | marks its flag |
 //! | sleeps if wake word and flags are as read | wakes one; if there was one, sets `waiters` again | wakes one |
 //!
-//! No wake is lost: if the give came too late for the try, then `waiters` was set before it, and
-//! the wake word is counted up before the sleep or wakes it. A death cannot count the wake word up,
-//! for the kernel only wakes there. So the sleeper asks for the flags, too, in the same call that
-//! lets it sleep: wake word first, so that a death whose flag is seen too early wakes who sleeps on
-//! the wake word already. A seat that came to a process whose flag was not read came from one who
-//! gave it, or died, since. The wake word has two bits only (see `WAKE_STEP`), a ringer may be
-//! killed in between, and a death without a guardian wakes nobody; so a sleeper looks for itself
-//! from time to time.
+//! No wake is lost. If a seat is given back too late for the try, then `waiters` was set before,
+//! and the increment of the wake word prevents the sleep or ends it. A death cannot increment the
+//! wake word, because the kernel only wakes there. So the sleeper also passes the flags to the call
+//! that lets it sleep. The wake word comes first in that list: a death whose flag is seen too early
+//! then wakes a thread that already sleeps on the wake word. If a seat came to a process whose flag
+//! was not read, then its previous owner has given it back, or died, since.
+//!
+//! The wake word has two bits only (see `WAKE_STEP`), a process may be killed between increment and
+//! wake, and a death without a guardian wakes nobody. So a sleeper also tries again from time to
+//! time.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -31,14 +33,15 @@ use super::view::View;
 use crate::fault_injection::kill_points::kill_point;
 use crate::os::system::{SLEEP_WORDS_MAX, Sleep, futex_wait, futex_wait_many, futex_wake};
 
-/// How long a sleeper sleeps at most before it looks for itself.
+/// The longest sleep before a sleeper tries again without a wake.
 const SLEEP_MAX: Duration = Duration::from_millis(250);
 
-/// The first sleep where flags cannot be asked for, because the kernel is too old or there are too
-/// many; the next ones are each twice as long. A death just before a sleep costs that sleep.
+/// The first sleep where the call cannot wait for flags, because the kernel is too old or there are
+/// too many of them. Each further sleep is twice as long. A death just before a sleep costs that
+/// sleep.
 const BLIND_SLEEP: Duration = Duration::from_millis(2);
 
-/// A seat was given back: wake one who waits, if somebody does.
+/// Wake one waiter, if there is one, after a seat was given back.
 #[inline(always)]
 pub(super) fn ring(view: &View) {
     // The exchange of the pool word came before, and orders this load after it.
@@ -47,7 +50,7 @@ pub(super) fn ring(view: &View) {
     }
 }
 
-/// Wake all who wait: there may be many seats, or another file.
+/// Wake all waiters, because many seats may be free, or the file was replaced.
 pub(super) fn ring_all(view: &View) {
     ring_for(view, i32::MAX);
 }
@@ -61,13 +64,13 @@ fn ring_for(view: &View, sleepers: i32) {
     wake_word.fetch_add(WAKE_STEP, Ordering::SeqCst);
     kill_point("ring: before the wake");
     if futex_wake(wake_word, sleepers, true) > 0 {
-        // There may be more of them. If there are not, the next ring finds out.
+        // There may be more waiters. If there are none, the next ring finds that.
         waiters.store(1, Ordering::SeqCst);
     }
 }
 
-/// Try until it works or `timeout` is over, asleep in between. `attempt` answers `None` to be
-/// called again.
+/// Call `attempt` until it answers or `timeout` is over, and sleep in between. `attempt` returns
+/// `None` to be called again.
 pub(super) fn wait<'v, T>(
     timeout: Duration,
     view: impl Fn() -> &'v View,
@@ -89,10 +92,11 @@ pub(super) fn wait<'v, T>(
     }
 }
 
-/// What a waiter has read before it tries: if any of it has changed since, it does not sleep.
+/// The values that a waiter has read before it tries. If any of them has changed since, it does not
+/// sleep.
 struct Alarm<'a> {
     wake_word: u32,
-    /// The wake word first.
+    /// The words and their values, with the wake word first.
     words: Vec<(&'a AtomicU32, u32)>,
 }
 
@@ -106,7 +110,8 @@ impl<'a> Alarm<'a> {
         let flags = (0..high_water_mark)
             .map(|entry| mapping.flag(entry))
             .map(|flag| (flag, flag.load(Ordering::SeqCst)));
-        // Without a guardian nothing is told; of one that has died the try will know.
+        // A process without a guardian changes no flag at its death. If a guardian has already
+        // died, the try finds its seats.
         let living = flags.filter(|(_, flag)| *flag != 0 && flag & OWNER_DIED == 0);
         Self {
             wake_word,
@@ -138,8 +143,8 @@ mod tests {
         view.mapping.half(AT_HIGH_WATER_MARK).store(3, Ordering::SeqCst);
         view.mapping.flag(1).store(4711, Ordering::SeqCst);
         let alarm = Alarm::set(&view);
-        // What the kernel does for one that dies before anybody sleeps: it marks the flag, and
-        // wakes nobody.
+        // This is what the kernel does for a process that dies before anybody sleeps: it marks the
+        // flag, and wakes nobody.
         view.mapping.flag(1).fetch_or(OWNER_DIED, Ordering::SeqCst);
         assert_eq!(alarm.sleep(LONG), Sleep::NotBegun);
         let alarm = Alarm::set(&view);
@@ -163,7 +168,7 @@ mod tests {
         std::thread::scope(|scope| {
             let sleeper = scope.spawn(|| Alarm::set(&view).sleep(LONG));
             while !sleeper.is_finished() {
-                // As the kernel does it at a death: the wake word stays as it is.
+                // The kernel wakes like this at a death: the wake word keeps its value.
                 futex_wake(view.mapping.wake_word(), 1, true);
                 std::thread::yield_now();
             }

@@ -1,14 +1,14 @@
-//! The model checker: the real algorithm, through every interleaving of single accesses, with a
-//! kill at every place, on a small device.
+//! The model checker: runs the real algorithm on a small device, through every interleaving of
+//! single accesses, with a kill at every place.
 //!
-//! A process is stopped before each access by `Halt` (see `memory`), and is run up to there again
-//! from the answers that its accesses got. So what is explored is not a model written after the
-//! code: it is the code. That the search is worth something is shown by the seeded faults, each of
-//! which it must find.
+//! `Halt` (see `memory`) stops a process before each access. The process is then run up to that
+//! access again, from the answers that its earlier accesses got. So the checker does not explore a
+//! model of the code, but the code itself. The seeded faults show that the search is useful: it
+//! must find each of them.
 //!
-//! What it does not cover: orders weaker than sequential consistency. On x86-64 the exchanges are
-//! full barriers and loads are not reordered with loads; on aarch64 loads acquire and exchanges do
-//! both.
+//! The checker does not cover orders weaker than sequential consistency. On x86-64 the exchanges
+//! are full barriers and loads are not reordered with loads; on aarch64 loads acquire and exchanges
+//! do both.
 
 mod scenarios;
 mod world;
@@ -20,8 +20,8 @@ use std::rc::Rc;
 
 use world::{Breath, Fault, World};
 
-/// More states than any scenario has; a scenario that grows beyond it fails instead of eating the
-/// machine.
+/// The limit of states, above that of every scenario. A scenario that grows beyond it fails instead
+/// of using up the machine's memory.
 const STATES_MAX: usize = 12_000_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ enum Move {
     Die(usize),
 }
 
-/// Fingerprints are mixed already.
+/// A hasher that returns its input: fingerprints are mixed already.
 #[derive(Default)]
 struct AsIs(u64);
 
@@ -53,8 +53,8 @@ struct Path {
     before: Option<Rc<Path>>,
 }
 
-/// Visit every state that `start` can come to. Answers how many there are, or the shortest known
-/// way into a state that must not be.
+/// Visit every state that is reachable from `start`. Return their number, or the shortest known way
+/// into a forbidden state.
 fn explore(start: World, fault: Fault) -> Result<usize, String> {
     let mut seen = HashSet::<u128, BuildHasherDefault<AsIs>>::from_iter([start.fingerprint()]);
     let mut todo: Vec<(World, Option<Rc<Path>>)> = vec![(start, None)];

@@ -1,11 +1,11 @@
-//! What is explored, and which scenario finds which seeded fault.
+//! The explored scenarios, and the scenario that finds each seeded fault.
 
 use super::explore;
 use super::world::Act::{self, AskAll, AskFlags, Attach, Detach, Give, Guard, Take};
 use super::world::{Fault, World};
 
-/// Seats, kills, and what each process does. A process whose script begins with `Attach` comes
-/// later; the others are attached when the exploration begins.
+/// The seats, the kills, and the acts of each process. A process whose script begins with `Attach`
+/// comes later; the others are attached when the exploration begins.
 type Scenario = (u32, u32, &'static [&'static [Act]]);
 
 const TWO_TAKE_AND_GIVE: Scenario = (1, 2, &[&[Take, Give, Take, Give], &[Take, Give, Take, Give]]);

@@ -7,37 +7,37 @@ use seatmeter_protocol::seat_layout::{EntryWord, Grant, OWNER_DIED, PoolWord, is
 use crate::seats::memory::{Cell, Locksmith, Memory, Witness};
 use crate::seats::pool::{self, Me, Outcome};
 
-/// Entries of the small device.
+/// The number of entries of the small device.
 pub(super) const ENTRIES: usize = 3;
 
-/// A fault to be seeded by letting the memory lie, so that the code that runs is always the real
-/// one.
+/// A fault that is seeded in the answers of the memory, so that the code that runs is always the
+/// real code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
     None,
-    /// The pool word changes hands and the count of the entry that was in there is not kept.
+    /// The pool word changes its owner, and the count of the previous owner is not kept.
     OwnerChangeWithoutFlush,
-    /// A flush does not look whether its write still is the last one.
+    /// A flush does not check whether its write still is the last one.
     FlushWithoutRecheck,
     /// The exchange of an entry word compares the count only.
     EntryWordWithoutSeq,
-    /// Whoever reclaims does not look whether the life is the one that was judged.
+    /// A reclaim does not check whether the life is the one that was judged.
     ReclaimWithoutLife,
-    /// The kernel says of living processes that they hold no lock.
+    /// The kernel reports that living processes hold no lock.
     LiveTakenForDead,
     /// An attaching process leaves the flag of its dead predecessor.
     StaleFlagAtAttach,
     /// A flush whose exchange failed is taken for done.
     FailedFlushTakenForDone,
-    /// The kernel gives one lock to two.
+    /// The kernel gives one lock to two processes.
     LockGivenTwice,
 }
 
-/// What a process does, one after the other.
+/// The acts of a process, which it performs in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Act {
     Attach,
-    /// Its guardian sets the flag.
+    /// The guardian sets the flag.
     Guard,
     Take,
     Give,
@@ -61,13 +61,13 @@ pub(super) enum Breath {
 pub(super) struct Actor {
     pub(super) script: &'static [Act],
     pub(super) done: usize,
-    /// What its accesses of the current act have answered: with them, the act can be run again up
-    /// to here.
+    /// The answers to the accesses of the current act. With them, the act can be run again up to
+    /// here.
     log: Vec<u64>,
     pub(super) breath: Breath,
     pub(super) me: Option<Me>,
     pub(super) held: u32,
-    /// The act was tried with one exchange, in vain; what was read then is forgotten.
+    /// The act was tried with one exchange, without success. The values read then are forgotten.
     is_tried: bool,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Words {
     pub(super) flags: [u32; ENTRIES],
     high_water_mark: u64,
     grant: u64,
-    /// Who holds the lock, plus one.
+    /// The holders of the locks: the number of the process plus one.
     locks: [u8; ENTRIES],
 }
 
@@ -89,11 +89,11 @@ pub(super) struct World {
     pub(super) kills_left: u32,
 }
 
-/// The process goes no further for now.
+/// The mark that the process is halted for now.
 pub(super) struct Halted;
 
-/// The memory as one process sees it during one step: answers that it got before, then one new
-/// access, then no more.
+/// The memory as one process sees it during one step: the earlier answers, then one new access,
+/// then no more.
 struct Stage<'a> {
     words: RefCell<&'a mut Words>,
     log: RefCell<&'a mut Vec<u64>>,
@@ -228,7 +228,7 @@ impl Locksmith for Stage<'_> {
 }
 
 impl Stage<'_> {
-    /// First the one exchange, then, if that did not do it, the whole; as `SeatPool` does.
+    /// Try the one exchange first, then, if it fails, the whole function, as `SeatPool` does.
     fn twice(
         &self,
         is_tried: &mut bool,
@@ -256,7 +256,7 @@ impl Stage<'_> {
         self.twice(is_tried, || pool::give_at_once(self, me), || pool::give(self, me))
     }
 
-    /// Run one act from its beginning, as far as the stage lets it.
+    /// Run one act from its beginning, until the stage halts it.
     fn run(&self, act: Act, actor: &mut Actor) -> Result<Result<(), String>, Halted> {
         let me = actor.me;
         Ok(match (act, me) {
@@ -296,7 +296,7 @@ impl Stage<'_> {
                 other => Err(format!("give answered {other:?}")),
             },
             (Act::Detach, Some(me)) => {
-                // From here on it holds nothing that anybody may rely on.
+                // From here on the process holds nothing on which another may rely.
                 actor.held = 0;
                 pool::reclaim(self, me)?;
                 self.clear_flag(me.entry)?;
@@ -312,8 +312,8 @@ impl Stage<'_> {
 }
 
 impl World {
-    /// A device with `seats` seats, and one process for each script. A script that does not begin
-    /// with `Attach` belongs to a process that is attached.
+    /// Make a device with `seats` seats, and one process for each script. A script that does not
+    /// begin with `Attach` belongs to a process that is attached.
     pub(super) fn new(seats: u32, kills: u32, scripts: &[&'static [Act]]) -> Self {
         let grant = Grant { seats, number: 1 }.pack();
         let words = Words {
@@ -352,7 +352,7 @@ impl World {
         actor.breath == Breath::Alive && actor.done < actor.script.len()
     }
 
-    /// Let a process make its next access, and what follows up to the one after it.
+    /// Let a process make its next access, and run up to the access after it.
     pub(super) fn step(&mut self, number: usize, fault: Fault) -> Result<(), String> {
         let actor = &mut self.actors[number];
         let mut log = std::mem::take(&mut actor.log);
@@ -377,7 +377,7 @@ impl World {
         }
     }
 
-    /// Let a process die a little more: first its flag is marked, then its locks go.
+    /// Let a process die in two steps: first its flag is marked, then its locks are dropped.
     pub(super) fn die(&mut self, number: usize) {
         let actor = &mut self.actors[number];
         let tag = number as u8 + 1;
@@ -408,7 +408,7 @@ impl World {
         }
     }
 
-    /// What must hold in every state.
+    /// Check what must hold in every state.
     pub(super) fn check(&self) -> Result<(), String> {
         let pool = PoolWord::unpack(self.words.pool);
         let sum: u32 = (0..ENTRIES).map(|entry| self.truth(entry).held).sum();
@@ -435,7 +435,8 @@ impl World {
         if living > seats { Err(format!("{living} of {seats} seats are held")) } else { Ok(()) }
     }
 
-    /// What must hold when nothing moves any more: one look, and only the living hold seats.
+    /// Check what must hold when no process moves any more: after one look, only the living hold
+    /// seats.
     pub(super) fn check_end(&mut self) -> Result<(), String> {
         self.actors.push(Actor {
             script: &[Act::AskAll],
@@ -469,7 +470,8 @@ impl World {
         Ok(())
     }
 
-    /// A number for the state: two states share it by accident once in 2^128 / (number of states)².
+    /// Return a number for the state. Two states share it by accident once in 2^128 / (number of
+    /// states)².
     pub(super) fn fingerprint(&self) -> u128 {
         let mut print = Fingerprint(0x243f_6a88_85a3_08d3_1319_8a2e_0370_7344);
         let Words { pool, entries, flags, high_water_mark, grant: _, locks } = &self.words;
