@@ -14,10 +14,10 @@
 
 use std::path::Path;
 
-/// Levels that are looked at: more of them is a path that does not end.
+/// The limit of levels that are read; a path with more of them does not end.
 const LEVELS_MAX: usize = 64;
 
-/// Names of the files of a version of control groups.
+/// The names of the files of one version of control groups.
 struct Files {
     limits: &'static [&'static str],
     usage: &'static str,
@@ -36,14 +36,14 @@ const VERSION_1: Files = Files {
     reclaimable: ["total_inactive_file", "total_active_file"],
 };
 
-/// Return how many bytes this process can still take; `None` where no limit is known.
+/// Return how many bytes this process can still take, or `None` if no limit is known.
 pub(super) fn room() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/thread-self/cgroup").ok()?;
     room_within(&groups, Path::new("/sys/fs/cgroup"))
 }
 
-/// Return the least room of all groups that `groups`, in the form of `/proc/self/cgroup`, names
-/// below `mount`.
+/// Return the smallest number of bytes left in the groups that `groups` names below `mount`.
+/// `groups` has the form of `/proc/self/cgroup`.
 fn room_within(groups: &str, mount: &Path) -> Option<u64> {
     let of_line = |line: &str| {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -65,7 +65,7 @@ fn least_of(a: Option<u64>, b: Option<u64>) -> Option<u64> {
     a.into_iter().chain(b).min()
 }
 
-/// Return the least room from the group at `path` up to the root.
+/// Return the smallest number of bytes left in the groups from `path` up to the root.
 fn least_room(root: &Path, path: &str, files: &Files) -> Option<u64> {
     let path = Path::new(path.trim_start_matches('/'));
     // A path with `..` leads out of what this process can see.

@@ -1,4 +1,4 @@
-//! Failures of the system by what they mean to this library.
+//! The failures of the system, sorted by what they mean to this library.
 
 use std::io;
 
@@ -6,28 +6,28 @@ fn is_one_of(error: &io::Error, numbers: &[i32]) -> bool {
     error.raw_os_error().is_some_and(|number| numbers.contains(&number))
 }
 
-/// Whether what stands in the place of a file is none: a link, a directory, a pipe, a device.
+/// Say whether a link, a directory, a pipe or a device stands in the place of a file.
 pub fn is_no_plain_file(error: &io::Error) -> bool {
     is_one_of(error, &[libc::ELOOP, libc::EISDIR, libc::ENXIO, libc::ENODEV])
 }
 
-/// Whether the file system has no files without names.
+/// Say whether the file system has no files without names.
 pub fn lacks_unnamed_files(error: &io::Error) -> bool {
-    // EISDIR: what kernels say that do not know the flag.
+    // Kernels that do not know the flag answer EISDIR.
     is_one_of(error, &[libc::EOPNOTSUPP, libc::EISDIR, libc::EINVAL, libc::ENOENT])
 }
 
-/// Whether the file system cannot do this.
+/// Say whether the file system cannot do this.
 pub fn is_not_supported(error: &io::Error) -> bool {
     is_one_of(error, &[libc::EOPNOTSUPP])
 }
 
-/// Whether a file would have become larger than this process may make one.
+/// Say whether a file would have become larger than this process may make one.
 pub fn is_over_the_limit_of_files(error: &io::Error) -> bool {
     is_one_of(error, &[libc::EFBIG])
 }
 
-/// Whether memory was not there that a call was to read: its file has become shorter.
+/// Say whether a call was to read memory that no longer exists, because its file became shorter.
 pub fn is_of_lost_memory(error: &io::Error) -> bool {
     is_one_of(error, &[libc::EFAULT])
 }

@@ -1,12 +1,12 @@
 //! Flags for files that the standard library opens.
 
-/// The place of a directory: for going on from it, not for reading.
+/// The flags to open a directory as a starting point for other paths, not for reading.
 pub const PLACE: i32 = libc::O_PATH | libc::O_DIRECTORY;
-/// A link at the end of the path is not followed.
+/// The flag not to follow a link at the end of the path.
 pub const NO_LINK: i32 = libc::O_NOFOLLOW;
-/// The other end of a pipe is not waited for, and a terminal does not become the process's own.
+/// The flags not to wait for the other end of a pipe, and not to make a terminal the process's own.
 pub const NO_WAIT: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
-/// A file without a name, in the directory that the path names.
+/// The flag for a file without a name, in the directory that the path names.
 pub const UNNAMED: i32 = libc::O_TMPFILE;
-/// A directory, and nothing else that has the name.
+/// The flag to accept a directory only.
 pub const DIRECTORY: i32 = libc::O_DIRECTORY;

@@ -1,10 +1,10 @@
-//! An overlayfs in a test's hands: the file system on which a mapped page does not keep a lock.
+//! An overlayfs for tests: the file system on which a mapped page does not keep a lock.
 
 use std::ffi::CString;
 use std::path::Path;
 
-/// Runs `body` in a folder on an overlayfs, which its threads alone see. Where mounting is not
-/// permitted it is not run.
+/// Run `body` in a folder on an overlayfs that only its threads see. Where mounting is not
+/// permitted, `body` does not run.
 #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
 pub(crate) fn on_overlay(body: impl FnOnce(&Path) + Send) {
     let layers = tempfile::tempdir().unwrap();
@@ -19,7 +19,7 @@ pub(crate) fn on_overlay(body: impl FnOnce(&Path) + Send) {
         at("work").display()
     );
     let merged = at("merged");
-    // A thread, because a mount namespace can be a thread's own, and goes with it.
+    // A thread is used because a mount namespace can belong to one thread, and ends with it.
     let is_mounted = std::thread::scope(|scope| {
         let run = || mount_unseen(&merged, &options).then(|| body(&merged)).is_some();
         scope.spawn(run).join().unwrap()

@@ -1,8 +1,8 @@
-//! What the system says of this process: by /proc where that is mounted, else in another way, or
-//! not at all.
+//! The system's facts about this process: from /proc where that is mounted, otherwise from another
+//! source, if there is one.
 //!
-//! The names are those of the calling thread: `/proc/self` is the main thread's, and once that has
-//! ended (`pthread_exit`) it has neither descriptors nor a program any more.
+//! The names are those of the calling thread. `/proc/self` is the main thread's, which has neither
+//! descriptors nor a program after it has ended (`pthread_exit`).
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// A name under which a descriptor of this process can be opened anew.
+/// Return a name under which a descriptor of this process can be opened anew.
 #[must_use]
 pub fn descriptor_name(descriptor: RawFd) -> PathBuf {
     PathBuf::from(format!("/proc/thread-self/fd/{descriptor}"))
@@ -33,7 +33,7 @@ pub fn program_name() -> Vec<u8> {
     path.file_name().unwrap_or_default().as_bytes().to_vec()
 }
 
-/// The path by which the kernel has started the program.
+/// Return the path by which the kernel has started the program.
 fn started_as() -> PathBuf {
     // SAFETY: asks for a number.
     let path = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const libc::c_char;

@@ -1,9 +1,9 @@
-//! A value that is replaced whole, seldom, and read without a lock by everybody, in a forked child
-//! too.
+//! A value that is seldom replaced, always as a whole, and that everybody reads without a lock,
+//! also in a forked child.
 //!
-//! Old values are never freed: a reader may still be looking at one. So this is for values whose
-//! number is bounded by what a program does on purpose (initializing with other parameters, say),
-//! not by time.
+//! Old values are never freed, because a reader may still be using one. So this is only for values
+//! whose number is bounded by what a program does on purpose (initializing with other parameters,
+//! for example), not by time.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};

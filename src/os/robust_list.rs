@@ -14,25 +14,25 @@ struct Head {
     pending: usize,
 }
 
-/// An item of the list; `next` of the last is the head.
+/// An item of the list; `next` of the last item is the head.
 #[repr(C)]
 struct ListItem {
     next: *const Head,
 }
 
-/// The calling thread's promise: while this lives, the end of the thread marks the flag and rings
-/// the wake word.
+/// The registration of the calling thread: while this lives, the end of the thread marks the flag
+/// and wakes a sleeper on the wake word.
 pub(crate) struct Registration<'a> {
     flag: &'a AtomicU32,
-    /// The list that was there before, glibc's.
+    /// The previous list, which is glibc's.
     previous: (*const libc::c_void, usize),
-    /// The kernel knows its address.
+    /// The list that is registered; the kernel knows its address.
     _list: Box<(Head, ListItem)>,
 }
 
 impl<'a> Registration<'a> {
     /// Register the calling thread, which must be one of ours. `flag` and `wake_word` must outlive
-    /// the thread or this.
+    /// the thread or this registration.
     pub(crate) fn of_current_thread(
         flag: &'a AtomicU32,
         wake_word: &AtomicU32,

@@ -1,5 +1,5 @@
-//! System calls that the standard library has no words for: opening files, sleeping on words of
-//! shared memory, clocks.
+//! The system calls that the standard library does not offer: opening files with flags, sleeping on
+//! words of shared memory, clocks.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::os::{StandardDescriptors, clock_ms, descriptor_name, monotonic_ms};
 
-/// Which file a name or a descriptor means.
+/// The identity of the file to which a name or a descriptor refers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Identity {
     pub(crate) device: u64,
@@ -35,8 +35,8 @@ impl Identity {
         }
     }
 
-    /// Does this descriptor, which may have been closed behind our back and used anew, still mean
-    /// this file?
+    /// Say whether this descriptor still refers to this file. The host may have closed the
+    /// descriptor and used its number anew.
     pub(crate) fn is_of_descriptor(self, descriptor: RawFd) -> bool {
         let mut answer = MaybeUninit::<libc::stat>::uninit();
         // SAFETY: the kernel fills `answer`, and refuses a descriptor that is closed.
@@ -54,19 +54,19 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)
 }
 
-/// Open a directory, and no link to one.
+/// Open a directory, but no link to one.
 pub(crate) fn open_directory_itself(path: &Path) -> io::Result<File> {
     open(path, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, 0)
 }
 
-/// Open a file that other processes use, too, for reading and writing. A link is not followed, and
-/// the other end of a pipe is not waited for.
+/// Open a file that other processes use, too, for reading and writing. Do not follow a link, and do
+/// not wait for the other end of a pipe.
 pub(crate) fn open_shared(path: &Path) -> io::Result<File> {
     open(path, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)
 }
 
-/// Open the file that this process has open as `descriptor`, as another open file; by `path` where
-/// there is no `/proc`.
+/// Open the file behind `descriptor` once more, as another open file. Use `path` where there is no
+/// `/proc`.
 pub(crate) fn open_again(descriptor: RawFd, path: &Path) -> io::Result<File> {
     open(&descriptor_name(descriptor), libc::O_RDWR, 0)
         .or_else(|_| open(path, libc::O_RDWR | libc::O_NOFOLLOW, 0))
@@ -77,12 +77,12 @@ pub(crate) fn create_unnamed(directory: &Path) -> io::Result<File> {
     open(directory, libc::O_TMPFILE | libc::O_RDWR, 0o600)
 }
 
-/// Create a file where there is none, for its owner alone.
+/// Create a file under a name that is not in use, for its owner alone.
 pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     open(path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, 0o600)
 }
 
-/// Take the lock of a whole file if nobody has it; it ends with the open file.
+/// Take the lock of a whole file if it is free. The lock ends with the open file.
 pub(crate) fn try_lock_whole(file: &File) -> bool {
     // SAFETY: only the descriptor is used.
     unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
@@ -102,7 +102,7 @@ fn open(path: &Path, flags: i32, mode: u32) -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 
-/// Give an unnamed file, opened as `file`, a name that nothing has yet.
+/// Give an unnamed file, opened as `file`, a name that is not in use.
 pub(crate) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
     let from =
         CString::new(descriptor_name(file.as_raw_fd()).into_os_string().into_encoded_bytes())?;
@@ -130,18 +130,20 @@ pub(crate) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
     }
 }
 
-/// Milliseconds of the monotonic clock, to the tick of the kernel: three times cheaper than exact.
+/// Return the monotonic clock in milliseconds, to the tick of the kernel: this is three times
+/// cheaper than the exact time.
 pub(crate) fn coarse_ms() -> u64 {
     monotonic_ms()
 }
 
-/// Seconds since 1970 by the device's clock, for people to read; nothing is decided by it.
+/// Return the seconds since 1970 by the device's clock, for people to read; no decision depends on
+/// it.
 pub(crate) fn unix_seconds() -> u64 {
     clock_ms(libc::CLOCK_REALTIME) / 1000
 }
 
-/// Sleep while `word` is `expected`, until somebody wakes it or `timeout` is over. Early returns
-/// are possible.
+/// Sleep while `word` is `expected`, until another thread wakes the sleeper or `timeout` is over.
+/// The call may also return early.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration, shared: bool) {
     let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
     let limit = libc::timespec {
@@ -169,14 +171,14 @@ pub(crate) enum Sleep {
     NotBegun,
     /// Another thread has woken the sleeper, or the time was over.
     Over,
-    /// This kernel cannot do it (before Linux 5.16, or where a sandbox forbids it).
+    /// The kernel cannot do it (before Linux 5.16, or where a sandbox forbids it).
     Unknown,
 }
 
-/// Most words that the kernel takes.
+/// The most words that the kernel accepts.
 pub(crate) const SLEEP_WORDS_MAX: usize = 128;
 
-/// A word of another process's, for the kernel (`struct futex_waitv`).
+/// A word of another process, as the kernel reads it (`struct futex_waitv`).
 #[repr(C)]
 struct SharedWord {
     value: u64,
@@ -185,11 +187,11 @@ struct SharedWord {
     reserved: u32,
 }
 
-/// Words of 32 bits, shared with other processes.
+/// The flag for words of 32 bits that are shared with other processes.
 const FUTEX2_SIZE_U32: u32 = 2;
 
-/// Sleep on words that other processes share, while each is as expected. They are looked at one
-/// after the other, the sleeper being awake to those before.
+/// Sleep on words that other processes share, while each has its expected value. The kernel checks
+/// the words in order; a wake on a word that it has already checked ends the sleep.
 pub(crate) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) -> Sleep {
     let words: Vec<SharedWord> = words
         .iter()
@@ -229,7 +231,7 @@ pub(crate) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) ->
     }
 }
 
-/// Wake up to `count` sleepers; returns how many there were.
+/// Wake up to `count` sleepers, and return how many there were.
 pub(crate) fn futex_wake(word: &AtomicU32, count: i32, shared: bool) -> u32 {
     let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
     // SAFETY: the kernel uses the address as a name only.

@@ -1,10 +1,10 @@
-//! Which thread this is, for the price of one load.
+//! The identity of the calling thread, for the price of one load.
 
-/// A number that no other living thread of this process has: the address of its control block,
-/// which the ABI keeps in a register. A thread-local variable of a shared library costs a call each
-/// time, and needs a destructor.
+/// Return a number that no other living thread of this process has: the address of its control
+/// block, which the ABI keeps in a register. A thread-local variable of a shared library costs a
+/// call each time, and needs a destructor.
 ///
-/// A later thread may have the number of one that has ended.
+/// A later thread may get the number of one that has ended.
 #[inline(always)]
 pub fn thread_number() -> usize {
     let number: usize;
@@ -24,7 +24,7 @@ pub fn thread_number() -> usize {
     number
 }
 
-/// What the kernel reads and writes of how a thread is scheduled (`struct sched_attr`, its first
+/// The scheduling of a thread, as the kernel reads and writes it (`struct sched_attr`, its first
 /// version).
 #[repr(C)]
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! Keep a thread of the host whole while it is in here.
+//! Keep signals and cancellation from a thread of the host while it runs our code.
 //!
 //! | what would strike it | where | held off by |
 //! |---|---|---|
@@ -14,7 +14,8 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// `pthread.h` of glibc and musl; the `libc` crate does not have them.
+/// The cancellation constants of `pthread.h` in glibc and musl; the `libc` crate does not have
+/// them.
 const PTHREAD_CANCEL_DISABLE: c_int = 1;
 const PTHREAD_CANCEL_DEFERRED: c_int = 0;
 
@@ -23,10 +24,10 @@ unsafe extern "C" {
     fn pthread_setcanceltype(kind: c_int, before: *mut c_int) -> c_int;
 }
 
-/// Signals that the kernel sends to a thread for its own write.
+/// The signals that the kernel sends to a thread for its own write.
 const OF_WRITES: [c_int; 2] = [libc::SIGXFSZ, libc::SIGPIPE];
 
-/// While this lives, the calling thread cannot be canceled. Costs no system call.
+/// A guard: while it lives, the calling thread cannot be canceled. It costs no system call.
 #[derive(Debug)]
 pub struct Uncanceled {
     before: c_int,
@@ -41,8 +42,8 @@ impl Uncanceled {
         let mut before = 0;
         // SAFETY: both calls change a word of the calling thread, and fill `before`.
         unsafe {
-            // A thread that may be canceled anywhere could not be given its state back: that would
-            // unwind from here. It stays one that is canceled at cancellation points.
+            // The previous type is not restored. If the thread may be canceled anywhere, restoring
+            // it could unwind from here. The thread stays cancelable at cancellation points.
             pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, ptr::null_mut());
             pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before);
         }
@@ -57,18 +58,18 @@ impl Drop for Uncanceled {
     }
 }
 
-/// While this lives, the calling thread cannot be canceled, and its writes raise no signal.
+/// A guard: while it lives, the calling thread cannot be canceled, and its writes raise no signal.
 #[derive(Debug)]
 pub struct Undisturbed {
-    /// The thread's mask, if it could be changed.
+    /// The thread's previous mask, if it could be changed.
     mask: Option<libc::sigset_t>,
-    /// Signals that were waiting for the thread before, which are the host's.
+    /// The signals that were pending for the thread before, which are the host's.
     waiting: libc::sigset_t,
     _uncanceled: Uncanceled,
 }
 
 impl Undisturbed {
-    /// Hold both off.
+    /// Hold signals and cancellation off.
     #[must_use]
     pub fn hold() -> Self {
         let uncanceled = Uncanceled::hold();
@@ -98,15 +99,15 @@ impl Drop for Undisturbed {
         // SAFETY: the mask that `hold` has filled.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut()) };
         for (signal, _) in OF_WRITES.into_iter().zip(not_ours).filter(|(_, not_ours)| *not_ours) {
-            // Another process has sent it to the host.
+            // Another process has sent the signal to the host, so it is sent again.
             // SAFETY: sends a signal to this very process; no memory is involved.
             unsafe { libc::kill(own_id(), signal) };
         }
     }
 }
 
-/// Take a signal that waits for this thread; gives the process that has sent it, which for the
-/// kernel's own is this one.
+/// Take a signal that is pending for this thread. Return the process that has sent it, which is
+/// this one for the kernel's own signals.
 fn take_waiting(signal: c_int) -> Option<libc::pid_t> {
     let mut set = empty_set();
     let mut information = MaybeUninit::<libc::siginfo_t>::zeroed();

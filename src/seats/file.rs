@@ -279,7 +279,7 @@ fn fill(file: &File, directory: &File, settle: bool) -> io::Result<()> {
     let settled_at_ms =
         if settle { machine_ms().map_or(UNKNOWN_MS, |now| now + SETTLE_MS) } else { SETTLED };
     file.write_all_at(&seat_layout::new_header(random_bytes(), settled_at_ms), 0)?;
-    // Seats are shared by those who share the directory.
+    // Everybody who shares the directory shares the seats.
     let directory = directory.metadata()?;
     share_file(file, file_mode(directory.mode()), &directory)
 }
