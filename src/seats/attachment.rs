@@ -154,8 +154,9 @@ impl Shared {
         waiting::ring(view);
     }
 
-    /// Detach, and leave the mapped memory and descriptors to other pools, because this process
-    /// does not use the pool for now. The next use opens the file again.
+    /// Leave the mapped memory and the descriptors to other pools, because nobody in this process
+    /// uses the pool for now. Do nothing while the process is attached. The next use opens the file
+    /// again.
     pub(super) fn rest(&self) {
         let (view, passage) = self.enter();
         let is_in_use = |view: &View| {

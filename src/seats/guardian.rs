@@ -14,12 +14,12 @@
 //! A thread has one robust list, and glibc keeps its own there for robust mutexes: so this must be
 //! a thread of ours, on which nobody locks such a mutex.
 //!
-//! | state | who moves it on |
+//! | state | changed by |
 //! | --- | --- |
-//! | NONE → STARTING | who attaches, before the thread is made |
-//! | STARTING → ON_DUTY | the thread: flag set, list registered |
-//! | STARTING, ON_DUTY → LEAVING | who detaches |
-//! | STARTING, ON_DUTY, LEAVING → NONE | the thread, after it took its list away: from then on its end marks nothing |
+//! | NONE → STARTING | the attaching thread, before it makes the guardian thread |
+//! | STARTING → ON_DUTY | the guardian thread: flag set, list registered |
+//! | STARTING, ON_DUTY → LEAVING | the detaching thread |
+//! | STARTING, ON_DUTY, LEAVING → NONE | the guardian thread, after it removed its list: from then on its end marks nothing |
 
 use std::io;
 use std::sync::Arc;

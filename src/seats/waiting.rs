@@ -5,13 +5,13 @@
 //! A dying process wakes a waiter through its guardian's robust list. FIFO is not promised: a seat
 //! goes to the first process that takes it.
 //!
-//! | who waits | who gives | who dies |
+//! | waiter | process that gives | process that dies |
 //! | --- | --- | --- |
 //! | reads the wake word | gives the seat | |
 //! | sets `waiters` | takes `waiters`, if it is set | |
 //! | reads the flags of the others | | |
-//! | tries to take | counts the wake word up | marks its flag |
-//! | sleeps if wake word and flags are as read | wakes one; if there was one, sets `waiters` again | wakes one |
+//! | tries to take | increments the wake word | marks its flag |
+//! | sleeps if wake word and flags are as read | wakes one waiter; if there was one, sets `waiters` again | wakes one waiter |
 //!
 //! No wake is lost. If a seat is given back too late for the try, then `waiters` was set before,
 //! and the increment of the wake word prevents the sleep or ends it. A death cannot increment the
