@@ -74,12 +74,12 @@ pub fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Rename in two steps. A directory cannot be linked, so an empty one is made under the new name
-/// first.
+/// Rename a file in two steps: link it under the new name, then remove the old one. Rename a
+/// directory in one step, because it cannot be linked.
 fn link_and_remove(from: &Path, to: &Path) -> io::Result<()> {
     let of = std::fs::metadata(from)?;
     if of.is_dir() {
-        // The rename replaces an empty directory in this place.
+        // If something has the new name, this replaces it only if it is an empty directory.
         return std::fs::rename(from, to);
     }
     std::fs::hard_link(from, to)?;
