@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 #[derive(Debug)]
-pub(super) struct Log<T> {
+pub(super) struct AppendList<T> {
     newest: AtomicPtr<Node<T>>,
 }
 
@@ -16,11 +16,11 @@ struct Node<T> {
 }
 
 // SAFETY: nodes are not changed once they can be reached, and are freed only with the log.
-unsafe impl<T: Send + Sync> Send for Log<T> {}
+unsafe impl<T: Send + Sync> Send for AppendList<T> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync> Sync for Log<T> {}
+unsafe impl<T: Send + Sync> Sync for AppendList<T> {}
 
-impl<T> Log<T> {
+impl<T> AppendList<T> {
     pub(super) fn new() -> Self {
         Self { newest: AtomicPtr::new(ptr::null_mut()) }
     }
@@ -64,7 +64,7 @@ impl<T> Log<T> {
     }
 }
 
-impl<T> Drop for Log<T> {
+impl<T> Drop for AppendList<T> {
     fn drop(&mut self) {
         let mut next = *self.newest.get_mut();
         while !next.is_null() {
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn values_come_back_newest_first() {
-        let log = Log::new();
+        let log = AppendList::new();
         assert!(log.newest().is_none());
         for value in 1..=3 {
             log.push(value);

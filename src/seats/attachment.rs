@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use seatmeter_protocol::seat_layout::{Grant, Unfit};
 
 use super::anchor;
-use super::append_list::Log;
+use super::append_list::AppendList;
 use super::atomic_128;
 use super::error::{Repair, SeatError};
 use super::file::Home;
@@ -45,8 +45,8 @@ static LINEAGES: AtomicU32 = AtomicU32::new(0);
 #[derive(Debug)]
 pub(super) struct Shared {
     home: Home,
-    views: Log<View>,
-    pub(super) repairs: Log<Repair>,
+    views: AppendList<View>,
+    pub(super) repairs: AppendList<Repair>,
 }
 
 /// The answer whether the file proved to be another one.
@@ -61,8 +61,11 @@ impl Shared {
         if !atomic_128::is_available() {
             return Err(SeatError::Processor);
         }
-        let shared =
-            Self { home: Home::new(directory, name)?, views: Log::new(), repairs: Log::new() };
+        let shared = Self {
+            home: Home::new(directory, name)?,
+            views: AppendList::new(),
+            repairs: AppendList::new(),
+        };
         let view = shared.open_view()?;
         view.wait_until_settled();
         shared.views.push(view);

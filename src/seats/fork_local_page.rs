@@ -76,18 +76,18 @@ impl Local {
 
 /// A `Local` on a page of its own.
 #[derive(Debug)]
-pub(super) struct Wiped {
+pub(super) struct ForkLocalPage {
     page: NonNull<Local>,
     /// The mark that the page is unmapped with this object.
     is_own: AtomicBool,
 }
 
 // SAFETY: `Local` is atomics only, and the page belongs to this object alone.
-unsafe impl Send for Wiped {}
+unsafe impl Send for ForkLocalPage {}
 // SAFETY: as above.
-unsafe impl Sync for Wiped {}
+unsafe impl Sync for ForkLocalPage {}
 
-impl Wiped {
+impl ForkLocalPage {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self { page: wiped_pages(PAGE_BYTES)?.cast(), is_own: AtomicBool::new(true) })
     }
@@ -115,7 +115,7 @@ impl Wiped {
     }
 }
 
-impl Deref for Wiped {
+impl Deref for ForkLocalPage {
     type Target = Local;
 
     #[inline(always)]
@@ -126,7 +126,7 @@ impl Deref for Wiped {
     }
 }
 
-impl Drop for Wiped {
+impl Drop for ForkLocalPage {
     fn drop(&mut self) {
         if !*self.is_own.get_mut() {
             return;
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_identity_comes_back_as_it_was_stored() {
-        let local = Wiped::new().unwrap();
+        let local = ForkLocalPage::new().unwrap();
         assert_eq!(local.identified(), None);
         let who = Identified { me: Me { entry: 4095, life: 0xff_ffff }, lineage: LINEAGE_MASK };
         local.identify(Some(who));

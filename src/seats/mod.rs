@@ -72,13 +72,13 @@ pub struct SeatPool {
 #[must_use = "a seat that is not given back stays taken until the process ends"]
 pub struct Seat {
     /// The lineage, and below it a bit that is always set, so that an `Option<Seat>` is one word.
-    high_water_mark: NonZeroU32,
+    lineage_bits: NonZeroU32,
 }
 
 impl Seat {
     #[inline(always)]
     fn of(who: Identified) -> Self {
-        Self { high_water_mark: NonZeroU32::MIN | who.lineage << 1 }
+        Self { lineage_bits: NonZeroU32::MIN | who.lineage << 1 }
     }
 }
 

@@ -15,7 +15,7 @@ use super::anchor;
 use super::attachment::CLOSED;
 use super::error::SeatError;
 use super::file::{SETTLE_MS, SETTLED, machine_ms};
-use super::fork_local_page::{Identified, Wiped};
+use super::fork_local_page::{ForkLocalPage, Identified};
 use super::liveness::{LockGuard, Probe};
 use super::mapping::Mapping;
 use super::memory::{Cell as Word, Locksmith, Memory as _, Witness};
@@ -37,7 +37,7 @@ const AUDITS_MAX: u32 = 8;
 pub(super) struct View {
     pub(super) mapping: Mapping,
     pub(super) probe: Probe,
-    pub(super) local: Wiped,
+    pub(super) local: ForkLocalPage,
     pub(super) path: PathBuf,
 }
 
@@ -52,14 +52,15 @@ impl View {
     pub(super) fn new(file: File, path: &Path) -> io::Result<Self> {
         let left = resting::take();
         let mapping = Mapping::new(&file, left.map(|left| left.file))?;
-        let local = left.map_or_else(Wiped::new, |left| Ok(Wiped::again(left.page)))?;
+        let local =
+            left.map_or_else(ForkLocalPage::new, |left| Ok(ForkLocalPage::again(left.page)))?;
         Ok(Self { mapping, probe: Probe::new(file)?, local, path: path.to_owned() })
     }
 
     /// Make a view of nothing, for a pool that rests (`resting.rs`).
     pub(super) fn of_nothing(path: &Path) -> io::Result<Self> {
         let Memory { file, page } = resting::nothing()?;
-        let (mapping, local) = (Mapping::of_nothing(file), Wiped::of_nothing(page));
+        let (mapping, local) = (Mapping::of_nothing(file), ForkLocalPage::of_nothing(page));
         Ok(Self { mapping, probe: Probe::of_nothing(), local, path: path.to_owned() })
     }
 
