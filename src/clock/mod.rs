@@ -78,13 +78,6 @@ pub struct Stamp {
     unix_ms: u64,
 }
 
-impl Stamp {
-    /// Return whether both use the same boot clock, so that they can be compared.
-    pub fn is_comparable_with(&self, other: &Self) -> bool {
-        !self.boot_id.is_empty() && self.boot_id == other.boot_id
-    }
-}
-
 /// The start of the machine from which a boot clock counts, and how this process reads that clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boot {

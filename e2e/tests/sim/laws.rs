@@ -1,6 +1,7 @@
 //! The laws, each with the sentence of the rules that it checks.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use seatmeter::clock::{Clock, DeviceClock};
 use seatmeter::license::Grant;
@@ -398,8 +399,10 @@ pub(crate) fn is_not_outlived(world: &World, m: usize, program: usize, grant: &G
     let key = (grant.local.license_id.clone(), grant.local.serial);
     let meant = world.net.lock().granted.get(&key).copied().unwrap_or(u64::MAX);
     // After a restart of the machine nobody knows any more whether the time was set back since.
-    let clock = world.machines[m].programs[program].clock;
-    if !grant.is_postdated && !grant.stamp.is_comparable_with(&clock.stamp()) {
+    let life = grant.local.valid_until.saturating_sub(grant.local.issued_at);
+    let age = now.saturating_sub(meant.saturating_sub(life));
+    let up_for = world.machines[m].clock.boot_ms.load(Ordering::Relaxed) / 1_000;
+    if u64::try_from(up_for).is_ok_and(|up_for| up_for < age) {
         return Ok(());
     }
     if at.abs_diff(now) < HOUR && now > meant.saturating_add(HOUR) {

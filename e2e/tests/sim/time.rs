@@ -141,7 +141,7 @@ impl seatmeter::clock::Clock for ProgramClock {
 pub(crate) struct MachineClock {
     time: Weak<Time>,
     wall_ms: AtomicI64,
-    boot_ms: AtomicI64,
+    pub(crate) boot_ms: AtomicI64,
     suspended_ms: AtomicI64,
     /// The drift of the clocks, in millionths.
     drift_ppm: AtomicI64,
