@@ -88,7 +88,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 12] = [
+const ONCE_BROKEN: [u64; 21] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -101,6 +101,15 @@ const ONCE_BROKEN: [u64; 12] = [
     5_300_047_583,
     1_795_750_306_051,
     1_800_223_235_314,
+    1_795_941_271_031,
+    1_795_942_120_058,
+    1_795_942_702_045,
+    1_795_943_054_051,
+    1_795_943_666_763,
+    1_795_944_482_223,
+    1_795_946_788_139,
+    1_795_947_653_037,
+    1_795_949_256_159,
 ];
 
 #[test]
