@@ -130,7 +130,7 @@ fn may_be_wide(line: &str) -> bool {
 fn no_line_of_prose_or_code_is_wider_than_100_columns() {
     let mut wide = Vec::new();
     for folder in ["src", "server", "protocol", "e2e", "tests", "dbr", "benches", "examples"] {
-        for path in sources_if_any(folder) {
+        for path in files_in(&root().join(folder), "rs") {
             for (number, line) in text(&path).lines().enumerate() {
                 if line.chars().count() > WIDTH && !may_be_wide(line) {
                     wide.push(format!("{}:{}", name(&path), number + 1));
@@ -139,11 +139,6 @@ fn no_line_of_prose_or_code_is_wider_than_100_columns() {
         }
     }
     assert!(wide.is_empty(), "these lines are wider than {WIDTH} columns: {wide:#?}");
-}
-
-fn sources_if_any(folder: &str) -> Vec<PathBuf> {
-    let folder = root().join(folder);
-    if folder.is_dir() { files_in(&folder, "rs") } else { Vec::new() }
 }
 
 /// Return the paths in backticks that name a file of the tree, with a folder and an ending.

@@ -11,6 +11,9 @@
 //!
 //! Owner and group are those of the directory, if the process may set them.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 /// The bits that allow users other than the owner to make files in a directory.
 const SHARED: u32 = 0o022;
 
@@ -133,6 +136,48 @@ pub struct Denied<'a> {
     pub place: Place,
     /// The user who was refused.
     pub me: u32,
+}
+
+/// What a machine says about its files, for the facts of a refused access.
+pub trait Look {
+    /// Return owner, group and mode of the path itself, and not of what a link leads to.
+    ///
+    /// # Errors
+    /// Returns why it cannot be looked at.
+    fn itself(&self, path: &Path) -> Result<Owned, ErrorKind>;
+    /// Return the same of a directory, through links; `None` if it cannot be looked at.
+    fn directory(&self, path: &Path) -> Option<Owned>;
+    /// Return whether this directory contains something, and nothing of ours.
+    fn holds_others_alone(&self, path: &Path) -> bool;
+}
+
+/// Find what denied this user the access to a path in a directory of ours, and say it; `None` if
+/// not even the root directory can be looked at. Both paths are absolute.
+pub fn with_denied(
+    path: &Path,
+    folder: &Path,
+    me: u32,
+    look: &impl Look,
+    say: impl FnOnce(&Denied<'_>) -> String,
+) -> Option<String> {
+    // A path without readable metadata is in a directory that denies access.
+    let mut beneath = ErrorKind::NotFound;
+    let found = path.ancestors().find_map(|path| match look.itself(path) {
+        Ok(of) => Some((path, of)),
+        Err(kind) => {
+            beneath = kind;
+            None
+        }
+    });
+    let (found, of) = found?;
+    let place = match found.starts_with(folder) {
+        true if look.holds_others_alone(folder) => Place::Others,
+        true => Place::Ours(look.directory(folder)?),
+        false if beneath == ErrorKind::NotFound => Place::Missing,
+        false => Place::Hidden,
+    };
+    let (path, folder) = (&*found.display().to_string(), &*folder.display().to_string());
+    Some(say(&Denied { path, of, folder, place, me }))
 }
 
 /// The state of a directory that we need.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 use seatmeter_protocol::sharing::{
-    Denied, Names, Owned, Place, advice, file_mode, folder_mode, home_mode, is_name_of_ours, whose,
+    self, Denied, Names, Owned, advice, file_mode, folder_mode, home_mode, is_name_of_ours, whose,
 };
 
 /// The mode bits that a directory passes to its contents: some for its group, none for everybody.
@@ -130,34 +130,28 @@ fn with_denied(
     cause: &io::Error,
     say: fn(&Denied<'_>, &Names) -> String,
 ) -> Option<String> {
-    if cause.kind() != ErrorKind::PermissionDenied {
+    if cause.kind() != io::ErrorKind::PermissionDenied {
         return None;
     }
-    let (whole, folder) = (std::path::absolute(path).ok()?, std::path::absolute(folder).ok()?);
-    // A path without readable metadata is in a directory that denies access.
-    let mut beneath = ErrorKind::NotFound;
-    let found = whole.ancestors().find_map(|path| match path.symlink_metadata() {
-        Ok(of) => Some((path, of)),
-        Err(e) => {
-            beneath = e.kind();
-            None
-        }
-    });
-    let (found, of) = found?;
-    let place = match found.starts_with(&folder) {
-        true if holds_others_alone(&folder) => Place::Others,
-        true => Place::Ours(owned(&fs::metadata(&folder).ok()?)),
-        false if beneath == ErrorKind::NotFound => Place::Missing,
-        false => Place::Hidden,
-    };
-    let denied = Denied {
-        path: &found.display().to_string(),
-        of: owned(&of),
-        folder: &folder.display().to_string(),
-        place,
-        me: geteuid().as_raw(),
-    };
-    Some(say(&denied, &names()))
+    let (path, folder) = (std::path::absolute(path).ok()?, std::path::absolute(folder).ok()?);
+    sharing::with_denied(&path, &folder, geteuid().as_raw(), &Files, |denied| say(denied, &names()))
+}
+
+/// The files of this machine.
+struct Files;
+
+impl sharing::Look for Files {
+    fn itself(&self, path: &Path) -> Result<Owned, io::ErrorKind> {
+        path.symlink_metadata().map(|of| owned(&of)).map_err(|e| e.kind())
+    }
+
+    fn directory(&self, path: &Path) -> Option<Owned> {
+        fs::metadata(path).ok().map(|of| owned(&of))
+    }
+
+    fn holds_others_alone(&self, path: &Path) -> bool {
+        holds_others_alone(path)
+    }
 }
 
 /// Return whether this directory contains something, but nothing of ours. A directory that cannot

@@ -339,16 +339,17 @@ impl DeviceClock {
             return corrected;
         }
         let date_ms = signed(seconds.saturating_mul(1000));
-        known.leaps.take_for(date_ms, date_ms.saturating_sub(back_ms));
-        unsigned(date_ms.saturating_sub(back_ms)) / 1000
+        let should_be_dated_ms = date_ms.saturating_sub(back_ms);
+        known.leaps.take_for(date_ms, should_be_dated_ms);
+        unsigned(should_be_dated_ms) / 1000
     }
 
     /// Return the name and the value of the boot clock for stamps. It is the machine's boot clock,
     /// or this process's own if the machine's is not known.
-    fn boot_for_stamps(&self, known: &Known) -> (String, u64) {
+    fn boot_for_stamps<'a>(&'a self, known: &'a Known) -> (&'a str, u64) {
         match known.ahead_ms.filter(|_| !known.boot.id.is_empty()) {
-            Some(ahead_ms) => (known.boot.id.clone(), unsigned(self.boot_now() - ahead_ms)),
-            None => (self.own_id.clone(), unsigned(self.boot_now())),
+            Some(ahead_ms) => (&known.boot.id, unsigned(self.boot_now() - ahead_ms)),
+            None => (&self.own_id, unsigned(self.boot_now())),
         }
     }
 
@@ -415,8 +416,9 @@ impl Clock for DeviceClock {
             return Stamp::default();
         }
         let unix_ms = self.unix_ms();
-        let (boot_id, boot_ms) = self.boot_for_stamps(&self.known.lock());
-        Stamp { boot_id, boot_ms, unix_ms }
+        let known = self.known.lock();
+        let (boot_id, boot_ms) = self.boot_for_stamps(&known);
+        Stamp { boot_id: boot_id.to_owned(), boot_ms, unix_ms }
     }
 
     fn machine_boot_ms(&self) -> Option<u64> {

@@ -8,12 +8,12 @@ mod private;
 mod set_aside;
 
 pub use drafts::{is_draft, lock_draft, sweep, sweep_drafts};
-pub use named::{Identity, Standing};
+pub use named::Standing;
 pub use private::{
     file_made_if_missing, folder_made_if_missing, log_file, log_file_again, new_file, private_file,
     state_directory_of,
 };
-pub(crate) use private::{is_link, linked, try_to_write};
+pub(crate) use private::{is_link, try_to_write};
 pub(crate) use set_aside::is_no_file;
 pub use set_aside::{set_aside, set_aside_same, sync_folder};
 
@@ -22,6 +22,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+pub use crate::os::system::Identity;
 use crate::os::{StandardDescriptors, open_flags};
 
 /// Open a file that the program or its user names, for reading. Symbolic links are followed. Only a

@@ -4,35 +4,11 @@
 //! written into it. So a process that keeps a file mapped checks the name once a second, and
 //! carries the content into a new file.
 
-use std::fs::{File, Metadata};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::fault_injection::disk::{self, Use};
-
-/// The identity of a file. An inode that is open or mapped is never given to another file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-impl Identity {
-    /// Return the identity of an open file.
-    ///
-    /// # Errors
-    /// Returns the error of the file system.
-    pub fn of(file: &File) -> io::Result<Self> {
-        file.metadata().map(|of| Self::from(&of))
-    }
-}
-
-impl From<&Metadata> for Identity {
-    fn from(of: &Metadata) -> Self {
-        Self { device: of.dev(), inode: of.ino() }
-    }
-}
+use crate::os::system::Identity;
 
 /// The meaning of a name, for a process that has mapped the file that had it.
 ///
@@ -70,6 +46,7 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, OpenOptions};
+    use std::os::unix::fs::MetadataExt;
 
     use super::super::{file_made_if_missing, new_file, private_file};
     use super::*;

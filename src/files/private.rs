@@ -246,7 +246,7 @@ fn hold(folder: &Path) -> io::Result<File> {
 }
 
 /// Return the error for a folder inside the state directory that is a symbolic link.
-pub(crate) fn linked(folder: &Path) -> io::Error {
+fn linked(folder: &Path) -> io::Error {
     let folder = folder.display();
     io::Error::other(format!(
         "{folder} is a symbolic link, and links inside the state directory are not followed. Put \

@@ -167,16 +167,14 @@ impl Licensed {
         let grant = self.grant();
         let dated = grant.local.issued_at;
         let should_be = signed_at(dated, &grant.stamp);
+        if should_be < dated {
+            let mut mine = self.grant.write();
+            if mine.local.issued_at == dated {
+                *mine = Arc::new(mine.dated(should_be));
+            }
+        }
         // The time itself may have been set, also where the date stays.
         self.slots.forget();
-        if should_be >= dated {
-            return;
-        }
-        let mut mine = self.grant.write();
-        if mine.local.issued_at == dated {
-            *mine = Arc::new(mine.dated(should_be));
-            self.slots.forget();
-        }
     }
 
     /// Count into other segments from now on, because the time has leaped. A server may not book a

@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::sharing::{
-    Denied, Names, Owned, Place, advice, folder_mode, home_mode, is_name_of_ours, whose,
+    self, Denied, Names, Owned, advice, folder_mode, home_mode, is_name_of_ours, whose,
 };
 
 use super::filesystem::rename_to_new;
@@ -151,30 +151,24 @@ fn with_denied(
     if cause.kind() != io::ErrorKind::PermissionDenied {
         return None;
     }
-    // If not even the metadata can be read, a directory above the file denies access.
-    let mut beneath = io::ErrorKind::NotFound;
-    let found = path.ancestors().find_map(|path| match path.symlink_metadata() {
-        Ok(of) => Some((path, of)),
-        Err(e) => {
-            beneath = e.kind();
-            None
-        }
-    });
-    let (found, of) = found?;
-    let place = match found.starts_with(folder) {
-        true if holds_others_alone(folder) => Place::Others,
-        true => Place::Ours(owned(&fs::metadata(folder).ok()?)),
-        false if beneath == io::ErrorKind::NotFound => Place::Missing,
-        false => Place::Hidden,
-    };
-    let denied = Denied {
-        path: &found.display().to_string(),
-        of: owned(&of),
-        folder: &folder.display().to_string(),
-        place,
-        me: user_id(),
-    };
-    Some(say(&denied, &names()))
+    sharing::with_denied(path, folder, user_id(), &Files, |denied| say(denied, &names()))
+}
+
+/// The files of this machine.
+struct Files;
+
+impl sharing::Look for Files {
+    fn itself(&self, path: &Path) -> Result<Owned, io::ErrorKind> {
+        path.symlink_metadata().map(|of| owned(&of)).map_err(|e| e.kind())
+    }
+
+    fn directory(&self, path: &Path) -> Option<Owned> {
+        fs::metadata(path).ok().map(|of| owned(&of))
+    }
+
+    fn holds_others_alone(&self, path: &Path) -> bool {
+        holds_others_alone(path)
+    }
 }
 
 /// Say whether this directory contains something, and nothing of ours. A directory that cannot be

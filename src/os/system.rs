@@ -1,8 +1,8 @@
 //! The system calls that the standard library does not offer: opening files with flags, sleeping on
-//! words of shared memory, clocks.
+//! words of shared memory.
 
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
@@ -12,24 +12,35 @@ use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use crate::os::{StandardDescriptors, clock_ms, descriptor_name, monotonic_ms};
+use crate::os::{StandardDescriptors, descriptor_name};
 
-/// The identity of the file to which a name or a descriptor refers.
+/// The identity of the file to which a name or a descriptor refers. An inode that is open or mapped
+/// is never given to another file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Identity {
+pub struct Identity {
     pub(crate) device: u64,
     pub(crate) inode: u64,
 }
 
+impl From<&Metadata> for Identity {
+    fn from(of: &Metadata) -> Self {
+        Self { device: of.dev(), inode: of.ino() }
+    }
+}
+
 impl Identity {
-    pub(crate) fn of(file: &File) -> io::Result<Self> {
-        file.metadata().map(|data| Self { device: data.dev(), inode: data.ino() })
+    /// Return the identity of an open file.
+    ///
+    /// # Errors
+    /// Returns the error of the file system.
+    pub fn of(file: &File) -> io::Result<Self> {
+        file.metadata().map(|of| Self::from(&of))
     }
 
     /// Return the identity of the file that has this name now, or `None` if there is none.
     pub(crate) fn of_name(path: &Path) -> io::Result<Option<Self>> {
         match path.symlink_metadata() {
-            Ok(data) => Ok(Some(Self { device: data.dev(), inode: data.ino() })),
+            Ok(of) => Ok(Some(Self::from(&of))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -128,18 +139,6 @@ pub(crate) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
-}
-
-/// Return the monotonic clock in milliseconds, to the tick of the kernel: this is three times
-/// cheaper than the exact time.
-pub(crate) fn coarse_ms() -> u64 {
-    monotonic_ms()
-}
-
-/// Return the seconds since 1970 by the device's clock, for people to read; no decision depends on
-/// it.
-pub(crate) fn unix_seconds() -> u64 {
-    clock_ms(libc::CLOCK_REALTIME) / 1000
 }
 
 /// Sleep while `word` is `expected`, until another thread wakes the sleeper or `timeout` is over.

@@ -26,8 +26,8 @@ use super::pool::{self, Me};
 use super::view::{Candidate, View, sure};
 use super::waiting;
 use crate::fault_injection::kill_points::kill_point;
-use crate::os::system::{self, Identity};
-use crate::os::{Uncanceled, Undisturbed};
+use crate::os::system::Identity;
+use crate::os::{Uncanceled, Undisturbed, monotonic_ms};
 
 /// The most openings of a file with inconsistent counts. After these, another program must be
 /// writing to the file.
@@ -198,7 +198,7 @@ impl Shared {
     /// is.
     pub(super) fn look(self: &Arc<Self>, now: bool) -> Result<Place, SeatError> {
         let view = self.view();
-        let ms = system::coarse_ms();
+        let ms = monotonic_ms();
         if !now && ms.wrapping_sub(view.local.looked_at_ms.load(Ordering::Relaxed)) < LOOK_EVERY_MS
         {
             return Ok(Place::Same);

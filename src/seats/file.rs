@@ -29,11 +29,10 @@ use super::error::{Repair, SeatError};
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::lock_draft;
-use crate::os::errors;
 use crate::os::system::{self, Identity};
 use crate::os::{
-    clocks_ahead, file_system_type, is_range_locked, make_home, random_bytes, rename_to_new,
-    share_file,
+    clocks_ahead, errors, file_system_type, is_range_locked, make_home, monotonic_ms, random_bytes,
+    rename_to_new, share_file, wall_seconds,
 };
 
 /// The longest name of a pool in bytes. With the suffix of a file that is set aside, it stays below
@@ -212,7 +211,7 @@ impl Home {
         let aside = format!(
             "{}.pool.aside-{}-{}",
             self.name,
-            system::unix_seconds(),
+            wall_seconds(),
             hex::encode(&random_bytes()[..4])
         );
         let aside = self.directory.join(aside);
@@ -260,7 +259,7 @@ fn check(file: &File) -> io::Result<Result<(), Unfit>> {
 /// Return the machine's monotonic clock, which all processes of the device read alike, or `None` if
 /// this process cannot know how its own clock differs from it.
 pub(super) fn machine_ms() -> Option<u64> {
-    clocks_ahead().map(|ahead| system::coarse_ms().saturating_add_signed(-ahead.monotonic_ms))
+    clocks_ahead().map(|ahead| monotonic_ms().saturating_add_signed(-ahead.monotonic_ms))
 }
 
 /// Say whether a living process holds an entry of this file.

@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use crate::fault_injection::kill_points::kill_point;
 use crate::os::robust_list::Registration;
-use crate::os::system::{self, futex_wait, futex_wake};
-use crate::os::{ask_for_short_slices, with_signals_blocked};
+use crate::os::system::{futex_wait, futex_wake};
+use crate::os::{ask_for_short_slices, monotonic_ms, with_signals_blocked};
 
 pub(super) const NONE: u32 = 0;
 const STARTING: u32 = 1;
@@ -96,12 +96,12 @@ fn stand_guard<G: Guarded>(guarded: &G) {
 /// Send the guardian away, and wait until its end would mark nothing. Return false if it did not
 /// leave in time; the entry must not be given up then.
 pub(super) fn dismiss(state: &AtomicU32) -> bool {
-    let until = system::coarse_ms() + LEAVE_WITHIN_MS;
+    let until = monotonic_ms() + LEAVE_WITHIN_MS;
     let _ = state
         .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| (now != NONE).then_some(LEAVING));
     futex_wake(state, i32::MAX, false);
     while state.load(Ordering::SeqCst) != NONE {
-        if system::coarse_ms() > until {
+        if monotonic_ms() > until {
             return false;
         }
         futex_wait(state, LEAVING, Duration::from_millis(100), false);

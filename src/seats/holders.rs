@@ -12,8 +12,7 @@ use super::mapping::Mapping;
 use super::memory::{Cell, Memory};
 use super::pool;
 use super::view::{View, sure};
-use crate::os::program_name;
-use crate::os::system;
+use crate::os::{program_name, wall_seconds};
 
 /// A process that holds seats.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,7 +33,7 @@ pub struct Holder {
 pub(super) fn introduce(mapping: &Mapping, entry: u16) {
     let at = entry_offset(entry);
     mapping.half(at + IN_ENTRY_PID).store(std::process::id(), Ordering::Relaxed);
-    mapping.word(at + IN_ENTRY_SINCE).store(system::unix_seconds(), Ordering::Relaxed);
+    mapping.word(at + IN_ENTRY_SINCE).store(wall_seconds(), Ordering::Relaxed);
     mapping.word(at + IN_ENTRY_NAMESPACE).store(pid_namespace(), Ordering::Relaxed);
     let mut name = [0; NAME_BYTES];
     // The kernel's short name is what `ps` and `top` show.

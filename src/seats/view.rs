@@ -21,7 +21,7 @@ use super::mapping::Mapping;
 use super::memory::{Cell as Word, Locksmith, Memory as _, Witness};
 use super::pool;
 use super::resting::{self, Memory};
-use crate::os::system;
+use crate::os::monotonic_ms;
 
 /// The shortest time between two questions to the kernel about guarded entries, in milliseconds. It
 /// is longer when there are many entries. A lock is freed late anyway, and the flags have shown the
@@ -120,9 +120,8 @@ impl View {
             return;
         }
         let left_ms = settles_in_ms(until, machine_ms());
-        let begun = system::coarse_ms();
-        while system::coarse_ms().saturating_sub(begun) < left_ms && anchor::is_at_path(&self.path)
-        {
+        let begun = monotonic_ms();
+        while monotonic_ms().saturating_sub(begun) < left_ms && anchor::is_at_path(&self.path) {
             thread::sleep(Duration::from_millis(10));
         }
         // Record the end of the wait for processes whose clock does not show it.
@@ -161,7 +160,7 @@ impl View {
     fn is_time_to_ask(&self, high_water_mark: u32) -> bool {
         let period =
             if high_water_mark < MANY_ENTRIES { ASK_EVERY_MS } else { ASK_EVERY_MS_IF_MANY };
-        let now = system::coarse_ms();
+        let now = monotonic_ms();
         let last = self.local.asked_at_ms.load(Ordering::Relaxed);
         let due = now.wrapping_sub(last) >= period;
         if due {

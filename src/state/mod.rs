@@ -102,10 +102,6 @@ impl StateDirectory {
         make_home(&directory.path).map_err(|e| unusable(&directory.path, &directory.path, &e))?;
         directory.check_owner()?;
         for folder in [directory.licenses(), directory.seats(), directory.usage()] {
-            if files::is_link(&folder) {
-                let why = files::linked(&folder).to_string();
-                return Err(Error::new(ErrorCode::LICENSE_BUFFER_FAILED, why));
-            }
             folder_made_if_missing(&folder).map_err(|e| unusable(&directory.path, &folder, &e))?;
         }
         directory.check_file_system(file_system_type)?;
@@ -203,6 +199,10 @@ impl StateDirectory {
 }
 
 fn unusable(directory: &Path, path: &Path, cause: &io::Error) -> Error {
+    if path != directory && files::is_link(path) {
+        // The error of a link says what to do.
+        return Error::new(ErrorCode::LICENSE_BUFFER_FAILED, cause.to_string());
+    }
     let what = format!("the state directory {} cannot be used: {cause}", path.display());
     let other = "choose another with SM_SetStateDirectory or SEATMETER_STATE_DIR";
     let message = match remedy(path, directory, cause) {

@@ -369,6 +369,11 @@ fn vendor_says(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The command for a draft of a license, up to the charge way.
+fn new_draft(server_key: &str) -> [&str; 7] {
+    ["license-file", "new", "--organization", "acme", "--server-key", server_key, "--charge-way"]
+}
+
 #[test]
 fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
     let folder = folder();
@@ -377,15 +382,7 @@ fn what_a_vendor_mistypes_or_mistakes_is_named_before_it_is_sold() {
     stdout(&data, &["init"]);
     let key = stdout(&data, &["key", "show"]);
     vendor_says(here, &["vendor", "keygen"]);
-    let new = [
-        "license-file",
-        "new",
-        "--organization",
-        "acme",
-        "--server-key",
-        key.trim(),
-        "--charge-way",
-    ];
+    let new = new_draft(key.trim());
     let draft = vendor_says(here, &[&new[..], &["concurrent-instance", "--quota", "4"]].concat());
     std::fs::write(path("draft"), &draft).unwrap();
     let refused = |arguments: &[&str], part: &str| {
@@ -429,15 +426,7 @@ fn a_draft_is_for_the_usual_deployment_types_of_its_charge_way_unless_others_are
     stdout(&data, &["init"]);
     let key = stdout(&data, &["key", "show"]);
     vendor_says(here, &["vendor", "keygen", "--key", "vendor.key"]);
-    let new = [
-        "license-file",
-        "new",
-        "--organization",
-        "acme",
-        "--server-key",
-        key.trim(),
-        "--charge-way",
-    ];
+    let new = new_draft(key.trim());
     let types = |rest: &[&str]| {
         let text = vendor_says(here, &[&new[..], rest].concat());
         std::fs::write(here.join("draft"), &text).unwrap();
@@ -486,15 +475,7 @@ fn vendor_and_operator_do_their_work_on_the_command_line() {
     let key = stdout(&data, &["key", "show"]);
     assert!(vendor_says(here, &["vendor", "keygen", "--key", "vendor.key"]).contains("root key"));
 
-    let new = [
-        "license-file",
-        "new",
-        "--organization",
-        "acme",
-        "--server-key",
-        key.trim(),
-        "--charge-way",
-    ];
+    let new = new_draft(key.trim());
     let draft = |rest: &[&str]| vendor_says(here, &[&new[..], rest].concat());
     write("seats.json", &draft(&["concurrent-instance", "--quota", "4"]));
     write(

@@ -251,6 +251,13 @@ struct Witness {
     granted: Vec<String>,
 }
 
+impl Witness {
+    /// Return how many scans of all devices a server has acknowledged.
+    fn acknowledged(&self) -> u64 {
+        self.scans.values().map(|(_, acknowledged)| acknowledged).sum()
+    }
+}
+
 const REPORTERS: usize = 8;
 
 #[allow(clippy::disallowed_methods, reason = "a longer run is told by its environment how long")]
@@ -299,24 +306,12 @@ fn fail_over((mut primary, standby): (Cluster, Cluster)) {
             });
         }
         std::thread::sleep(Duration::from_millis(400));
-        let before = witness
-            .lock()
-            .unwrap()
-            .scans
-            .values()
-            .map(|(_, acknowledged)| acknowledged)
-            .sum::<u64>();
+        let before = witness.lock().unwrap().acknowledged();
         primary.kill();
         standby.promote();
         let begun = Instant::now();
         loop {
-            let now = witness
-                .lock()
-                .unwrap()
-                .scans
-                .values()
-                .map(|(_, acknowledged)| acknowledged)
-                .sum::<u64>();
+            let now = witness.lock().unwrap().acknowledged();
             if now > before + 200 {
                 break;
             }
