@@ -507,6 +507,25 @@ impl Licensed {
     pub fn close(&self) {
         self.closings.fetch_add(1, Ordering::Release);
         self.counter.close();
+        self.give_up_seats();
+    }
+
+    /// Give up the seats, because the program works under another item now. A reader that was not
+    /// used since may still count into a segment: [`Self::look`] checks it until
+    /// [`Self::has_let_go`].
+    pub fn leave(&self) {
+        self.closings.fetch_add(1, Ordering::Release);
+        self.counter.begin_segments();
+        self.look();
+        self.give_up_seats();
+    }
+
+    /// Return whether nothing counts into its segments any more, and all counts are in files.
+    pub fn has_let_go(&self) -> bool {
+        self.counter.has_let_go()
+    }
+
+    fn give_up_seats(&self) {
         let entries = std::mem::take(&mut *self.entries.lock());
         drop(entries);
         if let Some(pool) = &self.pool {

@@ -113,6 +113,24 @@ fn what_was_counted_under_another_item_is_not_spent_of_a_strict_one() {
 }
 
 #[test]
+fn the_counts_of_an_idle_reader_outlive_their_file_also_under_an_item_that_was_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let strict = grant("a", 1, 500);
+    let licensed = licensed(folder.path(), strict);
+    let mut mine = SlotEntries::default();
+    licensed.count(&mut mine, 1, &[SCAN, SCAN]).unwrap();
+    licensed.leave();
+    assert!(!licensed.has_let_go(), "the reader still has its entries");
+    for file in std::fs::read_dir(folder.path().join("usage")).unwrap().flatten() {
+        std::fs::remove_file(file.path()).unwrap();
+    }
+    drop(mine);
+    licensed.look();
+    assert_eq!(counted(folder.path(), "a"), 2);
+    assert!(licensed.has_let_go());
+}
+
+#[test]
 fn two_programs_spend_no_more_than_there_is_when_their_file_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (first, clock) = licensed_by(folder.path(), grant("a", 1, 500));

@@ -87,6 +87,8 @@ pub struct Session {
     latest_at: AtomicU64,
     /// The membership of this process among those that work under the item.
     users: Mutex<Option<Users>>,
+    /// Licenses that are not in use any more, and whose segments some reader still has.
+    left: Mutex<Vec<&'static Licensed>>,
     /// The counts of this device that this process knows to be on the disk.
     durable: Durable,
     /// The lines about segments that were logged.
@@ -140,6 +142,7 @@ impl Session {
             contact: Mutex::default(),
             latest_at: AtomicU64::new(0),
             users: Mutex::default(),
+            left: Mutex::default(),
             durable: Durable::default(),
             said: Mutex::default(),
             is_grant_missing: AtomicBool::new(false),
@@ -290,7 +293,8 @@ impl Session {
         licensed.hear(told);
         let licensed = self.licensed.publish_new(licensed);
         if let Some(before) = before {
-            before.close();
+            before.leave();
+            self.left.lock().push(before);
         }
         Ok(licensed)
     }

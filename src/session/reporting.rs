@@ -184,7 +184,8 @@ impl Session {
         }
         let Some(licensed) = self.licensed() else { return self.report(deadline) };
         licensed.look();
-        licensed.close();
+        self.look_at_left();
+        self.let_go();
         let ended = self.give_up(licensed)?;
         let reported = self.report(deadline)?;
         if let (Some(key), false) =

@@ -16,6 +16,7 @@ use super::Session;
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::license::Users;
+use crate::licensed::Licensed;
 use crate::log::{Level, say};
 
 /// The most different lines about segments that one session logs. It may run for years.
@@ -29,6 +30,7 @@ impl Session {
             return;
         };
         licensed.watch();
+        self.look_at_left();
         self.follow_device();
         if !Device::is_stored(&self.state) {
             self.reload_device();
@@ -39,6 +41,24 @@ impl Session {
         if is_missing && !was_missing {
             (self.dependencies.wake)();
         }
+    }
+
+    /// Check the segments of the licenses that are not in use any more, until nothing counts into
+    /// them.
+    pub(super) fn look_at_left(&self) {
+        let mut left = std::mem::take(&mut *self.left.lock());
+        left.retain(|licensed| {
+            licensed.look();
+            !licensed.has_let_go()
+        });
+        self.left.lock().extend(left);
+    }
+
+    /// Give up all seats and segments, without a check: from now on the segments count as a dead
+    /// process's.
+    pub fn let_go(&self) {
+        let left = std::mem::take(&mut *self.left.lock());
+        left.into_iter().chain(self.licensed()).for_each(Licensed::close);
     }
 
     /// Take over what any program of the device has received since: the time, and the server

@@ -243,6 +243,11 @@ impl Counter {
         drop(begun);
     }
 
+    /// Return whether it has let go of all segments.
+    pub fn has_let_go(&self) -> bool {
+        self.begun.lock().is_empty()
+    }
+
     /// Count into other segments from now on. The previous ones are checked as long as a thread may
     /// count into them.
     pub fn begin_segments(&self) {

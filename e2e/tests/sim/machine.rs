@@ -63,8 +63,8 @@ pub(crate) struct Program {
     pub(crate) mine: SlotEntries,
     pub(crate) seats: Vec<Seat>,
     pub(crate) session: Session,
-    /// The item of its entries and its seats, and the number of times that it had been closed.
-    works_under: Option<(String, u32)>,
+    /// The license of its entries and its seats.
+    works_under: Option<Works>,
     /// The handshake code of the program.
     pub(crate) code: String,
     /// The number of seats that it has asked for.
@@ -78,14 +78,29 @@ pub(crate) struct Program {
     pub(crate) word: (u64, i64),
 }
 
+/// The license with which a program has worked last, as a reader remembers it.
+struct Works {
+    item_id: String,
+    under: &'static Licensed,
+    /// The number of times that it had been closed.
+    closings: u32,
+}
+
+impl PartialEq for Works {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.under, other.under) && self.closings == other.closings
+    }
+}
+
 impl Program {
     /// Return the license with which the program works. Its readers begin anew if the item has
     /// changed, or was closed meanwhile.
     pub(crate) fn licensed(&mut self) -> Option<&'static Licensed> {
         let licensed = self.session.licensed()?;
-        let now = Some((licensed.grant().local.item_id.clone(), licensed.closings()));
-        if self.works_under != now {
-            self.works_under = now;
+        let item_id = licensed.grant().local.item_id.clone();
+        let now = Works { item_id, under: licensed, closings: licensed.closings() };
+        if self.works_under.as_ref() != Some(&now) {
+            self.works_under = Some(now);
             self.mine = SlotEntries::default();
             self.seats.clear();
         }
@@ -102,9 +117,7 @@ impl Program {
     /// End as the kernel ends a process: its mappings and locks are released.
     pub(crate) fn die(self) {
         drop(self.mine);
-        if let Some(licensed) = self.session.licensed() {
-            licensed.close();
-        }
+        self.session.let_go();
     }
 }
 
@@ -216,8 +229,9 @@ impl Machine {
 
     /// Return the seats of an item that the programs hold.
     pub(crate) fn seats_held(&self, item_id: &str) -> usize {
-        let is_of_it =
-            |program: &&Program| program.works_under.as_ref().is_some_and(|(of, _)| of == item_id);
+        let is_of_it = |program: &&Program| {
+            program.works_under.as_ref().is_some_and(|works| works.item_id == item_id)
+        };
         self.programs.iter().filter(is_of_it).map(|program| program.seats.len()).sum()
     }
 
