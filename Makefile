@@ -52,7 +52,7 @@ find-bugs: tools ## Put each mistake of e2e/bugs into a copy of the tree (BUG=co
 
 .PHONY: soak
 soak: soak-sim tools ## Simulate for an hour on all cores, kill holders of seats 100 000 times (KILLS=100000); then soak-images
-	@SEATMETER_SOAK_KILLS=$(or $(KILLS),100000) cargo test --quiet --workspace --test crash -- --nocapture
+	@SEATMETER_SOAK_KILLS=$(or $(KILLS),100000) cargo test --quiet --workspace --test seats crash:: -- --nocapture
 	@$(MAKE) --no-print-directory soak-images
 
 .PHONY: soak-sim
@@ -63,7 +63,7 @@ soak-sim: tools ## Simulate on all cores for an hour (SIM_SECONDS=3600, SIM_CORE
 
 .PHONY: soak-images
 soak-images: tools ## Decode damaged image files (IMAGES=10000, KIND=jpg for one kind), and see that memory stays as it is
-	@SEATMETER_SOAK_IMAGES=$(or $(IMAGES),10000) SEATMETER_SOAK_KIND=$(KIND) cargo test --quiet --workspace --test dbr_damaged -- --nocapture
+	@SEATMETER_SOAK_IMAGES=$(or $(IMAGES),10000) SEATMETER_SOAK_KIND=$(KIND) cargo test --quiet --workspace --test decode damaged:: -- --nocapture
 
 .PHONY: soak-parsers
 soak-parsers: ## Feed damaged and arbitrary documents, answers and requests to the parsers (TIMES=20)
@@ -72,7 +72,7 @@ soak-parsers: ## Feed damaged and arbitrary documents, answers and requests to t
 .PHONY: soak-counts
 soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and compare what was performed and billed
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd SEATMETER_SOAK_KILLS=$(or $(KILLS),10000) timeout 3600 \
-		cargo test --quiet --workspace --test counts -- --nocapture
+		cargo test --quiet --workspace --test usage counts:: -- --nocapture
 
 .PHONY: failover
 failover: tools ## Kill the primary of PostgreSQL under load, time after time (FAILOVERS=50), and compare what was performed and billed

@@ -1,6 +1,7 @@
 //! Makes the pictures that the examples and tests decode: `cargo run --example make_images`.
 //!
-//! They are committed, so that nobody needs to run this; `tests/pictures.rs` reads them back.
+//! They are committed, so that nobody needs to run this; `tests/decode/pictures.rs` reads them
+//! back.
 
 use image::{GrayImage, Luma, imageops};
 use zxingcpp::BarcodeFormat;

@@ -14,7 +14,7 @@
 #ifndef SEATMETER_H
 #define SEATMETER_H
 
-/* Made from src/capi by cbindgen: change the source, then run UPDATE_HEADER=1 cargo test --test header. */
+/* Made from src/capi by cbindgen: change the source, then run UPDATE_HEADER=1 cargo test --test c_api header. */
 
 #include <stddef.h>
 #include <stdint.h>

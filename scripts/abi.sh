@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The binary interface that the headers declare, as programs are compiled against it: recorded for a release, and compared with
-# the record. tests/symbols.rs sees to it that the library exports exactly what the headers declare.
+# the record. tests/c_api/symbols.rs sees to it that the library exports exactly what the headers declare.
 #
 #   scripts/abi.sh check [INCLUDE]     exits with 1 when a program that was compiled before would break
 #   scripts/abi.sh record              writes abi/libseatmeter.so.N.abi anew, for a release

@@ -92,7 +92,7 @@ fn it_needs_no_newer_glibc_than_the_library_of_the_other_name() {
     let library = seatmeter_e2e::build_folder().join("libDynamsoftBarcodeReader.so");
     let output = Command::new("objdump").arg("-T").arg(library).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    // From 2.35 on; tests/symbols.rs of the other library reads all versions.
+    // From 2.35 on; tests/c_api/symbols.rs of the other library reads all versions.
     assert!(text.contains("GLIBC_2.34"), "{text}");
     let too_new: Vec<_> = text
         .lines()

@@ -179,3 +179,69 @@ fn every_path_that_a_page_names_is_there() {
     assert!(missing.is_empty(), "these are not there: {missing:#?}");
     assert!(count > 50, "only {count} paths were found");
 }
+
+/// Return what a call of `cargo test` in a page or a script selects: a test program, or `None` for
+/// the tests inside the crates, and the filter, which may be empty.
+fn selected(call: &str) -> Option<(Option<&str>, &str)> {
+    let words: Vec<&str> = call.split_whitespace().collect();
+    let at = words.iter().position(|word| ["--test", "--lib"].contains(word))?;
+    let (program, rest) = match words[at] {
+        "--test" => (Some(*words.get(at + 1)?), &words[at + 2..]),
+        _ => (None, &words[at + 1..]),
+    };
+    let is_name = |word: &&&str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c))
+    };
+    let end = rest.iter().rposition(|word| word.starts_with('-')).map_or(0, |last| last + 1);
+    let filter = rest.iter().take(1).chain(&rest[end..]).find(is_name);
+    Some((program, filter.copied().unwrap_or_default()))
+}
+
+/// Return the module paths of files below `folder`, each with the names of the functions in it.
+fn modules(folder: &Path) -> Vec<String> {
+    let files = if folder.is_dir() { files_in(folder, "rs") } else { vec![folder.into()] };
+    let path = |file: &Path| {
+        let within = file.strip_prefix(folder).unwrap().with_extension("");
+        within.display().to_string().trim_end_matches("/mod").replace('/', "::")
+    };
+    let names = |file: &Path| {
+        let code = text(file);
+        let names = code.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
+        names.fold(String::new(), |all, name| format!("{all} {name}"))
+    };
+    files.iter().map(|file| format!("{}::{}", path(file), names(file))).collect()
+}
+
+#[test]
+fn every_test_that_a_page_or_a_script_names_is_there() {
+    let mut pages =
+        [files_in(&root().join("docs"), "md"), files_in(&root().join("scripts"), "sh")].concat();
+    pages.extend(["README.md", "CONTRIBUTING.md", "Makefile"].map(|page| root().join(page)));
+    let (mut count, mut missing) = (0, Vec::new());
+    for page in pages {
+        let text = text(&page);
+        for rest in text.split("cargo test ").skip(1) {
+            let call = rest.split(['`', '\n', '"', ')']).next().unwrap();
+            // Two spaces begin an explanation.
+            let call = call.split("  ").next().unwrap();
+            let Some((program, filter)) = selected(call) else { continue };
+            let places = match program {
+                Some(program) => ["tests", "server/tests", "protocol/tests", "e2e/tests"]
+                    .map(|folder| root().join(folder).join(program))
+                    .into_iter()
+                    .flat_map(|place| [place.with_extension("rs"), place])
+                    .filter(|place| place.exists())
+                    .collect(),
+                None => CRATES.map(|folder| root().join(folder)).to_vec(),
+            };
+            let mut modules = places.iter().flat_map(|place| modules(place));
+            if !modules.any(|module| module.contains(filter)) {
+                missing.push(format!("{}: cargo test {call}", name(&page)));
+            }
+            count += 1;
+        }
+    }
+    assert!(missing.is_empty(), "these are not there: {missing:#?}");
+    assert!(count > 30, "only {count} calls were found");
+}

@@ -3,8 +3,8 @@
 //! The barcode engine calls `hypot`. The linker would bind that to the newest version, which came
 //! with glibc 2.35 and differs only in how `errno` is set; no older system could then load the
 //! library. So `--wrap` in build.rs makes the linker call `__wrap_hypot` instead, which jumps to
-//! the older version. The symbol is hidden, so that it is not exported. `tests/symbols.rs` holds
-//! the floor.
+//! the older version. The symbol is hidden, so that it is not exported. `tests/c_api/symbols.rs`
+//! holds the floor.
 
 #[cfg(target_arch = "x86_64")]
 std::arch::global_asm!(

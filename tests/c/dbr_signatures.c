@@ -1,5 +1,5 @@
 /* Every function of the DBR API with its type: a declaration that differs does not compile, and one that is not
- * exported does not link. tests/dbr_names.rs reads the names from here. */
+ * exported does not link. tests/dbr/names.rs reads the names from here. */
 #include "DynamsoftBarcodeReader.h"
 
 #define HAS(result, name, arguments)    \

@@ -1,5 +1,6 @@
 /* What functions give after an error: pointers are NULL, numbers 0, texts "" (a message says what happened), structures
- * as they were. Every function that gives something is here, driven into an error; tests/dbr_names.rs sees to that. */
+ * as they were. Every function that returns something is here, driven into an error: tests/dbr/names.rs
+ * checks that none is missing. */
 #include "dbr_common.h"
 #include "seatmeter.h"
 

@@ -1,7 +1,6 @@
 //! How good a guest the library is in its process: real C programs that fork, unload, end, run
 //! short of everything, and have handlers, threads, locales of their own. `docs/host-contract.md`
 //! lists what is promised, and names these tests.
-#![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 mod canceled;

@@ -1,6 +1,5 @@
 //! What networks do to requests, with real sockets on this machine: servers that stall at each
 //! step, reset, send garbage, drip, or flood; addresses that are dead; certificates; proxies.
-#![cfg(feature = "decode")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 mod addresses;

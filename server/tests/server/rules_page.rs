@@ -41,7 +41,8 @@ fn each_scenario_plays_a_section_that_the_page_of_the_rules_has() {
         );
         played.extend(named);
     }
-    // Devices play seats on a device (3) and usage reports (6): tests/seats.rs, tests/counts.rs.
+    // Devices play seats on a device (3) and usage reports (6): the families tests/seats and
+    // tests/usage.
     let unplayed: Vec<_> = sections.difference(&played).copied().collect();
     assert_eq!(unplayed, [3, 6], "sections that no scenario names");
 }

@@ -1,0 +1,106 @@
+//! Damaged image files are refused or read, and never more: no panic, no crash, no memory that
+//! stays. `SEATMETER_SOAK_IMAGES` says how many, for `make soak`; `SEATMETER_SOAK_KIND` of which
+//! kind, by the end of a name.
+
+use seatmeter::reader::{Picture, Reader};
+
+use crate::made_pictures;
+use crate::own_process::in_a_process_of_its_own;
+
+/// A sequence of numbers that is the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).unwrap() % end.max(1)
+    }
+}
+
+fn damage(file: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+    let mut bytes = file.to_vec();
+    for _ in 0..=numbers.below(8) {
+        // Heads are where the numbers are that mislead.
+        let end = if numbers.below(2) == 0 { bytes.len().min(200) } else { bytes.len() };
+        let at = numbers.below(end);
+        match numbers.below(5) {
+            0 => bytes.truncate(at.max(1)),
+            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][numbers.below(5)],
+            2 => bytes[at] ^= 1 << numbers.below(8),
+            3 => {
+                let part = bytes[at..(at + numbers.below(64)).min(bytes.len())].to_vec();
+                bytes.splice(at..at, part);
+            }
+            _ => {
+                let until = (at + numbers.below(16)).min(bytes.len());
+                bytes[at..until].fill(0xff);
+            }
+        }
+    }
+    bytes
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test asks how it was called")]
+fn rounds() -> usize {
+    std::env::var("SEATMETER_SOAK_IMAGES").map_or(300, |rounds| rounds.parse().unwrap())
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test asks how it was called")]
+fn kind() -> String {
+    std::env::var("SEATMETER_SOAK_KIND").unwrap_or_default()
+}
+
+/// Pictures of all kinds, or of the kind that is asked for.
+fn whole_files() -> Vec<Vec<u8>> {
+    let folder = made_pictures::pictures();
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("c_examples/images");
+    let one = image::open(examples.join("one_qr.png")).unwrap();
+    one.to_luma8().save(folder.path().join("gray.jpg")).unwrap();
+    for name in ["one_qr.jpg", "four_barcodes.png"] {
+        std::fs::copy(examples.join(name), folder.path().join(name)).unwrap();
+    }
+    let paths = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+    let files: Vec<_> = paths.filter(|path| path.to_str().unwrap().ends_with(&kind())).collect();
+    assert!(!files.is_empty(), "no picture has a name that ends with {}", kind());
+    files.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+fn resident_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn damaged_files_are_refused_or_read_and_memory_stays_as_it_is() {
+    // Other tests would disturb its memory.
+    in_a_process_of_its_own(|| {
+        damage_files_and_watch_memory();
+    });
+}
+
+fn damage_files_and_watch_memory() {
+    let pictures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("c_examples/images");
+    let files = whole_files();
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    // Without a license it decodes all the same, and says so.
+    let reader = Reader::vacant();
+    for _ in 0..rounds() {
+        let bytes = damage(&files[numbers.below(files.len())], &mut numbers);
+        assert!(reader.decode(Picture::Bytes(&bytes), "").is_err());
+    }
+
+    let whole = std::fs::read(pictures.join("one_qr.png")).unwrap();
+    let decode = |times: usize| {
+        for _ in 0..times {
+            assert!(reader.decode(Picture::Bytes(&whole), "").is_err());
+            assert_eq!(reader.with_outcome(|outcome| outcome.barcodes.len()), 1);
+        }
+        resident_kib()
+    };
+    let warm = decode(100);
+    let later = decode(2 * rounds().min(10_000));
+    assert!(later < warm + 8 * 1024, "{warm} KiB grew to {later}");
+}

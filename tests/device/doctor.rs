@@ -1,0 +1,646 @@
+//! `seatmeterd doctor`, on devices and at servers in all conditions: what it says, what it advises,
+//! and its exit code.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an inner process is told by the environment what to do"
+)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use seatmeter_e2e::dialogue::Dialogue;
+use seatmeter_e2e::program::{Program, Run};
+use seatmeter_e2e::server::{Server, doctor, doctor_amid};
+
+/// A device whose program is licensed, has counted 3 scans, and was killed.
+struct Device {
+    server: Server,
+    program: Program,
+}
+
+impl Device {
+    fn new() -> Self {
+        let device = Self {
+            server: Server::with_demo_license(),
+            program: Program::compile("tests/c/device_tool.c"),
+        };
+        let mut program = Dialogue::start(device.program.command(device.server.url()));
+        assert!(program.ask("init").starts_with('0'));
+        assert_eq!(program.ask("count 3"), "0");
+        program.kill();
+        device
+    }
+
+    fn doctor(&self, arguments: &[&str]) -> Run {
+        doctor(&self.program.state(), arguments)
+    }
+}
+
+fn says(run: &Run, code: i32, lines: &[&str]) {
+    assert_eq!(run.code, Some(code), "{run:?}");
+    for line in lines {
+        // Where columns are is not the matter here.
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words(&run.stdout).contains(&words(line)),
+            "{line:?} is missing in\n{}",
+            run.stdout
+        );
+    }
+}
+
+#[test]
+fn a_device_in_order_is_told_so_and_scripts_see_it() {
+    let device = Device::new();
+    // It may have been killed in its first report.
+    let recorded = device.server.recorded("scan");
+    let run = device.doctor(&["--server", device.server.url()]);
+    says(
+        &run,
+        0,
+        &["ok state", "ok permissions", "ok device", "ok license", "ok seats", "0 of 2 in use"],
+    );
+    says(
+        &run,
+        0,
+        &["3 counts are not reported yet", "ok lookup 127.0.0.1", "ok connect", "ok HTTP"],
+    );
+    says(&run, 0, &["ok signature", "ok clock", "all is well"]);
+    // It has taken nothing and changed nothing.
+    assert!(device.server.operate(&["device", "list"]).matches("\"device_uuid\"").count() == 1);
+    assert_eq!(device.server.recorded("scan"), recorded);
+}
+
+#[test]
+fn a_server_that_is_down_is_named_with_its_stage_and_how_long_programs_work_on() {
+    let mut device = Device::new();
+    device.server.kill();
+    let run = device.doctor(&["--server", device.server.url()]);
+    says(
+        &run,
+        1,
+        &["BROKEN connect", "start the server", "ok meanwhile programs work on with the license"],
+    );
+    assert!(run.stderr.contains("broken on this device: 1"), "{}", run.stderr);
+    let run = device.doctor(&["--server", "http://name.that.does.not.exist.invalid"]);
+    says(&run, 1, &["BROKEN lookup name.that.does.not.exist.invalid", "check the URL, and DNS"]);
+    says(
+        &device.doctor(&[]),
+        0,
+        &["warning server not checked", "name it with --server", "warnings: 1"],
+    );
+    says(
+        &device.doctor(&["--server", "gopher://x"]),
+        1,
+        &["BROKEN server", "http://license.example:48080"],
+    );
+}
+
+#[test]
+fn what_answers_and_is_no_license_server_is_told_from_one() {
+    let device = Device::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for page in ["HTTP/1.1 200 OK\r\n\r\n<h1>Sign in</h1>", ""] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(page.as_bytes());
+            }
+        });
+        let run = device.doctor(&["--server", &format!("http://{address}")]);
+        says(&run, 1, &["BROKEN HTTP status 200, which is not an answer of a license server"]);
+        let run = device.doctor(&["--server", &format!("http://{address}")]);
+        says(&run, 1, &["BROKEN answer no whole answer"]);
+    });
+    let run = device.doctor(&["--server", &device.server.url().replace("http://", "https://")]);
+    says(&run, 1, &["BROKEN TLS", "does not speak TLS: name the server with http://"]);
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for unfit in ["missing.pem", "README.md"] {
+        let file = here.join("tests/certificates").join(unfit);
+        let run =
+            device.doctor(&["--server", device.server.url(), "--ca-file", file.to_str().unwrap()]);
+        says(&run, 1, &["BROKEN CA file", unfit, "certificates in PEM form"]);
+    }
+    let other = Server::with_demo_license();
+    let run = device.doctor(&["--server", other.url()]);
+    says(&run, 0, &["warning signature it is not the server that has granted the license"]);
+}
+
+#[test]
+fn a_proxy_is_named_where_programs_go_through_it_and_nowhere_else() {
+    let device = Device::new();
+    let proxy = "http://user:secret@proxy.example:3128";
+    let cases: [(&[(&str, &str)], bool); 6] = [
+        (&[("HTTP_PROXY", proxy)], true),
+        (&[("all_proxy", proxy)], true),
+        (&[("HTTPS_PROXY", proxy)], false),
+        (&[("HTTP_PROXY", proxy), ("NO_PROXY", "127.0.0.1")], false),
+        (&[("HTTP_PROXY", proxy), ("no_proxy", "*")], false),
+        (&[("HTTP_PROXY", "")], false),
+    ];
+    for (variables, named) in cases {
+        let run =
+            doctor_amid(variables, &device.program.state(), &["--server", device.server.url()]);
+        assert_eq!(run.stdout.contains("the proxy http://proxy.example:3128"), named, "{run:?}");
+        assert!(!run.stdout.contains("secret"), "{run:?}");
+        assert_eq!(run.stdout.contains("warning  proxy"), named, "{run:?}");
+    }
+}
+
+#[test]
+fn a_state_directory_that_is_not_in_order_is_explained() {
+    let device = Device::new();
+    let state = device.program.state();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    says(&device.doctor(&[]), 0, &["warning permissions", "chmod 700"]);
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    let licenses =
+        fs::read_dir(state.join("licenses")).unwrap().flatten().map(|entry| entry.path());
+    let grant =
+        licenses.into_iter().find(|path| path.extension().is_some_and(|e| e == "grant")).unwrap();
+    fs::write(&grant, "torn").unwrap();
+    let run = device.doctor(&[]);
+    says(
+        &run,
+        1,
+        &["warning license", "cannot be used: it has 4 bytes", "BROKEN license there is none"],
+    );
+    fs::rename(&grant, grant.with_extension("grant.damaged-1")).unwrap();
+    says(&device.doctor(&[]), 1, &["warning damage 1 damaged files were set aside"]);
+    says(&doctor(&state.join("nowhere"), &[]), 1, &["BROKEN state", "--state-dir"]);
+}
+
+#[test]
+fn the_seats_alone_can_be_asked_for() {
+    let device = Device::new();
+    assert!(
+        device.server.doctor_seats(&device.program.state()).contains("0 of 2 seats in use, 2 free")
+    );
+}
+
+/// Lines that begin with "ok" and this word.
+fn says_ok(run: &Run, what: &str) -> bool {
+    run.stdout
+        .lines()
+        .any(|line| line.starts_with("ok") && line.split_whitespace().nth(1) == Some(what))
+}
+
+/// The device's file of this ending, in this folder.
+fn file_of(device: &Device, folder: &str, ending: &str) -> PathBuf {
+    let entries = fs::read_dir(device.program.state().join(folder))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
+    entries.into_iter().find(|path| path.extension().is_some_and(|e| e == ending)).unwrap()
+}
+
+#[test]
+fn a_refused_device_is_told_the_refusal_with_its_number_and_its_sentence() {
+    let device = Device::new();
+    says(&device.doctor(&[]), 0, &["ok refusal none for"]);
+    let items = device.server.operate(&["item", "list"]);
+    let item = items.split('"').find(|word| word.starts_with("demo-instances-")).unwrap();
+    device.server.operate(&["item", "revoke", item]);
+    // Seen at the server before the device has heard of it.
+    let run = device.doctor(&["--server", device.server.url()]);
+    says(
+        &run,
+        1,
+        &["BROKEN licensing the server would refuse (code DEMO-4-SEATS) with -20113", "ok refusal"],
+    );
+    let mut program = Dialogue::start(device.program.command(device.server.url()));
+    program.ask("init");
+    assert!(program.ask("sync").starts_with("-20113"));
+    program.kill();
+    let run = device.doctor(&[]);
+    says(&run, 1, &["BROKEN refusal the server refuses demo-instances-", "with -20113 since"]);
+    assert!(!says_ok(&run, "refusal"), "{}", run.stdout);
+    fs::remove_file(file_of(&device, "licenses", "told")).unwrap();
+    let run = device.doctor(&[]);
+    says(
+        &run,
+        0,
+        &[
+            "warning refusal it is not known what the server has said about demo-instances-",
+            "is missing",
+        ],
+    );
+}
+
+#[test]
+fn the_server_is_asked_as_the_program_would_and_nothing_is_granted() {
+    let device = Device::new();
+    let with = |arguments: &[&str]| {
+        device.doctor(&[&["--server", device.server.url()][..], arguments].concat())
+    };
+    says(
+        &with(&[]),
+        0,
+        &["ok licensing the server would grant demo-instances-", "2 seats", "nothing was granted"],
+    );
+    let code = "DEMO-4-SEATS";
+    says(&with(&["--handshake-code", code, "--seats", "4"]), 0, &["ok licensing", "4 seats"]);
+    says(
+        &with(&["--handshake-code", code, "--seats", "5"]),
+        1,
+        &["BROKEN licensing", "with -20008"],
+    );
+    says(&with(&["--handshake-code", "TYPO"]), 1, &["BROKEN licensing", "with -20101"]);
+    says(&with(&["--organization", "demo", "--deployment-type", "server"]), 0, &["ok licensing"]);
+    says(&with(&["--handshake-code", code, "--deployment-type", "mobile"]), 1, &["with -20108"]);
+    says(&with(&["--handshake-code", code, "--charge-way", "domain"]), 1, &["BROKEN licensing"]);
+    // Also where no program has been yet.
+    let nowhere = tempfile::tempdir().unwrap();
+    let as_server =
+        ["--server", device.server.url(), "--handshake-code", code, "--deployment-type", "server"];
+    let new = doctor(nowhere.path(), &as_server);
+    says(&new, 1, &["ok licensing", "the signature was not checked", "note signature not checked"]);
+    says(
+        &doctor(nowhere.path(), &["--server", device.server.url()]),
+        1,
+        &["note licensing", "--handshake-code"],
+    );
+    // However often it was asked, the device goes on, as the same one.
+    let mut program = Dialogue::start(device.program.command(device.server.url()));
+    assert!(program.ask("init").starts_with('0') && program.ask("sync").starts_with('0'));
+    assert_eq!(device.server.operate(&["device", "list"]).matches("\"device_uuid\"").count(), 1);
+    // A session password, which only the program knows, is not taken for a fault of the device.
+    device.server.operate_with(&["handshake", "access", code, "--password"], "secret");
+    says(&with(&[]), 0, &["note licensing", "with -20102", "SEATMETER_SESSION_PASSWORD"]);
+    let run = doctor_amid(
+        &[("SEATMETER_SESSION_PASSWORD", "secret")],
+        &device.program.state(),
+        &["--server", device.server.url()],
+    );
+    says(&run, 0, &["ok licensing"]);
+    assert!(!run.stdout.contains("secret"));
+}
+
+#[test]
+fn a_server_that_was_made_anew_or_restored_is_named() {
+    let device = Device::new();
+    let mut program = Dialogue::start(device.program.command(device.server.url()));
+    assert!(program.ask("init").starts_with('0') && program.ask("sync").starts_with('0'));
+    program.kill();
+    says(
+        &device.doctor(&["--server", device.server.url()]),
+        0,
+        &["ok epoch the server has the data"],
+    );
+    let Device { server, program } = device;
+    let anew = Server::with_demo_license();
+    let run = doctor(&program.state(), &["--server", anew.url()]);
+    says(
+        &run,
+        0,
+        &[
+            "warning signature it is not the server",
+            "its key is",
+            "the license is of key",
+            "made anew",
+        ],
+    );
+    says(&run, 0, &["warning licensing it is not known whether the server would grant"]);
+    let restored = server.moved();
+    let run = doctor(&program.state(), &["--server", restored.url()]);
+    says(
+        &run,
+        0,
+        &["ok signature", "warning epoch the server's data is not what this device knew"],
+    );
+    let mut key_changed = restored;
+    key_changed.kill();
+    key_changed.operate(&["key", "rotate"]);
+    key_changed.start_again();
+    says(&doctor(&program.state(), &["--server", key_changed.url()]), 0, &["ok signature"]);
+}
+
+#[test]
+fn whether_a_root_key_is_built_in_is_read_in_the_library_or_not_known() {
+    let device = Device::new();
+    says(
+        &device.doctor(&[]),
+        0,
+        &["note library whether a vendor's root key", "is not known", "--library"],
+    );
+    let library = seatmeter_e2e::build_folder().join("libseatmeter.so");
+    let run = device.doctor(&["--library", library.to_str().unwrap()]);
+    match option_env!("SEATMETER_ROOT_KEY") {
+        None => says(&run, 0, &["note library", "no root key is built in"]),
+        Some(_) => says(&run, 0, &["ok library", "is built in"]),
+    }
+    says(
+        &device.doctor(&["--library", "/etc/passwd"]),
+        0,
+        &["warning library /etc/passwd does not say"],
+    );
+    says(
+        &device.doctor(&["--library", "/missing.so"]),
+        0,
+        &["warning library /missing.so cannot be read"],
+    );
+    // Without a root key nobody has checked whether the license is the vendor's.
+    let key = file_of(&device, "licenses", "root-key");
+    fs::remove_file(key).unwrap();
+    says(
+        &device.doctor(&[]),
+        0,
+        &["ok license", "whether its vendor has signed it was not checked"],
+    );
+}
+
+#[test]
+fn a_disk_without_room_is_found_by_writing_on_it() {
+    const DISK: &str = "DOCTOR_DISK";
+    let here = std::env::current_exe().unwrap();
+    if let Some(disk) = std::env::var_os(DISK) {
+        let state = Path::new(&disk).join("state");
+        for folder in ["licenses", "seats", "usage"] {
+            fs::create_dir_all(state.join(folder)).unwrap();
+        }
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+        says(&doctor(&state, &[]), 1, &["ok state", "warning disk", "KiB are free"]);
+        let mut filling = fs::File::create(Path::new(&disk).join("filling")).unwrap();
+        while filling.write_all(&[7; 4096]).is_ok() {}
+        let run = doctor(&state, &[]);
+        says(&run, 1, &["BROKEN state", "No space left", "make room"]);
+        assert!(!says_ok(&run, "state"), "{}", run.stdout);
+        let left = fs::read_dir(&state).unwrap().count();
+        assert_eq!(left, 3, "the doctor leaves nothing behind");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    // SAFETY: asks for a number.
+    let namespace = if unsafe { libc::geteuid() } == 0 { "-m" } else { "-rm" };
+    // Built before: inside there is no room for it.
+    drop(doctor(place.path(), &[]));
+    let output = Command::new("unshare")
+        .args([
+            namespace,
+            "sh",
+            "-c",
+            "mount -t tmpfs -o size=1m none \"$1\" || exit 77; shift; exec \"$@\"",
+            "sh",
+        ])
+        .arg(place.path())
+        .arg(here)
+        .args(["doctor::a_disk_without_room_is_found_by_writing_on_it", "--exact", "--nocapture"])
+        .env(DISK, place.path())
+        .output();
+    match output {
+        Ok(output) if output.status.code() != Some(77) => {
+            let (text, errors) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+        }
+        _ => skip("no mount namespace is permitted here, so there is no disk to fill"),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "a test that did not run must say so")]
+fn skip(why: &str) {
+    eprintln!("SKIPPED: {why}");
+}
+
+const ADA: u32 = 12_021;
+const BOB: u32 = 12_022;
+const TEAM: u32 = 12_070;
+
+/// What the doctor says to this user, who is in the team.
+fn doctor_as(user: u32, state: &Path) -> Run {
+    let mut command = seatmeter_e2e::server::doctor_command(&[], state, &[]);
+    seatmeter_e2e::program::run(command.uid(user).gid(TEAM))
+}
+
+fn give_all(path: &Path, owner: u32, group: u32, folder: u32, file: u32) {
+    let mode = if path.is_dir() { folder } else { file };
+    std::os::unix::fs::chown(path, Some(owner), Some(group)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        give_all(&entry.path(), owner, group, folder, file);
+    }
+}
+
+#[test]
+fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } != 0 {
+        return skip("becoming another user needs root");
+    }
+    let device = Device::new();
+    let state = device.program.state();
+    fs::set_permissions(state.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+    says(
+        &device.doctor(&[]),
+        0,
+        &["ok user checked as user root (0), who owns the directory", "ok files"],
+    );
+    give_all(&state, ADA, ADA, 0o700, 0o600);
+    says(
+        &doctor_as(ADA, &state),
+        0,
+        &["ok user checked as user 12021, who owns the directory", "ok files"],
+    );
+    let run = device.doctor(&[]);
+    says(
+        &run,
+        0,
+        &[
+            "warning user checked as user root (0), who may do everything",
+            "sudo -u 12021 seatmeterd doctor",
+        ],
+    );
+    let run = doctor_as(BOB, &state);
+    says(&run, 1, &["BROKEN state", "cannot be looked at", "belongs to user 12021"]);
+    let command = format!("sudo chown -R 12022 {}\"", state.display());
+    says(&run, 1, &[&command]);
+    for what in ["user", "files", "state", "device", "license", "seats", "usage"] {
+        assert!(!says_ok(&run, what), "{what}: {}", run.stdout);
+    }
+    // Readable as a directory, but nothing that is in it.
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = doctor_as(BOB, &state);
+    says(
+        &run,
+        1,
+        &[
+            "warning user checked as user 12022; the directory belongs to user 12021",
+            "BROKEN state",
+        ],
+    );
+    says(
+        &run,
+        1,
+        &[
+            "warning device",
+            "cannot be read: Permission denied",
+            "warning license",
+            "warning usage",
+        ],
+    );
+    for what in ["files", "state", "device", "license", "seats", "usage", "refusal"] {
+        assert!(!says_ok(&run, what), "{what}: {}", run.stdout);
+    }
+    assert!(
+        !run.stdout.contains("there is none on this device"),
+        "that was not seen: {}",
+        run.stdout
+    );
+    // What a run with sudo left there, in which the owner can do nothing.
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    give_all(&state.join("device"), 0, 0, 0o700, 0o600);
+    for looker in [0, ADA] {
+        let run = doctor_as(looker, &state);
+        says(
+            &run,
+            1,
+            &[
+                "BROKEN files not for those who use the directory",
+                "device belongs to user root (0)",
+            ],
+        );
+        says(&run, 1, &["sudo chown -R 12021"]);
+    }
+    // A directory of a group, and one file in it that is not the group's.
+    give_all(&state, ADA, TEAM, 0o2770, 0o660);
+    let run = doctor_as(BOB, &state);
+    says(
+        &run,
+        0,
+        &["ok user checked as user 12022, who shares the directory of user 12021 by group 12070"],
+    );
+    says(
+        &run,
+        0,
+        &[
+            "ok permissions user 12021, mode 2770: shared by group 12070",
+            "for all who share the directory",
+        ],
+    );
+    let pool = file_of(&device, "seats", "pool");
+    give_all(&pool, ADA, TEAM, 0o2770, 0o600);
+    let run = doctor_as(BOB, &state);
+    says(
+        &run,
+        1,
+        &["BROKEN files", ".pool belongs to user 12021, with mode 600", "g+rwX", "warning seats"],
+    );
+    assert!(!says_ok(&run, "seats"), "{}", run.stdout);
+    fs::remove_file(&pool).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &pool).unwrap();
+    says(
+        &doctor_as(BOB, &state),
+        1,
+        &["BROKEN files", "is a symbolic link, which programs do not follow"],
+    );
+}
+
+#[test]
+fn a_user_without_a_word_is_looked_at_where_his_programs_have_their_state() {
+    let home = tempfile::tempdir().unwrap();
+    let asked = |variables: &[(&str, &str)]| {
+        let mut command = seatmeter_e2e::server::doctor_command(variables, Path::new(""), &[]);
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        // SAFETY: asks for a number.
+        if unsafe { libc::geteuid() } == 0 {
+            command.uid(ADA).gid(ADA);
+        }
+        seatmeter_e2e::program::run(&mut command).stdout
+    };
+    let home_text = home.path().to_str().unwrap();
+    assert!(asked(&[("HOME", home_text)]).contains(&format!("{home_text}/.local/state/seatmeter")));
+    assert!(asked(&[("XDG_STATE_HOME", home_text)]).contains(&format!("{home_text}/seatmeter")));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_named() {
+    let device = Device::new();
+    let log = device.program.state().join("missing/log");
+    let run =
+        doctor_amid(&[("SEATMETER_LOG", log.to_str().unwrap())], &device.program.state(), &[]);
+    says(&run, 0, &["warning log", "missing/log (SEATMETER_LOG) cannot be written"]);
+}
+
+#[test]
+fn what_belongs_to_others_is_not_reset() {
+    let place = tempfile::tempdir().unwrap();
+    let state = place.path();
+    let reset = || {
+        let mut command = seatmeter_e2e::server::doctor_command(&[], state, &["reset"]);
+        seatmeter_e2e::program::run(&mut command)
+    };
+    for name in ["device", "device.rs", "clock", "clock_build.log", "sync-all"] {
+        fs::write(state.join(name), "of others").unwrap();
+    }
+    fs::create_dir(state.join("licenses")).unwrap();
+    fs::write(state.join("licenses/MIT"), "of others").unwrap();
+    let run = reset();
+    assert!(run.code == Some(1) && run.stderr.contains("nothing to reset"), "{run:?}");
+    // And beside a state they stay.
+    for name in ["usage", "seats"] {
+        fs::create_dir(state.join(name)).unwrap();
+    }
+    assert_eq!(reset().code, Some(0));
+    for name in ["device.rs", "clock_build.log", "sync-all"] {
+        assert!(state.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_device_is_reset_when_nobody_uses_it_and_nothing_of_it_is_lost() {
+    let device = Device::new();
+    let state = device.program.state();
+    let reset = |more: &[&str]| device.doctor(&[&["reset"][..], more].concat());
+    let start = || Dialogue::start(device.program.command(device.server.url()));
+    let uuid_of = |program: &mut Dialogue| program.ask("uuid");
+    let mut program = start();
+    assert!(program.ask("init").starts_with('0'));
+    let old = uuid_of(&mut program);
+    // In use, by a program that holds a seat or none.
+    let run = reset(&[]);
+    assert!(run.code == Some(1) && run.stderr.contains("programs use"), "{run:?}");
+    assert_eq!(program.ask("count 2"), "0");
+    let run = reset(&["--with-unreported"]);
+    assert!(run.code == Some(1) && run.stderr.contains("(pid "), "{run:?}");
+    program.kill();
+    // Counts wait, the 3 of the killed program before among them, unless they were reported
+    // meanwhile.
+    let run = reset(&[]);
+    assert!(run.code == Some(1) && run.stderr.contains("counts wait to be reported"), "{run:?}");
+    assert!(run.stderr.contains("--with-unreported") && state.join("device").exists(), "{run:?}");
+    let run = reset(&["--with-unreported"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.stdout.contains("are not reported") && run.stdout.contains("device release"),
+        "{run:?}"
+    );
+    let aside = fs::read_dir(&state).unwrap().flatten().map(|entry| entry.path()).next().unwrap();
+    assert!(aside.file_name().unwrap().to_str().unwrap().starts_with("reset-"));
+    let run = reset(&[]);
+    assert!(run.code == Some(1) && run.stderr.contains("nothing to reset"), "{run:?}");
+    let mut program = start();
+    assert!(program.ask("init").starts_with('0'));
+    assert_ne!(uuid_of(&mut program), old, "a new device");
+    assert_eq!(program.ask("end"), "0");
+    // What was kept aside is reported as it says there.
+    let mut command = device.program.command(device.server.url());
+    command.env("SEATMETER_STATE_DIR", &aside);
+    let mut program = Dialogue::start(command);
+    assert!(program.ask("init").starts_with('0') && program.ask("sync").starts_with('0'));
+    assert_eq!((uuid_of(&mut program), device.server.recorded("scan")), (old, 5));
+    program.kill();
+    says(&device.doctor(&["--server", device.server.url()]), 0, &["ok device", "ok license"]);
+    // With nothing that waits it needs no word more.
+    let mut program = start();
+    assert!(program.ask("init").starts_with('0') && program.ask("sync").starts_with('0'));
+    assert_eq!(program.ask("end"), "0");
+    let run = reset(&[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+}

@@ -1,0 +1,134 @@
+//! A main server and a standby with data of its own, and a server whose key was replaced: what was
+//! counted under a license is booked by the server that gave it.
+
+use std::time::{Duration, Instant};
+
+use seatmeter_e2e::dialogue::Dialogue;
+use seatmeter_e2e::program::Program;
+use seatmeter_e2e::server::Server;
+use serde_json::json;
+
+/// Unlimited but for its quota, and good for a day without a server.
+fn scans(item_id: &str) -> serde_json::Value {
+    json!([{
+        "item_id": item_id, "charge_way": "barcode_scan", "quota": 1000, "deployment_types": ["server"],
+        "products": 0xffff, "offline_days": 1,
+    }])
+}
+
+struct Bench {
+    main: Server,
+    standby: Server,
+    tool: Program,
+}
+
+impl Bench {
+    /// Items of one id, or of two.
+    fn new(ids: [&str; 2]) -> Self {
+        let main = Server::with_items(&scans(ids[0]));
+        let standby = main.own_standby(&scans(ids[1]));
+        Self { main, standby, tool: Program::compile("tests/c/option_tool.c") }
+    }
+
+    /// A program on the device, licensed.
+    fn program(&self) -> Dialogue {
+        let mut command = self.tool.command(self.main.url());
+        command.env("SEATMETER_STANDBY_SERVER", self.standby.url());
+        let mut program = Dialogue::start(command);
+        assert_eq!(program.ask("init 2 1 1"), "0");
+        program
+    }
+
+    /// Looks again and again, for some seconds: the standby believes for a moment what it has seen
+    /// of the main server.
+    fn books(&self, program: &mut Dialogue, scans: [u64; 2]) {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let sync = program.ask("sync");
+            let booked = [&self.main, &self.standby].map(|server| server.recorded("scan"));
+            if booked == scans {
+                return;
+            }
+            assert!(Instant::now() < end, "{booked:?} are booked, {scans:?} were counted; {sync}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+fn each_server_books_its_own(ids: [&str; 2]) {
+    let mut bench = Bench::new(ids);
+    let mut program = bench.program();
+    assert_eq!(program.ask("image 3"), "0");
+    bench.books(&mut program, [3, 0]);
+    assert_eq!(program.ask("image 4"), "0");
+    bench.main.kill();
+    // The standby does not know the four, and licenses the device.
+    let begun = Instant::now();
+    while bench.standby.operate(&["device", "list"]).lines().count() < 2 {
+        program.ask("sync");
+        assert!(begun.elapsed() < Duration::from_secs(20), "the standby does not take over");
+    }
+    assert_eq!(program.ask("image 5"), "0");
+    bench.books(&mut program, [3, 5]);
+    assert_eq!(program.ask("image 6"), "0");
+    bench.main.start_again();
+    // The standby books what was counted under it, also when it is not in charge any more.
+    bench.books(&mut program, [7, 11]);
+    bench.main.kill();
+    while bench.standby.recorded("image") < 3 {
+        program.ask("image 0");
+        program.ask("sync");
+        assert!(begun.elapsed() < Duration::from_secs(60), "the standby does not take over again");
+    }
+    let so_far = bench.standby.recorded("scan");
+    assert_eq!(program.ask("image 8"), "0");
+    // And when it was away while the device went back.
+    bench.standby.kill();
+    bench.main.start_again();
+    let main = bench.main.recorded("scan");
+    assert_eq!(program.ask("image 0"), "0");
+    while bench.main.recorded("image") == 2 {
+        program.ask("sync");
+        assert_eq!(program.ask("image 0"), "0");
+    }
+    assert_eq!([bench.main.recorded("scan"), bench.standby.recorded("scan")], [main, so_far]);
+    bench.standby.start_again();
+    bench.books(&mut program, [main, so_far + 8]);
+    assert_eq!(program.ask("sync"), "0");
+    assert_eq!(program.ask("image 7"), "0");
+    bench.books(&mut program, [main + 7, so_far + 8]);
+    assert_eq!(program.ask("shutdown"), "0");
+}
+
+#[test]
+fn each_server_books_what_was_counted_under_its_own_license() {
+    each_server_books_its_own(["main", "standby"]);
+}
+
+#[test]
+fn also_where_their_items_have_one_name() {
+    each_server_books_its_own(["item", "item"]);
+}
+
+#[test]
+fn what_was_counted_under_a_key_that_was_replaced_is_booked() {
+    let mut bench = Bench::new(["main", "standby"]);
+    let mut program = bench.program();
+    assert_eq!(program.ask("image 3"), "0");
+    bench.books(&mut program, [3, 0]);
+    assert_eq!(program.ask("image 4"), "0");
+    bench.main.rotate_key();
+    bench.books(&mut program, [7, 0]);
+    // It goes on with the new key, into the segment that it has.
+    assert_eq!(program.ask("image 5"), "0");
+    bench.books(&mut program, [12, 0]);
+    assert_eq!(program.ask("sync"), "0");
+    // A program that begins knows the new key alone, and what the one before had counted is of the
+    // old one.
+    assert_eq!(program.ask("image 6"), "0");
+    program.kill();
+    let mut next = bench.program();
+    assert_eq!(next.ask("image 1"), "0");
+    bench.books(&mut next, [19, 0]);
+    assert_eq!(next.ask("shutdown"), "0");
+}

@@ -1,0 +1,472 @@
+//! The accounting law under fire: acknowledged ≤ billed ≤ performed at every instant, and all equal
+//! in the end.
+//!
+//! Two devices with several processes each count against a real server. Processes are killed at
+//! random and, with the feature `kill-points`, at every named place; the server is killed under
+//! load and started again. What was performed is witnessed outside the library: a worker notes in a
+//! shared page of its own what it is about to count, and that it has, so that a kill in between
+//! leaves a bracket of one piece of work.
+//!
+//! `SEATMETER_SOAK_KILLS` sets the number of kills, `SEATMETER_SOAK_SEED` the course of one run
+//! (but for the scheduler's part in it).
+#![allow(clippy::disallowed_methods, reason = "workers are told by the environment what to do")]
+#![allow(clippy::print_stderr, reason = "a soak shows its figures")]
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use seatmeter::files::is_draft;
+use seatmeter::parameters::RawParameters;
+use seatmeter::reader::{Hold, Reader};
+use seatmeter::runtime::runtime;
+use seatmeter::usage::{Barcode, SEGMENT_ENDING, Segment};
+use seatmeter_e2e::server::{DEMO_CODE, Server};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::UsageKind;
+
+#[cfg(feature = "kill-points")]
+use seatmeter::fault_injection::kill_points::COUNTS as NAMES;
+#[cfg(not(feature = "kill-points"))]
+const NAMES: &[&str] = &[];
+
+const DEVICES: usize = 2;
+const WORKERS_OF_A_DEVICE: usize = 3;
+
+/// Kills of the ordinary test run.
+const KILLS: u64 = 120;
+const KILLS_BETWEEN_CHECKS: u64 = 20;
+const KILLS_BETWEEN_SERVER_KILLS: u64 = 12;
+
+/// No worker lives longer, once its device has performed something; most are killed long before.
+const LIFE_MS_MAX: u64 = 400;
+/// How long a worker is spared at most until its device has performed something: a slow machine may
+/// not have started it by the time that it is to die.
+const REPRIEVE: Duration = Duration::from_secs(20);
+
+/// Different barcodes of an image, of two symbologies.
+const CODES: [Barcode<'static>; 3] = [
+    Barcode { format: 0x20, bytes: b"4006381333931" },
+    Barcode { format: 0x20, bytes: b"4012345678901" },
+    Barcode { format: 0x400_0000, bytes: b"https://example.org" },
+];
+const KINDS: [UsageKind; 3] = [UsageKind::Scan, UsageKind::Image, UsageKind::Page];
+
+/// What was performed, by its own account: numbers in a shared page, two for each kind.
+struct Witness {
+    page: &'static [AtomicU64; 6],
+}
+
+impl Witness {
+    fn open(path: &Path) -> Self {
+        let file =
+            File::options().create(true).truncate(false).read(true).write(true).open(path).unwrap();
+        file.set_len(4096).unwrap();
+        // SAFETY: a fresh shared mapping of an open file touches no existing memory.
+        let page = unsafe {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        assert_ne!(page, libc::MAP_FAILED);
+        // SAFETY: the page is as long as the file, aligned, and never unmapped.
+        Self { page: unsafe { &*page.cast() } }
+    }
+
+    fn begin(&self, kind: UsageKind, n: u64) {
+        self.page[place(kind)].fetch_add(n, Ordering::SeqCst);
+    }
+
+    fn end(&self, kind: UsageKind, n: u64) {
+        self.page[place(kind) + 1].fetch_add(n, Ordering::SeqCst);
+    }
+
+    fn begun(&self, kind: UsageKind) -> u64 {
+        self.page[place(kind)].load(Ordering::SeqCst)
+    }
+
+    fn ended(&self, kind: UsageKind) -> u64 {
+        self.page[place(kind) + 1].load(Ordering::SeqCst)
+    }
+}
+
+fn place(kind: UsageKind) -> usize {
+    2 * KINDS.iter().position(|known| *known == kind).unwrap()
+}
+
+/// Random numbers of a run: xorshift.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+// ---- the worker
+// -----------------------------------------------------------------------------------------------
+
+/// Not a test of its own: what a worker process runs.
+#[test]
+fn worker() {
+    let Some(job) = std::env::var_os("COUNTS_JOB") else { return };
+    if job == "last report" {
+        get_licensed();
+        runtime().shut_down(Duration::from_secs(20)).unwrap();
+        return;
+    }
+    let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
+    #[cfg(feature = "kill-points")]
+    if let Ok(place) = std::env::var("COUNTS_PLACE") {
+        seatmeter::fault_injection::kill_points::arm(
+            NAMES[place.parse::<usize>().unwrap()],
+            number("COUNTS_VISIT").try_into().unwrap(),
+        );
+    }
+    let witness = Witness::open(Path::new(&std::env::var_os("COUNTS_WITNESS").unwrap()));
+    count_until_killed(&witness, &mut Random(number("COUNTS_SEED")));
+}
+
+fn get_licensed() {
+    let raw = RawParameters {
+        handshake_code: DEMO_CODE.into(),
+        deployment_type: 1,
+        charge_way: 10,
+        uuid_generation_method: 1,
+        max_buffer_days: 7,
+        max_concurrent_instance_count: 4,
+        products: 0xffff,
+        ..RawParameters::default()
+    };
+    while let Err(error) = runtime().initialize(&raw) {
+        // The server may be dead at the moment; nothing else may go wrong.
+        assert_eq!(error.code, ErrorCode::FAILED_TO_REACH_SERVER, "{error}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn count_until_killed(witness: &Witness, random: &mut Random) {
+    loop {
+        // From the second time on this wakes the keeper, which reports while we count.
+        get_licensed();
+        let mut reader = Reader::vacant();
+        reader.occupy(Hold::take().unwrap());
+        for _ in 0..random.below(300) {
+            if random.below(4) == 0 {
+                witness.begin(UsageKind::Page, 1);
+                let licensed = runtime().licensed().unwrap();
+                licensed.count_without_reader(&[(UsageKind::Page, 1, 1)]).unwrap();
+                witness.end(UsageKind::Page, 1);
+            } else {
+                let codes = &CODES[..usize::try_from(random.below(4)).unwrap()];
+                witness.begin(UsageKind::Image, 1);
+                witness.begin(UsageKind::Scan, codes.len() as u64);
+                assert_eq!(reader.count_image(codes).unwrap(), codes.len() as u64);
+                witness.end(UsageKind::Scan, codes.len() as u64);
+                witness.end(UsageKind::Image, 1);
+            }
+        }
+        drop(reader);
+        if random.below(3) == 0 {
+            // Fails when the server is dead: the next one reports.
+            let _ = runtime().shut_down(Duration::from_secs(2));
+        }
+    }
+}
+
+// ---- the driver
+// -----------------------------------------------------------------------------------------------
+
+struct Device {
+    state: PathBuf,
+    witness: Witness,
+    witness_path: PathBuf,
+}
+
+impl Device {
+    fn new(folder: &Path, number: usize) -> Self {
+        let witness_path = folder.join(format!("witness-{number}"));
+        let witness = Witness::open(&witness_path);
+        Self { state: folder.join(format!("state-{number}")), witness, witness_path }
+    }
+
+    fn command(&self, server: &Server, job: &str) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["counts::worker", "--exact", "--quiet", "--test-threads=1"])
+            .env("COUNTS_JOB", job)
+            .env("SEATMETER_STATE_DIR", &self.state)
+            .env("SEATMETER_SERVER", server.url())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn has_performed(&self) -> bool {
+        KINDS.into_iter().all(|kind| self.witness.ended(kind) > 0)
+    }
+
+    /// Every file in the folders of usage.
+    fn files(&self) -> Vec<PathBuf> {
+        let list = |folder: &Path| -> Vec<PathBuf> {
+            std::fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path())
+                .collect()
+        };
+        list(&self.state.join("usage")).iter().flat_map(|folder| list(folder)).collect()
+    }
+
+    /// What its segments say is acknowledged.
+    fn acknowledged(&self, kind: UsageKind) -> u64 {
+        let is_segment =
+            |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
+        let segments = self
+            .files()
+            .into_iter()
+            .filter(is_segment)
+            .filter_map(|path| Segment::open(&path).ok());
+        let totals = segments.flat_map(|segment| segment.totals());
+        totals.filter(|total| total.usage.kind == kind).map(|total| total.acknowledged).sum()
+    }
+
+    /// The id under which the server knows it, once it has one.
+    fn uuid(&self) -> Option<String> {
+        let bytes = std::fs::read(self.state.join("device")).ok()?;
+        let json: serde_json::Value = serde_json::from_slice(bytes.get(56..)?).ok()?;
+        Some(json["uuid"].as_str()?.to_owned())
+    }
+
+    /// Something that a crash of the file system may leave: for the places that are reached by that
+    /// alone.
+    fn plant(&self, name: &str) {
+        let usage = self.state.join("usage");
+        let entries = std::fs::read_dir(usage).into_iter().flatten().flatten();
+        // A folder that is being made may have another name in a moment.
+        for folder in entries.filter(|entry| entry.path().is_dir() && !is_draft(&entry.path())) {
+            std::fs::write(folder.path().join(name), b"SMSE").unwrap();
+        }
+    }
+}
+
+struct Worker {
+    device: usize,
+    place: Option<usize>,
+    process: Child,
+    end: Instant,
+}
+
+#[derive(Default)]
+struct Figures {
+    random_kills: u64,
+    kills_at_places: Vec<u64>,
+    server_kills: u64,
+    checks: u64,
+}
+
+impl Figures {
+    fn kills(&self) -> u64 {
+        self.random_kills + self.kills_at_places.iter().sum::<u64>() + self.server_kills
+    }
+}
+
+struct Fire {
+    server: Server,
+    devices: Vec<Device>,
+    random: Random,
+    figures: Figures,
+}
+
+impl Fire {
+    fn start(&mut self, device: usize) -> Worker {
+        let mut command = self.devices[device].command(&self.server, "count");
+        command.env("COUNTS_WITNESS", &self.devices[device].witness_path);
+        command.env("COUNTS_SEED", (1 + self.random.below(u64::MAX - 1)).to_string());
+        let mut place = None;
+        let mut life_ms = self.random.below(LIFE_MS_MAX / 4);
+        if !NAMES.is_empty() && self.random.below(4) != 0 {
+            let number = usize::try_from(self.random.below(NAMES.len() as u64)).unwrap();
+            let visits = if NAMES[number].starts_with("count") { 900 } else { 4 };
+            command.env("COUNTS_PLACE", number.to_string());
+            command.env("COUNTS_VISIT", (1 + self.random.below(visits)).to_string());
+            match NAMES[number].split(':').next() {
+                Some("set aside") => self.devices[device].plant("torn.segment"),
+                Some("sweep") => self.devices[device].plant("unfinished.new"),
+                _ => {}
+            }
+            (place, life_ms) = (Some(number), LIFE_MS_MAX);
+        }
+        let end = Instant::now() + Duration::from_millis(life_ms);
+        Worker { device, place, process: command.spawn().unwrap(), end }
+    }
+
+    /// Whether the worker's time has come; then it is dead.
+    fn ends(&mut self, worker: &mut Worker) -> bool {
+        if let Some(status) = worker.process.try_wait().unwrap() {
+            self.note_death(worker, status);
+            return true;
+        }
+        let reprieve =
+            if self.devices[worker.device].has_performed() { Duration::ZERO } else { REPRIEVE };
+        if Instant::now() < worker.end + reprieve {
+            return false;
+        }
+        worker.process.kill().unwrap();
+        worker.process.wait().unwrap();
+        self.figures.random_kills += 1;
+        true
+    }
+
+    /// A worker that ended by itself was killed at its place.
+    fn note_death(&mut self, worker: &Worker, status: ExitStatus) {
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "a worker ended otherwise: {status}");
+        let place = worker.place.expect("nobody else killed it");
+        self.figures.kills_at_places[place] += 1;
+    }
+
+    fn kill_server(&mut self) {
+        self.server.kill();
+        self.figures.server_kills += 1;
+        std::thread::sleep(Duration::from_millis(self.random.below(30)));
+        self.server.start_again();
+    }
+
+    /// The law at this instant. What is asked for first can only have grown by the time that the
+    /// next is.
+    fn check(&mut self) {
+        self.figures.checks += 1;
+        let acknowledged: Vec<_> =
+            self.devices.iter().map(|device| KINDS.map(|kind| device.acknowledged(kind))).collect();
+        let export = self.server.usage();
+        for (device, acknowledged) in self.devices.iter().zip(acknowledged) {
+            for (kind, acknowledged) in KINDS.into_iter().zip(acknowledged) {
+                let billed = billed(&export, device, kind);
+                let performed = device.witness.begun(kind);
+                assert!(
+                    acknowledged <= billed && billed <= performed,
+                    "{kind:?}: acknowledged {acknowledged} ≤ billed {billed} ≤ performed \
+                     {performed}"
+                );
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        let last = |device: &Device| {
+            let output = device
+                .command(&self.server, "last report")
+                .stderr(Stdio::piped())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        self.devices.iter().for_each(last);
+        let export = self.server.usage();
+        for (number, device) in self.devices.iter().enumerate() {
+            let is_left = |path: &&PathBuf| {
+                let kept = [".damaged-", ".acknowledged", "/epoch-"];
+                !kept.iter().any(|part| path.to_string_lossy().contains(part))
+            };
+            let files = device.files();
+            assert_eq!(files.iter().find(is_left), None, "all is acknowledged, and so removed");
+            for kind in KINDS {
+                let (ended, begun) = (device.witness.ended(kind), device.witness.begun(kind));
+                let billed = billed(&export, device, kind);
+                eprintln!(
+                    "device {number}: {kind:?}: performed {ended} to {begun}, billed {billed}"
+                );
+                assert!(ended <= billed && billed <= begun, "{kind:?}");
+            }
+        }
+    }
+}
+
+fn billed(export: &[serde_json::Value], device: &Device, kind: UsageKind) -> u64 {
+    let uuid = device.uuid();
+    let kind = serde_json::to_value(kind).unwrap();
+    let rows = export
+        .iter()
+        .filter(|row| row["kind"] == kind && row["device_uuid"].as_str() == uuid.as_deref());
+    rows.map(|row| row["total"].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn whatever_is_killed_what_was_performed_is_billed_once() {
+    if std::env::var_os("COUNTS_JOB").is_some() {
+        return;
+    }
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let kills = number("SEATMETER_SOAK_KILLS").unwrap_or(KILLS);
+    let seed =
+        number("SEATMETER_SOAK_SEED").unwrap_or_else(|| u64::from(std::process::id()) << 20 | 1);
+    let folder = tempfile::tempdir().unwrap();
+    let mut fire = Fire {
+        server: Server::with_demo_license(),
+        devices: (0..DEVICES).map(|number| Device::new(folder.path(), number)).collect(),
+        random: Random(seed),
+        figures: Figures { kills_at_places: vec![0; NAMES.len()], ..Figures::default() },
+    };
+    let begun = Instant::now();
+    let mut workers: Vec<Worker> =
+        (0..DEVICES * WORKERS_OF_A_DEVICE).map(|number| fire.start(number % DEVICES)).collect();
+    let (mut next_check, mut next_server_kill) = (KILLS_BETWEEN_CHECKS, KILLS_BETWEEN_SERVER_KILLS);
+    let deadline = begun + REPRIEVE * 6;
+    while fire.figures.kills() < kills || !fire.devices.iter().all(Device::has_performed) {
+        assert!(
+            fire.figures.kills() < kills || Instant::now() < deadline,
+            "a device never got to work"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+        for worker in &mut workers {
+            if fire.ends(worker) {
+                *worker = fire.start(worker.device);
+            }
+        }
+        if fire.figures.kills() >= next_server_kill {
+            fire.kill_server();
+            next_server_kill += KILLS_BETWEEN_SERVER_KILLS;
+        }
+        if fire.figures.kills() >= next_check {
+            fire.check();
+            next_check += KILLS_BETWEEN_CHECKS;
+        }
+    }
+    for worker in &mut workers {
+        worker.process.kill().unwrap();
+        worker.process.wait().unwrap();
+    }
+    fire.check();
+    fire.finish();
+    show(&fire.figures, seed, begun.elapsed());
+}
+
+fn show(figures: &Figures, seed: u64, took: Duration) {
+    let at_places = figures.kills_at_places.iter().sum::<u64>();
+    eprintln!(
+        "{} kills in {} s: {} workers at random, {at_places} at {} places, the server {} times; \
+         {} checks; seed {seed}",
+        figures.kills(),
+        took.as_secs(),
+        figures.random_kills,
+        NAMES.len(),
+        figures.server_kills,
+        figures.checks
+    );
+    for (name, kills) in NAMES.iter().zip(&figures.kills_at_places) {
+        eprintln!("{kills:6}  {name}");
+    }
+    let enough = figures.kills() > 100 * NAMES.len() as u64;
+    assert!(
+        !enough || figures.kills_at_places.iter().all(|kills| *kills > 0),
+        "a place was never reached"
+    );
+}

@@ -1,0 +1,110 @@
+//! A full disk costs no count that was taken, and the next one says why it cannot be.
+//!
+//! The disk is a small tmpfs in a mount namespace of its own; where that is not permitted the test
+//! says so and shows nothing.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the inner process is told by the environment what to do"
+)]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+use std::path::Path;
+use std::process::Command;
+
+use seatmeter::usage::{Counter, Segment, SlotEntries, Whose};
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::UsageKind;
+
+const ID: &str = "00112233445566778899aabbccddeeff";
+
+fn whose() -> Whose {
+    Whose { license_id: ID.into(), device_uuid: ID.into(), server: None }
+}
+const DISK: &str = "FULL_DISK";
+
+#[test]
+fn a_full_disk_costs_no_count_and_is_explained() {
+    if let Some(disk) = std::env::var_os(DISK) {
+        return count_on_a_full_disk(Path::new(&disk));
+    }
+    let place = tempfile::tempdir().unwrap();
+    let namespace = if is_root() { "-m" } else { "-rm" };
+    let permitted = Command::new("unshare")
+        .args([namespace, "sh", "-c", "mount -t tmpfs -o size=16k none \"$1\"", "sh"])
+        .arg(place.path())
+        .output();
+    if !permitted.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no mount namespace is permitted here, so there is no disk to fill");
+        return;
+    }
+    let output = Command::new("unshare")
+        .args([
+            namespace,
+            "sh",
+            "-c",
+            "mount -t tmpfs -o size=1m none \"$1\" && shift && exec \"$@\"",
+            "sh",
+        ])
+        .arg(place.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["full_disk::a_full_disk_costs_no_count_and_is_explained", "--exact", "--nocapture"])
+        .env(DISK, place.path())
+        .output()
+        .unwrap();
+    let (text, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+}
+
+fn is_root() -> bool {
+    // SAFETY: asks for a number.
+    unsafe { libc::geteuid() == 0 }
+}
+
+fn count_on_a_full_disk(disk: &Path) {
+    let counter = Counter::new(disk.to_owned(), whose());
+    let mut mine = SlotEntries::default();
+    let work = [(UsageKind::Scan, 4, 1), (UsageKind::Image, 0, 1)];
+    let mut counted = 0;
+    let mut slot = 0;
+    // Two counters a slot: the disk has room for some fifteen segments of 2 048.
+    let error = loop {
+        match counter.count(&mut mine, slot, &work) {
+            Ok(()) => counted += 1,
+            Err(error) => break error,
+        }
+        slot += 1;
+        assert!(slot < 100_000, "the disk never fills");
+    };
+    assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
+    assert_eq!(error.code.0, -20002);
+    assert!(error.message.contains("No space left"), "{error}");
+    assert!(error.message.contains(disk.to_str().unwrap()), "{error}");
+    assert_eq!(billed(disk), [counted, counted], "what was taken is there, and nothing else");
+    // What has its counter already goes on.
+    counter.count(&mut SlotEntries::default(), slot - 1, &work).unwrap();
+    assert!(counter.count(&mut mine, slot, &work).is_err(), "still full");
+    // Space is freed, and counting goes on. A full segment is nobody's any more, from the next look
+    // on.
+    assert!(counter.look().failed.is_none());
+    let files = std::fs::read_dir(disk).unwrap().flatten().map(|entry| entry.path());
+    let full = files
+        .filter_map(|path| Some((Segment::open(&path).ok()?, path)))
+        .find(|(s, _)| s.is_held());
+    let (segment, path) = full.unwrap();
+    let in_freed: u64 = segment.totals().iter().map(|total| total.usage.total).sum();
+    drop(segment);
+    std::fs::remove_file(path).unwrap();
+    counter.count(&mut mine, slot, &work).unwrap();
+    let [scans, images] = billed(disk);
+    assert_eq!(scans + images + in_freed, 2 * (counted + 2));
+}
+
+/// Scans and images in all segments.
+fn billed(folder: &Path) -> [u64; 2] {
+    let files = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let totals: Vec<_> = files.flat_map(|path| Segment::open(&path).unwrap().totals()).collect();
+    [UsageKind::Scan, UsageKind::Image].map(|kind| {
+        totals.iter().filter(|total| total.usage.kind == kind).map(|total| total.usage.total).sum()
+    })
+}

@@ -1,0 +1,10 @@
+//! What was counted: kills lose nothing, a full disk loses nothing, and a segment belongs to its
+//! owner as long as that lives.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+
+#[path = "../common/own_process.rs"]
+mod own_process;
+
+mod counts;
+mod full_disk;
+mod liveness;
