@@ -11,7 +11,8 @@ use crate::os::advice_about;
 use crate::os::errors;
 
 /// An error: what happened, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({code})")]
 pub struct Error {
     /// The number that the C function returns.
     pub code: ErrorCode,
@@ -98,14 +99,6 @@ impl From<ErrorCode> for Error {
         Self::new(code, message)
     }
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// A result with [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

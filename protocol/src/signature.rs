@@ -20,11 +20,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The reason why a signed text is not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// A key or signature is not written as the hexadecimal digits of the right number of bytes.
+    #[error("{0} is malformed")]
     Malformed(&'static str),
     /// The signing key is not the one that was expected.
+    #[error("signed by key {found}, expected key {expected}")]
     OtherKey {
         /// Id of the key that was expected.
         expected: String,
@@ -32,27 +34,12 @@ pub enum SignatureError {
         found: String,
     },
     /// The signature does not belong to this content.
+    #[error("the signature of the {0} is wrong: it was changed or forged")]
     Wrong(&'static str),
     /// The signature is right, but the content is not what it should be.
+    #[error("the signed content cannot be used: {0}")]
     Content(String),
 }
-
-impl fmt::Display for SignatureError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(what) => write!(f, "{what} is malformed"),
-            Self::OtherKey { expected, found } => {
-                write!(f, "signed by key {found}, expected key {expected}")
-            }
-            Self::Wrong(what) => {
-                write!(f, "the signature of the {what} is wrong: it was changed or forged")
-            }
-            Self::Content(why) => write!(f, "the signed content cannot be used: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for SignatureError {}
 
 /// A public key: 32 bytes, written as 64 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

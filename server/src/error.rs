@@ -46,11 +46,13 @@ impl Refusal {
 }
 
 /// The errors of the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The license rules refuse the request.
+    #[error("{} ({})", .0.detail, .0.code)]
     Refused(Refusal),
     /// The request is not one that this server understands.
+    #[error("{detail}")]
     BadRequest {
         /// The HTTP status.
         status: u16,
@@ -58,8 +60,10 @@ pub enum Error {
         detail: String,
     },
     /// Too many requests are waiting already.
+    #[error("too many requests are waiting")]
     Busy,
     /// A client makes more requests than it may.
+    #[error("too many requests from {who}")]
     TooMany {
         /// The source address or handshake code in question.
         who: String,
@@ -68,14 +72,19 @@ pub enum Error {
     },
     /// This server lacks something that it needs to serve this request; the sentence says what, and
     /// what to do.
+    #[error("{0}")]
     NotReady(String),
     /// The database cannot be read or written.
+    #[error("the database cannot be used: {0}")]
     Store(String),
     /// A fault of this program.
+    #[error("{0}")]
     Internal(String),
     /// The setup of the machine is wrong; the sentence says what to do.
+    #[error("{0}")]
     Setup(String),
     /// Standard output cannot be written.
+    #[error("standard output cannot be written: {0}")]
     Output(std::io::ErrorKind),
 }
 
@@ -153,24 +162,6 @@ impl Error {
         }
     }
 }
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(refusal) => write!(f, "{} ({})", refusal.detail, refusal.code),
-            Self::BadRequest { detail, .. } => f.write_str(detail),
-            Self::Busy => f.write_str("too many requests are waiting"),
-            Self::TooMany { who, .. } => write!(f, "too many requests from {who}"),
-            Self::Store(detail) => write!(f, "the database cannot be used: {detail}"),
-            Self::NotReady(detail) | Self::Internal(detail) | Self::Setup(detail) => {
-                f.write_str(detail)
-            }
-            Self::Output(kind) => write!(f, "standard output cannot be written: {kind}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {

@@ -6,9 +6,10 @@ use std::{fmt, io};
 use seatmeter_protocol::seat_layout::{ENTRIES, Unfit};
 
 /// The reason why there is no seat, or no pool.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum SeatError {
     /// Every seat is taken by living processes.
+    #[error("{}", what_is_full(*.capacity, *.used))]
     Full {
         /// Seats granted to the device.
         capacity: u32,
@@ -16,8 +17,13 @@ pub enum SeatError {
         used: u32,
     },
     /// All entries of the pool are taken by attached processes.
+    #[error(
+        "{ENTRIES} processes of this device hold a place in the seat pool, which is all it has: end \
+         some"
+    )]
     NoSlot,
     /// The state directory is on a file system that cannot carry the pool.
+    #[error("the state directory {path} is on {kind}: choose a directory on a local disk or tmpfs")]
     FileSystem {
         /// The state directory.
         path: PathBuf,
@@ -25,6 +31,10 @@ pub enum SeatError {
         kind: String,
     },
     /// The pool file belongs to a version of the library that is in use right now.
+    #[error(
+        "{path} is in use by another version of the library ({unfit}): end the programs that use \
+         it, or update them"
+    )]
     OtherVersion {
         /// The pool file.
         path: PathBuf,
@@ -32,23 +42,28 @@ pub enum SeatError {
         unfit: Unfit,
     },
     /// Something that is not a regular file stands where the pool file belongs.
+    #[error("{path} is not a regular file of one name: move it out of the way")]
     NotAFile {
         /// The path of that other thing.
         path: PathBuf,
     },
     /// The name cannot be that of a pool.
+    #[error("{name:?} cannot name a seat pool: use 1 to 200 letters, digits, '-', '_' or '.'")]
     Name {
         /// The requested name.
         name: String,
     },
     /// The processor lacks the 128-bit compare-exchange.
+    #[error("this processor has no 128-bit compare-exchange, which the seat pool needs")]
     Processor,
     /// The shared words changed faster than they could be read: another program writes to the file.
+    #[error("another program keeps writing to {path}: find it and end it")]
     Scribbled {
         /// The pool file.
         path: PathBuf,
     },
     /// The operating system refused.
+    #[error("cannot {what} {path}: {source}")]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -59,77 +74,19 @@ pub enum SeatError {
     },
 }
 
+fn what_is_full(capacity: u32, used: u32) -> String {
+    if capacity == 0 {
+        return "no seats are granted to this device: initialize the license first".to_owned();
+    }
+    format!(
+        "all {capacity} seats of this device are in use ({used} held): close a reader in one of \
+         the processes that hold them, or wait for one"
+    )
+}
+
 impl SeatError {
     pub(super) fn io(path: &Path, what: &'static str, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), what, source }
-    }
-}
-
-impl fmt::Display for SeatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full { capacity: 0, .. } => {
-                write!(f, "no seats are granted to this device: initialize the license first")
-            }
-            Self::Full { capacity, used } => write!(
-                f,
-                "all {capacity} seats of this device are in use ({used} held): close a reader in \
-                 one of the \
-                 processes that hold them, or wait for one"
-            ),
-            Self::NoSlot => write!(
-                f,
-                "{ENTRIES} processes of this device hold a place in the seat pool, which is all it \
-                 has: end some"
-            ),
-            Self::FileSystem { path, kind } => write!(
-                f,
-                "the state directory {} is on {kind}: choose a directory on a local disk or tmpfs",
-                path.display()
-            ),
-            Self::OtherVersion { path, unfit } => write!(
-                f,
-                "{} is in use by another version of the library ({unfit}): end the programs that \
-                 use it, or \
-                 update them",
-                path.display()
-            ),
-            Self::NotAFile { path } => {
-                write!(
-                    f,
-                    "{} is not a regular file of one name: move it out of the way",
-                    path.display()
-                )
-            }
-            Self::Name { name } => {
-                write!(
-                    f,
-                    "{name:?} cannot name a seat pool: use 1 to 200 letters, digits, '-', '_' or \
-                     '.'"
-                )
-            }
-            Self::Processor => {
-                write!(
-                    f,
-                    "this processor has no 128-bit compare-exchange, which the seat pool needs"
-                )
-            }
-            Self::Scribbled { path } => {
-                write!(f, "another program keeps writing to {}: find it and end it", path.display())
-            }
-            Self::Io { path, what, source } => {
-                write!(f, "cannot {what} {}: {source}", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for SeatError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            _ => None,
-        }
     }
 }
 

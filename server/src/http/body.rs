@@ -1,11 +1,9 @@
 //! Bodies of requests: read within a bound, and parsed as JSON.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::message::BODY_BYTES_MAX;
 use serde::Deserialize;
@@ -24,7 +22,7 @@ const DISCARD_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
 pub(super) async fn read(mut body: Body) -> Result<Bytes, Error> {
     let mut bytes = Vec::new();
     let mut discarded = 0;
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+    while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Error::bad_request("the body broke off before its end"))?;
         // A frame without data holds trailers, which have no meaning here.
         let Ok(data) = frame.into_data() else { continue };

@@ -14,9 +14,9 @@ use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::connection_slots::{Place, Places, WatchedBody};
@@ -53,8 +53,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let places = Places::new(limits.count_max);
-    // Every connection keeps a receiver; the sender is notified when the last one is dropped.
-    let (stopping, stopped) = watch::channel(false);
+    let connections = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -73,19 +72,11 @@ pub async fn serve(
                 }
             },
         };
-        let (router, stopped) = (router.clone(), stopped.clone());
-        tokio::spawn(connection(stream, router, limits, place, stopped));
+        tokio::spawn(connection(stream, router.clone(), limits, place, connections.watcher()));
     }
     drop(listener);
-    stopping.send_replace(true);
-    drop(stopped);
-    stopping.closed().await;
+    connections.shutdown().await;
     Ok(())
-}
-
-async fn until_set(stopped: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it the reason to continue.
-    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 async fn connection(
@@ -93,7 +84,7 @@ async fn connection(
     router: Router,
     limits: ConnectionLimits,
     place: Arc<Place>,
-    mut stopped: watch::Receiver<bool>,
+    watcher: Watcher,
 ) {
     let (asking, answering) = (place.clone(), place.clone());
     let service = router
@@ -112,16 +103,11 @@ async fn connection(
         builder.header_read_timeout(None);
     }
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
-        ended = &mut served => ended,
+        ended = watcher.watch(served) => ended,
         () = place.wanted() => {
             tracing::debug!(%address, "a connection that waits makes room");
             return;
-        }
-        () = until_set(&mut stopped) => {
-            served.as_mut().graceful_shutdown();
-            served.await
         }
     };
     if let Err(error) = ended {
