@@ -83,17 +83,16 @@ failover: tools ## Kill the primary of PostgreSQL under load, time after time (F
 .PHONY: bench-server
 bench-server: tools ## Reports and authorizations a second over HTTP, on SQLite and PostgreSQL, beside Redis and etcd (BENCH_SECONDS=4, CLIENTS=64)
 	@scripts/tools.sh initdb=postgresql redis-server=redis-server etcd=etcd-server
-	@cargo build --quiet --release -p seatmeter-server --bin seatmeterd --example bench_server
-	@timeout 1800 $(TARGET)/release/examples/bench_server $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) $(SERVER)
-	@timeout 1800 $(TARGET)/release/examples/bench_server $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) $(SERVER) scale
+	@timeout 3600 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64)
+	@timeout 1800 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) scale
 
 .PHONY: bench
 bench: tools ## Measure, beside peers, in one run
 	@cargo build --quiet --release -p seatmeter-server
 	@SEATMETERD=$(abspath $(SERVER)) cargo bench --quiet -p seatmeter --bench through_c
-	@cargo run --quiet --release -p seatmeter --example bench_seats
-	@cargo run --quiet --release -p seatmeter-server --example bench_store -- 2
-	@cargo run --quiet --release -p seatmeter --example bench_decoding
+	@cargo bench --quiet -p seatmeter --bench seats
+	@cargo bench --quiet -p seatmeter-server --bench store -- 2
+	@cargo bench --quiet -p seatmeter --bench decoding
 
 .PHONY: instructions
 instructions: build ## Count the instructions of creating and destroying a reader: no noise changes them

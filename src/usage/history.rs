@@ -19,21 +19,10 @@ const PROCESSES: usize = 3;
 
 type Key = (u32, UsageKind, u32);
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        u32::try_from(self.0 % u64::from(bound)).unwrap()
-    }
-}
-
 /// The processes, the server and the model of one history.
 struct History {
     folder: tempfile::TempDir,
-    random: Random,
+    random: fastrand::Rng,
     processes: Vec<(Counter, SlotEntries)>,
     counted: HashMap<Key, u64>,
     /// The totals on the server, by segment and counter.
@@ -53,7 +42,7 @@ impl History {
     fn new(seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let processes = (0..PROCESSES).map(|_| process(folder.path())).collect();
-        let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let random = fastrand::Rng::with_seed(seed);
         Self {
             folder,
             random,
@@ -65,11 +54,11 @@ impl History {
     }
 
     fn step(&mut self) {
-        match self.random.below(20) {
+        match self.random.u32(..20) {
             0..10 => self.count(),
             10..12 => self.slot += 1,
             // The clock is set back.
-            12 => self.slot -= self.random.below(4),
+            12 => self.slot -= self.random.u32(..4),
             13 => self.die(),
             14..18 => self.report(),
             18 => self.damage(),
@@ -78,12 +67,11 @@ impl History {
     }
 
     fn count(&mut self) {
-        let number = self.random.below(3) as usize;
-        let kind =
-            [UsageKind::Scan, UsageKind::Page, UsageKind::Image][self.random.below(3) as usize];
-        let (what, n) = (self.random.below(3), u64::from(self.random.below(5)));
+        let number = self.random.usize(..3);
+        let kind = [UsageKind::Scan, UsageKind::Page, UsageKind::Image][self.random.usize(..3)];
+        let (what, n) = (self.random.u32(..3), self.random.u64(..5));
         // The slot is sometimes that of a late thread.
-        let slot = self.slot - self.random.below(2);
+        let slot = self.slot - self.random.u32(..2);
         let (counter, mine) = &mut self.processes[number];
         counter.count(mine, slot, &[(kind, what, n), (UsageKind::Image, 9, 1)]).unwrap();
         *self.counted.entry((slot, kind, what)).or_default() += n;
@@ -91,7 +79,7 @@ impl History {
     }
 
     fn die(&mut self) {
-        let number = self.random.below(3) as usize;
+        let number = self.random.usize(..3);
         self.processes[number] = process(self.folder.path());
     }
 
@@ -111,7 +99,7 @@ impl History {
         if files.is_empty() {
             return;
         }
-        let path = &files[self.random.below(u32::try_from(files.len()).unwrap()) as usize];
+        let path = &files[self.random.usize(..files.len())];
         let segment = Segment::open(path).unwrap();
         let totals = segment.totals();
         for total in &totals {
@@ -120,10 +108,10 @@ impl History {
             *known = total.usage.total.max(*known);
         }
         drop(segment);
-        if self.random.below(2) == 0 {
+        if self.random.u32(..2) == 0 {
             self.count();
         }
-        let acknowledged = self.random.below(u32::try_from(totals.len()).unwrap() * 2 + 1) as usize;
+        let acknowledged = self.random.usize(..=2 * totals.len());
         let segment = Segment::open(path).unwrap();
         for total in totals.iter().take(acknowledged) {
             segment.acknowledge(total.entry, total.usage.total);
@@ -146,7 +134,7 @@ impl History {
         drop(segment);
         let mut bytes = std::fs::read(&path).unwrap();
         // Damage the check or the kind.
-        let offset = [0x0c, 0x04][self.random.below(2) as usize];
+        let offset = [0x0c, 0x04][self.random.usize(..2)];
         bytes[0x1000 + 32 * total.entry as usize + offset] ^= 0x40;
         std::fs::write(&path, bytes).unwrap();
         *self.counted.get_mut(&key(&total)).unwrap() -= total.usage.total - billed;

@@ -75,13 +75,10 @@ fn turned(picture: &GrayImage, degrees: f32) -> GrayImage {
 }
 
 fn noisy(picture: &GrayImage, strength: i32) -> GrayImage {
-    let mut state = 0x2545_f491_u32;
+    let mut random = fastrand::Rng::with_seed(1);
     let mut picture = picture.clone();
     for pixel in picture.pixels_mut() {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        let noise = i32::try_from(state % 256).unwrap() * 2 * strength / 256 - strength;
+        let noise = random.i32(-strength..strength);
         pixel.0[0] = u8::try_from((i32::from(pixel.0[0]) + noise).clamp(0, 255)).unwrap();
     }
     picture

@@ -593,6 +593,11 @@ fn what_belongs_to_others_is_not_reset() {
     }
 }
 
+fn signal(process: u32, signal: i32) {
+    // SAFETY: the process is a child of this test, which has not waited for it.
+    assert_eq!(unsafe { libc::kill(process.cast_signed(), signal) }, 0);
+}
+
 #[test]
 fn a_device_is_reset_when_nobody_uses_it_and_nothing_of_it_is_lost() {
     let device = Device::new();
@@ -606,12 +611,12 @@ fn a_device_is_reset_when_nobody_uses_it_and_nothing_of_it_is_lost() {
     // In use, by a program that holds a seat or none.
     let run = reset(&[]);
     assert!(run.code == Some(1) && run.stderr.contains("programs use"), "{run:?}");
+    // Else a report of the program may come before its end, and nothing would wait.
+    signal(device.server.pid(), libc::SIGSTOP);
     assert_eq!(program.ask("count 2"), "0");
     let run = reset(&["--with-unreported"]);
     assert!(run.code == Some(1) && run.stderr.contains("(pid "), "{run:?}");
     program.kill();
-    // Counts wait, the 3 of the killed program before among them, unless they were reported
-    // meanwhile.
     let run = reset(&[]);
     assert!(run.code == Some(1) && run.stderr.contains("counts wait to be reported"), "{run:?}");
     assert!(run.stderr.contains("--with-unreported") && state.join("device").exists(), "{run:?}");
@@ -625,6 +630,7 @@ fn a_device_is_reset_when_nobody_uses_it_and_nothing_of_it_is_lost() {
     assert!(aside.file_name().unwrap().to_str().unwrap().starts_with("reset-"));
     let run = reset(&[]);
     assert!(run.code == Some(1) && run.stderr.contains("nothing to reset"), "{run:?}");
+    signal(device.server.pid(), libc::SIGCONT);
     let mut program = start();
     assert!(program.ask("init").starts_with('0'));
     assert_ne!(uuid_of(&mut program), old, "a new device");

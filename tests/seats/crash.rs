@@ -9,9 +9,10 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "kill-points")]
 use crate::processes::End;
-use crate::processes::{Device, Dice, KILLED, Pipe, Process, holder, take_all};
+use crate::processes::{Device, KILLED, Pipe, Process, holder, take_all};
+#[cfg(feature = "kill-points")]
+use fastrand::Rng;
 use seatmeter::seats::Seat;
 
 /// Kills of the short run.
@@ -187,19 +188,18 @@ impl Board {
 
 /// Take, hold, give, wait, detach, look, until killed.
 fn work(device: &Device, board: &Board, number: usize, seed: u64) -> i32 {
-    let mut dice = Dice(seed);
-    dice.below(1);
+    let mut dice = Rng::with_seed(seed);
     #[cfg(feature = "kill-points")]
-    if dice.below(2) == 0 {
+    if dice.u64(..2) == 0 {
         use seatmeter::fault_injection::kill_points::{SEATS, arm};
-        arm(SEATS[dice.below(SEATS.len() as u64) as usize], 1 + dice.below(30) as u32);
+        arm(SEATS[dice.usize(..SEATS.len())], 1 + dice.u32(..30));
     }
     let pool = device.pool();
     let mut held: Vec<(Seat, Witness, i64)> = Vec::new();
     loop {
-        match dice.below(12) {
+        match dice.u64(..12) {
             0..6 => {
-                let seat = match dice.below(4) {
+                let seat = match dice.u64(..4) {
                     0 => pool.take_within(Duration::from_micros(200)),
                     _ => pool.take(),
                 };
@@ -214,8 +214,7 @@ fn work(device: &Device, board: &Board, number: usize, seed: u64) -> i32 {
                 }
             }
             6..10 if !held.is_empty() => {
-                let (seat, witness, byte) =
-                    held.swap_remove(dice.below(held.len() as u64) as usize);
+                let (seat, witness, byte) = held.swap_remove(dice.usize(..held.len()));
                 board.wait_while_somebody_looks();
                 // First the witness, then the seat: never the other way round.
                 assert!(witness.lock(libc::F_UNLCK, byte));
@@ -224,7 +223,7 @@ fn work(device: &Device, board: &Board, number: usize, seed: u64) -> i32 {
             10 => {
                 let _ = pool.idle();
             }
-            11 if dice.below(20) == 0 => {
+            11 if dice.u64(..20) == 0 => {
                 board.wait_while_somebody_looks();
                 held.clear();
                 pool.detach();
@@ -240,21 +239,21 @@ fn kills_at_any_moment_lose_no_seat_and_issue_none_twice() {
     let kills = std::env::var("SEATMETER_SOAK_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let device = Device::new();
     let pool = device.pool_of(SEATS);
-    let mut dice = Dice(kills);
+    let mut dice = Rng::with_seed(kills);
     let begun = Instant::now();
     let board = Board::new();
-    let start = |number: usize, dice: &mut Dice| {
-        let seed = dice.below(u64::MAX);
+    let start = |number: usize, dice: &mut Rng| {
+        let seed = dice.u64(..);
         board.looking[number].store(0, SeqCst);
         Process::fork(|| work(&device, board, number, seed))
     };
     let start_all =
-        |dice: &mut Dice| (0..WORKERS).map(|number| start(number, dice)).collect::<Vec<_>>();
+        |dice: &mut Rng| (0..WORKERS).map(|number| start(number, dice)).collect::<Vec<_>>();
     let mut workers = start_all(&mut dice);
     let mut done = 0;
     while done < kills {
-        let victim = dice.below(WORKERS as u64) as usize;
-        let moment = Instant::now() + Duration::from_micros(dice.below(1_500));
+        let victim = dice.usize(..WORKERS);
+        let moment = Instant::now() + Duration::from_micros(dice.u64(..1_500));
         while Instant::now() < moment {
             std::thread::yield_now();
         }

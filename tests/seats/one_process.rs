@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::processes::{Device, Dice, take_all};
+use crate::processes::{Device, take_all};
+use fastrand::Rng;
 use seatmeter::seats::{Seat, SeatError, SeatPool};
 
 #[test]
@@ -257,12 +258,12 @@ impl Model {
 #[test]
 fn whatever_four_owners_do_the_pool_agrees_with_a_naive_model() {
     for seed in 0..60 {
-        let (device, mut dice, mut model) = (Device::new(), Dice(seed), Model::default());
+        let (device, mut dice, mut model) = (Device::new(), Rng::with_seed(seed), Model::default());
         let mut pools = [(); 4].map(|()| device.pool());
         for step in 0..400 {
-            let owner = dice.below(4) as usize;
+            let owner = dice.usize(..4);
             let (pool, seats) = (&pools[owner], &mut model.seats[owner]);
-            match dice.below(20) {
+            match dice.u64(..20) {
                 0..8 => match pool.take() {
                     Ok(seat) => seats.push(seat),
                     Err(SeatError::Full { capacity, used }) => {
@@ -276,7 +277,7 @@ fn whatever_four_owners_do_the_pool_agrees_with_a_naive_model() {
                     Err(other) => panic!("{other}"),
                 },
                 8..15 if !seats.is_empty() => {
-                    let seat = seats.swap_remove(dice.below(seats.len() as u64) as usize);
+                    let seat = seats.swap_remove(dice.usize(..seats.len()));
                     pool.give(seat);
                 }
                 15 => {
@@ -288,7 +289,7 @@ fn whatever_four_owners_do_the_pool_agrees_with_a_naive_model() {
                     seats.clear();
                 }
                 17 => {
-                    let (seats, number) = (dice.below(12) as u32, dice.below(30) as u32);
+                    let (seats, number) = (dice.u32(..12), dice.u32(..30));
                     let holds = (number, seats) >= (model.number, model.capacity);
                     assert_eq!(pool.grant(seats, number), holds, "seed {seed} step {step}");
                     if holds {
@@ -297,11 +298,7 @@ fn whatever_four_owners_do_the_pool_agrees_with_a_naive_model() {
                 }
                 _ => {}
             }
-            assert_eq!(
-                pools[dice.below(4) as usize].idle(),
-                model.idle(),
-                "seed {seed} step {step}"
-            );
+            assert_eq!(pools[dice.usize(..4)].idle(), model.idle(), "seed {seed} step {step}");
         }
         let held: u32 = pools[0].holders().iter().map(|holder| holder.seats).sum();
         assert_eq!(held, model.used(), "seed {seed}");

@@ -4,9 +4,8 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
-use crate::processes::{
-    Device, Dice, End, KILLED, Pipe, Process, holder, sleep_for_ever, take_all,
-};
+use crate::processes::{Device, End, KILLED, Pipe, Process, holder, sleep_for_ever, take_all};
+use fastrand::Rng;
 use seatmeter::seats::{Repair, SeatError, SeatPool};
 use seatmeter_protocol::seat_layout::{
     AT_HIGH_WATER_MARK, AT_POOL, AT_VERSION, EntryWord, FILE_BYTES, PoolWord, Unfit, entry_offset,
@@ -42,8 +41,8 @@ fn with(at: usize, new: &[u8]) -> Vec<u8> {
 
 #[test]
 fn every_damaged_file_is_set_aside_and_rebuilt_and_the_limit_holds() {
-    let mut dice = Dice(7);
-    let random: Vec<u8> = (0..FILE_BYTES).map(|_| dice.below(256) as u8).collect();
+    let mut dice = Rng::with_seed(7);
+    let random: Vec<u8> = (0..FILE_BYTES).map(|_| dice.u8(..)).collect();
     let word = |word: [u64; 2]| [word[0].to_le_bytes(), word[1].to_le_bytes()].concat();
     let used = PoolWord { used: 9, held: 1, life: 1, entry: 0, seq: 99 };
     let beyond = PoolWord { used: 1, held: 1, life: 1, entry: 60_000, seq: 99 };
@@ -87,13 +86,13 @@ fn scribbles_into_the_counts_of_a_pool_in_use_neither_crash_nor_hang_it() {
         let end = Process::fork(|| {
             let (pool, other) = (device.pool_of(5), device.pool());
             let file = fs::File::options().write(true).open(device.pool_file()).unwrap();
-            let mut dice = Dice(seed);
+            let mut dice = Rng::with_seed(seed);
             for _ in 0..300 {
                 let at =
                     [AT_POOL, entry_offset(0), entry_offset(1), AT_HIGH_WATER_MARK, AT_POOL + 8]
-                        [dice.below(5) as usize];
+                        [dice.usize(..5)];
                 let length = if at == AT_HIGH_WATER_MARK { 4 } else { 8 };
-                let bytes: Vec<u8> = (0..length).map(|_| dice.below(256) as u8).collect();
+                let bytes: Vec<u8> = (0..length).map(|_| dice.u8(..)).collect();
                 file.write_all_at(&bytes, at as u64).unwrap();
                 for pool in [&pool, &other] {
                     if let Ok(seat) = pool.take() {

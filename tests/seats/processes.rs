@@ -163,14 +163,3 @@ pub(crate) fn holder(device: &Device, seats: u32) -> Process {
     pipe.hear();
     holder
 }
-
-/// Numbers from a seed (the constants are Knuth's).
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}

@@ -20,6 +20,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use seatmeter::files::is_draft;
 use seatmeter::parameters::RawParameters;
 use seatmeter::reader::{Hold, Reader};
@@ -97,18 +98,6 @@ fn place(kind: UsageKind) -> usize {
     2 * KINDS.iter().position(|known| *known == kind).unwrap()
 }
 
-/// Random numbers of a run: xorshift.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 // ---- the worker
 // -----------------------------------------------------------------------------------------------
 
@@ -130,7 +119,7 @@ fn worker() {
         );
     }
     let witness = Witness::open(Path::new(&std::env::var_os("COUNTS_WITNESS").unwrap()));
-    count_until_killed(&witness, &mut Random(number("COUNTS_SEED")));
+    count_until_killed(&witness, &mut Rng::with_seed(number("COUNTS_SEED")));
 }
 
 fn get_licensed() {
@@ -151,20 +140,20 @@ fn get_licensed() {
     }
 }
 
-fn count_until_killed(witness: &Witness, random: &mut Random) {
+fn count_until_killed(witness: &Witness, random: &mut Rng) {
     loop {
         // From the second time on this wakes the keeper, which reports while we count.
         get_licensed();
         let mut reader = Reader::vacant();
         reader.occupy(Hold::take().unwrap());
-        for _ in 0..random.below(300) {
-            if random.below(4) == 0 {
+        for _ in 0..random.u64(..300) {
+            if random.u64(..4) == 0 {
                 witness.begin(UsageKind::Page, 1);
                 let licensed = runtime().licensed().unwrap();
                 licensed.count_without_reader(&[(UsageKind::Page, 1, 1)]).unwrap();
                 witness.end(UsageKind::Page, 1);
             } else {
-                let codes = &CODES[..usize::try_from(random.below(4)).unwrap()];
+                let codes = &CODES[..random.usize(..4)];
                 witness.begin(UsageKind::Image, 1);
                 witness.begin(UsageKind::Scan, codes.len() as u64);
                 assert_eq!(reader.count_image(codes).unwrap(), codes.len() as u64);
@@ -173,7 +162,7 @@ fn count_until_killed(witness: &Witness, random: &mut Random) {
             }
         }
         drop(reader);
-        if random.below(3) == 0 {
+        if random.u64(..3) == 0 {
             // Fails when the server is dead: the next one reports.
             let _ = runtime().shut_down(Duration::from_secs(2));
         }
@@ -282,7 +271,7 @@ impl Figures {
 struct Fire {
     server: Server,
     devices: Vec<Device>,
-    random: Random,
+    random: Rng,
     figures: Figures,
 }
 
@@ -290,14 +279,14 @@ impl Fire {
     fn start(&mut self, device: usize) -> Worker {
         let mut command = self.devices[device].command(&self.server, "count");
         command.env("COUNTS_WITNESS", &self.devices[device].witness_path);
-        command.env("COUNTS_SEED", (1 + self.random.below(u64::MAX - 1)).to_string());
+        command.env("COUNTS_SEED", self.random.u64(..).to_string());
         let mut place = None;
-        let mut life_ms = self.random.below(LIFE_MS_MAX / 4);
-        if !NAMES.is_empty() && self.random.below(4) != 0 {
-            let number = usize::try_from(self.random.below(NAMES.len() as u64)).unwrap();
+        let mut life_ms = self.random.u64(..LIFE_MS_MAX / 4);
+        if !NAMES.is_empty() && self.random.u64(..4) != 0 {
+            let number = self.random.usize(..NAMES.len());
             let visits = if NAMES[number].starts_with("count") { 900 } else { 4 };
             command.env("COUNTS_PLACE", number.to_string());
-            command.env("COUNTS_VISIT", (1 + self.random.below(visits)).to_string());
+            command.env("COUNTS_VISIT", (1 + self.random.u64(..visits)).to_string());
             match NAMES[number].split(':').next() {
                 Some("set aside") => self.devices[device].plant("torn.segment"),
                 Some("sweep") => self.devices[device].plant("unfinished.new"),
@@ -336,7 +325,7 @@ impl Fire {
     fn kill_server(&mut self) {
         self.server.kill();
         self.figures.server_kills += 1;
-        std::thread::sleep(Duration::from_millis(self.random.below(30)));
+        std::thread::sleep(Duration::from_millis(self.random.u64(..30)));
         self.server.start_again();
     }
 
@@ -412,7 +401,7 @@ fn whatever_is_killed_what_was_performed_is_billed_once() {
     let mut fire = Fire {
         server: Server::with_demo_license(),
         devices: (0..DEVICES).map(|number| Device::new(folder.path(), number)).collect(),
-        random: Random(seed),
+        random: Rng::with_seed(seed),
         figures: Figures { kills_at_places: vec![0; NAMES.len()], ..Figures::default() },
     };
     let begun = Instant::now();

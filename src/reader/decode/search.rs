@@ -15,8 +15,8 @@ use super::resample::{shrunk, stretched, turned};
 use super::settings::Region;
 use crate::error::{Error, Result};
 
-/// The engine's approximate time for a pixel, as `bench_decoding` measures it for photographs, on a
-/// core of its own.
+/// The engine's approximate time for a pixel, as `benches/decoding.rs` measures it for photographs
+/// on a core of its own.
 const NANOSECONDS_A_PIXEL: u64 = 20;
 
 /// Linear symbologies, PDF417 and Micro PDF417. The engine reads these only dark on light.

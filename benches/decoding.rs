@@ -1,7 +1,7 @@
 //! How many pictures a second are decoded: the engine alone, the library through its C function,
 //! and peers, in one run.
 //!
-//! `cargo run --release --example bench_decoding [folder of pictures]`; peers are python3 with the
+//! `cargo bench -p seatmeter --bench decoding -- [folder of pictures]`; peers are python3 with the
 //! package `zxing-cpp` (another interpreter: `ZXING_PYTHON`) and `zbarimg`, where they are there.
 //!
 //! The candidates take turns in every round, and what to look at are the ratios.
@@ -31,9 +31,13 @@ const TIME: Duration = Duration::from_millis(1500);
 
 type Run<'a> = Box<dyn Fn() + Sync + 'a>;
 
+/// Return the words of the command line, without the option that cargo adds.
+fn words() -> impl Iterator<Item = String> {
+    std::env::args().skip(1).filter(|word| !word.starts_with("--"))
+}
+
 fn main() {
-    let folder =
-        std::env::args().nth(1).map_or_else(|| PathBuf::from("c_examples/images"), PathBuf::from);
+    let folder = words().next().map_or_else(|| PathBuf::from("c_examples/images"), PathBuf::from);
     let pictures: Vec<GrayImage<'_>> = std::fs::read_dir(&folder)
         .unwrap()
         .filter_map(|file| load_gray(&file.unwrap().path()).ok())

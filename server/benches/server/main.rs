@@ -1,8 +1,8 @@
 //! Durable usage reports and authorizations per second over HTTP, client and server on the same
 //! machine; on SQLite, on PostgreSQL, and beside them what Redis and etcd do that comes nearest.
 //!
-//! `bench_server [seconds per measurement] [clients] [seatmeterd]`; `make bench-server` builds and
-//! runs it.
+//! `cargo bench -p seatmeter-server --bench server -- [seconds per measurement] [clients]`; `make
+//! bench-server` runs it.
 //!
 //! Each client has one connection that it keeps, and one request in flight. A report is as the
 //! library sends it: the device's local license, signed, and two counters of a slot that was not
@@ -17,7 +17,7 @@
 //!
 //! A peer that is not on the machine is left out, and named.
 //!
-//! `bench_server [seconds] [clients] [seatmeterd] scale` measures in place of that what a report
+//! With the further word `scale` it measures in place of that what a report
 //! costs on SQLite with a thousand and with a million known devices, each of which may be the next
 //! to report; with one day and with a year of history; and what five thousand clients that send
 //! half a head and wait do to the others. Before that, what an authorization costs when the item
@@ -33,7 +33,7 @@ mod scale;
 mod wire;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use seatmeter_protocol::slot::SLOT_SECONDS;
@@ -48,11 +48,11 @@ mod cluster;
 const DEVICES: usize = 1_000;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
+    // Cargo adds an option of its own.
+    let mut arguments = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
     let seconds: f64 = arguments.next().map_or(4.0, |text| text.parse().unwrap());
     let clients: usize = arguments.next().map_or(64, |text| text.parse().unwrap());
-    let seatmeterd =
-        arguments.next().map_or_else(|| PathBuf::from("target/release/seatmeterd"), PathBuf::from);
+    let seatmeterd = Path::new(env!("CARGO_BIN_EXE_seatmeterd"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bench = Bench { runtime, time: Duration::from_secs_f64(seconds), clients };
     say(&format!(
@@ -60,18 +60,18 @@ fn main() {
          column"
     ));
     match arguments.next().as_deref() {
-        Some("authorizations") => return bench.authorizations(&seatmeterd),
+        Some("authorizations") => return bench.authorizations(seatmeterd),
         Some("scale") => {
-            bench.authorizations(&seatmeterd);
-            return bench.scale(&seatmeterd);
+            bench.authorizations(seatmeterd);
+            return bench.scale(seatmeterd);
         }
         _ => {}
     }
-    let sqlite = bench.seatmeter("SQLite", &seatmeterd, None);
+    let sqlite = bench.seatmeter("SQLite", seatmeterd, None);
     let cluster = cluster::Cluster::start(true);
     if let Some(cluster) = &cluster {
         let postgres =
-            bench.seatmeter("PostgreSQL", &seatmeterd, Some(&cluster.url(&cluster.new_database())));
+            bench.seatmeter("PostgreSQL", seatmeterd, Some(&cluster.url(&cluster.new_database())));
         compare("seatmeter on PostgreSQL / on SQLite", postgres, sqlite);
     } else {
         say("left out: PostgreSQL, which is not on this machine");

@@ -1,8 +1,7 @@
 //! Durable usage reports and authorizations per second: group commit against one transaction for
 //! each, in the same run; on SQLite, and on PostgreSQL where that is installed.
 //!
-//! `cargo run --release -p seatmeter-server --example bench_store [seconds per round] [directory]
-//! [clients]`
+//! `cargo bench -p seatmeter-server --bench store -- [seconds per round] [directory] [clients]`
 //!
 //! So many clients, 64 unless told, wait for one answer each at a time, as 64 devices would. A
 //! report carries two counters under a concurrent-instance item, the dearest kind; an authorization
@@ -55,9 +54,10 @@ struct Figures {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
+    // Cargo adds an option of its own.
+    let mut arguments = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
     let seconds = arguments.next().map_or(3.0, |text| text.parse().unwrap());
-    let directory = arguments.next().unwrap_or_else(|| ".".to_owned());
+    let directory = arguments.next().unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").to_owned());
     let clients: usize = arguments.next().map_or(64, |text| text.parse().unwrap());
     let cluster = cluster::Cluster::start(true);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

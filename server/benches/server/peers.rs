@@ -17,7 +17,7 @@ use crate::{DEVICES, Rates, now};
 impl Bench {
     /// `None` when it is not on the machine.
     pub(crate) fn redis(&self) -> Option<Rates> {
-        let folder = tempfile::tempdir_in(".").unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let port = free_port();
         let mut redis = Command::new("redis-server");
         redis
@@ -71,7 +71,7 @@ impl Bench {
 
     /// `None` when it is not on the machine.
     pub(crate) fn etcd(&self) -> Option<Rates> {
-        let folder = tempfile::tempdir_in(".").unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (port, peer_port) = (free_port(), free_port());
         let url = format!("http://127.0.0.1:{port}");
         let mut etcd = Command::new("etcd");

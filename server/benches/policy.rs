@@ -1,7 +1,7 @@
 //! What one decision costs with 100 000 devices under an item, and what an item's account takes to
 //! keep.
 //!
-//! `cargo run --release -p seatmeter-server --example bench_policy [devices]`
+//! `cargo bench -p seatmeter-server --bench policy -- [devices]`
 //!
 //! Each round measures every decision and, beside it, a look-up in the standard map with as many
 //! entries: what any server pays to find a device at all. The ratios are to that look-up, and say
@@ -41,7 +41,9 @@ struct Measured {
 }
 
 fn main() {
-    let devices: u32 = std::env::args().nth(1).map_or(100_000, |text| text.parse().unwrap());
+    // Cargo adds an option of its own.
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
+    let devices: u32 = words.next().map_or(100_000, |text| text.parse().unwrap());
     let mut table: Vec<Measured> = Vec::new();
     for _ in 0..ROUNDS {
         for (position, (name, ns)) in round(devices).into_iter().enumerate() {

@@ -2,8 +2,7 @@
 //! holders die. What else could count seats between processes is measured through C, in
 //! `benches/through_c`.
 //!
-//! `cargo run --release --no-default-features --example bench_seats [pairs] [idle] [attach]
-//! [deaths]`
+//! `cargo bench -p seatmeter --bench seats -- [pairs] [idle] [attach] [deaths]`
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -322,7 +321,9 @@ fn two_wakes() {
 fn main() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    // Cargo adds an option of its own.
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
     if is_wanted("pairs") {
         pairs(directory);

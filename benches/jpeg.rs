@@ -1,6 +1,6 @@
 //! How long reading gray JPEG files takes, beside the decoder that the library uses, alone.
 //!
-//! `cargo run --release --example bench_jpeg`. What to look at are the ratios.
+//! `cargo bench -p seatmeter --bench jpeg`. What to look at are the ratios.
 
 #![allow(
     clippy::unwrap_used,

@@ -152,7 +152,7 @@ impl Server {
         database: Option<&str>,
         prepare: impl FnOnce(&Path),
     ) -> Self {
-        let folder = tempfile::tempdir_in(".").unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let command = |name: &str| {
             let mut command = Command::new(seatmeterd);
             command.arg(name).arg("--data").arg(folder.path().join("data"));
