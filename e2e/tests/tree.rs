@@ -180,6 +180,36 @@ fn every_path_that_a_page_names_is_there() {
     assert!(count > 50, "only {count} paths were found");
 }
 
+#[test]
+fn the_design_page_says_why_each_dependency_is_there() {
+    let page = text(&root().join("docs/design.md"));
+    let section = page.split("\n## Dependencies\n").nth(1).expect("docs/design.md names them");
+    let section = section.split("\n## ").next().unwrap();
+    let (mut count, mut missing) = (0, Vec::new());
+    for package in ["", "protocol", "server", "e2e", "dbr", "dbr/name"] {
+        let manifest = text(&root().join(package).join("Cargo.toml"));
+        for table in manifest.split("\n[").filter(|table| {
+            ["dependencies]", "dev-dependencies]", "build-dependencies]"]
+                .iter()
+                .any(|name| table.starts_with(name))
+        }) {
+            let lines = table.lines().skip(1).filter(|line| line.contains('='));
+            for line in lines.filter(|line| !line.starts_with(['#', ' '])) {
+                let name = line.split([' ', '.', '=']).next().unwrap();
+                if name.starts_with("seatmeter") {
+                    continue;
+                }
+                if !section.contains(&format!("`{name}`")) {
+                    missing.push(format!("{package}/Cargo.toml: {name}"));
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/design.md does not say why these are there: {missing:#?}");
+    assert!(count > 60, "only {count} dependencies were found");
+}
+
 /// Return what a call of `cargo test` in a page or a script selects: a test program, or `None` for
 /// the tests inside the crates, and the filter, which may be empty.
 fn selected(call: &str) -> Option<(Option<&str>, &str)> {

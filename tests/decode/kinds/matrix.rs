@@ -67,7 +67,7 @@ fn every_kind_that_pillow_writes_is_read_as_pillow_reads_it_or_refused_by_name()
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let script = seatmeter_e2e::root().join("tests/kinds/matrix.py");
+    let script = seatmeter_e2e::root().join("tests/decode/kinds/matrix.py");
     let output = Command::new(python).arg(script).arg(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
