@@ -19,25 +19,31 @@ tools: ## Find the C and C++ compiler, cmake, valgrind and curl, or install them
 	@scripts/tools.sh
 
 .PHONY: build
-build: tools ## Build the library and the server, optimized
-	@cargo build --release --quiet -p seatmeter -p seatmeter-dbr
+build: tools ## Build the library and the server into target/release, optimized
+	@echo "building the library, optimized: some minutes, the first time" >&2
+	@cargo build --release -p seatmeter -p seatmeter-dbr
 	@ln -sf $(notdir $(LIBRARY)) $(TARGET)/release/$(SONAME)
-	@cargo build --release --quiet -p seatmeter-server
+	@echo "building the server, optimized" >&2
+	@cargo build --release -p seatmeter-server
 
 .PHONY: examples
-examples: build ## Compile the C and C++ examples into target/examples
-	@scripts/examples.sh $(LIBRARY) $(TARGET)/examples
+examples: tools ## Build library, server, C and C++ examples into target/examples: quickly, for trying out
+	@echo "building the library and the server for trying out: some minutes, the first time" >&2
+	@cargo build --profile trial -p seatmeter -p seatmeter-server
+	@scripts/examples.sh $(TARGET)/trial $(TARGET)/examples
 
 .PHONY: run
 run: examples ## The main job on real input: server, demo license, a picture read, what was recorded (KEEP=1: server stays)
-	@scripts/run.sh $(SERVER) $(TARGET)/examples
-	@scripts/roles.sh $(SERVER) $(TARGET)/examples
+	@scripts/run.sh $(TARGET)/examples
+	@scripts/roles.sh $(TARGET)/examples
 
 .PHONY: test
 test: tools ## Run every test
 	@scripts/tools.sh patch=patch
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
+	@echo "building the tests: many minutes, the first time" >&2
+	@cargo test --workspace --no-run
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
 
 .PHONY: sim

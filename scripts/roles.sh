@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Run the commands of docs/guide/vendor.md ("All three roles on one machine") as they stand there, in a folder and on a
-# port of their own: roles.sh SERVER EXAMPLES
+# port of their own: roles.sh EXAMPLES
 set -euo pipefail
-export PATH="$(realpath "$(dirname "$1")"):$(realpath "$2"):$PATH"
+export PATH="$(realpath "$1"):$PATH"
 pictures=$(realpath c_examples/images)
 port=$((20000 + RANDOM % 30000))
 commands=$(sed -n '/<!-- roles -->/,/<!-- end of roles -->/p' docs/guide/vendor.md | sed '/^```/d; /^<!--/d' |

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The main job, as a newcomer would do it by hand: run.sh SERVER EXAMPLES
+# The main job, as a newcomer would do it by hand: run.sh EXAMPLES
 # KEEP=1 leaves the server running and says how to use and stop it.
 set -euo pipefail
-server=$1
-examples=$2
+examples=$1
+server=$examples/seatmeterd
 work=$(mktemp -d)
 pid=
 finish() {

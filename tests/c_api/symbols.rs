@@ -43,7 +43,7 @@ fn the_library_has_a_soname_and_is_never_unloaded() {
 
 #[test]
 fn a_build_gives_the_library_the_name_by_which_programs_look_for_it() {
-    // README.md: LD_LIBRARY_PATH=target/release ./program
+    // For LD_LIBRARY_PATH=target/release ./program
     let mut make = Command::new("make");
     make.args(["--dry-run", "build"])
         .current_dir(seatmeter_e2e::root())
