@@ -1,7 +1,7 @@
-//! The modules of other languages: each plays one and the same scenario, `bindings/scenario.txt`,
-//! against a real server. Python programs that fork, and that work in many processes, keep exact
-//! counts and seats besides; and each language has programs for what is its own: what its users may
-//! give by mistake, and what may happen while they wait.
+//! The modules of other languages. Each plays the same scenario, `bindings/scenario.txt`, against a
+//! real server. Python programs that fork, or that work in many processes, keep exact counts and
+//! seats. Each language also has programs for its own matters: mistakes in arguments, and what may
+//! happen while a call waits.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn library() -> PathBuf {
     seatmeter_e2e::build_folder().join("libseatmeter.so")
 }
 
-/// The words of the command that plays the scenario in a language; none where its tools are
+/// Return the words of the command that plays the scenario in a language; none if its tools are
 /// missing.
 fn player(language: &str) -> Option<Vec<String>> {
     let script = seatmeter_e2e::root().join("scripts/bindings.sh");
@@ -36,7 +36,7 @@ fn player(language: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A command on a device, with nothing else from outside.
+/// Return a command on a device, without other variables of the environment.
 fn on_device(words: &[String], state: &Path, server: &str) -> Command {
     let mut command = Command::new(&words[0]);
     command
@@ -50,13 +50,13 @@ fn on_device(words: &[String], state: &Path, server: &str) -> Command {
     command
 }
 
-/// Write a PNG that ends below its second of four barcodes, as one does whose copying broke off.
+/// Write a PNG that ends below the second of its four barcodes, as if copying it had stopped.
 fn cut_picture(folder: &Path) -> String {
     let whole = image::open(image("four_barcodes.png")).unwrap().into_luma8();
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, whole.width(), whole.height());
     encoder.set_color(png::ColorType::Grayscale);
-    // Not compressed, so that the rows are as far in the file as they are in the picture.
+    // The file is not compressed, so that its middle is the middle of the picture.
     encoder.set_compression(png::Compression::NoCompression);
     encoder.write_header().unwrap().write_image_data(whole.as_raw()).unwrap();
     bytes.truncate(bytes.len() * 52 / 100);
@@ -136,24 +136,24 @@ fn go_plays_the_scenario() {
     plays_in("go");
 }
 
-/// The words of the command that runs one of a language's own programs; none where its tools are
-/// missing.
+/// Return the words of the command that runs one of a language's own programs; none if its tools
+/// are missing.
 fn program(language: &str, name: &str) -> Option<Vec<String>> {
     let mut words = player(language)?;
     let player = words.pop()?;
-    // Of Go every program is a file of its own, beside the player.
+    // In Go every program is a file of its own, beside the player.
     if language == "go" {
         words.push(Path::new(&player).with_file_name(name).display().to_string());
         return Some(words);
     }
-    // Of Java the player is the name of a class, and so is any other program.
+    // In Java the player is the name of a class, and so is every other program.
     let path = seatmeter_e2e::root().join("bindings").join(language).join("tests").join(name);
     words.push(if language == "java" { name.to_owned() } else { path.display().to_string() });
     Some(words)
 }
 
-/// Runs a program, and checks that what it says it has counted, which is so much at least, is what
-/// was billed.
+/// Run a program, and check that the server has recorded what the program says it has counted,
+/// which must be `least` at least.
 fn counts_exactly(language: &str, name: &str, argument: &str, least: u64) {
     let Some(mut words) = program(language, name) else { return };
     words.push(argument.to_owned());
@@ -232,7 +232,7 @@ fn errors_of_cpp_use_the_words_of_cpp() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), "14\n"), "{}", run.stderr);
 }
 
-/// Runs a program that looks at messages, and says how many.
+/// Run a program that checks messages, and check how many it says there were.
 fn counts_messages(language: &str, name: &str) {
     let Some(words) = program(language, name) else { return };
     let server = Server::with_demo_license();
@@ -259,7 +259,7 @@ fn a_library_that_is_not_found_names_what_to_set() {
     }
 }
 
-/// The sources of a module, without its tests.
+/// Return the sources of a module, without its tests.
 fn sources(language: &str) -> String {
     let root = seatmeter_e2e::root();
     let folders = match language {
@@ -279,7 +279,7 @@ fn sources(language: &str) -> String {
     paths.map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
-/// What stands between the ends of a declaration in the header.
+/// Return the text between the two ends of a declaration in the header.
 fn header_names(begin: &str, end: &str, name: fn(&str) -> Option<&str>) -> Vec<String> {
     let header =
         std::fs::read_to_string(seatmeter_e2e::root().join("include/seatmeter.h")).unwrap();
@@ -307,13 +307,14 @@ fn fields_of(structure: &str) -> Vec<String> {
     names
 }
 
-/// Whether the sources of a module use a function of C, beyond declaring it and having a word for
-/// it.
+/// Return whether the sources of a module use a function of C, beyond its declaration and the word
+/// for its name.
 fn calls(language: &str, sources: &str, function: &str) -> bool {
     let uses = match language {
         "python" => ["(", ",", ")"].map(|end| format!("library.{function}{end}")).to_vec(),
         "java" => vec![format!("INSTANCE.{function}("), format!("INSTANCE::{function}")],
-        // The table of functions gives each a name of the module's, which is all that uses it.
+        // The table of functions gives each one a name of the module, and other code uses only this
+        // name.
         "node" => {
             let declared = sources
                 .find(&format!(" {function}("))
@@ -324,7 +325,7 @@ fn calls(language: &str, sources: &str, function: &str) -> bool {
             return sources.contains(&format!("library.{name}("))
                 || sources.contains(&format!("library.{name},"));
         }
-        // Each has a function of C, which a function of Go calls.
+        // Each has a function of C that a function of Go calls.
         "go" => {
             let own = match function {
                 "InitDLSConnectionParameters" => "C.sm_Defaults(".to_owned(),
@@ -344,7 +345,7 @@ fn every_module_offers_every_function_of_the_header_and_has_a_word_for_it() {
     for language in ["python", "node", "java", "go", "cpp"] {
         let sources = sources(language);
         for function in declared_functions() {
-            // Python makes every reader by the function that waits.
+            // Python makes every reader with the function that waits.
             let is_replaced = language == "python" && function == "SM_CreateReader";
             assert!(
                 is_replaced || calls(language, &sources, &function),
@@ -364,7 +365,7 @@ fn every_module_has_a_word_for_every_parameter_and_shows_every_field_of_the_stat
     for language in ["python", "node", "java", "go", "cpp"] {
         let sources = sources(language);
         for field in fields_of("typedef struct SM_PACKED tagDM_DLSConnectionParameters") {
-            // What no module offers is in no message that its users may get.
+            // Functions that no module offers are in no message that its users can get.
             let is_offered =
                 !["reserved", "products", "limitedLicenseModulesCount", "limitedLicenseModules"]
                     .contains(&field.as_str())
@@ -374,7 +375,7 @@ fn every_module_has_a_word_for_every_parameter_and_shows_every_field_of_the_stat
             assert!(has || !is_offered, "{language} has no word for {field}");
         }
         if language == "cpp" {
-            // It gives the struct itself.
+            // This function returns the struct itself.
             continue;
         }
         for field in fields_of("typedef struct SM_Status {").iter().filter(|field| *field != "size")
@@ -408,7 +409,7 @@ fn snake(name: &str) -> String {
     snake
 }
 
-/// The program in the README of a language, for this server, and with a picture that is there.
+/// Return the program in the README of a language, for this server, and with a picture that exists.
 fn program_of_readme(language: &str, mark: &str, server: &Server) -> String {
     let path = seatmeter_e2e::root().join("bindings").join(language).join("README.md");
     let text = std::fs::read_to_string(path).unwrap();

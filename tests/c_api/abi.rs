@@ -1,4 +1,4 @@
-//! The binary interface is the recorded one, and the check would notice if it were not.
+//! The binary interface is the recorded one, and the check notices if it is not.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ fn is_skipped(run: &Run) -> bool {
     run.code == Some(3)
 }
 
-/// Checks headers in which one text is another.
+/// Run the check with headers in which one text is replaced by another.
 fn check_changed(header: &str, from: &str, to: &str) -> Run {
     let include = seatmeter_e2e::root().join("include");
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! `include/seatmeter.h` is what cbindgen makes of `src/capi`, with the error numbers of the
-//! protocol; and it is true: each function documents the codes that it returns, each number has a
+//! cbindgen makes `include/seatmeter.h` from `src/capi`, with the error numbers of the protocol.
+//! The header is true: each function documents the codes that it returns, each number has a
 //! sentence, and the README's program compiles.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ fn the_committed_header_is_the_generated_one() {
     }
     let mut generated = Vec::new();
     builder.generate().unwrap().write(&mut generated);
-    // What Rust calls safety is, for a C reader, what is expected of his pointers.
+    // For a C reader, Rust's "safety" section says what is expected of the pointers.
     let generated = String::from_utf8(generated).unwrap().replace("# Safety\n * ", "Pointers: ");
     let path = root.join("include/seatmeter.h");
     if std::env::var_os("UPDATE_HEADER").is_some() {
@@ -79,7 +79,7 @@ fn the_guide_lists_every_error_number_with_its_sentence() {
     );
 }
 
-/// The numbers with five digits in a text, as they stand in the documentation.
+/// Return the numbers with five digits in a text, as the documentation writes them.
 fn numbers(text: &str) -> BTreeSet<i32> {
     let parts = text.split(|c: char| !(c.is_ascii_digit() || c == '-'));
     parts
@@ -101,19 +101,19 @@ fn every_number_that_a_header_declares_has_a_sentence() {
     assert!(unknown.is_empty(), "SM_GetErrorString does not know {unknown:?}");
 }
 
-/// What a function documents, and what it was seen to return.
+/// The codes that a function documents, and those that it was seen to return.
 #[derive(Default)]
 struct Codes {
     documented: BTreeSet<i32>,
-    /// It may also return what the last InitLicenseFromDLS has returned.
+    /// Whether it may also return the result of the last InitLicenseFromDLS.
     as_initialized: bool,
     observed: BTreeSet<i32>,
 }
 
-/// Every refusal of a server, as the documentation names them together.
+/// The words that stand for every refusal of a server in the documentation.
 const REFUSALS: &str = "-20100 to -20151";
 
-/// Codes whose cause no program of this test brings about, and what shows them.
+/// The codes that no program of this test can cause, and the tests that show them.
 const SHOWN_ELSEWHERE: [(i32, &str); 8] = [
     (-10000, "a fork at a bad moment: tests/seats/fork.rs"),
     (-10001, "too little memory: tests/host/limits.rs"),
@@ -129,8 +129,8 @@ const SHOWN_ELSEWHERE: [(i32, &str); 8] = [
     (-20130, "an overuse budget that is exceeded: src/session/tests/options.rs"),
 ];
 
-/// What single functions return when a server dies or issues a license anew, or when two threads
-/// call at one time (tests/host).
+/// The codes of single functions when a server dies or issues a license again, or when two threads
+/// call at the same time (tests/host).
 const SHOWN_BY_SESSIONS: [(&str, i32); 5] = [
     ("SM_Shutdown", -20200),
     ("SM_Sync", -20008),
@@ -170,7 +170,7 @@ fn each_function_documents_every_code_that_it_returns_and_returns_what_it_docume
     }
 }
 
-/// Read what each function of the header that returns a code says of it.
+/// Return the codes that each function of the header documents.
 fn documented() -> BTreeMap<String, Codes> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/seatmeter.h");
     let header = std::fs::read_to_string(path).unwrap();
@@ -187,7 +187,7 @@ fn documented() -> BTreeMap<String, Codes> {
         let (_, returns) = text
             .split_once("Returns ")
             .unwrap_or_else(|| panic!("{name} does not say what it returns"));
-        // It counts seats.
+        // This function returns a number of seats.
         if name != "GetIdleInstancesCount" {
             texts.insert(name.to_owned(), returns.split("Pointers:").next().unwrap().to_owned());
         }
@@ -215,7 +215,7 @@ fn documented() -> BTreeMap<String, Codes> {
     texts.iter().map(|(name, text)| (name.clone(), resolve(text))).collect()
 }
 
-/// Run every scenario; each line that a program prints is a function and a code.
+/// Run every scenario. Each line that a program prints has a function and a code.
 fn observed() -> Vec<(String, i32)> {
     let program = Program::compile("tests/c/codes.c");
     let fresh = |server: &str, name: &str| {
@@ -254,7 +254,8 @@ fn observed() -> Vec<(String, i32)> {
     pairs.map(|(function, code)| (function.to_owned(), code.parse().unwrap())).collect()
 }
 
-/// Let a program count under its license; then something happens to that, and it counts on.
+/// Let a program count under its license, then change that license, and let the program count
+/// again.
 fn counts(mut command: Command, happens: impl FnOnce()) -> Vec<String> {
     command.arg("counts");
     let mut program = Dialogue::start(command);
@@ -278,13 +279,13 @@ fn counts(mut command: Command, happens: impl FnOnce()) -> Vec<String> {
     }
 }
 
-/// It asks for neither a deployment type nor a charge way, and runs under the demo license.
+/// The program names neither a deployment type nor a charge way, and runs under the demo license.
 #[test]
 fn the_program_of_the_readme_works_as_it_is_printed() {
     let server = Server::with_demo_license();
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("readme.c");
-    // Only the address is another one.
+    // Only the address is replaced.
     let program = readme_program().replace("http://127.0.0.1:48080", server.url());
     assert!(program.contains(server.url()));
     std::fs::write(&source, program).unwrap();
@@ -306,14 +307,13 @@ fn readme_program() -> String {
     program.to_owned()
 }
 
-/// The program of the README, as a newcomer compiles it: in either language, and with the warnings
-/// on.
+/// The README's program, compiled in either language with all warnings.
 #[test]
 fn the_program_of_the_readme_compiles_without_a_warning_as_c_and_as_cpp() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = &readme_program();
     let folder = tempfile::tempdir().unwrap();
-    // The same with what programs of the DBR API write: a text that may be changed.
+    // The same program with a text that may be changed, as programs of the DBR API write it.
     let changeable = program.replace("= \"DEMO-4-SEATS\"", "= changeable");
     let changeable = changeable
         .replace("int main(void) {", "static char changeable[] = \"C\";\nint main(void) {");

@@ -1,17 +1,17 @@
-//! The library from C and C++: every program in `tests/c` and `c_examples` is compiled without a
-//! warning, and run, under valgrind too.
+//! The library from C and C++. Every program in `tests/c` and `c_examples` is compiled without a
+//! warning and run, also under valgrind.
 
 use seatmeter_e2e::program::{Program, Run, image, run};
 use seatmeter_e2e::server::{DEMO_CODE, Server};
 
-/// A server that nobody reaches, for programs that need none.
+/// The address of a server that does not exist, for programs that need none.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
 fn assert_good(what: &str, run: &Run) {
     assert!(run.code == Some(0), "{what} ended with {:?}\n{}{}", run.code, run.stdout, run.stderr);
 }
 
-/// Runs a program as it is and under valgrind, each with a fresh state directory.
+/// Run a program directly and under valgrind, each time with a fresh state directory.
 fn runs_twice(source: &str, server: &str, arguments: &[&std::path::Path]) {
     let program = Program::compile(source);
     assert_good(source, &run(program.command(server).args(arguments)));
@@ -133,7 +133,8 @@ fn pictures_are_read_through_the_dbr_api() {
     let server = Server::with_demo_license();
     let pictures = image("");
     runs_twice("tests/c/dbr_reading.c", server.url(), &[&pictures]);
-    // one_qr.jpg, same_qr_twice.png (one code), one_qr.png; no count without a license or seat.
+    // Three scans: one_qr.jpg, same_qr_twice.png (one code), one_qr.png. Nothing is counted without
+    // a license or a seat.
     assert_eq!(server.recorded("scan"), 2 * 3);
 }
 
@@ -165,7 +166,8 @@ fn the_documented_snippet_reads_four_barcodes_and_the_server_records_four_scans(
             first.stdout
         );
     }
-    // The snippet ends without a word; the next program of the device reports what it left behind.
+    // The snippet ends without a last report. The next program of the device reports what it has
+    // left.
     let leftovers = Program::compile("c_examples/report_leftovers.c");
     let second = run(leftovers.command(server.url()).env("SEATMETER_STATE_DIR", snippet.state()));
     assert_good("the second program", &second);
@@ -221,7 +223,7 @@ fn the_standby_serves_when_the_main_server_is_away() {
     assert_good("with the standby", &run);
 }
 
-/// All files below a folder.
+/// Return all files below a folder.
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -14,7 +14,7 @@ fn exported() -> BTreeSet<String> {
     names.lines().filter_map(|line| line.split(['@', ' ']).next()).map(str::to_owned).collect()
 }
 
-/// Names of functions at the start of a declaration: what stands before the first bracket.
+/// Return the names of functions at the start of a declaration: the word before the first bracket.
 fn declared(header: &str) -> BTreeSet<String> {
     let text = std::fs::read_to_string(seatmeter_e2e::root().join("include").join(header)).unwrap();
     let types = ["int ", "void ", "void *", "const char *", "DBR_API "];
@@ -43,7 +43,7 @@ fn the_library_has_a_soname_and_is_never_unloaded() {
 
 #[test]
 fn a_build_gives_the_library_the_name_by_which_programs_look_for_it() {
-    // For LD_LIBRARY_PATH=target/release ./program
+    // A program that runs with LD_LIBRARY_PATH=target/release needs the name.
     let mut make = Command::new("make");
     make.args(["--dry-run", "build"])
         .current_dir(seatmeter_e2e::root())
@@ -53,7 +53,7 @@ fn a_build_gives_the_library_the_name_by_which_programs_look_for_it() {
     assert!(commands.contains(link), "{commands}");
 }
 
-/// The newest glibc whose symbols the library may ask for; README.md names it.
+/// The newest glibc whose symbols the library may use; README.md names it.
 const GLIBC_MINOR_MAX: u32 = 34;
 
 #[test]

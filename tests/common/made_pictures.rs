@@ -1,5 +1,4 @@
-//! Pictures that are made when a test needs them: one QR code in every form in which a file can
-//! hold it.
+//! Pictures that a test makes when it needs them: one QR code in every form that a file can have.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -9,7 +8,7 @@ use image::{GrayImage, RgbaImage};
 use tempfile::TempDir;
 use tiff::encoder::{TiffEncoder, colortype};
 
-/// A folder with all of them.
+/// Make a folder with all pictures.
 pub(crate) fn pictures() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("c_examples/images/one_qr.png");
@@ -26,7 +25,7 @@ pub(crate) fn pictures() -> TempDir {
     let samples: Vec<u16> = one.iter().flat_map(|shade| [u16::from(*shade) * 257; 3]).collect();
     let mut file = TiffEncoder::new(File::create(path("one_rgb16.tif")).unwrap()).unwrap();
     file.write_image::<colortype::RGB16>(one.width(), one.height(), &samples).unwrap();
-    // Black on nothing.
+    // The bars are black, and the rest is transparent.
     let alpha = RgbaImage::from_fn(one.width(), one.height(), |x, y| {
         image::Rgba([0, 0, 0, 255 - one.get_pixel(x, y).0[0]])
     });
@@ -38,7 +37,7 @@ pub(crate) fn pictures() -> TempDir {
     folder
 }
 
-/// A QR code with these bytes.
+/// Draw a QR code with these bytes.
 fn symbol_of(content: &[u8]) -> GrayImage {
     let barcode = zxingcpp::create(zxingcpp::BarcodeFormat::QRCode).from_slice(content).unwrap();
     let image = barcode.to_image_with(&zxingcpp::write().scale(3).add_quiet_zones(true)).unwrap();
@@ -46,7 +45,7 @@ fn symbol_of(content: &[u8]) -> GrayImage {
     GrayImage::from_raw(width, height, image.data()).unwrap()
 }
 
-/// Modules of two pixels instead of four: much faster under valgrind.
+/// Load a picture at half its size: modules of two pixels are read much faster under valgrind.
 fn half_size(path: &Path) -> GrayImage {
     let full = image::open(path).unwrap().into_luma8();
     let nearest = image::imageops::FilterType::Nearest;
@@ -69,7 +68,7 @@ fn tiff(path: &Path, pages: &[&GrayImage]) {
     }
 }
 
-/// One bit a pixel, 0 is white, not compressed: what scanners write.
+/// Write a TIFF file with one bit for each pixel, 0 for white, not compressed, as scanners do.
 fn tiff_of_bits(picture: &GrayImage) -> Vec<u8> {
     let row_bytes = picture.width().div_ceil(8);
     let mut bits = vec![0_u8; (row_bytes * picture.height()) as usize];

@@ -1,4 +1,5 @@
-//! A test that watches its own process runs in one where no other test does.
+//! Run a test in a process of its own, if it watches its memory or descriptors: the other tests of
+//! a family run beside it.
 
 use std::any::type_name;
 use std::process::Command;
@@ -11,7 +12,8 @@ pub(crate) fn in_a_process_of_its_own<Body: FnOnce()>(body: Body) {
     if std::env::var_os(IS_ALONE).is_some() {
         return body();
     }
-    // "usage::liveness::the_test::{{closure}}": the harness names tests without the program.
+    // The name is "usage::liveness::the_test::{{closure}}". The harness knows the test without the
+    // first part.
     let path = type_name::<Body>().trim_end_matches("::{{closure}}");
     let (_, test) = path.split_once("::").unwrap();
     let output = Command::new(std::env::current_exe().unwrap())

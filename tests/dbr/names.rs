@@ -1,5 +1,5 @@
-//! The DBR API is whole: what its table lists is declared, exported and told about in
-//! `docs/dbr-compat.md`; its headers stand alone, in any order, and twice.
+//! The DBR API is complete: all names of its table are declared, exported and described in
+//! `docs/dbr-compat.md`. Each header compiles alone, in any order, and twice.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -11,7 +11,7 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(seatmeter_e2e::root().join(path)).unwrap()
 }
 
-/// Every word of a text that begins like a function of the API.
+/// Return every word of a text that begins like a function of the API.
 fn functions<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
     let words = lines.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
     words
@@ -50,8 +50,7 @@ fn what_is_listed_has_its_type_and_is_exported() {
     assert_eq!(run(&mut program.command("http://127.0.0.1:1")).code, Some(0));
 }
 
-/// Functions that set something of the caller's: a parameter is a pointer or an array, of what is
-/// not const.
+/// Return the functions with an output parameter: a pointer or an array whose target is not const.
 fn functions_that_give(header: &str) -> BTreeSet<String> {
     let text = text(header).replace('\n', " ");
     let declarations = text.split(';').filter_map(|declaration| declaration.rsplit_once('('));
@@ -61,7 +60,7 @@ fn functions_that_give(header: &str) -> BTreeSet<String> {
         .filter(|name| {
             name.starts_with("DBR_") || name.starts_with("SM_") || name.starts_with("Init")
         })
-        // What these have is freed.
+        // These free what their parameter refers to.
         .filter(|name| !name.starts_with("DBR_Free"))
         .collect()
 }
@@ -69,7 +68,7 @@ fn functions_that_give(header: &str) -> BTreeSet<String> {
 fn gives(parameter: &str) -> bool {
     let words = |parts: &[&str]| parts.iter().any(|part| parameter.contains(part));
     let is_place = parameter.contains('*') || parameter.contains('[');
-    // Readers, what callbacks are given back, and what is read alone.
+    // Readers, the user data of callbacks, and parameters that are only read.
     let is_read = words(&[
         "const char *",
         "const unsigned char *",

@@ -1,5 +1,5 @@
-//! Programs written for the DBR API, as its documentation has them: compiled without a warning,
-//! linked, and run, under valgrind too.
+//! Programs written for the DBR API, as its documentation shows them: compiled without a warning,
+//! linked and run, also under valgrind.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ fn assert_good(what: &str, run: &Run) {
     assert!(run.code == Some(0), "{what} ended with {:?}\n{}{}", run.code, run.stdout, run.stderr);
 }
 
-/// Runs a program as it is and under valgrind, each with a fresh state directory.
+/// Run a program directly and under valgrind, each time with a fresh state directory.
 fn runs_twice(source: &str, server: &Server, arguments: &[&Path]) -> String {
     let program = Program::compile(source);
     let first = run(program.command(server.url()).args(arguments));
@@ -47,13 +47,13 @@ fn frames_are_read_on_a_thread_and_count_once_within_the_forget_time() {
         "frames under valgrind",
         &run(program.command_under_valgrind(server.url()).arg(made.path())),
     );
-    // The second program reports what the first left behind, and a third what the second did.
+    // The second program reports what the first has left, and a third what the second has left.
     let leftovers = Program::compile("c_examples/report_leftovers.c");
     assert_good(
         "leftovers",
         &run(leftovers.command(server.url()).env("SEATMETER_STATE_DIR", program.state())),
     );
-    // One for ten frames; three without a forget time.
+    // One scan for ten frames, and three without a forget time.
     assert_eq!(server.recorded("scan"), 2 * (1 + 3));
 }
 

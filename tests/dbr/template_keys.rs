@@ -1,6 +1,6 @@
-//! Every documented key of a template, set to a value that must change something: it does, or it is
-//! listed as without effect, or it is refused. What happens is what the table in
-//! `docs/dbr-compat.md` says, and `null` is "not set".
+//! Every documented key of a template, set to a value that must change something. The key has an
+//! effect, is listed as without effect, or is refused, as the table in `docs/dbr-compat.md` says.
+//! `null` means "not set".
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const REGION: &str = r#"{"ImageParameter": {"Name": "P", "RegionDefinitionNameAr
 const FORMAT: &str = r#"{"ImageParameter": {"Name": "P", "FormatSpecificationNameArray": ["F"]},
                          "FormatSpecification": {"Name": "F"}}"#;
 
-/// Where a key stands, and a value that asks for something else than the default.
+/// The place of a key, and a value that differs from its default.
 const KEYS: &[(&str, &str, &str)] = &[
     ("ImageParameter", "BarcodeFormatIds", r#"["BF_QR_CODE"]"#),
     ("ImageParameter", "BarcodeFormatIds_2", r#"["BF2_NONSTANDARD_BARCODE"]"#),
@@ -110,7 +110,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("FormatSpecification", "NoSuchKey", "1"),
 ];
 
-/// What has to be there beside a key, so that its value can change something.
+/// The other keys that a key needs, so that its value can change something.
 fn document(part: &str, key: &str) -> Value {
     let text = match part {
         "ImageParameter" => IMAGE,
@@ -119,11 +119,11 @@ fn document(part: &str, key: &str) -> Value {
     };
     let mut document: Value = serde_json::from_str(text).unwrap();
     match (part, key) {
-        // Otherwise the other word has all that is read.
+        // Otherwise the other word would already read everything.
         (_, "BarcodeFormatIds_2") if part != "FormatSpecification" => {
             document["ImageParameter"]["BarcodeFormatIds"] = json!(["BF_NULL"]);
         }
-        // Turned pages are for those that have too little.
+        // Pages are turned only if too few barcodes were found.
         ("ImageParameter", "DeformationResistingModes") => {
             document["ImageParameter"]["ExpectedBarcodesCount"] = json!(20);
         }
@@ -151,7 +151,7 @@ fn drawn(format: F, text: &str) -> GrayImage {
         .unwrap()
 }
 
-/// Symbols upright, turned by 90 and by 30 degrees, in the shadow, and low.
+/// A page with symbols that are upright, turned by 90 and by 30 degrees, in a shadow, and low.
 fn page() -> GrayImage {
     let mut page = GrayImage::from_pixel(640, 640, Luma([255]));
     imageops::overlay(&mut page, &drawn(F::QRCode, "QR text"), 30, 30);
@@ -163,7 +163,7 @@ fn page() -> GrayImage {
     imageops::overlay(&mut shadow, &dark, 30, 30);
     imageops::overlay(&mut page, &shadow, 440, 430);
     imageops::overlay(&mut page, &turned(&drawn(F::Code39, "TURNED")), 150, 180);
-    // So low that it is not certain.
+    // The symbol is so low that it is not certainly read.
     let low = drawn(F::Codabar, "A123456B");
     let low = imageops::crop_imm(&low, 0, low.height() / 2, low.width(), 3).to_image();
     imageops::overlay(&mut page, &low, 380, 300);
@@ -185,7 +185,7 @@ struct Bench {
     file: Vec<u8>,
 }
 
-/// What a template leads to.
+/// The result of a template.
 #[derive(Debug, PartialEq)]
 struct Effect {
     read: String,
@@ -209,12 +209,12 @@ impl Bench {
         let is_recognizing = profile.settings().is_recognizing();
         let found = read_page(&mut ZxingEngine, profile, &page);
         let read = found.map(|found| if is_recognizing { found.barcodes } else { Vec::new() });
-        // Without a license the barcodes are masked, and there.
+        // Without a license the barcodes are there, and masked.
         let reader = Reader::vacant();
         reader.with_profiles(|of_reader| of_reader.clone_from(profiles));
         let _ = reader.decode(Picture::Bytes(&self.file), "");
         Effect {
-            // The region's name is no effect.
+            // The name of the region does not count as an effect.
             read: format!(
                 "{:?}",
                 read.map(|all| all
@@ -235,7 +235,7 @@ fn load(document: &Value) -> Result<Profiles, i32> {
     loaded.map(|()| profiles).map_err(|e| e.code.0)
 }
 
-/// The rows of the table: part and key, and what is said of it.
+/// Return the rows of the table: part and key, and the remark.
 fn told() -> BTreeMap<(String, String), String> {
     let page = std::fs::read_to_string(seatmeter_e2e::root().join("docs/dbr-compat.md")).unwrap();
     let parts = ["| `ImageParameter` |", "| `RegionDefinition` |", "| `FormatSpecification` |"];
@@ -247,7 +247,8 @@ fn told() -> BTreeMap<(String, String), String> {
     .collect()
 }
 
-/// Gives a text and does not panic, for the library keeps panics of its process quiet.
+/// This test returns the message of a failed check. It does not panic, because the library keeps
+/// panics of its process quiet.
 #[test]
 fn each_key_has_an_effect_or_is_listed_as_without_one_or_is_refused() -> Result<(), String> {
     let bench = Bench::new();
@@ -313,7 +314,7 @@ fn null_is_not_set_wherever_it_stands() {
     }
     all_null["Version"] = Value::Null;
     assert!(load(&all_null).is_ok());
-    // Within a value too.
+    // The same holds inside a value.
     for (part, key, value) in [
         ("ImageParameter", "BarcodeFormatIds", r#"[null, "BF_QR_CODE"]"#),
         (
@@ -341,7 +342,7 @@ fn settings_of_one_part_count_there_and_nowhere_else() {
         let profiles = load(&document).unwrap();
         bench.effect(&profiles).read
     };
-    // Left QR codes alone, right everything.
+    // On the left only QR codes, on the right everything.
     let read = texts(json!({
         "ImageParameter": {"Name": "P", "RegionDefinitionNameArray": ["Left", "Right"]},
         "RegionDefinitionArray": [
@@ -353,7 +354,7 @@ fn settings_of_one_part_count_there_and_nowhere_else() {
         read.contains("QR text") && read.contains("4006381333931") && !read.contains("Code 128"),
         "{read}"
     );
-    // Of EAN-13 alone something is asked that it has not.
+    // The template asks of EAN-13 alone for something that this format does not have.
     let read = texts(json!({
         "ImageParameter": {"Name": "P", "BarcodeFormatIds": ["BF_ALL"], "FormatSpecificationNameArray": ["All", "EAN"]},
         "FormatSpecificationArray": [

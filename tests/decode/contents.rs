@@ -1,5 +1,5 @@
-//! Texts are the characters that were encoded, and bytes the bytes: nothing that is only shown is
-//! in them.
+//! Texts have the encoded characters, and bytes the encoded bytes. Neither has anything that is
+//! only displayed.
 
 use seatmeter::reader::{DecodeEngine, Decoded, GrayImage, Search, ZxingEngine};
 use zxingcpp::{Barcode, BarcodeFormat as F};
@@ -7,7 +7,7 @@ use zxingcpp::{Barcode, BarcodeFormat as F};
 fn read(barcode: &Barcode) -> Decoded {
     let image = barcode.to_image_with(&zxingcpp::write().scale(3).add_quiet_zones(true)).unwrap();
     let (width, height) = (image.width().cast_unsigned(), image.height().cast_unsigned());
-    // Linear symbols are drawn flat.
+    // The engine draws linear symbols only a few rows high.
     let rows = height.max(60).div_ceil(height) as usize;
     let drawn = image.data();
     let tall = drawn

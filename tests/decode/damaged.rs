@@ -1,6 +1,6 @@
-//! Damaged image files are refused or read, and never more: no panic, no crash, no memory that
-//! stays. `SEATMETER_SOAK_IMAGES` says how many, for `make soak`; `SEATMETER_SOAK_KIND` of which
-//! kind, by the end of a name.
+//! Damaged image files are refused or read, without a panic, a crash, or memory that is not freed.
+//! `SEATMETER_SOAK_IMAGES` is the number of files for `make soak`. `SEATMETER_SOAK_KIND` selects a
+//! kind by the end of a name.
 
 use fastrand::Rng;
 use seatmeter::reader::{Picture, Reader};
@@ -11,7 +11,7 @@ use crate::own_process::in_a_process_of_its_own;
 fn damage(file: &[u8], random: &mut Rng) -> Vec<u8> {
     let mut bytes = file.to_vec();
     for _ in 0..=random.usize(..8) {
-        // Heads are where the numbers are that mislead.
+        // Numbers that mislead a decoder are mostly in the head of a file.
         let end = if random.usize(..2) == 0 { bytes.len().min(200) } else { bytes.len() };
         let at = random.usize(..end.max(1));
         match random.usize(..5) {
@@ -41,7 +41,7 @@ fn kind() -> String {
     std::env::var("SEATMETER_SOAK_KIND").unwrap_or_default()
 }
 
-/// Pictures of all kinds, or of the kind that is asked for.
+/// Return pictures of all kinds, or of the selected kind.
 fn whole_files() -> Vec<Vec<u8>> {
     let folder = made_pictures::pictures();
     let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("c_examples/images");
@@ -64,7 +64,7 @@ fn resident_kib() -> usize {
 
 #[test]
 fn damaged_files_are_refused_or_read_and_memory_stays_as_it_is() {
-    // Other tests would disturb its memory.
+    // Other tests would change the memory of this process.
     in_a_process_of_its_own(|| {
         damage_files_and_watch_memory();
     });
@@ -74,7 +74,7 @@ fn damage_files_and_watch_memory() {
     let pictures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("c_examples/images");
     let files = whole_files();
     let mut random = Rng::with_seed(1);
-    // Without a license it decodes all the same, and says so.
+    // Without a license the reader decodes all the same, and returns an error.
     let reader = Reader::vacant();
     for _ in 0..rounds() {
         let bytes = damage(&files[random.usize(..files.len())], &mut random);

@@ -1,5 +1,5 @@
-//! What the engine draws is what is read: every symbology that it can draw, turned, scaled,
-//! blurred, noisy, inverted, seen from aside, and up to twenty in one picture.
+//! The engine reads what it draws: every symbology that it can draw, turned, scaled, blurred,
+//! noisy, inverted, in perspective, and up to twenty in one picture.
 
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Luma};
@@ -33,7 +33,7 @@ fn drawn(format: F, text: &str, scale: i32) -> GrayImage {
     page
 }
 
-/// Places of settings in `PublicRuntimeSettings`, in numbers of four bytes.
+/// The places of settings in `PublicRuntimeSettings`, in numbers of four bytes.
 const EXPECTED_COUNT: usize = 3;
 const FORMATS: usize = 4;
 const DEBLUR_LEVEL: usize = 129;
@@ -53,7 +53,7 @@ fn read(picture: &GrayImage, changes: &[(usize, i32)]) -> Vec<Decoded> {
     read_page(&mut ZxingEngine, &profile, &image).unwrap().barcodes
 }
 
-/// Each point of the new picture from a point of the old one.
+/// Draw a picture whose points are points of the old one.
 fn warped(picture: &GrayImage, from: impl Fn(f32, f32) -> (f32, f32)) -> GrayImage {
     GrayImage::from_fn(picture.width(), picture.height(), |x, y| {
         let (x, y) = from(x as f32, y as f32);
@@ -168,7 +168,7 @@ fn which_symbology_is_asked_for_decides_what_a_upc_symbol_is() {
 
 #[test]
 fn code_39_stays_what_is_printed_unless_the_extended_one_is_asked_for() {
-    // Six letters and a check digit that also make a number of Code 32, which nobody has asked for
+    // Six characters and a check digit are also a number of Code 32, which nobody has asked for
     // here.
     let text = "0CSS81";
     let page = drawn(F::Code39, text, 4);

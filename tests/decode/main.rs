@@ -1,5 +1,5 @@
-//! Pictures: each kind is read as other decoders read it, or refused by name, and the barcodes in it
-//! are found.
+//! Pictures of each kind are read as other decoders read them, or refused by name, and the barcodes
+//! in them are found.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 #[path = "../common/made_pictures.rs"]

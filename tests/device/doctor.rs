@@ -1,5 +1,5 @@
-//! `seatmeterd doctor`, on devices and at servers in all conditions: what it says, what it advises,
-//! and its exit code.
+//! `seatmeterd doctor` on devices and with servers in all conditions: its findings, its advice, and
+//! its exit code.
 #![allow(
     clippy::disallowed_methods,
     reason = "an inner process is told by the environment what to do"
@@ -44,7 +44,7 @@ impl Device {
 fn says(run: &Run, code: i32, lines: &[&str]) {
     assert_eq!(run.code, Some(code), "{run:?}");
     for line in lines {
-        // Where columns are is not the matter here.
+        // The width of the columns does not matter here.
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
             words(&run.stdout).contains(&words(line)),
@@ -57,7 +57,7 @@ fn says(run: &Run, code: i32, lines: &[&str]) {
 #[test]
 fn a_device_in_order_is_told_so_and_scripts_see_it() {
     let device = Device::new();
-    // It may have been killed in its first report.
+    // The program may have been killed during its first report.
     let recorded = device.server.recorded("scan");
     let run = device.doctor(&["--server", device.server.url()]);
     says(
@@ -71,7 +71,7 @@ fn a_device_in_order_is_told_so_and_scripts_see_it() {
         &["3 counts are not reported yet", "ok lookup 127.0.0.1", "ok connect", "ok HTTP"],
     );
     says(&run, 0, &["ok signature", "ok clock", "all is well"]);
-    // It has taken nothing and changed nothing.
+    // The doctor takes no seat and changes nothing.
     assert!(device.server.operate(&["device", "list"]).matches("\"device_uuid\"").count() == 1);
     assert_eq!(device.server.recorded("scan"), recorded);
 }
@@ -185,14 +185,14 @@ fn the_seats_alone_can_be_asked_for() {
     );
 }
 
-/// Lines that begin with "ok" and this word.
+/// Return whether there is a line that begins with "ok" and this word.
 fn says_ok(run: &Run, what: &str) -> bool {
     run.stdout
         .lines()
         .any(|line| line.starts_with("ok") && line.split_whitespace().nth(1) == Some(what))
 }
 
-/// The device's file of this ending, in this folder.
+/// Return the device's file with this ending in this folder.
 fn file_of(device: &Device, folder: &str, ending: &str) -> PathBuf {
     let entries = fs::read_dir(device.program.state().join(folder))
         .unwrap()
@@ -208,7 +208,7 @@ fn a_refused_device_is_told_the_refusal_with_its_number_and_its_sentence() {
     let items = device.server.operate(&["item", "list"]);
     let item = items.split('"').find(|word| word.starts_with("demo-instances-")).unwrap();
     device.server.operate(&["item", "revoke", item]);
-    // Seen at the server before the device has heard of it.
+    // The server shows it before the device has heard of it.
     let run = device.doctor(&["--server", device.server.url()]);
     says(
         &run,
@@ -256,7 +256,7 @@ fn the_server_is_asked_as_the_program_would_and_nothing_is_granted() {
     says(&with(&["--organization", "demo", "--deployment-type", "server"]), 0, &["ok licensing"]);
     says(&with(&["--handshake-code", code, "--deployment-type", "mobile"]), 1, &["with -20108"]);
     says(&with(&["--handshake-code", code, "--charge-way", "domain"]), 1, &["BROKEN licensing"]);
-    // Also where no program has been yet.
+    // The same is true where no program has run yet.
     let nowhere = tempfile::tempdir().unwrap();
     let as_server =
         ["--server", device.server.url(), "--handshake-code", code, "--deployment-type", "server"];
@@ -267,11 +267,12 @@ fn the_server_is_asked_as_the_program_would_and_nothing_is_granted() {
         1,
         &["note licensing", "--handshake-code"],
     );
-    // However often it was asked, the device goes on, as the same one.
+    // However often the doctor was asked, the device continues as the same one.
     let mut program = Dialogue::start(device.program.command(device.server.url()));
     assert!(program.ask("init").starts_with('0') && program.ask("sync").starts_with('0'));
     assert_eq!(device.server.operate(&["device", "list"]).matches("\"device_uuid\"").count(), 1);
-    // A session password, which only the program knows, is not taken for a fault of the device.
+    // The doctor does not know the session password, and does not count that as a fault of the
+    // device.
     device.server.operate_with(&["handshake", "access", code, "--password"], "secret");
     says(&with(&[]), 0, &["note licensing", "with -20102", "SEATMETER_SESSION_PASSWORD"]);
     let run = doctor_amid(
@@ -346,7 +347,7 @@ fn whether_a_root_key_is_built_in_is_read_in_the_library_or_not_known() {
         0,
         &["warning library /missing.so cannot be read"],
     );
-    // Without a root key nobody has checked whether the license is the vendor's.
+    // Without a root key nobody has checked whether the vendor signed the license.
     let key = file_of(&device, "licenses", "root-key");
     fs::remove_file(key).unwrap();
     says(
@@ -379,7 +380,7 @@ fn a_disk_without_room_is_found_by_writing_on_it() {
     let place = tempfile::tempdir().unwrap();
     // SAFETY: asks for a number.
     let namespace = if unsafe { libc::geteuid() } == 0 { "-m" } else { "-rm" };
-    // Built before: inside there is no room for it.
+    // The server is built before, because there is no room for it inside.
     drop(doctor(place.path(), &[]));
     let output = Command::new("unshare")
         .args([
@@ -413,7 +414,7 @@ const ADA: u32 = 12_021;
 const BOB: u32 = 12_022;
 const TEAM: u32 = 12_070;
 
-/// What the doctor says to this user, who is in the team.
+/// Run the doctor as this user, who is in the team.
 fn doctor_as(user: u32, state: &Path) -> Run {
     let mut command = seatmeter_e2e::server::doctor_command(&[], state, &[]);
     seatmeter_e2e::program::run(command.uid(user).gid(TEAM))
@@ -464,7 +465,7 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
     for what in ["user", "files", "state", "device", "license", "seats", "usage"] {
         assert!(!says_ok(&run, what), "{what}: {}", run.stdout);
     }
-    // Readable as a directory, but nothing that is in it.
+    // The directory can be listed, but nothing in it can be read.
     fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
     let run = doctor_as(BOB, &state);
     says(
@@ -493,7 +494,7 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
         "that was not seen: {}",
         run.stdout
     );
-    // What a run with sudo left there, in which the owner can do nothing.
+    // These are the files of a run with sudo, which the owner cannot use.
     fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
     give_all(&state.join("device"), 0, 0, 0o700, 0o600);
     for looker in [0, ADA] {
@@ -508,7 +509,7 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
         );
         says(&run, 1, &["sudo chown -R 12021"]);
     }
-    // A directory of a group, and one file in it that is not the group's.
+    // The directory belongs to a group, and one file in it does not.
     give_all(&state, ADA, TEAM, 0o2770, 0o660);
     let run = doctor_as(BOB, &state);
     says(
@@ -583,7 +584,7 @@ fn what_belongs_to_others_is_not_reset() {
     fs::write(state.join("licenses/MIT"), "of others").unwrap();
     let run = reset();
     assert!(run.code == Some(1) && run.stderr.contains("nothing to reset"), "{run:?}");
-    // And beside a state they stay.
+    // They also stay beside a state.
     for name in ["usage", "seats"] {
         fs::create_dir(state.join(name)).unwrap();
     }
@@ -608,10 +609,10 @@ fn a_device_is_reset_when_nobody_uses_it_and_nothing_of_it_is_lost() {
     let mut program = start();
     assert!(program.ask("init").starts_with('0'));
     let old = uuid_of(&mut program);
-    // In use, by a program that holds a seat or none.
+    // A program uses it, with a seat or without one.
     let run = reset(&[]);
     assert!(run.code == Some(1) && run.stderr.contains("programs use"), "{run:?}");
-    // Else a report of the program may come before its end, and nothing would wait.
+    // Otherwise a report of the program could come before its end, and nothing would wait.
     signal(device.server.pid(), libc::SIGSTOP);
     assert_eq!(program.ask("count 2"), "0");
     let run = reset(&["--with-unreported"]);
@@ -635,7 +636,7 @@ fn a_device_is_reset_when_nobody_uses_it_and_nothing_of_it_is_lost() {
     assert!(program.ask("init").starts_with('0'));
     assert_ne!(uuid_of(&mut program), old, "a new device");
     assert_eq!(program.ask("end"), "0");
-    // What was kept aside is reported as it says there.
+    // The state that was set aside is reported as its note says.
     let mut command = device.program.command(device.server.url());
     command.env("SEATMETER_STATE_DIR", &aside);
     let mut program = Dialogue::start(command);
@@ -643,7 +644,7 @@ fn a_device_is_reset_when_nobody_uses_it_and_nothing_of_it_is_lost() {
     assert_eq!((uuid_of(&mut program), device.server.recorded("scan")), (old, 5));
     program.kill();
     says(&device.doctor(&["--server", device.server.url()]), 0, &["ok device", "ok license"]);
-    // With nothing that waits it needs no word more.
+    // If nothing waits to be reported, `reset` needs no option.
     let mut program = start();
     assert!(program.ask("init").starts_with('0') && program.ask("sync").starts_with('0'));
     assert_eq!(program.ask("end"), "0");

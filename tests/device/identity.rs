@@ -1,5 +1,5 @@
-//! Who a device is, with a real server: copies of a state directory, containers that are made anew,
-//! programs that start before the network is there.
+//! The identity of a device, with a real server: copies of a state directory, containers that are
+//! made anew, programs that start before the network.
 
 use std::path::Path;
 use std::process::Command;
@@ -93,7 +93,7 @@ fn a_program_that_started_before_its_server_was_there_is_licensed_when_it_comes(
     assert!(early.ask("count 1").starts_with("-20200"));
     assert!(early.ask("status").starts_with("0 cache 0 stage 3 unsent 0 no answer from"));
     server.start_again();
-    // The program does nothing but try again: its background finds the server.
+    // The program only tries again. Its background finds the server.
     let end = Instant::now() + Duration::from_secs(60);
     while early.ask("count 1") != "0" {
         assert!(Instant::now() < end, "not licensed: {}", early.ask("status"));

@@ -1,5 +1,5 @@
-//! A state directory to which everything has happened, with a real server: whatever is torn,
-//! foreign or gone, programs start, and what was counted elsewhere is billed, once.
+//! A state directory with every kind of damage, and a real server. Whatever is torn, foreign or
+//! missing, programs start, and what other files have counted is billed once.
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -13,7 +13,7 @@ use seatmeter_e2e::server::Server;
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::segment_layout::read_segment;
 
-/// What happens within a second takes so long on no machine.
+/// The longest wait for something that takes a second on an idle machine.
 const LONG: Duration = Duration::from_secs(120);
 
 struct Bench {
@@ -37,8 +37,8 @@ impl Bench {
         Dialogue::start(command)
     }
 
-    /// A state directory with 5 scans that are reported, and 3 that are not because their program
-    /// was killed.
+    /// Make a state directory with 5 scans that are reported, and 3 that are not, because their
+    /// program was killed.
     fn used_directory(&self) -> PathBuf {
         let state = self.folder.path().join("used");
         let mut device = self.start(&state);
@@ -56,7 +56,7 @@ impl Bench {
         copy
     }
 
-    /// A program on this directory counts 2 scans and ends.
+    /// Run a program on this directory that counts 2 scans and ends.
     fn use_it(&self, state: &Path, why: &str) {
         let mut device = self.start(state);
         for line in ["init", "count 2", "end"] {
@@ -74,10 +74,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// What happens to a file.
+/// A kind of damage to a file.
 type Damage = Box<dyn Fn(&Path)>;
 
-/// Kinds of damage, each with its name.
+/// Return the kinds of damage, each with its name.
 fn damages() -> Vec<(&'static str, Damage)> {
     let write = |change: fn(Vec<u8>) -> Vec<u8>| -> Damage {
         Box::new(move |path| fs::write(path, change(fs::read(path).unwrap())).unwrap())
@@ -117,7 +117,8 @@ fn damages() -> Vec<(&'static str, Damage)> {
             "a socket",
             Box::new(|path| {
                 fs::remove_file(path).unwrap();
-                // By its place through a descriptor: the path may be longer than one of a socket.
+                // The socket is named through a descriptor, because the path may be too long for a
+                // socket.
                 let folder = fs::File::open(path.parent().unwrap()).unwrap();
                 let name = path.file_name().unwrap().to_str().unwrap();
                 let place = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
@@ -143,7 +144,7 @@ fn whatever_happens_to_one_file_programs_start_and_the_rest_is_billed_once() {
     let mut uses = 0;
     for name in &names {
         for (what, damage) in damages() {
-            // What is no file in the place of a pool is refused, with a word on what to do
+            // Something that is not a file in the place of a pool is refused with advice
             // (tests/seats/pool_file.rs).
             if ["a directory", "a link", "a socket"].contains(&what) && is(name, "pool") {
                 continue;
@@ -192,12 +193,12 @@ fn a_file_in_the_place_of_a_folder_is_set_aside_and_work_goes_on() {
             let answer = device.ask(line);
             assert!(answer.starts_with('0'), "{why}: {line}: {answer}");
         }
-        // In a running program's way it is set aside when something has to be written there.
+        // While a program runs, such a thing is set aside when something has to be written there.
         let aside = state.join(format!("{}.damaged-1", folder.display()));
         assert!(while_it_runs || fs::read(aside).unwrap() == b"not ours", "{why}");
         uses += 1;
     }
-    // What stood in a folder that is gone cannot be billed; all else is.
+    // The counts in a removed folder cannot be billed. All others are.
     assert!(bench.server.recorded("scan") >= 5 + 2 * uses, "{uses} uses");
 }
 
@@ -217,7 +218,7 @@ fn a_link_in_the_place_of_a_folder_is_refused_with_one_remedy() {
     }
 }
 
-/// Removes a folder in which a program may be making files in this moment.
+/// Remove a folder in which a program may create files at the same time.
 fn remove_all(folder: &Path) {
     let begun = Instant::now();
     while let Err(e) = fs::remove_dir_all(folder) {
@@ -225,7 +226,7 @@ fn remove_all(folder: &Path) {
     }
 }
 
-/// Scans in the segments of a state directory.
+/// Return the scans in the segments of a state directory.
 fn scans_in(state: &Path) -> u64 {
     let Ok(folders) = fs::read_dir(state.join("usage")) else { return 0 };
     let files =
@@ -242,7 +243,7 @@ fn scans_in(state: &Path) -> u64 {
 
 #[test]
 fn what_is_deleted_under_a_counting_program_is_there_again_in_a_moment_and_costs_no_count() {
-    /// What somebody does to a state directory.
+    /// Something that a person or a cleaner does to a state directory.
     type Harm = (&'static str, fn(&Path));
     let harms: [Harm; 5] = [
         ("segments", |state| {
@@ -267,7 +268,7 @@ fn what_is_deleted_under_a_counting_program_is_there_again_in_a_moment_and_costs
         let uuid = device.ask("uuid");
         harm(&state);
         assert_eq!(device.ask("count 3"), "0", "{what}");
-        // Without a sync, a start or another count: a thread of the library's looks once a second.
+        // No sync, start or count is needed: a thread of the library looks once a second.
         let begun = Instant::now();
         while scans_in(&state) < 8 {
             assert!(begun.elapsed() < LONG, "{what}: {} of 8 are there again", scans_in(&state));
@@ -324,7 +325,7 @@ fn a_count_that_can_be_kept_nowhere_is_refused_and_nothing_of_before_is_lost() {
 #[test]
 fn a_program_that_uses_one_state_directory_after_the_other_keeps_nothing_of_them_open() {
     const DIRECTORIES: u32 = 200;
-    /// Some pools are kept for a while; allocators and the like map now and then.
+    /// Some pools are kept for a while, and allocators create mappings now and then.
     const MORE_MAX: usize = 40;
     let bench = Bench::new();
     let mut device = bench.start(&bench.folder.path().join("first"));
@@ -357,7 +358,7 @@ fn a_program_that_uses_one_state_directory_after_the_other_keeps_nothing_of_them
         first.1,
         last.1
     );
-    // It goes back to the first, in which nothing is lost.
+    // It returns to the first directory, in which nothing is lost.
     for name in ["first", "state-0"] {
         let answer = device.ask(&format!("move {}", bench.folder.path().join(name).display()));
         assert!(answer.starts_with('0'), "{answer}");
@@ -397,7 +398,7 @@ fn files_of_a_newer_library_are_left_for_it_or_set_aside_and_work_goes_on() {
     bench.use_it(&used, "newer segment");
     assert_eq!(fs::read(&segment).unwrap(), newer, "the newer library will report it");
     assert_eq!(bench.server.recorded("scan"), 5 + 2);
-    // And so it does.
+    // The program does report them.
     fs::write(&segment, &whole).unwrap();
     bench.use_it(&used, "own segment");
     assert_eq!(bench.server.recorded("scan"), 5 + 3 + 2 * 2);

@@ -1,5 +1,5 @@
-//! Several users, and programs that have more rights than their user: real ones, which root makes
-//! of child processes.
+//! Several users, and programs that have more rights than their user. Root starts the children as
+//! real other users.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -25,7 +25,7 @@ struct Device {
 }
 
 impl Device {
-    /// None where this process cannot become another user.
+    /// Return `None` if this process cannot become another user.
     fn new() -> Option<Self> {
         // SAFETY: asks for a number.
         if unsafe { libc::geteuid() } != 0 {
@@ -43,7 +43,7 @@ impl Device {
         Some(Self { server: Server::with_demo_license(), tool, seats })
     }
 
-    /// A directory of this owner, group and mode, for state.
+    /// Make a state directory with this owner, group and mode.
     fn directory(&self, name: &str, owner: u32, group: u32, mode: u32) -> PathBuf {
         let path = self.tool.state().with_file_name(name);
         fs::create_dir(&path).unwrap();
@@ -62,7 +62,7 @@ impl Device {
         command
     }
 
-    /// What a program says that is to be licensed.
+    /// Return the answer of a program that asks for a license.
     fn init(&self, user: u32, state: &Path) -> String {
         self.program(user, 0o022, state).ask("init")
     }
@@ -71,7 +71,8 @@ impl Device {
 /// Each user has a group of his own, and is in the team.
 fn become_user(command: &mut Command, user: u32, umask: u32) {
     let become_it = move || {
-        // SAFETY: numbers and a list that is always there, in a child that has made nothing yet.
+        // SAFETY: numbers, and a list that lives as long as the program, in a child that has made
+        // nothing yet.
         unsafe {
             let is_done = user == ROOT
                 || libc::setgroups(1, GROUPS.as_ptr()) == 0
@@ -90,7 +91,7 @@ fn give(path: &Path, owner: u32, group: u32, mode: u32) {
     fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
-/// Everything in a directory, with its owner, group and mode.
+/// Return everything in a directory, with its owner, group and mode.
 fn all_in(path: &Path) -> Vec<(PathBuf, u32, u32, u32)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(path).unwrap().flatten() {
@@ -108,7 +109,7 @@ fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
 }
 
-/// A whole life: licensed, counted, reported, ended.
+/// Let a program get a license, count, report and end.
 fn live(mut program: Dialogue) {
     let answer = program.ask("init");
     assert!(answer.starts_with("0"), "{answer}");
@@ -121,7 +122,7 @@ fn live(mut program: Dialogue) {
 fn a_run_by_root_in_a_users_directory_leaves_the_user_all_files() {
     let Some(device) = Device::new() else { return };
     let state = device.directory("of-ada", ADA, ADA, 0o700);
-    // Also the directory itself, where root is the first to need it.
+    // The directory itself is among them, if root is the first to need it.
     for state in [state.clone(), state.join("made/by root")] {
         live(device.program(ROOT, 0o022, &state));
         for (path, uid, gid, mode) in all_in(&state) {
@@ -139,14 +140,14 @@ fn a_run_by_root_in_a_users_directory_leaves_the_user_all_files() {
 #[test]
 fn two_users_of_a_group_directory_share_seats_and_counts_and_all_files() {
     let Some(device) = Device::new() else { return };
-    // With the bit by which the group is handed down, without it, and as a directory inside of one.
+    // The directory hands down its group, or does not, or lies inside one that does.
     for (name, mode, inner) in [("2770", 0o2770, ""), ("770", 0o770, ""), ("2775", 0o2775, "state")]
     {
         let before = device.server.recorded("scan");
         let state = device.directory(name, ROOT, TEAM, mode).join(inner);
         live(device.program(ADA, 0o077, &state));
-        // All that the first has made is used by the second, and what is replaced by the second
-        // again by the first.
+        // The second user uses all that the first has made. What the second replaces, the first
+        // uses again.
         live(device.program(BOB, 0o022, &state));
         live(device.program(ROOT, 0o777, &state));
         live(device.program(ADA, 0o777, &state));
@@ -155,7 +156,7 @@ fn two_users_of_a_group_directory_share_seats_and_counts_and_all_files() {
             assert_eq!((gid, mode), (TEAM, expected), "{}", path.display());
         }
         assert_eq!(device.server.recorded("scan") - before, 12);
-        // What one user has counted and could not report is reported by the other.
+        // What one user has counted and could not report, the other reports.
         let mut ada = device.program(ADA, 0o077, &state);
         assert!(ada.ask("init").starts_with("0"));
         assert_eq!(ada.ask("count 5"), "0");
@@ -198,7 +199,7 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_command_that_mends_it(
     let Some(device) = Device::new() else { return };
     let state = device.directory("mixed", ADA, ADA, 0o700);
     live(device.program(ADA, 0o022, &state));
-    // As a version that knew no better left them after a run with sudo.
+    // An older version left them like this after a run with sudo.
     for name in ["device", "licenses", "seats"] {
         let path = state.join(name);
         let mode = if path.is_dir() { 0o700 } else { 0o600 };
@@ -208,7 +209,7 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_command_that_mends_it(
         for part in [path.to_str().unwrap(), "belongs to user root (0)", "sudo chown -R 12001"] {
             assert!(answer.contains(part), "{part} is not in {answer}");
         }
-        // The command, as it stands there.
+        // This is the command from the advice, unchanged.
         let command = answer.split('"').nth(1).unwrap().replace("sudo ", "");
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
         live(device.program(ADA, 0o022, &state));
@@ -221,7 +222,7 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_command_that_mends_it(
     give(&pool, ROOT, ROOT, 0o600);
     let answer = device.init(ADA, &state);
     assert!(answer.starts_with("-20002 ") && answer.contains("sudo chown -R 12001"), "{answer}");
-    // A directory that is another's from the ground up.
+    // A directory that belongs to another user from its root on.
     for (mode, name) in [(0o755, "strange"), (0o700, "closed")] {
         let foreign = device.directory(name, ROOT, ROOT, mode);
         let answer = device.init(ADA, &foreign);
@@ -253,20 +254,20 @@ fn no_command_that_is_advised_changes_what_belongs_to_others() {
         fs::write(directory.join("passwords"), "of others").unwrap();
         directory
     };
-    // As for /var/lib/seatmeter. The command makes it.
+    // A directory like /var/lib/seatmeter. The command creates it.
     let state = system("system", 0o755).join("of ada/state");
     let answer = refusal(&state);
     let command = answer.split('"').nth(1).unwrap().replace("sudo ", "");
     assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
     live(device.program(ADA, 0o022, &state));
-    // As for /root/.local/state, /var/lib itself, and /tmp.
+    // Directories like /root/.local/state, /var/lib itself, and /tmp.
     assert!(refusal(&system("home", 0o700).join("state")).contains("Run the program as root"));
     assert!(refusal(&system("whole", 0o755)).contains("files of others"));
     let common = system("common", 0o1777);
     let own = common.join("seatmeter");
     assert!(refusal(&common).contains(own.to_str().unwrap()));
     live(device.program(ADA, 0o022, &own));
-    // The log is in a directory of others, too.
+    // The log is in a directory of other users, too.
     let log = common.with_file_name("system").join("log");
     let mut command = device.command(&device.tool, ADA, 0o022, &own);
     let mut program = Dialogue::start({
@@ -289,13 +290,13 @@ fn a_directory_of_another_user_in_which_everybody_writes_is_refused_with_the_rea
             assert!(answer.contains(part), "{part} is not in {answer}");
         }
         assert_eq!(all_in(&state), [], "nothing was made in it");
-        // The command mends it.
+        // The command from the advice repairs it.
         let command =
             answer.split('"').nth(1).unwrap().replace("sudo ", "").replace("GROUP", "12050");
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
         live(device.program(user, 0o022, &state));
     }
-    // It is its owner's own business.
+    // The mode of a directory concerns only its owner.
     let own = device.directory("own", ADA, ADA, 0o777);
     live(device.program(ADA, 0o022, &own));
 }
@@ -338,7 +339,7 @@ fn links_inside_the_state_directory_are_not_followed() {
         (of.uid(), of.mode() & 0o7777, fs::read_to_string(&secret).unwrap()),
         (ROOT, 0o644, "of root".into())
     );
-    // The path of the directory itself may be one.
+    // The path of the directory itself may be a link.
     let link = state.with_file_name("link");
     symlink(device.directory("behind", ADA, ADA, 0o700), &link).unwrap();
     live(device.program(ADA, 0o022, &link));
@@ -354,7 +355,7 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
     fs::copy(compiled.state().with_file_name("program"), &program).unwrap();
     fs::set_permissions(compiled.state().parent().unwrap(), PermissionsExt::from_mode(0o755))
         .unwrap();
-    // A program of BOB's, so that it has no place of its own and does nothing outside of this test.
+    // A program of BOB, so that it has no directory of its own and does nothing outside this test.
     chown(&program, Some(BOB), Some(BOB)).unwrap();
     let server = device.server.url();
     let run_with_mode = |mode: u32, state: &Path| {
@@ -369,7 +370,7 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
             .env("SEATMETER_SERVER", server)
             .env("HOME", &place)
             .env("XDG_STATE_HOME", &place);
-        // A proxy that is not there: who goes through it gets nowhere.
+        // No proxy listens there: a program that uses it gets no answer.
         if mode & 0o4000 != 0 {
             command.env("HTTP_PROXY", "http://127.0.0.1:1").env("SEATMETER_CA_FILE", "/missing");
         }
@@ -391,7 +392,7 @@ fn a_program_with_more_rights_than_its_user_reads_no_environment() {
     );
     assert_eq!(answers[2].trim(), "0");
     assert_eq!(all_in(&place), [], "the user's environment has led to nothing");
-    // The same program as anybody's.
+    // The same program without special rights.
     let answers = run_with_mode(0o755, &place.join("other"));
     assert!(answers.iter().all(|answer| answer.trim() == "0"), "{answers:?}");
     for made in ["state/device", "log", "other/device"] {

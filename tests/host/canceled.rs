@@ -8,9 +8,9 @@ use seatmeter_e2e::server::Server;
 
 use super::output_of;
 
-/// What POSIX and glibc let a thread be canceled in, as far as the library might ever use it.
-/// `fcntl` is one only where it waits for a lock, which the library never does; so is `syscall` for
-/// none of what it is used for.
+/// The functions in which POSIX and glibc may cancel a thread, as far as the library might use
+/// them. `fcntl` is one only if it waits for a lock, which the library never does. `syscall` is
+/// none for the calls that the library makes.
 const CANCELLATION_POINTS: &str = "accept accept4 clock_nanosleep close connect copy_file_range \
     creat creat64 epoll_pwait \
      epoll_wait fallocate fallocate64 fdatasync fopen fopen64 fsync getaddrinfo getnameinfo lockf \

@@ -1,9 +1,9 @@
-//! `docs/host-contract.md` names tests that are there.
+//! The tests that `docs/host-contract.md` names exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Names of the test functions in all source files below a folder.
+/// Return the names of the test functions in all source files below a folder.
 fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -33,7 +33,7 @@ fn every_promise_names_a_test_that_exists() {
     let promises: Vec<_> = page.split("\n### ").skip(1).collect();
     assert!(promises.len() > 40, "{} promises were found", promises.len());
     for promise in promises {
-        // The next part of the page begins with a heading of its own.
+        // The next part of the page has a heading of its own.
         let promise = promise.split("\n## ").next().unwrap();
         let (title, _) = promise.split_once('\n').unwrap();
         let (_, held_by) =

@@ -1,4 +1,4 @@
-//! Hosts that end, or become another program.
+//! Hosts that end, or that become another program.
 
 use seatmeter_e2e::dialogue::Dialogue;
 use seatmeter_e2e::program::Program;

@@ -3,8 +3,7 @@
 use seatmeter_e2e::program::{Program, run};
 use seatmeter_e2e::server::Server;
 
-/// Places that this program's path comes by; the library is built with them in a run of the whole
-/// workspace.
+/// The named places that this program passes. The library has them if the whole workspace is built.
 const PLACES: [&str; 12] = [
     "create: made",
     "create: header written",

@@ -1,4 +1,4 @@
-//! Hosts that have little.
+//! Hosts with too few descriptors, too little address space or memory.
 
 use seatmeter_e2e::program::{Program, image, run};
 use seatmeter_e2e::server::Server;
@@ -40,7 +40,7 @@ fn too_little_address_space_is_an_error_and_when_there_is_enough_it_works() {
     let program = program();
     let (mut worked, mut refused) = (0, 0);
     for mib in [0, 1, 2, 4, 8, 16, 18, 20, 24, 32, 64, 128, 256] {
-        // Each begins without a license.
+        // Each program starts without a license.
         let _ = std::fs::remove_dir_all(program.state());
         let mut command = program.command(server.url());
         let run = run(command.arg("memory").arg(image("four_barcodes.png")).arg(mib.to_string()));
@@ -62,8 +62,7 @@ fn a_picture_that_the_memory_is_too_little_for_is_an_error() {
     };
     let little = [
         ("picture", &["1", "20", "40", "90", "200"][..]),
-        // White space has to be taken out of it, which needs as much again; then there is the file
-        // that it stands for.
+        // Removing the white space takes as much memory again, and then comes the decoded file.
         ("text", &["1", "20", "40", "90"]),
         ("frame", &["1", "20"]),
     ];
@@ -82,7 +81,7 @@ fn a_picture_of_which_its_decoder_would_print_a_line_is_an_error_and_no_line() {
     let server = Server::with_demo_license();
     let program = program();
     let file = program.state().with_file_name("text.tif");
-    // One entry: the width, as a text of 2 GiB.
+    // The file has one entry: the width, as a text of 2 GiB.
     let entry = b"\x00\x01\x02\x00\xff\xff\xff\x7f\x08\x00\x00\x00";
     let bytes = [&b"II*\x00\x08\x00\x00\x00\x01\x00"[..], entry, &[0; 4]].concat();
     std::fs::write(&file, bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Hosts that load the library when they please.
+//! Hosts that load the library at any time.
 
 use seatmeter_e2e::program::Program;
 use seatmeter_e2e::server::Server;

@@ -1,6 +1,6 @@
-//! How good a guest the library is in its process: real C programs that fork, unload, end, run
-//! short of everything, and have handlers, threads, locales of their own. `docs/host-contract.md`
-//! lists what is promised, and names these tests.
+//! How the library behaves in its host: real C programs that fork, unload it, end, run short of
+//! everything, and have signal handlers, threads and locales of their own. `docs/host-contract.md`
+//! lists the promises and names these tests.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 mod canceled;
@@ -22,7 +22,7 @@ use std::process::Command;
 
 use seatmeter_e2e::program::run;
 
-/// Runs a program that must end well, and gives what it printed.
+/// Run a program that must succeed, and return what it printed.
 fn output_of(command: &mut Command) -> String {
     let run = run(command);
     assert!(
@@ -36,7 +36,7 @@ fn output_of(command: &mut Command) -> String {
     run.stdout
 }
 
-/// The numbers that a program printed.
+/// Return the numbers that a program printed.
 fn numbers_of(command: &mut Command) -> Vec<u64> {
     output_of(command).split_whitespace().map(|word| word.parse().unwrap()).collect()
 }

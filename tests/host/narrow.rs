@@ -38,8 +38,8 @@ fn a_pipe_or_a_device_where_a_file_is_expected_is_an_error_and_never_waited_for(
 #[test]
 fn threads_with_the_least_stack_that_is_documented_may_call() {
     narrow("small");
-    // A few bytes below the limit would do, too: what is documented leaves half of it to what the
-    // host has below the call.
+    // A few bytes less would do, too: the documented size leaves half of it to the host's own
+    // frames.
     let used = narrow("stack");
     let used: BTreeMap<_, usize> = used
         .lines()

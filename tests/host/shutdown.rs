@@ -1,4 +1,4 @@
-//! Hosts that shut the library down while it has something to do.
+//! Hosts that shut the library down while it works.
 
 use seatmeter_e2e::program::Program;
 use seatmeter_e2e::server::Server;

@@ -17,8 +17,8 @@ fn handlers_masks_timers_and_children_stay_the_hosts() {
     output_of(program().command(Server::with_demo_license().url()).arg("unchanged"));
 }
 
-/// A server that closes at another place of its answer each time, with bytes of the request unread,
-/// so that the peer's writes fail.
+/// Start a server that closes each connection at another place of its answer, with unread bytes of
+/// the request. So the writes of the peer fail.
 #[allow(clippy::disallowed_methods, reason = "a test has as many threads as it likes")]
 fn closing_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

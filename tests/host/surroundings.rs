@@ -1,4 +1,5 @@
-//! What belongs to the whole process.
+//! The surroundings that the library must leave alone or must not depend on: memory, locale,
+//! environment, working directory, umask, rounding.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +9,7 @@ use seatmeter_e2e::server::Server;
 
 use super::{output_of, skip};
 
-/// Makes a locale in a folder of the test's, as the system has it elsewhere.
+/// Make a locale in a folder of the test, as the system has them elsewhere.
 fn make_locale(folder: &Path, language: &str) -> bool {
     let made = Command::new("localedef")
         .args(["-i", language, "-f", "UTF-8"])

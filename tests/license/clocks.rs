@@ -1,5 +1,5 @@
-//! Clocks that are wrong, with the real server and C programs: a server that was ahead, and
-//! programs in time namespaces.
+//! Wrong clocks, with a real server and C programs: a server that was ahead, and programs in time
+//! namespaces.
 #![allow(clippy::print_stdout, reason = "a test that cannot be run here says so")]
 
 use std::process::Command;
@@ -34,14 +34,14 @@ impl Bench {
         Dialogue::start(self.tool.command(self.server.url()))
     }
 
-    /// A program that has initialized, with one seat.
+    /// Start a program that has initialized and has one seat.
     fn licensed(&self) -> Dialogue {
         let mut program = self.program();
         assert_eq!(program.ask("init 10 1 4"), "0");
         program
     }
 
-    /// A program in a time namespace of its own; `None` where the kernel forbids that.
+    /// Start a program in a time namespace of its own. Return `None` where the kernel forbids that.
     fn in_namespace(&self, ahead: i64) -> Option<Dialogue> {
         let shifted = |command: &mut Command, program: &Command| {
             command
@@ -64,7 +64,7 @@ impl Bench {
         Some(Dialogue::start(command))
     }
 
-    /// Slots in which the server has recorded images, the earliest first.
+    /// Return the slots in which the server has recorded images, the earliest first.
     fn slots(&self) -> Vec<u64> {
         let rows = self.server.usage();
         let images = rows.iter().filter(|row| row["kind"] == "image");
@@ -74,13 +74,13 @@ impl Bench {
     }
 }
 
-/// The slot of this moment.
+/// Return the current slot.
 #[allow(clippy::disallowed_methods, reason = "a test compares with the machine's clock")]
 fn slot() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 180
 }
 
-/// By how much the boot clock can be set: no further back than the machine runs.
+/// Return the number of seconds by which the boot clock can be set back: at most the uptime.
 fn shift() -> i64 {
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
     let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
@@ -154,7 +154,7 @@ fn a_time_namespace_neither_sets_work_back_nor_spoils_the_time_of_others() {
         let Some(mut apart) = bench.in_namespace(direction * shift()) else { return };
         assert_eq!(apart.ask("init 10 1 4"), "0", "from the license on the device");
         assert_eq!(apart.ask("image 1"), "0");
-        // A program that begins after it goes by what it has left behind.
+        // A program that starts later uses the times that the first one has left behind.
         let _ = apart.ask("sync");
         let mut newcomer = bench.licensed();
         assert_eq!(newcomer.ask("image 1"), "0");
@@ -179,7 +179,7 @@ fn drafts_that_stay_after_kills_are_gone_with_the_next_program() {
     let left = ["clock.new-", "licenses/some-name.new-"]
         .map(|name| bench.tool.state().join(format!("{name}{}", "0".repeat(32))));
     left.iter().for_each(|path| std::fs::write(path, "torn").unwrap());
-    // One that was written within this second may still be somebody's.
+    // The file of this second may still be in use by another process.
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while left.iter().any(|path| path.exists()) {
         assert!(std::time::Instant::now() < end, "drafts stay: {left:?}");

@@ -1,5 +1,5 @@
-//! What a license allows, with a real server and C programs: its options, its seats, whom a stored
-//! license serves, a standby, and wrong clocks.
+//! What a license allows, with a real server and C programs: its options, its seats, the programs
+//! that a stored license serves, a standby, and wrong clocks.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 mod clocks;

@@ -1,4 +1,4 @@
-//! Every license option from both ends: the real server, and C programs under each option.
+//! Every license option, tested with the real server and C programs.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use seatmeter_e2e::program::{Program, image};
 use seatmeter_e2e::server::Server;
 use serde_json::{Value, json};
 
-/// A server with one item, and a program that can be many devices.
+/// A server with one item, and a program that can play many devices.
 struct Bench {
     server: Server,
     tool: Program,
@@ -41,7 +41,7 @@ impl Bench {
         Self { server, tool: Program::compile("tests/c/option_tool.c"), charge_way }
     }
 
-    /// A process on the device of this name.
+    /// Start a process on the device of this name.
     fn process(&self, device: &str) -> Dialogue {
         let mut command = self.tool.command(self.server.url());
         command.env(
@@ -51,15 +51,15 @@ impl Bench {
         Dialogue::start(command)
     }
 
-    /// The same, that asks for a license; what came of it.
+    /// Start a process that asks for a license, and return its answer.
     fn asks(&self, device: &str, rest: &str) -> (Dialogue, String) {
         let mut process = self.process(device);
         let outcome = process.ask(&format!("init {} {rest}", self.charge_way));
         (process, outcome)
     }
 
-    /// What the message of a refusal says to a program that asks with this charge way, deployment
-    /// type and seats.
+    /// Return the message of the refusal that a program gets with this charge way, deployment type
+    /// and number of seats.
     fn refusal(&self, asked: &str) -> String {
         let mut command = self.tool.command(self.server.url());
         command.env("SEATMETER_STATE_DIR", self.tool.state().with_file_name("state-refused"));
@@ -75,7 +75,7 @@ impl Bench {
         format!("{} ({})", text(&output.stderr), text(&output.stdout))
     }
 
-    /// The same, that gets one.
+    /// Start a process that gets a license.
     fn licensed(&self, device: &str) -> Dialogue {
         let (process, outcome) = self.asks(device, "1 1");
         assert_eq!(outcome, "0");
@@ -95,7 +95,7 @@ fn a_used_up_scan_quota_stops_counting_and_decoding_and_a_larger_one_starts_them
     assert_eq!(b.ask("sync"), "0");
     assert_eq!(b.ask("status"), "1 0 2 20 20 1", "the grace is visible");
     assert_eq!(a.ask("image 2"), "0");
-    // The report tells that all is used; then the renewal is refused.
+    // The report shows the server that all is used. Then the server refuses the renewal.
     a.ask("sync");
     assert_eq!(a.ask("status"), "5 -20120 3 22 20 1");
     assert_eq!(a.ask("image 1"), USED_UP);
@@ -104,7 +104,8 @@ fn a_used_up_scan_quota_stops_counting_and_decoding_and_a_larger_one_starts_them
     assert_eq!(bench.server.recorded("scan"), 22, "nothing was counted any more");
     let (_, outcome) = bench.asks("c", "1 1");
     assert_eq!(outcome, USED_UP);
-    // Another process of the device knows it from the disk, and asks all the same.
+    // Another process of the device reads the refusal from the disk, and asks the server all the
+    // same.
     let (_, outcome) = bench.asks("a", "1 1");
     assert_eq!(outcome, USED_UP);
     bench.server.reissue(&json!({ "quota": 100 }));
@@ -152,7 +153,8 @@ fn where_the_deployment_type_must_match_the_refusal_names_the_field_and_the_valu
     assert_eq!(bench.asks("a", "1 1").1, "0");
 }
 
-/// Two programs of one device, one of which says what it runs on: they share seats.
+/// Check that two programs of one device share seats although only one of them names its deployment
+/// type.
 #[test]
 fn a_desktop_and_a_server_on_one_device_share_its_seats() {
     let bench = Bench::new(INSTANCES, "concurrent_instance", json!({ "quota": 2 }));
@@ -258,7 +260,8 @@ fn a_concurrent_item_refuses_nobody_within_its_budget() {
             assert_eq!(process.ask("image 1"), "0");
             assert_eq!(process.ask("sync"), "0");
         }
-        // Two in one slot, where there is budget for none: but a slot counts when it has ended.
+        // Two were active in one slot, where no budget is left. But a slot counts only when it has
+        // ended.
         assert_eq!(a.ask("status"), "1 0 1 0 0 0");
         assert_eq!(bench.asks("c", "1 1").1, "0");
         assert_eq!(a.ask("shutdown"), "0", "as long as it is free, nothing has to be given back");
@@ -272,7 +275,7 @@ fn a_strict_item_lets_devices_count_what_is_set_aside_for_them_even_offline() {
     bench.server.kill();
     let count =
         |process: &mut Dialogue| (0..300).take_while(|_| process.ask("image 1") == "0").count();
-    // 210 in all: half of them for the first, a quarter of the rest for the second.
+    // There are 210 in all. The first device gets half of them, the second a quarter of the rest.
     let (of_a, of_b) = (count(&mut a), count(&mut b));
     assert_eq!((of_a, of_b), (105, 26));
     assert_eq!(a.ask("image 1"), USED_UP);
@@ -286,7 +289,7 @@ fn a_strict_item_lets_devices_count_what_is_set_aside_for_them_even_offline() {
     let performed = (of_a + of_b + 5 + rest) as u64;
     assert!(performed <= 210, "{performed}");
     assert_eq!(bench.server.recorded("scan"), performed);
-    // What was not used came back: the next device gets all that is left.
+    // The unused part came back, so the next device gets all that is left.
     let mut c = bench.process("c");
     let outcome = c.ask("init 2 1 1");
     assert_eq!(outcome, if performed < 210 { "0" } else { USED_UP });

@@ -1,4 +1,4 @@
-//! Seats among processes, through the C API: shared, given back by every death, waited for, forked,
+//! Seats that processes share, through the C API: given back at every death, waited for, forked,
 //! listed.
 
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ impl Device {
         Self { server: Server::with_demo_license(), tool: Program::compile("tests/c/seat_tool.c") }
     }
 
-    /// A process that has asked for so many seats, and is licensed.
+    /// Start a process that is licensed with this number of seats.
     fn process(&self, seats: u32) -> Dialogue {
         let mut command = self.tool.command(self.server.url());
         command.arg(seats.to_string());

@@ -1,5 +1,5 @@
-//! A main server and a standby with data of its own, and a server whose key was replaced: what was
-//! counted under a license is booked by the server that gave it.
+//! A main server, a standby with data of its own, and a server whose key was replaced. The server
+//! that gave a license books what was counted under it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use seatmeter_e2e::program::Program;
 use seatmeter_e2e::server::Server;
 use serde_json::json;
 
-/// Unlimited but for its quota, and good for a day without a server.
+/// Return an item that only its quota limits, and that works for a day without a server.
 fn scans(item_id: &str) -> serde_json::Value {
     json!([{
         "item_id": item_id, "charge_way": "barcode_scan", "quota": 1000, "deployment_types": ["server"],
@@ -23,14 +23,14 @@ struct Bench {
 }
 
 impl Bench {
-    /// Items of one id, or of two.
+    /// Start a main server and a standby, whose items have the same id or two different ones.
     fn new(ids: [&str; 2]) -> Self {
         let main = Server::with_items(&scans(ids[0]));
         let standby = main.own_standby(&scans(ids[1]));
         Self { main, standby, tool: Program::compile("tests/c/option_tool.c") }
     }
 
-    /// A program on the device, licensed.
+    /// Start a licensed program on the device.
     fn program(&self) -> Dialogue {
         let mut command = self.tool.command(self.main.url());
         command.env("SEATMETER_STANDBY_SERVER", self.standby.url());
@@ -39,8 +39,8 @@ impl Bench {
         program
     }
 
-    /// Looks again and again, for some seconds: the standby believes for a moment what it has seen
-    /// of the main server.
+    /// Repeat a check for some seconds, because the standby remembers for a moment how it found the
+    /// main server.
     fn books(&self, program: &mut Dialogue, scans: [u64; 2]) {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
@@ -62,7 +62,7 @@ fn each_server_books_its_own(ids: [&str; 2]) {
     bench.books(&mut program, [3, 0]);
     assert_eq!(program.ask("image 4"), "0");
     bench.main.kill();
-    // The standby does not know the four, and licenses the device.
+    // The standby does not know of the four scans, and licenses the device.
     let begun = Instant::now();
     while bench.standby.operate(&["device", "list"]).lines().count() < 2 {
         program.ask("sync");
@@ -72,7 +72,7 @@ fn each_server_books_its_own(ids: [&str; 2]) {
     bench.books(&mut program, [3, 5]);
     assert_eq!(program.ask("image 6"), "0");
     bench.main.start_again();
-    // The standby books what was counted under it, also when it is not in charge any more.
+    // The standby books what was counted under its license, also when it is not in charge any more.
     bench.books(&mut program, [7, 11]);
     bench.main.kill();
     while bench.standby.recorded("image") < 3 {
@@ -82,7 +82,7 @@ fn each_server_books_its_own(ids: [&str; 2]) {
     }
     let so_far = bench.standby.recorded("scan");
     assert_eq!(program.ask("image 8"), "0");
-    // And when it was away while the device went back.
+    // The same holds if it was away when the device went back to the main server.
     bench.standby.kill();
     bench.main.start_again();
     let main = bench.main.recorded("scan");
@@ -119,12 +119,12 @@ fn what_was_counted_under_a_key_that_was_replaced_is_booked() {
     assert_eq!(program.ask("image 4"), "0");
     bench.main.rotate_key();
     bench.books(&mut program, [7, 0]);
-    // It goes on with the new key, into the segment that it has.
+    // It continues with the new key, in the segment that it has.
     assert_eq!(program.ask("image 5"), "0");
     bench.books(&mut program, [12, 0]);
     assert_eq!(program.ask("sync"), "0");
-    // A program that begins knows the new key alone, and what the one before had counted is of the
-    // old one.
+    // A program that starts now knows only the new key. The counts of the previous program belong
+    // to the old key.
     assert_eq!(program.ask("image 6"), "0");
     program.kill();
     let mut next = bench.program();

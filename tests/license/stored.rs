@@ -1,5 +1,5 @@
-//! Whom a stored license serves, and what survives of what the server said: with a real server, and
-//! programs that present something else, lose single files, or are stopped in mid-request.
+//! The programs that a stored license serves, and the refusals that survive on the disk. The
+//! programs present something else, lose single files, or are stopped in mid-request.
 
 use std::fs;
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ const PAGES: i32 = 20;
 const CORE: u32 = 1;
 const OCR: u32 = 4;
 
-/// What happens within a second takes so long on no machine.
+/// The longest wait for something that takes a second on an idle machine.
 const LONG: Duration = Duration::from_secs(60);
 
 const NO_SERVER: &str = "-20200";
@@ -57,7 +57,7 @@ impl Bench {
         self.process_in(&self.tool.state())
     }
 
-    /// The same program under another name.
+    /// Return the same program under another name.
     fn process_named(&self, name: &str) -> Dialogue {
         let own = self.tool.command(self.server.url());
         let renamed = Path::new(own.get_program()).with_file_name(name);
@@ -68,7 +68,7 @@ impl Bench {
         Dialogue::start(command)
     }
 
-    /// What comes of asking for a license with this.
+    /// Ask for a license with these parameters, and return the answer.
     fn asks(&self, process: &mut Dialogue, presents: &str) -> String {
         process.ask(&format!("init {} {presents}", self.charge_way))
     }
@@ -105,7 +105,7 @@ fn a_program_with_a_wrong_password_gets_nothing_from_a_stored_license_and_takes_
             assert_eq!(right.ask("sync 5000"), "0");
         }
     }
-    // One process may try both. What it had stays in use.
+    // One process may try both passwords. It keeps the license that it had.
     assert_eq!(bench.asks(&mut right, "guess - -"), "-20102");
     assert_eq!(right.ask("count 1"), "0");
     bench.server.kill();
@@ -198,7 +198,7 @@ fn what_one_process_is_told_stops_the_other_running_ones_of_its_device() {
             assert_eq!(first.ask(&work), "0");
         }
         assert_eq!(first.ask("sync 5000"), refusal, "{name}");
-        // The other one talks to no server now, and is busy all the time.
+        // The other process talks to no server now, and counts all the time.
         let ends = Instant::now() + LONG;
         while second.ask(&one_more) != refusal {
             assert!(Instant::now() < ends, "{name}: it works on, {refusal} was told to its device");
@@ -207,14 +207,13 @@ fn what_one_process_is_told_stops_the_other_running_ones_of_its_device() {
     }
 }
 
-/// A device in a state that holds it back, while its server is away: how it comes to that, and what
-/// shows it.
+/// A device that may not work while its server is away: how it comes to that, and what shows it.
 struct Held {
     name: &'static str,
     bench: Bench,
-    /// What its program presents when it begins.
+    /// The parameters that its program presents when it begins.
     presents: &'static str,
-    /// What it does then.
+    /// The commands that the program runs then.
     works: String,
 }
 
@@ -331,7 +330,8 @@ fn a_lost_file_of_a_strict_item_heals_when_the_server_is_heard() {
     let mut program = bench.licensed(NOTHING);
     let mut counted = 10;
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    // It is refused until a later grant tells how much was spent; the background asks for that.
+    // Counting is refused until a later grant says how much was spent. The background asks for that
+    // grant.
     while program.ask("count 1") != "0" {
         assert!(std::time::Instant::now() < end, "it does not heal");
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -354,7 +354,7 @@ fn a_process_that_is_stopped_in_mid_request_holds_up_no_other_and_does_no_harm_w
     let bench = Bench::of_scans();
     let mut works = bench.licensed(NOTHING);
     let uuid = works.ask("uuid");
-    // A server that accepts and says nothing.
+    // This server accepts a connection and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let mut stopped = Dialogue::start(bench.tool.command(&url));

@@ -20,7 +20,7 @@ fn by(
     HttpTransport::looking_up_by(Arc::new(look_up), None)
 }
 
-/// Two addresses with one port: the first is a black hole, the second serves.
+/// Return two addresses with one port: the first is a black hole, the second serves.
 fn dead_and_live(dead: std::net::IpAddr, live: std::net::IpAddr) -> Option<(BlackHole, u16)> {
     let dead = TcpListener::bind((dead, 0)).ok()?;
     let port = dead.local_addr().unwrap().port();
@@ -56,7 +56,7 @@ fn a_name_without_an_address_and_one_whose_lookup_hangs_are_told_from_a_dead_ser
 fn a_dead_ipv6_address_does_not_hide_a_live_ipv4_address() {
     let Some((_hole, port)) = dead_and_live(Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into())
     else {
-        // No IPv6 here: then no device on this machine has the problem.
+        // Without IPv6 no device on this machine has the problem.
         return;
     };
     let both = by(|_| Ok(vec![address(Ipv6Addr::LOCALHOST), address(Ipv4Addr::LOCALHOST)]));

@@ -1,4 +1,4 @@
-//! Servers that are there, and are no help.
+//! Servers that answer badly or not at all.
 
 use std::io::Write;
 use std::net::TcpStream;

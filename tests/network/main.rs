@@ -1,5 +1,5 @@
-//! What networks do to requests, with real sockets on this machine: servers that stall at each
-//! step, reset, send garbage, drip, or flood; addresses that are dead; certificates; proxies.
+//! Networks that fail, with real sockets on this machine: servers that stall at each step, reset,
+//! send garbage, drip or flood; dead addresses; certificates; proxies.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 mod addresses;
@@ -14,17 +14,17 @@ use std::time::{Duration, Instant};
 use seatmeter::error::Stage;
 use seatmeter::sync::{HttpTransport, RawAnswer, RawRequest, Transport, Unreachable};
 
-/// Bound of the requests here.
+/// The time limit of the requests here.
 const BOUND: Duration = Duration::from_millis(400);
 
-/// What the machine may add to it: others use it, too.
+/// The time that a busy machine may add to it.
 const SLACK: Duration = Duration::from_secs(3);
 
 fn certificate(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates").join(name)
 }
 
-/// Asks, and checks that it ends within its bound.
+/// Send a request, and check that it ends within its time limit.
 fn ask_within(
     transport: &HttpTransport,
     url: &str,
@@ -38,7 +38,7 @@ fn ask_within(
     outcome
 }
 
-/// Asks what cannot be reached, and says at which stage that was.
+/// Send a request that must fail, and return the stage of the failure and its text.
 fn stage_of(transport: &HttpTransport, url: &str) -> (Stage, String) {
     let Unreachable { stage, detail } = ask_within(transport, url, BOUND).unwrap_err();
     (stage, detail)

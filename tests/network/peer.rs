@@ -1,4 +1,4 @@
-//! The other ends: sockets that do as a test says.
+//! Peers: sockets that do what a test says.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,8 +12,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificate;
 
-/// Lets this handle every connection, each on a thread of its own, to the end of the test program;
-/// gives the port.
+/// Serve every connection with `behave`, each on a thread of its own, until the test program ends.
+/// Return the port.
 pub(crate) fn peer(behave: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
     peer_at(TcpListener::bind("127.0.0.1:0").unwrap(), behave)
 }
@@ -37,7 +37,7 @@ pub(crate) fn on_a_thread(run: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new().spawn(run).unwrap();
 }
 
-/// Reads a request's or an answer's head, up to the empty line.
+/// Read the head of a request or an answer, up to the empty line.
 pub(crate) fn read_head(stream: &mut impl Read) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -47,13 +47,13 @@ pub(crate) fn read_head(stream: &mut impl Read) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-/// Says nothing more until the other end has gone.
+/// Send nothing more until the other end has gone.
 pub(crate) fn stall(mut stream: impl Read) {
     let mut rest = [0; 1024];
     while stream.read(&mut rest).is_ok_and(|n| n > 0) {}
 }
 
-/// A peer that says this, and then nothing.
+/// Start a peer that sends this, and then nothing.
 pub(crate) fn says_then_stalls(text: &'static str) -> u16 {
     peer(move |mut stream| {
         read_head(&mut stream);
@@ -62,7 +62,7 @@ pub(crate) fn says_then_stalls(text: &'static str) -> u16 {
     })
 }
 
-/// A peer that says this, and hangs up.
+/// Start a peer that sends this and closes the connection.
 pub(crate) fn says(text: impl Into<Vec<u8>>) -> u16 {
     let text = text.into();
     peer(move |mut stream| {
@@ -73,7 +73,7 @@ pub(crate) fn says(text: impl Into<Vec<u8>>) -> u16 {
     })
 }
 
-/// A port at which nobody answers: packets to it are dropped, because its queue is full.
+/// Return a port at which nobody answers: packets to it are dropped, because its queue is full.
 pub(crate) struct BlackHole {
     pub(crate) address: SocketAddr,
     _listener: TcpListener,
@@ -86,26 +86,26 @@ impl BlackHole {
     }
 
     pub(crate) fn at(listener: TcpListener) -> Self {
-        // SAFETY: shortens the queue of our own socket; no memory is involved.
+        // SAFETY: this shortens the queue of our own socket; no memory is involved.
         assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
         let address = listener.local_addr().unwrap();
         let timeout = std::time::Duration::from_millis(200);
         let fill = std::iter::from_fn(|| TcpStream::connect_timeout(&address, timeout).ok());
-        // Fewer than this fill any queue that is that short.
+        // Fewer connections than this fill a queue that is so short.
         let fill: Vec<_> = fill.take(64).collect();
         assert!(fill.len() < 64, "this system has no black holes");
         Self { address, _listener: listener, _fill: fill }
     }
 }
 
-/// A peer that speaks TLS with the certificate of the tests, and does this inside.
+/// Start a peer that speaks TLS with the certificate of the tests, and does this inside.
 pub(crate) fn tls_peer(
     behave: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
 ) -> u16 {
     tls_peer_showing("server.pem", behave)
 }
 
-/// The same with this certificate, for which it need not have the key.
+/// Start a peer with this certificate. It need not have the key.
 pub(crate) fn tls_peer_showing(
     shown: &str,
     behave: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
@@ -126,5 +126,5 @@ pub(crate) fn tls_peer_showing(
     })
 }
 
-/// A whole answer.
+/// Return a complete answer.
 pub(crate) const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";

@@ -14,12 +14,12 @@ use seatmeter_e2e::server::Server;
 use super::certificate;
 use super::peer::{BlackHole, on_a_thread, peer, read_head, says, stall, tls_peer};
 
-/// The longest that a first contact takes, with what the machine may add.
+/// The longest time of a first contact, with what a busy machine may add.
 const FIRST_CONTACT: Duration = Duration::from_secs(13);
 
 static TOOL: LazyLock<Program> = LazyLock::new(|| Program::compile("tests/c/device_tool.c"));
 
-/// What a fresh device with this environment is told by InitLicenseFromDLS.
+/// Return the result of InitLicenseFromDLS on a fresh device with this environment.
 fn init(server: &str, environment: &[(&str, &str)]) -> String {
     let state = tempfile::tempdir().unwrap();
     init_in(state.path(), server, environment)
@@ -42,10 +42,9 @@ fn is_refused(answer: &str, parts: &[&str]) {
     );
 }
 
-/// Passes bytes on in both directions, until one end is done.
+/// Pass bytes on in both directions, until one end is done.
 fn connect_through(mut near: impl Read + Write, mut far: TcpStream) {
-    // One request and one answer at a time is all there is: enough for HTTP as this library speaks
-    // it.
+    // There is only one request and one answer at a time, as this library speaks HTTP.
     far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     loop {
         let request = read_message(&mut near);
@@ -60,7 +59,7 @@ fn connect_through(mut near: impl Read + Write, mut far: TcpStream) {
     let _ = far.shutdown(Shutdown::Both);
 }
 
-/// A head, and as much body as it says.
+/// Read a head, and as much body as it announces.
 fn read_message(stream: &mut impl Read) -> Vec<u8> {
     let head = read_head(stream);
     let length = head.lines().find_map(|line| {
@@ -74,7 +73,7 @@ fn read_message(stream: &mut impl Read) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-/// The server behind TLS, as behind a company's gateway.
+/// Start TLS in front of the server, like the gateway of a company.
 fn behind_tls(server: &Server) -> u16 {
     let address = server.url().trim_start_matches("http://").to_owned();
     tls_peer(move |stream| {
@@ -84,7 +83,7 @@ fn behind_tls(server: &Server) -> u16 {
     })
 }
 
-/// A proxy that wants this login, and connects to this port whatever name it is asked for.
+/// Start a proxy that demands this login, and connects to this port whatever name a request has.
 fn proxy(login: Option<&'static str>, port: u16) -> u16 {
     peer(move |mut near| {
         let head = read_head(&mut near).to_lowercase();
@@ -112,7 +111,7 @@ fn a_companys_own_authority_is_trusted_from_a_file_and_from_the_systems_store() 
     let authority = authority.to_str().unwrap();
     is_refused(&init(&url, &[]), &["(TLS)", "UnknownIssuer"]);
     is_licensed(&init(&url, &[("SEATMETER_CA_FILE", authority)]));
-    // This is how OpenSSL and its likes are told of the system's store.
+    // OpenSSL and similar libraries are given the system's store in this way.
     is_licensed(&init(&url, &[("SSL_CERT_FILE", authority)]));
 }
 
@@ -141,7 +140,7 @@ fn a_proxy_that_wants_a_login_says_so_gets_it_and_can_be_gone_round() {
     is_refused(&init(&url, &[trust, ("HTTPS_PROXY", &without)]), &["(proxy)", "login", "NO_PROXY"]);
     is_licensed(&init(&url, &[trust, ("HTTPS_PROXY", &with)]));
     is_licensed(&init(&url, &[trust, ("HTTPS_PROXY", &without), ("NO_PROXY", "localhost")]));
-    // The same for a server without TLS, where the proxy's answer looks like a server's.
+    // The same for a server without TLS: there the proxy's answer looks like a server's.
     let plain = init("http://license.example", &[("HTTP_PROXY", &without)]);
     is_refused(&plain, &["HTTP status 407", "login", "NO_PROXY"]);
     is_refused(
@@ -207,7 +206,7 @@ fn a_captive_portal_is_no_license_server_and_ends_no_license() {
     command.env("SEATMETER_STATE_DIR", state.path());
     let mut device = Dialogue::start(command);
     is_licensed(&device.ask("init"));
-    // From now on there is something to tell, so that every round of the background fails, too.
+    // From now on a count waits to be reported, so that every round of the background fails, too.
     assert_eq!(device.ask("count 1"), "0");
     assert!(device.ask("sync").starts_with("-20003"));
     assert!(device.ask("status").starts_with("1 cache -20012"));
@@ -256,7 +255,7 @@ fn without_a_license_a_black_hole_costs_the_bound_and_with_one_it_costs_nothing(
     let begun = Instant::now();
     is_licensed(&device.ask("init"));
     assert_eq!(device.ask("count 1"), "0");
-    // The exact figure is the benchmark's: here it is told apart from any wait for a network.
+    // The benchmark has the exact figure. Here it is only told apart from a wait for a network.
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     waits.into_iter().for_each(|wait| wait.unwrap().join().unwrap());
 }

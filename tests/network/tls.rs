@@ -1,4 +1,4 @@
-//! Whom TLS trusts.
+//! The certificates that the library trusts.
 
 use std::io::Write;
 

@@ -1,6 +1,6 @@
-//! Seats and the deaths of processes.
+//! Seats are given back by every death of a process.
 //!
-//! The long run: `make soak KILLS=100000`.
+//! `make soak KILLS=100000` runs it for long.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -15,12 +15,12 @@ use crate::processes::{Device, KILLED, Pipe, Process, holder, take_all};
 use fastrand::Rng;
 use seatmeter::seats::Seat;
 
-/// Kills of the short run.
+/// The number of kills in an ordinary test run.
 const KILLS: u64 = 1_500;
-/// Processes that take and give while others are killed.
+/// The number of processes that take and give seats while others are killed.
 const WORKERS: usize = 6;
 const SEATS: u32 = 4;
-/// Longer than the kernel ever takes to end a process.
+/// A time that is longer than the kernel ever takes to end a process.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
@@ -107,8 +107,8 @@ fn a_stale_holder_with_the_pid_of_a_living_process_does_not_block_its_seat() {
     assert_eq!(pool.idle(), 1);
 }
 
-/// One lock of the kernel for each seat, in a file that the pool knows nothing of. Who has a seat
-/// must get one.
+/// Witnesses: one lock of the kernel for each seat, in a file that the pool does not know. A
+/// process with a seat must be able to lock a witness.
 struct Witness {
     file: File,
 }
@@ -139,8 +139,8 @@ impl Witness {
         unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) == 0 }
     }
 
-    /// A free one. Nobody gives a seat back meanwhile, and nobody is killed (see `Board`); but the
-    /// kernel drops the locks of those who are dying a while after it has marked their flags.
+    /// Lock a free witness. No process gives a seat back or is killed meanwhile (see `Board`). But
+    /// the kernel drops the locks of a dying process some time after it has marked its flags.
     fn find(&self) -> Option<i64> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -153,11 +153,10 @@ impl Witness {
     }
 }
 
-/// Memory that the workers share with who kills them.
+/// The memory that the workers share with the process that kills them.
 ///
-/// While somebody looks for a witness, everybody else keeps what he has. So a seat too many does
-/// not go unnoticed because another came back in time: its owner looks in vain for as long as he
-/// likes.
+/// While one process looks for a witness, all others keep what they have. So a surplus seat is
+/// always noticed: its owner never finds a free witness.
 struct Board {
     looking: [AtomicU32; WORKERS],
     issued_twice: AtomicU32,
@@ -186,7 +185,7 @@ impl Board {
     }
 }
 
-/// Take, hold, give, wait, detach, look, until killed.
+/// Take, hold, give back and wait for seats, detach and look, until killed.
 fn work(device: &Device, board: &Board, number: usize, seed: u64) -> i32 {
     let mut dice = Rng::with_seed(seed);
     #[cfg(feature = "kill-points")]
@@ -216,7 +215,7 @@ fn work(device: &Device, board: &Board, number: usize, seed: u64) -> i32 {
             6..10 if !held.is_empty() => {
                 let (seat, witness, byte) = held.swap_remove(dice.usize(..held.len()));
                 board.wait_while_somebody_looks();
-                // First the witness, then the seat: never the other way round.
+                // The witness is released before the seat, never after it.
                 assert!(witness.lock(libc::F_UNLCK, byte));
                 pool.give(seat);
             }
@@ -286,7 +285,7 @@ mod named {
     use super::*;
     use seatmeter::fault_injection::kill_points::{SEATS, arm};
 
-    /// Come by every named place.
+    /// Pass every named place, as a child that is killed at one of them.
     fn tour(device: &Device) -> i32 {
         let (one, other) = (device.pool(), device.pool());
         one.grant(3, 1);

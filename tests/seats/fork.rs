@@ -1,4 +1,4 @@
-//! Forked children, daemons, other users, other pid namespaces.
+//! Seats of forked children and daemons, of several users, and in several pid namespaces.
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,7 +83,7 @@ fn a_thousand_forks_under_load_neither_hang_nor_cost_a_seat() {
     assert_eq!((pool.idle(), pool.holders()[0].seats, pool.repairs()), (7, 1, vec![]));
 }
 
-/// Does a seat come back although a forked child of its owner lives on?
+/// Return whether a seat comes back although a forked child of its owner lives on.
 fn is_freed_while_a_child_lives(device: &Device) -> bool {
     let pool = device.pool_of(2);
     let (attached, forked) = (Pipe::new(), Pipe::new());
@@ -92,8 +92,7 @@ fn is_freed_while_a_child_lives(device: &Device) -> bool {
         let _ = [pool.take().unwrap(), pool.take().unwrap()];
         attached.tell();
         let _child = Process::fork(|| {
-            // SAFETY: asks to be killed when nobody needs this child any more: when the test has
-            // ended.
+            // SAFETY: a number only. The alarm ends this child after the test.
             unsafe { libc::alarm(20) };
             forked.tell();
             sleep_for_ever()
@@ -132,7 +131,7 @@ fn a_daemon_that_closes_all_descriptors_keeps_its_seats_while_it_lives() {
         sleep_for_ever()
     });
     pipe.hear();
-    // A fresh handle asks the kernel about every slot.
+    // A fresh handle asks the kernel about every entry.
     for _ in 0..3 {
         assert!(device.pool().idle() <= 1);
     }
@@ -171,7 +170,7 @@ fn is_root() -> bool {
 }
 
 fn become_nobody() {
-    // SAFETY: numbers only; a forked child that is about to be another user.
+    // SAFETY: numbers only; this forked child becomes another user.
     unsafe {
         assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
         assert_eq!(libc::setgid(NOBODY), 0);
@@ -245,7 +244,7 @@ fn a_process_that_drops_its_privileges_keeps_its_seats_and_its_place() {
         pool.give(seat);
         assert_eq!(pool.idle(), 2);
         pool.detach();
-        // Attaching anew goes through the descriptor that it already has, or says why not.
+        // It attaches again through the descriptor that it already has, or reports why it cannot.
         match pool.take() {
             Ok(_) | Err(seatmeter::seats::SeatError::Io { .. }) => {}
             Err(other) => panic!("{other}"),
@@ -271,8 +270,8 @@ fn processes_of_other_pid_namespaces_share_the_seats() {
                 pipe.tell();
                 return 9;
             }
-            // Process 1 of the new namespace, and its guardian thread 2: the numbers are the same
-            // in both.
+            // This is process 1 of the new namespace, and its guardian is thread 2: the numbers are
+            // the same in both namespaces.
             let mut first = Process::fork(|| {
                 // SAFETY: numbers only; the namespace must not outlive the test.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -301,8 +300,8 @@ fn processes_of_other_pid_namespaces_share_the_seats() {
     assert!(pool.take_within(std::time::Duration::from_secs(20)).is_ok());
 }
 
-/// Run `body` where `mount` has mounted something on the device's directory, unseen by everybody
-/// else.
+/// Run `body` in a mount namespace of its own, after `mount` has mounted something on the device's
+/// directory.
 fn on_mount(
     device: &Device,
     kind: &std::ffi::CStr,

@@ -73,7 +73,7 @@ fn a_pool_that_rests_holds_nothing_and_is_used_again_also_when_its_memory_is_ano
     first.rest();
     assert_eq!((first.idle(), first.holders().len(), other.idle()), (0, 0, 3));
     first.rest();
-    // So many that memory is used again.
+    // There are so many that memory is used again.
     let pools: Vec<SeatPool> = (0..50)
         .map(|number| {
             let pool = SeatPool::open(device.path(), &format!("pool-{number}")).unwrap();
@@ -237,7 +237,7 @@ fn names_that_could_leave_the_directory_are_refused() {
     }
 }
 
-/// What a pool is, without any cleverness.
+/// A naive model of the pool.
 #[derive(Default)]
 struct Model {
     capacity: u32,

@@ -1,4 +1,4 @@
-//! The pool file: damaged, deleted, replaced, of another version, not a file at all.
+//! Pool files that are damaged, deleted, replaced, of another version, or not files at all.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -23,7 +23,7 @@ fn set_aside(pool: &SeatPool) -> Vec<(Vec<u8>, Unfit)> {
         .collect()
 }
 
-/// A file as the library makes it, with something taken and given.
+/// Return the content of a pool file that was in use.
 fn sound_file() -> Vec<u8> {
     let device = Device::new();
     let pool = device.pool_of(3);
@@ -184,8 +184,8 @@ fn when_the_file_is_deleted_its_users_move_with_their_seats_and_the_limit_holds(
     let seats = [pool.take().unwrap(), pool.take().unwrap()];
     fs::remove_file(device.pool_file()).unwrap();
     let begun = Instant::now();
-    // The newcomer is let in when the older user has had time to move, by its guardian: nobody
-    // calls it.
+    // The new process gets in when the older one has moved. Only its guardian moves it, because no
+    // call comes.
     let newcomer = device.pool_of(3);
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!((newcomer.idle(), take_all(&newcomer).len()), (1, 1));
@@ -205,7 +205,7 @@ fn when_the_file_is_replaced_every_user_moves_once() {
     let other = Device::new();
     other.pool_of(4);
     fs::rename(other.pool_file(), device.pool_file()).unwrap();
-    // A grant looks at once; the holders' guardians within a second.
+    // A grant looks at once, and the guardians of the holders within a second.
     assert!(pool.grant(4, 2));
     let begun = Instant::now();
     while pool.idle() != 1 && begun.elapsed() < Duration::from_secs(20) {

@@ -1,10 +1,10 @@
-//! Real processes, made and ended by the tests.
+//! Real processes that the tests start and end.
 
 use std::path::Path;
 
 use seatmeter::seats::{Seat, SeatPool};
 
-/// A state directory that goes with its test.
+/// A state directory that is removed with its test.
 pub(crate) struct Device {
     pub(crate) directory: tempfile::TempDir,
 }
@@ -37,7 +37,7 @@ pub(crate) fn take_all(pool: &SeatPool) -> Vec<Seat> {
     std::iter::from_fn(|| pool.take().ok()).collect()
 }
 
-/// How a process ended.
+/// The end of a process: its exit code, or the signal that killed it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     Exit(i32),
@@ -46,17 +46,17 @@ pub(crate) enum End {
 
 pub(crate) const KILLED: End = End::Signal(libc::SIGKILL);
 
-/// A forked child. It is killed when the test lets go of it.
+/// A forked child, which is killed when the value is dropped.
 pub(crate) struct Process {
     pub(crate) pid: i32,
     end: Option<End>,
 }
 
 impl Process {
-    /// Run `body` in a forked child; its answer is the exit code. A panic in there is code 101.
+    /// Run `body` in a forked child. Its return value is the exit code; a panic is code 101.
     pub(crate) fn fork(body: impl FnOnce() -> i32) -> Self {
-        // SAFETY: the child runs test code only and ends by `_exit`; what glibc locks, it makes
-        // anew in a child.
+        // SAFETY: the child runs test code only and ends by `_exit`; glibc renews its own locks in
+        // a child.
         match unsafe { libc::fork() } {
             0 => {
                 let run = std::panic::AssertUnwindSafe(body);
@@ -106,7 +106,7 @@ impl Drop for Process {
     }
 }
 
-/// A pipe by which a child says how far it is.
+/// A pipe through which a child reports that it has come to a certain point.
 pub(crate) struct Pipe {
     ends: [i32; 2],
 }
@@ -124,7 +124,7 @@ impl Pipe {
         assert_eq!(unsafe { libc::write(self.ends[1], [1_u8].as_ptr().cast(), 1) }, 1);
     }
 
-    /// Wait until somebody has told.
+    /// Wait until a process has called `tell`.
     pub(crate) fn hear(&self) {
         let mut byte = [0_u8];
         // SAFETY: one byte into a local.
@@ -149,7 +149,7 @@ pub(crate) fn sleep_for_ever() -> ! {
     }
 }
 
-/// A child that holds `seats` seats of the device's pool until it is killed.
+/// Start a child that holds `seats` seats of the device's pool until it is killed.
 pub(crate) fn holder(device: &Device, seats: u32) -> Process {
     let pipe = Pipe::new();
     let holder = Process::fork(|| {

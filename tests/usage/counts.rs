@@ -2,13 +2,13 @@
 //! in the end.
 //!
 //! Two devices with several processes each count against a real server. Processes are killed at
-//! random and, with the feature `kill-points`, at every named place; the server is killed under
-//! load and started again. What was performed is witnessed outside the library: a worker notes in a
-//! shared page of its own what it is about to count, and that it has, so that a kill in between
-//! leaves a bracket of one piece of work.
+//! random and, with the feature `kill-points`, at every named place. The server is killed under
+//! load and restarted. A witness outside the library knows what was performed: a worker notes each
+//! piece of work in a shared page before and after it counts it. So a kill in between leaves
+//! exactly one piece open.
 //!
-//! `SEATMETER_SOAK_KILLS` sets the number of kills, `SEATMETER_SOAK_SEED` the course of one run
-//! (but for the scheduler's part in it).
+//! `SEATMETER_SOAK_KILLS` sets the number of kills, `SEATMETER_SOAK_SEED` the random numbers of a
+//! run. The scheduling of the processes still differs.
 #![allow(clippy::disallowed_methods, reason = "workers are told by the environment what to do")]
 #![allow(clippy::print_stderr, reason = "a soak shows its figures")]
 
@@ -38,18 +38,18 @@ const NAMES: &[&str] = &[];
 const DEVICES: usize = 2;
 const WORKERS_OF_A_DEVICE: usize = 3;
 
-/// Kills of the ordinary test run.
+/// The number of kills in an ordinary test run.
 const KILLS: u64 = 120;
 const KILLS_BETWEEN_CHECKS: u64 = 20;
 const KILLS_BETWEEN_SERVER_KILLS: u64 = 12;
 
-/// No worker lives longer, once its device has performed something; most are killed long before.
+/// The longest life of a worker whose device has performed something. Most are killed long before.
 const LIFE_MS_MAX: u64 = 400;
-/// How long a worker is spared at most until its device has performed something: a slow machine may
-/// not have started it by the time that it is to die.
+/// The longest time that a worker is spared until its device has performed something. On a slow
+/// machine it may not even have started when its time is over.
 const REPRIEVE: Duration = Duration::from_secs(20);
 
-/// Different barcodes of an image, of two symbologies.
+/// The different barcodes of an image, of two symbologies.
 const CODES: [Barcode<'static>; 3] = [
     Barcode { format: 0x20, bytes: b"4006381333931" },
     Barcode { format: 0x20, bytes: b"4012345678901" },
@@ -57,7 +57,7 @@ const CODES: [Barcode<'static>; 3] = [
 ];
 const KINDS: [UsageKind; 3] = [UsageKind::Scan, UsageKind::Image, UsageKind::Page];
 
-/// What was performed, by its own account: numbers in a shared page, two for each kind.
+/// A record of what was performed: numbers in a shared page, two for each kind.
 struct Witness {
     page: &'static [AtomicU64; 6],
 }
@@ -101,7 +101,7 @@ fn place(kind: UsageKind) -> usize {
 // ---- the worker
 // -----------------------------------------------------------------------------------------------
 
-/// Not a test of its own: what a worker process runs.
+/// Run a worker process. Without its environment variable this test does nothing.
 #[test]
 fn worker() {
     let Some(job) = std::env::var_os("COUNTS_JOB") else { return };
@@ -134,7 +134,7 @@ fn get_licensed() {
         ..RawParameters::default()
     };
     while let Err(error) = runtime().initialize(&raw) {
-        // The server may be dead at the moment; nothing else may go wrong.
+        // Only a dead server may be the reason of an error.
         assert_eq!(error.code, ErrorCode::FAILED_TO_REACH_SERVER, "{error}");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -142,7 +142,8 @@ fn get_licensed() {
 
 fn count_until_killed(witness: &Witness, random: &mut Rng) {
     loop {
-        // From the second time on this wakes the keeper, which reports while we count.
+        // From the second time on this call wakes the keeper, which reports while this thread
+        // counts.
         get_licensed();
         let mut reader = Reader::vacant();
         reader.occupy(Hold::take().unwrap());
@@ -163,7 +164,7 @@ fn count_until_killed(witness: &Witness, random: &mut Rng) {
         }
         drop(reader);
         if random.u64(..3) == 0 {
-            // Fails when the server is dead: the next one reports.
+            // This fails while the server is dead; the next worker reports then.
             let _ = runtime().shut_down(Duration::from_secs(2));
         }
     }
@@ -202,7 +203,7 @@ impl Device {
         KINDS.into_iter().all(|kind| self.witness.ended(kind) > 0)
     }
 
-    /// Every file in the folders of usage.
+    /// Return every file in the folders of usage.
     fn files(&self) -> Vec<PathBuf> {
         let list = |folder: &Path| -> Vec<PathBuf> {
             std::fs::read_dir(folder)
@@ -215,7 +216,7 @@ impl Device {
         list(&self.state.join("usage")).iter().flat_map(|folder| list(folder)).collect()
     }
 
-    /// What its segments say is acknowledged.
+    /// Return the total that its segments have recorded as acknowledged.
     fn acknowledged(&self, kind: UsageKind) -> u64 {
         let is_segment =
             |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
@@ -228,19 +229,19 @@ impl Device {
         totals.filter(|total| total.usage.kind == kind).map(|total| total.acknowledged).sum()
     }
 
-    /// The id under which the server knows it, once it has one.
+    /// Return the id under which the server knows the device, once it has one.
     fn uuid(&self) -> Option<String> {
         let bytes = std::fs::read(self.state.join("device")).ok()?;
         let json: serde_json::Value = serde_json::from_slice(bytes.get(56..)?).ok()?;
         Some(json["uuid"].as_str()?.to_owned())
     }
 
-    /// Something that a crash of the file system may leave: for the places that are reached by that
-    /// alone.
+    /// Create a file that only a crash of the file system would leave, so that the kill points at
+    /// its removal are reached.
     fn plant(&self, name: &str) {
         let usage = self.state.join("usage");
         let entries = std::fs::read_dir(usage).into_iter().flatten().flatten();
-        // A folder that is being made may have another name in a moment.
+        // A draft of a folder may get its final name at any moment.
         for folder in entries.filter(|entry| entry.path().is_dir() && !is_draft(&entry.path())) {
             std::fs::write(folder.path().join(name), b"SMSE").unwrap();
         }
@@ -298,7 +299,7 @@ impl Fire {
         Worker { device, place, process: command.spawn().unwrap(), end }
     }
 
-    /// Whether the worker's time has come; then it is dead.
+    /// Kill the worker if its time is over, and return whether it is dead.
     fn ends(&mut self, worker: &mut Worker) -> bool {
         if let Some(status) = worker.process.try_wait().unwrap() {
             self.note_death(worker, status);
@@ -315,7 +316,7 @@ impl Fire {
         true
     }
 
-    /// A worker that ended by itself was killed at its place.
+    /// Note a worker that has ended by itself: it was killed at its named place.
     fn note_death(&mut self, worker: &Worker, status: ExitStatus) {
         assert_eq!(status.signal(), Some(libc::SIGKILL), "a worker ended otherwise: {status}");
         let place = worker.place.expect("nobody else killed it");
@@ -329,8 +330,8 @@ impl Fire {
         self.server.start_again();
     }
 
-    /// The law at this instant. What is asked for first can only have grown by the time that the
-    /// next is.
+    /// Check the law at this instant. Each value that is read can only have grown when the next one
+    /// is read.
     fn check(&mut self) {
         self.figures.checks += 1;
         let acknowledged: Vec<_> =

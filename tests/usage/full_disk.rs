@@ -1,7 +1,7 @@
-//! A full disk costs no count that was taken, and the next one says why it cannot be.
+//! A full disk loses no count that was taken. The next count fails with the reason.
 //!
-//! The disk is a small tmpfs in a mount namespace of its own; where that is not permitted the test
-//! says so and shows nothing.
+//! The disk is a small tmpfs in a mount namespace of its own. Where that is not permitted, the test
+//! says that it was skipped.
 #![allow(
     clippy::disallowed_methods,
     reason = "the inner process is told by the environment what to do"
@@ -81,11 +81,11 @@ fn count_on_a_full_disk(disk: &Path) {
     assert!(error.message.contains("No space left"), "{error}");
     assert!(error.message.contains(disk.to_str().unwrap()), "{error}");
     assert_eq!(billed(disk), [counted, counted], "what was taken is there, and nothing else");
-    // What has its counter already goes on.
+    // A counter that already exists can still grow.
     counter.count(&mut SlotEntries::default(), slot - 1, &work).unwrap();
     assert!(counter.count(&mut mine, slot, &work).is_err(), "still full");
-    // Space is freed, and counting goes on. A full segment is nobody's any more, from the next look
-    // on.
+    // When space is freed, counting continues. A full segment has no owner any more after the next
+    // look.
     assert!(counter.look().failed.is_none());
     let files = std::fs::read_dir(disk).unwrap().flatten().map(|entry| entry.path());
     let full = files
@@ -100,7 +100,7 @@ fn count_on_a_full_disk(disk: &Path) {
     assert_eq!(scans + images + in_freed, 2 * (counted + 2));
 }
 
-/// Scans and images in all segments.
+/// Return the sums of scans and images in all segments.
 fn billed(folder: &Path) -> [u64; 2] {
     let files = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
     let totals: Vec<_> = files.flat_map(|path| Segment::open(&path).unwrap().totals()).collect();

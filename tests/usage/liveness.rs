@@ -1,6 +1,7 @@
-//! A segment is its owner's as long as that lives, and no longer: whatever the host does with
-//! descriptors, and whatever children it has. Each test is a process of its own, because a child
-//! that another test makes at the wrong moment has a copy of a descriptor that is about to be closed.
+//! A segment belongs to its owner exactly as long as that process lives, whatever the host does
+//! with descriptors, and whatever children it has. Each test is a process of its own, because a
+//! child that another test makes at the wrong moment has a copy of a descriptor that is about to be
+//! closed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -16,7 +17,7 @@ fn whose() -> Whose {
     Whose { license_id: ID.into(), device_uuid: ID.into(), server: None }
 }
 
-/// A word that this process and its children share, for want of descriptors.
+/// Return a word that this process and its children share. It needs no descriptor.
 fn shared_word() -> &'static AtomicI32 {
     // SAFETY: a fresh anonymous mapping touches no existing memory.
     let page = unsafe {
@@ -41,8 +42,8 @@ struct Child(libc::pid_t);
 impl Child {
     fn that_does(work: impl FnOnce()) -> Self {
         let done = shared_word();
-        // SAFETY: the child runs what is safe in one that was forked from a test's thread: files,
-        // memory, atomics.
+        // SAFETY: the child uses only what is safe in a child that was forked from a test's thread:
+        // files, memory, atomics.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {
@@ -64,7 +65,7 @@ impl Child {
     }
 
     fn kill(self) {
-        // SAFETY: own child, which nobody else waits for.
+        // SAFETY: this is our own child, which no other code waits for.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, std::ptr::null_mut(), 0);
@@ -85,7 +86,7 @@ fn only_file(folder: &Path) -> PathBuf {
     path
 }
 
-/// Whether anybody would take the owner for dead.
+/// Return whether another process would take the owner for dead.
 fn is_orphan(path: &Path) -> bool {
     Segment::open(path).unwrap().is_held()
 }

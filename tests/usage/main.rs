@@ -1,5 +1,5 @@
-//! What was counted: kills lose nothing, a full disk loses nothing, and a segment belongs to its
-//! owner as long as that lives.
+//! Counts: kills lose nothing, a full disk loses nothing, and a segment belongs to its owner as
+//! long as that process lives.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 #[path = "../common/own_process.rs"]

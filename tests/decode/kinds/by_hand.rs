@@ -1,5 +1,5 @@
-//! Files that lack a part, as cameras, browsers and old programs leave them: read as far as
-//! browsers do.
+//! Files without one of their parts, as cameras, browsers and old programs leave them. The library
+//! reads as much of them as browsers do.
 
 use std::io::Cursor;
 
@@ -25,7 +25,7 @@ fn jpeg() -> Vec<u8> {
     bytes
 }
 
-/// Segments of a JPEG stream up to its pixels, and the rest.
+/// Split a JPEG stream into the segments before its pixels, and the rest.
 fn segments(stream: &[u8]) -> (Vec<Vec<u8>>, Vec<u8>) {
     let (mut at, mut found) = (2, Vec::new());
     while stream[at + 1] != 0xda {
@@ -47,7 +47,7 @@ fn a_png_without_its_end_is_read() {
 
 #[test]
 fn a_png_that_is_cut_short_gives_what_there_is_and_says_so() {
-    // Not compressed, so that each row is there as far as the file goes.
+    // The file is not compressed, so that each row is there as far as the file goes.
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 40, 32);
     encoder.set_color(png::ColorType::Grayscale);

@@ -1,10 +1,9 @@
-//! JPEG streams with any sampling, made here: blocks of one shade each, which are the first
-//! coefficient alone.
+//! JPEG streams with any sampling, made here. Each block has one shade, so that it has only its
+//! first coefficient.
 
 use super::shades;
 
-/// Lengths of the codes for differences of 0 to 11 bits in the usual table of brightness, and the
-/// codes.
+/// The codes for differences of 0 to 11 bits in the usual table of brightness, with their lengths.
 const DC: [(u32, u32); 12] = [
     (2, 0b00),
     (3, 0b010),
@@ -20,7 +19,7 @@ const DC: [(u32, u32); 12] = [
     (9, 0b1_1111_1110),
 ];
 
-/// No further coefficients.
+/// The code for "no further coefficients".
 const END_OF_BLOCK: (u32, u32) = (4, 0b1010);
 
 #[derive(Default)]
@@ -44,7 +43,8 @@ impl Bits {
         }
     }
 
-    /// A block whose first coefficient differs by so much from that of the one before.
+    /// Append a block whose first coefficient differs by `difference` from that of the block
+    /// before.
     fn block(&mut self, difference: i32) {
         let bits = 32 - difference.unsigned_abs().leading_zeros();
         self.put(DC[bits as usize]);
@@ -56,17 +56,17 @@ impl Bits {
     }
 }
 
-/// Pixels of a stream of 32 by 32 pixels; `samplings` are those of brightness and the two colors.
-/// Without tables, which makes it short, and the colors gray.
+/// Return a stream of 32 by 32 pixels, with gray colors. `samplings` are those of brightness and
+/// the two colors.
 fn stream(samplings: [(u8, u8); 3]) -> Vec<u8> {
     let mut file = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
-    // Each step of the first coefficient is a shade.
+    // One step of the first coefficient is one shade.
     file.extend([8; 64]);
     file.extend([0xff, 0xc0, 0, 17, 8, 0, 32, 0, 32, 3]);
     for ((across, down), id) in samplings.into_iter().zip(1..) {
         file.extend([id, across << 4 | down, 0]);
     }
-    // All by the tables of brightness.
+    // All components use the tables of brightness.
     file.extend([0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0]);
     let across_max = samplings.iter().map(|s| s.0).max().unwrap();
     let down_max = samplings.iter().map(|s| s.1).max().unwrap();
@@ -90,7 +90,7 @@ fn stream(samplings: [(u8, u8); 3]) -> Vec<u8> {
     [file, bits.bytes, vec![0xff, 0xd9]].concat()
 }
 
-/// Of a block of brightness.
+/// Return the shade of a block of brightness.
 fn shade(x: u8, y: u8) -> i32 {
     i32::from(x) * 50 + i32::from(y) * 20 + 10
 }
@@ -104,7 +104,7 @@ fn brightness_is_read_right_however_it_and_the_colors_are_sampled() {
         [(1, 2), (1, 1), (1, 1)],
         [(4, 1), (1, 1), (1, 1)],
         [(2, 2), (2, 1), (1, 2)],
-        // Colors that are finer than brightness.
+        // The colors are finer than the brightness.
         [(1, 1), (2, 2), (2, 2)],
         [(1, 1), (2, 1), (2, 1)],
         [(1, 1), (1, 2), (1, 2)],
@@ -115,7 +115,7 @@ fn brightness_is_read_right_however_it_and_the_colors_are_sampled() {
         };
         let (across, down) = (usize::from(ratio(|s| s.0)), usize::from(ratio(|s| s.1)));
         let found = shades("blocks", &stream(samplings));
-        // The middle of each block, where nothing of its neighbors is mixed in.
+        // In the middle of a block nothing of its neighbors is mixed in.
         for (y, x) in (0..4 / down).flat_map(|y| (0..4 / across).map(move |x| (y, x))) {
             let (row, column) = (y * 8 * down + 4 * down, x * 8 * across + 4 * across);
             let found = i32::from(found[row * 32 + column]);

@@ -1,15 +1,15 @@
-//! Every kind that Pillow writes, against what Pillow reads.
+//! Every kind that Pillow writes, compared with what Pillow reads.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::read;
 
-/// What two decoders of JPEG may differ by.
+/// The greatest difference between two decoders of JPEG.
 const JPEG_TOLERANCE: u8 = 3;
 
-/// A Python with Pillow, in an environment of its own below `target`; `None` where it cannot be
-/// had.
+/// Return a Python with Pillow, in an environment of its own below `target`; `None` if it cannot be
+/// installed.
 fn python() -> Option<PathBuf> {
     let home = seatmeter_e2e::root().join("target/pillow");
     let python = home.join("bin/python");
@@ -28,7 +28,7 @@ fn page(path: &Path) -> (u32, u32, Vec<u8>) {
     (number(0), number(4), bytes[8..].to_vec())
 }
 
-/// What is different, if something is.
+/// Return the difference between both readings, if there is one.
 fn difference(path: &Path) -> Option<String> {
     let beside = |suffix: &str| PathBuf::from(format!("{}.{suffix}", path.display()));
     let (pages, failure) = read(&std::fs::read(path).unwrap());

@@ -1,4 +1,4 @@
-//! Large pictures in little memory. Each is read by a process of its own, whose peak is that of the
+//! Large pictures in little memory. Each is read in a process of its own, whose peak is that of the
 //! picture.
 
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use seatmeter::reader::{Picture, Reader, for_each_page};
 const WIDTH: u32 = 11_000;
 const HEIGHT: u32 = 9_000;
 
-/// Of a picture in gray.
+/// The memory of the picture in gray.
 const GRAY_KIB: u64 = WIDTH as u64 * HEIGHT as u64 / 1024;
 
-/// What a process has beside pictures.
+/// The memory that a process needs beside pictures.
 const REST_KIB: u64 = 40 << 10;
 
-/// 1 bit a pixel, packed by PackBits: a strip of all rows, which is white.
+/// Make a white picture of 1 bit for each pixel, packed by PackBits, in one strip.
 fn small_file_of_a_large_picture() -> Vec<u8> {
     let row = [[0x81, 0xff].repeat(WIDTH.div_ceil(8) as usize / 128), vec![0x81, 0xff]].concat();
     let strip = row.repeat(HEIGHT as usize);
     tiff(1, 32_773, &strip)
 }
 
-/// The same in colors, by Deflate.
+/// Make the same picture in colors, packed by Deflate.
 fn colors() -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     let row = vec![255; WIDTH as usize * 3];
@@ -69,7 +69,7 @@ fn png_file() -> Vec<u8> {
     bytes
 }
 
-/// Runs the part below in a process of its own, in a group where there is one.
+/// Run the part below in a process of its own, and in a control group if there is one.
 fn in_a_process(what: &str, file: &Path, group: Option<&Path>) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "--nocapture", "kinds::memory::part_of_other_tests"]);
@@ -93,8 +93,8 @@ fn part_of_other_tests() {
     let code = if variable("KINDS_WHAT").unwrap() == "read" {
         for_each_page(&bytes, &mut |_, _| Ok(true)).err()
     } else {
-        // Without a license the license's error is the code: so that of the picture is looked for
-        // by its page.
+        // Without a license the reader returns the license's error. So the picture's own error is
+        // searched for page by page.
         let mut found = None;
         let read = for_each_page(&bytes, &mut |_, page| {
             found = seatmeter::reader::read_page(
@@ -114,7 +114,7 @@ fn part_of_other_tests() {
     eprintln!("CODE {} PEAK {peak} END", code.map_or(0, |error| error.code.0));
 }
 
-/// The code and the peak in KiB.
+/// Return the code and the peak in KiB.
 fn outcome(output: &Output) -> (i32, u64) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{:?}: {text}", output.status);
@@ -145,8 +145,8 @@ fn a_picture_is_read_into_its_shades_and_nothing_as_large_beside_them() {
     }
 }
 
-/// A control group with so much memory; `None` where this process cannot make one. It goes with the
-/// value.
+/// A control group with a limit of memory, which is removed with the value. `None` if this process
+/// cannot make one.
 struct Group(PathBuf);
 
 impl Group {
@@ -168,7 +168,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Nobody is in it any more.
+        // No process is in it any more.
         let _ = std::fs::remove_dir(&self.0);
     }
 }

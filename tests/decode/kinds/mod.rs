@@ -1,5 +1,5 @@
-//! Kinds of pictures: each is read as others read it, or refused by name, and the same picture
-//! gives the same result by every way in which it can come.
+//! Kinds of pictures. Each is read as other programs read it, or refused by name. The same picture
+//! gives the same result in every way in which it can come.
 #![allow(clippy::print_stderr, reason = "a test says what it skips")]
 
 mod by_hand;
@@ -11,13 +11,13 @@ mod ways;
 
 use seatmeter::reader::for_each_page;
 
-/// A page of a file: columns, rows, shades.
+/// A page of a file: its columns, rows and shades.
 type Page = (u32, u32, Vec<u8>);
 
-/// Pages with their numbers, and the error that ended the reading.
+/// The pages of a file with their numbers, and the error that ended the reading.
 type Read = (Vec<(u32, Page)>, Option<(i32, String)>);
 
-/// What is read of a file: the number of each page and its shades, and the error.
+/// Read a file: return the number of each page with its shades, and the error.
 fn read(file: &[u8]) -> Read {
     let mut pages = Vec::new();
     let end = for_each_page(file, &mut |number, page| {
@@ -27,7 +27,7 @@ fn read(file: &[u8]) -> Read {
     (pages, end.err().map(|error| (error.code.0, error.message)))
 }
 
-/// The shades of a file with one page that can be read without an error.
+/// Return the shades of a file with one page, which must be read without an error.
 fn shades(what: &str, file: &[u8]) -> Vec<u8> {
     let (mut pages, failure) = read(file);
     assert_eq!(failure, None, "{what}");
@@ -35,7 +35,7 @@ fn shades(what: &str, file: &[u8]) -> Vec<u8> {
     pages.remove(0).1.2
 }
 
-/// The message of a file of which nothing is read, with its code.
+/// Return the code and the message for a file of which nothing is read.
 fn refusal(what: &str, file: &[u8]) -> (i32, String) {
     let (pages, failure) = read(file);
     assert_eq!(pages.len(), 0, "{what}");

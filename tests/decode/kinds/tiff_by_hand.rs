@@ -1,9 +1,9 @@
-//! TIFF files that few programs write: made here, byte by byte.
+//! TIFF files that few programs write, made here byte by byte.
 
 use super::{Page, read, refusal, shades};
 
-/// One page: entries of 16 bits (or 32, where they are longer) besides the strips' places, and the
-/// strips.
+/// One page: the strips, and the entries besides the places of the strips. Entries have 16 bits, or
+/// 32 if their value is larger.
 struct Tiff {
     entries: Vec<(u16, Vec<u32>)>,
     strips: Vec<Vec<u8>>,
@@ -13,7 +13,7 @@ const WIDTH: usize = 11;
 const HEIGHT: usize = 6;
 
 impl Tiff {
-    /// A page of 11 by 6 pixels of 8 bits, of so many samples, in one strip.
+    /// Make a page of 11 by 6 pixels with this number of samples, 8 bits each, in one strip.
     fn new(photometric: u32, samples: usize, strip: Vec<u8>) -> Self {
         let entries = vec![
             (256, vec![WIDTH as u32]),
@@ -39,7 +39,7 @@ impl Tiff {
     }
 }
 
-/// A file with these pages; `is_big` for BigTIFF.
+/// Make a file with these pages; `is_big` means BigTIFF.
 fn file(pages: &[Tiff], is_little: bool, is_big: bool) -> Vec<u8> {
     let mut bytes = if is_little { b"II".to_vec() } else { b"MM".to_vec() };
     let word = if is_big { 8 } else { 4 };
@@ -73,7 +73,7 @@ fn file(pages: &[Tiff], is_little: bool, is_big: bool) -> Vec<u8> {
             [(273, places), (279, lengths)]
         });
         entries.sort();
-        // Values that do not fit into their entry stand before the directory.
+        // Values that do not fit into their entry are placed before the directory.
         let size = |values: &[u32]| if values.iter().any(|value| *value > 0xffff) { 4 } else { 2 };
         let mut words = Vec::new();
         for (_, values) in &entries {
@@ -117,7 +117,7 @@ fn sample(i: usize, plane: usize) -> u8 {
     (i * 37 + plane * 91 + i * plane) as u8
 }
 
-/// Shades of a picture whose samples are [`sample`].
+/// Return the shades of a picture whose samples are [`sample`].
 fn expected(shade: impl Fn(&dyn Fn(usize) -> u8) -> u8) -> Vec<u8> {
     (0..WIDTH * HEIGHT).map(|i| shade(&|plane| sample(i, plane))).collect()
 }
@@ -137,7 +137,7 @@ fn planes_apart_make_the_same_picture_as_planes_together() {
             one(Tiff::new(photometric, samples, interleaved(samples))
                 .with(338, &vec![2; samples - 3]));
         let plane = |plane| (0..WIDTH * HEIGHT).map(|i| sample(i, plane)).collect::<Vec<u8>>();
-        // Three strips of two rows for each plane.
+        // Each plane has three strips of two rows.
         let strips = (0..samples)
             .flat_map(|p| plane(p).chunks(2 * WIDTH).map(<[u8]>::to_vec).collect::<Vec<_>>());
         let apart = Tiff::new(photometric, samples, vec![])
@@ -185,7 +185,7 @@ fn alpha_is_on_white_paper_whichever_kind_it_is() {
 
 #[test]
 fn alpha_that_would_hide_everything_is_not_looked_at() {
-    // White paper whose bars are holes, and colors under an alpha that nobody has set.
+    // White paper with transparent bars; and colors under an alpha that no program has set.
     let holes = expected(|sample| if sample(0) > 127 { 255 } else { 0 });
     let pixels: Vec<u8> = holes.iter().flat_map(|shade| [*shade; 4]).collect();
     assert_eq!(shades("holes", &one(Tiff::new(2, 4, pixels).with(338, &[2]))), holes);
@@ -193,7 +193,7 @@ fn alpha_that_would_hide_everything_is_not_looked_at() {
         interleaved(3).chunks(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 0]).collect();
     let rgb = expected(|sample| luminance([0, 1, 2].map(sample)));
     assert_eq!(shades("unset", &one(Tiff::new(2, 4, unset).with(338, &[2]))), rgb);
-    // White bars on nothing lie on black, whether their colors are multiplied or not.
+    // White bars on a transparent page are on black, whether their colors are multiplied or not.
     for kind in [1, 2] {
         let color = |shade: u8| if kind == 1 { shade } else { 255 };
         let bars: Vec<u8> =
@@ -260,7 +260,7 @@ fn colors_named_by_number_are_looked_up() {
 
 #[test]
 fn brightness_in_blocks_with_shared_colors_is_taken_out() {
-    // Blocks of 2 by 2: four of brightness, then two of color.
+    // Blocks of 2 by 2 pixels: four values of brightness, then two of color.
     let block = |i: usize| [i as u8, 50 + i as u8, 100 + i as u8, 150 + i as u8, 255, 255];
     let blocks: Vec<u8> = (0..6 * 3).flat_map(block).collect();
     let expected = (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y)));
@@ -272,7 +272,7 @@ fn brightness_in_blocks_with_shared_colors_is_taken_out() {
 
 #[test]
 fn tiles_are_put_where_they_belong() {
-    // Two by two tiles of 8 by 4.
+    // There are two by two tiles of 8 by 4 pixels.
     let tile = |left: usize, top: usize| {
         let pixels = (top..top + 4).flat_map(|y| (left..left + 8).map(move |x| (x, y)));
         pixels

@@ -1,4 +1,4 @@
-//! One picture by every way in which it can come.
+//! One picture in every way in which it can come.
 
 use std::io::Cursor;
 use std::sync::mpsc;
@@ -8,10 +8,11 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 use seatmeter::reader::{BitmapHeader, FrameOptions, Picture, PixelLayout, Reader};
 use zxingcpp::BarcodeFormat as F;
 
-/// What is seen of a barcode without a license: its format, its place, and how long its text is.
+/// The visible part of a barcode without a license: its format, its place, and the length of its
+/// text.
 type Seen = (u32, [(i32, i32); 4], usize);
 
-/// Two barcodes, in these colors.
+/// Draw two barcodes in these colors.
 fn drawn(dark: [u8; 3], light: [u8; 3]) -> RgbImage {
     let mut page = RgbImage::from_pixel(900, 700, image::Rgb(light));
     for (format, text, top) in [(F::QRCode, "one picture", 20), (F::Code128, "ONE-RESULT", 400)] {
@@ -19,7 +20,7 @@ fn drawn(dark: [u8; 3], light: [u8; 3]) -> RgbImage {
         let image = barcode.to_image_with(&zxingcpp::write().scale(5)).unwrap();
         let (width, pixels) = (image.width() as usize, image.data());
         for (i, _) in pixels.iter().enumerate().filter(|(_, shade)| **shade == 0) {
-            // Linear symbols are drawn flat.
+            // The engine draws linear symbols only a few rows high.
             let rows = if format == F::Code128 {
                 0..200
             } else {
@@ -46,7 +47,7 @@ fn tiff(picture: &RgbImage) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Pixels in a format of the DBR API, with a gap after each row.
+/// Return pixels in a format of the DBR API, with a gap after each row.
 fn pixels(picture: &RgbImage, format: i32) -> (PixelLayout, Vec<u8>) {
     let (width, height) = (picture.width(), picture.height());
     let wide =
@@ -74,7 +75,7 @@ fn pixels(picture: &RgbImage, format: i32) -> (PixelLayout, Vec<u8>) {
     (PixelLayout::new(width as i32, height as i32, stride, format).unwrap(), rows.concat())
 }
 
-/// A bitmap in memory: what a BMP file has behind its first header.
+/// Return a bitmap in memory: a BMP file without its first header.
 fn bitmap(picture: &RgbImage) -> (BitmapHeader, Vec<u8>) {
     let bytes = file(picture, ImageFormat::Bmp).split_off(14);
     let header = BitmapHeader::understand(bytes.first_chunk().unwrap()).unwrap();
@@ -90,14 +91,14 @@ fn seen(barcodes: &[seatmeter::reader::Decoded]) -> Vec<Seen> {
 
 fn decoded(picture: Picture<'_>) -> Vec<Seen> {
     let reader = Reader::vacant();
-    // Without a license everything is found, and its text is masked.
+    // Without a license all barcodes are found, and their texts are masked.
     assert!(reader.decode(picture, "").is_err());
-    // The library lets faults go to its log; those of a test are to be seen.
+    // The library writes faults to its log. A test must show them.
     drop(std::panic::take_hook());
     reader.with_outcome(|outcome| seen(&outcome.barcodes))
 }
 
-/// What a frame gives.
+/// Return the result of a frame.
 fn framed(layout: PixelLayout, frame: &[u8]) -> Vec<Seen> {
     let (sender, receiver) = mpsc::channel();
     let reader: &'static Reader = Box::leak(Box::new(Reader::vacant()));
@@ -125,7 +126,7 @@ fn one_picture_has_one_gray_and_one_result_by_every_way() {
     for (dark, light) in [
         ([0, 0, 0], [255, 255, 255]),
         ([0, 0, 0], [0, 0, 255]),
-        // 0 and 23: fewer shades than the engine tells apart.
+        // 0 and 23 are closer together than the engine can tell apart.
         ([0, 0, 0], [0, 0, 200]),
         ([0, 0, 0], [200, 0, 0]),
         ([0, 60, 0], [0, 200, 255]),
@@ -218,7 +219,7 @@ fn white_on_nothing_is_white_on_black_by_every_way() {
     }
 }
 
-/// Shades of noise between two, the same in each run.
+/// Return shades of noise between two values, the same in each run.
 fn noise(darkest: u8, shades: u32) -> RgbImage {
     let mut state = 4711_u32;
     RgbImage::from_fn(900, 700, |_, _| {
