@@ -33,7 +33,7 @@ int main(void) {
   CHECK_INT(-20008, count(before[0]));
   CHECK_INT(0, count(after[0]));
 
-  /* What never held one of these gives none back. */
+  /* A reader that never held such a seat gives none back. */
   SM_DestroyReader(before[1]);
   CHECK_INT(0, GetIdleInstancesCount());
   SM_DestroyReader(after[1]);

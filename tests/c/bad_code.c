@@ -24,7 +24,7 @@ int main(void) {
   parameters.organizationID = "nobody";
   refused(parameters, -20121, "nobody");
 
-  /* What failed does no harm to what follows. */
+  /* A failed call does not harm the next one. */
   get_licensed();
   CHECK_INT(4, GetIdleInstancesCount());
   parameters = demo_parameters();

@@ -1,4 +1,4 @@
-/* Bad input of every kind, without a server: each has its code and a sentence, and nothing crashes. */
+/* Bad input of every kind, without a server: each call returns its code and a sentence, and nothing crashes. */
 #include "common.h"
 
 static void null_everywhere(void) {
@@ -71,7 +71,7 @@ static void no_server(void) {
   char message[512];
   SM_Reader *reader = (SM_Reader *)message;
   DM_DLSConnectionParameters parameters = demo_parameters();
-  /* Port 1 of this machine: nobody listens there. */
+  /* No program listens at port 1 of this machine. */
   parameters.mainServerURL = "http://127.0.0.1:1";
   parameters.standbyServerURL = "http://name.that.does.not.exist.invalid";
   CHECK_INT(-20200, InitLicenseFromDLS(&parameters, message, sizeof message));
@@ -88,7 +88,7 @@ static void state_directory(const char *program) {
   char path[1024];
   DM_DLSConnectionParameters parameters = demo_parameters();
   CHECK_INT(-10038, SM_SetStateDirectory(""));
-  /* A file cannot be a directory: refused for root as well. */
+  /* A file is in the place of a directory: this is refused for root as well. */
   snprintf(path, sizeof path, "%s/state", program);
   CHECK_INT(0, SM_SetStateDirectory(path));
   CHECK_INT(-20002, InitLicenseFromDLS(&parameters, message, sizeof message));

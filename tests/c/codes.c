@@ -3,8 +3,8 @@
  *
  *   codes plain        without a server, nor a state directory at first
  *   codes seats        under the demo license
- *   codes asks         asks once, with what is on the way: DEPLOYMENT CHARGE_WAY in the arguments
- *   codes counts       under a license that is used up, or revoked, while a line is waited for
+ *   codes asks         asks once, with the arguments DEPLOYMENT CHARGE_WAY
+ *   codes counts       counts under a license that is used up or revoked while the program waits for a line
  */
 #define _POSIX_C_SOURCE 200809L
 #include <limits.h>
@@ -102,7 +102,7 @@ static void settings(void) {
   CALL(SM_SetCaFile, ("/no/such/ca.pem"));
 }
 
-/* A relative path in a directory that is no more. */
+/* A relative path in a directory that was removed. */
 static void nowhere(void) {
   char home[PATH_MAX], path[PATH_MAX + 20];
   CHECK(getcwd(home, sizeof home) != NULL);
@@ -135,7 +135,7 @@ static void plain(void) {
   nowhere();
   wrong_parameters();
 
-  /* Nobody can make a directory there. */
+  /* No program can make a directory there. */
   CALL(SM_SetStateDirectory, ("/proc/none/state"));
   CALL(SM_GetDeviceUUID, (uuid, sizeof uuid));
   parameters = demo_parameters();
@@ -151,7 +151,7 @@ static void plain(void) {
   CALL(SM_Shutdown, (0));
 }
 
-/* Takes itself back, which it cannot. */
+/* A log callback that tries to remove itself, which is refused. */
 static void listen(void *user, int level, const char *line) {
   (void)level;
   (void)line;
@@ -178,7 +178,7 @@ static void seats(void) {
   CALL(SM_Sync, (10000, NULL, 0));
   CALL(SM_Shutdown, (10000));
 
-  /* A reader of before holds no seat: without a license, then with one whose seats are taken. */
+  /* An older reader holds no seat: without a license, and then with one whose seats are taken. */
   work(before);
   initialize(&parameters);
   for (i = 0; i < 4; i++) CHECK_INT(0, SM_CreateReader(&all[i], NULL, 0));
@@ -214,7 +214,7 @@ static void counts(void) {
   CALL(SM_Shutdown, (10000));
 }
 
-/* One table answers for both headers. */
+/* One table has the messages for both headers. */
 static void sentences(void) {
   int code;
   for (code = -20300; code <= 1; code++) CHECK(strcmp(SM_GetErrorString(code), DBR_GetErrorString(code)) == 0);

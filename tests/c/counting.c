@@ -1,4 +1,4 @@
-/* Counting an image: each different barcode once, by symbology and content. The server is to get 6 scans. */
+/* Counts images: each different barcode once, by symbology and content. The server must get 6 scans. */
 #include "common.h"
 
 static SM_Barcode code(int format, const char *text) {

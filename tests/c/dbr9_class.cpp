@@ -1,4 +1,4 @@
-// A program for DBR 9.x: its documented steps, by the class: license, a file by an instance of the pool, frames with
+// A program for DBR 9.x with the documented steps of its class: license, a file by an instance of the pool, frames with
 // callbacks, settings by number and by template.
 #include <atomic>
 #include <chrono>
@@ -36,7 +36,7 @@ static void on_error(int frameId, int errorCode, void *) {
   cerr << "frame " << frameId << ": " << DBR_GetErrorString(errorCode) << endl;
 }
 
-// Grey pixels of a PGM file.
+// Gray pixels of a PGM file.
 static string pixels(const string &path, int *width, int *height) {
   FILE *file = fopen(path.c_str(), "rb");
   CHECK(file != NULL);

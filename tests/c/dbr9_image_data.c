@@ -1,5 +1,5 @@
-/* A program for DBR 9.6 that knows how its camera was held: the picture's orientation goes in, the matrix of each result
- * comes out, and takes the corners to the upright picture. */
+/* A program for DBR 9.6 that knows how its camera was held. It gives the picture's orientation, and transforms the
+ * corners of each result to the upright picture by the matrix of the result. */
 #include <stddef.h>
 
 #include "dbr_common.h"
@@ -29,7 +29,7 @@ static void corners(const LocalizationResult *place, DM_Point points[4]) {
   }
 }
 
-/* The picture turned counterclockwise by so many quarters: a camera that was held clockwise by as much sees that. */
+/* Turns the picture counterclockwise by so many quarters, as a camera sees it that was turned clockwise. */
 static unsigned char *turned(const unsigned char *gray, int *width, int *height, int quarters) {
   unsigned char *pixels = (unsigned char *)malloc((size_t)(*width * *height)), *next;
   int x, y, side;
@@ -68,7 +68,7 @@ static void read_turned(void *reader, const unsigned char *gray, int width, int 
   free(pixels);
 }
 
-/* A buffer says nothing of its orientation: places stay. */
+/* A buffer has no orientation, so places stay. */
 static void buffer(void *reader, const unsigned char *gray, int width, int height, const DM_Point expected[4]) {
   TextResultArray *results = NULL;
   DM_Point found[4];

@@ -1,4 +1,4 @@
-/* Gets a license with the key that it is given, as a program for 9.x does; prints the number. */
+/* Gets a license with the key from its argument, as a program for 9.x does, and prints the code. */
 #include "check.h"
 #include "DynamsoftBarcodeReader.h"
 

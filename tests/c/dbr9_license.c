@@ -1,4 +1,4 @@
-/* DBR_InitLicense as 9.x has it: the key, a buffer for a message, and its length; and both forms in one process. */
+/* DBR_InitLicense of 9.x takes a key, a buffer for a message, and its length. Both forms work in one process. */
 #include "check.h"
 #include "DynamsoftBarcodeReader.h"
 #include "DynamsoftCommon.h"
@@ -24,7 +24,7 @@ static void refused_with_a_sentence(void) {
   CHECK(strlen(message) > 0);
 }
 
-/* Texts where readers were, or could be: they are texts. */
+/* Texts at addresses where readers were, or could be, are treated as texts. */
 static void texts_everywhere(void) {
   void *readers[100];
   char *texts[100];
@@ -61,7 +61,7 @@ int main(void) {
   CHECK_INT(BF2_ALL, -1);
   CHECK_INT(0xFE3FFFFF, (unsigned int)BF_ALL);
   CHECK_INT(0x003007FF, BF_ONED);
-  /* Names of 9.6 for what is reserved in 8.x, at the same places. */
+  /* 9.6 has names for fields that 8.x reserves, at the same places. */
   CHECK_INT(64, offsetof(FrameDecodingParameters, duplicateForgetTime));
   CHECK_INT(84, sizeof(FrameDecodingParameters));
   CHECK_INT(16, offsetof(PDF417Details, hasLeftRowIndicator));

@@ -1,4 +1,4 @@
-// The class as its documentation uses it, in one command line program: argv[1] is the folder of made pictures.
+// The class as its documentation uses it, in one command line program: argv[1] is the folder of generated pictures.
 #include <iostream>
 #include <string>
 
@@ -42,7 +42,7 @@ static void print(CBarcodeReader *reader) {
   CBarcodeReader::FreeTextResults(&paryResult);
 }
 
-// Never deleted: readers that leak are no fault of the library.
+// This reader is never deleted: a leaked reader is not a fault of the library.
 static CBarcodeReader *early;
 
 int main(int argc, const char *argv[]) {
@@ -50,7 +50,7 @@ int main(int argc, const char *argv[]) {
   const string picture = string(argv[1]) + "/four.png";
   char errorMessage[256];
 
-  // A key that is none: the program goes on, as many do, and makes its reader.
+  // The key is not valid. The program continues, as many do, and makes its reader.
   CHECK(CBarcodeReader::InitLicense("DLS2 no such key", errorMessage, 256) != DBR_OK);
   CHECK(errorMessage[0] != '\0');
   early = new CBarcodeReader();

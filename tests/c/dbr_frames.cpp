@@ -1,4 +1,4 @@
-// A video program: frames go in, results come out in callbacks that free what they got. argv[1]: the folder of made
+// A video program: it appends frames, and gets results in callbacks, which free them. argv[1]: the folder of generated
 // pictures.
 #include <atomic>
 #include <chrono>
@@ -100,7 +100,7 @@ void a_sequence(Video &video) {
   CHECK_INT(0, errors_seen);
 }
 
-// Without a forget time each frame counts; and a running sequence ends with its reader.
+// Without a forget time each frame counts. A running sequence ends with its reader.
 void without_a_forget_time(Video &video) {
   CBarcodeReader *reader = new CBarcodeReader();
   listen(*reader);
@@ -114,7 +114,7 @@ void without_a_forget_time(Video &video) {
   delete reader;
 }
 
-// A full queue lets the oldest go, and the caller never waits.
+// A full queue drops the oldest frame, and the caller never waits.
 void a_full_queue(Video &video) {
   CBarcodeReader reader;
   listen(reader);
@@ -159,7 +159,7 @@ void stopped_from_a_callback(Video &video) {
   CHECK_INT(DBRERR_STOP_DECODING_THREAD_FAILED, reader.StopFrameDecoding());
 }
 
-// Without a license texts are masked, the error is told, and nothing counts.
+// Without a license texts are masked, the error is returned, and nothing is counted.
 void without_a_license(Video &video) {
   CBarcodeReader reader;
   listen(reader);

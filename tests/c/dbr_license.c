@@ -1,7 +1,7 @@
-/* DBR_InitLicense as 8.x has it: a reader or NULL, and the key. What stands in the third register is nobody's. */
+/* DBR_InitLicense of 8.x takes a reader or NULL, and the key. The third register has no meaning. */
 #include "dbr_common.h"
 
-/* As a compiled program of 8.x calls it, with garbage where 9.x has the length. */
+/* Calls it as a compiled program of 8.x does, with garbage in the place of 9.x's length. */
 typedef int (*WithGarbage)(void *, const char *, int);
 
 static const char code[] = "DEMO-4-SEATS";
@@ -22,7 +22,7 @@ int main(void) {
   CHECK_INT(DBR_OK, init(first, code));
   CHECK_INT(DBR_OK, init(NULL, code));
 
-  /* Readers that are gone, one in the thread's berth and many in others' memory, are readers all the same. */
+  /* Destroyed readers are still recognized as readers: one that the thread keeps, and many in other memory. */
   second = DBR_CreateInstance();
   for (i = 0; i < 200; i++) readers[i] = DBR_CreateInstance();
   DBR_DestroyInstance(first);
@@ -32,7 +32,7 @@ int main(void) {
   CHECK_INT(DBR_OK, init(second, code));
   for (i = 0; i < 200; i++) CHECK_INT(DBRERR_LICENSE_KEY_INVALID, init(readers[i], "DLS2*"));
 
-  /* A key is never written to, and never kept. */
+  /* The library never writes to a key, and never keeps its address. */
   text = (char *)malloc(sizeof code);
   memcpy(text, code, sizeof code);
   CHECK_INT(DBR_OK, init(NULL, text));

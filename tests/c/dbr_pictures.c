@@ -1,4 +1,4 @@
-/* Every way in which the DBR API takes a picture. argv[1]: the folder of pictures, argv[2]: that of made ones. */
+/* Every way in which the DBR API takes a picture. argv[1]: the folder of pictures, argv[2]: that of generated ones. */
 #include "dbr_common.h"
 
 static const char TEXT[] = "seatmeter: one QR code";
@@ -44,7 +44,7 @@ static void pages(void *reader, const char *made) {
   CHECK_CONTAINS(DBR_GetErrorString(DBRERR_PDF_DLL_MISSING), "PDF");
 }
 
-/* A page that cannot be read takes nothing away from those that can. */
+/* An unreadable page takes nothing away from the others. */
 static void bad_page(void *reader, const char *made) {
   TextResultArray *results;
   int size;
@@ -59,7 +59,7 @@ static void bad_page(void *reader, const char *made) {
   free(bytes);
 }
 
-/* A text ends at its first NUL; what follows is in the bytes. */
+/* A text ends at its first NUL; the bytes have the rest. */
 static void contents(void *reader, const char *made) {
   char path[2048];
   TextResultArray *results;
@@ -73,7 +73,7 @@ static void contents(void *reader, const char *made) {
   DBR_FreeTextResults(&results);
 }
 
-/* One pixel of each format, from its shade. */
+/* Writes one pixel of each format from its shade. */
 static int put(unsigned char *to, int format, int x, unsigned char shade) {
   static const int bytes[] = {0, 0, 1, 1, 2, 2, 3, 4, 6, 8, 4, 8, 3};
   int i, n = bytes[format];

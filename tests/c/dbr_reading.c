@@ -59,7 +59,7 @@ static void under_a_license(void) {
   results = results_of(reader, 0);
   DBR_FreeTextResults(&results);
 
-  /* Results belong to who got them, and outlive the reader. */
+  /* Results belong to the caller, and outlive the reader. */
   DBR_DestroyInstance(reader);
   CHECK_INT(0, strcmp(kept->results[0]->barcodeText, "seatmeter: one QR code"));
   DBR_FreeTextResults(&kept);
@@ -106,7 +106,7 @@ static void without_a_seat(void) {
   CHECK(results->results[0]->barcodeText[0] == '*');
   CHECK(results->results[0]->exception != NULL);
   DBR_FreeTextResults(&results);
-  /* As soon as a seat is free the reader works. */
+  /* The reader works as soon as a seat is free. */
   DBR_DestroyInstance(readers[0]);
   CHECK_INT(0, decode(readers[4], "one_qr.png"));
   for (i = 1; i < 5; i++) DBR_DestroyInstance(readers[i]);

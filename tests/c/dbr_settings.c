@@ -1,4 +1,4 @@
-/* Settings, templates, filters and arguments of modes through the DBR API. argv[1]: the folder of made pictures. */
+/* Settings, templates, filters and arguments of modes through the DBR API. argv[1]: the folder of generated pictures. */
 #include "dbr_common.h"
 
 static char picture[1024];

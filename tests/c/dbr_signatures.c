@@ -1,4 +1,4 @@
-/* Every function of the DBR API with its type: a declaration that differs does not compile, and one that is not
+/* Every function of the DBR API with its type. A declaration that differs does not compile, and a function that is not
  * exported does not link. tests/dbr/names.rs reads the names from here. */
 #include "DynamsoftBarcodeReader.h"
 

@@ -1,5 +1,5 @@
-// A command line tool that reads with one reader a thread, and readers that are made and ended meanwhile.
-// argv[1]: the folder of made pictures.
+// A command line tool with one reader in each thread, while other readers are created and destroyed.
+// argv[1]: the folder of generated pictures.
 #include <atomic>
 #include <string>
 #include <thread>

@@ -1,5 +1,5 @@
-/* A program of a device, told line by line what to do: "init", "count N", "sync", "uuid", "status", "proxy URL", "move DIRECTORY", "end".
- * Each is answered in one line: the result, and what else there is to say. */
+/* A program of a device that reads commands, one on each line: "init", "count N", "sync", "uuid", "status", "proxy URL", "move DIRECTORY", "end".
+ * It answers each in one line: the result, and further facts. */
 #define _POSIX_C_SOURCE 200809L
 #include "common.h"
 
@@ -37,7 +37,7 @@ static void status(void) {
          now.oldestUnsentAt != 0, now.lastError);
 }
 
-/* Goes on in another state directory, as a test runner does. */
+/* Continues in another state directory, as a test runner does. */
 static void move_to(char *directory) {
   directory[strcspn(directory, "\n")] = '\0';
   CHECK_INT(0, SM_Shutdown(20000));
@@ -45,7 +45,7 @@ static void move_to(char *directory) {
   init();
 }
 
-/* As a host changes its environment, whatever its threads do. */
+/* Changes the environment as a host may do, whatever its threads do. */
 static void name_proxy(char *url) {
   url[strcspn(url, "\n")] = '\0';
   printf("%d\n", setenv("HTTP_PROXY", url, 1));

@@ -23,7 +23,7 @@
 #include "dbr/DynamsoftBarcodeReader.h"
 #include "host.h"
 
-/* The library finds these functions before those of libc. Each looks whether its thread could be canceled just now. */
+/* The library finds these functions before those of libc. Each checks whether its thread could be canceled now. */
 static __thread int is_inside;
 static atomic_int were_seen;
 static const char *names[64];
@@ -98,7 +98,7 @@ WATCHED_OPEN(open64)
     is_inside = 0;        \
   } while (0)
 
-/* A host's logger writes, as it may. */
+/* The logger of a host may write. */
 static void write_down(void *user, int level, const char *line) {
   int file = open("/dev/null", O_WRONLY);
   ssize_t written = write(file, line, strlen(line));
@@ -128,7 +128,7 @@ static void use_everything(const char *file) {
   for (i = 0; i < 4; i++) CALL(CHECK_INT(0, SM_CreateReader(&all[i], NULL, 0)));
   CALL(CHECK_INT(SM_ERR_INSTANCE_COUNT_OVER_LIMIT, SM_CreateReaderWithin(&more, 30, NULL, 0)));
   CALL(CHECK_INT(SM_ERR_INSTANCE_COUNT_OVER_LIMIT, SM_CreateReader(&more, NULL, 0)));
-  /* More different ones than a segment has room for. */
+  /* There are more different counters than a segment has room for. */
   for (i = 0; i < 2500; i++) CALL(CHECK_INT(0, SM_CountScans(all[0], i, 1)));
   CALL(CHECK_INT(0, count_one(all[1])));
   CALL(CHECK_INT(0, SM_CountPages(SM_PAGE_OCR, 1)));
@@ -159,7 +159,7 @@ static void points(const char *file) {
   get_licensed();
   CHECK_INT(0, SM_CreateReader(&reader, NULL, 0));
   fflush(stdout);
-  /* A child goes on under its parent's license with whatever call is its first. */
+  /* A child continues under its parent's license, whichever call is its first. */
   child = fork();
   if (child == 0) {
     SM_Reader *own;
@@ -254,7 +254,7 @@ static void calls(const char *file) {
 static pthread_t to_cancel;
 static atomic_int heard, has_returned;
 
-/* Whoever says this line is inside a call, where it waits for this. */
+/* The thread that logs this line is inside a call, and waits there for this callback. */
 static void cancel_it(void *user, int level, const char *line) {
   (void)user;
   (void)level;

@@ -26,7 +26,7 @@ static void *sync_on(void *unused) {
   return unused;
 }
 
-/* Runs in the middle of exit, with the other threads still at work. */
+/* Runs during exit, while the other threads still work. */
 static void use_at_exit(void) {
   SM_Reader *reader = NULL;
   int code = SM_CreateReader(&reader, NULL, 0);
@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 3);
     printf("%d\n", count_descriptors() - atoi(argv[2]));
     fflush(stdout);
-    /* Until the test closes its end. */
+    /* Reads until the test closes its end. */
     while (getchar() != EOF) continue;
     return 0;
   }

@@ -1,6 +1,6 @@
 /*
- * A library with a fault at the place that SEATMETER_FAULT_AT names, once: the call says so, or does not notice, and
- * everything goes on. Prints whether the log has heard of the fault.
+ * The library has one fault at the place that SEATMETER_FAULT_AT names. The call returns an error, or is not affected,
+ * and everything continues. The program prints whether the log has a line about the fault.
  */
 #include "host.h"
 
@@ -11,7 +11,7 @@ static void hear(void *user, int level, const char *line) {
   if (level == 1 && strstr(line, "a fault on purpose")) atomic_store(&heard, 1);
 }
 
-/* Whether all went well. */
+/* Returns whether all calls succeeded. */
 static int live(void) {
   DM_DLSConnectionParameters parameters = demo_parameters();
   SM_Reader *reader = NULL;

@@ -4,8 +4,8 @@
  *
  *   host_forks load FORKS      prints the scans that were counted
  *   host_forks threads FORKS   prints the scans that were counted
- *   host_forks decoding FORKS  prints how many children had a reader with which a thread of the parent's was at work
- *   host_forks workers KILLS   prints the least and the most that were counted: a kill leaves one open
+ *   host_forks decoding FORKS  prints how many children had a reader that a thread of the parent was using
+ *   host_forks workers KILLS   prints the least and the greatest possible count: a kill leaves one open
  */
 #include <pthread.h>
 #include <sys/mman.h>
@@ -37,7 +37,7 @@ static void *talk(void *unused) {
   return unused;
 }
 
-/* A child uses the library, gives back what is not its own, and goes. */
+/* A child uses the library, destroys what it has inherited, and ends. */
 static void be_a_child(SM_Reader *inherited, int round) {
   SM_Reader *own;
   alarm(HANG_SECONDS);
@@ -92,7 +92,7 @@ static void *use_at_once(void *unused) {
   return unused;
 }
 
-/* All threads of a child use the library in one moment, and none has before. */
+/* All threads of a child use the library at the same moment, for the first time. */
 static void be_many(void) {
   pthread_t threads[THREADS];
   int i;
@@ -103,7 +103,7 @@ static void be_many(void) {
   exit(0);
 }
 
-/* A child that does nothing but ask who it is, and have a child: as a program does that becomes a daemon. */
+/* A child that only asks for its identity, and forks again, as a program does that becomes a daemon. */
 static void be_between(void) {
   char uuid[33];
   int status = 0;
@@ -144,7 +144,7 @@ static void *decode(void *unused) {
   return unused;
 }
 
-/* A child may destroy a reader with which another thread of its parent was at work, and is told that it can do no more. */
+/* A child may destroy a reader that another thread of its parent was using. Any other use of it is an error. */
 static void decode_in_a_child(void) {
   void *own = DBR_CreateInstance();
   int code;
@@ -214,7 +214,7 @@ static void start(Worker *worker) {
   CHECK(process >= 0);
   if (process == 0) serve(worker);
   worker->process = process;
-  /* It serves: so the seat of the one before it has come back. */
+  /* It serves, so the seat of the worker before it has come back. */
   while (atomic_load(&worker->done) == before) {
     CHECK_INT(0, waitpid(process, NULL, WNOHANG));
     usleep(100);

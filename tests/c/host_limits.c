@@ -1,5 +1,5 @@
 /*
- * A host that has little: no standard descriptors, few descriptors, little address space.
+ * A host with little: no standard descriptors, few descriptors, little address space.
  *
  *   host_limits closed FILE
  *   host_limits descriptors FILE
@@ -18,12 +18,12 @@
 #include "dbr/DynamsoftBarcodeReader.h"
 #include "host.h"
 
-/* Of the large picture, and of frames. */
+/* The sizes of the large picture and of frames. */
 #define SIDE 6000
 
 static atomic_int is_over;
 
-/* A host without standard output and error that goes on to print. */
+/* A host without standard output and error that still prints. */
 static void *print_on(void *unused) {
   static const char garbage[] = "this is written into whatever has become descriptor 1 or 2\n";
   while (!atomic_load(&is_over)) {
@@ -54,7 +54,7 @@ static int run(const char *file) {
   return code;
 }
 
-/* Ends with a number that says what failed, for there is nowhere to print it. */
+/* Ends with a number that says what failed, because nothing can be printed. */
 static void closed(const char *file) {
   pthread_t thread;
   int i, round;
@@ -66,14 +66,14 @@ static void closed(const char *file) {
   }
   atomic_store(&is_over, 1);
   if (pthread_join(thread, NULL) != 0) _exit(13);
-  /* Who closes them expects to get them: the library has not left anything in their place. */
+  /* A host that closes them expects to get their numbers: the library has left nothing there. */
   for (i = 0; i < 3; i++) {
     if (open("/dev/null", O_RDWR) != i) _exit(14);
   }
   _exit(0);
 }
 
-/* What there is to say of any failure. */
+/* Prints a failure. */
 static void check_explained(int code) {
   CHECK(code <= 0 && code > -30000);
   CHECK(strlen(SM_GetErrorString(code)) > 0);
@@ -91,7 +91,7 @@ static void descriptors(const char *file) {
     (void)SM_Shutdown(2000);
     CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &full));
   }
-  /* When there are descriptors again, it works, without help. */
+  /* It works again as soon as there are descriptors. */
   CHECK_INT(0, run(file));
   CHECK_INT(4, GetIdleInstancesCount());
   CHECK_INT(0, SM_Shutdown(20000));
@@ -105,7 +105,7 @@ static int open_descriptors(void) {
   return count;
 }
 
-/* What closes all descriptors in the middle of a request is not promised anything: for a second nothing is opened. */
+/* A host that closes all descriptors during a request has no promise. So wait until nothing was opened for a second. */
 static void wait_until_quiet(void) {
   int quiet, last = open_descriptors();
   for (quiet = 0; quiet < 50; quiet++) {
@@ -126,7 +126,7 @@ static void taken(const char *file) {
   CHECK_INT(0, SM_Sync(20000, NULL, 0));
   wait_until_quiet();
   for (i = 3; i < 256; i++) close(i);
-  /* Sockets, and no files: in a test's build tokio has, for the server's sake, a pair of its own that it looks at. */
+  /* Sockets, not files: in a test's build tokio has a pair of sockets that it checks, because the server needs them. */
   for (i = 3; i < OWN; i += 2) CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
   CHECK(pair[0] == OWN - 2 && pair[1] == OWN - 1);
   for (i = 3; i < OWN; i++) CHECK_INT(0, fstat(i, &before[i]));
@@ -139,7 +139,7 @@ static void taken(const char *file) {
   CHECK_INT(0, SM_Shutdown(20000));
   CHECK_INT(0, run(file));
   CHECK_INT(0, SM_Shutdown(20000));
-  /* Nothing that lay in those places has been closed once more by the library, when the place was the host's. */
+  /* The library has not closed these descriptors again after they became the host's. */
   for (i = 3; i < OWN; i++) {
     CHECK_INT(0, fstat(i, &after));
     CHECK(before[i].st_ino == after.st_ino && before[i].st_dev == after.st_dev);
@@ -157,7 +157,7 @@ static long mapped_kib(void) {
   return kib;
 }
 
-/* Leaves so much address space beyond what the program has; gives what it had. */
+/* Limits the address space to this much more than the program has; returns the old limit. */
 static struct rlimit leave(long mib) {
   struct rlimit full, little;
   CHECK_INT(0, getrlimit(RLIMIT_AS, &full));
@@ -175,10 +175,10 @@ static void read_with(Read read, const char *what, long mib) {
   void *dbr;
   int code;
   get_licensed();
-  /* What needs no picture has what it needs. */
+  /* Calls without a picture have enough memory. */
   CHECK_INT(0, SM_Sync(20000, NULL, 0));
   dbr = DBR_CreateInstance();
-  /* Gray, as large as the picture. */
+  /* The gray picture, as large as the colored one. */
   CHECK_INT(0, DBR_StartFrameDecoding(dbr, 3, 3, SIDE, SIDE, SIDE, 2, ""));
   full = leave(mib);
   code = read(dbr, what);
@@ -204,7 +204,7 @@ static void text(const char *file, long mib) {
   (void)file;
   CHECK(text != NULL);
   memset(text, 'A', length);
-  /* White space has to be taken out. */
+  /* The white space must be removed. */
   text[length / 2] = '\n';
   text[length] = 0;
   read_with(read_text, text, mib);

@@ -1,10 +1,10 @@
 /*
- * A host that loads the library as a plug-in: from threads that end, again and again, or two copies of it at once.
+ * A host that loads the library as a plug-in: repeatedly from threads that end, or two copies at once.
  *
  *   host_loading threads LIBRARY ROUNDS
  *   host_loading twice LIBRARY COPY
  *
- * The library is not linked: what it needs of it, the program looks up.
+ * The library is not linked. The program looks its functions up.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -86,7 +86,7 @@ static void *load_use_unload(void *unused) {
   return unused;
 }
 
-/* Each round in a thread of its own, so that each thread that has used the library ends after it is unloaded. */
+/* Each round runs in a thread of its own. So each thread that has used the library ends after it was unloaded. */
 static void *have_threads_end(void *unused) {
   while (atomic_fetch_sub(&rounds_left, 1) > 0) {
     pthread_t thread;

@@ -1,5 +1,5 @@
 /*
- * A host whose logger has a mutex, which its log callback takes, as loggers do.
+ * A host whose log callback takes the mutex of its logger, as is usual.
  *
  *   host_log holding FILE   a thread that holds the mutex calls every function while the callback waits for the mutex
  *   host_log calling FILE   the callback calls every function
@@ -19,7 +19,7 @@ static pthread_mutex_t logger = PTHREAD_MUTEX_INITIALIZER, mutex = PTHREAD_MUTEX
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int waiting, lines;
 
-/* A port at which nobody listens. */
+/* Returns the URL of a port at which no program listens. */
 static char *dead_url(void) {
   static char url[64];
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -28,7 +28,7 @@ static char *dead_url(void) {
   CHECK_INT(0, bind(bound, (struct sockaddr *)&address, sizeof address));
   CHECK_INT(0, getsockname(bound, (struct sockaddr *)&address, &length));
   snprintf(url, sizeof url, "http://127.0.0.1:%d", ntohs(address.sin_port));
-  return url; /* Bound, so that nobody else gets it. */
+  return url; /* It stays bound, so that no other program gets it. */
 }
 
 static int init_at(char *url) {
@@ -43,7 +43,7 @@ static void nothing(int frame, TextResultArray *results, void *user) {
   (void)user;
 }
 
-/* Every function that may block, take a lock of the library's, or say something. */
+/* Calls every function that may block, take a lock of the library, or log a line. */
 static void call_everything(int shutdown_ms) {
   static unsigned char pixels[64 * 64];
   SM_Reader *reader = NULL;
@@ -90,7 +90,7 @@ static void log_line(void *user, int level, const char *line) {
   pthread_mutex_unlock(&logger);
 }
 
-/* Until the callback has been called. */
+/* Waits until the callback has been called. */
 static void wait_for_callback(void) {
   pthread_mutex_lock(&mutex);
   while (waiting == 0) pthread_cond_wait(&changed, &mutex);
@@ -105,7 +105,7 @@ static void holding(void) {
     int before;
     pthread_mutex_lock(&logger);
     before = lines;
-    /* The background, or this call, says what failed; whoever hands it over waits for the mutex. */
+    /* The background or this call logs a failure. The thread that calls the callback waits for the mutex. */
     (void)init_at(dead_url());
     wait_for_callback();
     call_everything(200);
@@ -128,7 +128,7 @@ static void call_from_log(void *user, int level, const char *line) {
   (void)user;
   (void)level;
   (void)line;
-  if (calls++ >= 3) return; /* Each of them says more. */
+  if (calls++ >= 3) return; /* Each of them logs more lines. */
   call_everything(20000);
   CHECK_INT(SM_ERR_LICENSE_INIT_SEQUENCE_FAILED, SM_SetLogCallback(NULL, NULL));
   pthread_mutex_lock(&mutex);

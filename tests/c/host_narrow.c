@@ -23,7 +23,7 @@
 
 static const char *picture;
 
-/* What docs/host-contract.md asks for. */
+/* The stack that docs/host-contract.md demands. */
 #define STACK_BYTES (64 << 10)
 #define DECODING_STACK_BYTES (512 << 10)
 
@@ -89,7 +89,7 @@ static void filesize(void) {
   }
   limit_files(-1);
   CHECK_INT(0, life(message));
-  /* Lowered later: what is counted has its place, until a file has to be made. */
+  /* The limit is lowered later. Counting continues in the files that exist, until a new one is needed. */
   CHECK_INT(0, SM_CreateReader(&reader, NULL, 0));
   CHECK_INT(0, count_one(reader));
   limit_files(1);
@@ -129,7 +129,7 @@ static void noproc(void) {
   }
   live_well();
   get_licensed();
-  /* What dies gives back its seat here, too. */
+  /* A dead process gives its seat back here, too. */
   child = fork();
   if (child == 0) {
     CHECK_INT(0, SM_CreateReader(&reader, NULL, 0));
@@ -249,7 +249,7 @@ int main(int argc, char **argv) {
     for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
       printf("%s %zu\n", kinds[i].name, used_by(kinds[i].work, (size_t)4 << 20));
   } else {
-    /* Beside the guard page of each there is what the thread's own variables take, the library's and those of libc. */
+    /* Beside the guard page, each stack has the thread's own variables, those of the library and of libc. */
     for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
       pthread_attr_t attributes;
       pthread_t thread;

@@ -85,7 +85,7 @@ static void listen_to(void *user, int level, const char *line) {
   atomic_fetch_add(atomic_load(&is_over) ? &late_lines : &lines, 1);
 }
 
-/* From the license that is stored, at once; the background then asks the silent server. */
+/* The stored license is used at once. Then the background asks the silent server. */
 static int init_at(char *url, const char *code) {
   DM_DLSConnectionParameters parameters = demo_parameters();
   parameters.mainServerURL = url;
@@ -103,7 +103,7 @@ static void *sync_for_ever(void *result) {
   return NULL;
 }
 
-/* Another process gets the license: this one has not asked a server yet, and does so in the background. */
+/* Another process gets the license. This one has not asked a server yet, and asks in the background. */
 static void let_another_get_licensed(void) {
   int status;
   pid_t child = fork();
@@ -145,7 +145,7 @@ static void requests(void) {
   }
   CHECK(atomic_load(&lines) > 0);
   CHECK_INT(0, atomic_load(&late_lines));
-  /* It works again at once. */
+  /* The library works again at once. */
   atomic_store(&is_over, 0);
   get_licensed();
   CHECK_INT(4, GetIdleInstancesCount());
@@ -208,7 +208,7 @@ static void shut_down_here(void *user, int level, const char *line) {
 static void callback(void) {
   int is_of_call = 0;
   let_another_get_licensed();
-  /* When the background has found nobody at this port: while it may be asking again. */
+  /* The background has found no server at this port, and may be asking again. */
   be_silent();
   shutdown(listener, SHUT_RDWR);
   close(listener);

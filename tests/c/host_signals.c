@@ -1,9 +1,9 @@
 /*
  * A host with signal handlers of its own.
  *
- *   host_signals unchanged SERVER   dispositions, masks and pending timers are after all calls as they were before
+ *   host_signals unchanged SERVER   no call changes dispositions, masks and pending timers
  *   host_signals broken             the server closes in mid-answer, and SIGPIPE has its default
- *   host_signals slow FILE          a handler that takes its time interrupts every call, a thousand times a second
+ *   host_signals slow FILE          a slow handler interrupts every call, a thousand times a second
  */
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -57,7 +57,7 @@ static void unchanged(void) {
   }
   CHECK_INT(0, getitimer(ITIMER_REAL, &timer));
   CHECK_INT(0, timer.it_value.tv_sec);
-  /* Nobody has waited for a child of the host's. */
+  /* The library has not waited for a child of the host. */
   child = fork();
   CHECK(child >= 0);
   if (child == 0) _exit(7);

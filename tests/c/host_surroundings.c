@@ -1,6 +1,6 @@
 /*
- * What belongs to the whole process, and is as it was after all calls: locale, environment, working directory, umask,
- * rounding, memory. Prints what must read alike in every locale.
+ * No call changes what belongs to the whole process: locale, environment, working directory, umask, rounding, memory.
+ * Prints texts that must be the same in every locale.
  *
  *   host_surroundings LOCALE FILE
  *   host_surroundings memory          only that memory does not grow
@@ -60,7 +60,7 @@ static long resident_kib(void) {
   return kib;
 }
 
-/* Many lives of readers, and of the library in its process, need no more memory than the first ones. */
+/* Readers that come and go, and many shutdowns, need no more memory than the first ones. */
 static void live_long(void) {
   long before = 0, after;
   int round, i;
@@ -120,7 +120,7 @@ int main(int argc, char **argv) {
   for (i = 0; i < n; i++) CHECK(environ[i] == variables[i] && strcmp(environ[i], texts[i]) == 0);
   CHECK(environ[n] == NULL);
   CHECK(strcmp(locale, setlocale(LC_ALL, NULL)) == 0);
-  /* A host that goes elsewhere takes nothing away. */
+  /* A host may change its directory. */
   CHECK_INT(0, chdir("/"));
   use(argv[2], 0);
   return 0;

@@ -1,6 +1,6 @@
 /*
  * 64 threads, and every function of seatmeter.h: first as "Threads: any" allows, then with threads that end the
- * library and begin it anew meanwhile. Prints the scans and the pages that were counted.
+ * library and start it again meanwhile. Prints the scans and the pages that were counted.
  *
  *   host_threads ROUNDS
  */
@@ -16,7 +16,7 @@ static atomic_int may_shut_down;
 static atomic_long scans, pages;
 static pthread_mutex_t one_shuts_down = PTHREAD_MUTEX_INITIALIZER;
 
-/* A failure that the contract knows, while others end the library or have all seats. */
+/* Returns whether the contract allows this failure while other threads end the library or hold all seats. */
 static int is_known(int code) {
   return code == 0 || code == SM_ERR_INSTANCE_COUNT_OVER_LIMIT ||
          (atomic_load(&may_shut_down) && (code == SM_ERR_NO_LICENSE || code == SM_ERR_FAILED_TO_REACH_SERVER));
@@ -68,7 +68,7 @@ static void set(int round) {
   static atomic_long heard;
   int code = SM_SetLogCallback(round % 2 ? hear : NULL, &heard);
   CHECK(code == 0 || code == SM_ERR_LICENSE_INIT_SEQUENCE_FAILED);
-  /* Too late, as long as the library is in use. */
+  /* This is too late while the library is in use. */
   code = SM_SetDeviceFriendlyName("host");
   CHECK(code == 0 || code == SM_ERR_LICENSE_INIT_SEQUENCE_FAILED);
   code = SM_SetValidationField(0, "");

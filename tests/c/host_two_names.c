@@ -1,7 +1,7 @@
 /*
  * A host with both libraries in one process: a part of it uses seatmeter.h, another one the DBR API.
  *
- *   host_two_names work LIBRARY DBR_LIBRARY local|global PICTURE    prints what both have counted, and ends as it is
+ *   host_two_names work LIBRARY DBR_LIBRARY local|global PICTURE    prints what both have counted, and ends without a shutdown
  *   host_two_names rest LIBRARY DBR_LIBRARY local|global            all seats are back; reports what is left
  *
  * Each library behaves as another process of the device would: seats are shared, counts add up.
@@ -80,7 +80,7 @@ static void both_see(int seats) {
   CHECK_INT(seats, dbr_idle());
 }
 
-/* Take a seat by either library, and count: one scan by the one, a picture by the other. */
+/* Take a seat with each library, and count: a scan with one, a picture with the other. */
 static void take_and_count(SM_Reader **own, void **dbr) {
   SM_Barcode barcode;
   barcode.format = 4;
@@ -93,7 +93,7 @@ static void take_and_count(SM_Reader **own, void **dbr) {
   counted += 1 + SCANS_A_PICTURE;
 }
 
-/* When all seats are taken, neither has one more. */
+/* If all seats are taken, neither library has another one. */
 static void no_seat_is_had_twice(void) {
   SM_Reader *own[SEATS / 2], *more = NULL;
   void *dbr[SEATS / 2], *other;
@@ -116,7 +116,7 @@ static void no_seat_is_had_twice(void) {
   both_see(SEATS);
 }
 
-/* A child works with both, and ends with its readers as they are: by exit, or at once. */
+/* A child works with both, and ends without destroying its readers: by exit, or by _exit. */
 static void children_come_and_go(int kill_them) {
   SM_Reader *own;
   void *dbr;
@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
     no_seat_is_had_twice();
     children_come_and_go(0);
     children_come_and_go(1);
-    /* One of them ends its work; the other one goes on. */
+    /* One library is shut down, and the other continues. */
     CHECK_INT(0, shut_down(20000));
     CHECK_INT(SEATS, dbr_idle());
     license_both();

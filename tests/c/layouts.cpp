@@ -1,9 +1,9 @@
 // Layouts of the DBR 8.x structures, as programs compiled for that API expect them (x86-64 Linux, measured on
-// its release 8.8), and that both headers mean the same by them. Everything here is checked by the compiler.
+// its release 8.8), and a check that both headers mean the same by them. The compiler checks everything here.
 #include <cstddef>
 
 #include "DynamsoftBarcodeReader.h"
-// Second, so that the structure both declare comes from the first.
+// This is the second header, so that the structure that both declare comes from the first.
 #include "seatmeter.h"
 
 #define SIZE(type, bytes) static_assert(sizeof(type) == bytes, #type)

@@ -1,9 +1,9 @@
 /*
- * A program that presents what it is told, for a license: reads commands, answers each with the code that it got.
+ * A program that reads commands, presents their words to get a license, and answers each with the code.
  *
  *   init WAY PASSWORD SITE APPLICATION · dbr WAY PASSWORD SITE APPLICATION · count N · pages MODULE N · sync MS · uuid · end
  *
- * "-" stands for nothing.
+ * "-" means that this word is not presented.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "common.h"

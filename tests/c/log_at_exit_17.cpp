@@ -1,4 +1,4 @@
-// seatmeter.hpp: the library works to the very end, also in the destructors of global objects, and a log function hears it.
+// seatmeter.hpp: the library and a log function work to the very end, also in the destructors of global objects.
 #include "seatmeter.hpp"
 
 #include "check.h"
@@ -16,13 +16,13 @@ void get_licensed(int charge_way) {
   seatmeter::initialize(parameters);
 }
 
-/** Made before main, and so destroyed after what main has made static. */
+/** Constructed before main, and so destroyed after the static objects of main. */
 struct Goodbye {
   ~Goodbye() {
     const int before = lines;
     seatmeter::shutdown(10000);
     CHECK(lines > before);
-    // For another license the server has to be asked, by this thread, whose own variables are gone.
+    // Another license needs the server. This thread asks it, and its own variables are destroyed.
     get_licensed(0);
     seatmeter::shutdown(10000);
   }

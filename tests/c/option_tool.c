@@ -1,9 +1,9 @@
 /*
- * A process in a test's hands, under any license option: reads commands, answers each with a line.
+ * A process that a test controls, under any license option. It reads commands and answers each with a line.
  *
  *   init WAY DEPLOYMENT SEATS [SITE] · image N · decode FILE · pages MODULE N · idle · sync · status · shutdown
  *
- * "image" counts an image with N different barcodes; "status" tells state, refusal, usage, used, quota and grace.
+ * "image" counts an image with N different barcodes; "status" prints state, refusal, usage, used, quota and grace.
  */
 #include "common.h"
 #include "dbr/DynamsoftBarcodeReader.h"

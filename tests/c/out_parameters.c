@@ -1,5 +1,5 @@
-/* What functions give after an error: pointers are NULL, numbers 0, texts "" (a message says what happened), structures
- * as they were. Every function that returns something is here, driven into an error: tests/dbr/names.rs
+/* Output parameters after an error: pointers are NULL, numbers 0, texts "" (a message says what happened), structures
+ * unchanged. Every function that returns something is here, driven into an error: tests/dbr/names.rs
  * checks that none is missing. */
 #include "dbr_common.h"
 #include "seatmeter.h"
@@ -7,7 +7,7 @@
 static char filled[64];
 static int other;
 
-/* A pointer that is not NULL, and never followed. */
+/* A pointer that is not NULL, and that the library must not follow. */
 #define SOMETHING ((void *)&other)
 
 #define IS_EMPTY(expected, call)        \

@@ -1,5 +1,5 @@
-/* A program that may have more rights than its user: what InitLicenseFromDLS says without a state
- * directory of its own, without a server, and then with both.
+/* A program that may have more rights than its user. It prints the result of InitLicenseFromDLS
+ * without a state directory of its own and without a server, and then with both.
  *
  *   privileged SERVER STATE-DIRECTORY
  */

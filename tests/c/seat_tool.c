@@ -1,9 +1,9 @@
 /*
- * A process in a test's hands: reads commands, answers each with a line.
+ * A process that a test controls. It reads commands and answers each with a line.
  *
  *   take · within MS · give · idle · list · fork · shutdown
  *
- * "fork" goes on in a child while the parent sleeps, so that the test can see what a child has.
+ * "fork" continues in a child while the parent sleeps, so that the test can see what a child has.
  */
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
   if (argc > 1) parameters.maxConcurrentInstanceCount = atoi(argv[1]);
   printf("%d\n", InitLicenseFromDLS(&parameters, NULL, 0));
   fflush(stdout);
-  /* One byte at a time: what is not read yet belongs to a child after fork. */
+  /* Read one byte at a time, so that a child gets the rest after fork. */
   setvbuf(stdin, NULL, _IONBF, 0);
   while (fgets(line, sizeof line, stdin)) {
     if (strncmp(line, "take", 4) == 0) {

@@ -36,7 +36,7 @@ int main(void) {
   CHECK_INT(1, GetIdleInstancesCount());
   CHECK_INT(0, SM_CreateReader(&readers[0], NULL, 0));
 
-  /* Again: what is there already is used, and no seat is lost or doubled by it. */
+  /* A second call uses the existing license, and no seat is lost or doubled. */
   get_licensed();
   CHECK_INT(0, GetIdleInstancesCount());
   for (i = 0; i < 4; i++) SM_DestroyReader(readers[i]);

@@ -1,6 +1,6 @@
 /*
- * A wall clock that is ahead: preloaded into a program, adds to CLOCK_REALTIME the seconds that stand in the file
- * SHIFTED_CLOCK. The file is read at each look, so that a test can set the clock of a running program.
+ * A wall clock that is ahead. Preloaded into a program, it adds to CLOCK_REALTIME the seconds in the file SHIFTED_CLOCK.
+ * The file is read each time, so that a test can set the clock of a running program.
  */
 #define _GNU_SOURCE
 #include <stdio.h>

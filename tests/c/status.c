@@ -1,4 +1,4 @@
-/* SM_GetStatus, SM_Sync and SM_SetLogCallback, with a server: what is told before, during and after.
+/* SM_GetStatus, SM_Sync and SM_SetLogCallback, with a server: their results before, during and after a license.
  *
  * Argument: the server's URL, which the status names. */
 #include "common.h"

@@ -1,5 +1,5 @@
-/* The status of a program whose server is away, although its license is good: it works, and says why it may not for
- * ever. */
+/* The status of a program whose license is good and whose server is away: it works, and the status says why it may
+ * end. */
 #include "common.h"
 
 int main(void) {

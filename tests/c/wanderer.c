@@ -1,4 +1,4 @@
-/* A program that goes to another directory, and is licensed before, after, and after a shutdown there.
+/* A program that changes its directory. It is licensed before, afterwards, and after a shutdown there.
  *
  *   wanderer DIRECTORY
  */

@@ -1,4 +1,4 @@
-/* who_asks DOMAIN CODE: says from which website it is, and expects this code of the license server. */
+/* who_asks DOMAIN CODE: presents this website domain, and expects this code from the license server. */
 #include "common.h"
 
 int main(int argc, char **argv) {

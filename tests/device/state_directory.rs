@@ -398,7 +398,7 @@ fn files_of_a_newer_library_are_left_for_it_or_set_aside_and_work_goes_on() {
     bench.use_it(&used, "newer segment");
     assert_eq!(fs::read(&segment).unwrap(), newer, "the newer library will report it");
     assert_eq!(bench.server.recorded("scan"), 5 + 2);
-    // The program does report them.
+    // With the version of this library the same segment is reported.
     fs::write(&segment, &whole).unwrap();
     bench.use_it(&used, "own segment");
     assert_eq!(bench.server.recorded("scan"), 5 + 3 + 2 * 2);
