@@ -1,4 +1,4 @@
-// Plays a program of bindings/scenario.txt: commands on standard input, an answer a line.
+// Plays a program of bindings/scenario.txt: reads commands from standard input, and answers each with a line.
 #include <atomic>
 #include <iostream>
 #include <sstream>
@@ -22,7 +22,7 @@ std::string holders() {
   return std::to_string(all.size()) + " processes " + std::to_string(seats) + " seats";
 }
 
-/** Calls `use` with so many different barcodes. */
+/** Calls `use` with this number of different barcodes. */
 template <typename Use>
 std::string with_barcodes(int n, Use use) {
   std::vector<std::string> texts;
@@ -60,7 +60,7 @@ std::string nul(std::istringstream &words) {
   }
 }
 
-/** Four times: counting with a reader that has been moved away and destroyed. */
+/** Counts four times with a reader that was moved away and destroyed. */
 std::string stale() {
   seatmeter::Reader reader = std::move(readers.back());
   readers.pop_back();

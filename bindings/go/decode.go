@@ -15,7 +15,7 @@ type Decoded struct {
 	Bytes        []byte
 }
 
-// DecodeFile reads the barcodes of a picture, and counts them. It takes a seat meanwhile.
+// DecodeFile reads the barcodes of a picture, and counts them. It holds a seat meanwhile.
 //
 // A file may give barcodes and an error, for example a PNG that is cut in its middle. Then both are
 // returned, and the barcodes are counted. With an error of the license the text of the barcodes is
@@ -30,7 +30,7 @@ func DecodeFile(path string) ([]Decoded, error) {
 	instance := C.sm_CreateInstance()
 	defer C.sm_DestroyInstance(instance)
 	err := withText("path", path, func(raw *C.char) C.int { return C.sm_DecodeFile(instance, raw) })
-	// Also after an error: what was found before it is counted.
+	// Read the results also after an error: barcodes that were found before it are counted.
 	var count C.int
 	results := C.sm_Results(instance, &count)
 	defer C.sm_FreeResults(results)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Error is what the library answers when it says no: a number, as in seatmeter.h, and a sentence
-// that says what to do.
+// Error is an error of the library: its number, as in seatmeter.h, and a sentence that says what to
+// do.
 type Error struct {
 	Code    int
 	Message string
@@ -25,9 +25,9 @@ func (e *Error) Error() string { return e.Message }
 var (
 	// ErrNoLicense: there is no license yet. Call Initialize.
 	ErrNoLicense = errors.New("seatmeter: no license")
-	// ErrAllSeatsTaken: all seats of this device are in use, or more were asked for than there are.
+	// ErrAllSeatsTaken: all seats of this device are in use, or the request was for more than the device has.
 	ErrAllSeatsTaken = errors.New("seatmeter: all seats are taken")
-	// ErrRefused: the license server has refused, or what was bought is used up or has expired.
+	// ErrRefused: the license server has refused, or the license is used up or has expired.
 	ErrRefused = errors.New("seatmeter: refused")
 	// ErrServerUnreachable: no license server can be reached, and there is no license that is good
 	// without one.
@@ -71,8 +71,7 @@ const (
 	settingBytesMax = 512
 )
 
-// withRange gives an error that is about the range of a value, and of this one, a message that
-// names both.
+// withRange adds the value and its range to the message of an error that is about this range.
 func withRange[T int | uint64 | time.Duration](err error, name string, value, least, most T) error {
 	var refused *Error
 	if err == nil || !errors.As(err, &refused) || refused.Code != -10038 || least <= value && value <= most {
@@ -81,12 +80,12 @@ func withRange[T int | uint64 | time.Duration](err error, name string, value, le
 	return &Error{Code: refused.Code, Message: fmt.Sprintf("%s is %v; it must be from %v to %v", name, value, least, most)}
 }
 
-// withLength does likewise for the length of a text.
+// withLength does the same for the length of a text.
 func withLength(err error, name, value string, least, most int) error {
 	return withRange(err, "the length of "+name+" in bytes", len(value), least, most)
 }
 
-// words are the names of Go for those of C, which messages of the library use.
+// words are the names of Go for the names of C in messages of the library.
 var words = map[string]string{
 	"mainServerURL":               "Server",
 	"standbyServerURL":            "StandbyServer",
@@ -133,7 +132,7 @@ var namesOfC = func() *regexp.Regexp {
 	return regexp.MustCompile(`\b(?:` + strings.Join(names, "|") + `)\b(?:\(\))?`)
 }()
 
-// inGo is a message with the names that Go has for those of the C API.
+// inGo returns a message with Go's names in place of those of the C API.
 func inGo(message string) string {
 	return namesOfC.ReplaceAllStringFunc(message, func(name string) string {
 		return words[strings.TrimSuffix(name, "()")]

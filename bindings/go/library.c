@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "library.h"
-/* After it, so that the structure both declare is that of seatmeter.h. */
+/* This comes second, so that the structure that both declare is that of seatmeter.h. */
 #include "dbr/DynamsoftBarcodeReader.h"
 
 #define NEEDED(F)                                                                                              \
@@ -14,7 +14,7 @@
   F(SM_CountFrame) F(SM_CountScans) F(SM_CountPages) F(SM_SetDuplicateForgetTime) F(SM_GetStatus) F(SM_Sync)   \
   F(SM_SetLogCallback) F(SM_GetErrorString) F(SM_GetVersion)
 
-/* A library that was built without the decoder has none of these. */
+/* A library that was built without the decoder lacks these. */
 #define OF_DECODER(F)                                                                                          \
   F(DBR_CreateInstance) F(DBR_DestroyInstance) F(DBR_DecodeFile) F(DBR_GetAllTextResults) F(DBR_FreeTextResults)
 
@@ -93,7 +93,7 @@ int sm_Sync(int milliseconds, char *message, size_t length) { return library.SM_
 const char *sm_GetErrorString(int code) { return library.SM_GetErrorString_(code); }
 const char *sm_GetVersion(void) { return library.SM_GetVersion_(); }
 
-/* In log.go. */
+/* This function is in log.go. */
 extern void seatmeterHear(int level, char *line);
 
 static void hear(void *user, int level, const char *line) {

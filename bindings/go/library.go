@@ -18,8 +18,8 @@ import (
 // messageBytes is the room for a message of the library.
 const messageBytes = 1024
 
-// ErrArgument is what an argument is that C cannot take: a text with a NUL, or a number that is too
-// large. errors.Is finds it.
+// ErrArgument is the error for an argument that C cannot take: a text with a NUL, or a number that is
+// too large. errors.Is finds it.
 var ErrArgument = errors.New("seatmeter: wrong argument")
 
 var (
@@ -27,7 +27,7 @@ var (
 	loadErr  error
 )
 
-// load finds the shared library once, where SEATMETER_LIBRARY says or the system looks.
+// load loads the shared library once, from SEATMETER_LIBRARY or from where the system looks.
 func load() error {
 	loadOnce.Do(func() {
 		path := os.Getenv("SEATMETER_LIBRARY")
@@ -45,7 +45,7 @@ func load() error {
 	return loadErr
 }
 
-// call runs a function of the library that answers with a number.
+// call runs a function of the library that returns a number.
 func call(function func() C.int) error {
 	if err := load(); err != nil {
 		return err
@@ -53,7 +53,7 @@ func call(function func() C.int) error {
 	return check(function(), "")
 }
 
-// callWithMessage runs one that also writes a message.
+// callWithMessage runs a function that also writes a message.
 func callWithMessage(function func(message *C.char, length C.size_t) C.int) error {
 	if err := load(); err != nil {
 		return err
@@ -74,7 +74,7 @@ func withText(name, text string, body func(*C.char) C.int) error {
 	return call(func() C.int { return body(raw) })
 }
 
-// cInt is a number for C.
+// cInt converts a number for C.
 func cInt(name string, value int) (C.int, error) {
 	if int(C.int(value)) != value {
 		return 0, fmt.Errorf("%w: %s is %d, which is no C int", ErrArgument, name, value)

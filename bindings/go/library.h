@@ -1,5 +1,5 @@
-/* The shared library as Go calls it: found when the program starts, one C function for each of its own. Structures that
- * are packed stay in library.c, because cgo cannot see into them. */
+/* The shared library as Go calls it. It is loaded at the first call, and each of its functions has one C function here.
+ * Packed structures stay in library.c, because cgo cannot read them. */
 #ifndef SEATMETER_GO_LIBRARY_H
 #define SEATMETER_GO_LIBRARY_H
 
@@ -13,7 +13,7 @@ typedef struct sm_Parameters {
   int numbers[4];       /* deployment type, charge way, buffer days, seats */
 } sm_Parameters;
 
-/* Numbers that stand for "not set" are the library's defaults. */
+/* Each number that means "not set" is the library's default. */
 int sm_Defaults(sm_Parameters *parameters);
 int sm_Initialize(const sm_Parameters *parameters, char *message, int length);
 
@@ -39,7 +39,7 @@ int sm_SetLog(int hear);
 const char *sm_GetErrorString(int code);
 const char *sm_GetVersion(void);
 
-/* One barcode of a picture; everything is the results'. */
+/* One barcode of a picture. The results own everything in it. */
 typedef struct sm_Result {
   const char *format;
   const char *text;

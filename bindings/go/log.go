@@ -5,7 +5,7 @@ import "C"
 
 import "sync/atomic"
 
-// Level says how much a line of the log matters.
+// Level is the importance of a line of the log.
 type Level int
 
 // Levels.
@@ -17,8 +17,8 @@ const (
 
 var hearing atomic.Pointer[func(Level, string)]
 
-// SetLog lets hear be called with what the library does, by any goroutine; nil ends it. It must not
-// call functions of this package, and has ended when SetLog(nil) returns.
+// SetLog sets a function that gets the lines of the log. Any goroutine may call it; nil removes it.
+// It must not call functions of this package. No call of it runs when SetLog(nil) has returned.
 func SetLog(hear func(level Level, line string)) error {
 	if hear == nil {
 		return call(func() C.int { return C.sm_SetLog(0) })

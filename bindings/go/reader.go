@@ -20,7 +20,7 @@ type Barcode struct {
 	Bytes  []byte
 }
 
-// Reader holds a seat from its making to Close.
+// Reader holds a seat from its creation to Close.
 //
 // Goroutines may share one, and any of them may close it. It is made by NewReader and used by its
 // pointer. A copy of the value is not a second reader: it shares the seat, and closing one closes
@@ -56,7 +56,7 @@ func newReader(create func(**C.SM_Reader, *C.char, C.size_t) C.int) (*Reader, er
 		return nil, err
 	}
 	owner := &seat{raw: raw}
-	// Who forgets to close gets the seat back when the collector comes by.
+	// A forgotten reader gives its seat back when it is collected.
 	runtime.SetFinalizer(owner, (*seat).close)
 	return &Reader{owner}, nil
 }
@@ -78,7 +78,7 @@ func (s *seat) close() {
 	}
 }
 
-// with calls body with the reader of C, which nobody else uses or closes meanwhile.
+// with calls body with the reader of C. No other goroutine uses or closes it meanwhile.
 func (r *Reader) with(body func(*C.SM_Reader) C.int) error {
 	if r.seat == nil {
 		return ErrClosed

@@ -1,7 +1,7 @@
 // Package seatmeter licenses a program by a license server of your own: seats, scans and pages.
 //
-// The shared library is found when the first function is called, where the environment variable
-// SEATMETER_LIBRARY says, else where the system looks. Every function may be called by any number
+// The first call loads the shared library from the path in the environment variable
+// SEATMETER_LIBRARY, or from where the system looks. Every function may be called by any number
 // of goroutines.
 package seatmeter
 
@@ -28,7 +28,7 @@ const (
 	Mobile   DeploymentType = 9
 )
 
-// ChargeWay says by what a license is charged.
+// ChargeWay is the unit by which a license is charged.
 type ChargeWay int
 
 // Charge ways. Auto lets the server choose.
@@ -44,7 +44,7 @@ const (
 	Page               ChargeWay = 20
 )
 
-// PageModule says what pages are counted for.
+// PageModule is the purpose for which pages are counted.
 type PageModule int
 
 // Page modules.
@@ -154,8 +154,8 @@ func SetStateDirectory(path string) error {
 	return withLength(err, "path", path, 1, pathBytesMax)
 }
 
-// SetValidationField tells the server a fact about this application, before Initialize. "" takes it
-// back.
+// SetValidationField tells the server a fact about this application, before Initialize. "" removes
+// it.
 func SetValidationField(field ValidationField, value string) error {
 	number, err := cInt("field", int(field))
 	if err != nil {
@@ -207,8 +207,8 @@ func Sync(timeout time.Duration) error {
 	})
 }
 
-// Shutdown reports the rest and gives everything back, within the time. What cannot be reported
-// now, the next program reports.
+// Shutdown reports the rest and gives everything back, within the time. The next program reports
+// what cannot be reported now.
 func Shutdown(timeout time.Duration) error {
 	return call(func() C.int { return C.sm_Shutdown(milliseconds(timeout)) })
 }

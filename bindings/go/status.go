@@ -5,7 +5,7 @@ import "C"
 
 import "unsafe"
 
-// Status says how this process stands with its license; seatmeter.h says what each field means.
+// Status is the state of this process's license; seatmeter.h explains each field.
 // Times are Unix seconds.
 type Status struct {
 	State, ChargeWay                               int
@@ -19,7 +19,7 @@ type Status struct {
 	LastError, Server                              string
 }
 
-// CurrentStatus returns how this process stands with its license.
+// CurrentStatus returns the state of this process's license.
 func CurrentStatus() (Status, error) {
 	var raw C.SM_Status
 	raw.size = C.sizeof_SM_Status
@@ -51,7 +51,7 @@ type Holder struct {
 
 // Holders returns the processes that hold seats of this device, those of other programs among them.
 func Holders() ([]Holder, error) {
-	// A process may take its first seat between two calls; most of the time the first call has room
+	// Another process may take its first seat between two calls. Mostly the first call has room
 	// for all.
 	for capacity := 64; ; capacity *= 2 {
 		raw := make([]C.SM_Holder, capacity)

@@ -15,7 +15,7 @@ import seatmeter.Reader;
 import seatmeter.Seatmeter;
 import seatmeter.SeatmeterException;
 
-/** Plays a program of bindings/scenario.txt: commands on standard input, an answer a line. */
+/** Plays a program of bindings/scenario.txt: reads commands from standard input, and answers each with a line. */
 final class Scenario {
   private static final Deque<Reader> READERS = new ArrayDeque<>();
 
@@ -25,7 +25,7 @@ final class Scenario {
     return IntStream.range(0, n).mapToObj(i -> Barcode.of(4, "code" + i)).toList();
   }
 
-  /** Closes a reader while threads count with it: each must hear that it is closed. */
+  /** Closes a reader while threads count with it: each must get the error that it is closed. */
   private static String stale() {
     Reader reader = READERS.pop();
     AtomicInteger heard = new AtomicInteger();

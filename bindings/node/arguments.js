@@ -1,10 +1,11 @@
-// What users give, checked before it goes to C: koffi takes a number for an address, and cuts what is too long for its type.
+// Checks arguments before they go to C: koffi takes a number for an address, and cuts a value that is too long for its
+// type.
 'use strict';
 
 const INT_MIN = -(2 ** 31);
 const INT_MAX = 2 ** 31 - 1;
 
-// The longest that the library waits for anything.
+// The longest time that the library waits for anything.
 const WAIT_MS_MAX = 600000;
 
 function text(name, value) {
@@ -20,7 +21,7 @@ function integer(name, value, min = INT_MIN, max = INT_MAX) {
   return number;
 }
 
-// What is out of the range of the library's waits counts as the nearest.
+// A time outside the range of the library's waits counts as the nearest one inside it.
 function milliseconds(name, value) {
   if (typeof value !== 'number' || Number.isNaN(value)) throw new TypeError(`${name} must be a number`);
   return Math.ceil(Math.min(Math.max(value, 0), WAIT_MS_MAX));

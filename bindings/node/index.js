@@ -1,7 +1,7 @@
 // Seats, scans, pages and devices, counted without loss: the seatmeter library from Node.
 //
-// What may wait for the network, a seat or a picture gives a Promise, and runs beside the event loop; the rest answers at
-// once.
+// A function that may wait for the network, a seat or a picture returns a Promise, and runs beside the event loop. The
+// others return at once.
 'use strict';
 
 const { content, integer, milliseconds, text } = require('./arguments.js');
@@ -25,12 +25,12 @@ const ChargeWay = Object.freeze({
 // Facts about the application that a handshake code may ask for.
 const ValidationField = Object.freeze({ WEBSITE_DOMAIN: 0, APPLICATION_ID: 1 });
 
-// How much a line of the log matters.
+// The importance of a line of the log.
 const LogLevel = Object.freeze({ ERROR: 1, WARNING: 2, INFO: 3 });
 
 const PageModule = Object.freeze({ CORE: 1, WEBCAM: 2, PDFR: 3, OCR: 4 });
 
-// The library has said no: `code` is its number, and the message says what to do. `results` are the
+// An error of the library: `code` is its number, and the message says what to do. `results` are the
 // barcodes that decodeFile() found before it failed. They are counted. With an error of the license
 // their text is masked with `*`, and they are not counted. For an error of any other function the
 // list is empty.
@@ -46,10 +46,10 @@ class SeatmeterError extends Error {
 // There is no license (yet).
 class NoLicenseError extends SeatmeterError {}
 
-// All seats of this device are in use, or more were asked for than there are.
+// All seats of this device are in use, or the request was for more than the device has.
 class AllSeatsTakenError extends SeatmeterError {}
 
-// The license server has refused, or what was bought is used up or has expired.
+// The license server has refused, or the license is used up or has expired.
 class RefusedError extends SeatmeterError {}
 
 // No license server can be reached, and this device has no license that is good without one.
@@ -106,7 +106,7 @@ function setStateDirectory(path) {
   check(code);
 }
 
-// Tells the server a fact about this application, before initialize(). An empty text takes it back.
+// Tells the server a fact about this application, before initialize(). An empty text removes it.
 function setValidationField(field, value) {
   const code = library.setValidationField(integer('field', field), text('value', value));
   checkRange(code, 'field', field, ValidationField.WEBSITE_DOMAIN, ValidationField.APPLICATION_ID);
@@ -138,8 +138,8 @@ function deviceUuid() {
 // The callback of the log, as C has it.
 let logCallback = null;
 
-// Hears what the library does: hear(level, line) is called in the event loop, some time after the line was said. null
-// ends it. A log does not keep the process alive.
+// Sets a function that gets the lines of the log: hear(level, line) is called in the event loop, some time after the
+// line was logged. null removes it. A log does not keep the process alive.
 function setLog(hear) {
   if (hear !== null && typeof hear !== 'function') throw new TypeError('hear must be a function or null');
   const { koffi } = library;
@@ -184,7 +184,7 @@ function idleCount() {
   return library.idleCount();
 }
 
-// How this process stands with its license; seatmeter.h tells what each field means.
+// The state of this process's license; seatmeter.h explains each field.
 function status() {
   const now = { size: library.koffi.sizeof(library.Status), lastError: [], server: [] };
   check(library.status(now));
@@ -199,7 +199,7 @@ function status() {
 function holders() {
   const { koffi } = library;
   const size = koffi.sizeof(library.Holder);
-  // A process may take its first seat between two calls; most of the time the first call has room for all.
+  // Another process may take its first seat between two calls. Mostly the first call has room for all.
   for (let capacity = 64; ; ) {
     const raw = Buffer.alloc(capacity * size);
     const count = [0];
@@ -224,7 +224,7 @@ async function sync(timeoutMs = 5000) {
   check(await beside(library.sync, milliseconds('timeoutMs', timeoutMs), message, message.length), message);
 }
 
-// Reports the rest, and gives back everything. What cannot be reported now, the next program reports.
+// Reports the rest, and gives everything back. The next program reports what cannot be reported now.
 async function shutdown(timeoutMs = 5000) {
   check(await beside(library.shutdown, milliseconds('timeoutMs', timeoutMs)));
 }
@@ -239,11 +239,11 @@ function countPages(module, n = 1) {
 // Readers that were lost without close().
 const lost = new FinalizationRegistry((handle) => library.destroyReader(handle));
 
-// What waits for a seat has one of the few threads that files and names of hosts are waiting for, too: it lets others have
-// their turn after so many milliseconds.
+// A wait for a seat occupies one of the few threads that files and name lookups need, too. After this number of
+// milliseconds it lets others have their turn.
 const SLICE_MS = 200;
 
-// Marks what Reader.within hands to the constructor.
+// Marks a handle that Reader.within passes to the constructor.
 const TAKEN = Symbol('a reader of the C API');
 
 // Holds a seat until close().
@@ -260,7 +260,7 @@ class Reader {
     lost.register(this, this.#handle, this);
   }
 
-  // One that waits for a seat, for so many milliseconds at most, up to ten minutes.
+  // Makes a reader that waits for a seat, at most this number of milliseconds, up to ten minutes.
   static async within(ms) {
     const end = performance.now() + milliseconds('ms', ms);
     for (;;) {
@@ -284,12 +284,12 @@ class Reader {
     this.#handle = null;
   }
 
-  // Counts the barcodes, { format, bytes }, of one still image; gives how many different ones it has.
+  // Counts the barcodes, { format, bytes }, of one still image; returns the number of different ones.
   countImage(barcodes) {
     return this.#count(library.countImage, barcodes);
   }
 
-  // Counts the barcodes of one frame of a video; gives how many counted now.
+  // Counts the barcodes of one frame of a video; returns how many were counted now.
   countFrame(barcodes) {
     return this.#count(library.countFrame, barcodes);
   }
@@ -330,7 +330,7 @@ class Reader {
 
 if (Symbol.dispose) Reader.prototype[Symbol.dispose] = Reader.prototype.close;
 
-// Reads the barcodes of a picture, { format, text }, and counts them. Takes a seat meanwhile. A file
+// Reads the barcodes of a picture, { format, text }, and counts them. Holds a seat meanwhile. A file
 // may give barcodes and an error, for example a PNG that is cut in its middle: the error has them as
 // its `results`.
 async function decodeFile(path) {
@@ -340,7 +340,7 @@ async function decodeFile(path) {
   const results = [null];
   try {
     const code = await beside(library.decodeFile, instance, file, '');
-    // Also after an error: what was found before it is counted.
+    // Read the results also after an error: barcodes that were found before it are counted.
     check(library.allTextResults(instance, results));
     const array = koffi.decode(results[0], library.TextResults);
     const pointers = array.count ? koffi.decode(array.results, koffi.array('void *', array.count)) : [];

@@ -1,4 +1,4 @@
-// The shared library, and the layouts of what goes in and out of it.
+// The shared library, and the layouts of its structures.
 'use strict';
 
 const koffi = require('koffi');
@@ -53,7 +53,7 @@ const Status = koffi.struct('SM_Status', {
   server: koffi.array('char', TEXT_BYTES),
 });
 
-// The beginning of it: results are read in place, behind pointers of the library's.
+// The beginning of the structure: results are read in place, through pointers of the library.
 const TextResult = koffi.pack('TextResult', {
   format: 'int',
   formatName: 'const char *',
@@ -87,7 +87,7 @@ function load() {
 
 const shared = load();
 
-// A library without the decoder has no DBR functions: who calls one hears of it then.
+// A library without the decoder has no DBR functions: a call of one is an error.
 function decoder(signature) {
   try {
     return shared.func(signature);

@@ -1,4 +1,4 @@
-// Plays a program of bindings/scenario.txt: commands on standard input, an answer a line.
+// Plays a program of bindings/scenario.txt: reads commands from standard input, and answers each with a line.
 'use strict';
 
 const readline = require('node:readline');
@@ -16,7 +16,7 @@ function status() {
   return `${now.state} ${now.seatsGranted} ${now.seatsHeld} ${now.seatsIdle}`;
 }
 
-// Four times: counting with a reader that is closed.
+// Counts four times with a closed reader.
 function stale() {
   const reader = readers.pop();
   reader.close();
@@ -53,7 +53,7 @@ function holders() {
   return `${all.length} processes ${all.reduce((sum, { seats }) => sum + seats, 0)} seats`;
 }
 
-// Tries to get a second owner of a seat.
+// Tries to make a second owner of a seat.
 function noCopy() {
   const reader = readers.at(-1);
   for (const copy of [structuredClone(reader), { ...reader }, Object.create(reader)]) {

@@ -1,4 +1,4 @@
-// The words of this module for those of C, which messages of the library use.
+// The words of this module for the names of C in messages of the library.
 'use strict';
 
 const WORDS = {
@@ -41,7 +41,7 @@ const WORDS = {
 
 const NAMES = new RegExp(`\\b(${Object.keys(WORDS).join('|')})\\b(\\(\\))?`, 'g');
 
-// The message with the names that this module has for those of the C API.
+// Returns the message with this module's names in place of those of the C API.
 function inJavaScript(message) {
   return message.replace(NAMES, (_, name) => WORDS[name]);
 }

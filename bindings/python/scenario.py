@@ -1,4 +1,4 @@
-"""Plays a program of bindings/scenario.txt: commands on standard input, an answer a line."""
+"""Plays a program of bindings/scenario.txt: reads commands from standard input, and answers each with a line."""
 
 import copy
 import pickle
@@ -39,7 +39,7 @@ def status() -> str:
 
 
 def stale() -> str:
-    """Closes a reader while threads count with it: each must hear that it is closed."""
+    """Closes a reader while threads count with it: each must get the error that it is closed."""
     reader, heard = readers.pop(), []
 
     def count() -> None:
@@ -64,7 +64,7 @@ def holders() -> str:
 
 
 def no_copy() -> str:
-    """Tries every way to a second owner of a seat."""
+    """Tries every way to make a second owner of a seat."""
     reader = readers[-1]
     for make in [copy.copy, copy.deepcopy, pickle.dumps]:
         for owner in [reader, reader._seat]:

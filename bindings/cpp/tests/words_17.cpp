@@ -1,4 +1,4 @@
-// Errors use the words of this header; prints how many messages were looked at.
+// Checks that errors use the words of this header; prints the number of checked messages.
 #include <iostream>
 
 #include "seatmeter.hpp"
@@ -36,7 +36,7 @@ void ask_for(int seats, const char *code) {
 }  // namespace
 
 int main() {
-  // A longer name that begins with one of C's is not one of C's.
+  // A longer name that begins with a name of C is not that name.
   if (seatmeter::detail::in_cpp("chargeWays myInitLicenseFromDLS") != "chargeWays myInitLicenseFromDLS") return 1;
   look(seatmeter::detail::in_cpp("call InitLicenseFromDLS() or SM_CreateReaderWithin, then SM_Sync"), "Reader::within()");
   look_at_error_of([] { seatmeter::Reader reader; }, "initialize()");

@@ -1,4 +1,4 @@
-// Plays a program of bindings/scenario.txt: commands on standard input, an answer a line.
+// Plays a program of bindings/scenario.txt: reads commands from standard input, and answers each with a line.
 package main
 
 import (
@@ -46,7 +46,7 @@ func initialize(server, code string, seats int) error {
 	return seatmeter.Initialize(parameters)
 }
 
-// stale closes a reader while goroutines count with it: each must hear that it is closed.
+// stale closes a reader while goroutines count with it: each must get the error that it is closed.
 func stale() string {
 	reader := last()
 	readers = readers[:len(readers)-1]
@@ -69,7 +69,7 @@ func stale() string {
 	return fmt.Sprintf("%d closed", len(closed))
 }
 
-// noCopy sees that a copy of a reader is no second owner of a seat.
+// noCopy checks that a copy of a reader is not a second owner of a seat.
 func noCopy() string {
 	reader, err := seatmeter.NewReader()
 	if err != nil {
@@ -201,7 +201,7 @@ func obey(command string, words []string) (string, error) {
 	return "what is " + command, nil
 }
 
-// decode gives the number of barcodes, or what to say behind the error.
+// decode returns the number of barcodes, or the text that follows the error.
 func decode(path string) (string, error) {
 	found, err := seatmeter.DecodeFile(path)
 	if err == nil {

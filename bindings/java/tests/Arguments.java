@@ -3,7 +3,7 @@ import seatmeter.Barcode;
 import seatmeter.Reader;
 import seatmeter.Seatmeter;
 
-/** A text that C would cut is an error of the language; prints how many scans were counted. */
+/** Checks that a text that C would cut is an error of the language; prints the number of counted scans. */
 final class Arguments {
   private static final String NUL = "DEMO-4-SEATS\0";
 

@@ -3,11 +3,11 @@ import seatmeter.Barcode;
 import seatmeter.Reader;
 import seatmeter.Seatmeter;
 
-/** Counts a list that grows meanwhile, as one does to which another thread adds; prints how many scans were counted. */
+/** Counts a list that grows meanwhile, as if another thread added to it; prints the number of counted scans. */
 final class Growing extends AbstractList<Barcode> {
   private int size;
 
-  /** One more each time that it is asked. */
+  /** Returns one more each time that it is asked. */
   @Override
   public int size() {
     size = Math.min(size + 1, 100);

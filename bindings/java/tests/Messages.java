@@ -5,7 +5,7 @@ import seatmeter.Reader;
 import seatmeter.Seatmeter;
 import seatmeter.SeatmeterException;
 
-/** Errors use the words of this package; prints how many messages were looked at. */
+/** Checks that errors use the words of this package; prints the number of checked messages. */
 final class Messages {
   private static final Pattern OF_C =
       Pattern.compile(

@@ -1,4 +1,4 @@
-// What users give by mistake is an error of the language, never a crash, and what they rightly give is counted whole.
+// A wrong argument is an error of the language, never a crash, and a right one is counted completely.
 // Prints how many scans were counted.
 'use strict';
 
@@ -36,7 +36,7 @@ async function main() {
     counted += n;
     return n;
   };
-  // They differ in what is beyond as many bytes as there are UTF-16 units, or elements.
+  // They differ only beyond the number of bytes that equals their number of UTF-16 units, or elements.
   assert.equal(different('ää1', 'ää2'), 2);
   assert.equal(different(Uint16Array.of(1, 2), Uint16Array.of(1, 3), new DataView(new ArrayBuffer(3))), 3);
   // A part of a buffer is that part, and a text is its UTF-8.

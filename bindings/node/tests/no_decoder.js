@@ -1,4 +1,4 @@
-// With a library that was built without the decoder everything but decoding works.
+// Everything but decoding works with a library that was built without the decoder.
 'use strict';
 
 const assert = require('node:assert');

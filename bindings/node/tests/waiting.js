@@ -1,4 +1,4 @@
-// Files are read while more readers wait for seats than Node has threads for both. Prints how many scans were counted.
+// Reads files while more readers wait for seats than Node has threads for both. Prints the number of counted scans.
 'use strict';
 
 const assert = require('node:assert');
@@ -15,7 +15,7 @@ async function main() {
     counted += reader.countImage([{ format: 4, bytes: 'waited' }]);
     reader.close();
   });
-  // Without a thread for it this would end after all who wait, and they wait for what comes next.
+  // Without a thread of its own this would end after all waiting readers, and they wait for the next line.
   await fs.stat(__filename);
   assert.equal(counted, 0);
   holders.forEach((reader) => reader.close());

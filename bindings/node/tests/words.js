@@ -1,4 +1,4 @@
-// Errors use the words of this module; prints how many messages were looked at.
+// Checks that errors use the words of this module; prints the number of checked messages.
 'use strict';
 
 const assert = require('node:assert');

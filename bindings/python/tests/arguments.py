@@ -1,4 +1,4 @@
-"""What C would cut is an error of the language; prints how many scans were counted."""
+"""Checks that an argument that C would cut is an error of the language; prints the number of counted scans."""
 
 import sys
 from unittest import mock

@@ -1,4 +1,4 @@
-"""What the programs here begin with: the demo license, four concurrent instances."""
+"""The start of the programs here: the demo license, four concurrent instances."""
 
 import seatmeter
 

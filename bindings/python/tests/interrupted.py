@@ -11,7 +11,7 @@ from seatmeter._library import library
 
 
 def interrupt_after(name: str) -> None:
-    """Lets Ctrl-C come in the moment in which a function of the library returns, before anybody has its answer."""
+    """Sends Ctrl-C at the moment at which a function of the library returns, before the caller has its result."""
     function = getattr(library, name)
 
     def call(*arguments):
@@ -30,7 +30,7 @@ def is_interrupted(work) -> bool:
     try:
         work()
     except KeyboardInterrupt as error:
-        # Who keeps the traceback, as an interactive session does, keeps no seat with it.
+        # A kept traceback, as in an interactive session, keeps no seat.
         assert error.__traceback__ is not None
         idle = seatmeter.idle_count()
         assert idle == 4, idle
@@ -39,7 +39,7 @@ def is_interrupted(work) -> bool:
 
 
 def wait_for_ever() -> None:
-    """All seats are taken, and Ctrl-C comes while it waits. One that is not heard lets the process be ended."""
+    """Sends Ctrl-C during a wait for a seat, while all seats are taken. If it has no effect, the process is ended."""
     signal.alarm(60)
     holders = [seatmeter.Reader() for _ in range(4)]
     try:
@@ -52,7 +52,7 @@ def wait_for_ever() -> None:
 
 
 def main(picture: str) -> None:
-    # What a shell starts in its background ignores Ctrl-C.
+    # A process that a shell starts in the background ignores Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     init()
     interrupt_after("SM_CreateReaderWithin")

@@ -17,7 +17,7 @@ def main(tasks: int) -> None:
     init()
     with seatmeter.Reader() as reader:
         counted += reader.count_image([(4, b"parent")])
-        # Forked processes go on under their parent's license; spawned ones get it for themselves.
+        # Forked processes continue under their parent's license; spawned ones get a license of their own.
         with multiprocessing.get_context("fork").Pool(4) as pool:
             counted += sum(pool.map(work, range(tasks)))
         with multiprocessing.get_context("spawn").Pool(2, init) as pool:

@@ -1,4 +1,4 @@
-"""Errors use the words of Python; prints how many messages were looked at."""
+"""Checks that errors use the words of Python; prints the number of checked messages."""
 
 import pickle
 import re
@@ -59,7 +59,7 @@ def main() -> None:
     messages.append(message_of(lambda: seatmeter.set_device_friendly_name("late")))
     messages += [seatmeter.Error(code, "").args[0] for code in range(-20300, -9999)]
     for message in messages:
-        # The names of pictures' and servers' makers are not ours.
+        # Names of picture formats and server programs are not names of the C API.
         assert not OF_C.search(message), message
     seatmeter.shutdown(20000)
     print(len(messages))

@@ -1,4 +1,4 @@
-// Errors use the words of Go; prints how many messages were looked at.
+// Checks that errors use the words of Go; prints the number of checked messages.
 package main
 
 import (
@@ -30,7 +30,7 @@ func look(err error) {
 	looked++
 }
 
-// lookFor looks at a message that must have a value and its range.
+// lookFor checks a message that must have a value and its range.
 func lookFor(expected string, err error) {
 	look(err)
 	if !strings.Contains(err.Error(), expected) {

@@ -10,7 +10,7 @@ import com.sun.jna.ptr.PointerByReference;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
-/** The shared library, and the layouts of what goes in and out of it. */
+/** The shared library, and the layouts of its structures. */
 interface Library extends com.sun.jna.Library {
   int TEXT_BYTES = 512;
 
@@ -32,7 +32,7 @@ interface Library extends com.sun.jna.Library {
     }
   }
 
-  /** The text in a buffer that ends with a zero. */
+  /** Returns the text in a buffer, which ends with a zero. */
   static String text(byte[] bytes) {
     int length = 0;
     while (length < bytes.length && bytes[length] != 0) {

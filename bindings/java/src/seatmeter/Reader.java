@@ -17,7 +17,7 @@ import java.util.function.ToIntFunction;
 public final class Reader implements AutoCloseable {
   private static final Cleaner CLEANER = Cleaner.create();
 
-  /** A reader of the C API. Whoever calls with it has its monitor, so that nobody destroys it meanwhile. */
+  /** A reader of the C API. A call holds its monitor, so that no thread destroys it meanwhile. */
   private static final class Seat implements Runnable {
     private Pointer handle;
 
@@ -52,7 +52,7 @@ public final class Reader implements AutoCloseable {
     this.closing = CLEANER.register(this, seat);
   }
 
-  /** Waits for a seat, for so many milliseconds at most. */
+  /** Waits for a seat, at most this number of milliseconds. */
   public static Reader within(int ms) {
     return new Reader(create(Math.max(ms, 0)));
   }
@@ -75,17 +75,17 @@ public final class Reader implements AutoCloseable {
     closing.clean();
   }
 
-  /** Counts the barcodes of one still image; gives how many different ones it has. */
+  /** Counts the barcodes of one still image; returns the number of different ones. */
   public int countImage(List<Barcode> barcodes) {
     return count(Library.INSTANCE::SM_CountImage, barcodes);
   }
 
-  /** Counts the barcodes of one frame of a video; gives how many counted now. */
+  /** Counts the barcodes of one frame of a video; returns how many were counted now. */
   public int countFrame(List<Barcode> barcodes) {
     return count(Library.INSTANCE::SM_CountFrame, barcodes);
   }
 
-  /** Counts so many scans of one symbology, which the caller has made unique. */
+  /** Counts n scans of one symbology, which the caller has made unique. */
   public void countScans(int format, long n) {
     use(
         handle -> {
@@ -109,7 +109,7 @@ public final class Reader implements AutoCloseable {
     try {
       seat.call(function);
     } finally {
-      // The object is in use until here, so that nobody collects it, and with it the seat.
+      // The object is in use until here, so that it is not collected, and its seat with it.
       java.lang.ref.Reference.reachabilityFence(this);
     }
   }

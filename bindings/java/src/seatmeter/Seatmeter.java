@@ -9,9 +9,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/** Seats, scans, pages and devices, counted without loss: being licensed, and what needs no reader. */
+/** Seats, scans, pages and devices, counted without loss: licenses, and everything that needs no reader. */
 public final class Seatmeter {
-  /** What the library calls with each line: in use until another one is set. */
+  /** The callback that the library calls with each line; it is in use until another one is set. */
   private static Library.LogCallback logCallback;
 
   private Seatmeter() {}
@@ -31,7 +31,7 @@ public final class Seatmeter {
     }
   }
 
-  /** By what the license is charged; AUTO lets the server choose. */
+  /** The unit by which the license is charged; AUTO lets the server choose. */
   public enum ChargeWay {
     AUTO(0),
     CLIENT_DEVICE(1),
@@ -50,7 +50,7 @@ public final class Seatmeter {
     }
   }
 
-  /** What pages are counted for. */
+  /** The purpose for which pages are counted. */
   public enum PageModule {
     CORE,
     WEBCAM,
@@ -64,16 +64,16 @@ public final class Seatmeter {
     APPLICATION_ID
   }
 
-  /** How much a line of the log matters. */
+  /** The importance of a line of the log. */
   public enum LogLevel {
     ERROR,
     WARNING,
     INFO
   }
 
-  /** Hears what the library does. */
+  /** Gets the lines of the log. */
   public interface Log {
-    /** Called by any thread. What it throws goes to JNA's handler of exceptions in callbacks, and no further. */
+    /** Is called by any thread. JNA's handler of exceptions in callbacks gets what it throws. */
     void hear(LogLevel level, String line);
   }
 
@@ -136,7 +136,7 @@ public final class Seatmeter {
     }
   }
 
-  /** How this process stands with its license; seatmeter.h tells what each number means. */
+  /** The state of this process's license; seatmeter.h explains each number. */
   public record Status(
       int state,
       int chargeWay,
@@ -174,7 +174,7 @@ public final class Seatmeter {
     SeatmeterException.check(code);
   }
 
-  /** Tells the server a fact about this application, before {@link #initialize}. An empty text takes it back. */
+  /** Tells the server a fact about this application, before {@link #initialize}. An empty text removes it. */
   public static void setValidationField(ValidationField field, String value) {
     int code = Library.INSTANCE.SM_SetValidationField(field.ordinal(), Library.checked("value", value));
     SeatmeterException.checkLength(code, "value", value, 0, SeatmeterException.SETTING_BYTES_MAX);
@@ -202,19 +202,19 @@ public final class Seatmeter {
     return Library.text(out);
   }
 
-  /** Hears what the library does; null ends it. */
+  /** Sets an object that gets the lines of the log; null removes it. */
   public static synchronized void setLog(Log log) {
     LogLevel[] levels = LogLevel.values();
     Library.LogCallback next = log == null ? null : (user, level, line) -> log.hear(levels[level - 1], line);
     SeatmeterException.check(Library.INSTANCE.SM_SetLogCallback(next, null));
-    // The one before is not in use any more, so it may be collected.
+    // The previous one is not in use any more, so it may be collected.
     logCallback = next;
   }
 
   /** The processes that hold seats of this device, those of other programs among them. */
   public static List<Holder> holders() {
     NativeLongByReference count = new NativeLongByReference();
-    // A process may take its first seat between two calls; most of the time the first call has room for all.
+    // Another process may take its first seat between two calls. Mostly the first call has room for all.
     for (int capacity = 64; ; ) {
       Library.RawHolder[] raw = (Library.RawHolder[]) new Library.RawHolder().toArray(capacity);
       SeatmeterException.check(Library.INSTANCE.SM_ListHolders(raw, new NativeLong(capacity), count));
@@ -239,7 +239,7 @@ public final class Seatmeter {
     return Library.INSTANCE.GetIdleInstancesCount();
   }
 
-  /** How this process stands with its license. */
+  /** Returns the state of this process's license. */
   public static Status status() {
     Library.RawStatus now = new Library.RawStatus();
     now.size = new NativeLong(now.size());
@@ -253,7 +253,7 @@ public final class Seatmeter {
   }
 
   /**
-   * Reads the barcodes of a picture, and counts them. Takes a seat meanwhile.
+   * Reads the barcodes of a picture, and counts them. Holds a seat meanwhile.
    *
    * <p>A file may give barcodes and an error, for example a PNG that is cut in its middle. The
    * barcodes are counted, and {@link SeatmeterException#results} has them.
@@ -264,7 +264,7 @@ public final class Seatmeter {
     PointerByReference results = new PointerByReference();
     try {
       int code = Library.INSTANCE.DBR_DecodeFile(instance, path, "");
-      // Also after an error: what was found before it is counted.
+      // Read the results also after an error: barcodes that were found before it are counted.
       SeatmeterException.check(Library.INSTANCE.DBR_GetAllTextResults(instance, results));
       // TextResultArray and TextResult are packed: count, results; format, name, format, name, text.
       int count = results.getValue().getInt(0);
@@ -294,7 +294,7 @@ public final class Seatmeter {
     SeatmeterException.check(Library.INSTANCE.SM_Sync(timeoutMs, message, new NativeLong(message.length)), message);
   }
 
-  /** Reports the rest, and gives back everything. What cannot be reported now, the next program reports. */
+  /** Reports the rest, and gives everything back. The next program reports what cannot be reported now. */
   public static void shutdown(int timeoutMs) {
     SeatmeterException.check(Library.INSTANCE.SM_Shutdown(timeoutMs));
   }

@@ -3,7 +3,7 @@ package seatmeter;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 
-/** The library has said no: a number, and a sentence that says what to do. */
+/** An error of the library: its number, and a sentence that says what to do. */
 public class SeatmeterException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
@@ -18,7 +18,7 @@ public class SeatmeterException extends RuntimeException {
 
   private final int code;
 
-  /** An array, for exceptions can be serialized, and a List need not. */
+  /** This is an array, because exceptions can be serialized, and a List may not be. */
   private Seatmeter.Decoded[] results = {};
 
   SeatmeterException(int code, String message) {
@@ -49,7 +49,7 @@ public class SeatmeterException extends RuntimeException {
     }
   }
 
-  /** All seats of this device are in use, or more were asked for than there are. */
+  /** All seats of this device are in use, or the request was for more than the device has. */
   public static final class AllSeatsTaken extends SeatmeterException {
     private static final long serialVersionUID = 1;
 
@@ -58,7 +58,7 @@ public class SeatmeterException extends RuntimeException {
     }
   }
 
-  /** The license server has refused, or what was bought is used up or has expired. */
+  /** The license server has refused, or the license is used up or has expired. */
   public static final class Refused extends SeatmeterException {
     private static final long serialVersionUID = 1;
 
@@ -76,7 +76,7 @@ public class SeatmeterException extends RuntimeException {
     }
   }
 
-  /** Throws what a number of the library means, unless it is 0. */
+  /** Throws the exception for a number of the library, unless it is 0. */
   static void check(int code, byte[] message) {
     if (code != 0) {
       throw of(code, Library.text(message));

@@ -4,7 +4,7 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** The words of this package for those of C, which messages of the library use. */
+/** The words of this package for the names of C in messages of the library. */
 final class Words {
   private static final Map<String, String> WORDS =
       Map.ofEntries(
@@ -49,7 +49,7 @@ final class Words {
 
   private Words() {}
 
-  /** Returns the message with the names that this package has for those of the C API. */
+  /** Returns the message with this package's names in place of those of the C API. */
   static String inJava(String message) {
     return NAMES.matcher(message).replaceAll(found -> Matcher.quoteReplacement(WORDS.get(found.group(1))));
   }

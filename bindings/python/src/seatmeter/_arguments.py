@@ -1,9 +1,9 @@
-"""What users give, checked before it goes to C: ctypes cuts a number to its type, and C reads a text to its first NUL."""
+"""Checks of arguments before they go to C: ctypes cuts a number to its type, and C reads a text to its first NUL."""
 
 import operator
 import os
 
-# The longest that the library waits for anything.
+# The longest time that the library waits for anything.
 WAIT_MS_MAX = 600_000
 
 
@@ -16,7 +16,7 @@ def integer(name: str, value: int, least: int = -(2**31), most: int = 2**31 - 1)
 
 
 def milliseconds(value: int) -> int:
-    """How long to wait. What is out of the range of the library's waits counts as the nearest."""
+    """Return how long to wait. A time outside the range of the library's waits counts as the nearest one inside it."""
     return min(max(operator.index(value), 0), WAIT_MS_MAX)
 
 

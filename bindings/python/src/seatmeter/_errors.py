@@ -15,7 +15,7 @@ class Barcode(NamedTuple):
 
 
 class Error(Exception):
-    """The library has said no: ``code`` is its number, and the text says what to do.
+    """An error of the library: ``code`` is its number, and the text says what to do.
 
     ``results`` are the barcodes that decode_file() found before it failed. They are counted. With
     an error of the license their text is masked with ``*``, and they are not counted. For an error
@@ -36,11 +36,11 @@ class NoLicense(Error):
 
 
 class AllSeatsTaken(Error):
-    """All seats of this device are in use, or more were asked for than there are."""
+    """All seats of this device are in use, or the request was for more than the device has."""
 
 
 class Refused(Error):
-    """The license server has refused, or what was bought is used up or has expired."""
+    """The license server has refused, or the license is used up or has expired."""
 
 
 class ServerUnreachable(Error):
@@ -58,7 +58,7 @@ def check_range(code: int, name: str, value: int, least: int, most: int) -> None
 
 
 def check(code: int, message: bytes = b"", results: Sequence[Barcode] = ()) -> None:
-    """Raise what a number of the library means, unless it is 0, with its results."""
+    """Raise the exception for a number of the library, unless it is 0, with its results."""
     if code == 0:
         return
     if code == -20000:

@@ -1,4 +1,4 @@
-"""The shared library, and the layouts of what goes in and out of it."""
+"""The shared library, and the layouts of its structures."""
 
 import ctypes
 import os
@@ -82,7 +82,7 @@ class RawStatus(ctypes.Structure):
 
 
 class TextResult(ctypes.Structure):
-    """The beginning of ``TextResult``: results are read in place, behind pointers of the library's."""
+    """The beginning of ``TextResult``: results are read in place, through pointers of the library."""
 
     _pack_ = 1
     _fields_ = [
@@ -108,15 +108,15 @@ LogCallback = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_char_p)
 
 
 class Owner(c_void_p):
-    """Owns what it points to. A copy would be a second owner, which destroys it a second time."""
+    """A pointer that owns its target. A copy would be a second owner, and would destroy it again."""
 
     def __reduce_ex__(self, _protocol: object):
         raise TypeError(f"{type(self).__name__} owns an object of the library: it cannot be copied or pickled")
 
 
 class Instance(Owner):
-    """What ``DBR_CreateInstance`` gives, destroyed with this object. The call itself makes it: there is no moment at
-    which a signal handler that raises could lose it."""
+    """The reader from ``DBR_CreateInstance``, destroyed with this object. The call itself makes the object, so that a
+    signal handler that raises cannot lose it."""
 
     def __del__(self) -> None:
         library.DBR_DestroyInstance(self)
@@ -141,7 +141,7 @@ def _load() -> ctypes.CDLL:
         "SM_SetDeviceFriendlyName": (c_int, [c_char_p]),
         "SM_SetCaFile": (c_int, [c_char_p]),
         "SM_GetDeviceUUID": (c_int, [c_char_p, c_size_t]),
-        # A plain pointer, so that None takes the callback back.
+        # This is a plain pointer, so that None removes the callback.
         "SM_SetLogCallback": (c_int, [c_void_p, c_void_p]),
         "SM_CreateReaderWithin": (c_int, [POINTER(c_void_p), c_int, *message]),
         "SM_DestroyReader": (None, [c_void_p]),

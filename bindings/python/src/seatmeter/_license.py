@@ -1,4 +1,4 @@
-"""Being licensed."""
+"""Licenses."""
 
 import atexit
 import contextlib
@@ -34,7 +34,7 @@ class DeploymentType(enum.IntEnum):
 
 
 class ChargeWay(enum.IntEnum):
-    """By what the license is charged; AUTO lets the server choose."""
+    """The unit by which the license is charged; AUTO lets the server choose."""
 
     AUTO = 0
     CLIENT_DEVICE = 1
@@ -55,7 +55,7 @@ class ValidationField(enum.IntEnum):
 
 
 class LogLevel(enum.IntEnum):
-    """How much a line of the log matters."""
+    """The importance of a line of the log."""
 
     ERROR = 1
     WARNING = 2
@@ -74,7 +74,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class Status:
-    """How this process stands with its license; ``seatmeter.h`` tells what each field means."""
+    """The state of this process's license; ``seatmeter.h`` explains each field."""
 
     state: int
     charge_way: int
@@ -112,7 +112,7 @@ def set_state_directory(path: "os.PathLike[str] | str") -> None:
 
 
 def set_validation_field(field: int, value: str) -> None:
-    """Tell the server a fact about this application, before initialize(). An empty text takes it back."""
+    """Tell the server a fact about this application, before initialize(). An empty text removes it."""
     number, raw = integer("field", field), text("value", value)
     code = library.SM_SetValidationField(number, raw)
     check_range(code, "field", number, min(ValidationField), max(ValidationField))
@@ -173,7 +173,7 @@ def initialize(
 
 @contextlib.contextmanager
 def licensed(*, shutdown_ms: int = 5000, **parameters) -> Iterator[None]:
-    """Be licensed as initialize() says, and report and give back everything at the end."""
+    """Initialize with these arguments, and report and give everything back at the end."""
     initialize(**parameters)
     try:
         yield
@@ -187,7 +187,7 @@ def idle_count() -> int:
 
 
 def status() -> Status:
-    """How this process stands with its license."""
+    """Return the state of this process's license."""
     raw = RawStatus(size=ctypes.sizeof(RawStatus))
     check(library.SM_GetStatus(raw))
     fields = {name: getattr(raw, name) for name in Status.__dataclass_fields__}
@@ -199,7 +199,7 @@ def status() -> Status:
 def holders() -> List[Holder]:
     """Return the processes that hold seats of this device, those of other programs among them."""
     count = ctypes.c_size_t()
-    # A process may take its first seat between two calls; most of the time the first call has room for all.
+    # Another process may take its first seat between two calls. Mostly the first call has room for all.
     capacity = 64
     while True:
         raw = (RawHolder * capacity)()
@@ -214,7 +214,7 @@ _log_callback: Optional[LogCallback] = None
 
 
 def set_log(hear: Optional[Callable[[LogLevel, str], None]]) -> None:
-    """Hear what the library does: ``hear(level, line)`` is called by any thread. ``None`` ends it.
+    """Set a function that gets the lines of the log: any thread may call ``hear(level, line)``. ``None`` removes it.
 
     What ``hear`` raises is reported by ``sys.unraisablehook`` and goes no further.
     """
@@ -227,13 +227,13 @@ def set_log(hear: Optional[Callable[[LogLevel, str], None]]) -> None:
         raise TypeError(f"hear must be a function or None, not {type(hear).__name__}")
     callback = LogCallback(call) if hear is not None else None
     check(library.SM_SetLogCallback(ctypes.cast(callback, ctypes.c_void_p) if callback else None, None))
-    # The one before is not in use any more, so it may be collected.
+    # The previous one is not in use any more, so it may be collected.
     _log_callback = callback
 
 
 @atexit.register
 def _end_log() -> None:
-    # The library's thread may have something to say when the interpreter is gone.
+    # The library's thread may log a line when the interpreter is gone.
     if _log_callback:
         library.SM_SetLogCallback(None, None)
 
@@ -245,7 +245,7 @@ def sync(timeout_ms: int = 5000) -> None:
 
 
 def shutdown(timeout_ms: int = 5000) -> None:
-    """Report the rest, and give back everything. What cannot be reported now, the next program reports."""
+    """Report the rest, and give everything back. The next program reports what cannot be reported now."""
     check(library.SM_Shutdown(milliseconds(timeout_ms)))
 
 

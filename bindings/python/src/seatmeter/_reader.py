@@ -22,7 +22,7 @@ from ._library import (
 
 
 class PageModule(enum.IntEnum):
-    """What pages are counted for."""
+    """The purpose for which pages are counted."""
 
     CORE = 1
     WEBCAM = 2
@@ -30,19 +30,20 @@ class PageModule(enum.IntEnum):
     OCR = 4
 
 
-# Handlers of signals run when a call has returned, Ctrl-C's among them: who waits for a seat lets them run so often.
+# Signal handlers, also that of Ctrl-C, run when a call has returned. A wait for a seat returns after this time to let
+# them run.
 _SLICE_MS = 200
 
 
 class _Seat(Owner):
-    """A reader of the C API. Whoever calls with it refers to it, so that it is destroyed after the last call."""
+    """A reader of the C API. Each call holds a reference to it, so that it is destroyed after the last call."""
 
     def __del__(self, destroy=library.SM_DestroyReader) -> None:
         destroy(self)
 
 
 class Reader:
-    """Holds a seat from its making to close(), the end of its ``with``, or its collection.
+    """Holds a seat from its creation to close(), the end of its ``with``, or its collection.
 
     With ``wait_ms`` it waits for a seat, for so many milliseconds at most, up to ten minutes. Ctrl-C, and whatever else a
     signal handler raises, ends the wait.
@@ -52,7 +53,7 @@ class Reader:
     """
 
     def __init__(self, *, wait_ms: Optional[int] = None) -> None:
-        # The owner is there before the seat, so that what a signal handler raises finds it wherever it comes.
+        # The owner exists before the seat, so that an exception of a signal handler cannot lose the seat.
         seat = _Seat()
         message = ctypes.create_string_buffer(TEXT_BYTES)
         end = time.monotonic() + milliseconds(wait_ms or 0) / 1000
@@ -64,7 +65,7 @@ class Reader:
                     break
             check(code, message.value)
         except BaseException:
-            # Else the seat would last as long as the traceback.
+            # Otherwise the seat would last as long as the traceback.
             del seat
             raise
         self._seat: Optional[_Seat] = seat
@@ -83,15 +84,15 @@ class Reader:
         self.close()
 
     def count_image(self, barcodes: Iterable[Tuple[int, bytes]]) -> int:
-        """Count the barcodes, (symbology, content), of one still image; gives how many different ones it has."""
+        """Count the barcodes, (symbology, content), of one still image; returns the number of different ones."""
         return self._count(library.SM_CountImage, barcodes)
 
     def count_frame(self, barcodes: Iterable[Tuple[int, bytes]]) -> int:
-        """Count the barcodes of one frame of a video; gives how many counted now."""
+        """Count the barcodes of one frame of a video; returns how many were counted now."""
         return self._count(library.SM_CountFrame, barcodes)
 
     def count_scans(self, symbology: int, n: int) -> None:
-        """Count so many scans of one symbology, which the caller has made unique."""
+        """Count n scans of one symbology, which the caller has made unique."""
         number = integer("n", n, 0, 2**64 - 1)
         code = library.SM_CountScans(self._open(), integer("symbology", symbology), number)
         if code:
@@ -123,7 +124,7 @@ class Reader:
 
 
 def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
-    """Read the barcodes of a picture, and count them. Takes a seat meanwhile.
+    """Read the barcodes of a picture, and count them. Holds a seat meanwhile.
 
     A file may give barcodes and an error, for example a PNG that is cut in its middle. The
     barcodes are counted, and the Error has them as its ``results``.
@@ -135,7 +136,7 @@ def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
     instance = library.DBR_CreateInstance()
     try:
         code = library.DBR_DecodeFile(instance, name, b"")
-        # Also after an error: what was found before it is counted.
+        # Read the results also after an error: barcodes that were found before it are counted.
         check(library.DBR_GetAllTextResults(instance, results))
         raw = [results.contents.results[i].contents for i in range(results.contents.count)]
         found = [
@@ -146,7 +147,7 @@ def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
         return found
     finally:
         library.DBR_FreeTextResults(results)
-        # Else its seat would last as long as a traceback.
+        # Otherwise its seat would last as long as a traceback.
         del instance
 
 

@@ -1,4 +1,4 @@
-"""The words of Python for those of C, which messages of the library use."""
+"""The words of Python for the names of C in messages of the library."""
 
 import re
 
@@ -44,5 +44,5 @@ _NAMES = re.compile(r"\b(" + "|".join(WORDS) + r")\b(\(\))?")
 
 
 def in_python(message: str) -> str:
-    """Return the message with the names that Python has for those of the C API."""
+    """Return the message with Python's names in place of those of the C API."""
     return _NAMES.sub(lambda found: WORDS[found[1]], message)
