@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use seatmeter_e2e::{files_in, root};
 
@@ -274,4 +275,16 @@ fn every_test_that_a_page_or_a_script_names_is_there() {
     }
     assert!(missing.is_empty(), "these are not there: {missing:#?}");
     assert!(count > 30, "only {count} calls were found");
+}
+
+#[test]
+fn make_help_names_every_target() {
+    let makefile = text(&root().join("Makefile"));
+    let targets: Vec<_> =
+        makefile.lines().filter_map(|line| line.strip_prefix(".PHONY: ")).collect();
+    assert!(targets.len() > 20, "{targets:?}");
+    let help = Command::new("make").arg("help").current_dir(root()).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let named: Vec<_> = help.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(named, targets);
 }
