@@ -9,11 +9,12 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use crate::processes::End;
-use crate::processes::{Device, KILLED, Pipe, Process, holder, take_all};
-#[cfg(feature = "kill-points")]
 use fastrand::Rng;
 use seatmeter::seats::Seat;
+
+#[cfg(feature = "kill-points")]
+use crate::processes::End;
+use crate::processes::{Device, KILLED, Pipe, Process, holder, take_all};
 
 /// The number of kills in an ordinary test run.
 const KILLS: u64 = 1_500;

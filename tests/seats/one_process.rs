@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::processes::{Device, take_all};
 use fastrand::Rng;
 use seatmeter::seats::{Seat, SeatError, SeatPool};
+
+use crate::processes::{Device, take_all};
 
 #[test]
 fn as_many_seats_as_granted_can_be_taken_and_no_more() {

@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
-use crate::processes::{Device, End, KILLED, Pipe, Process, holder, sleep_for_ever, take_all};
 use fastrand::Rng;
 use seatmeter::seats::{Repair, SeatError, SeatPool};
 use seatmeter_protocol::seat_layout::{
     AT_HIGH_WATER_MARK, AT_POOL, AT_VERSION, EntryWord, FILE_BYTES, PoolWord, Unfit, entry_offset,
     parse,
 };
+
+use crate::processes::{Device, End, KILLED, Pipe, Process, holder, sleep_for_ever, take_all};
 
 fn set_aside(pool: &SeatPool) -> Vec<(Vec<u8>, Unfit)> {
     let repairs = pool.repairs();
